@@ -1,1 +1,24 @@
-//! packmule.
+//! Carries container artifacts into places without a network.
+//!
+//! The map, floor by floor; a module uses only lower floors, siblings never each other
+//! (`cargo xtask tidy` checks it).
+//!
+//! | floor | module | holds |
+//! |---|---|---|
+//! | 3 operations | `export`, `verify`, `import`, `unpack` | what the tool does |
+//! | 2 decisions | `closure`, `plan`, `route` | pure; reach the world through floor 1 |
+//! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
+//! | 1 contracts | [`content`], [`flow`], [`stream`], `signing` | traits, cancel and events, checked streams |
+//! | 0 nouns | [`oci`], [`fault`] | no I/O |
+//!
+//! Floor 4, the command line, is `cli` and the binary.
+//!
+//! What is absent: `oci` does no I/O; `bundle` knows no network and no terminal; `registry` knows
+//! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the
+//! clock.
+
+pub mod content;
+pub mod fault;
+pub mod flow;
+pub mod oci;
+pub mod stream;

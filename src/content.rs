@@ -1,0 +1,195 @@
+//! The contracts between places: what a source gives, what a destination takes.
+//!
+//! Small traits; optional abilities are further traits, asked for at run time. Errors keep apart
+//! what the protocols keep apart: absent, denied, refused, failed.
+
+use std::io::{self, Read};
+
+use crate::fault::{Class, Fault};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+/// How a place failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It says that it does not have it.
+    Absent,
+    /// It does not let us (401, 403).
+    Denied,
+    /// It understood and will not (immutable tag, unsupported, quota, other 4xx).
+    Refused,
+    /// It could not be asked or broke off: connection, timeout, 5xx; a later try may do.
+    Failed,
+    /// What it gave is not what its digest or size says.
+    Mismatch,
+    /// It may not be asked so (a realm elsewhere, plain http): our own rule.
+    Policy,
+    /// The local file system.
+    Io,
+    /// The content given to it was bad: an error from the other side, passed through.
+    Content(Class),
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// A failure at a place.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what}")]
+pub struct Error {
+    /// How.
+    pub kind: Kind,
+    /// Subject, expected, found; no secrets.
+    pub what: String,
+    /// One thing to do.
+    pub help: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind`.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), help: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// An error of the local file system at `subject`.
+    pub fn io(subject: impl std::fmt::Display, error: &io::Error) -> Self {
+        Self::new(Kind::Io, format!("{subject}: {error}"))
+    }
+
+    /// Carries this error through a [`Read`]; [`Error::from_io`] gets it back.
+    pub fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    /// The error that a reader carried, or a plain I/O error at `subject`.
+    pub fn from_io(subject: impl std::fmt::Display, error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) => Self::io(subject, &error),
+        }
+    }
+
+    /// As a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
+    /// a place did, else the class that the kind itself says.
+    pub fn into_fault(self, side: Class) -> Fault {
+        let class = match self.kind {
+            Kind::Absent | Kind::Denied | Kind::Refused | Kind::Failed | Kind::Mismatch => side,
+            Kind::Policy => Class::Policy,
+            Kind::Io => Class::Io,
+            Kind::Content(class) => class,
+            Kind::Cancelled => Class::Cancelled,
+        };
+        Fault { class, what: self.what, help: self.help, others: Vec::new() }
+    }
+}
+
+impl From<crate::flow::Cancelled> for Error {
+    fn from(_: crate::flow::Cancelled) -> Self {
+        Self::new(Kind::Cancelled, "cancelled")
+    }
+}
+
+/// What can be read from.
+pub trait Source: Sync {
+    /// What `reference` names now: its descriptor (media type, digest, size). A digest in the
+    /// reference pins; a tag beside it is only a name.
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error>;
+
+    /// The document under a digest, its bytes hashed and parsed.
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error>;
+
+    /// The content of a blob from its first byte. Not checked: whoever consumes it wraps it in
+    /// [`crate::stream::Checked`]. Reading may resume inside; errors are [`Error::into_io`]'s.
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// Whether the blob is there, by HEAD or a look; used before work begins.
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
+
+    /// Reads of parts of blobs, if the place has them.
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        None
+    }
+
+    /// Lists of referrers, if the place has them.
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        None
+    }
+
+    /// Lists of tags, if the place has them.
+    fn tags(&self) -> Option<&dyn TagList> {
+        None
+    }
+}
+
+/// Reads parts of blobs.
+pub trait Ranges: Sync {
+    /// Exactly `length` bytes from `offset`; `Ok(None)` where this place does not answer ranges for
+    /// this blob, and the whole must be streamed.
+    fn range(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, Error>;
+}
+
+/// Lists what refers to a subject.
+pub trait Referrers: Sync {
+    /// Descriptors of the manifests whose `subject` is `subject`, from the API or the fallback tag.
+    /// An empty list means that there are none; anything else is an error.
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
+}
+
+/// Lists tags.
+pub trait TagList: Sync {
+    /// Every tag of the repository.
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
+}
+
+/// What can be asked for what it has.
+pub trait Inventory: Sync {
+    /// Whether the repository has the blob.
+    fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
+    /// Whether the repository has the manifest.
+    fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
+    /// The digest that the tag names, if it names one.
+    fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
+}
+
+/// Content that can be read again from its start, so that a failed upload can be sent again.
+pub trait Body: Sync {
+    /// A checked reader over the whole content: it gives the last bytes only when size and digest
+    /// hold ([`crate::stream::Checked`]).
+    fn open(&self) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// What can be written to.
+pub trait Destination: Inventory {
+    /// Stores a blob. Does nothing if it is there.
+    fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error>;
+    /// Stores a document under its digest. Children must be there. Makes the referrers of its
+    /// subject list it (by the registry's own doing, or the fallback tag).
+    fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
+    /// Makes `tag` name `document`, which is there, and reads it back.
+    fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
+    /// Mounting from another repository of the same place, where it has that.
+    fn mounts(&self) -> Option<&dyn Mounts> {
+        None
+    }
+    /// Makes everything that was put durable (an index file, an fsync). Called once, at the end.
+    fn finish(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Takes blobs over from a sibling repository without sending them.
+pub trait Mounts: Sync {
+    /// Tries to mount; `false`: send it.
+    fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error>;
+}

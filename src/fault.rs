@@ -1,0 +1,140 @@
+//! What an operation ends in when it does not end well: a class, what happened, and what to do next.
+//!
+//! A noun only: modules make faults out of their own errors; which class becomes which exit code is
+//! the command line's business.
+
+use std::fmt;
+
+/// The classes of `spec/cli.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// An internal error.
+    Bug,
+    /// Bad command line, configuration, key or policy; no trust given; the output exists.
+    Usage,
+    /// Not a bundle, malformed, contradicts itself, too new, over a limit.
+    Format,
+    /// Bytes differ from a signed digest or size; a volume is missing, short, long or extra.
+    Integrity,
+    /// A signature is missing or wrong.
+    Signature,
+    /// Signed, but not by whom the policy demands.
+    Trust,
+    /// Expired, rolled back, a gap in the sequence, no state.
+    Stale,
+    /// Trusted, but forbidden.
+    Policy,
+    /// The source refused or failed.
+    Source,
+    /// The destination refused or failed.
+    Destination,
+    /// The medium or file system: full, a read error.
+    Io,
+    /// Another run holds it.
+    Lock,
+    /// Some failed and are named; the rest is done.
+    Partial,
+    /// A signal ended it.
+    Cancelled,
+}
+
+/// A failure with its advice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Which class.
+    pub class: Class,
+    /// Subject, expected, found: a lower-case fragment. Untrusted parts are escaped when shown.
+    pub what: String,
+    /// One thing to do.
+    pub help: Option<String>,
+    /// The other faults of the same run, when everything was tried and all is listed.
+    pub others: Vec<Fault>,
+}
+
+impl Fault {
+    /// A fault of `class`.
+    pub fn new(class: Class, what: impl Into<String>) -> Self {
+        Self { class, what: what.into(), help: None, others: Vec::new() }
+    }
+
+    /// The same with one line of advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// One fault out of many: the first of the class that counts most, the others behind it.
+    /// `None` when there is none.
+    pub fn from_list(mut faults: Vec<Self>) -> Option<Self> {
+        let first = (0..faults.len()).min_by_key(|&index| (faults[index].class.rank(), index))?;
+        let mut fault = faults.remove(first);
+        fault.others.extend(faults);
+        Some(fault)
+    }
+}
+
+impl Class {
+    /// Order in which classes win: a bug and a signal first, then format before integrity and so on.
+    pub const fn rank(self) -> u8 {
+        match self {
+            Self::Bug => 0,
+            Self::Cancelled => 1,
+            Self::Usage => 2,
+            Self::Format => 10,
+            Self::Integrity => 11,
+            Self::Signature => 12,
+            Self::Trust => 13,
+            Self::Stale => 14,
+            Self::Policy => 15,
+            Self::Source => 20,
+            Self::Destination => 21,
+            Self::Io => 22,
+            Self::Lock => 23,
+            Self::Partial => 30,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// `text` with control characters, bidirectional overrides and other invisible characters escaped,
+/// cut to 400 characters: how untrusted text may reach a terminal, a log or a report.
+pub fn escape(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (index, character) in text.chars().enumerate() {
+        if index == 400 {
+            shown.push('…');
+            break;
+        }
+        let invisible = character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+        if invisible { shown.extend(character.escape_unicode()) } else { shown.push(character) }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m12_control_and_bidi_are_escaped() {
+        assert_eq!(escape("a\u{1b}[31mb\u{202e}c\0"), "a\\u{1b}[31mb\\u{202e}c\\u{0}");
+        assert!(escape(&"x".repeat(1 << 20)).len() < 500);
+    }
+
+    #[test]
+    fn the_lowest_class_wins_and_nothing_is_lost() {
+        let faults =
+            vec![Fault::new(Class::Io, "io"), Fault::new(Class::Integrity, "int"), Fault::new(Class::Format, "fmt")];
+        let fault = Fault::from_list(faults).unwrap();
+        assert_eq!((fault.what.as_str(), fault.others.len()), ("fmt", 2));
+    }
+}

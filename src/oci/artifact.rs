@@ -1,0 +1,38 @@
+//! An artifact: a manifest in its repository with its tags, as a bundle lists it and an import
+//! pushes it (`spec/manifest.md`, `artifacts`).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Descriptor, Digest, Repository, Tag};
+
+/// A manifest that travels on its own account: selected, or a referrer of one that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Artifact {
+    /// Type of the artifact: the document's own member, absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// The source's digest where a platform filter made a new index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Digest>,
+    /// `host/path` as at the source, or as the user named it.
+    pub repository: Repository,
+    /// Size of the manifest in bytes.
+    pub size: u64,
+    /// Digest of what it refers to, the document's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
+    /// Its tags, sorted; empty where it travels by digest alone.
+    pub tags: Vec<Tag>,
+}
+
+impl Artifact {
+    /// The descriptor of the manifest.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.media_type.clone(), self.digest, self.size)
+    }
+}

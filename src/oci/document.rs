@@ -1,0 +1,293 @@
+//! Documents: manifests and indexes, OCI's and Docker's, with the raw bytes that they came in.
+//!
+//! The bytes are what is carried, hashed and pushed; the parsed members are for reading. The rules
+//! of what is refused stand in `spec/closure.md`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64ct::Encoding as _;
+use serde::Deserialize;
+
+use super::media_type::{self, Kind};
+use super::{Descriptor, Digest};
+
+/// The largest document, in bytes; what distribution accepts and the spec's limit.
+pub const MAX_DOCUMENT: u64 = 4 << 20;
+
+/// A manifest or index as fetched.
+#[derive(Clone, Debug)]
+pub struct Document {
+    raw: Arc<[u8]>,
+    digest: Digest,
+    media_type: String,
+    kind: Kind,
+    members: Members,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Members {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+/// Why bytes are not a document that can be carried.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DocumentError {
+    /// More than 4 MiB.
+    #[error("manifest {digest}: expected at most {MAX_DOCUMENT} bytes, found {size}")]
+    TooLarge {
+        /// The digest of the document.
+        digest: Digest,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Docker schema 1, which has no digests of its layers' content that could be carried.
+    #[error("manifest {0}: docker schema 1 is not supported; push the image again with a current client")]
+    Schema1(Digest),
+    /// Not one of the four document types.
+    #[error("manifest {digest}: expected an OCI or Docker manifest or index, found media type {media_type:?}")]
+    Type {
+        /// The digest of the document.
+        digest: Digest,
+        /// What it or its descriptor says.
+        media_type: String,
+    },
+    /// The document's own `mediaType` is not its descriptor's.
+    #[error("manifest {digest}: expected media type {expected:?}, found {found:?}")]
+    TypeDiffers {
+        /// The digest of the document.
+        digest: Digest,
+        /// The descriptor's.
+        expected: String,
+        /// The document's.
+        found: String,
+    },
+    /// Not JSON of the form.
+    #[error("manifest {digest}: {detail}")]
+    Json {
+        /// The digest of the document.
+        digest: Digest,
+        /// What the parser says.
+        detail: String,
+    },
+    /// `manifests` beside `config` or `layers`, or neither.
+    #[error("manifest {0}: members of a manifest and of an index in one document, or of the other kind")]
+    Ambiguous(Digest),
+    /// An embedded `data` that is not the descriptor's content.
+    #[error("manifest {document}: data of {blob} is not its content")]
+    Data {
+        /// The digest of the document.
+        document: Digest,
+        /// The digest of the descriptor.
+        blob: Digest,
+    },
+}
+
+impl Document {
+    /// Reads `raw` as the document type `media_type` says (a descriptor's or a Content-Type).
+    ///
+    /// # Errors
+    /// Whatever [`DocumentError`] names. The digest is computed here, SHA-256; see
+    /// [`Document::with_digest`] for one that is already known.
+    pub fn parse(media_type: &str, raw: impl Into<Arc<[u8]>>) -> Result<Self, DocumentError> {
+        let raw = raw.into();
+        let digest = Digest::sha256(&raw);
+        Self::with_digest(media_type, digest, raw)
+    }
+
+    /// As [`Document::parse`], for bytes whose `digest` the caller has checked.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn with_digest(media_type: &str, digest: Digest, raw: impl Into<Arc<[u8]>>) -> Result<Self, DocumentError> {
+        let raw = raw.into();
+        let size = raw.len() as u64;
+        if size > MAX_DOCUMENT {
+            return Err(DocumentError::TooLarge { digest, size });
+        }
+        if matches!(media_type, media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED) {
+            return Err(DocumentError::Schema1(digest));
+        }
+        let kind = media_type::document_kind(media_type)
+            .ok_or_else(|| DocumentError::Type { digest, media_type: media_type.to_owned() })?;
+        let members: Members =
+            serde_json::from_slice(&raw).map_err(|error| DocumentError::Json { digest, detail: error.to_string() })?;
+        if members.schema_version == Some(1) {
+            return Err(DocumentError::Schema1(digest));
+        }
+        match &members.media_type {
+            Some(own) if own == media_type => {}
+            Some(own) => {
+                return Err(DocumentError::TypeDiffers { digest, expected: media_type.to_owned(), found: own.clone() });
+            }
+            None if media_type::may_lack_media_type(media_type) => {}
+            None => {
+                return Err(DocumentError::TypeDiffers {
+                    digest,
+                    expected: media_type.to_owned(),
+                    found: String::new(),
+                });
+            }
+        }
+        let fits = match kind {
+            Kind::Manifest => members.manifests.is_none() && members.config.is_some(),
+            Kind::Index => members.config.is_none() && members.layers.is_none() && members.manifests.is_some(),
+        };
+        if !fits {
+            return Err(DocumentError::Ambiguous(digest));
+        }
+        let document = Self { raw, digest, media_type: media_type.to_owned(), kind, members };
+        document.check_data()?;
+        Ok(document)
+    }
+
+    /// The media type that `raw` itself claims, for a source that gives none (an old `index.json`).
+    pub fn sniff(raw: &[u8]) -> Option<String> {
+        let members: Members = serde_json::from_slice(raw).ok()?;
+        members.media_type.or_else(|| {
+            let guess = if members.manifests.is_some() { media_type::OCI_INDEX } else { media_type::OCI_MANIFEST };
+            (members.manifests.is_some() || members.config.is_some()).then(|| guess.to_owned())
+        })
+    }
+
+    fn check_data(&self) -> Result<(), DocumentError> {
+        for descriptor in self.references().chain(self.members.subject.as_ref()) {
+            let Some(data) = &descriptor.data else { continue };
+            let content = base64ct::Base64::decode_vec(data).unwrap_or_default();
+            let good = content.len() as u64 == descriptor.size
+                && Digest::of(descriptor.digest.algorithm(), &content) == descriptor.digest;
+            if !good {
+                return Err(DocumentError::Data { document: self.digest, blob: descriptor.digest });
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes as they came.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The bytes as they came, shared.
+    pub fn shared(&self) -> Arc<[u8]> {
+        Arc::clone(&self.raw)
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.raw.len() as u64
+    }
+
+    /// Its digest.
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The media type that its descriptor gives and its own member, where it has one, repeats.
+    pub fn media_type(&self) -> &str {
+        &self.media_type
+    }
+
+    /// Manifest or index.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The document's own `artifactType`.
+    pub fn artifact_type(&self) -> Option<&str> {
+        self.members.artifact_type.as_deref()
+    }
+
+    /// `config`, of a manifest.
+    pub const fn config(&self) -> Option<&Descriptor> {
+        self.members.config.as_ref()
+    }
+
+    /// `layers`, of a manifest.
+    pub fn layers(&self) -> &[Descriptor] {
+        self.members.layers.as_deref().unwrap_or_default()
+    }
+
+    /// `manifests`, of an index.
+    pub fn manifests(&self) -> &[Descriptor] {
+        self.members.manifests.as_deref().unwrap_or_default()
+    }
+
+    /// What this refers to; never followed by the closure.
+    pub const fn subject(&self) -> Option<&Descriptor> {
+        self.members.subject.as_ref()
+    }
+
+    /// Annotations.
+    pub const fn annotations(&self) -> Option<&BTreeMap<String, String>> {
+        self.members.annotations.as_ref()
+    }
+
+    /// Everything below: config, layers, manifests, in this order. The subject is not below.
+    pub fn references(&self) -> impl Iterator<Item = &Descriptor> {
+        self.members.config.iter().chain(self.layers()).chain(self.manifests())
+    }
+
+    /// The type that a referrers list shows for it: `artifactType`, else the config's media type.
+    pub fn shown_artifact_type(&self) -> Option<&str> {
+        self.artifact_type().or_else(|| self.config().map(|config| config.media_type.as_str()))
+    }
+
+    /// A descriptor of this document, without annotations.
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.media_type.clone(), self.digest, self.size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = r#"{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}"#;
+
+    #[test]
+    fn m1_mixed_documents_are_refused() {
+        let mixed = format!(r#"{{"schemaVersion":2,"config":{EMPTY},"layers":[],"manifests":[]}}"#);
+        for media_type in media_type::DOCUMENTS {
+            assert!(Document::parse(media_type, mixed.clone().into_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn m1_media_type_may_lack_in_oci_documents_only() {
+        let bare = format!(r#"{{"schemaVersion":2,"config":{EMPTY},"layers":[]}}"#).into_bytes();
+        assert!(Document::parse(media_type::OCI_MANIFEST, bare.clone()).is_ok());
+        assert!(matches!(
+            Document::parse(media_type::DOCKER_MANIFEST, bare.clone()),
+            Err(DocumentError::TypeDiffers { .. })
+        ));
+        assert!(matches!(Document::parse(media_type::OCI_INDEX, bare), Err(DocumentError::Ambiguous(_))));
+    }
+
+    #[test]
+    fn wrong_data_is_refused() {
+        let with = |data: &str| {
+            let config = EMPTY.replace("\"size\":2", &format!("\"size\":2,\"data\":\"{data}\""));
+            let raw = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[]}}"#);
+            Document::parse(media_type::OCI_MANIFEST, raw.into_bytes())
+        };
+        assert!(with("e30=").is_ok());
+        for wrong in ["e31=", "", "e30", "!!"] {
+            assert!(matches!(with(wrong), Err(DocumentError::Data { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn m15_schema1_is_named() {
+        let raw = br#"{"schemaVersion":1}"#.to_vec();
+        assert!(matches!(Document::parse(media_type::DOCKER_SCHEMA1_SIGNED, raw), Err(DocumentError::Schema1(_))));
+    }
+}

@@ -1,0 +1,109 @@
+//! Platforms: what an index entry says, and what a filter asks for.
+//!
+//! `OS/ARCH[/VARIANT]`; `os.version` and `os.features` are kept for showing and never filtered on.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The platform of an index entry, or a filter of `--platform`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Platform {
+    /// CPU architecture, Go's name (`amd64`).
+    #[serde(default)]
+    pub architecture: String,
+    /// Operating system, Go's name (`linux`).
+    #[serde(default)]
+    pub os: String,
+    /// Version of the operating system, as Windows images have it.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// Features that the operating system must have.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
+    /// CPU variant (`v7`, `v8`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// Why a text is not a platform.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("platform {0:?}: expected OS/ARCH or OS/ARCH/VARIANT")]
+pub struct PlatformError(String);
+
+impl Platform {
+    /// Whether this entry is what `filter` asks for: same OS and architecture, and the same variant
+    /// where the filter names one. `linux/arm64` and `linux/arm64/v8` are the same, as in containerd.
+    pub fn matches(&self, filter: &Self) -> bool {
+        let variant = |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_deref()) {
+            ("arm64", None) => Some("v8".to_owned()),
+            (_, variant) => variant.map(ToOwned::to_owned),
+        };
+        self.os == filter.os
+            && self.architecture == filter.architecture
+            && (filter.variant.is_none() || variant(self) == variant(filter))
+    }
+
+    /// Whether this is BuildKit's `unknown/unknown`, which marks attestations.
+    pub fn is_unknown(&self) -> bool {
+        self.os == "unknown" && self.architecture == "unknown"
+    }
+}
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let wrong = || PlatformError(text.chars().take(100).collect());
+        let parts: Vec<&str> = text.split('/').collect();
+        let part_is_good = |part: &&str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        if !parts.iter().all(part_is_good) {
+            return Err(wrong());
+        }
+        match parts.as_slice() {
+            [os, architecture] => {
+                Ok(Self { os: (*os).to_owned(), architecture: (*architecture).to_owned(), ..Self::default() })
+            }
+            [os, architecture, variant] => Ok(Self {
+                os: (*os).to_owned(),
+                architecture: (*architecture).to_owned(),
+                variant: Some((*variant).to_owned()),
+                ..Self::default()
+            }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if let Some(variant) = &self.variant {
+            write!(f, "/{variant}")?;
+        }
+        if let Some(version) = &self.os_version {
+            write!(f, " ({version})")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_match_as_containerd_does() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        assert!(platform("linux/arm64").matches(&platform("linux/arm64/v8")));
+        assert!(platform("linux/arm/v7").matches(&platform("linux/arm")));
+        assert!(!platform("linux/arm/v6").matches(&platform("linux/arm/v7")));
+        assert!(!platform("linux/amd64").matches(&platform("windows/amd64")));
+        for wrong in ["linux", "linux/", "/amd64", "a/b/c/d", "linux/am d64"] {
+            assert!(wrong.parse::<Platform>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! References: `HOST[:PORT]/REPO[:TAG][@DIGEST]`, and their parts.
+//!
+//! docker.io's short names follow the docker client: no host means `docker.io`, a single name there
+//! means `library/NAME`. Grammar of repository and tag as the OCI distribution-spec has it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Digest;
+
+/// Host, and path below it. Displays as `host/path`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Repository {
+    host: String,
+    path: String,
+}
+
+/// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag(String);
+
+/// A repository with a tag, a digest, or both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// Where.
+    pub repository: Repository,
+    /// The tag; `latest` was filled in where neither tag nor digest was given.
+    pub tag: Option<Tag>,
+    /// The digest that pins it.
+    pub digest: Option<Digest>,
+}
+
+/// Why a text is not a reference.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReferenceError {
+    /// The host is not a host name or address with an optional port.
+    #[error("reference {0:?}: expected HOST or HOST:PORT before the first slash")]
+    Host(String),
+    /// The path is not a repository name.
+    #[error(
+        "repository {0:?}: expected lower-case letters and digits, joined by single . _ - or / (at most 255 characters)"
+    )]
+    Repository(String),
+    /// Not a tag.
+    #[error("tag {0:?}: expected at most 128 letters, digits, _ . - and no . or - in front")]
+    Tag(String),
+    /// Not a digest.
+    #[error(transparent)]
+    Digest(#[from] super::digest::DigestError),
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(300).collect()
+}
+
+fn path_component_is_good(component: &str) -> bool {
+    let bytes = component.as_bytes();
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    if !is_word(*first) || !is_word(*last) {
+        return false;
+    }
+    // Separators between words: one '.', one or two '_', any number of '-'.
+    component
+        .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-'))
+}
+
+fn host_is_good(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) => {
+                if address.parse::<std::net::Ipv6Addr>().is_err() {
+                    return false;
+                }
+                ("v6", port.strip_prefix(':').or(if port.is_empty() { None } else { Some("x") }))
+            }
+            None => return false,
+        },
+        None => match host.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (host, None),
+        },
+    };
+    let port_is_good = port.is_none_or(|port| {
+        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    let label_is_good = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    port_is_good && name.len() <= 253 && name.split('.').all(label_is_good)
+}
+
+impl Repository {
+    /// A repository on `host` (a host name or address, with a port where it is not 443).
+    ///
+    /// # Errors
+    /// [`ReferenceError::Host`], [`ReferenceError::Repository`].
+    pub fn new(host: &str, path: &str) -> Result<Self, ReferenceError> {
+        if !host_is_good(host) {
+            return Err(ReferenceError::Host(cut(host)));
+        }
+        Self::check_path(path)?;
+        Ok(Self { host: host.to_owned(), path: path.to_owned() })
+    }
+
+    /// A repository without a host, as an OCI layout names them.
+    ///
+    /// # Errors
+    /// [`ReferenceError::Repository`].
+    pub fn bare(path: &str) -> Result<Self, ReferenceError> {
+        Self::check_path(path)?;
+        Ok(Self { host: String::new(), path: path.to_owned() })
+    }
+
+    fn check_path(path: &str) -> Result<(), ReferenceError> {
+        if path.len() <= 255 && path.split('/').all(path_component_is_good) {
+            Ok(())
+        } else {
+            Err(ReferenceError::Repository(cut(path)))
+        }
+    }
+
+    /// Reads `host/path` exactly as a bundle has it: nothing is filled in.
+    ///
+    /// # Errors
+    /// [`ReferenceError`].
+    pub fn exact(text: &str) -> Result<Self, ReferenceError> {
+        let (host, path) = text.split_once('/').ok_or_else(|| ReferenceError::Repository(cut(text)))?;
+        Self::new(host, path)
+    }
+
+    /// Host with its port; empty for a bare name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Path below the host.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.is_empty() { f.write_str(&self.path) } else { write!(f, "{}/{}", self.host, self.path) }
+    }
+}
+
+impl Tag {
+    /// Takes a tag.
+    ///
+    /// # Errors
+    /// [`ReferenceError::Tag`].
+    pub fn new(text: &str) -> Result<Self, ReferenceError> {
+        let good = (1..=128).contains(&text.len())
+            && !text.starts_with(['.', '-'])
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+        if good { Ok(Self(text.to_owned())) } else { Err(ReferenceError::Tag(cut(text))) }
+    }
+
+    /// The tag as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The fallback tag of the referrers of `subject`: `<alg>-<hex>`, cut to what a tag holds.
+    pub fn referrers_fallback(subject: Digest) -> Self {
+        let mut text = format!("{}-{}", subject.algorithm().name(), subject.hex());
+        text.truncate(128);
+        Self(text)
+    }
+
+    /// The digest whose referrers this fallback tag lists, if it is one.
+    pub fn fallback_subject(&self) -> Option<Digest> {
+        let (algorithm, hex) = self.0.split_once('-')?;
+        format!("{algorithm}:{hex}").parse().ok()
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Repository {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Exactly `host/path`; nothing is filled in.
+impl<'de> Deserialize<'de> for Repository {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::exact(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Tag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
+            None => (text, None),
+        };
+        // A tag's colon stands behind the last slash, a port's before the first.
+        let tail = name.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match name[tail..].split_once(':') {
+            Some((_, tag)) if tail > 0 || !name.contains('/') => {
+                (&name[..name.len() - tag.len() - 1], Some(Tag::new(tag)?))
+            }
+            _ => (name, None),
+        };
+        let (host, path) = match name.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" || host.starts_with('[') => {
+                (host, path.to_owned())
+            }
+            _ => ("docker.io", name.to_owned()),
+        };
+        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        let path = if host == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path };
+        let repository = Repository::new(host, &path)?;
+        let tag = if tag.is_none() && digest.is_none() { Some(Tag("latest".to_owned())) } else { tag };
+        Ok(Self { repository, tag, digest })
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        if let Some(digest) = &self.digest {
+            write!(f, "@{digest}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(text: &str) -> String {
+        text.parse::<Reference>().unwrap().to_string()
+    }
+
+    #[test]
+    fn short_names_are_filled_in_as_the_docker_client_does() {
+        assert_eq!(full("alpine"), "docker.io/library/alpine:latest");
+        assert_eq!(full("alpine:3.20"), "docker.io/library/alpine:3.20");
+        assert_eq!(full("docker.io/alpine"), "docker.io/library/alpine:latest");
+        assert_eq!(full("index.docker.io/alpine:1"), "docker.io/library/alpine:1");
+        assert_eq!(full("org/app:v1"), "docker.io/org/app:v1");
+        assert_eq!(full("localhost/app"), "localhost/app:latest");
+        assert_eq!(full("localhost:5000/a/b:t"), "localhost:5000/a/b:t");
+        assert_eq!(full("[::1]:5000/a:t"), "[::1]:5000/a:t");
+        let digest = Digest::sha256(b"");
+        assert_eq!(full(&format!("ghcr.io/a/b@{digest}")), format!("ghcr.io/a/b@{digest}"));
+        assert_eq!(full(&format!("ghcr.io/a/b:t@{digest}")), format!("ghcr.io/a/b:t@{digest}"));
+    }
+
+    #[test]
+    fn m11_bad_names_are_refused() {
+        let long = "a".repeat(256);
+        for wrong in [
+            "",
+            "localhost/.env",
+            "localhost/A/B",
+            "localhost/..",
+            "localhost/a//b",
+            "localhost/a/",
+            "localhost/\u{430}pp",
+            "localhost/a:latest\n",
+            "localhost/a:-x",
+            "localhost/a:.x",
+            "localhost/a:",
+            "localhost/a@sha256:00",
+            "ho st.example/a",
+            "host:99999/a",
+            "host:/a",
+            "localhost/a..b",
+            "localhost/a___b",
+            &format!("localhost/{long}"),
+            &format!("localhost/a:{}", "t".repeat(129)),
+        ] {
+            assert!(wrong.parse::<Reference>().is_err(), "{wrong:?}");
+        }
+        assert!("localhost/a--b/c__d/e.f".parse::<Reference>().is_ok());
+    }
+
+    #[test]
+    fn fallback_tags_name_their_subject() {
+        let digest = Digest::sha256(b"x");
+        let tag = Tag::referrers_fallback(digest);
+        assert_eq!(tag.fallback_subject(), Some(digest));
+        assert_eq!(Tag::new(&format!("{tag}.sig")).unwrap().fallback_subject(), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! Checked streams: a reader that gives its last bytes only when size and digest hold.
+//!
+//! Sinks take nothing else. The reader keeps back the end of the content, so that whoever copies it
+//! can never hold a complete but wrong copy without having seen an error.
+
+use std::io::{self, Read};
+
+use crate::content::{Error, Kind};
+use crate::oci::{Descriptor, Hasher};
+
+/// Reads exactly what a descriptor promises, or fails.
+pub struct Checked<R> {
+    inner: R,
+    descriptor: Descriptor,
+    hasher: Option<Hasher>,
+    left: u64,
+}
+
+impl<R: Read> Checked<R> {
+    /// Checks `inner` against `descriptor`'s size, then digest.
+    pub fn new(inner: R, descriptor: Descriptor) -> Self {
+        let hasher = Some(Hasher::new(descriptor.digest.algorithm()));
+        let left = descriptor.size;
+        Self { inner, descriptor, hasher, left }
+    }
+
+    fn mismatch(&self, detail: &str) -> io::Error {
+        Error::new(Kind::Mismatch, format!("blob {}: {detail}", self.descriptor.digest)).into_io()
+    }
+
+    /// At the end of the content: nothing may follow and the digest must hold.
+    fn settle(&mut self) -> io::Result<()> {
+        let Some(hasher) = self.hasher.take() else { return Ok(()) };
+        let mut probe = [0];
+        loop {
+            match self.inner.read(&mut probe) {
+                Ok(0) => break,
+                Ok(_) => {
+                    return Err(self.mismatch(&format!("expected {} bytes, found more", self.descriptor.size)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let found = hasher.finish();
+        if found == self.descriptor.digest {
+            Ok(())
+        } else {
+            Err(self.mismatch(&format!("content has digest {found}")))
+        }
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            self.settle()?;
+            return Ok(0);
+        }
+        let most = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let count = self.inner.read(&mut buffer[..most])?;
+        if count == 0 {
+            let found = self.descriptor.size - self.left;
+            return Err(self.mismatch(&format!("expected {} bytes, found {found}", self.descriptor.size)));
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..count]);
+        }
+        self.left -= count as u64;
+        if self.left == 0 {
+            // The bytes just read are given only now that the whole is known to be right.
+            self.settle()?;
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Digest;
+
+    fn read(content: &[u8], promised: &[u8]) -> io::Result<Vec<u8>> {
+        let descriptor = Descriptor::new("x/y", Digest::sha256(promised), promised.len() as u64);
+        let mut out = Vec::new();
+        let mut checked = Checked::new(content, descriptor);
+        let mut buffer = [0; 3];
+        loop {
+            match checked.read(&mut buffer)? {
+                0 => return Ok(out),
+                count => out.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_promised_content_comes_through() {
+        assert_eq!(read(b"abcdefg", b"abcdefg").unwrap(), b"abcdefg");
+        assert_eq!(read(b"", b"").unwrap(), b"");
+        for wrong in [&b"abcdefX"[..], b"abcdef", b"abcdefgh", b""] {
+            assert!(read(wrong, b"abcdefg").is_err());
+        }
+        assert!(read(b"x", b"").is_err());
+    }
+
+    #[test]
+    fn a_wrong_blob_is_never_given_whole() {
+        let descriptor = Descriptor::new("x/y", Digest::sha256(b"abcdefg"), 7);
+        let mut checked = Checked::new(&b"abcdefX"[..], descriptor);
+        let mut got = Vec::new();
+        assert!(checked.read_to_end(&mut got).is_err());
+        assert!(got.len() < 7, "{got:?}");
+    }
+}
