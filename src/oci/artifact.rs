@@ -36,3 +36,32 @@ impl Artifact {
         Descriptor::new(self.media_type.clone(), self.digest, self.size)
     }
 }
+
+/// Why content that is reachable is not carried (`spec/closure.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// A leaf that a base or a receipt says is delivered.
+    Base,
+    /// A non-distributable leaf.
+    Foreign,
+    /// Not to be had at export.
+    Missing,
+    /// A document that a platform filter left out of a sparse index.
+    Platform,
+}
+
+/// Something reachable that is not carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Absent {
+    /// Its digest.
+    pub digest: Digest,
+    /// Why.
+    pub reason: Reason,
+    /// A repository that it was delivered in, for [`Reason::Base`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    /// Its size in bytes.
+    pub size: u64,
+}

@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn order_is_that_of_the_text() {
-        let mut digests = vec![
+        let mut digests = [
             Digest::of(Algorithm::Sha512, b"a"),
             Digest::sha256(b"b"),
             Digest::sha256(b"a"),

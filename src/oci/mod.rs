@@ -10,7 +10,7 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 
-pub use artifact::Artifact;
+pub use artifact::{Absent, Artifact, Reason};
 pub use descriptor::Descriptor;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use document::Document;
