@@ -17,6 +17,7 @@
 //! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the
 //! clock.
 
+pub mod bundle;
 pub mod closure;
 pub mod content;
 pub mod fault;

@@ -3,6 +3,7 @@
 //! docker.io's short names follow the docker client: no host means `docker.io`, a single name there
 //! means `library/NAME`. Grammar of repository and tag as the OCI distribution-spec has it.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,8 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Digest;
 
-/// Host, and path below it. Displays as `host/path`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Host, and path below it. Displays as `host/path` and orders as that text does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Repository {
     host: String,
     path: String,
@@ -143,6 +144,23 @@ impl Repository {
     /// Path below the host.
     pub fn path(&self) -> &str {
         &self.path
+    }
+}
+
+impl Ord for Repository {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Not part by part: `a.b/c` stands before `a/c`, as '.' is below '/'.
+        let bytes = |repository: &Self| {
+            let slash = if repository.host.is_empty() { "" } else { "/" };
+            [repository.host.clone(), slash.to_owned(), repository.path.clone()].concat()
+        };
+        bytes(self).cmp(&bytes(other))
+    }
+}
+
+impl PartialOrd for Repository {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -307,6 +325,15 @@ mod tests {
             assert!(wrong.parse::<Reference>().is_err(), "{wrong:?}");
         }
         assert!("localhost/a--b/c__d/e.f".parse::<Reference>().is_ok());
+    }
+
+    #[test]
+    fn repositories_order_as_their_text() {
+        let mut found: Vec<Repository> =
+            ["a/c", "a.b/c", "a-b/c", "a:5000/c"].iter().map(|text| Repository::exact(text).unwrap()).collect();
+        found.sort();
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["a-b/c", "a.b/c", "a/c", "a:5000/c"]);
     }
 
     #[test]

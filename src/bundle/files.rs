@@ -1,0 +1,142 @@
+//! The bundle's files on a medium: opened as plain files, read by position, never mapped.
+//!
+//! Links, devices and pipes beside a bundle are refused without being followed.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::{Error, Name};
+use crate::fault::Class;
+
+/// How many volumes are kept open.
+const OPEN_VOLUMES: usize = 16;
+
+/// Opens a plain file for reading; `None` where there is none or it is empty (stores that cannot
+/// delete empty a file instead).
+///
+/// # Errors
+/// [`Class::Io`].
+pub fn open_plain(path: &Path) -> Result<Option<(File, u64)>, Error> {
+    let shown = path.display();
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(rustix::io::Errno::LOOP) => {
+            return Err(Error::new(Class::Io, format!("{shown}: expected a plain file, found a symbolic link")));
+        }
+        Err(error) => return Err(Error::io(shown, &error.into())),
+    };
+    let metadata = file.metadata().map_err(|error| Error::io(&shown, &error))?;
+    if !metadata.is_file() {
+        return Err(Error::new(Class::Io, format!("{shown}: expected a plain file, found another kind")));
+    }
+    Ok((metadata.len() > 0).then_some((file, metadata.len())))
+}
+
+/// Reads a whole file of at most `cap` bytes; `None` where there is none or it is empty.
+///
+/// # Errors
+/// [`Class::Io`]; [`Class::Format`] above the cap, known from the size alone.
+pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
+    let Some((file, size)) = open_plain(path)? else { return Ok(None) };
+    let too_large = || Error::format(format!("{}: expected at most {cap} bytes, found more", path.display()));
+    if size > cap {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    file.take(cap + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path.display(), &error))?;
+    if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
+}
+
+/// The volumes of one bundle in one directory.
+#[derive(Debug)]
+pub struct Volumes {
+    dir: PathBuf,
+    name: Name,
+    open: Mutex<Vec<(usize, Arc<File>)>>,
+}
+
+impl Volumes {
+    /// The volumes of `name` in `dir`; nothing is opened yet.
+    pub fn new(dir: PathBuf, name: Name) -> Self {
+        Self { dir, name, open: Mutex::new(Vec::new()) }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file name of a volume, counted from 0.
+    pub fn file_name(&self, volume: usize) -> String {
+        self.name.volume(volume + 1)
+    }
+
+    /// The size of a volume; `None` where it is absent.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn size(&self, volume: usize) -> Result<Option<u64>, Error> {
+        Ok(open_plain(&self.dir.join(self.file_name(volume)))?.map(|(_, size)| size))
+    }
+
+    fn file(&self, volume: usize) -> Result<Arc<File>, Error> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, file)) = open.iter().find(|(number, _)| *number == volume) {
+            return Ok(Arc::clone(file));
+        }
+        let name = self.file_name(volume);
+        let (file, _) =
+            open_plain(&self.dir.join(&name))?.ok_or_else(|| Error::integrity(format!("volume {name}: not there")))?;
+        let file = Arc::new(file);
+        if open.len() == OPEN_VOLUMES {
+            open.remove(0);
+        }
+        open.push((volume, Arc::clone(&file)));
+        Ok(file)
+    }
+
+    /// Reads exactly `buffer` from `offset` of a volume.
+    ///
+    /// # Errors
+    /// [`Class::Io`] with volume and offset; [`Class::Integrity`] where the volume ends before.
+    pub fn read_exact(&self, volume: usize, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.file(volume)?.read_exact_at(buffer, offset).map_err(|error| {
+            let name = self.file_name(volume);
+            if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                Error::integrity(format!("volume {name}: ends before offset {}", offset + buffer.len() as u64))
+            } else {
+                Error::io(format_args!("volume {name}, offset {offset}"), &error)
+                    .help("the medium fails; copy the volume again, or read another copy of it")
+            }
+        })
+    }
+
+    /// The numbers, counted from 0, of all volumes of this name that lie in the directory and hold
+    /// anything.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn present(&self) -> Result<Vec<usize>, Error> {
+        let shown = self.dir.display();
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(|error| Error::io(&shown, &error))? {
+            let entry = entry.map_err(|error| Error::io(&shown, &error))?;
+            let Some(number) = entry.file_name().to_str().and_then(|file| self.name.volume_number(file)) else {
+                continue;
+            };
+            let is_empty = entry.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
+            if !is_empty {
+                numbers.push(number - 1);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}

@@ -1,0 +1,18 @@
+//! The bundle, format 1: a signed manifest and one tar stream in zstd frames and volumes.
+//!
+//! `spec/` is what this follows. It knows the file system, no network and no terminal. Trust is a
+//! type: [`open`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
+//! content.
+
+pub mod error;
+pub mod files;
+pub mod frame;
+pub mod geometry;
+pub mod manifest;
+pub mod name;
+pub mod tar;
+pub mod time;
+
+pub use error::Error;
+pub use manifest::Manifest;
+pub use name::Name;
