@@ -8,7 +8,7 @@
 //! | 3 operations | `export`, `verify`, `import`, `unpack` | what the tool does |
 //! | 2 decisions | `closure`, `plan`, `route` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
-//! | 1 contracts | [`content`], [`flow`], [`stream`], `signing` | traits, cancel and events, checked streams |
+//! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`] | traits, cancel and events, checked streams |
 //! | 0 nouns | [`oci`], [`fault`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
@@ -23,4 +23,5 @@ pub mod content;
 pub mod fault;
 pub mod flow;
 pub mod oci;
+pub mod signing;
 pub mod stream;

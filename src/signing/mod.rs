@@ -1,0 +1,13 @@
+//! Keys, signatures and whom to believe (`spec/signatures.md`).
+//!
+//! [`key`] reads and makes PEM keys, [`envelope`] is the signature file, [`policy`] judges one. All of it
+//! works on bytes: no path, no prompt, no clock stands here. A bundle is one thing that is signed; nothing
+//! here knows what a bundle is beyond the descriptor in its statement.
+
+pub mod envelope;
+pub mod key;
+pub mod policy;
+
+pub use envelope::{Envelope, EnvelopeError, Signature, pae, statement};
+pub use key::{Contents, KeyError, PublicKey, SigningKey};
+pub use policy::{Judgement, Policy, PolicyError, Refusal};
