@@ -105,7 +105,7 @@ pub trait Source: Sync {
 
     /// The content of a blob from its first byte. Not checked: whoever consumes it wraps it in
     /// [`crate::stream::Checked`]. Reading may resume inside; errors are [`Error::into_io`]'s.
-    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error>;
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
 
     /// Whether the blob is there, by HEAD or a look; used before work begins.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
@@ -136,7 +136,7 @@ pub trait Ranges: Sync {
         descriptor: &Descriptor,
         offset: u64,
         length: u64,
-    ) -> Result<Option<Box<dyn Read + Send>>, Error>;
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, Error>;
 }
 
 /// Lists what refers to a subject.
@@ -166,7 +166,7 @@ pub trait Inventory: Sync {
 pub trait Body: Sync {
     /// A checked reader over the whole content: it gives the last bytes only when size and digest
     /// hold ([`crate::stream::Checked`]).
-    fn open(&self) -> io::Result<Box<dyn Read + Send>>;
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
 }
 
 /// What can be written to.

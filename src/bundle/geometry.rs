@@ -21,6 +21,8 @@ pub struct Place {
     pub plain: u64,
     /// Whether it is packed; its digest then pins it.
     pub packed: Option<Digest>,
+    /// Digest of its bytes, where the manifest has one.
+    pub digest: Option<Digest>,
 }
 
 /// What is checked alone: a frame of whole members, or the frames of one member.
@@ -80,7 +82,7 @@ fn places(manifest: &Manifest) -> Vec<Place> {
         for frame in frames.by_ref().take(usize::try_from(entry.frames).unwrap_or(usize::MAX)) {
             let size = frame.stored_size();
             let packed = frame.size.and(frame.digest);
-            places.push(Place { volume, offset, size, plain: frame.plain, packed });
+            places.push(Place { volume, offset, size, plain: frame.plain, packed, digest: frame.digest });
             offset += size;
         }
     }

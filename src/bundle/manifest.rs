@@ -175,6 +175,15 @@ impl Manifest {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
+    /// `NAME.sha256`: what `sha256sum -c` reads, a function of the manifest and its digest.
+    pub fn checksums(&self, id: Digest) -> String {
+        let mut list = format!("{}  {}\n", id.hex(), self.name.manifest());
+        for (index, volume) in self.volumes.iter().enumerate() {
+            list.extend([&volume.digest.hex(), "  ", &self.name.volume(index + 1), "\n"]);
+        }
+        list
+    }
+
     /// Every rule that needs no volume and no document.
     ///
     /// # Errors

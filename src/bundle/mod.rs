@@ -4,15 +4,21 @@
 //! type: [`open`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
 //! content.
 
+pub mod check;
 pub mod error;
 pub mod files;
 pub mod frame;
 pub mod geometry;
 pub mod manifest;
+mod member;
 pub mod name;
+mod plain;
+pub mod reader;
+mod source;
 pub mod tar;
 pub mod time;
 
 pub use error::Error;
 pub use manifest::Manifest;
 pub use name::Name;
+pub use reader::{Trusted, Untrusted, open};

@@ -8,7 +8,7 @@
 //! | 100 | 8 | mode `0000644`, NUL |
 //! | 108, 116 | 8 | uid, gid `0000000`, NUL |
 //! | 124 | 12 | size: 11 octal digits, NUL; from 8 GiB on base-256 (0x80, 11 bytes big endian) |
-//! | 136 | 12 | mtime `02264056200` (315532800), NUL |
+//! | 136 | 12 | mtime `02263523000` (315532800), NUL |
 //! | 148 | 8 | checksum: 6 octal digits, NUL, space |
 //! | 156 | 1 | type: `0`, or `x` of a pax header |
 //! | 157 | 100 | zero |

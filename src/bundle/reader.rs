@@ -1,0 +1,423 @@
+//! Opening a bundle: [`Untrusted`] until a policy or its own writer vouches for the manifest, then
+//! [`Trusted`], which alone gives content (`spec/verification.md`, order of the checks).
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::files::{Volumes, read_capped};
+use super::geometry::Geometry;
+use super::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use super::plain::whole_frame;
+use super::tar::{Tar, padded};
+use super::{Error, Manifest, Name};
+use crate::closure::{Closure, Role, WalkError, walk};
+use crate::fault::{Class, Fault};
+use crate::flow::Flow;
+use crate::oci::document::DocumentError;
+use crate::oci::{Descriptor, Digest, Document, Reason};
+use crate::signing::{Envelope, Judgement, Policy, statement};
+
+/// How many decompressed frames of small members are kept: what a walk in order needs.
+const KEPT_FRAMES: usize = 2;
+
+/// A bundle whose manifest nobody has vouched for.
+#[derive(Debug)]
+pub struct Untrusted {
+    dir: PathBuf,
+    name: Name,
+    manifest: Vec<u8>,
+    signatures: Option<Vec<u8>>,
+}
+
+/// A bundle whose manifest is authenticated: the only thing that gives content.
+pub struct Trusted {
+    id: Digest,
+    manifest: Manifest,
+    geometry: Geometry,
+    volumes: Volumes,
+    judgement: Judgement,
+    index: HashMap<Digest, usize>,
+    kept: Mutex<Vec<(usize, Arc<Vec<u8>>)>>,
+}
+
+/// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
+///
+/// # Errors
+/// [`Class::Usage`] where a directory holds none or several, [`Class::Format`] where the path names
+/// something else, [`Class::Io`] where there is nothing.
+pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
+    let shown = path.display();
+    if path.is_dir() {
+        let mut names: Vec<Name> = std::fs::read_dir(path)
+            .map_err(|error| Error::io(&shown, &error))?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|file| Name::new(file.strip_suffix(".json")?).ok())
+            .collect();
+        names.sort();
+        return match (names.pop(), names.len()) {
+            (Some(name), 0) => Ok((path.to_owned(), name)),
+            (None, _) => Err(Error::new(Class::Usage, format!("{shown}: expected a bundle, found no NAME.json"))
+                .help("name the directory that holds NAME.json, or DIR/NAME")),
+            (Some(_), more) => {
+                Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {}", more + 1))
+                    .help("name it: DIR/NAME"))
+            }
+        };
+    }
+    let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+    let dir = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let not_a_bundle = || {
+        Error::format(format!("{shown}: not a bundle"))
+            .help("name a bundle as DIR/NAME, its NAME.json, or a directory that holds one")
+    };
+    let stem = file.strip_suffix(".json");
+    let name = Name::new(stem.unwrap_or(file))
+        .map_err(|error| if path.symlink_metadata().is_ok() { not_a_bundle() } else { error })?;
+    if stem.is_none() && path.symlink_metadata().is_ok() {
+        return Err(not_a_bundle());
+    }
+    Ok((dir, name))
+}
+
+/// Reads manifest and signature file of the bundle at `path`; judges neither beyond size and ends.
+///
+/// # Errors
+/// As [`locate`]; [`Class::Format`], [`Class::Io`].
+pub fn open(path: &Path) -> Result<Untrusted, Error> {
+    let (dir, name) = locate(path)?;
+    let file = dir.join(name.manifest());
+    let manifest = read_capped(&file, MAX_MANIFEST)?;
+    let Some(manifest) = manifest else {
+        let empty = file.symlink_metadata().is_ok();
+        let error = if empty {
+            Error::format(format!("{}: not a bundle: the file is empty", file.display()))
+        } else {
+            Error::new(Class::Io, format!("{}: no such bundle", file.display()))
+        };
+        return Err(
+            error.help("a bundle exists when its NAME.json exists; check the path and whether its copy was completed")
+        );
+    };
+    check_ends(&manifest)?;
+    let signatures = read_capped(&dir.join(name.signatures()), crate::signing::envelope::MAX_FILE as u64)?;
+    Ok(Untrusted { dir, name, manifest, signatures })
+}
+
+impl Untrusted {
+    /// The bundle id: the digest of the manifest's bytes.
+    pub fn id(&self) -> Digest {
+        Digest::sha256(&self.manifest)
+    }
+
+    /// The bundle's name, from its file's.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The directory that it lies in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The manifest's bytes, of which nothing is known.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest
+    }
+
+    /// The statement that a signature over this manifest signs.
+    pub fn statement(&self) -> Vec<u8> {
+        statement(MEDIA_TYPE, self.id(), self.manifest.len() as u64)
+    }
+
+    /// The signature file, in its form; nothing is verified.
+    ///
+    /// # Errors
+    /// [`Class::Signature`] where there is none, [`Class::Format`].
+    pub fn envelope(&self) -> Result<Envelope, Error> {
+        let bytes = self.signatures.as_ref().ok_or_else(|| {
+            Error::new(Class::Signature, format!("signature file {}: not there", self.name.signatures()))
+                .help("copy it beside the manifest; every bundle has one")
+        })?;
+        Envelope::parse(bytes).map_err(|error| {
+            Error::new(error.class(), error.to_string()).help("copy the signature file again from the bundle's source")
+        })
+    }
+
+    /// The manifest as it claims to be. **Not authenticated**: to be shown with these words.
+    ///
+    /// # Errors
+    /// [`Class::Format`].
+    pub fn claimed(&self) -> Result<Manifest, Error> {
+        let manifest = Manifest::parse(&self.manifest)?;
+        if manifest.name != self.name {
+            return Err(Error::format(format!(
+                "manifest: expected name {:?} as its file's, found {:?}",
+                self.name.as_str(),
+                manifest.name.as_str()
+            ))
+            .help("a bundle is renamed only by exporting it again"));
+        }
+        Ok(manifest)
+    }
+
+    /// Checks the signatures, then reads the manifest.
+    ///
+    /// # Errors
+    /// In this order: signature file's form ([`Class::Format`]), [`Class::Signature`],
+    /// [`Class::Trust`], the manifest ([`Class::Format`]).
+    pub fn authenticate(self, policy: &Policy) -> Result<Trusted, Fault> {
+        let envelope = self.envelope()?;
+        let judgement = policy.judge(&self.statement(), &envelope)?;
+        Ok(self.trust(judgement)?)
+    }
+
+    /// For `inspect --check`, and the writer that reads back what it has just made: everything is hashed,
+    /// no signature is asked for. Whatever shows the result must call it "not authenticated".
+    ///
+    /// # Errors
+    /// [`Class::Format`].
+    pub fn assume(self) -> Result<Trusted, Error> {
+        self.trust(Judgement { good: Vec::new(), unknown: Vec::new() })
+    }
+
+    fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {
+        let manifest = self.claimed()?;
+        Trusted::new(self.id(), manifest, Volumes::new(self.dir, self.name), judgement)
+    }
+}
+
+impl Trusted {
+    pub(super) fn new(id: Digest, manifest: Manifest, volumes: Volumes, judgement: Judgement) -> Result<Self, Error> {
+        if manifest.form == super::manifest::Form::Flat {
+            return Err(
+                Error::format("manifest: form flat is not read by this version").help("read it with a newer packmule")
+            );
+        }
+        let geometry = Geometry::new(&manifest)?;
+        let index = manifest.blobs.iter().enumerate().map(|(index, blob)| (blob.digest, index)).collect();
+        Ok(Self { id, manifest, geometry, volumes, judgement, index, kept: Mutex::new(Vec::new()) })
+    }
+
+    /// The bundle id.
+    pub const fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// The manifest.
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Who signed.
+    pub const fn judgement(&self) -> &Judgement {
+        &self.judgement
+    }
+
+    /// Where everything lies.
+    pub const fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The volumes.
+    pub const fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The place of a blob in `blobs`.
+    pub fn blob_index(&self, digest: &Digest) -> Option<usize> {
+        self.index.get(digest).copied()
+    }
+
+    /// The files of the medium against the manifest, without reading them: every volume there and of
+    /// its length, none beyond, the checksum list (where there is one) as computed. All faults.
+    pub fn survey(&self) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for (index, volume) in self.manifest.volumes.iter().enumerate() {
+            let file = self.volumes.file_name(index);
+            match self.volumes.size(index) {
+                Err(error) => errors.push(error),
+                Ok(Some(size)) if size == volume.size => {}
+                Ok(Some(size)) if size < volume.size => errors
+                    .push(Error::integrity(format!("volume {file}: truncated at {size} of {} bytes", volume.size))),
+                Ok(Some(size)) => errors
+                    .push(Error::integrity(format!("volume {file}: expected {} bytes, found {size}", volume.size))),
+                Ok(None) => errors.push(
+                    Error::integrity(format!(
+                        "volume {file}: need volume {} of bundle {}, found none",
+                        index + 1,
+                        self.id
+                    ))
+                    .help("put the volume beside the manifest"),
+                ),
+            }
+        }
+        match self.volumes.present() {
+            Err(error) => errors.push(error),
+            Ok(present) => {
+                let count = self.manifest.volumes.len();
+                errors.extend(present.into_iter().filter(|&index| index >= count).map(|index| {
+                    let file = self.volumes.file_name(index);
+                    Error::integrity(format!("volume {file}: extra, the bundle has {count}"))
+                        .help("remove the file if it is another bundle's")
+                }));
+            }
+        }
+        if let Err(error) = self.check_checksums() {
+            errors.push(error);
+        }
+        errors
+    }
+
+    fn check_checksums(&self) -> Result<(), Error> {
+        let path = self.volumes.dir().join(self.manifest.name.checksums());
+        let expected = self.manifest.checksums(self.id);
+        match read_capped(&path, 16 << 20)? {
+            Some(found) if found != expected.as_bytes() => {
+                Err(Error::integrity(format!("{}: differs from the computed one", path.display()))
+                    .help("remove it; it is not needed"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The content of a small member, from its frame of whole members.
+    pub(super) fn small(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        let member = Tar::of_blob(index);
+        let unit = self.geometry.unit_of(member);
+        if unit.frames.len() != 1 {
+            return Ok(None);
+        }
+        let frame = unit.frames.start;
+        let content = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, content)) = kept.iter().find(|(number, _)| *number == frame) {
+                Arc::clone(content)
+            } else {
+                // Read under the lock: others that want this frame wait for it instead of reading it too.
+                let content = whole_frame(&self.geometry.places, &self.volumes, frame)?;
+                if kept.len() == KEPT_FRAMES {
+                    kept.remove(0);
+                }
+                kept.push((frame, Arc::clone(&content)));
+                content
+            }
+        };
+        let tar = &self.geometry.tar;
+        let end = tar.end(member) - tar.start(unit.members.start);
+        let size = self.manifest.blobs[index].size;
+        let from = end - padded(size);
+        let range = usize::try_from(from).ok().zip(usize::try_from(from + size).ok());
+        let bytes = range.and_then(|(from, to)| content.get(from..to));
+        bytes.map(|bytes| Some(bytes.to_vec())).ok_or_else(|| Error::integrity("frame is shorter than its members"))
+    }
+
+    /// A document that the bundle carries, its digest checked; `None` where it is absent.
+    ///
+    /// # Errors
+    /// [`Class::Integrity`], [`Class::Format`], [`Class::Io`].
+    pub fn carried_document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
+        let Some(index) = self.blob_index(&descriptor.digest) else { return Ok(None) };
+        let digest = descriptor.digest;
+        if self.manifest.blobs[index].size > crate::oci::document::MAX_DOCUMENT {
+            return Err(Error::format(format!("manifest {digest}: above the limit of a document")));
+        }
+        let raw = match self.small(index)? {
+            Some(raw) => raw,
+            None => self.read_blob(index)?,
+        };
+        let found = Digest::of(digest.algorithm(), &raw);
+        if found != digest {
+            return Err(Error::integrity(format!("manifest {digest}: content has digest {found}")));
+        }
+        Document::with_digest(&descriptor.media_type, digest, raw).map(Some).map_err(|error| {
+            let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
+            Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")
+        })
+    }
+
+    /// Reads every document and checks that what they reach is what the manifest carries and lists,
+    /// no more and no less (`spec/closure.md`). Before the first large blob.
+    ///
+    /// # Errors
+    /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
+    pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
+        let artifacts = &self.manifest.artifacts;
+        let closure = walk(artifacts, |_, descriptor| {
+            flow.check()?;
+            let document = self.carried_document(descriptor)?;
+            if let Some(document) = &document {
+                self.check_artifact(document)?;
+            }
+            Ok(document)
+        })
+        .map_err(|error| match error {
+            WalkError::Fetch(error) => error,
+            other => Error::format(other.to_string()),
+        })?;
+        let absent: HashMap<Digest, _> = self.manifest.absent.iter().map(|absent| (absent.digest, absent)).collect();
+        for node in &closure.nodes {
+            let digest = node.descriptor.digest;
+            let listed = match (self.blob_index(&digest), absent.get(&digest)) {
+                (Some(index), None) => self.manifest.blobs[index].size,
+                (None, Some(absent)) => {
+                    let of_leaf = matches!(absent.reason, Reason::Base | Reason::Foreign);
+                    if of_leaf == (node.role == Role::Document) && absent.reason != Reason::Missing {
+                        return Err(Error::format(format!("absent {digest}: its reason is not one for what it is")));
+                    }
+                    absent.size
+                }
+                _ => {
+                    return Err(Error::format(format!(
+                        "{digest}: reachable, but neither carried nor listed as absent"
+                    )));
+                }
+            };
+            if listed != node.descriptor.size {
+                return Err(Error::format(format!(
+                    "{digest}: expected {} bytes as its descriptor says, found {listed}",
+                    node.descriptor.size
+                )));
+            }
+        }
+        let listed = self.manifest.blobs.len() + absent.len();
+        if listed != closure.nodes.len() {
+            let stray = self.index.keys().chain(absent.keys()).filter(|digest| closure.get(digest).is_none()).min();
+            let stray = stray.map(ToString::to_string).unwrap_or_default();
+            return Err(Error::format(format!("{stray}: listed in the manifest, but nothing refers to it")));
+        }
+        Ok(closure)
+    }
+
+    /// What the manifest says of an artifact must be what the document says.
+    fn check_artifact(&self, document: &Document) -> Result<(), Error> {
+        let digest = document.digest();
+        for artifact in self.manifest.artifacts.iter().filter(|artifact| artifact.digest == digest) {
+            let same = artifact.artifact_type.as_deref() == document.artifact_type()
+                && artifact.subject == document.subject().map(|subject| subject.digest);
+            if !same {
+                return Err(Error::format(format!(
+                    "artifact {digest}: expected artifactType and subject as in its document"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_blob(&self, index: usize) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        let mut blob = super::source::BlobReader::new(self, index);
+        std::io::Read::read_to_end(&mut blob, &mut content).map_err(|error| {
+            let error = crate::content::Error::from_io("bundle", error);
+            let class = match error.kind {
+                crate::content::Kind::Content(class) => class,
+                _ => Class::Io,
+            };
+            Error { class, what: error.what, help: error.help }
+        })?;
+        Ok(content)
+    }
+}
