@@ -118,7 +118,7 @@ impl Volumes {
         })
     }
 
-    /// The numbers, counted from 0, of all volumes of this name that lie in the directory and hold
+    /// The numbers, as in their names, of all volumes of this name that lie in the directory and hold
     /// anything.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ impl Volumes {
             };
             let is_empty = entry.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
             if !is_empty {
-                numbers.push(number - 1);
+                numbers.push(number);
             }
         }
         numbers.sort_unstable();

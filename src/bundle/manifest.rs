@@ -14,7 +14,7 @@ use super::time::Moment;
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
-use crate::oci::{Absent, Artifact, Digest};
+use crate::oci::{Absent, Algorithm, Artifact, Digest, Reason};
 
 /// The value of `format`.
 pub const FORMAT: &str = "packmule.bundle.v1";
@@ -189,6 +189,13 @@ impl Manifest {
     /// # Errors
     /// [`crate::fault::Class::Format`].
     pub fn check(&self) -> Result<(), Error> {
+        let own = (self.frames.iter().filter_map(|frame| frame.digest.as_ref()))
+            .chain(self.volumes.iter().map(|volume| &volume.digest))
+            .chain(&self.bases)
+            .chain(&self.previous);
+        if let Some(digest) = own.into_iter().find(|digest| digest.algorithm() != Algorithm::Sha256) {
+            return Err(wrong(format_args!("{digest}: frames, volumes and bundles have sha256 digests")));
+        }
         self.check_strings()?;
         self.check_channel()?;
         self.check_artifacts()?;
@@ -258,8 +265,20 @@ impl Manifest {
         if !self.artifacts.is_sorted_by(|a, b| (&a.repository, &a.digest) < (&b.repository, &b.digest)) {
             return Err(wrong("artifacts: expected in order of repository and digest, each once"));
         }
+        let carried: HashSet<Digest> = self.blobs.iter().map(|blob| blob.digest).collect();
         let mut named = HashSet::new();
+        let mut members = BTreeMap::new();
         for artifact in &self.artifacts {
+            if !carried.contains(&artifact.digest) {
+                return Err(wrong(format_args!("artifact {}: is not among the blobs", artifact.digest)));
+            }
+            let own = (&artifact.media_type, artifact.size, &artifact.artifact_type, artifact.subject);
+            if *members.entry(artifact.digest).or_insert(own) != own {
+                return Err(wrong(format_args!(
+                    "artifact {}: its members differ between repositories",
+                    artifact.digest
+                )));
+            }
             if document_kind(&artifact.media_type).is_none() {
                 return Err(wrong(format_args!(
                     "artifact {}: expected one of the four manifest types",
@@ -268,6 +287,12 @@ impl Manifest {
             }
             if artifact.size > MAX_DOCUMENT {
                 return Err(wrong(format_args!("artifact {}: expected at most {MAX_DOCUMENT} bytes", artifact.digest)));
+            }
+            if artifact.artifact_type.as_deref() == Some("") {
+                return Err(wrong(format_args!("artifact {}: artifactType is empty", artifact.digest)));
+            }
+            if let Some(tag) = artifact.tags.iter().find(|tag| tag.fallback_subject().is_some()) {
+                return Err(wrong(format_args!("artifact {}: tag {tag} is a referrers list's", artifact.digest)));
             }
             if !artifact.tags.is_sorted_by(|a, b| a < b) {
                 return Err(wrong(format_args!("artifact {}: expected tags in order, each once", artifact.digest)));
@@ -298,6 +323,9 @@ impl Manifest {
             return Err(wrong("absent: expected in order of digest, each once"));
         }
         for absent in &self.absent {
+            if absent.repository.is_some() && absent.reason != Reason::Base {
+                return Err(wrong(format_args!("absent {}: repository stands with reason base only", absent.digest)));
+            }
             if absent.size > MAX_SIZE || seen.contains(&absent.digest) {
                 return Err(wrong(format_args!(
                     "absent {}: size above 2^53-1, or carried all the same",

@@ -74,11 +74,12 @@ impl Name {
         format!("{}.{number:04}.tar.zst", self.0)
     }
 
-    /// The number of the volume that `file` names, if it names one of this bundle.
+    /// The number of the volume that `file` names, if it names one of this bundle; 0, which no bundle
+    /// has, included.
     pub fn volume_number(&self, file: &str) -> Option<usize> {
         let digits = file.strip_prefix(&self.0)?.strip_prefix('.')?.strip_suffix(".tar.zst")?;
         let number = digits.parse().ok()?;
-        (self.volume(number) == file && number > 0).then_some(number)
+        (digits.len() == 4 && self.volume(number) == file).then_some(number)
     }
 }
 
@@ -118,8 +119,8 @@ mod tests {
     fn volumes_are_known_by_their_names() {
         let name = Name::new("apps").unwrap();
         assert_eq!(name.volume_number("apps.0001.tar.zst"), Some(1));
-        for other in ["apps.0000.tar.zst", "apps.1.tar.zst", "apps.00001.tar.zst", "app.0001.tar.zst", "apps.0001.tar"]
-        {
+        assert_eq!(name.volume_number("apps.0000.tar.zst"), Some(0));
+        for other in ["apps.1.tar.zst", "apps.00001.tar.zst", "app.0001.tar.zst", "apps.0001.tar"] {
             assert_eq!(name.volume_number(other), None, "{other}");
         }
     }

@@ -133,6 +133,11 @@ impl Untrusted {
         statement(MEDIA_TYPE, self.id(), self.manifest.len() as u64)
     }
 
+    /// Whether there is a signature file.
+    pub const fn has_signature_file(&self) -> bool {
+        self.signatures.is_some()
+    }
+
     /// The signature file, in its form; nothing is verified.
     ///
     /// # Errors
@@ -259,8 +264,8 @@ impl Trusted {
             Err(error) => errors.push(error),
             Ok(present) => {
                 let count = self.manifest.volumes.len();
-                errors.extend(present.into_iter().filter(|&index| index >= count).map(|index| {
-                    let file = self.volumes.file_name(index);
+                errors.extend(present.into_iter().filter(|number| !(1..=count).contains(number)).map(|number| {
+                    let file = self.manifest.name.volume(number);
                     Error::integrity(format!("volume {file}: extra, the bundle has {count}"))
                         .help("remove the file if it is another bundle's")
                 }));

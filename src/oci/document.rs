@@ -201,9 +201,9 @@ impl Document {
         self.kind
     }
 
-    /// The document's own `artifactType`.
+    /// The document's own `artifactType`; an empty one counts as absent.
     pub fn artifact_type(&self) -> Option<&str> {
-        self.members.artifact_type.as_deref()
+        self.members.artifact_type.as_deref().filter(|text| !text.is_empty())
     }
 
     /// `config`, of a manifest.

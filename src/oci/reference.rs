@@ -37,7 +37,7 @@ pub struct Reference {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReferenceError {
     /// The host is not a host name or address with an optional port.
-    #[error("reference {0:?}: expected HOST or HOST:PORT before the first slash")]
+    #[error("reference {0:?}: expected a lower-case HOST with a dot, HOST:PORT or localhost before the first slash")]
     Host(String),
     /// The path is not a repository name.
     #[error(
@@ -85,16 +85,17 @@ fn host_is_good(host: &str) -> bool {
             None => (host, None),
         },
     };
-    let port_is_good = port.is_none_or(|port| {
-        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
-    });
+    let port_is_good =
+        port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port));
     let label_is_good = |label: &str| {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    port_is_good && name.len() <= 253 && name.split('.').all(label_is_good)
+    // A name without these is a path's first part in every client.
+    let is_told = host.contains(['.', ':']) || host == "localhost" || host.starts_with('[');
+    is_told && port_is_good && name.len() <= 253 && name.split('.').all(label_is_good)
 }
 
 impl Repository {
@@ -107,6 +108,9 @@ impl Repository {
             return Err(ReferenceError::Host(cut(host)));
         }
         Self::check_path(path)?;
+        if host.len() + 1 + path.len() > 255 {
+            return Err(ReferenceError::Repository(cut(path)));
+        }
         Ok(Self { host: host.to_owned(), path: path.to_owned() })
     }
 
@@ -149,7 +153,7 @@ impl Repository {
 
 impl Ord for Repository {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Not part by part: `a.b/c` stands before `a/c`, as '.' is below '/'.
+        // Not part by part: `a.b.c/d` stands before `a.b/d`, as '.' is below '/'.
         let bytes = |repository: &Self| {
             let slash = if repository.host.is_empty() { "" } else { "/" };
             [repository.host.clone(), slash.to_owned(), repository.path.clone()].concat()
@@ -250,11 +254,11 @@ impl FromStr for Reference {
         };
         let (host, path) = match name.split_once('/') {
             Some((host, path)) if host.contains(['.', ':']) || host == "localhost" || host.starts_with('[') => {
-                (host, path.to_owned())
+                (host.to_ascii_lowercase(), path.to_owned())
             }
-            _ => ("docker.io", name.to_owned()),
+            _ => ("docker.io".to_owned(), name.to_owned()),
         };
-        let host = if host == "index.docker.io" { "docker.io" } else { host };
+        let host = if host == "index.docker.io" { "docker.io" } else { &host };
         let path = if host == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path };
         let repository = Repository::new(host, &path)?;
         let tag = if tag.is_none() && digest.is_none() { Some(Tag("latest".to_owned())) } else { tag };
@@ -330,10 +334,10 @@ mod tests {
     #[test]
     fn repositories_order_as_their_text() {
         let mut found: Vec<Repository> =
-            ["a/c", "a.b/c", "a-b/c", "a:5000/c"].iter().map(|text| Repository::exact(text).unwrap()).collect();
+            ["a.b/c", "a.b.c/c", "a.b-b/c", "a.b:5000/c"].iter().map(|text| Repository::exact(text).unwrap()).collect();
         found.sort();
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["a-b/c", "a.b/c", "a/c", "a:5000/c"]);
+        assert_eq!(found, ["a.b-b/c", "a.b.c/c", "a.b/c", "a.b:5000/c"]);
     }
 
     #[test]
