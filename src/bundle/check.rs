@@ -167,6 +167,19 @@ fn gate_bug() -> Fault {
     Fault::new(Class::Bug, "internal error: a check failed without a fault")
 }
 
+/// Reads back what a writer has just made, before it gets its names.
+///
+/// # Errors
+/// The fault that counts most.
+pub fn read_back(dir: &std::path::Path, manifest: &super::Manifest, flow: &Flow) -> Result<(), Error> {
+    let bundle = Trusted::just_written(dir, manifest)?;
+    check(&bundle, flow, false).map(drop).map_err(|fault| Error {
+        class: fault.class,
+        what: fault.what,
+        help: fault.help,
+    })
+}
+
 /// Checks one volume, counted from 0, against its signed digest.
 ///
 /// # Errors

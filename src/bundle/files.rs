@@ -59,13 +59,25 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
 pub struct Volumes {
     dir: PathBuf,
     name: Name,
+    // What stands behind the names of volumes that are not finished.
+    suffix: &'static str,
     open: Mutex<Vec<(usize, Arc<File>)>>,
 }
 
 impl Volumes {
     /// The volumes of `name` in `dir`; nothing is opened yet.
     pub fn new(dir: PathBuf, name: Name) -> Self {
-        Self { dir, name, open: Mutex::new(Vec::new()) }
+        Self { dir, name, suffix: "", open: Mutex::new(Vec::new()) }
+    }
+
+    /// The volumes that a writer has not given their names yet.
+    pub fn unfinished(dir: PathBuf, name: Name) -> Self {
+        Self { suffix: ".partial", ..Self::new(dir, name) }
+    }
+
+    /// Whether the volumes have their names.
+    pub const fn is_finished(&self) -> bool {
+        self.suffix.is_empty()
     }
 
     /// The directory.
@@ -75,7 +87,7 @@ impl Volumes {
 
     /// The file name of a volume, counted from 0.
     pub fn file_name(&self, volume: usize) -> String {
-        self.name.volume(volume + 1)
+        format!("{}{}", self.name.volume(volume + 1), self.suffix)
     }
 
     /// The size of a volume; `None` where it is absent.

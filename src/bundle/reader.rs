@@ -180,8 +180,7 @@ impl Untrusted {
         Ok(self.trust(judgement)?)
     }
 
-    /// For `inspect --check`, and the writer that reads back what it has just made: everything is hashed,
-    /// no signature is asked for. Whatever shows the result must call it "not authenticated".
+    /// For `inspect --check`: everything is hashed, no signature is asked for. Whatever shows the result must call it "not authenticated".
     ///
     /// # Errors
     /// [`Class::Format`].
@@ -196,7 +195,17 @@ impl Untrusted {
 }
 
 impl Trusted {
-    pub(super) fn new(id: Digest, manifest: Manifest, volumes: Volumes, judgement: Judgement) -> Result<Self, Error> {
+    /// What a writer has just made, under the names of the unfinished: trusted for the read-back alone.
+    ///
+    /// # Errors
+    /// [`Class::Format`].
+    pub(super) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
+        let id = Digest::sha256(&manifest.to_bytes());
+        let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
+        Self::new(id, manifest.clone(), volumes, Judgement { good: Vec::new(), unknown: Vec::new() })
+    }
+
+    fn new(id: Digest, manifest: Manifest, volumes: Volumes, judgement: Judgement) -> Result<Self, Error> {
         if manifest.form == super::manifest::Form::Flat {
             return Err(
                 Error::format("manifest: form flat is not read by this version").help("read it with a newer packmule")
@@ -260,6 +269,15 @@ impl Trusted {
                 ),
             }
         }
+        if self.volumes.is_finished() {
+            errors.extend(self.survey_others());
+        }
+        errors
+    }
+
+    /// What lies beside the volumes.
+    fn survey_others(&self) -> Vec<Error> {
+        let mut errors = Vec::new();
         match self.volumes.present() {
             Err(error) => errors.push(error),
             Ok(present) => {

@@ -1,0 +1,111 @@
+//! `verify`: PASS, PART or REFUSED, and why.
+
+use serde_json::json;
+
+use super::Session;
+use super::bundle::open;
+use super::report::Outcome;
+use super::trust::Trust;
+use crate::fault::{Class, Fault, escape};
+use crate::verify::{Request, Verdict};
+
+/// `verify BUNDLE TRUST`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// DIR/NAME, NAME.json, or a directory with one bundle
+    bundle: String,
+    #[command(flatten)]
+    trust: Trust,
+    /// Check this volume alone against its signed digest; repeat it for more
+    #[arg(long = "volume", value_name = "N")]
+    volumes: Vec<usize>,
+    /// End at the first fault
+    #[arg(long)]
+    fail_fast: bool,
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        // Keys first: without trust nothing is opened but the signature file, to name who signed.
+        let bundle = open(&self.bundle, session);
+        let policy = self.trust.policy(session, || {
+            let envelope = bundle.as_ref().ok().and_then(|bundle| bundle.envelope().ok());
+            envelope.map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default()
+        })?;
+        let bundle = match bundle {
+            Ok(bundle) => bundle,
+            Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
+            Err(fault) => return Err(fault),
+        };
+        let (name, id) = (bundle.name().to_string(), bundle.id());
+        let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
+        let verdict = crate::verify::run(&session.flow, bundle, &policy, &request);
+        match verdict.fault {
+            Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
+            Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),
+            None => Ok(passed(&name, &verdict, &request)),
+        }
+    }
+}
+
+fn refused(name: &str, id: Option<String>, fault: Fault) -> Outcome {
+    let shown = id.as_ref().map(|id| format!("\nbundle id  {id}")).unwrap_or_default();
+    let count = fault.others.len() + 1;
+    let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+    let text = format!("REFUSED  {}{shown}\nfound      {faults}, listed on standard error\n", escape(name));
+    let mut result = json!({ "verdict": "REFUSED", "name": name, "faults": count });
+    if let Some(id) = id {
+        result["id"] = json!(id);
+    }
+    Outcome::new(text, result).failed(fault)
+}
+
+fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
+    let Some(bundle) = &verdict.bundle else {
+        return Outcome::default().failed(Fault::new(Class::Bug, "internal error: passed without a bundle"));
+    };
+    let manifest = bundle.manifest();
+    let signed = bundle.judgement();
+    let word = if request.volumes.is_empty() { "PASS" } else { "PART" };
+    let mut text = format!("{word}  {}\nbundle id  {}\n", escape(name), bundle.id());
+    for keyid in &signed.good {
+        text.push_str(&format!("signed by  {keyid}\n"));
+    }
+    for keyid in &signed.unknown {
+        text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
+    }
+    let mut result = json!({
+        "verdict": word,
+        "name": name,
+        "id": bundle.id(),
+        "created": manifest.created,
+        "tool": manifest.tool,
+        "signed": signed.good,
+        "unknown": signed.unknown,
+        "artifacts": manifest.artifacts.len(),
+        "absent": manifest.absent.len(),
+    });
+    if let Some(tally) = verdict.tally {
+        text.push_str(&format!(
+            "holds      {} artifacts, {} blobs, {} bytes in {} volumes\n",
+            manifest.artifacts.len(),
+            tally.blobs,
+            tally.bytes,
+            manifest.volumes.len()
+        ));
+        result["blobs"] = json!(tally.blobs);
+        result["members"] = json!(tally.members);
+        result["frames"] = json!(tally.frames);
+        result["bytes"] = json!(tally.bytes);
+    } else {
+        let list: Vec<String> = request.volumes.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("volumes    {} of {} hold; the others were not looked at\n", list.join(", "), manifest.volumes.len()));
+        result["volumes"] = json!(request.volumes);
+    }
+    if !manifest.absent.is_empty() {
+        text.push_str(&format!("not inside {} blobs that artifacts refer to (see: packmule inspect)\n", manifest.absent.len()));
+    }
+    Outcome::new(text, result)
+}
