@@ -16,6 +16,7 @@
 pub mod environment;
 pub mod exit;
 pub mod key;
+#[cfg(feature = "online")]
 pub mod network;
 pub mod place;
 pub mod progress;

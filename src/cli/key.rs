@@ -253,10 +253,9 @@ fn choose_passphrase(output: &Path, world: &mut World) -> Result<Zeroizing<Strin
 
 /// `KEY.pem` → `KEY.pub.pem`; any other name gets `.pub.pem`.
 fn public_path(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_owned();
-    if output.extension().is_some_and(|extension| extension == "pem") {
-        name = output.file_stem().unwrap_or_default().to_owned();
-    }
+    let is_pem = output.extension().is_some_and(|extension| extension == "pem");
+    let name = if is_pem { output.file_stem() } else { output.file_name() };
+    let mut name = name.unwrap_or_default().to_owned();
     name.push(".pub.pem");
     output.with_file_name(name)
 }

@@ -128,17 +128,17 @@ impl Selector {
     /// # Errors
     /// Class usage.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let mut parts = vec![String::new()];
+        let mut parts = Vec::new();
+        let mut part = String::new();
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
             match character {
-                '\\' if characters.next_if_eq(&',').is_some() => {
-                    parts.iter_mut().last().into_iter().for_each(|part| part.push(','))
-                }
-                ',' => parts.push(String::new()),
-                other => parts.iter_mut().last().into_iter().for_each(|part| part.push(other)),
+                '\\' if characters.next_if_eq(&',').is_some() => part.push(','),
+                ',' => parts.push(std::mem::take(&mut part)),
+                other => part.push(other),
             }
         }
+        parts.push(part);
         let source = Source::parse(&parts.remove(0))?;
         let mut selector =
             Self { text: text.to_owned(), source, rename: None, platforms: Vec::new(), referrers: Vec::new() };
@@ -207,10 +207,11 @@ impl Bundle {
             return Ok(Self::In(path.to_owned()));
         }
         let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let name = file.strip_suffix(".json").unwrap_or(file);
+        let bare = file.strip_suffix(".json");
+        let name = bare.unwrap_or(file);
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let manifest = at(dir).join(format!("{name}.json"));
-        if seen.is_ok() && !file.ends_with(".json") && !manifest.exists() {
+        if seen.is_ok() && bare.is_none() && !manifest.exists() {
             return Ok(Self::Stream(path.to_owned()));
         }
         if name.is_empty() || name.contains('.') {

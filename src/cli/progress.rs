@@ -2,6 +2,7 @@
 //!
 //! Takes [`Event`]s from many threads. Bars appear beyond a second; lines come every ten. Decides nothing.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -151,15 +152,15 @@ impl Stage {
         let rate = self.bytes_done / seconds;
         let mut line = format!("{}: {}", self.name, size(self.bytes_done));
         if self.bytes > 0 {
-            line.push_str(&format!(" of {}", size(self.bytes)));
+            let _ = write!(line, " of {}", size(self.bytes));
         }
         if self.items > 0 {
-            line.push_str(&format!(", {} of {}", self.items_done, self.items));
+            let _ = write!(line, ", {} of {}", self.items_done, self.items);
         }
-        line.push_str(&format!(", {}/s", size(rate)));
+        let _ = write!(line, ", {}/s", size(rate));
         if self.bytes > self.bytes_done && rate > 0 {
             let left = (self.bytes - self.bytes_done) / rate;
-            line.push_str(&format!(", {}:{:02} left", left / 60, left % 60));
+            let _ = write!(line, ", {}:{:02} left", left / 60, left % 60);
         }
         line
     }

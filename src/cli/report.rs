@@ -2,6 +2,7 @@
 //!
 //! Text from outside is escaped here, on its way out. A stdout that breaks is quiet, and never success.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -139,7 +140,7 @@ pub(super) fn ascii(json: &str) -> String {
             text.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(text, "\\u{unit:04x}");
             }
         }
     }

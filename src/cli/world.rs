@@ -36,10 +36,13 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// How many processors this process may use.
     pub cores: usize,
-    prompt: Box<dyn FnMut(&str) -> io::Result<String> + Send>,
+    prompt: Prompt,
     caught: Arc<AtomicUsize>,
     real: bool,
 }
+
+/// Asks and gives the answer.
+type Prompt = Box<dyn FnMut(&str) -> io::Result<String> + Send>;
 
 /// Which streams are terminals.
 #[derive(Clone, Copy, Debug, Default)]
