@@ -18,6 +18,7 @@
 //! clock.
 
 pub mod bundle;
+pub mod cli;
 pub mod closure;
 pub mod content;
 pub mod fault;

@@ -7,6 +7,8 @@
 //! Any DSSE verifier reads it; this reader takes only what this writer writes: it re-serialises what it
 //! parsed and compares the bytes. The payload is compared by whoever judges, never parsed.
 
+use std::fmt::Write as _;
+
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
@@ -158,7 +160,7 @@ impl Envelope {
         );
         for (index, Signature { keyid, sig }) in self.signatures.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
-            text.push_str(&format!("{comma}{{\"keyid\":\"{keyid}\",\"sig\":\"{}\"}}", Base64::encode_string(sig)));
+            let _ = write!(text, "{comma}{{\"keyid\":\"{keyid}\",\"sig\":\"{}\"}}", Base64::encode_string(sig));
         }
         text.push_str("]}");
         text.into_bytes()

@@ -200,7 +200,9 @@ mod tests {
     fn envelope(seeds: &[u8]) -> (Vec<u8>, Envelope) {
         let statement = statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"m"), 1);
         let mut envelope = Envelope::new(statement.clone());
-        seeds.iter().for_each(|seed| envelope.sign(&key(*seed)));
+        for seed in seeds {
+            envelope.sign(&key(*seed));
+        }
         (statement, envelope)
     }
 

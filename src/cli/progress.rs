@@ -1,0 +1,253 @@
+//! What a run tells while it works, on stderr: bars on a terminal, lines elsewhere, or JSON lines.
+//!
+//! Takes [`Event`]s from many threads. Bars appear beyond a second; lines come every ten. Decides nothing.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::world::Stderr;
+use crate::fault::escape;
+use crate::flow::{Clock, Event, Events};
+
+/// What a person asked to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mode {
+    /// Bars on a terminal, else lines.
+    #[default]
+    Auto,
+    /// Lines.
+    Plain,
+    /// JSON lines.
+    Json,
+    /// Warnings only.
+    None,
+}
+
+const SHOWN_AFTER: Duration = Duration::from_secs(1);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
+/// The display.
+pub struct Progress {
+    mode: Shown,
+    details: bool,
+    stderr: Stderr,
+    clock: Arc<dyn Clock>,
+    stage: Mutex<Option<Stage>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Bars,
+    Lines,
+    Json,
+    Nothing,
+}
+
+struct Stage {
+    name: &'static str,
+    bytes: u64,
+    items: u64,
+    bytes_done: u64,
+    items_done: u64,
+    began: Duration,
+    told: Duration,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// A display as `mode` says; `terminal`: stderr is one; `details`: under `-v`.
+    pub fn new(mode: Mode, terminal: bool, details: bool, stderr: Stderr, clock: Arc<dyn Clock>) -> Self {
+        let mode = match mode {
+            Mode::Auto if terminal => Shown::Bars,
+            Mode::Auto | Mode::Plain => Shown::Lines,
+            Mode::Json => Shown::Json,
+            Mode::None => Shown::Nothing,
+        };
+        Self { mode, details, stderr, clock, stage: Mutex::new(None) }
+    }
+
+    /// Takes the bar away, before a run's last words.
+    pub fn close(&self) {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = stage.take().and_then(|stage| stage.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn say(&self, stage: Option<&Stage>, kind: &str, text: &str) {
+        if self.mode == Shown::Json {
+            self.stderr.line(&super::report::ascii(&json!({ "event": kind, "text": text }).to_string()));
+            return;
+        }
+        let line = format!("{}{}", if kind == "warning" { "warning: " } else { "" }, escape(text));
+        match stage.and_then(|stage| stage.bar.as_ref()) {
+            Some(bar) => bar.suspend(|| self.stderr.line(&line)),
+            None => self.stderr.line(&line),
+        }
+    }
+
+    fn begin(&self, slot: &mut Option<Stage>, name: &'static str, bytes: u64, items: u64) {
+        if let Some(bar) = slot.take().and_then(|stage| stage.bar) {
+            bar.finish_and_clear();
+        }
+        let now = self.clock.elapsed();
+        *slot = Some(Stage { name, bytes, items, bytes_done: 0, items_done: 0, began: now, told: now, bar: None });
+        if self.mode == Shown::Json {
+            self.stderr.line(&json!({ "event": "stage", "name": name, "bytes": bytes, "items": items }).to_string());
+        }
+    }
+
+    fn tell(&self, stage: &mut Stage) {
+        let now = self.clock.elapsed();
+        let every = match self.mode {
+            Shown::Nothing => return,
+            Shown::Bars => return stage.draw(now),
+            Shown::Lines => LINE_EVERY,
+            Shown::Json => JSON_EVERY,
+        };
+        if now.saturating_sub(stage.told) < every {
+            return;
+        }
+        stage.told = now;
+        if self.mode == Shown::Json {
+            let (name, bytes, items) = (stage.name, stage.bytes_done, stage.items_done);
+            self.stderr.line(&json!({ "event": "progress", "name": name, "bytes": bytes, "items": items }).to_string());
+        } else {
+            self.stderr.line(&stage.line(now));
+        }
+    }
+}
+
+impl Stage {
+    fn draw(&mut self, now: Duration) {
+        if self.bar.is_none() && now.saturating_sub(self.began) >= SHOWN_AFTER {
+            let bar = ProgressBar::with_draw_target(Some(self.bytes), ProgressDrawTarget::stderr());
+            let form = if self.bytes == 0 {
+                "{prefix} {spinner} {msg} {bytes} {bytes_per_sec}"
+            } else {
+                "{prefix} {wide_bar} {msg} {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+            };
+            if let Ok(style) = ProgressStyle::with_template(form) {
+                bar.set_style(style);
+            }
+            bar.set_prefix(self.name);
+            // The rate is over the whole stage, the second before the bar appeared included.
+            self.bar = Some(bar.with_elapsed(now.saturating_sub(self.began)));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.bytes_done);
+            if self.items > 0 {
+                bar.set_message(format!("{}/{}", self.items_done, self.items));
+            }
+        }
+    }
+
+    fn line(&self, now: Duration) -> String {
+        let seconds = now.saturating_sub(self.began).as_secs().max(1);
+        let rate = self.bytes_done / seconds;
+        let mut line = format!("{}: {}", self.name, size(self.bytes_done));
+        if self.bytes > 0 {
+            let _ = write!(line, " of {}", size(self.bytes));
+        }
+        if self.items > 0 {
+            let _ = write!(line, ", {} of {}", self.items_done, self.items);
+        }
+        let _ = write!(line, ", {}/s", size(rate));
+        if self.bytes > self.bytes_done && rate > 0 {
+            let left = (self.bytes - self.bytes_done) / rate;
+            let _ = write!(line, ", {}:{:02} left", left / 60, left % 60);
+        }
+        line
+    }
+}
+
+impl Events for Progress {
+    fn event(&self, event: Event) {
+        let mut slot = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Stage { name, bytes, items } => self.begin(&mut slot, name, bytes, items),
+            Event::Bytes(bytes) => {
+                if let Some(stage) = slot.as_mut() {
+                    stage.bytes_done = stage.bytes_done.saturating_add(bytes);
+                    self.tell(stage);
+                }
+            }
+            Event::Item(name) => {
+                if let Some(stage) = slot.as_mut() {
+                    stage.items_done += 1;
+                    self.tell(stage);
+                }
+                if self.details {
+                    self.say(slot.as_ref(), "item", &name);
+                }
+            }
+            Event::Warning(text) => self.say(slot.as_ref(), "warning", &text),
+            Event::Detail(text) => {
+                if self.details {
+                    self.say(slot.as_ref(), "detail", &text);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes in the largest binary unit of which there is one, with one digit behind the point.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let exponent = (bytes.ilog2() / 10).clamp(1, 6);
+    let unit = 1_u64 << (10 * exponent);
+    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit.max(1));
+    format!("{whole}.{tenth} {}", UNITS[exponent as usize - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::{FixedClock, Written};
+    use super::*;
+
+    fn run(mode: Mode, details: bool) -> String {
+        let (written, clock) = (Written::default(), Arc::new(FixedClock::at(0)));
+        let progress = Progress::new(mode, false, details, Stderr::new(written.clone()), clock.clone());
+        progress.event(Event::Stage { name: "writing", bytes: 3 << 30, items: 2 });
+        progress.event(Event::Bytes(1 << 20));
+        clock.sleep(Duration::from_secs(10));
+        progress.event(Event::Bytes((1 << 30) - (1 << 20)));
+        progress.event(Event::Bytes(1));
+        progress.event(Event::Warning("odd \x1b[31m".to_owned()));
+        progress.event(Event::Detail("detail".to_owned()));
+        progress.close();
+        written.text()
+    }
+
+    #[test]
+    fn lines_come_every_ten_seconds_and_warnings_always() {
+        let warning = "warning: odd \\u{1b}[31m\n";
+        let line = "writing: 1.0 GiB of 3.0 GiB, 0 of 2, 102.3 MiB/s, 0:20 left\n";
+        assert_eq!(run(Mode::Auto, false), format!("{line}{warning}"));
+        assert_eq!(run(Mode::None, false), warning);
+        assert_eq!(run(Mode::None, true), format!("{warning}detail\n"));
+    }
+
+    #[test]
+    fn json_lines_are_json() {
+        let text = run(Mode::Json, true);
+        let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let kinds: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["stage", "progress", "warning", "detail"]);
+        assert!(text.is_ascii() && !text.contains('\x1b'));
+    }
+
+    #[test]
+    fn sizes() {
+        let shown = [0, 1023, 1024, 1536, 4_294_967_295, u64::MAX].map(size);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "3.9 GiB", "15.9 EiB"]);
+    }
+}

@@ -1,0 +1,213 @@
+//! How a run ends: results on stdout, `error:` and `help:` on stderr, or one JSON document on stdout.
+//!
+//! Text from outside is escaped here, on its way out. A stdout that breaks is quiet, and never success.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::exit;
+use super::world::Stderr;
+use crate::fault::{Class, Fault, escape};
+
+/// What a command has to say when it comes to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// For people, on stdout; may have many lines. Untrusted parts are escaped by whoever put them in
+    /// ([`escape`]): only they know which line ends are theirs.
+    pub text: String,
+    /// For programs: `result` in the JSON document.
+    pub result: Value,
+    /// What makes the run a failure although there is a result (a verdict, a partial outcome).
+    pub fault: Option<Fault>,
+}
+
+impl Outcome {
+    /// A success.
+    pub fn new(text: impl Into<String>, result: Value) -> Self {
+        Self { text: text.into(), result, fault: None }
+    }
+
+    /// The same result, but the run failed.
+    #[must_use]
+    pub fn failed(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+}
+
+/// Where and how a run is reported.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// One JSON document instead of text.
+    pub json: bool,
+    /// The command's words (`key new`); empty where the command line names none.
+    pub command: &'a str,
+    /// The signal that was caught, if any.
+    pub signal: Option<u8>,
+}
+
+impl Report<'_> {
+    /// Writes the end of a run and gives its exit code.
+    pub fn finish(&self, ended: Result<Outcome, Fault>, stdout: &mut dyn Write, stderr: &Stderr) -> u8 {
+        let (outcome, fault) = match ended {
+            Ok(outcome) => (Some(outcome.clone()), outcome.fault),
+            Err(fault) => (None, Some(fault)),
+        };
+        let code = fault.as_ref().map_or(exit::OK, |fault| exit::code(fault.class, self.signal));
+        let text = if self.json {
+            self.document(code, outcome.as_ref(), fault.as_ref())
+        } else {
+            outcome.map(|outcome| outcome.text).unwrap_or_default()
+        };
+        let written = write_text(stdout, &text);
+        if let (Some(fault), false) = (&fault, self.json) {
+            show(fault, stderr);
+        }
+        match written {
+            Ok(()) => code,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    stderr.line(&format!("error: standard output: {error}"));
+                }
+                if code == exit::OK { exit::code(Class::Io, None) } else { code }
+            }
+        }
+    }
+
+    fn document(&self, code: u8, outcome: Option<&Outcome>, fault: Option<&Fault>) -> String {
+        let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };
+        let mut document = json!({
+            "schema": format!("packmule.{name}.v1"),
+            "ok": code == exit::OK,
+            "exit": code,
+            "retryable": fault.is_some_and(|fault| exit::is_retryable(fault.class)),
+        });
+        if let Some(fault) = fault {
+            let mut error = as_json(fault);
+            if !fault.others.is_empty() {
+                error["others"] = fault.others.iter().map(as_json).collect();
+            }
+            document["error"] = error;
+        }
+        if let Some(outcome) = outcome.filter(|outcome| !outcome.result.is_null()) {
+            document["result"] = outcome.result.clone();
+        }
+        let mut text = ascii(&document.to_string());
+        text.push('\n');
+        text
+    }
+}
+
+fn write_text(stdout: &mut dyn Write, text: &str) -> io::Result<()> {
+    stdout.write_all(text.as_bytes())?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+fn as_json(fault: &Fault) -> Value {
+    let mut value = json!({ "class": exit::name(fault.class), "message": fault.what });
+    if let Some(help) = &fault.help {
+        value["help"] = json!(help);
+    }
+    value
+}
+
+/// A fault as lines: itself, its advice, then the others of the same run.
+fn show(fault: &Fault, stderr: &Stderr) {
+    stderr.line(&format!("error: {}", escape(&fault.what)));
+    for other in &fault.others {
+        stderr.line(&format!("error: {}", escape(&other.what)));
+    }
+    let help = fault.help.iter().chain(fault.others.iter().filter_map(|other| other.help.as_ref()));
+    let mut shown: Vec<&String> = Vec::new();
+    for help in help {
+        if !shown.contains(&help) {
+            stderr.line(&format!("help: {}", escape(help)));
+            shown.push(help);
+        }
+    }
+}
+
+/// JSON text in ASCII alone, with the same meaning: no character of it can change a terminal.
+pub(super) fn ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_ascii() && character != '\u{7f}' {
+            text.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::Written;
+    use super::*;
+
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    fn finish(json: bool, ended: Result<Outcome, Fault>) -> (u8, String, String) {
+        let (mut stdout, stderr) = (Written::default(), Written::default());
+        let report = Report { json, command: "key new", signal: None };
+        let code = report.finish(ended, &mut stdout, &Stderr::new(stderr.clone()));
+        (code, stdout.text(), stderr.text())
+    }
+
+    fn two_faults() -> Fault {
+        let mut fault = Fault::new(Class::Source, "a\u{202e}\x1b[1m").help("do this");
+        fault.others.push(Fault::new(Class::Io, "second\nline").help("do this"));
+        fault
+    }
+
+    #[test]
+    fn faults_are_lines_on_stderr_and_escaped() {
+        let (code, stdout, stderr) = finish(false, Err(two_faults()));
+        assert_eq!((code, stdout.as_str()), (20, ""));
+        assert_eq!(stderr, "error: a\\u{202e}\\u{1b}[1m\nerror: second\\u{a}line\nhelp: do this\n");
+    }
+
+    #[test]
+    fn g8_the_document_says_what_the_exit_code_says() {
+        let (code, stdout, stderr) = finish(true, Err(two_faults()));
+        assert!(stdout.is_ascii() && stderr.is_empty());
+        let document: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(document["exit"], code);
+        assert_eq!(document["schema"], "packmule.key-new.v1");
+        assert_eq!((&document["ok"], &document["retryable"]), (&json!(false), &json!(true)));
+        assert_eq!(document["error"]["message"], "a\u{202e}\x1b[1m");
+        assert_eq!(document["error"]["others"][0]["class"], "io");
+        let verdict = Outcome::new("x", json!({"verdict": "REFUSED"})).failed(Fault::new(Class::Trust, "t"));
+        let (code, stdout, _) = finish(true, Ok(verdict));
+        let document: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((code, &document["result"]["verdict"]), (13, &json!("REFUSED")));
+    }
+
+    #[test]
+    fn a_broken_stdout_is_never_success() {
+        let report = Report { json: false, command: "verify", signal: None };
+        for (kind, said) in [(io::ErrorKind::BrokenPipe, false), (io::ErrorKind::StorageFull, true)] {
+            let stderr = Written::default();
+            let finish = |ended| report.finish(ended, &mut Broken(kind), &Stderr::new(stderr.clone()));
+            assert_eq!(finish(Ok(Outcome::new("PASS", Value::Null))), 22);
+            assert_eq!(!stderr.text().is_empty(), said);
+            assert_eq!(finish(Err(Fault::new(Class::Integrity, "x"))), 11);
+        }
+    }
+}

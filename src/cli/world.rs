@@ -1,0 +1,259 @@
+//! The process as one value: arguments, environment, directory, streams, terminals, clock, signals, prompt.
+//!
+//! The only place that reads the environment and the clock. A test makes its own world and runs whole
+//! commands in it. Nothing here knows a command. The umask is the operator's and is not touched.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use zeroize::Zeroizing;
+
+use crate::flow::Clock;
+
+/// Everything that a run takes from outside its own arguments.
+pub struct World {
+    /// Arguments, the program's name included.
+    pub args: Vec<OsString>,
+    /// The environment.
+    pub env: BTreeMap<OsString, OsString>,
+    /// What relative paths are relative to; empty in the process itself, where the system knows.
+    pub cwd: PathBuf,
+    /// Standard input.
+    pub stdin: Box<dyn Read + Send>,
+    /// Standard output: results only.
+    pub stdout: Box<dyn Write + Send>,
+    /// Standard error, shared with the progress display.
+    pub stderr: Stderr,
+    /// Which of the three are terminals.
+    pub terminal: Terminal,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// How many processors this process may use.
+    pub cores: usize,
+    prompt: Prompt,
+    caught: Arc<AtomicUsize>,
+    real: bool,
+}
+
+/// Asks and gives the answer.
+type Prompt = Box<dyn FnMut(&str) -> io::Result<String> + Send>;
+
+/// Which streams are terminals.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terminal {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+/// Standard error, written by one thread at a time, whole lines at once. Failures are ignored: there is no
+/// other place to tell of them.
+#[derive(Clone)]
+pub struct Stderr(Arc<Mutex<Box<dyn Write + Send>>>);
+
+impl Stderr {
+    /// Takes a stream.
+    pub fn new(stream: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Box::new(stream))))
+    }
+
+    /// Writes `text` and a line end.
+    pub fn line(&self, text: &str) {
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = stream.write_all(format!("{text}\n").as_bytes()).and_then(|()| stream.flush());
+    }
+}
+
+struct SystemClock(Instant);
+
+impl Clock for SystemClock {
+    fn unix(&self) -> i64 {
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            Err(before) => -i64::try_from(before.duration().as_secs()).unwrap_or(i64::MAX),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// A clock that moves only when someone sleeps.
+#[derive(Default)]
+pub struct FixedClock {
+    /// Seconds since 1970 at the start.
+    pub start: i64,
+    slept: Mutex<Duration>,
+}
+
+impl FixedClock {
+    /// A clock that shows `start` seconds since 1970.
+    pub fn at(start: i64) -> Self {
+        Self { start, slept: Mutex::default() }
+    }
+}
+
+impl Clock for FixedClock {
+    fn unix(&self) -> i64 {
+        self.start.saturating_add(i64::try_from(self.elapsed().as_secs()).unwrap_or(i64::MAX))
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.slept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sleep(&self, time: Duration) {
+        *self.slept.lock().unwrap_or_else(PoisonError::into_inner) += time;
+    }
+}
+
+/// What a run in a test world wrote.
+#[derive(Clone, Default)]
+pub struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    /// Everything so far, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl World {
+    /// The world of this process.
+    pub fn process() -> Self {
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        Self {
+            args: std::env::args_os().collect(),
+            env: std::env::vars_os().collect(),
+            cwd: PathBuf::new(),
+            terminal: Terminal {
+                stdin: stdin.is_terminal(),
+                stdout: stdout.is_terminal(),
+                stderr: stderr.is_terminal(),
+            },
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Stderr::new(stderr),
+            clock: Arc::new(SystemClock(Instant::now())),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            prompt: Box::new(|text| rpassword::prompt_password(text)),
+            caught: Arc::default(),
+            real: true,
+        }
+    }
+
+    /// A world for tests: `args` without the program's name, an empty environment, empty input, no terminal,
+    /// 2026-01-01T00:00:00Z, no prompt; with it what is written to stdout and stderr.
+    pub fn for_test(args: &[&str], cwd: &Path) -> (Self, Written, Written) {
+        let (stdout, stderr) = (Written::default(), Written::default());
+        let world = Self {
+            args: std::iter::once("packmule").chain(args.iter().copied()).map(OsString::from).collect(),
+            env: BTreeMap::new(),
+            cwd: cwd.to_owned(),
+            stdin: Box::new(io::empty()),
+            stdout: Box::new(stdout.clone()),
+            stderr: Stderr::new(stderr.clone()),
+            terminal: Terminal::default(),
+            clock: Arc::new(FixedClock::at(1_767_225_600)),
+            cores: 2,
+            prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
+            caught: Arc::default(),
+            real: false,
+        };
+        (world, stdout, stderr)
+    }
+
+    /// The same as if someone sat at a terminal and answered each prompt by `prompt`.
+    #[must_use]
+    pub fn with_prompt(mut self, prompt: impl FnMut(&str) -> io::Result<String> + Send + 'static) -> Self {
+        self.terminal.stdin = true;
+        self.prompt = Box::new(prompt);
+        self
+    }
+
+    /// Where `path` leads from here.
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    /// A variable of the environment.
+    pub fn var(&self, name: &str) -> Option<&OsStr> {
+        self.env.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Asks for a secret on the terminal, without echo.
+    ///
+    /// # Errors
+    /// No terminal; the person broke off.
+    pub fn ask_secret(&mut self, text: &str) -> io::Result<Zeroizing<String>> {
+        (self.prompt)(text).map(Zeroizing::new)
+    }
+
+    /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. Does nothing
+    /// in a test world.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub fn watch_signals(&self, cancel: &Arc<AtomicBool>) -> io::Result<()> {
+        if !self.real {
+            return Ok(());
+        }
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag down and sets it, the second finds it up.
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(cancel))?;
+            let number = usize::try_from(signal).unwrap_or_default();
+            signal_hook::flag::register_usize(signal, Arc::clone(&self.caught), number)?;
+            signal_hook::flag::register(signal, Arc::clone(cancel))?;
+        }
+        Ok(())
+    }
+
+    /// The number of the signal that was caught last.
+    pub fn caught_signal(&self) -> Option<u8> {
+        u8::try_from(self.caught.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
+    }
+
+    /// Panics say nothing on their own from now on; where the first one happened goes into the cell.
+    /// Does nothing in a test world, whose process has other tenants.
+    pub fn watch_panics(&self) -> Arc<Mutex<Option<String>>> {
+        let cell = Arc::new(Mutex::new(None));
+        if self.real {
+            let place = Arc::clone(&cell);
+            std::panic::set_hook(Box::new(move |panic| {
+                // The place only: the text may hold what must not be shown.
+                let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+                let at =
+                    panic.location().map(|at| format!("{}:{}", at.file().rsplit('/').next().unwrap_or("?"), at.line()));
+                if place.is_none() {
+                    *place = at;
+                }
+            }));
+        }
+        cell
+    }
+}

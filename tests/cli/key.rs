@@ -1,0 +1,129 @@
+//! `packmule key`, with OpenSSL as the stranger.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use packmule::cli::{self, key::load_signers, world::World};
+use packmule::fault::Class;
+
+use super::{packmule, refused};
+
+fn openssl(dir: &Path, args: &[&str]) -> Vec<u8> {
+    let output = Command::new("openssl").args(args).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn new_writes_two_files_that_openssl_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("p"), "correct horse\nsecond line\n").unwrap();
+    let ended = packmule(dir.path(), &["key", "new", "-o", "k.pem", "--passphrase-file", "p"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(mode(&dir.path().join("k.pem")), 0o600);
+    let public = openssl(dir.path(), &["pkey", "-in", "k.pem", "-passin", "pass:correct horse", "-pubout"]);
+    assert_eq!(public, fs::read(dir.path().join("k.pub.pem")).unwrap());
+    let der = openssl(dir.path(), &["pkey", "-pubin", "-in", "k.pub.pem", "-outform", "DER"]);
+    let id = packmule::oci::Digest::sha256(&der).hex();
+    assert!(ended.stdout.contains(&id));
+    assert_eq!(packmule(dir.path(), &["key", "id", "k.pub.pem"]).stdout, format!("{id}\n"));
+    let shown = packmule(dir.path(), &["key", "public", "k.pem", "--passphrase-file", "p"]).stdout;
+    assert_eq!(shown.as_bytes(), public);
+    let check = packmule(dir.path(), &["key", "check", "k.pem"]);
+    assert!(check.code == 0 && check.stdout.contains("private key, encrypted"), "{}", check.stdout);
+    let check = packmule(dir.path(), &["key", "check", "k.pub.pem"]);
+    assert!(check.code == 0 && check.stdout.contains("public key") && check.stdout.contains(&id));
+}
+
+#[test]
+fn new_never_overwrites() {
+    let dir = tempfile::tempdir().unwrap();
+    for (there, file) in [("a.pem", "a.pem"), ("b.pub.pem", "b.pem"), ("c.pub.pem", "c")] {
+        fs::write(dir.path().join(there), "mine").unwrap();
+        refused(dir.path(), &["key", "new", "-o", file, "--no-passphrase"], 2);
+        assert_eq!(fs::read(dir.path().join(there)).unwrap(), b"mine");
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    refused(dir.path(), &["key", "new", "-o", "absent/k.pem", "--no-passphrase"], 22);
+    let stderr = refused(dir.path(), &["key", "new", "-o", "k.pem"], 2);
+    assert!(stderr.contains("no terminal") && stderr.contains("--no-passphrase"), "{stderr}");
+    fs::write(dir.path().join("empty"), "\n").unwrap();
+    refused(dir.path(), &["key", "new", "-o", "k.pem", "--passphrase-file", "empty"], 2);
+    assert!(!dir.path().join("k.pem").exists());
+}
+
+#[test]
+fn s19_unfit_keys_are_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("p"), "right").unwrap();
+    fs::write(dir.path().join("q"), "canary").unwrap();
+    assert_eq!(packmule(dir.path(), &["key", "new", "-o", "k.pem", "--passphrase-file", "p"]).code, 0);
+    for (args, said) in [
+        (&["key", "public", "k.pem", "--passphrase-file", "q"][..], "does not open"),
+        (&["key", "public", "k.pem"], "encrypted"),
+        (&["key", "public", "k.pub.pem"], "found a public one"),
+        (&["key", "id", "k.pem"], "found a private one"),
+        (&["key", "id", "p"], "PEM"),
+        (&["key", "check", "p"], "PEM"),
+        (&["key", "check", "absent"], "absent"),
+        (&["key", "check", "."], "directory"),
+    ] {
+        let stderr = refused(dir.path(), args, 2);
+        assert!(stderr.contains(said) && !stderr.contains("canary"), "{args:?}: {stderr}");
+    }
+    fs::set_permissions(dir.path().join("k.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    for args in [&["key", "check", "k.pem"][..], &["key", "public", "k.pem", "--passphrase-file", "p"]] {
+        let stderr = refused(dir.path(), args, 2);
+        assert!(stderr.contains("0644") && stderr.contains("chmod 600"), "{stderr}");
+    }
+    openssl(dir.path(), &["genpkey", "-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:1024", "-out", "rsa.pem"]);
+    fs::set_permissions(dir.path().join("rsa.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(refused(dir.path(), &["key", "check", "rsa.pem"], 2).contains("an RSA key"));
+}
+
+#[test]
+fn a_terminal_is_asked_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |answers: &'static [&'static str]| {
+        let (world, _, stderr) = World::for_test(&["key", "new", "-o", "k.pem"], dir.path());
+        let mut answers = answers.iter();
+        let mut world = world.with_prompt(move |_| Ok((*answers.next().expect("asked once too often")).to_owned()));
+        (cli::run(&mut world), stderr.text())
+    };
+    assert_eq!(run(&["one", "two"]).0, 2);
+    assert_eq!(run(&[""]).0, 2);
+    assert!(!dir.path().join("k.pem").exists());
+    assert_eq!(run(&["one", "one"]), (0, String::new()));
+    openssl(dir.path(), &["pkey", "-in", "k.pem", "-passin", "pass:one", "-noout"]);
+}
+
+#[test]
+fn signers_are_loaded_with_their_passphrases_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, passphrase) in [("a", "one"), ("b", "two")] {
+        fs::write(dir.path().join(format!("{name}.txt")), passphrase).unwrap();
+        let (key, file) = (format!("{name}.pem"), format!("{name}.txt"));
+        assert_eq!(packmule(dir.path(), &["key", "new", "-o", &key, "--passphrase-file", &file]).code, 0);
+    }
+    let (mut world, ..) = World::for_test(&[], dir.path());
+    let mut load = |keys: &[&str], files: &[&str]| {
+        let paths = |names: &[&str]| names.iter().map(Into::into).collect::<Vec<_>>();
+        load_signers(&paths(keys), &paths(files), &mut world)
+    };
+    assert_eq!(load(&["a.pem", "b.pem"], &["a.txt", "b.txt"]).unwrap().len(), 2);
+    for (keys, files) in [
+        (&["a.pem", "b.pem"][..], &["b.txt", "a.txt"][..]),
+        (&["a.pem", "b.pem"], &["a.txt"]),
+        (&["a.pem", "a.pem"], &["a.txt", "a.txt"]),
+        (&["a.pem"], &["a.txt", "b.txt"]),
+        (&["a.pub.pem"], &[]),
+    ] {
+        assert_eq!(load(keys, files).unwrap_err().class, Class::Usage, "{keys:?} {files:?}");
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line from outside: the built binary with its exit codes, streams and files; and whole runs in a
+//! world of the test's making where a terminal is needed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
+
+mod frame;
+mod key;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A run of the binary in `dir`, without the test's own environment and with no terminal.
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_packmule"));
+    command.args(args).current_dir(dir).env_clear().stdin(std::process::Stdio::null());
+    command
+}
+
+/// What a run ended in.
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self {
+            code: output.status.code().expect("an exit code"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+fn packmule(dir: &Path, args: &[&str]) -> Ended {
+    command(dir, args).output().expect("packmule runs").into()
+}
+
+/// A run that must fail with `code`, say exactly one `error:` line and one `help:` line, and leave stdout alone.
+fn refused(dir: &Path, args: &[&str], code: i32) -> String {
+    let ended = packmule(dir, args);
+    assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);
+    assert_eq!(ended.stdout, "", "{args:?}");
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{args:?}: {}", ended.stderr);
+    assert!(lines[0].starts_with("error: ") && lines[1].starts_with("help: "), "{args:?}: {}", ended.stderr);
+    ended.stderr
+}
