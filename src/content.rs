@@ -178,6 +178,12 @@ pub trait Destination: Inventory {
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
     /// Makes `tag` name `document`, which is there, and reads it back.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
+    /// Makes `document`, which is there and has no tag, findable: where a place lists only what it
+    /// was told to list (a layout's `index.json`). Nothing to do for a registry. Called with the tags,
+    /// after everything was put.
+    fn set_root(&self, _repository: &Repository, _document: &Document) -> Result<(), Error> {
+        Ok(())
+    }
     /// Mounting from another repository of the same place, where it has that.
     fn mounts(&self) -> Option<&dyn Mounts> {
         None

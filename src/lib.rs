@@ -5,7 +5,7 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | `export`, `verify`, `import`, `unpack` | what the tool does |
+//! | 3 operations | `export`, `verify`, [`import`] (with `unpack`) | what the tool does |
 //! | 2 decisions | `closure`, `plan`, `route` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
 //! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`] | traits, cancel and events, checked streams |
@@ -23,6 +23,11 @@ pub mod closure;
 pub mod content;
 pub mod fault;
 pub mod flow;
+pub mod import;
+pub mod layout;
 pub mod oci;
+pub mod route;
+pub mod sign;
 pub mod signing;
 pub mod stream;
+pub mod verify;

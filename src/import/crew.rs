@@ -1,0 +1,72 @@
+//! The threads of an import: they take items from one list until it ends, one fails, or the run is
+//! cancelled. What an item is, is not their business.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::fault::{Class, Fault};
+use crate::flow::Flow;
+
+pub(super) struct Crew<'a> {
+    flow: &'a Flow,
+    stop: Arc<AtomicBool>,
+}
+
+impl<'a> Crew<'a> {
+    pub(super) fn new(flow: &'a Flow) -> Self {
+        Self { flow, stop: Arc::default() }
+    }
+
+    /// Set when an item failed; long reads look at it.
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Whether work should end, for either reason.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled()
+    }
+
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        self.flow.check().map_err(|_| cancelled())
+    }
+
+    /// Runs `work` on every item, `flow.jobs` at a time, in order of their start. The first fault
+    /// keeps further items from being started; the faults of those under way are kept with it.
+    pub(super) fn each<T: Sync>(
+        &self,
+        items: &[T],
+        work: impl Fn(&T) -> Result<(), Fault> + Sync,
+    ) -> Result<(), Fault> {
+        let next = AtomicUsize::new(0);
+        let faults = Mutex::new(Vec::new());
+        let labour = || {
+            while !self.is_stopped() {
+                let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                if let Err(fault) = work(item) {
+                    // An item that ended only because another had failed adds nothing.
+                    let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
+                    if !is_echo {
+                        faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+                    }
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.flow.jobs.min(items.len()) {
+                scope.spawn(labour);
+            }
+            labour();
+        });
+        let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fault) = Fault::from_list(faults) {
+            return Err(fault);
+        }
+        self.check()
+    }
+}
+
+pub(super) fn cancelled() -> Fault {
+    Fault::new(Class::Cancelled, "cancelled")
+}

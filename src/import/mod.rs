@@ -1,0 +1,159 @@
+//! Import: from any source to any destination, blobs before documents before tags.
+//!
+//! Everything that stands in the way is looked for before the first push and listed at once. Then blobs
+//! go, each digest once; documents, children first; the gate; and only then the tags. What the source
+//! did wrong ends the run without a tag; what the destination did wrong may be recorded instead.
+//! Knows no bundle, no registry and no terminal.
+
+mod blobs;
+mod body;
+mod crew;
+mod documents;
+mod manifests;
+mod outcome;
+mod plan;
+mod preflight;
+pub mod unpack;
+
+use std::sync::Mutex;
+
+use crate::content::{Destination, Error, Source};
+use crate::fault::{Class, Fault};
+use crate::flow::{Event, Flow};
+use crate::oci::{Absent, Artifact, Descriptor, Repository};
+use crate::route::Route;
+
+use crew::Crew;
+use documents::Documents;
+pub use outcome::{Done, Landed, Outcome};
+
+/// What to do with a tag that names another digest at the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TagConflict {
+    /// Nothing is pushed and all conflicts are listed.
+    #[default]
+    Fail,
+    /// The destination's tag stays.
+    Keep,
+    /// The tag moves.
+    Move,
+}
+
+/// Which classes the faults of the two sides have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// The source does not give what it should.
+    pub source: Class,
+    /// The source's documents are not what they must be.
+    pub shape: Class,
+    /// The destination refuses or fails.
+    pub destination: Class,
+}
+
+impl Sides {
+    /// Between two places, as `copy` has it.
+    pub const PLACES: Self = Self { source: Class::Source, shape: Class::Source, destination: Class::Destination };
+    /// From a bundle: its bytes are the bundle's integrity.
+    pub const BUNDLE: Self = Self { source: Class::Integrity, shape: Class::Format, destination: Class::Destination };
+}
+
+/// Base content that the destination lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The destination's repository that needs it.
+    pub destination: Repository,
+    /// The source's repository of the artifact that needs it.
+    pub repository: Repository,
+    /// What.
+    pub blob: Descriptor,
+}
+
+/// What to import and how.
+pub struct Request<'a> {
+    /// The artifacts, all that are to be imported.
+    pub artifacts: &'a [Artifact],
+    /// What is reachable from them but not carried.
+    pub absent: &'a [Absent],
+    /// The names.
+    pub route: &'a Route,
+    /// Tags that name something else.
+    pub tag_conflict: TagConflict,
+    /// Whether the destination's failures are recorded, artifact by artifact, and the others go on.
+    pub keep_going: bool,
+    /// Look only; the outcome says what would be done.
+    pub dry_run: bool,
+    /// Classes of faults.
+    pub sides: Sides,
+    /// Takes the base blobs that lack.
+    pub wanted: Option<&'a Mutex<Vec<Wanted>>>,
+}
+
+/// Passed once, after all content was pushed and before the first tag is set.
+pub trait Gate: Sync {
+    /// # Errors
+    /// The fault for which no tag may be set: the content was not the whole of what was signed.
+    fn pass(&self) -> Result<(), Fault>;
+}
+
+/// The gate where nothing is to be counted.
+pub struct Open;
+
+impl Gate for Open {
+    fn pass(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// What every step of one run is given.
+struct Run<'a> {
+    flow: &'a Flow,
+    source: &'a dyn Source,
+    destination: &'a dyn Destination,
+    request: &'a Request<'a>,
+    documents: Documents<'a>,
+    crew: Crew<'a>,
+}
+
+impl Run<'_> {
+    fn at_destination(&self, error: Error) -> Fault {
+        error.into_fault(self.request.sides.destination)
+    }
+}
+
+/// Imports. The outcome says per artifact what became of it; an artifact that failed under
+/// `keep_going` is in it, and [`Outcome::is_good`] is then false.
+///
+/// # Errors
+/// [`Class::Policy`] for what stands in the way (names, tags, base content), all in one fault; the
+/// classes of [`Sides`]; the gate's own. Then no tag was set by this run, except where the fault came
+/// while tags were being set.
+pub fn run(
+    flow: &Flow,
+    source: &dyn Source,
+    destination: &dyn Destination,
+    gate: &dyn Gate,
+    request: &Request,
+) -> Result<Outcome, Fault> {
+    let repositories = request.route.assign(request.artifacts)?;
+    let documents = Documents::new(source, request.sides);
+    let run = Run { flow, source, destination, request, documents, crew: Crew::new(flow) };
+    let items = request.artifacts.len() as u64;
+    flow.event(Event::Stage { name: "planning", bytes: 0, items });
+    let plan = plan::make(&run, repositories)?;
+    flow.event(Event::Stage { name: "checking the destination", bytes: 0, items });
+    preflight::look(&run, &plan)?;
+    let mut counts = blobs::send(&run, &plan)?;
+    if !request.dry_run {
+        manifests::send(&run, &plan)?;
+        run.crew.check()?;
+        gate.pass()?;
+        run.crew.check()?;
+        manifests::tag(&run, &plan)?;
+        destination.finish().map_err(|error| run.at_destination(error))?;
+    }
+    counts.artifacts = outcome::list(&plan);
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests;

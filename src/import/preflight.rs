@@ -1,0 +1,157 @@
+//! Before the first push: what the destination has, what its tags name, which base content it lacks.
+//!
+//! Asks and lists; the one thing that it changes is a mount of base content, which sends nothing.
+
+use crate::fault::{Class, Fault};
+use crate::flow::Event;
+use crate::oci::{Absent, Descriptor, Reason, Repository};
+
+use super::plan::{Job, Needs, Plan, locked};
+use super::{Run, TagConflict, Wanted};
+
+/// Looks at every artifact and fills in its needs.
+///
+/// Without `keep_going`, all that stands in the way is one fault. An artifact that was incomplete at
+/// export and is so at the destination fails alone either way.
+pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
+    run.crew.each(&plan.jobs, |job| {
+        let mut found = Needs::default();
+        let mut faults = documents(run, plan, job, &mut found)?;
+        faults.extend(tags(run, job, &mut found)?);
+        *locked(&job.needs) = found;
+        if let Some(fault) = Fault::from_list(faults) {
+            job.fail(fault);
+        }
+        run.flow.event(Event::Item(job.repository.to_string()));
+        Ok(())
+    })?;
+    if run.request.keep_going {
+        return Ok(());
+    }
+    let in_the_way = |job: &Job| locked(&job.failed).clone().filter(|fault| fault.class != Class::Partial);
+    Fault::from_list(plan.jobs.iter().filter_map(in_the_way).collect()).map_or(Ok(()), Err)
+}
+
+/// A destination's error is the job's; that the run was cancelled is not.
+fn noted(run: &Run, faults: &mut Vec<Fault>, error: crate::content::Error) -> Result<(), Fault> {
+    let fault = run.at_destination(error);
+    if fault.class == Class::Cancelled {
+        return Err(fault);
+    }
+    faults.push(fault);
+    Ok(())
+}
+
+fn documents(run: &Run, plan: &Plan, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
+    let mut faults = Vec::new();
+    for &digest in job.missing.iter().chain(&job.documents) {
+        run.crew.check()?;
+        match run.destination.has_manifest(&job.repository, digest) {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => {
+                // One refusal is enough; the next would be the same.
+                noted(run, &mut faults, error)?;
+                return Ok(faults);
+            }
+        }
+        if !plan.shapes.contains_key(&digest) {
+            faults.push(incomplete(job, "manifest", digest));
+            continue;
+        }
+        found.documents.push(digest);
+        for leaf in plan.shapes.get(&digest).iter().flat_map(|shape| &shape.leaves) {
+            match plan.absent.get(&leaf.digest) {
+                None => found.leaves.push(leaf.clone()),
+                Some(absent) => faults.extend(not_carried(run, job, leaf, absent, found)?),
+            }
+        }
+    }
+    Ok(faults)
+}
+
+fn incomplete(job: &Job, what: &str, digest: crate::oci::Digest) -> Fault {
+    let repository = &job.artifact.repository;
+    Fault::new(
+        Class::Partial,
+        format!("artifact {repository}@{}: {what} {digest} was missing at export", job.artifact.digest),
+    )
+    .help("export it again when the source has it")
+}
+
+fn not_carried(
+    run: &Run,
+    job: &Job,
+    leaf: &Descriptor,
+    absent: &Absent,
+    found: &mut Needs,
+) -> Result<Vec<Fault>, Fault> {
+    let mut faults = Vec::new();
+    run.crew.check()?;
+    if absent.reason == Reason::Foreign {
+        return Ok(faults);
+    }
+    match run.destination.has_blob(&job.repository, leaf) {
+        Ok(true) => return Ok(faults),
+        Ok(false) => {}
+        Err(error) => {
+            noted(run, &mut faults, error)?;
+            return Ok(faults);
+        }
+    }
+    if absent.reason != Reason::Base {
+        faults.push(incomplete(job, "blob", leaf.digest));
+        return Ok(faults);
+    }
+    if let Some(from) = &absent.repository {
+        let from = run.request.route.destination(from)?;
+        if from != job.repository && takes_over(run, job, leaf, &from) {
+            found.mounts.push((leaf.clone(), from));
+            return Ok(faults);
+        }
+    }
+    if let Some(wanted) = run.request.wanted {
+        let (destination, repository) = (job.repository.clone(), job.artifact.repository.clone());
+        locked(wanted).push(Wanted { destination, repository, blob: leaf.clone() });
+    }
+    let what = format!("base blob {} of {}: expected at the destination, not found", leaf.digest, job.repository);
+    faults.push(Fault::new(Class::Policy, what).help("import its base first, or export without --base"));
+    Ok(faults)
+}
+
+/// Whether the base blob came, or in a dry run would come, from `from`.
+fn takes_over(run: &Run, job: &Job, leaf: &Descriptor, from: &Repository) -> bool {
+    let Some(mounts) = run.destination.mounts() else { return false };
+    if run.request.dry_run {
+        return run.destination.has_blob(from, leaf).unwrap_or(false);
+    }
+    mounts.mount(&job.repository, leaf, from).unwrap_or(false)
+}
+
+fn tags(run: &Run, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
+    let mut faults = Vec::new();
+    for tag in &job.artifact.tags {
+        run.crew.check()?;
+        let now = match run.destination.tag(&job.repository, tag) {
+            Ok(now) => now,
+            Err(error) => {
+                noted(run, &mut faults, error)?;
+                break;
+            }
+        };
+        match (now, run.request.tag_conflict) {
+            (Some(now), _) if now == job.artifact.digest => {}
+            (Some(now), TagConflict::Fail) => {
+                let what = format!(
+                    "tag exists: {}:{tag}: expected {} or none, found {now}",
+                    job.repository, job.artifact.digest
+                );
+                let help = "move it with --tag-conflict move, or leave it with --tag-conflict keep";
+                faults.push(Fault::new(Class::Policy, what).help(help));
+            }
+            (Some(_), TagConflict::Keep) => found.kept.push(tag.clone()),
+            (Some(_), TagConflict::Move) | (None, _) => found.tags.push(tag.clone()),
+        }
+    }
+    Ok(faults)
+}

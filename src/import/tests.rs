@@ -1,0 +1,1 @@
+//! Tests of the import, layout to layout and against destinations that fail.

@@ -1,0 +1,181 @@
+//! The layout as a destination: blobs under temporary names until they are durable, then their own;
+//! names in `index.json` at the end.
+//!
+//! Small blobs wait and are made durable together; large ones one by one, by the thread that wrote
+//! them. Nothing here decides what a name may move to.
+
+use std::io::{Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{INDEX, Layout, Writer};
+use crate::content::{Body, Destination, Error, Inventory, Kind};
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::media_type::document_kind;
+use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
+
+/// Blobs up to this size wait for their neighbours before they are made durable.
+const SMALL: u64 = 1 << 20;
+/// So many wait at most (open files).
+const WAITING: usize = 128;
+const BUFFER: usize = 256 << 10;
+/// Levels of documents that are looked through, as in the closure.
+const LEVELS: usize = 8;
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Layout {
+    fn writer(&self) -> Result<&Writer, Error> {
+        self.writer
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Refused, format!("layout {}: opened for reading", self.path.display())))
+    }
+
+    fn io(&self, digest: Digest, error: &std::io::Error) -> Error {
+        let error_of_place = Error::io(format!("layout {}: blob {digest}", self.path.display()), error);
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            error_of_place.help("free space on this file system and run it again")
+        } else {
+            error_of_place
+        }
+    }
+
+    fn size_of(&self, digest: Digest) -> Result<Option<u64>, Error> {
+        if let Some(writer) = &self.writer
+            && let Some((_, size, _)) = locked(&writer.waiting).iter().find(|(own, ..)| *own == digest)
+        {
+            return Ok(Some(*size));
+        }
+        let found = self.disk.blob(digest).map_err(|error| self.io(digest, &error))?;
+        Ok(found.map(|(_, size)| size))
+    }
+
+    fn store(&self, blob: &Descriptor, content: &mut dyn Read) -> Result<(), Error> {
+        let (digest, writer) = (blob.digest, self.writer()?);
+        let mut partial = self.disk.new_blob(digest).map_err(|error| self.io(digest, &error))?;
+        let mut buffer = vec![0; BUFFER.min(usize::try_from(blob.size).unwrap_or(BUFFER).max(1))];
+        let mut written = 0;
+        loop {
+            let count = match content.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::from_io(format!("blob {digest}"), error)),
+            };
+            partial.write_all(&buffer[..count]).map_err(|error| self.io(digest, &error))?;
+            written += count as u64;
+        }
+        if written != blob.size {
+            let what = format!("blob {digest}: expected {} bytes, found {written}", blob.size);
+            return Err(Error::new(Kind::Mismatch, what));
+        }
+        if blob.size > SMALL {
+            partial.sync().and_then(|()| partial.publish()).map_err(|error| self.io(digest, &error))
+        } else {
+            let mut waiting = locked(&writer.waiting);
+            waiting.push((digest, blob.size, partial));
+            if waiting.len() >= WAITING { self.flush(&mut waiting) } else { Ok(()) }
+        }
+    }
+
+    /// Makes what waits durable, then gives it its names, in the order it was put.
+    fn flush(&self, waiting: &mut Vec<(Digest, u64, super::Partial)>) -> Result<(), Error> {
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let io = |error: &std::io::Error| Error::io(format!("layout {}", self.path.display()), error);
+        self.disk.sync_all().map_err(|error| io(&error))?;
+        for (digest, _, partial) in waiting.drain(..) {
+            partial.publish().map_err(|error| self.io(digest, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the document and all below it are here.
+    fn is_complete(&self, descriptor: &Descriptor, levels: usize) -> Result<bool, Error> {
+        let Ok(document) = self.read_document(descriptor) else { return Ok(false) };
+        for below in document.references() {
+            if self.size_of(below.digest)? != Some(below.size) {
+                return Ok(false);
+            }
+        }
+        for child in document.manifests() {
+            let is_document = document_kind(&child.media_type).is_some();
+            if is_document && (levels == 0 || !self.is_complete(child, levels - 1)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Inventory for Layout {
+    fn has_blob(&self, _: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+        Ok(self.size_of(blob.digest)? == Some(blob.size))
+    }
+
+    /// A manifest counts as there when all below it is, too: files may have come here one by one.
+    fn has_manifest(&self, _: &Repository, digest: Digest) -> Result<bool, Error> {
+        let Some((file, size)) = self.disk.blob(digest).map_err(|error| self.io(digest, &error))? else {
+            return Ok(false);
+        };
+        let mut raw = Vec::new();
+        file.take(MAX_DOCUMENT).read_to_end(&mut raw).map_err(|error| self.io(digest, &error))?;
+        match Document::sniff(&raw) {
+            None => Ok(false),
+            Some(media_type) => self.is_complete(&Descriptor::new(media_type, digest, size), LEVELS),
+        }
+    }
+
+    fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
+        let name = format!("{repository}:{tag}");
+        match &self.writer {
+            Some(writer) => Ok(locked(&writer.index).named(&name).and_then(|digest| digest.parse().ok())),
+            None => {
+                let entry = self.entries.iter().rfind(|entry| entry.raw.contains(&name));
+                Ok(entry.map(|entry| entry.descriptor.digest))
+            }
+        }
+    }
+}
+
+impl Destination for Layout {
+    fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
+        if self.has_blob(repository, blob)? {
+            return Ok(());
+        }
+        let mut content = body.open().map_err(|error| Error::from_io(format!("blob {}", blob.digest), error))?;
+        self.store(blob, &mut content)
+    }
+
+    fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        let descriptor = document.descriptor();
+        if self.has_blob(repository, &descriptor)? && self.read_document(&descriptor).is_ok() {
+            return Ok(());
+        }
+        self.store(&descriptor, &mut document.raw())
+    }
+
+    /// The name stands in `index.json` after [`Destination::finish`]; an entry that had it goes.
+    fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
+        locked(&self.writer()?.index).set(&format!("{repository}:{tag}"), document);
+        Ok(())
+    }
+
+    fn set_root(&self, _: &Repository, document: &Document) -> Result<(), Error> {
+        locked(&self.writer()?.index).set_plain(document);
+        Ok(())
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        let writer = self.writer()?;
+        let io = |error: &std::io::Error| Error::io(format!("layout {}", self.path.display()), error);
+        self.flush(&mut locked(&writer.waiting))?;
+        self.disk.sync_folders().map_err(|error| io(&error))?;
+        let bytes = locked(&writer.index)
+            .to_bytes()
+            .map_err(|error| Error::new(Kind::Refused, format!("layout {}: {INDEX}: {error}", self.path.display())))?;
+        self.disk.replace(INDEX, &bytes).map_err(|error| io(&error))
+    }
+}

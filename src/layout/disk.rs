@@ -1,0 +1,199 @@
+//! The files of a layout: opened relative to its directory and never through a symbolic link below it.
+//!
+//! Knows names and bytes only; what the bytes mean is the other files' business.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::io::Errno;
+
+use crate::oci::{Algorithm, Digest};
+
+/// How unfinished files begin.
+const PARTIAL: &str = ".partial-";
+
+/// The directory of a layout.
+pub(super) struct Disk {
+    root: OwnedFd,
+    serial: AtomicU64,
+}
+
+/// A file under a temporary name; removed when it is dropped before it got its own.
+pub(super) struct Partial {
+    folder: OwnedFd,
+    temporary: String,
+    name: String,
+    file: File,
+    done: bool,
+}
+
+fn named(error: Errno) -> io::Error {
+    if error == Errno::LOOP { io::Error::other("is a symbolic link") } else { error.into() }
+}
+
+fn absent_is_none<T>(result: Result<T, Errno>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(named(error)),
+    }
+}
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+// NONBLOCK: a FIFO under the name must not stop us.
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+impl Disk {
+    /// Opens the directory; it itself may be reached through a link.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let root = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { root, serial: AtomicU64::new(0) })
+    }
+
+    fn folder(&self, algorithm: Algorithm) -> io::Result<Option<OwnedFd>> {
+        let Some(blobs) = absent_is_none(openat(&self.root, "blobs", FOLDER, Mode::empty()))? else { return Ok(None) };
+        absent_is_none(openat(&blobs, algorithm.name(), FOLDER, Mode::empty()))
+    }
+
+    fn make_folder(&self, algorithm: Algorithm) -> io::Result<OwnedFd> {
+        let make = |parent: &OwnedFd, name: &str| -> io::Result<OwnedFd> {
+            match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => rustix::fs::fsync(parent)?,
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            openat(parent, name, FOLDER, Mode::empty()).map_err(named)
+        };
+        make(&make(&self.root, "blobs")?, algorithm.name())
+    }
+
+    fn regular(file: OwnedFd) -> io::Result<(File, u64)> {
+        let file = File::from(file);
+        let found = file.metadata()?;
+        if found.is_file() { Ok((file, found.len())) } else { Err(io::Error::other("is not a regular file")) }
+    }
+
+    /// The blob's file and its size.
+    pub(super) fn blob(&self, digest: Digest) -> io::Result<Option<(File, u64)>> {
+        let Some(folder) = self.folder(digest.algorithm())? else { return Ok(None) };
+        absent_is_none(openat(&folder, digest.hex(), FILE, Mode::empty()))?.map(Self::regular).transpose()
+    }
+
+    /// A file at the top, at most `max` bytes of it.
+    pub(super) fn read(&self, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(file) = absent_is_none(openat(&self.root, name, FILE, Mode::empty()))? else { return Ok(None) };
+        let (file, size) = Self::regular(file)?;
+        if size > max {
+            return Err(io::Error::other(format!("expected at most {max} bytes, found {size}")));
+        }
+        let mut bytes = Vec::new();
+        file.take(max + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// A file at the top that is there, for a lock.
+    pub(super) fn top(&self, name: &str) -> io::Result<File> {
+        let (file, _) = Self::regular(openat(&self.root, name, FILE, Mode::empty()).map_err(named)?)?;
+        Ok(file)
+    }
+
+    /// Whether nothing is in the directory, but for what an interrupted run left.
+    pub(super) fn is_empty(&self) -> io::Result<bool> {
+        for entry in Dir::read_from(&self.root)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") && !name.starts_with(PARTIAL.as_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn partial(&self, folder: OwnedFd, name: String) -> io::Result<Partial> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let temporary = format!("{PARTIAL}{}-{serial}", std::process::id());
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(&folder, &temporary, flags, Mode::from_raw_mode(0o644))?);
+        Ok(Partial { folder, temporary, name, file, done: false })
+    }
+
+    /// A blob to be written.
+    pub(super) fn new_blob(&self, digest: Digest) -> io::Result<Partial> {
+        self.partial(self.make_folder(digest.algorithm())?, digest.hex())
+    }
+
+    /// Writes a file at the top: the old one or the new one is there, whole, at any time.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut partial = self.partial(self.root.try_clone()?, name.to_owned())?;
+        partial.write_all(bytes)?;
+        partial.sync()?;
+        partial.publish()?;
+        Ok(rustix::fs::fsync(&self.root)?)
+    }
+
+    /// Makes all data that was written to this file system durable: one call for many small files.
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.root)?)
+    }
+
+    /// Makes the names of blobs durable.
+    pub(super) fn sync_folders(&self) -> io::Result<()> {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            if let Some(folder) = self.folder(algorithm)? {
+                rustix::fs::fsync(&folder)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what an interrupted run left; the caller holds the lock.
+    pub(super) fn sweep(&self) -> io::Result<()> {
+        let folders = [self.folder(Algorithm::Sha256)?, self.folder(Algorithm::Sha512)?];
+        for folder in folders.iter().flatten().chain([&self.root]) {
+            for entry in Dir::read_from(folder)? {
+                let entry = entry?;
+                if entry.file_name().to_bytes().starts_with(PARTIAL.as_bytes()) {
+                    unlinkat(folder, entry.file_name(), AtFlags::empty())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Partial {
+    /// Makes the content durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Gives it its name. The content is complete, checked and durable by now.
+    pub(super) fn publish(mut self) -> io::Result<()> {
+        renameat(&self.folder, &self.temporary, &self.folder, &self.name)?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Write for Partial {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.done {
+            // Nothing can be done about a failure here; the next writer sweeps.
+            let _ = unlinkat(&self.folder, &self.temporary, AtFlags::empty());
+        }
+    }
+}

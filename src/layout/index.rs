@@ -1,0 +1,186 @@
+//! `index.json` of a layout: its descriptors, the names in them, and how names are added.
+//!
+//! Members that are not ours are kept as they came. Bytes in, bytes out; no I/O.
+
+use serde_json::{Map, Value, json};
+
+use crate::fault::escape;
+use crate::oci::media_type::OCI_INDEX;
+use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
+
+/// The image-spec's name of a descriptor: a tag, or whatever tools put there.
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// containerd's full name of an image.
+pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// The file as parsed.
+pub(super) struct Index {
+    members: Map<String, Value>,
+    manifests: Vec<Value>,
+}
+
+/// The names that a descriptor carries, as they stand there.
+fn raw_names(value: &Value) -> impl Iterator<Item = &str> {
+    let annotations = value.get("annotations");
+    [CONTAINERD_NAME, REF_NAME].into_iter().filter_map(move |key| annotations?.get(key)?.as_str())
+}
+
+impl Index {
+    /// An index without entries.
+    pub(super) fn new() -> Self {
+        let mut members = Map::new();
+        members.insert("schemaVersion".into(), json!(2));
+        members.insert("mediaType".into(), json!(OCI_INDEX));
+        Self { members, manifests: Vec::new() }
+    }
+
+    /// Reads the bytes of an `index.json`; the error says what was expected and found.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let mut members: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if members.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
+            return Err("expected schemaVersion 2".into());
+        }
+        match members.remove("manifests") {
+            Some(Value::Array(manifests)) => Ok(Self { members, manifests }),
+            _ => Err("expected an array manifests".into()),
+        }
+    }
+
+    /// Each entry's descriptor with its raw names. `type_of` gives the media type of a document whose
+    /// entry has none (old tools).
+    pub(super) fn entries(
+        &self,
+        type_of: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<(Descriptor, Vec<String>)>, String> {
+        let read = |(number, value): (usize, &Value)| {
+            let mut value = value.clone();
+            if value.get("mediaType").is_none() {
+                let found = value.get("digest").and_then(Value::as_str).and_then(&type_of);
+                if let (Some(members), Some(found)) = (value.as_object_mut(), found) {
+                    members.insert("mediaType".into(), found.into());
+                }
+            }
+            let names = raw_names(&value).map(ToOwned::to_owned).collect();
+            serde_json::from_value::<Descriptor>(value)
+                .map(|descriptor| (descriptor, names))
+                .map_err(|error| format!("entry {number}: {}", escape(&error.to_string())))
+        };
+        self.manifests.iter().enumerate().map(read).collect()
+    }
+
+    /// The text of the digest that `name` stands for: of the last entry, as tools overwrite.
+    pub(super) fn named(&self, name: &str) -> Option<&str> {
+        let entry = self.manifests.iter().rfind(|value| raw_names(value).any(|own| own == name))?;
+        entry.get("digest")?.as_str()
+    }
+
+    /// Makes `name` stand for `document` and nothing else.
+    pub(super) fn set(&mut self, name: &str, document: &Document) {
+        self.manifests.retain(|value| raw_names(value).all(|own| own != name));
+        let mut value = plain(document);
+        value["annotations"] = json!({ REF_NAME: name, CONTAINERD_NAME: name });
+        self.manifests.push(value);
+    }
+
+    /// Adds `document` without a name, unless an entry without one is there.
+    pub(super) fn set_plain(&mut self, document: &Document) {
+        let digest = document.digest().to_string();
+        let is_there = self.manifests.iter().any(|value| {
+            value.get("digest").and_then(Value::as_str) == Some(&digest) && raw_names(value).next().is_none()
+        });
+        if !is_there {
+            self.manifests.push(plain(document));
+        }
+    }
+
+    /// The bytes to write: entries by name, then digest; members in order of their keys.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let mut manifests = self.manifests.clone();
+        let key = |value: &Value| {
+            let name = raw_names(value).last().unwrap_or_default().to_owned();
+            (name, value.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned())
+        };
+        manifests.sort_by_cached_key(key);
+        let mut members = self.members.clone();
+        members.insert("manifests".into(), Value::Array(manifests));
+        // `Map` is ordered by key here: serde_json's `preserve_order` is off.
+        serde_json::to_vec(&members).map_err(|error| error.to_string())
+    }
+}
+
+fn plain(document: &Document) -> Value {
+    let mut value = json!({
+        "mediaType": document.media_type(),
+        "digest": document.digest(),
+        "size": document.size(),
+    });
+    if let Some(artifact_type) = document.artifact_type() {
+        value["artifactType"] = artifact_type.into();
+    }
+    value
+}
+
+/// What the raw names of an entry say: references, a mere tag below `local`. Names that are neither
+/// are left out; the entry can still be asked for by its raw name.
+pub(super) fn references(raw: &[String], local: &Repository) -> Vec<Reference> {
+    let mut found: Vec<Reference> = Vec::new();
+    for name in raw {
+        let reference = match Tag::new(name) {
+            // A tag that only repeats the end of the full name says nothing new.
+            Ok(tag) if found.iter().any(|full| full.tag.as_ref() == Some(&tag)) => continue,
+            Ok(tag) => Reference { repository: local.clone(), tag: Some(tag), digest: None },
+            Err(_) => match name.parse() {
+                Ok(reference) => reference,
+                Err(_) => continue,
+            },
+        };
+        if !found.contains(&reference) {
+            found.push(reference);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(raw: &[&str]) -> Vec<String> {
+        let raw: Vec<String> = raw.iter().map(ToString::to_string).collect();
+        let local = Repository::exact("localhost/dir").unwrap();
+        references(&raw, &local).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn names_are_tags_or_references() {
+        assert_eq!(shown(&["v1.2"]), ["localhost/dir:v1.2"]);
+        assert_eq!(shown(&["org/app:v1"]), ["docker.io/org/app:v1"]);
+        assert_eq!(shown(&["reg.example:5000/a:t", "t"]), ["reg.example:5000/a:t"]);
+        assert_eq!(shown(&["reg.example/a:t", "u"]), ["reg.example/a:t", "localhost/dir:u"]);
+        assert_eq!(shown(&["reg.example/a:t", "reg.example/a:t"]), ["reg.example/a:t"]);
+        assert_eq!(shown(&["a b", "-x", "A/B:c", ""]), [""; 0]);
+    }
+
+    #[test]
+    fn foreign_members_live_on_and_order_is_by_name() {
+        let digest = |text: &str| crate::oci::Digest::sha256(text.as_bytes()).to_string();
+        let text = json!({
+            "schemaVersion": 2, "annotations": {"site": "x"}, "odd": [1, null],
+            "manifests": [
+                {"mediaType": "x/y", "digest": digest("b"), "size": 1, "annotations": {REF_NAME: "b"}, "own": true},
+                {"mediaType": "x/y", "digest": digest("a"), "size": 1, "annotations": {REF_NAME: "a"}},
+            ],
+        });
+        let index = Index::parse(&serde_json::to_vec(&text).unwrap()).unwrap();
+        let out: Value = serde_json::from_slice(&index.to_bytes().unwrap()).unwrap();
+        assert_eq!(out["odd"], text["odd"]);
+        assert_eq!(out["manifests"][1], text["manifests"][0]);
+        assert_eq!(out["manifests"][0], text["manifests"][1]);
+        assert_eq!(index.named("a"), Some(digest("a").as_str()));
+        for wrong in ["", "[]", "{}", r#"{"schemaVersion":2}"#, r#"{"schemaVersion":2,"manifests":{}}"#] {
+            assert!(Index::parse(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        let odd = json!({"schemaVersion": 2, "manifests": [{"digest": "md5:00", "size": 1, "mediaType": "x"}]});
+        assert!(Index::parse(&serde_json::to_vec(&odd).unwrap()).unwrap().entries(|_| None).is_err());
+    }
+}

@@ -1,0 +1,228 @@
+//! An OCI image layout in a directory: a source, and a destination (image-spec 1.1, `image-layout.md`).
+//!
+//! Reads are plain file reads, never a mapping: a failing medium is an error, not a signal. Links below
+//! the directory are not followed. Nothing gets a digest's name that is not complete, checked and
+//! durable, and `index.json` changes at the end, atomically.
+
+mod destination;
+mod disk;
+mod index;
+mod source;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock};
+
+use rustix::fs::FlockOperation;
+
+use crate::content::{Error, Kind};
+use crate::fault::{Class, Fault};
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
+
+use disk::{Disk, Partial};
+use index::Index;
+
+const MARKER: &str = "oci-layout";
+const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const INDEX: &str = "index.json";
+const MAX_MARKER: u64 = 64 << 10;
+/// The largest `index.json`, in bytes.
+pub const MAX_INDEX: u64 = 64 << 20;
+
+/// One descriptor of `index.json`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The descriptor.
+    pub descriptor: Descriptor,
+    /// What it is called: `io.containerd.image.name` and `org.opencontainers.image.ref.name` as
+    /// references, a mere tag as `localhost/DIR:TAG`. Empty where it has no usable name.
+    pub names: Vec<Reference>,
+    // As they stand in the file.
+    raw: Vec<String>,
+}
+
+/// A layout, open for reading, or also for writing.
+pub struct Layout {
+    path: PathBuf,
+    disk: Disk,
+    repository: Repository,
+    entries: Vec<Entry>,
+    referrers: OnceLock<HashMap<Digest, Vec<Descriptor>>>,
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    // Held as long as the layout is open for writing.
+    _lock: File,
+    index: Mutex<Index>,
+    // Small blobs, written but not yet durable, in the order they were put.
+    waiting: Mutex<Vec<(Digest, u64, Partial)>>,
+}
+
+impl Layout {
+    /// Opens a layout for reading.
+    ///
+    /// # Errors
+    /// [`Class::Source`] when the directory is not there, [`Class::Format`] when it is not a layout,
+    /// [`Class::Io`] when it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, Fault> {
+        let disk = Disk::open(path).map_err(|error| {
+            let class = if error.kind() == std::io::ErrorKind::NotFound { Class::Source } else { Class::Io };
+            Fault::new(class, format!("layout {}: {error}", path.display())).help("name a directory with an OCI layout")
+        })?;
+        if !Self::is_marked(path, &disk)? {
+            return Err(malformed(path, MARKER, "not found").help("name a directory with an OCI layout"));
+        }
+        let bytes = disk
+            .read(INDEX, MAX_INDEX)
+            .map_err(|error| malformed(path, INDEX, &error.to_string()))?
+            .ok_or_else(|| malformed(path, INDEX, "not found").help("write the layout again: it was not finished"))?;
+        let index = Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error))?;
+        Self::build(path, disk, &index)
+    }
+
+    /// Opens a layout for writing too, and makes it where `path` is not there or empty. It is locked
+    /// against other writers until it is dropped; what an interrupted run left half-done is removed.
+    ///
+    /// # Errors
+    /// [`Class::Usage`] when the directory holds something else, [`Class::Lock`] when another run
+    /// writes to it, [`Class::Format`] and [`Class::Io`] as [`Layout::open`].
+    pub fn create(path: &Path) -> Result<Self, Fault> {
+        let io = |error: std::io::Error| Fault::new(Class::Io, format!("layout {}: {error}", path.display()));
+        std::fs::create_dir_all(path).map_err(io)?;
+        let disk = Disk::open(path).map_err(io)?;
+        if !Self::is_marked(path, &disk)? {
+            if !disk.is_empty().map_err(io)? {
+                let what =
+                    format!("directory {}: expected an OCI layout or nothing, found other files", path.display());
+                return Err(Fault::new(Class::Usage, what).help("name a new directory"));
+            }
+            disk.replace(MARKER, MARKER_CONTENT).map_err(io)?;
+        }
+        let lock = disk.top(MARKER).map_err(io)?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+            if error == rustix::io::Errno::WOULDBLOCK {
+                Fault::new(Class::Lock, format!("layout {}: another run writes to it", path.display()))
+                    .help("wait for it to end")
+            } else {
+                io(error.into())
+            }
+        })?;
+        disk.sweep().map_err(io)?;
+        let index = match disk.read(INDEX, MAX_INDEX).map_err(|error| malformed(path, INDEX, &error.to_string()))? {
+            Some(bytes) => Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error))?,
+            None => Index::new(),
+        };
+        let mut layout = Self::build(path, disk, &index)?;
+        layout.writer = Some(Writer { _lock: lock, index: Mutex::new(index), waiting: Mutex::new(Vec::new()) });
+        Ok(layout)
+    }
+
+    fn is_marked(path: &Path, disk: &Disk) -> Result<bool, Fault> {
+        let read = disk.read(MARKER, MAX_MARKER).map_err(|error| malformed(path, MARKER, &error.to_string()))?;
+        let Some(bytes) = read else { return Ok(false) };
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| malformed(path, MARKER, &error.to_string()))?;
+        match value.get("imageLayoutVersion").and_then(serde_json::Value::as_str) {
+            Some("1.0.0") => Ok(true),
+            found => {
+                let found = found.unwrap_or("none");
+                let detail = format!("expected imageLayoutVersion 1.0.0, found {found:?}");
+                Err(malformed(path, MARKER, &detail))
+            }
+        }
+    }
+
+    fn build(path: &Path, disk: Disk, index: &Index) -> Result<Self, Fault> {
+        let repository = local_repository(path);
+        let sniff = |digest: &str| {
+            let (file, _) = disk.blob(digest.parse().ok()?).ok()??;
+            let mut bytes = Vec::new();
+            file.take(MAX_DOCUMENT).read_to_end(&mut bytes).ok()?;
+            Document::sniff(&bytes)
+        };
+        let entries = index.entries(sniff).map_err(|error| malformed(path, INDEX, &error))?;
+        let entries = entries
+            .into_iter()
+            .map(|(descriptor, raw)| Entry { descriptor, names: index::references(&raw, &repository), raw })
+            .collect();
+        let path = path.to_owned();
+        Ok(Self { path, disk, repository, entries, referrers: OnceLock::new(), writer: None })
+    }
+
+    /// The entries of `index.json` as it was when the layout was opened, in its order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// `localhost/DIR`: the repository of mere tags and of entries without a name.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The entry that `name` (what stands behind `oci:DIR:`) means: a name as it stands in the file, a
+    /// reference, a tag, or a digest. Without a name: the only entry.
+    ///
+    /// # Errors
+    /// [`Kind::Absent`] when there is none, [`Kind::Refused`] when two differ.
+    pub fn find(&self, name: Option<&str>) -> Result<&Entry, Error> {
+        let reference = name.and_then(|name| name.parse::<Reference>().ok());
+        let digest = name.and_then(|name| name.parse::<Digest>().ok());
+        let fits = |entry: &&Entry| match name {
+            None => true,
+            Some(name) => {
+                entry.raw.iter().any(|own| own == name)
+                    || digest == Some(entry.descriptor.digest)
+                    || reference.as_ref().is_some_and(|wanted| entry.names.contains(wanted))
+            }
+        };
+        self.only(self.entries.iter().filter(fits), name.unwrap_or("an entry"))
+    }
+
+    fn only<'a>(&self, found: impl Iterator<Item = &'a Entry>, name: &str) -> Result<&'a Entry, Error> {
+        let mut found = found.peekable();
+        let path = self.path.display();
+        let first = found.next().ok_or_else(|| {
+            Error::new(Kind::Absent, format!("layout {path}: expected {}, found none", crate::fault::escape(name)))
+        })?;
+        match found.find(|other| other.descriptor.digest != first.descriptor.digest) {
+            None => Ok(first),
+            Some(other) => {
+                let (one, two) = (first.descriptor.digest, other.descriptor.digest);
+                let what = format!(
+                    "layout {path}: expected one entry for {}, found {one} and {two}",
+                    crate::fault::escape(name)
+                );
+                Err(Error::new(Kind::Refused, what).help("name it by its digest"))
+            }
+        }
+    }
+}
+
+fn malformed(path: &Path, file: &str, detail: &str) -> Fault {
+    Fault::new(Class::Format, format!("layout {}: {file}: {}", path.display(), crate::fault::escape(detail)))
+}
+
+/// `localhost/` and the directory's name, made a path component.
+fn local_repository(path: &Path) -> Repository {
+    let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = own.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let words: String = name
+        .chars()
+        .map(|character| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' })
+        .collect();
+    let named = Repository::new("localhost", words.trim_matches(['-', '.']));
+    // The fallback is a good name; the first attempt fails for names like "a..b" or "---".
+    named.unwrap_or_else(|_| fallback())
+}
+
+fn fallback() -> Repository {
+    #[allow(clippy::expect_used, reason = "a constant that the grammar takes")]
+    Repository::new("localhost", "layout").expect("a good name")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The layout as a source: names, documents, blobs, parts of blobs, referrers, tags.
+//!
+//! The repository asked for only matters for names and tags: a layout has one store of blobs.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use super::Layout;
+use crate::content::{Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::media_type::document_kind;
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+impl Layout {
+    /// The file of a blob, its size as promised.
+    fn open_blob(&self, descriptor: &Descriptor) -> Result<File, Error> {
+        let digest = descriptor.digest;
+        let path = self.path.display();
+        match self.disk.blob(digest).map_err(|error| Error::io(format!("layout {path}: blob {digest}"), &error))? {
+            None => Err(Error::new(Kind::Absent, format!("layout {path}: blob {digest}: not found"))),
+            Some((_, size)) if size != descriptor.size => {
+                let what = format!("layout {path}: blob {digest}: expected {} bytes, found {size}", descriptor.size);
+                Err(Error::new(Kind::Mismatch, what))
+            }
+            Some((file, _)) => Ok(file),
+        }
+    }
+
+    pub(super) fn read_document(&self, descriptor: &Descriptor) -> Result<Document, Error> {
+        let (digest, path) = (descriptor.digest, self.path.display());
+        if descriptor.size > MAX_DOCUMENT {
+            let what = format!("manifest {digest}: expected at most {MAX_DOCUMENT} bytes, found {}", descriptor.size);
+            return Err(Error::new(Kind::Refused, what));
+        }
+        let mut raw = Vec::new();
+        self.open_blob(descriptor)?
+            .take(MAX_DOCUMENT + 1)
+            .read_to_end(&mut raw)
+            .map_err(|error| Error::io(format!("layout {path}: blob {digest}"), &error))?;
+        let found = Digest::of(digest.algorithm(), &raw);
+        if found != digest {
+            let what = format!("layout {path}: blob {digest}: content has digest {found}");
+            return Err(Error::new(Kind::Mismatch, what));
+        }
+        Document::with_digest(&descriptor.media_type, digest, raw)
+            .map_err(|error| Error::new(Kind::Refused, format!("layout {path}: {error}")))
+    }
+
+    /// Every document that the entries reach, with what each says of its subject.
+    fn scan_referrers(&self) -> Result<HashMap<Digest, Vec<Descriptor>>, Error> {
+        let mut found: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
+        let mut seen = HashSet::new();
+        let mut open: Vec<(Descriptor, bool)> =
+            self.entries.iter().map(|entry| (entry.descriptor.clone(), true)).collect();
+        while let Some((descriptor, is_entry)) = open.pop() {
+            if document_kind(&descriptor.media_type).is_none() || !seen.insert(descriptor.digest) {
+                continue;
+            }
+            let document = match self.read_document(&descriptor) {
+                Ok(document) => document,
+                // A sparse index: what is not there refers to nothing here.
+                Err(error) if error.kind == Kind::Absent && !is_entry => continue,
+                Err(error) => return Err(error),
+            };
+            if let Some(subject) = document.subject() {
+                let mut referrer = document.descriptor();
+                referrer.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
+                referrer.annotations = document.annotations().cloned();
+                found.entry(subject.digest).or_default().push(referrer);
+            }
+            open.extend(document.manifests().iter().map(|child| (child.clone(), false)));
+        }
+        for list in found.values_mut() {
+            list.sort_by_key(|descriptor| descriptor.digest);
+        }
+        Ok(found)
+    }
+}
+
+impl Source for Layout {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let name = reference.to_string();
+        if let Some(digest) = reference.digest {
+            if let Ok(entry) = self.find(Some(&digest.to_string())) {
+                return Ok(Descriptor::new(&*entry.descriptor.media_type, digest, entry.descriptor.size));
+            }
+            let absent = || Error::new(Kind::Absent, format!("layout {}: {digest}: not found", self.path.display()));
+            let open = self.disk.blob(digest).map_err(|error| Error::io(&name, &error))?;
+            let (file, size) = open.ok_or_else(absent)?;
+            let mut raw = Vec::new();
+            file.take(MAX_DOCUMENT).read_to_end(&mut raw).map_err(|error| Error::io(&name, &error))?;
+            return Ok(Descriptor::new(Document::sniff(&raw).ok_or_else(absent)?, digest, size));
+        }
+        let entry = self.only(self.entries.iter().filter(|entry| entry.names.contains(reference)), &name)?;
+        Ok(Descriptor::new(&*entry.descriptor.media_type, entry.descriptor.digest, entry.descriptor.size))
+    }
+
+    fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.read_document(descriptor)
+    }
+
+    fn blob(&self, _: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
+        Ok(Box::new(self.open_blob(descriptor)?))
+    }
+
+    fn holds(&self, _: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        match self.open_blob(descriptor) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == Kind::Absent => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        Some(self)
+    }
+
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        Some(self)
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        Some(self)
+    }
+}
+
+impl Ranges for Layout {
+    fn range(
+        &self,
+        _: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, Error> {
+        let mut file = self.open_blob(descriptor)?;
+        if offset.checked_add(length).is_none_or(|end| end > descriptor.size) {
+            let what = format!(
+                "blob {}: expected a range within {} bytes, found {length} at {offset}",
+                descriptor.digest, descriptor.size
+            );
+            return Err(Error::new(Kind::Refused, what));
+        }
+        file.seek(SeekFrom::Start(offset)).map_err(|error| Error::io(format!("blob {}", descriptor.digest), &error))?;
+        Ok(Some(Box::new(file.take(length))))
+    }
+}
+
+impl Referrers for Layout {
+    fn referrers(&self, _: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        let all = match self.referrers.get() {
+            Some(all) => all,
+            None => {
+                let all = self.scan_referrers()?;
+                self.referrers.get_or_init(|| all)
+            }
+        };
+        Ok(all.get(&subject).cloned().unwrap_or_default())
+    }
+}
+
+impl TagList for Layout {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let names = self.entries.iter().flat_map(|entry| &entry.names);
+        let mut tags: Vec<Tag> =
+            names.filter(|name| name.repository == *repository).filter_map(|name| name.tag.clone()).collect();
+        tags.sort();
+        tags.dedup();
+        Ok(tags)
+    }
+}
