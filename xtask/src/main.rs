@@ -1,2 +1,24 @@
-//! Tasks around the crate.
-fn main() {}
+//! `cargo xtask TASK`: the dispatcher, and nothing else.
+
+use std::process::ExitCode;
+use xtask::shell::{self, Failed};
+use xtask::tidy;
+
+const USAGE: &str = "usage: cargo xtask tidy";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let root = shell::workspace();
+    let result = match args[..] {
+        ["tidy"] => tidy::run(&root),
+        _ => Err(Failed::new(USAGE)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What would otherwise be shell: the tasks around the crate, each a module.
+//!
+//! Nothing here is part of the program; nothing in `src/` may use it.
+
+pub mod shell;
+pub mod tidy;
