@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};
-use xtask::tidy;
+use xtask::{services, tidy};
 
-const USAGE: &str = "usage: cargo xtask tidy";
+const USAGE: &str = "usage: cargo xtask tidy|services";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let root = shell::workspace();
     let result = match args[..] {
         ["tidy"] => tidy::run(&root),
+        ["services"] => services::run(|_| Ok(())),
         _ => Err(Failed::new(USAGE)),
     };
     match result {

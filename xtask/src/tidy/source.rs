@@ -144,7 +144,7 @@ mod tests {
             assert!(!joined.contains(gone), "{gone} in {joined}");
         }
         assert_eq!(lines[9], "k");
-        assert!(lines[3].ends_with("f") && lines[4].ends_with('i') && lines[2].ends_with('e'));
+        assert!(lines[3].ends_with('f') && lines[4].ends_with('i') && lines[2].ends_with('e'));
     }
 
     #[test]

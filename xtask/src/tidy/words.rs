@@ -98,7 +98,7 @@ pub fn reserved(path: &str, module: &str, code: &[String], found: &mut Vec<Findi
             path: path.into(),
             line,
             text,
-        })
+        });
     };
     if path != "src/cli/world.rs" {
         for (line, _) in after(&text, "std")
