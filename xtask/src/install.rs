@@ -9,21 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// Programs by `go install`: name, package, version.
 const GO: &[(&str, &str, &str)] = &[
-    (
-        "registry",
-        "github.com/distribution/distribution/v3/cmd/registry",
-        "v3.1.2",
-    ),
-    (
-        "crane",
-        "github.com/google/go-containerregistry/cmd/crane",
-        "v0.22.1",
-    ),
-    (
-        "regctl",
-        "github.com/regclient/regclient/cmd/regctl",
-        "v0.11.7",
-    ),
+    ("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2"),
+    ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
+    ("regctl", "github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
 ];
 
 /// Programs whose module has replacements, so that they are built from a module of our own: name, package, version.
@@ -50,10 +38,7 @@ pub struct Tools(BTreeMap<String, PathBuf>);
 impl Tools {
     /// The program's path; a failure names it.
     pub fn get(&self, name: &str) -> Result<&Path, Failed> {
-        self.0
-            .get(name)
-            .map(PathBuf::as_path)
-            .ok_or_else(|| Failed::new(format!("{name}: not to be had here")))
+        self.0.get(name).map(PathBuf::as_path).ok_or_else(|| Failed::new(format!("{name}: not to be had here")))
     }
 }
 
@@ -82,23 +67,14 @@ pub fn all() -> Result<Tools, Failed> {
     let (debian, go) = std::thread::scope(|scope| {
         let debian = scope.spawn(debian);
         let go = go();
-        (
-            debian
-                .join()
-                .unwrap_or_else(|_| Err(Failed::new("apt: worker panicked"))),
-            go,
-        )
+        (debian.join().unwrap_or_else(|_| Err(Failed::new("apt: worker panicked"))), go)
     });
     if let Err(e) = debian {
         missing("Debian packages", &e)?;
     }
     go?;
     let mut tools = Tools::default();
-    let built = GO
-        .iter()
-        .chain(GO_BY_MODULE)
-        .map(|(name, ..)| *name)
-        .chain(OWN.iter().copied());
+    let built = GO.iter().chain(GO_BY_MODULE).map(|(name, ..)| *name).chain(OWN.iter().copied());
     for name in built {
         let path = folder().join(name);
         if path.is_file() {
@@ -114,11 +90,8 @@ pub fn all() -> Result<Tools, Failed> {
 }
 
 fn debian() -> Result<(), Failed> {
-    let wanted: Vec<&str> = DEBIAN
-        .iter()
-        .filter(|(name, _)| shell::which(name).is_none())
-        .map(|(_, package)| *package)
-        .collect();
+    let wanted: Vec<&str> =
+        DEBIAN.iter().filter(|(name, _)| shell::which(name).is_none()).map(|(_, package)| *package).collect();
     if wanted.is_empty() {
         return Ok(());
     }
@@ -141,11 +114,7 @@ pub fn apt(packages: &[&str]) -> Result<(), Failed> {
 fn go() -> Result<(), Failed> {
     for (name, package, version) in GO {
         built(name, &format!("{package}@{version}"), |wanted| {
-            shell::quiet(
-                shell::command("go")
-                    .env("GOBIN", folder())
-                    .args(["install", wanted]),
-            )
+            shell::quiet(shell::command("go").env("GOBIN", folder()).args(["install", wanted]))
         })?;
     }
     for (name, package, version) in GO_BY_MODULE {
@@ -153,23 +122,10 @@ fn go() -> Result<(), Failed> {
             let module = folder().join("build").join(name);
             drop(std::fs::remove_dir_all(&module));
             std::fs::create_dir_all(&module)?;
-            shell::quiet(
-                shell::command("go")
-                    .current_dir(&module)
-                    .args(["mod", "init", "build"]),
-            )?;
-            shell::quiet(
-                shell::command("go")
-                    .current_dir(&module)
-                    .args(["get", wanted]),
-            )?;
+            shell::quiet(shell::command("go").current_dir(&module).args(["mod", "init", "build"]))?;
+            shell::quiet(shell::command("go").current_dir(&module).args(["get", wanted]))?;
             let install = &mut shell::command("go");
-            shell::quiet(
-                install
-                    .current_dir(&module)
-                    .env("GOBIN", folder())
-                    .args(["install", package]),
-            )
+            shell::quiet(install.current_dir(&module).env("GOBIN", folder()).args(["install", package]))
         })?;
     }
     // These are small and change with the tree: Go's own cache decides what there is to do.
@@ -183,15 +139,9 @@ fn go() -> Result<(), Failed> {
 }
 
 /// Runs `make` unless the program is there in that very version.
-fn built(
-    name: &str,
-    wanted: &str,
-    make: impl Fn(&str) -> Result<(), Failed>,
-) -> Result<(), Failed> {
+fn built(name: &str, wanted: &str, make: impl Fn(&str) -> Result<(), Failed>) -> Result<(), Failed> {
     let stamp = folder().join(format!("{name}.version"));
-    if folder().join(name).is_file()
-        && std::fs::read_to_string(&stamp).is_ok_and(|held| held == wanted)
-    {
+    if folder().join(name).is_file() && std::fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) {
         return Ok(());
     }
     match make(wanted) {

@@ -33,10 +33,7 @@ pub struct Services {
 impl Services {
     /// The value of a variable, if its service runs.
     pub fn var(&self, name: &str) -> Option<&str> {
-        self.vars
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// Adds a variable for tests.
@@ -62,23 +59,13 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
     sweep(&all);
     let dir = all.join(std::process::id().to_string());
     std::fs::create_dir_all(&dir)?;
-    let mut running = Services {
-        children: Vec::new(),
-        dir,
-        vars: Vec::new(),
-    };
+    let mut running = Services { children: Vec::new(), dir, vars: Vec::new() };
     let password = random()?;
 
-    running.set(
-        "PACKMULE_TEST_TOOLS",
-        install::folder().display().to_string(),
-    );
+    running.set("PACKMULE_TEST_TOOLS", install::folder().display().to_string());
     for name in ["crane", "oras", "regctl", "skopeo", "umoci"] {
         if let Ok(path) = tools.get(name) {
-            running.set(
-                &format!("PACKMULE_TEST_{}", name.to_uppercase()),
-                path.display().to_string(),
-            );
+            running.set(&format!("PACKMULE_TEST_{}", name.to_uppercase()), path.display().to_string());
         }
     }
     let plain = registry::Access::Open;
@@ -91,25 +78,17 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         settle(&mut running, var, address)?;
     }
 
-    let htpasswd = registry::htpasswd(&running, tools, &password).and_then(|access| {
-        registry::start(
-            &mut running,
-            tools,
-            "registry",
-            "PACKMULE_TEST_HTPASSWD",
-            &access,
-        )
-    });
+    let htpasswd = registry::htpasswd(&running, tools, &password)
+        .and_then(|access| registry::start(&mut running, tools, "registry", "PACKMULE_TEST_HTPASSWD", &access));
     if settle(&mut running, "PACKMULE_TEST_HTPASSWD", htpasswd)? {
         running.set("PACKMULE_TEST_HTPASSWD_PASSWORD", password.as_str());
     }
 
     match registry::token(&mut running, tools, &password) {
         Ok((access, realm)) => {
-            for (var, program) in [
-                ("PACKMULE_TEST_TOKEN", "registry"),
-                ("PACKMULE_TEST_TOKEN_DOCKER_REGISTRY", "docker-registry"),
-            ] {
+            for (var, program) in
+                [("PACKMULE_TEST_TOKEN", "registry"), ("PACKMULE_TEST_TOKEN_DOCKER_REGISTRY", "docker-registry")]
+            {
                 let address = registry::start(&mut running, tools, program, var, &access);
                 settle(&mut running, var, address)?;
             }
@@ -119,9 +98,8 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         Err(e) => install::missing("PACKMULE_TEST_TOKEN", &e)?,
     }
 
-    let referrers = tools
-        .get("referrers")
-        .and_then(|program| spawn_announcing(&mut running, &Command::new(program), "referrers"));
+    let referrers =
+        tools.get("referrers").and_then(|program| spawn_announcing(&mut running, &Command::new(program), "referrers"));
     settle(&mut running, "PACKMULE_TEST_REFERRERS", referrers)?;
     running.set("PACKMULE_TEST_USER", USER);
     Ok(running)
@@ -130,11 +108,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
 /// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal comes.
 pub fn run(seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
     let tools = shell::stage("install", install::all)?;
@@ -158,11 +132,7 @@ pub fn run(seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(),
 }
 
 /// Keeps the address of a service that runs; says so when it does not. Whether it runs is the answer.
-fn settle(
-    running: &mut Services,
-    var: &str,
-    address: Result<SocketAddr, Failed>,
-) -> Result<bool, Failed> {
+fn settle(running: &mut Services, var: &str, address: Result<SocketAddr, Failed>) -> Result<bool, Failed> {
     match address {
         Ok(address) => {
             running.set(var, address.to_string());
@@ -186,73 +156,41 @@ fn sweep(all: &Path) {
 }
 
 /// Starts a program that ends when this process does, its messages in a file.
-fn spawn(
-    running: &mut Services,
-    program: &Command,
-    stdout: Stdio,
-    name: &str,
-) -> Result<usize, Failed> {
+fn spawn(running: &mut Services, program: &Command, stdout: Stdio, name: &str) -> Result<usize, Failed> {
     let log = running.dir.join(format!("{name}.log"));
     let mut command = tied(program);
     command.stdout(stdout).stderr(std::fs::File::create(&log)?);
-    let child = command
-        .spawn()
-        .map_err(|e| Failed::new(format!("{name}: {e}")))?;
+    let child = command.spawn().map_err(|e| Failed::new(format!("{name}: {e}")))?;
     running.children.push(child);
     Ok(running.children.len() - 1)
 }
 
 /// Starts a program that prints its own address on its first line.
-fn spawn_announcing(
-    running: &mut Services,
-    program: &Command,
-    name: &str,
-) -> Result<SocketAddr, Failed> {
+fn spawn_announcing(running: &mut Services, program: &Command, name: &str) -> Result<SocketAddr, Failed> {
     let index = spawn(running, program, Stdio::piped(), name)?;
     let mut line = String::new();
     if let Some(out) = running.children[index].stdout.take() {
         BufReader::new(out).read_line(&mut line)?;
     }
-    let address = line
-        .trim()
-        .parse()
-        .map_err(|_| Failed::new(format!("{name}: told no address: {line:?}")))?;
+    let address = line.trim().parse().map_err(|_| Failed::new(format!("{name}: told no address: {line:?}")))?;
     wait(running, index, address, name)?;
     Ok(address)
 }
 
 /// Waits until something accepts at `address`; fails if the process ends before.
-fn wait(
-    running: &mut Services,
-    index: usize,
-    address: SocketAddr,
-    name: &str,
-) -> Result<(), Failed> {
+fn wait(running: &mut Services, index: usize, address: SocketAddr, name: &str) -> Result<(), Failed> {
     let begin = Instant::now();
     loop {
         if let Some(status) = running.children[index].try_wait()? {
-            let log = std::fs::read_to_string(running.dir.join(format!("{name}.log")))
-                .unwrap_or_default();
-            let tail: String = log
-                .chars()
-                .rev()
-                .take(600)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .collect();
-            return Err(Failed::new(format!(
-                "{name} ended at once: {status}\n{tail}"
-            )));
+            let log = std::fs::read_to_string(running.dir.join(format!("{name}.log"))).unwrap_or_default();
+            let tail: String = log.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
+            return Err(Failed::new(format!("{name} ended at once: {status}\n{tail}")));
         }
         if answers(address) {
             return Ok(());
         }
         if begin.elapsed() > PATIENCE {
-            return Err(Failed::new(format!(
-                "{name}: no answer at {address} in {} s",
-                PATIENCE.as_secs()
-            )));
+            return Err(Failed::new(format!("{name}: no answer at {address} in {} s", PATIENCE.as_secs())));
         }
         std::thread::sleep(Duration::from_millis(30));
     }
@@ -266,18 +204,13 @@ fn answers(address: SocketAddr) -> bool {
     let asked = format!("GET /v2/ HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let mut head = [0; 5];
     drop(stream.set_read_timeout(Some(Duration::from_secs(2))));
-    stream.write_all(asked.as_bytes()).is_ok()
-        && stream.read_exact(&mut head).is_ok()
-        && &head == b"HTTP/"
+    stream.write_all(asked.as_bytes()).is_ok() && stream.read_exact(&mut head).is_ok() && &head == b"HTTP/"
 }
 
 /// The same program, killed by the kernel when this process ends in whatever way (setpriv execs: same pid).
 fn tied(program: &Command) -> Command {
     let mut command = shell::command("setpriv");
-    command
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(program.get_program())
-        .args(program.get_args());
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program.get_program()).args(program.get_args());
     for (key, value) in program.get_envs() {
         match value {
             Some(value) => command.env(key, value),
@@ -296,9 +229,7 @@ fn free() -> Result<SocketAddr, Failed> {
 fn random() -> Result<String, Failed> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes
-        .iter()
-        .fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+    Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
 }
 
 #[cfg(test)]
@@ -307,35 +238,21 @@ mod tests {
 
     #[test]
     fn a_service_that_ends_at_once_is_an_error_with_its_last_words() {
-        let dir = shell::target()
-            .join("services")
-            .join(format!("{}", std::process::id()));
+        let dir = shell::target().join("services").join(format!("{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let mut running = Services {
-            children: Vec::new(),
-            dir,
-            vars: Vec::new(),
-        };
+        let mut running = Services { children: Vec::new(), dir, vars: Vec::new() };
         let mut program = Command::new("sh");
         program.args(["-c", "echo no such port >&2; exit 3"]);
         let index = spawn(&mut running, &program, Stdio::null(), "broken").unwrap();
-        let error = wait(&mut running, index, free().unwrap(), "broken")
-            .unwrap_err()
-            .to_string();
+        let error = wait(&mut running, index, free().unwrap(), "broken").unwrap_err().to_string();
         assert!(error.contains("no such port"), "{error}");
     }
 
     #[test]
     fn stopping_ends_the_process_and_removes_its_data() {
-        let dir = shell::target()
-            .join("services")
-            .join(format!("{}-stop", std::process::id()));
+        let dir = shell::target().join("services").join(format!("{}-stop", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let mut running = Services {
-            children: Vec::new(),
-            dir: dir.clone(),
-            vars: Vec::new(),
-        };
+        let mut running = Services { children: Vec::new(), dir: dir.clone(), vars: Vec::new() };
         let mut program = Command::new("sleep");
         program.arg("600");
         let index = spawn(&mut running, &program, Stdio::null(), "sleeper").unwrap();

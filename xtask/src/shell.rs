@@ -61,14 +61,8 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 /// Runs to the end with the caller's output; anything but exit code 0 is a failure that names the program.
 pub fn run(command: &mut Command) -> Result<(), Failed> {
-    let status = command
-        .status()
-        .map_err(|e| Failed(format!("{}: {e}", name(command))))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Failed(format!("{}: {status}", line(command))))
-    }
+    let status = command.status().map_err(|e| Failed(format!("{}: {e}", name(command))))?;
+    if status.success() { Ok(()) } else { Err(Failed(format!("{}: {status}", line(command)))) }
 }
 
 /// Runs to the end and keeps its output to itself; a failure shows the end of it.
@@ -78,25 +72,14 @@ pub fn quiet(command: &mut Command) -> Result<(), Failed> {
 
 /// Runs to the end and gives its standard output; a failure shows the end of its standard error.
 pub fn output(command: &mut Command) -> Result<String, Failed> {
-    let out = command
-        .output()
-        .map_err(|e| Failed(format!("{}: {e}", name(command))))?;
+    let out = command.output().map_err(|e| Failed(format!("{}: {e}", name(command))))?;
     if out.status.success() {
         return Ok(String::from_utf8_lossy(&out.stdout).into_owned());
     }
-    let text = [
-        String::from_utf8_lossy(&out.stdout),
-        String::from_utf8_lossy(&out.stderr),
-    ]
-    .concat();
+    let text = [String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)].concat();
     let tail: Vec<&str> = text.lines().rev().take(15).collect();
     let tail: Vec<&str> = tail.into_iter().rev().collect();
-    Err(Failed(format!(
-        "{}: {}\n{}",
-        line(command),
-        out.status,
-        tail.join("\n")
-    )))
+    Err(Failed(format!("{}: {}\n{}", line(command), out.status, tail.join("\n"))))
 }
 
 /// Says on standard error how long a stage took.
@@ -105,10 +88,7 @@ pub fn stage<T>(what: &str, body: impl FnOnce() -> Result<T, Failed>) -> Result<
     eprintln!("== {what}");
     let result = body();
     let verdict = if result.is_ok() { "done" } else { "failed" };
-    eprintln!(
-        "== {what}: {verdict} in {:.1} s",
-        begin.elapsed().as_secs_f64()
-    );
+    eprintln!("== {what}: {verdict} in {:.1} s", begin.elapsed().as_secs_f64());
     result
 }
 
@@ -127,8 +107,5 @@ fn name(command: &Command) -> String {
 
 fn line(command: &Command) -> String {
     let args = command.get_args().map(std::ffi::OsStr::to_string_lossy);
-    std::iter::once(command.get_program().to_string_lossy())
-        .chain(args)
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(command.get_program().to_string_lossy()).chain(args).collect::<Vec<_>>().join(" ")
 }

@@ -58,10 +58,7 @@ pub fn tree(root: &Path) -> Result<Vec<File>, Failed> {
         let Ok(bytes) = std::fs::read(root.join(path)) else {
             continue;
         };
-        files.push(File {
-            path: path.to_owned(),
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-        });
+        files.push(File { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() });
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
@@ -102,10 +99,7 @@ pub fn run(root: &Path) -> Result<(), Failed> {
 }
 
 fn is_rust(path: &str) -> bool {
-    path.strip_suffix(".rs").is_some()
-        && ["src/", "tests/", "xtask/"]
-            .iter()
-            .any(|folder| path.starts_with(folder))
+    path.strip_suffix(".rs").is_some() && ["src/", "tests/", "xtask/"].iter().any(|folder| path.starts_with(folder))
 }
 
 fn opening(file: &File, found: &mut Vec<Finding>) {
@@ -113,17 +107,13 @@ fn opening(file: &File, found: &mut Vec<Finding>) {
         found.push(Finding {
             path: file.path.clone(),
             line: 1,
-            text: "does not open with `//!`; say what the file holds and what it must not do"
-                .into(),
+            text: "does not open with `//!`; say what the file holds and what it must not do".into(),
         });
     }
 }
 
 fn length(file: &File, found: &mut Vec<Finding>) {
-    let lines = source::code(&file.path, &file.text)
-        .iter()
-        .filter(|line| !line.trim().is_empty())
-        .count();
+    let lines = source::code(&file.path, &file.text).iter().filter(|line| !line.trim().is_empty()).count();
     if lines > MAX_LINES {
         found.push(Finding {
             path: file.path.clone(),
@@ -138,22 +128,13 @@ mod tests {
     use super::*;
 
     fn one(path: &str, text: &str) -> Vec<String> {
-        check(&[File {
-            path: path.into(),
-            text: text.into(),
-        }])
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+        check(&[File { path: path.into(), text: text.into() }]).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn this_workspace_is_tidy() {
         let root = shell::workspace();
-        let found: Vec<_> = check(&tree(&root).unwrap())
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let found: Vec<_> = check(&tree(&root).unwrap()).iter().map(ToString::to_string).collect();
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
 
@@ -167,10 +148,8 @@ mod tests {
     fn a_long_file_is_named_but_its_tests_do_not_count() {
         let long = format!("//! Nouns.\n{}", "const A: u8 = 1;\n".repeat(MAX_LINES + 1));
         assert_eq!(one("src/oci.rs", &long).len(), 1);
-        let tested = format!(
-            "//! Nouns.\n#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "    const A: u8 = 1;\n".repeat(MAX_LINES + 1)
-        );
+        let tested =
+            format!("//! Nouns.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "    const A: u8 = 1;\n".repeat(MAX_LINES + 1));
         assert!(one("src/oci.rs", &tested).is_empty());
     }
 }

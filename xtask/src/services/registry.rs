@@ -50,10 +50,7 @@ pub fn start(
     let file = running.dir.join(format!("{name}.yaml"));
     std::fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
     let mut command = Command::new(program);
-    command
-        .arg("serve")
-        .arg(file)
-        .env("OTEL_TRACES_EXPORTER", "none");
+    command.arg("serve").arg(file).env("OTEL_TRACES_EXPORTER", "none");
     let index = spawn(running, &command, Stdio::null(), name)?;
     wait(running, index, address, name)?;
     Ok(address)
@@ -62,9 +59,7 @@ pub fn start(
 fn auth(access: &Access) -> Option<Value> {
     match access {
         Access::Open => None,
-        Access::Htpasswd(path) => {
-            Some(json!({ "htpasswd": { "realm": "packmule test", "path": path } }))
-        }
+        Access::Htpasswd(path) => Some(json!({ "htpasswd": { "realm": "packmule test", "path": path } })),
         Access::Token { realm, certificate } => Some(json!({ "token": {
             "realm": format!("http://{realm}/token"),
             "service": "packmule-test-registry",
@@ -88,25 +83,14 @@ pub fn htpasswd(running: &Services, tools: &Tools, password: &str) -> Result<Acc
         stdin.write_all(password.as_bytes())?;
     }
     let status = child.wait()?;
-    if status.success() {
-        Ok(Access::Htpasswd(path))
-    } else {
-        Err(Failed::new(format!("htpasswd: {status}")))
-    }
+    if status.success() { Ok(Access::Htpasswd(path)) } else { Err(Failed::new(format!("htpasswd: {status}"))) }
 }
 
 /// Starts the token server; gives the access it guards and its address.
-pub fn token(
-    running: &mut Services,
-    tools: &Tools,
-    password: &str,
-) -> Result<(Access, String), Failed> {
+pub fn token(running: &mut Services, tools: &Tools, password: &str) -> Result<(Access, String), Failed> {
     let certificate = running.dir.join("token.pem");
     let mut command = shell::command(tools.get("token")?);
-    command
-        .arg(&certificate)
-        .env("TOKEN_USER", USER)
-        .env("TOKEN_PASSWORD", password);
+    command.arg(&certificate).env("TOKEN_USER", USER).env("TOKEN_PASSWORD", password);
     let realm = spawn_announcing(running, &command, "token")?;
     Ok((Access::Token { realm, certificate }, realm.to_string()))
 }

@@ -12,8 +12,8 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (
         2,
         &[
-            "closure", "select", "route", "plan", "receipt", "bundle", "registry", "layout",
-            "archive", "state", "audit", "secret",
+            "closure", "select", "route", "plan", "receipt", "bundle", "registry", "layout", "archive", "state",
+            "audit", "secret",
         ],
     ),
     (3, &["export", "verify", "import", "unpack", "copy", "diff"]),
@@ -22,11 +22,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
 
 /// The only imports between modules of one floor: who, whom, and why.
 pub const SIBLINGS: &[(&str, &str, &str)] = &[
-    (
-        "stream",
-        "content",
-        "a checked reader ends in the contracts' own fault",
-    ),
+    ("stream", "content", "a checked reader ends in the contracts' own fault"),
     ("main", "cli", "the program is the call of the command line"),
 ];
 
@@ -39,10 +35,7 @@ pub fn module(path: &str) -> Option<&str> {
 
 /// The floor of a module.
 pub fn floor(module: &str) -> Option<u8> {
-    FLOORS
-        .iter()
-        .find(|(_, modules)| modules.contains(&module))
-        .map(|(floor, _)| *floor)
+    FLOORS.iter().find(|(_, modules)| modules.contains(&module)).map(|(floor, _)| *floor)
 }
 
 /// Reports every import of `module` that does not go to a lower floor.
@@ -51,9 +44,7 @@ pub fn directions(path: &str, module: &str, code: &[String], found: &mut Vec<Fin
         found.push(Finding {
             path: path.into(),
             line: 0,
-            text: format!(
-                "module `{module}` stands on no floor; add it to FLOORS in xtask/src/tidy/floors.rs"
-            ),
+            text: format!("module `{module}` stands on no floor; add it to FLOORS in xtask/src/tidy/floors.rs"),
         });
         return;
     };
@@ -62,17 +53,11 @@ pub fn directions(path: &str, module: &str, code: &[String], found: &mut Vec<Fin
             continue;
         }
         let Some(other) = floor(&used) else { continue };
-        let excepted = SIBLINGS
-            .iter()
-            .any(|(who, whom, _)| *who == module && *whom == used);
+        let excepted = SIBLINGS.iter().any(|(who, whom, _)| *who == module && *whom == used);
         if other < own || excepted {
             continue;
         }
-        let why = if other == own {
-            "a sibling"
-        } else {
-            "above it"
-        };
+        let why = if other == own { "a sibling" } else { "above it" };
         found.push(Finding {
             path: path.into(),
             line,
@@ -84,17 +69,10 @@ pub fn directions(path: &str, module: &str, code: &[String], found: &mut Vec<Fin
 /// The top-level modules that the code names, with the line of each.
 fn imports(path: &str, code: &[String]) -> Vec<(usize, String)> {
     let text = code.join("\n");
-    let prefix = if path == "src/main.rs" {
-        "packmule"
-    } else {
-        "crate"
-    };
+    let prefix = if path == "src/main.rs" { "packmule" } else { "crate" };
     let mut all = after(&text, prefix);
     // `super::` once for each level above the file names the crate's root.
-    let inner = path
-        .trim_start_matches("src/")
-        .trim_end_matches(".rs")
-        .trim_end_matches("/mod");
+    let inner = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
     let root = vec!["super"; inner.split('/').count()].join("::");
     all.extend(after(&text, &root));
     all.sort();
@@ -139,9 +117,7 @@ pub fn after(text: &str, prefix: &str) -> Vec<(usize, String)> {
 }
 
 fn word(text: &str) -> String {
-    text.chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect()
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 fn line(text: &str, at: usize) -> usize {
@@ -161,35 +137,15 @@ mod tests {
 
     #[test]
     fn imports_go_down_only() {
-        assert!(
-            found(
-                "src/bundle/reader.rs",
-                "use crate::oci::Digest;\nuse crate::bundle::frame;"
-            )
-            .is_empty()
-        );
+        assert!(found("src/bundle/reader.rs", "use crate::oci::Digest;\nuse crate::bundle::frame;").is_empty());
         assert!(found("src/stream.rs", "use crate::content::Source;").is_empty());
+        assert_eq!(found("src/content.rs", "use crate::stream::Checked;").len(), 1);
         assert_eq!(
-            found("src/content.rs", "use crate::stream::Checked;").len(),
-            1
+            found("src/bundle/reader.rs", "use crate::{\n    oci::{Digest, registry},\n    registry::Client,\n};"),
+            ["src/bundle/reader.rs:3: `bundle` (floor 2) uses `registry` (floor 2), a sibling; imports go down only"]
         );
-        assert_eq!(
-            found(
-                "src/bundle/reader.rs",
-                "use crate::{\n    oci::{Digest, registry},\n    registry::Client,\n};"
-            ),
-            [
-                "src/bundle/reader.rs:3: `bundle` (floor 2) uses `registry` (floor 2), a sibling; imports go down only"
-            ]
-        );
-        assert_eq!(
-            found("src/oci/digest.rs", "fn f() { crate::cli::exit() }").len(),
-            1
-        );
-        assert_eq!(
-            found("src/oci/digest.rs", "use super::super::bundle;").len(),
-            1
-        );
+        assert_eq!(found("src/oci/digest.rs", "fn f() { crate::cli::exit() }").len(), 1);
+        assert_eq!(found("src/oci/digest.rs", "use super::super::bundle;").len(), 1);
         assert!(found("src/oci/digest.rs", "use super::bundle;").is_empty());
         assert_eq!(found("src/oci.rs", "use super::bundle;").len(), 1);
         assert!(found("src/main.rs", "packmule::cli::run()").is_empty());

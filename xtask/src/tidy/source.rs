@@ -13,8 +13,7 @@ pub fn code(path: &str, text: &str) -> Vec<String> {
     let mut at = 0;
     while at < lines.len() {
         let indent = lines[at].len() - lines[at].trim_start().len();
-        let opens = lines[at].trim() == "#[cfg(test)]"
-            && lines.get(at + 1).is_some_and(|next| is_module(next.trim()));
+        let opens = lines[at].trim() == "#[cfg(test)]" && lines.get(at + 1).is_some_and(|next| is_module(next.trim()));
         if !opens {
             at += 1;
             continue;
@@ -24,9 +23,7 @@ pub fn code(path: &str, text: &str) -> Vec<String> {
         let end = if one_line {
             at + 1
         } else {
-            (at + 1..lines.len())
-                .find(|&i| lines[i].trim_end() == close)
-                .unwrap_or(lines.len() - 1)
+            (at + 1..lines.len()).find(|&i| lines[i].trim_end() == close).unwrap_or(lines.len() - 1)
         };
         lines[at..=end].iter_mut().for_each(String::clear);
         at = end + 1;
@@ -35,9 +32,7 @@ pub fn code(path: &str, text: &str) -> Vec<String> {
 }
 
 fn is_module(line: &str) -> bool {
-    ["mod ", "pub mod ", "pub(crate) mod "]
-        .iter()
-        .any(|start| line.starts_with(start))
+    ["mod ", "pub mod ", "pub(crate) mod "].iter().any(|start| line.starts_with(start))
 }
 
 /// Replaces comments and the contents of strings by blanks, character by character, keeping newlines.
@@ -52,8 +47,7 @@ fn blank(text: &str) -> String {
             i + rest.iter().position(|&c| c == '\n').unwrap_or(rest.len())
         } else if rest.starts_with(&['/', '*']) {
             i + block_comment(rest)
-        } else if let Some(length) = raw_string(rest, i.checked_sub(1).map(|before| chars[before]))
-        {
+        } else if let Some(length) = raw_string(rest, i.checked_sub(1).map(|before| chars[before])) {
             i + length
         } else if rest[0] == '"' {
             i + string(rest)
@@ -119,11 +113,7 @@ fn raw_string(rest: &[char], before: Option<char>) -> Option<usize> {
 /// The length of a character literal such as `'"'` or `'\''`; a lifetime is none.
 fn character(rest: &[char]) -> Option<usize> {
     match rest {
-        ['\'', '\\', _, tail @ ..] => tail
-            .iter()
-            .take(10)
-            .position(|&c| c == '\'')
-            .map(|at| 3 + at + 1),
+        ['\'', '\\', _, tail @ ..] => tail.iter().take(10).position(|&c| c == '\'').map(|at| 3 + at + 1),
         ['\'', _, '\'', ..] => Some(3),
         _ => None,
     }
@@ -149,11 +139,6 @@ mod tests {
 
     #[test]
     fn a_lifetime_is_not_a_character() {
-        assert_eq!(
-            code("src/x.rs", "fn f<'a>(x: &'a str) {} \"s\"")
-                .concat()
-                .trim_end(),
-            "fn f<'a>(x: &'a str) {}"
-        );
+        assert_eq!(code("src/x.rs", "fn f<'a>(x: &'a str) {} \"s\"").concat().trim_end(), "fn f<'a>(x: &'a str) {}");
     }
 }
