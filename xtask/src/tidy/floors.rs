@@ -22,7 +22,8 @@ pub const FLOORS: &[(u8, &[&str])] = &[
 
 /// The only imports between modules of one floor: who, whom, and why.
 pub const SIBLINGS: &[(&str, &str, &str)] = &[
-    ("stream", "content", "a checked reader ends in the contracts' own fault"),
+    ("content", "flow", "being cancelled is one of a contract's errors"),
+    ("stream", "content", "a checked reader fails in the contracts' own error"),
     ("main", "cli", "the program is the call of the command line"),
 ];
 
