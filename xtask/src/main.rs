@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};
-use xtask::{services, tidy};
+use xtask::{corpus, install, services, tidy};
 
-const USAGE: &str = "usage: cargo xtask tidy|services";
+const USAGE: &str = "usage: cargo xtask tidy | services | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -13,6 +13,11 @@ fn main() -> ExitCode {
     let result = match args[..] {
         ["tidy"] => tidy::run(&root),
         ["services"] => services::run(|_| Ok(())),
+        ["corpus"] => install::all().and_then(|tools| corpus::test(&tools)).map(drop),
+        ["corpus", "bench"] => corpus::bench().map(drop),
+        ["corpus", "push", host] => {
+            install::all().and_then(|tools| corpus::seed::push(&tools, &corpus::test(&tools)?, host))
+        }
         _ => Err(Failed::new(USAGE)),
     };
     match result {
