@@ -1,2 +1,30 @@
-//! Tasks around the crate.
-fn main() {}
+//! `cargo xtask TASK`: the dispatcher, and nothing else.
+
+use std::process::ExitCode;
+use xtask::shell::{self, Failed};
+use xtask::{corpus, install, services, tidy};
+
+const USAGE: &str = "usage: cargo xtask tidy | services | corpus [bench | push HOST]";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let root = shell::workspace();
+    let result = match args[..] {
+        ["tidy"] => tidy::run(&root),
+        ["services"] => services::run(|_| Ok(())),
+        ["corpus"] => install::all().and_then(|tools| corpus::test(&tools)).map(drop),
+        ["corpus", "bench"] => corpus::bench().map(drop),
+        ["corpus", "push", host] => {
+            install::all().and_then(|tools| corpus::seed::push(&tools, &corpus::test(&tools)?, host))
+        }
+        _ => Err(Failed::new(USAGE)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The bench corpora: much data, made fast from a seed.
+//!
+//! Layers are incompressible bytes under the media type of a gzip layer, as real ones look to a carrier that
+//! stores them; nobody unpacks them.
+
+use super::layers::Layer;
+use super::layout::{Kind, Layout};
+use super::recipe;
+use crate::shell::Failed;
+use std::io::Write;
+use std::path::Path;
+
+const MIB: u64 = 1 << 20;
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// How many artifacts the set has, over how many bases.
+const ARTIFACTS: u64 = 60;
+const BASES: u64 = 6;
+
+/// 60 images over 6 bases of three layers: about 3 GB of unique blobs.
+pub fn set(dir: &Path) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    let mut bases: Vec<Vec<Layer>> = Vec::new();
+    for base in 0..BASES {
+        let sizes = [96 * MIB, 48 * MIB, 12 * MIB];
+        let layers = (0u64..).zip(sizes).map(|(n, size)| layer(&mut layout, dir, base * 100 + n, size));
+        bases.push(layers.collect::<Result<_, _>>()?);
+    }
+    for number in 0..ARTIFACTS {
+        // From 4 to 63 MiB, evenly, in an order that is not sorted; with the small second layer 2 GB in all.
+        let size = 4 * MIB + (number * 37 % ARTIFACTS) * MIB;
+        let mut layers = bases[usize::try_from(number % BASES).unwrap_or(0)].clone();
+        layers.push(layer(&mut layout, dir, 10_000 + number, size)?);
+        layers.push(layer(&mut layout, dir, 20_000 + number, 3 * MIB / 100 + number)?);
+        let image = recipe::image(&mut layout, "amd64", &layers, &format!("bench {number}"))?;
+        layout.publish(&format!("bench/app{number:02}"), Some("1.0"), &image, Kind("image"), None);
+    }
+    layout.finish()
+}
+
+/// One image with a single layer of 2 GiB.
+pub fn large(dir: &Path) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    let layers = [layer(&mut layout, dir, 1, 2048 * MIB)?];
+    let image = recipe::image(&mut layout, "amd64", &layers, "bench large")?;
+    layout.publish("bench/large", Some("1.0"), &image, Kind("image"), None);
+    layout.finish()
+}
+
+fn layer(layout: &mut Layout, dir: &Path, seed: u64, size: u64) -> Result<Layer, Failed> {
+    let path = dir.join("layer.partial");
+    let mut file = std::fs::File::create(&path)?;
+    let mut state = seed;
+    let mut left = size;
+    let mut block = vec![0; 1 << 20];
+    while left > 0 {
+        fill(&mut state, &mut block);
+        let take = left.min(block.len() as u64);
+        file.write_all(&block[..usize::try_from(take).unwrap_or(block.len())])?;
+        left -= take;
+    }
+    drop(file);
+    let descriptor = layout.file(LAYER, &path)?;
+    let diff_id = descriptor["digest"].as_str().unwrap_or_default().to_owned();
+    Ok(Layer { descriptor, diff_id })
+}
+
+/// SplitMix64: eight good bytes a step, the same for ever.
+fn fill(state: &mut u64, block: &mut [u8]) {
+    for word in block.chunks_exact_mut(8) {
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_repeats_itself_and_seeds_differ() {
+        let make = |seed| {
+            let (mut state, mut block) = (seed, vec![0; 4096]);
+            fill(&mut state, &mut block);
+            block
+        };
+        assert_eq!(make(1), make(1));
+        assert_ne!(make(1), make(2));
+    }
+}

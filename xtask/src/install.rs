@@ -1,0 +1,151 @@
+//! Gets the programs that tests need, through package clients only: Go's for Go modules, apt for Debian's packages.
+//!
+//! What is there already is left alone, so that a second run asks nobody. Nothing is put outside `target/tools`
+//! but Debian's packages.
+
+use crate::shell::{self, Failed};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Programs by `go install`: name, package, version.
+const GO: &[(&str, &str, &str)] = &[
+    ("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2"),
+    ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
+    ("regctl", "github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
+];
+
+/// Programs whose module has replacements, so that they are built from a module of our own: name, package, version.
+const GO_BY_MODULE: &[(&str, &str, &str)] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
+
+/// Our own programs under `xtask/go`.
+const OWN: &[&str] = &["token", "referrers"];
+
+/// Programs from Debian: name, package.
+const DEBIAN: &[(&str, &str)] = &[
+    ("skopeo", "skopeo"),
+    ("umoci", "umoci"),
+    ("docker-registry", "docker-registry"),
+    ("debootstrap", "debootstrap"),
+    ("htpasswd", "apache2-utils"),
+    ("zstd", "zstd"),
+    ("pigz", "pigz"),
+];
+
+/// Where each program lies, by name; one that could not be had is not there.
+#[derive(Debug, Clone, Default)]
+pub struct Tools(BTreeMap<String, PathBuf>);
+
+impl Tools {
+    /// The program's path; a failure names it.
+    pub fn get(&self, name: &str) -> Result<&Path, Failed> {
+        self.0.get(name).map(PathBuf::as_path).ok_or_else(|| Failed::new(format!("{name}: not to be had here")))
+    }
+}
+
+/// The folder that holds the programs built here.
+pub fn folder() -> PathBuf {
+    shell::target().join("tools")
+}
+
+/// Whether this run must not skip anything (`CI` is set).
+pub fn strict() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// A thing that cannot be had: an error in CI, elsewhere a loud line.
+pub fn missing(what: &str, why: &Failed) -> Result<(), Failed> {
+    if strict() {
+        return Err(Failed::new(format!("{what}: {why}")));
+    }
+    eprintln!("!! SKIPPED {what}: {why}");
+    Ok(())
+}
+
+/// Installs whatever of all these is missing, Debian's packages beside the Go builds.
+pub fn all() -> Result<Tools, Failed> {
+    std::fs::create_dir_all(folder())?;
+    let (debian, go) = std::thread::scope(|scope| {
+        let debian = scope.spawn(debian);
+        let go = go();
+        (debian.join().unwrap_or_else(|_| Err(Failed::new("apt: worker panicked"))), go)
+    });
+    if let Err(e) = debian {
+        missing("Debian packages", &e)?;
+    }
+    go?;
+    let mut tools = Tools::default();
+    let built = GO.iter().chain(GO_BY_MODULE).map(|(name, ..)| *name).chain(OWN.iter().copied());
+    for name in built {
+        let path = folder().join(name);
+        if path.is_file() {
+            tools.0.insert(name.to_owned(), path);
+        }
+    }
+    for (name, _) in DEBIAN {
+        if let Some(path) = shell::which(name) {
+            tools.0.insert((*name).to_owned(), path);
+        }
+    }
+    Ok(tools)
+}
+
+fn debian() -> Result<(), Failed> {
+    let wanted: Vec<&str> =
+        DEBIAN.iter().filter(|(name, _)| shell::which(name).is_none()).map(|(_, package)| *package).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    apt(&wanted)
+}
+
+/// Installs Debian packages; the lists are fetched anew first.
+pub fn apt(packages: &[&str]) -> Result<(), Failed> {
+    shell::quiet(shell::command("apt-get").args(["-qq", "update"]))?;
+    shell::quiet(
+        shell::command("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // No daemon is to start because its package came: ours run on ports of their own.
+            .env("RUNLEVEL", "1")
+            .args(["-qq", "-y", "--no-install-recommends", "install"])
+            .args(packages),
+    )
+}
+
+fn go() -> Result<(), Failed> {
+    for (name, package, version) in GO {
+        built(name, &format!("{package}@{version}"), |wanted| {
+            shell::quiet(shell::command("go").env("GOBIN", folder()).args(["install", wanted]))
+        })?;
+    }
+    for (name, package, version) in GO_BY_MODULE {
+        built(name, &format!("{package}@{version}"), |wanted| {
+            let module = folder().join("build").join(name);
+            drop(std::fs::remove_dir_all(&module));
+            std::fs::create_dir_all(&module)?;
+            shell::quiet(shell::command("go").current_dir(&module).args(["mod", "init", "build"]))?;
+            shell::quiet(shell::command("go").current_dir(&module).args(["get", wanted]))?;
+            let install = &mut shell::command("go");
+            shell::quiet(install.current_dir(&module).env("GOBIN", folder()).args(["install", package]))
+        })?;
+    }
+    // These are small and change with the tree: Go's own cache decides what there is to do.
+    let own = shell::quiet(
+        shell::command("go")
+            .current_dir(shell::workspace().join("xtask/go"))
+            .env("GOBIN", folder())
+            .args(["install", "./..."]),
+    );
+    own.or_else(|e| missing("our own Go programs", &e))
+}
+
+/// Runs `make` unless the program is there in that very version.
+fn built(name: &str, wanted: &str, make: impl Fn(&str) -> Result<(), Failed>) -> Result<(), Failed> {
+    let stamp = folder().join(format!("{name}.version"));
+    if folder().join(name).is_file() && std::fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) {
+        return Ok(());
+    }
+    match make(wanted) {
+        Ok(()) => Ok(std::fs::write(&stamp, wanted)?),
+        Err(e) => missing(name, &e),
+    }
+}

@@ -1,0 +1,9 @@
+//! What would otherwise be shell: the tasks around the crate, each a module.
+//!
+//! Nothing here is part of the program; nothing in `src/` may use it.
+
+pub mod corpus;
+pub mod install;
+pub mod services;
+pub mod shell;
+pub mod tidy;

@@ -1,0 +1,264 @@
+//! `cargo xtask services`: real registries on loopback, started for a test run and gone after it.
+//!
+//! Each takes a free port, its data lies under `target/services/PID`, and it dies with this process. Only processes
+//! started here are ever stopped. The table of variables is `start`.
+
+mod registry;
+
+use crate::install::{self, Tools};
+use crate::shell::{self, Failed};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The user that the protected registries know.
+pub const USER: &str = "mule";
+
+/// How long a registry may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Running registries and the variables that name them; dropping it stops and removes all.
+#[derive(Debug)]
+pub struct Services {
+    children: Vec<Child>,
+    dir: PathBuf,
+    /// What tests read: name and value. A service that could not be had has no variable.
+    pub vars: Vec<(String, String)>,
+}
+
+impl Services {
+    /// The value of a variable, if its service runs.
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Adds a variable for tests.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.vars.push((name.to_owned(), value.into()));
+    }
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            // Already gone is as good.
+            drop(child.kill());
+            drop(child.wait());
+        }
+        drop(std::fs::remove_dir_all(&self.dir));
+    }
+}
+
+/// Starts everything and waits until each answers.
+pub fn start(tools: &Tools) -> Result<Services, Failed> {
+    let all = shell::target().join("services");
+    sweep(&all);
+    let dir = all.join(std::process::id().to_string());
+    std::fs::create_dir_all(&dir)?;
+    let mut running = Services { children: Vec::new(), dir, vars: Vec::new() };
+    let password = random()?;
+
+    running.set("PACKMULE_TEST_TOOLS", install::folder().display().to_string());
+    for name in ["crane", "oras", "regctl", "skopeo", "umoci"] {
+        if let Ok(path) = tools.get(name) {
+            running.set(&format!("PACKMULE_TEST_{}", name.to_uppercase()), path.display().to_string());
+        }
+    }
+    let plain = registry::Access::Open;
+    for (var, program) in [
+        ("PACKMULE_TEST_DISTRIBUTION", "registry"),
+        ("PACKMULE_TEST_DISTRIBUTION2", "registry"),
+        ("PACKMULE_TEST_DOCKER_REGISTRY", "docker-registry"),
+    ] {
+        let address = registry::start(&mut running, tools, program, var, &plain);
+        settle(&mut running, var, address)?;
+    }
+
+    let htpasswd = registry::htpasswd(&running, tools, &password)
+        .and_then(|access| registry::start(&mut running, tools, "registry", "PACKMULE_TEST_HTPASSWD", &access));
+    if settle(&mut running, "PACKMULE_TEST_HTPASSWD", htpasswd)? {
+        running.set("PACKMULE_TEST_HTPASSWD_PASSWORD", password.as_str());
+    }
+
+    match registry::token(&mut running, tools, &password) {
+        Ok((access, realm)) => {
+            for (var, program) in
+                [("PACKMULE_TEST_TOKEN", "registry"), ("PACKMULE_TEST_TOKEN_DOCKER_REGISTRY", "docker-registry")]
+            {
+                let address = registry::start(&mut running, tools, program, var, &access);
+                settle(&mut running, var, address)?;
+            }
+            running.set("PACKMULE_TEST_TOKEN_REALM", realm);
+            running.set("PACKMULE_TEST_TOKEN_PASSWORD", password.as_str());
+        }
+        Err(e) => install::missing("PACKMULE_TEST_TOKEN", &e)?,
+    }
+
+    let referrers =
+        tools.get("referrers").and_then(|program| spawn_announcing(&mut running, &Command::new(program), "referrers"));
+    settle(&mut running, "PACKMULE_TEST_REFERRERS", referrers)?;
+    running.set("PACKMULE_TEST_USER", USER);
+    Ok(running)
+}
+
+/// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal comes.
+pub fn run(seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    let tools = shell::stage("install", install::all)?;
+    let mut services = shell::stage("services", || start(&tools))?;
+    seed(&mut services)?;
+    let mut out = std::io::stdout().lock();
+    for (name, value) in &services.vars {
+        writeln!(out, "{name}={value}")?;
+    }
+    out.flush()?;
+    let ended = Arc::clone(&stop);
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        drop(std::io::stdin().read_to_end(&mut rest));
+        ended.store(true, Ordering::SeqCst);
+    });
+    while !stop.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Keeps the address of a service that runs; says so when it does not. Whether it runs is the answer.
+fn settle(running: &mut Services, var: &str, address: Result<SocketAddr, Failed>) -> Result<bool, Failed> {
+    match address {
+        Ok(address) => {
+            running.set(var, address.to_string());
+            Ok(true)
+        }
+        Err(e) => install::missing(var, &e).map(|()| false),
+    }
+}
+
+/// Removes data of earlier runs whose process is gone.
+fn sweep(all: &Path) {
+    let Ok(entries) = std::fs::read_dir(all) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let alive = Path::new("/proc").join(entry.file_name()).exists();
+        if !alive {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// Starts a program that ends when this process does, its messages in a file.
+fn spawn(running: &mut Services, program: &Command, stdout: Stdio, name: &str) -> Result<usize, Failed> {
+    let log = running.dir.join(format!("{name}.log"));
+    let mut command = tied(program);
+    command.stdout(stdout).stderr(std::fs::File::create(&log)?);
+    let child = command.spawn().map_err(|e| Failed::new(format!("{name}: {e}")))?;
+    running.children.push(child);
+    Ok(running.children.len() - 1)
+}
+
+/// Starts a program that prints its own address on its first line.
+fn spawn_announcing(running: &mut Services, program: &Command, name: &str) -> Result<SocketAddr, Failed> {
+    let index = spawn(running, program, Stdio::piped(), name)?;
+    let mut line = String::new();
+    if let Some(out) = running.children[index].stdout.take() {
+        BufReader::new(out).read_line(&mut line)?;
+    }
+    let address = line.trim().parse().map_err(|_| Failed::new(format!("{name}: told no address: {line:?}")))?;
+    wait(running, index, address, name)?;
+    Ok(address)
+}
+
+/// Waits until something accepts at `address`; fails if the process ends before.
+fn wait(running: &mut Services, index: usize, address: SocketAddr, name: &str) -> Result<(), Failed> {
+    let begin = Instant::now();
+    loop {
+        if let Some(status) = running.children[index].try_wait()? {
+            let log = std::fs::read_to_string(running.dir.join(format!("{name}.log"))).unwrap_or_default();
+            let tail: String = log.chars().rev().take(600).collect::<Vec<_>>().into_iter().rev().collect();
+            return Err(Failed::new(format!("{name} ended at once: {status}\n{tail}")));
+        }
+        if answers(address) {
+            return Ok(());
+        }
+        if begin.elapsed() > PATIENCE {
+            return Err(Failed::new(format!("{name}: no answer at {address} in {} s", PATIENCE.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+/// Whether an HTTP server speaks there.
+fn answers(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) else {
+        return false;
+    };
+    let asked = format!("GET /v2/ HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let mut head = [0; 5];
+    drop(stream.set_read_timeout(Some(Duration::from_secs(2))));
+    stream.write_all(asked.as_bytes()).is_ok() && stream.read_exact(&mut head).is_ok() && &head == b"HTTP/"
+}
+
+/// The same program, killed by the kernel when this process ends in whatever way (setpriv execs: same pid).
+fn tied(program: &Command) -> Command {
+    let mut command = shell::command("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program.get_program()).args(program.get_args());
+    for (key, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
+    }
+    command
+}
+
+/// A loopback address that was free a moment ago.
+fn free() -> Result<SocketAddr, Failed> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A password nobody has used before: 128 random bits in hex.
+fn random() -> Result<String, Failed> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_ends_at_once_is_an_error_with_its_last_words() {
+        let dir = shell::target().join("services").join(format!("{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut running = Services { children: Vec::new(), dir, vars: Vec::new() };
+        let mut program = Command::new("sh");
+        program.args(["-c", "echo no such port >&2; exit 3"]);
+        let index = spawn(&mut running, &program, Stdio::null(), "broken").unwrap();
+        let error = wait(&mut running, index, free().unwrap(), "broken").unwrap_err().to_string();
+        assert!(error.contains("no such port"), "{error}");
+    }
+
+    #[test]
+    fn stopping_ends_the_process_and_removes_its_data() {
+        let dir = shell::target().join("services").join(format!("{}-stop", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut running = Services { children: Vec::new(), dir: dir.clone(), vars: Vec::new() };
+        let mut program = Command::new("sleep");
+        program.arg("600");
+        let index = spawn(&mut running, &program, Stdio::null(), "sleeper").unwrap();
+        let process = Path::new("/proc").join(running.children[index].id().to_string());
+        assert!(process.exists());
+        drop(running);
+        assert!(!process.exists() && !dir.exists());
+    }
+}
