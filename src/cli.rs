@@ -13,15 +13,25 @@
 //! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`report`] alone shows it.
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
+pub mod bundle;
+pub mod demo;
 pub mod environment;
 pub mod exit;
+pub mod import;
+pub mod inspect;
 pub mod key;
 #[cfg(feature = "online")]
 pub mod network;
 pub mod place;
 pub mod progress;
+#[cfg(feature = "online")]
+pub mod registries;
 pub mod report;
+pub mod sign;
+pub mod size;
 pub mod trust;
+pub mod unpack;
+pub mod verify;
 pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,13 +81,31 @@ pub struct Globals {
 /// The commands.
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Check a bundle: PASS or REFUSED
+    Verify(verify::Args),
+    /// Carry a bundle's artifacts into a registry or a layout
+    Import(Box<import::Args>),
+    /// Show what a bundle says of itself
+    Inspect(inspect::Args),
+    /// Write a bundle's content as an OCI layout
+    Unpack(unpack::Args),
+    /// Add a signature to a bundle
+    Sign(sign::Args),
     /// Make, show and check keys
     Key(key::Args),
+    /// The main job on made-up artifacts, each command printed
+    Demo(demo::Args),
 }
 
 fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Fault> {
     match command {
+        Command::Verify(args) => args.run(session),
+        Command::Import(args) => args.run(session),
+        Command::Inspect(args) => args.run(session),
+        Command::Unpack(args) => args.run(session),
+        Command::Sign(args) => args.run(session),
         Command::Key(args) => args.run(session),
+        Command::Demo(args) => args.run(session),
     }
 }
 
@@ -92,6 +120,18 @@ pub struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Runs another command line in this session, as `demo` does.
+    ///
+    /// # Errors
+    /// The command's own.
+    pub fn again(&mut self, words: &[&str]) -> Result<Outcome, Fault> {
+        let words = std::iter::once("packmule").chain(words.iter().copied());
+        match Line::try_parse_from(words) {
+            Ok(line) => dispatch(line.command, self),
+            Err(error) => not_a_command(&error, "demo"),
+        }
+    }
+
     /// Where a path as typed leads.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.world.path(path)

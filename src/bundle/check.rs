@@ -167,6 +167,22 @@ fn gate_bug() -> Fault {
     Fault::new(Class::Bug, "internal error: a check failed without a fault")
 }
 
+/// Checks the units that hold computed content: the first ones, with `oci-layout` and `index.json` and
+/// the small members beside them, and the end. What an import must have seen although no artifact asks
+/// for it.
+///
+/// # Errors
+/// [`Class::Integrity`], [`Class::Io`], [`Class::Format`].
+pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
+    let geometry = bundle.geometry();
+    let trailer = geometry.tar.members();
+    let first = geometry.units.iter().filter(|unit| unit.members.start < 2 || unit.members.contains(&trailer));
+    for unit in first {
+        check_unit(bundle, unit, flow)?;
+    }
+    Ok(())
+}
+
 /// Reads back what a writer has just made, before it gets its names.
 ///
 /// # Errors

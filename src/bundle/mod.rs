@@ -12,6 +12,7 @@ pub mod geometry;
 pub mod manifest;
 mod member;
 pub mod name;
+pub mod output;
 mod plain;
 pub mod reader;
 mod source;

@@ -143,6 +143,16 @@ pub const fn padded(size: u64) -> u64 {
     size.div_ceil(BLOCK) * BLOCK
 }
 
+/// A whole archive of one file, whose name has at most 100 bytes: what `demo` makes its layers of.
+pub fn single(name: &str, content: &[u8]) -> Vec<u8> {
+    let name = &name.as_bytes()[..name.len().min(100)];
+    let mut archive = header(name, content.len() as u64, b'0').to_vec();
+    archive.extend_from_slice(content);
+    let end = padded(archive.len() as u64) + TRAILER;
+    archive.resize(usize::try_from(end).unwrap_or_default(), 0);
+    archive
+}
+
 /// The whole header of a blob: for sha512, whose name is too long for ustar, a pax header in front.
 fn blob_header(blob: &Blob) -> Vec<u8> {
     let hex = blob.digest.hex();

@@ -65,7 +65,10 @@ impl Args {
         let assumed = bundle.assume()?;
         match check(&assumed, &session.flow, false) {
             Ok(tally) => {
-                text.push_str(&format!("checked    {} bytes agree with the manifest, which is not authenticated\n", tally.bytes));
+                text.push_str(&format!(
+                    "checked    {} bytes agree with the manifest, which is not authenticated\n",
+                    tally.bytes
+                ));
                 result["checked"] = json!(true);
                 Ok(Outcome::new(text, result))
             }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Session;
-use super::bundle::open;
+use super::bundle::{found_keyids, open};
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::fault::{Class, Fault, escape};
@@ -30,10 +30,7 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
         let bundle = open(&self.bundle, session);
-        let policy = self.trust.policy(session, || {
-            let envelope = bundle.as_ref().ok().and_then(|bundle| bundle.envelope().ok());
-            envelope.map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default()
-        })?;
+        let policy = self.trust.policy(session, || found_keyids(&bundle))?;
         let bundle = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
@@ -101,11 +98,18 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
         result["bytes"] = json!(tally.bytes);
     } else {
         let list: Vec<String> = request.volumes.iter().map(ToString::to_string).collect();
-        text.push_str(&format!("volumes    {} of {} hold; the others were not looked at\n", list.join(", "), manifest.volumes.len()));
+        text.push_str(&format!(
+            "volumes    {} of {} hold; the others were not looked at\n",
+            list.join(", "),
+            manifest.volumes.len()
+        ));
         result["volumes"] = json!(request.volumes);
     }
     if !manifest.absent.is_empty() {
-        text.push_str(&format!("not inside {} blobs that artifacts refer to (see: packmule inspect)\n", manifest.absent.len()));
+        text.push_str(&format!(
+            "not inside {} blobs that artifacts refer to (see: packmule inspect)\n",
+            manifest.absent.len()
+        ));
     }
     Outcome::new(text, result)
 }

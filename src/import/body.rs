@@ -50,7 +50,7 @@ impl<'a> Carried<'a> {
 }
 
 impl Body for Carried<'_> {
-    fn open(&self) -> io::Result<Box<dyn Read + Send>> {
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
         let opened = if self.crew.is_stopped() {
             Err(Error::new(Kind::Cancelled, "cancelled"))
         } else {

@@ -1,0 +1,76 @@
+//! SIZE on the command line: `700MiB`, `1GB`, `4096`; and the named sizes of volumes.
+
+use crate::fault::{Class, Fault};
+
+/// Reads a number of bytes: digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary
+/// (`KiB MiB GiB TiB`) unit.
+///
+/// # Errors
+/// Class usage.
+pub fn parse(text: &str) -> Result<u64, Fault> {
+    let wrong = || {
+        Fault::new(Class::Usage, format!("size {text:?}: expected a number of bytes")).help("write it as 700MiB, 1GB or 4096")
+    };
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+    let unit: u64 = match text[digits..].trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// Reads `--volume-size`: a size, or `none`, `fat32`, `dvd` (4 GiB − 1: ISO 9660 holds no larger file),
+/// `bd`.
+///
+/// # Errors
+/// Class usage.
+pub fn volume(text: &str) -> Result<u64, Fault> {
+    match text {
+        "none" => Ok(u64::MAX),
+        "fat32" | "dvd" => Ok((4 << 30) - 1),
+        "bd" => Ok(23 << 30),
+        other => parse(other),
+    }
+}
+
+/// `bytes` for people: three digits and a binary unit.
+pub fn show(bytes: u64) -> String {
+    let mut rest = bytes;
+    let mut unit = "B";
+    let mut tenth = 0;
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if rest < 1024 {
+            break;
+        }
+        tenth = rest % 1024 * 10 / 1024;
+        rest /= 1024;
+        unit = next;
+    }
+    if unit == "B" || rest >= 100 { format!("{rest} {unit}") } else { format!("{rest}.{tenth} {unit}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(parse("700MiB").unwrap(), 700 << 20);
+        assert_eq!(parse("1GB").unwrap(), 1_000_000_000);
+        assert_eq!(parse("4096").unwrap(), 4096);
+        for wrong in ["", "MiB", "1.5GiB", "-1", "1XB", "99999999999GiB", "1 mib"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(volume("fat32").unwrap(), 4_294_967_295);
+        assert_eq!((show(512), show(1536), show(200 << 20)), ("512 B".into(), "1.5 KiB".into(), "200 MiB".into()));
+    }
+}
