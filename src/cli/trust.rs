@@ -46,3 +46,48 @@ impl Trust {
         Ok(Policy::new(keys, self.threshold)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::world::World;
+    use super::super::{Globals, Session, progress};
+    use super::*;
+    use crate::flow::{Flow, Silent};
+    use crate::signing::SigningKey;
+
+    fn policy(keys: &[&str], threshold: Option<usize>) -> Result<Policy, Fault> {
+        let dir = tempfile::tempdir().unwrap();
+        for seed in [1, 2] {
+            let pem = SigningKey::from_bytes(&[seed; 32]).unwrap().public().to_pem();
+            std::fs::write(dir.path().join(format!("{seed}.pem")), pem).unwrap();
+        }
+        let (mut world, ..) = World::for_test(&[], dir.path());
+        let flow = Flow::new(Arc::new(Silent), Arc::clone(&world.clock), 1, 1);
+        let globals = Globals { json: false, progress: progress::Mode::None, quiet: false, verbose: 0, jobs: 1 };
+        let session = Session { world: &mut world, flow, globals };
+        let trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold };
+        trust.policy(&session, || vec!["id-one".to_owned(), "id-two".to_owned()])
+    }
+
+    #[test]
+    fn without_trust_the_key_ids_are_listed() {
+        for threshold in [None, Some(1)] {
+            let fault = policy(&[], threshold).unwrap_err();
+            assert_eq!((fault.class, fault.others.len()), (Class::Usage, 2));
+            assert!(fault.others[1].what.contains("id-two"));
+        }
+    }
+
+    #[test]
+    fn all_keys_must_sign_unless_a_threshold_says_otherwise() {
+        assert_eq!(policy(&["1.pem", "2.pem"], None).unwrap().threshold(), 2);
+        assert_eq!(policy(&["1.pem", "2.pem"], Some(1)).unwrap().threshold(), 1);
+        for (keys, threshold) in
+            [(&["1.pem"][..], Some(0)), (&["1.pem"], Some(2)), (&["1.pem", "1.pem"], None), (&["3.pem"], None)]
+        {
+            assert_eq!(policy(keys, threshold).unwrap_err().class, Class::Usage, "{keys:?} {threshold:?}");
+        }
+    }
+}
