@@ -1,0 +1,268 @@
+//! Where a bundle is being written: its directory, the names of what is not finished, the lock, and
+//! the checks that need no network.
+//!
+//! Everything unfinished ends in `.partial`; `NAME.lock` stands while a run works.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::files::Volumes;
+use super::{Error, Name};
+use crate::fault::Class;
+
+/// The largest file on FAT32.
+const FAT_FILE: u64 = (4 << 30) - 1;
+/// The `f_type` of FAT in statfs.
+const FAT_MAGIC: u64 = 0x4d44;
+
+/// A bundle's place while it is written; holds the lock.
+#[derive(Debug)]
+pub struct Output {
+    dir: PathBuf,
+    name: Name,
+    overwrite: bool,
+    _lock: Lock,
+}
+
+/// A failed write: for a full disk or a file above the file system's limit with advice.
+pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
+    let refused = Error::io(path.display(), error);
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            refused.help("make room and run the same export again: it goes on where it stopped")
+        }
+        std::io::ErrorKind::FileTooLarge => refused.help("the file system takes no larger file: use --volume-size fat32"),
+        _ => refused,
+    }
+}
+
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    fn take(path: PathBuf) -> Result<Self, Error> {
+        loop {
+            let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
+            let file = {
+                use std::os::unix::fs::OpenOptionsExt as _;
+                OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(&path)
+            }
+            .map_err(|error| write_error(&path, &error))?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(Error::new(Class::Lock, format!("{}: another run writes this bundle", path.display()))
+                        .help("wait for it, or write under another name"));
+                }
+                Err(error) => return Err(Error::io(path.display(), &error.into())),
+            }
+            // The run before may have removed the file between open and lock.
+            let is_named = |held: std::fs::Metadata| {
+                std::fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()))
+            };
+            if file.metadata().is_ok_and(is_named) {
+                return Ok(Self { path, file });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while still held, so that nobody locks a file that is about to go.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+impl Output {
+    /// Takes the lock of `name` in `dir`, which must be there, and looks for a bundle of that name.
+    ///
+    /// # Errors
+    /// [`Class::Io`] where the directory is not there or not writable; [`Class::Lock`] where another
+    /// run writes this bundle; [`Class::Usage`] where it exists and `overwrite` is not said.
+    pub fn open(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
+        let shown = dir.display();
+        let metadata = std::fs::metadata(dir)
+            .map_err(|error| Error::io(&shown, &error).help("make the directory, or name another one with -o"))?;
+        if !metadata.is_dir() {
+            return Err(Error::new(Class::Io, format!("{shown}: expected a directory, found another kind of file"))
+                .help("name a directory with -o"));
+        }
+        let lock = Lock::take(dir.join(format!("{name}.lock")))?;
+        let output = Self { dir: dir.to_owned(), name: name.clone(), overwrite, _lock: lock };
+        if let (false, Some(found)) = (overwrite, output.existing()?) {
+            return Err(Error::new(Class::Usage, format!("{}: expected no bundle, found one", found.display()))
+                .help("say --overwrite to replace it, or choose another name"));
+        }
+        Ok(output)
+    }
+
+    /// The first file of a bundle under its final name. Volumes alone are one, too, unless a run that
+    /// was killed while renaming left them.
+    fn existing(&self) -> Result<Option<PathBuf>, Error> {
+        if self.has_manifest() {
+            return Ok(Some(self.path(&self.name.manifest())));
+        }
+        if self.plan().exists() {
+            return Ok(None);
+        }
+        Ok(self.volumes()?.first().map(|&number| self.path(&self.name.volume(number))))
+    }
+
+    /// Whether a manifest that is not empty stands under the final name.
+    pub fn has_manifest(&self) -> bool {
+        std::fs::symlink_metadata(self.path(&self.name.manifest())).is_ok_and(|found| found.len() > 0)
+    }
+
+    /// The numbers of the volumes under final names, from 1.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn volumes(&self) -> Result<Vec<usize>, Error> {
+        let present = Volumes::new(self.dir.clone(), self.name.clone()).present()?;
+        Ok(present.into_iter().map(|index| index + 1).collect())
+    }
+
+    /// The numbers of the unfinished volumes, from 1, in order.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn partial_volumes(&self) -> Result<Vec<usize>, Error> {
+        let refuse = |error| Error::io(self.dir.display(), &error);
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(refuse)? {
+            let file = entry.map_err(refuse)?.file_name();
+            let number = file.to_str().and_then(|file| self.name.volume_number(file.strip_suffix(".partial")?));
+            numbers.extend(number);
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The bundle's name.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whether an existing bundle is to be replaced.
+    pub const fn overwrite(&self) -> bool {
+        self.overwrite
+    }
+
+    /// A file of the directory.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// An unfinished volume, counted from 1: `NAME.NNNN.tar.zst.partial`.
+    pub fn partial_volume(&self, number: usize) -> PathBuf {
+        self.path(&format!("{}.partial", self.name.volume(number)))
+    }
+
+    /// `NAME.journal.partial`.
+    pub fn journal(&self) -> PathBuf {
+        self.path(&format!("{}.journal.partial", self.name))
+    }
+
+    /// `NAME.plan.partial`.
+    pub fn plan(&self) -> PathBuf {
+        self.path(&format!("{}.plan.partial", self.name))
+    }
+
+    /// `NAME.docs.partial`.
+    pub fn docs(&self) -> PathBuf {
+        self.path(&format!("{}.docs.partial", self.name))
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn remove(&self, path: &Path) -> Result<(), Error> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renames `from` to `to`, both in the directory.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        std::fs::rename(from, to).map_err(|error| write_error(to, &error))
+    }
+
+    /// Makes the directory's names durable.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        let refuse = |error: std::io::Error| Error::io(self.dir.display(), &error);
+        match File::open(&self.dir).map_err(refuse)?.sync_all() {
+            // Some file systems know no fsync of directories.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+            done => done.map_err(refuse),
+        }
+    }
+
+    /// Writes a whole file by temporary name, fsync and rename; the directory is not synced.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn put(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
+        use std::io::Write as _;
+        let temporary = self.path(&format!("{file}.new.partial"));
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|error| write_error(&temporary, &error))?;
+        self.rename(&temporary, &self.path(file))
+    }
+
+    /// Whether the file system can hold it: `least` bytes are needed for certain, `most` at most, in
+    /// files of up to `largest`. Gives a warning where it may not do.
+    ///
+    /// # Errors
+    /// [`Class::Io`] with what is needed and free; [`Class::Usage`] where files are limited below
+    /// `largest`.
+    pub fn check_room(&self, least: u64, most: u64, largest: u64) -> Result<Option<String>, Error> {
+        let shown = self.dir.display();
+        let stat = rustix::fs::statfs(&self.dir).map_err(|error| Error::io(&shown, &error.into()))?;
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type differs by platform; magics are positive")]
+        let kind = stat.f_type as u64;
+        if kind == FAT_MAGIC && largest > FAT_FILE {
+            return Err(Error::new(
+                Class::Usage,
+                format!("{shown}: expected volumes of at most {FAT_FILE} bytes on FAT, found {largest}"),
+            )
+            .help("use --volume-size fat32"));
+        }
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type differs by platform; block sizes are positive")]
+        let free = (stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64);
+        let mut held = 0;
+        for number in self.partial_volumes()? {
+            held += std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
+        }
+        let have = free.saturating_add(held);
+        if least > have {
+            return Err(Error::new(Class::Io, format!("{shown}: expected room for {least} bytes, found {have}"))
+                .help("make room, or name another directory with -o"));
+        }
+        Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are there")))
+    }
+}
