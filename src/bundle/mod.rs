@@ -4,22 +4,32 @@
 //! type: [`open`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
 //! content.
 
+mod append;
+mod built;
 pub mod check;
+pub mod cut;
 pub mod error;
+mod fetch;
 pub mod files;
+pub mod finish;
 pub mod frame;
 pub mod geometry;
+mod journal;
 pub mod manifest;
 mod member;
 pub mod name;
 pub mod output;
+pub mod pending;
 mod plain;
 pub mod reader;
 mod source;
 pub mod tar;
 pub mod time;
+mod window;
+pub mod writer;
 
 pub use error::Error;
 pub use manifest::Manifest;
 pub use name::Name;
+pub use output::Output;
 pub use reader::{Trusted, Untrusted, open};

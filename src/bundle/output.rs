@@ -34,9 +34,7 @@ pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             refused.help("make room and run the same export again: it goes on where it stopped")
         }
-        std::io::ErrorKind::FileTooLarge => {
-            refused.help("the file system takes no larger file: use --volume-size fat32")
-        }
+        std::io::ErrorKind::FileTooLarge => refused.help("the file system takes no larger file: use --volume-size fat32"),
         _ => refused,
     }
 }
@@ -128,8 +126,9 @@ impl Output {
     /// # Errors
     /// [`Class::Io`].
     pub fn volumes(&self) -> Result<Vec<usize>, Error> {
-        let present = Volumes::new(self.dir.clone(), self.name.clone()).present()?;
-        Ok(present.into_iter().map(|index| index + 1).collect())
+        let mut present = Volumes::new(self.dir.clone(), self.name.clone()).present()?;
+        present.retain(|&number| number > 0);
+        Ok(present)
     }
 
     /// The numbers of the unfinished volumes, from 1, in order.
@@ -142,7 +141,7 @@ impl Output {
         for entry in std::fs::read_dir(&self.dir).map_err(refuse)? {
             let file = entry.map_err(refuse)?.file_name();
             let number = file.to_str().and_then(|file| self.name.volume_number(file.strip_suffix(".partial")?));
-            numbers.extend(number);
+            numbers.extend(number.filter(|&number| number > 0));
         }
         numbers.sort_unstable();
         Ok(numbers)
@@ -245,11 +244,7 @@ impl Output {
     pub fn check_room(&self, least: u64, most: u64, largest: u64) -> Result<Option<String>, Error> {
         let shown = self.dir.display();
         let stat = rustix::fs::statfs(&self.dir).map_err(|error| Error::io(&shown, &error.into()))?;
-        #[allow(
-            clippy::cast_sign_loss,
-            clippy::unnecessary_cast,
-            reason = "the type differs by platform; magics are positive"
-        )]
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type differs by platform; magics are positive")]
         let kind = stat.f_type as u64;
         if kind == FAT_MAGIC && largest > FAT_FILE {
             return Err(Error::new(
@@ -258,11 +253,7 @@ impl Output {
             )
             .help("use --volume-size fat32"));
         }
-        #[allow(
-            clippy::cast_sign_loss,
-            clippy::unnecessary_cast,
-            reason = "the type differs by platform; block sizes are positive"
-        )]
+        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type differs by platform; block sizes are positive")]
         let free = (stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64);
         let mut held = 0;
         for number in self.partial_volumes()? {

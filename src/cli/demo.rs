@@ -38,8 +38,11 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let dir = session.path(&self.dir);
         if dir.symlink_metadata().is_ok() {
-            return Err(Fault::new(Class::Usage, format!("{}: expected no such directory, found one", self.dir.display()))
-                .help("remove it, or name another: packmule demo DIR"));
+            return Err(Fault::new(
+                Class::Usage,
+                format!("{}: expected no such directory, found one", self.dir.display()),
+            )
+            .help("remove it, or name another: packmule demo DIR"));
         }
         let io = |error: io::Error| Fault::new(Class::Io, format!("{}: {error}", dir.display()));
         for part in ["", "keys", "usb"] {
@@ -49,7 +52,8 @@ impl Args {
         demo.say("Real artifacts, made here: an image for two platforms, its SBOM, a model file.")?;
         make_source(&dir.join("source"))?;
         demo.steps()?;
-        let text = format!("\nThe bundle is in {}/usb: look at it with `packmule inspect {}/usb`.\n", demo.dir, demo.dir);
+        let text =
+            format!("\nThe bundle is in {}/usb: look at it with `packmule inspect {}/usb`.\n", demo.dir, demo.dir);
         let steps = std::mem::take(&mut demo.steps);
         Ok(Outcome::new(text, json!({ "dir": self.dir, "steps": steps })))
     }
@@ -67,7 +71,9 @@ impl Demo<'_, '_> {
             return Ok(());
         }
         let out = &mut self.session.world.stdout;
-        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Fault::new(Class::Io, format!("standard output: {error}")))
+        writeln!(out, "{text}")
+            .and_then(|()| out.flush())
+            .map_err(|error| Fault::new(Class::Io, format!("standard output: {error}")))
     }
 
     /// Prints a command and runs it.
@@ -171,14 +177,16 @@ impl Maker {
 
     fn document(&self, media_type: &str, json: &Value) -> Result<Document, Fault> {
         let bug = |error: String| Fault::new(Class::Bug, format!("internal error: {error}"));
-        let document = Document::parse(media_type, json.to_string().into_bytes()).map_err(|error| bug(error.to_string()))?;
+        let document =
+            Document::parse(media_type, json.to_string().into_bytes()).map_err(|error| bug(error.to_string()))?;
         let put = self.layout.put_manifest(&self.repository, &document);
         put.map_err(|error| error.into_fault(Class::Io))?;
         Ok(document)
     }
 
     fn tag(&self, repository: &str, tag: &str, document: &Document) -> Result<(), Fault> {
-        let bug = |error: crate::oci::reference::ReferenceError| Fault::new(Class::Bug, format!("internal error: {error}"));
+        let bug =
+            |error: crate::oci::reference::ReferenceError| Fault::new(Class::Bug, format!("internal error: {error}"));
         let (repository, tag) = (Repository::bare(repository).map_err(bug)?, Tag::new(tag).map_err(bug)?);
         self.layout.set_tag(&repository, &tag, document).map_err(|error| error.into_fault(Class::Io))
     }

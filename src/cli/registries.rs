@@ -37,7 +37,8 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
     if let Some(file) = &network.ca {
         let path = session.path(file);
         ca.push(std::fs::read(&path).map_err(|error| {
-            Fault::new(Class::Usage, format!("--ca {}: {error}", path.display())).help("name a file of PEM certificates")
+            Fault::new(Class::Usage, format!("--ca {}: {error}", path.display()))
+                .help("name a file of PEM certificates")
         })?);
     }
     let mut files = Vec::new();
@@ -71,7 +72,11 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
     };
     let variable = |name: &str| {
         let lower = session.world.var(&name.to_ascii_lowercase());
-        lower.or_else(|| session.world.var(name)).and_then(|value| value.to_str()).filter(|value| !value.is_empty()).map(ToOwned::to_owned)
+        lower
+            .or_else(|| session.world.var(name))
+            .and_then(|value| value.to_str())
+            .filter(|value| !value.is_empty())
+            .map(ToOwned::to_owned)
     };
     let settings = Settings {
         credentials: Box::new(credentials),

@@ -9,7 +9,8 @@ use crate::fault::{Class, Fault};
 /// Class usage.
 pub fn parse(text: &str) -> Result<u64, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("size {text:?}: expected a number of bytes")).help("write it as 700MiB, 1GB or 4096")
+        Fault::new(Class::Usage, format!("size {text:?}: expected a number of bytes"))
+            .help("write it as 700MiB, 1GB or 4096")
     };
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| wrong())?;

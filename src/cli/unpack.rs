@@ -30,7 +30,8 @@ impl Args {
         let gate = BundleGate::open(&bundle, &session.flow)?;
         let manifest = bundle.manifest();
         let dir = session.path(&self.dir);
-        let done = crate::import::unpack::unpack(&session.flow, &bundle, &dir, &gate, &manifest.artifacts, &manifest.absent)?;
+        let done =
+            crate::import::unpack::unpack(&session.flow, &bundle, &dir, &gate, &manifest.artifacts, &manifest.absent)?;
         let text = format!(
             "unpacked  {} artifacts, {} blobs, {} into {}\nbundle id  {}\n",
             done.artifacts.len(),

@@ -1,0 +1,379 @@
+//! One pass over the frames: workers make them in a window, the appender puts them into volumes in
+//! order, and two threads take the blobs' and the volumes' digests.
+//!
+//! Frames that an earlier run left are read from the medium in place of the source and go the same
+//! way, so that digests are always over what the volumes hold.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write as _};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::Error;
+use super::built::Built;
+use super::cut::{Piece, Section};
+use super::fetch::Fetch;
+use super::journal::Journal;
+use super::manifest::{Frame, Volume};
+use super::name::MAX_VOLUMES;
+use super::output::{Output, write_error};
+use super::tar::{Content, Tar};
+use super::window::{Gate, Lease, Pool, Queue, lock};
+use super::writer::{Input, Layout, too_many_volumes};
+use crate::content::{Kind, Source};
+use crate::fault::Class;
+use crate::flow::{Event, Flow};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// Frames in memory beside one a job.
+const SPARE: usize = 4;
+
+/// Why a pass ended early.
+#[derive(Debug)]
+pub enum Trouble {
+    /// A blob is not what its digest or size says.
+    Wrong {
+        /// Its member.
+        member: usize,
+        /// What was found.
+        what: String,
+    },
+    /// A frame of an earlier run does not read back.
+    Damaged {
+        /// Its index.
+        frame: usize,
+    },
+    /// Anything else.
+    Ended(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Ended(error)
+    }
+}
+
+/// What the threads of a pass share.
+struct Pass<'a> {
+    flow: &'a Flow,
+    output: &'a Output,
+    input: &'a Input,
+    tar: &'a Tar,
+    pieces: &'a [Piece],
+    /// Frames of an earlier run, with their places.
+    kept: Vec<(Frame, usize, u64)>,
+    fetch: Fetch<'a>,
+    packers: Gate,
+    next: AtomicUsize,
+    made: Queue<Result<Built, Trouble>>,
+    stop: &'a AtomicBool,
+    wrong: Mutex<Option<Trouble>>,
+}
+
+/// Sets the flag when a thread goes, if by a panic.
+struct Watch<'a>(&'a AtomicBool);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Pass<'_> {
+    fn work(&self, pool: &Arc<Pool>) {
+        let _watch = Watch(self.stop);
+        let next = || {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            (index < self.pieces.len()).then_some(index)
+        };
+        while let Some((index, buffer)) = pool.take(self.stop, next) {
+            let made = match self.kept.get(index) {
+                Some((frame, volume, offset)) => self.read(index, frame, *volume, *offset, buffer),
+                None => self.make(index, buffer),
+            };
+            let failed = made.is_err();
+            self.made.put(index, made);
+            if failed {
+                break;
+            }
+        }
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        frame: &Frame,
+        volume: usize,
+        offset: u64,
+        mut buffer: Lease,
+    ) -> Result<Built, Trouble> {
+        self.flow.check().map_err(Error::from)?;
+        let path = self.output.partial_volume(volume + 1);
+        // No truncation: checked to be a frame's size when the journal was read.
+        let size = usize::try_from(frame.stored_size()).unwrap_or_default();
+        File::open(&path)
+            .and_then(|file| file.read_exact_at(&mut buffer[..size], offset))
+            .map_err(|error| Error::io(path.display(), &error))?;
+        let built = Built::read(buffer, frame).ok_or(Trouble::Damaged { frame: index })?;
+        self.flow.event(Event::Bytes(frame.plain));
+        Ok(built)
+    }
+
+    fn make(&self, index: usize, mut buffer: Lease) -> Result<Built, Trouble> {
+        let piece = &self.pieces[index];
+        // No truncation: at most 16 MiB.
+        let plain = usize::try_from(piece.plain()).unwrap_or_default();
+        piece.lay(self.tar, &mut buffer[..plain]);
+        self.fill(index, &piece.sections(self.tar), &mut buffer[..plain])?;
+        if piece.packable && self.input.level != 0 {
+            return Ok(self.packers.pass(|| Built::packed(buffer, plain, self.input.level)));
+        }
+        Ok(Built::stored(buffer, plain))
+    }
+
+    /// Fetches what the sections name, several at once where a shared frame has many.
+    fn fill(&self, index: usize, sections: &[Section], plain: &mut [u8]) -> Result<(), Trouble> {
+        let mut parts = Vec::with_capacity(sections.len());
+        let (mut rest, mut at) = (plain, 0);
+        for section in sections {
+            let length = usize::try_from(section.content.end - section.content.start).unwrap_or_default();
+            let (into, behind) = rest.split_at_mut(section.at - at).1.split_at_mut(length);
+            rest = behind;
+            at = section.at + length;
+            parts.push((section, into));
+        }
+        let leaves = sections.iter().filter(|section| self.input.blobs[section.member - 2].document.is_none()).count();
+        let parts = Mutex::new(parts.into_iter());
+        let failed = Mutex::new(None);
+        let work = || {
+            let _watch = Watch(self.stop);
+            while lock(&failed).is_none() {
+                let Some((section, into)) = lock(&parts).next() else { break };
+                if let Err(trouble) = self.fetch_section(index, section, into) {
+                    lock(&failed).get_or_insert(trouble);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..self.flow.jobs.min(leaves / 2) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        failed.into_inner().unwrap_or_default().map_or(Ok(()), Err)
+    }
+
+    fn fetch_section(&self, index: usize, section: &Section, into: &mut [u8]) -> Result<(), Trouble> {
+        let number = section.member - Tar::of_blob(0);
+        let blob = &self.input.blobs[number];
+        // Where this run begins to fetch the blob: behind what an earlier one left.
+        let mut first = section.content.start;
+        let mut earlier = index;
+        while first > 0 && earlier > self.kept.len() {
+            earlier -= 1;
+            let sections = self.pieces[earlier].sections(self.tar);
+            first = sections.last().map_or(0, |section| section.content.start);
+        }
+        self.fetch.part(number, blob, &section.content, first, into).map_err(|error| match error.kind {
+            Kind::Mismatch => Trouble::Wrong { member: section.member, what: error.what },
+            _ => {
+                let fault = error.into_fault(Class::Source);
+                Trouble::Ended(Error { class: fault.class, what: fault.what, help: fault.help })
+            }
+        })
+    }
+
+    /// Takes the digest of every blob from the frames as they come.
+    fn hash_blobs(&self, frames: &Receiver<(usize, Arc<Built>)>) {
+        let _watch = Watch(self.stop);
+        let mut open: Option<Hasher> = None;
+        for (index, built) in frames {
+            let Some(plain) = built.plain() else {
+                let error = Error::new(Class::Io, format!("frame {}: does not unpack to what was packed", index + 1));
+                *lock(&self.wrong) = Some(Trouble::Ended(error.help("the memory of this machine fails")));
+                return;
+            };
+            for section in self.pieces[index].sections(self.tar) {
+                let Content::Blob(digest) = self.tar.content(section.member) else { continue };
+                if section.content.start == 0 {
+                    open = Some(Hasher::new(digest.algorithm()));
+                }
+                let Some(hasher) = &mut open else { continue };
+                let length = usize::try_from(section.content.end - section.content.start).unwrap_or_default();
+                hasher.update(&plain[section.at..section.at + length]);
+                if section.content.end == self.tar.size(section.member) {
+                    let found = open.take().map(Hasher::finish);
+                    if found != Some(digest) {
+                        let blob = &self.input.blobs[section.member - Tar::of_blob(0)];
+                        let found = found.map_or_else(String::new, |found| found.to_string());
+                        let what = format!("blob {digest} from {}: content has digest {found}", blob.repository);
+                        *lock(&self.wrong) = Some(Trouble::Wrong { member: section.member, what });
+                        return;
+                    }
+                    self.flow.event(Event::Item(digest.to_string()));
+                }
+            }
+        }
+    }
+
+    fn take(&self, index: usize) -> Result<Built, Trouble> {
+        let ended = || self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled();
+        match self.made.get(index, ended) {
+            Some(made) => made,
+            None if self.flow.is_cancelled() => Err(Error::from(crate::flow::Cancelled).into()),
+            None => Err(Error::new(Class::Bug, "export: a worker ended unexpectedly").into()),
+        }
+    }
+
+    /// Appends every frame in order.
+    fn append(
+        &self,
+        journal: &mut Journal,
+        layout: &mut Layout,
+        blobs: &Sender<(usize, Arc<Built>)>,
+        volumes: &Sender<(usize, Arc<Built>)>,
+    ) -> Result<(), Trouble> {
+        let mut open: Option<(usize, File)> = None;
+        for index in 0..self.pieces.len() {
+            if let Some(trouble) = lock(&self.wrong).take() {
+                return Err(trouble);
+            }
+            let built = Arc::new(self.take(index)?);
+            let entry = built.entry();
+            let (volume, offset) = layout.add(entry.stored_size());
+            if index >= self.kept.len() {
+                if volume >= MAX_VOLUMES {
+                    return Err(too_many_volumes(volume + 1).into());
+                }
+                let path = self.output.partial_volume(volume + 1);
+                let mut file = match open.take() {
+                    Some((number, file)) if number == volume => file,
+                    _ => OpenOptions::new()
+                        .append(true)
+                        .create(true)
+                        .open(&path)
+                        .map_err(|error| write_error(&path, &error))?,
+                };
+                write_all(&mut file, &built, entry.stored_size()).map_err(|error| {
+                    // What the volume lacks is cut off again, now or by the next run.
+                    let _ = file.set_len(offset);
+                    let refused = write_error(&path, &error);
+                    let left: u64 = self.pieces[index..].iter().map(Piece::plain).sum();
+                    Error { what: format!("{}; up to {left} more bytes are to be written", refused.what), ..refused }
+                })?;
+                open = Some((volume, file));
+                journal.append(entry)?;
+            }
+            // They end early only with something in `wrong`, or by a panic.
+            let _ = (blobs.send((index, Arc::clone(&built))), volumes.send((volume, built)));
+        }
+        Ok(())
+    }
+}
+
+fn write_all(file: &mut File, built: &Built, size: u64) -> io::Result<()> {
+    let mut slices = built.slices();
+    let mut left: &mut [IoSlice<'_>] = &mut slices;
+    let mut written = 0;
+    while written < size {
+        match file.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                written += count as u64;
+                IoSlice::advance_slices(&mut left, count);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn hash_volumes(frames: &Receiver<(usize, Arc<Built>)>) -> Vec<Digest> {
+    let mut digests = Vec::new();
+    let mut open: Option<(usize, Hasher)> = None;
+    for (volume, built) in frames {
+        let mut hasher = match open.take() {
+            Some((number, hasher)) if number == volume => hasher,
+            before => {
+                digests.extend(before.map(|(_, hasher)| hasher.finish()));
+                Hasher::new(Algorithm::Sha256)
+            }
+        };
+        for slice in built.slices() {
+            hasher.update(&slice);
+        }
+        open = Some((volume, hasher));
+    }
+    digests.extend(open.map(|(_, hasher)| hasher.finish()));
+    digests
+}
+
+/// Runs one pass; what the journal lists is taken from the volumes, the rest from `source`.
+///
+/// # Errors
+/// [`Trouble`]; what was appended until then stands in the journal.
+pub fn pass(
+    flow: &Flow,
+    source: &dyn Source,
+    output: &Output,
+    input: &Input,
+    tar: &Tar,
+    pieces: &[Piece],
+    journal: &mut Journal,
+) -> Result<Vec<Volume>, Trouble> {
+    let mut layout = Layout::new(input.volume_size);
+    let kept = journal.frames().iter().map(|frame| {
+        let (volume, offset) = layout.add(frame.stored_size());
+        (frame.clone(), volume, offset)
+    });
+    let stop = AtomicBool::new(false);
+    let pass = Pass {
+        kept: kept.collect(),
+        flow,
+        output,
+        input,
+        tar,
+        pieces,
+        fetch: Fetch::new(source, flow, &stop),
+        packers: Gate::new(flow.cpus),
+        next: AtomicUsize::new(0),
+        made: Queue::new(),
+        stop: &stop,
+        wrong: Mutex::new(None),
+    };
+    let pool = Pool::new(flow.jobs + SPARE);
+    let mut layout = Layout::new(input.volume_size);
+    let digests = thread::scope(|scope| {
+        for _ in 0..flow.jobs {
+            scope.spawn(|| pass.work(&pool));
+        }
+        let (to_blobs, blobs) = channel();
+        let (to_volumes, volumes) = channel();
+        let blobs = scope.spawn(|| {
+            let blobs = blobs;
+            pass.hash_blobs(&blobs);
+        });
+        let volumes = scope.spawn(move || hash_volumes(&volumes));
+        let appended = pass.append(journal, &mut layout, &to_blobs, &to_volumes);
+        drop((to_blobs, to_volumes));
+        if appended.is_err() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        let ended = |_| Error::new(Class::Bug, "export: a thread ended unexpectedly");
+        blobs.join().map_err(ended)?;
+        let digests = volumes.join().map_err(ended)?;
+        appended.map(|()| digests)
+    });
+    // A wrong blob counts before what it made fail.
+    if let Some(trouble) = lock(&pass.wrong).take() {
+        return Err(trouble);
+    }
+    let sizes = layout.volumes().iter().zip(digests?);
+    Ok(sizes.map(|(&(frames, size), digest)| Volume { digest, frames, size }).collect())
+}

@@ -1,0 +1,226 @@
+//! The writer's content from its source: a whole blob by one read, a part of a large one by a range,
+//! or by the next bytes of its stream where there are no ranges.
+//!
+//! Nothing is believed here: who hashes in order decides. Lengths are checked.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::writer::InputBlob;
+use super::window::{Gate, lock, wait};
+use crate::content::{Error, Kind, Source};
+use crate::flow::{Event, Flow};
+
+/// How many bytes are read between two looks at the cancel flag.
+const STEP: usize = 256 << 10;
+
+type Reader<'a> = Box<dyn Read + Send + 'a>;
+
+/// How the parts of one large blob are had.
+enum Manner<'a> {
+    Unknown,
+    Ranges,
+    /// One stream, its parts in order.
+    Stream { reader: Option<Reader<'a>>, position: u64, busy: bool },
+}
+
+struct Large<'a> {
+    manner: Mutex<Manner<'a>>,
+    changed: Condvar,
+}
+
+/// Fetches for many threads.
+pub struct Fetch<'a> {
+    source: &'a dyn Source,
+    flow: &'a Flow,
+    stop: &'a AtomicBool,
+    transfers: Gate,
+    large: Mutex<HashMap<usize, Arc<Large<'a>>>>,
+}
+
+fn mismatch(what: String) -> Error {
+    Error::new(Kind::Mismatch, what)
+}
+
+impl<'a> Fetch<'a> {
+    /// From `source`, at most `flow.jobs` transfers at once, until `stop` is set.
+    pub fn new(source: &'a dyn Source, flow: &'a Flow, stop: &'a AtomicBool) -> Self {
+        Self { source, flow, stop, transfers: Gate::new(flow.jobs), large: Mutex::default() }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.flow.check()?;
+        if self.stop.load(Ordering::Relaxed) { Err(Error::new(Kind::Cancelled, "stopped")) } else { Ok(()) }
+    }
+
+    /// Fills `into` with the bytes `part` of blob number `index`; `first` is where the run began to
+    /// fetch this blob (not 0 where a killed run goes on within it).
+    ///
+    /// # Errors
+    /// The place's, naming blob and repository; [`Kind::Mismatch`] where it gives another length.
+    pub fn part(
+        &self,
+        index: usize,
+        blob: &InputBlob,
+        part: &Range<u64>,
+        first: u64,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
+        let fetched = match &blob.document {
+            // A document is at hand, checked.
+            Some(document) => {
+                let range = usize::try_from(part.start).unwrap_or_default()..usize::try_from(part.end).unwrap_or_default();
+                match document.raw().get(range) {
+                    Some(bytes) => {
+                        into.copy_from_slice(bytes);
+                        Ok(())
+                    }
+                    None => Err(mismatch(format!("expected {} bytes, found {}", blob.descriptor.size, document.size()))),
+                }
+            }
+            None if part.start == 0 && part.end == blob.descriptor.size => self.transfers.pass(|| {
+                self.check()?;
+                let mut reader = self.source.blob(&blob.repository, &blob.descriptor)?;
+                self.read(&mut reader, into)?;
+                self.expect_end(&mut reader)
+            }),
+            None => self.part_of_large(index, blob, part, first, into),
+        };
+        fetched.map_err(|error| Error {
+            what: format!("blob {} from {}: {}", blob.descriptor.digest, blob.repository, error.what),
+            ..error
+        })
+    }
+
+    fn part_of_large(
+        &self,
+        index: usize,
+        blob: &InputBlob,
+        part: &Range<u64>,
+        first: u64,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
+        let large = Arc::clone(lock(&self.large).entry(index).or_insert_with(|| {
+            Arc::new(Large { manner: Mutex::new(Manner::Unknown), changed: Condvar::new() })
+        }));
+        let range = || match self.source.ranges() {
+            Some(ranges) => ranges.range(&blob.repository, &blob.descriptor, part.start, part.end - part.start),
+            None => Ok(None),
+        };
+        let mut manner = lock(&large.manner);
+        let opened = match *manner {
+            // One asks; the others wait for what the place answers.
+            Manner::Unknown => {
+                self.check()?;
+                let opened = range()?;
+                *manner = if opened.is_some() {
+                    Manner::Ranges
+                } else {
+                    Manner::Stream { reader: None, position: first, busy: false }
+                };
+                drop(manner);
+                opened
+            }
+            Manner::Ranges => {
+                drop(manner);
+                return self.transfers.pass(|| {
+                    self.check()?;
+                    match range()? {
+                        Some(mut reader) => self.read_range(&mut reader, into),
+                        // It answered ranges before. What comes is skipped up to the part.
+                        None => self.read(&mut self.open_at(blob, part.start)?, into),
+                    }
+                });
+            }
+            Manner::Stream { .. } => {
+                drop(manner);
+                None
+            }
+        };
+        match opened {
+            Some(mut reader) => self.transfers.pass(|| self.read_range(&mut reader, into)),
+            None => self.next_of_stream(&large, blob, part, into),
+        }
+    }
+
+    fn next_of_stream(&self, large: &Large<'a>, blob: &InputBlob, part: &Range<u64>, into: &mut [u8]) -> Result<(), Error> {
+        let mut manner = lock(&large.manner);
+        let taken = loop {
+            self.check()?;
+            if let Manner::Stream { reader, position, busy } = &mut *manner {
+                if *position == part.start && !*busy {
+                    *busy = true;
+                    break reader.take();
+                }
+            }
+            manner = wait(&large.changed, manner);
+        };
+        drop(manner);
+        let read: Result<Reader<'a>, Error> = self.transfers.pass(|| {
+            let mut reader = match taken {
+                Some(reader) => reader,
+                None => self.open_at(blob, part.start)?,
+            };
+            self.read(&mut reader, into)?;
+            if part.end == blob.descriptor.size {
+                self.expect_end(&mut reader)?;
+            }
+            Ok(reader)
+        });
+        // After an error the others wait until the run, which it ends, stops them.
+        let reader = read?;
+        *lock(&large.manner) = Manner::Stream { reader: Some(reader), position: part.end, busy: false };
+        large.changed.notify_all();
+        Ok(())
+    }
+
+    fn open_at(&self, blob: &InputBlob, position: u64) -> Result<Reader<'a>, Error> {
+        let mut reader = self.source.blob(&blob.repository, &blob.descriptor)?;
+        let mut left = position;
+        let mut scrap = vec![0; STEP];
+        while left > 0 {
+            let count = usize::try_from(left).map_or(STEP, |left| left.min(STEP));
+            self.read(&mut reader, &mut scrap[..count])?;
+            left -= count as u64;
+        }
+        Ok(reader)
+    }
+
+    fn read_range(&self, reader: &mut Reader<'_>, into: &mut [u8]) -> Result<(), Error> {
+        self.read(reader, into)?;
+        self.expect_end(reader)
+    }
+
+    fn read(&self, reader: &mut Reader<'_>, into: &mut [u8]) -> Result<(), Error> {
+        let mut at = 0;
+        while at < into.len() {
+            self.check()?;
+            let end = into.len().min(at + STEP);
+            match reader.read(&mut into[at..end]) {
+                Ok(0) => return Err(mismatch(format!("expected {} bytes, found {at}", into.len()))),
+                Ok(count) => {
+                    at += count;
+                    self.flow.event(Event::Bytes(count as u64));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::from_io("reading it", error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_end(&self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        loop {
+            self.check()?;
+            match reader.read(&mut [0]) {
+                Ok(0) => return Ok(()),
+                Ok(_) => return Err(mismatch("found more bytes than its size".to_owned())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::from_io("reading it", error)),
+            }
+        }
+    }
+}

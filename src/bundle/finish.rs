@@ -1,0 +1,163 @@
+//! The end of writing: volumes made durable and read back, then everything gets its final name, the
+//! manifest last (`spec/writing.md`).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+
+use rustix::fs::{Advice, fadvise};
+
+use super::geometry::Geometry;
+use super::manifest::{MAX_MANIFEST, Manifest};
+use super::output::{Output, write_error};
+use super::window::lock;
+use super::writer::{Options, Written};
+use super::{Error, pending};
+use crate::fault::Class;
+use crate::flow::{Event, Flow};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// Makes the bytes of `NAME.sig.json` from those of the manifest.
+pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
+/// Verifies written volumes, which lie in the directory as `NAME.NNNN.tar.zst.partial`.
+pub type ReadBack<'a> = dyn Fn(&Path, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
+
+/// Bytes read at once.
+const STEP: usize = 1 << 20;
+
+/// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
+/// renamed already gets its unfinished name again.
+///
+/// # Errors
+/// [`Class::Io`].
+pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
+    let path = output.partial_volume(number);
+    if !path.exists() {
+        pending::undo_renames(output)?;
+    }
+    match std::fs::symlink_metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
+        Ok(_) => Err(Error::new(Class::Io, format!("{}: expected a plain file, found another kind", path.display()))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(Error::io(path.display(), &error)),
+    }
+}
+
+/// Finishes: what `manifest` describes lies in unfinished volumes.
+///
+/// # Errors
+/// [`Class::Io`], what read-back and signing give, [`Class::Cancelled`] before the first final name.
+pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
+    let bytes = manifest.to_bytes();
+    if bytes.len() as u64 > MAX_MANIFEST {
+        return Err(Error::new(
+            Class::Usage,
+            format!("manifest: expected at most {MAX_MANIFEST} bytes, found {}", bytes.len()),
+        )
+        .help("select fewer artifacts and write several bundles"));
+    }
+    let own = |error: Error| Error { class: Class::Bug, ..error };
+    manifest.check().map_err(own)?;
+    Geometry::new(&manifest).map_err(own)?;
+    for number in 1..=manifest.volumes.len() {
+        sync(&output.partial_volume(number))?;
+    }
+    if let Some(read_back) = options.read_back {
+        let total = manifest.volumes.iter().map(|volume| volume.size).sum();
+        flow.event(Event::Stage { name: "reading back", bytes: total, items: manifest.volumes.len() as u64 });
+        compare_volumes(flow, output, &manifest)?;
+        read_back(output.dir(), &manifest, flow)?;
+    }
+    let signatures = (options.sign)(&bytes)?;
+    flow.check()?;
+    let files = publish(output, &manifest, &bytes, &signatures)?;
+    Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files })
+}
+
+fn sync(path: &Path) -> Result<(), Error> {
+    let file = File::open(path).map_err(|error| Error::io(path.display(), &error))?;
+    // A failed fsync is never tried again: what the second one says means nothing.
+    file.sync_all().map_err(|error| write_error(path, &error))?;
+    // Only advice: so that reading back reads the medium.
+    let _ = fadvise(&file, 0, None, Advice::DontNeed);
+    Ok(())
+}
+
+/// The volumes on the medium against the digests taken while writing.
+fn compare_volumes(flow: &Flow, output: &Output, manifest: &Manifest) -> Result<(), Error> {
+    let work = Mutex::new(manifest.volumes.iter().enumerate());
+    let failed = Mutex::new(None);
+    let compare = || {
+        while lock(&failed).is_none() {
+            let Some((index, volume)) = lock(&work).next() else { break };
+            let path = output.partial_volume(index + 1);
+            let refused = match hash(flow, &path) {
+                Ok(found) if found == volume.digest => continue,
+                Ok(found) => Error::new(
+                    Class::Io,
+                    format!("{}: expected {} as written, read back {found}", path.display(), volume.digest),
+                )
+                .help("the medium or the memory of this machine fails: write to another medium"),
+                Err(error) => error,
+            };
+            lock(&failed).get_or_insert(refused);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..flow.cpus.min(manifest.volumes.len()) {
+            scope.spawn(compare);
+        }
+        compare();
+    });
+    failed.into_inner().unwrap_or_default().map_or(Ok(()), Err)
+}
+
+fn hash(flow: &Flow, path: &Path) -> Result<Digest, Error> {
+    let refuse = |error: std::io::Error| Error::io(path.display(), &error);
+    let mut file = File::open(path).map_err(refuse)?;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut buffer = vec![0; STEP];
+    loop {
+        flow.check()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                flow.event(Event::Bytes(count as u64));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(refuse(error)),
+        }
+    }
+}
+
+fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
+    let name = output.name();
+    let mut files = vec![name.manifest(), name.signatures(), name.checksums()];
+    if output.overwrite() {
+        // The old manifest first: without it there is no bundle, whatever is removed when.
+        output.remove(&output.path(&name.manifest()))?;
+        output.sync()?;
+        for number in output.volumes()? {
+            if output.partial_volume(number).exists() || number > manifest.volumes.len() {
+                output.remove(&output.path(&name.volume(number)))?;
+            }
+        }
+        output.remove(&output.path(&name.signatures()))?;
+        output.remove(&output.path(&name.checksums()))?;
+    }
+    for number in 1..=manifest.volumes.len() {
+        let file = name.volume(number);
+        output.rename(&output.partial_volume(number), &output.path(&file))?;
+        files.push(file);
+    }
+    output.sync()?;
+    output.put(&name.signatures(), signatures)?;
+    output.put(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    output.put(&name.manifest(), bytes)?;
+    output.sync()?;
+    pending::clear(output)?;
+    Ok(files)
+}

@@ -1,0 +1,149 @@
+//! What bounds memory while frames are made: a few buffers, each reused, and the made frames waiting
+//! for their turn.
+//!
+//! Buffers are taken in the order of frames, so the frame that everything waits for always has one.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::frame::{MAX_PLAIN, stored_size};
+
+/// How often a wait looks whether the run was stopped.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Locks; a panic elsewhere ends the run by itself.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits a little for a change.
+pub fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    changed.wait_timeout(guard, LOOK).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// A buffer that holds a frame as it lies on the medium, stored ones included; goes back to its pool.
+#[derive(Debug)]
+pub struct Lease {
+    bytes: Vec<u8>,
+    pool: Arc<Pool>,
+}
+
+/// Buffers, made when first needed.
+#[derive(Debug)]
+pub struct Pool {
+    free: Mutex<(Vec<Vec<u8>>, usize)>,
+    changed: Condvar,
+}
+
+impl Pool {
+    /// At most `count` buffers.
+    pub fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new((Vec::new(), count)), changed: Condvar::new() })
+    }
+
+    /// Takes a buffer and, in the same moment, what `next` gives: so buffers go out in its order.
+    /// `None` once `stop` is set or `next` has no more.
+    pub fn take<T>(self: &Arc<Self>, stop: &AtomicBool, next: impl Fn() -> Option<T>) -> Option<(T, Lease)> {
+        // No truncation: about 16 MiB.
+        let size = usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default();
+        let mut free = lock(&self.free);
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            if !free.0.is_empty() || free.1 > 0 {
+                let item = next()?;
+                let bytes = free.0.pop().unwrap_or_else(|| {
+                    free.1 -= 1;
+                    vec![0; size]
+                });
+                return Some((item, Lease { bytes, pool: Arc::clone(self) }));
+            }
+            free = wait(&self.changed, free);
+        }
+    }
+}
+
+impl std::ops::Deref for Lease {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl std::ops::DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        lock(&self.pool.free).0.push(std::mem::take(&mut self.bytes));
+        self.pool.changed.notify_all();
+    }
+}
+
+/// Lets at most a number of threads do something at once.
+#[derive(Debug)]
+pub struct Gate {
+    free: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Gate {
+    /// At most `count` at once.
+    pub const fn new(count: usize) -> Self {
+        Self { free: Mutex::new(count), changed: Condvar::new() }
+    }
+
+    /// Does `work` when there is room.
+    pub fn pass<T>(&self, work: impl FnOnce() -> T) -> T {
+        let mut free = lock(&self.free);
+        while *free == 0 {
+            free = wait(&self.changed, free);
+        }
+        *free -= 1;
+        drop(free);
+        let out = work();
+        *lock(&self.free) += 1;
+        self.changed.notify_one();
+        out
+    }
+}
+
+/// Things made in any order, taken in order.
+#[derive(Debug)]
+pub struct Queue<T> {
+    ready: Mutex<BTreeMap<usize, T>>,
+    changed: Condvar,
+}
+
+impl<T> Queue<T> {
+    /// An empty one.
+    pub const fn new() -> Self {
+        Self { ready: Mutex::new(BTreeMap::new()), changed: Condvar::new() }
+    }
+
+    /// Puts the thing numbered `index`.
+    pub fn put(&self, index: usize, thing: T) {
+        lock(&self.ready).insert(index, thing);
+        self.changed.notify_all();
+    }
+
+    /// Waits for the thing numbered `index`; `None` once `ended` says that it will not come.
+    pub fn get(&self, index: usize, ended: impl Fn() -> bool) -> Option<T> {
+        let mut ready = lock(&self.ready);
+        loop {
+            if let Some(thing) = ready.remove(&index) {
+                return Some(thing);
+            }
+            if ended() {
+                return None;
+            }
+            ready = wait(&self.changed, ready);
+        }
+    }
+}

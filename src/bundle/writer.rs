@@ -1,0 +1,294 @@
+//! Writing a bundle: in order, append only, killed and continued at any point (`spec/writing.md`).
+//!
+//! This file drives: it prepares the directory, runs passes over the frames until every blob is
+//! right, and finishes. The pass itself is `append`, its content comes from `fetch`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::append::{Trouble, pass};
+use super::cut::{Manner, Piece, cut};
+use super::finish::{self, ReadBack, Sign};
+use super::frame::stored_size;
+use super::journal::Journal;
+use super::manifest::{Blob, FORMAT, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume};
+use super::name::MAX_VOLUMES;
+use super::output::Output;
+use super::tar::Tar;
+use super::time::Moment;
+use super::{Error, Name};
+use crate::content::Source;
+use crate::fault::Class;
+use crate::flow::{Event, Flow};
+use crate::oci::media_type::is_compressed;
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};
+
+/// The least limit of a volume's size, in bytes.
+pub const LEAST_VOLUME: u64 = 32 << 20;
+/// The default limit: what FAT32 and ISO 9660 hold.
+pub const DEFAULT_VOLUME: u64 = (4 << 30) - 1;
+
+/// A blob to be carried.
+#[derive(Clone, Debug)]
+pub struct InputBlob {
+    /// Media type, digest and size.
+    pub descriptor: Descriptor,
+    /// Where it is fetched.
+    pub repository: Repository,
+    /// The document, where it is one.
+    pub document: Option<Document>,
+    /// Whether it shares frames: documents and leaves up to [`super::cut::SMALL`].
+    pub small: bool,
+}
+
+/// What is to be written. The bytes of the volumes depend on nothing else.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// The bundle's name.
+    pub name: Name,
+    /// `created` of the manifest.
+    pub created: Moment,
+    /// `packmule VERSION`.
+    pub tool: String,
+    /// In order of repository and digest.
+    pub artifacts: Vec<Artifact>,
+    /// In tar order.
+    pub blobs: Vec<InputBlob>,
+    /// In order of digest.
+    pub absent: Vec<Absent>,
+    /// In order.
+    pub bases: Vec<Digest>,
+    /// None if empty.
+    pub annotations: BTreeMap<String, String>,
+    /// The most bytes of a volume; [`u64::MAX`]: one volume.
+    pub volume_size: u64,
+    /// zstd's level; 0 stores all.
+    pub level: i32,
+    /// What the user asked for, in the caller's words: the same text goes on with an unfinished run
+    /// though tags moved since.
+    pub request: String,
+}
+
+/// What happens around the writing.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// Makes the bytes of `NAME.sig.json` from those of the manifest.
+    pub sign: &'a Sign<'a>,
+    /// Reads the written volumes back; `None`: no read-back.
+    pub read_back: Option<&'a ReadBack<'a>>,
+}
+
+/// A written bundle.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The bundle id: digest of the manifest's bytes.
+    pub id: Digest,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Names of the files in the directory, manifest first.
+    pub files: Vec<String>,
+}
+
+impl Input {
+    /// The manifest of these frames and volumes.
+    pub fn manifest(&self, frames: Vec<Frame>, volumes: Vec<Volume>) -> Manifest {
+        Manifest {
+            absent: self.absent.clone(),
+            annotations: (!self.annotations.is_empty()).then(|| self.annotations.clone()),
+            artifacts: self.artifacts.clone(),
+            bases: self.bases.clone(),
+            blobs: self
+                .blobs
+                .iter()
+                .map(|blob| Blob { digest: blob.descriptor.digest, size: blob.descriptor.size })
+                .collect(),
+            channel: None,
+            created: self.created,
+            epoch: None,
+            expires: None,
+            form: Form::Volumes,
+            format: FORMAT.to_owned(),
+            frames,
+            name: self.name.clone(),
+            previous: None,
+            requires: Vec::new(),
+            sequence: None,
+            tool: self.tool.clone(),
+            volumes,
+        }
+    }
+
+    fn cut(&self) -> Result<(Tar, Vec<Piece>), Error> {
+        let overflow = || Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold");
+        let manifest = self.manifest(Vec::new(), Vec::new());
+        let tar = Tar::new(&manifest.artifacts, &manifest.blobs).ok_or_else(overflow)?;
+        let manners: Vec<Manner> = self
+            .blobs
+            .iter()
+            .map(|blob| Manner {
+                small: blob.small,
+                packable: self.level != 0 && !is_compressed(&blob.descriptor.media_type),
+            })
+            .collect();
+        let pieces = cut(&tar, &manners);
+        let too_large = manifest.to_bytes().len() as u64 + pieces.len() as u64 * 16 > MAX_MANIFEST;
+        if too_large || self.blobs.len() > MAX_BLOBS {
+            return Err(Error::new(
+                Class::Usage,
+                format!(
+                    "export: expected at most {MAX_BLOBS} blobs and a manifest of {MAX_MANIFEST} bytes, found more"
+                ),
+            )
+            .help("select fewer artifacts and write several bundles"));
+        }
+        Ok((tar, pieces))
+    }
+}
+
+/// Lays frames into volumes, none above a limit.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    limit: u64,
+    volumes: Vec<(u64, u64)>,
+}
+
+impl Layout {
+    /// An empty one; `limit` in bytes.
+    pub const fn new(limit: u64) -> Self {
+        Self { limit, volumes: Vec::new() }
+    }
+
+    /// Volume, counted from 0, and offset that the next frame of `size` bytes will have.
+    pub fn peek(&self, size: u64) -> (usize, u64) {
+        match self.volumes.last() {
+            Some((_, bytes)) if bytes.saturating_add(size) <= self.limit => (self.volumes.len() - 1, *bytes),
+            _ => (self.volumes.len(), 0),
+        }
+    }
+
+    /// Adds that frame.
+    pub fn add(&mut self, size: u64) -> (usize, u64) {
+        let place = self.peek(size);
+        self.volumes.resize(place.0 + 1, (0, 0));
+        let (frames, bytes) = &mut self.volumes[place.0];
+        *frames += 1;
+        *bytes += size;
+        place
+    }
+
+    /// Frames and bytes of each volume.
+    pub fn volumes(&self) -> &[(u64, u64)] {
+        &self.volumes
+    }
+}
+
+/// Refuses what cannot end well, before anything is fetched or written.
+fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) -> Result<(), Error> {
+    if input.volume_size < LEAST_VOLUME {
+        return Err(Error::new(
+            Class::Usage,
+            format!("volume size {}: expected at least {LEAST_VOLUME} bytes", input.volume_size),
+        )
+        .help("use --volume-size 32MiB or more"));
+    }
+    let (mut least, mut most) = (0_u64, 0_u64);
+    let mut layout = Layout::new(input.volume_size);
+    for piece in pieces {
+        let size = stored_size(piece.plain());
+        layout.add(size);
+        most = most.saturating_add(size);
+        least = least.saturating_add(if piece.packable && input.level != 0 { 0 } else { size });
+    }
+    if layout.volumes().len() > MAX_VOLUMES {
+        return Err(too_many_volumes(layout.volumes().len()));
+    }
+    let largest = layout.volumes().iter().map(|volume| volume.1).max().unwrap_or_default();
+    if let Some(warning) = output.check_room(least, most, largest)? {
+        flow.warn(warning);
+    }
+    Ok(())
+}
+
+/// The refusal of a bundle of `count` volumes.
+pub fn too_many_volumes(count: usize) -> Error {
+    Error::new(Class::Usage, format!("export: expected at most {MAX_VOLUMES} volumes, found {count}"))
+        .help("use a larger --volume-size, or select fewer artifacts")
+}
+
+/// Writes the bundle, going on where an unfinished run of the same input stopped.
+///
+/// # Errors
+/// [`Class::Usage`] and [`Class::Io`] before any work; [`Class::Source`] where content cannot be had
+/// or is wrong twice; [`Class::Io`], [`Class::Cancelled`]. Whatever it is, nothing has a final name
+/// and the same input goes on.
+pub fn write(
+    flow: &Flow,
+    source: &dyn Source,
+    output: &Output,
+    input: &Input,
+    options: Options<'_>,
+) -> Result<Written, Error> {
+    let (tar, pieces) = input.cut()?;
+    check_start(flow, output, input, &pieces)?;
+    super::pending::begin(flow, output, input)?;
+    let mut journal = Journal::open(output.journal())?;
+    let mut wrong = HashSet::new();
+    let volumes = loop {
+        settle(output, input, &pieces, &mut journal)?;
+        flow.event(Event::Stage { name: "writing", bytes: tar.length(), items: input.blobs.len() as u64 });
+        match pass(flow, source, output, input, &tar, &pieces, &mut journal) {
+            Ok(volumes) => break volumes,
+            Err(Trouble::Damaged { frame }) => journal.truncate(frame)?,
+            Err(Trouble::Wrong { member, what }) => {
+                // To its first frame, then once more.
+                let first = pieces.iter().position(|piece| piece.members.contains(&member)).unwrap_or_default();
+                journal.truncate(first.min(journal.frames().len()))?;
+                if !wrong.insert(member) {
+                    settle(output, input, &pieces, &mut journal)?;
+                    return Err(Error::new(Class::Source, format!("{what}, twice"))
+                        .help("the source holds a damaged blob: push it there again, or leave the artifact out"));
+                }
+                flow.warn(format!("{what}: fetching it once more"));
+            }
+            Err(Trouble::Ended(error)) => return Err(error),
+        }
+    };
+    finish::finish(flow, output, input.manifest(journal.into_frames(), volumes), options)
+}
+
+/// Makes journal and volumes agree: the longest run of frames that both hold, and nothing behind it.
+fn settle(output: &Output, input: &Input, pieces: &[Piece], journal: &mut Journal) -> Result<(), Error> {
+    let mut layout = Layout::new(input.volume_size);
+    let mut lengths = BTreeMap::new();
+    let mut kept = 0;
+    for (frame, piece) in journal.frames().iter().zip(pieces) {
+        let (volume, offset) = layout.peek(frame.stored_size());
+        let length = match lengths.get(&volume) {
+            Some(&length) => length,
+            None => {
+                let length = finish::unfinished_length(output, volume + 1)?;
+                lengths.insert(volume, length);
+                length
+            }
+        };
+        if frame.plain != piece.plain() || offset + frame.stored_size() > length {
+            break;
+        }
+        layout.add(frame.stored_size());
+        kept += 1;
+    }
+    journal.truncate(kept)?;
+    for number in output.partial_volumes()? {
+        let path = output.partial_volume(number);
+        match layout.volumes().get(number - 1) {
+            None => output.remove(&path)?,
+            Some(&(_, bytes)) => std::fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_len(bytes))
+                .map_err(|error| Error::io(path.display(), &error))?,
+        }
+    }
+    Ok(())
+}
