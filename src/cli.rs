@@ -17,6 +17,7 @@ pub mod bundle;
 pub mod demo;
 pub mod environment;
 pub mod exit;
+pub mod export;
 pub mod import;
 pub mod inspect;
 pub mod key;
@@ -81,6 +82,8 @@ pub struct Globals {
 /// The commands.
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Pack artifacts into a signed bundle
+    Export(Box<export::Args>),
     /// Check a bundle: PASS or REFUSED
     Verify(verify::Args),
     /// Carry a bundle's artifacts into a registry or a layout
@@ -99,6 +102,7 @@ enum Command {
 
 fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Fault> {
     match command {
+        Command::Export(args) => args.run(session),
         Command::Verify(args) => args.run(session),
         Command::Import(args) => args.run(session),
         Command::Inspect(args) => args.run(session),

@@ -43,22 +43,6 @@ pub fn volume(text: &str) -> Result<u64, Fault> {
     }
 }
 
-/// `bytes` for people: three digits and a binary unit.
-pub fn show(bytes: u64) -> String {
-    let mut rest = bytes;
-    let mut unit = "B";
-    let mut tenth = 0;
-    for next in ["KiB", "MiB", "GiB", "TiB"] {
-        if rest < 1024 {
-            break;
-        }
-        tenth = rest % 1024 * 10 / 1024;
-        rest /= 1024;
-        unit = next;
-    }
-    if unit == "B" || rest >= 100 { format!("{rest} {unit}") } else { format!("{rest}.{tenth} {unit}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +56,5 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(volume("fat32").unwrap(), 4_294_967_295);
-        assert_eq!((show(512), show(1536), show(200 << 20)), ("512 B".into(), "1.5 KiB".into(), "200 MiB".into()));
     }
 }

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::Session;
 use super::bundle::{BundleGate, authenticated};
+use super::progress::size as show;
 use super::report::Outcome;
-use super::size::show;
 use super::trust::Trust;
 use crate::fault::Fault;
 

@@ -1,0 +1,351 @@
+//! `export`: artifacts from a registry or a layout into a bundle.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::Session;
+use super::key::load_signers;
+use super::place::{Selector, Source as Typed};
+use super::progress::size as show;
+use super::report::Outcome;
+use super::size;
+use crate::bundle::time::Moment;
+use crate::bundle::{Name, Output};
+use crate::content::Source;
+use crate::export::Request;
+use crate::fault::{Class, Fault, escape};
+use crate::layout::Layout;
+use crate::oci::{Platform, Reference, Repository, Tag};
+use crate::plan::{Plan, Summary};
+use crate::select::{IndexMode, Referrers, Selection, Wanted};
+
+/// `export SELECTOR... -o DIR/NAME --sign KEY... | --unsigned`
+#[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("signatures").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
+pub struct Args {
+    /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG]
+    #[arg(required = true, value_name = "SELECTOR")]
+    selectors: Vec<String>,
+    /// Where the bundle goes: its directory, a slash, its name
+    #[arg(short, long, value_name = "DIR/NAME", required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// A private key (PEM) that signs; repeat it for more
+    #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
+    sign: Vec<PathBuf>,
+    /// Leave the signature list empty; `sign` can fill it later
+    #[arg(long)]
+    unsigned: bool,
+    /// The passphrase of a key, one file a key, in order; else it is asked for
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Vec<PathBuf>,
+    /// Take these platforms of an index only; repeat it for more
+    #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
+    platforms: Vec<Platform>,
+    /// What becomes of an index that --platform cuts
+    #[arg(long, value_enum, default_value_t = Index::Rebuild)]
+    index: Index,
+    /// What refers to the artifacts: all, none, or artifact types
+    #[arg(long, value_name = "all|none|TYPE", default_value = "all")]
+    referrers: Vec<String>,
+    /// Fetch layers that are marked as not to be distributed
+    #[arg(long)]
+    foreign: bool,
+    /// A note in the signed manifest; repeat it for more
+    #[arg(long = "annotation", value_name = "K=V")]
+    annotations: Vec<String>,
+    /// No volume above this size: SIZE, none, dvd, bd, fat32
+    #[arg(long, value_name = "SIZE", default_value = "fat32")]
+    volume_size: String,
+    /// How hard frames are packed; 0 stores all
+    #[arg(long, value_name = "0-19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(0..=19))]
+    level: i32,
+    /// Do not read the bundle again from its medium
+    #[arg(long)]
+    no_read_back: bool,
+    /// Replace a bundle of this name
+    #[arg(long)]
+    overwrite: bool,
+    /// Leave out what is not to be had, and say so in the signed manifest
+    #[arg(long)]
+    allow_partial: bool,
+    /// Show what would be carried, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[cfg(feature = "online")]
+    #[command(flatten)]
+    network: super::network::Network,
+}
+
+/// `--index`
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Index {
+    /// Make a new index of what is left
+    Rebuild,
+    /// Keep the index, with children missing
+    Sparse,
+}
+
+fn usage(what: impl Into<String>, help: &str) -> Fault {
+    Fault::new(Class::Usage, what).help(help)
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage before any work; source, policy, io, lock.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let volume_size = size::volume(&self.volume_size)?;
+        let annotations = self.annotations()?;
+        let target = self.output.as_ref().map(|path| target(path, session)).transpose()?;
+        let selectors = self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
+        let created = created(session)?;
+        // The output's faults come before any network work.
+        let output = match &target {
+            Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
+            _ => None,
+        };
+        let (source, wanted) = self.source(&selectors, session)?;
+        let selection = Selection {
+            wanted,
+            platforms: self.platforms.clone(),
+            index: match self.index {
+                Index::Rebuild => IndexMode::Rebuild,
+                Index::Sparse => IndexMode::Sparse,
+            },
+            referrers: self.referrers()?,
+            foreign: self.foreign,
+            allow_partial: self.allow_partial,
+        };
+        let Some(output) = output else {
+            let plan = crate::plan::make(&session.flow, &*source, &selection)?;
+            return Ok(planned(&plan));
+        };
+        let request = Request {
+            text: self.text(volume_size, created),
+            selection,
+            created,
+            annotations,
+            volume_size,
+            level: self.level,
+            signers,
+            read_back: !self.no_read_back,
+        };
+        let done = crate::export::run(&session.flow, &*source, &output, &request)?;
+        Ok(self.told(&done))
+    }
+
+    /// What the bytes of the volumes depend on: an unfinished run of the same text goes on.
+    fn text(&self, volume_size: u64, created: Moment) -> String {
+        let mut options = json!({
+            "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
+            "referrers": self.referrers, "foreign": self.foreign, "annotations": self.annotations,
+            "volume_size": volume_size.to_string(), "level": self.level, "allow_partial": self.allow_partial,
+        });
+        if self.overwrite {
+            // Each replacement is a request of its own only until it is done.
+            options["overwrite"] = json!(true);
+        }
+        let _ = created;
+        options.to_string()
+    }
+
+    fn annotations(&self) -> Result<BTreeMap<String, String>, Fault> {
+        let mut map = BTreeMap::new();
+        for text in &self.annotations {
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
+            })?;
+            if map.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(usage(format!("--annotation {key}: given twice"), "give each key once"));
+            }
+        }
+        Ok(map)
+    }
+
+    fn referrers(&self) -> Result<Referrers, Fault> {
+        match self.referrers.as_slice() {
+            [all] if all == "all" => Ok(Referrers::All),
+            [none] if none == "none" => Ok(Referrers::None),
+            types if types.iter().any(|one| one == "all" || one == "none") => {
+                Err(usage("--referrers: expected all, none, or types alone", "give all or none without others"))
+            }
+            types => Ok(Referrers::Types(types.to_vec())),
+        }
+    }
+
+    /// The one source that all selectors name, and what is wanted there.
+    fn source(&self, selectors: &[Selector], session: &Session<'_>) -> Result<(Box<dyn Source>, Vec<Wanted>), Fault> {
+        let mut layout: Option<(PathBuf, Layout)> = None;
+        let mut wanted = Vec::new();
+        let mut registries = 0;
+        for selector in selectors {
+            if !selector.platforms.is_empty() || !selector.referrers.is_empty() {
+                return Err(usage(
+                    format!("selector {}: platform= and referrers= are not in this version", selector.text),
+                    "use --platform and --referrers for the whole export",
+                ));
+            }
+            match &selector.source {
+                Typed::Registry(reference) => {
+                    registries += 1;
+                    wanted.push(renamed(Wanted::new(reference.clone()), selector)?);
+                }
+                Typed::Layout { dir, reference } => {
+                    let path = session.path(dir);
+                    let opened = match layout.take() {
+                        None => (path.clone(), Layout::open(&path)?),
+                        Some(opened) if opened.0 == path => opened,
+                        Some(_) => {
+                            return Err(usage(
+                                "selectors: expected one layout, found two",
+                                "export each layout into a bundle of its own",
+                            ));
+                        }
+                    };
+                    for one in in_layout(&opened.1, reference.as_deref())? {
+                        wanted.push(renamed(one, selector)?);
+                    }
+                    layout = Some(opened);
+                }
+            }
+        }
+        match layout {
+            Some(_) if registries > 0 => {
+                Err(usage("selectors: expected registries or one layout, found both", "export them into two bundles"))
+            }
+            Some((_, layout)) => Ok((Box::new(layout), wanted)),
+            #[cfg(feature = "online")]
+            None => Ok((Box::new(super::registries::open(&self.network, session)?), wanted)),
+            #[cfg(not(feature = "online"))]
+            None => Err(usage("selectors: this build has no network", "name oci:DIR")),
+        }
+    }
+
+    fn told(&self, done: &crate::export::Outcome) -> Outcome {
+        let manifest = &done.written.manifest;
+        let bytes: u64 = manifest.volumes.iter().map(|volume| volume.size).sum();
+        let content: u64 = manifest.blobs.iter().map(|blob| blob.size).sum();
+        let mut text = format!(
+            "exported   {}: {} artifacts, {} blobs ({}) in {} volumes ({})\nbundle id  {}\n",
+            manifest.name,
+            manifest.artifacts.len(),
+            manifest.blobs.len(),
+            show(content),
+            manifest.volumes.len(),
+            show(bytes),
+            done.written.id
+        );
+        if self.sign.is_empty() {
+            text.push_str("signed     by nobody yet: packmule sign\n");
+        }
+        if self.no_read_back {
+            text.push_str("read back  no (--no-read-back): verify it before it travels\n");
+        }
+        let result = json!({
+            "id": done.written.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
+            "blobs": manifest.blobs.len(), "content": content, "volumes": manifest.volumes, "bytes": bytes,
+            "files": done.written.files, "signatures": self.sign.len(), "resumed": done.resumed,
+            "read_back": !self.no_read_back,
+        });
+        let outcome = Outcome::new(text, result);
+        let missing = manifest.absent.iter().filter(|absent| absent.reason == crate::oci::Reason::Missing).count();
+        if missing == 0 && done.partial.is_empty() {
+            return outcome;
+        }
+        let what =
+            format!("{missing} blobs and {} references were not to be had; the manifest says so", done.partial.len());
+        let mut fault = Fault::new(Class::Partial, what)
+            .help("the bundle is good for the rest; export again when the source is whole");
+        fault.others.clone_from(&done.partial);
+        outcome.failed(fault)
+    }
+}
+
+/// `DIR/NAME`: the directory, which must be there, and the bundle's name.
+fn target(path: &std::path::Path, session: &Session<'_>) -> Result<(PathBuf, Name), Fault> {
+    let full = session.path(path);
+    let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
+        usage(
+            format!("-o {}: expected DIR/NAME, found a directory", path.display()),
+            "add a slash and the bundle's name",
+        )
+    })?;
+    let dir = full.parent().map_or_else(|| PathBuf::from("."), std::path::Path::to_owned);
+    Ok((dir, Name::new(name)?))
+}
+
+/// SOURCE_DATE_EPOCH, else the clock.
+fn created(session: &Session<'_>) -> Result<Moment, Fault> {
+    let seconds = match session.world.var("SOURCE_DATE_EPOCH") {
+        Some(text) => text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            usage("SOURCE_DATE_EPOCH: expected seconds since 1970", "unset it, or set it to a whole number")
+        })?,
+        None => session.flow.clock().unix(),
+    };
+    Moment::from_unix(seconds)
+        .ok_or_else(|| usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
+}
+
+/// What a layout's selector means: one entry, or all of them.
+fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
+    let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
+        if entry.names.is_empty() {
+            let reference =
+                Reference { repository: layout.repository().clone(), tag: None, digest: Some(entry.descriptor.digest) };
+            return vec![Wanted::new(reference)];
+        }
+        let pinned = entry.names.iter().map(|name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
+        pinned.map(Wanted::new).collect()
+    };
+    if let Some(name) = name {
+        let entry = layout.find(Some(name)).map_err(|error| error.into_fault(Class::Source))?;
+        let all = wanted(entry);
+        let named: Vec<Wanted> =
+            all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
+        return Ok(if named.is_empty() { all } else { named });
+    }
+    // What refers to something travels with it, and needs no place of its own in the selection.
+    Ok(layout.entries().iter().flat_map(wanted).collect())
+}
+
+/// `,as=REPO[:TAG]`
+fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
+    let Some(name) = &selector.rename else { return Ok(wanted) };
+    let wrong = |error: crate::oci::reference::ReferenceError| {
+        usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
+    };
+    let reference: Reference = name.parse().map_err(wrong)?;
+    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag));
+    Ok(Wanted { as_name: Some((repository, tag)), ..wanted })
+}
+
+/// What `--dry-run` shows.
+fn planned(plan: &Plan) -> Outcome {
+    let summary: Summary = plan.summary();
+    let mut text = String::new();
+    for artifact in &summary.artifacts {
+        let tags: String = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
+        let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
+        text.push_str(&format!(
+            "{}{tags}@{}  {} ({} shared){kind}\n",
+            artifact.repository,
+            artifact.digest,
+            show(artifact.bytes),
+            show(artifact.shared)
+        ));
+    }
+    text.push_str(&format!(
+        "would carry {} artifacts: {} blobs, {} after deduplication of {}\n",
+        summary.artifacts.len(),
+        summary.blobs,
+        show(summary.bytes),
+        show(summary.bytes_unshared)
+    ));
+    if summary.absent > 0 {
+        text.push_str(&format!("not carried {} blobs ({})\n", summary.absent, show(summary.absent_bytes)));
+    }
+    Outcome::new(text, json!(summary))
+}
