@@ -114,7 +114,9 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     flow.event(Event::Stage { name: "reading manifests", bytes: 0, items: 0 });
     let mut gathered = gather::gather(flow, &library, selection, roots)?;
     gathered.faults.drain(..).for_each(|fault| failures.soft(fault));
-    gather::tag_conflicts(&gathered.artifacts).into_iter().for_each(|fault| failures.hard(fault));
+    for fault in gather::tag_conflicts(&gathered.artifacts) {
+        failures.hard(fault);
+    }
 
     let artifacts: Vec<Artifact> = std::mem::take(&mut gathered.artifacts).into_values().collect();
     let (closure, leaves) = match walk(&artifacts, &library, &gathered) {

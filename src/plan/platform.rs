@@ -24,7 +24,7 @@ pub enum Verdict {
     /// It goes.
     Drop,
     /// An index: its own entries' verdicts.
-    Inner(Document, Vec<Verdict>),
+    Inner(Box<Document>, Vec<Verdict>),
 }
 
 /// The filter of one artifact.
@@ -119,7 +119,7 @@ impl Filter<'_> {
             return Ok(decide(self.mismatch(&document)?.is_none()));
         }
         let inner = self.judge(&document, level + 1)?;
-        Ok(if matches(&inner) { Verdict::Inner(document, inner) } else { Verdict::Drop })
+        Ok(if matches(&inner) { Verdict::Inner(Box::new(document), inner) } else { Verdict::Drop })
     }
 }
 
