@@ -13,7 +13,7 @@ use super::platform::lacking;
 use super::roots::{Cuts, Root};
 use crate::closure::MAX_LEVELS;
 use crate::content::{Error, Kind};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, escape};
 use crate::flow::Flow;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
@@ -21,6 +21,9 @@ use crate::select::{Referrers, Selection};
 
 /// How many levels of referrers of referrers travel.
 pub const MAX_REFERRER_LEVELS: usize = 100;
+
+/// The longest `artifactType` that a bundle states, in bytes (`spec/manifest.md`).
+const MAX_TYPE: usize = 255;
 
 /// What was found.
 #[derive(Default)]
@@ -174,8 +177,8 @@ impl Gather<'_> {
                 return;
             }
         }
-        if !matches!(item.why, Why::Child(_)) {
-            self.register(&item, document);
+        if !matches!(item.why, Why::Child(_)) && !self.register(&item, document) {
+            return;
         }
         let key = (item.origin.clone(), item.repository.clone(), digest, item.cuts.is_some());
         if !self.visited.insert(key) {
@@ -199,8 +202,19 @@ impl Gather<'_> {
         }
     }
 
-    fn register(&mut self, item: &Item, document: &Document) {
+    /// Makes an artifact of it, or adds its tag to the one there; `false` if no bundle can state it.
+    fn register(&mut self, item: &Item, document: &Document) -> bool {
         let digest = document.digest();
+        let stated = document.artifact_type().unwrap_or_default();
+        if stated.len() > MAX_TYPE || stated.contains(char::is_control) {
+            let text = format!(
+                "manifest {digest} of {}: expected an artifactType of at most {MAX_TYPE} bytes without control characters, found {:?}",
+                item.origin,
+                escape(stated)
+            );
+            self.fail(Class::Source, text, "leave it out of the selection");
+            return false;
+        }
         let artifact = self.out.artifacts.entry((item.repository.to_string(), digest)).or_insert_with(|| Artifact {
             artifact_type: document.artifact_type().map(ToOwned::to_owned),
             digest,
@@ -222,6 +236,7 @@ impl Gather<'_> {
         }
         // Reached from two indexes: the lower digest, whatever the order.
         artifact.original = artifact.original.into_iter().chain(original).min();
+        true
     }
 
     fn lost(&mut self, item: &Item, error: Error) {

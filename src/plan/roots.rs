@@ -57,11 +57,11 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
     }
     refuse_unknown(&descriptor).map_err(|error| Fault::new(Class::Source, format!("{subject}: {error}")))?;
     let document = library.get(&reference.repository, &descriptor).map_err(|error| fault(&subject, error))?;
-    let tags = [reference.tag.as_ref(), wanted.tag()];
-    if document.kind() == Kind::Index && tags.into_iter().flatten().any(|tag| tag.fallback_subject().is_some()) {
-        let text = format!("{subject}: expected an artifact, found a list of referrers under its fallback tag");
+    let lists = |tag: Option<&Tag>| tag.is_some_and(|tag| tag.fallback_subject().is_some());
+    if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {
+        let text = format!("{subject}: expected an artifact, found the fallback tag of a list of referrers");
         return Err(Fault::new(Class::Policy, text)
-            .help("select what it refers to; its referrers travel along, and the tag is made at the destination"));
+            .help("select what it refers to: its referrers travel along, and the tag is made at the destination"));
     }
     let mut root = Root {
         origin: reference.repository.clone(),

@@ -142,3 +142,17 @@ fn a_cancelled_run_says_only_that() {
 fn an_empty_selection_is_refused() {
     assert_eq!(refused(&Store::new(), &select(&[])).class, Class::Usage);
 }
+
+#[test]
+fn an_artifact_type_that_no_bundle_states_is_refused() {
+    let mut store = Store::new();
+    let config = store.put(OCI_CONFIG, b"{}");
+    for (tag, stated) in [("control", "x/\u{85}".to_owned()), ("long", "x".repeat(256)), ("good", "x".repeat(255))] {
+        let odd = store.manifest(&json!({"config": config, "artifactType": stated}));
+        store.tag(tag, &odd);
+    }
+    let fault = refused(&store, &select(&["localhost:5000/app:control", "localhost:5000/app:long"]));
+    assert_eq!((fault.class, all(&fault).len()), (Class::Source, 2));
+    assert!(!fault.what.contains('\u{85}'));
+    plan(&store, &select(&["localhost:5000/app:good"]));
+}

@@ -97,6 +97,16 @@ fn a_fallback_tag_cannot_be_selected() {
     let fault = refused(&store, &select(&[&format!("{APP}:{tag}")]));
     assert_eq!(fault.class, Class::Policy);
     assert!(fault.what.contains("fallback tag"));
+    // No artifact may have such a name, be it a list or not.
+    store.tag("v1", &image);
+    store.tag(&tag, &image);
+    let mut selection = select(&["localhost:5000/app:v1"]);
+    selection.wanted[0].as_name = Some((APP.parse::<Reference>().unwrap().repository, Some(Tag::new(&tag).unwrap())));
+    assert_eq!(refused(&store, &selection).class, Class::Policy);
+    let mut selection = select(&[&format!("{APP}:{tag}")]);
+    assert_eq!(refused(&store, &selection).class, Class::Policy);
+    selection.wanted[0].as_name = Some((APP.parse::<Reference>().unwrap().repository, Some(Tag::new("x").unwrap())));
+    assert_eq!(tags_of(&plan(&store, &selection).0, image.digest), ["x"]);
 }
 
 #[test]
