@@ -6,7 +6,7 @@
 //! | floor | module | holds |
 //! |---|---|---|
 //! | 3 operations | `export`, `verify`, [`import`] (with `unpack`) | what the tool does |
-//! | 2 decisions | `closure`, `plan`, `route` | pure; reach the world through floor 1 |
+//! | 2 decisions | `closure`, `select`, `plan`, `route` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
 //! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`] | traits, cancel and events, checked streams |
 //! | 0 nouns | [`oci`], [`fault`] | no I/O |
@@ -26,7 +26,9 @@ pub mod flow;
 pub mod import;
 pub mod layout;
 pub mod oci;
+pub mod plan;
 pub mod route;
+pub mod select;
 pub mod sign;
 pub mod signing;
 pub mod stream;

@@ -3,6 +3,7 @@
 //! Parsing and printing only. Nothing here reads a file, a socket, a clock or the environment.
 
 pub mod artifact;
+pub mod canonical;
 pub mod descriptor;
 pub mod digest;
 pub mod document;

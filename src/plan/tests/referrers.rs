@@ -1,0 +1,173 @@
+//! Referrers, referrers of referrers, cosign's tags, and their limits.
+
+use super::*;
+
+fn cosign(descriptor: &Descriptor, ending: &str) -> String {
+    format!("sha256-{}.{ending}", descriptor.digest.hex())
+}
+
+#[test]
+fn referrers_of_all_documents_travel_and_theirs_too() {
+    let mut store = Store::new();
+    let (index, entries) = store.buildkit(&["linux/amd64", "linux/arm64"]);
+    store.tag("v1", &index);
+    let sbom = store.refer(&entries[0], "x/sbom", "sbom of a child");
+    let sig = store.refer(&sbom, "x/sig", "signature of the sbom");
+    let top = store.refer(&index, "x/sig", "signature of the index");
+    let (full, _) = plan(&store, &select(&["localhost:5000/app:v1"]));
+    assert_eq!(full.artifacts.len(), 4);
+    for (referrer, subject) in [(&sbom, &entries[0]), (&sig, &sbom), (&top, &index)] {
+        let artifact = full.artifacts.iter().find(|artifact| artifact.digest == referrer.digest).unwrap();
+        assert_eq!((artifact.subject, artifact.tags.len()), (Some(subject.digest), 0));
+        assert_eq!(artifact.artifact_type, referrer.artifact_type);
+        assert_eq!(artifact.repository.to_string(), APP);
+    }
+    let mut selection = select(&["localhost:5000/app:v1"]);
+    selection.referrers = Referrers::Types(vec!["x/sig".to_owned()]);
+    let (typed, _) = plan(&store, &selection);
+    assert_eq!(typed.artifacts.len(), 2, "the signature of an sbom that stays, stays");
+    selection.referrers = Referrers::None;
+    store.referrers_fail = true;
+    let (none, _) = plan(&store, &selection);
+    assert_eq!(none.artifacts.len(), 1);
+}
+
+#[test]
+fn a_type_that_the_list_does_not_tell_is_read_in_the_document() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    store.tag("v1", &image);
+    store.refer(&image, "x/sbom", "1");
+    store.refer(&image, "x/sig", "2");
+    store.referrers.get_mut(&image.digest).unwrap().iter_mut().for_each(|one| one.artifact_type = None);
+    let mut selection = select(&["localhost:5000/app:v1"]);
+    selection.referrers = Referrers::Types(vec!["x/sig".to_owned()]);
+    assert_eq!(plan(&store, &selection).0.artifacts.len(), 2);
+}
+
+#[test]
+fn each_question_is_asked_once() {
+    let mut store = Store::new();
+    let (index, _) = store.buildkit(&["linux/amd64", "linux/arm64"]);
+    store.tag("v1", &index);
+    store.tag("v2", &index);
+    let sbom = store.refer(&index, "x/sbom", "s");
+    store.tag("sbom", &sbom);
+    let refs = ["localhost:5000/app:v1", "localhost:5000/app:v2", "localhost:5000/app:sbom", "localhost:5000/app:v1"];
+    let (flow, _) = flow(1);
+    make(&flow, &store, &select(&refs)).unwrap();
+    let asked = store.asked.lock().unwrap();
+    let once: BTreeSet<&String> = asked.iter().collect();
+    assert_eq!(once.len(), asked.len(), "{asked:#?}");
+}
+
+#[test]
+fn cosign_tags_are_artifacts_with_their_tag() {
+    for tag_list in [true, false] {
+        let mut store = Store::new();
+        store.tag_list = tag_list;
+        let image = store.image("linux/amd64", "a");
+        store.tag("v1", &image);
+        let sig = store.image("", "signature");
+        store.tag(&cosign(&image, "sig"), &sig);
+        let att = store.image("", "attestation of the signature");
+        store.tag(&cosign(&sig, "att"), &att);
+        let list = store.index(&[]);
+        store.tag(&format!("sha256-{}", image.digest.hex()), &list);
+        let mut selection = select(&["localhost:5000/app:v1"]);
+        let (full, _) = plan(&store, &selection);
+        assert_eq!(full.artifacts.len(), 3, "tag list: {tag_list}");
+        assert_eq!(tags_of(&full, sig.digest), [cosign(&image, "sig")]);
+        assert_eq!(tags_of(&full, att.digest), [cosign(&sig, "att")]);
+        assert!(!carried(&full).contains(&list.digest), "fallback tags are never artifacts");
+        for referrers in [Referrers::None, Referrers::Types(vec![OCI_CONFIG.to_owned()])] {
+            selection.referrers = referrers;
+            assert_eq!(plan(&store, &selection).0.artifacts.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_fallback_tag_cannot_be_selected() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    let list = store.index(&[]);
+    let tag = format!("sha256-{}", image.digest.hex());
+    store.tag(&tag, &list);
+    let fault = refused(&store, &select(&[&format!("{APP}:{tag}")]));
+    assert_eq!(fault.class, Class::Policy);
+    assert!(fault.what.contains("fallback tag"));
+    // No artifact may have such a name, be it a list or not.
+    store.tag("v1", &image);
+    store.tag(&tag, &image);
+    let mut selection = select(&["localhost:5000/app:v1"]);
+    selection.wanted[0].as_name = Some((APP.parse::<Reference>().unwrap().repository, Some(Tag::new(&tag).unwrap())));
+    assert_eq!(refused(&store, &selection).class, Class::Policy);
+    let mut selection = select(&[&format!("{APP}:{tag}")]);
+    assert_eq!(refused(&store, &selection).class, Class::Policy);
+    selection.wanted[0].as_name = Some((APP.parse::<Reference>().unwrap().repository, Some(Tag::new("x").unwrap())));
+    assert_eq!(tags_of(&plan(&store, &selection).0, image.digest), ["x"]);
+}
+
+#[test]
+fn m7_a_hundred_levels_travel_and_no_more() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    store.tag("v1", &image);
+    let mut last = image;
+    for level in 0..100 {
+        last = store.refer(&last, "x/sig", &format!("{level}"));
+    }
+    assert_eq!(plan(&store, &select(&["localhost:5000/app:v1"])).0.artifacts.len(), 101);
+    store.refer(&last, "x/sig", "one more");
+    let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
+    assert_eq!(fault.class, Class::Source);
+    assert!(fault.what.contains("100 levels") && fault.help.unwrap().contains("--referrers none"));
+}
+
+#[test]
+fn m7_too_many_referrers_are_refused() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    store.tag("v1", &image);
+    let one = store.refer(&image, "x/sig", "s");
+    store.referrers.insert(image.digest, vec![one.clone(); MAX_REFERRERS]);
+    assert_eq!(plan(&store, &select(&["localhost:5000/app:v1"])).0.artifacts.len(), 2);
+    store.referrers.insert(image.digest, vec![one; MAX_REFERRERS + 1]);
+    let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
+    assert!(fault.class == Class::Source && fault.what.contains("found 10001"), "{fault}");
+}
+
+#[test]
+fn m7_a_subject_that_is_nowhere_is_not_looked_for() {
+    let mut store = Store::new();
+    let nowhere = Descriptor::new(OCI_MANIFEST, Digest::sha256(b"nowhere"), 7);
+    let orphan = store.refer(&nowhere, "x/sig", "s");
+    store.tag("orphan", &orphan);
+    let (plan, _) = plan(&store, &select(&["localhost:5000/app:orphan"]));
+    assert_eq!(plan.artifacts[0].subject, Some(nowhere.digest));
+}
+
+#[test]
+fn a_list_that_is_not_to_be_had_is_never_an_empty_one() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    store.tag("v1", &image);
+    store.referrers_fail = true;
+    let mut selection = select(&["localhost:5000/app:v1"]);
+    let fault = refused(&store, &selection);
+    assert!(fault.class == Class::Source && fault.help.as_ref().unwrap().contains("--referrers none"), "{fault}");
+    selection.allow_partial = true;
+    assert_eq!(plan(&store, &selection).0.partial.len(), 1);
+}
+
+#[test]
+fn a_listed_stranger_is_refused() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    store.tag("v1", &image);
+    let stranger = store.image("", "stranger");
+    store.referrers.insert(image.digest, vec![stranger.clone()]);
+    let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
+    assert!(fault.what.contains(&stranger.digest.to_string()) && fault.what.contains("does not refer"), "{fault}");
+}
