@@ -74,9 +74,10 @@ pub fn cut(tar: &Tar, blobs: &[Manner]) -> Vec<Piece> {
     pieces
 }
 
-fn overlap(a: &Range<u64>, b: &Range<u64>) -> Range<u64> {
-    let start = a.start.max(b.start);
-    start..a.end.min(b.end).max(start)
+/// What of `part` falls into `whole`; an empty span within `whole` where nothing does.
+fn overlap(whole: &Range<u64>, part: &Range<u64>) -> Range<u64> {
+    let start = part.start.clamp(whole.start, whole.end);
+    start..part.end.clamp(start, whole.end)
 }
 
 impl Piece {

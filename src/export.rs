@@ -1,0 +1,126 @@
+//! Export: a plan and its source become a bundle.
+//!
+//! The output is opened before anything is asked of a network ([`Output::open`]), an unfinished run
+//! of the same request is taken up in place of a new plan ([`pending`]), and the rest is the
+//! bundle writer's. Selecting, signing and telling the user are not done here.
+
+use std::collections::BTreeMap;
+
+use crate::bundle::finish::{ReadBack, Sign};
+use crate::bundle::time::Moment;
+use crate::bundle::writer::{self, DEFAULT_VOLUME, Input, InputBlob};
+use crate::bundle::{Manifest, Output};
+use crate::closure::Role;
+use crate::content::Source;
+use crate::fault::{Class, Fault};
+use crate::flow::Flow;
+use crate::oci::Digest;
+use crate::plan::Plan;
+
+/// zstd's level unless another is asked for.
+pub const DEFAULT_LEVEL: i32 = 9;
+
+/// How the plan is written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `created` of the manifest.
+    pub created: Moment,
+    /// `packmule VERSION`.
+    pub tool: String,
+    /// Annotations of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// The most bytes of a volume; [`u64::MAX`]: one volume. See [`DEFAULT_VOLUME`].
+    pub volume_size: u64,
+    /// zstd's level; 0 stores all.
+    pub level: i32,
+    /// What the user asked for, in a fixed form: everything that decides what is written, without
+    /// the time. The same text takes up an unfinished run.
+    pub request: String,
+}
+
+impl Settings {
+    /// The defaults, for a run of `tool` that was asked for by `request`.
+    pub const fn new(created: Moment, tool: String, request: String) -> Self {
+        Self {
+            created,
+            tool,
+            annotations: BTreeMap::new(),
+            volume_size: DEFAULT_VOLUME,
+            level: DEFAULT_LEVEL,
+            request,
+        }
+    }
+}
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The bundle id.
+    pub id: Digest,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Names of the files, manifest first.
+    pub files: Vec<String>,
+    /// Bytes of all volumes.
+    pub bytes: u64,
+}
+
+/// The input of an unfinished run of the same request and tool: [`run`] takes it and goes on, though
+/// tags moved since. An unfinished run of another request is told of by a warning, and dropped when
+/// the new one begins.
+///
+/// # Errors
+/// [`Class::Io`].
+pub fn pending(flow: &Flow, output: &Output, settings: &Settings) -> Result<Option<Input>, Fault> {
+    Ok(crate::bundle::pending::resume(flow, output, &settings.request, &settings.tool)?)
+}
+
+/// The writer's input of a plan.
+///
+/// # Errors
+/// [`Class::Bug`] where the plan lacks a document that it carries.
+pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, Fault> {
+    let mut documents = plan.documents;
+    let mut blobs = Vec::with_capacity(plan.blobs.len());
+    for blob in plan.blobs {
+        let digest = blob.descriptor.digest;
+        let document = documents.remove(&digest);
+        if blob.role == Role::Document && document.is_none() {
+            return Err(Fault::new(Class::Bug, format!("manifest {digest}: expected to be in the plan")));
+        }
+        let (descriptor, repository, small) = (blob.descriptor, blob.origin, blob.small);
+        blobs.push(InputBlob { descriptor, repository, document, small });
+    }
+    Ok(Input {
+        name: output.name().clone(),
+        created: settings.created,
+        tool: settings.tool.clone(),
+        artifacts: plan.artifacts,
+        blobs,
+        absent: plan.absent,
+        bases: Vec::new(),
+        annotations: settings.annotations.clone(),
+        volume_size: settings.volume_size,
+        level: settings.level,
+        request: settings.request.clone(),
+    })
+}
+
+/// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
+/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out.
+///
+/// # Errors
+/// [`Class::Source`] for what cannot be had or is wrong twice, [`Class::Io`], [`Class::Usage`],
+/// [`Class::Cancelled`]: nothing then has a final name, and the same request goes on.
+pub fn run(
+    flow: &Flow,
+    source: &dyn Source,
+    output: &Output,
+    input: &Input,
+    sign: &Sign<'_>,
+    read_back: Option<&ReadBack<'_>>,
+) -> Result<Outcome, Fault> {
+    let written = writer::write(flow, source, output, input, writer::Options { sign, read_back })?;
+    let bytes = written.manifest.volumes.iter().map(|volume| volume.size).sum();
+    Ok(Outcome { id: written.id, manifest: written.manifest, files: written.files, bytes })
+}

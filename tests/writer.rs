@@ -1,0 +1,437 @@
+//! The bundle writer over a source in memory: what it writes, how it goes on, what it refuses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use packmule::bundle::finish::Sign;
+use packmule::bundle::geometry::Geometry;
+use packmule::bundle::time::Moment;
+use packmule::bundle::writer::{Input, InputBlob, Options, Written, write};
+use packmule::bundle::{Error, Manifest, Name, Output, check, pending};
+use packmule::content::{self, Kind, Ranges, Source};
+use packmule::fault::Class;
+use packmule::flow::{Clock, Event, Events, Flow, Silent};
+use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
+use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Reference, Repository};
+
+struct Still;
+
+impl Clock for Still {
+    fn unix(&self) -> i64 {
+        0
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn sleep(&self, _: Duration) {}
+}
+
+/// Sets the cancel flag after so many bytes.
+struct Fuse {
+    left: AtomicU64,
+    flag: OnceLock<Arc<AtomicBool>>,
+}
+
+impl Events for Fuse {
+    fn event(&self, event: Event) {
+        let Event::Bytes(count) = event else { return };
+        let burnt = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
+        if burnt.is_ok_and(|left| left <= count) {
+            self.flag.get().unwrap().store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn flow(jobs: usize) -> Flow {
+    Flow::new(Arc::new(Silent), Arc::new(Still), jobs, 2)
+}
+
+fn fused(jobs: usize, bytes: u64) -> Flow {
+    let fuse = Arc::new(Fuse { left: AtomicU64::new(bytes), flag: OnceLock::new() });
+    let flow = Flow::new(Arc::clone(&fuse) as Arc<dyn Events>, Arc::new(Still), jobs, 2);
+    fuse.flag.set(flow.cancel_flag()).unwrap();
+    flow
+}
+
+/// Blobs in memory; tells how many bytes of each were asked for.
+struct Memory {
+    blobs: HashMap<Digest, Vec<u8>>,
+    ranged: bool,
+    lies: Mutex<HashMap<Digest, usize>>,
+    asked: Mutex<HashMap<Digest, u64>>,
+}
+
+impl Memory {
+    fn part(&self, digest: Digest, offset: u64, length: u64) -> Result<Box<dyn Read + Send>, content::Error> {
+        let blob = self.blobs.get(&digest).ok_or_else(|| content::Error::new(Kind::Absent, "not here"))?;
+        *self.asked.lock().unwrap().entry(digest).or_default() += length;
+        let mut bytes = blob[offset as usize..(offset + length) as usize].to_vec();
+        if let Some(left) = self.lies.lock().unwrap().get_mut(&digest) {
+            if *left > 0 && offset == 0 {
+                *left -= 1;
+                bytes[0] ^= 1;
+            }
+        }
+        Ok(Box::new(std::io::Cursor::new(bytes)))
+    }
+}
+
+impl Source for Memory {
+    fn resolve(&self, _: &Reference) -> Result<Descriptor, content::Error> {
+        Err(content::Error::new(Kind::Absent, "nothing is named here"))
+    }
+    fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, content::Error> {
+        Err(content::Error::new(Kind::Absent, "no documents here"))
+    }
+    fn blob(&self, _: &Repository, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
+        self.part(blob.digest, 0, blob.size)
+    }
+    fn holds(&self, _: &Repository, blob: &Descriptor) -> Result<bool, content::Error> {
+        Ok(self.blobs.contains_key(&blob.digest))
+    }
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        self.ranged.then_some(self)
+    }
+}
+
+impl Ranges for Memory {
+    fn range(
+        &self,
+        _: &Repository,
+        blob: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, content::Error> {
+        self.part(blob.digest, offset, length).map(Some)
+    }
+}
+
+fn noise(size: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+fn prose(size: usize) -> Vec<u8> {
+    let line = b"all work and no play makes jack a dull boy; ";
+    line.iter().copied().cycle().take(size).collect()
+}
+
+/// `(content, is sha512, media type)` as one artifact.
+fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64) -> (Memory, Input) {
+    let repository = Repository::exact("localhost/a").unwrap();
+    let mut memory =
+        Memory { blobs: HashMap::new(), ranged: true, lies: Mutex::default(), asked: Mutex::default() };
+    let mut leaves = Vec::new();
+    for (content, long, media_type) in blobs {
+        let algorithm = if long { Algorithm::Sha512 } else { Algorithm::Sha256 };
+        let digest = Digest::of(algorithm, &content);
+        leaves.push(Descriptor::new(media_type, digest, content.len() as u64));
+        memory.blobs.insert(digest, content);
+    }
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": leaves[0], "layers": leaves[1..],
+    });
+    let document = Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap();
+    let leaf = |descriptor: &Descriptor| InputBlob {
+        descriptor: descriptor.clone(),
+        repository: repository.clone(),
+        document: None,
+        small: descriptor.size <= 64 << 10,
+    };
+    let mut blobs = vec![InputBlob {
+        descriptor: document.descriptor(),
+        repository: repository.clone(),
+        document: Some(document.clone()),
+        small: true,
+    }];
+    blobs.extend(leaves.iter().map(leaf).filter(|blob| blob.small));
+    blobs.extend(leaves.iter().map(leaf).filter(|blob| !blob.small));
+    let input = Input {
+        name: Name::new(name).unwrap(),
+        created: Moment::from_unix(1_700_000_000).unwrap(),
+        tool: "packmule 0.1.0".to_owned(),
+        artifacts: vec![Artifact {
+            artifact_type: None,
+            digest: document.digest(),
+            media_type: OCI_MANIFEST.to_owned(),
+            original: None,
+            repository,
+            size: document.size(),
+            subject: None,
+            tags: vec![packmule::oci::Tag::new("1").unwrap()],
+        }],
+        blobs,
+        absent: Vec::new(),
+        bases: Vec::new(),
+        annotations: BTreeMap::new(),
+        volume_size,
+        level: 1,
+        request: "one artifact".to_owned(),
+    };
+    (memory, input)
+}
+
+const MIB: usize = 1 << 20;
+
+/// Every size around a boundary, content that packs and that does not, both algorithms.
+fn boundaries() -> (Memory, Input) {
+    let mut blobs = vec![(b"{}".to_vec(), false, "application/json"), (Vec::new(), false, "a/empty")];
+    for (seed, size) in [1, 511, 512, 513, 65535, 65536, 65537, 128 << 10, 16 * MIB - 512, 16 * MIB - 511, 16 * MIB + 1]
+        .into_iter()
+        .enumerate()
+    {
+        blobs.push((noise(size, seed as u64), seed % 2 == 0, OCI_LAYER_GZIP));
+    }
+    blobs.push((prose(70_000), false, "a/prose"));
+    blobs.push((prose(16 * MIB - 1536), true, "a/prose"));
+    blobs.push((prose(40 * MIB + 3), true, "a/prose"));
+    blobs.push((noise(41 * MIB, 99), false, OCI_LAYER_GZIP));
+    artifact("apps", blobs, 32 << 20)
+}
+
+const SIGN: &Sign<'static> = &|_: &[u8]| Ok(b"{}".to_vec());
+
+fn export(flow: &Flow, dir: &Path, memory: &Memory, input: &Input) -> Result<Written, Error> {
+    let output = Output::open(dir, &input.name, false)?;
+    write(flow, memory, &output, input, Options { sign: SIGN, read_back: None })
+}
+
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn only_partial(dir: &Path) {
+    for name in names(dir) {
+        assert!(name.ends_with(".partial"), "{name}");
+    }
+}
+
+#[test]
+fn what_is_written_reads_by_hand_and_knows_no_threads() {
+    let (mut memory, input) = boundaries();
+    let dir = tempfile::tempdir().unwrap();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let options = Options { sign: SIGN, read_back: Some(&check::read_back) };
+    let written = write(&flow(8), &memory, &output, &input, options).unwrap();
+    drop(output);
+    let expected = files(dir.path());
+    assert!(written.manifest.volumes.len() > 2);
+    assert!(written.manifest.volumes.iter().all(|volume| volume.size <= 32 << 20));
+    assert!(written.manifest.frames.iter().any(|frame| frame.size.is_some()));
+    Geometry::new(&Manifest::parse(&expected["apps.json"]).unwrap()).unwrap();
+    let mut listed = written.files.clone();
+    listed.sort();
+    assert_eq!(names(dir.path()), listed, "nothing but the bundle stays");
+
+    let by_hand = "mkdir out && cat apps.????.tar.zst | zstd -d | tar -x -C out && sha256sum -c --quiet apps.sha256";
+    let status = std::process::Command::new("sh").args(["-ec", by_hand]).current_dir(dir.path()).status().unwrap();
+    assert!(status.success());
+    for blob in &input.blobs {
+        let digest = blob.descriptor.digest;
+        let path = dir.path().join("out/blobs").join(digest.algorithm().name()).join(digest.hex());
+        assert_eq!(Digest::of(digest.algorithm(), &fs::read(path).unwrap()), digest);
+    }
+
+    for (jobs, ranged) in [(1, true), (3, false)] {
+        memory.ranged = ranged;
+        memory.asked.lock().unwrap().clear();
+        let dir = tempfile::tempdir().unwrap();
+        export(&flow(jobs), dir.path(), &memory, &input).unwrap();
+        assert!(files(dir.path()) == expected, "{jobs} jobs, ranges {ranged}");
+        for blob in input.blobs.iter().filter(|blob| blob.document.is_none()) {
+            let asked = memory.asked.lock().unwrap().get(&blob.descriptor.digest).copied();
+            assert_eq!(asked, Some(blob.descriptor.size), "each byte is asked for once");
+        }
+    }
+}
+
+#[test]
+fn cancelled_anywhere_it_goes_on_and_fetches_only_the_rest() {
+    let (memory, input) = boundaries();
+    let dir = tempfile::tempdir().unwrap();
+    export(&flow(4), dir.path(), &memory, &input).unwrap();
+    let expected = files(dir.path());
+    let total: u64 = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
+    for step in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut runs = 0;
+        // Cut short again and again, until it ends.
+        loop {
+            runs += 1;
+            assert!(runs < 20);
+            match export(&fused(1 + step as usize, 1 + total / 5 * (step + runs / 2)), dir.path(), &memory, &input) {
+                Ok(_) => break,
+                Err(error) => assert_eq!(error.class, Class::Cancelled, "{error}"),
+            }
+            only_partial(dir.path());
+        }
+        assert!(files(dir.path()) == expected, "{step}");
+    }
+    // What the journal has is not fetched again.
+    let dir = tempfile::tempdir().unwrap();
+    export(&fused(1, total * 9 / 10), dir.path(), &memory, &input).unwrap_err();
+    let kept = fs::read_to_string(dir.path().join("apps.journal.partial")).unwrap();
+    let kept: u64 = kept.lines().map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap()).sum();
+    assert!(kept > total / 3, "{kept}");
+    memory.asked.lock().unwrap().clear();
+    export(&flow(1), dir.path(), &memory, &input).unwrap();
+    assert!(files(dir.path()) == expected);
+    let asked: u64 = memory.asked.lock().unwrap().values().sum();
+    assert!(asked <= total - kept + (1 << 20), "{asked} of {total}, {kept} were there");
+}
+
+#[test]
+fn killed_at_any_byte_it_goes_on() {
+    let (memory, input) = boundaries();
+    let whole = tempfile::tempdir().unwrap();
+    export(&flow(4), whole.path(), &memory, &input).unwrap();
+    let expected = files(whole.path());
+    // Everything but the end: signing fails.
+    let dir = tempfile::tempdir().unwrap();
+    let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    write(&flow(4), &memory, &output, &input, Options { sign: refuse, read_back: None }).unwrap_err();
+    drop(output);
+    only_partial(dir.path());
+    let state = files(dir.path());
+    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 5] = [
+        ("apps.0001.tar.zst.partial", &|bytes| bytes.truncate(bytes.len() / 2)),
+        ("apps.0002.tar.zst.partial", &|bytes| bytes.extend_from_slice(b"torn")),
+        ("apps.journal.partial", &|bytes| bytes.truncate(bytes.len() * 2 / 3)),
+        ("apps.0003.tar.zst.partial", &|bytes| bytes[1 << 20] ^= 1),
+        ("apps.docs.partial", &|bytes| bytes.clear()),
+    ];
+    for (file, damage) in damages {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in &state {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let mut bytes = state[file].clone();
+        damage(&mut bytes);
+        fs::write(dir.path().join(file), bytes).unwrap();
+        export(&flow(4), dir.path(), &memory, &input).unwrap();
+        assert!(files(dir.path()) == expected, "{file}");
+    }
+    // Killed among the renames.
+    fs::rename(dir.path().join("apps.0001.tar.zst.partial"), dir.path().join("apps.0001.tar.zst")).unwrap();
+    memory.asked.lock().unwrap().clear();
+    export(&flow(4), dir.path(), &memory, &input).unwrap();
+    assert!(files(dir.path()) == expected);
+    assert!(memory.asked.lock().unwrap().is_empty(), "all was there");
+}
+
+#[test]
+fn an_unfinished_run_is_known_by_its_request() {
+    let (memory, input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(99_999, 1), false, "a/b")], 1 << 30);
+    let dir = tempfile::tempdir().unwrap();
+    export(&fused(1, 1), dir.path(), &memory, &input).unwrap_err();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let flow = flow(2);
+    assert!(pending::resume(&flow, &output, "another", &input.tool).unwrap().is_none());
+    assert!(pending::resume(&flow, &output, &input.request, "packmule 9").unwrap().is_none());
+    let found = pending::resume(&flow, &output, &input.request, &input.tool).unwrap().unwrap();
+    assert_eq!(found.blobs[0].document.as_ref().unwrap().raw(), input.blobs[0].document.as_ref().unwrap().raw());
+    write(&flow, &memory, &output, &found, Options { sign: SIGN, read_back: None }).unwrap();
+    drop(output);
+    let again = tempfile::tempdir().unwrap();
+    export(&flow, again.path(), &memory, &input).unwrap();
+    assert!(files(dir.path()) == files(again.path()));
+}
+
+#[test]
+fn a_lying_source_is_asked_once_more_and_then_refused() {
+    for (index, ranged) in [(1, true), (2, true), (2, false)] {
+        let blobs = vec![
+            (b"{}".to_vec(), false, "a/b"),
+            (noise(3000, 1), false, "a/b"),
+            (noise(20 * MIB, 2), false, OCI_LAYER_GZIP),
+            (noise(99_999, 3), false, OCI_LAYER_GZIP),
+        ];
+        let digest = Digest::sha256(&blobs[index].0);
+        let (mut memory, input) = artifact("apps", blobs, 1 << 30);
+        memory.ranged = ranged;
+        memory.lies.lock().unwrap().insert(digest, 1);
+        let dir = tempfile::tempdir().unwrap();
+        export(&flow(3), dir.path(), &memory, &input).unwrap();
+        memory.lies.lock().unwrap().insert(digest, 2);
+        let dir = tempfile::tempdir().unwrap();
+        let error = export(&flow(3), dir.path(), &memory, &input).unwrap_err();
+        assert_eq!(error.class, Class::Source);
+        assert!(error.what.contains(&digest.to_string()) && error.what.contains("localhost/a"), "{error}");
+        only_partial(dir.path());
+        // Mended, it goes on.
+        export(&flow(3), dir.path(), &memory, &input).unwrap();
+    }
+}
+
+#[test]
+fn refused_before_any_work() {
+    let (memory, mut input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b")], 1 << 30);
+    let dir = tempfile::tempdir().unwrap();
+    let held = Output::open(dir.path(), &input.name, false).unwrap();
+    assert_eq!(Output::open(dir.path(), &input.name, false).unwrap_err().class, Class::Lock);
+    drop(held);
+    export(&flow(1), dir.path(), &memory, &input).unwrap();
+    let before = files(dir.path());
+    assert_eq!(Output::open(dir.path(), &input.name, false).unwrap_err().class, Class::Usage);
+    assert_eq!(Output::open(&dir.path().join("no"), &input.name, false).unwrap_err().class, Class::Io);
+    assert!(files(dir.path()) == before);
+
+    // Replaced only at the end; more volumes than now go.
+    fs::write(dir.path().join("apps.0007.tar.zst"), "old").unwrap();
+    input.request = "other".to_owned();
+    input.created = Moment::from_unix(1).unwrap();
+    let output = Output::open(dir.path(), &input.name, true).unwrap();
+    let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
+    write(&flow(1), &memory, &output, &input, Options { sign: refuse, read_back: None }).unwrap_err();
+    assert_eq!(fs::read(dir.path().join("apps.json")).unwrap(), before["apps.json"]);
+    write(&flow(1), &memory, &output, &input, Options { sign: SIGN, read_back: None }).unwrap();
+    drop(output);
+    assert_ne!(fs::read(dir.path().join("apps.json")).unwrap(), before["apps.json"]);
+    assert_eq!(names(dir.path()), ["apps.0001.tar.zst", "apps.json", "apps.sha256", "apps.sig.json"]);
+
+    input.volume_size = (32 << 20) - 1;
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(export(&flow(1), empty.path(), &memory, &input).unwrap_err().class, Class::Usage);
+    input.volume_size = 32 << 20;
+    input.blobs[1].descriptor.size = 400 << 30;
+    let error = export(&flow(1), empty.path(), &memory, &input).unwrap_err();
+    assert_eq!(error.class, Class::Usage, "{error}");
+    assert_eq!(names(empty.path()), [String::new(); 0]);
+}
+
+#[test]
+fn a_failed_read_back_gives_no_final_name() {
+    let (memory, input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b")], 1 << 30);
+    let dir = tempfile::tempdir().unwrap();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let refuse = |_: &Path, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
+    let options = Options { sign: SIGN, read_back: Some(&refuse) };
+    assert_eq!(write(&flow(1), &memory, &output, &input, options).unwrap_err().class, Class::Integrity);
+    drop(output);
+    only_partial(dir.path());
+}
