@@ -233,7 +233,7 @@ impl Source for Liar<'_> {
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         Source::document(self.inner, repository, descriptor)
     }
-    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
         let mut truth = self.inner.blob(repository, descriptor)?;
         if descriptor.digest != self.about {
             return Ok(truth);
