@@ -91,10 +91,13 @@ impl FromStr for Map {
             Repository::bare(to)?;
             return Ok(Self { from: reference.repository.to_string(), to: to.to_owned(), prefix: false });
         };
-        let to = if to == "*" { "" } else { to.strip_suffix("/*").ok_or_else(form)? };
-        if !to.is_empty() {
+        let to = if to == "*" {
+            ""
+        } else {
+            let to = to.strip_suffix("/*").ok_or_else(form)?;
             Repository::bare(to)?;
-        }
+            to
+        };
         let (host, path) = match from.split_once('/').unwrap_or((from, "")) {
             ("index.docker.io", path) => ("docker.io", path),
             (host, path) if host.contains(['.', ':']) || host == "localhost" => (host, path),

@@ -75,7 +75,9 @@ fn one(run: &Run, task: &Task, counts: &Mutex<Outcome>) -> Result<(), Fault> {
                 if !run.request.keep_going || fault.class == Class::Cancelled {
                     return Err(fault);
                 }
-                jobs.iter().for_each(|job| job.fail(fault.clone()));
+                for job in jobs {
+                    job.fail(fault.clone());
+                }
             }
         }
     }

@@ -64,7 +64,7 @@ impl Body for Carried<'_> {
                     flow: self.flow.clone(),
                     stop: self.crew.stop_flag(),
                     position: 0,
-                    told: Arc::clone(&self.told),
+                    furthest: Arc::clone(&self.told),
                     failure: Arc::clone(&self.failure),
                 }))
             }
@@ -82,7 +82,7 @@ struct Told<R> {
     stop: Arc<AtomicBool>,
     position: u64,
     // The furthest that any reading came: what is sent again is not counted again.
-    told: Arc<AtomicU64>,
+    furthest: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<Error>>>,
 }
 
@@ -96,7 +96,7 @@ impl<R: Read> Read for Told<R> {
         match read {
             Ok(count) => {
                 self.position += count as u64;
-                let before = self.told.fetch_max(self.position, Ordering::Relaxed);
+                let before = self.furthest.fetch_max(self.position, Ordering::Relaxed);
                 if before < self.position {
                     self.flow.event(Event::Bytes(self.position - before));
                 }

@@ -58,7 +58,9 @@ fn one(run: &Run, task: &Task) -> Result<(), Fault> {
         if !run.request.keep_going || fault.class == Class::Cancelled {
             return Err(fault);
         }
-        task.jobs.iter().for_each(|job| job.fail(fault.clone()));
+        for job in &task.jobs {
+            job.fail(fault.clone());
+        }
         return Ok(());
     }
     run.flow.event(Event::Item(document.digest().to_string()));

@@ -130,13 +130,11 @@ impl Inventory for Layout {
 
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         let name = format!("{repository}:{tag}");
-        match &self.writer {
-            Some(writer) => Ok(locked(&writer.index).named(&name).and_then(|digest| digest.parse().ok())),
-            None => {
-                let entry = self.entries.iter().rfind(|entry| entry.raw.contains(&name));
-                Ok(entry.map(|entry| entry.descriptor.digest))
-            }
+        if let Some(writer) = &self.writer {
+            return Ok(locked(&writer.index).named(&name).and_then(|digest| digest.parse().ok()));
         }
+        let entry = self.entries.iter().rfind(|entry| entry.raw.contains(&name));
+        Ok(entry.map(|entry| entry.descriptor.digest))
     }
 }
 

@@ -148,12 +148,11 @@ impl Ranges for Layout {
 
 impl Referrers for Layout {
     fn referrers(&self, _: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
-        let all = match self.referrers.get() {
-            Some(all) => all,
-            None => {
-                let all = self.scan_referrers()?;
-                self.referrers.get_or_init(|| all)
-            }
+        let all = if let Some(all) = self.referrers.get() {
+            all
+        } else {
+            let all = self.scan_referrers()?;
+            self.referrers.get_or_init(|| all)
         };
         Ok(all.get(&subject).cloned().unwrap_or_default())
     }
