@@ -21,4 +21,6 @@ pub mod content;
 pub mod fault;
 pub mod flow;
 pub mod oci;
+#[cfg(feature = "online")]
+pub mod registry;
 pub mod stream;
