@@ -21,12 +21,15 @@ pub mod bundle;
 pub mod cli;
 pub mod closure;
 pub mod content;
+pub mod export;
 pub mod fault;
 pub mod flow;
 pub mod import;
 pub mod layout;
 pub mod oci;
 pub mod plan;
+#[cfg(feature = "online")]
+pub mod registry;
 pub mod route;
 pub mod select;
 pub mod sign;
