@@ -6,4 +6,5 @@ pub mod corpus;
 pub mod install;
 pub mod services;
 pub mod shell;
+pub mod test;
 pub mod tidy;

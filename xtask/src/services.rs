@@ -106,13 +106,12 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
 }
 
 /// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal comes.
-pub fn run(seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
+pub fn run(tools: &Tools, seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let tools = shell::stage("install", install::all)?;
-    let mut services = shell::stage("services", || start(&tools))?;
+    let mut services = shell::stage("services", || start(tools))?;
     seed(&mut services)?;
     let mut out = std::io::stdout().lock();
     for (name, value) in &services.vars {
