@@ -2,6 +2,7 @@
 //!
 //! Nothing here is part of the program; nothing in `src/` may use it.
 
+pub mod bench;
 pub mod corpus;
 pub mod install;
 pub mod services;

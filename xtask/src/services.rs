@@ -31,6 +31,20 @@ pub struct Services {
 }
 
 impl Services {
+    /// Nothing yet; data of what is added lies in a folder of this process and this name.
+    pub fn none(name: &str) -> Result<Self, Failed> {
+        let all = shell::target().join("services");
+        sweep(&all);
+        let dir = all.join(std::process::id().to_string()).join(name);
+        std::fs::create_dir_all(&dir)?;
+        Ok(Self { children: Vec::new(), dir, vars: Vec::new() })
+    }
+
+    /// Starts one more distribution 3, empty and open.
+    pub fn open(&mut self, tools: &Tools, name: &str) -> Result<SocketAddr, Failed> {
+        registry::start(self, tools, "registry", name, &registry::Access::Open)
+    }
+
     /// The value of a variable, if its service runs.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -55,11 +69,7 @@ impl Drop for Services {
 
 /// Starts everything and waits until each answers.
 pub fn start(tools: &Tools) -> Result<Services, Failed> {
-    let all = shell::target().join("services");
-    sweep(&all);
-    let dir = all.join(std::process::id().to_string());
-    std::fs::create_dir_all(&dir)?;
-    let mut running = Services { children: Vec::new(), dir, vars: Vec::new() };
+    let mut running = Services::none("test")?;
     let password = random()?;
 
     running.set("PACKMULE_TEST_TOOLS", install::folder().display().to_string());
