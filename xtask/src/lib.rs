@@ -2,8 +2,10 @@
 //!
 //! Nothing here is part of the program; nothing in `src/` may use it.
 
+pub mod bench;
 pub mod corpus;
 pub mod install;
 pub mod services;
 pub mod shell;
+pub mod test;
 pub mod tidy;

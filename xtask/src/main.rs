@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};
-use xtask::{corpus, install, services, tidy};
+use xtask::{bench, corpus, install, test, tidy};
 
-const USAGE: &str = "usage: cargo xtask tidy | services | corpus [bench | push HOST]";
+const USAGE: &str =
+    "usage: cargo xtask test [ARGS of cargo test] | tidy | services | bench | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -12,7 +13,9 @@ fn main() -> ExitCode {
     let root = shell::workspace();
     let result = match args[..] {
         ["tidy"] => tidy::run(&root),
-        ["services"] => services::run(|_| Ok(())),
+        ["services"] => test::serve(),
+        ["test", ref rest @ ..] => test::run(&root, rest),
+        ["bench"] => bench::run(&root),
         ["corpus"] => install::all().and_then(|tools| corpus::test(&tools)).map(drop),
         ["corpus", "bench"] => corpus::bench().map(drop),
         ["corpus", "push", host] => {

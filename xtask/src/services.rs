@@ -31,6 +31,20 @@ pub struct Services {
 }
 
 impl Services {
+    /// Nothing yet; data of what is added lies in a folder of this process and this name.
+    pub fn none(name: &str) -> Result<Self, Failed> {
+        let all = shell::target().join("services");
+        sweep(&all);
+        let dir = all.join(std::process::id().to_string()).join(name);
+        std::fs::create_dir_all(&dir)?;
+        Ok(Self { children: Vec::new(), dir, vars: Vec::new() })
+    }
+
+    /// Starts one more distribution 3, empty and open.
+    pub fn open(&mut self, tools: &Tools, name: &str) -> Result<SocketAddr, Failed> {
+        registry::start(self, tools, "registry", name, &registry::Access::Open)
+    }
+
     /// The value of a variable, if its service runs.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -55,11 +69,7 @@ impl Drop for Services {
 
 /// Starts everything and waits until each answers.
 pub fn start(tools: &Tools) -> Result<Services, Failed> {
-    let all = shell::target().join("services");
-    sweep(&all);
-    let dir = all.join(std::process::id().to_string());
-    std::fs::create_dir_all(&dir)?;
-    let mut running = Services { children: Vec::new(), dir, vars: Vec::new() };
+    let mut running = Services::none("test")?;
     let password = random()?;
 
     running.set("PACKMULE_TEST_TOOLS", install::folder().display().to_string());
@@ -106,13 +116,12 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
 }
 
 /// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal comes.
-pub fn run(seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
+pub fn run(tools: &Tools, seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop))?;
     }
-    let tools = shell::stage("install", install::all)?;
-    let mut services = shell::stage("services", || start(&tools))?;
+    let mut services = shell::stage("services", || start(tools))?;
     seed(&mut services)?;
     let mut out = std::io::stdout().lock();
     for (name, value) in &services.vars {

@@ -55,7 +55,12 @@ pub fn trees(tools: &Tools, work: &Path) -> Result<Trees, Failed> {
     };
     let (one, two) = std::thread::scope(|scope| {
         let other = scope.spawn(|| get(&foreign, true));
-        let own = get(&native, false);
+        // Without the right to chroot there is still the first stage, which needs none.
+        let own = get(&native, false).or_else(|e| {
+            eprintln!("!! whole system not to be had, taking its first stage: {e}");
+            drop(std::fs::remove_dir_all(work.join(&native)));
+            get(&native, true)
+        });
         (own, other.join().unwrap_or_else(|_| Err(Failed::new("debootstrap: worker panicked"))))
     });
     Ok(Trees { native: (native.clone(), one?), foreign: (foreign.clone(), two?) })

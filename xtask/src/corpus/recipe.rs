@@ -50,7 +50,7 @@ pub fn build(tools: &Tools, dir: &Path, work: &Path) -> Result<(), Failed> {
     cosign(&mut layout, "corpus/app/web", &web)?;
     referrers(&mut layout, &multi, &native.manifest)?;
     chart(&mut layout, work)?;
-    odd(&mut layout, &multi)?;
+    odd(&mut layout, &multi, &[&native.manifest, &foreign.manifest])?;
     layout.finish()
 }
 
@@ -214,7 +214,7 @@ fn chart(layout: &mut Layout, work: &Path) -> Result<(), Failed> {
 }
 
 /// What is legal and seldom: an empty config and an empty blob, unknown members, an index in an index, no tag at all.
-fn odd(layout: &mut Layout, multi: &Value) -> Result<(), Failed> {
+fn odd(layout: &mut Layout, multi: &Value, children: &[&Value]) -> Result<(), Failed> {
     let mut leaves = vec![layout.bytes("text/plain", b"carried as it is\n")?, layout.bytes("text/x-nothing", b"")?];
     leaves[0]["annotations"] = json!({ "org.opencontainers.image.title": "note \u{e9}.txt" });
     let note = artifact(layout, "application/vnd.example.note", &leaves, None)?;
@@ -225,7 +225,9 @@ fn odd(layout: &mut Layout, multi: &Value) -> Result<(), Failed> {
 
     // The children of the inner index must be in this repository too.
     let nested = index(layout, INDEX, std::slice::from_ref(multi))?;
-    layout.expect("corpus/nested", None, multi, Kind("child"), None);
+    for child in children.iter().copied().chain([multi]) {
+        layout.expect("corpus/nested", None, child, Kind("child"), None);
+    }
     layout.publish("corpus/nested", Some("1"), &nested, Kind("nested"), None);
     Ok(())
 }

@@ -16,7 +16,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
             "audit", "secret",
         ],
     ),
-    (3, &["export", "verify", "import", "unpack", "copy", "diff"]),
+    (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign"]),
     (4, &["cli", "main"]),
 ];
 

@@ -1,0 +1,90 @@
+//! The yardstick for export and import: plain curl over the same blobs, as many at once.
+
+use super::JOBS;
+use crate::shell::{self, Failed};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// A blob that is a leaf, in one repository that has it.
+pub struct Blob {
+    repository: String,
+    digest: String,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// Every config and layer of a layout, once.
+pub fn blobs(layout: &Path) -> Result<Vec<Blob>, Failed> {
+    let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
+    let mut found: BTreeMap<String, Blob> = BTreeMap::new();
+    for entry in &expected {
+        let digest = text(entry, "digest");
+        let document: Value = serde_json::from_slice(&std::fs::read(path(layout, &digest))?)?;
+        for leaf in document["layers"].as_array().into_iter().flatten().chain([&document["config"]]) {
+            let digest = text(leaf, "digest");
+            let size = leaf["size"].as_u64().unwrap_or_default();
+            found.entry(digest.clone()).or_insert(Blob { repository: text(entry, "repository"), digest, size });
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Seconds to download all blobs from `host`, with SHA-256 and a write.
+pub fn download(blobs: &[Blob], host: &str, to: &Path) -> Result<f64, Failed> {
+    std::fs::create_dir_all(to)?;
+    let script = "set -eu; curl -sf \"$1\" | tee \"$2\" | openssl dgst -sha256 -r";
+    parallel(blobs, |blob| {
+        let url = format!("http://{host}/v2/{}/blobs/{}", blob.repository, blob.digest);
+        let file = to.join(blob.digest.replace(':', "-"));
+        let told = shell::output(shell::command("sh").args(["-c", script, "download", &url]).arg(&file))?;
+        let right = told.split(' ').next() == blob.digest.strip_prefix("sha256:");
+        if right { Ok(()) } else { Err(Failed::new(format!("curl: {url}: expected {}, found {told}", blob.digest))) }
+    })
+}
+
+/// Seconds to upload all blobs to `host`, each by POST and one PUT.
+pub fn upload(blobs: &[Blob], layout: &Path, host: &str) -> Result<f64, Failed> {
+    let location = "%header{location}";
+    parallel(blobs, |blob| {
+        let url = format!("http://{host}/v2/{}/blobs/uploads/", blob.repository);
+        let session =
+            shell::output(shell::command("curl").args(["-sf", "-o", "/dev/null", "-w", location, "-X", "POST", &url]))?;
+        let mark = if session.contains('?') { '&' } else { '?' };
+        let put = format!("{session}{mark}digest={}", blob.digest);
+        shell::quiet(shell::command("curl").args(["-sf", "-T"]).arg(path(layout, &blob.digest)).arg(&put))
+    })
+}
+
+/// Runs `work` over all blobs, `JOBS` at once; the seconds it took.
+fn parallel(blobs: &[Blob], work: impl Fn(&Blob) -> Result<(), Failed> + Sync) -> Result<f64, Failed> {
+    let next = Mutex::new(blobs.iter());
+    let begin = Instant::now();
+    let ended: Vec<Result<(), Failed>> = std::thread::scope(|scope| {
+        let worker = || {
+            loop {
+                let blob = next.lock().map_err(|_| Failed::new("curl: a worker panicked"))?.next();
+                let Some(blob) = blob else { return Ok(()) };
+                work(blob)?;
+            }
+        };
+        let workers: Vec<_> = (0..JOBS).map(|_| scope.spawn(worker)).collect();
+        let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|_| Err(Failed::new("curl: a worker panicked")))
+        };
+        workers.into_iter().map(join).collect()
+    });
+    let seconds = begin.elapsed().as_secs_f64();
+    ended.into_iter().collect::<Result<(), _>>()?;
+    Ok(seconds)
+}
+
+fn path(layout: &Path, digest: &str) -> std::path::PathBuf {
+    layout.join("blobs").join(digest.replace(':', "/"))
+}
+
+fn text(value: &Value, member: &str) -> String {
+    value[member].as_str().unwrap_or_default().to_owned()
+}

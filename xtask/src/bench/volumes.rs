@@ -1,0 +1,65 @@
+//! The yardstick for verify: what one core does with the same volumes when it does nothing else.
+
+use crate::shell::Failed;
+use sha2::{Digest as _, Sha256};
+use std::hint::black_box;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use xxhash_rust::xxh64::Xxh64;
+
+/// Bytes a second of one core, over `bytes` of volumes.
+pub struct Rates {
+    /// All volumes together.
+    pub bytes: u64,
+    /// Reading through a buffer, SHA-256 and XXH64.
+    pub both: f64,
+    /// Reading through a buffer and SHA-256 alone.
+    pub sha256: f64,
+}
+
+/// Reads every volume in `dir`: once to warm the page cache, then once for each figure.
+pub fn rates(dir: &Path) -> Result<Rates, Failed> {
+    let mut volumes: Vec<PathBuf> =
+        std::fs::read_dir(dir)?.flatten().map(|entry| entry.path()).filter(|path| is_volume(path)).collect();
+    volumes.sort();
+    if volumes.is_empty() {
+        return Err(Failed::new(format!("bench: no volume in {}", dir.display())));
+    }
+    let (bytes, _) = read(&volumes, |_| {})?;
+    let (mut sum, mut check) = (Sha256::new(), Xxh64::new(0));
+    let (_, both) = read(&volumes, |block| {
+        sum.update(block);
+        check.update(block);
+    })?;
+    black_box((sum.finalize(), check.digest()));
+    let mut sum = Sha256::new();
+    let (_, sha256) = read(&volumes, |block| sum.update(block))?;
+    black_box(sum.finalize());
+    Ok(Rates { bytes, both, sha256 })
+}
+
+fn is_volume(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(".tar.zst")
+}
+
+/// Bytes read, and bytes a second.
+fn read(volumes: &[PathBuf], mut each: impl FnMut(&[u8])) -> Result<(u64, f64), Failed> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    let begin = Instant::now();
+    for volume in volumes {
+        let mut file = std::fs::File::open(volume)?;
+        loop {
+            let length = file.read(&mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            each(&buffer[..length]);
+            bytes += length as u64;
+        }
+    }
+    #[allow(clippy::cast_precision_loss, reason = "figures for people")]
+    let rate = bytes as f64 / begin.elapsed().as_secs_f64();
+    Ok((bytes, rate))
+}
