@@ -41,14 +41,7 @@ pub struct Settings {
 impl Settings {
     /// The defaults, for a run of `tool` that was asked for by `request`.
     pub const fn new(created: Moment, tool: String, request: String) -> Self {
-        Self {
-            created,
-            tool,
-            annotations: BTreeMap::new(),
-            volume_size: DEFAULT_VOLUME,
-            level: DEFAULT_LEVEL,
-            request,
-        }
+        Self { created, tool, annotations: BTreeMap::new(), volume_size: DEFAULT_VOLUME, level: DEFAULT_LEVEL, request }
     }
 }
 

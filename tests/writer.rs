@@ -40,7 +40,8 @@ struct Fuse {
 impl Events for Fuse {
     fn event(&self, event: Event) {
         let Event::Bytes(count) = event else { return };
-        let burnt = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
+        let burnt =
+            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
         if burnt.is_ok_and(|left| left <= count) {
             self.flag.get().unwrap().store(true, Ordering::Relaxed);
         }
@@ -132,8 +133,7 @@ fn prose(size: usize) -> Vec<u8> {
 /// `(content, is sha512, media type)` as one artifact.
 fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64) -> (Memory, Input) {
     let repository = Repository::exact("localhost/a").unwrap();
-    let mut memory =
-        Memory { blobs: HashMap::new(), ranged: true, lies: Mutex::default(), asked: Mutex::default() };
+    let mut memory = Memory { blobs: HashMap::new(), ranged: true, lies: Mutex::default(), asked: Mutex::default() };
     let mut leaves = Vec::new();
     for (content, long, media_type) in blobs {
         let algorithm = if long { Algorithm::Sha512 } else { Algorithm::Sha256 };
@@ -346,7 +346,8 @@ fn killed_at_any_byte_it_goes_on() {
 
 #[test]
 fn an_unfinished_run_is_known_by_its_request() {
-    let (memory, input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(99_999, 1), false, "a/b")], 1 << 30);
+    let (memory, input) =
+        artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(99_999, 1), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     export(&fused(1, 1), dir.path(), &memory, &input).unwrap_err();
     let output = Output::open(dir.path(), &input.name, false).unwrap();

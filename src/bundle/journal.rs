@@ -69,11 +69,6 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The frames that it lists.
     pub fn frames(&self) -> &[Frame] {
         &self.frames

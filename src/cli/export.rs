@@ -11,15 +11,18 @@ use super::place::{Selector, Source as Typed};
 use super::progress::size as show;
 use super::report::Outcome;
 use super::size;
+use crate::bundle::finish::ReadBack;
+use crate::bundle::manifest::MEDIA_TYPE;
 use crate::bundle::time::Moment;
-use crate::bundle::{Name, Output};
+use crate::bundle::{Name, Output, check};
 use crate::content::Source;
-use crate::export::Request;
+use crate::export::Settings;
 use crate::fault::{Class, Fault, escape};
 use crate::layout::Layout;
-use crate::oci::{Platform, Reference, Repository, Tag};
+use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 use crate::plan::{Plan, Summary};
 use crate::select::{IndexMode, Referrers, Selection, Wanted};
+use crate::signing::{Envelope, statement};
 
 /// `export SELECTOR... -o DIR/NAME --sign KEY... | --unsigned`
 #[derive(clap::Args, Debug)]
@@ -87,6 +90,11 @@ enum Index {
     Sparse,
 }
 
+/// The tool's name and version, as the manifest has it.
+fn tool() -> String {
+    concat!("packmule ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
 fn usage(what: impl Into<String>, help: &str) -> Fault {
     Fault::new(Class::Usage, what).help(help)
 }
@@ -122,32 +130,41 @@ impl Args {
             let plan = crate::plan::make(&session.flow, &*source, &selection)?;
             return Ok(planned(&plan));
         };
-        let request = Request {
-            text: self.text(volume_size, created),
-            selection,
-            created,
+        let settings = Settings {
             annotations,
             volume_size,
             level: self.level,
-            signers,
-            read_back: !self.no_read_back,
+            ..Settings::new(created, tool(), self.text(volume_size))
         };
-        let done = crate::export::run(&session.flow, &*source, &output, &request)?;
-        Ok(self.told(&done))
+        let unfinished = crate::export::pending(&session.flow, &output, &settings)?;
+        let resumed = unfinished.is_some();
+        let (input, partial) = match unfinished {
+            Some(input) => (input, Vec::new()),
+            None => {
+                let mut plan = crate::plan::make(&session.flow, &*source, &selection)?;
+                let partial = std::mem::take(&mut plan.partial);
+                (crate::export::input(&output, plan, &settings)?, partial)
+            }
+        };
+        let sign = |manifest: &[u8]| {
+            let id = Digest::sha256(manifest);
+            let mut envelope = Envelope::new(statement(MEDIA_TYPE, id, manifest.len() as u64));
+            signers.iter().for_each(|signer| envelope.sign(signer));
+            Ok(envelope.to_bytes())
+        };
+        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&check::read_back) };
+        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back)?;
+        Ok(self.told(&done, &partial, resumed))
     }
 
-    /// What the bytes of the volumes depend on: an unfinished run of the same text goes on.
-    fn text(&self, volume_size: u64, created: Moment) -> String {
-        let mut options = json!({
+    /// What was asked for, without what does not change the volumes: an unfinished run of the same text
+    /// goes on.
+    fn text(&self, volume_size: u64) -> String {
+        let options = json!({
             "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
             "referrers": self.referrers, "foreign": self.foreign, "annotations": self.annotations,
             "volume_size": volume_size.to_string(), "level": self.level, "allow_partial": self.allow_partial,
         });
-        if self.overwrite {
-            // Each replacement is a request of its own only until it is done.
-            options["overwrite"] = json!(true);
-        }
-        let _ = created;
         options.to_string()
     }
 
@@ -223,9 +240,9 @@ impl Args {
         }
     }
 
-    fn told(&self, done: &crate::export::Outcome) -> Outcome {
-        let manifest = &done.written.manifest;
-        let bytes: u64 = manifest.volumes.iter().map(|volume| volume.size).sum();
+    fn told(&self, done: &crate::export::Outcome, partial: &[Fault], resumed: bool) -> Outcome {
+        let manifest = &done.manifest;
+        let bytes = done.bytes;
         let content: u64 = manifest.blobs.iter().map(|blob| blob.size).sum();
         let mut text = format!(
             "exported   {}: {} artifacts, {} blobs ({}) in {} volumes ({})\nbundle id  {}\n",
@@ -235,7 +252,7 @@ impl Args {
             show(content),
             manifest.volumes.len(),
             show(bytes),
-            done.written.id
+            done.id
         );
         if self.sign.is_empty() {
             text.push_str("signed     by nobody yet: packmule sign\n");
@@ -244,21 +261,20 @@ impl Args {
             text.push_str("read back  no (--no-read-back): verify it before it travels\n");
         }
         let result = json!({
-            "id": done.written.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
+            "id": done.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
             "blobs": manifest.blobs.len(), "content": content, "volumes": manifest.volumes, "bytes": bytes,
-            "files": done.written.files, "signatures": self.sign.len(), "resumed": done.resumed,
+            "files": done.files, "signatures": self.sign.len(), "resumed": resumed,
             "read_back": !self.no_read_back,
         });
         let outcome = Outcome::new(text, result);
         let missing = manifest.absent.iter().filter(|absent| absent.reason == crate::oci::Reason::Missing).count();
-        if missing == 0 && done.partial.is_empty() {
+        if missing == 0 && partial.is_empty() {
             return outcome;
         }
-        let what =
-            format!("{missing} blobs and {} references were not to be had; the manifest says so", done.partial.len());
+        let what = format!("{missing} blobs and {} references were not to be had; the manifest says so", partial.len());
         let mut fault = Fault::new(Class::Partial, what)
             .help("the bundle is good for the rest; export again when the source is whole");
-        fault.others.clone_from(&done.partial);
+        fault.others.extend_from_slice(partial);
         outcome.failed(fault)
     }
 }

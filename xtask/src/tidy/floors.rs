@@ -7,15 +7,9 @@ use super::Finding;
 /// Every top-level module of `src/` and the floor it stands on.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault"]),
-    (1, &["content", "flow", "stream", "pool", "signing"]),
-    // Decisions (closure … receipt) and places (bundle … secret).
-    (
-        2,
-        &[
-            "closure", "select", "route", "plan", "receipt", "bundle", "registry", "layout", "archive", "state",
-            "audit", "secret",
-        ],
-    ),
+    (1, &["closure", "content", "flow", "stream", "pool", "signing"]),
+    // Decisions (select … receipt) and places (bundle … secret).
+    (2, &["select", "route", "plan", "receipt", "bundle", "registry", "layout", "archive", "state", "audit", "secret"]),
     (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign"]),
     (4, &["cli", "main"]),
 ];
@@ -24,6 +18,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
 pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("content", "flow", "being cancelled is one of a contract's errors"),
     ("stream", "content", "a checked reader fails in the contracts' own error"),
+    ("plan", "select", "a plan is made of a selection"),
     ("main", "cli", "the program is the call of the command line"),
 ];
 
