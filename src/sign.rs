@@ -30,10 +30,7 @@ pub fn run(bundle: &Untrusted, keys: &[SigningKey]) -> Result<Signed, Fault> {
     if now.id() != bundle.id() {
         return Err(Error::integrity("manifest: changed while it was being signed").into());
     }
-    let mut envelope = match now.has_signature_file() {
-        true => now.envelope()?,
-        false => Envelope::new(now.statement()),
-    };
+    let mut envelope = if now.has_signature_file() { now.envelope()? } else { Envelope::new(now.statement()) };
     if envelope.payload != now.statement() {
         return Err(Error::new(
             crate::fault::Class::Signature,

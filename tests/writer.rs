@@ -1,5 +1,13 @@
 //! The bundle writer over a source in memory: what it writes, how it goes on, what it refuses.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation,
+    clippy::type_complexity,
+    reason = "a test: sizes are small, and a failure is a panic"
+)]
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::Read;
@@ -72,11 +80,12 @@ impl Memory {
         let blob = self.blobs.get(&digest).ok_or_else(|| content::Error::new(Kind::Absent, "not here"))?;
         *self.asked.lock().unwrap().entry(digest).or_default() += length;
         let mut bytes = blob[offset as usize..(offset + length) as usize].to_vec();
-        if let Some(left) = self.lies.lock().unwrap().get_mut(&digest) {
-            if *left > 0 && offset == 0 {
-                *left -= 1;
-                bytes[0] ^= 1;
-            }
+        if let Some(left) = self.lies.lock().unwrap().get_mut(&digest)
+            && *left > 0
+            && offset == 0
+        {
+            *left -= 1;
+            bytes[0] ^= 1;
         }
         Ok(Box::new(std::io::Cursor::new(bytes)))
     }
@@ -422,7 +431,7 @@ fn refused_before_any_work() {
     input.blobs[1].descriptor.size = 400 << 30;
     let error = export(&flow(1), empty.path(), &memory, &input).unwrap_err();
     assert_eq!(error.class, Class::Usage, "{error}");
-    assert_eq!(names(empty.path()), [String::new(); 0]);
+    assert!(names(empty.path()).is_empty());
 }
 
 #[test]

@@ -179,9 +179,10 @@ impl Pass<'_> {
             let sections = self.pieces[earlier].sections(self.tar);
             first = sections.last().map_or(0, |section| section.content.start);
         }
-        self.fetch.part(number, blob, &section.content, first, into).map_err(|error| match error.kind {
-            Kind::Mismatch => Trouble::Wrong { member: section.member, what: error.what },
-            _ => {
+        self.fetch.part(number, blob, &section.content, first, into).map_err(|error| {
+            if error.kind == Kind::Mismatch {
+                Trouble::Wrong { member: section.member, what: error.what }
+            } else {
                 let fault = error.into_fault(Class::Source);
                 Trouble::Ended(Error { class: fault.class, what: fault.what, help: fault.help })
             }

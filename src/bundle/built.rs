@@ -131,7 +131,7 @@ mod tests {
     use crate::bundle::window::Pool;
 
     fn lease(bytes: &[u8]) -> Lease {
-        let (_, mut lease) = Pool::new(1).take(&AtomicBool::new(false), || Some(())).unwrap();
+        let ((), mut lease) = Pool::new(1).take(&AtomicBool::new(false), || Some(())).unwrap();
         lease[..bytes.len()].copy_from_slice(bytes);
         lease
     }

@@ -165,11 +165,12 @@ impl<'a> Fetch<'a> {
         let mut manner = lock(&large.manner);
         let taken = loop {
             self.check()?;
-            if let Manner::Stream { reader, position, busy } = &mut *manner {
-                if *position == part.start && !*busy {
-                    *busy = true;
-                    break reader.take();
-                }
+            if let Manner::Stream { reader, position, busy } = &mut *manner
+                && *position == part.start
+                && !*busy
+            {
+                *busy = true;
+                break reader.take();
             }
             manner = wait(&large.changed, manner);
         };

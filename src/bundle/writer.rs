@@ -264,13 +264,12 @@ fn settle(output: &Output, input: &Input, pieces: &[Piece], journal: &mut Journa
     let mut kept = 0;
     for (frame, piece) in journal.frames().iter().zip(pieces) {
         let (volume, offset) = layout.peek(frame.stored_size());
-        let length = match lengths.get(&volume) {
-            Some(&length) => length,
-            None => {
-                let length = finish::unfinished_length(output, volume + 1)?;
-                lengths.insert(volume, length);
-                length
-            }
+        let length = if let Some(&length) = lengths.get(&volume) {
+            length
+        } else {
+            let length = finish::unfinished_length(output, volume + 1)?;
+            lengths.insert(volume, length);
+            length
         };
         if frame.plain != piece.plain() || offset + frame.stored_size() > length {
             break;

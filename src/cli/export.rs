@@ -19,6 +19,7 @@ use crate::content::Source;
 use crate::export::Settings;
 use crate::fault::{Class, Fault, escape};
 use crate::layout::Layout;
+use crate::oci::media_type::document_kind;
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 use crate::plan::{Plan, Summary};
 use crate::select::{IndexMode, Referrers, Selection, Wanted};
@@ -322,8 +323,23 @@ fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> 
             all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
         return Ok(if named.is_empty() { all } else { named });
     }
-    // What refers to something travels with it, and needs no place of its own in the selection.
-    Ok(layout.entries().iter().flat_map(wanted).collect())
+    // An unnamed entry that refers to another of the layout travels with that one, under its repository.
+    let refers = |entry: &crate::layout::Entry| -> Result<bool, Fault> {
+        if !entry.names.is_empty() || document_kind(&entry.descriptor.media_type).is_none() {
+            return Ok(false);
+        }
+        let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
+        let document = layout.document(layout.repository(), &entry.descriptor).map_err(at_source)?;
+        let Some(subject) = document.subject() else { return Ok(false) };
+        layout.holds(layout.repository(), subject).map_err(at_source)
+    };
+    let mut all = Vec::new();
+    for entry in layout.entries() {
+        if !refers(entry)? {
+            all.extend(wanted(entry));
+        }
+    }
+    Ok(all)
 }
 
 /// `,as=REPO[:TAG]`

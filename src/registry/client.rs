@@ -64,6 +64,9 @@ impl Call {
     }
 }
 
+/// Held by whoever changes one fallback tag.
+type Turn = Arc<Mutex<()>>;
+
 /// One registry.
 pub(super) struct Host {
     /// As references name it.
@@ -74,7 +77,7 @@ pub(super) struct Host {
     /// Upload sessions that a refused mount opened.
     pub sessions: Mutex<HashMap<(String, Digest), Url>>,
     /// One lock a fallback tag.
-    pub fallbacks: Mutex<HashMap<(String, Digest), Arc<Mutex<()>>>>,
+    pub fallbacks: Mutex<HashMap<(String, Digest), Turn>>,
     clients: Arc<Clients>,
     base: Mutex<Option<Url>>,
     warned: Mutex<HashSet<String>>,
@@ -195,7 +198,7 @@ impl Host {
     }
 
     fn ping(&self) -> Result<Url, Trouble> {
-        let named = self.settings.plain_http.iter().any(|host| *host == self.name);
+        let named = self.settings.plain_http.contains(&self.name);
         let schemes: &[&str] = match (named, origin::is_loopback(&self.name)) {
             (true, _) => &["http"],
             (false, true) => &["https", "http"],
@@ -259,7 +262,7 @@ impl Host {
     pub fn hop(&self, from: &Url, location: &HeaderValue, subject: &str) -> Result<Url, Error> {
         let wrong = |kind, what: &str| self.error(kind, format_args!("{subject}: redirected to {what}"));
         let next = location.to_str().ok().and_then(|text| from.join(text).ok());
-        let Some(mut next) = next.filter(|next| next.has_host()) else {
+        let Some(mut next) = next.filter(reqwest::Url::has_host) else {
             return Err(wrong(Kind::Failed, "something that is no address"));
         };
         // A login in an address would be sent as one.
@@ -330,10 +333,9 @@ impl Host {
                     break;
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
                 Err(error) if good => return Err(answer::broken(&self.name, subject, &error)),
-                // The status says enough.
-                Err(_) => break,
+                // The end; of a refusal the status says enough.
+                Ok(None) | Err(_) => break,
             }
         }
         Ok(Answer { status, headers, body: body.freeze() })

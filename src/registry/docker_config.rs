@@ -14,6 +14,7 @@ use super::settings::Credential;
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 #[derive(Deserialize)]
+#[allow(clippy::zero_sized_map_values, reason = "only the keys count; a set does not read a JSON object")]
 struct Keys {
     #[serde(default)]
     auths: Option<BTreeMap<String, serde::de::IgnoredAny>>,
