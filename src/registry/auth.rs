@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_refresh_form_is_encoded() {
-        let repository = Repository::new("h", "a/b").unwrap();
+        let repository = Repository::new("h.example", "a/b").unwrap();
         let form = refresh("t&o=k", Some("my registry"), &Scopes::pull(&repository));
         assert_eq!(
             *form,
