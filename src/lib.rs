@@ -26,6 +26,8 @@ pub mod flow;
 pub mod import;
 pub mod layout;
 pub mod oci;
+#[cfg(feature = "online")]
+pub mod registry;
 pub mod route;
 pub mod sign;
 pub mod signing;

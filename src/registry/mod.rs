@@ -1,0 +1,164 @@
+//! Registries: a place that speaks the OCI distribution protocol over HTTP.
+//!
+//! [`Registries`] is one value for every host; it has the blocking face of [`crate::content`] and a
+//! private runtime behind it. Knows nothing of bundles, reads no environment and no file.
+
+mod answer;
+mod auth;
+mod blobs;
+mod client;
+pub mod docker_config;
+mod engine;
+mod feed;
+mod manifests;
+mod origin;
+mod paging;
+mod referrers;
+mod retry;
+mod settings;
+mod upload;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+
+use self::auth::Scopes;
+use self::client::{Clients, Host, lock};
+use self::engine::Engine;
+pub use self::settings::{Credential, Lookup, Proxies, Settings};
+use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Source, TagList};
+use crate::flow::Flow;
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+/// Every registry that a run talks to; [`Repository::host`] says which. Its methods block and may be
+/// called from many threads, none of them a runtime's.
+pub struct Registries {
+    hosts: Mutex<HashMap<String, Arc<Host>>>,
+    clients: Arc<Clients>,
+    settings: Arc<Settings>,
+    engine: Arc<Engine>,
+}
+
+impl Registries {
+    /// A client under `settings`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Kind::Policy`] for a CA file or proxy that cannot be used, [`Kind::Io`] where no thread can
+    /// be started.
+    pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
+        let clients = Arc::new(Clients::new(&settings)?);
+        let engine = Arc::new(Engine::new(flow)?);
+        Ok(Self { hosts: Mutex::default(), clients, settings: Arc::new(settings), engine })
+    }
+
+    fn host(&self, repository: &Repository) -> Result<Arc<Host>, Error> {
+        let name = repository.host();
+        if name.is_empty() {
+            let what = format!("repository {}: expected a registry's host in front", repository.path());
+            return Err(Error::new(Kind::Refused, what).help("write HOST/REPOSITORY"));
+        }
+        let mut hosts = lock(&self.hosts);
+        let made = || {
+            let (engine, settings, clients) = (&self.engine, &self.settings, &self.clients);
+            Arc::new(Host::new(name, Arc::clone(engine), Arc::clone(settings), Arc::clone(clients)))
+        };
+        Ok(Arc::clone(hosts.entry(name.to_owned()).or_insert_with(made)))
+    }
+}
+
+impl Source for Registries {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.host(&reference.repository)?.resolve(reference)
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.host(repository)?.document(repository, descriptor)
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
+        let host = self.host(repository)?;
+        match host.part(repository, descriptor, 0, descriptor.size)? {
+            Some(stream) => Ok(Box::new(stream)),
+            None => Err(host.error(Kind::Failed, format_args!("blob {}: not given whole", descriptor.digest))),
+        }
+    }
+
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.host(repository)?.has_blob(repository, descriptor, Scopes::pull(repository))
+    }
+
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        Some(self)
+    }
+
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        Some(self)
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        Some(self)
+    }
+}
+
+impl Ranges for Registries {
+    fn range(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, Error> {
+        let stream = self.host(repository)?.part(repository, descriptor, offset, offset.saturating_add(length))?;
+        Ok(stream.map(|stream| Box::new(stream) as Box<dyn Read + Send>))
+    }
+}
+
+impl Referrers for Registries {
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        self.host(repository)?.referrers(repository, subject)
+    }
+}
+
+impl TagList for Registries {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        self.host(repository)?.tags(repository)
+    }
+}
+
+impl Inventory for Registries {
+    fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+        self.host(repository)?.has_blob(repository, blob, Scopes::pull(repository))
+    }
+
+    fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        self.host(repository)?.has_manifest(repository, digest)
+    }
+
+    fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
+        self.host(repository)?.tag(repository, tag, &Scopes::pull(repository))
+    }
+}
+
+impl Destination for Registries {
+    fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
+        self.host(repository)?.put_blob(repository, blob, body)
+    }
+
+    fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        self.host(repository)?.put_document(repository, document)
+    }
+
+    fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
+        self.host(repository)?.set_tag(repository, tag, document)
+    }
+
+    fn mounts(&self) -> Option<&dyn Mounts> {
+        Some(self)
+    }
+}
+
+impl Mounts for Registries {
+    fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error> {
+        self.host(repository)?.mount(repository, blob, from)
+    }
+}

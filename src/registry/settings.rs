@@ -1,0 +1,122 @@
+//! What the command line decides about registries: plain data and one lookup.
+//!
+//! Reads no file and no environment; whoever makes it does. Secrets never show in `Debug`.
+
+use std::fmt;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+/// A login at a registry.
+#[derive(Clone)]
+pub enum Credential {
+    /// A user with a password or access token.
+    Password {
+        /// The user.
+        username: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+    /// An identity token, exchanged at the realm (OAuth2 refresh).
+    Identity(Zeroizing<String>),
+}
+
+impl Credential {
+    /// A user with a password.
+    pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
+        Self::Password { username: username.into(), password: Zeroizing::new(password.into()) }
+    }
+
+    /// An identity token.
+    pub fn identity(token: impl Into<String>) -> Self {
+        Self::Identity(Zeroizing::new(token.into()))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(redacted)")
+    }
+}
+
+/// Finds the login for a host (as references name it) and a repository path (empty where none is
+/// meant): `Ok(None)` for none, `Err` with why a helper or file could not be asked.
+pub type Lookup = Box<dyn Fn(&str, &str) -> Result<Option<Credential>, String> + Send + Sync>;
+
+/// Proxies, in the words of the usual environment variables.
+#[derive(Clone, Default)]
+pub struct Proxies {
+    /// For https (`HTTPS_PROXY`).
+    pub https: Option<String>,
+    /// For http (`HTTP_PROXY`).
+    pub http: Option<String>,
+    /// Hosts asked without a proxy (`NO_PROXY`), comma-separated.
+    pub except: Option<String>,
+}
+
+/// How registries are asked.
+pub struct Settings {
+    /// Finds logins.
+    pub credentials: Lookup,
+    /// Hosts (with port, as in references) asked by plain http.
+    pub plain_http: Vec<String>,
+    /// Hosts whose certificates are not checked.
+    pub insecure: Vec<String>,
+    /// Further roots, PEM; one entry a file.
+    pub ca: Vec<Vec<u8>>,
+    /// Registry host, realm host: the realm may have that registry's login.
+    pub realms: Vec<(String, String)>,
+    /// How often a step is tried again.
+    pub retries: u32,
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// Proxies; none are taken from anywhere else.
+    pub proxies: Proxies,
+    /// Longest wait for a connection.
+    pub connect: Duration,
+    /// Longest wait without a byte.
+    pub idle: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            credentials: Box::new(|_, _| Ok(None)),
+            plain_http: Vec::new(),
+            insecure: Vec::new(),
+            ca: Vec::new(),
+            realms: Vec::new(),
+            retries: 4,
+            user_agent: concat!("packmule/", env!("CARGO_PKG_VERSION")).to_owned(),
+            proxies: Proxies::default(),
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Proxy addresses may hold passwords.
+        f.debug_struct("Settings")
+            .field("plain_http", &self.plain_http)
+            .field("insecure", &self.insecure)
+            .field("realms", &self.realms)
+            .field("retries", &self.retries)
+            .field("user_agent", &self.user_agent)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_show() {
+        let shown = format!("{:?} {:?}", Credential::password("mule", "hunter2"), Credential::identity("hunter2"));
+        assert!(!shown.contains("hunter2"));
+        let proxies = Proxies { https: Some("http://u:hunter2@p".to_owned()), ..Proxies::default() };
+        assert!(!format!("{:?}", Settings { proxies, ..Settings::default() }).contains("hunter2"));
+    }
+}
