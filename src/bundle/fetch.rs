@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::writer::InputBlob;
 use super::window::{Gate, lock, wait};
+use super::writer::InputBlob;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};
 
@@ -24,7 +24,11 @@ enum Manner<'a> {
     Unknown,
     Ranges,
     /// One stream, its parts in order.
-    Stream { reader: Option<Reader<'a>>, position: u64, busy: bool },
+    Stream {
+        reader: Option<Reader<'a>>,
+        position: u64,
+        busy: bool,
+    },
 }
 
 struct Large<'a> {
@@ -72,13 +76,16 @@ impl<'a> Fetch<'a> {
         let fetched = match &blob.document {
             // A document is at hand, checked.
             Some(document) => {
-                let range = usize::try_from(part.start).unwrap_or_default()..usize::try_from(part.end).unwrap_or_default();
+                let range =
+                    usize::try_from(part.start).unwrap_or_default()..usize::try_from(part.end).unwrap_or_default();
                 match document.raw().get(range) {
                     Some(bytes) => {
                         into.copy_from_slice(bytes);
                         Ok(())
                     }
-                    None => Err(mismatch(format!("expected {} bytes, found {}", blob.descriptor.size, document.size()))),
+                    None => {
+                        Err(mismatch(format!("expected {} bytes, found {}", blob.descriptor.size, document.size())))
+                    }
                 }
             }
             None if part.start == 0 && part.end == blob.descriptor.size => self.transfers.pass(|| {
@@ -103,9 +110,11 @@ impl<'a> Fetch<'a> {
         first: u64,
         into: &mut [u8],
     ) -> Result<(), Error> {
-        let large = Arc::clone(lock(&self.large).entry(index).or_insert_with(|| {
-            Arc::new(Large { manner: Mutex::new(Manner::Unknown), changed: Condvar::new() })
-        }));
+        let large = Arc::clone(
+            lock(&self.large)
+                .entry(index)
+                .or_insert_with(|| Arc::new(Large { manner: Mutex::new(Manner::Unknown), changed: Condvar::new() })),
+        );
         let range = || match self.source.ranges() {
             Some(ranges) => ranges.range(&blob.repository, &blob.descriptor, part.start, part.end - part.start),
             None => Ok(None),
@@ -146,7 +155,13 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    fn next_of_stream(&self, large: &Large<'a>, blob: &InputBlob, part: &Range<u64>, into: &mut [u8]) -> Result<(), Error> {
+    fn next_of_stream(
+        &self,
+        large: &Large<'a>,
+        blob: &InputBlob,
+        part: &Range<u64>,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
         let mut manner = lock(&large.manner);
         let taken = loop {
             self.check()?;

@@ -34,7 +34,9 @@ pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
             refused.help("make room and run the same export again: it goes on where it stopped")
         }
-        std::io::ErrorKind::FileTooLarge => refused.help("the file system takes no larger file: use --volume-size fat32"),
+        std::io::ErrorKind::FileTooLarge => {
+            refused.help("the file system takes no larger file: use --volume-size fat32")
+        }
         _ => refused,
     }
 }
@@ -244,7 +246,11 @@ impl Output {
     pub fn check_room(&self, least: u64, most: u64, largest: u64) -> Result<Option<String>, Error> {
         let shown = self.dir.display();
         let stat = rustix::fs::statfs(&self.dir).map_err(|error| Error::io(&shown, &error.into()))?;
-        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type differs by platform; magics are positive")]
+        #[allow(
+            clippy::cast_sign_loss,
+            clippy::unnecessary_cast,
+            reason = "the type differs by platform; magics are positive"
+        )]
         let kind = stat.f_type as u64;
         if kind == FAT_MAGIC && largest > FAT_FILE {
             return Err(Error::new(
@@ -253,7 +259,11 @@ impl Output {
             )
             .help("use --volume-size fat32"));
         }
-        #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "the type differs by platform; block sizes are positive")]
+        #[allow(
+            clippy::cast_sign_loss,
+            clippy::unnecessary_cast,
+            reason = "the type differs by platform; block sizes are positive"
+        )]
         let free = (stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64);
         let mut held = 0;
         for number in self.partial_volumes()? {

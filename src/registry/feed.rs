@@ -41,8 +41,8 @@ impl Drop for Lent {
 }
 
 /// Reads content in pieces and sees that it has exactly its size.
-pub(super) struct Feed {
-    reader: Box<dyn Read + Send>,
+pub(super) struct Feed<'a> {
+    reader: Box<dyn Read + Send + 'a>,
     left: u64,
     size: u64,
     subject: String,
@@ -51,9 +51,9 @@ pub(super) struct Feed {
     ended: bool,
 }
 
-impl Feed {
+impl<'a> Feed<'a> {
     /// Over `reader`, which has `size` bytes.
-    pub fn new(reader: Box<dyn Read + Send>, size: u64, subject: &str) -> Self {
+    pub fn new(reader: Box<dyn Read + Send + 'a>, size: u64, subject: &str) -> Self {
         let (home, back) = sync_channel(2);
         Self { reader, left: size, size, subject: subject.to_owned(), home, back, ended: false }
     }
@@ -126,7 +126,7 @@ impl Host {
         call: &Call,
         authorization: Option<&HeaderValue>,
         length: u64,
-        feed: &mut Feed,
+        feed: &mut Feed<'_>,
     ) -> Result<Response, Unsent> {
         let first = feed.piece(length).map_err(Unsent::Content)?;
         if first.len() as u64 == length {

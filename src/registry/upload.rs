@@ -143,7 +143,7 @@ impl Upload<'_> {
         Ok((self.host.session(&call.url, &response, &self.subject)?, chunk))
     }
 
-    fn feed(&self) -> Result<Feed, Unsent> {
+    fn feed(&self) -> Result<Feed<'_>, Unsent> {
         let subject = format!("blob {}", self.blob.digest);
         let reader = self.body.open().map_err(|error| Unsent::Content(Error::from_io(&subject, error)))?;
         Ok(Feed::new(reader, self.blob.size, &subject))
