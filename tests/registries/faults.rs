@@ -1,0 +1,283 @@
+//! Servers that break off, lie, throttle, forget logins and hang: what the client makes of them.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use packmule::content::{Destination, Kind, Ranges, Referrers, Source};
+use packmule::flow::Event;
+use packmule::oci::{Descriptor, Digest, Reference, Repository, media_type};
+use packmule::registry::Settings;
+
+use super::hosts::{Bytes, anonymous, client, content, manifest, read};
+use super::server::{Reply, Request, Server, reply};
+
+/// A manifest as every path of a small server gives it.
+pub fn manifest_reply() -> Reply {
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let document = manifest(&config, &config, None);
+    reply(200, document.raw()).with("Content-Type", document.media_type())
+}
+
+fn first_byte(request: &Request) -> Option<usize> {
+    request.header("range")?.strip_prefix("bytes=")?.split_once('-')?.0.parse().ok()
+}
+
+fn repository(server: &Server) -> Repository {
+    Repository::new(&server.host, "a/b").unwrap()
+}
+
+fn partial(bytes: &[u8], from: usize) -> Reply {
+    reply(206, &bytes[from..]).with("Content-Range", format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()))
+}
+
+#[test]
+fn a_stream_broken_in_the_middle_goes_on_by_range() {
+    let blob = content(4 << 20, 31);
+    let bytes = blob.0.clone();
+    let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
+        ("/v2/", _) => reply(200, ""),
+        (_, None) => Reply { cut: Some(bytes.len() / 2), ..reply(200, bytes.clone()) },
+        (_, Some(from)) => partial(&bytes, from),
+    });
+    let client = anonymous();
+    assert!(read(&client.registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0);
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2);
+    // What had come is not asked for again.
+    assert_eq!(first_byte(&requests[1]), Some(2 << 20));
+}
+
+#[test]
+fn a_server_without_ranges_is_read_again_from_its_start() {
+    let blob = content(1 << 20, 32);
+    for wrong_range in [false, true] {
+        let bytes = blob.0.clone();
+        let cuts = AtomicUsize::new(0);
+        let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
+            ("/v2/", _) => reply(200, ""),
+            (_, Some(from)) if wrong_range => partial(&bytes, from - 1),
+            (_, None) if cuts.fetch_add(1, Ordering::Relaxed) == 0 => {
+                Reply { cut: Some(bytes.len() / 2), ..reply(200, bytes.clone()) }
+            }
+            _ => reply(200, bytes.clone()),
+        });
+        let client = anonymous();
+        assert!(read(&client.registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0);
+        let part = client.registries.range(&repository(&server), &blob.descriptor(), 5, 10).unwrap();
+        assert!(part.is_none(), "a place without ranges says so");
+    }
+}
+
+#[test]
+fn a_stream_that_always_breaks_ends() {
+    let blob = content(1 << 20, 33);
+    let bytes = blob.0.clone();
+    let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
+        ("/v2/", _) => reply(200, ""),
+        (_, from) => Reply { cut: Some(10), ..partial(&bytes, from.unwrap_or(0)) },
+    });
+    let error = read(&anonymous().registries, &repository(&server), &blob.descriptor()).unwrap_err();
+    assert_eq!(error.kind, Kind::Failed, "{error}");
+    assert!(server.requests().len() <= 6);
+}
+
+#[test]
+fn lies_are_a_mismatch() {
+    let blob = content(2000, 34);
+    let mut lie = blob.0.clone();
+    lie[1999] ^= 1;
+    for answer in [lie.clone(), blob.0[..1999].to_vec(), [blob.0.clone(), vec![0]].concat()] {
+        let server = Server::start(move |request, _| match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            _ => reply(200, answer.clone()).with("Docker-Content-Digest", Digest::sha256(b"x").to_string()),
+        });
+        let client = anonymous();
+        let blob = blob.descriptor();
+        assert_eq!(read(&client.registries, &repository(&server), &blob).unwrap_err().kind, Kind::Mismatch);
+        let document = client.registries.document(&repository(&server), &blob);
+        assert_eq!(document.unwrap_err().kind, Kind::Mismatch);
+    }
+    let server = Server::start(|_, _| reply(200, vec![b' '; 5 << 20]).with("Content-Type", media_type::OCI_MANIFEST));
+    let big = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b""), 5 << 20);
+    let error = anonymous().registries.document(&repository(&server), &big).unwrap_err();
+    assert_eq!(error.kind, Kind::Mismatch, "{error}");
+}
+
+#[test]
+fn a_digest_pins_whatever_head_says() {
+    let server =
+        Server::start(|_, _| manifest_reply().with("Docker-Content-Digest", Digest::sha256(b"another").to_string()));
+    let wanted: Reference = format!("{}/a/b@{}", server.host, Digest::sha256(b"wanted")).parse().unwrap();
+    assert_eq!(anonymous().registries.resolve(&wanted).unwrap_err().kind, Kind::Mismatch);
+}
+
+#[test]
+fn retry_after_is_waited() {
+    let server = Server::start(|request, before| match (request.path.as_str(), before) {
+        ("/v2/", _) => reply(200, ""),
+        (_, 0..=2) => reply(429, "").with("Retry-After", "7"),
+        _ => manifest_reply(),
+    });
+    let client = anonymous();
+    let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+    client.registries.resolve(&reference).unwrap();
+    assert!(client.clock.slept() >= Duration::from_secs(14), "{:?}", client.clock.slept());
+    let busy = Server::start(|_, _| reply(503, r#"{"errors":[{"code":"UNAVAILABLE","message":"later"}]}"#));
+    let reference: Reference = format!("{}/a/b:c", busy.host).parse().unwrap();
+    let error = client.registries.resolve(&reference).unwrap_err();
+    assert_eq!(error.kind, Kind::Failed);
+    assert!(error.what.contains("UNAVAILABLE: later") && error.what.contains("tried 5 times"), "{error}");
+}
+
+#[test]
+fn a_token_that_no_longer_holds_is_had_anew_once() {
+    let tokens = Arc::new(Mutex::new(0));
+    let now = Arc::clone(&tokens);
+    // Every token is good for one upload step or read; then only the next one is.
+    let server = Server::start(move |request, _| {
+        let mut given = now.lock().unwrap();
+        if request.path.starts_with("/token") {
+            *given += 1;
+            return reply(200, format!(r#"{{"token":"t{given}","expires_in":3600}}"#));
+        }
+        let host = request.header("host").unwrap_or_default();
+        let refused = reply(401, "").with("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\""));
+        match request.header("authorization") {
+            Some(sent) if *sent == format!("Bearer t{given}") => {}
+            _ => return refused,
+        }
+        if request.path.contains("/never/") {
+            return refused;
+        }
+        match request.method.as_str() {
+            "POST" => reply(202, "").with("Location", "/v2/a/b/session"),
+            // The first token ends while the bytes are on their way.
+            "PUT" if *given < 2 => refused,
+            "PUT" => reply(201, ""),
+            "HEAD" if request.path.contains("/blobs/") => reply(404, ""),
+            _ => manifest_reply(),
+        }
+    });
+    for size in [100, 3 << 20] {
+        *tokens.lock().unwrap() = 0;
+        let client = anonymous();
+        let blob = content(size, 35);
+        client.registries.put_blob(&repository(&server), &blob.descriptor(), &blob).unwrap();
+        let put = server.requests().into_iter().rfind(|request| request.method == "PUT").unwrap();
+        assert!(put.body == blob.0 && put.header("authorization") == Some("Bearer t2"));
+    }
+    let reference: Reference = format!("{}/never/b:c", server.host).parse().unwrap();
+    let before = server.requests().len();
+    assert_eq!(anonymous().registries.resolve(&reference).unwrap_err().kind, Kind::Denied);
+    assert!(server.requests().len() - before <= 5, "asked for ever");
+}
+
+#[test]
+fn a_connection_lost_after_the_put_is_looked_into() {
+    let stored = AtomicUsize::new(0);
+    let server = Server::start(move |request, _| match request.method.as_str() {
+        "POST" => reply(202, "").with("Location", "/v2/a/b/session"),
+        "PUT" => {
+            stored.store(request.body.len(), Ordering::Relaxed);
+            Reply { cut: Some(0), ..reply(201, "lost").with("Content-Length", "junk") }
+        }
+        "HEAD" => match stored.load(Ordering::Relaxed) {
+            0 => reply(404, ""),
+            size => reply(200, vec![0; size]),
+        },
+        _ => reply(200, ""),
+    });
+    let blob = content(2 << 20, 36);
+    anonymous().registries.put_blob(&repository(&server), &blob.descriptor(), &blob).unwrap();
+    assert_eq!(server.requests().iter().filter(|request| request.method == "PUT").count(), 1);
+}
+
+#[test]
+fn where_one_put_is_refused_chunks_are_sent() {
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let store = Arc::clone(&got);
+    let server = Server::start(move |request, before| match request.method.as_str() {
+        "POST" => reply(202, "").with("Location", "/v2/a/b/session?_state=0"),
+        "PUT" if !request.body.is_empty() => reply(413, ""),
+        "PATCH" => {
+            let mut got = store.lock().unwrap();
+            let range = format!("{}-{}", got.len(), got.len() + request.body.len() - 1);
+            assert_eq!(request.header("content-range"), Some(range.as_str()));
+            got.extend_from_slice(&request.body);
+            reply(202, "").with("Location", format!("/v2/a/b/session?_state={before}"))
+        }
+        "PUT" => reply(201, ""),
+        "HEAD" => reply(404, ""),
+        _ => reply(200, ""),
+    });
+    let blob = content((9 << 20) + 5, 37);
+    anonymous().registries.put_blob(&repository(&server), &blob.descriptor(), &blob).unwrap();
+    assert!(*got.lock().unwrap() == blob.0);
+    let sessions: Vec<String> = server.requests().into_iter().filter(|r| r.method == "PATCH").map(|r| r.path).collect();
+    assert_eq!(sessions.len(), 3);
+    assert!(sessions[0] != sessions[1] && sessions[1] != sessions[2], "{sessions:?}");
+}
+
+#[test]
+fn an_error_at_the_referrers_is_never_an_empty_list() {
+    for (status, kind) in [(403, Some(Kind::Denied)), (500, Some(Kind::Failed)), (404, None), (400, None), (405, None)]
+    {
+        let server = Server::start(move |request, _| match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            path if path.contains("/referrers/") => reply(status, ""),
+            _ => reply(404, ""),
+        });
+        let found = Referrers::referrers(&anonymous().registries, &repository(&server), Digest::sha256(b"s"));
+        assert_eq!(found.err().map(|error| error.kind), kind, "{status}");
+    }
+}
+
+#[test]
+fn a_tag_that_does_not_move_is_told() {
+    let server = Server::start(|request, _| match request.method.as_str() {
+        "PUT" => reply(201, ""),
+        _ => manifest_reply(),
+    });
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let other = manifest(&config, &content(1, 1).descriptor(), None);
+    let tag = packmule::oci::Tag::new("fixed").unwrap();
+    let error = anonymous().registries.set_tag(&repository(&server), &tag, &other).unwrap_err();
+    assert_eq!(error.kind, Kind::Refused, "{error}");
+}
+
+#[test]
+fn warnings_are_shown_once() {
+    let client = anonymous();
+    let warned = Server::start(|_, _| manifest_reply().with("Warning", "299 - \"soon gone\""));
+    let reference: Reference = format!("{}/a/b:c", warned.host).parse().unwrap();
+    for _ in 0..3 {
+        client.registries.resolve(&reference).unwrap();
+    }
+    let heard = client.heard.0.lock().unwrap();
+    let warnings: Vec<_> = heard.iter().filter(|event| matches!(event, Event::Warning(_))).collect();
+    assert_eq!(warnings, [&Event::Warning(format!("registry {}: soon gone", warned.host))]);
+}
+
+#[test]
+fn a_hanging_server_is_left_after_the_idle_time_and_on_cancel() {
+    let server = Server::start(|request, _| {
+        if request.path != "/v2/" {
+            std::thread::sleep(Duration::from_secs(30));
+        }
+        reply(200, "")
+    });
+    let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+    let begun = Instant::now();
+    let impatient = client(Settings { idle: Duration::from_millis(300), retries: 1, ..Settings::default() });
+    let error = impatient.registries.resolve(&reference).unwrap_err();
+    assert_eq!(error.kind, Kind::Failed, "{error}");
+    let cancelled = client(Settings::default());
+    let flag = cancelled.flow.cancel_flag();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        flag.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(cancelled.registries.resolve(&reference).unwrap_err().kind, Kind::Cancelled);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}

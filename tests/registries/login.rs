@@ -1,0 +1,66 @@
+//! Logins at real registries: htpasswd, and tokens of a realm on another port.
+
+use packmule::content::{Destination, Error, Inventory, Kind, Mounts, Source};
+use packmule::oci::{Reference, Tag};
+use packmule::registry::Settings;
+
+use super::hosts::{Bytes, address, anonymous, client, content, fresh, login, manifest, read};
+
+fn password(name: &str) -> Option<String> {
+    address(&format!("{name}_PASSWORD"))
+}
+
+fn realm(host: &str, settings: Settings) -> Settings {
+    let realm = std::env::var("PACKMULE_TEST_TOKEN_REALM").unwrap_or_default();
+    Settings { realms: vec![(host.to_owned(), realm)], ..settings }
+}
+
+/// Everything that a login is needed for.
+fn use_it(host: &str, settings: Settings) {
+    let client = client(settings);
+    let (repository, other) = (fresh(host, "private"), fresh(host, "other"));
+    let (config, layer) = (Bytes(b"{}".to_vec()), content(1 << 20, 11));
+    for blob in [&config, &layer] {
+        client.registries.put_blob(&repository, &blob.descriptor(), blob).unwrap();
+    }
+    let document = manifest(&config.descriptor(), &layer.descriptor(), None);
+    client.registries.put_manifest(&repository, &document).unwrap();
+    client.registries.set_tag(&repository, &Tag::new("a").unwrap(), &document).unwrap();
+    assert!(client.registries.mount(&other, &layer.descriptor(), &repository).unwrap());
+    assert!(client.registries.has_blob(&other, &layer.descriptor()).unwrap());
+    assert_eq!(read(&client.registries, &repository, &layer.descriptor()).unwrap(), layer.0);
+}
+
+fn refused(host: &str, settings: Settings) -> Error {
+    let reference: Reference = format!("{host}/a/b:c").parse().unwrap();
+    client(settings).registries.resolve(&reference).unwrap_err()
+}
+
+#[test]
+fn htpasswd() {
+    let (Some(host), Some(password)) = (address("PACKMULE_TEST_HTPASSWD"), password("PACKMULE_TEST_HTPASSWD")) else {
+        return;
+    };
+    use_it(&host, login("mule", &password));
+    let error = refused(&host, login("mule", "canary-7781"));
+    assert_eq!(error.kind, Kind::Denied);
+    assert!(!format!("{error:?}").contains("canary-7781"));
+    assert_eq!(refused(&host, Settings::default()).kind, Kind::Denied);
+    let put = anonymous().registries.put_blob(&fresh(&host, "x"), &content(1, 1).descriptor(), &content(1, 1));
+    assert_eq!(put.unwrap_err().kind, Kind::Denied);
+}
+
+#[test]
+fn tokens() {
+    for name in ["PACKMULE_TEST_TOKEN", "PACKMULE_TEST_TOKEN_DOCKER_REGISTRY"] {
+        let (Some(host), Some(password)) = (address(name), password("PACKMULE_TEST_TOKEN")) else { continue };
+        use_it(&host, realm(&host, login("mule", &password)));
+        let error = refused(&host, realm(&host, login("mule", "canary-7782")));
+        assert_eq!(error.kind, Kind::Denied, "{error}");
+        assert!(!format!("{error:?}").contains("canary-7782"));
+        // The realm is on another port and not named: asked without login, and that is said.
+        let error = refused(&host, login("mule", &password));
+        assert_eq!(error.kind, Kind::Policy, "{error}");
+        assert!(error.help.unwrap().contains(&format!("--realm {host}=")));
+    }
+}

@@ -1,0 +1,14 @@
+//! The registry adapter against real registries on loopback, and against small servers that break
+//! off, lie and send elsewhere.
+//!
+//! `cargo xtask test` starts the registries and names them in the environment; without them their
+//! tests print SKIP, and fail where `CI` is set.
+#![cfg(feature = "online")]
+
+mod faults;
+mod hosts;
+mod login;
+mod redirects;
+mod referrers;
+mod roundtrip;
+mod server;
