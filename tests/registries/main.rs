@@ -4,6 +4,7 @@
 //! `cargo xtask test` starts the registries and names them in the environment; without them their
 //! tests print SKIP, and fail where `CI` is set.
 #![cfg(feature = "online")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod faults;
 mod hosts;
@@ -12,3 +13,4 @@ mod redirects;
 mod referrers;
 mod roundtrip;
 mod server;
+mod tls;
