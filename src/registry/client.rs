@@ -26,6 +26,9 @@ const MOST_HOPS: usize = 5;
 /// Largest error body or token that is read.
 pub(super) const SMALL: u64 = 64 << 10;
 
+/// What belongs to one digest in one repository.
+pub(super) type ByDigest<T> = Mutex<HashMap<(String, Digest), T>>;
+
 /// The HTTP clients of a run: one that checks certificates, one that does not.
 pub(super) struct Clients {
     strict: Client,
@@ -75,9 +78,9 @@ pub(super) struct Host {
     pub settings: Arc<Settings>,
     pub auth: Auth,
     /// Upload sessions that a refused mount opened.
-    pub sessions: Mutex<HashMap<(String, Digest), Url>>,
+    pub sessions: ByDigest<Url>,
     /// One lock a fallback tag.
-    pub fallbacks: Mutex<HashMap<(String, Digest), Turn>>,
+    pub fallbacks: ByDigest<Turn>,
     clients: Arc<Clients>,
     base: Mutex<Option<Url>>,
     warned: Mutex<HashSet<String>>,
@@ -382,5 +385,46 @@ impl Host {
     /// first, at 16 MiB a second at least.
     pub fn patience(&self, size: u64) -> Duration {
         self.settings.idle + Duration::from_secs(size >> 24)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{Clock, Flow, Silent};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn unix(&self) -> i64 {
+            0
+        }
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&self, _: Duration) {}
+    }
+
+    #[test]
+    fn hops_never_leave_tls_nor_carry_logins() {
+        let settings = Settings::default();
+        let clients = Arc::new(Clients::new(&settings).unwrap());
+        let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 1, 1);
+        let host = Host::new("example.org", Arc::new(Engine::new(flow).unwrap()), Arc::new(settings), clients);
+        let hop = |from: &str, to: &str| {
+            let location = HeaderValue::from_str(to).unwrap();
+            host.hop(&Url::parse(from).unwrap(), &location, "blob")
+                .map(|url| url.to_string())
+                .map_err(|error| error.kind)
+        };
+        assert_eq!(hop("https://a/x", "/y?z=1"), Ok("https://a/y?z=1".to_owned()));
+        assert_eq!(hop("http://a/x", "https://u:p@b/y"), Ok("https://b/y".to_owned()));
+        assert_eq!(hop("http://a/x", "//b/y"), Ok("http://b/y".to_owned()));
+        for to in ["http://a/x", "http://b/x", "ftp://a/x", "https://169.254.169.254/"] {
+            assert_eq!(hop("https://a/x", to), Err(Kind::Policy), "{to}");
+        }
+        for to in ["file:///etc/passwd", "http://", "data:x"] {
+            assert_eq!(hop("https://a/x", to), Err(Kind::Failed), "{to}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Works on bytes: which files are read, and in which order, is the caller's business.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use docker_credential::{CredentialRetrievalError as Failure, DockerCredential, get_credential_from_reader};
 use serde::Deserialize;
@@ -13,11 +13,15 @@ use super::settings::Credential;
 /// The key under which docker keeps docker.io's login.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
+/// Read by `docker_credential`; only the keys matter here.
+#[derive(Deserialize)]
+struct Entry {}
+
 #[derive(Deserialize)]
 #[allow(clippy::zero_sized_map_values, reason = "only the keys count; a set does not read a JSON object")]
 struct Keys {
     #[serde(default)]
-    auths: Option<BTreeMap<String, serde::de::IgnoredAny>>,
+    auths: Option<HashMap<String, Entry>>,
 }
 
 /// The login for `host` and repository `path` that `file`, the bytes of one auth file, gives;

@@ -99,6 +99,12 @@ impl Host {
     pub fn list_referrer(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
         let scopes = Scopes::push(repository);
         let tag = Tag::referrers_fallback(subject);
+        // Some registries list it by themselves and do not say so in the answer to the PUT.
+        let listed = self.referrers_api(repository, subject).ok().flatten().unwrap_or_default();
+        if listed.iter().any(|entry| entry.digest == document.digest()) {
+            return Ok(());
+        }
+        self.engine.flow.check()?;
         let turn = Arc::clone(lock(&self.fallbacks).entry((repository.path().to_owned(), subject)).or_default());
         let _turn = lock(&turn);
         let mut tries = Tries::new(&self.engine.flow, self.settings.retries);

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test: a failure is a panic")]
 #![cfg(feature = "online")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod faults;
 mod hosts;
@@ -14,3 +15,4 @@ mod redirects;
 mod referrers;
 mod roundtrip;
 mod server;
+mod tls;
