@@ -4,7 +4,6 @@
 //! `cargo xtask test` starts the registries and names them in the environment; without them their
 //! tests print SKIP, and fail where `CI` is set.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test: a failure is a panic")]
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
