@@ -8,25 +8,25 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::Error;
 use super::built::Built;
 use super::cut::{Piece, Section};
+use super::digests::{self, Blobs};
 use super::fetch::Fetch;
 use super::journal::Journal;
 use super::manifest::{Frame, Volume};
 use super::name::MAX_VOLUMES;
 use super::output::{Output, write_error};
-use super::tar::{Content, Tar};
-use super::window::{Gate, Lease, Pool, Queue, lock};
+use super::tar::Tar;
+use super::window::{Gate, Lease, Pool, Queue, Watch, lock};
 use super::writer::{Input, Layout, too_many_volumes};
 use crate::content::{Kind, Source};
 use crate::fault::Class;
 use crate::flow::{Event, Flow};
-use crate::oci::{Algorithm, Digest, Hasher};
 
 /// Frames in memory beside one a job.
 const SPARE: usize = 4;
@@ -70,18 +70,7 @@ struct Pass<'a> {
     next: AtomicUsize,
     made: Queue<Result<Built, Trouble>>,
     stop: &'a AtomicBool,
-    wrong: Mutex<Option<Trouble>>,
-}
-
-/// Sets the flag when a thread goes, if by a panic.
-struct Watch<'a>(&'a AtomicBool);
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
+    blobs: Blobs<'a>,
 }
 
 impl Pass<'_> {
@@ -189,39 +178,6 @@ impl Pass<'_> {
         })
     }
 
-    /// Takes the digest of every blob from the frames as they come.
-    fn hash_blobs(&self, frames: &Receiver<(usize, Arc<Built>)>) {
-        let _watch = Watch(self.stop);
-        let mut open: Option<Hasher> = None;
-        for (index, built) in frames {
-            let Some(plain) = built.plain() else {
-                let error = Error::new(Class::Io, format!("frame {}: does not unpack to what was packed", index + 1));
-                *lock(&self.wrong) = Some(Trouble::Ended(error.help("the memory of this machine fails")));
-                return;
-            };
-            for section in self.pieces[index].sections(self.tar) {
-                let Content::Blob(digest) = self.tar.content(section.member) else { continue };
-                if section.content.start == 0 {
-                    open = Some(Hasher::new(digest.algorithm()));
-                }
-                let Some(hasher) = &mut open else { continue };
-                let length = usize::try_from(section.content.end - section.content.start).unwrap_or_default();
-                hasher.update(&plain[section.at..section.at + length]);
-                if section.content.end == self.tar.size(section.member) {
-                    let found = open.take().map(Hasher::finish);
-                    if found != Some(digest) {
-                        let blob = &self.input.blobs[section.member - Tar::of_blob(0)];
-                        let found = found.map_or_else(String::new, |found| found.to_string());
-                        let what = format!("blob {digest} from {}: content has digest {found}", blob.repository);
-                        *lock(&self.wrong) = Some(Trouble::Wrong { member: section.member, what });
-                        return;
-                    }
-                    self.flow.event(Event::Item(digest.to_string()));
-                }
-            }
-        }
-    }
-
     fn take(&self, index: usize) -> Result<Built, Trouble> {
         let ended = || self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled();
         match self.made.get(index, ended) {
@@ -239,9 +195,10 @@ impl Pass<'_> {
         blobs: &Sender<(usize, Arc<Built>)>,
         volumes: &Sender<(usize, Arc<Built>)>,
     ) -> Result<(), Trouble> {
+        let _watch = Watch(self.stop);
         let mut open: Option<(usize, File)> = None;
         for index in 0..self.pieces.len() {
-            if let Some(trouble) = lock(&self.wrong).take() {
+            if let Some(trouble) = lock(&self.blobs.wrong).take() {
                 return Err(trouble);
             }
             let built = Arc::new(self.take(index)?);
@@ -295,26 +252,6 @@ fn write_all(file: &mut File, built: &Built, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn hash_volumes(frames: &Receiver<(usize, Arc<Built>)>) -> Vec<Digest> {
-    let mut digests = Vec::new();
-    let mut open: Option<(usize, Hasher)> = None;
-    for (volume, built) in frames {
-        let mut hasher = match open.take() {
-            Some((number, hasher)) if number == volume => hasher,
-            before => {
-                digests.extend(before.map(|(_, hasher)| hasher.finish()));
-                Hasher::new(Algorithm::Sha256)
-            }
-        };
-        for slice in built.slices() {
-            hasher.update(&slice);
-        }
-        open = Some((volume, hasher));
-    }
-    digests.extend(open.map(|(_, hasher)| hasher.finish()));
-    digests
-}
-
 /// Runs one pass; what the journal lists is taken from the volumes, the rest from `source`.
 ///
 /// # Errors
@@ -346,7 +283,7 @@ pub fn pass(
         next: AtomicUsize::new(0),
         made: Queue::new(),
         stop: &stop,
-        wrong: Mutex::new(None),
+        blobs: Blobs { flow, input, tar, pieces, wrong: Mutex::new(None) },
     };
     let pool = Pool::new(flow.jobs + SPARE);
     let mut layout = Layout::new(input.volume_size);
@@ -358,9 +295,10 @@ pub fn pass(
         let (to_volumes, volumes) = channel();
         let blobs = scope.spawn(|| {
             let blobs = blobs;
-            pass.hash_blobs(&blobs);
+            let _watch = Watch(pass.stop);
+            pass.blobs.take(&blobs);
         });
-        let volumes = scope.spawn(move || hash_volumes(&volumes));
+        let volumes = scope.spawn(move || digests::of_volumes(&volumes));
         let appended = pass.append(journal, &mut layout, &to_blobs, &to_volumes);
         drop((to_blobs, to_volumes));
         if appended.is_err() {
@@ -372,7 +310,7 @@ pub fn pass(
         appended.map(|()| digests)
     });
     // A wrong blob counts before what it made fail.
-    if let Some(trouble) = lock(&pass.wrong).take() {
+    if let Some(trouble) = lock(&pass.blobs.wrong).take() {
         return Err(trouble);
     }
     let sizes = layout.volumes().iter().zip(digests?);

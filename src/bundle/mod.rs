@@ -8,6 +8,7 @@ mod append;
 mod built;
 pub mod check;
 pub mod cut;
+mod digests;
 pub mod error;
 mod fetch;
 pub mod files;

@@ -23,6 +23,18 @@ pub fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a
     changed.wait_timeout(guard, LOOK).unwrap_or_else(PoisonError::into_inner).0
 }
 
+/// Sets the flag when a thread goes, if by a panic.
+#[derive(Debug)]
+pub struct Watch<'a>(pub &'a AtomicBool);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A buffer that holds a frame as it lies on the medium, stored ones included; goes back to its pool.
 #[derive(Debug)]
 pub struct Lease {

@@ -1,0 +1,150 @@
+//! The memory of an export, whatever the size of a layer. A test of its own, so a process of its own.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use packmule::bundle::time::Moment;
+use packmule::bundle::writer::{Input, InputBlob, Options, write};
+use packmule::bundle::{Name, Output};
+use packmule::content::{self, Kind, Ranges, Source};
+use packmule::flow::{Clock, Flow, Silent};
+use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
+use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Hasher, Reference, Repository};
+
+struct Still;
+
+impl Clock for Still {
+    fn unix(&self) -> i64 {
+        0
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn sleep(&self, _: Duration) {}
+}
+
+/// Content made from its position: noise, every eighth KiB zeros, so that packing saves a little.
+struct Made {
+    at: u64,
+    end: u64,
+}
+
+impl Read for Made {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let start = usize::try_from(self.at % 8).unwrap();
+        let count = usize::try_from(self.end - self.at).unwrap().min(buffer.len());
+        let mut word = self.at / 8;
+        let mut filled = 0;
+        while filled < count {
+            let mut mixed = word.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            let bytes = if (word / 128) % 8 == 7 { [0; 8] } else { mixed.to_le_bytes() };
+            let from = if filled == 0 { start } else { 0 };
+            let take = (8 - from).min(count - filled);
+            buffer[filled..filled + take].copy_from_slice(&bytes[from..from + take]);
+            filled += take;
+            word += 1;
+        }
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+struct Endless;
+
+impl Source for Endless {
+    fn resolve(&self, _: &Reference) -> Result<Descriptor, content::Error> {
+        Err(content::Error::new(Kind::Absent, "nothing is named here"))
+    }
+    fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, content::Error> {
+        Err(content::Error::new(Kind::Absent, "no documents here"))
+    }
+    fn blob(&self, _: &Repository, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
+        Ok(Box::new(Made { at: 0, end: blob.size }))
+    }
+    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, content::Error> {
+        Ok(true)
+    }
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        Some(self)
+    }
+}
+
+impl Ranges for Endless {
+    fn range(
+        &self,
+        _: &Repository,
+        _: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, content::Error> {
+        Ok(Some(Box::new(Made { at: offset, end: offset + length })))
+    }
+}
+
+fn layer(size: u64, media_type: &str) -> Descriptor {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut made = Made { at: 0, end: size };
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match made.read(&mut buffer).unwrap() {
+            0 => return Descriptor::new(media_type, hasher.finish(), size),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+}
+
+#[test]
+fn export_stays_below_320_mib() {
+    let layers = [layer(4, "a/config"), layer(500 << 20, OCI_LAYER_GZIP), layer(501 << 20, "a/tar")];
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layers[0], "layers": layers[1..],
+    });
+    let document = Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap();
+    let repository = Repository::exact("localhost/a").unwrap();
+    let blob = |descriptor: &Descriptor, document: Option<&Document>| InputBlob {
+        descriptor: descriptor.clone(),
+        repository: repository.clone(),
+        document: document.cloned(),
+        small: descriptor.size <= 64 << 10,
+    };
+    let mut blobs = vec![blob(&document.descriptor(), Some(&document))];
+    blobs.extend(layers.iter().map(|layer| blob(layer, None)));
+    let input = Input {
+        name: Name::new("large").unwrap(),
+        created: Moment::from_unix(0).unwrap(),
+        tool: "packmule 0.1.0".to_owned(),
+        artifacts: vec![Artifact {
+            artifact_type: None,
+            digest: document.digest(),
+            media_type: OCI_MANIFEST.to_owned(),
+            original: None,
+            repository: repository.clone(),
+            size: document.size(),
+            subject: None,
+            tags: Vec::new(),
+        }],
+        blobs,
+        absent: Vec::new(),
+        bases: Vec::new(),
+        annotations: BTreeMap::new(),
+        volume_size: u64::MAX,
+        level: 9,
+        request: String::new(),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 8, 2);
+    let sign = |_: &[u8]| Ok(b"{}".to_vec());
+    let written = write(&flow, &Endless, &output, &input, Options { sign: &sign, read_back: None }).unwrap();
+    assert!(written.manifest.frames.iter().filter(|frame| frame.size.is_some()).count() > 30);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("peak {} MiB", peak >> 10);
+    assert!(peak <= 320 << 10, "peak {} MiB", peak >> 10);
+}
