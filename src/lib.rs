@@ -5,7 +5,7 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | `export`, `verify`, [`import`] (with `unpack`) | what the tool does |
+//! | 3 operations | [`export`], `verify`, [`import`] (with `unpack`) | what the tool does |
 //! | 2 decisions | `closure`, `select`, `plan`, `route` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
 //! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`] | traits, cancel and events, checked streams |
