@@ -1,5 +1,7 @@
 //! The memory of an export, whatever the size of a layer. A test of its own, so a process of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use packmule::bundle::{Name, Output};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
-use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Hasher, Reference, Repository};
+use packmule::oci::{Algorithm, Artifact, Descriptor, Document, Hasher, Reference, Repository};
 
 struct Still;
 

@@ -22,7 +22,7 @@ use super::manifest::{Frame, Volume};
 use super::name::MAX_VOLUMES;
 use super::output::{Output, write_error};
 use super::tar::Tar;
-use super::window::{Gate, Lease, Pool, Queue, Watch, lock};
+use super::window::{Lease, Pool, Queue, Watch, lock};
 use super::writer::{Input, Layout, too_many_volumes};
 use crate::content::{Kind, Source};
 use crate::fault::Class;
@@ -66,7 +66,7 @@ struct Pass<'a> {
     /// Frames of an earlier run, with their places.
     kept: Vec<(Frame, usize, u64)>,
     fetch: Fetch<'a>,
-    packers: Gate,
+    to_pack: Queue<(Lease, usize)>,
     next: AtomicUsize,
     made: Queue<Result<Built, Trouble>>,
     stop: &'a AtomicBool,
@@ -83,13 +83,28 @@ impl Pass<'_> {
         while let Some((index, buffer)) = pool.take(self.stop, next) {
             let made = match self.kept.get(index) {
                 Some((frame, volume, offset)) => self.read(index, frame, *volume, *offset, buffer),
-                None => self.make(index, buffer),
+                None => match self.make(index, buffer) {
+                    Ok((buffer, plain)) if self.pieces[index].packable && self.input.level != 0 => {
+                        self.to_pack.put(index, (buffer, plain));
+                        continue;
+                    }
+                    made => made.map(|(buffer, plain)| Built::stored(buffer, plain)),
+                },
             };
             let failed = made.is_err();
             self.made.put(index, made);
             if failed {
                 break;
             }
+        }
+    }
+
+    /// Packs what the workers fetched, the foremost first. In threads of its own, one a core: what
+    /// zstd allocates stays with few threads.
+    fn pack(&self) {
+        let _watch = Watch(self.stop);
+        while let Some((index, (buffer, plain))) = self.to_pack.first(|| self.stop.load(Ordering::Relaxed)) {
+            self.made.put(index, Ok(Built::packed(buffer, plain, self.input.level)));
         }
     }
 
@@ -113,16 +128,13 @@ impl Pass<'_> {
         Ok(built)
     }
 
-    fn make(&self, index: usize, mut buffer: Lease) -> Result<Built, Trouble> {
+    fn make(&self, index: usize, mut buffer: Lease) -> Result<(Lease, usize), Trouble> {
         let piece = &self.pieces[index];
         // No truncation: at most 16 MiB.
         let plain = usize::try_from(piece.plain()).unwrap_or_default();
         piece.lay(self.tar, &mut buffer[..plain]);
         self.fill(index, &piece.sections(self.tar), &mut buffer[..plain])?;
-        if piece.packable && self.input.level != 0 {
-            return Ok(self.packers.pass(|| Built::packed(buffer, plain, self.input.level)));
-        }
-        Ok(Built::stored(buffer, plain))
+        Ok((buffer, plain))
     }
 
     /// Fetches what the sections name, several at once where a shared frame has many.
@@ -279,7 +291,7 @@ pub fn pass(
         tar,
         pieces,
         fetch: Fetch::new(source, flow, &stop),
-        packers: Gate::new(flow.cpus),
+        to_pack: Queue::new(),
         next: AtomicUsize::new(0),
         made: Queue::new(),
         stop: &stop,
@@ -291,6 +303,9 @@ pub fn pass(
         for _ in 0..flow.jobs {
             scope.spawn(|| pass.work(&pool));
         }
+        for _ in 0..flow.cpus {
+            scope.spawn(|| pass.pack());
+        }
         let (to_blobs, blobs) = channel();
         let (to_volumes, volumes) = channel();
         let blobs = scope.spawn(|| {
@@ -301,9 +316,7 @@ pub fn pass(
         let volumes = scope.spawn(move || digests::of_volumes(&volumes));
         let appended = pass.append(journal, &mut layout, &to_blobs, &to_volumes);
         drop((to_blobs, to_volumes));
-        if appended.is_err() {
-            stop.store(true, Ordering::Relaxed);
-        }
+        stop.store(true, Ordering::Relaxed);
         let ended = |_| Error::new(Class::Bug, "export: a thread ended unexpectedly");
         blobs.join().map_err(ended)?;
         let digests = volumes.join().map_err(ended)?;

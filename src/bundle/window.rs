@@ -158,4 +158,18 @@ impl<T> Queue<T> {
             ready = wait(&self.changed, ready);
         }
     }
+
+    /// Waits for the foremost thing that is there; `None` once `ended` says that no more is wanted.
+    pub fn first(&self, ended: impl Fn() -> bool) -> Option<(usize, T)> {
+        let mut ready = lock(&self.ready);
+        loop {
+            if ended() {
+                return None;
+            }
+            if let Some(first) = ready.pop_first() {
+                return Some(first);
+            }
+            ready = wait(&self.changed, ready);
+        }
+    }
 }
