@@ -51,7 +51,9 @@ fn check_unit(bundle: &Trusted, unit: &Unit, flow: &Flow) -> Result<Tally, Error
         bytes += piece.len() as u64;
         unreported += piece.len() as u64;
         while !piece.is_empty() {
-            let (count, Part::Compared | Part::Content(_)) = cursor.take(piece)?;
+            let (count, Part::Compared | Part::Content(_)) = cursor
+                .take(piece)
+                .map_err(|error| Error { what: format!("{} ({})", error.what, bundle.place_of(unit)), ..error })?;
             piece = &piece[count..];
         }
         if unreported >= 4 << 20 {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Volumes, read_capped};
-use super::geometry::Geometry;
+use super::geometry::{Geometry, Unit};
 use super::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use super::plain::whole_frame;
 use super::tar::{Tar, padded};
@@ -241,6 +241,12 @@ impl Trusted {
         &self.volumes
     }
 
+    /// Where a unit begins on the medium, for messages.
+    pub(super) fn place_of(&self, unit: &Unit) -> String {
+        let place = &self.geometry.places[unit.frames.start];
+        format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
+    }
+
     /// The place of a blob in `blobs`.
     pub fn blob_index(&self, digest: &Digest) -> Option<usize> {
         self.index.get(digest).copied()
@@ -354,7 +360,8 @@ impl Trusted {
         };
         let found = Digest::of(digest.algorithm(), &raw);
         if found != digest {
-            return Err(Error::integrity(format!("manifest {digest}: content has digest {found}")));
+            let place = self.place_of(self.geometry.unit_of(Tar::of_blob(index)));
+            return Err(Error::integrity(format!("manifest {digest}: content has digest {found} ({place})")));
         }
         Document::with_digest(&descriptor.media_type, digest, raw).map(Some).map_err(|error| {
             let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };

@@ -72,6 +72,7 @@ fn b14_another_bundles_volume_of_the_same_size() {
     assert_eq!(foreign.len(), fs::read(bundle.path("b.0001.tar.zst")).unwrap().len());
     let fault = bundle.with("b.0001.tar.zst", &foreign, || bundle.refusal("foreign"));
     assert_class(&fault, Class::Integrity, "foreign");
+    assert!(std::iter::once(&fault).chain(&fault.others).all(|fault| fault.what.contains("volume b.0001.tar.zst, ")));
     // Nor do the other files of another bundle go with these volumes.
     for (file, class) in
         [("b.json", Class::Signature), ("b.sig.json", Class::Signature), ("b.sha256", Class::Integrity)]
