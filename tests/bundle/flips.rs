@@ -73,6 +73,7 @@ fn b3(level: &str) {
                     ),
                     _ => assert_class(&fault, Class::Integrity, &what),
                 }
+                assert!(file != VOLUME || fault.what.contains(VOLUME), "{what}: {fault:?}");
                 assert!(!fault.what.chars().any(char::is_control), "{what}: {fault:?}");
             }
             handle.write_all_at(&[*byte], at as u64).unwrap();
