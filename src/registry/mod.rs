@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 use self::auth::Scopes;
 use self::client::{Clients, Host, lock};
 use self::engine::Engine;
-pub use self::settings::{Credential, Lookup, Proxies, Settings};
+pub use self::settings::{ClientCertificate, Credential, HostLookup, HostSettings, Lookup, Proxies, Settings};
 use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Source, TagList};
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};

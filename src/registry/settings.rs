@@ -54,8 +54,61 @@ pub struct Proxies {
     pub except: Option<String>,
 }
 
+/// A certificate that a registry knows this machine by.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The chain, PEM.
+    pub certificate: Vec<u8>,
+    /// The private key, PEM.
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate(redacted)")
+    }
+}
+
+/// What one registry wants differently; all that is unset is as in [`Settings`].
+#[derive(Clone, Default)]
+pub struct HostSettings {
+    /// Where to ask in its place: `https://HOST[:PORT][/PREFIX]`.
+    pub endpoint: Option<String>,
+    /// Further roots, PEM; one entry a file.
+    pub ca: Vec<Vec<u8>>,
+    /// The certificate shown to it.
+    pub client: Option<ClientCertificate>,
+    /// Its certificate is not checked.
+    pub insecure: bool,
+    /// Asked by plain http.
+    pub plain_http: bool,
+    /// Realm hosts that may have its login.
+    pub realms: Vec<String>,
+    /// The proxy for it; an empty one is none.
+    pub proxy: Option<String>,
+    /// Bytes per second, both ways together.
+    pub limit_rate: Option<u64>,
+    /// Most requests at once.
+    pub concurrency: Option<usize>,
+    /// How often a step is tried again.
+    pub retries: Option<u32>,
+}
+
+impl fmt::Debug for HostSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The proxy may hold a password.
+        f.debug_struct("HostSettings").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// Finds what a host (as references name it) wants differently: `Err` with why its files cannot be
+/// read.
+pub type HostLookup = Box<dyn Fn(&str) -> Result<HostSettings, String> + Send + Sync>;
+
 /// How registries are asked.
 pub struct Settings {
+    /// What single hosts want differently.
+    pub hosts: HostLookup,
     /// Finds logins.
     pub credentials: Lookup,
     /// Hosts (with port, as in references) asked by plain http.
@@ -81,6 +134,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            hosts: Box::new(|_| Ok(HostSettings::default())),
             credentials: Box::new(|_, _| Ok(None)),
             plain_http: Vec::new(),
             insecure: Vec::new(),
