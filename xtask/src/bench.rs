@@ -1,44 +1,54 @@
-//! `cargo xtask bench`: packmule beside what the machine can do, as ratios of one run, files in the page cache.
+//! `cargo xtask bench [set|large|memory]`: packmule beside what the machine can do, as ratios of one run, files in the
+//! page cache.
 //!
-//! Every figure stands beside its yardstick, measured minutes apart on the same bytes and the same registry. A ratio
-//! outside its limit is a failure.
+//! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
+//! best of each is compared. A ratio outside its limit is a failure.
 
+mod memory;
+mod speed;
 mod transfer;
 mod volumes;
 
 use crate::corpus;
 use crate::install::{self, Tools};
-use crate::services::Services;
 use crate::shell::{self, Failed};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 /// How many transfers run at once, packmule's own default.
 const JOBS: usize = 8;
 
-/// What stays the same for one corpus.
-struct Bench<'a> {
-    tools: &'a Tools,
+/// What stays the same for one run.
+struct Bench {
+    tools: Tools,
     packmule: PathBuf,
     work: PathBuf,
     failures: Vec<String>,
 }
 
 /// One run of a program: wall time in seconds, peak memory in MiB.
+#[derive(Clone, Copy)]
 struct Spent {
     seconds: f64,
     peak: f64,
 }
 
-/// Builds everything in release, then measures the set and the large layer.
-pub fn run(root: &Path) -> Result<(), Failed> {
+impl Spent {
+    /// The lesser time and the greater peak.
+    fn best(self, other: Self) -> Self {
+        Self { seconds: self.seconds.min(other.seconds), peak: self.peak.max(other.peak) }
+    }
+}
+
+/// Builds everything in release, then measures the parts named, or all.
+pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     if cfg!(debug_assertions) {
         // The yardstick's own loops must be optimised too.
         let args = ["run", "--quiet", "--release", "--package", "xtask", "--", "bench"];
-        return shell::run(shell::command("cargo").current_dir(root).args(args));
+        return shell::run(shell::command("cargo").current_dir(root).args(args).args(parts));
     }
+    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     shell::stage("build", || {
         shell::run(shell::command("cargo").current_dir(root).args(["build", "--quiet", "--release"]))
     })?;
@@ -46,103 +56,43 @@ pub fn run(root: &Path) -> Result<(), Failed> {
     if !Path::new("/usr/bin/time").is_file() {
         install::apt(&["time"])?;
     }
-    let (set, large) = shell::stage("corpus", corpus::bench)?;
     let work = shell::target().join("bench");
     let packmule = shell::target().join("release/packmule");
-    let mut bench = Bench { tools: &tools, packmule, work, failures: Vec::new() };
+    let mut bench = Bench { tools, packmule, work, failures: Vec::new() };
+    let (set, large) = shell::stage("corpus", corpus::bench)?;
     for (name, layout) in [("set", &set), ("large", &large)] {
-        shell::stage(name, || bench.corpus(name, layout))?;
+        if wanted(name) {
+            shell::stage(name, || bench.speed(name, layout))?;
+        }
+    }
+    if wanted("memory") {
+        for gib in [2, 10] {
+            shell::stage(&format!("memory, a layer of {gib} GiB"), || bench.memory(&corpus::sparse(gib)?))?;
+        }
     }
     drop(std::fs::remove_dir_all(&bench.work));
     if bench.failures.is_empty() { Ok(()) } else { Err(Failed::new(bench.failures.join("\n"))) }
 }
 
-impl Bench<'_> {
-    fn corpus(&mut self, name: &str, layout: &Path) -> Result<(), Failed> {
+impl Bench {
+    /// An empty folder for the next measurement.
+    fn clear(&self) -> Result<(), Failed> {
         drop(std::fs::remove_dir_all(&self.work));
-        std::fs::create_dir_all(&self.work)?;
-        let mut running = Services::none("bench")?;
-        let source = running.open(self.tools, "source")?.to_string();
-        corpus::seed::push(self.tools, layout, &source)?;
-        let blobs = transfer::blobs(layout)?;
-        let bytes: u64 = blobs.iter().map(|blob| blob.size).sum();
-        println!("{name}: {} blobs, {:.2} GB", blobs.len(), gigabytes(bytes));
-
-        let (key, public) = self.key()?;
-        let list = self.work.join("list.txt");
-        std::fs::write(&list, references(layout, &source)?)?;
-        let place = self.work.join("downloads");
-        let plain = transfer::download(&blobs, &source, &place)?;
-        std::fs::remove_dir_all(&place)?;
-        let out = self.work.join("out");
-        let export = |more: &[&str]| {
-            drop(std::fs::remove_dir_all(&out));
-            std::fs::create_dir_all(&out)?;
-            let mut command = Command::new("");
-            command
-                .arg("export")
-                .arg("-f")
-                .arg(&list)
-                .arg("-o")
-                .arg(out.join("bench"))
-                .arg("--sign")
-                .arg(&key)
-                .args(more);
-            self.packmule(&command)
-        };
-        let with = export(&[])?;
-        let without = export(&["--no-read-back"])?;
-        let over = |spent: &Spent, base: f64| spent.seconds / base;
-        println!("export: curl {plain:.2} s, packmule {:.2} s, with read-back {:.2} s", without.seconds, with.seconds);
-        self.at_most(&format!("{name}: export / curl"), over(&without, plain), 1.15);
-        self.at_most(&format!("{name}: export peak MiB"), with.peak.max(without.peak), 320.0);
-
-        let bundle = out.join("bench");
-        let rates = volumes::rates(&out)?;
-        let mut command = Command::new("");
-        command.arg("verify").arg(&bundle).arg("--key").arg(&public);
-        let verify = self.packmule(&command)?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-        let (size, cores) = (rates.bytes as f64, cores as f64);
-        let rate = size / verify.seconds;
-        println!(
-            "verify: {:.2} GB/s; a core reads, takes SHA-256 and XXH64 at {:.2}, SHA-256 alone at {:.2}; share of the latter {:.2}",
-            rate / 1e9,
-            rates.both / 1e9,
-            rates.sha256 / 1e9,
-            rate / (cores * rates.sha256)
-        );
-        if name == "set" {
-            self.at_least("set: verify / (cores x one core)", rate / (cores * rates.both), 0.90);
-        }
-        self.at_most(&format!("{name}: verify peak MiB"), verify.peak, 100.0);
-
-        let target = running.open(self.tools, "curl")?.to_string();
-        let plain = transfer::upload(&blobs, layout, &target)?;
-        let target = running.open(self.tools, "packmule")?.to_string();
-        let mut command = Command::new("");
-        command.arg("import").arg(&bundle).arg("--key").arg(&public).arg("--to").arg(&target);
-        let import = self.packmule(&command)?;
-        println!("import: curl {plain:.2} s, packmule {:.2} s", import.seconds);
-        self.at_most(&format!("{name}: import / curl"), over(&import, plain), 1.10);
-        self.at_most(&format!("{name}: import peak MiB"), import.peak, 200.0);
-        Ok(())
+        Ok(std::fs::create_dir_all(&self.work)?)
     }
 
-    /// Makes a key pair; gives the files.
-    fn key(&self) -> Result<(PathBuf, PathBuf), Failed> {
-        let (key, public) = (self.work.join("key.pem"), self.work.join("key.pub"));
+    /// Makes a key pair; gives the private file and the public one.
+    fn key(&self) -> Result<(String, String), Failed> {
+        let key = self.work.join("key.pem");
         shell::quiet(shell::command(&self.packmule).args(["key", "new", "--no-passphrase", "-o"]).arg(&key))?;
-        std::fs::write(&public, shell::output(shell::command(&self.packmule).args(["key", "public"]).arg(&key))?)?;
-        Ok((key, public))
+        Ok((key.display().to_string(), self.work.join("key.pub.pem").display().to_string()))
     }
 
-    /// Runs packmule with the arguments of `args` under GNU time, which tells the child's own peak.
-    fn packmule(&self, args: &Command) -> Result<Spent, Failed> {
+    /// Runs packmule under GNU time, which tells the child's own peak.
+    fn packmule(&self, args: &[&str]) -> Result<Spent, Failed> {
         let told = self.work.join("peak");
         let mut command = shell::command("/usr/bin/time");
-        command.args(["-f", "%M", "-o"]).arg(&told).arg(&self.packmule).args(args.get_args());
+        command.args(["-f", "%M", "-o"]).arg(&told).arg(&self.packmule).args(args);
         command.env("XDG_STATE_HOME", self.work.join("state"));
         let begin = Instant::now();
         shell::quiet(&mut command)?;
@@ -150,6 +100,18 @@ impl Bench<'_> {
         let text = std::fs::read_to_string(&told)?;
         let kib: f64 = text.trim().parse().map_err(|_| Failed::new(format!("time: no peak in {text:?}")))?;
         Ok(Spent { seconds, peak: kib / 1024.0 })
+    }
+
+    /// Exports what the list names into an empty folder; gives the bundle.
+    fn export(&self, list: &Path, key: &str, more: &[&str]) -> Result<(String, Spent), Failed> {
+        let out = self.work.join("out");
+        drop(std::fs::remove_dir_all(&out));
+        std::fs::create_dir_all(&out)?;
+        let (list, bundle) = (list.display().to_string(), out.join("bench").display().to_string());
+        let mut args = vec!["export", "-f", &list, "-o", &bundle, "--sign", key];
+        args.extend(more);
+        let spent = self.packmule(&args)?;
+        Ok((bundle, spent))
     }
 
     fn at_most(&mut self, what: &str, found: f64, limit: f64) {
@@ -169,14 +131,9 @@ impl Bench<'_> {
     }
 }
 
-/// One selector a line: everything in the layout that has a tag, as it stands at `host`.
-fn references(layout: &Path, host: &str) -> Result<String, Failed> {
+/// Writes one selector a line: everything in the layout that has a tag, as it stands at `host`.
+fn references(layout: &Path, host: &str, to: &Path) -> Result<(), Failed> {
     let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
     let line = |entry: &Value| Some(format!("{host}/{}:{}\n", entry["repository"].as_str()?, entry["tag"].as_str()?));
-    Ok(expected.iter().filter_map(line).collect())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn gigabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e9
+    Ok(std::fs::write(to, expected.iter().filter_map(line).collect::<String>())?)
 }

@@ -35,6 +35,11 @@ pub fn bench() -> Result<(PathBuf, PathBuf), Failed> {
     Ok((set, large))
 }
 
+/// Builds the image of one sparse layer of so many GiB unless it is there.
+pub fn sparse(gib: u64) -> Result<PathBuf, Failed> {
+    cached(&format!("bench/sparse{gib}"), |partial, _| bulk::sparse(partial, gib))
+}
+
 /// Makes `name` under a partial name, stamps it with the recipe, and only then gives it its own.
 fn cached(name: &str, build: impl FnOnce(&Path, &Path) -> Result<(), Failed>) -> Result<PathBuf, Failed> {
     let done = folder().join(name);

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 use xtask::shell::{self, Failed};
 use xtask::{bench, corpus, install, test, tidy};
 
-const USAGE: &str =
-    "usage: cargo xtask test [ARGS of cargo test] | tidy | services | bench | corpus [bench | push HOST]";
+const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | services | bench [set|large|memory]... | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +14,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["services"] => test::serve(),
         ["test", ref rest @ ..] => test::run(&root, rest),
-        ["bench"] => bench::run(&root),
+        ["bench", ref parts @ ..] => bench::run(&root, parts),
         ["corpus"] => install::all().and_then(|tools| corpus::test(&tools)).map(drop),
         ["corpus", "bench"] => corpus::bench().map(drop),
         ["corpus", "push", host] => {

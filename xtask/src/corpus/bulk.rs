@@ -7,11 +7,12 @@ use super::layers::Layer;
 use super::layout::{Kind, Layout};
 use super::recipe;
 use crate::shell::Failed;
-use std::io::Write;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const BARE: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// How many artifacts the set has, over how many bases.
 const ARTIFACTS: u64 = 60;
@@ -44,6 +45,26 @@ pub fn large(dir: &Path) -> Result<(), Failed> {
     let layers = [layer(&mut layout, dir, 1, 2048 * MIB)?];
     let image = recipe::image(&mut layout, "amd64", &layers, "bench large")?;
     layout.publish("bench/large", Some("1.0"), &image, Kind("image"), None);
+    layout.finish()
+}
+
+/// One image with a single bare layer of so many GiB: a MiB of noise in every 32, all else a hole.
+pub fn sparse(dir: &Path, gib: u64) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    let path = dir.join("layer.partial");
+    let mut file = std::fs::File::create(&path)?;
+    file.set_len(gib << 30)?;
+    let (mut state, mut block) = (gib, vec![0; 1 << 20]);
+    for at in (0..gib << 30).step_by(32 << 20) {
+        fill(&mut state, &mut block);
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&block)?;
+    }
+    drop(file);
+    let descriptor = layout.file(BARE, &path)?;
+    let diff_id = descriptor["digest"].as_str().unwrap_or_default().to_owned();
+    let image = recipe::image(&mut layout, "amd64", &[Layer { descriptor, diff_id }], "bench sparse")?;
+    layout.publish(&format!("bench/sparse{gib}"), Some("1.0"), &image, Kind("image"), None);
     layout.finish()
 }
 
