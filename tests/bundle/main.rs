@@ -7,9 +7,11 @@
 mod by_hand;
 mod flips;
 mod media;
+mod memory;
 mod same;
 mod trust;
 mod volumes;
+mod writer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -102,14 +102,15 @@ impl Bench {
         Ok(Spent { seconds, peak: kib / 1024.0 })
     }
 
-    /// Exports what the list names into an empty folder; gives the bundle.
-    fn export(&self, list: &Path, key: &str, more: &[&str]) -> Result<(String, Spent), Failed> {
+    /// Exports the references into an empty folder; gives the bundle.
+    fn export(&self, references: &[String], key: &str, more: &[&str]) -> Result<(String, Spent), Failed> {
         let out = self.work.join("out");
         drop(std::fs::remove_dir_all(&out));
         std::fs::create_dir_all(&out)?;
-        let (list, bundle) = (list.display().to_string(), out.join("bench").display().to_string());
-        let mut args = vec!["export", "-f", &list, "-o", &bundle, "--sign", key];
+        let bundle = out.join("bench").display().to_string();
+        let mut args = vec!["export", "-o", &bundle, "--sign", key];
         args.extend(more);
+        args.extend(references.iter().map(String::as_str));
         let spent = self.packmule(&args)?;
         Ok((bundle, spent))
     }
@@ -131,9 +132,9 @@ impl Bench {
     }
 }
 
-/// Writes one selector a line: everything in the layout that has a tag, as it stands at `host`.
-fn references(layout: &Path, host: &str, to: &Path) -> Result<(), Failed> {
+/// Everything in the layout that has a tag, as it stands at `host`.
+fn references(layout: &Path, host: &str) -> Result<Vec<String>, Failed> {
     let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
-    let line = |entry: &Value| Some(format!("{host}/{}:{}\n", entry["repository"].as_str()?, entry["tag"].as_str()?));
-    Ok(std::fs::write(to, expected.iter().filter_map(line).collect::<String>())?)
+    let name = |entry: &Value| Some(format!("{host}/{}:{}", entry["repository"].as_str()?, entry["tag"].as_str()?));
+    Ok(expected.iter().filter_map(name).collect())
 }

@@ -1,6 +1,6 @@
 //! The bundle writer over a source in memory: what it writes, how it goes on, what it refuses.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, clippy::type_complexity, reason = "a test")]
+#![allow(clippy::cast_possible_truncation, clippy::type_complexity, reason = "a test")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
