@@ -184,6 +184,11 @@ pub trait Destination: Inventory {
     fn set_root(&self, _repository: &Repository, _document: &Document) -> Result<(), Error> {
         Ok(())
     }
+    /// Whether the place can hold `blobs`, each once, those included that it has already; asked before
+    /// the first is sent. Yes, where nobody can know it (registries).
+    fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
+        Ok(())
+    }
     /// Mounting from another repository of the same place, where it has that.
     fn mounts(&self) -> Option<&dyn Mounts> {
         None

@@ -56,6 +56,8 @@ pub struct Outcome {
     pub files: Vec<String>,
     /// Bytes of all volumes.
     pub bytes: u64,
+    /// What was left out while writing, and why; nothing unless it was allowed.
+    pub left_out: Vec<String>,
 }
 
 /// The input of an unfinished run of the same request and tool: [`run`] takes it and goes on, though
@@ -100,7 +102,8 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
 }
 
 /// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
-/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out.
+/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out. With `leave_out` a leaf
+/// that is wrong or gone twice becomes missing in place of ending the run.
 ///
 /// # Errors
 /// [`Class::Source`] for what cannot be had or is wrong twice, [`Class::Io`], [`Class::Usage`],
@@ -112,8 +115,10 @@ pub fn run(
     input: &Input,
     sign: &Sign<'_>,
     read_back: Option<&ReadBack<'_>>,
+    leave_out: bool,
 ) -> Result<Outcome, Fault> {
-    let written = writer::write(flow, source, output, input, writer::Options { sign, read_back })?;
+    let written = writer::write(flow, source, output, input, writer::Options { sign, read_back, leave_out })?;
     let bytes = written.manifest.volumes.iter().map(|volume| volume.size).sum();
-    Ok(Outcome { id: written.id, manifest: written.manifest, files: written.files, bytes })
+    let writer::Written { id, manifest, files, left_out, .. } = written;
+    Ok(Outcome { id, manifest, files, bytes, left_out })
 }

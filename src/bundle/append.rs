@@ -34,7 +34,7 @@ const SPARE: usize = 4;
 /// Why a pass ended early.
 #[derive(Debug)]
 pub enum Trouble {
-    /// A blob is not what its digest or size says.
+    /// A blob is not what its digest or size says, or no longer there.
     Wrong {
         /// Its member.
         member: usize,
@@ -181,7 +181,7 @@ impl Pass<'_> {
             first = sections.last().map_or(0, |section| section.content.start);
         }
         self.fetch.part(number, blob, &section.content, first, into).map_err(|error| {
-            if error.kind == Kind::Mismatch {
+            if matches!(error.kind, Kind::Mismatch | Kind::Absent) {
                 Trouble::Wrong { member: section.member, what: error.what }
             } else {
                 let fault = error.into_fault(Class::Source);

@@ -73,7 +73,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;
     let files = publish(output, &manifest, &bytes, &signatures)?;
-    Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files })
+    Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
 }
 
 fn sync(path: &Path) -> Result<(), Error> {
@@ -136,6 +136,10 @@ fn hash(flow: &Flow, path: &Path) -> Result<Digest, Error> {
 fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
     let name = output.name();
     let mut files = vec![name.manifest(), name.signatures(), name.checksums()];
+    // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
+    output.prepare(&name.signatures(), signatures)?;
+    output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    output.prepare(&name.manifest(), bytes)?;
     if output.overwrite() {
         // The old manifest first: without it there is no bundle, whatever is removed when.
         output.remove(&output.path(&name.manifest()))?;
@@ -148,16 +152,28 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
         output.remove(&output.path(&name.signatures()))?;
         output.remove(&output.path(&name.checksums()))?;
     }
-    for number in 1..=manifest.volumes.len() {
-        let file = name.volume(number);
-        output.rename(&output.partial_volume(number), &output.path(&file))?;
-        files.push(file);
+    files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
+    if let Err(error) = give_names(output, manifest.volumes.len()) {
+        // Best effort: where it fails too, there is no manifest, so no bundle, and the next run takes it up.
+        let _ = pending::undo_renames(output);
+        for file in [name.signatures(), name.checksums()] {
+            let _ = output.remove(&output.path(&file));
+        }
+        return Err(error);
     }
-    output.sync()?;
-    output.put(&name.signatures(), signatures)?;
-    output.put(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
-    output.put(&name.manifest(), bytes)?;
     output.sync()?;
     pending::clear(output)?;
     Ok(files)
+}
+
+/// Volumes first, the manifest last.
+fn give_names(output: &Output, volumes: usize) -> Result<(), Error> {
+    let name = output.name();
+    for number in 1..=volumes {
+        output.rename(&output.partial_volume(number), &output.path(&name.volume(number)))?;
+    }
+    output.sync()?;
+    output.settle(&name.signatures())?;
+    output.settle(&name.checksums())?;
+    output.settle(&name.manifest())
 }

@@ -32,13 +32,25 @@ pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
     let refused = Error::io(path.display(), error);
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            refused.help("make room and run the same export again: it goes on where it stopped")
+            let free = path.parent().and_then(|dir| free_bytes(dir).ok());
+            let free = free.map_or_else(String::new, |free| format!("; {free} bytes are free"));
+            Error { what: refused.what + &free, ..refused }
+                .help("make room and run the same export again: it goes on where it stopped")
         }
         std::io::ErrorKind::FileTooLarge => {
             refused.help("the file system takes no larger file: use --volume-size fat32")
         }
         _ => refused,
     }
+}
+
+/// Bytes that the file system of `path` has left for this user.
+///
+/// # Errors
+/// The system's.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 #[derive(Debug)]
@@ -226,6 +238,15 @@ impl Output {
     /// # Errors
     /// [`Class::Io`].
     pub fn put(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.prepare(file, bytes)?;
+        self.settle(file)
+    }
+
+    /// The first half of [`Output::put`]: everything but the name. [`Output::settle`] gives that.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn prepare(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
         use std::io::Write as _;
         let temporary = self.path(&format!("{file}.new.partial"));
         let write = || {
@@ -233,8 +254,15 @@ impl Output {
             file.write_all(bytes)?;
             file.sync_all()
         };
-        write().map_err(|error| write_error(&temporary, &error))?;
-        self.rename(&temporary, &self.path(file))
+        write().map_err(|error| write_error(&temporary, &error))
+    }
+
+    /// The second half of [`Output::put`].
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn settle(&self, file: &str) -> Result<(), Error> {
+        self.rename(&self.path(&format!("{file}.new.partial")), &self.path(file))
     }
 
     /// Whether the file system can hold it: `least` bytes are needed for certain, `most` at most, in
@@ -259,12 +287,7 @@ impl Output {
             )
             .help("use --volume-size fat32"));
         }
-        #[allow(
-            clippy::cast_sign_loss,
-            clippy::unnecessary_cast,
-            reason = "the type differs by platform; block sizes are positive"
-        )]
-        let free = (stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64);
+        let free = free_bytes(&self.dir).map_err(|error| Error::io(&shown, &error))?;
         let mut held = 0;
         for number in self.partial_volumes()? {
             held += std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());

@@ -161,6 +161,14 @@ pub fn begin(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
     output.put(&format!("{}.plan.partial", output.name()), &bytes)
 }
 
+/// Pins `input` in place of one that carried a leaf more: the documents are the same.
+///
+/// # Errors
+/// [`crate::fault::Class::Io`].
+pub fn pin(output: &Output, input: &Input) -> Result<(), Error> {
+    output.put(&format!("{}.plan.partial", output.name()), &plan(input))
+}
+
 /// Gives volumes that a killed run had renamed already their unfinished names again. Where a manifest
 /// stands, no volume was renamed: those of the old bundle are not touched.
 ///

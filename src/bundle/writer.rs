@@ -3,6 +3,7 @@
 //! This file drives: it prepares the directory, runs passes over the frames until every blob is
 //! right, and finishes. The pass itself is `append`, its content comes from `fetch`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::append::{Trouble, pass};
@@ -20,7 +21,7 @@ use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow};
 use crate::oci::media_type::is_compressed;
-use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
 /// The least limit of a volume's size, in bytes.
 pub const LEAST_VOLUME: u64 = 32 << 20;
@@ -75,6 +76,8 @@ pub struct Options<'a> {
     pub sign: &'a Sign<'a>,
     /// Reads the written volumes back; `None`: no read-back.
     pub read_back: Option<&'a ReadBack<'a>>,
+    /// A leaf that is wrong or gone twice is left out, as missing, in place of ending the run.
+    pub leave_out: bool,
 }
 
 /// A written bundle.
@@ -88,9 +91,20 @@ pub struct Written {
     pub bytes: Vec<u8>,
     /// Names of the files in the directory, manifest first.
     pub files: Vec<String>,
+    /// What was left out while writing, and why.
+    pub left_out: Vec<String>,
 }
 
 impl Input {
+    /// The same without one blob, which is missing now.
+    fn without(&self, index: usize) -> Self {
+        let mut less = self.clone();
+        let Descriptor { digest, size, .. } = less.blobs.remove(index).descriptor;
+        less.absent.push(Absent { digest, reason: Reason::Missing, repository: None, size });
+        less.absent.sort_by_key(|absent| absent.digest);
+        less
+    }
+
     /// The manifest of these frames and volumes.
     pub fn manifest(&self, frames: Vec<Frame>, volumes: Vec<Volume>) -> Manifest {
         Manifest {
@@ -229,32 +243,47 @@ pub fn write(
     input: &Input,
     options: Options<'_>,
 ) -> Result<Written, Error> {
-    let (tar, pieces) = input.cut()?;
+    let (mut tar, mut pieces) = input.cut()?;
     check_start(flow, output, input, &pieces)?;
     super::pending::begin(flow, output, input)?;
     let mut journal = Journal::open(output.journal())?;
+    let mut input = Cow::Borrowed(input);
     let mut wrong = HashSet::new();
+    let mut left_out = Vec::new();
     let volumes = loop {
-        settle(output, input, &pieces, &mut journal)?;
+        settle(output, &input, &pieces, &mut journal)?;
         flow.event(Event::Stage { name: "writing", bytes: tar.length(), items: input.blobs.len() as u64 });
-        match pass(flow, source, output, input, &tar, &pieces, &mut journal) {
+        let (member, what) = match pass(flow, source, output, &input, &tar, &pieces, &mut journal) {
             Ok(volumes) => break volumes,
-            Err(Trouble::Damaged { frame }) => journal.truncate(frame)?,
-            Err(Trouble::Wrong { member, what }) => {
-                // To its first frame, then once more.
-                let first = pieces.iter().position(|piece| piece.members.contains(&member)).unwrap_or_default();
-                journal.truncate(first.min(journal.frames().len()))?;
-                if !wrong.insert(member) {
-                    settle(output, input, &pieces, &mut journal)?;
-                    return Err(Error::new(Class::Source, format!("{what}, twice"))
-                        .help("the source holds a damaged blob: push it there again, or leave the artifact out"));
-                }
-                flow.warn(format!("{what}: fetching it once more"));
+            Err(Trouble::Damaged { frame }) => {
+                journal.truncate(frame)?;
+                continue;
             }
+            Err(Trouble::Wrong { member, what }) => (member, what),
             Err(Trouble::Ended(error)) => return Err(error),
+        };
+        // To its first frame, then once more.
+        let first = pieces.iter().position(|piece| piece.members.contains(&member)).unwrap_or_default();
+        journal.truncate(first.min(journal.frames().len()))?;
+        let blob = member - Tar::of_blob(0);
+        if wrong.insert(input.blobs[blob].descriptor.digest) {
+            flow.warn(format!("{what}: fetching it once more"));
+        } else if options.leave_out && input.blobs[blob].document.is_none() {
+            let less = input.without(blob);
+            (tar, pieces) = less.cut()?;
+            super::pending::pin(output, &less)?;
+            flow.warn(format!("{what}, twice: left out"));
+            left_out.push(what);
+            input = Cow::Owned(less);
+        } else {
+            settle(output, &input, &pieces, &mut journal)?;
+            return Err(Error::new(Class::Source, format!("{what}, twice")).help(
+                "the source holds a damaged blob: push it there again, leave the artifact out, or say --allow-partial",
+            ));
         }
     };
-    finish::finish(flow, output, input.manifest(journal.into_frames(), volumes), options)
+    let manifest = input.manifest(journal.into_frames(), volumes);
+    Ok(Written { left_out, ..finish::finish(flow, output, manifest, options)? })
 }
 
 /// Makes journal and volumes agree: the longest run of frames that both hold, and nothing behind it.

@@ -154,7 +154,7 @@ impl Args {
             Ok(envelope.to_bytes())
         };
         let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&check::read_back) };
-        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back)?;
+        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, self.allow_partial)?;
         Ok(self.told(&done, &partial, resumed))
     }
 
@@ -276,6 +276,7 @@ impl Args {
         let mut fault = Fault::new(Class::Partial, what)
             .help("the bundle is good for the rest; export again when the source is whole");
         fault.others.extend_from_slice(partial);
+        fault.others.extend(done.left_out.iter().map(|what| Fault::new(Class::Source, what.clone())));
         outcome.failed(fault)
     }
 }

@@ -110,9 +110,7 @@ fn write_text(stdout: &mut dyn Write, text: &str) -> io::Result<()> {
 
 fn as_json(fault: &Fault) -> Value {
     let mut value = json!({ "class": exit::name(fault.class), "message": fault.what });
-    if let Some(help) = &fault.help {
-        value["help"] = json!(help);
-    }
+    value["help"] = json!(fault.help.as_deref().unwrap_or(advice(fault.class)));
     value
 }
 
@@ -129,6 +127,28 @@ fn show(fault: &Fault, stderr: &Stderr) {
             stderr.line(&format!("help: {}", escape(help)));
             shown.push(help);
         }
+    }
+    if shown.is_empty() {
+        stderr.line(&format!("help: {}", advice(fault.class)));
+    }
+}
+
+/// What to do about a fault that brings no advice of its own.
+const fn advice(class: Class) -> &'static str {
+    match class {
+        Class::Bug => "this is a defect of packmule; please report it with the command and this line",
+        Class::Usage => "see the command's --help",
+        Class::Format => "get the bundle again from whoever made it, and check that this version reads it",
+        Class::Integrity => "copy the bundle again from its source, or take another copy of the volume",
+        Class::Signature | Class::Trust => "ask whoever made the bundle for one that is signed by the keys you trust",
+        Class::Stale => "ask whoever made the bundle for the newest one",
+        Class::Policy => "ask whoever made the rule, or leave out what it forbids",
+        Class::Source => "check what the source holds under this name, and run it again",
+        Class::Destination => "check the destination, and run it again: what is there already is not sent again",
+        Class::Io => "check that the medium is there, has room, and may be read or written, and run it again",
+        Class::Lock => "wait for the other run to end",
+        Class::Partial => "mend what is listed and run it again",
+        Class::Cancelled => "run the same command again: it takes up what is done already",
     }
 }
 

@@ -143,6 +143,13 @@ impl Write for Written {
     }
 }
 
+/// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
+}
+
 impl World {
     /// The world of this process.
     pub fn process() -> Self {
@@ -214,8 +221,9 @@ impl World {
         (self.prompt)(text).map(Zeroizing::new)
     }
 
-    /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. Does nothing
-    /// in a test world.
+    /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. One that was
+    /// ignored when the process began stays so (`nohup`, a shell's background jobs). Does nothing in a test
+    /// world.
     ///
     /// # Errors
     /// The system refuses a handler.
@@ -223,7 +231,11 @@ impl World {
         if !self.real {
             return Ok(());
         }
+        let ignored = ignored_signals();
         for signal in [SIGHUP, SIGINT, SIGTERM] {
+            if ignored >> (signal - 1) & 1 == 1 {
+                continue;
+            }
             // In this order: the first signal finds the flag down and sets it, the second finds it up.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(cancel))?;
             let number = usize::try_from(signal).unwrap_or_default();

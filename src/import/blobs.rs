@@ -26,6 +26,8 @@ struct Task<'p> {
 pub(super) fn send(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
     let tasks = tasks(plan);
     let bytes = tasks.iter().map(|task| task.blob.size).sum();
+    let all: Vec<&Descriptor> = tasks.iter().map(|task| &task.blob).collect();
+    run.destination.check_room(&all).map_err(|error| run.at_destination(error))?;
     let mounted = plan.jobs.iter().map(|job| locked(&job.needs).mounts.len() as u64).sum();
     if run.request.dry_run {
         return Ok(Outcome { pushed: tasks.len() as u64, bytes, mounted, ..Outcome::default() });

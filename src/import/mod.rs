@@ -5,6 +5,7 @@
 //! did wrong ends the run without a tag; what the destination did wrong may be recorded instead.
 //! Knows no bundle, no registry and no terminal.
 
+mod again;
 mod blobs;
 mod body;
 mod crew;
@@ -148,6 +149,7 @@ pub fn run(
         run.crew.check()?;
         gate.pass()?;
         run.crew.check()?;
+        counts.add(&again::look(&run, &plan)?);
         manifests::tag(&run, &plan)?;
         destination.finish().map_err(|error| run.at_destination(error))?;
     }

@@ -49,6 +49,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Adds what a second round sent.
+    pub(super) fn add(&mut self, round: &Self) {
+        self.pushed += round.pushed;
+        self.mounted += round.mounted;
+        self.bytes += round.bytes;
+    }
+
     /// Whether every artifact is at the destination.
     pub fn is_good(&self) -> bool {
         self.fault().is_none()

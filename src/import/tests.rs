@@ -20,6 +20,8 @@ use crate::oci::{Digest, Document, Reason, Reference, Tag};
 use crate::route::Place;
 use crate::stream::Checked;
 
+mod again;
+
 struct Still;
 
 impl Clock for Still {
@@ -121,6 +123,8 @@ struct Rooms {
     calls: Mutex<Vec<&'static str>>,
     mounts: bool,
     deny: Option<Repository>,
+    /// A blob that it takes and says it has not.
+    loses: Option<Digest>,
 }
 
 impl Rooms {
@@ -128,7 +132,7 @@ impl Rooms {
         let folder = TempDir::new().unwrap();
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None }
+        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, loses: None }
     }
 
     fn count(&self, call: &str) -> usize {
@@ -151,7 +155,7 @@ impl Rooms {
 impl Inventory for Rooms {
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
         self.call("head");
-        Ok(self.has(repository, blob.digest))
+        Ok(self.has(repository, blob.digest) && self.loses != Some(blob.digest))
     }
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
         Ok(self.has(repository, digest))

@@ -33,12 +33,17 @@ impl Layout {
     }
 
     fn io(&self, digest: Digest, error: &std::io::Error) -> Error {
-        let error_of_place = Error::io(format!("layout {}: blob {digest}", self.path.display()), error);
-        if error.kind() == std::io::ErrorKind::StorageFull {
-            error_of_place.help("free space on this file system and run it again")
-        } else {
-            error_of_place
+        self.refusal(format!("layout {}: blob {digest}", self.path.display()), error)
+    }
+
+    /// An error of the file system; of a full one with what is free and what to do.
+    fn refusal(&self, subject: String, error: &std::io::Error) -> Error {
+        let refused = Error::io(subject, error);
+        if !matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
+            return refused;
         }
+        let free = self.disk.free().map_or_else(|_| String::new(), |free| format!("; {free} bytes are free"));
+        Error { what: refused.what + &free, ..refused }.help("make room and run it again: what is there stays")
     }
 
     fn size_of(&self, digest: Digest) -> Result<Option<u64>, Error> {
@@ -63,7 +68,11 @@ impl Layout {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::from_io(format!("blob {digest}"), error)),
             };
-            partial.write_all(&buffer[..count]).map_err(|error| self.io(digest, &error))?;
+            partial.write_all(&buffer[..count]).map_err(|error| {
+                let left = blob.size.saturating_sub(written);
+                let refused = self.io(digest, &error);
+                Error { what: format!("{}; {left} more bytes of it are to be written", refused.what), ..refused }
+            })?;
             written += count as u64;
         }
         if written != blob.size {
@@ -84,7 +93,7 @@ impl Layout {
         if waiting.is_empty() {
             return Ok(());
         }
-        let io = |error: &std::io::Error| Error::io(format!("layout {}", self.path.display()), error);
+        let io = |error: &std::io::Error| self.refusal(format!("layout {}", self.path.display()), error);
         self.disk.sync_all().map_err(|error| io(&error))?;
         for (digest, _, partial) in waiting.drain(..) {
             partial.publish().map_err(|error| self.io(digest, &error))?;
@@ -117,6 +126,12 @@ impl Inventory for Layout {
 
     /// A manifest counts as there when all below it is, too: files may have come here one by one.
     fn has_manifest(&self, _: &Repository, digest: Digest) -> Result<bool, Error> {
+        // One that waits was put by this run, behind all below it.
+        if let Some(writer) = &self.writer
+            && locked(&writer.waiting).iter().any(|(own, ..)| *own == digest)
+        {
+            return Ok(true);
+        }
         let Some((file, size)) = self.disk.blob(digest).map_err(|error| self.io(digest, &error))? else {
             return Ok(false);
         };
@@ -139,6 +154,22 @@ impl Inventory for Layout {
 }
 
 impl Destination for Layout {
+    fn check_room(&self, blobs: &[&Descriptor]) -> Result<(), Error> {
+        let mut needed = 0_u64;
+        for blob in blobs {
+            if self.size_of(blob.digest)? != Some(blob.size) {
+                needed = needed.saturating_add(blob.size);
+            }
+        }
+        let shown = self.path.display();
+        let free = self.disk.free().map_err(|error| Error::io(format!("layout {shown}"), &error))?;
+        if needed > free {
+            let what = format!("layout {shown}: expected room for {needed} bytes, found {free}");
+            return Err(Error::new(Kind::Io, what).help("make room, or name another directory"));
+        }
+        Ok(())
+    }
+
     fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
         if self.has_blob(repository, blob)? {
             return Ok(());
@@ -168,7 +199,7 @@ impl Destination for Layout {
 
     fn finish(&self) -> Result<(), Error> {
         let writer = self.writer()?;
-        let io = |error: &std::io::Error| Error::io(format!("layout {}", self.path.display()), error);
+        let io = |error: &std::io::Error| self.refusal(format!("layout {}", self.path.display()), error);
         self.flush(&mut locked(&writer.waiting))?;
         self.disk.sync_folders().map_err(|error| io(&error))?;
         let bytes = locked(&writer.index)

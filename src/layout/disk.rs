@@ -135,6 +135,12 @@ impl Disk {
         Ok(rustix::fs::fsync(&self.root)?)
     }
 
+    /// Bytes that the file system has left for this user.
+    pub(super) fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.root)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Makes all data that was written to this file system durable: one call for many small files.
     pub(super) fn sync_all(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.root)?)

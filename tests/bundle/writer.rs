@@ -209,7 +209,7 @@ const SIGN: &Sign<'static> = &|_: &[u8]| Ok(b"{}".to_vec());
 
 fn export(flow: &Flow, dir: &Path, memory: &Memory, input: &Input) -> Result<Written, Error> {
     let output = Output::open(dir, &input.name, false)?;
-    write(flow, memory, &output, input, Options { sign: SIGN, read_back: None })
+    write(flow, memory, &output, input, Options { sign: SIGN, read_back: None, leave_out: false })
 }
 
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -238,7 +238,7 @@ fn what_is_written_reads_by_hand_and_knows_no_threads() {
     let (mut memory, input) = boundaries();
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let options = Options { sign: SIGN, read_back: Some(&check::read_back) };
+    let options = Options { sign: SIGN, read_back: Some(&check::read_back), leave_out: false };
     let written = write(&flow(8), &memory, &output, &input, options).unwrap();
     drop(output);
     let expected = files(dir.path());
@@ -317,7 +317,7 @@ fn killed_at_any_byte_it_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    write(&flow(4), &memory, &output, &input, Options { sign: refuse, read_back: None }).unwrap_err();
+    write(&flow(4), &memory, &output, &input, Options { sign: refuse, read_back: None, leave_out: false }).unwrap_err();
     drop(output);
     only_partial(dir.path());
     let state = files(dir.path());
@@ -359,7 +359,7 @@ fn an_unfinished_run_is_known_by_its_request() {
     assert!(pending::resume(&flow, &output, &input.request, "packmule 9").unwrap().is_none());
     let found = pending::resume(&flow, &output, &input.request, &input.tool).unwrap().unwrap();
     assert_eq!(found.blobs[0].document.as_ref().unwrap().raw(), input.blobs[0].document.as_ref().unwrap().raw());
-    write(&flow, &memory, &output, &found, Options { sign: SIGN, read_back: None }).unwrap();
+    write(&flow, &memory, &output, &found, Options { sign: SIGN, read_back: None, leave_out: false }).unwrap();
     drop(output);
     let again = tempfile::tempdir().unwrap();
     export(&flow, again.path(), &memory, &input).unwrap();
@@ -411,9 +411,9 @@ fn refused_before_any_work() {
     input.created = Moment::from_unix(1).unwrap();
     let output = Output::open(dir.path(), &input.name, true).unwrap();
     let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
-    write(&flow(1), &memory, &output, &input, Options { sign: refuse, read_back: None }).unwrap_err();
+    write(&flow(1), &memory, &output, &input, Options { sign: refuse, read_back: None, leave_out: false }).unwrap_err();
     assert_eq!(fs::read(dir.path().join("apps.json")).unwrap(), before["apps.json"]);
-    write(&flow(1), &memory, &output, &input, Options { sign: SIGN, read_back: None }).unwrap();
+    write(&flow(1), &memory, &output, &input, Options { sign: SIGN, read_back: None, leave_out: false }).unwrap();
     drop(output);
     assert_ne!(fs::read(dir.path().join("apps.json")).unwrap(), before["apps.json"]);
     assert_eq!(names(dir.path()), ["apps.0001.tar.zst", "apps.json", "apps.sha256", "apps.sig.json"]);
@@ -434,7 +434,7 @@ fn a_failed_read_back_gives_no_final_name() {
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
     let refuse = |_: &Path, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
-    let options = Options { sign: SIGN, read_back: Some(&refuse) };
+    let options = Options { sign: SIGN, read_back: Some(&refuse), leave_out: false };
     assert_eq!(write(&flow(1), &memory, &output, &input, options).unwrap_err().class, Class::Integrity);
     drop(output);
     only_partial(dir.path());

@@ -29,6 +29,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("htpasswd", "apache2-utils"),
     ("zstd", "zstd"),
     ("pigz", "pigz"),
+    ("strace", "strace"),
 ];
 
 /// Where each program lies, by name; one that could not be had is not there.
