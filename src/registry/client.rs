@@ -23,6 +23,8 @@ use crate::oci::{Digest, Repository};
 
 /// Redirects followed in one exchange.
 const MOST_HOPS: usize = 5;
+/// How long a registry that did not answer counts as down without being asked again.
+const DOWN_FOR: Duration = Duration::from_secs(30);
 /// Largest error body or token that is read.
 pub(super) const SMALL: u64 = 64 << 10;
 
@@ -83,6 +85,8 @@ pub(super) struct Host {
     pub fallbacks: ByDigest<Turn>,
     clients: Arc<Clients>,
     base: Mutex<Option<Url>>,
+    /// When all pings had failed, and how: a list of artifacts does not wait for each.
+    down: Mutex<Option<(Duration, Error)>>,
     warned: Mutex<HashSet<String>>,
 }
 
@@ -149,6 +153,7 @@ impl Host {
             clients,
             auth: Auth::default(),
             base: Mutex::default(),
+            down: Mutex::default(),
             warned: Mutex::default(),
             sessions: Mutex::default(),
             fallbacks: Mutex::default(),
@@ -191,11 +196,20 @@ impl Host {
         if let Some(known) = &*base {
             return Ok(known.clone());
         }
+        let now = || self.engine.flow.clock().elapsed();
+        let mut down = lock(&self.down);
+        if let Some((since, error)) = &*down
+            && now().saturating_sub(*since) < DOWN_FOR
+        {
+            return Err(error.clone());
+        }
         let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
         loop {
             match self.ping() {
                 Ok(found) => return Ok(base.insert(found).clone()),
-                Err(trouble) => tries.again(trouble)?,
+                Err(trouble) => {
+                    tries.again(trouble).inspect_err(|error| *down = Some((now(), error.clone())))?;
+                }
             }
         }
     }

@@ -1,11 +1,20 @@
-//! The main job from outside: the built binary between real registries, checked by strangers' programs.
-//! The registries are those of `cargo xtask services`; nothing here stands in for one.
+//! The main job from outside: the built binary between real registries, checked by strangers' programs, and
+//! everything that can go wrong with it. The registries are those of `cargo xtask services`; only what a real one does
+//! not do on request (lying, forgetting) is done by a small server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod access;
+mod disk;
+mod evil;
 mod interrupt;
+mod refusals;
+#[path = "../registries/server.rs"]
+mod server;
+mod shelf;
+mod signals;
 mod world;
+mod writes;
 
 use std::sync::OnceLock;
 

@@ -109,3 +109,69 @@ pub fn selectors(source: &str, expected: &[Expected]) -> Vec<String> {
 pub fn manifest(crane: &str, name: &str) -> Vec<u8> {
     stranger(crane, &["manifest", "--insecure", name])
 }
+
+/// The name of a bundle in an empty folder of this test's own.
+pub fn fresh(test: &str) -> String {
+    let folder = dir().join(test);
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(&folder).unwrap();
+    format!("{test}/b")
+}
+
+/// The files beside a bundle of that name that are not unfinished: empty where there is no bundle.
+pub fn finals(name: &str) -> Vec<String> {
+    let folder = dir().join(name);
+    let entries = std::fs::read_dir(folder.parent().unwrap()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("b.") && !name.ends_with(".partial")).collect()
+}
+
+/// Runs it and expects `code` and on stderr nothing but lines that say what is wrong and what to do; gives them.
+/// The JSON document says the same.
+pub fn refused(args: &[&str], code: i32) -> String {
+    let ended = command(args).output().expect("packmule runs");
+    let told = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(code), "{args:?}\n{told}{}", text(&ended.stdout));
+    let kinds = ["error: ", "help: ", "warning: "].map(|kind| told.lines().filter(|line| line.starts_with(kind)).count());
+    assert_eq!(kinds.iter().sum::<usize>(), told.lines().count(), "{args:?}: {told}");
+    assert!(kinds[0] > 0 && kinds[1] > 0, "{args:?}: {told}");
+    told
+}
+
+/// Runs a shell script in a mount namespace of its own, where the kernel lets us; `P` is the binary, the folder is
+/// [`dir`], the mounts are private. Without one the test is skipped aloud.
+pub fn sandbox(script: &str, args: &[&str]) -> Option<Output> {
+    static ALLOWED: OnceLock<bool> = OnceLock::new();
+    let run = |script: &str, args: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private", "sh", "-uc", script, "sh"]).args(args);
+        unshare.env("P", env!("CARGO_BIN_EXE_packmule")).env("SOURCE_DATE_EPOCH", "1700000000");
+        unshare.current_dir(dir()).stdin(Stdio::null()).output()
+    };
+    let probe = || run("mount -t tmpfs none /mnt", &[]).is_ok_and(|ended| ended.status.success());
+    if !*ALLOWED.get_or_init(probe) {
+        eprintln!("!! SKIPPED {}: no mount namespace", std::thread::current().name().unwrap_or("a test"));
+        return None;
+    }
+    Some(run(script, args).expect("unshare runs"))
+}
+
+/// An OCI layout with these images, tagged `1`, `2` …, under `repository`.
+pub fn layout(folder: &str, images: &[super::shelf::Image]) {
+    let root = dir().join(folder);
+    drop(std::fs::remove_dir_all(&root));
+    std::fs::create_dir_all(root.join("blobs/sha256")).unwrap();
+    std::fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let mut entries = Vec::new();
+    for (index, image) in images.iter().enumerate() {
+        for bytes in image.blobs.iter().chain([&image.manifest]) {
+            std::fs::write(root.join("blobs").join(sha256(bytes).replace(':', "/")), bytes).unwrap();
+        }
+        entries.push(serde_json::json!({
+            "mediaType": super::shelf::MANIFEST, "digest": image.digest(), "size": image.manifest.len(),
+            "annotations": { "io.containerd.image.name": format!("example.org/a/b:{}", index + 1) },
+        }));
+    }
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
+    std::fs::write(root.join("index.json"), index.to_string()).unwrap();
+}
