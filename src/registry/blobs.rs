@@ -4,6 +4,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
@@ -19,6 +20,8 @@ use crate::oci::{Descriptor, Digest, Repository};
 
 /// So many bytes without a break, and the breaks before are forgotten.
 const PROGRESS: u64 = 1 << 20;
+/// Bytes that the slowest honest server gives in the time that a whole answer may take.
+const SLOWEST: u64 = 64 << 10;
 
 impl Host {
     /// Whether the blob is there, by HEAD.
@@ -65,6 +68,7 @@ impl Host {
             end,
             size: blob.size,
             response: None,
+            paced: (Duration::ZERO, start),
             skip: 0,
             current: Bytes::new(),
             breaks: 0,
@@ -106,6 +110,8 @@ pub(super) struct Stream {
     /// Of the blob.
     size: u64,
     response: Option<Response>,
+    /// When the server's pace was measured last, and `at` then.
+    paced: (Duration, u64),
     /// Bytes of the answer that lie before `at`.
     skip: u64,
     current: Bytes,
@@ -154,7 +160,22 @@ impl Stream {
             }
         }
         self.response = Some(response);
+        self.paced = (self.host.engine.flow.clock().elapsed(), self.at);
         Ok(true)
+    }
+
+    /// Refuses a server that is never idle and never done.
+    fn pace(&mut self) -> Result<(), Trouble> {
+        let (since, from) = self.paced;
+        if !self.host.is_dripping(since) {
+            return Ok(());
+        }
+        if self.at - from < SLOWEST {
+            let what = format!("{}: expected {SLOWEST} bytes since, found {}", self.call.subject, self.at - from);
+            return Err(retry::failed(format!("registry {}: {what}: too slow", self.host.name)));
+        }
+        self.paced = (self.host.engine.flow.clock().elapsed(), self.at);
+        Ok(())
     }
 
     /// The next bytes of the answer; empty at its end.
@@ -176,6 +197,7 @@ impl Stream {
             if self.response.is_none() {
                 self.connect(false)?;
             }
+            self.pace()?;
             let mut chunk = self.chunk()?;
             if chunk.is_empty() {
                 let what = format!(

@@ -25,6 +25,8 @@ use crate::oci::{Digest, Repository};
 const MOST_HOPS: usize = 5;
 /// How long a registry that did not answer counts as down without being asked again.
 const DOWN_FOR: Duration = Duration::from_secs(30);
+/// A whole answer, or the least piece of a blob, may take so many idle times.
+const DRIPS: u32 = 20;
 /// Largest error body or token that is read.
 pub(super) const SMALL: u64 = 64 << 10;
 
@@ -338,7 +340,17 @@ impl Host {
         let good = status.is_success();
         let cap = if good { cap } else { SMALL };
         let mut body = BytesMut::new();
+        let begun = self.engine.flow.clock().elapsed();
         loop {
+            // Idle never, and never at its end either.
+            if self.is_dripping(begun) {
+                return Err(retry::failed(format!(
+                    "registry {}: {subject}: expected the whole answer within {} s, found {} bytes",
+                    self.name,
+                    self.patience_for_an_answer().as_secs(),
+                    body.len()
+                )));
+            }
             let chunk =
                 self.engine.wait(self.settings.idle, response.chunk()).map_err(|stop| self.stopped(subject, stop))?;
             match chunk {
@@ -356,6 +368,15 @@ impl Host {
             }
         }
         Ok(Answer { status, headers, body: body.freeze() })
+    }
+
+    fn patience_for_an_answer(&self) -> Duration {
+        self.settings.idle.saturating_mul(DRIPS)
+    }
+
+    /// Whether something that began at `begun` takes longer than any honest server does.
+    pub fn is_dripping(&self, begun: Duration) -> bool {
+        self.engine.flow.clock().elapsed().saturating_sub(begun) > self.patience_for_an_answer()
     }
 
     /// A status that may pass, as trouble.

@@ -63,7 +63,15 @@ impl Host {
     }
 
     /// A manifest's bytes and what they are; `None` if it is not there.
+    /// Content that is not what its digest says is asked for once more.
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
+        match self.fetch_once(repository, name, scopes) {
+            Err(error) if error.kind == Kind::Mismatch => self.fetch_once(repository, name, scopes),
+            fetched => fetched,
+        }
+    }
+
+    fn fetch_once(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         let call = self.manifest_call(Method::GET, repository, name, scopes.clone())?;
         let answer = self.ask(&call, MAX_DOCUMENT)?;
         match answer.status {
@@ -75,7 +83,9 @@ impl Host {
         let found = Digest::of(wanted.map_or(Algorithm::Sha256, |wanted| wanted.algorithm()), &answer.body);
         if wanted.is_some_and(|wanted| wanted != found) {
             let what = format_args!("{}: content has digest {found}", call.subject);
-            return Err(self.error(Kind::Mismatch, what));
+            return Err(self
+                .error(Kind::Mismatch, what)
+                .help("the registry holds a damaged manifest, or something on the way changes it: push it there again"));
         }
         let media_type = shown_type(&answer);
         Ok(Some(Fetched { media_type, digest: found, raw: answer.body }))

@@ -122,6 +122,43 @@ fn the_second_signal_ends_a_run_at_once() {
     }
 }
 
+/// `nohup` and a shell's background jobs: a signal that the process was started to ignore stays ignored.
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap().success());
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" key check fifo", env!("CARGO_BIN_EXE_packmule")])
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let kill = |signal: &str, id: u32| drop(Command::new("kill").args(["-s", signal, &id.to_string()]).output());
+    let begin = Instant::now();
+    // Until it handles TERM (bit 14), which is after it decided about HUP.
+    let handles = |id: u32| {
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&caught, 16).unwrap() & 0x4000 != 0
+    };
+    while !handles(child.id()) && begin.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for _ in 0..3 {
+        kill("HUP", child.id());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(child.try_wait().unwrap(), None);
+    while child.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(40) {
+        kill("TERM", child.id());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
 #[test]
 fn p5_a_panic_is_an_internal_error() {
     let dir = tempfile::tempdir().unwrap();
