@@ -144,29 +144,29 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
         // The old manifest first: without it there is no bundle, whatever is removed when.
         output.remove(&output.path(&name.manifest()))?;
         output.sync()?;
-        for number in output.volumes()? {
-            if output.partial_volume(number).exists() || number > manifest.volumes.len() {
-                output.remove(&output.path(&name.volume(number)))?;
-            }
-        }
-        output.remove(&output.path(&name.signatures()))?;
-        output.remove(&output.path(&name.checksums()))?;
     }
+    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle.
+    for number in output.volumes()? {
+        if output.partial_volume(number).exists() || number > manifest.volumes.len() {
+            output.remove(&output.path(&name.volume(number)))?;
+        }
+    }
+    output.remove(&output.path(&name.signatures()))?;
+    output.remove(&output.path(&name.checksums()))?;
     files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
     if let Err(error) = give_names(output, manifest.volumes.len()) {
-        // Best effort: where it fails too, there is no manifest, so no bundle, and the next run takes it up.
-        let _ = pending::undo_renames(output);
-        for file in [name.signatures(), name.checksums()] {
+        // Best effort, the manifest first: the next run takes up what there is.
+        for file in [name.manifest(), name.signatures(), name.checksums()] {
             let _ = output.remove(&output.path(&file));
         }
+        let _ = pending::undo_renames(output);
         return Err(error);
     }
-    output.sync()?;
     pending::clear(output)?;
     Ok(files)
 }
 
-/// Volumes first, the manifest last.
+/// Volumes first, the manifest last; durable at the end.
 fn give_names(output: &Output, volumes: usize) -> Result<(), Error> {
     let name = output.name();
     for number in 1..=volumes {
@@ -175,5 +175,6 @@ fn give_names(output: &Output, volumes: usize) -> Result<(), Error> {
     output.sync()?;
     output.settle(&name.signatures())?;
     output.settle(&name.checksums())?;
-    output.settle(&name.manifest())
+    output.settle(&name.manifest())?;
+    output.sync()
 }

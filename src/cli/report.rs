@@ -70,6 +70,7 @@ impl Report<'_> {
             Err(error) => {
                 if error.kind() != io::ErrorKind::BrokenPipe {
                     stderr.line(&format!("error: standard output: {error}"));
+                    stderr.line("help: send the output where there is room for it");
                 }
                 if code == exit::OK { exit::code(Class::Io, None) } else { code }
             }

@@ -83,9 +83,9 @@ impl Host {
         let found = Digest::of(wanted.map_or(Algorithm::Sha256, |wanted| wanted.algorithm()), &answer.body);
         if wanted.is_some_and(|wanted| wanted != found) {
             let what = format_args!("{}: content has digest {found}", call.subject);
-            return Err(self
-                .error(Kind::Mismatch, what)
-                .help("the registry holds a damaged manifest, or something on the way changes it: push it there again"));
+            return Err(self.error(Kind::Mismatch, what).help(
+                "the registry holds a damaged manifest, or something on the way changes it: push it there again",
+            ));
         }
         let media_type = shown_type(&answer);
         Ok(Some(Fetched { media_type, digest: found, raw: answer.body }))

@@ -154,7 +154,8 @@ fn the_export_of_its_own_process() {
     let output = Output::open(dir.path(), &input.name, false).unwrap();
     let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 8, 2);
     let sign = |_: &[u8]| Ok(b"{}".to_vec());
-    let written = write(&flow, &Endless, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
+    let written =
+        write(&flow, &Endless, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
     assert!(written.manifest.frames.iter().filter(|frame| frame.size.is_some()).count() > 30);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

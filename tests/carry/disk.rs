@@ -118,7 +118,8 @@ fn x1_unpack_and_import_to_a_full_disk_do_it_when_there_is_room() {
     packmule(&["export", "oci:disk2/source", "-o", "disk2/b", "--sign", "k.pem"], 0);
     packmule(&["unpack", "disk2/b", "--key", "k.pub.pem", "disk2/unpacked"], 0);
     packmule(&["import", "disk2/b", "--key", "k.pub.pem", "--to", "oci:disk2/imported"], 0);
-    let all: u64 = tree(&dir().join("disk2/unpacked")).values().map(|bytes| bytes.len().next_multiple_of(4096) as u64).sum();
+    let all: u64 =
+        tree(&dir().join("disk2/unpacked")).values().map(|bytes| bytes.len().next_multiple_of(4096) as u64).sum();
     for (command, calm) in [
         (&["unpack", "disk2/b", "--key", "k.pub.pem", "disk/mnt/l"][..], "disk2/unpacked"),
         (&["import", "disk2/b", "--key", "k.pub.pem", "--to", "oci:disk/mnt/l"], "disk2/imported"),
@@ -134,6 +135,7 @@ fn x1_unpack_and_import_to_a_full_disk_do_it_when_there_is_room() {
         }
         assert_eq!(stopped, 6);
     }
-    let index: Value = serde_json::from_slice(&std::fs::read(dir().join("disk2/unpacked/index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(dir().join("disk2/unpacked/index.json")).unwrap()).unwrap();
     assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
 }

@@ -27,7 +27,10 @@ fn bundle(test: &str) -> String {
     let shelf = Shelf::plain(&[("a/b", "1", &image)]);
     let name = format!("{test}/bundle");
     std::fs::create_dir_all(dir().join(test)).unwrap();
-    packmule(&["export", &format!("{}/a/b:1,as=carried.example/a/b:1", shelf.host()), "-o", &name, "--sign", "k.pem"], 0);
+    packmule(
+        &["export", &format!("{}/a/b:1,as=carried.example/a/b:1", shelf.host()), "-o", &name, "--sign", "k.pem"],
+        0,
+    );
     name
 }
 
@@ -50,10 +53,7 @@ fn a_registry_that_is_down_is_told_for_every_artifact() {
 #[test]
 fn a_name_that_nobody_knows_is_the_sources_fault() {
     let out = fresh("dns");
-    let told = refused(
-        &["export", "registry.invalid/a/b:1", "-o", &out, "--sign", "k.pem", "--retries", "0"],
-        20,
-    );
+    let told = refused(&["export", "registry.invalid/a/b:1", "-o", &out, "--sign", "k.pem", "--retries", "0"], 20);
     assert!(told.contains("registry.invalid") && told.contains("no connection"), "{told}");
     assert!(finals(&out).is_empty());
 }
@@ -154,12 +154,14 @@ fn who_may_not_read_is_told_at_once_and_for_every_artifact() {
     }
 }
 
+/// Its name, the status, what is said, and which requests it concerns.
+type Case = (&'static str, u16, &'static str, fn(&Request) -> bool);
+
 #[test]
 fn a_destination_that_refuses_fails_or_forgets_gets_no_tag() {
     let bundle = bundle("refuses");
     let uploads = |request: &Request| request.path.contains("/uploads/");
     let manifests = |request: &Request| request.method == "PUT" && request.path.contains("/manifests/");
-    type Case = (&'static str, u16, &'static str, fn(&Request) -> bool);
     let cases: [Case; 8] = [
         ("401", 401, "login", uploads),
         ("403", 403, "not permitted", uploads),
@@ -188,9 +190,8 @@ fn a_destination_that_refuses_fails_or_forgets_gets_no_tag() {
     }
     // It says 201 and has nothing.
     let digest = sha256(&small(1).blobs[0]);
-    let hook: Hook = Box::new(move |request| {
-        (request.method == "HEAD" && request.path.ends_with(&digest)).then(|| reply(404, ""))
-    });
+    let hook: Hook =
+        Box::new(move |request| (request.method == "HEAD" && request.path.ends_with(&digest)).then(|| reply(404, "")));
     let shelf = Shelf::start(&[], hook);
     let told = refused(&["import", &bundle, "--key", "k.pub.pem", "--to", shelf.host()], 21);
     assert!(told.contains("sent twice and is not there"), "{told}");
@@ -199,7 +200,9 @@ fn a_destination_that_refuses_fails_or_forgets_gets_no_tag() {
 
 /// No byte that a terminal obeys, whoever sent it.
 fn is_tame(told: &str) -> bool {
-    told.chars().all(|one| one == '\n' || !(one.is_control() || matches!(one, '\u{200b}'..='\u{202e}' | '\u{2066}'..='\u{2069}')))
+    told.chars().all(|one| {
+        one == '\n' || !(one.is_control() || matches!(one, '\u{200b}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    })
 }
 
 #[test]
@@ -211,7 +214,8 @@ fn m12_what_a_hostile_registry_says_is_escaped() {
         let mut manifest: serde_json::Value = serde_json::from_slice(&small(8).manifest).unwrap();
         manifest["artifactType"] = json!(kind);
         manifest["layers"][0]["mediaType"] = json!(format!("application/{ESC}"));
-        manifest["subject"] = json!({ "mediaType": MANIFEST, "digest": small(8).digest(), "size": small(8).manifest.len() });
+        manifest["subject"] =
+            json!({ "mediaType": MANIFEST, "digest": small(8).digest(), "size": small(8).manifest.len() });
         manifest.to_string().into_bytes()
     };
     let referrer = typed(&format!("x/{ESC}"));
@@ -222,46 +226,66 @@ fn m12_what_a_hostile_registry_says_is_escaped() {
     let reference = format!("/manifests/{}", sha256(&referrer));
     let cases: Vec<(&str, Hook)> = vec![
         ("error", Box::new(move |request| request.path.contains("/manifests/").then(|| reply(403, errors.clone())))),
-        ("tags", Box::new(|request| {
-            let tags = json!({ "name": ESC, "tags": ["1", ESC, format!("sha256-{ESC}")] }).to_string();
-            request.path.contains("/tags/list").then(|| reply(200, tags).with("Content-Type", "application/json"))
-        })),
-        ("referrers", Box::new(move |request| {
-            if request.path.contains("/referrers/") {
-                let list = listed.to_string();
-                return Some(reply(200, list).with("Content-Type", "application/vnd.oci.image.index.v1+json"));
-            }
-            request.path.ends_with(&reference).then(|| reply(200, referrer.clone()).with("Content-Type", MANIFEST))
-        })),
-        ("content type", Box::new(|request| {
-            let odd = "application/\u{9b}31m\u{202e}";
-            request.path.contains("/manifests/").then(|| reply(200, "{}").with("Content-Type", odd))
-        })),
-        ("warning", Box::new(|request| {
-            let plain = request.path.contains("/tags/list");
-            plain.then(|| reply(404, "").with("Warning", "299 - \"\u{9b}31m\u{202e}gone\""))
-        })),
-        ("realm", Box::new(|_| {
-            let realm = "Bearer realm=\"http://127.0.0.1:1/\u{9b}\u{202e}\",service=\"\u{9b}\"";
-            Some(reply(401, "").with("WWW-Authenticate", realm))
-        })),
-        ("location", Box::new(|request| {
-            request.path.contains("/manifests/").then(|| reply(307, "").with("Location", "http://\u{202e}\u{9b}/x"))
-        })),
+        (
+            "tags",
+            Box::new(|request| {
+                let tags = json!({ "name": ESC, "tags": ["1", ESC, format!("sha256-{ESC}")] }).to_string();
+                request.path.contains("/tags/list").then(|| reply(200, tags).with("Content-Type", "application/json"))
+            }),
+        ),
+        (
+            "referrers",
+            Box::new(move |request| {
+                if request.path.contains("/referrers/") {
+                    let list = listed.to_string();
+                    return Some(reply(200, list).with("Content-Type", "application/vnd.oci.image.index.v1+json"));
+                }
+                request.path.ends_with(&reference).then(|| reply(200, referrer.clone()).with("Content-Type", MANIFEST))
+            }),
+        ),
+        (
+            "content type",
+            Box::new(|request| {
+                let odd = "application/\u{9b}31m\u{202e}";
+                request.path.contains("/manifests/").then(|| reply(200, "{}").with("Content-Type", odd))
+            }),
+        ),
+        (
+            "warning",
+            Box::new(|request| {
+                let plain = request.path.contains("/tags/list");
+                plain.then(|| reply(404, "").with("Warning", "299 - \"\u{9b}31m\u{202e}gone\""))
+            }),
+        ),
+        (
+            "realm",
+            Box::new(|_| {
+                let realm = "Bearer realm=\"http://127.0.0.1:1/\u{9b}\u{202e}\",service=\"\u{9b}\"";
+                Some(reply(401, "").with("WWW-Authenticate", realm))
+            }),
+        ),
+        (
+            "location",
+            Box::new(|request| {
+                request.path.contains("/manifests/").then(|| reply(307, "").with("Location", "http://\u{202e}\u{9b}/x"))
+            }),
+        ),
     ];
     for (case, hook) in cases {
         let out = fresh("hostile");
         let shelf = Shelf::start(&[("a/b", "1", &image)], hook);
         let name = format!("{}/a/b:1", shelf.host());
         for more in [&["-v"][..], &["--json", "-v"], &["--dry-run"], &["--progress", "json", "-v"]] {
-            let args = [&["export", &name, "-o", &out, "--sign", "k.pem", "--retries", "0", "--overwrite"], more].concat();
+            let args =
+                [&["export", &name, "-o", &out, "--sign", "k.pem", "--retries", "0", "--overwrite"], more].concat();
             let ended = command(&args).output().unwrap();
             let told = text(&ended.stderr) + &text(&ended.stdout);
             assert!(is_tame(&told), "{case} {more:?}: {told:?}");
             assert!(matches!(ended.status.code(), Some(0 | 15 | 20)), "{case} {more:?}: {told}");
         }
         if !finals(&out).is_empty() {
-            for args in [&["verify", &out, "--key", "k.pub.pem"][..], &["inspect", &out], &["inspect", &out, "--json"]] {
+            for args in [&["verify", &out, "--key", "k.pub.pem"][..], &["inspect", &out], &["inspect", &out, "--json"]]
+            {
                 let ended = command(args).output().unwrap();
                 let told = text(&ended.stderr) + &text(&ended.stdout);
                 assert!(ended.status.success() && is_tame(&told), "{case} {args:?}: {told:?}");
@@ -297,11 +321,11 @@ fn m12_what_a_hostile_bundle_says_is_escaped() {
 #[test]
 fn c1_of_two_exports_to_one_output_one_waits_for_nobody() {
     let (out, image) = (fresh("lock"), small(10));
-    let (held, begun) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
-    let (door, told) = (Arc::clone(&held), Arc::clone(&begun));
+    let (held, asking) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
+    let (door, asked) = (Arc::clone(&held), Arc::clone(&asking));
     let hook: Hook = Box::new(move |request| {
         if request.method == "GET" && request.path.contains("/blobs/") {
-            told.store(true, Ordering::SeqCst);
+            asked.store(true, Ordering::SeqCst);
             drop(door.lock());
         }
         None
@@ -310,9 +334,10 @@ fn c1_of_two_exports_to_one_output_one_waits_for_nobody() {
     let name = format!("{}/a/b:1", shelf.host());
     let args = ["export", &name, "-o", &out, "--sign", "k.pem"];
     let closed = held.lock().unwrap();
-    let mut first = command(&args).stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut first =
+        command(&args).stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
     let begin = Instant::now();
-    while !begun.load(Ordering::SeqCst) && begin.elapsed() < Duration::from_secs(30) {
+    while !asking.load(Ordering::SeqCst) && begin.elapsed() < Duration::from_secs(30) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let manifests = || shelf.server.requests().iter().filter(|request| request.path.contains("/manifests/")).count();

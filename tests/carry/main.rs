@@ -8,6 +8,7 @@ mod access;
 mod disk;
 mod evil;
 mod interrupt;
+mod kill;
 mod refusals;
 #[path = "../registries/server.rs"]
 mod server;

@@ -121,7 +121,8 @@ fn s19_unfit_keys_are_refused_before_any_work() {
     packmule(&["export", &place.name(), "-o", out, "--sign", "keys/locked.pem", "--passphrase-file", "keys/right"], 0);
     let mut verified = vec!["keys/absent.pem", "keys", "keys/junk", "keys/open.pem", "k.pem"];
     for key in verified.drain(..) {
-        for command in [&["verify", out][..], &["import", out, "--to", place.shelf.host()], &["unpack", out, "keys/d"]] {
+        for command in [&["verify", out][..], &["import", out, "--to", place.shelf.host()], &["unpack", out, "keys/d"]]
+        {
             let told = refused(&[command, &["--key", key]].concat(), 2);
             assert!(told.contains(key), "{told}");
         }
@@ -141,7 +142,8 @@ fn without_trust_the_key_ids_are_listed_and_nothing_is_done() {
     let out = place.out.as_str();
     packmule(&["key", "new", "-o", "trust/two.pem", "--no-passphrase"], 0);
     packmule(&["export", &place.name(), "-o", out, "--sign", "k.pem", "--sign", "trust/two.pem"], 0);
-    let ids = ["k.pub.pem", "trust/two.pub.pem"].map(|key| text(&command(&["key", "id", key]).output().unwrap().stdout));
+    let ids =
+        ["k.pub.pem", "trust/two.pub.pem"].map(|key| text(&command(&["key", "id", key]).output().unwrap().stdout));
     for command in [&["verify", out][..], &["import", out, "--to", place.shelf.host()], &["unpack", out, "trust/d"]] {
         let told = refused(command, 2);
         assert!(ids.iter().all(|id| told.contains(id.trim())) && told.contains("--key"), "{told}");

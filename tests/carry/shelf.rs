@@ -36,7 +36,8 @@ pub struct Image {
 impl Image {
     pub fn new(layers: Vec<Vec<u8>>) -> Self {
         let config = json!({ "os": "linux", "architecture": "amd64", "layers": layers.len() }).to_string().into_bytes();
-        let describe = |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
+        let describe =
+            |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
         let described: Vec<Value> = layers.iter().map(|layer| describe(LAYER, layer)).collect();
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "config": describe(CONFIG, &config), "layers": described,
@@ -132,9 +133,9 @@ fn plain(store: &Store, request: &Request) -> Reply {
         }
         _ => match store.lock().unwrap().get(path) {
             None => reply(404, ""),
-            Some((kind, bytes)) => ranged(request, bytes)
-                .with("Content-Type", kind.clone())
-                .with("Docker-Content-Digest", sha256(bytes)),
+            Some((kind, bytes)) => {
+                ranged(request, bytes).with("Content-Type", kind.clone()).with("Docker-Content-Digest", sha256(bytes))
+            }
         },
     }
 }

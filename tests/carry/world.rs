@@ -132,7 +132,8 @@ pub fn refused(args: &[&str], code: i32) -> String {
     let ended = command(args).output().expect("packmule runs");
     let told = text(&ended.stderr);
     assert_eq!(ended.status.code(), Some(code), "{args:?}\n{told}{}", text(&ended.stdout));
-    let kinds = ["error: ", "help: ", "warning: "].map(|kind| told.lines().filter(|line| line.starts_with(kind)).count());
+    let kinds =
+        ["error: ", "help: ", "warning: "].map(|kind| told.lines().filter(|line| line.starts_with(kind)).count());
     assert_eq!(kinds.iter().sum::<usize>(), told.lines().count(), "{args:?}: {told}");
     assert!(kinds[0] > 0 && kinds[1] > 0, "{args:?}: {told}");
     told

@@ -9,8 +9,22 @@ use super::world::{dir, expected, packmule, prefix, sandbox, selectors, text, va
 
 /// System calls that only look.
 const LOOKS: [&str; 16] = [
-    "access", "execve", "faccessat", "faccessat2", "fstatfs", "getcwd", "getxattr", "lgetxattr", "lstat", "newfstatat",
-    "readlink", "readlinkat", "stat", "statfs", "statx", "chdir",
+    "access",
+    "execve",
+    "faccessat",
+    "faccessat2",
+    "fstatfs",
+    "getcwd",
+    "getxattr",
+    "lgetxattr",
+    "lstat",
+    "newfstatat",
+    "readlink",
+    "readlinkat",
+    "stat",
+    "statfs",
+    "statx",
+    "chdir",
 ];
 
 /// Runs packmule with these arguments under strace, which must succeed; gives what it did to files by name, one call
@@ -18,7 +32,8 @@ const LOOKS: [&str; 16] = [
 fn traced(strace: &str, own: &str, args: &[&str]) -> String {
     let (own, trace) = (dir().join(own), dir().join(format!("{own}.trace")));
     std::fs::create_dir_all(&own).unwrap();
-    let calls = "trace=%file,write,writev,pwrite64,pwritev,pwritev2,ftruncate,fallocate,copy_file_range,sendfile,fchmod";
+    let calls =
+        "trace=%file,write,writev,pwrite64,pwritev,pwritev2,ftruncate,fallocate,copy_file_range,sendfile,fchmod";
     let ended = Command::new(strace)
         .args(["-f", "-qq", "-y", "-s", "0", "-e", calls, "-e", "signal=none", "-o"])
         .arg(&trace)
@@ -46,7 +61,8 @@ fn changes(trace: &str) -> Vec<&str> {
         };
         match name {
             "open" | "openat" | "openat2" => {
-                let reads = !["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_TMPFILE"].iter().any(|flag| rest.contains(flag));
+                let reads =
+                    !["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_TMPFILE"].iter().any(|flag| rest.contains(flag));
                 reads || ["\"/dev/null\"", "\"/dev/tty\""].iter().any(|path| rest.contains(path))
             }
             "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" | "sendfile" => {
@@ -120,9 +136,8 @@ fn the_peak_disk_of_an_export_is_the_bundle_and_its_documents() {
     let mut args = vec!["export".to_owned()];
     args.extend(selectors(&source, &entries));
     args.extend(["-o", "peak/b", "--sign", "k.pem", "--volume-size", "32MiB"].map(ToOwned::to_owned));
-    let export = std::thread::spawn(move || {
-        traced(&strace, "peak-own", &args.iter().map(String::as_str).collect::<Vec<_>>())
-    });
+    let export =
+        std::thread::spawn(move || traced(&strace, "peak-own", &args.iter().map(String::as_str).collect::<Vec<_>>()));
     let (mut peak, mut spooled) = (0, 0);
     while !export.is_finished() {
         let (all, documents) = held(&folder);
