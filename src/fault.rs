@@ -3,6 +3,7 @@
 //! A noun only: modules make faults out of their own errors; which class becomes which exit code is
 //! the command line's business.
 
+use std::collections::HashSet;
 use std::fmt;
 
 /// The classes of `spec/cli.md`.
@@ -64,9 +65,11 @@ impl Fault {
         self
     }
 
-    /// One fault out of many: the first of the class that counts most, the others behind it.
+    /// One fault out of many: the first of the class that counts most, the others behind it, each once.
     /// `None` when there is none.
     pub fn from_list(mut faults: Vec<Self>) -> Option<Self> {
+        let mut seen = HashSet::new();
+        faults.retain(|fault| !fault.others.is_empty() || seen.insert(fault.what.clone()));
         let first = (0..faults.len()).min_by_key(|&index| (faults[index].class.rank(), index))?;
         let mut fault = faults.remove(first);
         fault.others.extend(faults);

@@ -290,7 +290,8 @@ fn target(path: &std::path::Path, session: &Session<'_>) -> Result<(PathBuf, Nam
             "add a slash and the bundle's name",
         )
     })?;
-    let dir = full.parent().map_or_else(|| PathBuf::from("."), std::path::Path::to_owned);
+    // In the process itself a bare name has no directory, not even a dot.
+    let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(std::path::Path::new(".")).to_owned();
     Ok((dir, Name::new(name)?))
 }
 

@@ -64,6 +64,19 @@ fn a_bundle_that_is_there_stays_unless_it_is_to_be_replaced() {
 }
 
 #[test]
+fn an_output_without_a_directory_is_in_this_one() {
+    let place = Place::new("bare");
+    let run = |args: &[&str]| {
+        let ended = command(args).current_dir(dir().join("bare")).output().unwrap();
+        assert!(ended.status.success(), "{args:?}: {}", text(&ended.stderr));
+    };
+    run(&["export", &place.name(), "-o", "b", "--sign", "../k.pem"]);
+    run(&["verify", "b", "--key", "../k.pub.pem"]);
+    run(&["unpack", "b", "--key", "../k.pub.pem", "l"]);
+    run(&["export", "oci:l", "-o", "c", "--sign", "../k.pem"]);
+}
+
+#[test]
 fn a4_an_output_that_cannot_be_written_is_told_before_the_network_is_asked() {
     let place = Place::new("nowhere");
     std::fs::write(place.path("file"), "mine").unwrap();

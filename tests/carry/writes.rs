@@ -60,6 +60,8 @@ fn changes(trace: &str) -> Vec<&str> {
             return call.starts_with("<... ") || call.starts_with("+++");
         };
         match name {
+            // A thread that ended while strace looked at it.
+            "???" => true,
             "open" | "openat" | "openat2" => {
                 let reads =
                     !["O_WRONLY", "O_RDWR", "O_CREAT", "O_TRUNC", "O_TMPFILE"].iter().any(|flag| rest.contains(flag));
