@@ -197,15 +197,21 @@ impl Layout {
     }
 }
 
+/// Refuses volumes that are too small to be carried; needs nothing, so that it comes before all work.
+///
+/// # Errors
+/// [`Class::Usage`].
+pub fn check_volume_size(size: u64) -> Result<(), Error> {
+    if size >= LEAST_VOLUME {
+        return Ok(());
+    }
+    Err(Error::new(Class::Usage, format!("volume size {size}: expected at least {LEAST_VOLUME} bytes"))
+        .help("use --volume-size 32MiB or more"))
+}
+
 /// Refuses what cannot end well, before anything is fetched or written.
 fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) -> Result<(), Error> {
-    if input.volume_size < LEAST_VOLUME {
-        return Err(Error::new(
-            Class::Usage,
-            format!("volume size {}: expected at least {LEAST_VOLUME} bytes", input.volume_size),
-        )
-        .help("use --volume-size 32MiB or more"));
-    }
+    check_volume_size(input.volume_size)?;
     let (mut least, mut most) = (0_u64, 0_u64);
     let mut layout = Layout::new(input.volume_size);
     for piece in pieces {

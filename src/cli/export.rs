@@ -14,6 +14,7 @@ use super::size;
 use crate::bundle::finish::ReadBack;
 use crate::bundle::manifest::MEDIA_TYPE;
 use crate::bundle::time::Moment;
+use crate::bundle::writer::check_volume_size;
 use crate::bundle::{Name, Output, check};
 use crate::content::Source;
 use crate::export::Settings;
@@ -105,6 +106,7 @@ impl Args {
     /// Class usage before any work; source, policy, io, lock.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let volume_size = size::volume(&self.volume_size)?;
+        check_volume_size(volume_size)?;
         let annotations = self.annotations()?;
         let target = self.output.as_ref().map(|path| target(path, session)).transpose()?;
         let selectors = self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;

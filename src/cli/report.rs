@@ -149,7 +149,7 @@ const fn advice(class: Class) -> &'static str {
         Class::Io => "check that the medium is there, has room, and may be read or written, and run it again",
         Class::Lock => "wait for the other run to end",
         Class::Partial => "mend what is listed and run it again",
-        Class::Cancelled => "run the same command again: it takes up what is done already",
+        Class::Cancelled => "run the same command again",
     }
 }
 

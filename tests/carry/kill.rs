@@ -182,3 +182,39 @@ fn p1_a_replacement_killed_at_any_call_is_the_old_the_new_or_none() {
     }
     assert!(seen[1] > 3 && seen[2] > 3, "{seen:?}");
 }
+
+#[test]
+fn x2_a_medium_that_cannot_be_read_is_told_with_volume_and_offset() {
+    let Some(strace) = var("PACKMULE_TEST_STRACE") else { return };
+    small("unread");
+    let shelf = super::shelf::Shelf::plain(&[]);
+    let mut offsets = 0;
+    for args in [
+        &["verify", "unread/calm/b", "--key", "k.pub.pem", "-j", "1"][..],
+        &["import", "unread/calm/b", "--key", "k.pub.pem", "--to", shelf.host(), "-j", "1"],
+        &["unpack", "unread/calm/b", "--key", "k.pub.pem", "unread/l", "-j", "1"],
+    ] {
+        for nth in 1..MOST {
+            let (code, told) = injected(&strace, "pread64", "error=EIO", nth, args);
+            if code == Some(0) {
+                assert!(nth > 2, "{args:?}: nothing was read");
+                break;
+            }
+            // The loader reads libraries so, too.
+            if code == Some(127) {
+                continue;
+            }
+            assert_eq!(code, Some(22), "{args:?} {nth}: {told}");
+            assert!(told.contains("b.0001.tar.zst") && told.contains("Input/output error"), "{args:?} {nth}: {told}");
+            assert!(told.contains("offset") && told.contains("\nhelp: "), "{args:?} {nth}: {told}");
+            let done = match args[0] {
+                "import" => shelf.holds("a/b/manifests/1"),
+                _ => dir().join("unread/l/index.json").exists(),
+            };
+            assert!(!done, "{args:?} {nth}");
+            offsets += 1;
+        }
+    }
+    assert!(offsets > 5, "only {offsets} reads failed");
+    assert!(shelf.holds("a/b/manifests/1"));
+}

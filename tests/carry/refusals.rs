@@ -131,6 +131,11 @@ fn s19_unfit_keys_are_refused_before_any_work() {
     }
     let told = place.refuses(&["-o", out], 2);
     assert!(told.contains("--sign"), "{told}");
+    for (option, value) in
+        [("--volume-size", "1KiB"), ("--volume-size", "much"), ("--platform", "X"), ("--annotation", "x")]
+    {
+        place.refuses(&["-o", out, "--sign", "k.pem", option, value], 2);
+    }
     packmule(&["export", &place.name(), "-o", out, "--sign", "keys/locked.pem", "--passphrase-file", "keys/right"], 0);
     let mut verified = vec!["keys/absent.pem", "keys", "keys/junk", "keys/open.pem", "k.pem"];
     for key in verified.drain(..) {

@@ -135,3 +135,20 @@ fn c2_two_imports_of_one_bundle_both_succeed() {
     assert!(both.iter_mut().all(|child| child.wait().unwrap().code() == Some(0)));
     assert!(!manifest(&crane, &format!("{to}/a/b:2")).is_empty());
 }
+
+/// Ctrl-C at the question for a passphrase ends the run, and the terminal shows again what is typed.
+#[test]
+fn an_interrupt_at_the_prompt_ends_the_run_and_leaves_the_terminal_as_it_was() {
+    drop(fresh("prompt"));
+    let run = r#""$P" key new -o prompt/k.pem; echo "ended with $?"; stty -a"#;
+    let line = format!("(sleep 1; printf '\\003'; sleep 1) | script -qec '{run}' /dev/null");
+    let ended = std::process::Command::new("sh")
+        .args(["-c", &line])
+        .env("P", env!("CARGO_BIN_EXE_packmule"))
+        .current_dir(dir())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&ended.stdout);
+    assert!(told.contains("ended with 130") && told.contains(" echo "), "{told}");
+    assert_eq!(std::fs::read_dir(dir().join("prompt")).unwrap().count(), 0);
+}
