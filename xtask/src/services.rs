@@ -73,10 +73,19 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
     let password = random()?;
 
     running.set("PACKMULE_TEST_TOOLS", install::folder().display().to_string());
-    for name in ["crane", "oras", "regctl", "skopeo", "strace", "umoci"] {
+    for name in ["crane", "oras", "regctl", "skopeo", "umoci"] {
         if let Ok(path) = tools.get(name) {
             running.set(&format!("PACKMULE_TEST_{}", name.to_uppercase()), path.display().to_string());
         }
+    }
+    // It may be there and not be let.
+    let strace = tools.get("strace").and_then(|path| {
+        shell::quiet(shell::command(path).args(["-o", "/dev/null", "true"]))?;
+        Ok(path.display().to_string())
+    });
+    match strace {
+        Ok(path) => running.set("PACKMULE_TEST_STRACE", path),
+        Err(e) => install::missing("PACKMULE_TEST_STRACE", &e)?,
     }
     let plain = registry::Access::Open;
     for (var, program) in [
