@@ -55,10 +55,11 @@ fn traced(strace: &str, own: &str, args: &[&str]) -> String {
 fn changes(trace: &str) -> Vec<&str> {
     let harmless = |line: &&str| {
         let call = line.split_once(char::is_whitespace).map_or(*line, |(_, call)| call).trim_start();
-        let Some((name, rest)) = call.split_once('(') else {
-            // The second half of an interrupted line, or an exit.
-            return call.starts_with("<... ") || call.starts_with("+++");
-        };
+        // The second half of an interrupted call, whose first half has the file; or a thread's end.
+        if call.starts_with("<... ") || call.starts_with("+++") {
+            return true;
+        }
+        let Some((name, rest)) = call.split_once('(') else { return false };
         match name {
             // A thread that ended while strace looked at it.
             "???" => true,
@@ -157,4 +158,28 @@ fn the_peak_disk_of_an_export_is_the_bundle_and_its_documents() {
     let elsewhere: Vec<&&str> = made.iter().filter(|line| !line.contains("peak/b.")).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
     packmule(&["verify", "peak/b", "--key", "k.pub.pem"], 0);
+}
+
+#[test]
+fn a_trace_with_a_write_in_it_is_seen_however_it_is_cut() {
+    for harmless in [
+        r#"7 openat(AT_FDCWD</w>, "a", O_RDONLY|O_CLOEXEC) = 3</w/a>"#,
+        "7 writev(9<socket:[5]>, [{iov_base=\"\"..., iov_len=9}], 1) = 9",
+        "7 writev(9<socket:[5]>,  <unfinished ...>",
+        "7 <... writev resumed>) = -1 EAGAIN (Resource temporarily unavailable)",
+        "7 +++ exited with 0 +++",
+    ] {
+        assert_eq!(changes(harmless), Vec::<&str>::new());
+    }
+    for write in [
+        r#"7 openat(AT_FDCWD</w>, "a", O_RDWR|O_CREAT, 0644 <unfinished ...>"#,
+        "7 write(3</w/a>, \"\"..., 5) = 5",
+        "7 write(3</w/a>,  <unfinished ...>",
+        "7 write(3, \"\"..., 5) = 5",
+        r#"7 renameat(5</w>, "a", 5</w>, "b") = 0"#,
+        r#"7 mkdir("a", 0777) = 0"#,
+        "7 ftruncate(3</w/a>, 0) = 0",
+    ] {
+        assert_eq!(changes(write), [write]);
+    }
 }
