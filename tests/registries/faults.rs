@@ -291,14 +291,20 @@ fn drip() -> String {
 #[test]
 fn r2_a_server_that_is_never_idle_and_never_done_is_left() {
     let begun = Instant::now();
-    let impatient = client(Settings { idle: Duration::from_millis(100), retries: 0, ..Settings::default() });
-    let repository = Repository::new(&drip(), "a/b").unwrap();
+    // Far above what a loaded machine makes of 20 ms; twenty of them are what is waited for.
+    let impatient = || client(Settings { idle: Duration::from_millis(400), retries: 0, ..Settings::default() });
     let descriptor = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b"x"), 100_000);
-    let error = impatient.registries.document(&repository, &descriptor).unwrap_err();
-    assert!(error.kind == Kind::Failed && error.what.contains("within 2 s"), "{error}");
-    let error = read(&impatient.registries, &repository, &descriptor).unwrap_err();
-    assert!(error.kind == Kind::Failed && error.what.contains("too slow"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(15));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let repository = Repository::new(&drip(), "a/b").unwrap();
+            let error = impatient().registries.document(&repository, &descriptor).unwrap_err();
+            assert!(error.kind == Kind::Failed && error.what.contains("within 8 s"), "{error}");
+        });
+        let repository = Repository::new(&drip(), "a/b").unwrap();
+        let error = read(&impatient().registries, &repository, &descriptor).unwrap_err();
+        assert!(error.kind == Kind::Failed && error.what.contains("too slow"), "{error}");
+    });
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
