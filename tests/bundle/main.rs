@@ -10,6 +10,7 @@ mod media;
 mod memory;
 mod same;
 mod trust;
+mod vectors;
 mod volumes;
 mod writer;
 
