@@ -38,7 +38,7 @@ fn text(book: &mut Book, name: &str, expect: &'static str, comment: &str, from: 
 
 fn members(book: &mut Book) {
     type Edit = fn(&mut Value);
-    let cases: [(&str, &'static str, &str, Edit); 33] = [
+    let cases: [(&str, &'static str, &str, Edit); 34] = [
         ("ok-M1-no-media-type", "PASS", "an OCI manifest may lack mediaType", |d| *d = without(d, "mediaType")),
         ("ok-M1-media-type-null", "PASS", "null counts as absent", |d| d["mediaType"] = json!(null)),
         ("ok-M14-manifests-null", "PASS", "null counts as absent", |d| d["manifests"] = json!(null)),
@@ -65,6 +65,10 @@ fn members(book: &mut Book) {
         ("M1-config-array", "FMT", "config is no object", |d| d["config"] = json!([d["config"]])),
         ("M1-layers-object", "FMT", "layers is no array", |d| d["layers"] = d["layers"][0].clone()),
         ("M1-layer-string", "FMT", "a layer is no object", |d| d["layers"] = json!([sha256(SALT)])),
+        ("M1-layer-array", "FMT", "a descriptor's values without their names", |d| {
+            let layer = &d["layers"][0];
+            d["layers"] = json!([[layer["mediaType"], layer["digest"], layer["size"]]]);
+        }),
         ("M1-layer-null", "FMT", "a layer is null", |d| d["layers"] = json!([d["layers"][0], null])),
         ("M1-layer-without-media-type", "FMT", "a descriptor without mediaType", |d| {
             d["layers"][0] = without(&d["layers"][0], "mediaType");
@@ -146,6 +150,11 @@ fn forms(book: &mut Book) {
         ("ok-M14-line-end-behind", "PASS", "white space may stand behind a document", (|b| b.push(b'\n')) as fn(&mut Vec<u8>)),
         ("M1-byte-order-mark", "FMT", "a byte order mark in front", |b| *b = ["\u{feff}".as_bytes(), b].concat()),
         ("M1-two-documents", "FMT", "a second value behind the first", |b| *b = [&b[..], b"{}"].concat()),
+        ("M1-array-of-the-members", "FMT", "the members' values without their names", |b| {
+            let value: Value = serde_json::from_slice(b).unwrap_or_default();
+            let names = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"];
+            *b = json!(names.map(|name| value[name].clone())).to_string().into_bytes();
+        }),
         ("M1-truncated", "FMT", "a document that ends early", |b| b.truncate(b.len() - 1)),
         ("M1-array", "FMT", "an array of a document", |b| *b = [b"[", &b[..], b"]"].concat()),
         ("M1-not-utf-8", "FMT", "a byte that is no UTF-8, in a member that is not read", |b| {
