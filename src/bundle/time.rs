@@ -70,7 +70,7 @@ impl Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut days, seconds) = ((self.0 - FIRST) / DAY, (self.0 - FIRST) % DAY);
-        // Never above the year, and below it by one at most.
+        // Never above the year, below it by a few at most.
         let mut year = days / 366;
         while days_before(year + 1) <= days {
             year += 1;

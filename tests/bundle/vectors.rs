@@ -37,7 +37,7 @@ fn lay(name: &str, dir: &Path) -> Vector {
     let mut at = 0;
     let mut vector =
         Vector { name: name.to_owned(), expect: String::new(), bundle: String::new(), keys: Vec::new(), threshold: None };
-    let mut line = |at: &mut usize| {
+    let line = |at: &mut usize| {
         let end = *at + bytes[*at..].iter().position(|byte| *byte == b'\n').expect("a line");
         let text = std::str::from_utf8(&bytes[*at..end]).expect("header lines are text").to_owned();
         *at = end + 1;
