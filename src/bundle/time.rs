@@ -55,7 +55,8 @@ impl Moment {
         if bytes.len() != pattern.len() || !bytes.iter().zip(pattern).all(fits) {
             return None;
         }
-        let number = |from: usize, to: usize| bytes[from..to].iter().fold(0, |n, digit| n * 10 + i64::from(digit - b'0'));
+        let number =
+            |from: usize, to: usize| bytes[from..to].iter().fold(0, |n, digit| n * 10 + i64::from(digit - b'0'));
         let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
         let (hour, minute, second) = (number(11, 13), number(14, 16), number(17, 19));
         let is_date = (1..=12).contains(&month) && (1..=days_of(year, month)).contains(&day);

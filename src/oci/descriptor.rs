@@ -147,12 +147,12 @@ mod tests {
     fn hints_of_another_type_are_dropped_and_what_counts_is_strict() {
         let digest = Digest::sha256(b"");
         let with = |more: &str| {
-            serde_json::from_str::<Descriptor>(&format!(
-                r#"{{"mediaType":"x/y","digest":"{digest}","size":1{more}}}"#
-            ))
+            serde_json::from_str::<Descriptor>(&format!(r#"{{"mediaType":"x/y","digest":"{digest}","size":1{more}}}"#))
         };
         let plain = Descriptor::new("x/y", digest, 1);
-        for odd in [r#","urls":{}"#, r#","platform":"linux""#, r#","annotations":{"a":1},"annotations":[]"#, r#","x":1"#] {
+        for odd in
+            [r#","urls":{}"#, r#","platform":"linux""#, r#","annotations":{"a":1},"annotations":[]"#, r#","x":1"#]
+        {
             assert_eq!(with(odd).unwrap(), plain, "{odd}");
         }
         assert_eq!(with(r#","urls":["a"]"#).unwrap().urls.unwrap(), ["a"]);
@@ -160,7 +160,8 @@ mod tests {
             assert!(with(wrong).is_err(), "{wrong}");
         }
         assert!(serde_json::from_str::<Descriptor>(&format!(r#"["x/y","{digest}",1]"#)).is_err());
-        let value = serde_json::json!({ "mediaType": "x/y", "digest": digest, "size": 1, "platform": { "os": "linux" } });
+        let value =
+            serde_json::json!({ "mediaType": "x/y", "digest": digest, "size": 1, "platform": { "os": "linux" } });
         assert_eq!(serde_json::from_value::<Descriptor>(value).unwrap().platform.unwrap().os, "linux");
     }
 }

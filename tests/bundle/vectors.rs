@@ -14,15 +14,16 @@ use packmule::verify::Request;
 use crate::{flow, packmule};
 
 /// A vector, its files written to a directory.
-struct Vector {
+pub struct Vector {
     name: String,
     expect: String,
     bundle: String,
-    keys: Vec<[u8; 32]>,
+    /// The trusted keys.
+    pub keys: Vec<[u8; 32]>,
     threshold: Option<usize>,
 }
 
-fn unhex(text: &str) -> [u8; 32] {
+pub fn unhex(text: &str) -> [u8; 32] {
     let mut bytes = [0; 32];
     assert_eq!(text.len(), 64, "{text}");
     for (index, byte) in bytes.iter_mut().enumerate() {
@@ -32,11 +33,16 @@ fn unhex(text: &str) -> [u8; 32] {
 }
 
 /// Reads the vector `name` and lays its files into `dir`, which is new.
-fn lay(name: &str, dir: &Path) -> Vector {
+pub fn lay(name: &str, dir: &Path) -> Vector {
     let bytes = fs::read(folder().join(name)).unwrap();
     let mut at = 0;
-    let mut vector =
-        Vector { name: name.to_owned(), expect: String::new(), bundle: String::new(), keys: Vec::new(), threshold: None };
+    let mut vector = Vector {
+        name: name.to_owned(),
+        expect: String::new(),
+        bundle: String::new(),
+        keys: Vec::new(),
+        threshold: None,
+    };
     let line = |at: &mut usize| {
         let end = *at + bytes[*at..].iter().position(|byte| *byte == b'\n').expect("a line");
         let text = std::str::from_utf8(&bytes[*at..end]).expect("header lines are text").to_owned();
@@ -101,7 +107,7 @@ fn tree(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
     entries.map(|entry| (entry.file_name().as_bytes().to_vec(), entry.metadata().unwrap().len())).collect()
 }
 
-fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
+pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     let usage = |error: packmule::signing::KeyError| Fault::new(Class::Usage, error.to_string());
     let keys = vector.keys.iter().map(PublicKey::from_bytes).collect::<Result<_, _>>().map_err(usage)?;
     let policy = Policy::new(keys, vector.threshold)?;
@@ -146,7 +152,8 @@ fn every_vector_has_its_class() {
 /// What the command line makes of it: exit code and words. Every fifth vector, and all that expect other than the bytes.
 #[test]
 fn the_command_ends_with_the_class_of_the_vector() {
-    let codes = BTreeMap::from([("PASS", 0), ("USAGE", 2), ("FMT", 10), ("INT", 11), ("SIG", 12), ("TRUST", 13), ("IO", 22)]);
+    let codes =
+        BTreeMap::from([("PASS", 0), ("USAGE", 2), ("FMT", 10), ("INT", 11), ("SIG", 12), ("TRUST", 13), ("IO", 22)]);
     for (index, name) in names().iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         let vector = lay(name, dir.path());

@@ -5,6 +5,8 @@
 
 mod access;
 mod interrupt;
+mod layouts;
+mod tour;
 mod world;
 
 use std::sync::OnceLock;

@@ -139,8 +139,7 @@ impl Content {
                     entry[member] = artifact[member].clone();
                 }
             }
-            let tags: Vec<&str> =
-                artifact["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let tags: Vec<&str> = artifact["tags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             for tag in &tags {
                 let name = format!("{}:{tag}", artifact["repository"].as_str().unwrap_or_default());
                 let mut entry = entry.clone();

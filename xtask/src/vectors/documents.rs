@@ -43,8 +43,12 @@ fn members(book: &mut Book) {
         ("ok-M1-media-type-null", "PASS", "null counts as absent", |d| d["mediaType"] = json!(null)),
         ("ok-M14-manifests-null", "PASS", "null counts as absent", |d| d["manifests"] = json!(null)),
         ("ok-M14-schema-version-absent", "PASS", "schemaVersion may lack", |d| *d = without(d, "schemaVersion")),
-        ("ok-M14-schema-version-0", "PASS", "schemaVersion other than 1 is not judged", |d| d["schemaVersion"] = json!(0)),
-        ("ok-M14-schema-version-7", "PASS", "schemaVersion other than 1 is not judged", |d| d["schemaVersion"] = json!(7)),
+        ("ok-M14-schema-version-0", "PASS", "schemaVersion other than 1 is not judged", |d| {
+            d["schemaVersion"] = json!(0)
+        }),
+        ("ok-M14-schema-version-7", "PASS", "schemaVersion other than 1 is not judged", |d| {
+            d["schemaVersion"] = json!(7)
+        }),
         ("ok-M14-custom-members", "PASS", "members that are not read are free", |d| {
             d["config"]["x"] = json!([null, true, 1.5e300, -3]);
             d["x"] = json!({"deep": {"y": [[[]]]}});
@@ -53,7 +57,9 @@ fn members(book: &mut Book) {
         ("ok-M14-annotation-no-string", "PASS", "annotations are not read", |d| {
             d["layers"][0]["annotations"] = json!({"a": 1, "b": null});
         }),
-        ("ok-M14-platform-of-another-type", "PASS", "platform is not read", |d| d["layers"][0]["platform"] = json!("linux")),
+        ("ok-M14-platform-of-another-type", "PASS", "platform is not read", |d| {
+            d["layers"][0]["platform"] = json!("linux")
+        }),
         ("ok-M8-urls", "PASS", "urls are not read", |d| d["layers"][0]["urls"] = json!(["https://layers.example/a"])),
         ("ok-M8-urls-of-another-type", "PASS", "urls are not read", |d| d["layers"][0]["urls"] = json!({"a": 1})),
         ("ok-M14-descriptor-artifact-type-no-string", "PASS", "a descriptor's artifactType is not read", |d| {
@@ -75,12 +81,18 @@ fn members(book: &mut Book) {
         }),
         ("M1-layer-media-type-null", "FMT", "null counts as absent", |d| d["layers"][0]["mediaType"] = json!(null)),
         ("M1-layer-media-type-number", "FMT", "mediaType is no string", |d| d["layers"][0]["mediaType"] = json!(1)),
-        ("M1-layer-without-digest", "FMT", "a descriptor without digest", |d| d["layers"][0] = without(&d["layers"][0], "digest")),
-        ("M1-layer-without-size", "FMT", "a descriptor without size", |d| d["layers"][0] = without(&d["layers"][0], "size")),
+        ("M1-layer-without-digest", "FMT", "a descriptor without digest", |d| {
+            d["layers"][0] = without(&d["layers"][0], "digest")
+        }),
+        ("M1-layer-without-size", "FMT", "a descriptor without size", |d| {
+            d["layers"][0] = without(&d["layers"][0], "size")
+        }),
         ("M4-layer-size-string", "FMT", "size is no number", |d| d["layers"][0]["size"] = json!("19")),
         ("M4-layer-size-negative", "FMT", "size below 0", |d| d["layers"][0]["size"] = json!(-19)),
         ("M4-layer-size-float", "FMT", "size 19.0 is no integer", |d| d["layers"][0]["size"] = json!(19.0)),
-        ("M4-layer-size-one-more", "FMT", "a descriptor's size is not the listed one", |d| d["layers"][0]["size"] = json!(20)),
+        ("M4-layer-size-one-more", "FMT", "a descriptor's size is not the listed one", |d| {
+            d["layers"][0]["size"] = json!(20)
+        }),
         ("M4-config-size-0", "FMT", "a descriptor's size is not the listed one", |d| d["config"]["size"] = json!(0)),
         ("M3-layer-digest-upper-case", "FMT", "upper-case hex", |d| {
             d["layers"][0]["digest"] = json!(sha256(SALT).to_uppercase().replace("SHA", "sha"));
@@ -88,7 +100,9 @@ fn members(book: &mut Book) {
         ("M3-layer-digest-md5", "FMT", "another algorithm", |d| {
             d["layers"][0]["digest"] = json!("md5:d41d8cd98f00b204e9800998ecf8427e");
         }),
-        ("M3-layer-digest-path", "FMT", "a path for a digest", |d| d["layers"][0]["digest"] = json!("sha256:../../etc/passwd")),
+        ("M3-layer-digest-path", "FMT", "a path for a digest", |d| {
+            d["layers"][0]["digest"] = json!("sha256:../../etc/passwd")
+        }),
     ];
     for (name, expect, comment, edit) in cases {
         document(book, name, expect, comment, edit);
@@ -109,17 +123,71 @@ fn forms(book: &mut Book) {
     let deep = |levels: usize| format!("\"x\":{}{},{schema}", "[".repeat(levels), "]".repeat(levels));
     for (name, expect, comment, from, to) in [
         ("ok-M14-white-space", "PASS", "a document need not be canonical", schema, " \t\r\n\"schemaVersion\" : 2 "),
-        ("ok-M14-escaped-names", "PASS", "an escaped name is the same name", "\"schemaVersion\"", "\"schema\\u0056ersion\""),
-        ("ok-M14-unread-member-twice", "PASS", "a name that is not read may repeat", schema, "\"x\":1,\"x\":2,\"schemaVersion\":2"),
-        ("ok-M14-annotations-twice", "PASS", "a name that is not read may repeat", schema, "\"annotations\":{},\"annotations\":1,\"schemaVersion\":2"),
-        ("ok-M14-great-number", "PASS", "numbers that are not read have no bounds", schema, "\"x\":-1e999,\"schemaVersion\":2"),
-        ("ok-M14-lone-surrogate-not-read", "PASS", "a string that is not read may escape what it likes", schema, "\"x\":\"\\ud800\",\"schemaVersion\":2"),
+        (
+            "ok-M14-escaped-names",
+            "PASS",
+            "an escaped name is the same name",
+            "\"schemaVersion\"",
+            "\"schema\\u0056ersion\"",
+        ),
+        (
+            "ok-M14-unread-member-twice",
+            "PASS",
+            "a name that is not read may repeat",
+            schema,
+            "\"x\":1,\"x\":2,\"schemaVersion\":2",
+        ),
+        (
+            "ok-M14-annotations-twice",
+            "PASS",
+            "a name that is not read may repeat",
+            schema,
+            "\"annotations\":{},\"annotations\":1,\"schemaVersion\":2",
+        ),
+        (
+            "ok-M14-great-number",
+            "PASS",
+            "numbers that are not read have no bounds",
+            schema,
+            "\"x\":-1e999,\"schemaVersion\":2",
+        ),
+        (
+            "ok-M14-lone-surrogate-not-read",
+            "PASS",
+            "a string that is not read may escape what it likes",
+            schema,
+            "\"x\":\"\\ud800\",\"schemaVersion\":2",
+        ),
         ("M1-name-twice", "FMT", "schemaVersion stands twice", schema, "\"schemaVersion\":2,\"schemaVersion\":2"),
         ("M1-layers-twice", "FMT", "layers stands twice", "\"layers\":", "\"layers\":[],\"layers\":"),
-        ("M1-layers-twice-escaped", "FMT", "layers stands twice, once escaped", "\"layers\":", "\"la\\u0079ers\":[],\"layers\":"),
-        ("M1-digest-twice", "FMT", "digest stands twice in a descriptor", "\"config\":{", "\"config\":{\"digest\":\"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\","),
-        ("M1-null-twice", "FMT", "a null is a member too", schema, "\"subject\":null,\"subject\":null,\"schemaVersion\":2"),
-        ("M1-lone-surrogate", "FMT", "a media type with a lone surrogate", "\"mediaType\":\"text/plain\"", "\"mediaType\":\"text/\\ud800\""),
+        (
+            "M1-layers-twice-escaped",
+            "FMT",
+            "layers stands twice, once escaped",
+            "\"layers\":",
+            "\"la\\u0079ers\":[],\"layers\":",
+        ),
+        (
+            "M1-digest-twice",
+            "FMT",
+            "digest stands twice in a descriptor",
+            "\"config\":{",
+            "\"config\":{\"digest\":\"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",",
+        ),
+        (
+            "M1-null-twice",
+            "FMT",
+            "a null is a member too",
+            schema,
+            "\"subject\":null,\"subject\":null,\"schemaVersion\":2",
+        ),
+        (
+            "M1-lone-surrogate",
+            "FMT",
+            "a media type with a lone surrogate",
+            "\"mediaType\":\"text/plain\"",
+            "\"mediaType\":\"text/\\ud800\"",
+        ),
         ("M15-schema-1", "FMT", "Docker schema 1", schema, "\"schemaVersion\":1"),
         ("M15-schema-string", "FMT", "schemaVersion is no integer", schema, "\"schemaVersion\":\"2\""),
         ("M15-schema-float", "FMT", "schemaVersion is no integer", schema, "\"schemaVersion\":2.0"),
@@ -133,7 +201,13 @@ fn forms(book: &mut Book) {
         ("M1-nan", "FMT", "NaN is no JSON", schema, "\"x\":NaN,\"schemaVersion\":2"),
         ("M1-comment", "FMT", "a comment is no JSON", schema, "/**/\"schemaVersion\":2"),
         ("M1-comma", "FMT", "a comma behind the last member", schema, "\"schemaVersion\":2,"),
-        ("M1-control-character", "FMT", "a control character in a string", schema, "\"x\":\"\u{1}\",\"schemaVersion\":2"),
+        (
+            "M1-control-character",
+            "FMT",
+            "a control character in a string",
+            schema,
+            "\"x\":\"\u{1}\",\"schemaVersion\":2",
+        ),
     ] {
         text(book, name, expect, comment, from, to);
     }
@@ -147,7 +221,12 @@ fn forms(book: &mut Book) {
         Content::salt_as(MANIFEST, &bytes)
     };
     for (name, expect, comment, change) in [
-        ("ok-M14-line-end-behind", "PASS", "white space may stand behind a document", (|b| b.push(b'\n')) as fn(&mut Vec<u8>)),
+        (
+            "ok-M14-line-end-behind",
+            "PASS",
+            "white space may stand behind a document",
+            (|b| b.push(b'\n')) as fn(&mut Vec<u8>),
+        ),
         ("M1-byte-order-mark", "FMT", "a byte order mark in front", |b| *b = ["\u{feff}".as_bytes(), b].concat()),
         ("M1-two-documents", "FMT", "a second value behind the first", |b| *b = [&b[..], b"{}"].concat()),
         ("M1-array-of-the-members", "FMT", "the members' values without their names", |b| {
@@ -160,7 +239,9 @@ fn forms(book: &mut Book) {
         ("M1-not-utf-8", "FMT", "a byte that is no UTF-8, in a member that is not read", |b| {
             *b = [b"{\"x\":\"\xff\",", &b[1..]].concat();
         }),
-        ("M1-surrogate-in-utf-8", "FMT", "a surrogate encoded in UTF-8", |b| *b = [b"{\"x\":\"\xed\xa0\x80\",", &b[1..]].concat()),
+        ("M1-surrogate-in-utf-8", "FMT", "a surrogate encoded in UTF-8", |b| {
+            *b = [b"{\"x\":\"\xed\xa0\x80\",", &b[1..]].concat()
+        }),
         ("M1-utf-16", "FMT", "a document in UTF-16", |b| *b = b.iter().flat_map(|byte| [*byte, 0]).collect()),
     ] {
         book.add(bytes(change).signed(), name, expect, comment);
@@ -174,12 +255,22 @@ fn data(book: &mut Book) {
     document(book, "ok-data", "PASS", "data that is the layer's content", with(json!(base64(SALT))));
     document(book, "ok-data-null", "PASS", "null counts as absent", with(json!(null)));
     for (name, expect, comment, value) in [
-        ("data-of-other-content", "INT", "data of the right length, of other bytes", json!(base64(b"salt of the earth.\n"))),
+        (
+            "data-of-other-content",
+            "INT",
+            "data of the right length, of other bytes",
+            json!(base64(b"salt of the earth.\n")),
+        ),
         ("data-longer", "INT", "data with a byte more", json!(base64(b"Salt of the earth.\n\n"))),
         ("data-empty", "INT", "data of no bytes for a layer of 19", json!("")),
         ("data-without-padding", "INT", "base64 without padding", json!(base64(SALT).trim_end_matches('='))),
         ("data-with-line-end", "INT", "base64 with a line end", json!(base64(SALT) + "\n")),
-        ("data-with-unused-bits", "INT", "base64 whose unused bits are not 0", json!(base64(SALT).replace("Cg==", "Ch=="))),
+        (
+            "data-with-unused-bits",
+            "INT",
+            "base64 whose unused bits are not 0",
+            json!(base64(SALT).replace("Cg==", "Ch==")),
+        ),
         ("data-url-alphabet", "INT", "base64 of another alphabet", json!("_-_-")),
         ("data-number", "FMT", "data is no string", json!(1)),
     ] {
@@ -208,18 +299,24 @@ fn identity(book: &mut Book) {
         ("M1-media-type-differs", "FMT", "the document's mediaType is not the artifact's", |m| {
             m["artifacts"][0]["mediaType"] = json!(DOCKER_MANIFEST);
         }),
-        ("M1-index-for-manifest", "FMT", "a manifest under an index's type", |m| m["artifacts"][0]["mediaType"] = json!(INDEX)),
+        ("M1-index-for-manifest", "FMT", "a manifest under an index's type", |m| {
+            m["artifacts"][0]["mediaType"] = json!(INDEX)
+        }),
         ("M1-media-type-other", "FMT", "an artifact of a type that is no document's", |m| {
             m["artifacts"][0]["mediaType"] = json!("application/json");
         }),
         ("artifact-type-absent", "FMT", "artifactType is the document's, but not listed", |m| {
             m["artifacts"][0] = without(&m["artifacts"][0], "artifactType");
         }),
-        ("artifact-type-other", "FMT", "artifactType is not the document's", |m| m["artifacts"][0]["artifactType"] = json!("text/html")),
+        ("artifact-type-other", "FMT", "artifactType is not the document's", |m| {
+            m["artifacts"][0]["artifactType"] = json!("text/html")
+        }),
         ("M7-subject-listed-alone", "FMT", "a subject that the document does not have", |m| {
             m["artifacts"][0]["subject"] = json!(sha256(b"subject"));
         }),
-        ("M4-artifact-size-one-more", "FMT", "an artifact's size is not its blob's", |m| m["artifacts"][0]["size"] = json!(387)),
+        ("M4-artifact-size-one-more", "FMT", "an artifact's size is not its blob's", |m| {
+            m["artifacts"][0]["size"] = json!(387)
+        }),
         ("ok-original", "PASS", "original is free", |m| m["artifacts"][0]["original"] = json!(sha256(b"before"))),
     ];
     let base = Content::salt();
@@ -237,7 +334,9 @@ fn identity(book: &mut Book) {
         content.artifacts[0] = without(&content.artifacts[0], "artifactType");
         book.add(content.signed(), &format!("ok-artifact-type-{name}"), "PASS", comment);
     }
-    document(book, "artifact-type-number", "FMT", "a document's artifactType is no string", |d| d["artifactType"] = json!(1));
+    document(book, "artifact-type-number", "FMT", "a document's artifactType is no string", |d| {
+        d["artifactType"] = json!(1)
+    });
     let subject = describe(MANIFEST, b"elsewhere");
     let with_subject = |listed: Option<Value>| {
         let mut content = Content::salt_with(|d| d["subject"] = subject.clone());
@@ -246,7 +345,12 @@ fn identity(book: &mut Book) {
         }
         content.signed()
     };
-    book.add(with_subject(Some(subject["digest"].clone())), "ok-M7-subject-not-carried", "PASS", "a subject need not be carried");
+    book.add(
+        with_subject(Some(subject["digest"].clone())),
+        "ok-M7-subject-not-carried",
+        "PASS",
+        "a subject need not be carried",
+    );
     book.add(with_subject(None), "M7-subject-not-listed", "FMT", "the document's subject is not listed");
     book.add(with_subject(Some(json!(sha256(b"x")))), "M7-subject-other", "FMT", "another subject is listed");
     let sized = Content::salt_with(|d| {
@@ -265,7 +369,8 @@ fn indexes(book: &mut Book) {
     let mut content = Content::new();
     let config = content.put(EMPTY, b"{}");
     let layers: Vec<Value> = [&b"one"[..], b"two"].iter().map(|layer| content.put("x/layer", layer)).collect();
-    let children: Vec<Value> = layers.iter().map(|layer| content.document(&image(&config, std::slice::from_ref(layer)))).collect();
+    let children: Vec<Value> =
+        layers.iter().map(|layer| content.document(&image(&config, std::slice::from_ref(layer)))).collect();
     let with = |edit: &dyn Fn(&mut Value)| {
         let mut content = content.clone();
         let mut document = index(&children);
@@ -276,8 +381,18 @@ fn indexes(book: &mut Book) {
         content.signed()
     };
     book.add(with(&|_| ()), "ok-M6-index", "PASS", "an index of two images");
-    book.add(with(&|d| d["mediaType"] = json!(DOCKER_INDEX)), "ok-M14-docker-list-of-oci", "PASS", "a Docker list of OCI images");
-    book.add(with(&|d| *d = without(d, "mediaType")), "ok-M1-index-without-media-type", "PASS", "an OCI index may lack mediaType");
+    book.add(
+        with(&|d| d["mediaType"] = json!(DOCKER_INDEX)),
+        "ok-M14-docker-list-of-oci",
+        "PASS",
+        "a Docker list of OCI images",
+    );
+    book.add(
+        with(&|d| *d = without(d, "mediaType")),
+        "ok-M1-index-without-media-type",
+        "PASS",
+        "an OCI index may lack mediaType",
+    );
     let twice = |d: &mut Value| d["manifests"] = json!(vec![children.clone(); 50].concat());
     book.add(with(&twice), "ok-M5-children-again-and-again", "PASS", "the same two children, 50 times");
     for (name, comment, edit) in [
@@ -330,7 +445,9 @@ fn docker(book: &mut Book) {
     let root = cache.document(&index(&[blob]));
     cache.artifact(REPOSITORY, &["cache"], &root);
     book.add(cache.signed(), "ok-M14-buildkit-cache", "PASS", "a leaf in manifests");
-    for (name, comment, null) in [("absent", "a manifest without layers", false), ("null", "null counts as absent", true)] {
+    for (name, comment, null) in
+        [("absent", "a manifest without layers", false), ("null", "null counts as absent", true)]
+    {
         let mut content = Content::new();
         let config = content.put(EMPTY, b"{}");
         let mut document = without(&image(&config, &[]), "layers");
@@ -359,7 +476,9 @@ fn depth(book: &mut Book) {
         }
         (content, all)
     };
-    for (levels, name, expect) in [(8, "ok-M5-8-levels", "PASS"), (9, "M5-9-levels", "FMT"), (60, "M5-60-levels", "FMT")] {
+    for (levels, name, expect) in
+        [(8, "ok-M5-8-levels", "PASS"), (9, "M5-9-levels", "FMT"), (60, "M5-60-levels", "FMT")]
+    {
         let (mut content, all) = chain(levels);
         content.artifact(REPOSITORY, &["deep"], &all[levels - 1]);
         book.add(content.signed(), name, expect, "indexes within indexes, an image in the innermost");
@@ -367,7 +486,12 @@ fn depth(book: &mut Book) {
     // `a/…` comes first and reaches the lower ones from level 1.
     let (mut content, all) = chain(9);
     content.artifact("registry.example/a", &["shallow"], &all[7]).artifact("registry.example/b", &["deep"], &all[8]);
-    book.add(content.signed(), "M5-9-levels-known-before", "FMT", "too deep from the second artifact, by documents read already");
+    book.add(
+        content.signed(),
+        "M5-9-levels-known-before",
+        "FMT",
+        "too deep from the second artifact, by documents read already",
+    );
 }
 
 fn carried(book: &mut Book) {
@@ -413,7 +537,12 @@ fn carried(book: &mut Book) {
     book.add(nested(false, false), "ok-M14-manifest-as-layer", "PASS", "a manifest in layers is a leaf");
     book.add(nested(true, true), "ok-M14-document-and-leaf", "PASS", "one digest as document and as leaf");
     book.add(nested(false, true), "M10-below-a-leaf", "FMT", "what a leaf would refer to is not reached");
-    book.add(nested(true, false), "M10-below-a-document-and-leaf", "FMT", "a document's layer lacks, though it is a leaf too");
+    book.add(
+        nested(true, false),
+        "M10-below-a-document-and-leaf",
+        "FMT",
+        "a document's layer lacks, though it is a leaf too",
+    );
     let large = |size: usize| {
         let mut bytes = Content::salt().blobs[0].1.clone();
         bytes.resize(size, b' ');
@@ -439,7 +568,12 @@ fn absences(book: &mut Book) {
     book.add(base.signed(), "ok-M17-base", "PASS", "a layer that the destination is said to have");
     let bases = base.clone().with("bases", json!([sha256(b"a base")]));
     book.add(bases.signed(), "ok-M17-base-and-its-id", "PASS", "the same with a base's id");
-    book.add(with("repository", json!("registry.example/notes/old")).signed(), "ok-M17-base-in-repository", "PASS", "where it was delivered");
+    book.add(
+        with("repository", json!("registry.example/notes/old")).signed(),
+        "ok-M17-base-in-repository",
+        "PASS",
+        "where it was delivered",
+    );
     book.add(with("reason", json!("foreign")).signed(), "ok-M8-foreign", "PASS", "a foreign layer of any type");
     book.add(with("reason", json!("missing")).signed(), "ok-M17-missing", "PASS", "a layer that could not be had");
     for (name, comment, content) in [

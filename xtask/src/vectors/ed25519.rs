@@ -69,7 +69,12 @@ fn changed(book: &mut Book, desk: &Desk) {
     let prehashed = key.sign_prehashed(&desk.message);
     book.add(desk.scene(&key.public, &prehashed), "S5-ed25519ph", "SIG", "a signature of Ed25519ph");
     let rfc = Key::of_rfc();
-    book.add(desk.scene(&rfc.public, &rfc.sign(&desk.message)), "ok-S5-rfc-8032-key", "PASS", "the first key of RFC 8032");
+    book.add(
+        desk.scene(&rfc.public, &rfc.sign(&desk.message)),
+        "ok-S5-rfc-8032-key",
+        "PASS",
+        "the first key of RFC 8032",
+    );
     for seed in [0, 2, 127, 255] {
         let key = Key::of(seed);
         let scene = desk.scene(&key.public, &key.sign(&desk.message));
@@ -112,11 +117,15 @@ fn points(book: &mut Book, desk: &Desk) {
         ("r-p-negative", "y = p with the sign of x set", negative(above_p(0))),
         ("r-p-plus-1", "y = p + 1: the identity, not canonical", above_p(1)),
         ("r-p-plus-1-negative", "y = p + 1 with the sign of x set", negative(above_p(1))),
-        ("r-minus-1-negative", "y = -1 with the sign of x set", negative({
-            let mut bytes = above_p(0);
-            bytes[0] -= 1;
-            bytes
-        })),
+        (
+            "r-minus-1-negative",
+            "y = -1 with the sign of x set",
+            negative({
+                let mut bytes = above_p(0);
+                bytes[0] -= 1;
+                bytes
+            }),
+        ),
     ] {
         book.add(desk.scene(&key.public, &key.sign_with_r(&r, &desk.message)), &format!("S5-{name}"), "SIG", comment);
     }
@@ -146,7 +155,12 @@ fn mixed(book: &mut Book, desk: &Desk) {
         ] {
             let signature = key.sign_until(&desk.message, |reduced, _| (reduced % order == 0) == fits);
             let ok = if fits { "ok-" } else { "" };
-            book.add(desk.scene(&key.public, &signature), &format!("{ok}S5-a-of-order-{order}-{name}"), expect, comment);
+            book.add(
+                desk.scene(&key.public, &signature),
+                &format!("{ok}S5-a-of-order-{order}-{name}"),
+                expect,
+                comment,
+            );
         }
     }
     let key = Key::of(3).mixed(1);

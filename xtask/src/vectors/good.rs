@@ -70,21 +70,34 @@ fn shapes(book: &mut Book) {
         ("example", example),
         ("packed", (salt.built(packed).signed(), "one packed frame of raw and run-length blocks")),
         ("packed-by-zstd", (salt.built(|plain| compressed(plain, 9)).signed(), "one packed frame by libzstd, level 9")),
-        ("packed-by-zstd-fast", (salt.built(|plain| compressed(plain, 1)).signed(), "one packed frame by libzstd, level 1")),
+        (
+            "packed-by-zstd-fast",
+            (salt.built(|plain| compressed(plain, 1)).signed(), "one packed frame by libzstd, level 1"),
+        ),
         ("frame-for-each-member", (salt.each(stored).signed(), "every member has a stored frame")),
         ("packed-for-each-member", (salt.each(packed).signed(), "every member has a packed frame")),
         ("stored-and-packed", (salt.each(mixed).signed(), "stored and packed frames side by side")),
         ("three-volumes", (volumes(), "volumes of two, three and one frames")),
         ("volume-for-each-frame", (salt.each(packed).in_volumes(&[1; 6]).signed(), "six volumes of one frame")),
-        ("cut-inside-header", (salt.cut(&[100, 924, 512, 512, 3072], stored).signed(), "a part may end inside a header")),
-        ("cut-inside-content", (salt.cut(&[1024, 1024, 600, 424, 2048], packed).signed(), "a part may end inside content")),
-        ("cut-inside-padding", (salt.cut(&[1024, 1024, 1000, 24, 2048], stored).signed(), "a part may end inside padding")),
+        (
+            "cut-inside-header",
+            (salt.cut(&[100, 924, 512, 512, 3072], stored).signed(), "a part may end inside a header"),
+        ),
+        (
+            "cut-inside-content",
+            (salt.cut(&[1024, 1024, 600, 424, 2048], packed).signed(), "a part may end inside content"),
+        ),
+        (
+            "cut-inside-padding",
+            (salt.cut(&[1024, 1024, 1000, 24, 2048], stored).signed(), "a part may end inside padding"),
+        ),
         ("cut-after-one-byte", (salt.cut(&[1, 1022, 1, whole - 1024], stored).signed(), "parts of one byte")),
         ("stored-with-digest", (salt.built(mark).signed(), "a stored frame may have a digest")),
     ] {
         book.add(scene, &format!("ok-{name}"), "PASS", comment);
     }
-    let volume = salt.built(stored).signed_with(|manifest| manifest["volumes"][0]["digest"] = json!(sha256(b"another")));
+    let volume =
+        salt.built(stored).signed_with(|manifest| manifest["volumes"][0]["digest"] = json!(sha256(b"another")));
     book.add(volume, "ok-volume-digest", "PASS", "a check of the whole bundle does not look at the digests of volumes");
 }
 
@@ -107,7 +120,12 @@ fn sizes(book: &mut Book) {
     let parts = layered(&[&vec![7; 16 << 20]]).lay();
     let mut lengths: Vec<usize> = parts.members.iter().map(Vec::len).collect();
     lengths.splice(3..4, [16 << 20, 512]);
-    book.add(parts.cut(&lengths, packed).signed(), "ok-blob-of-two-frames", "PASS", "a blob above 16 MiB in two frames");
+    book.add(
+        parts.cut(&lengths, packed).signed(),
+        "ok-blob-of-two-frames",
+        "PASS",
+        "a blob above 16 MiB in two frames",
+    );
 }
 
 fn digests(book: &mut Book) {
@@ -186,7 +204,12 @@ fn trust(book: &mut Book) {
     wrong.add(&Key::of(9).id(), &[0; 64]);
     wrong.add(&Key::of(8).id(), b"?");
     let one = |envelope: &Envelope| base.scene(manifest.as_bytes(), envelope.to_string().as_bytes());
-    book.add(one(&wrong), "ok-S2-unknown-and-wrong", "PASS", "signatures under unknown keys count for nothing, wrong ones too");
+    book.add(
+        one(&wrong),
+        "ok-S2-unknown-and-wrong",
+        "PASS",
+        "signatures under unknown keys count for nothing, wrong ones too",
+    );
     let many: Vec<u8> = (1..=32).collect();
     book.add(one(&signed_by(&many)), "ok-S9-32-signatures", "PASS", "as many signatures as there may be");
     let mut long = signed_by(&[1]);

@@ -45,7 +45,12 @@ fn spelling(book: &mut Book) {
         ("space-behind-colon", "white space outside of strings", "\"absent\":", "\"absent\": "),
         ("line-end", "a line end between members", ",\"bases\"", ",\n\"bases\""),
         ("order", "members not in order", "\"absent\":[],\"artifacts\"", "\"artifacts\""),
-        ("order-in-artifact", "members of an artifact not in order", "\"size\":386,\"tags\":[\"1.0\"]", "\"tags\":[\"1.0\"],\"size\":386"),
+        (
+            "order-in-artifact",
+            "members of an artifact not in order",
+            "\"size\":386,\"tags\":[\"1.0\"]",
+            "\"tags\":[\"1.0\"],\"size\":386",
+        ),
         ("number-float", "386.0 for 386", "\"size\":386", "\"size\":386.0"),
         ("number-exponent", "386e0 for 386", "\"size\":386", "\"size\":386e0"),
         ("number-leading-zero", "0386 for 386", "\"size\":386", "\"size\":0386"),
@@ -73,7 +78,11 @@ fn spelling(book: &mut Book) {
         ("not-json", "begins and ends as an object, but is none", "{not json}".to_owned()),
         ("two-objects", "two manifests, one behind the other", format!("{text}{text}")),
         ("nesting", "nested more deeply than 8 levels", format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200))),
-        ("nesting-without-end", "nested without an end", format!("{{\"a\":{}{}}}", "[".repeat(15_000), "]".repeat(15_000))),
+        (
+            "nesting-without-end",
+            "nested without an end",
+            format!("{{\"a\":{}{}}}", "[".repeat(15_000), "]".repeat(15_000)),
+        ),
     ] {
         book.add(base().signed_as(&text), &format!("B6-{name}"), "FMT", comment);
     }
@@ -85,46 +94,55 @@ fn spelling(book: &mut Book) {
 }
 
 fn members(book: &mut Book) {
-    edits(book, &[
-        ("B6-format-v2", "FMT", "another format", |m| m["format"] = json!("packmule.bundle.v2")),
-        ("B6-format-upper-case", "FMT", "another format", |m| m["format"] = json!("packmule.bundle.V1")),
-        ("B6-format-absent", "FMT", "no format", |m| remove(m, "format")),
-        ("B6-format-number", "FMT", "format is no string", |m| m["format"] = json!(1)),
-        ("B6-requires-unknown", "FMT", "needs a feature that no reader of v1 knows", |m| m["requires"] = json!(["recipes"])),
-        ("B6-requires-two", "FMT", "needs two features", |m| m["requires"] = json!(["a", "b"])),
-        ("B6-requires-no-word", "FMT", "an entry of requires that is no word", |m| m["requires"] = json!(["A b"])),
-        ("B6-requires-empty-string", "FMT", "an empty entry of requires", |m| m["requires"] = json!([""])),
-        ("B6-requires-number", "FMT", "an entry of requires that is no string", |m| m["requires"] = json!([1])),
-        ("B6-requires-string", "FMT", "requires is no array", |m| m["requires"] = json!("recipes")),
-        ("B6-requires-absent", "FMT", "a required member is absent", |m| remove(m, "requires")),
-        ("B6-requires-and-unknown-member", "FMT", "a later reader's bundle", |m| {
-            m["requires"] = json!(["recipes"]);
-            m["recipes"] = json!([]);
-        }),
-        ("B6-unknown-member", "FMT", "an unknown member", |m| m["x"] = json!(1)),
-        ("B6-unknown-member-in-artifact", "FMT", "an unknown member", |m| m["artifacts"][0]["x"] = json!(1)),
-        ("B6-unknown-member-in-blob", "FMT", "an unknown member", |m| m["blobs"][0]["mediaType"] = json!("x")),
-        ("B6-unknown-member-in-frame", "FMT", "an unknown member", |m| m["frames"][0]["offset"] = json!(0)),
-        ("B6-unknown-member-in-volume", "FMT", "an unknown member", |m| m["volumes"][0]["name"] = json!("salt")),
-        ("B6-absent-absent", "FMT", "a required member is absent", |m| remove(m, "absent")),
-        ("B6-bases-null", "FMT", "a required array is null", |m| m["bases"] = json!(null)),
-        ("B6-blobs-object", "FMT", "blobs is no array", |m| m["blobs"] = json!({})),
-        ("B6-form-absent", "FMT", "no form", |m| remove(m, "form")),
-        ("B6-form-unknown", "FMT", "another form", |m| m["form"] = json!("stream")),
-        ("B6-form-flat-with-frames", "FMT", "form flat has no frames and volumes", |m| m["form"] = json!("flat")),
-        ("B6-name-other", "FMT", "name is not the file's", |m| m["name"] = json!("pepper")),
-        ("B6-name-upper-case", "FMT", "name is no NAME", |m| m["name"] = json!("Salt")),
-        ("B6-name-absent", "FMT", "no name", |m| remove(m, "name")),
-        ("B6-created-absent", "FMT", "no created", |m| remove(m, "created")),
-        ("B6-tool-absent", "FMT", "no tool", |m| remove(m, "tool")),
-        ("B6-annotations-empty", "FMT", "an optional member is empty", |m| m["annotations"] = json!({})),
-        ("B6-annotations-array", "FMT", "annotations is no object", |m| m["annotations"] = json!(["a"])),
-        ("B6-annotation-number", "FMT", "an annotation that is no string", |m| m["annotations"] = json!({"a": 1})),
-        ("B6-artifacts-empty", "FMT", "no artifact", |m| m["artifacts"] = json!([])),
-        ("B6-blobs-empty", "FMT", "no blob", |m| m["blobs"] = json!([])),
-        ("B6-artifact-type-empty", "FMT", "an optional member is empty", |m| m["artifacts"][0]["artifactType"] = json!("")),
-        ("B6-artifact-tags-absent", "FMT", "a required array is absent", |m| remove(&mut m["artifacts"][0], "tags")),
-    ]);
+    edits(
+        book,
+        &[
+            ("B6-format-v2", "FMT", "another format", |m| m["format"] = json!("packmule.bundle.v2")),
+            ("B6-format-upper-case", "FMT", "another format", |m| m["format"] = json!("packmule.bundle.V1")),
+            ("B6-format-absent", "FMT", "no format", |m| remove(m, "format")),
+            ("B6-format-number", "FMT", "format is no string", |m| m["format"] = json!(1)),
+            ("B6-requires-unknown", "FMT", "needs a feature that no reader of v1 knows", |m| {
+                m["requires"] = json!(["recipes"])
+            }),
+            ("B6-requires-two", "FMT", "needs two features", |m| m["requires"] = json!(["a", "b"])),
+            ("B6-requires-no-word", "FMT", "an entry of requires that is no word", |m| m["requires"] = json!(["A b"])),
+            ("B6-requires-empty-string", "FMT", "an empty entry of requires", |m| m["requires"] = json!([""])),
+            ("B6-requires-number", "FMT", "an entry of requires that is no string", |m| m["requires"] = json!([1])),
+            ("B6-requires-string", "FMT", "requires is no array", |m| m["requires"] = json!("recipes")),
+            ("B6-requires-absent", "FMT", "a required member is absent", |m| remove(m, "requires")),
+            ("B6-requires-and-unknown-member", "FMT", "a later reader's bundle", |m| {
+                m["requires"] = json!(["recipes"]);
+                m["recipes"] = json!([]);
+            }),
+            ("B6-unknown-member", "FMT", "an unknown member", |m| m["x"] = json!(1)),
+            ("B6-unknown-member-in-artifact", "FMT", "an unknown member", |m| m["artifacts"][0]["x"] = json!(1)),
+            ("B6-unknown-member-in-blob", "FMT", "an unknown member", |m| m["blobs"][0]["mediaType"] = json!("x")),
+            ("B6-unknown-member-in-frame", "FMT", "an unknown member", |m| m["frames"][0]["offset"] = json!(0)),
+            ("B6-unknown-member-in-volume", "FMT", "an unknown member", |m| m["volumes"][0]["name"] = json!("salt")),
+            ("B6-absent-absent", "FMT", "a required member is absent", |m| remove(m, "absent")),
+            ("B6-bases-null", "FMT", "a required array is null", |m| m["bases"] = json!(null)),
+            ("B6-blobs-object", "FMT", "blobs is no array", |m| m["blobs"] = json!({})),
+            ("B6-form-absent", "FMT", "no form", |m| remove(m, "form")),
+            ("B6-form-unknown", "FMT", "another form", |m| m["form"] = json!("stream")),
+            ("B6-form-flat-with-frames", "FMT", "form flat has no frames and volumes", |m| m["form"] = json!("flat")),
+            ("B6-name-other", "FMT", "name is not the file's", |m| m["name"] = json!("pepper")),
+            ("B6-name-upper-case", "FMT", "name is no NAME", |m| m["name"] = json!("Salt")),
+            ("B6-name-absent", "FMT", "no name", |m| remove(m, "name")),
+            ("B6-created-absent", "FMT", "no created", |m| remove(m, "created")),
+            ("B6-tool-absent", "FMT", "no tool", |m| remove(m, "tool")),
+            ("B6-annotations-empty", "FMT", "an optional member is empty", |m| m["annotations"] = json!({})),
+            ("B6-annotations-array", "FMT", "annotations is no object", |m| m["annotations"] = json!(["a"])),
+            ("B6-annotation-number", "FMT", "an annotation that is no string", |m| m["annotations"] = json!({"a": 1})),
+            ("B6-artifacts-empty", "FMT", "no artifact", |m| m["artifacts"] = json!([])),
+            ("B6-blobs-empty", "FMT", "no blob", |m| m["blobs"] = json!([])),
+            ("B6-artifact-type-empty", "FMT", "an optional member is empty", |m| {
+                m["artifacts"][0]["artifactType"] = json!("")
+            }),
+            ("B6-artifact-tags-absent", "FMT", "a required array is absent", |m| {
+                remove(&mut m["artifacts"][0], "tags")
+            }),
+        ],
+    );
 }
 
 fn text_members(book: &mut Book) {
@@ -132,7 +150,12 @@ fn text_members(book: &mut Book) {
         let scene = base().signed_with(|m| m["created"] = json!(text));
         book.add(scene, name, expect, "a time");
     };
-    for (name, text) in [("year-0", "0000-01-01T00:00:00Z"), ("year-9999", "9999-12-31T23:59:59Z"), ("leap-day", "2000-02-29T12:00:00Z"), ("old-leap-day", "0000-02-29T00:00:00Z")] {
+    for (name, text) in [
+        ("year-0", "0000-01-01T00:00:00Z"),
+        ("year-9999", "9999-12-31T23:59:59Z"),
+        ("leap-day", "2000-02-29T12:00:00Z"),
+        ("old-leap-day", "0000-02-29T00:00:00Z"),
+    ] {
         time(book, &format!("ok-time-{name}"), "PASS", text);
     }
     for (name, text) in [
@@ -159,7 +182,13 @@ fn text_members(book: &mut Book) {
         ("ok-M12-annotation", "PASS", "a plain annotation", "site", "north"),
         ("ok-M12-rtl-override", "PASS", "no control character, but to be escaped when shown", "site", "\u{202e}htron"),
         ("ok-M12-empty-value", "PASS", "an annotation's value may be empty", "site", ""),
-        ("ok-M12-quote-and-backslash", "PASS", "what is escaped in a string", "si\"t\\e ", "a\"b\\c/d\u{2028}\u{1f419}"),
+        (
+            "ok-M12-quote-and-backslash",
+            "PASS",
+            "what is escaped in a string",
+            "si\"t\\e ",
+            "a\"b\\c/d\u{2028}\u{1f419}",
+        ),
         ("ok-M12-value-of-64-kib", "PASS", "the longest value", "site", &long),
         ("M12-escape", "FMT", "a control character", "site", "\u{1b}[31m"),
         ("M12-nul", "FMT", "a control character", "site", "a\0"),
@@ -199,52 +228,62 @@ fn text_members(book: &mut Book) {
 
 fn channel(book: &mut Book) {
     const MOST: u64 = (1 << 53) - 1;
-    edits(book, &[
-        ("ok-channel", "PASS", "a channel with all its members; no policy asks for an order", |m| {
-            m["channel"] = json!("stable-1_x");
-            m["epoch"] = json!(0);
-            m["expires"] = json!("9999-12-31T23:59:59Z");
-            m["previous"] = json!(sha256(b"before"));
-            m["sequence"] = json!(MOST);
-        }),
-        ("ok-channel-alone", "PASS", "a channel without previous and expires", |m| {
-            m["channel"] = json!("a");
-            m["epoch"] = json!(MOST);
-            m["sequence"] = json!(0);
-        }),
-        ("S15-sequence-2-to-the-53", "FMT", "sequence above 2^53 - 1", |m| {
-            m["channel"] = json!("a");
-            m["epoch"] = json!(0);
-            m["sequence"] = json!(MOST + 1);
-        }),
-        ("S15-epoch-2-to-the-53", "FMT", "epoch above 2^53 - 1", |m| {
-            m["channel"] = json!("a");
-            m["epoch"] = json!(MOST + 1);
-            m["sequence"] = json!(1);
-        }),
-        ("S15-channel-without-epoch", "FMT", "epoch stands with channel", |m| {
-            m["channel"] = json!("a");
-            m["sequence"] = json!(1);
-        }),
-        ("S15-channel-without-sequence", "FMT", "sequence stands with channel", |m| {
-            m["channel"] = json!("a");
-            m["epoch"] = json!(0);
-        }),
-        ("S15-epoch-without-channel", "FMT", "epoch stands with channel only", |m| m["epoch"] = json!(0)),
-        ("S15-sequence-without-channel", "FMT", "sequence stands with channel only", |m| m["sequence"] = json!(1)),
-        ("S15-expires-without-channel", "FMT", "expires stands with channel only", |m| {
-            m["expires"] = json!("9999-12-31T23:59:59Z");
-        }),
-        ("S15-previous-without-channel", "FMT", "previous stands with channel only", |m| {
-            m["previous"] = json!(sha256(b"before"));
-        }),
-        ("S15-sequence-negative", "FMT", "a sequence below 0", |m| {
-            m["channel"] = json!("a");
-            m["epoch"] = json!(0);
-            m["sequence"] = json!(-1);
-        }),
-    ]);
-    for (name, channel) in [("empty", ""), ("upper-case", "Stable"), ("dash-first", "-a"), ("dot", "a.b"), ("of-32", &"a".repeat(32)), ("slash", "../a")] {
+    edits(
+        book,
+        &[
+            ("ok-channel", "PASS", "a channel with all its members; no policy asks for an order", |m| {
+                m["channel"] = json!("stable-1_x");
+                m["epoch"] = json!(0);
+                m["expires"] = json!("9999-12-31T23:59:59Z");
+                m["previous"] = json!(sha256(b"before"));
+                m["sequence"] = json!(MOST);
+            }),
+            ("ok-channel-alone", "PASS", "a channel without previous and expires", |m| {
+                m["channel"] = json!("a");
+                m["epoch"] = json!(MOST);
+                m["sequence"] = json!(0);
+            }),
+            ("S15-sequence-2-to-the-53", "FMT", "sequence above 2^53 - 1", |m| {
+                m["channel"] = json!("a");
+                m["epoch"] = json!(0);
+                m["sequence"] = json!(MOST + 1);
+            }),
+            ("S15-epoch-2-to-the-53", "FMT", "epoch above 2^53 - 1", |m| {
+                m["channel"] = json!("a");
+                m["epoch"] = json!(MOST + 1);
+                m["sequence"] = json!(1);
+            }),
+            ("S15-channel-without-epoch", "FMT", "epoch stands with channel", |m| {
+                m["channel"] = json!("a");
+                m["sequence"] = json!(1);
+            }),
+            ("S15-channel-without-sequence", "FMT", "sequence stands with channel", |m| {
+                m["channel"] = json!("a");
+                m["epoch"] = json!(0);
+            }),
+            ("S15-epoch-without-channel", "FMT", "epoch stands with channel only", |m| m["epoch"] = json!(0)),
+            ("S15-sequence-without-channel", "FMT", "sequence stands with channel only", |m| m["sequence"] = json!(1)),
+            ("S15-expires-without-channel", "FMT", "expires stands with channel only", |m| {
+                m["expires"] = json!("9999-12-31T23:59:59Z");
+            }),
+            ("S15-previous-without-channel", "FMT", "previous stands with channel only", |m| {
+                m["previous"] = json!(sha256(b"before"));
+            }),
+            ("S15-sequence-negative", "FMT", "a sequence below 0", |m| {
+                m["channel"] = json!("a");
+                m["epoch"] = json!(0);
+                m["sequence"] = json!(-1);
+            }),
+        ],
+    );
+    for (name, channel) in [
+        ("empty", ""),
+        ("upper-case", "Stable"),
+        ("dash-first", "-a"),
+        ("dot", "a.b"),
+        ("of-32", &"a".repeat(32)),
+        ("slash", "../a"),
+    ] {
         let scene = base().signed_with(|m| {
             m["channel"] = json!(channel);
             m["epoch"] = json!(0);
@@ -275,7 +314,12 @@ fn repositories(book: &mut Book) {
         ("label-of-63", &label(63)),
         ("dashes-in-label", "a--b.example/a"),
     ] {
-        book.add(named(repository), &format!("ok-M11-repository-{name}"), "PASS", "a repository at the bounds of its pattern");
+        book.add(
+            named(repository),
+            &format!("ok-M11-repository-{name}"),
+            "PASS",
+            "a repository at the bounds of its pattern",
+        );
     }
     for (name, repository) in [
         ("dot-env", "registry.example/.env"),
@@ -369,8 +413,18 @@ fn artifacts(book: &mut Book) {
         content
     };
     let (one, other) = ("registry.example/a", "registry.example/b");
-    book.add(two((one, &["1"]), (other, &["1"])).signed(), "ok-one-document-in-two-repositories", "PASS", "the same digest twice");
-    book.add(two((one, &[]), (other, &[])).signed(), "ok-untagged-in-two-repositories", "PASS", "index.json has the same entry twice");
+    book.add(
+        two((one, &["1"]), (other, &["1"])).signed(),
+        "ok-one-document-in-two-repositories",
+        "PASS",
+        "the same digest twice",
+    );
+    book.add(
+        two((one, &[]), (other, &[])).signed(),
+        "ok-untagged-in-two-repositories",
+        "PASS",
+        "index.json has the same entry twice",
+    );
     book.add(two((one, &["1"]), (one, &["2"])).signed(), "M10-artifact-twice", "FMT", "repository and digest twice");
     let swapped = two((one, &["1"]), (other, &["1"])).packed().signed_with(|m| {
         m["artifacts"] = json!([m["artifacts"][1], m["artifacts"][0]]);
@@ -390,22 +444,25 @@ fn artifacts(book: &mut Book) {
     apart.artifacts[1]["tags"] = json!(["2.0"]);
     book.add(clash.signed(), "M10-tag-of-two", "FMT", "a tag names two artifacts of a repository");
     book.add(apart.signed(), "ok-two-artifacts-in-one-repository", "PASS", "two documents, ordered by digest");
-    edits(book, &[
-        ("M10-artifact-not-carried", "FMT", "an artifact that is not among the blobs", |m| {
-            m["artifacts"][0]["digest"] = json!(sha256(b"x"));
-        }),
-        ("M4-artifact-size-0", "FMT", "an artifact of no bytes", |m| m["artifacts"][0]["size"] = json!(0)),
-        ("M4-artifact-above-4-mib", "FMT", "an artifact above the limit of a document", |m| {
-            m["artifacts"][0]["size"] = json!((4 << 20) + 1);
-        }),
-        ("M10-blob-twice", "FMT", "a digest twice in blobs", |m| m["blobs"][2] = m["blobs"][1].clone()),
-        ("B6-absent-out-of-order", "FMT", "absent not by digest", |m| {
-            let entry = |n: u8| json!({"digest": sha256(&[n]), "reason": "base", "size": 1});
-            let mut both = vec![entry(1), entry(2)];
-            both.sort_by_key(|entry| std::cmp::Reverse(entry["digest"].to_string()));
-            m["absent"] = json!(both);
-        }),
-    ]);
+    edits(
+        book,
+        &[
+            ("M10-artifact-not-carried", "FMT", "an artifact that is not among the blobs", |m| {
+                m["artifacts"][0]["digest"] = json!(sha256(b"x"));
+            }),
+            ("M4-artifact-size-0", "FMT", "an artifact of no bytes", |m| m["artifacts"][0]["size"] = json!(0)),
+            ("M4-artifact-above-4-mib", "FMT", "an artifact above the limit of a document", |m| {
+                m["artifacts"][0]["size"] = json!((4 << 20) + 1);
+            }),
+            ("M10-blob-twice", "FMT", "a digest twice in blobs", |m| m["blobs"][2] = m["blobs"][1].clone()),
+            ("B6-absent-out-of-order", "FMT", "absent not by digest", |m| {
+                let entry = |n: u8| json!({"digest": sha256(&[n]), "reason": "base", "size": 1});
+                let mut both = vec![entry(1), entry(2)];
+                both.sort_by_key(|entry| std::cmp::Reverse(entry["digest"].to_string()));
+                m["absent"] = json!(both);
+            }),
+        ],
+    );
 }
 
 fn digests(book: &mut Book) {
@@ -445,7 +502,14 @@ fn digests(book: &mut Book) {
 }
 
 fn sums(book: &mut Book) {
-    let numbers = [("0", json!(0)), ("2-to-the-31", json!(1_u64 << 31)), ("2-to-the-53", json!(1_u64 << 53)), ("2-to-the-63", json!(1_u64 << 63)), ("most", json!(u64::MAX)), ("negative", json!(-1))];
+    let numbers = [
+        ("0", json!(0)),
+        ("2-to-the-31", json!(1_u64 << 31)),
+        ("2-to-the-53", json!(1_u64 << 53)),
+        ("2-to-the-63", json!(1_u64 << 63)),
+        ("most", json!(u64::MAX)),
+        ("negative", json!(-1)),
+    ];
     for (place, member) in [("frames", "plain"), ("frames", "size"), ("volumes", "size"), ("volumes", "frames")] {
         for (name, number) in &numbers {
             let scene = base().signed_with(|m| m[place][0][member] = number.clone());
@@ -458,41 +522,54 @@ fn sums(book: &mut Book) {
         let scene = base().signed_with(|m| m["blobs"][2]["size"] = number.clone());
         book.add(scene, &format!("M4-blob-size-{name}"), "FMT", "a blob's size that no sum allows");
     }
-    edits(book, &[
-        ("M4-blob-size-0", "FMT", "a size of 0 for a blob of 19 bytes, the sums not made to fit", |m| m["blobs"][2]["size"] = json!(0)),
-        ("M4-blob-size-one-more", "FMT", "20 for 19: the stream is as long, but the descriptor says 19", |m| m["blobs"][2]["size"] = json!(20)),
-        ("M4-blob-size-one-less", "FMT", "18 for 19: the stream is as long, but the descriptor says 19", |m| m["blobs"][2]["size"] = json!(18)),
-        ("B10-blob-sizes-overflow", "FMT", "sizes that add up to more than 64 bits in blocks of 512", |m| {
-            for blob in 0..3 {
-                m["blobs"][blob]["size"] = json!((1_u64 << 53) - 1);
-            }
-        }),
-        ("B9-frame-listed-twice", "FMT", "a frame is listed twice", |m| {
-            m["frames"] = json!([m["frames"][0], m["frames"][0], m["frames"][1]]);
-            m["volumes"][0]["frames"] = json!(3);
-        }),
-        ("B9-frame-not-listed", "FMT", "the end is not listed", |m| {
-            m["frames"] = json!([m["frames"][0]]);
-            m["volumes"][0]["frames"] = json!(1);
-        }),
-        ("B9-frames-swapped", "FMT", "the end stands first", |m| m["frames"] = json!([m["frames"][1], m["frames"][0]])),
-        ("B9-frames-empty", "FMT", "no frames", |m| m["frames"] = json!([])),
-        ("B9-volumes-empty", "FMT", "no volumes", |m| m["volumes"] = json!([])),
-        ("B9-frame-without-plain", "FMT", "an entry without plain", |m| remove(&mut m["frames"][1], "plain")),
-        ("B9-frame-size-without-digest", "FMT", "a packed frame must have a digest", |m| remove(&mut m["frames"][0], "digest")),
-        ("B9-frame-empty", "FMT", "an entry without members", |m| m["frames"][1] = json!({})),
-        ("B10-volume-of-no-frames", "FMT", "a second volume without frames", |m| {
-            let empty = json!({"digest": sha256(b""), "frames": 0, "size": 0});
-            m["volumes"] = json!([m["volumes"][0], empty]);
-        }),
-        ("B10-volume-sizes-swapped", "FMT", "the sum is right, each volume's size is not", |m| {
-            let size = m["volumes"][0]["size"].as_u64().unwrap_or(0);
-            m["volumes"] = json!([
-                {"digest": sha256(b"1"), "frames": 1, "size": 1041},
-                {"digest": sha256(b"2"), "frames": 1, "size": size - 1041},
-            ]);
-        }),
-    ]);
+    edits(
+        book,
+        &[
+            ("M4-blob-size-0", "FMT", "a size of 0 for a blob of 19 bytes, the sums not made to fit", |m| {
+                m["blobs"][2]["size"] = json!(0)
+            }),
+            ("M4-blob-size-one-more", "FMT", "20 for 19: the stream is as long, but the descriptor says 19", |m| {
+                m["blobs"][2]["size"] = json!(20)
+            }),
+            ("M4-blob-size-one-less", "FMT", "18 for 19: the stream is as long, but the descriptor says 19", |m| {
+                m["blobs"][2]["size"] = json!(18)
+            }),
+            ("B10-blob-sizes-overflow", "FMT", "sizes that add up to more than 64 bits in blocks of 512", |m| {
+                for blob in 0..3 {
+                    m["blobs"][blob]["size"] = json!((1_u64 << 53) - 1);
+                }
+            }),
+            ("B9-frame-listed-twice", "FMT", "a frame is listed twice", |m| {
+                m["frames"] = json!([m["frames"][0], m["frames"][0], m["frames"][1]]);
+                m["volumes"][0]["frames"] = json!(3);
+            }),
+            ("B9-frame-not-listed", "FMT", "the end is not listed", |m| {
+                m["frames"] = json!([m["frames"][0]]);
+                m["volumes"][0]["frames"] = json!(1);
+            }),
+            ("B9-frames-swapped", "FMT", "the end stands first", |m| {
+                m["frames"] = json!([m["frames"][1], m["frames"][0]])
+            }),
+            ("B9-frames-empty", "FMT", "no frames", |m| m["frames"] = json!([])),
+            ("B9-volumes-empty", "FMT", "no volumes", |m| m["volumes"] = json!([])),
+            ("B9-frame-without-plain", "FMT", "an entry without plain", |m| remove(&mut m["frames"][1], "plain")),
+            ("B9-frame-size-without-digest", "FMT", "a packed frame must have a digest", |m| {
+                remove(&mut m["frames"][0], "digest")
+            }),
+            ("B9-frame-empty", "FMT", "an entry without members", |m| m["frames"][1] = json!({})),
+            ("B10-volume-of-no-frames", "FMT", "a second volume without frames", |m| {
+                let empty = json!({"digest": sha256(b""), "frames": 0, "size": 0});
+                m["volumes"] = json!([m["volumes"][0], empty]);
+            }),
+            ("B10-volume-sizes-swapped", "FMT", "the sum is right, each volume's size is not", |m| {
+                let size = m["volumes"][0]["size"].as_u64().unwrap_or(0);
+                m["volumes"] = json!([
+                    {"digest": sha256(b"1"), "frames": 1, "size": 1041},
+                    {"digest": sha256(b"2"), "frames": 1, "size": size - 1041},
+                ]);
+            }),
+        ],
+    );
     let salt = Content::salt().lay();
     let misplaced: [(&str, &[usize], &str); 3] = [
         ("end-and-start", &[1500, 3620], "a frame holds the end of one member and the start of the next"),

@@ -2,7 +2,9 @@
 
 use super::Book;
 use super::content::{Built, Content, EMPTY, image};
-use super::frame::{Frame, MAGIC, block, checksum, compressed, header, packed, packed_as, packed_under, run_blocks, stored};
+use super::frame::{
+    Frame, MAGIC, block, checksum, compressed, header, packed, packed_as, packed_under, run_blocks, stored,
+};
 use super::scene::Scene;
 
 /// The example's members in this one frame, then the end.
@@ -24,18 +26,40 @@ fn headers(book: &mut Book) {
     let two = |plain: &[u8]| size(&vec![0; plain.len() - 256], 2);
     type Make<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
     let cases: [(&str, &'static str, &str, Make<'_>); 22] = [
-        ("ok-packed-size-in-2-bytes", "PASS", "a content size of 2 bytes", &|p| [&MAGIC[..], &[0x44, 0x38], &two(p)].concat()),
-        ("ok-packed-size-in-8-bytes", "PASS", "a content size of 8 bytes", &|p| [&MAGIC[..], &[0xc4, 0x38], &size(p, 8)].concat()),
-        ("ok-packed-single-segment", "PASS", "single segment: no window byte", &|p| [&MAGIC[..], &[0xa4], &size(p, 4)].concat()),
-        ("ok-packed-unused-bit", "PASS", "RFC 8878: the unused bit is not interpreted", &|p| [&MAGIC[..], &[0x94, 0x38], &size(p, 4)].concat()),
-        ("ok-packed-window-of-16-mib", "PASS", "the largest window", &|p| [&MAGIC[..], &[0x84, 0x70], &size(p, 4)].concat()),
-        ("B11-window-above-16-mib", "FMT", "a window of 18 MiB", &|p| [&MAGIC[..], &[0x84, 0x71], &size(p, 4)].concat()),
+        ("ok-packed-size-in-2-bytes", "PASS", "a content size of 2 bytes", &|p| {
+            [&MAGIC[..], &[0x44, 0x38], &two(p)].concat()
+        }),
+        ("ok-packed-size-in-8-bytes", "PASS", "a content size of 8 bytes", &|p| {
+            [&MAGIC[..], &[0xc4, 0x38], &size(p, 8)].concat()
+        }),
+        ("ok-packed-single-segment", "PASS", "single segment: no window byte", &|p| {
+            [&MAGIC[..], &[0xa4], &size(p, 4)].concat()
+        }),
+        ("ok-packed-unused-bit", "PASS", "RFC 8878: the unused bit is not interpreted", &|p| {
+            [&MAGIC[..], &[0x94, 0x38], &size(p, 4)].concat()
+        }),
+        ("ok-packed-window-of-16-mib", "PASS", "the largest window", &|p| {
+            [&MAGIC[..], &[0x84, 0x70], &size(p, 4)].concat()
+        }),
+        ("B11-window-above-16-mib", "FMT", "a window of 18 MiB", &|p| {
+            [&MAGIC[..], &[0x84, 0x71], &size(p, 4)].concat()
+        }),
         ("B11-window-of-2-gib", "FMT", "a window of 2 GiB", &|p| [&MAGIC[..], &[0x84, 0xa8], &size(p, 4)].concat()),
-        ("B11-window-largest", "FMT", "the largest window that can be written", &|p| [&MAGIC[..], &[0x84, 0xff], &size(p, 4)].concat()),
-        ("B11-dictionary-1", "FMT", "a dictionary id of 1 byte", &|p| [&MAGIC[..], &[0x85, 0x38, 7], &size(p, 4)].concat()),
-        ("B11-dictionary-2", "FMT", "a dictionary id of 2 bytes", &|p| [&MAGIC[..], &[0x86, 0x38, 7, 0], &size(p, 4)].concat()),
-        ("B11-dictionary-4", "FMT", "a dictionary id of 4 bytes", &|p| [&MAGIC[..], &[0x87, 0x38, 7, 0, 0, 0], &size(p, 4)].concat()),
-        ("B11-dictionary-0", "FMT", "a dictionary id field that holds 0", &|p| [&MAGIC[..], &[0x85, 0x38, 0], &size(p, 4)].concat()),
+        ("B11-window-largest", "FMT", "the largest window that can be written", &|p| {
+            [&MAGIC[..], &[0x84, 0xff], &size(p, 4)].concat()
+        }),
+        ("B11-dictionary-1", "FMT", "a dictionary id of 1 byte", &|p| {
+            [&MAGIC[..], &[0x85, 0x38, 7], &size(p, 4)].concat()
+        }),
+        ("B11-dictionary-2", "FMT", "a dictionary id of 2 bytes", &|p| {
+            [&MAGIC[..], &[0x86, 0x38, 7, 0], &size(p, 4)].concat()
+        }),
+        ("B11-dictionary-4", "FMT", "a dictionary id of 4 bytes", &|p| {
+            [&MAGIC[..], &[0x87, 0x38, 7, 0, 0, 0], &size(p, 4)].concat()
+        }),
+        ("B11-dictionary-0", "FMT", "a dictionary id field that holds 0", &|p| {
+            [&MAGIC[..], &[0x85, 0x38, 0], &size(p, 4)].concat()
+        }),
         ("B11-reserved-bit", "FMT", "the reserved bit is set", &|p| [&MAGIC[..], &[0x8c, 0x38], &size(p, 4)].concat()),
         ("B11-no-content-size", "FMT", "an undeclared content size", &|_| [&MAGIC[..], &[0x04, 0x38]].concat()),
         ("B11-content-size-one-more", "FMT", "the header says a byte more", &|p| header(0x84, p.len() + 1)),
@@ -44,9 +68,13 @@ fn headers(book: &mut Book) {
         ("B11-content-size-of-1-tib", "FMT", "the header says 1 TiB", &|_| {
             [&MAGIC[..], &[0xc4, 0x38], &(1_u64 << 40).to_le_bytes()].concat()
         }),
-        ("B11-content-size-most", "FMT", "the header says 2^64 - 1", &|_| [&MAGIC[..], &[0xc4, 0x38], &[0xff; 8]].concat()),
+        ("B11-content-size-most", "FMT", "the header says 2^64 - 1", &|_| {
+            [&MAGIC[..], &[0xc4, 0x38], &[0xff; 8]].concat()
+        }),
         ("B11-magic", "FMT", "another magic", &|p| [&[0x29, 0xb5, 0x2f, 0xfd, 0x84, 0x38][..], &size(p, 4)].concat()),
-        ("B11-magic-of-v0.7", "FMT", "the magic of an old zstd", &|p| [&[0x27, 0xb5, 0x2f, 0xfd, 0x84, 0x38][..], &size(p, 4)].concat()),
+        ("B11-magic-of-v0.7", "FMT", "the magic of an old zstd", &|p| {
+            [&[0x27, 0xb5, 0x2f, 0xfd, 0x84, 0x38][..], &size(p, 4)].concat()
+        }),
         ("B11-magicless", "FMT", "a frame without its magic", &|p| [&[0x84, 0x38][..], &size(p, 4)].concat()),
     ];
     for (name, expect, comment, make) in cases {
@@ -150,7 +178,12 @@ fn large(book: &mut Book) {
         stream.cut(&lengths, packed)
     };
     book.add(with(16 << 20, None).signed(), "B7-frame-above-16-mib", "FMT", "a packed frame of 16 MiB and 512");
-    book.add(with(16 << 20, Some((16 << 20) + 1)).signed(), "B7-frame-of-16-mib-and-1", "FMT", "a packed frame of 16 MiB and 1");
+    book.add(
+        with(16 << 20, Some((16 << 20) + 1)).signed(),
+        "B7-frame-of-16-mib-and-1",
+        "FMT",
+        "a packed frame of 16 MiB and 1",
+    );
 }
 
 /// Frames against no rule, that hold something else than they must.

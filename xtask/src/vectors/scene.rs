@@ -89,10 +89,8 @@ impl Scene {
 
     /// The vector's file (`testdata/vectors/README.md`).
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = format!(
-            "packmule vector 1\nexpect: {}\ncomment: {}\nbundle: {}\n",
-            self.expect, self.comment, self.bundle
-        );
+        let mut out =
+            format!("packmule vector 1\nexpect: {}\ncomment: {}\nbundle: {}\n", self.expect, self.comment, self.bundle);
         for key in &self.keys {
             out.push_str(&format!("key: {}\n", hex(key)));
         }

@@ -77,7 +77,9 @@ fn form(book: &mut Book) {
             let text = e["signatures"][0]["sig"].as_str().unwrap_or_default().to_owned();
             e["signatures"][0]["sig"] = json!(text + "\n");
         }),
-        ("sig-above-64-kib", "a signature of 65,537 bytes", |e| e["signatures"][0]["sig"] = json!(base64(&[1; 65_537]))),
+        ("sig-above-64-kib", "a signature of 65,537 bytes", |e| {
+            e["signatures"][0]["sig"] = json!(base64(&[1; 65_537]))
+        }),
         ("sig-padding-within", "padding in the middle", |e| e["signatures"][0]["sig"] = json!("AA==AA==")),
     ];
     for (name, comment, edit) in cases {
@@ -120,7 +122,11 @@ fn text(book: &mut Book) {
             let (payload, rest) = good[1..good.len() - 1].split_once(',').unwrap_or_default();
             format!("{{{rest},{payload}}}")
         }),
-        ("member-twice", "payloadType stands twice", good.replacen("\"payloadType\"", "\"payloadType\":\"x\",\"payloadType\"", 1)),
+        (
+            "member-twice",
+            "payloadType stands twice",
+            good.replacen("\"payloadType\"", "\"payloadType\":\"x\",\"payloadType\"", 1),
+        ),
         ("escape", "an escaped slash in the type", good.replacen("application/", "application\\/", 1)),
         ("escaped-name", "an escaped letter in a name", good.replacen("\"payload\"", "\"p\\u0061yload\"", 1)),
         ("array", "an array of the envelope", format!("[{good}]")),
@@ -182,11 +188,39 @@ fn who(book: &mut Book) {
     for (name, expect, comment, signers, bad, threshold) in [
         ("S2-one-of-two", "TRUST", "one of three has signed, two must", &[1][..], None, Some(2)),
         ("S2-two-of-three", "TRUST", "two of three have signed, all must", &[1, 2], None, None),
-        ("S2-unknown-does-not-count", "TRUST", "one known and one unknown have signed, two must", &[1, 9], None, Some(2)),
-        ("S8-bad-beside-good", "SIG", "a bad signature by a known key beside enough good ones", &[1, 2, 3], Some(3), Some(1)),
+        (
+            "S2-unknown-does-not-count",
+            "TRUST",
+            "one known and one unknown have signed, two must",
+            &[1, 9],
+            None,
+            Some(2),
+        ),
+        (
+            "S8-bad-beside-good",
+            "SIG",
+            "a bad signature by a known key beside enough good ones",
+            &[1, 2, 3],
+            Some(3),
+            Some(1),
+        ),
         ("S8-bad-first", "SIG", "a bad signature by a known key beside a good one", &[1, 2], Some(1), Some(1)),
-        ("S8-bad-beside-unknown", "SIG", "a bad signature by a known key beside an unknown one", &[1, 9], Some(1), Some(1)),
-        ("ok-S8-bad-but-unknown", "PASS", "a bad signature by an unknown key beside a good one", &[1, 9], Some(9), Some(1)),
+        (
+            "S8-bad-beside-unknown",
+            "SIG",
+            "a bad signature by a known key beside an unknown one",
+            &[1, 9],
+            Some(1),
+            Some(1),
+        ),
+        (
+            "ok-S8-bad-but-unknown",
+            "PASS",
+            "a bad signature by an unknown key beside a good one",
+            &[1, 9],
+            Some(9),
+            Some(1),
+        ),
     ] {
         let mut envelope = by(signers);
         if let Some(seed) = bad {
@@ -218,13 +252,21 @@ fn over(book: &mut Book) {
     let payload = |bytes: &[u8]| Envelope { payload: bytes.to_vec(), ..by(&[]) };
     let statement = by(&[]).payload;
     for (name, comment, envelope) in [
-        ("receipt", "a statement over a receipt with this digest", Envelope::of("application/vnd.packmule.receipt.v1+json", &id, size)),
+        (
+            "receipt",
+            "a statement over a receipt with this digest",
+            Envelope::of("application/vnd.packmule.receipt.v1+json", &id, size),
+        ),
         ("other-manifest", "a statement over another manifest", Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size)),
         ("size-one-more", "a statement with another size", Envelope::of(BUNDLE_TYPE, &id, size + 1)),
         ("payload-empty", "an empty payload", payload(b"")),
         ("payload-manifest", "the manifest itself as payload", payload(text.as_bytes())),
         ("payload-line-end", "a line end behind the statement", payload(&[&statement[..], b"\n"].concat())),
-        ("payload-spaced", "the statement with white space", payload(&String::from_utf8_lossy(&statement).replace(':', ": ").into_bytes())),
+        (
+            "payload-spaced",
+            "the statement with white space",
+            payload(&String::from_utf8_lossy(&statement).replace(':', ": ").into_bytes()),
+        ),
         ("type-log", "another payloadType", retyped("application/vnd.packmule.log.v1+json")),
         ("type-in-toto", "another payloadType", retyped("application/vnd.in-toto+json")),
         ("type-upper-case", "another payloadType", retyped("application/vnd.packmule.statement.V1+json")),

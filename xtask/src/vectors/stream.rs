@@ -94,7 +94,11 @@ fn names(book: &mut Book) {
         ("A1-dot-dot-within", "a path out of the directory by way of blobs", b"blobs/../../evil"),
         ("A1-dot", "./ before the path", b"./index.json"),
         ("A1-overwrites-index", "a second index.json", b"index.json"),
-        ("A1-other-blob", "the name of another blob", b"blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000"),
+        (
+            "A1-other-blob",
+            "the name of another blob",
+            b"blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000",
+        ),
         ("A1-name-with-line-end", "a line end in the name", b"blobs/sha256/07ad\n"),
     ] {
         let stream = salt(|s| {
