@@ -72,17 +72,28 @@ impl Descriptor {
     }
 }
 
-/// Takes a member that stands once; null is a member too.
-fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
-    slot: &mut Option<Option<T>>,
-    name: &'static str,
-    map: &mut A,
-) -> Result<(), A::Error> {
-    if slot.is_some() {
-        return Err(A::Error::duplicate_field(name));
+/// A member that stands once; null is a member too.
+struct Once<T> {
+    is_seen: bool,
+    value: Option<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Once<T> {
+    const fn new() -> Self {
+        Self { is_seen: false, value: None }
     }
-    *slot = Some(map.next_value()?);
-    Ok(())
+
+    fn take<A: MapAccess<'de>>(&mut self, name: &'static str, map: &mut A) -> Result<(), A::Error> {
+        if std::mem::replace(&mut self.is_seen, true) {
+            return Err(A::Error::duplicate_field(name));
+        }
+        self.value = map.next_value()?;
+        Ok(())
+    }
+
+    fn required<E: serde::de::Error>(self, name: &'static str) -> Result<T, E> {
+        self.value.ok_or_else(|| E::missing_field(name))
+    }
 }
 
 /// Takes a member where it is of its type.
@@ -107,14 +118,15 @@ impl<'de> Visitor<'de> for Members {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Descriptor, A::Error> {
-        let (mut media_type, mut digest, mut size, mut data) = (None, None, None, None);
+        let (mut media_type, mut digest, mut size) = (Once::new(), Once::new(), Once::<u64>::new());
+        let mut data = Once::new();
         let (mut artifact_type, mut annotations, mut platform, mut urls) = (None, None, None, None);
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
-                "mediaType" => once(&mut media_type, "mediaType", &mut map)?,
-                "digest" => once(&mut digest, "digest", &mut map)?,
-                "size" => once::<u64, _>(&mut size, "size", &mut map)?,
-                "data" => once(&mut data, "data", &mut map)?,
+                "mediaType" => media_type.take("mediaType", &mut map)?,
+                "digest" => digest.take("digest", &mut map)?,
+                "size" => size.take("size", &mut map)?,
+                "data" => data.take("data", &mut map)?,
                 "artifactType" => artifact_type = hint(&mut map)?,
                 "annotations" => annotations = hint(&mut map)?,
                 "platform" => platform = hint(&mut map)?,
@@ -122,19 +134,19 @@ impl<'de> Visitor<'de> for Members {
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        let size = size.flatten().ok_or_else(|| A::Error::missing_field("size"))?;
+        let size = size.required("size")?;
         if size > MAX_SIZE {
             return Err(A::Error::custom(format_args!("size {size}: expected at most 2^53-1")));
         }
         Ok(Descriptor {
-            media_type: media_type.flatten().ok_or_else(|| A::Error::missing_field("mediaType"))?,
-            digest: digest.flatten().ok_or_else(|| A::Error::missing_field("digest"))?,
+            media_type: media_type.required("mediaType")?,
+            digest: digest.required("digest")?,
             size,
             artifact_type,
             annotations,
             platform,
             urls,
-            data: data.flatten(),
+            data: data.value,
         })
     }
 }

@@ -3,10 +3,15 @@
 //! The bundles come from a small writer of its own (`content`, `frame`, `curve`), which can break any rule. With
 //! `--check` nothing is written: what lies there must be what would be.
 
+#![allow(clippy::too_many_lines, reason = "the cases are tables")]
+
+mod artifacts;
+mod closure;
 mod content;
 mod curve;
 mod documents;
 mod ed25519;
+mod flips;
 mod frame;
 mod good;
 mod manifest;
@@ -15,6 +20,7 @@ mod packed;
 mod scene;
 mod signature;
 mod stream;
+mod sums;
 
 use crate::shell::Failed;
 use scene::Scene;
@@ -47,8 +53,12 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     let mut book = Book::default();
     good::add(&mut book);
     documents::add(&mut book);
+    closure::add(&mut book);
     manifest::add(&mut book);
+    artifacts::add(&mut book);
+    sums::add(&mut book);
     medium::add(&mut book);
+    flips::add(&mut book);
     packed::add(&mut book);
     signature::add(&mut book);
     ed25519::add(&mut book);

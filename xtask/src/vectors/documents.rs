@@ -3,9 +3,7 @@
 //! Everything here is rightly signed and rightly framed; only what documents say, or what is carried, is odd.
 
 use super::Book;
-use super::content::{
-    Content, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, base64, describe, image, index, sha256,
-};
+use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, base64, describe, image, sha256};
 use serde_json::{Value, json};
 
 const REPOSITORY: &str = "registry.example/notes/salt";
@@ -16,10 +14,6 @@ pub fn add(book: &mut Book) {
     forms(book);
     data(book);
     identity(book);
-    indexes(book);
-    depth(book);
-    carried(book);
-    absences(book);
 }
 
 /// The example with another document; the carried blobs stay.
@@ -44,10 +38,10 @@ fn members(book: &mut Book) {
         ("ok-M14-manifests-null", "PASS", "null counts as absent", |d| d["manifests"] = json!(null)),
         ("ok-M14-schema-version-absent", "PASS", "schemaVersion may lack", |d| *d = without(d, "schemaVersion")),
         ("ok-M14-schema-version-0", "PASS", "schemaVersion other than 1 is not judged", |d| {
-            d["schemaVersion"] = json!(0)
+            d["schemaVersion"] = json!(0);
         }),
         ("ok-M14-schema-version-7", "PASS", "schemaVersion other than 1 is not judged", |d| {
-            d["schemaVersion"] = json!(7)
+            d["schemaVersion"] = json!(7);
         }),
         ("ok-M14-custom-members", "PASS", "members that are not read are free", |d| {
             d["config"]["x"] = json!([null, true, 1.5e300, -3]);
@@ -58,7 +52,7 @@ fn members(book: &mut Book) {
             d["layers"][0]["annotations"] = json!({"a": 1, "b": null});
         }),
         ("ok-M14-platform-of-another-type", "PASS", "platform is not read", |d| {
-            d["layers"][0]["platform"] = json!("linux")
+            d["layers"][0]["platform"] = json!("linux");
         }),
         ("ok-M8-urls", "PASS", "urls are not read", |d| d["layers"][0]["urls"] = json!(["https://layers.example/a"])),
         ("ok-M8-urls-of-another-type", "PASS", "urls are not read", |d| d["layers"][0]["urls"] = json!({"a": 1})),
@@ -82,16 +76,16 @@ fn members(book: &mut Book) {
         ("M1-layer-media-type-null", "FMT", "null counts as absent", |d| d["layers"][0]["mediaType"] = json!(null)),
         ("M1-layer-media-type-number", "FMT", "mediaType is no string", |d| d["layers"][0]["mediaType"] = json!(1)),
         ("M1-layer-without-digest", "FMT", "a descriptor without digest", |d| {
-            d["layers"][0] = without(&d["layers"][0], "digest")
+            d["layers"][0] = without(&d["layers"][0], "digest");
         }),
         ("M1-layer-without-size", "FMT", "a descriptor without size", |d| {
-            d["layers"][0] = without(&d["layers"][0], "size")
+            d["layers"][0] = without(&d["layers"][0], "size");
         }),
         ("M4-layer-size-string", "FMT", "size is no number", |d| d["layers"][0]["size"] = json!("19")),
         ("M4-layer-size-negative", "FMT", "size below 0", |d| d["layers"][0]["size"] = json!(-19)),
         ("M4-layer-size-float", "FMT", "size 19.0 is no integer", |d| d["layers"][0]["size"] = json!(19.0)),
         ("M4-layer-size-one-more", "FMT", "a descriptor's size is not the listed one", |d| {
-            d["layers"][0]["size"] = json!(20)
+            d["layers"][0]["size"] = json!(20);
         }),
         ("M4-config-size-0", "FMT", "a descriptor's size is not the listed one", |d| d["config"]["size"] = json!(0)),
         ("M3-layer-digest-upper-case", "FMT", "upper-case hex", |d| {
@@ -101,7 +95,7 @@ fn members(book: &mut Book) {
             d["layers"][0]["digest"] = json!("md5:d41d8cd98f00b204e9800998ecf8427e");
         }),
         ("M3-layer-digest-path", "FMT", "a path for a digest", |d| {
-            d["layers"][0]["digest"] = json!("sha256:../../etc/passwd")
+            d["layers"][0]["digest"] = json!("sha256:../../etc/passwd");
         }),
     ];
     for (name, expect, comment, edit) in cases {
@@ -110,7 +104,7 @@ fn members(book: &mut Book) {
 }
 
 /// An object without a member.
-fn without(value: &Value, member: &str) -> Value {
+pub fn without(value: &Value, member: &str) -> Value {
     let mut value = value.clone();
     if let Some(object) = value.as_object_mut() {
         object.remove(member);
@@ -240,7 +234,7 @@ fn forms(book: &mut Book) {
             *b = [b"{\"x\":\"\xff\",", &b[1..]].concat();
         }),
         ("M1-surrogate-in-utf-8", "FMT", "a surrogate encoded in UTF-8", |b| {
-            *b = [b"{\"x\":\"\xed\xa0\x80\",", &b[1..]].concat()
+            *b = [b"{\"x\":\"\xed\xa0\x80\",", &b[1..]].concat();
         }),
         ("M1-utf-16", "FMT", "a document in UTF-16", |b| *b = b.iter().flat_map(|byte| [*byte, 0]).collect()),
     ] {
@@ -300,7 +294,7 @@ fn identity(book: &mut Book) {
             m["artifacts"][0]["mediaType"] = json!(DOCKER_MANIFEST);
         }),
         ("M1-index-for-manifest", "FMT", "a manifest under an index's type", |m| {
-            m["artifacts"][0]["mediaType"] = json!(INDEX)
+            m["artifacts"][0]["mediaType"] = json!(INDEX);
         }),
         ("M1-media-type-other", "FMT", "an artifact of a type that is no document's", |m| {
             m["artifacts"][0]["mediaType"] = json!("application/json");
@@ -309,13 +303,13 @@ fn identity(book: &mut Book) {
             m["artifacts"][0] = without(&m["artifacts"][0], "artifactType");
         }),
         ("artifact-type-other", "FMT", "artifactType is not the document's", |m| {
-            m["artifacts"][0]["artifactType"] = json!("text/html")
+            m["artifacts"][0]["artifactType"] = json!("text/html");
         }),
         ("M7-subject-listed-alone", "FMT", "a subject that the document does not have", |m| {
             m["artifacts"][0]["subject"] = json!(sha256(b"subject"));
         }),
         ("M4-artifact-size-one-more", "FMT", "an artifact's size is not its blob's", |m| {
-            m["artifacts"][0]["size"] = json!(387)
+            m["artifacts"][0]["size"] = json!(387);
         }),
         ("ok-original", "PASS", "original is free", |m| m["artifacts"][0]["original"] = json!(sha256(b"before"))),
     ];
@@ -335,7 +329,7 @@ fn identity(book: &mut Book) {
         book.add(content.signed(), &format!("ok-artifact-type-{name}"), "PASS", comment);
     }
     document(book, "artifact-type-number", "FMT", "a document's artifactType is no string", |d| {
-        d["artifactType"] = json!(1)
+        d["artifactType"] = json!(1);
     });
     let subject = describe(MANIFEST, b"elsewhere");
     let with_subject = |listed: Option<Value>| {
@@ -363,274 +357,4 @@ fn identity(book: &mut Book) {
         content
     };
     book.add(listed.signed(), "M4-subject-size", "FMT", "a subject of 2^53 bytes");
-}
-
-fn indexes(book: &mut Book) {
-    let mut content = Content::new();
-    let config = content.put(EMPTY, b"{}");
-    let layers: Vec<Value> = [&b"one"[..], b"two"].iter().map(|layer| content.put("x/layer", layer)).collect();
-    let children: Vec<Value> =
-        layers.iter().map(|layer| content.document(&image(&config, std::slice::from_ref(layer)))).collect();
-    let with = |edit: &dyn Fn(&mut Value)| {
-        let mut content = content.clone();
-        let mut document = index(&children);
-        edit(&mut document);
-        let media_type = document["mediaType"].as_str().unwrap_or(INDEX).to_owned();
-        let root = content.put(&media_type, document.to_string().as_bytes());
-        content.artifact(REPOSITORY, &["1"], &root);
-        content.signed()
-    };
-    book.add(with(&|_| ()), "ok-M6-index", "PASS", "an index of two images");
-    book.add(
-        with(&|d| d["mediaType"] = json!(DOCKER_INDEX)),
-        "ok-M14-docker-list-of-oci",
-        "PASS",
-        "a Docker list of OCI images",
-    );
-    book.add(
-        with(&|d| *d = without(d, "mediaType")),
-        "ok-M1-index-without-media-type",
-        "PASS",
-        "an OCI index may lack mediaType",
-    );
-    let twice = |d: &mut Value| d["manifests"] = json!(vec![children.clone(); 50].concat());
-    book.add(with(&twice), "ok-M5-children-again-and-again", "PASS", "the same two children, 50 times");
-    for (name, comment, edit) in [
-        ("M1-index-with-config", "an index with config", (|d| d["config"] = describe(EMPTY, b"{}")) as fn(&mut Value)),
-        ("M1-index-with-layers", "an index with layers", |d| d["layers"] = json!([])),
-        ("M1-index-without-manifests", "an index without manifests", |d| {
-            *d = without(d, "manifests");
-        }),
-        ("M6-child-not-listed", "a third child that is neither carried nor absent", |d| {
-            let more = describe(MANIFEST, b"third");
-            d["manifests"] = json!([d["manifests"][0], d["manifests"][1], more]);
-        }),
-        ("M4-child-size-differs", "the same child with two sizes", |d| {
-            let mut more = d["manifests"][0].clone();
-            more["size"] = json!(5);
-            d["manifests"] = json!([d["manifests"][0], d["manifests"][1], more]);
-        }),
-        ("M1-child-type-differs", "the same child under two document types", |d| {
-            let mut more = d["manifests"][0].clone();
-            more["mediaType"] = json!(DOCKER_MANIFEST);
-            d["manifests"] = json!([d["manifests"][0], d["manifests"][1], more]);
-        }),
-        ("M10-child-as-leaf", "a child under a type that is no document's: nothing below it is reached", |d| {
-            d["manifests"][0]["mediaType"] = json!("application/vnd.buildkit.cacheconfig.v0");
-        }),
-    ] {
-        book.add(with(&edit), name, "FMT", comment);
-    }
-    docker(book);
-}
-
-fn docker(book: &mut Book) {
-    let make = |media_type: Option<&str>| {
-        let mut content = Content::new();
-        let config = content.put("application/vnd.docker.container.image.v1+json", b"{}");
-        let mut document = image(&config, &[]);
-        document["mediaType"] = json!(media_type);
-        if media_type.is_none() {
-            document = without(&document, "mediaType");
-        }
-        let root = content.put(DOCKER_MANIFEST, document.to_string().as_bytes());
-        content.artifact(REPOSITORY, &["1"], &root);
-        content.signed()
-    };
-    book.add(make(Some(DOCKER_MANIFEST)), "ok-M14-docker-manifest", "PASS", "a Docker manifest");
-    book.add(make(None), "M1-docker-without-media-type", "FMT", "a Docker manifest must have mediaType");
-    book.add(make(Some(MANIFEST)), "M1-docker-says-oci", "FMT", "a Docker manifest that calls itself OCI's");
-    let mut cache = Content::new();
-    let blob = cache.put("application/vnd.buildkit.cacheconfig.v0", b"cache");
-    let root = cache.document(&index(&[blob]));
-    cache.artifact(REPOSITORY, &["cache"], &root);
-    book.add(cache.signed(), "ok-M14-buildkit-cache", "PASS", "a leaf in manifests");
-    for (name, comment, null) in
-        [("absent", "a manifest without layers", false), ("null", "null counts as absent", true)]
-    {
-        let mut content = Content::new();
-        let config = content.put(EMPTY, b"{}");
-        let mut document = without(&image(&config, &[]), "layers");
-        if null {
-            document["layers"] = json!(null);
-        }
-        let root = content.document(&document);
-        content.artifact(REPOSITORY, &["1"], &root);
-        book.add(content.signed(), &format!("ok-M14-layers-{name}"), "PASS", comment);
-    }
-    let mut empty = Content::new();
-    let root = empty.document(&index(&[]));
-    empty.artifact(REPOSITORY, &["none"], &root);
-    book.add(empty.signed(), "ok-M14-empty-index", "PASS", "an index without entries");
-}
-
-fn depth(book: &mut Book) {
-    let chain = |levels: usize| {
-        let mut content = Content::new();
-        let config = content.put(EMPTY, b"{}");
-        let mut below = content.document(&image(&config, &[]));
-        let mut all = vec![below.clone()];
-        for _ in 1..levels {
-            below = content.document(&index(&[below]));
-            all.push(below.clone());
-        }
-        (content, all)
-    };
-    for (levels, name, expect) in
-        [(8, "ok-M5-8-levels", "PASS"), (9, "M5-9-levels", "FMT"), (60, "M5-60-levels", "FMT")]
-    {
-        let (mut content, all) = chain(levels);
-        content.artifact(REPOSITORY, &["deep"], &all[levels - 1]);
-        book.add(content.signed(), name, expect, "indexes within indexes, an image in the innermost");
-    }
-    // `a/…` comes first and reaches the lower ones from level 1.
-    let (mut content, all) = chain(9);
-    content.artifact("registry.example/a", &["shallow"], &all[7]).artifact("registry.example/b", &["deep"], &all[8]);
-    book.add(
-        content.signed(),
-        "M5-9-levels-known-before",
-        "FMT",
-        "too deep from the second artifact, by documents read already",
-    );
-}
-
-fn carried(book: &mut Book) {
-    let spoil = |edit: &dyn Fn(&mut Content)| {
-        let mut content = Content::salt();
-        edit(&mut content);
-        content.signed()
-    };
-    book.add(spoil(&|c| drop(c.put("x", b"stray"))), "M10-not-referenced", "FMT", "a blob that nothing refers to");
-    book.add(spoil(&|c| drop(c.blobs.pop())), "M10-referenced-but-absent", "FMT", "a layer neither carried nor absent");
-    book.add(spoil(&|c| c.blobs.reverse()), "ok-blobs-in-another-order", "PASS", "readers accept any order of blobs");
-    let mut two = Content::salt();
-    let other = two.put("x/layer", b"x");
-    let config = two.put(EMPTY, b"{}");
-    let mut sized = other.clone();
-    sized["size"] = json!(2);
-    let root = two.document(&image(&config, &[other.clone(), sized]));
-    let mut same = two.clone();
-    two.artifact("registry.example/notes/two", &["1"], &root);
-    book.add(two.signed(), "M10-two-sizes", "FMT", "one digest with two sizes");
-    same.blobs.pop();
-    let mut typed = other.clone();
-    typed["mediaType"] = json!("x/another");
-    let root = same.document(&image(&config, &[other, typed]));
-    same.artifact("registry.example/notes/two", &["1"], &root);
-    book.add(same.signed(), "ok-M14-leaf-of-two-types", "PASS", "one leaf under two media types");
-    let nested = |as_document: bool, layer: bool| {
-        let mut content = Content::new();
-        let config = content.put(EMPTY, b"{}");
-        let mut inner_content = content.clone();
-        let deep = describe("x/layer", b"deep");
-        let inner = inner_content.document(&image(&config, std::slice::from_ref(&deep)));
-        if layer {
-            inner_content.put("x/layer", b"deep");
-        }
-        let outer = inner_content.document(&image(&config, std::slice::from_ref(&inner)));
-        inner_content.artifact(REPOSITORY, &["outer"], &outer);
-        if as_document {
-            inner_content.artifact(REPOSITORY, &["inner"], &inner);
-        }
-        inner_content.signed()
-    };
-    book.add(nested(false, false), "ok-M14-manifest-as-layer", "PASS", "a manifest in layers is a leaf");
-    book.add(nested(true, true), "ok-M14-document-and-leaf", "PASS", "one digest as document and as leaf");
-    book.add(nested(false, true), "M10-below-a-leaf", "FMT", "what a leaf would refer to is not reached");
-    book.add(
-        nested(true, false),
-        "M10-below-a-document-and-leaf",
-        "FMT",
-        "a document's layer lacks, though it is a leaf too",
-    );
-    let large = |size: usize| {
-        let mut bytes = Content::salt().blobs[0].1.clone();
-        bytes.resize(size, b' ');
-        Content::salt_as(MANIFEST, &bytes).signed()
-    };
-    book.add(large(4 << 20), "ok-M5-document-of-4-mib", "PASS", "the largest document");
-    book.add(large((4 << 20) + 1), "M5-document-above-4-mib", "FMT", "a document a byte too large");
-}
-
-fn absences(book: &mut Book) {
-    let layer = json!({ "digest": sha256(SALT), "reason": "base", "size": SALT.len() });
-    let lacking = |entry: &Value| {
-        let mut content = Content::salt();
-        content.blobs.pop();
-        content.with("absent", json!([entry]))
-    };
-    let with = |member: &str, value: Value| {
-        let mut entry = layer.clone();
-        entry[member] = value;
-        lacking(&entry)
-    };
-    let base = lacking(&layer);
-    book.add(base.signed(), "ok-M17-base", "PASS", "a layer that the destination is said to have");
-    let bases = base.clone().with("bases", json!([sha256(b"a base")]));
-    book.add(bases.signed(), "ok-M17-base-and-its-id", "PASS", "the same with a base's id");
-    book.add(
-        with("repository", json!("registry.example/notes/old")).signed(),
-        "ok-M17-base-in-repository",
-        "PASS",
-        "where it was delivered",
-    );
-    book.add(with("reason", json!("foreign")).signed(), "ok-M8-foreign", "PASS", "a foreign layer of any type");
-    book.add(with("reason", json!("missing")).signed(), "ok-M17-missing", "PASS", "a layer that could not be had");
-    for (name, comment, content) in [
-        ("M6-leaf-for-platform", "reason platform for a leaf", with("reason", json!("platform"))),
-        ("M17-reason-unknown", "a reason that is none", with("reason", json!("lost"))),
-        ("M17-size-differs", "an absent layer of another size", with("size", json!(20))),
-        ("M17-size-above", "an absent layer of 2^53 bytes", with("size", json!(1_u64 << 53))),
-        ("M17-missing-with-repository", "repository stands with base only", {
-            let mut entry = layer.clone();
-            entry["reason"] = json!("missing");
-            entry["repository"] = json!(REPOSITORY);
-            lacking(&entry)
-        }),
-        ("M17-carried-and-absent", "a layer carried and absent", Content::salt().with("absent", json!([layer]))),
-        ("M17-absent-not-referenced", "an absence that nothing refers to", {
-            let more = json!({ "digest": sha256(b"x"), "reason": "base", "size": 1 });
-            let mut both = vec![layer.clone(), more];
-            both.sort_by_key(|entry| entry["digest"].to_string());
-            base.clone().with("absent", json!(both))
-        }),
-        ("M17-absent-twice", "an absence listed twice", base.clone().with("absent", json!([layer, layer]))),
-        ("M17-bases-out-of-order", "bases not by bytes", {
-            let mut ids = vec![sha256(b"1"), sha256(b"2")];
-            ids.sort();
-            ids.reverse();
-            base.clone().with("bases", json!(ids))
-        }),
-    ] {
-        book.add(content.signed(), name, "FMT", comment);
-    }
-    sparse(book);
-}
-
-fn sparse(book: &mut Book) {
-    let make = |reason: &str, also_leaf: bool| {
-        let mut content = Content::new();
-        let config = content.put(EMPTY, b"{}");
-        let kept = content.document(&image(&config, &[]));
-        let left = describe(MANIFEST, b"left out");
-        let root = content.document(&index(&[kept, left.clone()]));
-        content.artifact(REPOSITORY, &["1"], &root);
-        if also_leaf {
-            let root = content.document(&image(&config, std::slice::from_ref(&left)));
-            content.artifact(REPOSITORY, &["leaf"], &root);
-        }
-        content.with("absent", json!([{ "digest": left["digest"], "reason": reason, "size": left["size"] }])).signed()
-    };
-    book.add(make("platform", false), "ok-M6-platform", "PASS", "a sparse index");
-    book.add(make("missing", false), "ok-M6-missing-child", "PASS", "a child that could not be had");
-    book.add(make("missing", true), "ok-M6-missing-as-both", "PASS", "missing, as document and as leaf");
-    book.add(make("platform", true), "M6-platform-as-both", "FMT", "left out by platform, but a leaf too");
-    book.add(make("base", false), "M17-document-for-base", "FMT", "documents are never in a base");
-    book.add(make("base", true), "M17-document-and-leaf-for-base", "FMT", "documents are never in a base");
-    book.add(make("foreign", false), "M8-document-for-foreign", "FMT", "documents are never foreign");
-    let mut content = Content::salt();
-    let document = content.blobs.remove(0);
-    let entry = json!({ "digest": document.0, "reason": "missing", "size": document.1.len() });
-    let content = content.with("absent", json!([entry]));
-    book.add(content.signed(), "M17-artifact-missing", "FMT", "an artifact must be carried");
 }

@@ -6,6 +6,8 @@ use super::content::{Built, Content, Envelope};
 use super::curve::{Key, above_p, is_point, keyid, low_order, negative, with_order_added};
 use super::scene::{Scene, hex};
 
+type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 struct Desk {
     base: Built,
     manifest: String,
@@ -48,7 +50,6 @@ fn changed(book: &mut Book, desk: &Desk) {
         change(&mut signature);
         desk.scene(&key.public, &signature)
     };
-    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
     let cases: [(&str, &str, Change<'_>); 12] = [
         ("r-first-bit", "a bit of R", &|s| s[0] ^= 1),
         ("r-sign-bit", "the sign of R", &|s| s[31] ^= 0x80),
@@ -135,7 +136,7 @@ fn points(book: &mut Book, desk: &Desk) {
         bytes[0] = y;
         bytes
     };
-    if let Some(r) = (2..).map(small).find(|bytes| !is_point(*bytes)) {
+    if let Some(r) = (2..=u8::MAX).map(small).find(|bytes| !is_point(*bytes)) {
         book.add(desk.scene(&key.public, &key.sign_with_r(&r, &desk.message)), "S5-r-no-point", "SIG", "R is no point");
     }
     for torsion in [1, 2, 4] {

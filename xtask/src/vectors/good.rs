@@ -25,7 +25,7 @@ fn list(scene: &Scene) -> Vec<u8> {
     for number in 1..10 {
         let end = format!("{number:04}.tar.zst");
         if scene.entries.iter().any(|entry| matches!(entry, Entry::File(name, _) if *name == scene.path(&end))) {
-            list.push_str(&format!("{}  {}\n", hex(&scene.bytes(&end)), scene.path(&end)));
+            list.extend([&hex(&scene.bytes(&end)), "  ", &scene.path(&end), "\n"]);
         }
     }
     list.into_bytes()
@@ -190,7 +190,9 @@ fn trust(book: &mut Book) {
     let signed_by = |seeds: &[u8]| {
         let mut envelope = Envelope::over(manifest.as_bytes());
         let message = envelope.message();
-        seeds.iter().for_each(|seed| envelope.add(&Key::of(*seed).id(), &Key::of(*seed).sign(&message)));
+        for seed in seeds {
+            envelope.add(&Key::of(*seed).id(), &Key::of(*seed).sign(&message));
+        }
         envelope
     };
     let with = |envelope: &Envelope| three.scene(manifest.as_bytes(), envelope.to_string().as_bytes());
@@ -213,7 +215,7 @@ fn trust(book: &mut Book) {
     let many: Vec<u8> = (1..=32).collect();
     book.add(one(&signed_by(&many)), "ok-S9-32-signatures", "PASS", "as many signatures as there may be");
     let mut long = signed_by(&[1]);
-    long.add(&Key::of(9).id(), &[0xa5; 65_536]);
+    long.add(&Key::of(9).id(), &vec![0xa5; 65_536]);
     book.add(one(&long), "ok-signature-of-64-kib", "PASS", "an unknown key's signature of the greatest length");
     book.add(one(&signed_by(&[1, 2])), "ok-S2-unknown-beside-known", "PASS", "an unknown key signed too");
 }

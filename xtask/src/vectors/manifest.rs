@@ -3,13 +3,14 @@
 //! Each manifest here is rightly signed; the volumes are those of the example.
 
 use super::Book;
-use super::content::{Built, Content, describe, sha256, sha512};
-use super::frame::packed;
+use super::content::{Built, Content, sha256};
 use serde_json::{Value, json};
 
-type Edit = fn(&mut Value);
+/// A change of a manifest.
+pub type Edit = fn(&mut Value);
 
-fn base() -> Built {
+/// The example, to be changed.
+pub fn base() -> Built {
     Content::salt().packed()
 }
 
@@ -19,20 +20,17 @@ pub fn add(book: &mut Book) {
     members(book);
     text_members(book);
     channel(book);
-    repositories(book);
-    tags(book);
-    artifacts(book);
-    digests(book);
-    sums(book);
 }
 
-fn edits(book: &mut Book, cases: &[(&str, &'static str, &str, Edit)]) {
+/// The example with its manifest changed in one way each.
+pub fn edits(book: &mut Book, cases: &[(&str, &'static str, &str, Edit)]) {
     for (name, expect, comment, edit) in cases {
         book.add(base().signed_with(edit), name, expect, comment);
     }
 }
 
-fn remove(value: &mut Value, member: &str) {
+/// Takes a member away.
+pub fn remove(value: &mut Value, member: &str) {
     if let Some(object) = value.as_object_mut() {
         object.remove(member);
     }
@@ -102,7 +100,7 @@ fn members(book: &mut Book) {
             ("B6-format-absent", "FMT", "no format", |m| remove(m, "format")),
             ("B6-format-number", "FMT", "format is no string", |m| m["format"] = json!(1)),
             ("B6-requires-unknown", "FMT", "needs a feature that no reader of v1 knows", |m| {
-                m["requires"] = json!(["recipes"])
+                m["requires"] = json!(["recipes"]);
             }),
             ("B6-requires-two", "FMT", "needs two features", |m| m["requires"] = json!(["a", "b"])),
             ("B6-requires-no-word", "FMT", "an entry of requires that is no word", |m| m["requires"] = json!(["A b"])),
@@ -136,10 +134,10 @@ fn members(book: &mut Book) {
             ("B6-artifacts-empty", "FMT", "no artifact", |m| m["artifacts"] = json!([])),
             ("B6-blobs-empty", "FMT", "no blob", |m| m["blobs"] = json!([])),
             ("B6-artifact-type-empty", "FMT", "an optional member is empty", |m| {
-                m["artifacts"][0]["artifactType"] = json!("")
+                m["artifacts"][0]["artifactType"] = json!("");
             }),
             ("B6-artifact-tags-absent", "FMT", "a required array is absent", |m| {
-                remove(&mut m["artifacts"][0], "tags")
+                remove(&mut m["artifacts"][0], "tags");
             }),
         ],
     );
@@ -291,323 +289,4 @@ fn channel(book: &mut Book) {
         });
         book.add(scene, &format!("S15-channel-{name}"), "FMT", "a channel that is no word");
     }
-}
-
-fn repositories(book: &mut Book) {
-    let long = |length: usize| format!("registry.example/{}", "a".repeat(length - 17));
-    let label = |length: usize| format!("{}.example/a", "a".repeat(length));
-    let named = |repository: &str| {
-        let mut content = Content::salt();
-        content.artifacts[0]["repository"] = json!(repository);
-        content.signed()
-    };
-    for (name, repository) in [
-        ("localhost", "localhost/a"),
-        ("port", "registry.example:5000/a"),
-        ("port-of-a-word", "registry:65535/a"),
-        ("v6", "[::1]:5000/a/b"),
-        ("v6-without-port", "[fe80::1:2]/a"),
-        ("v4", "192.0.2.1/a"),
-        ("separators", "registry.example/a.b/c_d/e__f/g---h/0"),
-        ("short-name-of-docker", "docker.io/alpine"),
-        ("of-255-bytes", &long(255)),
-        ("label-of-63", &label(63)),
-        ("dashes-in-label", "a--b.example/a"),
-    ] {
-        book.add(
-            named(repository),
-            &format!("ok-M11-repository-{name}"),
-            "PASS",
-            "a repository at the bounds of its pattern",
-        );
-    }
-    for (name, repository) in [
-        ("dot-env", "registry.example/.env"),
-        ("upper-case", "registry.example/A/B"),
-        ("of-256-bytes", &long(256)),
-        ("dot-dot", "registry.example/.."),
-        ("dot-dot-within", "registry.example/a/../b"),
-        ("empty-part", "registry.example/a//b"),
-        ("slash-last", "registry.example/a/"),
-        ("homoglyph", "registry.example/\u{430}pp"),
-        ("two-dots", "registry.example/a..b"),
-        ("three-underscores", "registry.example/a___b"),
-        ("dot-dash", "registry.example/a.-b"),
-        ("separator-last", "registry.example/a-"),
-        ("without-host", "library/alpine"),
-        ("without-path", "registry.example"),
-        ("empty", ""),
-        ("host-upper-case", "Registry.example/a"),
-        ("host-two-dots", "registry..example/a"),
-        ("host-dot-last", "registry.example./a"),
-        ("host-dash-first", "-registry.example/a"),
-        ("host-underscore", "my_registry.example/a"),
-        ("label-of-64", &label(64)),
-        ("port-0", "registry.example:0/a"),
-        ("port-65536", "registry.example:65536/a"),
-        ("port-leading-zero", "registry.example:05000/a"),
-        ("port-empty", "registry.example:/a"),
-        ("two-ports", "registry.example:1:2/a"),
-        ("v6-upper-case", "[FE80::1]/a"),
-        ("v6-without-colon", "[12]/a"),
-        ("v6-open", "[::1/a"),
-        ("v6-zone", "[fe80::1%eth0]/a"),
-        ("with-tag", "registry.example/a:1"),
-        ("with-scheme", "https://registry.example/a"),
-        ("with-line-end", "registry.example/a\n"),
-    ] {
-        book.add(named(repository), &format!("M11-repository-{name}"), "FMT", "a repository that is none");
-    }
-}
-
-fn tags(book: &mut Book) {
-    let hex = "0".repeat(64);
-    let tagged = |tag: &str| {
-        let mut content = Content::salt();
-        content.artifacts[0]["tags"] = json!([tag]);
-        content.signed()
-    };
-    for (name, tag) in [
-        ("one-character", "_"),
-        ("of-128", &"t".repeat(128)),
-        ("dots-and-dashes", "V1.0-rc_1.."),
-        ("cosign", &format!("sha256-{hex}.sig")),
-        ("short-hex", &format!("sha256-{}", &hex[1..])),
-        ("sha384", &format!("sha384-{hex}")),
-        ("upper-case-hex", &format!("sha256-{}", "A".repeat(64))),
-        ("long-hex", &format!("sha512-{hex}{}", "0".repeat(57))),
-    ] {
-        book.add(tagged(tag), &format!("ok-M11-tag-{name}"), "PASS", "a tag at the bounds of its pattern");
-    }
-    for (name, tag) in [
-        ("line-end", "latest\n"),
-        ("of-129", &"t".repeat(129)),
-        ("dash-first", "-x"),
-        ("dot-first", ".x"),
-        ("empty", ""),
-        ("slash", "a/b"),
-        ("colon", "a:b"),
-        ("homoglyph", "l\u{430}test"),
-        ("fallback", &format!("sha256-{hex}")),
-        ("fallback-sha512", &format!("sha512-{hex}")),
-    ] {
-        book.add(tagged(tag), &format!("M11-tag-{name}"), "FMT", "a tag that is none, or a referrers list's");
-    }
-    let many = |tags: Value| {
-        let mut content = Content::salt();
-        content.artifacts[0]["tags"] = tags;
-        content.signed()
-    };
-    book.add(many(json!(["1.0", "1.1", "_", "a"])), "ok-tags-of-one", "PASS", "four tags in order");
-    book.add(many(json!([])), "ok-no-tags", "PASS", "an artifact without tags");
-    book.add(many(json!(["1.1", "1.0"])), "M11-tags-out-of-order", "FMT", "tags not by bytes");
-    book.add(many(json!(["1.0", "1.0"])), "M11-tag-twice", "FMT", "a tag twice in an artifact");
-    book.add(many(json!([1])), "M11-tag-number", "FMT", "a tag that is no string");
-}
-
-fn artifacts(book: &mut Book) {
-    let two = |first: (&str, &[&str]), second: (&str, &[&str])| {
-        let mut content = Content::salt();
-        let root = content.artifacts.remove(0);
-        content.artifact(first.0, first.1, &root).artifact(second.0, second.1, &root);
-        content
-    };
-    let (one, other) = ("registry.example/a", "registry.example/b");
-    book.add(
-        two((one, &["1"]), (other, &["1"])).signed(),
-        "ok-one-document-in-two-repositories",
-        "PASS",
-        "the same digest twice",
-    );
-    book.add(
-        two((one, &[]), (other, &[])).signed(),
-        "ok-untagged-in-two-repositories",
-        "PASS",
-        "index.json has the same entry twice",
-    );
-    book.add(two((one, &["1"]), (one, &["2"])).signed(), "M10-artifact-twice", "FMT", "repository and digest twice");
-    let swapped = two((one, &["1"]), (other, &["1"])).packed().signed_with(|m| {
-        m["artifacts"] = json!([m["artifacts"][1], m["artifacts"][0]]);
-    });
-    book.add(swapped, "B6-artifacts-out-of-order", "FMT", "artifacts not by repository");
-    // As text '.' stands before '/': a.b.example/c is before a.b/c.
-    let dotted = two(("a.b/c", &["1"]), ("a.b.example/c", &["1"]));
-    book.add(dotted.signed(), "ok-artifacts-by-bytes", "PASS", "repositories are ordered as whole strings");
-    let mut differ = two((one, &["1"]), (other, &["1"]));
-    differ.artifacts[1]["artifactType"] = json!("text/html");
-    book.add(differ.signed(), "M10-artifacts-differ", "FMT", "one document with two artifactTypes");
-    let mut clash = Content::salt();
-    let config = clash.blobs[1].1.clone();
-    let second = clash.document(&super::content::image(&describe(super::content::EMPTY, &config), &[]));
-    clash.artifact("registry.example/notes/salt", &["1.0"], &second);
-    let mut apart = clash.clone();
-    apart.artifacts[1]["tags"] = json!(["2.0"]);
-    book.add(clash.signed(), "M10-tag-of-two", "FMT", "a tag names two artifacts of a repository");
-    book.add(apart.signed(), "ok-two-artifacts-in-one-repository", "PASS", "two documents, ordered by digest");
-    edits(
-        book,
-        &[
-            ("M10-artifact-not-carried", "FMT", "an artifact that is not among the blobs", |m| {
-                m["artifacts"][0]["digest"] = json!(sha256(b"x"));
-            }),
-            ("M4-artifact-size-0", "FMT", "an artifact of no bytes", |m| m["artifacts"][0]["size"] = json!(0)),
-            ("M4-artifact-above-4-mib", "FMT", "an artifact above the limit of a document", |m| {
-                m["artifacts"][0]["size"] = json!((4 << 20) + 1);
-            }),
-            ("M10-blob-twice", "FMT", "a digest twice in blobs", |m| m["blobs"][2] = m["blobs"][1].clone()),
-            ("B6-absent-out-of-order", "FMT", "absent not by digest", |m| {
-                let entry = |n: u8| json!({"digest": sha256(&[n]), "reason": "base", "size": 1});
-                let mut both = vec![entry(1), entry(2)];
-                both.sort_by_key(|entry| std::cmp::Reverse(entry["digest"].to_string()));
-                m["absent"] = json!(both);
-            }),
-        ],
-    );
-}
-
-fn digests(book: &mut Book) {
-    let hex = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
-    for (name, digest) in [
-        ("upper-case", format!("sha256:{}", hex.to_uppercase())),
-        ("63-digits", format!("sha256:{}", &hex[1..])),
-        ("65-digits", format!("sha256:{hex}0")),
-        ("path", "sha256:../../etc/passwd".to_owned()),
-        ("md5", "md5:d41d8cd98f00b204e9800998ecf8427e".to_owned()),
-        ("sha384", format!("sha384:{hex}{}", &hex[..32])),
-        ("blake3", format!("blake3:{hex}")),
-        ("sha512-of-64-digits", format!("sha512:{hex}")),
-        ("without-algorithm", hex.to_owned()),
-        ("algorithm-upper-case", format!("SHA256:{hex}")),
-        ("space", format!("sha256: {}", &hex[1..])),
-    ] {
-        let scene = base().signed_with(|m| m["blobs"][1]["digest"] = json!(digest));
-        book.add(scene, &format!("M3-digest-{name}"), "FMT", "a digest that is none, or of an unknown algorithm");
-    }
-    let long = json!(sha512(b"x"));
-    let cases: [(&str, fn(&mut Value, Value)); 4] = [
-        ("frame", |m, long| m["frames"][0]["digest"] = long),
-        ("volume", |m, long| m["volumes"][0]["digest"] = long),
-        ("base", |m, long| m["bases"] = json!([long])),
-        ("previous", |m, long| {
-            m["channel"] = json!("a");
-            m["epoch"] = json!(0);
-            m["sequence"] = json!(1);
-            m["previous"] = long;
-        }),
-    ];
-    for (name, edit) in cases {
-        let scene = base().signed_with(|m| edit(m, long.clone()));
-        book.add(scene, &format!("M3-sha512-of-{name}"), "FMT", "frames, volumes and bundles have sha256 digests");
-    }
-}
-
-fn sums(book: &mut Book) {
-    let numbers = [
-        ("0", json!(0)),
-        ("2-to-the-31", json!(1_u64 << 31)),
-        ("2-to-the-53", json!(1_u64 << 53)),
-        ("2-to-the-63", json!(1_u64 << 63)),
-        ("most", json!(u64::MAX)),
-        ("negative", json!(-1)),
-    ];
-    for (place, member) in [("frames", "plain"), ("frames", "size"), ("volumes", "size"), ("volumes", "frames")] {
-        for (name, number) in &numbers {
-            let scene = base().signed_with(|m| m[place][0][member] = number.clone());
-            book.add(scene, &format!("B7-{place}-{member}-{name}"), "FMT", "a number that no sum allows");
-        }
-        let scene = base().signed_with(|m| m[place][0][member] = json!(m[place][0][member].as_u64().unwrap_or(0) + 1));
-        book.add(scene, &format!("B7-{place}-{member}-one-more"), "FMT", "a number that no sum allows");
-    }
-    for (name, number) in &numbers[1..] {
-        let scene = base().signed_with(|m| m["blobs"][2]["size"] = number.clone());
-        book.add(scene, &format!("M4-blob-size-{name}"), "FMT", "a blob's size that no sum allows");
-    }
-    edits(
-        book,
-        &[
-            ("M4-blob-size-0", "FMT", "a size of 0 for a blob of 19 bytes, the sums not made to fit", |m| {
-                m["blobs"][2]["size"] = json!(0)
-            }),
-            ("M4-blob-size-one-more", "FMT", "20 for 19: the stream is as long, but the descriptor says 19", |m| {
-                m["blobs"][2]["size"] = json!(20)
-            }),
-            ("M4-blob-size-one-less", "FMT", "18 for 19: the stream is as long, but the descriptor says 19", |m| {
-                m["blobs"][2]["size"] = json!(18)
-            }),
-            ("B10-blob-sizes-overflow", "FMT", "sizes that add up to more than 64 bits in blocks of 512", |m| {
-                for blob in 0..3 {
-                    m["blobs"][blob]["size"] = json!((1_u64 << 53) - 1);
-                }
-            }),
-            ("B9-frame-listed-twice", "FMT", "a frame is listed twice", |m| {
-                m["frames"] = json!([m["frames"][0], m["frames"][0], m["frames"][1]]);
-                m["volumes"][0]["frames"] = json!(3);
-            }),
-            ("B9-frame-not-listed", "FMT", "the end is not listed", |m| {
-                m["frames"] = json!([m["frames"][0]]);
-                m["volumes"][0]["frames"] = json!(1);
-            }),
-            ("B9-frames-swapped", "FMT", "the end stands first", |m| {
-                m["frames"] = json!([m["frames"][1], m["frames"][0]])
-            }),
-            ("B9-frames-empty", "FMT", "no frames", |m| m["frames"] = json!([])),
-            ("B9-volumes-empty", "FMT", "no volumes", |m| m["volumes"] = json!([])),
-            ("B9-frame-without-plain", "FMT", "an entry without plain", |m| remove(&mut m["frames"][1], "plain")),
-            ("B9-frame-size-without-digest", "FMT", "a packed frame must have a digest", |m| {
-                remove(&mut m["frames"][0], "digest")
-            }),
-            ("B9-frame-empty", "FMT", "an entry without members", |m| m["frames"][1] = json!({})),
-            ("B10-volume-of-no-frames", "FMT", "a second volume without frames", |m| {
-                let empty = json!({"digest": sha256(b""), "frames": 0, "size": 0});
-                m["volumes"] = json!([m["volumes"][0], empty]);
-            }),
-            ("B10-volume-sizes-swapped", "FMT", "the sum is right, each volume's size is not", |m| {
-                let size = m["volumes"][0]["size"].as_u64().unwrap_or(0);
-                m["volumes"] = json!([
-                    {"digest": sha256(b"1"), "frames": 1, "size": 1041},
-                    {"digest": sha256(b"2"), "frames": 1, "size": size - 1041},
-                ]);
-            }),
-        ],
-    );
-    let salt = Content::salt().lay();
-    let misplaced: [(&str, &[usize], &str); 3] = [
-        ("end-and-start", &[1500, 3620], "a frame holds the end of one member and the start of the next"),
-        ("members-and-start", &[2100, 3020], "a frame holds two members and the start of a third"),
-        ("part-and-next", &[1024, 512, 1024, 2560], "a frame holds the rest of a member and the next one"),
-    ];
-    for (name, lengths, comment) in misplaced {
-        book.add(salt.cut(lengths, packed).signed(), &format!("B9-cut-{name}"), "FMT", comment);
-    }
-    ends(book);
-}
-
-fn ends(book: &mut Book) {
-    let salt = Content::salt().lay();
-    let mut with_end = salt.clone();
-    let last = with_end.members.len() - 1;
-    with_end.members[last].extend([0; 512]);
-    with_end.end.truncate(512);
-    book.add(with_end.each(packed).signed(), "B9-end-cut", "FMT", "half of the end in the frame before");
-    let mut packed_end = salt.built(packed);
-    packed_end.frames[1] = packed(&[0; 1024]);
-    book.add(packed_end.signed(), "B9-end-packed", "FMT", "the end is not stored");
-    let mut two_ends = salt.built(packed);
-    two_ends.frames.truncate(1);
-    two_ends.frames.extend([super::frame::stored(&[0; 512]), super::frame::stored(&[0; 512])]);
-    book.add(two_ends.in_volumes(&[3]).signed(), "B9-end-of-two-frames", "FMT", "the end in two frames");
-    let mut long = salt.built(packed);
-    let rest: usize = 10_240 - salt.plain().len();
-    long.frames[1] = super::frame::stored(&vec![0; rest]);
-    book.add(long.signed(), "B9-end-filled-to-a-record", "FMT", "the end filled as GNU tar does");
-    let mut none = salt.built(packed);
-    none.frames.truncate(1);
-    book.add(none.in_volumes(&[1]).signed(), "B9-no-end", "FMT", "a stream without an end");
-    let fat = salt.each(packed).signed_with(|m| {
-        let plain = m["frames"][2]["plain"].as_u64().unwrap_or(0);
-        m["frames"][2]["size"] = json!(14 + plain + 3);
-        let rest: u64 = m["volumes"][0]["size"].as_u64().unwrap_or(0);
-        m["volumes"][0]["size"] = json!(rest + 14 + plain + 3);
-    });
-    book.add(fat, "B7-packed-as-large-as-stored", "FMT", "a packed frame that is not smaller than the stored one");
 }

@@ -7,6 +7,9 @@ use super::frame::{
 };
 use super::scene::Scene;
 
+/// Makes a frame's bytes, or the front of them, of what it holds.
+type Make<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 /// The example's members in this one frame, then the end.
 fn one(frame: impl Fn(&[u8]) -> Frame) -> Scene {
     Content::salt().lay().built(frame).signed()
@@ -24,7 +27,6 @@ fn headers(book: &mut Book) {
     let size = |plain: &[u8], count: usize| (plain.len() as u64).to_le_bytes()[..count].to_vec();
     // A content size of 2 bytes counts from 256.
     let two = |plain: &[u8]| size(&vec![0; plain.len() - 256], 2);
-    type Make<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
     let cases: [(&str, &'static str, &str, Make<'_>); 22] = [
         ("ok-packed-size-in-2-bytes", "PASS", "a content size of 2 bytes", &|p| {
             [&MAGIC[..], &[0x44, 0x38], &two(p)].concat()
@@ -85,7 +87,6 @@ fn headers(book: &mut Book) {
 fn blocks(book: &mut Book) {
     let of = |make: &dyn Fn(&[u8]) -> Vec<u8>| one(|plain| packed_as(plain, make(plain)));
     let closed = |plain: &[u8], blocks: &[u8]| [&header(0x84, plain.len()), blocks, &checksum(plain)].concat();
-    type Make<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
     let cases: [(&str, &'static str, &str, Make<'_>); 14] = [
         ("ok-packed-empty-last-block", "PASS", "the last block is empty", &|p| {
             let mut blocks = run_blocks(p);

@@ -92,10 +92,10 @@ impl Scene {
         let mut out =
             format!("packmule vector 1\nexpect: {}\ncomment: {}\nbundle: {}\n", self.expect, self.comment, self.bundle);
         for key in &self.keys {
-            out.push_str(&format!("key: {}\n", hex(key)));
+            out.extend(["key: ", &hex(key), "\n"]);
         }
         if let Some(threshold) = self.threshold {
-            out.push_str(&format!("threshold: {threshold}\n"));
+            out.extend(["threshold: ", &threshold.to_string(), "\n"]);
         }
         let mut out = out.into_bytes();
         for entry in &self.entries {

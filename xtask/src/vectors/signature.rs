@@ -78,7 +78,7 @@ fn form(book: &mut Book) {
             e["signatures"][0]["sig"] = json!(text + "\n");
         }),
         ("sig-above-64-kib", "a signature of 65,537 bytes", |e| {
-            e["signatures"][0]["sig"] = json!(base64(&[1; 65_537]))
+            e["signatures"][0]["sig"] = json!(base64(&vec![1; 65_537]));
         }),
         ("sig-padding-within", "padding in the middle", |e| e["signatures"][0]["sig"] = json!("AA==AA==")),
     ];

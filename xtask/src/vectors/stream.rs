@@ -7,6 +7,9 @@ use super::content::{Content, EMPTY, Stream, describe, image, seal, sha512, tar_
 use super::frame::{packed, stored};
 use serde_json::json;
 
+/// A change of a member's bytes.
+type Bytes = fn(&mut Vec<u8>);
+
 /// Adds them all.
 pub fn add(book: &mut Book) {
     headers(book);
@@ -178,8 +181,7 @@ fn pax(book: &mut Book) {
         content.artifact("registry.example/notes/salt", &["1"], &root);
         content.lay()
     };
-    type Edit = fn(&mut Vec<u8>);
-    let cases: [(&str, &str, Edit); 9] = [
+    let cases: [(&str, &str, Bytes); 9] = [
         ("name", "another name of the pax header", |m| {
             m[..16].copy_from_slice(b"PaxHeaders/salt\0");
             seal(&mut m[..512]);
