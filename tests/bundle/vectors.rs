@@ -160,7 +160,7 @@ fn the_command_ends_with_the_class_of_the_vector() {
         if index % 5 != 0 && !["TRUST", "IO", "USAGE"].contains(&&*vector.expect) {
             continue;
         }
-        let mut args = vec!["verify".to_owned(), format!("./{}", vector.bundle)];
+        let mut args = vec!["verify".to_owned(), format!("./{}.json", vector.bundle)];
         for (number, key) in vector.keys.iter().enumerate() {
             let file = dir.path().join(format!("key{number}"));
             fs::write(&file, pem(key)).unwrap();
@@ -182,6 +182,36 @@ fn pem(key: &[u8; 32]) -> String {
     let head = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     let der = Base64::encode_string(&[&head[..], key].concat());
     format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+}
+
+/// The lines of Python in their README read every vector.
+#[test]
+fn the_python_of_the_readme_reads_them() {
+    let text = fs::read_to_string(folder().join("README.md")).unwrap();
+    let code = text.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let dir = tempfile::tempdir().unwrap();
+    let each = "import sys\nfor name in sys.argv[2:]:\n    place = os.path.join(sys.argv[1], name)\n    os.mkdir(place)\n    print(name, lay(name, place)['expect'])\n";
+    let names = names();
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", &format!("{code}{each}")]).arg(dir.path()).args(&names).current_dir(folder());
+    let mut output = match python.output() {
+        Ok(output) => output,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "python3: {error}");
+            eprintln!("!! SKIPPED the_python_of_the_readme_reads_them: python3: {error}");
+            return;
+        }
+    };
+    output.stderr.truncate(2000);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    for (name, line) in names.iter().zip(said.lines()) {
+        let ours = tempfile::tempdir().unwrap();
+        let vector = lay(name, ours.path());
+        assert_eq!(line, format!("{name} {}", vector.expect));
+        assert_eq!(tree(ours.path()), tree(&dir.path().join(name)), "{name}");
+    }
+    assert_eq!(said.lines().count(), names.len());
 }
 
 #[test]

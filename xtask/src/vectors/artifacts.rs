@@ -67,6 +67,7 @@ fn repositories(book: &mut Book) {
         ("port-0", "registry.example:0/a"),
         ("port-65536", "registry.example:65536/a"),
         ("port-leading-zero", "registry.example:05000/a"),
+        ("port-other-digits", "registry.example:\u{665}\u{660}/a"),
         ("port-empty", "registry.example:/a"),
         ("two-ports", "registry.example:1:2/a"),
         ("v6-upper-case", "[FE80::1]/a"),

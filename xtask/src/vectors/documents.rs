@@ -32,7 +32,7 @@ fn text(book: &mut Book, name: &str, expect: &'static str, comment: &str, from: 
 
 fn members(book: &mut Book) {
     type Edit = fn(&mut Value);
-    let cases: [(&str, &'static str, &str, Edit); 34] = [
+    let cases: [(&str, &'static str, &str, Edit); 36] = [
         ("ok-M1-no-media-type", "PASS", "an OCI manifest may lack mediaType", |d| *d = without(d, "mediaType")),
         ("ok-M1-media-type-null", "PASS", "null counts as absent", |d| d["mediaType"] = json!(null)),
         ("ok-M14-manifests-null", "PASS", "null counts as absent", |d| d["manifests"] = json!(null)),
@@ -90,6 +90,12 @@ fn members(book: &mut Book) {
         ("M4-config-size-0", "FMT", "a descriptor's size is not the listed one", |d| d["config"]["size"] = json!(0)),
         ("M3-layer-digest-upper-case", "FMT", "upper-case hex", |d| {
             d["layers"][0]["digest"] = json!(sha256(SALT).to_uppercase().replace("SHA", "sha"));
+        }),
+        ("M3-layer-digest-line-end", "FMT", "a line end behind the hex", |d| {
+            d["layers"][0]["digest"] = json!(sha256(SALT) + "\n");
+        }),
+        ("M3-layer-digest-other-digits", "FMT", "a full-width digit in the hex", |d| {
+            d["layers"][0]["digest"] = json!(sha256(SALT).replacen('0', "\u{ff10}", 1));
         }),
         ("M3-layer-digest-md5", "FMT", "another algorithm", |d| {
             d["layers"][0]["digest"] = json!("md5:d41d8cd98f00b204e9800998ecf8427e");
@@ -184,6 +190,7 @@ fn forms(book: &mut Book) {
         ),
         ("M15-schema-1", "FMT", "Docker schema 1", schema, "\"schemaVersion\":1"),
         ("M15-schema-string", "FMT", "schemaVersion is no integer", schema, "\"schemaVersion\":\"2\""),
+        ("M15-schema-true", "FMT", "true is no integer", schema, "\"schemaVersion\":true"),
         ("M15-schema-float", "FMT", "schemaVersion is no integer", schema, "\"schemaVersion\":2.0"),
         ("M15-schema-negative", "FMT", "schemaVersion below 0", schema, "\"schemaVersion\":-2"),
         ("M15-schema-negative-zero", "FMT", "-0 is no integer from 0 on", schema, "\"schemaVersion\":-0"),
@@ -283,6 +290,13 @@ fn data(book: &mut Book) {
         content.artifact(REPOSITORY, &["1"], &root);
         content.signed()
     };
+    let mut content = Content::new();
+    let config = content.put(EMPTY, b"{}");
+    let mut layer = content.put("x/layer", b"x");
+    layer["size"] = json!(true);
+    let root = content.document(&image(&config, &[layer]));
+    content.artifact(REPOSITORY, &["1"], &root);
+    book.add(content.signed(), "M4-layer-size-true", "FMT", "true for the size of a layer of one byte");
     book.add(empty(""), "ok-data-of-empty-blob", "PASS", "data of an empty blob");
     book.add(empty("!!"), "data-of-empty-blob-no-base64", "INT", "data of an empty blob that is no base64");
 }

@@ -259,6 +259,11 @@ fn channel(book: &mut Book) {
                 m["channel"] = json!("a");
                 m["epoch"] = json!(0);
             }),
+            ("S15-sequence-true", "FMT", "true is no integer", |m| {
+                m["channel"] = json!("a");
+                m["epoch"] = json!(0);
+                m["sequence"] = json!(true);
+            }),
             ("S15-epoch-without-channel", "FMT", "epoch stands with channel only", |m| m["epoch"] = json!(0)),
             ("S15-sequence-without-channel", "FMT", "sequence stands with channel only", |m| m["sequence"] = json!(1)),
             ("S15-expires-without-channel", "FMT", "expires stands with channel only", |m| {
