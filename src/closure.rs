@@ -29,6 +29,8 @@ pub struct Node {
     pub repository: Repository,
     /// Document, if it is one anywhere.
     pub role: Role,
+    /// Whether it is a leaf anywhere, beside being a document.
+    pub leaf: bool,
     /// The place did not have it and said so: a document whose children are unknown.
     pub absent: bool,
 }
@@ -101,6 +103,7 @@ impl Closure {
                     found: descriptor.size,
                 });
             }
+            node.leaf |= role == Role::Leaf;
             if role == Role::Document && node.role == Role::Leaf {
                 node.role = Role::Document;
                 node.descriptor = descriptor.clone();
@@ -109,7 +112,13 @@ impl Closure {
         }
         let index = self.nodes.len();
         self.index.insert(descriptor.digest, index);
-        self.nodes.push(Node { descriptor: descriptor.clone(), repository: repository.clone(), role, absent: false });
+        self.nodes.push(Node {
+            descriptor: descriptor.clone(),
+            repository: repository.clone(),
+            role,
+            leaf: role == Role::Leaf,
+            absent: false,
+        });
         Ok(index)
     }
 }

@@ -209,7 +209,7 @@ impl Manifest {
 
     fn check_strings(&self) -> Result<(), Error> {
         let is_clean = |text: &str| !text.chars().any(|c| c <= '\u{1f}' || ('\u{7f}'..='\u{9f}').contains(&c));
-        if !self.tool.starts_with("packmule ") || self.tool.len() > 100 || !is_clean(&self.tool) {
+        if !self.tool.starts_with("packmule ") || !(10..=100).contains(&self.tool.len()) || !is_clean(&self.tool) {
             return Err(wrong("tool: expected \"packmule VERSION\""));
         }
         let Some(annotations) = &self.annotations else { return self.check_media_types(is_clean) };
@@ -285,13 +285,13 @@ impl Manifest {
                     artifact.digest
                 )));
             }
-            if artifact.size > MAX_DOCUMENT {
-                return Err(wrong(format_args!("artifact {}: expected at most {MAX_DOCUMENT} bytes", artifact.digest)));
+            if !(1..=MAX_DOCUMENT).contains(&artifact.size) {
+                return Err(wrong(format_args!("artifact {}: expected 1 to {MAX_DOCUMENT} bytes", artifact.digest)));
             }
             if artifact.artifact_type.as_deref() == Some("") {
                 return Err(wrong(format_args!("artifact {}: artifactType is empty", artifact.digest)));
             }
-            if let Some(tag) = artifact.tags.iter().find(|tag| tag.fallback_subject().is_some()) {
+            if let Some(tag) = artifact.tags.iter().find(|tag| tag.is_referrers_fallback()) {
                 return Err(wrong(format_args!("artifact {}: tag {tag} is a referrers list's", artifact.digest)));
             }
             if !artifact.tags.is_sorted_by(|a, b| a < b) {

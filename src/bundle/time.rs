@@ -1,18 +1,45 @@
 //! Moments as the manifest writes them: `YYYY-MM-DDThh:mm:ssZ`, whole seconds, UTC, nothing else.
+//!
+//! Gregorian from year 0000 to the last second of 9999, counted here: libraries end a day or more before.
 
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// 0000-01-01T00:00:00Z.
+const FIRST: i64 = -62_167_219_200;
+/// 9999-12-31T23:59:59Z.
+const LAST: i64 = 253_402_300_799;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
 /// A moment, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
+const fn is_leap(year: i64) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+const fn days_of(year: i64, month: i64) -> i64 {
+    match month {
+        2 => 28 + is_leap(year) as i64,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 0000-01-01 to the first of January of `year`, which is not negative.
+const fn days_before(year: i64) -> i64 {
+    // Leap years before this one; year 0 is one of them.
+    let leap = if year == 0 { 0 } else { (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 };
+    365 * year + leap
+}
+
 impl Moment {
     /// From seconds since 1970-01-01T00:00:00Z; `None` outside the years 0000 to 9999.
     pub fn from_unix(seconds: i64) -> Option<Self> {
-        let year = jiff::Timestamp::from_second(seconds).ok()?.to_zoned(jiff::tz::TimeZone::UTC).year();
-        (0..=9999).contains(&year).then_some(Self(seconds))
+        (FIRST..=LAST).contains(&seconds).then_some(Self(seconds))
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -22,17 +49,41 @@ impl Moment {
 
     /// Reads the one form.
     pub fn parse(text: &str) -> Option<Self> {
-        let moment = Self::from_unix(text.parse::<jiff::Timestamp>().ok()?.as_second())?;
-        (moment.to_string() == text).then_some(moment)
+        let bytes = text.as_bytes();
+        let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'0' { byte.is_ascii_digit() } else { byte == pattern };
+        let pattern = b"0000-00-00T00:00:00Z";
+        if bytes.len() != pattern.len() || !bytes.iter().zip(pattern).all(fits) {
+            return None;
+        }
+        let number =
+            |from: usize, to: usize| bytes[from..to].iter().fold(0, |n, digit| n * 10 + i64::from(digit - b'0'));
+        let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+        let (hour, minute, second) = (number(11, 13), number(14, 16), number(17, 19));
+        let is_date = (1..=12).contains(&month) && (1..=days_of(year, month)).contains(&day);
+        if !is_date || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let days = days_before(year) + (1..month).map(|before| days_of(year, before)).sum::<i64>() + day - 1;
+        Some(Self(FIRST + days * DAY + hour * 3600 + minute * 60 + second))
     }
 }
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_second(self.0) {
-            Ok(timestamp) => f.write_str(&timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-            Err(_) => Err(fmt::Error),
+        let (mut days, seconds) = ((self.0 - FIRST) / DAY, (self.0 - FIRST) % DAY);
+        // Never above the year, below it by a few at most.
+        let mut year = days / 366;
+        while days_before(year + 1) <= days {
+            year += 1;
         }
+        days -= days_before(year);
+        let mut month = 1;
+        while days >= days_of(year, month) {
+            days -= days_of(year, month);
+            month += 1;
+        }
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
     }
 }
 
@@ -66,12 +117,34 @@ mod tests {
             "2026-11-21T09:30:00+00:00",
             "2026-11-21 09:30:00Z",
             "2026-02-30T00:00:00Z",
+            "1900-02-29T00:00:00Z",
             "2026-11-21t09:30:00z",
             "2026-11-21T24:00:00Z",
+            "2016-12-31T23:59:60Z",
             "",
             "2026-11-21",
         ] {
             assert_eq!(Moment::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_is_the_librarys() {
+        for seconds in (FIRST..=LAST).step_by(86_400 - 1) {
+            let Ok(timestamp) = jiff::Timestamp::from_second(seconds) else { continue };
+            let moment = Moment::from_unix(seconds).unwrap();
+            let shown = moment.to_string();
+            assert_eq!(Moment::parse(&shown), Some(moment), "{shown}");
+            // Its own formatting is slow; every 50th is enough.
+            if seconds % 50 == 0 {
+                assert_eq!(shown, timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+            }
+        }
+        for (seconds, text) in [(FIRST, "0000-01-01T00:00:00Z"), (LAST, "9999-12-31T23:59:59Z")] {
+            assert_eq!(Moment::from_unix(seconds).unwrap().to_string(), text);
+            assert_eq!(Moment::parse(text).unwrap().unix(), seconds);
+        }
+        assert_eq!(Moment::from_unix(FIRST - 1), None);
+        assert_eq!(Moment::from_unix(LAST + 1), None);
     }
 }

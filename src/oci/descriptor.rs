@@ -1,10 +1,15 @@
 //! The descriptor: media type, digest, size, and what else an index or manifest says of a blob.
 //!
-//! For reading only: unknown members are ignored here and live on in the document's raw bytes.
+//! For reading only: unknown members are ignored here and live on in the document's raw bytes. `mediaType`, `digest`,
+//! `size` and `data` are read strictly, each once (`spec/closure.md`); the others are hints, dropped where they
+//! are not of their type.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use super::{Digest, Platform};
 
@@ -12,7 +17,7 @@ use super::{Digest, Platform};
 pub const MAX_SIZE: u64 = (1 << 53) - 1;
 
 /// A reference from a document to content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
     /// Media type of the content.
@@ -22,19 +27,19 @@ pub struct Descriptor {
     /// Size of the content in bytes.
     pub size: u64,
     /// Type of the artifact, where the descriptor points at one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Annotations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
     /// Platform, in an index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
     /// Where foreign content may be had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub urls: Option<Vec<String>>,
     /// The content itself, base64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
 }
 
@@ -64,5 +69,111 @@ impl Descriptor {
         (self.annotation("vnd.docker.reference.type") == Some("attestation-manifest"))
             .then(|| self.annotation("vnd.docker.reference.digest")?.parse().ok())
             .flatten()
+    }
+}
+
+/// A member that stands once; null is a member too.
+struct Once<T> {
+    is_seen: bool,
+    value: Option<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Once<T> {
+    const fn new() -> Self {
+        Self { is_seen: false, value: None }
+    }
+
+    fn take<A: MapAccess<'de>>(&mut self, name: &'static str, map: &mut A) -> Result<(), A::Error> {
+        if std::mem::replace(&mut self.is_seen, true) {
+            return Err(A::Error::duplicate_field(name));
+        }
+        self.value = map.next_value()?;
+        Ok(())
+    }
+
+    fn required<E: serde::de::Error>(self, name: &'static str) -> Result<T, E> {
+        self.value.ok_or_else(|| E::missing_field(name))
+    }
+}
+
+/// Takes a member where it is of its type.
+fn hint<'de, T: DeserializeOwned, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+    let raw: Box<RawValue> = map.next_value()?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
+impl<'de> Deserialize<'de> for Descriptor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Descriptor;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a descriptor")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Descriptor, A::Error> {
+        let (mut media_type, mut digest, mut size) = (Once::new(), Once::new(), Once::<u64>::new());
+        let mut data = Once::new();
+        let (mut artifact_type, mut annotations, mut platform, mut urls) = (None, None, None, None);
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "mediaType" => media_type.take("mediaType", &mut map)?,
+                "digest" => digest.take("digest", &mut map)?,
+                "size" => size.take("size", &mut map)?,
+                "data" => data.take("data", &mut map)?,
+                "artifactType" => artifact_type = hint(&mut map)?,
+                "annotations" => annotations = hint(&mut map)?,
+                "platform" => platform = hint(&mut map)?,
+                "urls" => urls = hint(&mut map)?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let size = size.required("size")?;
+        if size > MAX_SIZE {
+            return Err(A::Error::custom(format_args!("size {size}: expected at most 2^53-1")));
+        }
+        Ok(Descriptor {
+            media_type: media_type.required("mediaType")?,
+            digest: digest.required("digest")?,
+            size,
+            artifact_type,
+            annotations,
+            platform,
+            urls,
+            data: data.value,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_of_another_type_are_dropped_and_what_counts_is_strict() {
+        let digest = Digest::sha256(b"");
+        let with = |more: &str| {
+            serde_json::from_str::<Descriptor>(&format!(r#"{{"mediaType":"x/y","digest":"{digest}","size":1{more}}}"#))
+        };
+        let plain = Descriptor::new("x/y", digest, 1);
+        for odd in
+            [r#","urls":{}"#, r#","platform":"linux""#, r#","annotations":{"a":1},"annotations":[]"#, r#","x":1"#]
+        {
+            assert_eq!(with(odd).unwrap(), plain, "{odd}");
+        }
+        assert_eq!(with(r#","urls":["a"]"#).unwrap().urls.unwrap(), ["a"]);
+        for wrong in [r#","size":1"#, r#","data":null,"data":null"#, r#","data":1"#] {
+            assert!(with(wrong).is_err(), "{wrong}");
+        }
+        assert!(serde_json::from_str::<Descriptor>(&format!(r#"["x/y","{digest}",1]"#)).is_err());
+        let value =
+            serde_json::json!({ "mediaType": "x/y", "digest": digest, "size": 1, "platform": { "os": "linux" } });
+        assert_eq!(serde_json::from_value::<Descriptor>(value).unwrap().platform.unwrap().os, "linux");
     }
 }

@@ -14,6 +14,10 @@ use super::{Descriptor, Digest};
 
 /// The largest document, in bytes; what distribution accepts and the spec's limit.
 pub const MAX_DOCUMENT: u64 = 4 << 20;
+/// How deeply its JSON may be nested, the document itself being the first level.
+const MAX_NESTING: usize = 100;
+/// The first schemaVersion that not every JSON reader keeps.
+const MAX_VERSION: u64 = super::descriptor::MAX_SIZE + 1;
 
 /// A manifest or index as fetched.
 #[derive(Clone, Debug)]
@@ -23,6 +27,7 @@ pub struct Document {
     media_type: String,
     kind: Kind,
     members: Members,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +40,11 @@ struct Members {
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
+}
+
+/// What is only shown, and dropped where it is not of its type.
+#[derive(Deserialize)]
+struct Notes {
     annotations: Option<BTreeMap<String, String>>,
 }
 
@@ -91,6 +101,31 @@ pub enum DocumentError {
     },
 }
 
+/// What the parser itself does not look at: UTF-8 everywhere, an object, and how deep it goes.
+fn check_text(raw: &[u8]) -> Result<(), &'static str> {
+    if std::str::from_utf8(raw).is_err() {
+        return Err("expected UTF-8");
+    }
+    if raw.trim_ascii_start().first() != Some(&b'{') {
+        return Err("expected a JSON object");
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in raw {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTING {
+            return Err("expected JSON of at most 100 levels");
+        }
+    }
+    Ok(())
+}
+
 impl Document {
     /// Reads `raw` as the document type `media_type` says (a descriptor's or a Content-Type).
     ///
@@ -118,10 +153,13 @@ impl Document {
         }
         let kind = media_type::document_kind(media_type)
             .ok_or_else(|| DocumentError::Type { digest, media_type: media_type.to_owned() })?;
-        let members: Members =
-            serde_json::from_slice(&raw).map_err(|error| DocumentError::Json { digest, detail: error.to_string() })?;
-        if members.schema_version == Some(1) {
-            return Err(DocumentError::Schema1(digest));
+        let wrong = |detail: String| DocumentError::Json { digest, detail };
+        check_text(&raw).map_err(|detail| wrong(detail.to_owned()))?;
+        let members: Members = serde_json::from_slice(&raw).map_err(|error| wrong(error.to_string()))?;
+        match members.schema_version {
+            Some(1) => return Err(DocumentError::Schema1(digest)),
+            Some(MAX_VERSION..) => return Err(wrong("schemaVersion: expected an integer below 2^53".to_owned())),
+            _ => {}
         }
         match &members.media_type {
             Some(own) if own == media_type => {}
@@ -144,7 +182,8 @@ impl Document {
         if !fits {
             return Err(DocumentError::Ambiguous(digest));
         }
-        let document = Self { raw, digest, media_type: media_type.to_owned(), kind, members };
+        let annotations = serde_json::from_slice::<Notes>(&raw).ok().and_then(|notes| notes.annotations);
+        let document = Self { raw, digest, media_type: media_type.to_owned(), kind, members, annotations };
         document.check_data()?;
         Ok(document)
     }
@@ -161,9 +200,10 @@ impl Document {
     fn check_data(&self) -> Result<(), DocumentError> {
         for descriptor in self.references().chain(self.members.subject.as_ref()) {
             let Some(data) = &descriptor.data else { continue };
-            let content = base64ct::Base64::decode_vec(data).unwrap_or_default();
-            let good = content.len() as u64 == descriptor.size
-                && Digest::of(descriptor.digest.algorithm(), &content) == descriptor.digest;
+            let good = base64ct::Base64::decode_vec(data).is_ok_and(|content| {
+                content.len() as u64 == descriptor.size
+                    && Digest::of(descriptor.digest.algorithm(), &content) == descriptor.digest
+            });
             if !good {
                 return Err(DocumentError::Data { document: self.digest, blob: descriptor.digest });
             }
@@ -228,7 +268,7 @@ impl Document {
 
     /// Annotations.
     pub const fn annotations(&self) -> Option<&BTreeMap<String, String>> {
-        self.members.annotations.as_ref()
+        self.annotations.as_ref()
     }
 
     /// Everything below: config, layers, manifests, in this order. The subject is not below.

@@ -52,6 +52,9 @@ pub enum ReferenceError {
     Digest(#[from] super::digest::DigestError),
 }
 
+/// How many digits of the subject's digest a fallback tag has.
+const FALLBACK_DIGITS: usize = 64;
+
 fn cut(text: &str) -> String {
     text.chars().take(300).collect()
 }
@@ -73,7 +76,8 @@ fn host_is_good(host: &str) -> bool {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((address, port)) => {
-                if address.parse::<std::net::Ipv6Addr>().is_err() {
+                let is_digit = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b':' | b'.');
+                if !(2..=45).contains(&address.len()) || !address.bytes().all(is_digit) {
                     return false;
                 }
                 ("v6", port.strip_prefix(':').or(if port.is_empty() { None } else { Some("x") }))
@@ -88,14 +92,14 @@ fn host_is_good(host: &str) -> bool {
     let port_is_good =
         port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port));
     let label_is_good = |label: &str| {
-        !label.is_empty()
+        (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     // A name without these is a path's first part in every client.
-    let is_told = host.contains(['.', ':']) || host == "localhost" || host.starts_with('[');
-    is_told && port_is_good && name.len() <= 253 && name.split('.').all(label_is_good)
+    let is_told = host.contains(['.', ':']) || host == "localhost";
+    is_told && port_is_good && name.split('.').all(label_is_good)
 }
 
 impl Repository {
@@ -191,17 +195,18 @@ impl Tag {
         &self.0
     }
 
-    /// The fallback tag of the referrers of `subject`: `<alg>-<hex>`, cut to what a tag holds.
+    /// The fallback tag of the referrers of `subject`: `<alg>-<hex>`, the hex cut to 64 digits as the
+    /// distribution-spec says.
     pub fn referrers_fallback(subject: Digest) -> Self {
-        let mut text = format!("{}-{}", subject.algorithm().name(), subject.hex());
-        text.truncate(128);
-        Self(text)
+        let mut hex = subject.hex();
+        hex.truncate(FALLBACK_DIGITS);
+        Self(format!("{}-{hex}", subject.algorithm().name()))
     }
 
-    /// The digest whose referrers this fallback tag lists, if it is one.
-    pub fn fallback_subject(&self) -> Option<Digest> {
-        let (algorithm, hex) = self.0.split_once('-')?;
-        format!("{algorithm}:{hex}").parse().ok()
+    /// Whether this is the form of a fallback tag, which lists the referrers of some subject.
+    pub fn is_referrers_fallback(&self) -> bool {
+        let hex = self.0.strip_prefix("sha256-").or_else(|| self.0.strip_prefix("sha512-")).unwrap_or_default();
+        hex.len() == FALLBACK_DIGITS && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     }
 }
 
@@ -344,7 +349,10 @@ mod tests {
     fn fallback_tags_name_their_subject() {
         let digest = Digest::sha256(b"x");
         let tag = Tag::referrers_fallback(digest);
-        assert_eq!(tag.fallback_subject(), Some(digest));
-        assert_eq!(Tag::new(&format!("{tag}.sig")).unwrap().fallback_subject(), None);
+        assert_eq!(tag.as_str(), digest.to_string().replace(':', "-"));
+        let long = Tag::referrers_fallback(Digest::of(super::super::Algorithm::Sha512, b"x"));
+        assert_eq!(long.as_str().len(), 71);
+        assert!(tag.is_referrers_fallback() && long.is_referrers_fallback());
+        assert!(!Tag::new(&format!("{tag}.sig")).unwrap().is_referrers_fallback());
     }
 }

@@ -57,7 +57,7 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
     }
     refuse_unknown(&descriptor).map_err(|error| Fault::new(Class::Source, format!("{subject}: {error}")))?;
     let document = library.get(&reference.repository, &descriptor).map_err(|error| fault(&subject, error))?;
-    let lists = |tag: Option<&Tag>| tag.is_some_and(|tag| tag.fallback_subject().is_some());
+    let lists = |tag: Option<&Tag>| tag.is_some_and(Tag::is_referrers_fallback);
     if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {
         let text = format!("{subject}: expected an artifact, found the fallback tag of a list of referrers");
         return Err(Fault::new(Class::Policy, text)

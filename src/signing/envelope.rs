@@ -125,8 +125,8 @@ impl Envelope {
         limit("bytes", MAX_FILE, bytes.len())?;
         let file: File = serde_json::from_slice(bytes)
             .map_err(|error| EnvelopeError::Json(escape(&format!("something else ({error})"))))?;
-        if file.payload_type != PAYLOAD_TYPE {
-            return Err(EnvelopeError::PayloadType(file.payload_type.chars().take(200).collect()));
+        if file.payload_type.chars().any(char::is_control) {
+            return Err(EnvelopeError::Json("a control character in payloadType".to_owned()));
         }
         limit("signatures", MAX_SIGNATURES, file.signatures.len())?;
         let payload = Base64::decode_vec(&file.payload).map_err(|_| EnvelopeError::Base64("the payload"))?;
@@ -140,23 +140,35 @@ impl Envelope {
             }
             let sig = Base64::decode_vec(&sig).map_err(|_| EnvelopeError::Base64("a signature"))?;
             limit("bytes in a signature", MAX_SIGNATURE, sig.len())?;
+            if sig.is_empty() {
+                return Err(EnvelopeError::Base64("an empty signature"));
+            }
             signatures.push(Signature { keyid, sig });
         }
         let envelope = Self { payload, signatures };
-        let canonical = envelope.to_bytes();
-        if canonical == bytes {
-            return Ok(envelope);
+        let canonical = envelope.to_bytes_as(&file.payload_type);
+        if canonical != bytes {
+            let differs = canonical.iter().zip(bytes).position(|(ours, theirs)| ours != theirs);
+            return Err(EnvelopeError::NotCanonical(differs.unwrap_or(canonical.len().min(bytes.len()))));
         }
-        let differs = canonical.iter().zip(bytes).position(|(ours, theirs)| ours != theirs);
-        Err(EnvelopeError::NotCanonical(differs.unwrap_or(canonical.len().min(bytes.len()))))
+        // The form is judged before what it says: a class of its own.
+        if file.payload_type != PAYLOAD_TYPE {
+            return Err(EnvelopeError::PayloadType(file.payload_type.chars().take(200).collect()));
+        }
+        Ok(envelope)
     }
 
     /// The file's bytes: members in order, no white space. All its strings are base64, hex and one constant,
     /// so that nothing needs an escape and the result is RFC 8785.
     pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_bytes_as(PAYLOAD_TYPE)
+    }
+
+    fn to_bytes_as(&self, payload_type: &str) -> Vec<u8> {
         let mut text = format!(
-            "{{\"payload\":\"{}\",\"payloadType\":\"{PAYLOAD_TYPE}\",\"signatures\":[",
-            Base64::encode_string(&self.payload)
+            "{{\"payload\":\"{}\",\"payloadType\":{},\"signatures\":[",
+            Base64::encode_string(&self.payload),
+            serde_json::Value::from(payload_type)
         );
         for (index, Signature { keyid, sig }) in self.signatures.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };

@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod by_hand;
+mod examples;
 mod flips;
 mod media;
 mod memory;
 mod same;
 mod trust;
+mod vectors;
 mod volumes;
 mod writer;
 

@@ -9,11 +9,13 @@ mod disk;
 mod evil;
 mod interrupt;
 mod kill;
+mod layouts;
 mod refusals;
 #[path = "../registries/server.rs"]
 mod server;
 mod shelf;
 mod signals;
+mod tour;
 mod world;
 mod writes;
 

@@ -9,3 +9,4 @@ pub mod services;
 pub mod shell;
 pub mod test;
 pub mod tidy;
+pub mod vectors;

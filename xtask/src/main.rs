@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};
-use xtask::{bench, corpus, install, test, tidy};
+use xtask::{bench, corpus, install, test, tidy, vectors};
 
-const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | services | bench [set|large|memory]... | corpus [bench | push HOST]";
+const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | vectors [--check] | services | bench [set|large|memory]... | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -12,6 +12,8 @@ fn main() -> ExitCode {
     let root = shell::workspace();
     let result = match args[..] {
         ["tidy"] => tidy::run(&root),
+        ["vectors"] => vectors::run(&root, false),
+        ["vectors", "--check"] => vectors::run(&root, true),
         ["services"] => test::serve(),
         ["test", ref rest @ ..] => test::run(&root, rest),
         ["bench", ref parts @ ..] => bench::run(&root, parts),

@@ -5,14 +5,15 @@
 use crate::install::{self, Tools};
 use crate::services::{self, Services};
 use crate::shell::{self, Failed};
-use crate::{corpus, tidy};
+use crate::{corpus, tidy, vectors};
 use std::path::{Path, PathBuf};
 
-/// Formatting, tidiness and lints, then the corpus, the registries, and all tests; `args` go to `cargo test`.
+/// Formatting, tidiness, generated vectors and lints, then the corpus, the registries, and all tests; `args` go to `cargo test`.
 pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     let cargo = |words: &[&str]| shell::run(shell::command("cargo").current_dir(root).args(words));
     shell::stage("format", || cargo(&["fmt", "--all", "--check"]))?;
     shell::stage("tidy", || tidy::run(root))?;
+    shell::stage("vectors", || vectors::run(root, true))?;
     // The downloads of the one side and the compiler of the other hardly meet.
     let (built, prepared) = std::thread::scope(|scope| {
         let prepared = scope.spawn(prepare);

@@ -1,0 +1,228 @@
+//! Every vector of `testdata/vectors/` through the library, a sample of them through the command: the class must be
+//! the one that its header expects. The reader of the files is written after their README alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use packmule::bundle::open;
+use packmule::fault::{Class, Fault};
+use packmule::signing::{Policy, PublicKey};
+use packmule::verify::Request;
+
+use crate::{flow, packmule};
+
+/// A vector, its files written to a directory.
+pub struct Vector {
+    name: String,
+    expect: String,
+    bundle: String,
+    /// The trusted keys.
+    pub keys: Vec<[u8; 32]>,
+    threshold: Option<usize>,
+}
+
+pub fn unhex(text: &str) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    assert_eq!(text.len(), 64, "{text}");
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).unwrap();
+    }
+    bytes
+}
+
+/// Reads the vector `name` and lays its files into `dir`, which is new.
+pub fn lay(name: &str, dir: &Path) -> Vector {
+    let bytes = fs::read(folder().join(name)).unwrap();
+    let mut at = 0;
+    let mut vector = Vector {
+        name: name.to_owned(),
+        expect: String::new(),
+        bundle: String::new(),
+        keys: Vec::new(),
+        threshold: None,
+    };
+    let line = |at: &mut usize| {
+        let end = *at + bytes[*at..].iter().position(|byte| *byte == b'\n').expect("a line");
+        let text = std::str::from_utf8(&bytes[*at..end]).expect("header lines are text").to_owned();
+        *at = end + 1;
+        text
+    };
+    assert_eq!(line(&mut at), "packmule vector 1", "{name}");
+    while at < bytes.len() {
+        let text = line(&mut at);
+        let (key, value) = text.split_once(": ").unwrap_or_else(|| panic!("{name}: {text:?}"));
+        let sized = || {
+            let (file, size) = value.rsplit_once(' ').expect("NAME SIZE");
+            (dir.join(file), size.parse::<u64>().expect("SIZE"))
+        };
+        match key {
+            "expect" => value.clone_into(&mut vector.expect),
+            "comment" => assert!(!value.is_empty(), "{name}: without a comment"),
+            "bundle" => value.clone_into(&mut vector.bundle),
+            "key" => vector.keys.push(unhex(value)),
+            "threshold" => vector.threshold = Some(value.parse().unwrap()),
+            "file" => {
+                let (path, size) = sized();
+                let end = at + usize::try_from(size).unwrap();
+                fs::write(path, &bytes[at..end]).unwrap();
+                assert_eq!(bytes[end], b'\n', "{name}: {text}");
+                at = end + 1;
+            }
+            "grow" => {
+                let (path, size) = sized();
+                fs::OpenOptions::new().write(true).open(path).unwrap().set_len(size).unwrap();
+            }
+            "link" => {
+                let (path, target) = value.split_once(' ').unwrap();
+                std::os::unix::fs::symlink(target, dir.join(path)).unwrap();
+            }
+            "fifo" => {
+                let made = std::process::Command::new("mkfifo").arg(dir.join(value)).status().unwrap();
+                assert!(made.success(), "{name}: mkfifo");
+            }
+            "directory" => fs::create_dir(dir.join(value)).unwrap(),
+            other => panic!("{name}: unknown header {other:?}"),
+        }
+    }
+    vector
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors")
+}
+
+fn names() -> Vec<String> {
+    let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.retain(|name| name != "README.md");
+    names.sort();
+    names
+}
+
+/// Every file of a directory and its bytes: what verifying must leave as it was.
+fn tree(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    entries.map(|entry| (entry.file_name().as_bytes().to_vec(), entry.metadata().unwrap().len())).collect()
+}
+
+pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
+    let usage = |error: packmule::signing::KeyError| Fault::new(Class::Usage, error.to_string());
+    let keys = vector.keys.iter().map(PublicKey::from_bytes).collect::<Result<_, _>>().map_err(usage)?;
+    let policy = Policy::new(keys, vector.threshold)?;
+    let bundle = open(&dir.join(format!("{}.json", vector.bundle)))?;
+    packmule::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
+}
+
+fn class(result: &Result<(), Fault>) -> &'static str {
+    match result.as_ref().err().map(|fault| fault.class) {
+        None => "PASS",
+        Some(Class::Format) => "FMT",
+        Some(Class::Integrity) => "INT",
+        Some(Class::Signature) => "SIG",
+        Some(Class::Trust) => "TRUST",
+        Some(Class::Stale) => "STALE",
+        Some(Class::Policy) => "POLICY",
+        Some(Class::Usage) => "USAGE",
+        Some(Class::Io) => "IO",
+        Some(_) => "another class",
+    }
+}
+
+#[test]
+fn every_vector_has_its_class() {
+    let mut wrong = Vec::new();
+    let names = names();
+    for name in &names {
+        let dir = tempfile::tempdir().unwrap();
+        let vector = lay(name, dir.path());
+        let before = tree(dir.path());
+        let result = verify(&vector, dir.path());
+        if class(&result) != vector.expect {
+            wrong.push(format!("{name}: expected {}, found {} {:?}", vector.expect, class(&result), result.err()));
+        } else if let Err(fault) = result {
+            assert!(!fault.what.is_empty() && !fault.what.contains("internal"), "{name}: {fault:?}");
+        }
+        assert_eq!(tree(dir.path()), before, "{name}: verifying writes nothing");
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names.len(), wrong.join("\n"));
+}
+
+/// What the command line makes of it: exit code and words. Every fifth vector, and all that expect other than the bytes.
+#[test]
+fn the_command_ends_with_the_class_of_the_vector() {
+    let codes =
+        BTreeMap::from([("PASS", 0), ("USAGE", 2), ("FMT", 10), ("INT", 11), ("SIG", 12), ("TRUST", 13), ("IO", 22)]);
+    for (index, name) in names().iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let vector = lay(name, dir.path());
+        if index % 5 != 0 && !["TRUST", "IO", "USAGE"].contains(&&*vector.expect) {
+            continue;
+        }
+        let mut args = vec!["verify".to_owned(), format!("./{}.json", vector.bundle)];
+        for (number, key) in vector.keys.iter().enumerate() {
+            let file = dir.path().join(format!("key{number}"));
+            fs::write(&file, pem(key)).unwrap();
+            args.extend(["--key".to_owned(), file.display().to_string()]);
+        }
+        args.extend(vector.threshold.iter().flat_map(|number| ["--threshold".to_owned(), number.to_string()]));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let ended = packmule(dir.path(), &args);
+        assert_eq!(Some(&ended.code), codes.get(&*vector.expect), "{}: {}{}", vector.name, ended.stdout, ended.stderr);
+        assert_eq!(ended.stdout.starts_with("PASS"), vector.expect == "PASS", "{name}: {}", ended.stdout);
+        let raw = (ended.stdout + &ended.stderr).chars().any(|c| c.is_control() && c != '\n');
+        assert!(!raw, "{name}: a raw control character");
+    }
+}
+
+/// A public key file, as openssl writes it.
+fn pem(key: &[u8; 32]) -> String {
+    use base64ct::{Base64, Encoding as _};
+    let head = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let der = Base64::encode_string(&[&head[..], key].concat());
+    format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+}
+
+/// The lines of Python in their README read every vector.
+#[test]
+fn the_python_of_the_readme_reads_them() {
+    let text = fs::read_to_string(folder().join("README.md")).unwrap();
+    let code = text.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
+    let dir = tempfile::tempdir().unwrap();
+    let each = "import sys\nfor name in sys.argv[2:]:\n    place = os.path.join(sys.argv[1], name)\n    os.mkdir(place)\n    print(name, lay(name, place)['expect'])\n";
+    let names = names();
+    let mut python = std::process::Command::new("python3");
+    python.args(["-c", &format!("{code}{each}")]).arg(dir.path()).args(&names).current_dir(folder());
+    let mut output = match python.output() {
+        Ok(output) => output,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "python3: {error}");
+            eprintln!("!! SKIPPED the_python_of_the_readme_reads_them: python3: {error}");
+            return;
+        }
+    };
+    output.stderr.truncate(2000);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    for (name, line) in names.iter().zip(said.lines()) {
+        let ours = tempfile::tempdir().unwrap();
+        let vector = lay(name, ours.path());
+        assert_eq!(line, format!("{name} {}", vector.expect));
+        assert_eq!(tree(ours.path()), tree(&dir.path().join(name)), "{name}");
+    }
+    assert_eq!(said.lines().count(), names.len());
+}
+
+#[test]
+fn refusals_outnumber_successes() {
+    let expects: Vec<String> = names()
+        .iter()
+        .map(|name| {
+            let bytes = fs::read(folder().join(name)).unwrap();
+            String::from_utf8_lossy(&bytes[..60.min(bytes.len())]).lines().nth(1).unwrap().to_owned()
+        })
+        .collect();
+    let passes = expects.iter().filter(|line| *line == "expect: PASS").count();
+    assert!(expects.len() >= 250 && expects.len() - passes >= 3 * passes, "{passes} of {}", expects.len());
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask vectors`: writes `testdata/vectors/`, one scenario a file, for every implementation of `spec/`.
+//!
+//! The bundles come from a small writer of its own (`content`, `frame`, `curve`), which can break any rule. With
+//! `--check` nothing is written: what lies there must be what would be.
+
+#![allow(clippy::too_many_lines, reason = "the cases are tables")]
+
+mod artifacts;
+mod closure;
+mod content;
+mod curve;
+mod documents;
+mod ed25519;
+mod flips;
+mod frame;
+mod good;
+mod manifest;
+mod medium;
+mod packed;
+mod scene;
+mod signature;
+mod stream;
+mod sums;
+
+use crate::shell::Failed;
+use scene::Scene;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// All scenes, in the order of their making.
+#[derive(Default)]
+struct Book(Vec<Scene>);
+
+impl Book {
+    /// Adds one under its name: the row of the torture table (or `ok`) and the defect.
+    fn add(&mut self, scene: Scene, name: &str, expect: &'static str, comment: &str) {
+        self.0.push(scene.named(name, expect, comment));
+    }
+
+    /// Adds one whose files are changed after signing.
+    fn change(&mut self, scene: Scene, name: &str, expect: &'static str, comment: &str, edit: impl FnOnce(&mut Scene)) {
+        let mut scene = scene;
+        edit(&mut scene);
+        self.add(scene, name, expect, comment);
+    }
+}
+
+/// Every vector's file, by its name.
+///
+/// # Errors
+/// Two vectors of one name, or too few refusals.
+pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
+    let mut book = Book::default();
+    good::add(&mut book);
+    documents::add(&mut book);
+    closure::add(&mut book);
+    manifest::add(&mut book);
+    artifacts::add(&mut book);
+    sums::add(&mut book);
+    medium::add(&mut book);
+    flips::add(&mut book);
+    packed::add(&mut book);
+    signature::add(&mut book);
+    ed25519::add(&mut book);
+    stream::add(&mut book);
+    let passes = book.0.iter().filter(|scene| scene.expect == "PASS").count();
+    let refusals = book.0.len() - passes;
+    if refusals < 3 * passes {
+        return Err(Failed::new(format!("vectors: {refusals} refusals to {passes} successes, expected three times")));
+    }
+    let mut files = BTreeMap::new();
+    for scene in book.0 {
+        let bytes = scene.to_bytes();
+        if files.insert(scene.name.clone(), bytes).is_some() {
+            return Err(Failed::new(format!("vectors: {} stands twice", scene.name)));
+        }
+    }
+    Ok(files)
+}
+
+/// Writes the vectors, or with `check` says which differ from those that lie there.
+///
+/// # Errors
+/// As [`files`]; a folder that cannot be written; with `check` any difference.
+pub fn run(root: &Path, check: bool) -> Result<(), Failed> {
+    let folder = root.join("testdata/vectors");
+    let files = files()?;
+    let mut wrong = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name != "README.md" && !files.contains_key(&name) {
+            if !check {
+                std::fs::remove_file(folder.join(&name))?;
+            }
+            wrong.push(name);
+        }
+    }
+    for (name, bytes) in &files {
+        let path = folder.join(name);
+        if std::fs::read(&path).is_ok_and(|found| found == *bytes) {
+            continue;
+        }
+        if !check {
+            std::fs::write(&path, bytes)?;
+        }
+        wrong.push(name.clone());
+    }
+    eprintln!("vectors: {}, {} changed", files.len(), wrong.len());
+    if check && !wrong.is_empty() {
+        return Err(Failed::new(format!("vectors: run `cargo xtask vectors`; these differ: {}", wrong.join(", "))));
+    }
+    Ok(())
+}

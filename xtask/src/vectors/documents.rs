@@ -1,0 +1,374 @@
+//! Documents and the closure (`spec/closure.md`): rows M1, M3 to M8, M10, M14, M15, M17.
+//!
+//! Everything here is rightly signed and rightly framed; only what documents say, or what is carried, is odd.
+
+use super::Book;
+use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, base64, describe, image, sha256};
+use serde_json::{Value, json};
+
+const REPOSITORY: &str = "registry.example/notes/salt";
+
+/// Adds them all.
+pub fn add(book: &mut Book) {
+    members(book);
+    forms(book);
+    data(book);
+    identity(book);
+}
+
+/// The example with another document; the carried blobs stay.
+fn document(book: &mut Book, name: &str, expect: &'static str, comment: &str, edit: impl FnOnce(&mut Value)) {
+    book.add(Content::salt_with(edit).signed(), name, expect, comment);
+}
+
+/// The example with its document's text changed.
+fn text(book: &mut Book, name: &str, expect: &'static str, comment: &str, from: &str, to: &str) {
+    let mut content = Content::salt();
+    let before = String::from_utf8_lossy(&content.blobs[0].1).into_owned();
+    assert!(before.contains(from), "{name}: {from} in {before}");
+    content = Content::salt_as(MANIFEST, before.replacen(from, to, 1).as_bytes());
+    book.add(content.signed(), name, expect, comment);
+}
+
+fn members(book: &mut Book) {
+    type Edit = fn(&mut Value);
+    let cases: [(&str, &'static str, &str, Edit); 36] = [
+        ("ok-M1-no-media-type", "PASS", "an OCI manifest may lack mediaType", |d| *d = without(d, "mediaType")),
+        ("ok-M1-media-type-null", "PASS", "null counts as absent", |d| d["mediaType"] = json!(null)),
+        ("ok-M14-manifests-null", "PASS", "null counts as absent", |d| d["manifests"] = json!(null)),
+        ("ok-M14-schema-version-absent", "PASS", "schemaVersion may lack", |d| *d = without(d, "schemaVersion")),
+        ("ok-M14-schema-version-0", "PASS", "schemaVersion other than 1 is not judged", |d| {
+            d["schemaVersion"] = json!(0);
+        }),
+        ("ok-M14-schema-version-7", "PASS", "schemaVersion other than 1 is not judged", |d| {
+            d["schemaVersion"] = json!(7);
+        }),
+        ("ok-M14-custom-members", "PASS", "members that are not read are free", |d| {
+            d["config"]["x"] = json!([null, true, 1.5e300, -3]);
+            d["x"] = json!({"deep": {"y": [[[]]]}});
+        }),
+        ("ok-M14-annotations-of-another-type", "PASS", "annotations are not read", |d| d["annotations"] = json!(["x"])),
+        ("ok-M14-annotation-no-string", "PASS", "annotations are not read", |d| {
+            d["layers"][0]["annotations"] = json!({"a": 1, "b": null});
+        }),
+        ("ok-M14-platform-of-another-type", "PASS", "platform is not read", |d| {
+            d["layers"][0]["platform"] = json!("linux");
+        }),
+        ("ok-M8-urls", "PASS", "urls are not read", |d| d["layers"][0]["urls"] = json!(["https://layers.example/a"])),
+        ("ok-M8-urls-of-another-type", "PASS", "urls are not read", |d| d["layers"][0]["urls"] = json!({"a": 1})),
+        ("ok-M14-descriptor-artifact-type-no-string", "PASS", "a descriptor's artifactType is not read", |d| {
+            d["layers"][0]["artifactType"] = json!(5);
+        }),
+        ("M1-manifests-beside-layers", "FMT", "a manifest with manifests", |d| d["manifests"] = json!([])),
+        ("M1-no-config", "FMT", "a manifest without config", |d| *d = without(d, "config")),
+        ("M1-config-null", "FMT", "a manifest without config", |d| d["config"] = json!(null)),
+        ("M1-config-array", "FMT", "config is no object", |d| d["config"] = json!([d["config"]])),
+        ("M1-layers-object", "FMT", "layers is no array", |d| d["layers"] = d["layers"][0].clone()),
+        ("M1-layer-string", "FMT", "a layer is no object", |d| d["layers"] = json!([sha256(SALT)])),
+        ("M1-layer-array", "FMT", "a descriptor's values without their names", |d| {
+            let layer = &d["layers"][0];
+            d["layers"] = json!([[layer["mediaType"], layer["digest"], layer["size"]]]);
+        }),
+        ("M1-layer-null", "FMT", "a layer is null", |d| d["layers"] = json!([d["layers"][0], null])),
+        ("M1-layer-without-media-type", "FMT", "a descriptor without mediaType", |d| {
+            d["layers"][0] = without(&d["layers"][0], "mediaType");
+        }),
+        ("M1-layer-media-type-null", "FMT", "null counts as absent", |d| d["layers"][0]["mediaType"] = json!(null)),
+        ("M1-layer-media-type-number", "FMT", "mediaType is no string", |d| d["layers"][0]["mediaType"] = json!(1)),
+        ("M1-layer-without-digest", "FMT", "a descriptor without digest", |d| {
+            d["layers"][0] = without(&d["layers"][0], "digest");
+        }),
+        ("M1-layer-without-size", "FMT", "a descriptor without size", |d| {
+            d["layers"][0] = without(&d["layers"][0], "size");
+        }),
+        ("M4-layer-size-string", "FMT", "size is no number", |d| d["layers"][0]["size"] = json!("19")),
+        ("M4-layer-size-negative", "FMT", "size below 0", |d| d["layers"][0]["size"] = json!(-19)),
+        ("M4-layer-size-float", "FMT", "size 19.0 is no integer", |d| d["layers"][0]["size"] = json!(19.0)),
+        ("M4-layer-size-one-more", "FMT", "a descriptor's size is not the listed one", |d| {
+            d["layers"][0]["size"] = json!(20);
+        }),
+        ("M4-config-size-0", "FMT", "a descriptor's size is not the listed one", |d| d["config"]["size"] = json!(0)),
+        ("M3-layer-digest-upper-case", "FMT", "upper-case hex", |d| {
+            d["layers"][0]["digest"] = json!(sha256(SALT).to_uppercase().replace("SHA", "sha"));
+        }),
+        ("M3-layer-digest-line-end", "FMT", "a line end behind the hex", |d| {
+            d["layers"][0]["digest"] = json!(sha256(SALT) + "\n");
+        }),
+        ("M3-layer-digest-other-digits", "FMT", "a full-width digit in the hex", |d| {
+            d["layers"][0]["digest"] = json!(sha256(SALT).replacen('0', "\u{ff10}", 1));
+        }),
+        ("M3-layer-digest-md5", "FMT", "another algorithm", |d| {
+            d["layers"][0]["digest"] = json!("md5:d41d8cd98f00b204e9800998ecf8427e");
+        }),
+        ("M3-layer-digest-path", "FMT", "a path for a digest", |d| {
+            d["layers"][0]["digest"] = json!("sha256:../../etc/passwd");
+        }),
+    ];
+    for (name, expect, comment, edit) in cases {
+        document(book, name, expect, comment, edit);
+    }
+}
+
+/// An object without a member.
+pub fn without(value: &Value, member: &str) -> Value {
+    let mut value = value.clone();
+    if let Some(object) = value.as_object_mut() {
+        object.remove(member);
+    }
+    value
+}
+
+fn forms(book: &mut Book) {
+    let schema = "\"schemaVersion\":2";
+    let deep = |levels: usize| format!("\"x\":{}{},{schema}", "[".repeat(levels), "]".repeat(levels));
+    for (name, expect, comment, from, to) in [
+        ("ok-M14-white-space", "PASS", "a document need not be canonical", schema, " \t\r\n\"schemaVersion\" : 2 "),
+        (
+            "ok-M14-escaped-names",
+            "PASS",
+            "an escaped name is the same name",
+            "\"schemaVersion\"",
+            "\"schema\\u0056ersion\"",
+        ),
+        (
+            "ok-M14-unread-member-twice",
+            "PASS",
+            "a name that is not read may repeat",
+            schema,
+            "\"x\":1,\"x\":2,\"schemaVersion\":2",
+        ),
+        (
+            "ok-M14-annotations-twice",
+            "PASS",
+            "a name that is not read may repeat",
+            schema,
+            "\"annotations\":{},\"annotations\":1,\"schemaVersion\":2",
+        ),
+        (
+            "ok-M14-great-number",
+            "PASS",
+            "numbers that are not read have no bounds",
+            schema,
+            "\"x\":-1e999,\"schemaVersion\":2",
+        ),
+        (
+            "ok-M14-lone-surrogate-not-read",
+            "PASS",
+            "a string that is not read may escape what it likes",
+            schema,
+            "\"x\":\"\\ud800\",\"schemaVersion\":2",
+        ),
+        ("M1-name-twice", "FMT", "schemaVersion stands twice", schema, "\"schemaVersion\":2,\"schemaVersion\":2"),
+        ("M1-layers-twice", "FMT", "layers stands twice", "\"layers\":", "\"layers\":[],\"layers\":"),
+        (
+            "M1-layers-twice-escaped",
+            "FMT",
+            "layers stands twice, once escaped",
+            "\"layers\":",
+            "\"la\\u0079ers\":[],\"layers\":",
+        ),
+        (
+            "M1-digest-twice",
+            "FMT",
+            "digest stands twice in a descriptor",
+            "\"config\":{",
+            "\"config\":{\"digest\":\"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\",",
+        ),
+        (
+            "M1-null-twice",
+            "FMT",
+            "a null is a member too",
+            schema,
+            "\"subject\":null,\"subject\":null,\"schemaVersion\":2",
+        ),
+        (
+            "M1-lone-surrogate",
+            "FMT",
+            "a media type with a lone surrogate",
+            "\"mediaType\":\"text/plain\"",
+            "\"mediaType\":\"text/\\ud800\"",
+        ),
+        ("M15-schema-1", "FMT", "Docker schema 1", schema, "\"schemaVersion\":1"),
+        ("M15-schema-string", "FMT", "schemaVersion is no integer", schema, "\"schemaVersion\":\"2\""),
+        ("M15-schema-true", "FMT", "true is no integer", schema, "\"schemaVersion\":true"),
+        ("M15-schema-float", "FMT", "schemaVersion is no integer", schema, "\"schemaVersion\":2.0"),
+        ("M15-schema-negative", "FMT", "schemaVersion below 0", schema, "\"schemaVersion\":-2"),
+        ("M15-schema-negative-zero", "FMT", "-0 is no integer from 0 on", schema, "\"schemaVersion\":-0"),
+        ("M15-schema-2-to-the-53", "FMT", "schemaVersion above 2^53 - 1", schema, "\"schemaVersion\":9007199254740992"),
+        ("M4-size-exponent", "FMT", "size 19e0 is no integer", "\"size\":19", "\"size\":19e0"),
+        ("M4-size-leading-zero", "FMT", "019 is no JSON", "\"size\":19", "\"size\":019"),
+        ("M4-size-2-to-the-63", "FMT", "size above 2^53 - 1", "\"size\":19", "\"size\":9223372036854775808"),
+        ("M4-size-2-to-the-64", "FMT", "size above 2^64", "\"size\":19", "\"size\":18446744073709551635"),
+        ("M1-nan", "FMT", "NaN is no JSON", schema, "\"x\":NaN,\"schemaVersion\":2"),
+        ("M1-comment", "FMT", "a comment is no JSON", schema, "/**/\"schemaVersion\":2"),
+        ("M1-comma", "FMT", "a comma behind the last member", schema, "\"schemaVersion\":2,"),
+        (
+            "M1-control-character",
+            "FMT",
+            "a control character in a string",
+            schema,
+            "\"x\":\"\u{1}\",\"schemaVersion\":2",
+        ),
+    ] {
+        text(book, name, expect, comment, from, to);
+    }
+    text(book, "ok-M5-json-of-100-levels", "PASS", "as deeply nested as JSON may be", schema, &deep(99));
+    text(book, "M5-json-of-101-levels", "FMT", "JSON nested more deeply than 100 levels", schema, &deep(100));
+    text(book, "M5-json-of-10000-levels", "FMT", "JSON nested without an end", schema, &deep(10_000));
+    let good = Content::salt().blobs[0].1.clone();
+    let bytes = |change: fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        Content::salt_as(MANIFEST, &bytes)
+    };
+    for (name, expect, comment, change) in [
+        (
+            "ok-M14-line-end-behind",
+            "PASS",
+            "white space may stand behind a document",
+            (|b| b.push(b'\n')) as fn(&mut Vec<u8>),
+        ),
+        ("M1-byte-order-mark", "FMT", "a byte order mark in front", |b| *b = ["\u{feff}".as_bytes(), b].concat()),
+        ("M1-two-documents", "FMT", "a second value behind the first", |b| *b = [&b[..], b"{}"].concat()),
+        ("M1-array-of-the-members", "FMT", "the members' values without their names", |b| {
+            let value: Value = serde_json::from_slice(b).unwrap_or_default();
+            let names = ["schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"];
+            *b = json!(names.map(|name| value[name].clone())).to_string().into_bytes();
+        }),
+        ("M1-truncated", "FMT", "a document that ends early", |b| b.truncate(b.len() - 1)),
+        ("M1-array", "FMT", "an array of a document", |b| *b = [b"[", &b[..], b"]"].concat()),
+        ("M1-not-utf-8", "FMT", "a byte that is no UTF-8, in a member that is not read", |b| {
+            *b = [b"{\"x\":\"\xff\",", &b[1..]].concat();
+        }),
+        ("M1-surrogate-in-utf-8", "FMT", "a surrogate encoded in UTF-8", |b| {
+            *b = [b"{\"x\":\"\xed\xa0\x80\",", &b[1..]].concat();
+        }),
+        ("M1-utf-16", "FMT", "a document in UTF-16", |b| *b = b.iter().flat_map(|byte| [*byte, 0]).collect()),
+    ] {
+        book.add(bytes(change).signed(), name, expect, comment);
+    }
+    book.add(Content::salt_as(MANIFEST, b"").signed(), "M4-empty-document", "FMT", "an artifact of no bytes");
+    book.add(Content::salt_as(MANIFEST, b"null").signed(), "M1-null", "FMT", "null for a document");
+}
+
+fn data(book: &mut Book) {
+    let with = |data: Value| move |d: &mut Value| d["layers"][0]["data"] = data;
+    document(book, "ok-data", "PASS", "data that is the layer's content", with(json!(base64(SALT))));
+    document(book, "ok-data-null", "PASS", "null counts as absent", with(json!(null)));
+    for (name, expect, comment, value) in [
+        (
+            "data-of-other-content",
+            "INT",
+            "data of the right length, of other bytes",
+            json!(base64(b"salt of the earth.\n")),
+        ),
+        ("data-longer", "INT", "data with a byte more", json!(base64(b"Salt of the earth.\n\n"))),
+        ("data-empty", "INT", "data of no bytes for a layer of 19", json!("")),
+        ("data-without-padding", "INT", "base64 without padding", json!(base64(SALT).trim_end_matches('='))),
+        ("data-with-line-end", "INT", "base64 with a line end", json!(base64(SALT) + "\n")),
+        (
+            "data-with-unused-bits",
+            "INT",
+            "base64 whose unused bits are not 0",
+            json!(base64(SALT).replace("Cg==", "Ch==")),
+        ),
+        ("data-url-alphabet", "INT", "base64 of another alphabet", json!("_-_-")),
+        ("data-number", "FMT", "data is no string", json!(1)),
+    ] {
+        document(book, name, expect, comment, with(value));
+    }
+    document(book, "data-of-subject", "INT", "wrong data in subject", |d| {
+        d["subject"] = describe(MANIFEST, b"{}");
+        d["subject"]["data"] = json!("AAAA");
+    });
+    let empty = |data: &str| {
+        let mut content = Content::new();
+        let config = content.put(EMPTY, b"{}");
+        let mut layer = content.put("x/layer", b"");
+        layer["data"] = json!(data);
+        let root = content.document(&image(&config, &[layer]));
+        content.artifact(REPOSITORY, &["1"], &root);
+        content.signed()
+    };
+    let mut content = Content::new();
+    let config = content.put(EMPTY, b"{}");
+    let mut layer = content.put("x/layer", b"x");
+    layer["size"] = json!(true);
+    let root = content.document(&image(&config, &[layer]));
+    content.artifact(REPOSITORY, &["1"], &root);
+    book.add(content.signed(), "M4-layer-size-true", "FMT", "true for the size of a layer of one byte");
+    book.add(empty(""), "ok-data-of-empty-blob", "PASS", "data of an empty blob");
+    book.add(empty("!!"), "data-of-empty-blob-no-base64", "INT", "data of an empty blob that is no base64");
+}
+
+fn identity(book: &mut Book) {
+    type Cases = [(&'static str, &'static str, &'static str, fn(&mut Value)); 8];
+    let cases: Cases = [
+        ("M1-media-type-differs", "FMT", "the document's mediaType is not the artifact's", |m| {
+            m["artifacts"][0]["mediaType"] = json!(DOCKER_MANIFEST);
+        }),
+        ("M1-index-for-manifest", "FMT", "a manifest under an index's type", |m| {
+            m["artifacts"][0]["mediaType"] = json!(INDEX);
+        }),
+        ("M1-media-type-other", "FMT", "an artifact of a type that is no document's", |m| {
+            m["artifacts"][0]["mediaType"] = json!("application/json");
+        }),
+        ("artifact-type-absent", "FMT", "artifactType is the document's, but not listed", |m| {
+            m["artifacts"][0] = without(&m["artifacts"][0], "artifactType");
+        }),
+        ("artifact-type-other", "FMT", "artifactType is not the document's", |m| {
+            m["artifacts"][0]["artifactType"] = json!("text/html");
+        }),
+        ("M7-subject-listed-alone", "FMT", "a subject that the document does not have", |m| {
+            m["artifacts"][0]["subject"] = json!(sha256(b"subject"));
+        }),
+        ("M4-artifact-size-one-more", "FMT", "an artifact's size is not its blob's", |m| {
+            m["artifacts"][0]["size"] = json!(387);
+        }),
+        ("ok-original", "PASS", "original is free", |m| m["artifacts"][0]["original"] = json!(sha256(b"before"))),
+    ];
+    let base = Content::salt();
+    for (name, expect, comment, edit) in cases {
+        let mut content = base.clone();
+        let mut manifest = json!({ "artifacts": content.artifacts });
+        edit(&mut manifest);
+        content.artifacts = manifest["artifacts"].as_array().cloned().unwrap_or_default();
+        book.add(content.signed(), name, expect, comment);
+    }
+    for (name, comment, value) in
+        [("null", "null counts as none", json!(null)), ("empty", "an empty one counts as none", json!(""))]
+    {
+        let mut content = Content::salt_with(|d| d["artifactType"] = value);
+        content.artifacts[0] = without(&content.artifacts[0], "artifactType");
+        book.add(content.signed(), &format!("ok-artifact-type-{name}"), "PASS", comment);
+    }
+    document(book, "artifact-type-number", "FMT", "a document's artifactType is no string", |d| {
+        d["artifactType"] = json!(1);
+    });
+    let subject = describe(MANIFEST, b"elsewhere");
+    let with_subject = |listed: Option<Value>| {
+        let mut content = Content::salt_with(|d| d["subject"] = subject.clone());
+        if let Some(listed) = listed {
+            content.artifacts[0]["subject"] = listed;
+        }
+        content.signed()
+    };
+    book.add(
+        with_subject(Some(subject["digest"].clone())),
+        "ok-M7-subject-not-carried",
+        "PASS",
+        "a subject need not be carried",
+    );
+    book.add(with_subject(None), "M7-subject-not-listed", "FMT", "the document's subject is not listed");
+    book.add(with_subject(Some(json!(sha256(b"x")))), "M7-subject-other", "FMT", "another subject is listed");
+    let sized = Content::salt_with(|d| {
+        d["subject"] = subject.clone();
+        d["subject"]["size"] = json!(1_u64 << 53);
+    });
+    let listed = {
+        let mut content = sized;
+        content.artifacts[0]["subject"] = subject["digest"].clone();
+        content
+    };
+    book.add(listed.signed(), "M4-subject-size", "FMT", "a subject of 2^53 bytes");
+}

@@ -1,0 +1,127 @@
+//! One vector: what a verifier is given, what it must say, and how both are written as one file.
+//!
+//! It knows files and their bytes, nothing of what a bundle is.
+
+/// A thing that lies in the bundle's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// A file and its bytes.
+    File(String, Vec<u8>),
+    /// A file that is lengthened with NUL to this size (sparse, so that it costs nothing).
+    Grow(String, u64),
+    /// A symbolic link and its target.
+    Link(String, String),
+    /// A FIFO.
+    Fifo(String),
+    /// An empty directory.
+    Directory(String),
+}
+
+/// One scenario.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The vector's file name: row and defect.
+    pub name: String,
+    /// `PASS`, or the class of the refusal.
+    pub expect: &'static str,
+    /// What is odd about it, in one line.
+    pub comment: String,
+    /// The bundle's NAME.
+    pub bundle: String,
+    /// The trusted keys, 32 bytes each, in the order given.
+    pub keys: Vec<[u8; 32]>,
+    /// How many must have signed; all keys where it is absent.
+    pub threshold: Option<u64>,
+    /// What lies in the directory.
+    pub entries: Vec<Entry>,
+}
+
+impl Scene {
+    /// The same under its name.
+    #[must_use]
+    pub fn named(mut self, name: &str, expect: &'static str, comment: &str) -> Self {
+        name.clone_into(&mut self.name);
+        comment.clone_into(&mut self.comment);
+        self.expect = expect;
+        self
+    }
+
+    /// The name of one of the bundle's files, by what follows NAME.
+    pub fn path(&self, end: &str) -> String {
+        format!("{}.{end}", self.bundle)
+    }
+
+    fn place(&self, end: &str) -> usize {
+        let path = self.path(end);
+        let place = self.entries.iter().position(|entry| matches!(entry, Entry::File(name, _) if *name == path));
+        // A builder that edits what it has not made is wrong itself.
+        place.unwrap_or_else(|| panic!("{path}: not in this scene"))
+    }
+
+    /// Changes the bytes of a file, named by what follows NAME.
+    pub fn edit(&mut self, end: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let place = self.place(end);
+        if let Entry::File(_, bytes) = &mut self.entries[place] {
+            change(bytes);
+        }
+    }
+
+    /// The bytes of a file, named by what follows NAME.
+    pub fn bytes(&self, end: &str) -> Vec<u8> {
+        match &self.entries[self.place(end)] {
+            Entry::File(_, bytes) => bytes.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Takes a file away.
+    pub fn remove(&mut self, end: &str) {
+        let place = self.place(end);
+        self.entries.remove(place);
+    }
+
+    /// Adds a file or replaces it.
+    pub fn put(&mut self, end: &str, bytes: &[u8]) {
+        let path = self.path(end);
+        self.entries.retain(|entry| !matches!(entry, Entry::File(name, _) if *name == path));
+        self.entries.push(Entry::File(path, bytes.to_vec()));
+    }
+
+    /// The vector's file (`testdata/vectors/README.md`).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out =
+            format!("packmule vector 1\nexpect: {}\ncomment: {}\nbundle: {}\n", self.expect, self.comment, self.bundle);
+        for key in &self.keys {
+            out.extend(["key: ", &hex(key), "\n"]);
+        }
+        if let Some(threshold) = self.threshold {
+            out.extend(["threshold: ", &threshold.to_string(), "\n"]);
+        }
+        let mut out = out.into_bytes();
+        for entry in &self.entries {
+            let line = match entry {
+                Entry::File(name, bytes) => format!("file: {name} {}\n", bytes.len()),
+                Entry::Grow(name, size) => format!("grow: {name} {size}\n"),
+                Entry::Link(name, target) => format!("link: {name} {target}\n"),
+                Entry::Fifo(name) => format!("fifo: {name}\n"),
+                Entry::Directory(name) => format!("directory: {name}\n"),
+            };
+            out.extend_from_slice(line.as_bytes());
+            if let Entry::File(_, bytes) = entry {
+                out.extend_from_slice(bytes);
+                out.push(b'\n');
+            }
+        }
+        out
+    }
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
