@@ -13,6 +13,7 @@
 //! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`report`] alone shows it.
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
+pub mod arrival;
 pub mod bundle;
 pub mod demo;
 pub mod environment;
@@ -28,6 +29,7 @@ pub mod progress;
 #[cfg(feature = "online")]
 pub mod registries;
 pub mod report;
+pub mod selection;
 pub mod sign;
 pub mod size;
 pub mod trust;
