@@ -15,6 +15,8 @@
 
 pub mod arrival;
 pub mod bundle;
+#[cfg(feature = "online")]
+pub mod copy;
 pub mod demo;
 pub mod environment;
 pub mod exit;
@@ -90,6 +92,9 @@ enum Command {
     Verify(verify::Args),
     /// Carry a bundle's artifacts into a registry or a layout
     Import(Box<import::Args>),
+    /// Copy artifacts to a registry or a layout while both can be reached
+    #[cfg(feature = "online")]
+    Copy(Box<copy::Args>),
     /// Show what a bundle says of itself
     Inspect(inspect::Args),
     /// Write a bundle's content as an OCI layout
@@ -107,6 +112,8 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         Command::Export(args) => args.run(session),
         Command::Verify(args) => args.run(session),
         Command::Import(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
         Command::Unpack(args) => args.run(session),
         Command::Sign(args) => args.run(session),

@@ -43,6 +43,7 @@ impl Args {
             keep_going: self.arrival.keep_going,
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
+            siblings: None,
             wanted: None,
         };
         let done = crate::import::run(&session.flow, &bundle, &*opened.destination, &gate, &request)?;
@@ -57,6 +58,6 @@ impl Args {
 
     #[cfg(not(feature = "online"))]
     fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
-        Err(Fault::new(Class::Usage, "--to: this build has no network").help("name oci:DIR"))
+        Err(Fault::new(crate::fault::Class::Usage, "--to: this build has no network").help("name oci:DIR"))
     }
 }
