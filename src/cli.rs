@@ -13,7 +13,10 @@
 //! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`report`] alone shows it.
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
+pub mod arrival;
 pub mod bundle;
+#[cfg(feature = "online")]
+pub mod copy;
 pub mod demo;
 pub mod environment;
 pub mod exit;
@@ -28,6 +31,7 @@ pub mod progress;
 #[cfg(feature = "online")]
 pub mod registries;
 pub mod report;
+pub mod selection;
 pub mod sign;
 pub mod size;
 pub mod trust;
@@ -88,6 +92,9 @@ enum Command {
     Verify(verify::Args),
     /// Carry a bundle's artifacts into a registry or a layout
     Import(Box<import::Args>),
+    /// Copy artifacts to a registry or a layout while both can be reached
+    #[cfg(feature = "online")]
+    Copy(Box<copy::Args>),
     /// Show what a bundle says of itself
     Inspect(inspect::Args),
     /// Write a bundle's content as an OCI layout
@@ -105,6 +112,8 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         Command::Export(args) => args.run(session),
         Command::Verify(args) => args.run(session),
         Command::Import(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
         Command::Unpack(args) => args.run(session),
         Command::Sign(args) => args.run(session),

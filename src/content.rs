@@ -144,6 +144,12 @@ pub trait Referrers: Sync {
     /// Descriptors of the manifests whose `subject` is `subject`, from the API or the fallback tag.
     /// An empty list means that there are none; anything else is an error.
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
+
+    /// Whether every list of this repository stands under a fallback tag, so that a repository without
+    /// such tags has no referrers. `subject` is a manifest that is there.
+    fn only_tags(&self, _repository: &Repository, _subject: Digest) -> Result<bool, Error> {
+        Ok(false)
+    }
 }
 
 /// Lists tags.

@@ -3,9 +3,11 @@
 //! Nothing of these is global, so that Ctrl-C, a rate limit and a fixed time in tests work in every
 //! operation.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::fault::{Class, Fault};
 
 /// The time, as the process or a test gives it.
 pub trait Clock: Send + Sync {
@@ -71,6 +73,12 @@ pub struct Flow {
 #[error("cancelled")]
 pub struct Cancelled;
 
+impl From<Cancelled> for Fault {
+    fn from(_: Cancelled) -> Self {
+        Self::new(Class::Cancelled, "cancelled")
+    }
+}
+
 impl Flow {
     /// A flow with `jobs` transfers and `cpus` threads for CPU work.
     pub fn new(events: Arc<dyn Events>, clock: Arc<dyn Clock>, jobs: usize, cpus: usize) -> Self {
@@ -121,4 +129,33 @@ impl Flow {
         self.jobs = jobs.max(1);
         self
     }
+}
+
+/// `work` done for every item with at most `flow.jobs` threads; the results stand in the items' order
+/// whatever the timing.
+///
+/// # Errors
+/// [`Cancelled`] once the run is cancelled; work that has begun is waited for.
+pub fn each<T: Sync, R: Send>(flow: &Flow, items: &[T], work: impl Fn(&T) -> R + Sync) -> Result<Vec<R>, Cancelled> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..flow.jobs.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    if flow.is_cancelled() {
+                        return;
+                    }
+                    let result = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    flow.check()?;
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
 }

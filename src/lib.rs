@@ -5,7 +5,7 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | [`export`], `verify`, [`import`] (with `unpack`) | what the tool does |
+//! | 3 operations | [`export`], `verify`, [`import`] (with `unpack`), [`copy`] | what the tool does |
 //! | 2 decisions | `closure`, `select`, `plan`, `route` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
 //! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`] | traits, cancel and events, checked streams |
@@ -21,6 +21,7 @@ pub mod bundle;
 pub mod cli;
 pub mod closure;
 pub mod content;
+pub mod copy;
 pub mod export;
 pub mod fault;
 pub mod flow;

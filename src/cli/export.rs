@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::Session;
 use super::key::load_signers;
-use super::place::{Selector, Source as Typed};
 use super::progress::size as show;
 use super::report::Outcome;
+use super::selection::Selecting;
 use super::size;
 use crate::bundle::finish::ReadBack;
 use crate::bundle::manifest::MEDIA_TYPE;
@@ -19,20 +19,16 @@ use crate::bundle::{Name, Output, check};
 use crate::content::Source;
 use crate::export::Settings;
 use crate::fault::{Class, Fault, escape};
-use crate::layout::Layout;
-use crate::oci::media_type::document_kind;
-use crate::oci::{Digest, Platform, Reference, Repository, Tag};
+use crate::oci::Digest;
 use crate::plan::{Plan, Summary};
-use crate::select::{IndexMode, Referrers, Selection, Wanted};
 use crate::signing::{Envelope, statement};
 
 /// `export SELECTOR... -o DIR/NAME --sign KEY... | --unsigned`
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("signatures").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
 pub struct Args {
-    /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG]
-    #[arg(required = true, value_name = "SELECTOR")]
-    selectors: Vec<String>,
+    #[command(flatten)]
+    selecting: Selecting,
     /// Where the bundle goes: its directory, a slash, its name
     #[arg(short, long, value_name = "DIR/NAME", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
@@ -45,18 +41,6 @@ pub struct Args {
     /// The passphrase of a key, one file a key, in order; else it is asked for
     #[arg(long, value_name = "FILE")]
     passphrase_file: Vec<PathBuf>,
-    /// Take these platforms of an index only; repeat it for more
-    #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
-    platforms: Vec<Platform>,
-    /// What becomes of an index that --platform cuts
-    #[arg(long, value_enum, default_value_t = Index::Rebuild)]
-    index: Index,
-    /// What refers to the artifacts: all, none, or artifact types
-    #[arg(long, value_name = "all|none|TYPE", default_value = "all")]
-    referrers: Vec<String>,
-    /// Fetch layers that are marked as not to be distributed
-    #[arg(long)]
-    foreign: bool,
     /// A note in the signed manifest; repeat it for more
     #[arg(long = "annotation", value_name = "K=V")]
     annotations: Vec<String>,
@@ -83,15 +67,6 @@ pub struct Args {
     network: super::network::Network,
 }
 
-/// `--index`
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Index {
-    /// Make a new index of what is left
-    Rebuild,
-    /// Keep the index, with children missing
-    Sparse,
-}
-
 /// The tool's name and version, as the manifest has it.
 fn tool() -> String {
     concat!("packmule ", env!("CARGO_PKG_VERSION")).to_owned()
@@ -109,7 +84,7 @@ impl Args {
         check_volume_size(volume_size)?;
         let annotations = self.annotations()?;
         let target = self.output.as_ref().map(|path| target(path, session)).transpose()?;
-        let selectors = self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let selectors = self.selecting.parse()?;
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         let created = created(session)?;
         // The output's faults come before any network work.
@@ -117,18 +92,8 @@ impl Args {
             Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
             _ => None,
         };
-        let (source, wanted) = self.source(&selectors, session)?;
-        let selection = Selection {
-            wanted,
-            platforms: self.platforms.clone(),
-            index: match self.index {
-                Index::Rebuild => IndexMode::Rebuild,
-                Index::Sparse => IndexMode::Sparse,
-            },
-            referrers: self.referrers()?,
-            foreign: self.foreign,
-            allow_partial: self.allow_partial,
-        };
+        let (source, wanted) = self.selecting.source(&selectors, session, |session| self.registries(session))?;
+        let selection = self.selecting.selection(wanted, self.allow_partial)?;
         let Some(output) = output else {
             let plan = crate::plan::make(&session.flow, &*source, &selection)?;
             return Ok(planned(&plan));
@@ -163,12 +128,22 @@ impl Args {
     /// What was asked for, without what does not change the volumes: an unfinished run of the same text
     /// goes on.
     fn text(&self, volume_size: u64) -> String {
-        let options = json!({
-            "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
-            "referrers": self.referrers, "foreign": self.foreign, "annotations": self.annotations,
-            "volume_size": volume_size.to_string(), "level": self.level, "allow_partial": self.allow_partial,
-        });
+        let mut options = self.selecting.text();
+        options["annotations"] = json!(self.annotations);
+        options["volume_size"] = json!(volume_size.to_string());
+        options["level"] = json!(self.level);
+        options["allow_partial"] = json!(self.allow_partial);
         options.to_string()
+    }
+
+    #[cfg(feature = "online")]
+    fn registries(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
+        Ok(Box::new(super::registries::open(&self.network, session)?))
+    }
+
+    #[cfg(not(feature = "online"))]
+    fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
+        Err(usage("selectors: this build has no network", "name oci:DIR"))
     }
 
     fn annotations(&self) -> Result<BTreeMap<String, String>, Fault> {
@@ -182,65 +157,6 @@ impl Args {
             }
         }
         Ok(map)
-    }
-
-    fn referrers(&self) -> Result<Referrers, Fault> {
-        match self.referrers.as_slice() {
-            [all] if all == "all" => Ok(Referrers::All),
-            [none] if none == "none" => Ok(Referrers::None),
-            types if types.iter().any(|one| one == "all" || one == "none") => {
-                Err(usage("--referrers: expected all, none, or types alone", "give all or none without others"))
-            }
-            types => Ok(Referrers::Types(types.to_vec())),
-        }
-    }
-
-    /// The one source that all selectors name, and what is wanted there.
-    fn source(&self, selectors: &[Selector], session: &Session<'_>) -> Result<(Box<dyn Source>, Vec<Wanted>), Fault> {
-        let mut layout: Option<(PathBuf, Layout)> = None;
-        let mut wanted = Vec::new();
-        let mut registries = 0;
-        for selector in selectors {
-            if !selector.platforms.is_empty() || !selector.referrers.is_empty() {
-                return Err(usage(
-                    format!("selector {}: platform= and referrers= are not in this version", selector.text),
-                    "use --platform and --referrers for the whole export",
-                ));
-            }
-            match &selector.source {
-                Typed::Registry(reference) => {
-                    registries += 1;
-                    wanted.push(renamed(Wanted::new(reference.clone()), selector)?);
-                }
-                Typed::Layout { dir, reference } => {
-                    let path = session.path(dir);
-                    let opened = match layout.take() {
-                        None => (path.clone(), Layout::open(&path)?),
-                        Some(opened) if opened.0 == path => opened,
-                        Some(_) => {
-                            return Err(usage(
-                                "selectors: expected one layout, found two",
-                                "export each layout into a bundle of its own",
-                            ));
-                        }
-                    };
-                    for one in in_layout(&opened.1, reference.as_deref())? {
-                        wanted.push(renamed(one, selector)?);
-                    }
-                    layout = Some(opened);
-                }
-            }
-        }
-        match layout {
-            Some(_) if registries > 0 => {
-                Err(usage("selectors: expected registries or one layout, found both", "export them into two bundles"))
-            }
-            Some((_, layout)) => Ok((Box::new(layout), wanted)),
-            #[cfg(feature = "online")]
-            None => Ok((Box::new(super::registries::open(&self.network, session)?), wanted)),
-            #[cfg(not(feature = "online"))]
-            None => Err(usage("selectors: this build has no network", "name oci:DIR")),
-        }
     }
 
     fn told(&self, done: &crate::export::Outcome, partial: &[Fault], resumed: bool) -> Outcome {
@@ -307,55 +223,6 @@ fn created(session: &Session<'_>) -> Result<Moment, Fault> {
     };
     Moment::from_unix(seconds)
         .ok_or_else(|| usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
-}
-
-/// What a layout's selector means: one entry, or all of them.
-fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
-    let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
-        if entry.names.is_empty() {
-            let reference =
-                Reference { repository: layout.repository().clone(), tag: None, digest: Some(entry.descriptor.digest) };
-            return vec![Wanted::new(reference)];
-        }
-        let pinned = entry.names.iter().map(|name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
-        pinned.map(Wanted::new).collect()
-    };
-    if let Some(name) = name {
-        let entry = layout.find(Some(name)).map_err(|error| error.into_fault(Class::Source))?;
-        let all = wanted(entry);
-        let named: Vec<Wanted> =
-            all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
-        return Ok(if named.is_empty() { all } else { named });
-    }
-    // An unnamed entry that refers to another of the layout travels with that one, under its repository.
-    let refers = |entry: &crate::layout::Entry| -> Result<bool, Fault> {
-        if !entry.names.is_empty() || document_kind(&entry.descriptor.media_type).is_none() {
-            return Ok(false);
-        }
-        let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
-        let document = layout.document(layout.repository(), &entry.descriptor).map_err(at_source)?;
-        let Some(subject) = document.subject() else { return Ok(false) };
-        layout.holds(layout.repository(), subject).map_err(at_source)
-    };
-    let mut all = Vec::new();
-    for entry in layout.entries() {
-        if !refers(entry)? {
-            all.extend(wanted(entry));
-        }
-    }
-    Ok(all)
-}
-
-/// `,as=REPO[:TAG]`
-fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
-    let Some(name) = &selector.rename else { return Ok(wanted) };
-    let wrong = |error: crate::oci::reference::ReferenceError| {
-        usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
-    };
-    let reference: Reference = name.parse().map_err(wrong)?;
-    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag));
-    Ok(Wanted { as_name: Some((repository, tag)), ..wanted })
 }
 
 /// What `--dry-run` shows.

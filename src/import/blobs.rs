@@ -61,7 +61,7 @@ fn tasks<'p>(plan: &'p Plan<'p>) -> Vec<Task<'p>> {
 fn one(run: &Run, task: &Task, counts: &Mutex<Outcome>) -> Result<(), Fault> {
     let blob = &task.blob;
     let body = Carried::new(run.flow, &run.crew, run.source, task.from, blob);
-    let mut have: Option<&Repository> = None;
+    let mut have: Option<&Repository> = run.request.siblings.and_then(|siblings| siblings.get(&blob.digest));
     for (&repository, jobs) in &task.to {
         if jobs.iter().all(|job| job.has_failed()) {
             continue;
@@ -98,7 +98,7 @@ fn into(
     let blob = body.blob;
     if let (Some(from), Some(mounts)) = (have, run.destination.mounts()) {
         // A mount that fails in any way costs no more than the send that follows.
-        if mounts.mount(repository, blob, from).unwrap_or(false) {
+        if from != repository && mounts.mount(repository, blob, from).unwrap_or(false) {
             locked(counts).mounted += 1;
             return Ok(());
         }

@@ -28,7 +28,7 @@ impl<'a> Crew<'a> {
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {
-        self.flow.check().map_err(|_| cancelled())
+        Ok(self.flow.check()?)
     }
 
     /// Runs `work` on every item, `flow.jobs` at a time, in order of their start. The first fault
@@ -65,8 +65,4 @@ impl<'a> Crew<'a> {
         }
         self.check()
     }
-}
-
-pub(super) fn cancelled() -> Fault {
-    Fault::new(Class::Cancelled, "cancelled")
 }

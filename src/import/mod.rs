@@ -16,12 +16,13 @@ mod plan;
 mod preflight;
 pub mod unpack;
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::content::{Destination, Error, Source};
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
-use crate::oci::{Absent, Artifact, Descriptor, Repository};
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
 use crate::route::Route;
 
 use crew::Crew;
@@ -85,6 +86,9 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// Classes of faults.
     pub sides: Sides,
+    /// Repositories of the destination's own place that have blobs of the source: mounted from there
+    /// where that works, in place of being sent.
+    pub siblings: Option<&'a HashMap<Digest, Repository>>,
     /// Takes the base blobs that lack.
     pub wanted: Option<&'a Mutex<Vec<Wanted>>>,
 }

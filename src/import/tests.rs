@@ -283,6 +283,7 @@ fn request<'a>(artifacts: &'a [Artifact], route: &'a Route) -> Request<'a> {
         keep_going: false,
         dry_run: false,
         sides: Sides::BUNDLE,
+        siblings: None,
         wanted: None,
     }
 }

@@ -35,6 +35,7 @@ pub fn unpack(
         keep_going: false,
         dry_run: false,
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
+        siblings: None,
         wanted: None,
     };
     run(flow, source, &layout, gate, &request)

@@ -7,10 +7,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::library::fault;
-use super::parallel::each;
 use crate::content::{Error, Kind, Source};
 use crate::fault::{Class, Fault};
-use crate::flow::Flow;
+use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
 use crate::select::Referrers;
 

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ask::Asked;
 use super::library::{Library, fault, refuse_unknown};
-use super::parallel::each;
 use super::platform::lacking;
 use super::roots::{Cuts, Root};
 use crate::closure::MAX_LEVELS;
 use crate::content::{Error, Kind};
 use crate::fault::{Class, Fault, escape};
-use crate::flow::Flow;
+use crate::flow::{Flow, each};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
 use crate::select::{Referrers, Selection};

@@ -6,10 +6,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::gather::Gathered;
 use super::library::{Library, fault};
-use super::parallel::each;
 use crate::closure::{Closure, Node};
 use crate::fault::{Class, Fault};
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::{document_kind, is_foreign};
 use crate::oci::{Digest, Reason, Repository};
 

@@ -11,7 +11,6 @@ mod ask;
 mod gather;
 mod leaves;
 mod library;
-mod parallel;
 mod platform;
 mod roots;
 mod summary;
@@ -27,7 +26,7 @@ pub use summary::{ArtifactSummary, Summary};
 use crate::closure::{self, Closure, Role};
 use crate::content::Source;
 use crate::fault::{Class, Fault};
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, each};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 use crate::select::Selection;
@@ -95,7 +94,7 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
         }
     }
     flow.event(Event::Stage { name: "resolving", bytes: 0, items: wanted.len() as u64 });
-    let resolved = parallel::each(flow, &wanted, |wanted| {
+    let resolved = each(flow, &wanted, |wanted| {
         let root = roots::root(&library, selection, wanted);
         flow.event(Event::Item(wanted.reference.to_string()));
         root

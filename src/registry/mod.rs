@@ -117,6 +117,10 @@ impl Referrers for Registries {
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
         self.host(repository)?.referrers(repository, subject)
     }
+
+    fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
+        Ok(self.host(repository)?.referrers_api(repository, subject)?.is_none())
+    }
 }
 
 impl TagList for Registries {

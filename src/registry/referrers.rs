@@ -51,7 +51,7 @@ impl Host {
     }
 
     /// `None` where there is no such API.
-    fn referrers_api(&self, repository: &Repository, subject: Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+    pub fn referrers_api(&self, repository: &Repository, subject: Digest) -> Result<Option<Vec<Descriptor>>, Error> {
         let title = format!("referrers of {}@{subject}", repository.path());
         let url = self.at(repository, &format!("referrers/{subject}"))?;
         let first = Call::new(Method::GET, url, Scopes::pull(repository), &title).header(ACCEPT, media_type::OCI_INDEX);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod access;
+mod copy;
 mod disk;
 mod evil;
 mod interrupt;
@@ -39,6 +40,24 @@ fn whole() -> Option<&'static str> {
     made.map(|()| "whole/corpus")
 }
 
+/// Looks at every manifest of the corpus below `to`, with its tag and its place in the list of its subject.
+fn same_as_source(crane: &str, to: &str) {
+    for entry in expected().unwrap() {
+        let repository = format!("{to}/{}", entry.repository);
+        let by_digest = manifest(crane, &format!("{repository}@{}", entry.digest));
+        assert_eq!(sha256(&by_digest), entry.digest, "{repository}");
+        if let Some(tag) = &entry.tag {
+            assert_eq!(manifest(crane, &format!("{repository}:{tag}")), by_digest, "{repository}:{tag}");
+        }
+        if let Some(subject) = &entry.subject {
+            let tag = subject.replace(':', "-");
+            let list: Value = serde_json::from_slice(&manifest(crane, &format!("{repository}:{tag}"))).unwrap();
+            let listed = list["manifests"].as_array().unwrap();
+            assert!(listed.iter().any(|one| one["digest"] == *entry.digest), "{repository}:{tag}: {list}");
+        }
+    }
+}
+
 /// Imports the corpus and looks at every manifest that must be there.
 fn arrives(host_var: &str, test: &str) {
     let (Some(bundle), Some(host), Some(crane)) = (whole(), var(host_var), var("PACKMULE_TEST_CRANE")) else { return };
@@ -46,20 +65,7 @@ fn arrives(host_var: &str, test: &str) {
     let to = format!("{host}/{}", prefix(test));
     let (done, _) = packmule(&["import", bundle, "--key", "k.pub.pem", "--to", &to], 0);
     assert_ne!(done["result"]["blobs"]["pushed"], 0, "{done}");
-    for entry in expected().unwrap() {
-        let repository = format!("{to}/{}", entry.repository);
-        let by_digest = manifest(&crane, &format!("{repository}@{}", entry.digest));
-        assert_eq!(sha256(&by_digest), entry.digest, "{repository}");
-        if let Some(tag) = &entry.tag {
-            assert_eq!(manifest(&crane, &format!("{repository}:{tag}")), by_digest, "{repository}:{tag}");
-        }
-        if let Some(subject) = &entry.subject {
-            let tag = subject.replace(':', "-");
-            let list: Value = serde_json::from_slice(&manifest(&crane, &format!("{repository}:{tag}"))).unwrap();
-            let listed = list["manifests"].as_array().unwrap();
-            assert!(listed.iter().any(|one| one["digest"] == *entry.digest), "{repository}:{tag}: {list}");
-        }
-    }
+    same_as_source(&crane, &to);
     let (again, _) = packmule(&["import", bundle, "--key", "k.pub.pem", "--to", &to], 0);
     assert_eq!(again["result"]["blobs"]["pushed"], 0, "{again}");
     assert_eq!(again["result"]["bytes"], 0, "{again}");

@@ -19,6 +19,7 @@ pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("content", "flow", "being cancelled is one of a contract's errors"),
     ("stream", "content", "a checked reader fails in the contracts' own error"),
     ("plan", "select", "a plan is made of a selection"),
+    ("copy", "import", "a copy pushes as an import does"),
     ("main", "cli", "the program is the call of the command line"),
 ];
 

@@ -1,0 +1,78 @@
+//! `copy`: artifacts from a registry or a layout into another one, while both can be reached.
+
+use serde_json::json;
+
+use super::Session;
+use super::arrival::Arrival;
+use super::place::{Destination as Typed, Source as From};
+use super::report::Outcome;
+use super::selection::Selecting;
+use crate::copy::Request;
+use crate::fault::{Class, Fault};
+use crate::import::Sides;
+use crate::oci::reference::ReferenceError;
+use crate::oci::{Repository, Tag};
+
+/// `copy SELECTOR... --to PLACE`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    selecting: Selecting,
+    #[command(flatten)]
+    arrival: Arrival,
+    /// Another name below PLACE for the one artifact; without a tag it gets none; repeat it for more
+    #[arg(long = "as", value_name = "REPO[:TAG]", conflicts_with_all = ["maps", "keep_host"])]
+    names: Vec<String>,
+    #[cfg(feature = "online")]
+    #[command(flatten)]
+    network: super::network::Network,
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage before any work; source, destination; policy for what stands in the way.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let selectors = self.selecting.parse()?;
+        let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
+        let (typed, maps) = self.arrival.parse(session)?;
+        let is_one_place = match &typed {
+            Typed::Registry { host, .. } => selectors
+                .iter()
+                .all(|one| matches!(&one.source, From::Registry(reference) if reference.repository.host() == host)),
+            Typed::Layout(_) => false,
+        };
+        let (source, wanted) =
+            self.selecting.source(&selectors, session, |session| Ok(Box::new(self.registries(session)?)))?;
+        let opened = Arrival::open(typed, session, |session| Ok(Box::new(self.registries(session)?)))?;
+        let route = self.arrival.route(opened.place, maps);
+        let request = Request {
+            selection: self.selecting.selection(wanted, false)?,
+            names,
+            route: &route,
+            is_one_place,
+            tag_conflict: self.arrival.tag_conflict(),
+            keep_going: self.arrival.keep_going,
+            dry_run: self.arrival.dry_run,
+            sides: Sides { destination: opened.side, ..Sides::PLACES },
+        };
+        let done = crate::copy::run(&session.flow, &*source, &*opened.destination, &request)?;
+        Ok(self.arrival.told(&done, ("copy", "copied"), json!({}), ""))
+    }
+
+    #[cfg(feature = "online")]
+    fn registries(&self, session: &Session<'_>) -> Result<crate::registry::Registries, Fault> {
+        super::registries::open(&self.network, session)
+    }
+}
+
+/// `REPO[:TAG]`, below the destination.
+fn name(text: &str) -> Result<(Repository, Option<Tag>), Fault> {
+    let wrong = |error: ReferenceError| {
+        Fault::new(Class::Usage, format!("--as {text}: {error}")).help("write REPO:TAG, or REPO for none")
+    };
+    let (path, tag) = match text.split_once(':') {
+        Some((path, tag)) => (path, Some(Tag::new(tag).map_err(wrong)?)),
+        None => (text, None),
+    };
+    Ok((Repository::new("localhost", path).map_err(wrong)?, tag))
+}
