@@ -199,6 +199,10 @@ pub trait Destination: Inventory {
     fn mounts(&self) -> Option<&dyn Mounts> {
         None
     }
+    /// Questions about what the login permits, where the place can tell.
+    fn rights(&self) -> Option<&dyn Rights> {
+        None
+    }
     /// Makes everything that was put durable (an index file, an fsync). Called once, at the end.
     fn finish(&self) -> Result<(), Error> {
         Ok(())
@@ -209,4 +213,19 @@ pub trait Destination: Inventory {
 pub trait Mounts: Sync {
     /// Tries to mount; `false`: send it.
     fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error>;
+}
+
+/// Tells before any transfer what a login permits.
+pub trait Rights: Sync {
+    /// Whether the repository may be read; one that is not there forbids nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] where not, and whatever kept the place from telling.
+    fn may_pull(&self, repository: &Repository) -> Result<(), Error>;
+    /// Whether the repository may be written. Stores nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] where not, [`Kind::Absent`] where it must be created first,
+    /// [`Kind::Refused`] where the place is read-only.
+    fn may_push(&self, repository: &Repository) -> Result<(), Error>;
 }

@@ -1,17 +1,13 @@
-//! What a registry answered, in the words of [`crate::content`]: statuses, error bodies, broken
-//! connections.
+//! What a registry answered, in the words of [`crate::content`]: statuses and error bodies.
 //!
 //! Everything from the wire is escaped; addresses are not shown, since redirects carry secrets in
 //! their queries.
-
-use std::error::Error as _;
 
 use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 
-use super::retry::Trouble;
 use crate::content::{Error, Kind};
 use crate::fault::escape;
 
@@ -84,6 +80,7 @@ impl Answer {
             Kind::Denied if self.status == StatusCode::UNAUTHORIZED => "login refused or missing",
             Kind::Denied => "not permitted",
             Kind::Refused => "refused",
+            _ if self.status == StatusCode::TOO_MANY_REQUESTS => "it limits our requests",
             _ => "expected success",
         };
         let error = Error::new(
@@ -94,90 +91,6 @@ impl Answer {
             Kind::Denied => error.help(format!("check that the login for {host} is there and may do this")),
             Kind::Absent => error.help("check the name; a registry may hide what the login may not see"),
             _ => error,
-        }
-    }
-}
-
-/// What is wrong with a connection, for choosing what comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// The certificate is not accepted, or TLS was refused by the other side.
-    Certificate,
-    /// The other side does not speak TLS.
-    NotTls,
-    /// Anything else; may pass.
-    Passing,
-    /// The request cannot be made.
-    Never,
-}
-
-/// The innermost text of an error, and its fate.
-fn look(error: &reqwest::Error) -> (Fate, String) {
-    if error.is_builder() {
-        return (Fate::Never, inner(error));
-    }
-    let text = inner(error);
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        if let Some(io) = one.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
-            if error.is_connect() && matches!(io.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted) {
-                return (Fate::NotTls, text);
-            }
-        }
-        cause = one.source();
-    }
-    // rustls is not a direct dependency; these are the texts of its errors.
-    let fate = if text.contains("peer certificate")
-        || text.contains("certificate not valid")
-        || text.contains("fatal alert")
-    {
-        Fate::Certificate
-    } else if text.contains("corrupt message") {
-        Fate::NotTls
-    } else {
-        Fate::Passing
-    };
-    (fate, text)
-}
-
-fn inner(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = error.source();
-    while let Some(one) = cause {
-        text = one.to_string();
-        cause = one.source();
-    }
-    if text.is_empty() {
-        if error.is_timeout() { "timed out".to_owned() } else { "broke off".to_owned() }
-    } else {
-        text
-    }
-}
-
-/// The fate of a failed connection.
-pub(super) fn fate(error: &reqwest::Error) -> Fate {
-    look(error).0
-}
-
-/// A failed exchange as trouble.
-pub(super) fn broken(host: &str, subject: &str, error: &reqwest::Error) -> Trouble {
-    let (fate, text) = look(error);
-    let text = escape(&text);
-    match fate {
-        Fate::Certificate => Trouble::last(
-            Error::new(Kind::Failed, format!("registry {host}: expected a certificate that holds, found: {text}"))
-                .help(format!("give the CA that signed it with --ca FILE, or name the host in --insecure {host}")),
-        ),
-        Fate::Never => Trouble::last(Error::new(Kind::Failed, format!("registry {host}: {subject}: {text}"))),
-        Fate::NotTls | Fate::Passing => {
-            let stage = if error.is_connect() { "no connection" } else { "connection lost" };
-            let mut failure = Error::new(Kind::Failed, format!("registry {host}: {subject}: {stage}: {text}"));
-            if fate == Fate::NotTls && text.contains("corrupt message") {
-                failure = failure.help(format!("if {host} speaks plain http, say so with --plain-http {host}"));
-                return Trouble::last(failure);
-            }
-            Trouble::passing(failure.help("check that the registry runs and can be reached from here"))
         }
     }
 }

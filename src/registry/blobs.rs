@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
-use super::answer;
+use super::answer::Answer;
 use super::auth::Scopes;
-use super::client::{Call, Host, SMALL};
+use super::client::{Call, Drip, Host, SMALL};
 use super::origin;
 use super::retry::{self, Tries, Trouble};
 use crate::content::{Error, Kind};
@@ -60,7 +60,18 @@ impl Host {
             return Err(self.error(Kind::Refused, what));
         }
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
-        let call = Call::new(Method::GET, url, Scopes::pull(repository), subject).header(ACCEPT_ENCODING, "identity");
+        self.stream_of(Call::new(Method::GET, url, Scopes::pull(repository), subject), blob, start, end)
+    }
+
+    /// Bytes `start..end` of what `call` asks for, which is `blob`.
+    pub fn stream_of(
+        self: &Arc<Self>,
+        call: Call,
+        blob: &Descriptor,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Stream>, Error> {
+        let call = call.header(ACCEPT_ENCODING, "identity");
         let mut stream = Stream {
             host: Arc::clone(self),
             call,
@@ -68,7 +79,8 @@ impl Host {
             end,
             size: blob.size,
             response: None,
-            paced: (Duration::ZERO, start),
+            etag: None,
+            drip: Drip::default(),
             skip: 0,
             current: Bytes::new(),
             breaks: 0,
@@ -80,7 +92,7 @@ impl Host {
         if start == end && is_part {
             return Ok(Some(stream));
         }
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
+        let mut tries = self.tries();
         loop {
             match stream.connect(is_part) {
                 Ok(true) => return Ok(Some(stream)),
@@ -91,11 +103,13 @@ impl Host {
     }
 }
 
-fn answer_of(host: &Host, response: Response, subject: &str) -> Result<answer::Answer, Error> {
+/// The answer whole, as it is judged.
+fn answer_of(host: &Host, response: Response, subject: &str) -> Result<Answer, Error> {
     host.whole(response, SMALL, subject).map_err(|trouble| trouble.error)
 }
 
-fn length(headers: &HeaderMap) -> Option<u64> {
+/// What a header says of the length.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -110,8 +124,9 @@ pub(super) struct Stream {
     /// Of the blob.
     size: u64,
     response: Option<Response>,
-    /// When the server's pace was measured last, and `at` then.
-    paced: (Duration, u64),
+    /// The version that the bytes so far are of, where the server names one that is exact.
+    etag: Option<HeaderValue>,
+    drip: Drip,
     /// Bytes of the answer that lie before `at`.
     skip: u64,
     current: Bytes,
@@ -129,8 +144,12 @@ impl Stream {
         let by_range = (self.at > 0 || self.end < self.size) && !self.whole_only;
         if by_range {
             call = call.header(RANGE, &format!("bytes={}-{}", self.at, self.end.saturating_sub(1)));
+            if let Some(etag) = &self.etag {
+                call.headers.insert(IF_RANGE, etag.clone());
+            }
         }
         self.skip = 0;
+        self.drip = Drip::default();
         let response = self.host.send(&call)?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if by_range => {
@@ -140,6 +159,12 @@ impl Stream {
                         return Ok(false);
                     }
                     let what = format_args!("{}: answered another range", call.subject);
+                    return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+                }
+                let now = exact_etag(response.headers());
+                if self.etag.is_some() && now != self.etag {
+                    self.whole_only = true;
+                    let what = format_args!("{}: it changed on the way", call.subject);
                     return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
                 }
             }
@@ -159,6 +184,7 @@ impl Stream {
                 return Err(Trouble::last(self.host.refusal(&answer, &call.subject)));
             }
         }
+        self.etag = exact_etag(response.headers());
         self.response = Some(response);
         self.paced = (self.host.engine.flow.clock().elapsed(), self.at);
         Ok(true)
@@ -180,14 +206,12 @@ impl Stream {
 
     /// The next bytes of the answer; empty at its end.
     fn chunk(&mut self) -> Result<Bytes, Trouble> {
-        let subject = &self.call.subject;
         let Some(response) = &mut self.response else { return Ok(Bytes::new()) };
+        let url = response.url().clone();
         let chunk = self
             .host
-            .engine
-            .wait(self.host.settings.idle, response.chunk())
-            .map_err(|stop| self.host.stopped(subject, stop))?
-            .map_err(|error| answer::broken(&self.host.name, subject, &error))?;
+            .chunk(response, &mut self.drip, &self.call.subject)?
+            .map_err(|error| self.host.broken(&url, &self.call.subject, &error))?;
         Ok(chunk.unwrap_or_default())
     }
 
@@ -237,7 +261,7 @@ impl Stream {
                         self.breaks = 0;
                     }
                     self.since = 0;
-                    let mut tries = Tries::resumed(&self.host.engine.flow, self.host.settings.retries, self.breaks);
+                    let mut tries = Tries::resumed(&self.host.engine.flow, self.host.rules.retries, self.breaks);
                     tries.again(trouble)?;
                     self.breaks += 1;
                 }
@@ -286,6 +310,11 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, _) = range.split_once('-')?;
     Some((first.parse().ok()?, size.parse().ok()?))
+}
+
+/// An `ETag` that stands for the very bytes.
+fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
 }
 
 /// The digest that a header names.

@@ -1,43 +1,49 @@
-//! One registry: its endpoint, one exchange with redirects followed by hand, and whole questions
-//! with logins and retries around it.
+//! One registry: one exchange with redirects followed by hand, and whole questions with logins and
+//! retries around it.
 //!
 //! The only file that hands an `Authorization` to an address, and only to the registry's own.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, Method, Response, StatusCode, Url};
+use reqwest::{Client, Method, Response, Url};
 
-use super::answer::{self, Answer, Fate};
+use super::answer::Answer;
 use super::auth::{Auth, Scopes};
+use super::clients::Clients;
 use super::engine::{Engine, Stop};
 use super::origin;
-use super::retry::{self, Tries, Trouble};
-use super::settings::Settings;
+use super::pace::Pace;
+use super::rate::Rate;
+use super::retry::{self, Trouble};
+use super::rules::Rules;
+use super::settings::{HostSettings, Settings};
+use super::upload::Session;
 use crate::content::{Error, Kind};
 use crate::fault::escape;
-use crate::oci::{Digest, Repository};
+use crate::oci::Digest;
 
 /// Redirects followed in one exchange.
-const MOST_HOPS: usize = 5;
-/// How long a registry that did not answer counts as down without being asked again.
-const DOWN_FOR: Duration = Duration::from_secs(30);
-/// A whole answer, or the least piece of a blob, may take so many idle times.
-const DRIPS: u32 = 20;
+pub(super) const MOST_HOPS: usize = 5;
 /// Largest error body or token that is read.
 pub(super) const SMALL: u64 = 64 << 10;
 
+/// Bytes a second, over the whole of a body, below which a peer is not waited for.
+const SLOWEST: u64 = 4 << 10;
+
+/// How a body came so far, by the time that was spent waiting for it alone.
+#[derive(Default)]
+pub(super) struct Drip {
+    waited: Duration,
+    bytes: u64,
+}
+
 /// What belongs to one digest in one repository.
 pub(super) type ByDigest<T> = Mutex<HashMap<(String, Digest), T>>;
-
-/// The HTTP clients of a run: one that checks certificates, one that does not.
-pub(super) struct Clients {
-    strict: Client,
-    lax: Client,
-}
 
 /// One question.
 #[derive(Clone)]
@@ -50,8 +56,8 @@ pub(super) struct Call {
     pub headers: HeaderMap,
     /// A small body, if any.
     pub body: Option<Bytes>,
-    /// What the login must permit.
-    pub scopes: Scopes,
+    /// What the login must permit; `None`: asked without any.
+    pub scopes: Option<Scopes>,
     /// What it is about, for errors.
     pub subject: String,
 }
@@ -59,7 +65,12 @@ pub(super) struct Call {
 impl Call {
     /// A question without body.
     pub fn new(method: Method, url: Url, scopes: Scopes, subject: impl Into<String>) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: None, scopes, subject: subject.into() }
+        Self { method, url, headers: HeaderMap::new(), body: None, scopes: Some(scopes), subject: subject.into() }
+    }
+
+    /// A question that no login goes with, wherever it leads.
+    pub fn without_login(method: Method, url: Url, subject: impl Into<String>) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: None, scopes: None, subject: subject.into() }
     }
 
     /// With a header; a value that cannot be one is left out (only our own texts come here).
@@ -80,15 +91,26 @@ pub(super) struct Host {
     pub name: String,
     pub engine: Arc<Engine>,
     pub settings: Arc<Settings>,
+    /// What it wants differently.
+    pub own: Arc<HostSettings>,
+    /// What follows from both.
+    pub rules: Rules,
     pub auth: Auth,
+    pub pace: Pace,
+    pub clients: Arc<Clients>,
     /// Upload sessions that a refused mount opened.
-    pub sessions: ByDigest<Url>,
+    pub sessions: ByDigest<Session>,
     /// One lock a fallback tag.
     pub fallbacks: ByDigest<Turn>,
-    clients: Arc<Clients>,
-    base: Mutex<Option<Url>>,
-    /// When all pings had failed, and how: a list of artifacts does not wait for each.
-    down: Mutex<Option<(Duration, Error)>>,
+    /// Its first address that answered.
+    pub base: Mutex<Option<Url>>,
+    /// Certificates that were refused, by host, as a text.
+    pub examined: Mutex<HashMap<String, String>>,
+    /// Failures of HTTP/2.
+    pub h2_failures: AtomicU32,
+    /// HTTP/1.1 only, since HTTP/2 failed.
+    pub old: AtomicBool,
+    rates: Vec<Arc<Rate>>,
     warned: Mutex<HashSet<String>>,
 }
 
@@ -97,69 +119,53 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Clients {
-    /// Builds both.
-    pub fn new(settings: &Settings) -> Result<Self, Error> {
-        let mut roots = Vec::new();
-        for pem in &settings.ca {
-            let found = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
-            if found.is_empty() {
-                return Err(Error::new(Kind::Policy, "CA file: expected PEM certificates, found none")
-                    .help("give a file with BEGIN CERTIFICATE blocks to --ca"));
-            }
-            roots.extend(found);
-        }
-        let build = |lax: bool, own_only: bool| -> reqwest::Result<Client> {
-            let mut builder = Client::builder()
-                .user_agent(&settings.user_agent)
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .connect_timeout(settings.connect)
-                .http2_initial_stream_window_size(1 << 20)
-                .no_proxy();
-            let except = settings.proxies.except.as_deref().and_then(reqwest::NoProxy::from_string);
-            if let Some(proxy) = &settings.proxies.https {
-                builder = builder.proxy(reqwest::Proxy::https(proxy)?.no_proxy(except.clone()));
-            }
-            if let Some(proxy) = &settings.proxies.http {
-                builder = builder.proxy(reqwest::Proxy::http(proxy)?.no_proxy(except));
-            }
-            builder = if own_only {
-                builder.tls_certs_only(roots.iter().cloned())
-            } else {
-                builder.tls_certs_merge(roots.iter().cloned())
-            };
-            builder.tls_danger_accept_invalid_certs(lax).build()
-        };
-        // A machine without any system roots still has plain http and --ca.
-        let strict = build(false, false).or_else(|_| build(false, true));
-        let lax = build(true, false).or_else(|_| build(true, true));
-        match (strict, lax) {
-            (Ok(strict), Ok(lax)) => Ok(Self { strict, lax }),
-            (Err(error), _) | (_, Err(error)) => {
-                let text = escape(&error.without_url().to_string());
-                Err(Error::new(Kind::Policy, format!("http client: {text}")).help("check --ca and the proxy settings"))
-            }
-        }
-    }
-}
-
 impl Host {
     /// The registry that references name `name`. Asks nothing yet.
-    pub fn new(name: &str, engine: Arc<Engine>, settings: Arc<Settings>, clients: Arc<Clients>) -> Self {
-        Self {
+    pub fn new(
+        name: &str,
+        engine: Arc<Engine>,
+        settings: Arc<Settings>,
+        clients: Arc<Clients>,
+        rate: Option<Arc<Rate>>,
+    ) -> Result<Self, Error> {
+        let own = clients.host(name)?;
+        let rules = Rules::new(name, &settings, &own)?;
+        let rates = rate.into_iter().chain(rules.limit_rate.map(|limit| Arc::new(Rate::new(limit)))).collect();
+        Ok(Self {
             name: name.to_owned(),
+            pace: Pace::new(rules.concurrency.unwrap_or(engine.flow.jobs.max(8))),
             engine,
             settings,
             clients,
+            own,
+            rules,
+            rates,
             auth: Auth::default(),
             base: Mutex::default(),
             down: Mutex::default(),
             warned: Mutex::default(),
             sessions: Mutex::default(),
             fallbacks: Mutex::default(),
-        }
+            examined: Mutex::default(),
+            h2_failures: AtomicU32::default(),
+            old: AtomicBool::default(),
+        })
+    }
+
+    /// Waits for an answer, as one of those who may at this time.
+    pub fn wait<F: Future>(&self, idle: Duration, future: F) -> Result<F::Output, Stop> {
+        let _permit = self.pace.enter(&self.engine.flow).map_err(|_| Stop::Cancelled)?;
+        self.engine.wait(idle, future)
+    }
+
+    /// Waits until `bytes` more may have gone.
+    pub fn spend(&self, bytes: u64) -> Result<(), Error> {
+        self.rates.iter().try_for_each(|rate| rate.take(&self.engine.flow, bytes))
+    }
+
+    /// The largest piece that a limit of the rate lets go at once.
+    pub fn piece(&self) -> u64 {
+        self.rates.iter().map(|rate| rate.piece()).min().unwrap_or(u64::MAX)
     }
 
     /// A failed wait as trouble.
@@ -177,96 +183,46 @@ impl Host {
         Error::new(kind, format!("registry {}: {what}", self.name))
     }
 
-    /// A client for an address: only a host named insecure gets the one that checks nothing.
-    pub fn client(&self, url: &Url) -> &Client {
-        let authority = origin::authority(url);
-        let lax =
-            self.settings.insecure.iter().any(|host| *host == authority || *host == url.host_str().unwrap_or_default());
-        if lax { &self.clients.lax } else { &self.clients.strict }
-    }
-
-    /// The address of `path` below a repository; the first call pings.
-    pub fn at(&self, repository: &Repository, path: &str) -> Result<Url, Error> {
-        let base = self.base()?;
-        let text = format!("/v2/{}/{path}", repository.path());
-        base.join(&text).map_err(|_| self.error(Kind::Refused, format_args!("{text:?} is not a path")))
-    }
-
-    /// Scheme, host and port, found by a ping on the first call.
-    pub fn base(&self) -> Result<Url, Error> {
-        let mut base = lock(&self.base);
-        if let Some(known) = &*base {
-            return Ok(known.clone());
-        }
-        let now = || self.engine.flow.clock().elapsed();
-        let mut down = lock(&self.down);
-        if let Some((since, error)) = &*down
-            && now().saturating_sub(*since) < DOWN_FOR
-        {
-            return Err(error.clone());
-        }
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
-        loop {
-            match self.ping() {
-                Ok(found) => return Ok(base.insert(found).clone()),
-                Err(trouble) => {
-                    tries.again(trouble).inspect_err(|error| *down = Some((now(), error.clone())))?;
-                }
-            }
+    /// A client for an address; `trusted`: it was named as one that may have the login.
+    pub fn client(&self, url: &Url, trusted: bool) -> Result<Client, Error> {
+        let old = self.old.load(Ordering::Relaxed);
+        if self.rules.is_home(url) {
+            self.clients.home(&self.name, &self.own, url, old)
+        } else {
+            self.clients.elsewhere(url, trusted, old)
         }
     }
 
-    fn ping(&self) -> Result<Url, Trouble> {
-        let named = self.settings.plain_http.contains(&self.name);
-        let schemes: &[&str] = match (named, origin::is_loopback(&self.name)) {
-            (true, _) => &["http"],
-            (false, true) => &["https", "http"],
-            (false, false) => &["https"],
-        };
-        for (index, scheme) in schemes.iter().enumerate() {
-            let url = Url::parse(&format!("{scheme}://{}/v2/", origin::endpoint(&self.name)))
-                .map_err(|_| self.error(Kind::Refused, "not a host name"))?;
-            let sent = self.client(&url).get(url.clone()).send();
-            let response =
-                match self.engine.wait(self.settings.idle, sent).map_err(|stop| self.stopped("ping", stop))? {
-                    Ok(response) => response,
-                    Err(error) if index + 1 < schemes.len() && answer::fate(&error) == Fate::NotTls => continue,
-                    Err(error) => return Err(answer::broken(&self.name, "ping", &error)),
-                };
-            self.warn(response.headers());
-            if retry::passes(response.status().as_u16()) {
-                return Err(self.troubled(response, "ping"));
-            }
-            if response.status() == StatusCode::UNAUTHORIZED {
-                self.auth.learn(response.headers());
-            }
-            return Ok(url);
-        }
-        Err(retry::failed(format!("registry {}: no connection", self.name)))
-    }
-
-    /// One exchange: the call, and its redirects where it is a GET or HEAD. The login goes to the
-    /// registry's own origin, and once left out on a hop it never comes back.
+    /// One exchange: the call, and its redirects, where its method is one that may be sent again. The
+    /// login goes to the registry's own origin, and once left out on a hop it never comes back.
     pub fn exchange(&self, call: &Call, authorization: Option<&HeaderValue>) -> Result<Response, Trouble> {
         let mut url = call.url.clone();
         let home = self.base()?;
         let mut authorization = authorization.filter(|_| origin::same(&home, &url));
+        let reads = call.method == Method::GET || call.method == Method::HEAD;
         for _ in 0..=MOST_HOPS {
-            let mut request = self.client(&url).request(call.method.clone(), url.clone()).headers(call.headers.clone());
+            self.pace.hold(&self.engine.flow)?;
+            let mut request =
+                self.client(&url, false)?.request(call.method.clone(), url.clone()).headers(call.headers.clone());
             if let Some(value) = authorization {
                 request = request.header(AUTHORIZATION, value);
             }
             if let Some(body) = &call.body {
+                self.spend(body.len() as u64)?;
                 request = request.body(body.clone());
             }
             let response = self
-                .engine
                 .wait(self.settings.idle, request.send())
                 .map_err(|stop| self.stopped(&call.subject, stop))?
-                .map_err(|error| answer::broken(&self.name, &call.subject, &error))?;
+                .map_err(|error| self.broken(&url, &call.subject, &error))?;
             self.warn(response.headers());
-            let follows = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308)
-                && (call.method == Method::GET || call.method == Method::HEAD);
+            self.refused_by_proxy(&url, &call.subject, response.status())?;
+            // The others turn a PUT into a GET.
+            let follows = match response.status().as_u16() {
+                307 | 308 => true,
+                301..=303 => reads,
+                _ => false,
+            };
             let Some(location) = response.headers().get(LOCATION).filter(|_| follows) else { return Ok(response) };
             let next = self.hop(&url, location, &call.subject)?;
             if !origin::same(&url, &next) {
@@ -274,7 +230,12 @@ impl Host {
             }
             url = next;
         }
-        Err(Trouble::last(self.error(Kind::Failed, format_args!("{}: more than {MOST_HOPS} redirects", call.subject))))
+        Err(self.too_many_hops(&call.subject))
+    }
+
+    /// The end of a chain of redirects.
+    pub fn too_many_hops(&self, subject: &str) -> Trouble {
+        Trouble::last(self.error(Kind::Failed, format_args!("{subject}: more than {MOST_HOPS} redirects")))
     }
 
     /// Where a `Location` leads, if it may be followed.
@@ -299,21 +260,28 @@ impl Host {
 
     /// One try of a call: logs in where asked to, and once anew where a login no longer holds.
     pub fn send(&self, call: &Call) -> Result<Response, Trouble> {
-        let mut authorization = self.authorization(&call.scopes)?;
-        let mut response = self.exchange(call, authorization.as_ref())?;
-        if self.renew(&response, &call.scopes, authorization.as_ref()) {
-            authorization = self.authorization(&call.scopes)?;
-            response = self.exchange(call, authorization.as_ref())?;
-        }
+        let response = match &call.scopes {
+            None => self.exchange(call, None)?,
+            Some(scopes) => {
+                let authorization = self.authorization(scopes)?;
+                let response = self.exchange(call, authorization.as_ref())?;
+                if self.renew(&response, scopes, authorization.as_ref()) {
+                    self.exchange(call, self.authorization(scopes)?.as_ref())?
+                } else {
+                    response
+                }
+            }
+        };
         if retry::passes(response.status().as_u16()) {
             return Err(self.troubled(response, &call.subject));
         }
+        self.pace.well(&self.engine.flow, &self.name);
         Ok(response)
     }
 
     /// A call whose body will be streamed; tried until it is answered.
     pub fn open(&self, call: &Call) -> Result<Response, Error> {
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
+        let mut tries = self.tries();
         loop {
             match self.send(call) {
                 Ok(response) => return Ok(response),
@@ -324,7 +292,7 @@ impl Host {
 
     /// A call with its whole answer, whose body may have `cap` bytes; tried until it is there.
     pub fn ask(&self, call: &Call, cap: u64) -> Result<Answer, Error> {
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
+        let mut tries = self.tries();
         loop {
             match self.send(call).and_then(|response| self.whole(response, cap, &call.subject)) {
                 Ok(answer) => return Ok(answer),
@@ -340,19 +308,10 @@ impl Host {
         let good = status.is_success();
         let cap = if good { cap } else { SMALL };
         let mut body = BytesMut::new();
-        let begun = self.engine.flow.clock().elapsed();
+        let url = response.url().clone();
+        let mut drip = Drip::default();
         loop {
-            // Idle never, and never at its end either.
-            if self.is_dripping(begun) {
-                return Err(retry::failed(format!(
-                    "registry {}: {subject}: expected the whole answer within {} s, found {} bytes",
-                    self.name,
-                    self.patience_for_an_answer().as_secs(),
-                    body.len()
-                )));
-            }
-            let chunk =
-                self.engine.wait(self.settings.idle, response.chunk()).map_err(|stop| self.stopped(subject, stop))?;
+            let chunk = self.chunk(&mut response, &mut drip, subject)?;
             match chunk {
                 Ok(Some(chunk)) if (body.len() + chunk.len()) as u64 > cap => {
                     if good {
@@ -362,7 +321,7 @@ impl Host {
                     break;
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Err(error) if good => return Err(answer::broken(&self.name, subject, &error)),
+                Err(error) if good => return Err(self.broken(&url, subject, &error)),
                 // The end; of a refusal the status says enough.
                 Ok(None) | Err(_) => break,
             }
@@ -370,18 +329,38 @@ impl Host {
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
-    fn patience_for_an_answer(&self) -> Duration {
-        self.settings.idle.saturating_mul(DRIPS)
+    /// The next bytes of an answer, with their time and share of the rate.
+    pub fn chunk(
+        &self,
+        response: &mut Response,
+        drip: &mut Drip,
+        subject: &str,
+    ) -> Result<reqwest::Result<Option<Bytes>>, Trouble> {
+        let permit = self.pace.enter(&self.engine.flow).map_err(|_| self.stopped(subject, Stop::Cancelled))?;
+        let begun = Instant::now();
+        let chunk = self.engine.wait(self.settings.idle, response.chunk());
+        drop(permit);
+        let chunk = chunk.map_err(|stop| self.stopped(subject, stop))?;
+        drip.waited += begun.elapsed();
+        if let Ok(Some(bytes)) = &chunk {
+            drip.bytes += bytes.len() as u64;
+            if drip.waited > self.settings.idle * 2 + Duration::from_secs(drip.bytes / SLOWEST) {
+                let (bytes, waited) = (drip.bytes, drip.waited.as_secs());
+                let what = format_args!("{subject}: {bytes} bytes in {waited} s, expected {SLOWEST} a second");
+                return Err(Trouble::passing(self.error(Kind::Failed, what)));
+            }
+            self.spend(bytes.len() as u64)?;
+        }
+        Ok(chunk)
     }
 
-    /// Whether something that began at `begun` takes longer than any honest server does.
-    pub fn is_dripping(&self, begun: Duration) -> bool {
-        self.engine.flow.clock().elapsed().saturating_sub(begun) > self.patience_for_an_answer()
-    }
-
-    /// A status that may pass, as trouble.
+    /// A status that may pass, as trouble; one that says that it is too much makes us slower.
     pub fn troubled(&self, response: Response, subject: &str) -> Trouble {
         let after = retry::retry_after(response.headers(), self.engine.flow.clock().unix());
+        let status = response.status().as_u16();
+        if status == 429 || (status == 503 && after.is_some()) {
+            self.pace.slower(&self.engine.flow, &self.name, status, after);
+        }
         match self.whole(response, SMALL, subject) {
             Ok(answer) => Trouble { error: self.refusal(&answer, subject), again: true, after },
             Err(trouble) => trouble,
@@ -394,8 +373,10 @@ impl Host {
         match self.auth.withheld() {
             Some(realm) if error.kind == Kind::Denied => {
                 let what = format!("{}; its token server is {realm}, which was given no login", error.what);
-                Error::new(Kind::Policy, what)
-                    .help(format!("if {realm} may have it, say so with --realm {}={realm}", self.name))
+                Error::new(Kind::Policy, what).help(format!(
+                    "if {realm} may have it, say so with --realm {}={realm}; another port is another server",
+                    self.rules.login_host
+                ))
             }
             _ => error,
         }
@@ -442,10 +423,11 @@ mod tests {
 
     #[test]
     fn hops_never_leave_tls_nor_carry_logins() {
-        let settings = Settings::default();
-        let clients = Arc::new(Clients::new(&settings).unwrap());
+        let settings = Arc::new(Settings::default());
+        let clients = Arc::new(Clients::new(Arc::clone(&settings)).unwrap());
         let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 1, 1);
-        let host = Host::new("example.org", Arc::new(Engine::new(flow).unwrap()), Arc::new(settings), clients);
+        let engine = Arc::new(Engine::new(flow).unwrap());
+        let host = Host::new("example.org", engine, settings, clients, None).unwrap();
         let hop = |from: &str, to: &str| {
             let location = HeaderValue::from_str(to).unwrap();
             host.hop(&Url::parse(from).unwrap(), &location, "blob")

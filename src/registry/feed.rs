@@ -12,7 +12,6 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
 use reqwest::{Body, Response};
 use tokio::sync::mpsc;
 
-use super::answer;
 use super::client::{Call, Host};
 use super::retry::{self, Trouble};
 use crate::content::{Error, Kind};
@@ -85,6 +84,14 @@ impl<'a> Feed<'a> {
         Ok(Bytes::from_owner(Lent { buffer, used, home: self.home.clone() }))
     }
 
+    /// Leaves out the first `bytes`: the registry has them.
+    pub fn skip(&mut self, mut bytes: u64) -> Result<(), Error> {
+        while bytes > 0 {
+            bytes -= self.piece(bytes)?.len() as u64;
+        }
+        Ok(())
+    }
+
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         loop {
             match self.reader.read(buffer) {
@@ -128,15 +135,17 @@ impl Host {
         length: u64,
         feed: &mut Feed<'_>,
     ) -> Result<Response, Unsent> {
-        let first = feed.piece(length).map_err(Unsent::Content)?;
+        let most = self.piece();
+        let first = feed.piece(length.min(most)).map_err(Unsent::Content)?;
         if first.len() as u64 == length {
             let mut call = call.clone().header(CONTENT_LENGTH, &length.to_string());
             call.body = Some(first);
             return Ok(self.exchange(&call, authorization)?);
         }
+        self.pace.hold(&self.engine.flow)?;
         let (sender, body) = channel(length);
         let mut request = self
-            .client(&call.url)
+            .client(&call.url, false)?
             .request(call.method.clone(), call.url.clone())
             .headers(call.headers.clone())
             .header(CONTENT_LENGTH, length)
@@ -149,13 +158,16 @@ impl Host {
         let mut piece = first;
         let stopped = loop {
             left -= piece.len() as u64;
-            match self.engine.wait(self.settings.idle, sender.send(piece)) {
+            if let Err(error) = self.spend(piece.len() as u64) {
+                break Some(Unsent::Trouble(error.into()));
+            }
+            match self.wait(self.settings.idle, sender.send(piece)) {
                 Ok(Ok(())) if left > 0 && !answer.is_finished() => {}
                 // All was given, or an answer came before that, or the connection broke.
                 Ok(_) => break None,
                 Err(stop) => break Some(Unsent::Trouble(self.stopped(&call.subject, stop))),
             }
-            piece = match feed.piece(left) {
+            piece = match feed.piece(left.min(most)) {
                 Ok(piece) => piece,
                 Err(error) => break Some(Unsent::Content(error)),
             };
@@ -166,9 +178,9 @@ impl Host {
             answer.abort();
             return Err(unsent);
         }
-        let response = match self.engine.wait(self.patience(length), &mut answer) {
+        let response = match self.wait(self.patience(length), &mut answer) {
             Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(error))) => return Err(answer::broken(&self.name, &call.subject, &error).into()),
+            Ok(Ok(Err(error))) => return Err(self.broken(&call.url, &call.subject, &error).into()),
             Ok(Err(_)) => {
                 return Err(retry::failed(format!("registry {}: {}: broke off", self.name, call.subject)).into());
             }
@@ -178,6 +190,7 @@ impl Host {
             }
         };
         self.warn(response.headers());
+        self.refused_by_proxy(&call.url, &call.subject, response.status())?;
         Ok(response)
     }
 }
@@ -223,6 +236,14 @@ mod tests {
         for (content, size) in [(&b"abc"[..], 4), (b"abcde", 4), (b"", 1), (b"a", 0)] {
             assert_eq!(pieces(content, size).unwrap_err().kind, Kind::Mismatch);
         }
+    }
+
+    #[test]
+    fn what_is_skipped_is_read_and_counted() {
+        let mut feed = Feed::new(Box::new(&b"abcdefghi"[..]), 9, "blob x");
+        feed.skip(6).unwrap();
+        assert_eq!(feed.piece(u64::MAX).unwrap(), &b"ghi"[..]);
+        assert!(Feed::new(Box::new(&b"abc"[..]), 9, "blob x").skip(6).is_err());
     }
 
     #[test]

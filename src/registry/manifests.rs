@@ -1,4 +1,4 @@
-//! Manifests and tags: looked up, fetched and hashed, pushed by digest, tagged and read back.
+//! Manifests: looked up, fetched and hashed, pushed.
 //!
 //! Raw bytes travel as they are; every body is hashed, whatever the headers say.
 
@@ -10,9 +10,10 @@ use super::answer::Answer;
 use super::auth::Scopes;
 use super::blobs::digest;
 use super::client::{Call, Host, SMALL};
-use super::retry::{Tries, Trouble};
+use super::retry::Trouble;
 use crate::content::{Error, Kind};
 use crate::fault::escape;
+use crate::flow::Event;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
 
@@ -62,12 +63,15 @@ impl Host {
         }
     }
 
-    /// A manifest's bytes and what they are; `None` if it is not there.
-    /// Content that is not what its digest says is asked for once more.
+    /// A manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
+    /// digest's are asked for once more: a proxy in between may have broken them.
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         match self.fetch_once(repository, name, scopes) {
-            Err(error) if error.kind == Kind::Mismatch => self.fetch_once(repository, name, scopes),
-            fetched => fetched,
+            Err(error) if error.kind == Kind::Mismatch => {
+                self.engine.flow.event(Event::Detail(format!("{}; asked for once more", error.what)));
+                self.fetch_once(repository, name, scopes)
+            }
+            other => other,
         }
     }
 
@@ -156,7 +160,7 @@ impl Host {
                 .header(CONTENT_LENGTH, &raw.len().to_string());
         let expected = name.parse::<Digest>().unwrap_or_else(|_| Digest::sha256(&raw));
         call.body = Some(raw);
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
+        let mut tries = self.tries();
         loop {
             let answer = self.ask(&call, SMALL)?;
             if answer.status.is_success() {
@@ -174,41 +178,6 @@ impl Host {
                 error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
             }
             tries.again(Trouble { error, again, after: None })?;
-        }
-    }
-
-    /// Pushes a document by its digest, and makes its subject's referrers list it.
-    pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
-        let raw = Bytes::from_owner(document.shared());
-        let answer = self.put(repository, &document.digest().to_string(), document.media_type(), raw)?;
-        match document.subject() {
-            Some(subject) if answer.header("oci-subject").is_none() => {
-                self.list_referrer(repository, subject.digest, document)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes a tag name a document, unless it does, and reads it back.
-    pub fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        let scopes = Scopes::push(repository);
-        let wanted = document.digest();
-        if self.tag(repository, tag, &scopes)? == Some(wanted) {
-            return Ok(());
-        }
-        self.put(repository, tag.as_str(), document.media_type(), Bytes::from_owner(document.shared()))?;
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
-        loop {
-            let found = self.tag(repository, tag, &scopes)?;
-            if found == Some(wanted) {
-                return Ok(());
-            }
-            let found = found.map_or_else(|| "nothing".to_owned(), |found| found.to_string());
-            let what =
-                format_args!("tag {}:{tag}: accepted, but it names {found}, expected {wanted}", repository.path());
-            let error = self.error(Kind::Refused, what).help("the tag may be immutable there; choose another");
-            // What is read may lag behind what was written.
-            tries.again(Trouble { error, again: true, after: None })?;
         }
     }
 }

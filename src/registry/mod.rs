@@ -6,16 +6,29 @@
 mod answer;
 mod auth;
 mod blobs;
+mod certificate;
+mod chunks;
 mod client;
+mod clients;
+mod connection;
 pub mod docker_config;
 mod engine;
 mod feed;
+mod foreign;
+mod lists;
 mod manifests;
+mod mounts;
 mod origin;
+mod pace;
 mod paging;
+mod ping;
+mod rate;
 mod referrers;
 mod retry;
+mod rules;
 mod settings;
+mod tags;
+mod token;
 mod upload;
 
 use std::collections::HashMap;
@@ -23,10 +36,12 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use self::auth::Scopes;
-use self::client::{Clients, Host, lock};
+use self::client::{Host, lock};
+use self::clients::Clients;
 use self::engine::Engine;
+use self::rate::Rate;
 pub use self::settings::{ClientCertificate, Credential, HostLookup, HostSettings, Lookup, Proxies, Settings};
-use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Source, TagList};
+use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Rights, Source, TagList};
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
@@ -37,6 +52,7 @@ pub struct Registries {
     clients: Arc<Clients>,
     settings: Arc<Settings>,
     engine: Arc<Engine>,
+    rate: Option<Arc<Rate>>,
 }
 
 impl Registries {
@@ -46,9 +62,19 @@ impl Registries {
     /// [`Kind::Policy`] for a CA file or proxy that cannot be used, [`Kind::Io`] where no thread can
     /// be started.
     pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
-        let clients = Arc::new(Clients::new(&settings)?);
+        let settings = Arc::new(settings);
+        let clients = Arc::new(Clients::new(Arc::clone(&settings))?);
+        let rate = settings.limit_rate.or(flow.limit_rate).map(|limit| Arc::new(Rate::new(limit)));
         let engine = Arc::new(Engine::new(flow)?);
-        Ok(Self { hosts: Mutex::default(), clients, settings: Arc::new(settings), engine })
+        Ok(Self { hosts: Mutex::default(), clients, settings, engine, rate })
+    }
+
+    /// Every repository that `host` (as references name it) lists (`_catalog`), in its order.
+    ///
+    /// # Errors
+    /// [`Kind::Absent`], [`Kind::Denied`] or [`Kind::Refused`] where it lists none, as many do.
+    pub fn repositories(&self, host: &str) -> Result<Vec<Repository>, Error> {
+        self.named(host)?.repositories()
     }
 
     fn host(&self, repository: &Repository) -> Result<Arc<Host>, Error> {
@@ -57,12 +83,19 @@ impl Registries {
             let what = format!("repository {}: expected a registry's host in front", repository.path());
             return Err(Error::new(Kind::Refused, what).help("write HOST/REPOSITORY"));
         }
+        self.named(name)
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Host>, Error> {
         let mut hosts = lock(&self.hosts);
-        let made = || {
-            let (engine, settings, clients) = (&self.engine, &self.settings, &self.clients);
-            Arc::new(Host::new(name, Arc::clone(engine), Arc::clone(settings), Arc::clone(clients)))
-        };
-        Ok(Arc::clone(hosts.entry(name.to_owned()).or_insert_with(made)))
+        if let Some(host) = hosts.get(name) {
+            return Ok(Arc::clone(host));
+        }
+        let (engine, settings, clients) = (&self.engine, &self.settings, &self.clients);
+        let host = Host::new(name, Arc::clone(engine), Arc::clone(settings), Arc::clone(clients), self.rate.clone())?;
+        let host = Arc::new(host);
+        hosts.insert(name.to_owned(), Arc::clone(&host));
+        Ok(host)
     }
 }
 
@@ -76,15 +109,11 @@ impl Source for Registries {
     }
 
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
-        let host = self.host(repository)?;
-        match host.part(repository, descriptor, 0, descriptor.size)? {
-            Some(stream) => Ok(Box::new(stream)),
-            None => Err(host.error(Kind::Failed, format_args!("blob {}: not given whole", descriptor.digest))),
-        }
+        Ok(Box::new(self.host(repository)?.whole_blob(repository, descriptor)?))
     }
 
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
-        self.host(repository)?.has_blob(repository, descriptor, Scopes::pull(repository))
+        self.host(repository)?.holds(repository, descriptor)
     }
 
     fn ranges(&self) -> Option<&dyn Ranges> {
@@ -158,6 +187,20 @@ impl Destination for Registries {
 
     fn mounts(&self) -> Option<&dyn Mounts> {
         Some(self)
+    }
+
+    fn rights(&self) -> Option<&dyn Rights> {
+        Some(self)
+    }
+}
+
+impl Rights for Registries {
+    fn may_pull(&self, repository: &Repository) -> Result<(), Error> {
+        self.host(repository)?.may_pull(repository)
+    }
+
+    fn may_push(&self, repository: &Repository) -> Result<(), Error> {
+        self.host(repository)?.may_push(repository)
     }
 }
 

@@ -24,6 +24,12 @@ pub(super) fn endpoint(host: &str) -> &str {
     if host == "docker.io" { "registry-1.docker.io" } else { host }
 }
 
+/// What references call the host of an address.
+pub(super) fn named(url: &Url) -> String {
+    let authority = authority(url);
+    if authority == "registry-1.docker.io" { "docker.io".to_owned() } else { authority }
+}
+
 /// Whether a host (with or without port) is this machine.
 pub(super) fn is_loopback(host: &str) -> bool {
     let Ok(url) = Url::parse(&format!("http://{host}/")) else { return false };

@@ -1,33 +1,17 @@
-//! Lists in pages: `Link: <...>; rel="next"`, on the same origin, each page once, not for ever.
-//!
-//! And the list of tags, which some servers page by `n` and `last` alone.
+//! Pages: `Link: <...>; rel="next"`, on the same origin, each page once, not for ever.
 
 use std::collections::HashSet;
 
+use reqwest::Url;
 use reqwest::header::LINK;
-use reqwest::{Method, Url};
-use serde::Deserialize;
 
 use super::answer::Answer;
-use super::auth::Scopes;
 use super::client::{Call, Host};
 use super::origin;
 use crate::content::{Error, Kind};
-use crate::fault::escape;
-use crate::oci::{Repository, Tag};
 
 /// Pages of one list.
 const MOST_PAGES: usize = 1000;
-/// Tags asked for on a page.
-const PER_PAGE: usize = 1000;
-/// Bytes of a page of tags.
-const PAGE: u64 = 16 << 20;
-
-#[derive(Deserialize)]
-struct TagPage {
-    tags: Option<Vec<String>>,
-}
-
 /// A walk over the pages of a list.
 pub(super) struct Pages {
     next: Option<Call>,
@@ -46,12 +30,12 @@ impl Pages {
     }
 
     /// Goes on at `url`, where the server gave no link.
-    fn go_on(&mut self, from: &Call, url: Url) {
+    pub fn go_on(&mut self, from: &Call, url: Url) {
         self.next = Some(Call { url, ..from.clone() });
     }
 
     /// The call that comes next.
-    fn upcoming(&self) -> Option<&Call> {
+    pub fn upcoming(&self) -> Option<&Call> {
         self.next.as_ref()
     }
 
@@ -100,49 +84,6 @@ fn next_link(answer: &Answer) -> Option<String> {
         }
         None
     })
-}
-
-impl Host {
-    /// Every tag of a repository.
-    pub fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let title = format!("tags of {}", repository.path());
-        let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
-        let first = Call::new(Method::GET, url, Scopes::pull(repository), &title);
-        let mut pages = Pages::new(first.clone());
-        let mut seen = HashSet::new();
-        let mut tags = Vec::new();
-        while let Some(answer) = pages.next(self, PAGE)? {
-            if !answer.status.is_success() {
-                return Err(self.refusal(&answer, &title));
-            }
-            let page: TagPage = serde_json::from_slice(&answer.body)
-                .map_err(|error| self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))))?;
-            let page = page.tags.unwrap_or_default();
-            let mut fresh = false;
-            for text in &page {
-                if !seen.insert(text.clone()) {
-                    continue;
-                }
-                fresh = true;
-                match Tag::new(text) {
-                    Ok(tag) => tags.push(tag),
-                    Err(_) => {
-                        self.engine.flow.warn(format!(
-                            "registry {}: {title}: {:?} is not a tag",
-                            self.name,
-                            escape(text)
-                        ));
-                    }
-                }
-            }
-            if let (None, Some(last), true) = (pages.upcoming(), page.last(), fresh && page.len() >= PER_PAGE) {
-                let mut url = first.url.clone();
-                url.query_pairs_mut().append_pair("last", last);
-                pages.go_on(&first, url);
-            }
-        }
-        Ok(tags)
-    }
 }
 
 #[cfg(test)]

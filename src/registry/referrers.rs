@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 use super::auth::Scopes;
 use super::client::{Call, Host, lock};
 use super::paging::Pages;
-use super::retry::{Tries, Trouble};
+use super::retry::Trouble;
 use crate::content::{Error, Kind};
 use crate::fault::escape;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag, media_type};
 
-const ADVICE: &str = "leave referrers out with --referrers none";
+/// What to do where a registry takes no referrers.
+pub(super) const ADVICE: &str = "leave referrers out with --referrers none";
 
 #[derive(Deserialize)]
 struct List {
@@ -107,7 +108,7 @@ impl Host {
         self.engine.flow.check()?;
         let turn = Arc::clone(lock(&self.fallbacks).entry((repository.path().to_owned(), subject)).or_default());
         let _turn = lock(&turn);
-        let mut tries = Tries::new(&self.engine.flow, self.settings.retries);
+        let mut tries = self.tries();
         let mut written = false;
         loop {
             let raw = match self.fallback(repository, subject, &scopes)? {

@@ -15,6 +15,8 @@ const FIRST: Duration = Duration::from_millis(400);
 const MOST: Duration = Duration::from_secs(20);
 /// Longest wait that a server may ask for.
 const MOST_ASKED: Duration = Duration::from_secs(60);
+/// Behind a wait that was asked for, they come back spread over this.
+const SPREAD: Duration = Duration::from_millis(500);
 /// Waits are cut into pieces so that a cancelled run ends soon.
 const STEP: Duration = Duration::from_millis(50);
 
@@ -76,7 +78,8 @@ impl<'a> Tries<'a> {
             let what = if tries > 1 { format!("{what} (tried {tries} times)") } else { what };
             return Err(Error { kind, what, help });
         }
-        let wait = trouble.after.unwrap_or_else(|| jitter(self.done));
+        // All who were asked to wait would come back at the same moment.
+        let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));
         self.done += 1;
         self.flow.event(Event::Detail(format!(
             "{}; trying again in {} ms ({} of {})",
@@ -103,7 +106,11 @@ pub(super) fn pause(flow: &Flow, mut wait: Duration) -> Result<(), Error> {
 
 /// Between nothing and the doubled wait.
 fn jitter(done: u32) -> Duration {
-    let most = FIRST.saturating_mul(1 << done.min(10)).min(MOST);
+    share(FIRST.saturating_mul(1 << done.min(10)).min(MOST))
+}
+
+/// Between nothing and `most`.
+fn share(most: Duration) -> Duration {
     let mut random = [0; 2];
     // Without randomness all wait the longest time: slower, not wrong.
     let share = getrandom::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));

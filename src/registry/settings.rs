@@ -72,7 +72,8 @@ impl fmt::Debug for ClientCertificate {
 /// What one registry wants differently; all that is unset is as in [`Settings`].
 #[derive(Clone, Default)]
 pub struct HostSettings {
-    /// Where to ask in its place: `https://HOST[:PORT][/PREFIX]`.
+    /// Where to ask in its place: `https://HOST[:PORT][/PREFIX]`; `REPO` is then `/v2/PREFIX/REPO`
+    /// there. The login is the one of that address, never this host's.
     pub endpoint: Option<String>,
     /// Further roots, PEM; one entry a file.
     pub ca: Vec<Vec<u8>>,
@@ -129,6 +130,8 @@ pub struct Settings {
     pub connect: Duration,
     /// Longest wait without a byte.
     pub idle: Duration,
+    /// Bytes per second over all registries, both ways together; unset, the flow's limit holds.
+    pub limit_rate: Option<u64>,
 }
 
 impl Default for Settings {
@@ -145,6 +148,7 @@ impl Default for Settings {
             proxies: Proxies::default(),
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
+            limit_rate: None,
         }
     }
 }
@@ -172,5 +176,10 @@ mod tests {
         assert!(!shown.contains("hunter2"));
         let proxies = Proxies { https: Some("http://u:hunter2@p".to_owned()), ..Proxies::default() };
         assert!(!format!("{:?}", Settings { proxies, ..Settings::default() }).contains("hunter2"));
+        let client = ClientCertificate { certificate: Vec::new(), key: Zeroizing::new(b"hunter2".to_vec()) };
+        let proxy = Some("http://u:hunter2@p".to_owned());
+        let host = HostSettings { client: Some(client.clone()), proxy, ..HostSettings::default() };
+        let shown = format!("{client:?} {host:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
     }
 }

@@ -1,41 +1,60 @@
-//! Blob push: mount, session, one PUT; chunks where a server refuses that.
+//! Blob push: one PUT where the server takes it; else chunks, smaller ones, or one chunk.
 //!
-//! A failed try sends the content again from its start; one that may have arrived is looked for
-//! first.
+//! A failed try sends the content again; one that may have arrived is looked for first.
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, Url};
 
 use super::auth::Scopes;
 use super::blobs::digest;
-use super::client::{Call, Host, SMALL, lock};
+use super::client::{Call, Host, MOST_HOPS, SMALL, lock};
 use super::feed::{Feed, Unsent};
 use super::origin;
-use super::retry::{self, Tries, Trouble};
+use super::retry::{self, Trouble};
 use crate::content::{Body, Error, Kind};
+use crate::flow::Event;
 use crate::oci::{Descriptor, Repository};
 
 /// Bytes of a chunk: what even the strictest servers take.
 const CHUNK: u64 = 4 << 20;
-/// What a server may ask for at least (`OCI-Chunk-Min-Length`).
-const CHUNK_BOUNDS: (u64, u64) = (1 << 10, 64 << 20);
+/// The smallest chunk that is tried where larger ones are refused: proxies take 1 MiB or less.
+const LEAST_CHUNK: u64 = 256 << 10;
 
-/// What is sent where.
-struct Upload<'a> {
-    host: &'a Host,
-    repository: &'a Repository,
-    blob: &'a Descriptor,
-    body: &'a dyn Body,
-    subject: String,
+/// An upload session.
+pub(super) struct Session {
+    /// Where it goes on.
+    pub url: Url,
+    /// The smallest chunk that it takes; 0: any.
+    pub least: u64,
+}
+
+/// How content goes up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// One PUT.
+    Once,
+    /// PATCHes of so many bytes.
+    Chunks(u64),
+    /// One PATCH.
+    OneChunk,
 }
 
 /// How a try ended that was answered.
-enum Outcome {
+pub(super) enum Outcome {
     Stored,
     /// 401 with a login that did hold when the session began.
     Relogin,
-    /// This server takes no monolithic PUT.
-    Chunks(Error),
+    /// This server refuses it so.
+    Otherwise(Manner, Error),
+}
+
+/// What is sent where.
+pub(super) struct Upload<'a> {
+    pub host: &'a Host,
+    pub repository: &'a Repository,
+    pub blob: &'a Descriptor,
+    pub body: &'a dyn Body,
+    pub subject: String,
 }
 
 impl Host {
@@ -48,55 +67,22 @@ impl Host {
         let subject = format!("blob {} to {}", blob.digest, repository.path());
         Upload { host: self, repository, blob, body, subject }.run(opened)
     }
-
-    /// Tries to mount; keeps the session that a refusal opens.
-    pub fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error> {
-        if from.host() != repository.host() || from == repository {
-            return Ok(false);
-        }
-        let subject = format!("mount of {} from {} to {}", blob.digest, from.path(), repository.path());
-        let mut url = self.at(repository, "blobs/uploads/")?;
-        url.query_pairs_mut().append_pair("mount", &blob.digest.to_string()).append_pair("from", from.path());
-        let scopes = Scopes::push(repository).and_pull(from);
-        let call = Call::new(Method::POST, url, scopes, &subject).header(CONTENT_LENGTH, "0");
-        let response = self.open(&call)?;
-        match response.status().as_u16() {
-            201 => Ok(true),
-            202 => {
-                if let Ok(session) = self.session(&call.url, &response, &subject) {
-                    lock(&self.sessions).insert((repository.path().to_owned(), blob.digest), session);
-                }
-                Ok(false)
-            }
-            // Not permitted or not known there: it is sent as any other.
-            400..=499 => Ok(false),
-            _ => {
-                let answer = self.whole(response, SMALL, &subject).map_err(|trouble| trouble.error)?;
-                Err(self.refusal(&answer, &subject))
-            }
-        }
-    }
-
-    /// Where a session goes on.
-    fn session(&self, from: &Url, response: &Response, subject: &str) -> Result<Url, Error> {
-        match response.headers().get(LOCATION) {
-            Some(location) if !location.is_empty() => self.hop(from, location, subject),
-            _ => Err(self.error(Kind::Failed, format_args!("{subject}: the answer names no Location"))),
-        }
-    }
 }
 
 impl Upload<'_> {
-    fn run(&self, mut opened: Option<Url>) -> Result<(), Error> {
+    fn run(&self, mut opened: Option<Session>) -> Result<(), Error> {
         let host = self.host;
-        let mut tries = Tries::new(&host.engine.flow, host.settings.retries);
+        let mut tries = host.tries();
         let mut relogin = false;
-        let mut chunks: Option<Error> = None;
+        let mut manner = Manner::Once;
+        let mut refusal: Option<Error> = None;
         loop {
-            let once = match opened.take().map_or_else(|| self.begin(), |session| Ok((session, CHUNK))) {
-                Ok((session, chunk)) if chunks.is_some() => self.in_chunks(session, chunk),
-                Ok((session, _)) => self.at_once(session),
-                Err(trouble) => Err(trouble.into()),
+            let session = opened.take().map_or_else(|| host.begin(self.repository, &self.subject), Ok);
+            let once = match (session, manner) {
+                (Err(trouble), _) => Err(trouble.into()),
+                (Ok(session), Manner::Once) => self.at_once(session),
+                (Ok(session), Manner::Chunks(size)) => self.in_chunks(session, size),
+                (Ok(session), Manner::OneChunk) => self.in_chunks(session, self.blob.size.max(1)),
             };
             let trouble = match once {
                 Ok(Outcome::Stored) => return Ok(()),
@@ -109,11 +95,14 @@ impl Upload<'_> {
                         .error(Kind::Denied, format_args!("{}: login refused again", self.subject))
                         .help(format!("check the login for {}", host.name)));
                 }
-                Ok(Outcome::Chunks(error)) if chunks.is_none() => {
-                    chunks = Some(error);
+                Ok(Outcome::Otherwise(next, error)) if next != manner => {
+                    host.engine.flow.event(Event::Detail(format!("{}; sent as {next:?} instead", error.what)));
+                    manner = next;
+                    refusal.get_or_insert(error);
                     continue;
                 }
-                Ok(Outcome::Chunks(error)) => return Err(chunks.unwrap_or(error)),
+                // What it said of the plainest way says most.
+                Ok(Outcome::Otherwise(_, error)) => return Err(refusal.unwrap_or(error)),
                 Err(Unsent::Content(error)) => return Err(error),
                 Err(Unsent::Trouble(trouble)) => trouble,
             };
@@ -122,40 +111,34 @@ impl Upload<'_> {
             }
             tries.again(trouble)?;
             // It may have arrived though its answer did not.
-            if host.has_blob(self.repository, self.blob, Scopes::push(self.repository))? {
+            if self.is_there()? {
                 return Ok(());
             }
         }
     }
 
-    /// Opens a session: where it goes on, and the size of chunks that it wants.
-    fn begin(&self) -> Result<(Url, u64), Trouble> {
-        let url = self.host.at(self.repository, "blobs/uploads/")?;
-        let call =
-            Call::new(Method::POST, url, Scopes::push(self.repository), &self.subject).header(CONTENT_LENGTH, "0");
-        let response = self.host.send(&call)?;
-        if response.status().as_u16() != 202 {
-            let answer = self.host.whole(response, SMALL, &self.subject)?;
-            return Err(Trouble::last(self.host.refusal(&answer, &self.subject)));
-        }
-        let least = response.headers().get("oci-chunk-min-length").and_then(|value| value.to_str().ok()?.parse().ok());
-        let chunk = least.map_or(CHUNK, |least: u64| least.clamp(CHUNK_BOUNDS.0, CHUNK_BOUNDS.1).max(CHUNK));
-        Ok((self.host.session(&call.url, &response, &self.subject)?, chunk))
+    /// Whether the registry has the blob.
+    pub fn is_there(&self) -> Result<bool, Error> {
+        self.host.has_blob(self.repository, self.blob, Scopes::push(self.repository))
     }
 
-    fn feed(&self) -> Result<Feed<'_>, Unsent> {
+    /// The content from `start` on.
+    pub fn feed(&self, start: u64) -> Result<Feed<'_>, Unsent> {
         let subject = format!("blob {}", self.blob.digest);
         let reader = self.body.open().map_err(|error| Unsent::Content(Error::from_io(&subject, error)))?;
-        Ok(Feed::new(reader, self.blob.size, &subject))
+        let mut feed = Feed::new(reader, self.blob.size, &subject);
+        feed.skip(start).map_err(Unsent::Content)?;
+        Ok(feed)
     }
 
-    fn call(&self, method: Method, url: Url) -> Call {
+    /// A call about this upload.
+    pub fn call(&self, method: Method, url: Url) -> Call {
         Call::new(method, url, Scopes::push(self.repository), &self.subject)
             .header(CONTENT_TYPE, "application/octet-stream")
     }
 
     /// The login for an address: only the registry's own gets one.
-    fn authorization(&self, url: &Url) -> Result<Option<HeaderValue>, Unsent> {
+    pub fn authorization(&self, url: &Url) -> Result<Option<HeaderValue>, Unsent> {
         if origin::same(&self.host.base()?, url) {
             Ok(self.host.authorization(&Scopes::push(self.repository))?)
         } else {
@@ -163,52 +146,39 @@ impl Upload<'_> {
         }
     }
 
-    fn at_once(&self, session: Url) -> Result<Outcome, Unsent> {
-        let mut feed = self.feed()?;
-        let call = self.call(Method::PUT, self.closing(session));
-        let authorization = self.authorization(&call.url)?;
-        let response = self.host.stream(&call, authorization.as_ref(), self.blob.size, &mut feed)?;
-        let outcome = self.judge(response, authorization.as_ref())?;
-        Ok(outcome)
-    }
-
-    fn in_chunks(&self, mut session: Url, chunk: u64) -> Result<Outcome, Unsent> {
-        let mut feed = self.feed()?;
-        let mut sent = 0;
-        while sent < self.blob.size {
-            let length = chunk.min(self.blob.size - sent);
-            let range = format!("{sent}-{}", sent + length - 1);
-            let call = self.call(Method::PATCH, session.clone()).header(CONTENT_RANGE, &range);
-            let authorization = self.authorization(&call.url)?;
-            let response = self.host.stream(&call, authorization.as_ref(), length, &mut feed)?;
-            if !response.status().is_success() {
-                return self.judge(response, authorization.as_ref());
+    fn at_once(&self, session: Session) -> Result<Outcome, Unsent> {
+        let mut url = self.closing(session.url);
+        let mut strayed = false;
+        for _ in 0..=MOST_HOPS {
+            let mut feed = self.feed(0)?;
+            let call = self.call(Method::PUT, url.clone());
+            let authorization = if strayed { None } else { self.authorization(&url)? };
+            let response = self.host.stream(&call, authorization.as_ref(), self.blob.size, &mut feed)?;
+            if !matches!(response.status().as_u16(), 307 | 308) {
+                return self.judge(response, authorization.as_ref(), Manner::Once);
             }
-            if response.headers().contains_key(LOCATION) {
-                session = self.host.session(&session, &response, &self.subject)?;
-            }
-            sent += length;
+            let Some(next) = self.host.next(&url, response.headers(), &self.subject)? else {
+                return self.judge(response, authorization.as_ref(), Manner::Once);
+            };
+            // Once left out on a hop, the login never comes back.
+            strayed |= !origin::same(&url, &next);
+            url = next;
         }
-        if self.blob.size == 0 {
-            // Its only check is its end.
-            feed.piece(0).map_err(Unsent::Content)?;
-        }
-        let call = self.call(Method::PUT, self.closing(session)).header(CONTENT_LENGTH, "0");
-        let authorization = self.authorization(&call.url)?;
-        let response = self.host.exchange(&call, authorization.as_ref())?;
-        self.judge(response, authorization.as_ref())
+        Err(self.host.too_many_hops(&self.subject).into())
     }
 
     /// The session's address with the digest, behind whatever query it has.
-    fn closing(&self, mut session: Url) -> Url {
+    pub fn closing(&self, mut session: Url) -> Url {
         session.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
         session
     }
 
-    fn judge(&self, response: Response, sent: Option<&HeaderValue>) -> Result<Outcome, Unsent> {
+    /// What an answer to content sent in a manner means.
+    pub fn judge(&self, response: Response, sent: Option<&HeaderValue>, manner: Manner) -> Result<Outcome, Unsent> {
         let host = self.host;
         let status = response.status().as_u16();
         if response.status().is_success() {
+            host.pace.well(&host.engine.flow, &host.name);
             return match digest(response.headers()) {
                 Some(found) if found != self.blob.digest => {
                     let what = format_args!("{}: stored as {found}", self.subject);
@@ -225,9 +195,17 @@ impl Upload<'_> {
         }
         let answer = host.whole(response, SMALL, &self.subject)?;
         let error = host.refusal(&answer, &self.subject);
-        if matches!(status, 404 | 405 | 411 | 413 | 416 | 501) {
-            return Ok(Outcome::Chunks(error));
-        }
-        Err(error.into())
+        Ok(match (manner, status) {
+            // ACR and proxies have a limit, Artifactory knows no PUT of content.
+            (Manner::Once, 404 | 405 | 411 | 413 | 416 | 501) => Outcome::Otherwise(Manner::Chunks(CHUNK), error),
+            (Manner::Chunks(size), 413) if size > LEAST_CHUNK => Outcome::Otherwise(Manner::Chunks(size / 4), error),
+            // The session is gone or not where we think: another one.
+            (Manner::Chunks(_) | Manner::OneChunk, 416) => return Err(Trouble::passing(error).into()),
+            (Manner::Chunks(_) | Manner::OneChunk, 404) if answer.says("BLOB_UPLOAD_UNKNOWN") => {
+                return Err(Trouble::passing(error).into());
+            }
+            (_, 404 | 405 | 411 | 413 | 501) => Outcome::Otherwise(manner, error),
+            _ => return Err(error.into()),
+        })
     }
 }

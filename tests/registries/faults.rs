@@ -244,7 +244,7 @@ fn a_tag_that_does_not_move_is_told() {
     let other = manifest(&config, &content(1, 1).descriptor(), None);
     let tag = packmule::oci::Tag::new("fixed").unwrap();
     let error = anonymous().registries.set_tag(&repository(&server), &tag, &other).unwrap_err();
-    assert_eq!(error.kind, Kind::Refused, "{error}");
+    assert_eq!(error.kind, Kind::Policy, "{error}");
 }
 
 #[test]

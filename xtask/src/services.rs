@@ -3,6 +3,7 @@
 //! Each takes a free port, its data lies under `target/services/PID`, and it dies with this process. Only processes
 //! started here are ever stopped. The table of variables is `start`.
 
+mod certificates;
 mod registry;
 
 use crate::install::{self, Tools};
@@ -97,11 +98,19 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         settle(&mut running, var, address)?;
     }
 
-    let htpasswd = registry::htpasswd(&running, tools, &password)
-        .and_then(|access| registry::start(&mut running, tools, "registry", "PACKMULE_TEST_HTPASSWD", &access));
-    if settle(&mut running, "PACKMULE_TEST_HTPASSWD", htpasswd)? {
-        running.set("PACKMULE_TEST_HTPASSWD_PASSWORD", password.as_str());
+    match registry::htpasswd(&running, tools, &password) {
+        Ok(access) => {
+            for (var, program) in
+                [("PACKMULE_TEST_HTPASSWD", "registry"), ("PACKMULE_TEST_HTPASSWD_DOCKER_REGISTRY", "docker-registry")]
+            {
+                let address = registry::start(&mut running, tools, program, var, &access);
+                settle(&mut running, var, address)?;
+            }
+            running.set("PACKMULE_TEST_HTPASSWD_PASSWORD", password.as_str());
+        }
+        Err(e) => install::missing("PACKMULE_TEST_HTPASSWD", &e)?,
     }
+    encrypted(&mut running, tools)?;
 
     match registry::token(&mut running, tools, &password) {
         Ok((access, realm)) => {
@@ -122,6 +131,26 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
     settle(&mut running, "PACKMULE_TEST_REFERRERS", referrers)?;
     running.set("PACKMULE_TEST_USER", USER);
     Ok(running)
+}
+
+/// Both registries under TLS, each open and with client certificates; the folder of certificates is a variable.
+fn encrypted(running: &mut Services, tools: &Tools) -> Result<(), Failed> {
+    let certificates = match certificates::Certificates::make(&running.dir.join("certificates")) {
+        Ok(made) => made,
+        Err(e) => return install::missing("PACKMULE_TEST_CERTIFICATES", &e),
+    };
+    running.set("PACKMULE_TEST_CERTIFICATES", certificates.dir.display().to_string());
+    for (var, program, client) in [
+        ("PACKMULE_TEST_TLS", "registry", false),
+        ("PACKMULE_TEST_TLS_DOCKER_REGISTRY", "docker-registry", false),
+        ("PACKMULE_TEST_MTLS", "registry", true),
+        ("PACKMULE_TEST_MTLS_DOCKER_REGISTRY", "docker-registry", true),
+    ] {
+        let access = registry::Access::tls(&certificates, client);
+        let address = registry::start(running, tools, program, var, &access);
+        settle(running, var, address)?;
+    }
+    Ok(())
 }
 
 /// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal comes.

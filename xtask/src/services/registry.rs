@@ -1,5 +1,6 @@
 //! The distribution family: one configuration for version 3 and for Debian's 2.8, open or protected.
 
+use super::certificates::Certificates;
 use super::{Services, USER, free, spawn, spawn_announcing, wait};
 use crate::install::Tools;
 use crate::shell::{self, Failed};
@@ -23,6 +24,20 @@ pub enum Access {
         /// What their signature is checked against.
         certificate: PathBuf,
     },
+    /// TLS under the private CA; with `client`, only for whoever shows a certificate of it.
+    Tls {
+        /// The folder of certificates.
+        certificates: PathBuf,
+        /// Whether a client certificate is asked for.
+        client: bool,
+    },
+}
+
+impl Access {
+    /// TLS under certificates.
+    pub fn tls(certificates: &Certificates, client: bool) -> Self {
+        Self::Tls { certificates: certificates.dir.clone(), client }
+    }
 }
 
 /// Starts one registry with an empty store.
@@ -46,6 +61,14 @@ pub fn start(
     if let Some(auth) = auth(access) {
         config["auth"] = auth;
     }
+    if let Access::Tls { certificates, client } = access {
+        config["http"]["tls"] = json!({
+            "certificate": certificates.join("server.pem"), "key": certificates.join("server.key"),
+        });
+        if *client {
+            config["http"]["tls"]["clientcas"] = json!([certificates.join("ca.pem")]);
+        }
+    }
     // JSON is YAML, which these registries read.
     let file = running.dir.join(format!("{name}.yaml"));
     std::fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
@@ -58,7 +81,7 @@ pub fn start(
 
 fn auth(access: &Access) -> Option<Value> {
     match access {
-        Access::Open => None,
+        Access::Open | Access::Tls { .. } => None,
         Access::Htpasswd(path) => Some(json!({ "htpasswd": { "realm": "packmule test", "path": path } })),
         Access::Token { realm, certificate } => Some(json!({ "token": {
             "realm": format!("http://{realm}/token"),
