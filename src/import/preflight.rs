@@ -2,6 +2,8 @@
 //!
 //! Asks and lists; the one thing that it changes is a mount of base content, which sends nothing.
 
+use std::collections::BTreeMap;
+
 use crate::fault::{Class, Fault};
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Reason, Repository};
@@ -25,11 +27,43 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
         run.flow.event(Event::Item(job.repository.to_string()));
         Ok(())
     })?;
+    rights(run, plan)?;
     if run.request.keep_going {
         return Ok(());
     }
     let in_the_way = |job: &Job| locked(&job.failed).clone().filter(|fault| fault.class != Class::Partial);
-    Fault::from_list(plan.jobs.iter().filter_map(in_the_way).collect()).map_or(Ok(()), Err)
+    let mut faults: Vec<Fault> = Vec::new();
+    for fault in plan.jobs.iter().filter_map(in_the_way) {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    Fault::from_list(faults).map_or(Ok(()), Err)
+}
+
+/// Asks, once a repository that something is to be written to, whether the login may.
+fn rights(run: &Run, plan: &Plan) -> Result<(), Fault> {
+    let Some(rights) = run.destination.rights().filter(|_| !run.request.dry_run) else { return Ok(()) };
+    let mut written: BTreeMap<&Repository, Vec<&Job>> = BTreeMap::new();
+    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        let needs = locked(&job.needs);
+        if !needs.documents.is_empty() || !needs.tags.is_empty() {
+            written.entry(&job.repository).or_default().push(job);
+        }
+    }
+    let written: Vec<(&Repository, Vec<&Job>)> = written.into_iter().collect();
+    run.crew.each(&written, |(repository, jobs)| {
+        run.crew.check()?;
+        let Err(error) = rights.may_push(repository) else { return Ok(()) };
+        let fault = run.at_destination(error);
+        if fault.class == Class::Cancelled {
+            return Err(fault);
+        }
+        for job in jobs {
+            job.fail(fault.clone());
+        }
+        Ok(())
+    })
 }
 
 /// A destination's error is the job's; that the run was cancelled is not.

@@ -43,12 +43,12 @@ fn reached(headers: &HeaderMap, at: u64, length: u64) -> Reached {
 }
 
 impl Upload<'_> {
-    /// Sends chunks of `size` bytes, or more where the session wants more, and closes the session.
-    pub fn in_chunks(&self, session: Session, size: u64) -> Result<Outcome, Unsent> {
+    /// Sends chunks of `size` bytes, or more where the session wants more, and closes the session;
+    /// `manner` is how this was asked for.
+    pub fn in_chunks(&self, session: Session, size: u64, manner: Manner) -> Result<Outcome, Unsent> {
         let host = self.host;
         let total = self.blob.size;
         let chunk = size.max(session.least);
-        let manner = if chunk >= total { Manner::OneChunk } else { Manner::Chunks(size) };
         let mut url = session.url;
         let mut feed = self.feed(0)?;
         let (mut at, mut created) = (0, false);

@@ -81,8 +81,8 @@ impl Upload<'_> {
             let once = match (session, manner) {
                 (Err(trouble), _) => Err(trouble.into()),
                 (Ok(session), Manner::Once) => self.at_once(session),
-                (Ok(session), Manner::Chunks(size)) => self.in_chunks(session, size),
-                (Ok(session), Manner::OneChunk) => self.in_chunks(session, self.blob.size.max(1)),
+                (Ok(session), Manner::Chunks(size)) => self.in_chunks(session, size, manner),
+                (Ok(session), Manner::OneChunk) => self.in_chunks(session, self.blob.size.max(1), manner),
             };
             let trouble = match once {
                 Ok(Outcome::Stored) => return Ok(()),

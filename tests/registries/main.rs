@@ -7,11 +7,15 @@
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod evil;
 mod faults;
 mod hosts;
 mod login;
+mod products;
+mod quirky;
 mod redirects;
 mod referrers;
 mod roundtrip;
 mod server;
 mod tls;
+mod uploads;

@@ -1,0 +1,245 @@
+//! Row D1: what each product does otherwise; what goes in comes back, or the limit is named.
+
+use packmule::content::{Destination, Error, Kind, Mounts, Referrers, Source, TagList};
+use packmule::oci::{Descriptor, Document, Repository, Tag, media_type};
+
+use super::hosts::{Bytes, Client, anonymous, client, content, login, manifest, read};
+use super::quirky::{Location, Manners, Quirky};
+use super::server::{Server, reply};
+
+const MIB: usize = 1 << 20;
+
+fn image_config() -> (Bytes, Descriptor) {
+    let config = Bytes(b"{}".to_vec());
+    let descriptor = Descriptor { media_type: media_type::OCI_CONFIG.to_owned(), ..config.descriptor() };
+    (config, descriptor)
+}
+
+fn tag(text: &str) -> Tag {
+    Tag::new(text).unwrap()
+}
+
+/// Pushes an image of `size` bytes, mounts it elsewhere, tags it and reads everything back.
+fn carry(client: &Client, repository: &Repository, size: usize) -> Result<Document, Error> {
+    let registries = &client.registries;
+    let (config, config_descriptor) = image_config();
+    let layer = content(size, 71);
+    for (body, descriptor) in [(&config, &config_descriptor), (&layer, &layer.descriptor())] {
+        registries.put_blob(repository, descriptor, body)?;
+    }
+    let document = manifest(&config_descriptor, &layer.descriptor(), None);
+    registries.put_manifest(repository, &document)?;
+    registries.set_tag(repository, &tag("v1"), &document)?;
+    let reference = format!("{repository}:v1").parse().unwrap();
+    let found = registries.resolve(&reference)?;
+    assert_eq!(registries.document(repository, &found)?.raw(), document.raw());
+    assert!(read(registries, repository, &layer.descriptor())? == layer.0);
+    let other = Repository::new(repository.host(), &format!("{}-2", repository.path())).unwrap();
+    if !registries.mount(&other, &layer.descriptor(), repository)? {
+        registries.put_blob(&other, &layer.descriptor(), &layer)?;
+    }
+    assert!(read(registries, &other, &layer.descriptor())? == layer.0);
+    Ok(document)
+}
+
+fn refer(client: &Client, repository: &Repository, subject: &Document, seed: u64) -> Result<Document, Error> {
+    let (_, config) = image_config();
+    let layer = content(40, seed);
+    client.registries.put_blob(repository, &layer.descriptor(), &layer)?;
+    let referrer = manifest(&config, &layer.descriptor(), Some(&subject.descriptor()));
+    client.registries.put_manifest(repository, &referrer)?;
+    let listed = Referrers::referrers(&client.registries, repository, subject.digest())?;
+    assert!(listed.iter().any(|entry| entry.digest == referrer.digest()));
+    Ok(referrer)
+}
+
+fn works(manners: Manners, size: usize) -> (Quirky, Client) {
+    let registry = Quirky::start(manners);
+    let client = anonymous();
+    let repository = Repository::new(&registry.server.host, "made/app").unwrap();
+    let subject = carry(&client, &repository, size).unwrap();
+    for seed in [1, 2] {
+        refer(&client, &repository, &subject, seed).unwrap();
+    }
+    assert_eq!(Referrers::referrers(&client.registries, &repository, subject.digest()).unwrap().len(), 2);
+    (registry, client)
+}
+
+#[test]
+fn d1_as_specified() {
+    let (registry, _) = works(Manners::PLAIN, 5 * MIB);
+    assert_eq!(registry.count("PATCH"), 0, "one PUT is enough");
+    works(Manners { referrers: None, location: Location::Absolute, ..Manners::PLAIN }, 10);
+    works(Manners { location: Location::Unsaid, ..Manners::PLAIN }, MIB);
+}
+
+#[test]
+fn d1_ghcr_takes_four_mebibytes_at_most() {
+    let manners = Manners { most_body: 4 * MIB, location: Location::State, ..Manners::PLAIN };
+    let (registry, _) = works(manners, 9 * MIB + 5);
+    assert_eq!(registry.count("PATCH"), 3);
+}
+
+#[test]
+fn d1_ecr_takes_the_first_patch_for_all_and_makes_no_repository() {
+    let manners = Manners { first_patch_is_all: true, put_refused: Some(405), made_only: true, ..Manners::PLAIN };
+    let (registry, client) = works(manners, 9 * MIB);
+    let sent = registry.server.requests();
+    assert!(sent.iter().any(|request| request.method == "PATCH" && request.body.len() == 9 * MIB), "one chunk of all");
+    let elsewhere = Repository::new(&registry.server.host, "app").unwrap();
+    let layer = content(10, 5);
+    let error = client.registries.put_blob(&elsewhere, &layer.descriptor(), &layer).unwrap_err();
+    assert!(error.kind == Kind::Absent && error.help.unwrap().contains("create it"), "{}", error.what);
+    let rights = client.registries.rights().unwrap();
+    assert_eq!(rights.may_push(&elsewhere).unwrap_err().kind, Kind::Absent);
+}
+
+#[test]
+fn d1_acr_has_a_limit_for_one_body_and_for_a_login() {
+    let manners = Manners { most_body: 20 * MIB, longest_login: 6 << 10, ..Manners::PLAIN };
+    works(manners, 21 * MIB);
+    let registry = Quirky::start(Manners { fixed: Some((405, "UNSUPPORTED")), ..manners });
+    stays(&registry);
+}
+
+#[test]
+fn d1_artifactory_knows_no_put_of_content() {
+    let (registry, _) = works(Manners { put_refused: Some(404), location: Location::Absolute, ..Manners::PLAIN }, MIB);
+    assert!(registry.count("PATCH") > 0);
+}
+
+#[test]
+fn d1_harbor_forgets_for_a_moment_and_fixes_tags() {
+    works(Manners { lag: 1, referrers: Some(401), ..Manners::PLAIN }, 1000);
+    stays(&Quirky::start(Manners { fixed: Some((412, "PRECONDITION")), ..Manners::PLAIN }));
+    stays(&Quirky::start(Manners { fixed: Some((201, "")), ..Manners::PLAIN }));
+}
+
+#[test]
+fn d1_nexus_forgets_for_a_moment() {
+    works(Manners { lag: 3, ..Manners::PLAIN }, 1000);
+    stays(&Quirky::start(Manners { fixed: Some((400, "Updating existing tag is not allowed")), ..Manners::PLAIN }));
+}
+
+#[test]
+fn d1_quay_pages_by_opaque_links_and_takes_only_images() {
+    let manners = Manners { page: 2, only_images: true, referrers: Some(400), ..Manners::PLAIN };
+    let (registry, client) = works(manners, 1000);
+    let repository = Repository::new(&registry.server.host, "made/app").unwrap();
+    let layer = content(10, 6);
+    client.registries.put_blob(&repository, &layer.descriptor(), &layer).unwrap();
+    let (_, config) = image_config();
+    let document = manifest(&config, &layer.descriptor(), None);
+    let names = ["a", "b", "c", "d", "e"];
+    for name in names {
+        client.registries.set_tag(&repository, &tag(name), &document).unwrap();
+    }
+    let mut found = TagList::tags(&client.registries, &repository).unwrap();
+    found.retain(|tag| names.contains(&tag.as_str()));
+    assert_eq!(found.len(), 5);
+    let strange = manifest(&layer.descriptor(), &layer.descriptor(), None);
+    let error = client.registries.put_manifest(&repository, &strange).unwrap_err();
+    assert!(error.kind == Kind::Refused && error.what.contains("MANIFEST_INVALID"), "{error}");
+    // One that refers to something says that it is this artifact, and what to leave out.
+    let referrer = manifest(&layer.descriptor(), &layer.descriptor(), Some(&document.descriptor()));
+    let error = client.registries.put_manifest(&repository, &referrer).unwrap_err();
+    let (what, help) = (error.what, error.help.unwrap());
+    assert!(what.contains(&referrer.digest().to_string()) && what.contains(&document.digest().to_string()), "{what}");
+    assert!(help.contains("--referrers none"), "{help}");
+}
+
+#[test]
+fn d1_gitlab_gives_the_subject_for_its_fallback_tag() {
+    let registry = Quirky::start(Manners { tags_are_digests: true, location: Location::State, ..Manners::PLAIN });
+    let client = anonymous();
+    let repository = Repository::new(&registry.server.host, "made/app").unwrap();
+    let subject = carry(&client, &repository, 10).unwrap();
+    assert!(Referrers::referrers(&client.registries, &repository, subject.digest()).unwrap().is_empty());
+    let error = refer(&client, &repository, &subject, 9).unwrap_err();
+    assert!(error.kind == Kind::Refused && error.what.contains("names the subject itself"), "{error}");
+}
+
+#[test]
+fn d1_zot_counts_within_the_chunk() {
+    let manners = Manners {
+        range_of_chunk: true,
+        most_body: 4 * MIB,
+        referrers: None,
+        location: Location::State,
+        ..Manners::PLAIN
+    };
+    let (registry, _) = works(manners, 9 * MIB);
+    assert_eq!(registry.count("PATCH"), 3);
+}
+
+/// A tag that stands may not move; the same again is nothing.
+fn stays(registry: &Quirky) {
+    let client = anonymous();
+    let repository = Repository::new(&registry.server.host, "made/fixed").unwrap();
+    let first = carry(&client, &repository, 10).unwrap();
+    let puts = registry.count("PUT");
+    client.registries.set_tag(&repository, &tag("v1"), &first).unwrap();
+    assert_eq!(registry.count("PUT"), puts, "d5: the same digest is left alone");
+    let (_, config) = image_config();
+    let other = manifest(&config, &config, None);
+    client.registries.put_manifest(&repository, &other).unwrap();
+    let error = client.registries.set_tag(&repository, &tag("v1"), &other).unwrap_err();
+    assert_eq!(error.kind, Kind::Policy, "{error}");
+    assert!(error.what.contains("v1") && error.what.contains(&first.digest().to_string()), "{error}");
+}
+
+#[test]
+fn d5_an_immutable_tag_that_is_denied_in_words() {
+    stays(&Quirky::start(Manners { fixed: Some((403, "immutable")), ..Manners::PLAIN }));
+    // Not every 403 is about the tag.
+    let registry = Quirky::start(Manners { fixed: Some((403, "DENIED")), ..Manners::PLAIN });
+    let client = anonymous();
+    let repository = Repository::new(&registry.server.host, "made/denied").unwrap();
+    carry(&client, &repository, 10).unwrap();
+    let (_, config) = image_config();
+    let error = client.registries.set_tag(&repository, &tag("v1"), &manifest(&config, &config, None)).unwrap_err();
+    assert_eq!(error.kind, Kind::Denied, "{error}");
+}
+
+#[test]
+fn d4_blob_unknown_three_times_then_good() {
+    let registry = Quirky::start(Manners { lag: 3, ..Manners::PLAIN });
+    let client = anonymous();
+    carry(&client, &Repository::new(&registry.server.host, "a/b").unwrap(), 100).unwrap();
+}
+
+#[test]
+fn d10_whatever_a_mount_says_the_content_comes() {
+    for mount in [202, 401, 403, 404, 500] {
+        let registry = Quirky::start(Manners { mount, ..Manners::PLAIN });
+        let client = anonymous();
+        carry(&client, &Repository::new(&registry.server.host, "a/b").unwrap(), 100).unwrap();
+        if mount == 202 {
+            let sessions = registry.server.requests().iter().filter(|request| request.method == "POST").count();
+            assert_eq!(sessions, 3, "its session is the one that is used");
+        }
+    }
+}
+
+#[test]
+fn d10_a_mount_whose_token_is_refused() {
+    let registry = Server::start(|request, _| {
+        let host = request.header("host").unwrap_or_default().to_owned();
+        if request.path.starts_with("/token") {
+            let wants_source = request.path.contains("secret");
+            return if wants_source { reply(403, "") } else { reply(200, r#"{"token":"t"}"#) };
+        }
+        if request.header("authorization").is_none() {
+            return reply(401, "").with("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\""));
+        }
+        reply(404, "")
+    });
+    let client = client(login("mule", "x"));
+    let (to, from) = ("a/b", "a/secret");
+    let repository = |path| Repository::new(&registry.host, path).unwrap();
+    let mounted = client.registries.mount(&repository(to), &content(9, 9).descriptor(), &repository(from));
+    assert!(!mounted.unwrap());
+    // Both repositories stand in one request for a token.
+    let asked = registry.requests().into_iter().find(|request| request.path.contains("secret")).unwrap();
+    assert!(asked.path.contains("a%2Fb%3Apull%2Cpush") && asked.path.contains("a%2Fsecret%3Apull"), "{}", asked.path);
+}
