@@ -30,6 +30,8 @@ struct Key {
     identity: bool,
     /// Speaks HTTP/1.1 only.
     old: bool,
+    /// Speaks TLS 1.2 at most.
+    tls12: bool,
 }
 
 /// How an address is to be asked.
@@ -41,6 +43,8 @@ pub(super) struct Way {
     pub identity: bool,
     /// By HTTP/1.1 only.
     pub old: bool,
+    /// By TLS 1.2 at most.
+    pub tls12: bool,
 }
 
 /// Clients and single hosts' settings, each made once.
@@ -83,7 +87,7 @@ impl Clients {
     /// The client for a registry's own address.
     pub fn home(&self, name: &str, own: &HostSettings, url: &Url, old: bool) -> Result<Client, Error> {
         let lax = own.insecure || self.is_insecure(name, url);
-        self.get(name, own, Way { lax, identity: true, old })
+        self.get(name, own, Way { lax, identity: true, old, tls12: false })
     }
 
     /// The client for an address elsewhere; `trusted`: it was named as one that may have the login,
@@ -92,12 +96,13 @@ impl Clients {
         let name = origin::named(url);
         let own = self.host(&name)?;
         let lax = own.insecure || self.is_insecure(&name, url);
-        self.get(&name, &own, Way { lax, identity: trusted, old })
+        self.get(&name, &own, Way { lax, identity: trusted, old, tls12: false })
     }
 
-    /// A client that checks nothing and shows nothing: to look at a certificate that was refused.
-    pub fn looking(&self, name: &str, own: &HostSettings) -> Result<Client, Error> {
-        self.get(name, own, Way { lax: true, identity: false, old: true })
+    /// A client that checks nothing and shows nothing: to look at a certificate that was refused, or,
+    /// by TLS 1.2, at a refusal that TLS 1.3 gives too late to be heard.
+    pub fn looking(&self, name: &str, own: &HostSettings, tls12: bool) -> Result<Client, Error> {
+        self.get(name, own, Way { lax: true, identity: false, old: true, tls12 })
     }
 
     fn is_insecure(&self, name: &str, url: &Url) -> bool {
@@ -110,7 +115,7 @@ impl Clients {
         let identity = way.identity && own.client.is_some();
         let differs = identity || !own.ca.is_empty() || own.proxy.is_some();
         let owner = if differs { name.to_owned() } else { String::new() };
-        let key = Key { owner, lax: way.lax, identity, old: way.old };
+        let key = Key { owner, lax: way.lax, identity, old: way.old, tls12: way.tls12 };
         let mut made = lock(&self.made);
         if let Some(client) = made.get(&key) {
             return Ok(client.clone());
@@ -168,6 +173,9 @@ impl Clients {
             }
             if way.old {
                 builder = builder.http1_only();
+            }
+            if way.tls12 {
+                builder = builder.tls_version_max(reqwest::tls::Version::TLS_1_2);
             }
             if let Some(identity) = &identity {
                 builder = builder.identity(identity.clone());

@@ -76,7 +76,13 @@ pub(super) fn look(error: &reqwest::Error) -> (Fate, String) {
 impl Host {
     /// A failed exchange with `url` as trouble.
     pub fn broken(&self, url: &Url, subject: &str, error: &reqwest::Error) -> Trouble {
-        let (fate, text) = look(error);
+        let (mut fate, mut text) = look(error);
+        if fate == Fate::Passing
+            && url.scheme() == "https"
+            && let Some(alert) = self.alerted(url, &text)
+        {
+            (fate, text) = (Fate::Alert, alert);
+        }
         let text = escape(&text);
         let failed = |what: std::fmt::Arguments<'_>| self.error(Kind::Failed, what);
         let place = if self.rules.is_home(url) { self.name.clone() } else { super::origin::named(url) };
@@ -94,7 +100,10 @@ impl Host {
                 )
             }
             Fate::Alert => {
-                let wants_ours = text.contains("CertificateRequired") || text.contains("BadCertificate");
+                let wants_ours = ["CertificateRequired", "BadCertificate", "HandshakeFailure"]
+                    .iter()
+                    .any(|word| text.contains(word))
+                    && self.own.client.is_none();
                 let help = if wants_ours {
                     format!("{place} asks for a client certificate: name one that it knows in its settings")
                 } else {
@@ -167,9 +176,32 @@ impl Host {
         seen
     }
 
+    /// The alert behind a connection that was closed as soon as it was made: a server of TLS 1.3
+    /// refuses our certificate, or that we have none, only after its handshake. Asked once.
+    fn alerted(&self, url: &Url, text: &str) -> Option<String> {
+        if !matches!(text, "channel closed" | "connection closed before message completed" | "connection closed") {
+            return None;
+        }
+        let key = format!("alert of {}", super::origin::authority(url));
+        if let Some(known) = lock(&self.examined).get(&key) {
+            return Some(known.clone()).filter(|known| !known.is_empty());
+        }
+        let asked = || {
+            let url = url.join("/v2/").ok()?;
+            let client = self.clients.looking(&self.name, &self.own, true).ok()?;
+            let error = self.engine.wait(self.settings.idle, client.head(url).send()).ok()?.err()?;
+            let (fate, text) = look(&error);
+            (fate == Fate::Alert).then_some(text)
+        };
+        // With a certificate of ours it would say the same of our showing none.
+        let alert = if self.own.client.is_none() { asked() } else { None };
+        lock(&self.examined).insert(key, alert.clone().unwrap_or_default());
+        alert
+    }
+
     fn certificate_at(&self, url: &Url) -> Option<certificate::Names> {
         let url = url.join("/v2/").ok()?;
-        let client = self.clients.looking(&self.name, &self.own).ok()?;
+        let client = self.clients.looking(&self.name, &self.own, false).ok()?;
         let response = self.engine.wait(self.settings.idle, client.head(url).send()).ok()?.ok()?;
         let info = response.extensions().get::<reqwest::tls::TlsInfo>()?;
         certificate::names(info.peer_certificate()?)

@@ -33,7 +33,7 @@ fn partial(bytes: &[u8], from: usize) -> Reply {
 }
 
 #[test]
-fn a_stream_broken_in_the_middle_goes_on_by_range() {
+fn r3_a_stream_broken_in_the_middle_goes_on_by_range() {
     let blob = content(4 << 20, 31);
     let bytes = blob.0.clone();
     let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
@@ -50,7 +50,7 @@ fn a_stream_broken_in_the_middle_goes_on_by_range() {
 }
 
 #[test]
-fn a_server_without_ranges_is_read_again_from_its_start() {
+fn r3_a_server_without_ranges_is_read_again_from_its_start() {
     let blob = content(1 << 20, 32);
     for wrong_range in [false, true] {
         let bytes = blob.0.clone();
@@ -71,7 +71,7 @@ fn a_server_without_ranges_is_read_again_from_its_start() {
 }
 
 #[test]
-fn a_stream_that_always_breaks_ends() {
+fn r3_a_stream_that_always_breaks_ends() {
     let blob = content(1 << 20, 33);
     let bytes = blob.0.clone();
     let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
@@ -84,7 +84,7 @@ fn a_stream_that_always_breaks_ends() {
 }
 
 #[test]
-fn lies_are_a_mismatch() {
+fn r1_r2_lies_are_a_mismatch() {
     let blob = content(2000, 34);
     let mut lie = blob.0.clone();
     lie[1999] ^= 1;
@@ -106,7 +106,7 @@ fn lies_are_a_mismatch() {
 }
 
 #[test]
-fn a_digest_pins_whatever_head_says() {
+fn r1_a_digest_pins_whatever_head_says() {
     let server =
         Server::start(|_, _| manifest_reply().with("Docker-Content-Digest", Digest::sha256(b"another").to_string()));
     let wanted: Reference = format!("{}/a/b@{}", server.host, Digest::sha256(b"wanted")).parse().unwrap();
@@ -114,7 +114,7 @@ fn a_digest_pins_whatever_head_says() {
 }
 
 #[test]
-fn retry_after_is_waited() {
+fn r5_retry_after_is_waited() {
     let server = Server::start(|request, before| match (request.path.as_str(), before) {
         ("/v2/", _) => reply(200, ""),
         (_, 0..=2) => reply(429, "").with("Retry-After", "7"),
@@ -132,7 +132,7 @@ fn retry_after_is_waited() {
 }
 
 #[test]
-fn a_token_that_no_longer_holds_is_had_anew_once() {
+fn r6_a_token_that_no_longer_holds_is_had_anew_once() {
     let tokens = Arc::new(Mutex::new(0));
     let now = Arc::clone(&tokens);
     // Every token is good for one upload step or read; then only the next one is.
@@ -221,8 +221,9 @@ fn where_one_put_is_refused_chunks_are_sent() {
 }
 
 #[test]
-fn an_error_at_the_referrers_is_never_an_empty_list() {
-    for (status, kind) in [(403, Some(Kind::Denied)), (500, Some(Kind::Failed)), (404, None), (400, None), (405, None)]
+fn r10_an_error_at_the_referrers_is_never_an_empty_list() {
+    for (status, kind) in
+        [(403, Some(Kind::Denied)), (500, Some(Kind::Failed)), (404, None), (400, None), (401, None), (405, None)]
     {
         let server = Server::start(move |request, _| match request.path.as_str() {
             "/v2/" => reply(200, ""),
@@ -321,7 +322,7 @@ fn a_manifest_that_is_wrong_once_is_asked_for_again() {
 }
 
 #[test]
-fn a_hanging_server_is_left_after_the_idle_time_and_on_cancel() {
+fn r2_a_hanging_server_is_left_after_the_idle_time_and_on_cancel() {
     let server = Server::start(|request, _| {
         if request.path != "/v2/" {
             std::thread::sleep(Duration::from_secs(30));
@@ -341,4 +342,304 @@ fn a_hanging_server_is_left_after_the_idle_time_and_on_cancel() {
     });
     assert_eq!(cancelled.registries.resolve(&reference).unwrap_err().kind, Kind::Cancelled);
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn r1_a_manifest_that_was_broken_on_the_way_is_asked_for_once_more() {
+    for broken in [1, 2] {
+        let server = Server::start(move |request, before| match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            _ if before <= broken => reply(200, "{}").with("Content-Type", media_type::OCI_MANIFEST),
+            _ => manifest_reply(),
+        });
+        let config = Bytes(b"{}".to_vec()).descriptor();
+        let wanted = manifest(&config, &config, None).descriptor();
+        let found = anonymous().registries.document(&repository(&server), &wanted);
+        assert_eq!(found.err().map(|error| error.kind), (broken == 2).then_some(Kind::Mismatch), "{broken}");
+        assert_eq!(server.requests().len(), 2);
+    }
+}
+
+#[test]
+fn r2_drips_end_though_something_always_comes() {
+    let slow = |reply: Reply| Reply { drip: Some(Duration::from_millis(40)), ..reply };
+    let blob = content(100_000, 38);
+    let bytes = blob.0.clone();
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        path if path.contains("/blobs/") => slow(reply(200, bytes.clone())),
+        _ => slow(manifest_reply()),
+    });
+    let impatient = || client(Settings { idle: Duration::from_millis(200), retries: 1, ..Settings::default() });
+    let begun = Instant::now();
+    let error = read(&impatient().registries, &repository(&server), &blob.descriptor()).unwrap_err();
+    assert!(error.kind == Kind::Failed && error.what.contains("a second"), "{error}");
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let wanted = manifest(&config, &config, None).descriptor();
+    let error = impatient().registries.document(&repository(&server), &wanted).unwrap_err();
+    assert!(error.kind == Kind::Failed && error.what.contains("a second"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn r2_a_body_without_end_is_cut_at_its_size() {
+    // No length: until the connection ends, which never comes.
+    let server = Server::start(|request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        _ => reply(200, vec![7; 16 << 20]).with("Content-Length", (1_u64 << 60).to_string()),
+    });
+    let blob = content(1000, 39).descriptor();
+    assert_eq!(read(&anonymous().registries, &repository(&server), &blob).unwrap_err().kind, Kind::Mismatch);
+    let big = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b""), 5);
+    assert_eq!(anonymous().registries.document(&repository(&server), &big).unwrap_err().kind, Kind::Mismatch);
+}
+
+#[test]
+fn r3_content_that_changed_on_the_way_is_read_from_its_start() {
+    let blob = content(1 << 20, 40);
+    let bytes = blob.0.clone();
+    // The version changes while it is read; a server that knows If-Range says so by 200, another by 206.
+    for knows in [true, false] {
+        let (bytes, wholes) = (bytes.clone(), AtomicUsize::new(0));
+        let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
+            ("/v2/", _) => reply(200, ""),
+            (_, Some(from)) => {
+                assert_eq!(request.header("if-range"), Some("\"one\""));
+                let whole = reply(200, bytes.clone());
+                if knows { whole } else { partial(&bytes, from) }.with("ETag", "\"two\"")
+            }
+            (_, None) if wholes.fetch_add(1, Ordering::Relaxed) == 0 => {
+                let half = Reply { cut: Some(bytes.len() / 2), ..reply(200, vec![9; bytes.len()]) };
+                half.with("ETag", "\"one\"")
+            }
+            _ => reply(200, bytes.clone()).with("ETag", "\"two\""),
+        });
+        let client = anonymous();
+        // What came of the old version does not fit the digest: found, and never given as a whole.
+        let error = read(&client.registries, &repository(&server), &blob.descriptor()).unwrap_err();
+        assert_eq!(error.kind, Kind::Mismatch, "{error}");
+        let last = server.requests().pop().unwrap();
+        assert_eq!(first_byte(&last).is_some(), knows, "read again from its start");
+        assert!(read(&client.registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0);
+    }
+}
+
+#[test]
+fn r3_breaks_at_ten_fifty_and_ninety_nine_percent() {
+    let blob = content(3 << 20, 42);
+    for percent in [10, 50, 99] {
+        let bytes = blob.0.clone();
+        let cut = bytes.len() / 100 * percent;
+        let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
+            ("/v2/", _) => reply(200, ""),
+            (_, None) => Reply { cut: Some(cut), ..reply(200, bytes.clone()) },
+            (_, Some(from)) => partial(&bytes, from),
+        });
+        assert!(read(&anonymous().registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0);
+        assert_eq!(first_byte(&server.requests()[1]), Some(cut), "{percent}");
+    }
+}
+
+#[test]
+fn r5_waits_are_capped_dates_are_read_and_the_one_who_limits_is_named() {
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(30));
+    for (after, least, most) in
+        [(Some("1"), 1, 3), (Some("86400"), 60, 63), (Some(date.as_str()), 25, 33), (None, 0, 2)]
+    {
+        let header = after.map(ToOwned::to_owned);
+        let server = Server::start(move |request, before| match (request.path.as_str(), before) {
+            ("/v2/", _) => reply(200, ""),
+            (_, 1) => header.iter().fold(reply(429, ""), |reply, after| reply.with("Retry-After", after.clone())),
+            _ => manifest_reply(),
+        });
+        let client = anonymous();
+        let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+        client.registries.resolve(&reference).unwrap();
+        let slept = client.clock.slept().as_secs();
+        assert!(slept >= least && slept <= most, "{after:?}: {slept}");
+    }
+    for (status, words) in [(429, "it limits our requests"), (502, "status 502")] {
+        let server = Server::start(move |request, _| match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            _ => reply(status, "<html>a proxy's own page</html>"),
+        });
+        let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+        let error = anonymous().registries.resolve(&reference).unwrap_err();
+        assert!(error.what.contains(words) && error.what.contains(&server.host), "{error}");
+        assert!(!error.what.contains("<html>"));
+    }
+}
+
+#[test]
+fn r10_pages_of_referrers() {
+    let subject = Digest::sha256(b"s");
+    let entry = |text: &str| serde_json::json!({"mediaType": media_type::OCI_MANIFEST, "digest": Digest::sha256(text.as_bytes()), "size": 1});
+    let page = move |names: &[&str]| {
+        let list: Vec<_> = names.iter().map(|name| entry(name)).collect();
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": list});
+        reply(200, index.to_string()).with("Content-Type", media_type::OCI_INDEX)
+    };
+    let server = Server::start(move |request, before| {
+        let next = |to: &str| page(&["a"]).with("Link", format!("<{to}>; rel=\"next\""));
+        match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            path if path.contains("/html/") => reply(200, "<html>").with("Content-Type", "text/html"),
+            path if path.contains("/round/") => next(path),
+            path if path.contains("/endless/") => next(&format!("/v2/endless/x/referrers/y?page={before}")),
+            path if path.contains("/half/") && path.contains("page=2") => reply(404, ""),
+            path if path.contains("page=2") => page(&["b", "a"]),
+            path => next(&format!("{path}?page=2")),
+        }
+    });
+    let client = anonymous();
+    let list = |path: &str| {
+        let repository = Repository::new(&server.host, path).unwrap();
+        Referrers::referrers(&client.registries, &repository, subject).map(|list| list.len())
+    };
+    assert_eq!(list("good/x").unwrap(), 2);
+    for (path, kind) in [
+        ("html/x", Kind::Mismatch),
+        ("round/x", Kind::Failed),
+        ("endless/x", Kind::Failed),
+        // A later page that is not there is not "no such API".
+        ("half/x", Kind::Absent),
+    ] {
+        let error = list(path).unwrap_err();
+        assert_eq!(error.kind, kind, "{path}: {error}");
+    }
+}
+
+#[test]
+fn lists_without_links_go_on_by_last() {
+    let all: Vec<String> = (0..2500).map(|number| format!("r{number:04}")).collect();
+    let server = Server::start(move |request, _| {
+        let Some((path, query)) = request.path.split_once('?') else { return reply(200, "") };
+        let last = query.split('&').find_map(|pair| pair.strip_prefix("last="));
+        let from = last.map_or(0, |last| all.iter().position(|name| name == last).unwrap() + 1);
+        let page = &all[from..(from + 1000).min(all.len())];
+        match path {
+            "/v2/_catalog" => reply(200, serde_json::json!({"repositories": page}).to_string()),
+            _ => reply(200, serde_json::json!({"tags": page}).to_string()),
+        }
+    });
+    let client = anonymous();
+    assert_eq!(client.registries.repositories(&server.host).unwrap().len(), 2500);
+    assert_eq!(packmule::content::TagList::tags(&client.registries, &repository(&server)).unwrap().len(), 2500);
+}
+
+#[test]
+fn a_catalog_that_is_closed_is_no_empty_list() {
+    for (status, kind) in [(404, Kind::Absent), (401, Kind::Denied), (405, Kind::Refused), (500, Kind::Failed)] {
+        let server = Server::start(move |request, _| reply(if request.path == "/v2/" { 200 } else { status }, ""));
+        let error = anonymous().registries.repositories(&server.host).unwrap_err();
+        assert_eq!(error.kind, kind, "{error}");
+    }
+    let odd = Server::start(|_, _| reply(200, r#"{"repositories":["good/one","../evil","A"]}"#));
+    let client = anonymous();
+    let found = client.registries.repositories(&odd.host).unwrap();
+    assert_eq!(found.iter().map(Repository::path).collect::<Vec<_>>(), ["good/one"]);
+    let heard = client.heard.0.lock().unwrap();
+    assert_eq!(
+        heard.iter().filter(|event| matches!(event, Event::Warning(text) if text.contains("not a repository"))).count(),
+        2
+    );
+}
+
+#[test]
+fn several_challenges_in_one_header_or_more() {
+    for headers in [
+        vec!["Negotiate", "Basic realm=\"x\"", "Bearer realm=\"http://{}/token\",service=\"s\""],
+        vec!["Basic realm=\"x\", Bearer realm=\"http://{}/token\",service=\"s\""],
+        vec!["Bearer realm=\"http://{}/token\",service=\"s\", Basic realm=\"x\""],
+    ] {
+        let server = Server::start(move |request, _| {
+            let host = request.header("host").unwrap_or_default();
+            if request.path.starts_with("/token?service=s&scope=") {
+                return reply(200, r#"{"token":"good"}"#);
+            }
+            match request.header("authorization") {
+                Some("Bearer good") => manifest_reply(),
+                _ => headers
+                    .iter()
+                    .fold(reply(401, ""), |reply, text| reply.with("WWW-Authenticate", text.replace("{}", host))),
+            }
+        });
+        let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+        anonymous().registries.resolve(&reference).unwrap();
+    }
+}
+
+#[test]
+fn m15_docker_schema_1_is_refused_by_name() {
+    let server = Server::start(|_, _| {
+        reply(200, r#"{"schemaVersion":1,"name":"a/b"}"#).with("Content-Type", media_type::DOCKER_SCHEMA1_SIGNED)
+    });
+    let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+    let error = anonymous().registries.resolve(&reference).unwrap_err();
+    assert!(error.kind == Kind::Refused && error.what.contains("v1+prettyjws"), "{error}");
+}
+
+#[test]
+fn connections_are_used_again() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&opened);
+    let accept = move |stream: std::net::TcpStream| {
+        let mut first = [0];
+        // The ping tries TLS first.
+        if stream.peek(&mut first).is_ok() && first[0] != 22 {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Box::new(stream) as Box<dyn super::server::Wire>)
+    };
+    let blob = content(300_000, 43);
+    let bytes = blob.0.clone();
+    let server = Server::start_by("127.0.0.1:0", accept, move |request, _| match request.path.as_str() {
+        path if path.contains("/blobs/") => reply(200, bytes.clone()),
+        _ => manifest_reply(),
+    });
+    let client = anonymous();
+    let reference: Reference = format!("{}/a/b:c", server.as_ref().unwrap().host).parse().unwrap();
+    for _ in 0..10 {
+        client.registries.resolve(&reference).unwrap();
+        assert!(read(&client.registries, &reference.repository, &blob.descriptor()).unwrap() == blob.0);
+    }
+    assert!(opened.load(Ordering::Relaxed) <= 2, "{opened:?}");
+}
+
+#[test]
+fn a_lost_update_of_the_fallback_tag_is_repaired() {
+    use std::collections::HashMap;
+    // Somebody else writes the tag right after our first write, without our entry.
+    let manifests: Mutex<HashMap<String, Vec<u8>>> = Mutex::default();
+    let written = AtomicUsize::new(0);
+    let server = Server::start(move |request, _| {
+        let mut manifests = manifests.lock().unwrap();
+        let name = request.path.rsplit('/').next().unwrap_or_default().to_owned();
+        match request.method.as_str() {
+            "PUT" => {
+                let mut body = request.body.clone();
+                if name.starts_with("sha256-") && written.fetch_add(1, Ordering::Relaxed) == 0 {
+                    let other = Digest::sha256(b"other");
+                    body = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{}","digest":"{other}","size":1}}]}}"#, media_type::OCI_INDEX, media_type::OCI_MANIFEST).into_bytes();
+                }
+                manifests.insert(name, body);
+                reply(201, "")
+            }
+            _ => match manifests.get(&name) {
+                Some(body) => reply(200, body.clone()).with("Content-Type", media_type::OCI_INDEX),
+                None => reply(404, ""),
+            },
+        }
+    });
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let subject = manifest(&config, &config, None);
+    let referrer = manifest(&config, &config, Some(&subject.descriptor()));
+    let client = anonymous();
+    client.registries.put_manifest(&repository(&server), &referrer).unwrap();
+    let found = Referrers::referrers(&client.registries, &repository(&server), subject.digest()).unwrap();
+    let mut found: Vec<Digest> = found.iter().map(|entry| entry.digest).collect();
+    found.sort();
+    let mut expected = [Digest::sha256(b"other"), referrer.digest()];
+    expected.sort();
+    assert_eq!(found, expected, "both stand there");
 }

@@ -7,6 +7,7 @@
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod encrypted;
 mod evil;
 mod faults;
 mod hosts;
@@ -17,5 +18,6 @@ mod redirects;
 mod referrers;
 mod roundtrip;
 mod server;
+mod settings;
 mod tls;
 mod uploads;

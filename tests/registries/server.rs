@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -29,11 +30,13 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Bytes of the body after which the connection is cut.
     pub cut: Option<usize>,
+    /// Byte by byte, with this pause.
+    pub drip: Option<Duration>,
 }
 
 /// An answer without headers.
 pub fn reply(status: u16, body: impl Into<Vec<u8>>) -> Reply {
-    Reply { status, headers: Vec::new(), body: body.into(), cut: None }
+    Reply { status, headers: Vec::new(), body: body.into(), cut: None, drip: None }
 }
 
 impl Reply {
@@ -52,18 +55,43 @@ pub struct Server {
 impl Server {
     /// Answers with `answer`, whose second argument counts the requests before.
     pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at("127.0.0.1:0", answer).unwrap()
+    }
+
+    /// The same at an address, if this machine has it.
+    pub fn start_at(address: &str, answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Option<Self> {
+        Self::start_by(address, |stream| Some(Box::new(stream)), answer)
+    }
+
+    /// The same over what `accept` makes of a connection, in the connection's own thread.
+    pub fn start_by(
+        address: &str,
+        accept: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
+        answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let listener = TcpListener::bind(address).ok()?;
         let host = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&requests);
-        let answer = Arc::new(answer);
+        let (accept, answer) = (Arc::new(accept), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
-                std::thread::spawn(move || serve(stream, &kept, &*answer));
+                // Head and body are two writes.
+                drop(stream.set_nodelay(true));
+                let (kept, accept, answer) = (Arc::clone(&kept), Arc::clone(&accept), Arc::clone(&answer));
+                std::thread::spawn(move || {
+                    if let Some(wire) = accept(stream) {
+                        serve(wire, &kept, &*answer);
+                    }
+                });
             }
         });
-        Self { host, requests }
+        Some(Self { host, requests })
+    }
+
+    /// Every request so far.
+    pub fn all_requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// Every request so far but the ping.
@@ -72,9 +100,13 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, kept: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request, usize) -> Reply) {
-    let mut writer = stream.try_clone().unwrap();
-    let mut reader = BufReader::new(stream);
+/// What a request comes by: a connection, with TLS or without. Dropping it closes it.
+pub trait Wire: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wire for T {}
+
+fn serve(wire: Box<dyn Wire>, kept: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request, usize) -> Reply) {
+    let mut reader = BufReader::new(wire);
     while let Some(request) = receive(&mut reader) {
         let before = {
             let mut kept = kept.lock().unwrap();
@@ -92,15 +124,26 @@ fn serve(stream: TcpStream, kept: &Mutex<Vec<Request>>, answer: &dyn Fn(&Request
         head += "\r\n";
         let body = if request.method == "HEAD" { &[][..] } else { &reply.body };
         let sent = &body[..reply.cut.unwrap_or(body.len()).min(body.len())];
-        if writer.write_all(head.as_bytes()).is_err() || writer.write_all(sent).is_err() || reply.cut.is_some() {
-            drop(writer.shutdown(std::net::Shutdown::Both));
+        let wire = reader.get_mut();
+        if wire.write_all(head.as_bytes()).is_err() {
+            return;
+        }
+        for piece in sent.chunks(reply.drip.map_or(sent.len().max(1), |_| 1)) {
+            if wire.write_all(piece).and_then(|()| wire.flush()).is_err() {
+                return;
+            }
+            if let Some(pause) = reply.drip {
+                std::thread::sleep(pause);
+            }
+        }
+        if wire.flush().is_err() || reply.cut.is_some() {
             return;
         }
     }
 }
 
 /// The next request; `None` at the end, for a broken body, and for what is no HTTP (TLS).
-fn receive(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+fn receive(reader: &mut BufReader<Box<dyn Wire>>) -> Option<Request> {
     if reader.fill_buf().ok()?.first().is_none_or(|byte| !byte.is_ascii_uppercase()) {
         drop(reader.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
         return None;

@@ -1,90 +1,214 @@
-//! Certificates: an own CA, one that is not known, a wrong name.
-//!
-//! Starts a registry of its own under a certificate made here, with what the test run built.
+//! Certificates at real registries: a private CA, client certificates, HTTP/2; row R11 at servers
+//! whose certificates are wrong.
 
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use packmule::content::{Destination, Kind, Source};
-use packmule::oci::Reference;
-use packmule::registry::Settings;
+use packmule::flow::Event;
+use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
+use packmule::registry::{ClientCertificate, HostSettings, Settings};
 
-use super::hosts::{address, client, content, fresh, read};
+use super::encrypted::{Folder, Front, alert, http2};
+use super::faults::manifest_reply;
+use super::hosts::{Bytes, Client, address, client, content, fresh, manifest, read};
+use super::server::{Server, reply};
 
-struct Running(Child);
+const VARIANTS: [(&str, bool); 4] = [
+    ("PACKMULE_TEST_TLS", false),
+    ("PACKMULE_TEST_TLS_DOCKER_REGISTRY", false),
+    ("PACKMULE_TEST_MTLS", true),
+    ("PACKMULE_TEST_MTLS_DOCKER_REGISTRY", true),
+];
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
+fn resolve(host: &str, settings: Settings) -> (Client, packmule::content::Error) {
+    let client = client(settings);
+    let reference: Reference = format!("{host}/a/b:c").parse().unwrap();
+    let error = client.registries.resolve(&reference).unwrap_err();
+    (client, error)
 }
 
-fn openssl(dir: &Path, line: &str) {
-    let mut command = Command::new("openssl");
-    command.current_dir(dir).args(line.split(' ')).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(command.status().unwrap().success(), "openssl {line}");
-}
-
-/// A registry with a certificate for 127.0.0.1 alone, signed by `ca.pem` in `dir`.
-fn start(tools: &str, dir: &Path) -> (Running, u16) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";
-    openssl(dir, &format!("req -x509 {key} -subj /CN=test-ca -keyout ca.key -out ca.pem"));
-    openssl(
-        dir,
-        &format!(
-            "req -x509 {key} -subj /CN=registry -keyout key.pem -out cert.pem -CA ca.pem -CAkey ca.key \
-             -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1"
-        ),
-    );
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = serde_json::json!({
-        "version": "0.1", "log": {"level": "error", "accesslog": {"disabled": true}},
-        "storage": {"filesystem": {"rootdirectory": dir.join("data")}},
-        "http": {"addr": format!("127.0.0.1:{port}"),
-                 "tls": {"certificate": dir.join("cert.pem"), "key": dir.join("key.pem")}},
-    });
-    std::fs::write(dir.join("config.yaml"), config.to_string()).unwrap();
-    let mut command = Command::new(Path::new(tools).join("registry"));
-    command.arg("serve").arg(dir.join("config.yaml")).env("OTEL_TRACES_EXPORTER", "none");
-    let running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    for _ in 0..100 {
-        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return (running, port);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("the registry does not answer");
+fn own(ca: Vec<u8>, client: Option<ClientCertificate>) -> Settings {
+    let own = HostSettings { ca: vec![ca], client, ..HostSettings::default() };
+    Settings { hosts: Box::new(move |_| Ok(own.clone())), ..Settings::default() }
 }
 
 #[test]
-fn certificates_are_checked_against_the_given_ca() {
-    let Some(tools) = address("PACKMULE_TEST_TOOLS") else { return };
-    let dir = tempfile::tempdir().unwrap();
-    let (_running, port) = start(&tools, dir.path());
-    let ca = vec![std::fs::read(dir.path().join("ca.pem")).unwrap()];
-    let resolve = |host: &str, settings: Settings| {
-        let reference: Reference = format!("{host}/a/b:c").parse().unwrap();
-        client(settings).registries.resolve(&reference).unwrap_err()
-    };
-    let host = format!("127.0.0.1:{port}");
-    let unknown = resolve(&host, Settings::default());
-    assert_eq!(unknown.kind, Kind::Failed, "never plain http after a certificate error: {unknown}");
-    assert!(unknown.what.contains("UnknownIssuer") && unknown.help.unwrap().contains("--ca"), "{}", unknown.what);
-    assert_eq!(resolve(&host, Settings { ca: ca.clone(), ..Settings::default() }).kind, Kind::Absent);
-    let named = format!("localhost:{port}");
-    let wrong_name = resolve(&named, Settings { ca: ca.clone(), ..Settings::default() });
-    assert_eq!(wrong_name.kind, Kind::Failed, "{wrong_name}");
-    assert!(wrong_name.what.contains("localhost"), "{wrong_name}");
-    let insecure = |host: &str| Settings { insecure: vec![host.to_owned()], ..Settings::default() };
-    assert_eq!(resolve(&named, insecure(&named)).kind, Kind::Absent);
-    assert_eq!(resolve(&named, insecure(&host)).kind, Kind::Failed, "named for another host");
+fn a_private_ca_and_client_certificates_at_real_registries() {
+    let Some(dir) = address("PACKMULE_TEST_CERTIFICATES") else { return };
+    let file = |name: &str| std::fs::read(std::path::Path::new(&dir).join(name)).unwrap();
+    let shown = || ClientCertificate { certificate: file("client.pem"), key: file("client.key").into() };
+    for (variable, is_mutual) in VARIANTS {
+        let Some(host) = address(variable) else { continue };
+        let (_, unknown) = resolve(&host, Settings::default());
+        assert_eq!(unknown.kind, Kind::Failed, "never plain http after a certificate error: {unknown}");
+        assert!(unknown.what.contains("UnknownIssuer"), "{unknown}");
+        assert!(unknown.help.unwrap().contains("--ca"));
+        if is_mutual {
+            let (_, nameless) = resolve(&host, own(file("ca.pem"), None));
+            assert_eq!(nameless.kind, Kind::Failed, "{nameless}");
+            assert!(nameless.help.as_ref().unwrap().contains("client certificate"), "{nameless:?}");
+        } else {
+            // It names who signed and for whom.
+            assert!(unknown.what.contains("signed by \"packmule-test-ca\""), "{}", unknown.what);
+            assert!(unknown.what.contains("packmule-test-server"), "{}", unknown.what);
+        }
+        let settings = own(file("ca.pem"), is_mutual.then(shown));
+        let client = client(settings);
+        let registries = &client.registries;
+        let repository = fresh(&host, "tls");
+        let (config, layer) = (Bytes(b"{}".to_vec()), content(20 << 20, 41));
+        for blob in [&config, &layer] {
+            registries.put_blob(&repository, &blob.descriptor(), blob).unwrap();
+        }
+        let config = Descriptor { media_type: media_type::OCI_CONFIG.to_owned(), ..config.descriptor() };
+        let document = manifest(&config, &layer.descriptor(), None);
+        registries.put_manifest(&repository, &document).unwrap();
+        registries.set_tag(&repository, &Tag::new("v1").unwrap(), &document).unwrap();
+        assert!(read(registries, &repository, &layer.descriptor()).unwrap() == layer.0);
+        assert!(registries.repositories(&host).unwrap().contains(&repository));
+        let heard = client.heard.0.lock().unwrap();
+        assert!(!heard.iter().any(|event| matches!(event, Event::Detail(_))), "h2 all the way: {heard:?}");
+    }
+}
 
-    let client = client(Settings { ca, ..Settings::default() });
-    let repository = fresh(&host, "tls");
-    let blob = content(5 << 20, 41);
-    client.registries.put_blob(&repository, &blob.descriptor(), &blob).unwrap();
+#[test]
+fn a_ca_for_all_and_insecure_by_name() {
+    let Some(dir) = address("PACKMULE_TEST_CERTIFICATES") else { return };
+    let Some(host) = address("PACKMULE_TEST_TLS") else { return };
+    let ca = vec![std::fs::read(std::path::Path::new(&dir).join("ca.pem")).unwrap()];
+    assert_eq!(resolve(&host, Settings { ca, ..Settings::default() }).1.kind, Kind::Absent);
+    let insecure = |host: &str| Settings { insecure: vec![host.to_owned()], ..Settings::default() };
+    assert_eq!(resolve(&host, insecure(&host)).1.kind, Kind::Absent);
+    let named = host.replace("127.0.0.1", "localhost");
+    assert_eq!(resolve(&named, insecure(&host)).1.kind, Kind::Failed, "named for another host");
+    let own = HostSettings { insecure: true, ..HostSettings::default() };
+    let one = host.clone();
+    let hosts = move |name: &str| Ok(if name == one { own.clone() } else { HostSettings::default() });
+    assert_eq!(resolve(&host, Settings { hosts: Box::new(hosts), ..Settings::default() }).1.kind, Kind::Absent);
+}
+
+#[test]
+fn r11_certificates_that_do_not_hold() {
+    let folder = Folder::new();
+    for (name, words) in [
+        ("expired", vec!["expired"]),
+        ("other-name", vec!["127.0.0.1", "other.example"]),
+        ("self-signed", vec!["lonely"]),
+        ("constrained", vec![]),
+    ] {
+        let front = Front::new(&folder, name);
+        let server = front.serve(|_, _| manifest_reply());
+        let settings = Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() };
+        let (_, error) = resolve(&server.host, settings);
+        assert_eq!(error.kind, Kind::Failed, "{name}: {error}");
+        assert!(error.what.contains("certificate"), "{name}: {error}");
+        for word in words {
+            assert!(error.what.contains(word), "{name}: {error}");
+        }
+        // Only the look at the certificate came through, which asks for nothing.
+        let seen = server.all_requests();
+        assert!(seen.iter().all(|request| request.method == "HEAD" && request.path == "/v2/"), "{name}: {seen:?}");
+        assert!(front.plain.load(Ordering::SeqCst) == 0, "{name}: plain http was tried");
+    }
+    let good = Front::new(&folder, "good").serve(|_, _| manifest_reply());
+    let reference: Reference = format!("{}/a/b:c", good.host).parse().unwrap();
+    let settings = Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() };
+    client(settings).registries.resolve(&reference).unwrap();
+}
+
+#[test]
+fn r11_a_server_of_tls_1_0() {
+    let server = alert();
+    let (_, error) = resolve(&server.host, Settings::default());
+    assert_eq!(error.kind, Kind::Failed, "{error}");
+    assert!(error.what.contains("TLS ended") && error.help.as_ref().unwrap().contains("TLS 1.2"), "{error:?}");
+    assert!(server.all_requests().is_empty(), "plain http was tried");
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_its_own_registry_alone() {
+    let folder = Folder::new();
+    let blob = content(1000, 61);
+    let bytes = blob.0.clone();
+    let (front, back) = (Front::new(&folder, "good"), Front::new(&folder, "good"));
+    let storage = back.serve(move |_, _| reply(200, bytes.clone()));
+    let elsewhere = storage.host.clone();
+    let registry = front.serve(move |request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        _ => reply(307, "").with("Location", format!("https://{elsewhere}/x")),
+    });
+    let shown = ClientCertificate { certificate: folder.read("good.pem"), key: folder.read("good.key").into() };
+    let (name, ca) = (registry.host.clone(), folder.read("ca.pem"));
+    let hosts = move |host: &str| {
+        let client = (host == name).then(|| shown.clone());
+        Ok(HostSettings { ca: vec![ca.clone()], client, ..HostSettings::default() })
+    };
+    let client = client(Settings { hosts: Box::new(hosts), ..Settings::default() });
+    let repository = Repository::new(&registry.host, "a/b").unwrap();
     assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
+    assert!(front.named.load(Ordering::SeqCst) > 0, "shown to the registry");
+    assert_eq!(back.named.load(Ordering::SeqCst), 0, "not shown to the storage");
+}
+
+#[test]
+fn m8_a_foreign_layer_comes_from_its_own_address_without_login() {
+    let folder = Folder::new();
+    let layer = content(100_000, 62);
+    let bytes = layer.0.clone();
+    let vendor = Front::new(&folder, "good").serve(move |_, _| reply(200, bytes.clone()));
+    let registry = Server::start(|request, _| match request.header("authorization") {
+        Some(_) => reply(404, ""),
+        None => reply(401, "").with("WWW-Authenticate", "Basic realm=\"x\""),
+    });
+    let urls = Some(vec!["https://127.0.0.1:1/gone".to_owned(), format!("https://u:p@{}/layer", vendor.host)]);
+    let foreign = Descriptor {
+        media_type: "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip".to_owned(),
+        urls,
+        ..layer.descriptor()
+    };
+    let settings = Settings { ca: vec![folder.read("ca.pem")], retries: 0, ..super::hosts::login("mule", "canary-m8") };
+    let client = client(settings);
+    let repository = Repository::new(&registry.host, "a/b").unwrap();
+    assert!(client.registries.holds(&repository, &foreign).unwrap());
+    assert!(read(&client.registries, &repository, &foreign).unwrap() == layer.0);
+    let ordinary = Descriptor { media_type: media_type::OCI_LAYER_GZIP.to_owned(), ..foreign };
+    assert!(!client.registries.holds(&repository, &ordinary).unwrap(), "only of foreign layers");
+    let seen = vendor.all_requests();
+    assert!(!seen.is_empty() && seen.iter().all(|request| request.header("authorization").is_none()));
+    assert!(registry.requests().iter().any(|request| request.header("authorization").is_some()), "asked first");
+}
+
+#[test]
+fn r3_http2_that_breaks_gives_way_to_http_1_1() {
+    let folder = Folder::new();
+    let blob = content(400_000, 63);
+    for goaway in [false, true] {
+        let broken = Arc::new(AtomicUsize::new(0));
+        let bytes = blob.0.clone();
+        let server = http2(&folder, Arc::clone(&broken), goaway, blob.0[..300].to_vec(), move |request, _| {
+            let first =
+                request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-')?.0.parse().ok());
+            match first {
+                Some(first) => {
+                    let first: usize = first;
+                    let range = format!("bytes {first}-{}/{}", bytes.len() - 1, bytes.len());
+                    reply(206, &bytes[first..]).with("Content-Range", range)
+                }
+                None => reply(200, bytes.clone()),
+            }
+        });
+        let client = client(Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() });
+        let repository = Repository::new(&server.host, "a/b").unwrap();
+        assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
+        assert!(broken.load(Ordering::SeqCst) >= 1);
+        let heard = client.heard.0.lock().unwrap();
+        let told =
+            heard.iter().any(|event| matches!(event, Event::Detail(text) if text.contains("going on by HTTP/1.1")));
+        assert!(told, "{heard:?}");
+        if !goaway {
+            let range = server.all_requests().iter().find_map(|request| request.header("range").map(ToOwned::to_owned));
+            assert_eq!(range.as_deref(), Some("bytes=300-399999"), "what had come is kept");
+        }
+    }
 }
