@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
@@ -337,11 +337,11 @@ impl Host {
         subject: &str,
     ) -> Result<reqwest::Result<Option<Bytes>>, Trouble> {
         let permit = self.pace.enter(&self.engine.flow).map_err(|_| self.stopped(subject, Stop::Cancelled))?;
-        let begun = Instant::now();
+        let begun = self.engine.flow.clock().elapsed();
         let chunk = self.engine.wait(self.settings.idle, response.chunk());
         drop(permit);
         let chunk = chunk.map_err(|stop| self.stopped(subject, stop))?;
-        drip.waited += begun.elapsed();
+        drip.waited += self.engine.flow.clock().elapsed().saturating_sub(begun);
         if let Ok(Some(bytes)) = &chunk {
             drip.bytes += bytes.len() as u64;
             if drip.waited > self.settings.idle * 2 + Duration::from_secs(drip.bytes / SLOWEST) {

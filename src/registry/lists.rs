@@ -32,7 +32,7 @@ impl Host {
         let title = format!("tags of {}", repository.path());
         let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
         let first = Call::new(Method::GET, url, Scopes::pull(repository), &title);
-        let names = self.names(first, |page| page.tags)?;
+        let names = self.names(&first, |page| page.tags.take())?;
         Ok(self.only(&title, "a tag", names, |text| Tag::new(text).ok()))
     }
 
@@ -42,7 +42,7 @@ impl Host {
         let wrong = |_| self.error(Kind::Refused, "not a host name");
         let url = self.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
         let first = Call::new(Method::GET, url, Scopes::catalog(), title);
-        let names = self.names(first, |page| page.repositories).map_err(|error| match error.kind {
+        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.kind {
             Kind::Absent | Kind::Denied | Kind::Refused => {
                 error.help(format!("{} may list none, or not to this login: name repositories instead", self.name))
             }
@@ -65,7 +65,11 @@ impl Host {
             match read(&text) {
                 Some(name) => found.push(name),
                 None => {
-                    self.engine.flow.warn(format!("registry {}: {title}: {:?} is not {kind}", self.name, escape(&text)))
+                    self.engine.flow.warn(format!(
+                        "registry {}: {title}: {:?} is not {kind}",
+                        self.name,
+                        escape(&text)
+                    ));
                 }
             }
         }
@@ -73,7 +77,7 @@ impl Host {
     }
 
     /// Every name of a list, once.
-    fn names(&self, first: Call, of: impl Fn(Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
+    fn names(&self, first: &Call, of: impl Fn(&mut Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
         let title = first.subject.clone();
         let mut pages = Pages::new(first.clone());
         let mut seen = HashSet::new();
@@ -82,14 +86,14 @@ impl Host {
             if !answer.status.is_success() {
                 return Err(self.refusal(&answer, &title));
             }
-            let page: Page = serde_json::from_slice(&answer.body)
+            let mut page: Page = serde_json::from_slice(&answer.body)
                 .map_err(|error| self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))))?;
-            let page = of(page).unwrap_or_default();
+            let page = of(&mut page).unwrap_or_default();
             let before = names.len();
             names.extend(page.iter().filter(|name| seen.insert((*name).clone())).cloned());
             let (full, fresh) = (page.len() >= PER_PAGE, names.len() > before);
             if let (None, Some(last), true) = (pages.upcoming(), page.last(), full && fresh) {
-                pages.go_on(&first, after(&first.url, last));
+                pages.go_on(first, after(&first.url, last));
             }
         }
         Ok(names)

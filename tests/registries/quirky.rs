@@ -303,15 +303,14 @@ impl Store {
             return error(404, "NAME_UNKNOWN");
         }
         // The token is opaque: only this registry knows that it is a number.
-        let from = query.split_once("next_page=x").map_or(0, |(_, from)| from.parse().unwrap());
-        let until = from.max(0_usize).saturating_add(manners.page).min(names.len());
+        let from = query.split_once("next_page=x").map_or(0_usize, |(_, from)| from.parse().unwrap());
+        let until = from.saturating_add(manners.page).min(names.len());
         let page = serde_json::json!({"name": repository, "tags": names[from..until]}).to_string();
-        match until < names.len() {
-            true => {
-                reply(200, page).with("Link", format!("</v2/{repository}/tags/list?next_page=x{until}>; rel=\"next\""))
-            }
-            false => reply(200, page),
+        let answer = reply(200, page);
+        if until == names.len() {
+            return answer;
         }
+        answer.with("Link", format!("</v2/{repository}/tags/list?next_page=x{until}>; rel=\"next\""))
     }
 
     fn referrers(&self, manners: &Manners, repository: &str, subject: &str) -> Reply {
