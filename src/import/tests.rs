@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::plan::locked;
 use super::unpack::unpack;
 use super::*;
-use crate::content::{Body, Inventory, Kind, Mounts};
+use crate::content::{Body, Inventory, Kind, Mounts, Rights};
 use crate::flow::{Clock, Silent};
 use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
@@ -123,8 +123,8 @@ struct Rooms {
     calls: Mutex<Vec<&'static str>>,
     mounts: bool,
     deny: Option<Repository>,
-    /// A blob that it takes and says it has not.
-    loses: Option<Digest>,
+    /// Those that tell beforehand that they may not be written.
+    closed: Vec<Repository>,
 }
 
 impl Rooms {
@@ -132,7 +132,7 @@ impl Rooms {
         let folder = TempDir::new().unwrap();
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, loses: None }
+        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, closed: Vec::new() }
     }
 
     fn count(&self, call: &str) -> usize {
@@ -193,6 +193,22 @@ impl Destination for Rooms {
     }
     fn mounts(&self) -> Option<&dyn Mounts> {
         self.mounts.then_some(self as &dyn Mounts)
+    }
+    fn rights(&self) -> Option<&dyn Rights> {
+        (!self.closed.is_empty()).then_some(self as &dyn Rights)
+    }
+}
+
+impl Rights for Rooms {
+    fn may_pull(&self, _: &Repository) -> Result<(), Error> {
+        Ok(())
+    }
+    fn may_push(&self, repository: &Repository) -> Result<(), Error> {
+        self.call("rights");
+        if self.closed.contains(repository) {
+            return Err(Error::new(Kind::Denied, format!("push to {repository}: not permitted")));
+        }
+        Ok(())
     }
 }
 
@@ -310,6 +326,26 @@ fn everything_arrives_once_and_tags_come_after_the_gate() {
             assert_eq!(locked(&rooms.calls).len(), calls, "nothing but manifests and tags is asked for");
         }
     }
+}
+
+#[test]
+fn d7_every_repository_that_may_not_be_written_is_told_before_anything_is_sent() {
+    let (set, route) = (set(), registry_route());
+    let closed: Vec<Repository> = ["reg.site/m/x", "reg.site/m/z"].iter().map(|text| repository(text)).collect();
+    let rooms = Rooms { closed: closed.clone(), ..Rooms::new() };
+    let fault = run(&flow(4), &set.source, &rooms, &Open, &request(&set.artifacts, &route)).unwrap_err();
+    assert_eq!((fault.class, fault.others.len()), (Class::Destination, 1), "{fault:?}");
+    let told: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
+    assert_eq!(told, ["push to reg.site/m/x: not permitted", "push to reg.site/m/z: not permitted"]);
+    assert_eq!((rooms.count("rights"), rooms.count("put"), rooms.count("manifest")), (3, 0, 0));
+    // A dry run writes nothing, not even to ask; with `keep_going` the others arrive.
+    let dry = Request { dry_run: true, ..request(&set.artifacts, &route) };
+    run(&flow(4), &set.source, &rooms, &Open, &dry).unwrap();
+    assert_eq!(rooms.count("rights"), 3);
+    let others = Request { keep_going: true, ..request(&set.artifacts, &route) };
+    let outcome = run(&flow(4), &set.source, &rooms, &Open, &others).unwrap();
+    assert!(!outcome.is_good() && rooms.count("tag") > 0);
+    assert!(locked(&rooms.blobs).iter().all(|(repository, _)| !closed.contains(repository)));
 }
 
 #[test]

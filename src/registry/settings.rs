@@ -103,7 +103,8 @@ impl fmt::Debug for HostSettings {
 }
 
 /// Finds what a host (as references name it) wants differently: `Err` with why its files cannot be
-/// read.
+/// read. Asked once a host, also for hosts that redirects and token servers lead to: their `ca`,
+/// `insecure` and `proxy` count there, their `client` only for a realm that may have the login.
 pub type HostLookup = Box<dyn Fn(&str) -> Result<HostSettings, String> + Send + Sync>;
 
 /// How registries are asked.

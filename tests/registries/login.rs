@@ -2,7 +2,7 @@
 
 use packmule::content::{Destination, Error, Inventory, Kind, Mounts, Source};
 use packmule::oci::{Reference, Tag};
-use packmule::registry::Settings;
+use packmule::registry::{Credential, Settings};
 
 use super::hosts::{Bytes, address, anonymous, client, content, fresh, login, manifest, read};
 
@@ -29,6 +29,10 @@ fn use_it(host: &str, settings: Settings) {
     assert!(client.registries.mount(&other, &layer.descriptor(), &repository).unwrap());
     assert!(client.registries.has_blob(&other, &layer.descriptor()).unwrap());
     assert_eq!(read(&client.registries, &repository, &layer.descriptor()).unwrap(), layer.0);
+    let rights = client.registries.rights().unwrap();
+    rights.may_push(&repository).unwrap();
+    rights.may_pull(&repository).unwrap();
+    assert!(client.registries.repositories(host).unwrap().contains(&repository));
 }
 
 fn refused(host: &str, settings: Settings) -> Error {
@@ -38,16 +42,39 @@ fn refused(host: &str, settings: Settings) -> Error {
 
 #[test]
 fn htpasswd() {
-    let (Some(host), Some(password)) = (address("PACKMULE_TEST_HTPASSWD"), password("PACKMULE_TEST_HTPASSWD")) else {
-        return;
-    };
-    use_it(&host, login("mule", &password));
-    let error = refused(&host, login("mule", "canary-7781"));
-    assert_eq!(error.kind, Kind::Denied);
-    assert!(!format!("{error:?}").contains("canary-7781"));
-    assert_eq!(refused(&host, Settings::default()).kind, Kind::Denied);
-    let put = anonymous().registries.put_blob(&fresh(&host, "x"), &content(1, 1).descriptor(), &content(1, 1));
-    assert_eq!(put.unwrap_err().kind, Kind::Denied);
+    for name in ["PACKMULE_TEST_HTPASSWD", "PACKMULE_TEST_HTPASSWD_DOCKER_REGISTRY"] {
+        let (Some(host), Some(password)) = (address(name), password("PACKMULE_TEST_HTPASSWD")) else { continue };
+        use_it(&host, login("mule", &password));
+        let error = refused(&host, login("mule", "canary-7781"));
+        assert_eq!(error.kind, Kind::Denied);
+        assert!(!format!("{error:?}").contains("canary-7781"));
+        assert_eq!(refused(&host, Settings::default()).kind, Kind::Denied);
+        let client = anonymous();
+        let put = client.registries.put_blob(&fresh(&host, "x"), &content(1, 1).descriptor(), &content(1, 1));
+        assert_eq!(put.unwrap_err().kind, Kind::Denied);
+        let rights = client.registries.rights().unwrap();
+        assert_eq!(rights.may_push(&fresh(&host, "x")).unwrap_err().kind, Kind::Denied);
+        assert_eq!(rights.may_pull(&fresh(&host, "x")).unwrap_err().kind, Kind::Denied);
+        assert_eq!(client.registries.repositories(&host).unwrap_err().kind, Kind::Denied);
+    }
+}
+
+/// Settings with one identity token for every host.
+fn identity(token: &str) -> Settings {
+    let token = token.to_owned();
+    Settings { credentials: Box::new(move |_, _| Ok(Some(Credential::identity(token.clone())))), ..Settings::default() }
+}
+
+#[test]
+fn identity_tokens() {
+    for name in ["PACKMULE_TEST_TOKEN", "PACKMULE_TEST_TOKEN_DOCKER_REGISTRY"] {
+        let (Some(host), Some(password)) = (address(name), password("PACKMULE_TEST_TOKEN")) else { continue };
+        // The token server takes the password for a refresh token.
+        use_it(&host, realm(&host, identity(&password)));
+        let error = refused(&host, realm(&host, identity("canary-7783")));
+        assert_eq!(error.kind, Kind::Denied, "{error}");
+        assert!(!format!("{error:?}").contains("canary-7783"));
+    }
 }
 
 #[test]

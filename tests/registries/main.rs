@@ -21,5 +21,6 @@ mod referrers;
 mod roundtrip;
 mod server;
 mod settings;
+mod strangers;
 mod tls;
 mod uploads;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use packmule::content::{Destination, Kind};
 use packmule::oci::Repository;
 
-use super::hosts::{anonymous, client, content, login};
+use super::hosts::{Bytes, anonymous, client, content, login};
 use super::quirky::{Manners, Quirky};
 use super::server::{Reply, Request, Server, reply};
 
@@ -88,6 +88,18 @@ fn a_chunk_half_taken_is_sent_from_there() {
 }
 
 #[test]
+fn a_chunk_lost_whole_looks_like_one_counted_by_itself_and_the_session_is_asked() {
+    let (server, stored) = chunked(|kept, request, count| match count {
+        // Answered well, with the end of what is there: the length of the second chunk too.
+        2 => reply(202, "").with("Range", format!("0-{}", kept.len() - 1)),
+        _ => taken(kept, &request.body),
+    });
+    let blob = content(9 * MIB, 89);
+    anonymous().registries.put_blob(&repository(&server), &blob.descriptor(), &blob).unwrap();
+    assert!(*stored.lock().unwrap() == blob.0);
+}
+
+#[test]
 fn a_session_that_never_moves_ends() {
     let (server, _) = chunked(|_, _, _| reply(202, "").with("Range", "0-0"));
     let blob = content(6 * MIB, 83);
@@ -163,6 +175,8 @@ fn a_proxy_that_takes_one_mebibyte_gets_smaller_chunks() {
 
 #[test]
 fn d9_the_least_chunk_is_obeyed_within_bounds() {
+    let blob = Bytes(vec![7; 65 * MIB]);
+    let descriptor = blob.descriptor();
     for (told, largest) in
         [("0", 4), ("-1", 4), ("9223372036854775808", 64), ("abc", 4), ("1073741824", 64), ("5242880", 5)]
     {
@@ -173,8 +187,7 @@ fn d9_the_least_chunk_is_obeyed_within_bounds() {
             "PUT" => reply(201, ""),
             _ => reply(404, ""),
         });
-        let blob = content(65 * MIB, 87);
-        anonymous().registries.put_blob(&repository(&server), &blob.descriptor(), &blob).unwrap();
+        anonymous().registries.put_blob(&repository(&server), &descriptor, &blob).unwrap();
         let sent: Vec<usize> = server
             .requests()
             .iter()
