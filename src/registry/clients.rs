@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::client::lock;
 use super::origin;
+use super::resolver::Elsewhere;
 use super::settings::{HostSettings, Settings};
 use crate::content::{Error, Kind};
 use crate::fault::escape;
@@ -32,6 +33,8 @@ struct Key {
     old: bool,
     /// Speaks TLS 1.2 at most.
     tls12: bool,
+    /// For addresses that answers lead to.
+    strange: bool,
 }
 
 /// How an address is to be asked.
@@ -45,6 +48,8 @@ pub(super) struct Way {
     pub old: bool,
     /// By TLS 1.2 at most.
     pub tls12: bool,
+    /// An answer leads there: its name may not mean just any address.
+    pub strange: bool,
 }
 
 /// Clients and single hosts' settings, each made once.
@@ -87,7 +92,7 @@ impl Clients {
     /// The client for a registry's own address.
     pub fn home(&self, name: &str, own: &HostSettings, url: &Url, old: bool) -> Result<Client, Error> {
         let lax = own.insecure || self.is_insecure(name, url);
-        self.get(name, own, Way { lax, identity: true, old, tls12: false })
+        self.get(name, own, Way { lax, identity: true, old, ..Way::default() })
     }
 
     /// The client for an address elsewhere; `trusted`: it was named as one that may have the login,
@@ -96,13 +101,13 @@ impl Clients {
         let name = origin::named(url);
         let own = self.host(&name)?;
         let lax = own.insecure || self.is_insecure(&name, url);
-        self.get(&name, &own, Way { lax, identity: trusted, old, tls12: false })
+        self.get(&name, &own, Way { lax, identity: trusted, old, strange: true, ..Way::default() })
     }
 
     /// A client that checks nothing and shows nothing: to look at a certificate that was refused, or,
     /// by TLS 1.2, at a refusal that TLS 1.3 gives too late to be heard.
     pub fn looking(&self, name: &str, own: &HostSettings, tls12: bool) -> Result<Client, Error> {
-        self.get(name, own, Way { lax: true, identity: false, old: true, tls12 })
+        self.get(name, own, Way { lax: true, old: true, tls12, ..Way::default() })
     }
 
     fn is_insecure(&self, name: &str, url: &Url) -> bool {
@@ -115,7 +120,7 @@ impl Clients {
         let identity = way.identity && own.client.is_some();
         let differs = identity || !own.ca.is_empty() || own.proxy.is_some();
         let owner = if differs { name.to_owned() } else { String::new() };
-        let key = Key { owner, lax: way.lax, identity, old: way.old, tls12: way.tls12 };
+        let key = Key { owner, lax: way.lax, identity, old: way.old, tls12: way.tls12, strange: way.strange };
         let mut made = lock(&self.made);
         if let Some(client) = made.get(&key) {
             return Ok(client.clone());
@@ -173,6 +178,9 @@ impl Clients {
             }
             if way.old {
                 builder = builder.http1_only();
+            }
+            if way.strange {
+                builder = builder.dns_resolver(Arc::new(Elsewhere));
             }
             if way.tls12 {
                 builder = builder.tls_version_max(reqwest::tls::Version::TLS_1_2);

@@ -24,6 +24,7 @@ mod paging;
 mod ping;
 mod rate;
 mod referrers;
+mod resolver;
 mod retry;
 mod rules;
 mod settings;

@@ -48,12 +48,16 @@ pub(super) fn is_forbidden(url: &Url) -> bool {
     if matches!(host.as_str(), "metadata.google.internal" | "metadata" | "instance-data") {
         return true;
     }
-    match address(&host) {
-        Some(IpAddr::V4(v4)) => v4.is_link_local() || v4.is_unspecified() || v4.octets() == [100, 100, 100, 200],
-        Some(IpAddr::V6(v6)) => {
+    address(&host).is_some_and(is_forbidden_address)
+}
+
+/// The same of an address that a name was found to mean.
+pub(super) fn is_forbidden_address(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local() || v4.is_unspecified() || v4.octets() == [100, 100, 100, 200],
+        IpAddr::V6(v6) => {
             v6.is_unicast_link_local() || v6.is_unspecified() || v6.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
         }
-        None => false,
     }
 }
 

@@ -177,3 +177,18 @@ fn tags_go_on_at_the_same_origin_only() {
     assert_eq!(tags("round/x").unwrap_err().kind, Kind::Failed);
     assert!(evil.requests().is_empty());
 }
+
+#[test]
+fn a_redirect_to_a_name_is_followed() {
+    let blob = content(1000, 22);
+    let bytes = blob.0.clone();
+    let storage = Server::start(move |_, _| reply(200, bytes.clone()));
+    let elsewhere = storage.host.replace("127.0.0.1", "localhost");
+    let registry = Server::start(move |request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        _ => reply(307, "").with("Location", format!("http://{elsewhere}/x")),
+    });
+    let client = client(Settings::default());
+    let repository = Repository::new(&registry.host, "a/b").unwrap();
+    assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
+}
