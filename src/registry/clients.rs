@@ -168,7 +168,7 @@ impl Clients {
                     builder = builder.proxy(reqwest::Proxy::all(proxy)?);
                 }
             } else {
-                let except = settings.proxies.except.as_deref().and_then(reqwest::NoProxy::from_string);
+                let except = reqwest::NoProxy::from_string(&self.except());
                 if let Some(proxy) = &settings.proxies.https {
                     builder = builder.proxy(reqwest::Proxy::https(proxy)?.no_proxy(except.clone()));
                 }
@@ -200,6 +200,13 @@ impl Clients {
         })
     }
 
+    /// Hosts that the proxies for all are not for: those that were named, and this machine, which no
+    /// proxy reaches.
+    fn except(&self) -> String {
+        let named = self.settings.proxies.except.as_deref().unwrap_or_default();
+        format!("{named},localhost,127.0.0.0/8,::1")
+    }
+
     /// Host and port of the proxy that an address is asked by, if it is.
     pub fn proxy(&self, own: &HostSettings, url: &Url) -> Option<String> {
         let all = &self.settings.proxies;
@@ -208,7 +215,7 @@ impl Clients {
             None => Matcher::builder()
                 .https(all.https.as_deref().unwrap_or_default())
                 .http(all.http.as_deref().unwrap_or_default())
-                .no(all.except.as_deref().unwrap_or_default())
+                .no(self.except())
                 .build(),
         };
         let found = matcher.intercept(&url.as_str().parse().ok()?)?;
@@ -237,7 +244,14 @@ mod tests {
         let by = |own: &HostSettings, url: &str| clients.proxy(own, &Url::parse(url).unwrap());
         let plain = HostSettings::default();
         assert_eq!(by(&plain, "https://a.example/v2/").as_deref(), Some("proxy.example:3128"));
-        for direct in ["http://a.example/", "https://x.inside.example/", "https://10.1.2.3:5000/"] {
+        for direct in [
+            "http://a.example/",
+            "https://x.inside.example/",
+            "https://10.1.2.3:5000/",
+            "https://localhost:5000/",
+            "https://127.9.9.9/",
+            "https://[::1]/",
+        ] {
             assert_eq!(by(&plain, direct), None, "{direct}");
         }
         let none = HostSettings { proxy: Some(String::new()), ..HostSettings::default() };

@@ -50,7 +50,7 @@ pub struct Proxies {
     pub https: Option<String>,
     /// For http (`HTTP_PROXY`).
     pub http: Option<String>,
-    /// Hosts asked without a proxy (`NO_PROXY`), comma-separated.
+    /// Hosts asked without a proxy (`NO_PROXY`), comma-separated; this machine always is.
     pub except: Option<String>,
 }
 

@@ -123,7 +123,11 @@ fn r12_proxies_are_used_and_skipped() {
     assert!(asked.path.starts_with("http://registry.example/v2/a/b/"), "{}", asked.path);
     assert_eq!(asked.header("proxy-authorization"), Some("Basic bXVsZTpzZWNyZXQ="));
     assert_eq!(asked.header("authorization"), None);
-    assert_eq!(resolve(&direct.host, all(Some("127.0.0.1".to_owned()))).unwrap(), 0, "NO_PROXY");
+    assert_eq!(resolve(&direct.host, all(None)).unwrap(), 0, "this machine is not asked by a proxy");
+    let before = proxy.requests().len();
+    let outside = Settings { retries: 0, ..all(Some("other.example,registry.example".to_owned())) };
+    assert!(resolve("registry.example", outside).is_err(), "NO_PROXY");
+    assert_eq!(proxy.requests().len(), before, "NO_PROXY");
     let own = HostSettings { proxy: Some(String::new()), ..HostSettings::default() };
     let settings = Settings { proxies: all(None).proxies, ..for_host(&direct.host, own) };
     assert_eq!(resolve(&direct.host, settings).unwrap(), 0, "an empty one is none");
