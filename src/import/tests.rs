@@ -123,6 +123,8 @@ struct Rooms {
     calls: Mutex<Vec<&'static str>>,
     mounts: bool,
     deny: Option<Repository>,
+    /// A blob that it takes and says it has not.
+    loses: Option<Digest>,
     /// Those that tell beforehand that they may not be written.
     closed: Vec<Repository>,
 }
@@ -132,7 +134,7 @@ impl Rooms {
         let folder = TempDir::new().unwrap();
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, closed: Vec::new() }
+        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, loses: None, closed: Vec::new() }
     }
 
     fn count(&self, call: &str) -> usize {

@@ -4,7 +4,6 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
@@ -20,8 +19,6 @@ use crate::oci::{Descriptor, Digest, Repository};
 
 /// So many bytes without a break, and the breaks before are forgotten.
 const PROGRESS: u64 = 1 << 20;
-/// Bytes that the slowest honest server gives in the time that a whole answer may take.
-const SLOWEST: u64 = 64 << 10;
 
 impl Host {
     /// Whether the blob is there, by HEAD.
@@ -186,22 +183,7 @@ impl Stream {
         }
         self.etag = exact_etag(response.headers());
         self.response = Some(response);
-        self.paced = (self.host.engine.flow.clock().elapsed(), self.at);
         Ok(true)
-    }
-
-    /// Refuses a server that is never idle and never done.
-    fn pace(&mut self) -> Result<(), Trouble> {
-        let (since, from) = self.paced;
-        if !self.host.is_dripping(since) {
-            return Ok(());
-        }
-        if self.at - from < SLOWEST {
-            let what = format!("{}: expected {SLOWEST} bytes since, found {}", self.call.subject, self.at - from);
-            return Err(retry::failed(format!("registry {}: {what}: too slow", self.host.name)));
-        }
-        self.paced = (self.host.engine.flow.clock().elapsed(), self.at);
-        Ok(())
     }
 
     /// The next bytes of the answer; empty at its end.
@@ -221,7 +203,6 @@ impl Stream {
             if self.response.is_none() {
                 self.connect(false)?;
             }
-            self.pace()?;
             let mut chunk = self.chunk()?;
             if chunk.is_empty() {
                 let what = format!(

@@ -33,7 +33,7 @@ pub(super) const MOST_HOPS: usize = 5;
 pub(super) const SMALL: u64 = 64 << 10;
 
 /// Bytes a second, over the whole of a body, below which a peer is not waited for.
-const SLOWEST: u64 = 4 << 10;
+const SLOWEST: u64 = 1 << 10;
 
 /// How a body came so far, by the time that was spent waiting for it alone.
 #[derive(Default)]
@@ -104,6 +104,8 @@ pub(super) struct Host {
     pub fallbacks: ByDigest<Turn>,
     /// Its first address that answered.
     pub base: Mutex<Option<Url>>,
+    /// When all pings had failed, and how: a list of artifacts does not wait for each.
+    pub down: Mutex<Option<(Duration, Error)>>,
     /// Certificates that were refused, by host, as a text.
     pub examined: Mutex<HashMap<String, String>>,
     /// Failures of HTTP/2.

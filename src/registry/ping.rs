@@ -2,6 +2,8 @@
 //!
 //! https before http, http only where it is allowed and the other side speaks no TLS at all.
 
+use std::time::Duration;
+
 use reqwest::{StatusCode, Url};
 
 use super::client::{Host, lock};
@@ -9,6 +11,9 @@ use super::connection::{self, Fate};
 use super::retry::{self, Tries, Trouble};
 use crate::content::{Error, Kind};
 use crate::oci::Repository;
+
+/// How long a registry that did not answer counts as down without being asked again.
+const DOWN_FOR: Duration = Duration::from_secs(30);
 
 impl Host {
     /// The address of `path` below a repository; the first call pings.
@@ -24,11 +29,20 @@ impl Host {
         if let Some(known) = &*base {
             return Ok(known.clone());
         }
+        let now = || self.engine.flow.clock().elapsed();
+        let mut down = lock(&self.down);
+        if let Some((since, error)) = &*down
+            && now().saturating_sub(*since) < DOWN_FOR
+        {
+            return Err(error.clone());
+        }
         let mut tries = self.tries();
         loop {
             match self.ping() {
                 Ok(found) => return Ok(base.insert(found).clone()),
-                Err(trouble) => tries.again(trouble)?,
+                Err(trouble) => {
+                    tries.again(trouble).inspect_err(|error| *down = Some((now(), error.clone())))?;
+                }
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Servers that break off, lie, throttle, forget logins and hang: what the client makes of them.
 
-use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -155,66 +154,6 @@ fn warnings_are_shown_once() {
     let heard = client.heard.0.lock().unwrap();
     let warnings: Vec<_> = heard.iter().filter(|event| matches!(event, Event::Warning(_))).collect();
     assert_eq!(warnings, [&Event::Warning(format!("registry {}: soon gone", warned.host))]);
-}
-
-/// Says how long its answer is, then gives a byte of it every 20 ms.
-fn drip() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let host = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || {
-                let mut head = [0; 4096];
-                while let Ok(1..) = stream.read(&mut head) {
-                    if head[0] == b'G' && !head.starts_with(b"GET /v2/ ") {
-                        let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
-                        while begun.is_ok() && stream.write_all(b" ").is_ok() {
-                            std::thread::sleep(Duration::from_millis(20));
-                        }
-                        return;
-                    }
-                    let plain = &b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"[..];
-                    let answer = if head[0].is_ascii_uppercase() { plain } else { b"HTTP/1.1 400 X\r\n\r\n" };
-                    if stream.write_all(answer).is_err() || answer != plain {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    host
-}
-
-#[test]
-fn r2_a_server_that_is_never_idle_and_never_done_is_left() {
-    let begun = Instant::now();
-    // Far above what a loaded machine makes of 20 ms; twenty of them are what is waited for.
-    let impatient = || client(Settings { idle: Duration::from_millis(400), retries: 0, ..Settings::default() });
-    let descriptor = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b"x"), 100_000);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let repository = Repository::new(&drip(), "a/b").unwrap();
-            let error = impatient().registries.document(&repository, &descriptor).unwrap_err();
-            assert!(error.kind == Kind::Failed && error.what.contains("within 8 s"), "{error}");
-        });
-        let repository = Repository::new(&drip(), "a/b").unwrap();
-        let error = read(&impatient().registries, &repository, &descriptor).unwrap_err();
-        assert!(error.kind == Kind::Failed && error.what.contains("too slow"), "{error}");
-    });
-    assert!(begun.elapsed() < Duration::from_secs(30));
-}
-
-#[test]
-fn a_manifest_that_is_wrong_once_is_asked_for_again() {
-    let server = Server::start(|request, before| match request.path.as_str() {
-        "/v2/" => reply(200, ""),
-        _ if before == 1 => reply(200, "{}").with("Content-Type", media_type::OCI_MANIFEST),
-        _ => manifest_reply(),
-    });
-    let good = manifest_reply().body;
-    let descriptor = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(&good), good.len() as u64);
-    anonymous().registries.document(&repository(&server), &descriptor).unwrap();
-    assert_eq!(server.requests().len(), 2);
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Server {
 
     /// Every request so far but the ping.
     pub fn requests(&self) -> Vec<Request> {
-        self.requests.lock().unwrap().iter().filter(|request| request.path != "/v2/").cloned().collect()
+        self.all_requests().into_iter().filter(|request| request.path != "/v2/").collect()
     }
 }
 
