@@ -14,9 +14,17 @@
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
 pub mod arrival;
+#[cfg(feature = "online")]
+pub mod auth_file;
 pub mod bundle;
 #[cfg(feature = "online")]
+pub mod certificates;
+#[cfg(feature = "online")]
+pub mod config;
+#[cfg(feature = "online")]
 pub mod copy;
+#[cfg(feature = "online")]
+pub mod credential;
 pub mod demo;
 pub mod environment;
 pub mod exit;
@@ -25,12 +33,24 @@ pub mod import;
 pub mod inspect;
 pub mod key;
 #[cfg(feature = "online")]
+pub mod login;
+#[cfg(feature = "online")]
+pub mod logins;
+#[cfg(feature = "online")]
+pub mod logout;
+#[cfg(feature = "online")]
+pub mod ls;
+#[cfg(feature = "online")]
 pub mod network;
 pub mod place;
 pub mod progress;
 #[cfg(feature = "online")]
 pub mod registries;
+#[cfg(feature = "online")]
+pub mod replace;
 pub mod report;
+#[cfg(feature = "online")]
+pub mod schema;
 pub mod selection;
 pub mod sign;
 pub mod size;
@@ -103,6 +123,20 @@ enum Command {
     Sign(sign::Args),
     /// Make, show and check keys
     Key(key::Args),
+    /// List a registry's repositories, a repository's tags, a layout's entries
+    Ls(ls::Args),
+    /// Keep a registry's login, after a try
+    #[cfg(feature = "online")]
+    Login(login::Args),
+    /// Forget a registry's login
+    #[cfg(feature = "online")]
+    Logout(logout::Args),
+    /// Keep credentials by name in the configuration, without their secrets
+    #[cfg(feature = "online")]
+    Credential(credential::Args),
+    /// Print the JSON Schema of a file
+    #[cfg(feature = "online")]
+    Schema(schema::Args),
     /// The main job on made-up artifacts, each command printed
     Demo(demo::Args),
 }
@@ -118,6 +152,15 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         Command::Unpack(args) => args.run(session),
         Command::Sign(args) => args.run(session),
         Command::Key(args) => args.run(session),
+        Command::Ls(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Login(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Logout(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Credential(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Schema(args) => args.run(session),
         Command::Demo(args) => args.run(session),
     }
 }

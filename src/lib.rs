@@ -7,8 +7,8 @@
 //! |---|---|---|
 //! | 3 operations | [`export`], `verify`, [`import`] (with `unpack`), [`copy`] | what the tool does |
 //! | 2 decisions | `closure`, `select`, `plan`, `route` | pure; reach the world through floor 1 |
-//! | 2 places | `bundle`, `registry`, `layout` | adapters that implement floor 1 |
-//! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`] | traits, cancel and events, checked streams |
+//! | 2 places | `bundle`, `registry`, `layout`, `secret` | adapters that implement floor 1; where secrets come from |
+//! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`], `program` | traits, cancel and events, checked streams, other programs |
 //! | 0 nouns | [`oci`], [`fault`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
@@ -30,8 +30,12 @@ pub mod layout;
 pub mod oci;
 pub mod plan;
 #[cfg(feature = "online")]
+pub mod program;
+#[cfg(feature = "online")]
 pub mod registry;
 pub mod route;
+#[cfg(feature = "online")]
+pub mod secret;
 pub mod select;
 pub mod sign;
 pub mod signing;

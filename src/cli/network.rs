@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::config::ConfigFiles;
+use super::size;
+
 /// The options, for every command that speaks to registries.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
@@ -23,9 +26,19 @@ pub struct Network {
     /// Lets registry HOST send its tokens' requests to another HOST
     #[arg(long, value_name = "HOST=HOST", value_parser = pair)]
     pub realm: Vec<(String, String)>,
-    /// How often a failed request is tried again
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub retries: u32,
+    /// Bytes a second over all registries, both ways together: 80MiB
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub limit_rate: Option<u64>,
+    /// How often a failed request is tried again [default: 5, or the configuration's]
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// What else is said of registries.
+    #[command(flatten)]
+    pub config: ConfigFiles,
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    size::rate(text).map_err(|_| "expected bytes a second, such as 80MiB".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

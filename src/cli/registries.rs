@@ -1,38 +1,52 @@
-//! Registries as the command line and the environment describe them: certificates, logins, proxies.
+//! Registries as the command line, the configuration and the machine describe them: certificates, logins, proxies.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Session;
+use super::config::{Config, Registry, tables::Words};
+use super::logins::Logins;
 use super::network::Network;
+use super::{auth_file, certificates};
 use crate::fault::{Class, Fault};
-use crate::registry::{Proxies, Registries, Settings, docker_config};
+use crate::registry::{HostSettings, Proxies, Registries, Settings};
 
-/// The largest auth file, in bytes.
-const MAX_AUTH_FILE: u64 = 1 << 20;
-
-/// Where logins stand: `--authfile` alone, else podman's and docker's files in the order in which
-/// podman looks for them.
-fn auth_files(network: &Network, session: &Session<'_>) -> Vec<PathBuf> {
-    if let Some(file) = &network.authfile {
-        return vec![session.path(file)];
-    }
-    let under = |variable: &str, rest: &str| session.world.var(variable).map(|dir| PathBuf::from(dir).join(rest));
-    [
-        session.world.var("REGISTRY_AUTH_FILE").map(PathBuf::from),
-        under("XDG_RUNTIME_DIR", "containers/auth.json"),
-        under("XDG_CONFIG_HOME", "containers/auth.json").or_else(|| under("HOME", ".config/containers/auth.json")),
-        under("DOCKER_CONFIG", "config.json").or_else(|| under("HOME", ".docker/config.json")),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
+/// Tries after a failed one, where nobody says anything.
+const RETRIES: u32 = 5;
 
 /// The registries of one run.
 ///
 /// # Errors
-/// Class usage: a certificate or auth file that cannot be read.
+/// Class usage: a configuration, certificate or auth file that cannot be read.
 pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Fault> {
+    open_as(network, session, None)
+}
+
+/// The same for one side of a copy: `credential` is the name given by `--from-credential` or `--to-credential`. It
+/// goes before all other logins, at every host that it is for.
+///
+/// # Errors
+/// As [`open`]; there is no credential of that name.
+pub fn open_as(network: &Network, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
+    let config = network.config.load(session.world)?;
+    let settings = settings(network, session, config, credential)?;
+    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// What registries are opened with.
+///
+/// # Errors
+/// As [`open_as`].
+pub fn settings(
+    network: &Network,
+    session: &Session<'_>,
+    config: Config,
+    credential: Option<&str>,
+) -> Result<Settings, Fault> {
+    if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
+        return Err(Fault::new(Class::Usage, format!("credential {name:?}: expected one of that name, found none"))
+            .help("see `packmule credential list`, or add it with `packmule credential set`"));
+    }
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
         let path = session.path(file);
@@ -41,35 +55,17 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
                 .help("name a file of PEM certificates")
         })?);
     }
-    let mut files = Vec::new();
-    for path in auth_files(network, session) {
-        match crate::bundle::files::read_capped(&path, MAX_AUTH_FILE) {
-            Ok(Some(bytes)) => files.push((path, zeroize::Zeroizing::new(bytes))),
-            Ok(None) if network.authfile.is_none() => {}
-            Ok(None) => {
-                return Err(Fault::new(Class::Usage, format!("--authfile {}: not there, or empty", path.display()))
-                    .help("name a file in the form of docker's config.json"));
-            }
-            // A link is how many keep this file; it is the user's own.
-            Err(_) => match std::fs::read(&path) {
-                Ok(bytes) => files.push((path, zeroize::Zeroizing::new(bytes))),
-                Err(error) => {
-                    return Err(Fault::new(Class::Usage, format!("auth file {}: {error}", path.display()))
-                        .help("make it readable, or name another one with --authfile"));
-                }
-            },
+    let files = auth_file::places(network.authfile.as_deref(), session.world);
+    for file in &files {
+        let unreadable = |error: String| {
+            Fault::new(Class::Usage, error).help("make it readable, or name another one with --authfile")
+        };
+        if auth_file::read(file).map_err(unreadable)?.is_none_or(|bytes| bytes.is_empty()) && network.authfile.is_some()
+        {
+            return Err(Fault::new(Class::Usage, format!("--authfile {}: not there, or empty", file.display()))
+                .help("name a file in the form of docker's config.json"));
         }
     }
-    let credentials = move |host: &str, path: &str| {
-        for (file, bytes) in &files {
-            let found = docker_config::find(bytes, host, path);
-            match found.map_err(|error| format!("{}: {error}", file.display()))? {
-                None => {}
-                found => return Ok(found),
-            }
-        }
-        Ok(None)
-    };
     let variable = |name: &str| {
         let lower = session.world.var(&name.to_ascii_lowercase());
         lower
@@ -78,15 +74,118 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
             .filter(|value| !value.is_empty())
             .map(ToOwned::to_owned)
     };
-    let settings = Settings {
-        credentials: Box::new(credentials),
+    let certs = certificates::places(session.world);
+    let config = Arc::new(config);
+    let (hosts, retries) = (Arc::clone(&config), network.retries);
+    let logins = Logins::new(config, credential.map(ToOwned::to_owned), files, session.world.surroundings());
+    Ok(Settings {
+        hosts: Box::new(move |host| host_settings(host, hosts.registry(host), retries, &certs)),
+        credentials: Box::new(move |host, path| logins.find(host, path)),
         plain_http: network.plain_http.clone(),
         insecure: network.insecure.clone(),
         ca,
         realms: network.realm.clone(),
-        retries: network.retries,
+        retries: retries.unwrap_or(RETRIES),
         proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
+        limit_rate: network.limit_rate,
         ..Settings::default()
+    })
+}
+
+/// What one host wants differently: its table, and its directory in `certs.d`. `retries` is what was typed; that
+/// counts.
+fn host_settings(
+    host: &str,
+    registry: Option<&Registry>,
+    retries: Option<u32>,
+    certs: &[PathBuf],
+) -> Result<HostSettings, String> {
+    let certificates::Found { mut ca, mut client } = certificates::find(host, certs)?;
+    let Some(Registry { table, dir, limit_rate, .. }) = registry else {
+        return Ok(HostSettings { ca, client, ..HostSettings::default() });
     };
-    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+    if let Some(file) = &table.ca {
+        ca.push(certificates::certificates(&dir.join(file))?);
+    }
+    if let (Some(certificate), Some(key)) = (&table.client_cert, &table.client_key) {
+        client = Some(certificates::client(&dir.join(certificate), &dir.join(key))?);
+    }
+    Ok(HostSettings {
+        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
+        ca,
+        client,
+        insecure: table.insecure.unwrap_or_default(),
+        plain_http: table.plain_http.unwrap_or_default(),
+        realms: match &table.realm {
+            None => Vec::new(),
+            Some(Words::One(one)) => vec![one.clone()],
+            Some(Words::Many(many)) => many.clone(),
+        },
+        proxy: table.proxy.as_ref().map(|proxy| proxy.get_ref().clone()),
+        limit_rate: *limit_rate,
+        concurrency: table.concurrency.as_ref().map(|number| usize::from(*number.get_ref())),
+        retries: retries.or(table.retries),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_table_and_its_files_become_the_hosts_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, mode: u32| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, mode) in [("ca.pem", 0o644), ("c.pem", 0o644), ("k.pem", 0o600), ("certs.d/a.example/x.crt", 0o644)]
+        {
+            write(name, mode);
+        }
+        let certs = [dir.path().join("certs.d")];
+        let text = r#"[registry."a.example"]
+            endpoint = "https://m.example"
+            ca = "ca.pem"
+            client_cert = "c.pem"
+            client_key = "k.pem"
+            insecure = true
+            plain_http = true
+            realm = ["r.example", "s.example"]
+            proxy = "http://u:canary@p"
+            limit_rate = "1MiB/s"
+            concurrency = 3
+            retries = 2
+            [registry."b.example"]
+            realm = "r.example"
+        "#;
+        let mut config = Config::default();
+        config.add(&dir.path().join("packmule.toml"), text, None).unwrap();
+        let of = |host: &str, retries| host_settings(host, config.registry(host), retries, &certs);
+        let found = of("a.example", None).unwrap();
+        assert!(!format!("{found:?}").contains("canary"));
+        assert_eq!(found.endpoint.as_deref(), Some("https://m.example"));
+        assert_eq!(found.ca, [b"certs.d/a.example/x.crt".to_vec(), b"ca.pem".to_vec()]);
+        assert_eq!(found.client.unwrap().key.as_slice(), b"k.pem");
+        assert!(found.insecure && found.plain_http);
+        assert_eq!(found.realms, ["r.example", "s.example"]);
+        assert_eq!(found.proxy.as_deref(), Some("http://u:canary@p"));
+        assert_eq!((found.limit_rate, found.concurrency, found.retries), (Some(1 << 20), Some(3), Some(2)));
+        assert_eq!(of("a.example", Some(0)).unwrap().retries, Some(0));
+        let other = of("b.example", None).unwrap();
+        assert_eq!((other.realms.len(), other.insecure, other.retries), (1, false, None));
+        assert!(of("c.example", None).unwrap().ca.is_empty());
+        write("k.pem", 0o640);
+        assert!(of("a.example", None).is_ok());
+        write("k.pem", 0o644);
+        assert!(of("a.example", None).unwrap_err().contains("k.pem"));
+        std::fs::remove_file(dir.path().join("ca.pem")).unwrap();
+        assert!(of("a.example", None).unwrap_err().contains("ca.pem"));
+        assert!(certificates::find("a.example", &[Path::new("/nowhere").to_owned()]).unwrap().ca.is_empty());
+    }
 }

@@ -36,6 +36,10 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// How many processors this process may use.
     pub cores: usize,
+    /// The user's number that this process works as.
+    pub user: u32,
+    /// Where the machine's own settings lie: `/etc`.
+    pub etc: PathBuf,
     prompt: Prompt,
     caught: Arc<AtomicUsize>,
     real: bool,
@@ -168,6 +172,8 @@ impl World {
             stderr: Stderr::new(stderr),
             clock: Arc::new(SystemClock(Instant::now())),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            user: rustix::process::geteuid().as_raw(),
+            etc: PathBuf::from("/etc"),
             prompt: Box::new(|text| rpassword::prompt_password(text)),
             caught: Arc::default(),
             real: true,
@@ -175,7 +181,7 @@ impl World {
     }
 
     /// A world for tests: `args` without the program's name, an empty environment, empty input, no terminal,
-    /// 2026-01-01T00:00:00Z, no prompt; with it what is written to stdout and stderr.
+    /// 2026-01-01T00:00:00Z, no prompt, `etc` in the directory; with it what is written to stdout and stderr.
     pub fn for_test(args: &[&str], cwd: &Path) -> (Self, Written, Written) {
         let (stdout, stderr) = (Written::default(), Written::default());
         let world = Self {
@@ -188,6 +194,8 @@ impl World {
             terminal: Terminal::default(),
             clock: Arc::new(FixedClock::at(1_767_225_600)),
             cores: 2,
+            user: rustix::process::geteuid().as_raw(),
+            etc: cwd.join("etc"),
             prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
             caught: Arc::default(),
             real: false,
@@ -211,6 +219,18 @@ impl World {
     /// A variable of the environment.
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.env.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// The user's own settings (XDG base directories): `$XDG_CONFIG_HOME`, else `$HOME/.config`.
+    pub fn settings(&self) -> Option<PathBuf> {
+        let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
+    }
+
+    /// Environment and directory for other programs.
+    #[cfg(feature = "online")]
+    pub fn surroundings(&self) -> crate::program::Surroundings {
+        crate::program::Surroundings { env: self.env.clone(), dir: self.cwd.clone() }
     }
 
     /// Asks for a secret on the terminal, without echo.

@@ -44,6 +44,11 @@ impl Scopes {
         Self { path: String::new(), wants: Vec::new() }
     }
 
+    /// Nothing but to be known.
+    pub fn none() -> Self {
+        Self { path: String::new(), wants: vec![(String::new(), "")] }
+    }
+
     /// And reading another one of the same registry.
     pub fn and_pull(mut self, repository: &Repository) -> Self {
         self.wants.push((repository.path().to_owned(), "pull"));
@@ -61,7 +66,8 @@ impl Scopes {
         if self.wants.is_empty() {
             return vec!["registry:catalog:*".to_owned()];
         }
-        self.wants.iter().map(|(path, actions)| format!("repository:{prefix}{path}:{actions}")).collect()
+        let wants = self.wants.iter().filter(|(path, _)| !path.is_empty());
+        wants.map(|(path, actions)| format!("repository:{prefix}{path}:{actions}")).collect()
     }
 }
 
@@ -110,6 +116,11 @@ impl Auth {
     /// A realm is given no login though there is one.
     pub fn withhold(&self, realm: &str) {
         *lock(&self.withheld) = Some(realm.to_owned());
+    }
+
+    /// Whether the registry has asked for a login.
+    pub fn is_asked(&self) -> bool {
+        lock(&self.challenge).is_some()
     }
 
     /// Of these scopes, the place of the token.

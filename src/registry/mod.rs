@@ -16,6 +16,7 @@ mod engine;
 mod feed;
 mod foreign;
 mod lists;
+mod login;
 mod manifests;
 mod mounts;
 mod origin;

@@ -7,7 +7,7 @@ use super::Finding;
 /// Every top-level module of `src/` and the floor it stands on.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault"]),
-    (1, &["closure", "content", "flow", "stream", "pool", "signing"]),
+    (1, &["closure", "content", "flow", "stream", "pool", "program", "signing"]),
     // Decisions (select … receipt) and places (bundle … secret).
     (2, &["select", "route", "plan", "receipt", "bundle", "registry", "layout", "archive", "state", "audit", "secret"]),
     (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign"]),

@@ -10,6 +10,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rpassword", &["cli"]),
+    ("toml", &["cli"]),
+    ("toml_edit", &["cli"]),
     ("reqwest", &["registry"]),
     ("tokio", &["registry"]),
 ];
