@@ -184,6 +184,18 @@ impl Host {
         Ok(found)
     }
 
+    /// After `refused` was refused: looks the login up anew, and says whether there is another one now.
+    pub fn another_login(&self, path: &str, refused: &Credential) -> Result<bool, Error> {
+        {
+            let mut logins = lock(&self.auth.logins);
+            // Unless another call has done so already.
+            if logins.get(path).is_some_and(|known| known.as_deref() == Some(refused)) {
+                logins.remove(path);
+            }
+        }
+        Ok(self.login(path)?.is_some_and(|found| *found != *refused))
+    }
+
     /// The `Authorization` for a call: none before the registry has asked for one.
     pub fn authorization(&self, scopes: &Scopes) -> Result<Option<HeaderValue>, Trouble> {
         let challenge = lock(&self.auth.challenge).clone();
@@ -223,7 +235,14 @@ impl Host {
         match after {
             None => false,
             // The same login again would be refused again.
-            Some(Challenge::Basic) => sent.is_none() || before != after,
+            Some(Challenge::Basic) if sent.is_none() || before != after => true,
+            Some(Challenge::Basic) => match self.login(scopes.path()).ok().flatten().as_deref() {
+                Some(login @ Credential::Password { username, password }) if basic(username, password).as_ref() == sent => {
+                    self.another_login(scopes.path(), login).unwrap_or(false)
+                }
+                // Another call has found another one.
+                found => found.is_some(),
+            },
             Some(Challenge::Bearer { .. }) => {
                 let slot = self.auth.slot(scopes);
                 let mut slot = lock(&slot);

@@ -42,8 +42,21 @@ impl Host {
         built_in && realm.scheme() == "https" || self.rules.realms.contains(&authority)
     }
 
-    /// A token for `scopes`, asked for anew.
+    /// A token for `scopes`, asked for anew; once more where the login was refused and another one is there now.
     pub fn token(&self, realm: &Url, service: Option<&str>, scopes: &Scopes, now: Duration) -> Result<Token, Trouble> {
+        let login = self.login(scopes.path())?;
+        match self.token_once(realm, service, scopes, now) {
+            Err(trouble) if trouble.error.kind == Kind::Denied => match login {
+                Some(login) if self.another_login(scopes.path(), &login)? => {
+                    self.token_once(realm, service, scopes, now)
+                }
+                _ => Err(trouble),
+            },
+            ended => ended,
+        }
+    }
+
+    fn token_once(&self, realm: &Url, service: Option<&str>, scopes: &Scopes, now: Duration) -> Result<Token, Trouble> {
         let home = self.base()?;
         let authority = escape(&origin::authority(realm));
         let both_here =

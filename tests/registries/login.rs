@@ -1,10 +1,14 @@
 //! Logins at real registries: htpasswd, and tokens of a realm on another port.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use packmule::content::{Destination, Error, Inventory, Kind, Mounts, Source};
 use packmule::oci::{Reference, Tag};
-use packmule::registry::{Credential, Settings};
+use packmule::registry::{Credential, Lookup, Settings};
 
 use super::hosts::{Bytes, address, anonymous, client, content, fresh, login, manifest, read};
+use super::server::{Server, reply};
 
 fn password(name: &str) -> Option<String> {
     address(&format!("{name}_PASSWORD"))
@@ -38,6 +42,54 @@ fn use_it(host: &str, settings: Settings) {
 fn refused(host: &str, settings: Settings) -> Error {
     let reference: Reference = format!("{host}/a/b:c").parse().unwrap();
     client(settings).registries.resolve(&reference).unwrap_err()
+}
+
+/// A login that changes each time it is looked up: "p0", "p1", ...
+fn changing(host: &str) -> (Settings, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let credentials: Lookup = Box::new(move |_, _| {
+        Ok(Some(Credential::password("mule", format!("p{}", count.fetch_add(1, Ordering::Relaxed)))))
+    });
+    (Settings { credentials, realms: vec![(host.to_owned(), host.to_owned())], ..Settings::default() }, asked)
+}
+
+/// "mule:p1"
+const SECOND: &str = "Basic bXVsZTpwMQ==";
+
+#[test]
+fn d12_a_refused_login_is_looked_up_once_more() {
+    for (good, status, lookups) in [(SECOND, 404, 2), ("never", 401, 3)] {
+        let server = Server::start(move |request, _| match request.header("authorization") {
+            Some(sent) if sent == good => reply(404, ""),
+            _ => reply(401, "").with("WWW-Authenticate", "Basic realm=\"x\""),
+        });
+        let (settings, asked) = changing(&server.host);
+        let error = refused(&server.host, settings);
+        assert_eq!(error.kind, if status == 404 { Kind::Absent } else { Kind::Denied }, "{error}");
+        assert!(asked.load(Ordering::Relaxed) <= lookups, "{asked:?}");
+    }
+}
+
+#[test]
+fn d12_a_token_servers_refusal_too() {
+    for (good, kind) in [(SECOND, Kind::Absent), ("never", Kind::Denied)] {
+        let server = Server::start(move |request, _| {
+            let sent = request.header("authorization").unwrap_or_default();
+            if request.path.starts_with("/token") {
+                return if sent == good { reply(200, r#"{"token":"t"}"#) } else { reply(401, "") };
+            }
+            if sent == "Bearer t" {
+                return reply(404, "");
+            }
+            let host = request.header("host").unwrap();
+            reply(401, "").with("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\""))
+        });
+        let (settings, asked) = changing(&server.host);
+        let error = refused(&server.host, settings);
+        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
 }
 
 #[test]
