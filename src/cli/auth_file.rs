@@ -128,6 +128,15 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
+impl Drop for Members {
+    fn drop(&mut self) {
+        for (_, value) in self.0.drain(..) {
+            let text: Box<str> = value.into();
+            drop(Zeroizing::new(String::from(text)));
+        }
+    }
+}
+
 impl Members {
     fn parse(text: &[u8]) -> Result<Self, String> {
         if text.iter().all(u8::is_ascii_whitespace) || text == b"null" {

@@ -228,7 +228,7 @@ impl Config {
             let (asked, _) = self.login_scope(registry);
             if let Some(host) = credential.host.as_ref().filter(|host| **host != asked) {
                 let what = format!(
-                    "registry {:?}: credential {name:?} is for {host:?}, the login for {asked:?}",
+                    "registry {:?}: credential {name:?} is for {host:?} alone, the host asked is {asked:?}",
                     registry.host
                 );
                 return Err(registry.at.wrong(what, "make one for this host, or leave its host away"));

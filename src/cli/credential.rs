@@ -4,6 +4,7 @@
 //! before it gets the file's name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -15,7 +16,6 @@ use super::network::Network;
 use super::report::Outcome;
 use super::{logins, registries, replace};
 use crate::fault::{Class, Fault};
-use crate::registry::Registries;
 
 /// `credential …`
 #[derive(clap::Args, Debug)]
@@ -290,23 +290,37 @@ fn check(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome
     let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
     let read = logins::read(one, &session.world.surroundings())
         .map_err(|error| Fault::new(Class::Usage, format!("credential {name}: {}", error.what)).help(error.help))?;
-    let host = one.host.clone();
+    let mut hosts: Vec<String> = match &one.host {
+        Some(host) => vec![host.clone()],
+        None => {
+            let users = config.registries.iter().filter(|registry| registry.credential.as_deref() == Some(name));
+            users.map(|registry| registry.host.clone()).collect()
+        }
+    };
+    hosts.sort();
+    hosts.dedup();
     let mut text = format!("readable   {name}\n");
-    let mut tried = false;
-    if let Some(host) = &host {
-        let settings = registries::settings(network, session, config, None)?;
-        let credentials: crate::registry::Lookup = Box::new(move |_, _| Ok(Some(read.clone())));
-        let settings = crate::registry::Settings { credentials, ..settings };
-        let registries =
-            Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))?;
-        tried = registries.log_in(host).map_err(|error| error.into_fault(Class::Source))?;
-        text.push_str(&if tried {
-            format!("accepted   {host}\n")
-        } else {
-            format!("not tried  {host} asks for no login\n")
-        });
-    } else {
-        text.push_str("not tried  it names no host\n");
+    if hosts.is_empty() {
+        text.push_str("not tried  no host has it\n");
     }
-    Ok(Outcome::new(text, json!({ "name": name, "host": host, "readable": true, "tried": tried })))
+    let registries = registries::open_with(network, session, Arc::new(config), read)?;
+    let mut list = Vec::new();
+    let mut faults = Vec::new();
+    for host in hosts {
+        let tried = registries.log_in(&host);
+        match &tried {
+            Ok(true) => text.push_str(&format!("accepted   {host}\n")),
+            Ok(false) => text.push_str(&format!("not tried  {host} asks for no login\n")),
+            Err(_) => text.push_str(&format!("REFUSED    {host}\n")),
+        }
+        list.push(
+            json!({ "host": host, "tried": tried.as_ref().ok(), "accepted": tried.as_ref().ok() == Some(&true) }),
+        );
+        faults.extend(tried.err().map(|error| error.into_fault(Class::Source)));
+    }
+    let outcome = Outcome::new(text, json!({ "name": name, "readable": true, "hosts": list }));
+    Ok(match Fault::from_list(faults) {
+        Some(fault) => outcome.failed(fault),
+        None => outcome,
+    })
 }

@@ -4,6 +4,7 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ use super::report::Outcome;
 use super::{auth_file, registries, replace};
 use crate::fault::{Class, Fault, escape};
 use crate::oci::Repository;
-use crate::registry::{Credential, Registries, docker_config};
+use crate::registry::{Credential, docker_config};
 
 /// The longest password, in bytes.
 const MAX: usize = 64 << 10;
@@ -88,14 +89,8 @@ impl Args {
         if let Ok(Some((name, credential))) = config.credential_for(host, "") {
             session.flow.warn(format!("{}: credential {name} goes before what login keeps for {host}", credential.at));
         }
-        // A file that is not there yet is no error here.
-        let network = Network { authfile: None, ..self.network.clone() };
-        let settings = registries::settings(&network, session, config, None)?;
-        let credential = Credential::password(&self.username, password.as_str());
-        let settings =
-            crate::registry::Settings { credentials: Box::new(move |_, _| Ok(Some(credential.clone()))), ..settings };
-        let registries =
-            Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))?;
+        let login = Credential::password(&self.username, password.as_str());
+        let registries = registries::open_with(&self.network, session, Arc::new(config), login)?;
         let tried = registries.log_in(host).map_err(|error| error.into_fault(Class::Source))?;
         let kept = self.keep(host, &password, &file, session)?;
 

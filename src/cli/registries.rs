@@ -9,7 +9,7 @@ use super::logins::Logins;
 use super::network::Network;
 use super::{auth_file, certificates};
 use crate::fault::{Class, Fault};
-use crate::registry::{HostSettings, Proxies, Registries, Settings};
+use crate::registry::{Credential, HostSettings, Proxies, Registries, Settings};
 
 /// Tries after a failed one, where nobody says anything.
 const RETRIES: u32 = 5;
@@ -29,24 +29,46 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
 /// As [`open`]; there is no credential of that name.
 pub fn open_as(network: &Network, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
     let config = network.config.load(session.world)?;
-    let settings = settings(network, session, config, credential)?;
-    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
-}
-
-/// What registries are opened with.
-///
-/// # Errors
-/// As [`open_as`].
-pub fn settings(
-    network: &Network,
-    session: &Session<'_>,
-    config: Config,
-    credential: Option<&str>,
-) -> Result<Settings, Fault> {
     if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
         return Err(Fault::new(Class::Usage, format!("credential {name:?}: expected one of that name, found none"))
             .help("see `packmule credential list`, or add it with `packmule credential set`"));
     }
+    let files = auth_file::places(network.authfile.as_deref(), session.world);
+    for file in &files {
+        let unreadable = |error: String| {
+            Fault::new(Class::Usage, error).help("make it readable, or name another one with --authfile")
+        };
+        let read = auth_file::read(file).map_err(unreadable)?;
+        if read.is_none_or(|bytes| bytes.is_empty()) && network.authfile.is_some() {
+            return Err(Fault::new(Class::Usage, format!("--authfile {}: not there, or empty", file.display()))
+                .help("name a file in the form of docker's config.json"));
+        }
+    }
+    let config = Arc::new(config);
+    let chosen = credential.map(ToOwned::to_owned);
+    let logins = Logins::new(Arc::clone(&config), chosen, files, session.world.surroundings());
+    let credentials = Box::new(move |host: &str, path: &str| logins.find(host, path));
+    let settings = Settings { credentials, ..settings(network, session, config)? };
+    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// Registries that know one login alone, whoever asks for it: for trying it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    network: &Network,
+    session: &Session<'_>,
+    config: Arc<Config>,
+    login: Credential,
+) -> Result<Registries, Fault> {
+    let credentials = Box::new(move |_: &str, _: &str| Ok(Some(login.clone())));
+    let settings = Settings { credentials, ..settings(network, session, config)? };
+    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// What registries are opened with, without logins.
+fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
         let path = session.path(file);
@@ -54,17 +76,6 @@ pub fn settings(
             Fault::new(Class::Usage, format!("--ca {}: {error}", path.display()))
                 .help("name a file of PEM certificates")
         })?);
-    }
-    let files = auth_file::places(network.authfile.as_deref(), session.world);
-    for file in &files {
-        let unreadable = |error: String| {
-            Fault::new(Class::Usage, error).help("make it readable, or name another one with --authfile")
-        };
-        if auth_file::read(file).map_err(unreadable)?.is_none_or(|bytes| bytes.is_empty()) && network.authfile.is_some()
-        {
-            return Err(Fault::new(Class::Usage, format!("--authfile {}: not there, or empty", file.display()))
-                .help("name a file in the form of docker's config.json"));
-        }
     }
     let variable = |name: &str| {
         let lower = session.world.var(&name.to_ascii_lowercase());
@@ -75,12 +86,9 @@ pub fn settings(
             .map(ToOwned::to_owned)
     };
     let certs = certificates::places(session.world);
-    let config = Arc::new(config);
-    let (hosts, retries) = (Arc::clone(&config), network.retries);
-    let logins = Logins::new(config, credential.map(ToOwned::to_owned), files, session.world.surroundings());
+    let retries = network.retries;
     Ok(Settings {
-        hosts: Box::new(move |host| host_settings(host, hosts.registry(host), retries, &certs)),
-        credentials: Box::new(move |host, path| logins.find(host, path)),
+        hosts: Box::new(move |host| host_settings(host, config.registry(host), retries, &certs)),
         plain_http: network.plain_http.clone(),
         insecure: network.insecure.clone(),
         ca,

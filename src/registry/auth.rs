@@ -237,7 +237,9 @@ impl Host {
             // The same login again would be refused again.
             Some(Challenge::Basic) if sent.is_none() || before != after => true,
             Some(Challenge::Basic) => match self.login(scopes.path()).ok().flatten().as_deref() {
-                Some(login @ Credential::Password { username, password }) if basic(username, password).as_ref() == sent => {
+                Some(login @ Credential::Password { username, password })
+                    if basic(username, password).as_ref() == sent =>
+                {
                     self.another_login(scopes.path(), login).unwrap_or(false)
                 }
                 // Another call has found another one.

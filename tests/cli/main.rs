@@ -3,8 +3,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+#[cfg(feature = "online")]
+mod config;
 mod frame;
 mod key;
+#[cfg(feature = "online")]
+mod login;
+#[cfg(feature = "online")]
+mod ls;
+#[cfg(feature = "online")]
+mod registry;
 
 use std::path::Path;
 use std::process::{Command, Output};

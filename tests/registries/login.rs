@@ -58,7 +58,7 @@ fn changing(host: &str) -> (Settings, Arc<AtomicUsize>) {
 const SECOND: &str = "Basic bXVsZTpwMQ==";
 
 #[test]
-fn d12_a_refused_login_is_looked_up_once_more() {
+fn r6_a_refused_login_is_looked_up_once_more() {
     for (good, status, lookups) in [(SECOND, 404, 2), ("never", 401, 3)] {
         let server = Server::start(move |request, _| match request.header("authorization") {
             Some(sent) if sent == good => reply(404, ""),
@@ -72,7 +72,7 @@ fn d12_a_refused_login_is_looked_up_once_more() {
 }
 
 #[test]
-fn d12_a_token_servers_refusal_too() {
+fn r6_a_token_servers_refusal_too() {
     for (good, kind) in [(SECOND, Kind::Absent), ("never", Kind::Denied)] {
         let server = Server::start(move |request, _| {
             let sent = request.header("authorization").unwrap_or_default();

@@ -46,7 +46,7 @@ fn expand(text: &str, env: &BTreeMap<OsString, OsString>) -> Result<String, (Str
             continue;
         }
         expanded.push_str(&rest[..at]);
-        let name = rest[at + 2..].split_once('}').map(|(name, behind)| (name, behind)).filter(|(name, _)| {
+        let name = rest[at + 2..].split_once('}').filter(|(name, _)| {
             !name.is_empty()
                 && !name.starts_with(|c: char| c.is_ascii_digit())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

@@ -39,6 +39,14 @@ fn the_published_example_loads() {
 }
 
 #[test]
+fn the_example_with_all_tables_loads() {
+    let config = load(include_str!("../../../testdata/packmule.example.toml"), &[]).unwrap();
+    assert_eq!((config.registries.len(), config.credentials.len()), (3, 4));
+    let hub = config.credential_for("docker.io", "library/alpine").unwrap().unwrap();
+    assert_eq!((hub.0, hub.1.at.line), ("hub", 7));
+}
+
+#[test]
 fn the_longest_scope_counts_then_the_host_of_a_credential() {
     let text = r#"
         [registry]
@@ -93,7 +101,7 @@ fn the_login_of_an_endpoint_is_that_tables_own() {
 }
 
 #[test]
-fn u2_unknown_names_are_refused_with_line_and_nearest() {
+fn unknown_names_are_refused_with_line_and_nearest() {
     for (text, line, help) in [
         ("[registry.\"a.example\"]\nretires = 1", 2, "did you mean retries?"),
         ("\n\n[registri]\n", 3, "did you mean registry?"),
@@ -176,7 +184,7 @@ fn the_same_entry_in_two_files_is_refused() {
 }
 
 #[test]
-fn u3_places_in_order_and_files_of_others_are_refused() {
+fn places_in_order_and_files_of_others_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (mut world, ..) = World::for_test(&[], dir.path());
     let files = ConfigFiles::default();
