@@ -230,7 +230,7 @@ fn edit(
     let after = document.to_string();
     good(path, &after)?;
     replace::replace(path, before.as_ref().map(String::as_bytes), after.as_bytes()).map_err(|error| {
-        Fault::new(Class::Io, format!("configuration {}: {error}", path.display()))
+        Fault::new(replace::class(&error), format!("configuration {}: {error}", path.display()))
             .help("name another one with --config")
     })
 }

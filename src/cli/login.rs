@@ -171,7 +171,8 @@ impl Args {
         }
         let after = auth_file::with_login(bytes, host, &self.username, password).map_err(at)?;
         replace::replace(path, before.as_ref().map(|bytes| bytes.as_slice()), &after).map_err(|error| {
-            Fault::new(Class::Io, format!("auth file {file}: {error}")).help("name another one with --authfile")
+            Fault::new(replace::class(&error), format!("auth file {file}: {error}"))
+                .help("name another one with --authfile")
         })?;
         Ok(Kept { place: file.clone(), file, helper: None, plain: true })
     }

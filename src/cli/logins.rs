@@ -3,12 +3,13 @@
 //! Sources are read when a login is needed, and again when it is asked for a second time: the registry has then
 //! refused it. No text here holds a secret.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::auth_file::{self, Bytes};
 use super::config::{self, Config, Kind, Username};
+use crate::flow::{Event, Flow};
 use crate::program::Surroundings;
 use crate::registry::{Credential, docker_config};
 use crate::secret::Unreadable;
@@ -20,6 +21,7 @@ pub struct Logins {
     chosen: Option<String>,
     files: Vec<PathBuf>,
     surroundings: Surroundings,
+    flow: Flow,
     kept: Mutex<Kept>,
 }
 
@@ -30,12 +32,26 @@ struct Kept {
     asked: HashMap<(String, String), u64>,
     helpers: HashMap<(String, String), (u64, Option<Bytes>)>,
     credentials: HashMap<(String, String), (u64, Credential)>,
+    told: HashSet<String>,
 }
 
 impl Logins {
     /// Reads nothing yet.
-    pub fn new(config: Arc<Config>, chosen: Option<String>, files: Vec<PathBuf>, surroundings: Surroundings) -> Self {
-        Self { config, chosen, files, surroundings, kept: Mutex::default() }
+    pub fn new(
+        config: Arc<Config>,
+        chosen: Option<String>,
+        files: Vec<PathBuf>,
+        surroundings: Surroundings,
+        flow: Flow,
+    ) -> Self {
+        Self { config, chosen, files, surroundings, flow, kept: Mutex::default() }
+    }
+
+    /// Says where a login comes from, for `-v`; once.
+    fn tell(&self, text: String) {
+        if self.kept().told.insert(text.clone()) {
+            self.flow.event(Event::Detail(text));
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -69,6 +85,7 @@ impl Logins {
             }
             let read = read(credential, &self.surroundings).map_err(|error| format!("credential {name}: {error}"))?;
             self.kept().credentials.insert(key, (round, read.clone()));
+            self.tell(format!("login for {host}: credential {name}, {}", credential.at));
             return Ok(Some(read));
         }
         for file in &self.files {
@@ -77,9 +94,13 @@ impl Logins {
             let found = docker_config::find(&bytes, host, path, &ask);
             match found.map_err(|error| format!("{}: {error}", file.display()))? {
                 None => {}
-                found => return Ok(found),
+                found => {
+                    self.tell(format!("login for {host}: {}", file.display()));
+                    return Ok(found);
+                }
             }
         }
+        self.tell(format!("login for {host}: none"));
         Ok(None)
     }
 
@@ -143,6 +164,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
+    use super::super::world::FixedClock;
     use super::*;
 
     /// A program of the test's; written by another process, so that none of ours holds it open.
@@ -160,7 +182,8 @@ mod tests {
         let env = [("PATH".into(), path.into()), ("DIR".into(), dir.into())].into();
         let surroundings = Surroundings { env, dir: PathBuf::new() };
         let files = files.iter().map(|file| dir.join(file)).collect();
-        Logins::new(Arc::new(read), chosen.map(ToOwned::to_owned), files, surroundings)
+        let flow = Flow::new(Arc::new(crate::flow::Silent), Arc::new(FixedClock::default()), 1, 1);
+        Logins::new(Arc::new(read), chosen.map(ToOwned::to_owned), files, surroundings, flow)
     }
 
     fn shown(found: Result<Option<Credential>, String>) -> String {

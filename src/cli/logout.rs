@@ -6,7 +6,7 @@ use super::Session;
 use super::login::{host, unusable};
 use super::report::Outcome;
 use super::{auth_file, replace};
-use crate::fault::{Class, Fault};
+use crate::fault::Fault;
 use crate::registry::docker_config;
 
 /// `logout HOST`
@@ -40,7 +40,7 @@ impl Args {
             }
             if let Some(after) = auth_file::without(&bytes, host).map_err(at)? {
                 replace::replace(&path, Some(&bytes), &after).map_err(|error| {
-                    Fault::new(Class::Io, format!("auth file {shown}: {error}")).help("make it writable")
+                    Fault::new(replace::class(&error), format!("auth file {shown}: {error}")).help("make it writable")
                 })?;
                 removed.push(shown);
             }

@@ -23,7 +23,7 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
 }
 
 /// The same for one side of a copy: `credential` is the name given by `--from-credential` or `--to-credential`. It
-/// goes before all other logins, at every host that it is for.
+/// goes before all other logins, at the host that it is for, or at every host of that side if it names none.
 ///
 /// # Errors
 /// As [`open`]; there is no credential of that name.
@@ -46,7 +46,7 @@ pub fn open_as(network: &Network, session: &Session<'_>, credential: Option<&str
     }
     let config = Arc::new(config);
     let chosen = credential.map(ToOwned::to_owned);
-    let logins = Logins::new(Arc::clone(&config), chosen, files, session.world.surroundings());
+    let logins = Logins::new(Arc::clone(&config), chosen, files, session.world.surroundings(), session.flow.clone());
     let credentials = Box::new(move |host: &str, path: &str| logins.find(host, path));
     let settings = Settings { credentials, ..settings(network, session, config)? };
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))

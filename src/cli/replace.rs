@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
+use crate::fault::Class;
+
 /// Gives `path` the content `bytes`; a link stays one, and what it leads to is replaced. `before` is what was
 /// read from it (`None`: there was no file). Folders that are not there are made, for the user alone. The
 /// owner stays.
@@ -46,6 +48,11 @@ pub fn replace(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> io::Result<(
         let _ = std::fs::remove_file(&partial);
     }
     written
+}
+
+/// What a failure of [`replace`] is.
+pub fn class(error: &io::Error) -> Class {
+    if error.kind() == io::ErrorKind::ResourceBusy { Class::Lock } else { Class::Io }
 }
 
 #[cfg(test)]

@@ -26,11 +26,45 @@ impl Args {
     /// # Errors
     /// None but a bug.
     pub fn run(self, _: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let schema: Value = match self.name {
-            Name::Config => schemars::schema_for!(tables::File).into(),
+        let schema = match self.name {
+            Name::Config => config(),
         };
         let text = serde_json::to_string_pretty(&schema)
             .map_err(|error| Fault::new(Class::Bug, format!("schema: {error}")))?;
         Ok(Outcome::new(text, schema))
+    }
+}
+
+/// The schema of packmule.toml.
+pub fn config() -> Value {
+    let mut schema: Value = schemars::schema_for!(tables::File).into();
+    without_null(&mut schema);
+    schema
+}
+
+/// TOML has no null: what need not be there is left away.
+fn without_null(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.remove("default");
+            if let Some(Value::Array(types)) = members.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    members.insert("type".to_owned(), one);
+                }
+            }
+            if let Some(Value::Array(forms)) = members.get_mut("anyOf") {
+                forms.retain(|form| form["type"] != "null");
+                if let [Value::Object(one)] = forms.as_slice() {
+                    let one = one.clone();
+                    members.remove("anyOf");
+                    members.extend(one.into_iter().filter(|(key, _)| key != "description"));
+                }
+            }
+            members.values_mut().for_each(without_null);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_null),
+        _ => {}
     }
 }

@@ -25,6 +25,8 @@ fn logins_come_from_files_variables_and_commands() {
                 let ended = home.run_with(args, "", &env);
                 assert_eq!(ended.code, 0, "{source} {args:?}: {}", ended.stderr);
                 silent_about(&ended, &password);
+                let told = ended.stderr.contains("credential c");
+                assert_eq!(told, args.contains(&"-vvv"), "{}", ended.stderr);
             }
         }
     }

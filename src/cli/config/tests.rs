@@ -141,6 +141,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         (with("ca = \"${UNSET}\""), 2, "variable UNSET"),
         (with("ca = \"${\""), 2, "${"),
         ("[registry.\"A.example\"]".to_owned(), 1, "lower case"),
+        ("[registry.\"index.docker.io\"]".to_owned(), 1, "docker.io"),
         ("[registry.alpine]".to_owned(), 1, "HOST"),
         ("[registry.\"a.example/ns/*\"]".to_owned(), 1, "HOST/NAMESPACE"),
         ("[registry.\"a.example/ns\"]\ninsecure = true".to_owned(), 1, "credential alone"),
@@ -233,7 +234,9 @@ fn places_in_order_and_files_of_others_are_refused() {
 
 #[test]
 fn the_schema_knows_what_the_loader_knows() {
-    let schema = serde_json::to_value(schemars::schema_for!(tables::File)).unwrap();
+    let schema = super::super::schema::config();
+    assert!(!schema.to_string().contains("null"), "{schema:#}");
+    assert_eq!(schema["$defs"]["Registry"]["properties"]["retries"]["type"], "integer");
     let keys = |table: &serde_json::Value| -> Vec<String> {
         table["properties"].as_object().unwrap().keys().cloned().collect()
     };
