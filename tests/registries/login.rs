@@ -92,6 +92,25 @@ fn r6_a_token_servers_refusal_too() {
     }
 }
 
+/// A realm that gives tokens to anybody proves nothing about a login that it was not given.
+#[test]
+fn r7_a_login_that_was_kept_back_was_not_tried() {
+    let realm = Server::start(|_, _| reply(200, r#"{"token":"t"}"#));
+    let address = format!("Bearer realm=\"http://{}/token\"", realm.host);
+    let server = Server::start(move |request, _| match request.header("authorization") {
+        Some("Bearer t") => reply(200, "{}"),
+        _ => reply(401, "").with("WWW-Authenticate", address.clone()),
+    });
+    let error = client(login("mule", "canary-7783")).registries.log_in(&server.host).unwrap_err();
+    assert!(error.kind == Kind::Policy && error.help.unwrap().contains("--realm"));
+    assert!(realm.requests().iter().all(|request| request.header("authorization").is_none()));
+    let named = Settings { realms: vec![(server.host.clone(), realm.host.clone())], ..login("mule", "canary-7783") };
+    assert!(client(named).registries.log_in(&server.host).unwrap());
+    assert!(realm.requests().last().unwrap().header("authorization").is_some());
+    let open = Server::start(|_, _| reply(200, "{}"));
+    assert!(!client(login("mule", "canary-7783")).registries.log_in(&open.host).unwrap());
+}
+
 #[test]
 fn htpasswd() {
     for name in ["PACKMULE_TEST_HTPASSWD", "PACKMULE_TEST_HTPASSWD_DOCKER_REGISTRY"] {
