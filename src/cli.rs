@@ -38,7 +38,6 @@ pub mod login;
 pub mod logins;
 #[cfg(feature = "online")]
 pub mod logout;
-#[cfg(feature = "online")]
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod network;

@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::content::{Destination, Error, Source};
+use crate::content::{Destination, Error, Source, TagList};
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow, each};
 use crate::import::{self, Done, Landed, Open, Outcome, Sides, TagConflict};
@@ -48,15 +49,16 @@ pub fn run(
     destination: &dyn Destination,
     request: &Request,
 ) -> Result<Outcome, Fault> {
+    let source = Glance { place: source, resolved: Mutex::default() };
     let mut selection = request.selection.clone();
     if !request.names.is_empty() {
-        selection.wanted = named(source, &selection.wanted, &request.names)?;
+        selection.wanted = named(&source, &selection.wanted, &request.names)?;
     }
     let mut present = Vec::new();
     // A platform filter may make other manifests than those that the tags name.
     if selection.platforms.is_empty() {
         flow.event(Event::Stage { name: "comparing tags", bytes: 0, items: selection.wanted.len() as u64 });
-        let same = look(flow, source, destination, request, &selection)?;
+        let same = look(flow, &source, destination, request, &selection)?;
         let (old, new) = selection.wanted.into_iter().zip(same).partition::<Vec<_>, _>(|(_, same)| same.is_some());
         present = old.into_iter().filter_map(|(_, same)| same).collect();
         selection.wanted = new.into_iter().map(|(wanted, _)| wanted).collect();
@@ -64,9 +66,9 @@ pub fn run(
             return Ok(Outcome { artifacts: present, ..Outcome::default() });
         }
     }
-    let plan = plan::make(flow, source, &selection)?;
+    let plan = plan::make(flow, &source, &selection)?;
     let planned = Planned {
-        source,
+        source: source.place,
         origins: plan.blobs.into_iter().map(|blob| (blob.descriptor.digest, blob.origin)).collect(),
         documents: plan.documents,
     };
@@ -152,6 +154,56 @@ fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest
     let (Some(lists), Some(tags)) = (source.referrers(), source.tags()) else { return Ok(false) };
     let of_a_digest = |tag: &Tag| ["sha256-", "sha512-"].iter().any(|start| tag.as_str().starts_with(start));
     Ok(!tags.tags(repository)?.iter().any(of_a_digest) && lists.only_tags(repository, digest)?)
+}
+
+/// The source while it is looked at: what was resolved is not asked for again, and no blob is looked for; one
+/// that is not there is missed when it is fetched, before anything is tagged.
+struct Glance<'a> {
+    place: &'a dyn Source,
+    resolved: Mutex<HashMap<String, Descriptor>>,
+}
+
+impl Glance<'_> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Descriptor>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Glance<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        // By what decides: a digest pins, whatever tag stands beside it.
+        let key = match reference.digest {
+            Some(digest) => format!("{}@{digest}", reference.repository),
+            None => reference.to_string(),
+        };
+        if let Some(found) = self.known().get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.place.resolve(reference)?;
+        let pinned = format!("{}@{}", reference.repository, found.digest);
+        self.known().extend([(key, found.clone()), (pinned, found.clone())]);
+        Ok(found)
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.place.document(repository, descriptor)
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        self.place.blob(repository, descriptor)
+    }
+
+    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    fn referrers(&self) -> Option<&dyn crate::content::Referrers> {
+        self.place.referrers()
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        self.place.tags()
+    }
 }
 
 /// The source of an import: the plan's documents, and blobs from the repositories where the plan found them.

@@ -4,7 +4,9 @@ use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
+use super::network::Network;
 use super::place::{Destination as Typed, Source as From};
+use super::registries::open_as;
 use super::report::Outcome;
 use super::selection::Selecting;
 use crate::copy::Request;
@@ -23,9 +25,14 @@ pub struct Args {
     /// Another name below PLACE for the one artifact; without a tag it gets none; repeat it for more
     #[arg(long = "as", value_name = "REPO[:TAG]", conflicts_with_all = ["maps", "keep_host"])]
     names: Vec<String>,
-    #[cfg(feature = "online")]
+    /// The credential for the source, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    from_credential: Option<String>,
+    /// The credential for the destination
+    #[arg(long, value_name = "NAME")]
+    to_credential: Option<String>,
     #[command(flatten)]
-    network: super::network::Network,
+    network: Network,
 }
 
 impl Args {
@@ -41,9 +48,12 @@ impl Args {
                 .all(|one| matches!(&one.source, From::Registry(reference) if reference.repository.host() == host)),
             Typed::Layout(_) => false,
         };
-        let (source, wanted) =
-            self.selecting.source(&selectors, session, |session| Ok(Box::new(self.registries(session)?)))?;
-        let opened = Arrival::open(typed, session, |session| Ok(Box::new(self.registries(session)?)))?;
+        let (source, wanted) = self.selecting.source(&selectors, session, |session| {
+            Ok(Box::new(open_as(&self.network, session, self.from_credential.as_deref())?))
+        })?;
+        let opened = Arrival::open(typed, session, |session| {
+            Ok(Box::new(open_as(&self.network, session, self.to_credential.as_deref())?))
+        })?;
         let route = self.arrival.route(opened.place, maps);
         let request = Request {
             selection: self.selecting.selection(wanted, false)?,
@@ -57,11 +67,6 @@ impl Args {
         };
         let done = crate::copy::run(&session.flow, &*source, &*opened.destination, &request)?;
         Ok(self.arrival.told(&done, ("copy", "copied"), json!({}), ""))
-    }
-
-    #[cfg(feature = "online")]
-    fn registries(&self, session: &Session<'_>) -> Result<crate::registry::Registries, Fault> {
-        super::registries::open(&self.network, session)
     }
 }
 

@@ -52,6 +52,7 @@ impl<'a> Asked<'a> {
     pub fn ask(&mut self, flow: &Flow, items: &[(Repository, Digest, bool)]) -> Result<Vec<Fault>, Fault> {
         let mut faults = Vec::new();
         if *self.which != Referrers::None {
+            self.ask_tags(flow, items, &mut faults)?;
             self.ask_lists(flow, items, &mut faults)?;
         }
         if *self.which == Referrers::All {
@@ -70,7 +71,15 @@ impl<'a> Asked<'a> {
         let mut seen = HashSet::new();
         let keys = items.iter().map(|(repository, digest, _)| (repository.clone(), *digest));
         let keys: Vec<_> = keys.filter(|key| !self.lists.contains_key(key) && seen.insert(key.clone())).collect();
-        let answers = each(flow, &keys, |(repository, digest)| place.referrers(repository, *digest))?;
+        let answers = each(flow, &keys, |(repository, digest)| {
+            let known = self.tags.get(repository).and_then(Option::as_ref);
+            // Where lists stand under tags alone, the tags that there are tell which lists there are.
+            let is_without = known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest)));
+            if is_without && place.only_tags(repository, *digest)? {
+                return Ok(Vec::new());
+            }
+            place.referrers(repository, *digest)
+        })?;
         for (key, answer) in keys.into_iter().zip(answers) {
             let subject = format!("referrers of {} in {}", key.1, key.0);
             let list = match answer {
@@ -96,7 +105,6 @@ impl<'a> Asked<'a> {
         items: &[(Repository, Digest, bool)],
         faults: &mut Vec<Fault>,
     ) -> Result<(), Fault> {
-        self.ask_tags(flow, items, faults)?;
         let mut seen = HashSet::new();
         let mut probes: Vec<(Digest, Reference)> = Vec::new();
         for (repository, digest, is_artifact) in items {

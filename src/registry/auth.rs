@@ -180,6 +180,9 @@ impl Host {
                     .help("mend the auth file or its helper")
             })?;
         let found = found.map(Arc::new);
+        if found.is_none() && self.rules.login_host == "docker.io" {
+            self.warn_once("asked without a login: it limits anonymous pulls; see `packmule login docker.io -u USER`");
+        }
         logins.insert(path.to_owned(), found.clone());
         Ok(found)
     }
@@ -259,7 +262,42 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Registries, Settings};
     use super::*;
+    use crate::flow::{Clock, Event, Events, Flow};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn unix(&self) -> i64 {
+            0
+        }
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&self, _: Duration) {}
+    }
+
+    struct Heard(Mutex<Vec<Event>>);
+
+    impl Events for Heard {
+        fn event(&self, event: Event) {
+            lock(&self.0).push(event);
+        }
+    }
+
+    #[test]
+    fn i12_docker_hub_without_a_login_is_warned_of_once() {
+        let heard = Arc::new(Heard(Mutex::default()));
+        let flow = Flow::new(Arc::clone(&heard) as Arc<dyn Events>, Arc::new(Still), 1, 1);
+        let registries = Registries::new(Settings::default(), flow).unwrap();
+        for name in ["docker.io/library/a", "docker.io/library/b", "registry.example/a"] {
+            let repository = Repository::exact(name).unwrap();
+            assert!(registries.host(&repository).unwrap().login(repository.path()).unwrap().is_none());
+        }
+        let heard = lock(&heard.0);
+        assert!(matches!(&heard[..], [Event::Warning(text)] if text.contains("packmule login docker.io")), "{heard:?}");
+    }
 
     #[test]
     fn challenges_are_read() {

@@ -106,6 +106,10 @@ pub(super) struct Host {
     pub base: Mutex<Option<Url>>,
     /// When all pings had failed, and how: a list of artifacts does not wait for each.
     pub down: Mutex<Option<(Duration, Error)>>,
+    /// First parts of repositories' paths where no path leads to a list of referrers.
+    pub no_referrers: Mutex<HashSet<String>>,
+    /// Held by whoever finds out.
+    pub finding_out: Turn,
     /// Certificates that were refused, by host, as a text.
     pub examined: Mutex<HashMap<String, String>>,
     /// Failures of HTTP/2.
@@ -146,6 +150,8 @@ impl Host {
             base: Mutex::default(),
             down: Mutex::default(),
             warned: Mutex::default(),
+            no_referrers: Mutex::default(),
+            finding_out: Turn::default(),
             sessions: Mutex::default(),
             fallbacks: Mutex::default(),
             examined: Mutex::default(),
@@ -391,11 +397,16 @@ impl Host {
             let text = text
                 .split_once('"')
                 .map_or(text, |(_, quoted)| quoted.rsplit_once('"').map_or(quoted, |(text, _)| text));
-            let mut warned = lock(&self.warned);
-            // A server that warns of something new each time is not listened to for ever.
-            if warned.len() < 100 && warned.insert(text.to_owned()) {
-                self.engine.flow.warn(format!("registry {}: {}", self.name, escape(text)));
-            }
+            self.warn_once(text);
+        }
+    }
+
+    /// Warns, once of each text.
+    pub fn warn_once(&self, text: &str) {
+        let mut warned = lock(&self.warned);
+        // A server that warns of something new each time is not listened to for ever.
+        if warned.len() < 100 && warned.insert(text.to_owned()) {
+            self.engine.flow.warn(format!("registry {}: {}", self.name, escape(text)));
         }
     }
 

@@ -150,7 +150,7 @@ impl Referrers for Registries {
     }
 
     fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
-        Ok(self.host(repository)?.referrers_api(repository, subject)?.is_none())
+        self.host(repository)?.has_only_tags(repository, subject)
     }
 }
 

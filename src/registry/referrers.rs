@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::header::ACCEPT;
+use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -51,8 +51,19 @@ impl Host {
         }
     }
 
+    /// Whether lists stand under tags alone. One thread asks, the others learn from it.
+    pub fn has_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
+        let _turn = lock(&self.finding_out);
+        Ok(self.referrers_api(repository, subject)?.is_none())
+    }
+
     /// `None` where there is no such API.
-    pub fn referrers_api(&self, repository: &Repository, subject: Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+    fn referrers_api(&self, repository: &Repository, subject: Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+        // One host may have several kinds of repositories, told apart by the first part of their paths.
+        let kind = repository.path().split('/').next().unwrap_or_default();
+        if lock(&self.no_referrers).contains(kind) {
+            return Ok(None);
+        }
         let title = format!("referrers of {}@{subject}", repository.path());
         let url = self.at(repository, &format!("referrers/{subject}"))?;
         let first = Call::new(Method::GET, url, Scopes::pull(repository), &title).header(ACCEPT, media_type::OCI_INDEX);
@@ -61,7 +72,13 @@ impl Host {
         while let Some(answer) = pages.next(self, MAX_DOCUMENT)? {
             match answer.status.as_u16() {
                 200 => {}
-                400 | 401 | 404 | 405 if pages.count() == 1 => return Ok(None),
+                400 | 401 | 404 | 405 if pages.count() == 1 => {
+                    // An answer in the protocol's own form may be about this repository alone.
+                    if answer.status == StatusCode::NOT_FOUND && !answer.body.starts_with(b"{") {
+                        lock(&self.no_referrers).insert(kind.to_owned());
+                    }
+                    return Ok(None);
+                }
                 _ => return Err(self.refusal(&answer, &title).help(ADVICE)),
             }
             if answer.media_type() != Some(media_type::OCI_INDEX) {

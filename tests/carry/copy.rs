@@ -1,6 +1,10 @@
 //! `copy` between real places: everything arrives, nothing is sent twice, names are as asked for.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::same_as_source;
 use super::world::{command, expected, manifest, packmule, prefix, selectors, sha256, stranger, text, var};
@@ -118,4 +122,57 @@ fn all_that_fails_is_told_and_nothing_is_tagged() {
     let listed =
         Command::new(crane).args(["ls", "--insecure", &format!("{to}/corpus/artifact/note")]).output().unwrap();
     assert!(!listed.status.success(), "{}", text(&listed.stdout));
+}
+
+/// Passes on to `host` and counts the requests, which have no bodies.
+fn counted(host: &str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, host) = (listener.local_addr().unwrap().to_string(), host.to_owned());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(&host).unwrap();
+            let (mut from, mut to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+            std::thread::spawn(move || drop(std::io::copy(&mut from, &mut to)));
+            let counter = Arc::clone(&counter);
+            std::thread::spawn(move || {
+                let mut far = far;
+                for line in BufReader::new(near).split(b'\n').map_while(Result::ok) {
+                    counter.fetch_add(usize::from(line.ends_with(b" HTTP/1.1\r")), Ordering::Relaxed);
+                    if far.write_all(&[&line, &b"\n"[..]].concat()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn with_nothing_to_do_two_requests_a_manifest_are_enough() {
+    let (Some(source), Some(host)) = (var("PACKMULE_TEST_SOURCE"), var("PACKMULE_TEST_DISTRIBUTION2")) else { return };
+    let (near, asked) = counted(&source);
+    let (far, told) = counted(&host);
+    let place = prefix("again");
+    // Alone, with nothing that refers to it, tagged twice, with platforms, with referrers of referrers.
+    for (all, manifests) in [
+        (vec!["corpus/artifact/note:1"], 1),
+        (vec!["corpus/app/raw:1", "corpus/app/pig:2024-01", "corpus/charts/demo:0.1.0"], 3),
+        (vec!["corpus/docker/multi:1"], 3),
+    ] {
+        let at = |host: &str| all.iter().map(|name| format!("{host}/{name}")).collect::<Vec<_>>();
+        copy(&at(&source), &["--to", &format!("{host}/{place}")], 0);
+        for (referrers, most) in [("none", 2 * manifests), ("all", 2 * manifests + all.len())] {
+            (asked.store(0, Ordering::Relaxed), told.store(0, Ordering::Relaxed));
+            let to = format!("{far}/{place}");
+            let again = copy(&at(&near), &["--to", &to, "--referrers", referrers], 0);
+            assert!(again["result"]["artifacts"].as_array().unwrap().iter().all(|one| one["outcome"] == "present"));
+            // Beside a ping each, and one question for the referrers API of the whole source.
+            let own = 2 + usize::from(referrers == "all");
+            let found = asked.load(Ordering::Relaxed) + told.load(Ordering::Relaxed);
+            assert!(found <= most + own, "{all:?}, referrers {referrers}: {found} of {most} requests");
+        }
+    }
 }

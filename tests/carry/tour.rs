@@ -20,10 +20,20 @@ fn the_quick_tour_of_the_readme_works() {
     let (Some(source), Some(host)) = (var("PACKMULE_TEST_SOURCE"), var("PACKMULE_TEST_DISTRIBUTION2")) else { return };
     let Some(crane) = var("PACKMULE_TEST_CRANE") else { return };
     let to = format!("{host}/{}", prefix("tour"));
+    let (Some(locked), Some(password)) = (var("PACKMULE_TEST_HTPASSWD"), var("PACKMULE_TEST_HTPASSWD_PASSWORD")) else {
+        return;
+    };
     let mut script = tour();
     for (written, here) in [
         // No terminal asks for a passphrase here.
         ("packmule key new -o release.pem", "packmule key new -o release.pem --no-passphrase".to_owned()),
+        (
+            "packmule login registry.example:5000 -u mule",
+            format!(
+                "printf %s \"$PASSWORD\" | packmule login {locked} -u mule --password-stdin --authfile ./auth.json"
+            ),
+        ),
+        ("mirror/library/alpine --digests", "mirror/corpus/base --digests".to_owned()),
         ("docker.io/library/alpine:3.20", format!("{source}/corpus/base:bookworm")),
         ("quay.io/team/app:1.4", format!("{source}/corpus/app/web:1.0")),
         ("/media/usb/", "./usb/".to_owned()),
@@ -41,6 +51,7 @@ fn the_quick_tour_of_the_readme_works() {
         .current_dir(&place)
         .env_clear()
         .env("PATH", path)
+        .env("PASSWORD", password)
         .output()
         .expect("sh runs");
     let told = text(&ended.stdout) + &text(&ended.stderr);
