@@ -165,7 +165,8 @@ fn with_nothing_to_do_two_requests_a_manifest_are_enough() {
         let at = |host: &str| all.iter().map(|name| format!("{host}/{name}")).collect::<Vec<_>>();
         copy(&at(&source), &["--to", &format!("{host}/{place}")], 0);
         for (referrers, most) in [("none", 2 * manifests), ("all", 2 * manifests + all.len())] {
-            (asked.store(0, Ordering::Relaxed), told.store(0, Ordering::Relaxed));
+            asked.store(0, Ordering::Relaxed);
+            told.store(0, Ordering::Relaxed);
             let to = format!("{far}/{place}");
             let again = copy(&at(&near), &["--to", &to, "--referrers", referrers], 0);
             assert!(again["result"]["artifacts"].as_array().unwrap().iter().all(|one| one["outcome"] == "present"));
