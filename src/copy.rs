@@ -4,7 +4,7 @@
 //! nothing that could refer to it at the source, is left alone after one question to each side. Knows no
 //! registry and no terminal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -66,7 +66,18 @@ pub fn run(
             return Ok(Outcome { artifacts: present, ..Outcome::default() });
         }
     }
-    let plan = plan::make(flow, &source, &selection)?;
+    let plan = match plan::make(flow, &source, &selection) {
+        Ok(plan) => plan,
+        Err(fault) if fault.class == Class::Cancelled => return Err(fault),
+        // All that is refused, on both sides, is one list.
+        Err(fault) => {
+            let mut faults = vec![fault];
+            faults.extend(closed(flow, destination, request, &selection)?);
+            return Err(
+                Fault::from_list(faults).unwrap_or_else(|| Fault::new(Class::Bug, "a plan failed without a fault"))
+            );
+        }
+    };
     let planned = Planned {
         source: source.place,
         origins: plan.blobs.into_iter().map(|blob| (blob.descriptor.digest, blob.origin)).collect(),
@@ -147,6 +158,20 @@ fn look(
         places.iter().zip(bare).filter(|(_, bare)| *bare).map(|((place, _), _)| *place).collect();
     let keep = |(wanted, same): (&Wanted, Option<Done>)| same.filter(|_| bare.contains(&wanted.reference.repository));
     Ok(selection.wanted.iter().zip(same).map(keep).collect())
+}
+
+/// What the destination will not let be written, of all that is selected.
+fn closed(
+    flow: &Flow,
+    destination: &dyn Destination,
+    request: &Request,
+    selection: &Selection,
+) -> Result<Vec<Fault>, Fault> {
+    let Some(rights) = destination.rights().filter(|_| !request.dry_run) else { return Ok(Vec::new()) };
+    let names = selection.wanted.iter().filter_map(|wanted| request.route.destination(wanted.repository()).ok());
+    let names: Vec<Repository> = names.collect::<BTreeSet<_>>().into_iter().collect();
+    let refused = each(flow, &names, |name| rights.may_push(name).err())?;
+    Ok(refused.into_iter().flatten().map(|error| error.into_fault(request.sides.destination)).collect())
 }
 
 /// Whether nothing in the repository refers to anything: its tags tell, and no list stands elsewhere.

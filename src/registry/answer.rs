@@ -66,6 +66,15 @@ impl Answer {
         format!(" ({})", escape(&text))
     }
 
+    /// Whether a refusal is a firewall's, in its own words: no login changes it.
+    fn is_about_the_address(&self) -> bool {
+        let about = |message: &str| {
+            let message = message.to_ascii_lowercase();
+            ["client with ip", "ip address", "firewall"].iter().any(|words| message.contains(words))
+        };
+        self.errors().iter().filter_map(|error| error.message.as_deref()).any(about)
+    }
+
     /// The error that an unexpected answer to a question about `subject` is.
     pub fn refusal(&self, host: &str, subject: &str) -> Error {
         let kind = match self.status.as_u16() {
@@ -75,7 +84,9 @@ impl Answer {
             400..=499 => Kind::Refused,
             _ => Kind::Failed,
         };
+        let shut_out = kind == Kind::Denied && self.is_about_the_address();
         let found = match kind {
+            Kind::Denied if shut_out => "this machine's address is not admitted",
             Kind::Absent => "not found",
             Kind::Denied if self.status == StatusCode::UNAUTHORIZED => "login refused or missing",
             Kind::Denied => "not permitted",
@@ -88,6 +99,8 @@ impl Answer {
             format!("registry {host}: {subject}: {found}, status {}{}", self.status.as_u16(), self.words()),
         );
         match kind {
+            Kind::Denied if shut_out => error
+                .help(format!("have the firewall of {host} admit this machine, or go through a proxy that it admits")),
             Kind::Denied => error.help(format!("check that the login for {host} is there and may do this")),
             Kind::Absent => error.help("check the name; a registry may hide what the login may not see"),
             _ => error,
@@ -120,6 +133,15 @@ mod tests {
         ] {
             assert_eq!(answer(status, "").refusal("h", "s").kind, kind, "{status}");
         }
+    }
+
+    #[test]
+    fn i9_a_firewall_is_told_from_a_wrong_login() {
+        let text = r#"{"errors":[{"code":"DENIED","message":"client with IP '192.0.2.7' is not allowed access"}]}"#;
+        let shut_out = answer(403, text).refusal("h:1", "ping");
+        assert!(shut_out.what.contains("address is not admitted") && shut_out.help.unwrap().contains("firewall"));
+        let login = answer(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#);
+        assert!(login.refusal("h:1", "ping").help.unwrap().contains("login"));
     }
 
     #[test]

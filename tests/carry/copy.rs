@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::same_as_source;
 use super::world::{command, expected, manifest, packmule, prefix, selectors, sha256, stranger, text, var};
 
-fn copy(selectors: &[impl AsRef<str>], more: &[&str], code: i32) -> serde_json::Value {
+pub fn copy(selectors: &[impl AsRef<str>], more: &[&str], code: i32) -> serde_json::Value {
     let mut args = vec!["copy"];
     args.extend(selectors.iter().map(AsRef::as_ref));
     args.extend(more);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod access;
+mod acr;
 mod copy;
 mod disk;
 mod evil;
