@@ -1,9 +1,10 @@
-//! `cargo xtask bench [set|large|memory]`: packmule beside what the machine can do, as ratios of one run, files in the
+//! `cargo xtask bench [set|large|memory|copy|many]`: packmule beside what the machine can do, as ratios of one run, files in the
 //! page cache.
 //!
 //! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
 //! best of each is compared. A ratio outside its limit is a failure.
 
+mod copy;
 mod memory;
 mod speed;
 mod transfer;
@@ -69,6 +70,12 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         for gib in [2, 10] {
             shell::stage(&format!("memory, a layer of {gib} GiB"), || bench.memory(&corpus::sparse(gib)?))?;
         }
+    }
+    if wanted("copy") {
+        shell::stage("copy", || bench.copy(&set))?;
+    }
+    if wanted("many") {
+        shell::stage("many", || bench.many(&corpus::many()?))?;
     }
     drop(std::fs::remove_dir_all(&bench.work));
     if bench.failures.is_empty() { Ok(()) } else { Err(Failed::new(bench.failures.join("\n"))) }

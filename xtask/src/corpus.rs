@@ -40,6 +40,11 @@ pub fn sparse(gib: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/sparse{gib}"), |partial, _| bulk::sparse(partial, gib))
 }
 
+/// Builds the image of sixteen sparse layers of 2 GiB unless it is there.
+pub fn many() -> Result<PathBuf, Failed> {
+    cached("bench/many", |partial, _| bulk::many(partial))
+}
+
 /// Makes `name` under a partial name, stamps it with the recipe, and only then gives it its own.
 fn cached(name: &str, build: impl FnOnce(&Path, &Path) -> Result<(), Failed>) -> Result<PathBuf, Failed> {
     let done = folder().join(name);

@@ -46,6 +46,11 @@ impl Services {
         registry::start(self, tools, "registry", name, &registry::Access::Open)
     }
 
+    /// Where the registry of this name keeps its content.
+    pub fn store(&self, name: &str) -> PathBuf {
+        registry::store(&self.dir, name)
+    }
+
     /// The value of a variable, if its service runs.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())

@@ -58,21 +58,21 @@ pub fn upload(blobs: &[Blob], layout: &Path, host: &str) -> Result<f64, Failed> 
     })
 }
 
-/// Runs `work` over all blobs, `JOBS` at once; the seconds it took.
-fn parallel(blobs: &[Blob], work: impl Fn(&Blob) -> Result<(), Failed> + Sync) -> Result<f64, Failed> {
-    let next = Mutex::new(blobs.iter());
+/// Runs `work` over all items, `JOBS` at once; the seconds it took.
+pub fn parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), Failed> + Sync) -> Result<f64, Failed> {
+    let next = Mutex::new(items.iter());
     let begin = Instant::now();
     let ended: Vec<Result<(), Failed>> = std::thread::scope(|scope| {
         let worker = || {
             loop {
-                let blob = next.lock().map_err(|_| Failed::new("curl: a worker panicked"))?.next();
-                let Some(blob) = blob else { return Ok(()) };
-                work(blob)?;
+                let item = next.lock().map_err(|_| Failed::new("a worker panicked"))?.next();
+                let Some(item) = item else { return Ok(()) };
+                work(item)?;
             }
         };
         let workers: Vec<_> = (0..JOBS).map(|_| scope.spawn(worker)).collect();
         let join = |worker: std::thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|_| Err(Failed::new("curl: a worker panicked")))
+            worker.join().unwrap_or_else(|_| Err(Failed::new("a worker panicked")))
         };
         workers.into_iter().map(join).collect()
     });

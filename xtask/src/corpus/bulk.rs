@@ -51,11 +51,29 @@ pub fn large(dir: &Path) -> Result<(), Failed> {
 /// One image with a single bare layer of so many GiB: a MiB of noise in every 32, all else a hole.
 pub fn sparse(dir: &Path, gib: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
+    let layers = [holes(&mut layout, dir, gib, gib << 30, 32 << 20)?];
+    let image = recipe::image(&mut layout, "amd64", &layers, "bench sparse")?;
+    layout.publish(&format!("bench/sparse{gib}"), Some("1.0"), &image, Kind("image"), None);
+    layout.finish()
+}
+
+/// One image with sixteen bare layers of 2 GiB, nearly all of them holes.
+pub fn many(dir: &Path) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    let layers: Result<Vec<Layer>, Failed> =
+        (0..16).map(|seed| holes(&mut layout, dir, 100 + seed, 2 << 30, 256 << 20)).collect();
+    let image = recipe::image(&mut layout, "amd64", &layers?, "bench many")?;
+    layout.publish("bench/many", Some("1.0"), &image, Kind("image"), None);
+    layout.finish()
+}
+
+/// A bare layer of `size` bytes: a MiB of noise in every `step` bytes, all else a hole.
+fn holes(layout: &mut Layout, dir: &Path, seed: u64, size: u64, step: usize) -> Result<Layer, Failed> {
     let path = dir.join("layer.partial");
     let mut file = std::fs::File::create(&path)?;
-    file.set_len(gib << 30)?;
-    let (mut state, mut block) = (gib, vec![0; 1 << 20]);
-    for at in (0..gib << 30).step_by(32 << 20) {
+    file.set_len(size)?;
+    let (mut state, mut block) = (seed, vec![0; 1 << 20]);
+    for at in (0..size).step_by(step) {
         fill(&mut state, &mut block);
         file.seek(SeekFrom::Start(at))?;
         file.write_all(&block)?;
@@ -63,9 +81,7 @@ pub fn sparse(dir: &Path, gib: u64) -> Result<(), Failed> {
     drop(file);
     let descriptor = layout.file(BARE, &path)?;
     let diff_id = descriptor["digest"].as_str().unwrap_or_default().to_owned();
-    let image = recipe::image(&mut layout, "amd64", &[Layer { descriptor, diff_id }], "bench sparse")?;
-    layout.publish(&format!("bench/sparse{gib}"), Some("1.0"), &image, Kind("image"), None);
-    layout.finish()
+    Ok(Layer { descriptor, diff_id })
 }
 
 fn layer(layout: &mut Layout, dir: &Path, seed: u64, size: u64) -> Result<Layer, Failed> {

@@ -7,7 +7,7 @@ use crate::shell::{self, Failed};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Who may use a registry.
@@ -40,6 +40,11 @@ impl Access {
     }
 }
 
+/// Where a registry keeps its content.
+pub fn store(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.data"))
+}
+
 /// Starts one registry with an empty store.
 pub fn start(
     running: &mut Services,
@@ -50,7 +55,7 @@ pub fn start(
 ) -> Result<SocketAddr, Failed> {
     let program = tools.get(program)?.to_owned();
     let address = free()?;
-    let store = running.dir.join(format!("{name}.data"));
+    let store = store(&running.dir, name);
     std::fs::create_dir_all(&store)?;
     let mut config = json!({
         "version": "0.1",
