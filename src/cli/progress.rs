@@ -2,11 +2,11 @@
 //!
 //! Takes [`Event`]s from many threads. Bars appear beyond a second; lines come every ten. Decides nothing.
 
-use std::fmt::Write as _;
+use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 
 use super::world::Stderr;
@@ -123,17 +123,34 @@ impl Progress {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Stage {
     fn draw(&mut self, now: Duration) {
         if self.bar.is_none() && now.saturating_sub(self.began) >= SHOWN_AFTER {
             let bar = ProgressBar::with_draw_target(Some(self.bytes), ProgressDrawTarget::stderr());
             let form = if self.bytes == 0 {
-                "{prefix} {spinner} {msg} {bytes} {bytes_per_sec}"
+                "{prefix} {spinner} {msg} {bytes} {rate}"
             } else {
-                "{prefix} {wide_bar} {msg} {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+                "{prefix} {wide_bar} {msg} {bytes}/{total_bytes} {rate} {left}"
             };
             if let Ok(style) = ProgressStyle::with_template(form) {
-                bar.set_style(style);
+                // Over the whole stage: the library's own guess takes what was done before the bar
+                // appeared for a moment's work.
+                let rate =
+                    |state: &ProgressState| (state.pos() * 1000).checked_div(millis(state.elapsed())).unwrap_or(0);
+                let show_rate = move |state: &ProgressState, to: &mut dyn Write| {
+                    let _ = write!(to, "{}/s", size(rate(state)));
+                };
+                let show_left = move |state: &ProgressState, to: &mut dyn Write| {
+                    let left = state.len().unwrap_or(0).saturating_sub(state.pos());
+                    if let Some(seconds) = left.checked_div(rate(state)) {
+                        let _ = write!(to, "{}:{:02}", seconds / 60, seconds % 60);
+                    }
+                };
+                bar.set_style(style.with_key("rate", show_rate).with_key("left", show_left));
             }
             bar.set_prefix(self.name);
             // The rate is over the whole stage, the second before the bar appeared included.
