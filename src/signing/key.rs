@@ -111,7 +111,11 @@ fn split(pem: &[u8]) -> Result<(Contents, SecretDocument), KeyError> {
     if pem.len() > MAX_FILE {
         return Err(KeyError::NotAKey);
     }
-    let text = std::str::from_utf8(pem).map_err(|_| KeyError::NotAKey)?;
+    // One block, nothing but white space around it: what else a file holds, nobody has looked at.
+    let text = std::str::from_utf8(pem.trim_ascii()).map_err(|_| KeyError::NotAKey)?;
+    if !text.starts_with("-----BEGIN ") {
+        return Err(KeyError::NotAKey);
+    }
     let (label, der) = SecretDocument::from_pem(text).map_err(|_| {
         // Old OpenSSL files carry headers in the block, which the strict reader refuses: still name them.
         let other = OTHER_LABELS.iter().find(|(label, _)| text.contains(&format!("-----BEGIN {label}-----")));
@@ -458,6 +462,17 @@ mod tests {
         openssl(dir.path(), &args);
         std::fs::write(dir.path().join("message"), b"another").unwrap();
         assert!(!Command::new("openssl").args(args).current_dir(dir.path()).output().unwrap().status.success());
+    }
+
+    #[test]
+    fn a_key_file_is_one_block_with_white_space_around_it() {
+        let public = SigningKey::from_bytes(&[7; 32]).unwrap().public().to_pem();
+        for good in [public.clone(), format!("\n {public}\r\n\n"), public.trim_end().to_owned()] {
+            assert!(PublicKey::from_pem(good.as_bytes()).is_ok(), "{good:?}");
+        }
+        for wrong in [format!("words\n{public}"), format!("{public}words\n"), format!("{public}{public}")] {
+            assert!(PublicKey::from_pem(wrong.as_bytes()).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

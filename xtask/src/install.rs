@@ -29,6 +29,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("htpasswd", "apache2-utils"),
     ("zstd", "zstd"),
     ("pigz", "pigz"),
+    ("python3", "python3"),
     ("strace", "strace"),
 ];
 

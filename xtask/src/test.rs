@@ -28,6 +28,7 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     });
     built?;
     let (tools, layout) = prepared?;
+    shell::stage("second verifier", || second(root, &tools))?;
     // From this thread, which stays: the services are tied to it.
     let mut services = shell::stage("services", || services::start(&tools))?;
     seed(&mut services, &tools, layout.as_deref())?;
@@ -35,6 +36,17 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     tests.current_dir(root).args(["test", "--workspace"]).args(args);
     tests.envs(services.vars.iter().map(|(name, value)| (name, value)));
     shell::run(&mut tests)
+}
+
+/// The second verifier on every vector: it must say what each expects.
+fn second(root: &Path, tools: &Tools) -> Result<(), Failed> {
+    let python = match tools.get("python3") {
+        Ok(python) => python,
+        Err(e) => return install::missing("second verifier", &e),
+    };
+    let mut verifier = shell::command(python);
+    verifier.current_dir(root).args(["spec/verify.py", "--vectors", "testdata/vectors"]);
+    shell::run(&mut verifier)
 }
 
 /// `cargo xtask services`: the same registries, seeded in the same way, until told to stop.

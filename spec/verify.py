@@ -1,0 +1,500 @@
+#!/usr/bin/env python3
+"""Verifies a packmule bundle of form `volumes`, from the pages of this directory and the standard library alone.
+
+    python3 verify.py BUNDLE --key PUB.pem... [--threshold N]     BUNDLE: DIR/NAME, NAME.json, or its directory
+    python3 verify.py --vectors DIR                               every vector of a folder
+
+Says `PASS <bundle id>`, or `REFUSED <CLASS>: <fault>` for each fault, and exits as cli.md says. Vectors are laid in a temporary directory; else
+it writes nothing. It needs the program `zstd`, for packed frames. To be read beside the specification: each function names its section there."""
+import argparse, base64, bisect, calendar, contextlib, functools, hashlib, itertools, json, os, pathlib, re, stat, struct, subprocess, sys
+import collections, tempfile, threading, time
+CLASSES = {"PASS": 0, "FMT": 10, "INT": 11, "SIG": 12, "TRUST": 13, "STALE": 14, "POLICY": 15, "USAGE": 2, "IO": 22}  # cli.md, Exit codes
+KIB, MIB, MAX_INTEGER = 1 << 10, 1 << 20, (1 << 53) - 1
+Refused = type("Refused", (Exception,), {})  # its arguments are the class and the fault
+def require(holds, kind, fault):
+    if not holds:
+        raise Refused(kind, fault)
+
+# ==== XXH64 and Ed25519
+M64 = (1 << 64) - 1
+P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+rotate = lambda x, bits: (x << bits | x >> (64 - bits)) & M64
+mixed = lambda word: rotate(word * P2 & M64, 31) * P1 & M64
+
+def xxh64(data):  # frame.md, Stored: XXH64 with seed 0, all of its 64 bits
+    lanes, at, h = [P1 + P2 & M64, P2, 0, -P1 & M64], len(data) & ~31, P5
+    for begin in range(0, at, 64 * KIB):
+        words = struct.unpack_from("<%dQ" % (min(64 * KIB, at - begin) // 8), data, begin)
+        for i, lane in enumerate(lanes):
+            for word in words[i::4]:
+                lane = (lane + word * P2) & M64
+                lane = (lane << 31 | lane >> 33) * P1 & M64
+            lanes[i] = lane
+    if at:
+        h = functools.reduce(lambda h, lane: ((h ^ mixed(lane)) * P1 + P4) & M64, lanes, sum(map(rotate, lanes, (1, 7, 12, 18))) & M64)
+    h = (h + len(data)) & M64
+    while at < len(data):
+        n = next(n for n in (8, 4, 1) if n <= len(data) - at)
+        word, at = int.from_bytes(data[at:at + n], "little"), at + n
+        turned = rotate(h ^ {8: mixed(word), 4: word * P1 & M64, 1: word * P5 & M64}[n], {8: 27, 4: 23, 1: 11}[n])
+        h = {8: turned * P1 + P4, 4: turned * P2 + P3, 1: turned * P1}[n] & M64
+    h = (h ^ h >> 33) * P2 & M64
+    h = (h ^ h >> 29) * P3 & M64
+    return h ^ h >> 32
+P, L = 2 ** 255 - 19, 2 ** 252 + 27742317777372353535851937790883648493
+D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)  # of the curve -x^2 + y^2 = 1 + D x^2 y^2; a square root of -1
+LOW_ORDER = {bytes.fromhex(h) for h in (
+    "00" * 32, "00" * 31 + "80", "01" + "00" * 31, "ec" + "ff" * 30 + "7f",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa")}
+def add(p, q):  # The sum of two points, each held as X, Y, Z, T with x = X/Z, y = Y/Z, xy = T/Z. Holds for all points of this curve
+    a, b, c, d = (p[1] - p[0]) * (q[1] - q[0]), (p[1] + p[0]) * (q[1] + q[0]), 2 * D * p[3] * q[3], 2 * p[2] * q[2]
+    e, f, g, h = (b - a) % P, (d - c) % P, (d + c) % P, (b + a) % P
+    return e * f % P, g * h % P, f * g % P, e * h % P
+def times(n, p, total=(0, 1, 1, 0)):
+    while n:
+        total, p, n = add(total, p) if n & 1 else total, add(p, p), n >> 1
+    return total
+def encode(p):
+    z = pow(p[2], -1, P)
+    return (p[1] * z % P | (p[0] * z % P & 1) << 255).to_bytes(32, "little")
+def decode(encoding):  # signature.md, Keys: the point whose canonical encoding this is, else None
+    sign, y = divmod(int.from_bytes(encoding, "little"), 1 << 255)
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    x = x if x * x % P == square else x * ROOT % P
+    valid, x = y < P and x * x % P == square and (x or not sign), x if x & 1 == sign else P - x
+    return (x, y, 1, x * y % P) if valid else None
+BASE = decode((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+def signature_holds(key, message, signature):  # signature.md, Keys: "verification is strict"
+    r, s, (x, y, z, t) = signature[:32], int.from_bytes(signature[32:], "little"), decode(key)
+    k = int.from_bytes(hashlib.sha512(r + key + message).digest(), "little") % L
+    return len(signature) == 64 and s < L and r not in LOW_ORDER and encode(add(times(s, BASE), times(k, (P - x, y, z, P - t)))) == r
+
+# ==== Files and JSON
+def length(path):  # bundle.md, Files: the size of a regular file, 0 where none is. Anything else there is IO and not opened
+    try:
+        info = os.lstat(path)
+    except FileNotFoundError:
+        return 0
+    require(stat.S_ISREG(info.st_mode), "IO", "%s: not a regular file" % path)
+    return info.st_size
+def read(path, offset, size):  # no link is followed and nothing waited for, even if the file was just exchanged
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    length(path)
+    with open(os.open(path, flags), "rb") as file:
+        require(stat.S_ISREG(os.fstat(file.fileno()).st_mode), "IO", "%s: not a regular file" % path)
+        file.seek(offset)
+        return file.read(size)
+def read_whole(path, limit):  # verification.md, steps 1 and 2: the limit holds by the file's size; it is read once
+    require(length(path) <= limit, "FMT", "%s: larger than %d bytes" % (path, limit))
+    return read(path, 0, limit)
+Number = collections.namedtuple("Number", "text")  # as it is written
+def integer(value, what):  # manifest.md, Canonical form, and closure.md, Walk: from 0 to 2^53 - 1, in its only spelling
+    number = int(value.text) if type(value) is Number and re.fullmatch("0|[1-9][0-9]{0,15}", value.text) else -1
+    require(0 <= number <= MAX_INTEGER, "FMT", "%s: not an integer, or above 2^53 - 1" % what)
+    return number
+def parse(raw, levels, what, pairs, number):  # RFC 8259, the nesting counted before anything recurses; int refuses NaN
+    try:
+        text, level = raw.decode("utf-8"), 0
+        for bracket in re.findall(r"[][{}]", re.sub('"[^"]*"', "", text.replace("\\\\", "").replace('\\"', ""))):
+            level += 1 if bracket in "[{" else -1
+            require(level <= levels, "FMT", "%s: nested deeper than %d levels" % (what, levels))
+        return json.loads(text, object_pairs_hook=pairs, parse_int=number, parse_float=number, parse_constant=int)
+    except ValueError as error:
+        raise Refused("FMT", "%s: not JSON: %s" % (what, error))
+canonical = lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
+def parse_canonical(raw, what):  # manifest.md, Canonical form. (A name twice is lost here; all allowed ones are ASCII)
+    value, text = parse(raw, 8, what, dict, lambda text: integer(Number(text), what)), raw.decode("utf-8")
+    plain = not re.search("[\0-\x1f\x7f-\x9f]", text) and "\\" not in text.replace("\\\\", "").replace('\\"', "")
+    require(plain and canonical(value) == raw and type(value) is dict, "FMT", "%s: not an object in canonical form" % what)
+    return value
+def unbase64(text):  # signature.md, Envelope: base64 in its only spelling; else None
+    with contextlib.suppress(ValueError):
+        data = base64.b64decode(text, validate=True)
+        return data if base64.b64encode(data).decode() == text else None
+
+# ==== Signatures
+DER, STATEMENT = bytes.fromhex("302a300506032b6570032100"), "application/vnd.packmule.statement.v1+json"
+def load_keys(files, threshold):  # signature.md, Keys, and Who must have signed, point 4
+    keys = {}
+    for path in files:
+        pem = attempt([], pathlib.Path(path).read_text, "ascii", "replace") or ""
+        block = re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----\s([^-]+)-----END PUBLIC KEY-----\s*", pem)
+        der = unbase64("".join(block[1].split())) if block else None
+        require(der and len(der) == 44 and der[:12] == DER, "USAGE", "%s: not PEM of an Ed25519 public key" % path)
+        key, keyid = der[12:], hashlib.sha256(der).hexdigest()
+        require(decode(key) and key not in LOW_ORDER and keyid not in keys, "USAGE", "%s: no canonical point, low order, or given twice" % path)
+        keys[keyid] = key
+    threshold = len(keys) if threshold is None else threshold
+    require(keys and 1 <= threshold <= len(keys), "USAGE", "%d keys given, threshold %d" % (len(keys), threshold))
+    return keys, threshold
+
+def check_signatures(path, manifest, keys, threshold):  # signature.md, Statement to Who must have signed; steps 2 to 4
+    require(length(path), "SIG", "%s: no signature file" % path)
+    form = lambda holds: require(holds, "FMT", "%s: not in its form" % path)
+    envelope, digest = parse_canonical(read_whole(path, 2 * MIB), path), hashlib.sha256(manifest).hexdigest().encode()
+    form(set(envelope) == {"payload", "payloadType", "signatures"} and type(envelope["payload"]) is type(envelope["payloadType"]) is str)
+    payload, signatures = unbase64(envelope["payload"]), envelope["signatures"]
+    form(payload is not None and type(signatures) is list and len(signatures) <= 32)
+    for entry in signatures:
+        form(type(entry) is dict and set(entry) == {"keyid", "sig"} and type(entry["keyid"]) is type(entry["sig"]) is str)
+        entry["sig"] = unbase64(entry["sig"])
+        form(re.fullmatch("[0-9a-f]{64}", entry["keyid"]) and entry["sig"] and len(entry["sig"]) <= 64 * KIB)
+    in_order([entry["keyid"] for entry in signatures], path)
+    statement = b'{"digest":"sha256:%s","mediaType":"application/vnd.packmule.bundle.v1+json","size":%d}' % (digest, len(manifest))
+    holds = envelope["payloadType"] == STATEMENT and payload == statement and signatures
+    require(holds, "SIG", "%s: not of this manifest, or without a signature" % path)
+    pae = b"DSSEv1 42 %s %d %s" % (STATEMENT.encode(), len(statement), statement)
+    known = [entry for entry in signatures if entry["keyid"] in keys]
+    for entry in known:
+        require(signature_holds(keys[entry["keyid"]], pae, entry["sig"]), "SIG", "%s: bad signature of key %s" % (path, entry["keyid"]))
+    found = (path, " ".join(entry["keyid"] for entry in signatures), len(known), threshold)
+    require(len(known) >= threshold, "TRUST", "%s: signed by %s; known of these: %d, expected: %d" % found)
+
+# ==== Manifest
+DOCUMENTS = {"application/vnd.oci.image.manifest.v1+json": "manifest", "application/vnd.docker.distribution.manifest.v2+json": "manifest",
+             "application/vnd.oci.image.index.v1+json": "index", "application/vnd.docker.distribution.manifest.list.v2+json": "index"}
+LABEL, COMPONENT = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+REPOSITORY = r"(?P<host>({0}(\.{0})*|\[[0-9a-f:.]{{2,45}}\])(:(?P<port>[1-9][0-9]{{0,4}}))?)/{1}(/{1})*".format(LABEL, COMPONENT)
+def is_repository(v):  # manifest.md, artifacts
+    found = text_of(1, 255)(v) and re.fullmatch(REPOSITORY, v)
+    return found and (re.search("[.:]", found["host"]) or found["host"] == "localhost") and int(found["port"] or 1) <= 65535
+def is_time(v):  # manifest.md, Members: Time. (The year 0 has the days of 2000.)
+    found = type(v) is str and re.fullmatch("([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z", v)
+    year, month, day, hour, minute, second = map(int, found.groups()) if found else [99] * 6
+    return 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 2000, month)[1] and hour < 24 and minute < 60 and second < 60
+matches = lambda pattern, unless="(?!)": lambda v: type(v) is str and re.fullmatch(pattern, v) and not re.fullmatch(unless, v)
+text_of = lambda low, high: lambda v: type(v) is str and low <= len(v.encode()) <= high
+number_of = lambda low, high: lambda v: type(v) is int and low <= v <= high
+list_of = lambda holds, low=0, high=MAX_INTEGER: lambda v: type(v) is list and low <= len(v) <= high and all(map(holds, v))
+is_object, is_string, is_size = lambda v: type(v) is dict, lambda v: type(v) is str, number_of(0, MAX_INTEGER)
+is_sha256, is_digest = matches("sha256:[0-9a-f]{64}"), matches("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+is_name = matches("[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?", "con|prn|aux|nul|(com|lpt)[0-9]")  # bundle.md, Name
+is_tag = matches("[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", "sha(256|512)-[0-9a-f]{64}")
+is_note = lambda pair: re.fullmatch("[ -~]{1,128}", pair[0]) and text_of(0, 64 * KIB)(pair[1])  # of annotations
+MANIFEST = {  # manifest.md, Members and Limits
+    "absent": list_of(is_object, 0, 500000), "annotations?": lambda v: is_object(v) and v and all(map(is_note, v.items())),
+    "artifacts": list_of(is_object, 1), "bases": list_of(is_sha256), "blobs": list_of(is_object, 1, 500000),
+    "channel?": matches("[a-z0-9][a-z0-9_-]{0,30}"), "created": is_time, "epoch?": is_size, "expires?": is_time, "form": matches("volumes|flat"),
+    "format": is_string, "frames": list_of(is_object), "name": is_name, "previous?": is_sha256, "requires": list_of(is_string), "sequence?": is_size,
+    "tool": lambda v: text_of(10, 100)(v) and v.startswith("packmule "), "volumes": list_of(is_object, 0, 9999)}
+ENTRIES = {  # manifest.md, artifacts, absent, blobs, frames and volumes
+    "artifacts": {"artifactType?": text_of(1, 255), "digest": is_digest, "mediaType": lambda v: is_string(v) and v in DOCUMENTS, "original?": is_digest,
+                  "repository": is_repository, "size": number_of(1, 4 * MIB), "subject?": is_digest, "tags": list_of(is_tag)},
+    "absent": {"digest": is_digest, "reason": matches("base|platform|foreign|missing"), "repository?": is_repository, "size": is_size},
+    "blobs": {"digest": is_digest, "size": is_size},
+    "frames": {"digest?": is_sha256, "plain": number_of(1, 16 * MIB), "size?": number_of(1, MAX_INTEGER)},
+    "volumes": {"digest": is_sha256, "frames": number_of(1, MAX_INTEGER), "size": is_size}}
+def check_members(entry, members, what):
+    names = {name.rstrip("?"): name for name in members}
+    for name, value in entry.items():
+        require(name in names and members[names[name]](value), "FMT", "%s: unknown member or wrong value: %s" % (what, name))
+    require(all(name.endswith("?") or name in entry for name in members), "FMT", "%s: a member is missing" % what)
+def in_order(entries, what):  # manifest.md, Canonical form: by bytes (which is by code points), none twice
+    require(all(a < b for a, b in zip(entries, entries[1:])), "FMT", "%s: not in order, or an entry twice" % what)
+
+def check_manifest(raw, name):  # manifest.md, all but the sums. verification.md, step 5
+    m = parse_canonical(raw, "manifest")
+    require(m.get("format") == "packmule.bundle.v1", "FMT", "manifest: of another format: %s" % m.get("format"))
+    require(m.get("requires") == [], "FMT", "manifest: needs %s, written by %s" % (m.get("requires"), m.get("tool")))
+    check_members(m, MANIFEST, "manifest")
+    for what, members in ENTRIES.items():
+        for entry in m[what]:
+            check_members(entry, members, what)
+    require(m["name"] == name and m["form"] == "volumes", "FMT", "manifest: named %s, or form flat, which is not read here" % m["name"])
+    same = ("channel" in m) == ("epoch" in m) == ("sequence" in m) and ("channel" in m or not m.keys() & {"expires", "previous"})
+    require(same, "FMT", "manifest: what stands with channel, and without")
+    require(all("size" not in f or "digest" in f and f["size"] < stored_size(f["plain"]) for f in m["frames"]), "FMT", "frames: a packed one")
+    blobs, agreed, tags = {blob["digest"] for blob in m["blobs"]}, {}, set()
+    require(len(blobs) == len(m["blobs"]), "FMT", "blobs: a digest twice")
+    for entries in (m["bases"], [(a["repository"], a["digest"]) for a in m["artifacts"]], [a["digest"] for a in m["absent"]]):
+        in_order(entries, "bases, artifacts or absent")
+    for a in m["artifacts"]:
+        in_order(a["tags"], "tags")
+        same = (a["mediaType"], a["size"], a.get("artifactType"), a.get("subject"))
+        holds = a["digest"] in blobs and agreed.setdefault(a["digest"], same) == same
+        require(holds, "FMT", "artifact %s: not in blobs, or two entries disagree" % a["digest"])
+        require(tags.isdisjoint((a["repository"], tag) for tag in a["tags"]), "FMT", "artifact %s: a tag of another one" % a["digest"])
+        tags.update((a["repository"], tag) for tag in a["tags"])
+    holds = all(a["digest"] not in blobs and ("repository" not in a or a["reason"] == "base") for a in m["absent"])
+    require(holds, "FMT", "absent: an entry that is in blobs too, or has repository without base")
+    return m
+
+# ==== Tar stream
+padding = lambda size: bytes(-size % 512)
+def header(name, size, typeflag=b"0"):  # tar-stream.md, Header and Numbers
+    number = b"%011o" % size if size < 8 << 30 else b"\x80" + size.to_bytes(11, "big")
+    head = struct.pack("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x", name, b"0000644", b"0000000", b"0000000", number,
+                       b"02263523000", b" " * 8, typeflag, b"", b"ustar", b"00", b"", b"", b"0000000", b"0000000", b"")
+    return head[:148] + b"%06o\0 " % sum(head) + head[156:]
+def blob_headers(blob):  # tar-stream.md, sha512 blobs
+    path = b"blobs/" + blob["digest"].replace(":", "/").encode()
+    if blob["digest"].startswith("sha256"):
+        return header(path, blob["size"])
+    return header(b"pax", 151, b"x") + b"151 path=" + path + b"\n" + bytes(361) + header(path[13:113], blob["size"])
+def index_json(m):  # tar-stream.md, index.json: in pieces, as it may be many times as long as the manifest
+    begin = b'{"manifests":['
+    for a in m["artifacts"]:
+        for tag in a["tags"] or [None]:
+            entry, full = {name: a[name] for name in ("artifactType", "digest", "mediaType", "size") if name in a}, "%s:%s" % (a["repository"], tag)
+            if tag is not None:
+                entry["annotations"] = {"io.containerd.image.name": full, "org.opencontainers.image.ref.name": full}
+            yield begin + canonical(entry)
+            begin = b","
+    yield b'],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}'
+def tar_members(m, index_size):  # tar-stream.md, Members, in order. Of each its parts: made bytes, and the entry of `blobs` for content
+    yield [header(b"oci-layout", 30), b'{"imageLayoutVersion":"1.0.0"}', padding(30)]
+    yield itertools.chain([header(b"index.json", index_size)], index_json(m), [padding(index_size)])
+    for blob in m["blobs"]:
+        yield [blob_headers(blob), blob, padding(blob["size"])]
+    yield [bytes(1024)]
+
+# ==== Frames and volumes
+Frame = collections.namedtuple("Frame", "number plain digest packed start volume offset size")  # start: in the tar stream; offset, size: in the volume
+
+def plan(m, index_size):  # manifest.md, Sums; frame.md, Boundaries; verification.md, A frame, point 5: the units, each a list of frames and
+    # the number of members that they hold; and for each blob where its content begins. (Only the first sum can come near 2^64.)
+    ends, contents = [1024, 1536 + index_size + len(padding(index_size))], {}
+    for blob in m["blobs"]:
+        contents[blob["digest"]] = ends[-1] + (512 if blob["digest"].startswith("sha256") else 1536)
+        ends.append(contents[blob["digest"]] + blob["size"] + -blob["size"] % 512)
+    ends.append(ends[-1] + 1024)
+    require(sum(f["plain"] for f in m["frames"]) == ends[-1] < 1 << 64, "FMT", "sums: plain of the frames")
+    require(sum(v["frames"] for v in m["volumes"]) == len(m["frames"]), "FMT", "sums: frames of the volumes")
+    require(m["frames"][-1]["plain"] == 1024 and "size" not in m["frames"][-1], "FMT", "frames: the last is not the end of the archive")
+    units, at, first, frames = [], 0, 0, enumerate(m["frames"])
+    for volume, v in enumerate(m["volumes"]):
+        offset = 0
+        for number, f in itertools.islice(frames, v["frames"]):
+            end, fresh = at + f["plain"], at == (ends[first - 1] if first else 0)  # fresh: begins with a member
+            last = bisect.bisect_left(ends, end)  # the frame begins in member `first` and ends in member `last`
+            require(last == first or fresh and ends[last] == end, "FMT", "frame %d: holds a part of a member and of another" % number)
+            if fresh:
+                units.append(([], last - first + 1))
+            size = f.get("size") or stored_size(f["plain"])
+            units[-1][0].append(Frame(number, f["plain"], f.get("digest"), "size" in f, at, volume, offset, size))
+            at, first, offset = end, last + (ends[last] == end), offset + size
+        require(offset == v["size"], "FMT", "sums: size of volume %d" % (volume + 1))
+    return units, contents
+stored_size = lambda plain: 14 + plain + 3 * -(-plain // (128 * KIB))  # frame.md, Stored
+def stored_frame(plain):  # frame.md, Stored: all of its bytes, in pieces with their offsets
+    yield 0, b"\x28\xb5\x2f\xfd\x84\x38" + len(plain).to_bytes(4, "little")
+    for at in range(0, len(plain), 128 * KIB):
+        block = plain[at:at + 128 * KIB]
+        yield stored_size(at) - 4, (len(block) * 8 + (at + len(block) == len(plain))).to_bytes(3, "little") + block
+    yield stored_size(len(plain)) - 4, (xxh64(plain) & 0xFFFFFFFF).to_bytes(4, "little")
+
+def unpack(data, plain, what):  # frame.md, Packed: header and blocks by RFC 8878, then zstd, stopped at one byte too many
+    require(data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5 and data[4] & 15 == 4, "FMT", "%s: magic, reserved bit, dictionary or checksum" % what)
+    single, flag, last = data[4] >> 5 & 1, data[4] >> 6, False
+    at = 6 - single + (single, 2, 4, 8)[flag]
+    content_size = int.from_bytes(data[6 - single:at], "little") + (flag == 1) * 256
+    require(content_size == plain and (single or data[5] <= 0x70), "FMT", "%s: content size, or window" % what)
+    while not last:
+        block = int.from_bytes(data[at:at + 3], "little")
+        require(at + 3 <= len(data) and block >> 1 & 3 != 3, "FMT", "%s: no block where one must be" % what)
+        last, at = block & 1, at + 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+    require(at + 4 == len(data), "FMT", "%s: does not end with its last byte" % what)
+    with subprocess.Popen(["zstd", "-d", "-c", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as zstd:
+        def feed():
+            with contextlib.suppress(OSError), zstd.stdin:  # it may stop before the end
+                zstd.stdin.write(data)
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        out = zstd.stdout.read(plain + 1)
+        zstd.stdout.close()
+        feeder.join()
+    require(zstd.returncode == 0 and len(out) == plain, "FMT", "%s: zstd refuses it, or it has another length" % what)
+    return out
+def read_frame(path, frame):  # verification.md, A frame, points 1 to 3. Gives what it holds
+    what, step = "%s, offset %d, frame %d" % (path, frame.offset, frame.number), 128 * KIB + 3
+    data = read(path, frame.offset, frame.size)
+    require(len(data) == frame.size, "INT", "%s: an early end" % what)
+    require(frame.digest in (None, "sha256:" + hashlib.sha256(data).hexdigest()), "INT", "%s: its digest" % what)
+    if frame.packed:
+        return unpack(data, frame.plain, what)
+    plain = b"".join(data[at + 3:min(at + step, frame.size - 4)] for at in range(10, frame.size - 4, step))
+    require(all(data.startswith(piece, at) for at, piece in stored_frame(plain)), "INT", "%s: header, block headers or checksum" % what)
+    return plain
+def check_unit(plains, parts):  # verification.md, A frame, points 4 and 5. Gives the number of bytes and of blobs that passed
+    plain, total, blobs = memoryview(b""), 0, 0
+    for part in parts:
+        at, is_blob, size = 0, type(part) is dict, part["size"] if type(part) is dict else len(part)
+        content = hashlib.new(part["digest"][:6]) if is_blob else None
+        while at < size:
+            plain = plain or memoryview(next(plains))
+            piece, plain = plain[:size - at], plain[size - at:]
+            if is_blob:
+                content.update(piece)
+            elif piece != part[at:at + len(piece)]:
+                raise Refused("INT", "the tar stream: other bytes than %r" % part[:200].rstrip(b"\0"))
+            at += len(piece)
+        require(not is_blob or content.hexdigest() == part["digest"][7:], "INT", "blob %s: its content" % (is_blob and part["digest"]))
+        total, blobs = total + size, blobs + is_blob
+    return total, blobs
+
+# ==== Closure
+class Pairs(list):  # the members of an object of a document, in order, repeated ones too
+    def get(self, name, kind, what):  # closure.md, Walk: a member that is read occurs once; null counts as absent, which is None here
+        found = [value for key, value in self if key == name] + [None]
+        require(len(found) <= 2 and (found[0] is None or type(found[0]) is kind), "FMT", "%s: %s twice, or its type" % (what, name))
+        require(kind is not str or not re.search("[\ud800-\udfff]", found[0] or ""), "FMT", "%s: lone surrogate in %s" % (what, name))
+        return found[0]
+def descriptor(value, what):  # closure.md, Walk: gives media type, digest and size
+    require(type(value) is Pairs, "FMT", "%s: a descriptor is no object" % what)
+    media_type, digest, data = (value.get(name, str, what) for name in ("mediaType", "digest", "data"))
+    size, content = integer(value.get("size", Number, what), what + ": size"), unbase64(data or "")
+    require(media_type is not None and is_digest(digest), "FMT", "%s: mediaType or digest of a descriptor" % what)
+    pinned = lambda: content is not None and len(content) == size and hashlib.new(digest[:6], content).hexdigest() == digest[7:]
+    require(data is None or pinned(), "INT", "%s: data is not %s" % (what, digest))
+    return media_type, digest, size
+def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, artifactType, digest of subject
+    document = parse(raw, 100, what, Pairs, Number)
+    require(type(document) is Pairs, "FMT", "%s: no object" % what)
+    own, version = document.get("mediaType", str, what), document.get("schemaVersion", Number, what)
+    require(version is None or integer(version, what + ": schemaVersion") != 1, "FMT", "%s: schemaVersion 1" % what)
+    require(own == media_type or own is None and media_type.startswith("application/vnd.oci."), "FMT", "%s: its mediaType" % what)
+    config, subject = document.get("config", Pairs, what), document.get("subject", Pairs, what)
+    layers, manifests = document.get("layers", list, what), document.get("manifests", list, what)
+    has = [config is not None, layers is not None, manifests is not None]
+    require(has in {"manifest": ([1, 0, 0], [1, 1, 0]), "index": ([0, 0, 1],)}[DOCUMENTS[media_type]], "FMT", "%s: members of its kind" % what)
+    descriptors = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
+    return descriptors, document.get("artifactType", str, what) or None, None if subject is None else descriptor(subject, what)[1]
+
+def check_closure(m, frames, contents, plain):  # closure.md: Walk, Equation, Absences. verification.md, step 9: it ends at its first fault
+    starts, listed = [frame.start for frame in frames], {entry["digest"]: entry["size"] for entry in m["blobs"] + m["absent"]}
+    artifacts = {a["digest"]: (a.get("artifactType"), a.get("subject")) for a in m["artifacts"]}
+    types, leaves, levels, below = {}, set(), {}, {}  # of documents: media types, deepest levels, documents below
+    def arrive(media_type, digest, size, level):
+        require(level <= 8, "FMT", "%s: at level 9" % digest)
+        require(listed.get(digest) == size, "FMT", "%s: not listed with size %d" % (digest, size))
+        require(types.setdefault(digest, media_type) == media_type, "FMT", "%s: under two media types" % digest)
+        if digest not in contents or level <= levels.get(digest, 0):
+            return  # absent, or all below was checked as deep as this
+        levels[digest], found = level, below[digest] if digest in below else document(media_type, digest, size)
+        documents = DOCUMENTS if DOCUMENTS[media_type] == "index" else ()  # the media types that make an entry a document here
+        below[digest] = [entry for entry in found if entry[0] in documents]
+        for entry in found:
+            if entry[0] in documents:
+                arrive(*entry, level + 1)
+            else:
+                require(listed.get(entry[1]) == entry[2], "FMT", "%s: not listed with size %d" % entry[1:])
+                leaves.add(entry[1])
+    def document(media_type, digest, size):
+        require(1 <= size <= 4 * MIB, "FMT", "document %s: %d bytes" % (digest, size))
+        begin, content = contents[digest], b""
+        for frame in frames[bisect.bisect(starts, begin) - 1:bisect.bisect_left(starts, begin + size)]:
+            content += plain(frame)[max(0, begin - frame.start):begin + size - frame.start]
+        require(hashlib.new(digest[:6], content).hexdigest() == digest[7:], "INT", "document %s: its content" % digest)
+        found, *own = check_document(content, media_type, "document " + digest)
+        require(artifacts.get(digest, tuple(own)) == tuple(own), "FMT", "artifact %s: artifactType or subject" % digest)
+        return found
+    for a in m["artifacts"]:
+        arrive(a["mediaType"], a["digest"], a["size"], 1)
+    require(types.keys() | leaves == listed.keys(), "FMT", "not reached: %s" % " ".join(sorted(listed.keys() - types.keys() - leaves)[:9]))
+    for a in m["absent"]:
+        forbidden = {"base": types, "foreign": types, "platform": leaves, "missing": ()}[a["reason"]]
+        require(a["digest"] not in forbidden, "FMT", "%s: absent by reason %s" % (a["digest"], a["reason"]))
+
+# ==== The whole
+def attempt(faults, work, *given):  # verification.md, Order: in steps 8 to 10 a fault does not end the work. Gives what work gives, or None
+    try:
+        return work(*given)
+    except (Refused, OSError) as error:
+        faults.append(error.args if type(error) is Refused else ("IO", str(error)))
+check_length = lambda path, size: require(length(path) == size, "INT", "%s: missing, or of another length than %d" % (path, size)) or True
+def check_files(m, path, bundle_id, faults):  # bundle.md, Files and List; volume.md. Gives the volumes' files, and of each if it is to be had
+    paths = ["%s.%04d.tar.zst" % (path, number + 1) for number in range(len(m["volumes"]))]
+    with os.scandir(os.path.dirname(path)) as entries:
+        for entry in entries:
+            found, info = re.fullmatch(re.escape(m["name"]) + r"\.([0-9]{4})\.tar\.zst", entry.name), entry.stat(follow_symlinks=False)
+            if found and not 1 <= int(found[1]) <= len(paths) and not (stat.S_ISREG(info.st_mode) and info.st_size == 0):
+                faults.append(("INT", "%s: not one of the %d volumes of %s" % (entry.path, len(paths), bundle_id)))
+    listed = zip([bundle_id] + [v["digest"] for v in m["volumes"]], [path + ".json"] + paths)
+    expected, file = "".join("%s  %s\n" % (digest[7:], os.path.basename(p)) for digest, p in listed).encode(), path + ".sha256"
+    attempt(faults, lambda: require(not length(file) or read(file, 0, len(expected) + 1) == expected, "INT", "%s: differs" % file))
+    return paths, [attempt(faults, check_length, file, v["size"]) for file, v in zip(paths, m["volumes"])]
+
+def verify(place, key_files, threshold, faults):  # verification.md, Order and The final gate. Gives the bundle id; adds to faults
+    (keys, threshold), path = load_keys(key_files, threshold), find(place)
+    raw = os.lstat(path + ".json") and read_whole(path + ".json", 64 * MIB)  # lstat: IO where there is none
+    require(raw[:1] == b"{" and raw[-1:] == b"}", "FMT", "%s.json: not a bundle" % path)
+    bundle_id = "sha256:" + hashlib.sha256(raw).hexdigest()
+    check_signatures(path + ".sig.json", raw, keys, threshold)
+    m = check_manifest(raw, os.path.basename(path))
+    index_size = sum(map(len, index_json(m)))
+    units, contents = plan(m, index_size)
+    require(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) < m.get("expires", "~"), "STALE", "expired at %s" % m.get("expires"))
+    paths, had = check_files(m, path, bundle_id, faults)
+    @functools.lru_cache(maxsize=1)  # documents lie beside each other
+    def plain(frame):
+        check_length(paths[frame.volume], m["volumes"][frame.volume]["size"])
+        return read_frame(paths[frame.volume], frame)
+    attempt(faults, check_closure, m, [frame for frames, _ in units for frame in frames], contents, plain)
+    members, passed = tar_members(m, index_size), [0, 0, 0, 0]
+    for frames, count in units:
+        parts = itertools.chain.from_iterable(list(itertools.islice(members, count)))
+        if all(had[frame.volume] for frame in frames):
+            passed = [sum(pair) for pair in zip(passed, (len(frames), count, *(attempt(faults, check_unit, map(plain, frames), parts) or (0, 0))))]
+    if not faults and passed != [len(m["frames"]), len(m["blobs"]) + 3, sum(f["plain"] for f in m["frames"]), len(m["blobs"])]:
+        faults.append(("INT", "the final gate: not all was checked"))
+    return bundle_id
+def verdict(faults, *given):  # verification.md, Class: the bundle id and the class: the lowest of 10 to 15, only then another
+    bundle_id = attempt(faults, verify, *given, faults)
+    kinds = sorted((kind for kind, _ in faults), key=lambda kind: (not 10 <= CLASSES[kind] <= 15, CLASSES[kind]))
+    return bundle_id, kinds[0] if kinds else "PASS"
+shown = lambda fault: "REFUSED %s: %s" % (fault[0], ascii(fault[1][:2000])[1:-1])  # verification.md, Class: strings from a bundle are escaped
+def find(place):  # cli.md, Places: DIR/NAME, NAME.json or a directory with one bundle. A stream is refused by name
+    if place.endswith(".json") or os.path.lexists(place + ".json") or not os.path.lexists(place) and place != "-":
+        return os.path.join(".", place[:-5] if place.endswith(".json") else place)
+    require(os.path.isdir(place), "FMT", "%s: form stream, which is not read here" % place)
+    names = [name[:-5] for name in os.listdir(place) if name.endswith(".json") and is_name(name[:-5])]
+    require(len(names) == 1, "USAGE" if names else "IO", "%s: %d bundles in it" % (place, len(names)))
+    return os.path.join(place, *names)
+
+def run_vector(path, directory, faults):  # testdata/vectors/README.md, The file. Gives what is expected and what was found
+    head, keys, bundle = {"threshold": None}, [], os.path.join(directory, "bundle")
+    make = {"grow": lambda at, size: os.truncate(at, int(size)), "link": lambda at, to: os.symlink(to, at), "fifo": lambda at, _: os.mkfifo(at),
+            "file": lambda at, size: at.write_bytes(vector.read(int(size))) + len(vector.readline()), "directory": lambda at, _: os.mkdir(at)}
+    os.mkdir(bundle)
+    with open(path, "rb") as vector:
+        require(vector.readline() == b"packmule vector 1\n", "USAGE", "cannot be run: not a vector")
+        for line in iter(vector.readline, b""):
+            key, value = line.decode("ascii").rstrip("\n").split(": ", 1)
+            name, _, rest = value.partition(" ")
+            if key in make:
+                make[key](pathlib.Path(bundle, name), rest)
+            elif key == "key":
+                keys.append(pathlib.Path(directory, "%d.pem" % len(keys)))
+                keys[-1].write_bytes(b"-----BEGIN PUBLIC KEY-----\n%s-----END PUBLIC KEY-----\n" % base64.encodebytes(DER + bytes.fromhex(value)))
+            else:
+                require(key in ("expect", "comment", "bundle", "threshold"), "USAGE", "cannot be run: unknown line %s" % key)
+                head[key] = int(value) if key == "threshold" else value
+    return head["expect"], verdict(faults, os.path.join(bundle, head["bundle"] + ".json"), keys, head["threshold"])[1]
+def run_vectors(folder):
+    begin, names, agreed = time.time(), sorted(set(os.listdir(folder)) - {"README.md"}), 0
+    for name in names:
+        with tempfile.TemporaryDirectory() as directory:
+            faults = []
+            expected, found = attempt(faults, run_vector, os.path.join(folder, name), directory, faults) or ("a verdict", None)
+        agreed += found == expected
+        if found != expected:
+            print("%s: expected %s, found %s: %s" % (name, expected, found, "; ".join(map(shown, faults))))
+    print("%d vectors, %d agree, %d do not; %.0f s" % (len(names), agreed, len(names) - agreed, time.time() - begin))
+    return 0 if names and agreed == len(names) else 1
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.add_argument("place", metavar="BUNDLE|DIR")
+    parser.add_argument("--vectors", action="store_true")
+    parser.add_argument("--key", nargs="+", action="extend", default=[], metavar="PUB.pem")
+    parser.add_argument("--threshold", type=int, metavar="N")
+    given, faults = parser.parse_args(), []
+    if given.vectors:
+        return run_vectors(given.place)
+    bundle_id, kind = verdict(faults, given.place, given.key, given.threshold)
+    print("\n".join(map(shown, faults)) or "PASS " + bundle_id, flush=True)
+    return CLASSES[kind]
+
+if __name__ == "__main__":
+    sys.exit(main())
