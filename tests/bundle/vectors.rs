@@ -17,7 +17,7 @@ use crate::{flow, packmule};
 pub struct Vector {
     name: String,
     expect: String,
-    bundle: String,
+    pub bundle: String,
     /// The trusted keys.
     pub keys: Vec<[u8; 32]>,
     threshold: Option<usize>,
@@ -115,7 +115,7 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     packmule::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
 }
 
-fn class(result: &Result<(), Fault>) -> &'static str {
+pub fn class(result: &Result<(), Fault>) -> &'static str {
     match result.as_ref().err().map(|fault| fault.class) {
         None => "PASS",
         Some(Class::Format) => "FMT",
