@@ -14,6 +14,7 @@ mod fetch;
 pub mod files;
 pub mod finish;
 pub mod frame;
+pub mod gate;
 pub mod geometry;
 mod journal;
 pub mod manifest;
@@ -28,6 +29,12 @@ pub mod tar;
 pub mod time;
 mod window;
 pub mod writer;
+
+/// What [`gate`] shares between threads; loom's in `xtask/model`.
+mod sync {
+    pub use std::sync::atomic::{AtomicUsize, Ordering};
+    pub use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 pub use error::Error;
 pub use manifest::Manifest;
