@@ -139,7 +139,8 @@ fn listed(bundle: &Trusted) -> Tally {
 fn expected(geometry: &Geometry, unit: &Unit) -> Tally {
     let members = unit.members.start..unit.members.end.min(geometry.tar.members());
     Tally {
-        blobs: members.clone().filter(|&member| matches!(geometry.tar.content(member), Content::Blob(_))).count() as u64,
+        blobs: members.clone().filter(|&member| matches!(geometry.tar.content(member), Content::Blob(_))).count()
+            as u64,
         members: members.len() as u64,
         frames: unit.frames.len() as u64,
         bytes: geometry.places[unit.frames.clone()].iter().map(|place| place.plain).sum(),

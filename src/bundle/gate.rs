@@ -229,7 +229,10 @@ mod tests {
     fn after_a_panic_it_stays_closed_although_all_was_pinned() {
         let gate = two();
         let lost = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            gate.work(&[0, 1, 1], |unit| if gate.count().pinned[unit] { panic!() } else { Step::Pinned([ONE, TWO][unit]) });
+            gate.work(
+                &[0, 1, 1],
+                |unit| if gate.count().pinned[unit] { panic!() } else { Step::Pinned([ONE, TWO][unit]) },
+            );
         }));
         assert!(lost.is_err());
         assert_eq!(gate.close(), Err(Closed::Worker));
