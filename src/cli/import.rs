@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
-use super::bundle::{BundleGate, authenticated};
+use super::bundle::authenticated;
+use super::gate::BundleGate;
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::content::Destination;

@@ -154,6 +154,17 @@ fn ignored_signals() -> u64 {
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 
+#[cfg(feature = "carry")]
+fn prompt(text: &str) -> io::Result<String> {
+    rpassword::prompt_password(text)
+}
+
+/// No command that is left asks for a secret.
+#[cfg(not(feature = "carry"))]
+fn prompt(_: &str) -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 impl World {
     /// The world of this process.
     pub fn process() -> Self {
@@ -174,7 +185,7 @@ impl World {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             user: rustix::process::geteuid().as_raw(),
             etc: PathBuf::from("/etc"),
-            prompt: Box::new(|text| rpassword::prompt_password(text)),
+            prompt: Box::new(prompt),
             caught: Arc::default(),
             real: true,
         }
@@ -209,6 +220,11 @@ impl World {
         self.terminal.stdin = true;
         self.prompt = Box::new(prompt);
         self
+    }
+
+    /// Whether this is the process itself and not a test's world.
+    pub const fn is_process(&self) -> bool {
+        self.real
     }
 
     /// Where `path` leads from here.
