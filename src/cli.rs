@@ -208,6 +208,7 @@ impl Session<'_> {
     /// # Errors
     /// The command's own.
     pub fn again(&mut self, words: &[&str]) -> Result<Outcome, Fault> {
+        self.world.expect_more_commands();
         let words = std::iter::once("packmule").chain(words.iter().copied());
         match Line::try_parse_from(words) {
             Ok(line) => dispatch(line.command, self),

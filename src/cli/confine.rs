@@ -4,8 +4,8 @@
 //! nothing else of the file system or the network; seccomp leaves them the system calls that reading, hashing,
 //! threads and writing to open files take. What is open already (standard streams, files for a report) stays so.
 //! A kernel without the one or the other is no failure: a detail line says so. A command that must start another
-//! program or open more files does it before, or is not confined. Does nothing in a test world, whose process has
-//! other tenants.
+//! program or open more files does it before, or is not confined. Does nothing under `demo`, which
+//! runs more commands in the same process, and in a test world, whose process has other tenants.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::flow::Event;
 
 /// Confines this process: from now on it reads below `directories` alone.
 pub fn confine(session: &Session<'_>, directories: &[PathBuf]) {
-    if !session.world.is_process() {
+    if !session.world.is_one_command() {
         return;
     }
     for line in kernel::confine(directories) {
@@ -80,8 +80,7 @@ mod kernel {
         let arch = TargetArch::try_from(std::env::consts::ARCH)?;
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
         let zero = |argument: u8, mask: i64| -> Result<SeccompRule, seccompiler::BackendError> {
-            let mask = u64::from(mask.unsigned_abs());
-            let compare = SeccompCmpOp::MaskedEq(mask);
+            let compare = SeccompCmpOp::MaskedEq(mask.unsigned_abs());
             SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, 0)?])
         };
         let writing = i64::from(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) | TMPFILE;
@@ -98,8 +97,8 @@ mod kernel {
         let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(thread), thread)?;
         rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
         // A terminal's size and kind, for the bars; nothing that changes one or types into it.
-        let asks = [libc::TIOCGWINSZ, libc::TCGETS].into_iter().map(|request| {
-            let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request.into())?;
+        let asks = ASKS.into_iter().map(|request| {
+            let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?;
             SeccompRule::new(vec![is])
         });
         rules.insert(libc::SYS_ioctl, asks.collect::<Result<_, _>>()?);
@@ -110,6 +109,9 @@ mod kernel {
         seccompiler::apply_filter(&program)?;
         Ok(())
     }
+
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "signed with musl, unsigned with glibc")]
+    const ASKS: [u64; 2] = [libc::TIOCGWINSZ as u64, libc::TCGETS as u64];
 
     /// The bit of `O_TMPFILE` that is its own; the other is `O_DIRECTORY`'s.
     const TMPFILE: i64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as i64;

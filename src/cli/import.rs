@@ -58,6 +58,7 @@ impl Args {
     }
 
     #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
         Err(Fault::new(crate::fault::Class::Usage, "--to: this build has no network").help("name oci:DIR"))
     }

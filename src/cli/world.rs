@@ -43,6 +43,7 @@ pub struct World {
     prompt: Prompt,
     caught: Arc<AtomicUsize>,
     real: bool,
+    one_command: bool,
 }
 
 /// Asks and gives the answer.
@@ -188,6 +189,7 @@ impl World {
             prompt: Box::new(prompt),
             caught: Arc::default(),
             real: true,
+            one_command: true,
         }
     }
 
@@ -210,6 +212,7 @@ impl World {
             prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
             caught: Arc::default(),
             real: false,
+            one_command: false,
         };
         (world, stdout, stderr)
     }
@@ -222,9 +225,14 @@ impl World {
         self
     }
 
-    /// Whether this is the process itself and not a test's world.
-    pub const fn is_process(&self) -> bool {
-        self.real
+    /// Whether the process is this one command's, which may give up for good what it does not need.
+    pub const fn is_one_command(&self) -> bool {
+        self.one_command
+    }
+
+    /// More commands follow in this process.
+    pub const fn expect_more_commands(&mut self) {
+        self.one_command = false;
     }
 
     /// Where `path` leads from here.

@@ -12,7 +12,7 @@ const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
 
 /// The largest that the static program may be, in bytes. A ratchet: set it down when it shrinks; who sets it up says
 /// in the changelog what for.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 3 << 20;
 
 /// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts.
 const FOREIGN: [&str; 21] = [
@@ -42,7 +42,7 @@ const FOREIGN: [&str; 21] = [
 /// Functions of the C library, and names in paths of sources, that no program without a network has.
 const CALLS: [&str; 10] =
     ["socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "recvfrom", "getaddrinfo", "execve"];
-const NAMES: [&str; 6] = ["reqwest", "rustls", "hyper", "tokio", "openssl", "http-auth"];
+const NAMES: [&str; 5] = ["reqwest", "rustls", "hyper", "tokio", "http-auth"];
 
 /// Lints of the small builds.
 pub fn lint(root: &Path) -> Result<(), Failed> {
@@ -66,8 +66,8 @@ pub fn build(root: &Path) -> Result<Option<PathBuf>, Failed> {
     };
     let mut words = [&["build", "--quiet", "--release"], &FEATURES[..]].concat();
     words.extend(target.iter().flat_map(|target| ["--target", target]));
-    // Beside the ordinary programs, so that neither replaces the other.
-    let folder = shell::target().join("guard");
+    // Where neither replaces the ordinary program nor is replaced by it.
+    let folder = if target.is_some() { shell::target() } else { shell::target().join("guard") };
     shell::run(shell::command("cargo").current_dir(root).args(words).arg("--target-dir").arg(&folder))?;
     let program = folder.join(target.unwrap_or_default()).join("release/packmule");
     inspect(&program, target.is_some())?;
