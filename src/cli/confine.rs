@@ -77,7 +77,7 @@ mod kernel {
     }
 
     fn filter() -> Result<(), Box<dyn std::error::Error>> {
-        let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+        let arch = TargetArch::try_from(ARCH)?;
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
         let zero = |argument: u8, mask: i64| -> Result<SeccompRule, seccompiler::BackendError> {
             let compare = SeccompCmpOp::MaskedEq(mask.unsigned_abs());
@@ -112,6 +112,13 @@ mod kernel {
 
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "signed with musl, unsigned with glibc")]
     const ASKS: [u64; 2] = [libc::TIOCGWINSZ as u64, libc::TCGETS as u64];
+
+    /// This build's processor, in the words of `seccompiler`; on another one there is no filter.
+    const ARCH: &str = match () {
+        () if cfg!(target_arch = "x86_64") => "x86_64",
+        () if cfg!(target_arch = "aarch64") => "aarch64",
+        () => "unknown",
+    };
 
     /// The bit of `O_TMPFILE` that is its own; the other is `O_DIRECTORY`'s.
     const TMPFILE: i64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as i64;
