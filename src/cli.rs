@@ -18,11 +18,11 @@ pub mod arrival;
 #[cfg(feature = "online")]
 pub mod auth_file;
 pub mod bundle;
-pub mod confine;
 #[cfg(feature = "online")]
 pub mod certificates;
 #[cfg(feature = "online")]
 pub mod config;
+pub mod confine;
 #[cfg(feature = "online")]
 pub mod copy;
 #[cfg(feature = "online")]

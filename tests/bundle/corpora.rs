@@ -10,7 +10,7 @@ use crate::vectors::{folder, lay};
 #[path = "../../xtask/fuzz/targets.rs"]
 mod targets;
 
-fn run(target: (&str, fn(&[u8])), input: &[u8], from: &str) {
+fn run(target: targets::Target, input: &[u8], from: &str) {
     let (name, body) = target;
     let owned = input.to_vec();
     assert!(catch_unwind(move || body(&owned)).is_ok(), "{name}: {from}: {}", input.escape_ascii());

@@ -5,8 +5,11 @@ use packmule::bundle::{frame, geometry::Geometry};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
 use packmule::signing::{Envelope, PublicKey, SigningKey, key};
 
-/// Every target by its name: the folder of its corpus, and its file here.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// A target: its name, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target; the name is its corpus's folder and its file's here.
+pub const TARGETS: &[Target] = &[
     ("manifest", manifest),
     ("signatures", signatures),
     ("keys", keys),

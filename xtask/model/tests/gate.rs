@@ -1,5 +1,7 @@
 //! No interleaving of the workers ends in a pass unless every unit was pinned exactly once; none after a panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,7 +31,9 @@ fn explore(workers: usize, acts: &'static [Act], order: &'static [usize]) -> (us
     static RUNS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
     static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    RUNS.iter().for_each(|count| count.store(0, Ordering::SeqCst));
+    for count in &RUNS {
+        count.store(0, Ordering::SeqCst);
+    }
     let mut builder = loom::model::Builder::new();
     // Without a bound three units take minutes; of real faults hardly any needs more than two preemptions.
     builder.preemption_bound = Some(3);
