@@ -4,33 +4,52 @@
 //! type: [`open`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
 //! content.
 
+#[cfg(feature = "carry")]
 mod append;
+#[cfg(feature = "carry")]
 mod built;
 pub mod check;
+#[cfg(feature = "carry")]
 pub mod cut;
+#[cfg(feature = "carry")]
 mod digests;
 pub mod error;
+#[cfg(feature = "carry")]
 mod fetch;
 pub mod files;
+#[cfg(feature = "carry")]
 pub mod finish;
 pub mod frame;
+pub mod gate;
 pub mod geometry;
+#[cfg(feature = "carry")]
 mod journal;
 pub mod manifest;
 mod member;
 pub mod name;
+#[cfg(feature = "carry")]
 pub mod output;
+#[cfg(feature = "carry")]
 pub mod pending;
 mod plain;
 pub mod reader;
 mod source;
 pub mod tar;
 pub mod time;
+#[cfg(feature = "carry")]
 mod window;
+#[cfg(feature = "carry")]
 pub mod writer;
+
+/// What [`gate`] shares between threads; loom's in `xtask/model`.
+mod sync {
+    pub use std::sync::atomic::{AtomicUsize, Ordering};
+    pub use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 pub use error::Error;
 pub use manifest::Manifest;
 pub use name::Name;
+#[cfg(feature = "carry")]
 pub use output::Output;
 pub use reader::{Trusted, Untrusted, open};

@@ -1,13 +1,12 @@
 //! BUNDLE and TRUST on the command line: finds, opens and authenticates a bundle.
 
+use std::path::PathBuf;
+
 use super::Session;
 use super::place::Bundle;
 use super::trust::Trust;
-use crate::bundle::check::check_computed;
 use crate::bundle::{Trusted, Untrusted};
 use crate::fault::{Class, Fault};
-use crate::flow::Flow;
-use crate::import::Gate;
 
 /// Opens the bundle that `text` names.
 ///
@@ -27,6 +26,16 @@ pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
     Ok(crate::bundle::open(&path)?)
 }
 
+/// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
+/// where `text` names no bundle, which [`open`] then says.
+pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
+    match Bundle::parse(text, |path| session.path(path)) {
+        Ok(Bundle::Named { dir, .. } | Bundle::In(dir)) => vec![session.path(&dir)],
+        Ok(Bundle::Stream(path)) => vec![session.path(&path)],
+        Ok(Bundle::Stdin) | Err(_) => Vec::new(),
+    }
+}
+
 /// The ids that signed, as far as the signature file can be read: for the message that asks for trust.
 pub fn found_keyids(bundle: &Result<Untrusted, Fault>) -> Vec<String> {
     let envelope = bundle.as_ref().ok().and_then(|bundle| bundle.envelope().ok());
@@ -41,33 +50,4 @@ pub fn authenticated(text: &str, trust: &Trust, session: &Session<'_>) -> Result
     let bundle = open(text, session);
     let policy = trust.policy(session, || found_keyids(&bundle))?;
     bundle?.authenticate(&policy)
-}
-
-/// The gate of an import: the medium's files and the documents were checked before the first push, and
-/// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was
-/// pushed came through a checked reader; one that the destination has was not read.
-pub struct BundleGate<'a> {
-    bundle: &'a Trusted,
-    flow: &'a Flow,
-}
-
-impl<'a> BundleGate<'a> {
-    /// Checks files, documents and closure of `bundle`.
-    ///
-    /// # Errors
-    /// Class format, integrity, io: everything that is wrong with the files.
-    pub fn open(bundle: &'a Trusted, flow: &'a Flow) -> Result<Self, Fault> {
-        let faults = bundle.survey().into_iter().map(Fault::from).collect();
-        if let Some(fault) = Fault::from_list(faults) {
-            return Err(fault);
-        }
-        bundle.closure(flow)?;
-        Ok(Self { bundle, flow })
-    }
-}
-
-impl Gate for BundleGate<'_> {
-    fn pass(&self) -> Result<(), Fault> {
-        Ok(check_computed(self.bundle, self.flow)?)
-    }
 }

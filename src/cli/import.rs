@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
-use super::bundle::{BundleGate, authenticated};
+use super::bundle::authenticated;
+use super::gate::BundleGate;
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::content::Destination;
@@ -57,6 +58,7 @@ impl Args {
     }
 
     #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
         Err(Fault::new(crate::fault::Class::Usage, "--to: this build has no network").help("name oci:DIR"))
     }

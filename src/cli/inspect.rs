@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::Session;
-use super::bundle::open;
+use super::bundle::{directories, open};
+use super::confine::confine;
 use super::report::Outcome;
 use crate::bundle::check::check;
 use crate::fault::{Fault, escape};
@@ -22,6 +23,7 @@ impl Args {
     /// # Errors
     /// Class format, io; with `--check` integrity.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        confine(session, &directories(&self.bundle, session));
         let bundle = open(&self.bundle, session)?;
         let manifest = bundle.claimed()?;
         let keyids: Vec<String> =

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{found_keyids, open};
+use super::bundle::{directories, found_keyids, open};
+use super::confine::confine;
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::fault::{Class, Fault, escape};
@@ -29,8 +30,10 @@ impl Args {
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
+        let keys = self.trust.read(session)?;
+        confine(session, &directories(&self.bundle, session));
         let bundle = open(&self.bundle, session);
-        let policy = self.trust.policy(session, || found_keyids(&bundle))?;
+        let policy = self.trust.policy_of(keys, || found_keyids(&bundle))?;
         let bundle = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),

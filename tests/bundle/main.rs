@@ -5,10 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod by_hand;
+mod corpora;
 mod examples;
 mod flips;
 mod media;
 mod memory;
+mod panic;
 mod same;
 mod second;
 mod trust;

@@ -89,7 +89,7 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
     vector
 }
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors")
 }
 
