@@ -1,7 +1,8 @@
 //! Between the gate and the first tag: whether all that the tags will stand for is still there. A registry may
 //! collect what no tag names yet as garbage, or say yes to what it does not keep.
 //!
-//! What lacks is sent once more; what lacks again is the destination's fault. Sets no tag.
+//! What lacks is sent once more, but for base content, which is not here; what lacks again is the destination's
+//! fault. Sets no tag.
 
 use std::collections::BTreeSet;
 
@@ -38,11 +39,16 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
         let Some(thing) = things(job).into_iter().find(|thing| gone.contains(&(&job.repository, thing.clone()))) else {
             continue;
         };
+        let is_base = |digest| locked(&job.needs).bases.iter().any(|leaf| leaf.digest == digest);
+        let became = match thing {
+            Thing::Blob(digest, _) if is_base(digest) => "of a base was there and is gone",
+            _ => "was sent twice and is not there",
+        };
         let what = match thing {
             Thing::Blob(digest, _) => format!("blob {digest}"),
             Thing::Manifest(digest) => format!("manifest {digest}"),
         };
-        let what = format!("{}: {what} was sent twice and is not there", job.repository);
+        let what = format!("{}: {what} {became}", job.repository);
         let fault = Fault::new(run.request.sides.destination, what)
             .help("look whether a garbage collection runs there; then run the import again");
         if !run.request.keep_going {
@@ -56,7 +62,7 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
 /// What this run pushed for a job, or found there before.
 fn things(job: &Job) -> Vec<Thing> {
     let needs = locked(&job.needs);
-    let blobs = needs.leaves.iter().map(|leaf| Thing::Blob(leaf.digest, leaf.size));
+    let blobs = needs.leaves.iter().chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));
     blobs.chain(needs.documents.iter().map(|digest| Thing::Manifest(*digest))).collect()
 }
 
