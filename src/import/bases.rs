@@ -26,7 +26,10 @@ type Place<'p> = (&'p Repository, Digest);
 pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
     let mut needed: BTreeMap<Place, Descriptor> = BTreeMap::new();
     for job in &plan.jobs {
-        let needs = locked(&job.needs);
+        let mut needs = locked(&job.needs);
+        // Its documents may share some.
+        needs.bases.sort_by_key(|leaf| leaf.digest);
+        needs.bases.dedup_by_key(|leaf| leaf.digest);
         needed.extend(needs.bases.iter().map(|leaf| ((&job.repository, leaf.digest), leaf.clone())));
     }
     let needed: Vec<(Place, Descriptor)> = needed.into_iter().collect();
