@@ -44,3 +44,55 @@ fn of_manifest(id: Digest, manifest: Manifest, closure: Option<&Closure>) -> Bas
     }
     Base { id, leaves, artifacts: manifest.artifacts }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Absent;
+
+    /// The worked example: a manifest, a config, a layer.
+    fn salt() -> Manifest {
+        let page = include_str!("../spec/manifest.md");
+        let line = page.lines().find(|line| line.starts_with("{\"absent\":[]")).unwrap();
+        serde_json::from_str(line).unwrap()
+    }
+
+    #[test]
+    fn m17_a_base_has_what_it_carried_and_what_its_own_bases_had() {
+        let mut manifest = salt();
+        let told = Repository::exact("registry.example/notes/pepper").unwrap();
+        let absent = |text: &str, reason, repository: Option<&Repository>| Absent {
+            digest: Digest::sha256(text.as_bytes()),
+            reason,
+            repository: repository.cloned(),
+            size: 7,
+        };
+        manifest.absent = vec![
+            absent("chained", Reason::Base, Some(&told)),
+            absent("chained, nobody knows where", Reason::Base, None),
+            absent("foreign", Reason::Foreign, None),
+            absent("missing", Reason::Missing, None),
+            absent("platform", Reason::Platform, None),
+        ];
+        let layer = manifest.blobs[2].digest;
+        let base = of_manifest(Digest::sha256(b"id"), manifest, None);
+        assert_eq!(base.leaves.len(), 5, "three blobs, and two of its bases");
+        assert_eq!(base.leaves[&layer], Leaf { size: 19, repository: None });
+        assert_eq!(base.leaves[&Digest::sha256(b"chained")], Leaf { size: 7, repository: Some(told) });
+        assert_eq!(base.artifacts.len(), 1);
+    }
+
+    #[test]
+    fn m17_the_closure_tells_repositories_and_documents() {
+        let manifest = salt();
+        let artifact = manifest.artifacts[0].clone();
+        let page = include_str!("../spec/closure.md");
+        let document = page.lines().find(|line| line.starts_with("{\"artifactType\":\"text/plain\"")).unwrap();
+        let document = crate::oci::Document::parse(&artifact.media_type, document.as_bytes()).unwrap();
+        let fetch = |_: &Repository, _: &_| Ok::<_, std::convert::Infallible>(Some(document.clone()));
+        let closure = crate::closure::walk([&artifact], fetch).unwrap();
+        let base = of_manifest(Digest::sha256(b"id"), manifest, Some(&closure));
+        assert_eq!(base.leaves.len(), 2, "the document travels in any case");
+        assert!(base.leaves.values().all(|leaf| leaf.repository.as_ref() == Some(&artifact.repository)));
+    }
+}

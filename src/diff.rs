@@ -90,11 +90,8 @@ pub struct Difference {
 impl Contents {
     fn name(&mut self, repository: &str, digest: Digest, tags: &[Tag]) {
         self.held.insert((repository.to_owned(), digest));
-        let own = |tag: Option<Tag>| Name {
-            digest: tag.is_none().then_some(digest),
-            repository: repository.to_owned(),
-            tag,
-        };
+        let own =
+            |tag: Option<Tag>| Name { digest: tag.is_none().then_some(digest), repository: repository.to_owned(), tag };
         if tags.is_empty() {
             self.names.insert(own(None), digest);
         }
@@ -201,7 +198,8 @@ mod tests {
     #[test]
     fn names_are_new_gone_changed_or_the_same() {
         let old = side(&[("a", "1", "x"), ("a", "2", "y"), ("b", "1", "z"), ("c", "", "r")], &[], &[]);
-        let new = side(&[("a", "1", "x"), ("a", "2", "q"), ("d", "1", "z"), ("c", "now", "r"), ("a", "", "y")], &[], &[]);
+        let new =
+            side(&[("a", "1", "x"), ("a", "2", "q"), ("d", "1", "z"), ("c", "now", "r"), ("a", "", "y")], &[], &[]);
         let found = compare(&old, &new);
         let shown: Vec<String> = (found.changes.iter())
             .map(|(name, change)| {
@@ -223,7 +221,8 @@ mod tests {
     #[test]
     fn a_delta_carries_its_documents_and_the_leaves_that_lack() {
         let old = side(&[("a", "1", "m")], &[("m", 5), ("layer", 100), ("gone", 7)], &["m"]);
-        let new = side(&[("a", "1", "m"), ("a", "2", "n")], &[("m", 5), ("n", 6), ("layer", 100), ("top", 30)], &["m", "n"]);
+        let new =
+            side(&[("a", "1", "m"), ("a", "2", "n")], &[("m", 5), ("n", 6), ("layer", 100), ("top", 30)], &["m", "n"]);
         let found = compare(&old, &new);
         assert_eq!((found.carried, found.left_out), (Sum { blobs: 3, bytes: 41 }, Sum { blobs: 1, bytes: 100 }));
     }

@@ -116,6 +116,51 @@ pub fn write(path: &Path, list: &List, session: &Session<'_>) -> Result<(), Faul
         std::fs::rename(&partial, &target)
     };
     written().map_err(|error| {
-        Fault::new(Class::Io, format!("--wanted-out {}: {error}", path.display())).help("name a file in a folder that is there")
+        Fault::new(Class::Io, format!("--wanted-out {}: {error}", path.display()))
+            .help("name a file in a folder that is there")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
+    use crate::oci::{Descriptor, Repository, Tag};
+
+    #[test]
+    fn c13_lines_name_what_the_source_has() {
+        let digest = |text: &str| Digest::sha256(text.as_bytes());
+        let artifact = |text: &str, kind: &str, original: Option<&str>, tags: &[&str]| Artifact {
+            artifact_type: None,
+            digest: digest(text),
+            media_type: kind.to_owned(),
+            original: original.map(digest),
+            repository: Repository::exact("reg.example/a").unwrap(),
+            size: 1,
+            subject: None,
+            tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
+        };
+        let artifacts = [
+            artifact("plain", OCI_MANIFEST, None, &["1", "latest"]),
+            artifact("made", OCI_INDEX, Some("whole"), &["2"]),
+            artifact("single", OCI_MANIFEST, Some("index"), &["3"]),
+            artifact("refers", OCI_MANIFEST, None, &[]),
+            artifact("fine", OCI_MANIFEST, None, &["4"]),
+        ];
+        let lacking = |artifact| Lacking {
+            destination: Repository::exact("site.example/secret/a").unwrap(),
+            artifact,
+            blob: Descriptor::new("x/layer", digest("leaf"), 4),
+        };
+        let list = wanted(&artifacts, &[3, 2, 1, 0, 0].map(lacking));
+        let mut lines = [
+            format!("reg.example/a:1@{} {}\n", digest("plain"), digest("leaf")),
+            format!("reg.example/a:latest@{} {}\n", digest("plain"), digest("leaf")),
+            format!("reg.example/a:2@{} {}\n", digest("whole"), digest("leaf")),
+            format!("reg.example/a:3@{} {}\n", digest("single"), digest("leaf")),
+            format!("reg.example/a@{} {}\n", digest("refers"), digest("leaf")),
+        ];
+        lines.sort();
+        assert_eq!(list.to_text(), (lines.concat(), 0));
+    }
 }

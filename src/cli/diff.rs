@@ -56,10 +56,14 @@ impl Side {
         if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
             return Ok(Self::Bundle(text.to_owned()));
         }
-        Ok(match Typed::parse(text).map_err(|fault| fault.help("write a bundle as ./DIR/NAME, a place as HOST or oci:DIR"))? {
-            Typed::Layout(dir) => Self::Layout(dir),
-            Typed::Registry { host, prefix } => Self::Registry { host, prefix },
-        })
+        Ok(
+            match Typed::parse(text)
+                .map_err(|fault| fault.help("write a bundle as ./DIR/NAME, a place as HOST or oci:DIR"))?
+            {
+                Typed::Layout(dir) => Self::Layout(dir),
+                Typed::Registry { host, prefix } => Self::Registry { host, prefix },
+            },
+        )
     }
 
     const fn is_registry(&self) -> bool {
@@ -73,7 +77,7 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let (old, new) = (Side::parse(&self.old)?, Side::parse(&self.new)?);
         if let (Side::Bundle(text), Side::Layout(_) | Side::Registry { .. }) = (&old, &new) {
-            return self.there(super::bundle::open(text, session)?, &new, session);
+            return self.there(&super::bundle::open(text, session)?, &new, session);
         }
         if self.content {
             return Err(Fault::new(Class::Usage, "--content: expected a bundle and a place")
@@ -102,7 +106,7 @@ impl Args {
         }
     }
 
-    fn there(&self, bundle: Untrusted, side: &Side, session: &Session<'_>) -> Result<Outcome, Fault> {
+    fn there(&self, bundle: &Untrusted, side: &Side, session: &Session<'_>) -> Result<Outcome, Fault> {
         let manifest = bundle.claimed()?;
         let (place, opened): (Place, Box<dyn Readable>) = match side {
             Side::Registry { host, prefix } => {
@@ -115,7 +119,8 @@ impl Args {
         let (artifacts, absent) = (&manifest.artifacts, &manifest.absent);
         let request = Request { artifacts, absent, route: &route, content: self.content };
         let seen = look(&session.flow, &*opened, &request)?;
-        let mut text = format!("{}  (not authenticated: verify it with --key)\nbundle id  {}\n", manifest.name, bundle.id());
+        let mut text =
+            format!("{}  (not authenticated: verify it with --key)\nbundle id  {}\n", manifest.name, bundle.id());
         for finding in &seen.findings {
             let (repository, kind, digest) = (&finding.repository, finding.kind, finding.digest);
             text.push_str(&format!("differs    {repository}: {kind} of {digest}: {}\n", finding.detail));

@@ -106,12 +106,7 @@ impl Args {
             let plan = crate::plan::make(&session.flow, &*source, &selection)?;
             return Ok(planned(&plan));
         };
-        let settings = Settings {
-            annotations,
-            volume_size,
-            level: self.level,
-            ..Settings::new(created, tool(), text)
-        };
+        let settings = Settings { annotations, volume_size, level: self.level, ..Settings::new(created, tool(), text) };
         let unfinished = crate::export::pending(&session.flow, &output, &settings)?;
         let resumed = unfinished.is_some();
         let (input, partial) = match unfinished {
@@ -239,8 +234,7 @@ fn created(session: &Session<'_>) -> Result<Moment, Fault> {
 
 /// What bases have and the bundle has not.
 fn left_out(manifest: &Manifest) -> String {
-    let left: Vec<u64> =
-        manifest.absent.iter().filter(|one| one.reason == Reason::Base).map(|one| one.size).collect();
+    let left: Vec<u64> = manifest.absent.iter().filter(|one| one.reason == Reason::Base).map(|one| one.size).collect();
     if left.is_empty() {
         return String::new();
     }

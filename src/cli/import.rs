@@ -57,7 +57,8 @@ impl Args {
         };
         let done = crate::import::run(&session.flow, &bundle, &*opened.destination, &gate, &request);
         if let Some(path) = &self.wanted_out {
-            let list = delta::wanted(&manifest.artifacts, &lacking.into_inner().unwrap_or_else(PoisonError::into_inner));
+            let list =
+                delta::wanted(&manifest.artifacts, &lacking.into_inner().unwrap_or_else(PoisonError::into_inner));
             if let Err(fault) = delta::write(path, &list, session) {
                 return Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault));
             }

@@ -48,7 +48,7 @@ impl Args {
             Err(fault) => return Err(fault),
         };
         let (name, id) = (bundle.name().to_string(), bundle.id());
-        let bases = self.bases.iter().map(|text| open(text, session)).collect::<Result<Vec<_>, _>>()?;
+        let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
         let verdict = crate::verify::run(&session.flow, bundle, &policy, &request);
         match verdict.fault {
@@ -77,9 +77,23 @@ fn refused(name: &str, id: Option<String>, fault: Fault) -> Outcome {
     Outcome::new(text, result).failed(fault)
 }
 
+/// A base that can be compared with. What is wrong with it says nothing of the bundle.
+fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let found = open(text, session).and_then(|base| base.claimed().map(|_| base).map_err(Fault::from));
+    found.map_err(|fault| {
+        let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
+        Fault { class, what: format!("--base {text}: {}", fault.what), ..fault }
+    })
+}
+
 /// What is new against the bases, added to the verdict. A base that the signed manifest names is that one; of any
 /// other nothing is known.
-fn news(mut outcome: Outcome, bundle: &Trusted, bases: Vec<Untrusted>, session: &Session<'_>) -> Result<Outcome, Fault> {
+fn news(
+    mut outcome: Outcome,
+    bundle: &Trusted,
+    bases: Vec<Untrusted>,
+    session: &Session<'_>,
+) -> Result<Outcome, Fault> {
     let full = |repository: &Repository| Ok(repository.to_string());
     let manifest = bundle.manifest();
     let mut before = Contents::default();

@@ -113,8 +113,10 @@ fn settle(run: &Run, plan: &Plan, found: &HashMap<Place, Found>) {
                         let destination = job.repository.clone();
                         locked(wanted).push(Wanted { destination, artifact, blob: leaf.clone() });
                     }
-                    let what =
-                        format!("base blob {} of {}: expected at the destination, not found", leaf.digest, job.repository);
+                    let what = format!(
+                        "base blob {} of {}: expected at the destination, not found",
+                        leaf.digest, job.repository
+                    );
                     faults.push(Fault::new(Class::Policy, what).help(
                         "import its base first, or have what lacks sent: --wanted-out FILE here, export --wanted FILE there",
                     ));

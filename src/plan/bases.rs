@@ -50,8 +50,10 @@ pub fn homes(
     if asked.is_empty() {
         return Ok(homes);
     }
-    let bases: Vec<&Base> =
-        (delivered.bases.iter().enumerate()).filter(|(number, _)| asked.contains(number)).map(|(_, base)| base).collect();
+    let bases: Vec<&Base> = (delivered.bases.iter().enumerate())
+        .filter(|(number, _)| asked.contains(number))
+        .map(|(_, base)| base)
+        .collect();
     let found = documents_tell(flow, library, gathered, &bases)?;
     for (digest, home) in homes.iter_mut().filter(|(_, home)| home.is_none()) {
         *home = found.get(digest).cloned().or_else(|| only_one(&bases, digest));
@@ -76,11 +78,9 @@ fn documents_tell(
     flow.event(Event::Stage { name: "looking at the bases", bytes: 0, items: wave.len() as u64 });
     for _ in 0..MAX_LEVELS {
         wave.retain(|(repository, descriptor)| seen.insert((repository.clone(), descriptor.digest)));
-        let documents = each(flow, &wave, |(repository, descriptor)| {
-            match library.held(&descriptor.digest) {
-                None if hosts.contains(repository.host()) => library.get(repository, descriptor).ok(),
-                held => held,
-            }
+        let documents = each(flow, &wave, |(repository, descriptor)| match library.held(&descriptor.digest) {
+            None if hosts.contains(repository.host()) => library.get(repository, descriptor).ok(),
+            held => held,
         })?;
         let mut next = Vec::new();
         for ((repository, _), document) in wave.iter().zip(documents) {

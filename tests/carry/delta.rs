@@ -112,24 +112,25 @@ fn arrives(host_var: &str, test: &str, seed: u64) {
     months.same(&crane, &to, &["app/a:3"]);
 
     // Where the base is not: nothing is pushed, what lacks is listed, and the list brings it.
-    let bare = format!("{host}/{}", prefix(&format!("{test}-bare")));
+    let empty = format!("{host}/{}", prefix(&format!("{test}-bare")));
     let list = format!("{test}/wanted.txt");
-    let done = import(&second, &bare, &["--wanted-out", &list], 15);
+    let done = import(&second, &empty, &["--wanted-out", &list], 15);
     assert!(done["error"].to_string().contains(&os), "{done}");
-    let found = packmule(&["diff", &bundle, &bare, "--check"], 15).0;
+    let found = packmule(&["diff", &bundle, &empty, "--check"], 15).0;
     assert_eq!(found["result"]["differences"].as_array().unwrap().len(), 4, "two manifests and two tags: {found}");
     let listed = fs::read_to_string(dir().join(&list)).unwrap();
     let lines: Vec<&str> = listed.lines().collect();
-    let (a, moved) = (format!("{}/app/a:2@sha256:", months.shelf.host()), format!("{}/app/moved:1@", months.shelf.host()));
+    let (a, moved) =
+        (format!("{}/app/a:2@sha256:", months.shelf.host()), format!("{}/app/moved:1@", months.shelf.host()));
     assert!(lines.len() == 2 && lines[0].starts_with(&a) && lines[1].starts_with(&moved), "{listed}");
     assert!(lines.iter().all(|line| line.contains(&os)) && !listed.contains(&prefix("")), "{listed}");
     let answer = format!("{test}/answer");
     let base = format!("{test}/m1.json");
     packmule(&["export", "--wanted", &list, "--base", &base, "-o", &answer, "--sign", "k.pem"], 0);
-    import(&answer, &bare, &[], 0);
-    import(&second, &bare, &[], 0);
-    months.same(&crane, &bare, &["app/a:2", "app/moved:1"]);
-    packmule(&["diff", &bundle, &bare, "--check", "--content"], 0);
+    import(&answer, &empty, &[], 0);
+    import(&second, &empty, &[], 0);
+    months.same(&crane, &empty, &["app/a:2", "app/moved:1"]);
+    packmule(&["diff", &bundle, &empty, "--check", "--content"], 0);
 }
 
 #[test]
@@ -182,6 +183,8 @@ fn m17_verify_shows_what_is_new() {
     assert_eq!(news["bases"][0]["named"], true, "{news}");
     assert_eq!(news["differences"].as_array().unwrap().len(), 2, "{news}");
     assert!(news["differences"].as_array().unwrap().iter().all(|one| one["change"] == "new"), "{news}");
+    fs::write(dir().join("news/text.json"), "{}").unwrap();
+    assert!(refused(&["verify", "news/m2", "--key", "k.pub.pem", "--base", "news/text.json"], 2).contains("--base"));
     let ended = command(&["verify", "news/m1", "--key", "k.pub.pem", "--base", "news/m2"]).output().unwrap();
     let told = text(&ended.stdout);
     assert!(told.starts_with("PASS") && told.contains("not named by this bundle"), "{told}");
@@ -197,7 +200,10 @@ fn diff_tells_names_and_bytes_of_bundles_layouts_and_registries() {
         result["differences"].as_array().unwrap().iter().map(|one| one["change"].as_str().unwrap()).collect();
     assert_eq!(words, ["gone", "new", "new", "gone"], "{result}");
     let carried = result["delta"]["bytes"].as_u64().unwrap();
-    assert!(result["delta"]["exact"] == true && carried > 2 * OWN as u64 && carried < 2 * OWN as u64 + 4000, "{result}");
+    assert!(
+        result["delta"]["exact"] == true && carried > 2 * OWN as u64 && carried < 2 * OWN as u64 + 4000,
+        "{result}"
+    );
     packmule(&["diff", "./diff/m1", "./diff/m2", "--check"], 15);
     packmule(&["diff", "./diff/m1", "./diff/kept/m1.json", "--check"], 0);
     let told = text(&command(&["diff", "./diff/m1", "./diff/m2"]).output().unwrap().stdout);

@@ -47,7 +47,8 @@ fn m17_leaves_of_a_base_stay_behind_and_documents_travel() {
     let asked = store.asked.lock().unwrap().join("\n");
     assert!(!asked.contains(&format!("holds {}", layer.digest)), "nobody is asked for what was delivered");
 
-    let (untouched, _) = plan(&store, &over(&["localhost:5000/app:v2"], &[Base { leaves: HashMap::new(), ..base(&first, "1", false) }]));
+    let (untouched, _) =
+        plan(&store, &over(&["localhost:5000/app:v2"], &[Base { leaves: HashMap::new(), ..base(&first, "1", false) }]));
     assert!(untouched.bases.is_empty() && untouched.absent.is_empty());
 }
 

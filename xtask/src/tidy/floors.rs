@@ -9,7 +9,13 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault"]),
     (1, &["closure", "content", "flow", "stream", "pool", "program", "signing"]),
     // Decisions (select … receipt) and places (bundle … secret).
-    (2, &["select", "route", "plan", "receipt", "wanted", "bundle", "registry", "layout", "archive", "state", "audit", "secret"]),
+    (
+        2,
+        &[
+            "select", "route", "plan", "receipt", "wanted", "bundle", "registry", "layout", "archive", "state",
+            "audit", "secret",
+        ],
+    ),
     (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign", "base"]),
     (4, &["cli", "main"]),
 ];
