@@ -17,7 +17,7 @@ pub fn line(repository: &str, tag: Option<&Tag>, change: &Change) -> String {
 
 /// The changes for programs.
 pub fn as_json(found: &Difference) -> Vec<Value> {
-    let one = |(name, change): &(crate::diff::Name, Change)| {
+    let one = |(name, change): &(Name, Change)| {
         let (word, old, new) = match change {
             Change::New(digest) => ("new", None, Some(digest)),
             Change::Gone(digest) => ("gone", Some(digest), None),
