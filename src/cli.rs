@@ -20,6 +20,7 @@ pub mod auth_file;
 pub mod bundle;
 #[cfg(feature = "online")]
 pub mod certificates;
+pub mod changes;
 #[cfg(feature = "online")]
 pub mod config;
 pub mod confine;
@@ -28,7 +29,11 @@ pub mod copy;
 #[cfg(feature = "online")]
 pub mod credential;
 #[cfg(feature = "carry")]
+pub mod delta;
+#[cfg(feature = "carry")]
 pub mod demo;
+#[cfg(feature = "carry")]
+pub mod diff;
 pub mod environment;
 pub mod exit;
 #[cfg(feature = "carry")]
@@ -132,6 +137,9 @@ enum Command {
     Copy(Box<copy::Args>),
     /// Show what a bundle says of itself
     Inspect(inspect::Args),
+    /// What is new, gone or changed between two bundles, layouts or registries
+    #[cfg(feature = "carry")]
+    Diff(diff::Args),
     /// Write a bundle's content as an OCI layout
     #[cfg(feature = "carry")]
     Unpack(unpack::Args),
@@ -171,6 +179,8 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         #[cfg(feature = "online")]
         Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Diff(args) => args.run(session),
         #[cfg(feature = "carry")]
         Command::Unpack(args) => args.run(session),
         #[cfg(feature = "carry")]

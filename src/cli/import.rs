@@ -1,10 +1,14 @@
 //! `import`: a bundle's artifacts into a registry or a layout, under their names there.
 
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
 use super::bundle::authenticated;
+use super::delta;
 use super::gate::BundleGate;
 use super::report::Outcome;
 use super::trust::Trust;
@@ -21,6 +25,9 @@ pub struct Args {
     trust: Trust,
     #[command(flatten)]
     arrival: Arrival,
+    /// Where the list of lacking base content goes, for `export --wanted`; empty if nothing lacks
+    #[arg(long, value_name = "FILE")]
+    wanted_out: Option<PathBuf>,
     #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
@@ -36,6 +43,7 @@ impl Args {
         let opened = Arrival::open(typed, session, |session| self.registries(session))?;
         let manifest = bundle.manifest();
         let route = self.arrival.route(opened.place, maps);
+        let lacking = Mutex::new(Vec::new());
         let request = Request {
             artifacts: &manifest.artifacts,
             absent: &manifest.absent,
@@ -45,9 +53,17 @@ impl Args {
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
             siblings: None,
-            wanted: None,
+            wanted: Some(&lacking),
         };
-        let done = crate::import::run(&session.flow, &bundle, &*opened.destination, &gate, &request)?;
+        let done = crate::import::run(&session.flow, &bundle, &*opened.destination, &gate, &request);
+        if let Some(path) = &self.wanted_out {
+            let list =
+                delta::wanted(&manifest.artifacts, &lacking.into_inner().unwrap_or_else(PoisonError::into_inner));
+            if let Err(fault) = delta::write(path, &list, session) {
+                return Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault));
+            }
+        }
+        let done = done?;
         let id = bundle.id();
         Ok(self.arrival.told(&done, ("import", "imported"), json!({ "id": id }), &format!("bundle id  {id}\n")))
     }

@@ -4,10 +4,14 @@ use serde_json::json;
 
 use super::Session;
 use super::bundle::{directories, found_keyids, open};
+use super::changes::{as_json, line};
 use super::confine::confine;
 use super::report::Outcome;
 use super::trust::Trust;
+use crate::bundle::{Trusted, Untrusted};
+use crate::diff::{Change, Contents, compare, of_bundle, of_manifest};
 use crate::fault::{Class, Fault, escape};
+use crate::oci::Repository;
 use crate::verify::{Request, Verdict};
 
 /// `verify BUNDLE TRUST`
@@ -20,6 +24,9 @@ pub struct Args {
     /// Check this volume alone against its signed digest; repeat it for more
     #[arg(long = "volume", value_name = "N")]
     volumes: Vec<usize>,
+    /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
+    #[arg(long = "base", value_name = "BUNDLE")]
+    bases: Vec<String>,
     /// End at the first fault
     #[arg(long)]
     fail_fast: bool,
@@ -31,7 +38,8 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
         let keys = self.trust.read(session)?;
-        confine(session, &directories(&self.bundle, session));
+        let read = std::iter::once(&self.bundle).chain(&self.bases).flat_map(|text| directories(text, session));
+        confine(session, &read.collect::<Vec<_>>());
         let bundle = open(&self.bundle, session);
         let policy = self.trust.policy_of(keys, || found_keyids(&bundle))?;
         let bundle = match bundle {
@@ -40,12 +48,19 @@ impl Args {
             Err(fault) => return Err(fault),
         };
         let (name, id) = (bundle.name().to_string(), bundle.id());
+        let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
         let verdict = crate::verify::run(&session.flow, bundle, &policy, &request);
         match verdict.fault {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
             Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),
-            None => Ok(passed(&name, &verdict, &request)),
+            None => {
+                let outcome = passed(&name, &verdict, &request);
+                match &verdict.bundle {
+                    Some(bundle) if !bases.is_empty() => news(outcome, bundle, bases, session),
+                    _ => Ok(outcome),
+                }
+            }
         }
     }
 }
@@ -60,6 +75,45 @@ fn refused(name: &str, id: Option<String>, fault: Fault) -> Outcome {
         result["id"] = json!(id);
     }
     Outcome::new(text, result).failed(fault)
+}
+
+/// A base that can be compared with. What is wrong with it says nothing of the bundle.
+fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let found = open(text, session).and_then(|base| base.claimed().map(|_| base).map_err(Fault::from));
+    found.map_err(|fault| {
+        let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
+        Fault { class, what: format!("--base {text}: {}", fault.what), ..fault }
+    })
+}
+
+/// What is new against the bases, added to the verdict. A base that the signed manifest names is that one; of any
+/// other nothing is known.
+fn news(
+    mut outcome: Outcome,
+    bundle: &Trusted,
+    bases: Vec<Untrusted>,
+    session: &Session<'_>,
+) -> Result<Outcome, Fault> {
+    let full = |repository: &Repository| Ok(repository.to_string());
+    let manifest = bundle.manifest();
+    let mut before = Contents::default();
+    let mut named = Vec::new();
+    for base in bases {
+        let (id, is_named) = (base.id(), manifest.bases.contains(&base.id()));
+        let why = if is_named { "named by this bundle" } else { "not authenticated, and not named by this bundle" };
+        outcome.text.push_str(&format!("against    {}, bundle id {id} ({why})\n", base.name()));
+        named.push(json!({ "name": base.name().to_string(), "id": id, "named": is_named }));
+        before.extend(of_bundle(&session.flow, base, &full)?);
+    }
+    let closure = bundle.closure(&session.flow)?;
+    let mut found = compare(&before, &of_manifest(manifest, Some(&closure), &full)?);
+    found.changes.retain(|(_, change)| !matches!(change, Change::Gone(_)));
+    for (name, change) in &found.changes {
+        outcome.text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+    }
+    outcome.text.push_str(&format!("same       {} names\n", found.same));
+    outcome.result["news"] = json!({ "bases": named, "differences": as_json(&found), "unchanged": found.same });
+    Ok(outcome)
 }
 
 fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
@@ -86,6 +140,7 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
         "unknown": signed.unknown,
         "artifacts": manifest.artifacts.len(),
         "absent": manifest.absent.len(),
+        "bases": manifest.bases,
     });
     if let Some(tally) = verdict.tally {
         text.push_str(&format!(
@@ -107,6 +162,9 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
             manifest.volumes.len()
         ));
         result["volumes"] = json!(request.volumes);
+    }
+    for base in &manifest.bases {
+        text.push_str(&format!("relies on  {base}\n"));
     }
     if !manifest.absent.is_empty() {
         text.push_str(&format!(
