@@ -21,6 +21,8 @@ pub mod bundle;
 #[cfg(feature = "online")]
 pub mod certificates;
 pub mod changes;
+#[cfg(feature = "carry")]
+pub mod channel;
 #[cfg(feature = "online")]
 pub mod config;
 pub mod confine;
@@ -55,6 +57,8 @@ pub mod logout;
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod network;
+pub mod order;
+pub mod owned;
 pub mod pem;
 pub mod place;
 pub mod progress;
@@ -119,6 +123,9 @@ pub struct Globals {
     #[arg(short, long, global = true, value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
+    /// Where is kept what was accepted and exported last [default: packmule in $XDG_STATE_HOME; of root /var/lib/packmule]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
 }
 
 /// The commands.

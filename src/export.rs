@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::bundle::finish::{ReadBack, Sign};
 use crate::bundle::time::Moment;
 use crate::bundle::writer::{self, DEFAULT_VOLUME, Input, InputBlob};
-use crate::bundle::{Manifest, Output};
+use crate::bundle::{Manifest, Output, Standing};
 use crate::closure::Role;
 use crate::content::Source;
 use crate::fault::{Class, Fault};
@@ -27,6 +27,8 @@ pub struct Settings {
     pub created: Moment,
     /// `packmule VERSION`.
     pub tool: String,
+    /// Its place in a channel.
+    pub standing: Option<Standing>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// The most bytes of a volume; [`u64::MAX`]: one volume. See [`DEFAULT_VOLUME`].
@@ -41,7 +43,8 @@ pub struct Settings {
 impl Settings {
     /// The defaults, for a run of `tool` that was asked for by `request`.
     pub const fn new(created: Moment, tool: String, request: String) -> Self {
-        Self { created, tool, annotations: BTreeMap::new(), volume_size: DEFAULT_VOLUME, level: DEFAULT_LEVEL, request }
+        let (volume_size, level) = (DEFAULT_VOLUME, DEFAULT_LEVEL);
+        Self { created, tool, standing: None, annotations: BTreeMap::new(), volume_size, level, request }
     }
 }
 
@@ -94,6 +97,7 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
         blobs,
         absent: plan.absent,
         bases: plan.bases,
+        standing: settings.standing.clone(),
         annotations: settings.annotations.clone(),
         volume_size: settings.volume_size,
         level: settings.level,

@@ -7,9 +7,9 @@
 //! |---|---|---|
 //! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base` | what the tool does |
 //! | 2 decisions | `closure`, `select`, `plan`, `route`, `wanted` | pure; reach the world through floor 1 |
-//! | 2 places | `bundle`, `registry`, `layout`, `secret` | adapters that implement floor 1; where secrets come from |
-//! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`], `program` | traits, cancel and events, checked streams, other programs |
-//! | 0 nouns | [`oci`], [`fault`] | no I/O |
+//! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`] | adapters that implement floor 1; where secrets come from; what was accepted last |
+//! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`], `program`, [`wrong`] | traits, cancel and events, checked streams, keys and policy, other programs, faults of files |
+//! | 0 nouns | [`oci`], [`fault`], [`size`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
 //!
@@ -51,7 +51,10 @@ pub mod select;
 #[cfg(feature = "carry")]
 pub mod sign;
 pub mod signing;
+pub mod size;
+pub mod state;
 pub mod stream;
 pub mod verify;
 #[cfg(feature = "carry")]
 pub mod wanted;
+pub mod wrong;

@@ -241,12 +241,7 @@ impl Manifest {
         match (&self.channel, self.epoch, self.sequence) {
             (None, None, None) if self.previous.is_none() && self.expires.is_none() => Ok(()),
             (Some(channel), Some(epoch), Some(sequence)) => {
-                let bytes = channel.as_bytes();
-                let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-                let good = (1..=31).contains(&bytes.len())
-                    && is_word(&bytes[0])
-                    && bytes.iter().all(|byte| is_word(byte) || b"_-".contains(byte));
-                if good && epoch <= MAX_SIZE && sequence <= MAX_SIZE {
+                if crate::signing::claims::is_channel(channel) && epoch <= MAX_SIZE && sequence <= MAX_SIZE {
                     Ok(())
                 } else {
                     Err(wrong("channel: expected a name of at most 31, epoch and sequence below 2^53"))

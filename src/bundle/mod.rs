@@ -4,6 +4,7 @@
 //! type: [`open`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
 //! content.
 
+mod admit;
 #[cfg(feature = "carry")]
 mod append;
 #[cfg(feature = "carry")]
@@ -34,6 +35,7 @@ pub mod pending;
 mod plain;
 pub mod reader;
 mod source;
+pub mod standing;
 pub mod tar;
 pub mod time;
 #[cfg(feature = "carry")]
@@ -53,3 +55,4 @@ pub use name::Name;
 #[cfg(feature = "carry")]
 pub use output::Output;
 pub use reader::{Trusted, Untrusted, open};
+pub use standing::Standing;

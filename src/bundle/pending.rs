@@ -11,7 +11,7 @@ use super::files::read_capped;
 use super::output::Output;
 use super::time::Moment;
 use super::writer::{Input, InputBlob};
-use super::{Error, Name};
+use super::{Error, Name, Standing};
 use crate::flow::Flow;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};
 
@@ -31,6 +31,8 @@ struct Plan {
     level: i32,
     name: Name,
     request: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standing: Option<Standing>,
     tool: String,
     volume_size: String,
 }
@@ -68,6 +70,7 @@ fn plan(input: &Input) -> Vec<u8> {
         level: input.level,
         name: input.name.clone(),
         request: input.request.clone(),
+        standing: input.standing.clone(),
         tool: input.tool.clone(),
         volume_size: input.volume_size.to_string(),
     };
@@ -100,6 +103,7 @@ fn read(plan: &[u8], docs: &[u8]) -> Option<Input> {
         blobs,
         absent: plan.absent,
         bases: plan.bases,
+        standing: plan.standing,
         annotations: plan.annotations,
         volume_size: plan.volume_size.parse().ok()?,
         level: plan.level,

@@ -16,7 +16,8 @@ use crate::fault::{Class, Fault};
 use crate::flow::Flow;
 use crate::oci::document::DocumentError;
 use crate::oci::{Descriptor, Digest, Document, Reason};
-use crate::signing::{Envelope, Judgement, Policy, statement};
+use crate::signing::policy::Kinds;
+use crate::signing::{Admission, Envelope, Judgement, Policy, statement};
 
 /// How many decompressed frames of small members are kept: what a walk in order needs.
 const KEPT_FRAMES: usize = 2;
@@ -37,6 +38,7 @@ pub struct Trusted {
     geometry: Geometry,
     volumes: Volumes,
     judgement: Judgement,
+    pub(super) admission: Admission,
     index: HashMap<Digest, usize>,
     kept: Mutex<Vec<(usize, Arc<Vec<u8>>)>>,
 }
@@ -169,15 +171,15 @@ impl Untrusted {
         Ok(manifest)
     }
 
-    /// Checks the signatures, then reads the manifest.
+    /// Checks the signatures, then reads the manifest, then asks the policy's section and the channel's order.
     ///
     /// # Errors
     /// In this order: signature file's form ([`Class::Format`]), [`Class::Signature`],
-    /// [`Class::Trust`], the manifest ([`Class::Format`]).
+    /// [`Class::Trust`], the manifest ([`Class::Format`]), those of [`Policy::admit`].
     pub fn authenticate(self, policy: &Policy) -> Result<Trusted, Fault> {
         let envelope = self.envelope()?;
         let judgement = policy.judge(&self.statement(), &envelope)?;
-        Ok(self.trust(judgement)?)
+        self.trust(judgement)?.admit(policy)
     }
 
     /// For `inspect --check`: everything is hashed, no signature is asked for. Whatever shows the result must call it "not authenticated".
@@ -213,7 +215,16 @@ impl Trusted {
         }
         let geometry = Geometry::new(&manifest)?;
         let index = manifest.blobs.iter().enumerate().map(|(index, blob)| (blob.digest, index)).collect();
-        Ok(Self { id, manifest, geometry, volumes, judgement, index, kept: Mutex::new(Vec::new()) })
+        Ok(Self {
+            id,
+            manifest,
+            geometry,
+            volumes,
+            judgement,
+            admission: Admission::default(),
+            index,
+            kept: Mutex::new(Vec::new()),
+        })
     }
 
     /// The bundle id.
@@ -378,11 +389,13 @@ impl Trusted {
     /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
         let artifacts = &self.manifest.artifacts;
+        let mut kinds = Kinds::new(&self.admission.rules);
         let closure = walk(artifacts, |_, descriptor| {
             flow.check()?;
             let document = self.carried_document(descriptor)?;
             if let Some(document) = &document {
                 self.check_artifact(document)?;
+                kinds.see(document);
             }
             Ok(document)
         })
@@ -425,6 +438,7 @@ impl Trusted {
             let stray = stray.map(ToString::to_string).unwrap_or_default();
             return Err(Error::format(format!("{stray}: listed in the manifest, but nothing refers to it")));
         }
+        self.check_kinds(&kinds)?;
         Ok(closure)
     }
 

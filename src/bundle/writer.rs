@@ -16,7 +16,7 @@ use super::name::MAX_VOLUMES;
 use super::output::Output;
 use super::tar::Tar;
 use super::time::Moment;
-use super::{Error, Name};
+use super::{Error, Name, Standing};
 use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow};
@@ -58,6 +58,8 @@ pub struct Input {
     pub absent: Vec<Absent>,
     /// In order.
     pub bases: Vec<Digest>,
+    /// Its place in a channel.
+    pub standing: Option<Standing>,
     /// None if empty.
     pub annotations: BTreeMap<String, String>,
     /// The most bytes of a volume; [`u64::MAX`]: one volume.
@@ -107,6 +109,7 @@ impl Input {
 
     /// The manifest of these frames and volumes.
     pub fn manifest(&self, frames: Vec<Frame>, volumes: Vec<Volume>) -> Manifest {
+        let standing = self.standing.as_ref();
         Manifest {
             absent: self.absent.clone(),
             annotations: (!self.annotations.is_empty()).then(|| self.annotations.clone()),
@@ -117,17 +120,17 @@ impl Input {
                 .iter()
                 .map(|blob| Blob { digest: blob.descriptor.digest, size: blob.descriptor.size })
                 .collect(),
-            channel: None,
+            channel: standing.map(|standing| standing.channel.clone()),
             created: self.created,
-            epoch: None,
-            expires: None,
+            epoch: standing.map(|standing| standing.epoch),
+            expires: standing.and_then(|standing| standing.expires),
             form: Form::Volumes,
             format: FORMAT.to_owned(),
             frames,
             name: self.name.clone(),
-            previous: None,
+            previous: standing.and_then(|standing| standing.previous),
             requires: Vec::new(),
-            sequence: None,
+            sequence: standing.map(|standing| standing.sequence),
             tool: self.tool.clone(),
             volumes,
         }

@@ -48,6 +48,10 @@ pub fn found_keyids(bundle: &Result<Untrusted, Fault>) -> Vec<String> {
 /// Class usage without trust, before all else; those of [`Untrusted::authenticate`].
 pub fn authenticated(text: &str, trust: &Trust, session: &Session<'_>) -> Result<Trusted, Fault> {
     let bundle = open(text, session);
+    let mut trust = trust.clone();
+    let keeper = trust.standing(session);
     let policy = trust.policy(session, || found_keyids(&bundle))?;
-    bundle?.authenticate(&policy)
+    let bundle = bundle?.authenticate(&policy)?;
+    keeper.told().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+    Ok(bundle)
 }

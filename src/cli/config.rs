@@ -5,27 +5,22 @@
 
 mod expand;
 pub mod tables;
-mod wrong;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
 use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-pub use self::wrong::At;
-use self::wrong::Text;
 use super::size;
 use super::world::World;
-use crate::fault::{Class, Fault};
+use crate::fault::Fault;
 use crate::oci::Repository;
 use crate::secret::Secret;
+pub use crate::wrong::At;
+use crate::wrong::{self, Text};
 
 /// The largest configuration file, in bytes.
 const MAX: u64 = 1 << 20;
@@ -133,38 +128,7 @@ impl ConfigFiles {
 /// # Errors
 /// Class usage.
 pub fn read(path: &Path, world: &World) -> Result<String, Fault> {
-    let shown = path.display();
-    let wrong = |found: &dyn std::fmt::Display, help: &str| {
-        Fault::new(Class::Usage, format!("configuration {shown}: {found}")).help(help)
-    };
-    let other = "name another one with --config";
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::LOOP) => {
-            return Err(wrong(&"expected a plain file, found a symbolic link", "name the file itself with --config"));
-        }
-        Err(error) => return Err(wrong(&std::io::Error::from(error), other)),
-    };
-    let metadata = file.metadata().map_err(|error| wrong(&error, other))?;
-    if !metadata.is_file() {
-        return Err(wrong(&"expected a plain file, found another kind", other));
-    }
-    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-    if mode & 0o022 != 0 {
-        let found = format!("expected a file that only its owner can write, found mode {mode:04o}");
-        return Err(wrong(&found, &format!("look whether it is still yours, then run `chmod go-w {shown}`")));
-    }
-    if owner != 0 && owner != world.user {
-        let found = format!("expected a file of root's or of user {}, found user {owner}'s", world.user);
-        return Err(wrong(&found, "make a copy of your own"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error, other))?;
-    if bytes.len() as u64 > MAX {
-        return Err(wrong(&format!("expected at most {MAX} bytes, found more"), other));
-    }
-    String::from_utf8(bytes).map_err(|_| wrong(&"expected text, found bytes that are not UTF-8", "save it as UTF-8"))
+    super::owned::read(path, &super::owned::Kind { noun: "configuration", option: "--config", most: MAX }, world)
 }
 
 fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<tables::File, Fault> {
@@ -186,7 +150,7 @@ impl Config {
     /// # Errors
     /// Class usage.
     pub fn add(&mut self, path: &Path, text: &str, env: Option<&BTreeMap<OsString, OsString>>) -> Result<(), Fault> {
-        let file = Text { file: path, text };
+        let file = Text { file: path, text, schema: "config" };
         let read = parse(file, env)?;
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
         for (name, table) in read.credential {
@@ -219,7 +183,7 @@ impl Config {
             let Some(credential) = self.credentials.get(name) else {
                 let known: Vec<_> = self.credentials.keys().cloned().collect();
                 let what = format!("registry {:?}: there is no credential {name:?}", registry.host);
-                let help = match wrong::nearest(name, &known) {
+                let help = match wrong::nearest(name, &known, "config") {
                     near if near.starts_with("did you") => near,
                     _ => format!("add [credential.{name}]"),
                 };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
+use super::channel::{Channel, Place, target};
 use super::delta::{Asked, Delta};
 use super::key::load_signers;
 use super::progress::size as show;
@@ -16,7 +17,7 @@ use crate::bundle::finish::ReadBack;
 use crate::bundle::manifest::MEDIA_TYPE;
 use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
-use crate::bundle::{Manifest, Name, Output, check};
+use crate::bundle::{Manifest, Output, check};
 use crate::content::Source;
 use crate::export::Settings;
 use crate::fault::{Class, Fault, escape};
@@ -33,8 +34,10 @@ pub struct Args {
     selecting: Selecting,
     #[command(flatten)]
     delta: Delta,
-    /// Where the bundle goes: its directory, a slash, its name
-    #[arg(short, long, value_name = "DIR/NAME", required_unless_present = "dry_run")]
+    #[command(flatten)]
+    channel: Channel,
+    /// Where the bundle goes: its directory, a slash, its name (which --channel gives, too)
+    #[arg(short, long, value_name = "DIR[/NAME]", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
     /// A private key (PEM) that signs; repeat it for more
     #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
@@ -87,11 +90,16 @@ impl Args {
         let volume_size = size::volume(&self.volume_size)?;
         check_volume_size(volume_size)?;
         let annotations = self.annotations()?;
-        let target = self.output.as_ref().map(|path| target(path, session)).transpose()?;
         let asked = self.delta.read(session)?;
         let selectors = self.selecting.parse(asked.list.is_empty())?;
-        let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         let created = created(session)?;
+        let place = self.place(created, session)?;
+        let name = place.as_ref().map(Place::name);
+        let target = match &self.output {
+            Some(path) if !(self.dry_run && self.channel.is_given()) => Some(target(path, session, name.as_deref())?),
+            _ => None,
+        };
+        let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         // The output's faults come before any network work.
         let output = match &target {
             Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
@@ -99,14 +107,20 @@ impl Args {
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
         let (source, wanted) = self.selecting.source(&selectors, named, session, |session| self.registries(session))?;
-        let text = self.text(volume_size, &asked);
+        let text = self.text(volume_size, &asked, place.as_ref());
         let delivered = asked.delivered;
         let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial)? };
         let Some(output) = output else {
             let plan = crate::plan::make(&session.flow, &*source, &selection)?;
             return Ok(planned(&plan));
         };
-        let settings = Settings { annotations, volume_size, level: self.level, ..Settings::new(created, tool(), text) };
+        let settings = Settings {
+            annotations,
+            standing: place.as_ref().map(|place| place.standing.clone()),
+            volume_size,
+            level: self.level,
+            ..Settings::new(created, tool(), text)
+        };
         let unfinished = crate::export::pending(&session.flow, &output, &settings)?;
         let resumed = unfinished.is_some();
         let (input, partial) = match unfinished {
@@ -118,6 +132,7 @@ impl Args {
             }
         };
         let sign = |manifest: &[u8]| {
+            place.as_ref().map_or(Ok(()), |place| place.begin(manifest))?;
             let id = Digest::sha256(manifest);
             let mut envelope = Envelope::new(statement(MEDIA_TYPE, id, manifest.len() as u64));
             signers.iter().for_each(|signer| envelope.sign(signer));
@@ -125,19 +140,32 @@ impl Args {
         };
         let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&check::read_back) };
         let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, self.allow_partial)?;
+        place.as_ref().map_or(Ok(()), Place::done)?;
         Ok(self.told(&done, &partial, resumed))
     }
 
     /// What was asked for, without what does not change the volumes: an unfinished run of the same text
     /// goes on.
-    fn text(&self, volume_size: u64, asked: &Asked) -> String {
+    fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>) -> String {
         let mut options = self.selecting.text();
         options["delta"] = asked.text();
+        if self.channel.is_given() {
+            options["channel"] = self.channel.text(place);
+        }
         options["annotations"] = json!(self.annotations);
         options["volume_size"] = json!(volume_size.to_string());
         options["level"] = json!(self.level);
         options["allow_partial"] = json!(self.allow_partial);
         options.to_string()
+    }
+
+    /// The place in the channel; none where nothing is written.
+    fn place(&self, created: Moment, session: &Session<'_>) -> Result<Option<Place>, Fault> {
+        let Some(output) = self.output.as_ref().filter(|_| !self.dry_run) else { return Ok(None) };
+        self.channel.take(created, session, |name| {
+            let (dir, name) = target(output, session, Some(name))?;
+            Ok(dir.join(name.as_str()))
+        })
     }
 
     #[cfg(feature = "online")]
@@ -178,6 +206,10 @@ impl Args {
             show(bytes),
             done.id
         );
+        if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
+            let expires = manifest.expires.map(|moment| format!(", expires {moment}")).unwrap_or_default();
+            text.push_str(&format!("channel    {channel} {epoch}/{sequence}{expires}\n"));
+        }
         text.push_str(&left_out(manifest));
         if self.sign.is_empty() {
             text.push_str("signed     by nobody yet: packmule sign\n");
@@ -185,13 +217,19 @@ impl Args {
         if self.no_read_back {
             text.push_str("read back  no (--no-read-back): verify it before it travels\n");
         }
-        let result = json!({
+        let mut result = json!({
             "id": done.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
             "bases": manifest.bases,
             "blobs": manifest.blobs.len(), "content": content, "volumes": manifest.volumes, "bytes": bytes,
             "files": done.files, "signatures": self.sign.len(), "resumed": resumed,
             "read_back": !self.no_read_back,
         });
+        if manifest.channel.is_some() {
+            result["channel"] = json!({
+                "channel": manifest.channel, "epoch": manifest.epoch, "sequence": manifest.sequence,
+                "previous": manifest.previous, "expires": manifest.expires,
+            });
+        }
         let outcome = Outcome::new(text, result);
         let missing = manifest.absent.iter().filter(|absent| absent.reason == Reason::Missing).count();
         if missing == 0 && partial.is_empty() {
@@ -204,20 +242,6 @@ impl Args {
         fault.others.extend(done.left_out.iter().map(|what| Fault::new(Class::Source, what.clone())));
         outcome.failed(fault)
     }
-}
-
-/// `DIR/NAME`: the directory, which must be there, and the bundle's name.
-fn target(path: &std::path::Path, session: &Session<'_>) -> Result<(PathBuf, Name), Fault> {
-    let full = session.path(path);
-    let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
-        usage(
-            format!("-o {}: expected DIR/NAME, found a directory", path.display()),
-            "add a slash and the bundle's name",
-        )
-    })?;
-    // In the process itself a bare name has no directory, not even a dot.
-    let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(std::path::Path::new(".")).to_owned();
-    Ok((dir, Name::new(name)?))
 }
 
 /// SOURCE_DATE_EPOCH, else the clock.

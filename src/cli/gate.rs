@@ -31,6 +31,7 @@ impl<'a> BundleGate<'a> {
 
 impl Gate for BundleGate<'_> {
     fn pass(&self) -> Result<(), Fault> {
-        Ok(check_computed(self.bundle, self.flow)?)
+        check_computed(self.bundle, self.flow)?;
+        self.bundle.accept()
     }
 }

@@ -10,6 +10,7 @@ use super::arrival::Arrival;
 use super::bundle::authenticated;
 use super::delta;
 use super::gate::BundleGate;
+use super::order::Side;
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::content::Destination;
@@ -38,7 +39,10 @@ impl Args {
     /// As `verify` for the bundle; class policy for what stands in the way; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let (typed, maps) = self.arrival.parse(session)?;
-        let bundle = authenticated(&self.bundle, &self.trust, session)?;
+        let mut trust = self.trust.clone();
+        let keeper = trust.stand(Side::import(&typed, self.arrival.dry_run, session), session);
+        let bundle = authenticated(&self.bundle, &trust, session)?;
+        let order = keeper.told();
         let gate = BundleGate::open(&bundle, &session.flow)?;
         let opened = Arrival::open(typed, session, |session| self.registries(session))?;
         let manifest = bundle.manifest();
@@ -65,7 +69,13 @@ impl Args {
         }
         let done = done?;
         let id = bundle.id();
-        Ok(self.arrival.told(&done, ("import", "imported"), json!({ "id": id }), &format!("bundle id  {id}\n")))
+        let mut more = json!({ "id": id });
+        let mut last = format!("bundle id  {id}\n");
+        if !order.json.is_null() {
+            last.push_str(&format!("order      {}\n", order.line));
+            more["order"] = order.json;
+        }
+        Ok(self.arrival.told(&done, ("import", "imported"), more, &last))
     }
 
     #[cfg(feature = "online")]

@@ -38,6 +38,15 @@ impl Args {
             manifest.volumes.len(),
             manifest.blobs.len(),
         );
+        if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
+            text.push_str(&format!("channel    {channel}, epoch {epoch}, sequence {sequence}\n"));
+        }
+        if let Some(previous) = &manifest.previous {
+            text.push_str(&format!("follows    {previous}\n"));
+        }
+        if let Some(expires) = &manifest.expires {
+            text.push_str(&format!("expires    {expires}\n"));
+        }
         for keyid in &keyids {
             text.push_str(&format!("signature  {keyid}\n"));
         }

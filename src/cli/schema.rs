@@ -10,7 +10,7 @@ use crate::fault::{Class, Fault};
 /// `schema NAME`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// config: packmule.toml
+    /// config: packmule.toml; trust: trust.toml
     #[arg(value_enum)]
     name: Name,
 }
@@ -20,6 +20,8 @@ pub struct Args {
 enum Name {
     /// packmule.toml
     Config,
+    /// trust.toml
+    Trust,
 }
 
 impl Args {
@@ -28,6 +30,7 @@ impl Args {
     pub fn run(self, _: &mut Session<'_>) -> Result<Outcome, Fault> {
         let schema = match self.name {
             Name::Config => config(),
+            Name::Trust => trust(),
         };
         let text = serde_json::to_string_pretty(&schema)
             .map_err(|error| Fault::new(Class::Bug, format!("schema: {error}")))?;
@@ -38,6 +41,13 @@ impl Args {
 /// The schema of packmule.toml.
 pub fn config() -> Value {
     let mut schema: Value = schemars::schema_for!(tables::File).into();
+    without_null(&mut schema);
+    schema
+}
+
+/// The schema of trust.toml.
+pub fn trust() -> Value {
+    let mut schema: Value = schemars::schema_for!(crate::signing::policy::file::File).into();
     without_null(&mut schema);
     schema
 }

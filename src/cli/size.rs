@@ -12,21 +12,7 @@ pub fn parse(text: &str) -> Result<u64, Fault> {
         Fault::new(Class::Usage, format!("size {text:?}: expected a number of bytes"))
             .help("write it as 700MiB, 1GB or 4096")
     };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let unit: u64 = match text[digits..].trim_start() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit).ok_or_else(wrong)
+    crate::size::parse(text).ok_or_else(wrong)
 }
 
 /// Reads a number of bytes a second: a size, with or without `/s` behind it; not zero.

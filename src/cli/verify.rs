@@ -6,6 +6,7 @@ use super::Session;
 use super::bundle::{directories, found_keyids, open};
 use super::changes::{as_json, line};
 use super::confine::confine;
+use super::order::{Side, Told};
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::bundle::{Trusted, Untrusted};
@@ -27,6 +28,9 @@ pub struct Args {
     /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
     #[arg(long = "base", value_name = "BUNDLE")]
     bases: Vec<String>,
+    /// Keep a state of one's own, as a guard does: what passes is the last one accepted from now on
+    #[arg(long, conflicts_with = "volumes")]
+    record: bool,
     /// End at the first fault
     #[arg(long)]
     fail_fast: bool,
@@ -37,11 +41,17 @@ impl Args {
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
-        let keys = self.trust.read(session)?;
+        let mut trust = self.trust.clone();
+        let keeper = trust.stand(if self.record { Side::guard() } else { Side::Look }, session);
+        let policy = trust.read(session)?;
         let read = std::iter::once(&self.bundle).chain(&self.bases).flat_map(|text| directories(text, session));
-        confine(session, &read.collect::<Vec<_>>());
+        let read: Vec<_> = read.chain(super::order::store(session).map(|store| store.dir().to_owned())).collect();
+        // Who keeps a state must write it.
+        if !self.record {
+            confine(session, &read);
+        }
         let bundle = open(&self.bundle, session);
-        let policy = self.trust.policy_of(keys, || found_keyids(&bundle))?;
+        let policy = trust.policy_of(policy, || found_keyids(&bundle))?;
         let bundle = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
@@ -55,7 +65,12 @@ impl Args {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
             Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),
             None => {
-                let outcome = passed(&name, &verdict, &request);
+                let order = keeper.told();
+                order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+                if self.record {
+                    verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
+                }
+                let outcome = passed(&name, &verdict, &request, &order);
                 match &verdict.bundle {
                     Some(bundle) if !bases.is_empty() => news(outcome, bundle, bases, session),
                     _ => Ok(outcome),
@@ -116,7 +131,7 @@ fn news(
     Ok(outcome)
 }
 
-fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
+fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Outcome {
     let Some(bundle) = &verdict.bundle else {
         return Outcome::default().failed(Fault::new(Class::Bug, "internal error: passed without a bundle"));
     };
@@ -124,12 +139,21 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
     let signed = bundle.judgement();
     let word = if request.volumes.is_empty() { "PASS" } else { "PART" };
     let mut text = format!("{word}  {}\nbundle id  {}\n", escape(name), bundle.id());
+    let admission = bundle.admission();
     for keyid in &signed.good {
-        text.push_str(&format!("signed by  {keyid}\n"));
+        let who = admission.counted.iter().find(|entry| entry.keyids.contains(keyid));
+        match (&admission.section, who) {
+            (Some(_), None) => text.push_str(&format!("not counted  {keyid} (a key of the policy, but not here)\n")),
+            (_, who) => {
+                let who = who.map(|entry| format!("  {} ({})", escape(&entry.holder), escape(&entry.role)));
+                text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
+            }
+        }
     }
     for keyid in &signed.unknown {
         text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
     }
+    text.push_str(&format!("order      {}\n", order.line));
     let mut result = json!({
         "verdict": word,
         "name": name,
@@ -142,6 +166,15 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
         "absent": manifest.absent.len(),
         "bases": manifest.bases,
     });
+    if let Some(section) = &admission.section {
+        let counted: Vec<_> = (admission.counted.iter())
+            .map(|entry| json!({ "holder": entry.holder, "role": entry.role, "keys": entry.keyids }))
+            .collect();
+        result["policy"] = json!({ "section": section, "counted": counted });
+    }
+    if !order.json.is_null() {
+        result["order"] = order.json.clone();
+    }
     if let Some(tally) = verdict.tally {
         text.push_str(&format!(
             "holds      {} artifacts, {} blobs, {} bytes in {} volumes\n",

@@ -40,6 +40,8 @@ pub struct World {
     pub user: u32,
     /// Where the machine's own settings lie: `/etc`.
     pub etc: PathBuf,
+    /// Where programs that root runs keep what they know: `/var/lib`.
+    pub lib: PathBuf,
     prompt: Prompt,
     caught: Arc<AtomicUsize>,
     real: bool,
@@ -186,6 +188,7 @@ impl World {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             user: rustix::process::geteuid().as_raw(),
             etc: PathBuf::from("/etc"),
+            lib: PathBuf::from("/var/lib"),
             prompt: Box::new(prompt),
             caught: Arc::default(),
             real: true,
@@ -209,6 +212,7 @@ impl World {
             cores: 2,
             user: rustix::process::geteuid().as_raw(),
             etc: cwd.join("etc"),
+            lib: cwd.join("var/lib"),
             prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
             caught: Arc::default(),
             real: false,
@@ -249,6 +253,27 @@ impl World {
     pub fn settings(&self) -> Option<PathBuf> {
         let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
+    }
+
+    /// Where states lie: of root `/var/lib/packmule`, else `packmule` in `$XDG_STATE_HOME`, else in `$HOME/.local/state`.
+    pub fn states(&self) -> Option<PathBuf> {
+        if self.user == 0 {
+            return Some(self.lib.join("packmule"));
+        }
+        let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        home.map(|dir| dir.join("packmule"))
+    }
+
+    /// What this machine is known by, without telling its id (machine-id(5)); empty where it has none.
+    pub fn machine(&self) -> String {
+        let id = std::fs::read_to_string(self.etc.join("machine-id")).unwrap_or_default();
+        let id = id.trim();
+        if id.is_empty() {
+            String::new()
+        } else {
+            crate::oci::Digest::sha256(format!("packmule state\n{id}").as_bytes()).hex()
+        }
     }
 
     /// Environment and directory for other programs.

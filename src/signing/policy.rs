@@ -1,20 +1,55 @@
-//! Whom to believe: keys and how many of them must have signed.
+//! Whom to believe: keys, and how many of whose must have signed.
 //!
-//! Two steps, as a policy file with sections will need them: first every signature under a key that is known
-//! anywhere must hold, then those that count must be enough. Today there is one section, the keys of the
-//! command line. Nothing of the signed file is parsed here.
+//! Two steps. First every signature under a key that is known anywhere must hold, before the signed file is parsed; then
+//! the file's channel picks the section, where enough of those that count must have signed. The keys of a command line are
+//! a policy without sections. Nothing of the signed file is parsed here.
 
-use std::collections::BTreeSet;
+pub mod file;
+mod glob;
+mod kinds;
+mod section;
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub use self::glob::Glob;
+pub use self::kinds::Kinds;
+pub use self::section::{Entry, Rules, Section};
+use super::claims::{Claims, Order};
 use super::envelope::{Envelope, pae};
 use super::key::PublicKey;
 use crate::fault::{Class, Fault};
 
-/// Keys, and how many of them must have signed.
+/// Keys, whose they are, and what bundles they may sign.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    keys: Vec<PublicKey>,
+    keys: HashMap<String, PublicKey>,
+    // Without sections.
     threshold: usize,
+    sections: Option<Sections>,
+    order: Option<Arc<dyn Order>>,
+}
+
+/// The sections of a policy file.
+#[derive(Clone, Debug)]
+pub struct Sections {
+    /// By channel.
+    pub channels: BTreeMap<String, Section>,
+    /// For bundles without one.
+    pub no_channel: Option<Section>,
+}
+
+/// How a bundle was let in.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// The section that let it in; none under keys of a command line.
+    pub section: Option<String>,
+    /// Whose signatures counted there.
+    pub counted: Vec<Entry>,
+    /// What the section demands further.
+    pub rules: Rules,
+    /// Who keeps the order of its channel.
+    pub order: Option<Arc<dyn Order>>,
 }
 
 /// Why keys and threshold are no policy. All of class usage.
@@ -87,6 +122,26 @@ pub enum Distrust {
         /// Whose are there and good.
         good: Vec<String>,
     },
+    /// Too few distinct holders in the section that the channel picked.
+    #[error("{section}: expected signatures of {needed} distinct holders, found {}: {}", .found.len(), .found.join(", "))]
+    TooFewHolders {
+        /// The section.
+        section: String,
+        /// How many the policy demands.
+        needed: usize,
+        /// Whose count.
+        found: Vec<String>,
+    },
+    /// A role that must be among them is not.
+    #[error("{section}: expected a signature in the role {}, found those of {}", .missing.join(", "), .found.join(", "))]
+    NoRole {
+        /// The section.
+        section: String,
+        /// The roles that lack.
+        missing: Vec<String>,
+        /// Whose count, with their roles.
+        found: Vec<String>,
+    },
 }
 
 impl Policy {
@@ -106,17 +161,60 @@ impl Policy {
         if threshold == 0 || threshold > keys.len() {
             return Err(PolicyError::Threshold { threshold, keys: keys.len() });
         }
-        Ok(Self { keys, threshold })
+        let keys = keys.into_iter().map(|key| (key.id().to_owned(), key)).collect();
+        Ok(Self { keys, threshold, sections: None, order: None })
+    }
+
+    /// A policy with sections over all `keys`, by their ids.
+    fn of_sections(keys: HashMap<String, PublicKey>, sections: Sections) -> Self {
+        Self { keys, threshold: 1, sections: Some(sections), order: None }
+    }
+
+    /// The same, with who keeps the order of channels.
+    #[must_use]
+    pub fn with_order(mut self, order: Arc<dyn Order>) -> Self {
+        self.order = Some(order);
+        self
     }
 
     /// The ids of its keys.
     pub fn keyids(&self) -> impl Iterator<Item = &str> {
-        self.keys.iter().map(PublicKey::id)
+        self.keys.keys().map(String::as_str)
     }
 
-    /// How many must have signed.
+    /// How many must have signed whatever the section.
     pub const fn threshold(&self) -> usize {
         self.threshold
+    }
+
+    /// The sections; none under keys of a command line.
+    pub const fn sections(&self) -> Option<&Sections> {
+        self.sections.as_ref()
+    }
+
+    /// The second step, once `judgement` holds and the manifest is parsed: the section that `claims` picks, whose keys alone
+    /// count; then what it forbids; then the order of the channel.
+    ///
+    /// # Errors
+    /// [`Class::Policy`] without a section, [`Class::Trust`] for too few; all that the section forbids in one fault
+    /// ([`Class::Policy`], [`Class::Stale`]); those of [`Order::judge`].
+    pub fn admit(&self, judgement: &Judgement, claims: &Claims<'_>) -> Result<Admission, Fault> {
+        let mut admission = Admission::default();
+        if let Some(sections) = &self.sections {
+            let section = sections.pick(claims.channel)?;
+            let counted = section.counted(judgement);
+            section.enough(&counted)?;
+            if let Some(fault) = Fault::from_list(section.forbids(claims, judgement)) {
+                return Err(fault);
+            }
+            admission =
+                Admission { section: Some(section.name.clone()), counted, rules: section.rules.clone(), order: None };
+        }
+        if let Some(order) = &self.order {
+            order.judge(claims, &admission.rules)?;
+        }
+        admission.order.clone_from(&self.order);
+        Ok(admission)
     }
 
     /// Whether `envelope` authenticates `statement`, which the caller made from the bytes that it holds.
@@ -146,7 +244,7 @@ impl Policy {
         let (mut good, mut unknown, mut bad) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for signature in &envelope.signatures {
             let keyid = signature.keyid.clone();
-            match self.keys.iter().find(|key| key.id() == keyid) {
+            match self.keys.get(&keyid) {
                 None => unknown.insert(keyid),
                 Some(key) if key.verifies(&message, &signature.sig) => good.insert(keyid),
                 Some(_) => bad.insert(keyid),
@@ -156,6 +254,25 @@ impl Policy {
             return Err(BadSignature::Bad(bad.into_iter().collect()));
         }
         Ok(Judgement { good: good.into_iter().collect(), unknown: unknown.into_iter().collect() })
+    }
+}
+
+impl Sections {
+    fn pick(&self, channel: Option<&str>) -> Result<&Section, Fault> {
+        let known: Vec<&str> = self.channels.keys().map(String::as_str).collect();
+        let (found, what, help) = match channel {
+            Some(name) => (
+                self.channels.get(name),
+                format!("channel {name:?}: expected one that the policy has, found only {}", known.join(", ")),
+                format!("add [channel.{name}] to the policy, if this site is to take such bundles"),
+            ),
+            None => (
+                self.no_channel.as_ref(),
+                "bundle: expected one of a channel, found none: the policy has no [no_channel]".to_owned(),
+                "have it exported with --channel, or add [no_channel] to the policy".to_owned(),
+            ),
+        };
+        found.ok_or_else(|| Fault::new(Class::Policy, what).help(help))
     }
 }
 
@@ -177,6 +294,9 @@ impl From<Refusal> for Fault {
                 (Class::Signature, "have it signed: `packmule sign BUNDLE --sign KEY`")
             }
             Refusal::Signature(_) => (Class::Signature, "do not use it; get manifest and signature file again"),
+            Refusal::Trust(Distrust::TooFewHolders { .. } | Distrust::NoRole { .. }) => {
+                (Class::Trust, "have the others look at it and sign: `packmule sign BUNDLE --sign KEY`")
+            }
             Refusal::Trust(_) => (Class::Trust, "use it only once its holder has confirmed the key by another way"),
         };
         Self::new(class, refusal.to_string()).help(help)
@@ -184,91 +304,4 @@ impl From<Refusal> for Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{SigningKey, statement};
-    use super::*;
-    use crate::oci::Digest;
-
-    fn key(seed: u8) -> SigningKey {
-        SigningKey::from_bytes(&[seed; 32]).unwrap()
-    }
-
-    fn policy(seeds: &[u8], threshold: Option<usize>) -> Policy {
-        Policy::new(seeds.iter().map(|seed| key(*seed).public().clone()).collect(), threshold).unwrap()
-    }
-
-    fn envelope(seeds: &[u8]) -> (Vec<u8>, Envelope) {
-        let statement = statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"m"), 1);
-        let mut envelope = Envelope::new(statement.clone());
-        for seed in seeds {
-            envelope.sign(&key(*seed));
-        }
-        (statement, envelope)
-    }
-
-    fn judge(seeds: &[u8], threshold: Option<usize>, signers: &[u8]) -> Result<Judgement, Refusal> {
-        let (statement, envelope) = envelope(signers);
-        policy(seeds, threshold).judge(&statement, &envelope)
-    }
-
-    #[test]
-    fn enough_good_signatures_pass_and_unknown_ones_are_shown() {
-        let judgement = judge(&[1, 2], None, &[1, 2, 3]).unwrap();
-        assert_eq!(judgement.good.len(), 2);
-        assert_eq!(judgement.unknown, [key(3).public().id()]);
-        assert!(judge(&[1, 2, 3], Some(2), &[1, 3]).is_ok());
-    }
-
-    #[test]
-    fn s1_no_signature() {
-        assert_eq!(judge(&[1], None, &[]), Err(BadSignature::None.into()));
-    }
-
-    #[test]
-    fn s2_unknown_alone_and_forged_keyid() {
-        assert!(matches!(judge(&[1], None, &[2]), Err(Refusal::Trust(Distrust::Unknown { .. }))));
-        let (statement, mut envelope) = envelope(&[2]);
-        envelope.signatures[0].keyid = key(1).public().id().to_owned();
-        let refusal = policy(&[1], None).judge(&statement, &envelope).unwrap_err();
-        assert!(matches!(refusal, Refusal::Signature(BadSignature::Bad(_))));
-        assert_eq!(Fault::from(refusal).class, Class::Signature);
-    }
-
-    #[test]
-    fn s4_thresholds_and_duplicates() {
-        let public = |seed| key(seed).public().clone();
-        for threshold in [0, 3, usize::MAX] {
-            assert!(matches!(
-                Policy::new(vec![public(1), public(2)], Some(threshold)),
-                Err(PolicyError::Threshold { .. })
-            ));
-        }
-        assert!(matches!(Policy::new(vec![public(1), public(1)], None), Err(PolicyError::Duplicate(_))));
-        assert_eq!(Policy::new(vec![], None).unwrap_err(), PolicyError::NoKeys);
-        assert!(matches!(judge(&[1, 2], None, &[1]), Err(Refusal::Trust(Distrust::TooFew { needed: 2, .. }))));
-    }
-
-    #[test]
-    fn s8_one_bad_signature_under_a_known_key_spoils_all() {
-        let (statement, mut envelope) = envelope(&[1, 2, 3]);
-        let third = envelope.signatures.iter_mut().find(|one| one.keyid == key(3).public().id()).unwrap();
-        third.sig[5] ^= 1;
-        assert!(matches!(
-            policy(&[1, 2, 3], Some(1)).judge(&statement, &envelope),
-            Err(Refusal::Signature(BadSignature::Bad(_)))
-        ));
-        // Unknown, it counts for nothing.
-        assert!(policy(&[1, 2], None).judge(&statement, &envelope).is_ok());
-    }
-
-    #[test]
-    fn s10_signatures_over_something_else() {
-        let (_, envelope) = envelope(&[1]);
-        let other = statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"x"), 1);
-        assert_eq!(policy(&[1], None).judge(&other, &envelope), Err(BadSignature::OtherStatement.into()));
-        // The same bytes signed without the type in front.
-        let (statement, mut envelope) = self::envelope(&[1]);
-        envelope.signatures[0].sig = key(1).sign(&statement).to_vec();
-        assert!(matches!(policy(&[1], None).judge(&statement, &envelope), Err(Refusal::Signature(_))));
-    }
-}
+mod tests;

@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod by_hand;
+mod channel;
 mod corpora;
 mod examples;
 mod flips;
 mod media;
 mod memory;
 mod panic;
+mod policy;
 mod same;
 mod second;
 mod trust;

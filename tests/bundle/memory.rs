@@ -152,6 +152,7 @@ fn the_export_of_its_own_process() {
         blobs,
         absent: Vec::new(),
         bases: Vec::new(),
+        standing: None,
         annotations: BTreeMap::new(),
         volume_size: u64::MAX,
         level: 9,

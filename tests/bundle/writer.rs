@@ -179,6 +179,7 @@ fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64) -> 
         blobs,
         absent: Vec::new(),
         bases: Vec::new(),
+        standing: None,
         annotations: BTreeMap::new(),
         volume_size,
         level: 1,

@@ -11,7 +11,7 @@ const MOST: usize = 60;
 
 /// Runs packmule under strace with this done to the `nth` call of `call` in a thread; exit code (`None`: killed) and
 /// what it said.
-fn injected(strace: &str, call: &str, what: &str, nth: usize, args: &[&str]) -> (Option<i32>, String) {
+pub fn injected(strace: &str, call: &str, what: &str, nth: usize, args: &[&str]) -> (Option<i32>, String) {
     let ended = Command::new(strace)
         .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
         .args(["-e", &format!("inject={call}:{what}:when={nth}"), env!("CARGO_BIN_EXE_packmule")])

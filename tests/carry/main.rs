@@ -19,6 +19,7 @@ mod refusals;
 mod server;
 mod shelf;
 mod signals;
+mod states;
 mod tour;
 mod world;
 mod writes;

@@ -209,5 +209,15 @@ fn the_schema_is_printed() {
     for table in ["registry", "credential", "storage", "export", "import", "rule"] {
         assert!(schema["properties"][table].is_object(), "{table}");
     }
+    let ended = home.run(&["schema", "trust"], "");
+    let schema: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    for table in ["key", "channel", "no_channel"] {
+        assert!(schema["properties"][table].is_object(), "{table}");
+    }
+    let rule = schema["$defs"]["Rule"]["properties"].as_object().unwrap();
+    let keys = "epoch keys limits repositories require roles threshold types unknown_signatures";
+    assert_eq!(rule.keys().map(String::as_str).collect::<Vec<_>>().join(" "), keys);
+    assert_eq!(schema["additionalProperties"], false);
+    assert!(!ended.stdout.contains("null"), "{}", ended.stdout);
     assert_eq!(home.run(&["schema", "nonsense"], "").code, 2);
 }

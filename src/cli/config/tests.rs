@@ -1,9 +1,11 @@
 //! The loader's decisions: which file, whose file, what it may say, and how refusals read.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;
+use crate::fault::Class;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, Fault> {
     let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

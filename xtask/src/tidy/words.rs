@@ -10,7 +10,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rpassword", &["cli"]),
-    ("toml", &["cli"]),
+    ("toml", &["cli", "signing", "wrong"]),
     ("toml_edit", &["cli"]),
     ("reqwest", &["registry"]),
     ("tokio", &["registry"]),

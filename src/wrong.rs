@@ -1,6 +1,6 @@
-//! What is wrong in a configuration file, with its line and one advice.
+//! What is wrong in a TOML file that people write, with its line and one advice.
 //!
-//! No value of the file is repeated: after `${VAR}` it may be a secret.
+//! Opens nothing. No value of the file is repeated here: in a configuration it may be a secret.
 
 use std::fmt;
 use std::ops::Range;
@@ -37,6 +37,8 @@ pub struct Text<'a> {
     pub file: &'a Path,
     /// All of it.
     pub text: &'a str,
+    /// What `packmule schema` calls it.
+    pub schema: &'static str,
 }
 
 impl Text<'_> {
@@ -44,6 +46,10 @@ impl Text<'_> {
     pub fn at(&self, span: &Range<usize>) -> At {
         let before = self.text.as_bytes().iter().take(span.start);
         At { file: self.file.to_owned(), line: 1 + before.filter(|byte| **byte == b'\n').count() }
+    }
+
+    fn see(&self) -> String {
+        format!("see `packmule schema {}`", self.schema)
     }
 
     /// What the parser found, in our words.
@@ -58,7 +64,7 @@ impl Text<'_> {
             let found = quoted(found).pop().unwrap_or_default();
             let known = quoted(known);
             let what = format!("unknown {name} {found:?}: expected one of {}", known.join(", "));
-            return at.wrong(what, nearest(&found, &known));
+            return at.wrong(what, nearest(&found, &known, self.schema));
         }
         for word in ["invalid type: ", "invalid value: "] {
             let Some((found, expected)) = message.strip_prefix(word).and_then(|rest| rest.rsplit_once(", expected "))
@@ -67,18 +73,18 @@ impl Text<'_> {
             };
             // The value stands behind the kind.
             let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
-            return at.wrong(format!("expected {expected}, found {kind}"), "see `packmule schema config`");
+            return at.wrong(format!("expected {expected}, found {kind}"), self.see());
         }
         let what = message.lines().next().unwrap_or_default();
-        at.wrong(what, "write it as TOML; see `packmule schema config`")
+        at.wrong(what, format!("write it as TOML; {}", self.see()))
     }
 }
 
-/// Advice for a word that is none of `known`.
-pub fn nearest(word: &str, known: &[String]) -> String {
+/// Advice for a word that is none of `known`, in a file of this schema.
+pub fn nearest(word: &str, known: &[String], schema: &str) -> String {
     let near = known.iter().map(|one| (strsim::jaro_winkler(word, one), one)).filter(|(score, _)| *score > 0.7);
     match near.max_by(|one, other| one.0.total_cmp(&other.0)) {
         Some((_, one)) => format!("did you mean {one}?"),
-        None => "see `packmule schema config`".to_owned(),
+        None => format!("see `packmule schema {schema}`"),
     }
 }

@@ -1,0 +1,381 @@
+//! `trust.toml`: its tables, and what they must mean together (`spec/policy.md`).
+//!
+//! Bytes become a policy; key files are read by the caller, who knows where they lie. Every failure is of class usage and
+//! names file and line.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::glob::Glob;
+use super::section::{Entry, Rules, Section};
+use super::{Policy, Sections};
+use crate::fault::{Class, Fault};
+use crate::signing::PublicKey;
+use crate::signing::claims::is_channel;
+use crate::wrong::{At, Text, nearest};
+
+/// The largest policy file, in bytes: thousands of keys.
+pub const MAX_FILE: u64 = 4 << 20;
+
+/// trust.toml
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(title = "trust.toml", rename = "trust.toml"))]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Who may sign, by a name of your own.
+    #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Key>"))]
+    key: BTreeMap<String, Spanned<Key>>,
+    /// What bundles of a channel must have, by the channel's name. Other channels are refused.
+    #[serde(default)]
+    #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Rule>"))]
+    channel: BTreeMap<String, Spanned<Rule>>,
+    /// The same for bundles without a channel. Without it they are refused.
+    #[cfg_attr(feature = "online", schemars(with = "Option<Rule>"))]
+    no_channel: Option<Spanned<Rule>>,
+}
+
+/// Someone who signs.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Key {
+    /// Files of public keys (PEM), relative to this one's directory. Of several all must sign.
+    #[cfg_attr(feature = "online", schemars(with = "Words"))]
+    public: Spanned<Words>,
+    /// The person or desk that has the private keys.
+    #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
+    holder: Spanned<String>,
+    /// What its signature means: release, guard.
+    #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
+    role: Spanned<String>,
+}
+
+/// What bundles must have, and may be.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    /// Names of keys that count here.
+    #[cfg_attr(feature = "online", schemars(with = "Vec<String>", length(min = 1)))]
+    keys: Spanned<Vec<Spanned<String>>>,
+    /// How many distinct holders must have signed; all of those above unless it is given.
+    #[cfg_attr(feature = "online", schemars(with = "Option<u32>", range(min = 1)))]
+    threshold: Option<Spanned<u32>>,
+    /// Roles that must be among them.
+    #[serde(default)]
+    #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
+    roles: Vec<Spanned<String>>,
+    /// Repositories that may be in it; `*` is any text. Any unless it is given.
+    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
+    repositories: Option<Spanned<Vec<String>>>,
+    /// Types of artifacts that may be in it: artifactType, else the config's media type. Any unless it is given.
+    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
+    types: Option<Spanned<Vec<String>>>,
+    /// Most bytes.
+    #[serde(default)]
+    limits: Limits,
+    /// The channel's epoch; 0 unless it is given.
+    #[cfg_attr(feature = "online", schemars(with = "Option<u64>"))]
+    epoch: Option<Spanned<u64>>,
+    /// What must be there.
+    #[serde(default)]
+    require: Require,
+    /// Whether signatures under keys that this file does not have are shown, or refuse the bundle.
+    #[serde(default)]
+    unknown_signatures: Unknown,
+}
+
+/// Sizes, as 200GiB.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    /// All blobs of a bundle.
+    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
+    bundle: Option<Spanned<String>>,
+    /// One blob.
+    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
+    blob: Option<Spanned<String>>,
+}
+
+/// What must be there.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Require {
+    /// Of the bundle.
+    #[serde(default)]
+    #[cfg_attr(feature = "online", schemars(with = "Vec<Member>"))]
+    bundle: Vec<Spanned<Member>>,
+    /// Types of referrers, one of each with every image; `*` is any text.
+    #[serde(default)]
+    #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
+    referrers: Vec<Spanned<String>>,
+}
+
+/// What a bundle of a channel may be asked for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum Member {
+    /// It says when it expires.
+    Expires,
+    /// It is not older than what the state has; without a state it is refused.
+    Sequence,
+    /// It follows the one that the state has.
+    Previous,
+}
+
+/// Signatures under keys that are not in the file.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum Unknown {
+    /// They are shown and count for nothing.
+    #[default]
+    Show,
+    /// The bundle is refused.
+    Refuse,
+}
+
+/// One text or several.
+#[derive(Debug)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(untagged))]
+enum Words {
+    /// One.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Words;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a file or a list of files")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Words, E> {
+                Ok(Words::One(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element()? {
+                    words.push(word);
+                }
+                Ok(Words::Many(words))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl Words {
+    fn list(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Many(words) => words,
+        }
+    }
+}
+
+/// Reads a policy. `path` is for messages; `load` reads the public key of a file as the policy names it.
+///
+/// # Errors
+/// Class usage: what is no policy, with its line; those of `load` likewise.
+pub fn parse(
+    path: &Path,
+    bytes: &[u8],
+    mut load: impl FnMut(&str) -> Result<PublicKey, Fault>,
+) -> Result<Policy, Fault> {
+    let text = text_of(path, bytes)?;
+    let file = Text { file: path, text, schema: "trust" };
+    let table = DeTable::parse(text).map_err(|error| file.refused(&error))?;
+    let tables = File::deserialize(toml::de::Deserializer::from(table)).map_err(|error| file.refused(&error))?;
+    let mut keys: HashMap<String, PublicKey> = HashMap::new();
+    let mut entries = BTreeMap::new();
+    // As they stand in the file, so that of two that are the same the second is named.
+    let mut named: Vec<_> = tables.key.iter().collect();
+    named.sort_by_key(|(_, key)| key.span().start);
+    for (name, key) in named {
+        let entry = entry(name, key, file, &mut load, &mut keys)?;
+        entries.insert(name.as_str(), entry);
+    }
+    let at = file.at(&(0..0));
+    if entries.is_empty() {
+        return Err(at.wrong("expected at least one [key.NAME], found none", "add who may sign"));
+    }
+    let mut channels = BTreeMap::new();
+    for (name, rule) in &tables.channel {
+        let at = file.at(&rule.span());
+        if !is_channel(name) {
+            let what = format!("channel {name:?}: expected 1 to 31 of a-z 0-9 _ -, a letter or digit first");
+            return Err(at.wrong(what, "write it as exports name it"));
+        }
+        channels.insert(name.clone(), section(&format!("channel {name}"), rule.get_ref(), file, &at, &entries)?);
+    }
+    let no_channel = match &tables.no_channel {
+        None => None,
+        Some(rule) => {
+            let (at, rule) = (file.at(&rule.span()), rule.get_ref());
+            if let Some(epoch) = &rule.epoch {
+                return Err(file.at(&epoch.span()).wrong("no_channel: epoch: only channels have one", "leave it away"));
+            }
+            if let Some(member) = rule.require.bundle.first() {
+                let what = "no_channel: require.bundle: only bundles of channels have these";
+                return Err(file.at(&member.span()).wrong(what, "leave it away, or name a channel"));
+            }
+            let mut section = section("no_channel", rule, file, &at, &entries)?;
+            section.rules.epoch = None;
+            Some(section)
+        }
+    };
+    if channels.is_empty() && no_channel.is_none() {
+        let what = "expected [channel.NAME] or [no_channel], found neither: every bundle would be refused";
+        return Err(at.wrong(what, "say whose signatures count"));
+    }
+    Ok(Policy::of_sections(keys, Sections { channels, no_channel }))
+}
+
+/// The file as text, without what other programs may read otherwise.
+fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Fault> {
+    let at = |end: usize| At { file: path.to_owned(), line: bytes[..end].split(|byte| *byte == b'\n').count() };
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Fault::new(Class::Usage, format!("{}: expected at most {MAX_FILE} bytes", path.display()))
+            .help("split it by channels"));
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(at(0).wrong("expected plain text, found a byte order mark", "save it as UTF-8 without BOM"));
+    }
+    if let Some(end) = bytes.iter().position(|byte| *byte == b'\r') {
+        return Err(
+            at(end).wrong("expected lines that end in LF, found a carriage return", "save it with Unix line ends")
+        );
+    }
+    std::str::from_utf8(bytes).map_err(|error| {
+        at(error.valid_up_to()).wrong("expected text, found bytes that are not UTF-8", "save it as UTF-8")
+    })
+}
+
+fn entry(
+    name: &str,
+    key: &Spanned<Key>,
+    file: Text<'_>,
+    load: &mut impl FnMut(&str) -> Result<PublicKey, Fault>,
+    keys: &mut HashMap<String, PublicKey>,
+) -> Result<Entry, Fault> {
+    let (span, key) = (key.span(), key.get_ref());
+    for (word, text) in [("holder", &key.holder), ("role", &key.role)] {
+        let clean = !text.get_ref().trim().is_empty() && !text.get_ref().chars().any(char::is_control);
+        if !clean {
+            let what = format!("key {name:?}: {word}: expected a name, found none");
+            return Err(file.at(&text.span()).wrong(what, "write who has it and what for"));
+        }
+    }
+    // Only asked for where something is wrong: lines are counted from the start.
+    let at = || file.at(&key.public.span());
+    let files = key.public.get_ref().list();
+    if files.is_empty() {
+        return Err(at().wrong(format!("key {name:?}: expected a public key's file, found none"), "name it"));
+    }
+    let mut keyids = Vec::with_capacity(files.len());
+    for public in files {
+        let key = load(public).map_err(|fault| Fault { what: format!("{}: {}", at(), fault.what), ..fault })?;
+        let keyid = key.id().to_owned();
+        if keys.insert(keyid.clone(), key).is_some() {
+            let what = format!("key {name:?}: {keyid} stands twice in this file");
+            return Err(file.at(&span).wrong(what, "keep one of them; who has two roles has two keys"));
+        }
+        keyids.push(keyid);
+    }
+    let (holder, role) = (key.holder.get_ref().clone(), key.role.get_ref().clone());
+    Ok(Entry { name: name.to_owned(), holder, role, keyids })
+}
+
+fn section(name: &str, rule: &Rule, file: Text<'_>, at: &At, known: &BTreeMap<&str, Entry>) -> Result<Section, Fault> {
+    let mut entries = Vec::with_capacity(rule.keys.get_ref().len());
+    let mut named = BTreeSet::new();
+    for key in rule.keys.get_ref() {
+        let at = || file.at(&key.span());
+        let Some(entry) = known.get(key.get_ref().as_str()) else {
+            let all: Vec<String> = known.keys().map(|name| (*name).to_owned()).collect();
+            let what = format!("{name}: keys: there is no key {:?}", key.get_ref());
+            return Err(at().wrong(what, nearest(key.get_ref(), &all, "trust")));
+        };
+        if !named.insert(entry.name.as_str()) {
+            return Err(at().wrong(format!("{name}: keys: {:?} stands twice", entry.name), "keep one of them"));
+        }
+        entries.push(entry.clone());
+    }
+    if entries.is_empty() {
+        return Err(at.wrong(format!("{name}: keys: expected at least one, found none"), "name whose signatures count"));
+    }
+    let holders: BTreeSet<&str> = entries.iter().map(|entry| entry.holder.as_str()).collect();
+    let holders = holders.len();
+    let threshold = match &rule.threshold {
+        None => holders,
+        Some(number) => match usize::try_from(*number.get_ref()) {
+            Ok(count) if (1..=holders).contains(&count) => count,
+            _ => {
+                let what = format!(
+                    "{name}: expected a threshold from 1 to {holders}, the distinct holders of its keys, found {}",
+                    number.get_ref()
+                );
+                return Err(file.at(&number.span()).wrong(what, "write one in this range, or leave it away for all"));
+            }
+        },
+    };
+    for role in &rule.roles {
+        if !entries.iter().any(|entry| entry.role == *role.get_ref()) {
+            let roles: BTreeSet<String> = entries.iter().map(|entry| entry.role.clone()).collect();
+            let roles: Vec<String> = roles.into_iter().collect();
+            let what = format!("{name}: roles: none of its keys has the role {:?}", role.get_ref());
+            return Err(file.at(&role.span()).wrong(what, nearest(role.get_ref(), &roles, "trust")));
+        }
+    }
+    Ok(Section {
+        name: name.to_owned(),
+        entries,
+        threshold,
+        roles: rule.roles.iter().map(|role| role.get_ref().clone()).collect(),
+        rules: rules(name, rule, file)?,
+    })
+}
+
+fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
+    let size = |word: &str, text: &Option<Spanned<String>>| {
+        let Some(text) = text else { return Ok(None) };
+        crate::size::parse(text.get_ref()).map(Some).ok_or_else(|| {
+            let what = format!("{name}: limits.{word}: expected a number of bytes");
+            file.at(&text.span()).wrong(what, "write it as 200GiB")
+        })
+    };
+    let globs = |word: &str, list: &Option<Spanned<Vec<String>>>| match list {
+        Some(list) if list.get_ref().is_empty() => {
+            let what = format!("{name}: {word}: expected at least one, found none: every bundle would be refused");
+            Err(file.at(&list.span()).wrong(what, "leave it away to allow any"))
+        }
+        Some(list) => Ok(Some(list.get_ref().iter().cloned().map(Glob::new).collect())),
+        None => Ok(None),
+    };
+    let asks = |wanted: fn(Member) -> bool| rule.require.bundle.iter().any(|member| wanted(*member.get_ref()));
+    Ok(Rules {
+        repositories: globs("repositories", &rule.repositories)?,
+        types: globs("types", &rule.types)?,
+        bundle: size("bundle", &rule.limits.bundle)?,
+        blob: size("blob", &rule.limits.blob)?,
+        epoch: Some(rule.epoch.as_ref().map_or(0, |epoch| *epoch.get_ref())),
+        expires: asks(|member| matches!(member, Member::Expires)),
+        sequence: asks(|member| matches!(member, Member::Sequence | Member::Previous)),
+        previous: asks(|member| matches!(member, Member::Previous)),
+        referrers: rule.require.referrers.iter().map(|kind| Glob::new(kind.get_ref().clone())).collect(),
+        refuse_unknown: matches!(rule.unknown_signatures, Unknown::Refuse),
+    })
+}

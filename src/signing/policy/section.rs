@@ -1,0 +1,162 @@
+//! A section of a policy: whose signatures count there, and what its bundles may be.
+//!
+//! It is chosen by the manifest, so only after a known signature holds. Pure; no file, no clock.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::glob::Glob;
+use super::{Distrust, Judgement, Refusal};
+use crate::fault::{Class, Fault, escape};
+use crate::signing::Claims;
+
+/// The most names that one fault lists.
+const MOST_NAMES: usize = 16;
+
+/// `[key.NAME]`: one or more keys of a holder, which must all have signed for it to count.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name in the file.
+    pub name: String,
+    /// Who has the keys.
+    pub holder: String,
+    /// What for.
+    pub role: String,
+    /// The ids of the keys.
+    pub keyids: Vec<String>,
+}
+
+/// `[channel.NAME]` or `[no_channel]`.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// As messages call it: `channel apps`, `no_channel`.
+    pub name: String,
+    /// The entries that count.
+    pub entries: Vec<Entry>,
+    /// How many distinct holders must have signed.
+    pub threshold: usize,
+    /// Roles that must be among them.
+    pub roles: Vec<String>,
+    /// What is allowed and demanded beyond signatures.
+    pub rules: Rules,
+}
+
+/// What bundles may be, and what is demanded of their order. The default forbids nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Repositories, as the manifest names them.
+    pub repositories: Option<Vec<Glob>>,
+    /// Types of artifacts.
+    pub types: Option<Vec<Glob>>,
+    /// Most bytes of all blobs carried.
+    pub bundle: Option<u64>,
+    /// Most bytes of one blob.
+    pub blob: Option<u64>,
+    /// The channel's epoch.
+    pub epoch: Option<u64>,
+    /// Whether it must say when it expires.
+    pub expires: bool,
+    /// Whether its place in the channel must be known to be right: no state, no bundle.
+    pub sequence: bool,
+    /// Whether it must follow the bundle that was accepted last.
+    pub previous: bool,
+    /// Types of referrers that every image must bring.
+    pub referrers: Vec<Glob>,
+    /// Whether a signature under a key that the policy does not have refuses the bundle.
+    pub refuse_unknown: bool,
+}
+
+impl Section {
+    /// Whose signatures count: entries with all of their keys among the good ones.
+    pub(super) fn counted(&self, judgement: &Judgement) -> Vec<Entry> {
+        let good: HashSet<&str> = judgement.good.iter().map(String::as_str).collect();
+        let signed = |entry: &&Entry| entry.keyids.iter().all(|keyid| good.contains(keyid.as_str()));
+        self.entries.iter().filter(signed).cloned().collect()
+    }
+
+    /// # Errors
+    /// [`Distrust::TooFewHolders`], [`Distrust::NoRole`].
+    pub(super) fn enough(&self, counted: &[Entry]) -> Result<(), Refusal> {
+        let holders: BTreeSet<&str> = counted.iter().map(|entry| entry.holder.as_str()).collect();
+        if holders.len() < self.threshold {
+            return Err(Distrust::TooFewHolders {
+                section: self.name.clone(),
+                needed: self.threshold,
+                found: holders.into_iter().map(ToOwned::to_owned).collect(),
+            }
+            .into());
+        }
+        let lacks = |role: &&String| !counted.iter().any(|entry| entry.role == **role);
+        let missing: Vec<String> = self.roles.iter().filter(lacks).cloned().collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let found = counted.iter().map(|entry| format!("{} ({})", entry.holder, entry.role)).collect();
+        Err(Distrust::NoRole { section: self.name.clone(), missing, found }.into())
+    }
+
+    /// Everything that the section forbids in what the manifest alone shows.
+    pub(super) fn forbids(&self, claims: &Claims<'_>, judgement: &Judgement) -> Vec<Fault> {
+        let rules = &self.rules;
+        let mut faults = Vec::new();
+        let mut forbid = |what: String, help: &str| {
+            faults.push(Fault::new(Class::Policy, format!("policy, {}: {what}", self.name)).help(help));
+        };
+        if rules.refuse_unknown && !judgement.unknown.is_empty() {
+            let what = format!("expected no signature under an unknown key, found {}", list(&judgement.unknown));
+            forbid(what, "have it signed by known keys alone, or add the key to the policy");
+        }
+        if let Some(allowed) = &rules.repositories {
+            let names: BTreeSet<String> = claims.artifacts.iter().map(|one| one.repository.to_string()).collect();
+            let others: Vec<String> =
+                names.into_iter().filter(|name| !allowed.iter().any(|glob| glob.matches(name))).collect();
+            if !others.is_empty() {
+                forbid(
+                    format!("expected allowed repositories only, found {}", list(&others)),
+                    "add them to `repositories` of this section, or have the bundle made without them",
+                );
+            }
+        }
+        if let Some(most) = rules.bundle.filter(|most| claims.total > *most) {
+            forbid(
+                format!("expected at most {most} bytes of blobs, found {}", claims.total),
+                "raise limits.bundle, or have several bundles made",
+            );
+        }
+        if let (Some(most), Some((digest, size))) = (rules.blob, claims.largest)
+            && size > most
+        {
+            forbid(
+                format!("expected blobs of at most {most} bytes, found {digest} of {size}"),
+                "raise limits.blob, or have the bundle made without it",
+            );
+        }
+        for (asked, there, word) in [
+            (rules.expires, claims.expires.is_some(), "expires"),
+            (rules.sequence || rules.previous, claims.sequence.is_some(), "sequence"),
+        ] {
+            if asked && !there {
+                let help = "have it exported with --channel and --expires, or demand less in the policy";
+                forbid(format!("expected a bundle with {word}, found none"), help);
+            }
+        }
+        if let (Some(epoch), Some(found)) = (rules.epoch, claims.epoch)
+            && epoch != found
+        {
+            let what = format!("policy, {}: expected epoch {epoch}, found {found}", self.name);
+            faults.push(
+                Fault::new(Class::Stale, what)
+                    .help("if its holders say that the epoch changed, change it in the policy"),
+            );
+        }
+        faults
+    }
+}
+
+/// Some of them, and how many more.
+pub(super) fn list(names: &[String]) -> String {
+    let mut text: Vec<String> = names.iter().take(MOST_NAMES).map(|name| escape(name)).collect();
+    if names.len() > MOST_NAMES {
+        text.push(format!("{} more", names.len() - MOST_NAMES));
+    }
+    text.join(", ")
+}

@@ -1,0 +1,21 @@
+//! A number of bytes as people write it: `700MiB`, `1GB`, `4096`. What a wrong one is called stands with its reader.
+
+/// Reads digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary (`KiB MiB GiB TiB`) unit; `None` for all else,
+/// and for more than 64 bits hold.
+pub fn parse(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit: u64 = match text[digits..].trim_start() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}

@@ -1,0 +1,236 @@
+//! What was accepted last, and what was exported last, per channel (`spec/state.md`).
+//!
+//! [`order`] decides on values alone; [`Store`] is where they lie; [`series`] is the exporter's side. A record is replaced
+//! whole or not at all, under a lock. Nothing here knows a bundle's form: what is stored is who, which number, which id.
+
+pub mod order;
+mod record;
+pub mod series;
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+pub use self::order::{Asked, Candidate, Found, Position, Step};
+use self::record::Record;
+pub use self::series::Series;
+use crate::fault::{Class, Fault, escape};
+use crate::oci::Digest;
+
+/// The largest record, in bytes.
+const MAX_RECORD: u64 = 64 << 10;
+
+/// A directory with states.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: PathBuf,
+    machine: String,
+}
+
+/// One (channel, destination), held by this run alone.
+#[derive(Debug)]
+pub struct Seat {
+    path: PathBuf,
+    channel: String,
+    destination: String,
+    machine: String,
+    _lock: Lock,
+}
+
+#[derive(Debug)]
+struct Lock(#[allow(dead_code, reason = "the lock ends with the open file")] File);
+
+fn io_fault(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(Class::Io, format!("state {}: {error}", escape(&path.to_string_lossy())))
+        .help("choose a directory that you can write to with --state")
+}
+
+impl Store {
+    /// The states in `dir`, which need not be there. `machine` is what this machine is known by: a record that was made
+    /// on another one is no state here. Empty: nothing is known.
+    pub const fn new(dir: PathBuf, machine: String) -> Self {
+        Self { dir, machine }
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn folder(&self, channel: &str) -> PathBuf {
+        self.dir.join("import").join(channel)
+    }
+
+    /// Takes the seat of (channel, destination): no other run has it until it is dropped.
+    ///
+    /// # Errors
+    /// [`Class::Lock`] where another run has it, [`Class::Io`] where the directory cannot be written.
+    pub fn take(&self, channel: &str, destination: &str) -> Result<Seat, Fault> {
+        let folder = self.folder(channel);
+        make_folder(&folder).map_err(|error| io_fault(&folder, &error))?;
+        let stem = Digest::sha256(destination.as_bytes()).hex()[..32].to_owned();
+        let what = format!("channel {channel} into {}: another run works on it", escape(destination));
+        let lock = Lock::take(&folder.join(format!("{stem}.lock")), &what)?;
+        Ok(Seat {
+            path: folder.join(format!("{stem}.json")),
+            channel: channel.to_owned(),
+            destination: destination.to_owned(),
+            machine: self.machine.clone(),
+            _lock: lock,
+        })
+    }
+
+    /// What is held for (channel, destination), looked at without the seat.
+    pub fn look(&self, channel: &str, destination: &str) -> Found {
+        let stem = Digest::sha256(destination.as_bytes()).hex()[..32].to_owned();
+        found(&self.folder(channel).join(format!("{stem}.json")), channel, Some(destination), &self.machine)
+    }
+
+    /// The highest position of a channel over all destinations; with what is damaged if nothing else is there.
+    pub fn highest(&self, channel: &str) -> Found {
+        let entries = match std::fs::read_dir(self.folder(channel)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
+            Err(error) => return Found::Damaged(error.to_string()),
+        };
+        let mut best = Found::Nothing;
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            best = match (best, found(&path, channel, None, &self.machine)) {
+                (Found::Held(one), Found::Held(other)) => Found::Held(if other.above(&one) { other } else { one }),
+                (best @ Found::Held(_), _) => best,
+                (_, other) => other,
+            };
+        }
+        best
+    }
+}
+
+impl Seat {
+    /// What is held.
+    pub fn found(&self) -> Found {
+        found(&self.path, &self.channel, Some(&self.destination), &self.machine)
+    }
+
+    /// Holds `position` from now on, durably.
+    ///
+    /// # Errors
+    /// [`Class::Io`]; what was held then still is.
+    pub fn hold(&self, position: &Position) -> Result<(), Fault> {
+        let record = Record::new(&self.channel, &self.destination, &self.machine, position);
+        replace(&self.path, &record.to_bytes()).map_err(|error| io_fault(&self.path, &error))
+    }
+}
+
+/// What the record at `path` says, which must be this channel's and, where it is named, this destination's.
+fn found(path: &Path, channel: &str, destination: Option<&str>, machine: &str) -> Found {
+    let damaged = |why: String| Found::Damaged(format!("{}: {why}", escape(&path.to_string_lossy())));
+    let bytes = match read(path, MAX_RECORD) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Found::Nothing,
+        Err(error) => return damaged(error.to_string()),
+    };
+    let Some(record) = Record::parse(&bytes) else {
+        return damaged("expected a state, found something else".to_owned());
+    };
+    if record.channel != channel || destination.is_some_and(|wanted| wanted != record.destination) {
+        return damaged("expected the state of this channel and destination, found another's".to_owned());
+    }
+    if record.machine == machine { Found::Held(record.position()) } else { Found::Foreign(record.position()) }
+}
+
+/// A plain file's bytes, which only its owner can write; `None` where there is none.
+fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default();
+    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("expected a plain file that only its owner can write"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::other(format!("expected at most {most} bytes, found more")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Gives `path` new content: all of it or none, on the medium when this returns.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    // What a killed run left; nobody else writes here, the lock is ours.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        // Best effort: the next run removes it, too.
+        let _ = std::fs::remove_file(&new);
+    }
+    written?;
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    match File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all() {
+        // Some file systems know no fsync of directories.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes a folder for its owner alone, and its name durable.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_folder(above)?;
+    }
+    match DirBuilder::new().mode(0o700).create(folder) {
+        // Another run was as quick.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        done => done?,
+    }
+    let here = if folder.parent().is_none_or(|above| above.as_os_str().is_empty()) { Path::new("./x") } else { folder };
+    sync_folder(here)
+}
+
+impl Lock {
+    fn take(path: &Path, held: &str) -> Result<Self, Fault> {
+        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(flags)
+            .open(path)
+            .map_err(|error| io_fault(path, &error))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // The file stays: whoever has it open locks the same one.
+            Ok(()) => Ok(Self(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(Fault::new(Class::Lock, held).help("wait for it, and run it again"))
+            }
+            Err(error) => Err(io_fault(path, &error.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! Whether a bundle comes in its turn: rollback, replay, two of one number, gaps (`spec/state.md`).
+//!
+//! Values in, a step out. No file, no clock.
+
+use crate::fault::{Class, Fault};
+use crate::oci::Digest;
+
+/// Where a channel stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The epoch.
+    pub epoch: u64,
+    /// The number in it.
+    pub sequence: u64,
+    /// The bundle id.
+    pub id: Digest,
+}
+
+impl Position {
+    /// Whether it is later than `other`.
+    pub fn above(&self, other: &Self) -> bool {
+        (self.epoch, self.sequence) > (other.epoch, other.sequence)
+    }
+}
+
+/// What there is of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// None.
+    Nothing,
+    /// Something that is no state, and why.
+    Damaged(String),
+    /// The state of another machine.
+    Foreign(Position),
+    /// A state.
+    Held(Position),
+}
+
+/// A bundle of a channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// Where it stands.
+    pub position: Position,
+    /// The bundle that it says it follows.
+    pub previous: Option<Digest>,
+}
+
+/// What is demanded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// A state must be there.
+    pub state: bool,
+    /// It must follow the bundle held.
+    pub previous: bool,
+    /// `--init-state`: there need not be a state.
+    pub init: bool,
+    /// `--allow-stale`: it may be older than what is held, or leave a gap.
+    pub allow_stale: bool,
+}
+
+/// What becomes of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There was none: the bundle is the first.
+    First,
+    /// The bundle held, once more: unchanged.
+    Same,
+    /// It moves up to the bundle.
+    Next,
+    /// The bundle is older and was let in all the same: unchanged.
+    Behind(Fault),
+    /// The bundle does not follow the one held and was let in all the same: it moves up.
+    Gap(Fault),
+}
+
+impl Step {
+    /// Whether the state moves.
+    pub const fn moves(&self) -> bool {
+        matches!(self, Self::First | Self::Next | Self::Gap(_))
+    }
+
+    /// In one word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Same => "same",
+            Self::Next => "next",
+            Self::Behind(_) => "behind",
+            Self::Gap(_) => "gap",
+        }
+    }
+
+    /// What was overlooked.
+    pub const fn overlooked(&self) -> Option<&Fault> {
+        match self {
+            Self::Behind(fault) | Self::Gap(fault) => Some(fault),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `bundle` comes in its turn.
+///
+/// # Errors
+/// [`Class::Stale`].
+pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, Fault> {
+    let stale =
+        |what: String, help: &str| Fault::new(Class::Stale, format!("channel {}: {what}", bundle.channel)).help(help);
+    let begin = "if this is the channel's first bundle here, or its holders confirm the number: --init-state";
+    let lacks = match found {
+        Found::Held(held) => return turn(held, bundle, asked),
+        // What another machine held counts as a floor once someone has said that it may be taken over.
+        Found::Foreign(held) if asked.init => {
+            return turn(held, bundle, asked).map(|step| if matches!(step, Step::Same) { Step::First } else { step });
+        }
+        Found::Foreign(_) => "another machine's".to_owned(),
+        Found::Damaged(why) => format!("none that can be read ({why})"),
+        Found::Nothing => "none".to_owned(),
+    };
+    let there = !matches!(found, Found::Nothing);
+    if asked.init || (!asked.state && !there) {
+        return Ok(Step::First);
+    }
+    Err(stale(format!("expected a state of what was accepted last, found {lacks}"), begin))
+}
+
+fn turn(held: &Position, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, Fault> {
+    let found = &bundle.position;
+    let stale =
+        |what: String, help: &str| Fault::new(Class::Stale, format!("channel {}: {what}", bundle.channel)).help(help);
+    let (was, is) = (format!("{}/{}", held.epoch, held.sequence), format!("{}/{}", found.epoch, found.sequence));
+    if (held.epoch, held.sequence) == (found.epoch, found.sequence) {
+        if held.id == found.id {
+            return Ok(Step::Same);
+        }
+        let what =
+            format!("two bundles are signed as epoch/sequence {is}: {} was accepted, found {}", held.id, found.id);
+        return Err(stale(
+            what,
+            "stop, and ask who signs how this came about: one number was given twice, or a key is misused",
+        ));
+    }
+    if !found.above(held) {
+        let what = format!("expected a bundle after epoch/sequence {was}, found {is}: an older one");
+        let fault = stale(what, "get the newest bundle; to go back on purpose say --allow-stale");
+        return if asked.allow_stale { Ok(Step::Behind(fault)) } else { Err(fault) };
+    }
+    if asked.previous && bundle.previous != Some(held.id) {
+        let follows = bundle.previous.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        let what = format!("expected a bundle that follows {} ({was}), found {is}, which follows {follows}", held.id);
+        let fault = stale(what, "import those between first; to skip them on purpose say --allow-stale");
+        return if asked.allow_stale { Ok(Step::Gap(fault)) } else { Err(fault) };
+    }
+    Ok(Step::Next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Asked = Asked { state: false, previous: false, init: false, allow_stale: false };
+    const STATE: Asked = Asked { state: true, ..NONE };
+
+    fn at(epoch: u64, sequence: u64, id: &str) -> Position {
+        Position { epoch, sequence, id: Digest::sha256(id.as_bytes()) }
+    }
+
+    fn bundle(position: Position, previous: Option<&str>) -> Candidate<'static> {
+        let previous = previous.map(|id| Digest::sha256(id.as_bytes()));
+        Candidate { channel: "apps", position, previous }
+    }
+
+    fn step(found: &Found, position: Position, asked: Asked) -> Result<&'static str, Class> {
+        judge(found, &bundle(position, None), asked).map(|step| step.word()).map_err(|fault| fault.class)
+    }
+
+    #[test]
+    fn s15_rollback_replay_and_equivocation() {
+        let held = Found::Held(at(1, 7, "a"));
+        for asked in [NONE, STATE, Asked { init: true, ..STATE }] {
+            assert_eq!(step(&held, at(1, 8, "b"), asked), Ok("next"));
+            assert_eq!(step(&held, at(2, 1, "b"), asked), Ok("next"));
+            assert_eq!(step(&held, at(1, 7, "a"), asked), Ok("same"));
+            for (epoch, sequence) in [(1, 6), (0, 9), (1, 0)] {
+                assert_eq!(step(&held, at(epoch, sequence, "b"), asked), Err(Class::Stale));
+            }
+            assert_eq!(step(&held, at(1, 7, "b"), asked), Err(Class::Stale));
+        }
+        let allowed = Asked { allow_stale: true, ..STATE };
+        assert_eq!(step(&held, at(1, 6, "b"), allowed), Ok("behind"));
+        assert!(!judge(&held, &bundle(at(1, 6, "b"), None), allowed).unwrap().moves());
+        // Two bundles of one number are never let in.
+        assert_eq!(step(&held, at(1, 7, "b"), allowed), Err(Class::Stale));
+    }
+
+    #[test]
+    fn s15_a_gap_counts_where_previous_is_demanded() {
+        let (held, asked) = (Found::Held(at(0, 7, "a")), Asked { previous: true, ..STATE });
+        let to = |previous: Option<&str>, asked| judge(&held, &bundle(at(0, 9, "c"), previous), asked);
+        assert_eq!(to(Some("a"), asked).unwrap(), Step::Next);
+        for previous in [None, Some("b"), Some("c")] {
+            assert_eq!(to(previous, asked).unwrap_err().class, Class::Stale);
+            assert_eq!(to(previous, STATE).unwrap(), Step::Next);
+            let step = to(previous, Asked { allow_stale: true, ..asked }).unwrap();
+            assert!(step.moves() && step.word() == "gap");
+        }
+        assert_eq!(judge(&held, &bundle(at(0, 7, "a"), Some("x")), asked).unwrap(), Step::Same);
+    }
+
+    #[test]
+    fn s16_no_state_is_no_first_bundle() {
+        let damaged = Found::Damaged("cut".to_owned());
+        for (found, without, demanded) in [
+            (&Found::Nothing, Ok("first"), Err(Class::Stale)),
+            (&damaged, Err(Class::Stale), Err(Class::Stale)),
+            (&Found::Foreign(at(0, 1, "a")), Err(Class::Stale), Err(Class::Stale)),
+        ] {
+            assert_eq!(step(found, at(0, 5, "b"), NONE), without);
+            assert_eq!(step(found, at(0, 5, "b"), STATE), demanded);
+            assert_eq!(step(found, at(0, 5, "b"), Asked { allow_stale: true, ..STATE }), demanded);
+            let begun = step(found, at(0, 5, "b"), Asked { init: true, ..STATE });
+            assert!(matches!(begun, Ok("first" | "next")), "{begun:?}");
+        }
+        // Another machine's state, taken over, is not forgotten.
+        let foreign = Found::Foreign(at(0, 7, "a"));
+        let init = Asked { init: true, ..STATE };
+        assert_eq!(step(&foreign, at(0, 6, "b"), init), Err(Class::Stale));
+        assert!(judge(&foreign, &bundle(at(0, 7, "a"), None), init).unwrap().moves());
+    }
+}

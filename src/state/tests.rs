@@ -1,0 +1,123 @@
+//! Records on a disk.
+
+use super::*;
+
+fn at(epoch: u64, sequence: u64) -> Position {
+    Position { epoch, sequence, id: Digest::sha256(&sequence.to_le_bytes()) }
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::new(dir.path().join("a/b"), "here".to_owned());
+    (dir, store)
+}
+
+fn file_of(store: &Store) -> PathBuf {
+    let folder = store.folder("apps");
+    let mut json = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    json.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap()
+}
+
+#[test]
+fn what_is_held_is_found_again_for_its_owner_alone() {
+    let (_dir, store) = store();
+    assert_eq!(store.look("apps", "x"), Found::Nothing);
+    assert_eq!(store.highest("apps"), Found::Nothing);
+    let seat = store.take("apps", "x").unwrap();
+    assert_eq!(seat.found(), Found::Nothing);
+    seat.hold(&at(0, 7)).unwrap();
+    assert_eq!(seat.found(), Found::Held(at(0, 7)));
+    assert_eq!(store.look("apps", "x"), Found::Held(at(0, 7)));
+    assert_eq!(store.look("apps", "y"), Found::Nothing);
+    assert_eq!(store.look("other", "x"), Found::Nothing);
+    for path in [file_of(&store), store.folder("apps"), store.dir().to_owned()] {
+        assert_eq!(path.metadata().unwrap().mode() & 0o077, 0, "{}", path.display());
+    }
+    store.take("apps", "y").unwrap().hold(&at(1, 2)).unwrap();
+    assert_eq!(store.highest("apps"), Found::Held(at(1, 2)));
+}
+
+#[test]
+fn a_seat_is_taken_once() {
+    let (_dir, store) = store();
+    let seat = store.take("apps", "x").unwrap();
+    assert_eq!(store.take("apps", "x").unwrap_err().class, Class::Lock);
+    assert!(store.take("apps", "y").is_ok() && store.take("other", "x").is_ok());
+    drop(seat);
+    assert!(store.take("apps", "x").is_ok());
+    let series = store.series("apps").unwrap();
+    assert_eq!(store.series("apps").unwrap_err().class, Class::Lock);
+    drop(series);
+    assert!(store.series("apps").is_ok());
+}
+
+#[test]
+fn s16_what_is_no_state_is_never_a_low_one() {
+    let (_dir, store) = store();
+    let seat = store.take("apps", "x").unwrap();
+    seat.hold(&at(0, 7)).unwrap();
+    let path = file_of(&store);
+    let good = std::fs::read(&path).unwrap();
+    for end in 0..good.len() {
+        std::fs::write(&path, &good[..end]).unwrap();
+        assert!(matches!(seat.found(), Found::Damaged(_)), "{end}");
+    }
+    let text = String::from_utf8(good.clone()).unwrap();
+    for (from, to) in [
+        ("\"x\"", "\"y\""),
+        ("apps", "opps"),
+        ("\"sequence\":7", "\"sequence\":-7"),
+        ("\"sequence\":7", "\"sequence\":07"),
+        ("state.v1", "state.v2"),
+        ("}", "}\n"),
+        ("}", ",\"more\":1}"),
+    ] {
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        assert!(matches!(seat.found(), Found::Damaged(_)), "{to}");
+    }
+    std::fs::write(&path, vec![b' '; 1 << 17]).unwrap();
+    assert!(matches!(seat.found(), Found::Damaged(_)));
+    std::fs::write(&path, &good).unwrap();
+    let mode = |mode| std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(0o660);
+    assert!(matches!(seat.found(), Found::Damaged(_)));
+    mode(0o600);
+    let elsewhere = path.with_extension("moved");
+    std::fs::rename(&path, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+    assert!(matches!(seat.found(), Found::Damaged(_)));
+    // A state is written in its place, not through it.
+    seat.hold(&at(0, 9)).unwrap();
+    assert!(path.symlink_metadata().unwrap().is_file());
+    assert_eq!(std::fs::read(&elsewhere).unwrap(), good);
+    drop(seat);
+    let other = Store::new(store.dir().to_owned(), "there".to_owned());
+    assert_eq!(other.look("apps", "x"), Found::Foreign(at(0, 9)));
+}
+
+#[test]
+fn p2_what_a_killed_run_left_is_no_state() {
+    let (_dir, store) = store();
+    let seat = store.take("apps", "x").unwrap();
+    seat.hold(&at(0, 7)).unwrap();
+    let path = file_of(&store);
+    std::fs::write(path.with_extension("json.new"), b"{\"half").unwrap();
+    assert_eq!(seat.found(), Found::Held(at(0, 7)));
+    assert_eq!(store.highest("apps"), Found::Held(at(0, 7)));
+    seat.hold(&at(0, 8)).unwrap();
+    assert_eq!(seat.found(), Found::Held(at(0, 8)));
+    assert!(!path.with_extension("json.new").exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_said_before_any_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        let store = Store::new(place, String::new());
+        assert_eq!(store.take("apps", "x").unwrap_err().class, Class::Io);
+        assert_eq!(store.series("apps").unwrap_err().class, Class::Io);
+        assert!(!matches!(store.highest("apps"), Found::Held(_)));
+    }
+}
