@@ -89,7 +89,9 @@ impl Keeper {
     /// For `side`, in this run's state directory, by the clock as it is now.
     pub fn new(side: Side, init: bool, allow_stale: bool, session: &Session<'_>) -> Self {
         let now = session.flow.clock().unix();
-        Self { store: store(session), side, init, allow_stale, now, inner: Mutex::default() }
+        // Seen now: a confined process cannot tell what is not there from what it may not see.
+        let store = store(session).filter(|store| side != Side::Look || store.dir().exists());
+        Self { store, side, init, allow_stale, now, inner: Mutex::default() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
