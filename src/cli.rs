@@ -17,6 +17,7 @@ pub mod arrival;
 #[cfg(feature = "online")]
 pub mod auth_file;
 pub mod bundle;
+pub mod cat;
 #[cfg(feature = "online")]
 pub mod certificates;
 #[cfg(feature = "online")]
@@ -116,6 +117,8 @@ enum Command {
     Copy(Box<copy::Args>),
     /// Show what a bundle says of itself
     Inspect(inspect::Args),
+    /// Write a bundle as a stream to standard output
+    Cat(cat::Args),
     /// Write a bundle's content as an OCI layout
     Unpack(unpack::Args),
     /// Add a signature to a bundle
@@ -148,6 +151,7 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         #[cfg(feature = "online")]
         Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
+        Command::Cat(args) => args.run(session),
         Command::Unpack(args) => args.run(session),
         Command::Sign(args) => args.run(session),
         Command::Key(args) => args.run(session),

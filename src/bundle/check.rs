@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::Error;
 use super::geometry::Unit;
 use super::member::{Cursor, Part};
-use super::plain::Plain;
+use super::plain::{Pieces, Plain};
 use super::reader::Trusted;
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
@@ -28,7 +28,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.members += other.members;
         self.blobs += other.blobs;
         self.frames += other.frames;
@@ -36,24 +36,58 @@ impl Tally {
     }
 }
 
+/// Sees what a unit holds while it is checked.
+pub(super) trait Seen {
+    /// More of the content of `member`, of which nothing is known yet.
+    fn content(&mut self, member: usize, bytes: &[u8]);
+    /// All of `member` came, and it holds.
+    fn whole(&mut self, member: usize);
+}
+
+/// Sees nothing.
+pub(super) struct Blind;
+
+impl Seen for Blind {
+    fn content(&mut self, _: usize, _: &[u8]) {}
+    fn whole(&mut self, _: usize) {}
+}
+
 /// One unit, every byte of it.
 fn check_unit(bundle: &Trusted, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
+    let mut plain = Plain::new(&bundle.geometry().places, bundle.volumes(), unit.frames.clone());
+    walk_unit(bundle, unit, &mut plain, flow, &mut Blind)
+}
+
+/// One unit, every byte of it, from the pieces of its frames.
+pub(super) fn walk_unit(
+    bundle: &Trusted,
+    unit: &Unit,
+    pieces: &mut dyn Pieces,
+    flow: &Flow,
+    seen: &mut dyn Seen,
+) -> Result<Tally, Error> {
     let geometry = bundle.geometry();
-    let mut plain = Plain::new(&geometry.places, bundle.volumes(), unit.frames.clone());
     let mut cursor = Cursor::new(&geometry.tar, unit.members.start, true);
     let mut bytes = 0;
     let mut unreported = 0;
     loop {
-        let mut piece = plain.next_piece()?;
+        let mut piece = pieces.next_piece()?;
         if piece.is_empty() {
             break;
         }
         bytes += piece.len() as u64;
         unreported += piece.len() as u64;
         while !piece.is_empty() {
-            let (count, Part::Compared | Part::Content(_)) = cursor
+            let member = cursor.member();
+            let (count, part) = cursor
                 .take(piece)
                 .map_err(|error| Error { what: format!("{} ({})", error.what, bundle.place_of(unit)), ..error })?;
+            if let Part::Content(range) = part {
+                seen.content(member, &piece[range]);
+            }
+            if cursor.member() != member {
+                seen.whole(member);
+            }
             piece = &piece[count..];
         }
         if unreported >= 4 << 20 {
@@ -147,7 +181,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
 }
 
 /// The one place that lets a bundle pass.
-fn gate(bundle: &Trusted, tally: Tally, done: &[bool], faults: Vec<Fault>) -> Result<Tally, Fault> {
+pub(super) fn gate(bundle: &Trusted, tally: Tally, done: &[bool], faults: Vec<Fault>) -> Result<Tally, Fault> {
     if let Some(fault) = Fault::from_list(faults) {
         return Err(fault);
     }
@@ -183,19 +217,6 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
         check_unit(bundle, unit, flow)?;
     }
     Ok(())
-}
-
-/// Reads back what a writer has just made, before it gets its names.
-///
-/// # Errors
-/// The fault that counts most.
-pub fn read_back(dir: &std::path::Path, manifest: &super::Manifest, flow: &Flow) -> Result<(), Error> {
-    let bundle = Trusted::just_written(dir, manifest)?;
-    check(&bundle, flow, false).map(drop).map_err(|fault| Error {
-        class: fault.class,
-        what: fault.what,
-        help: fault.help,
-    })
 }
 
 /// Checks one volume, counted from 0, against its signed digest.

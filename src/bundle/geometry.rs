@@ -70,7 +70,15 @@ impl Geometry {
     /// # Panics
     /// Beyond the trailer.
     pub fn unit_of(&self, member: usize) -> &Unit {
-        &self.units[self.unit_of[member] as usize]
+        &self.units[self.unit_index(member)]
+    }
+
+    /// The place in `units` of the unit that holds a member.
+    ///
+    /// # Panics
+    /// Beyond the trailer.
+    pub fn unit_index(&self, member: usize) -> usize {
+        self.unit_of[member] as usize
     }
 }
 

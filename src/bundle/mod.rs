@@ -5,8 +5,11 @@
 //! content.
 
 mod append;
+pub mod back;
+mod belt;
 mod built;
 pub mod check;
+mod complete;
 pub mod cut;
 mod digests;
 pub mod error;
@@ -17,13 +20,16 @@ pub mod frame;
 pub mod geometry;
 mod journal;
 pub mod manifest;
+pub mod media;
 mod member;
 pub mod name;
 pub mod output;
+pub mod passing;
 pub mod pending;
 mod plain;
 pub mod reader;
 mod source;
+pub mod stream;
 pub mod tar;
 pub mod time;
 mod window;

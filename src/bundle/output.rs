@@ -140,7 +140,7 @@ impl Output {
     /// # Errors
     /// [`Class::Io`].
     pub fn volumes(&self) -> Result<Vec<usize>, Error> {
-        let mut present = Volumes::new(self.dir.clone(), self.name.clone()).present()?;
+        let mut present = Volumes::new(vec![self.dir.clone()], self.name.clone()).present()?;
         present.retain(|&number| number > 0);
         Ok(present)
     }

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use super::member::{Cursor, Part};
-use super::plain::Plain;
+use super::plain::{Pieces as _, Plain};
 use super::reader::Trusted;
 use super::tar::Tar;
 use crate::content::{Error, Kind, Referrers, Source, TagList};

@@ -1,35 +1,95 @@
 //! BUNDLE and TRUST on the command line: finds, opens and authenticates a bundle.
 
+use std::path::PathBuf;
+
 use super::Session;
 use super::place::Bundle;
 use super::trust::Trust;
+use super::world::World;
 use crate::bundle::check::check_computed;
+use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::{Trusted, Untrusted};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, escape};
 use crate::flow::Flow;
 use crate::import::Gate;
 
-/// Opens the bundle that `text` names.
+/// A bundle that was opened: manifest and signatures were read, nothing was judged.
+pub struct Opened {
+    /// Those two.
+    pub head: Untrusted,
+    /// What follows, where it is a stream.
+    pub rest: Option<Bytes>,
+}
+
+/// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too.
 ///
 /// # Errors
-/// As [`crate::bundle::open`]; class usage for the forms that come later.
-pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+/// As [`crate::bundle::open`] and [`stream::open`]; class usage for `dirs` beside a stream.
+pub fn open_any(text: &str, dirs: &[PathBuf], session: &mut Session<'_>) -> Result<Opened, Fault> {
     let place = Bundle::parse(text, |path| session.path(path))?;
-    let path = match place {
+    let read: Bytes = match place {
+        Bundle::Stdin => {
+            if session.world.terminal.stdin {
+                return Err(Fault::new(Class::Usage, "bundle -: expected a stream on standard input, found a terminal")
+                    .help("pipe it: packmule cat DIR/NAME | packmule verify -"));
+            }
+            std::mem::replace(&mut session.world.stdin, Box::new(std::io::empty()))
+        }
+        Bundle::Stream(path) => {
+            let path = session.path(&path);
+            Box::new(std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?)
+        }
+        Bundle::Named { .. } | Bundle::In(_) => {
+            let head = open(text, session)?;
+            let dirs = dirs.iter().map(|dir| session.path(dir)).collect();
+            return Ok(Opened { head: head.with_volume_dirs(dirs), rest: None });
+        }
+    };
+    if !dirs.is_empty() {
+        return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
+            .help("leave --volume-dir away"));
+    }
+    let Stream { head, rest } = stream::open(read)?;
+    Ok(Opened { head, rest: Some(rest) })
+}
+
+/// Opens the bundle that `text` names, whose files lie in a directory.
+///
+/// # Errors
+/// As [`crate::bundle::open`]; class usage for a stream.
+pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let path = match Bundle::parse(text, |path| session.path(path))? {
         Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),
         Bundle::In(dir) => session.path(&dir),
-        Bundle::Stream(path) => session.path(&path),
-        Bundle::Stdin => {
-            return Err(Fault::new(Class::Usage, "bundle -: streams are not in this version")
-                .help("name the bundle as DIR/NAME"));
+        // A file that is no stream either is told so.
+        Bundle::Stream(path) => {
+            let path = session.path(&path);
+            let file = std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?;
+            stream::open(Box::new(file))?;
+            return Err(no_stream(text));
         }
+        Bundle::Stdin => return Err(no_stream(text)),
     };
     Ok(crate::bundle::open(&path)?)
 }
 
+fn no_stream(text: &str) -> Fault {
+    Fault::new(Class::Usage, format!("bundle {text}: expected files in a directory, found a stream"))
+        .help("write it to a directory first: tar x")
+}
+
+/// Asks on the terminal for the next medium; `None` where nobody can answer.
+pub fn asking(world: &mut World) -> Option<impl FnMut(&str) -> bool + Send> {
+    let is_there = world.terminal.stdin && world.terminal.stderr;
+    is_there.then_some(move |text: &str| {
+        let text = format!("{}\nput the medium in and press Enter, or end with Ctrl-D: ", escape(text));
+        world.ask(&text).is_ok()
+    })
+}
+
 /// The ids that signed, as far as the signature file can be read: for the message that asks for trust.
-pub fn found_keyids(bundle: &Result<Untrusted, Fault>) -> Vec<String> {
-    let envelope = bundle.as_ref().ok().and_then(|bundle| bundle.envelope().ok());
+pub fn found_keyids(bundle: Result<&Untrusted, &Fault>) -> Vec<String> {
+    let envelope = bundle.ok().and_then(|bundle| bundle.envelope().ok());
     envelope.map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default()
 }
 
@@ -39,7 +99,7 @@ pub fn found_keyids(bundle: &Result<Untrusted, Fault>) -> Vec<String> {
 /// Class usage without trust, before all else; those of [`Untrusted::authenticate`].
 pub fn authenticated(text: &str, trust: &Trust, session: &Session<'_>) -> Result<Trusted, Fault> {
     let bundle = open(text, session);
-    let policy = trust.policy(session, || found_keyids(&bundle))?;
+    let policy = trust.policy(session, || found_keyids(bundle.as_ref()))?;
     bundle?.authenticate(&policy)
 }
 

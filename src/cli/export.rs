@@ -15,7 +15,7 @@ use crate::bundle::finish::ReadBack;
 use crate::bundle::manifest::MEDIA_TYPE;
 use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
-use crate::bundle::{Name, Output, check};
+use crate::bundle::{Name, Output, back};
 use crate::content::Source;
 use crate::export::Settings;
 use crate::fault::{Class, Fault, escape};
@@ -120,7 +120,7 @@ impl Args {
             signers.iter().for_each(|signer| envelope.sign(signer));
             Ok(envelope.to_bytes())
         };
-        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&check::read_back) };
+        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&back::read_back) };
         let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, self.allow_partial)?;
         Ok(self.told(&done, &partial, resumed))
     }

@@ -1,24 +1,31 @@
 //! `verify`: PASS, PART or REFUSED, and why.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{found_keyids, open};
+use super::bundle::{Opened, asking, found_keyids, open_any};
 use super::report::Outcome;
 use super::trust::Trust;
+use crate::bundle::media::Ask;
+use crate::bundle::stream::Stream;
 use crate::fault::{Class, Fault, escape};
 use crate::verify::{Request, Verdict};
 
 /// `verify BUNDLE TRUST`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
     bundle: String,
     #[command(flatten)]
     trust: Trust,
     /// Check this volume alone against its signed digest; repeat it for more
     #[arg(long = "volume", value_name = "N")]
     volumes: Vec<usize>,
+    /// Another directory that holds volumes; repeat it for more
+    #[arg(long = "volume-dir", value_name = "DIR")]
+    volume_dirs: Vec<PathBuf>,
     /// End at the first fault
     #[arg(long)]
     fail_fast: bool,
@@ -29,16 +36,24 @@ impl Args {
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
-        let bundle = open(&self.bundle, session);
-        let policy = self.trust.policy(session, || found_keyids(&bundle))?;
-        let bundle = match bundle {
+        let bundle = open_any(&self.bundle, &self.volume_dirs, session);
+        let policy =
+            self.trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+        let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
             Err(fault) => return Err(fault),
         };
-        let (name, id) = (bundle.name().to_string(), bundle.id());
+        let (name, id) = (head.name().to_string(), head.id());
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
-        let verdict = crate::verify::run(&session.flow, bundle, &policy, &request);
+        let verdict = match rest {
+            Some(rest) => crate::verify::stream(&session.flow, Stream { head, rest }, &policy, &request),
+            None => {
+                let mut ask = asking(session.world);
+                let ask = ask.as_mut().map(|ask| ask as &mut Ask<'_>);
+                crate::verify::run_asking(&session.flow, head, &policy, &request, ask)
+            }
+        };
         match verdict.fault {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
             Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),

@@ -10,6 +10,7 @@ mod flips;
 mod media;
 mod memory;
 mod same;
+mod streams;
 mod trust;
 mod vectors;
 mod volumes;
