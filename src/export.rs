@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::bundle::finish::{ReadBack, Sign};
 use crate::bundle::time::Moment;
 use crate::bundle::writer::{self, DEFAULT_VOLUME, Input, InputBlob};
-use crate::bundle::{Manifest, Output};
+use crate::bundle::manifest::Form;
+use crate::bundle::{Manifest, Output, flatten};
 use crate::closure::Role;
 use crate::content::Source;
 use crate::fault::{Class, Fault};
@@ -103,7 +104,7 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
 
 /// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
 /// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out. With `leave_out` a leaf
-/// that is wrong or gone twice becomes missing in place of ending the run.
+/// that is wrong or gone twice becomes missing in place of ending the run. `form` says how it lies there.
 ///
 /// # Errors
 /// [`Class::Source`] for what cannot be had or is wrong twice, [`Class::Io`], [`Class::Usage`],
@@ -116,9 +117,17 @@ pub fn run(
     sign: &Sign<'_>,
     read_back: Option<&ReadBack<'_>>,
     leave_out: bool,
+    form: Form,
 ) -> Result<Outcome, Fault> {
-    let written = writer::write(flow, source, output, input, writer::Options { sign, read_back, leave_out })?;
-    let bytes = written.manifest.volumes.iter().map(|volume| volume.size).sum();
+    let options = writer::Options { sign, read_back, leave_out };
+    let written = match form {
+        Form::Volumes => writer::write(flow, source, output, input, options)?,
+        Form::Flat => flatten::write(flow, source, output, input, options)?,
+    };
+    let bytes = match form {
+        Form::Volumes => written.manifest.volumes.iter().map(|volume| volume.size).sum(),
+        Form::Flat => written.manifest.blobs.iter().map(|blob| blob.size).sum(),
+    };
     let writer::Written { id, manifest, files, left_out, .. } = written;
     Ok(Outcome { id, manifest, files, bytes, left_out })
 }

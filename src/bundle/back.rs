@@ -41,6 +41,9 @@ fn spans(geometry: &Geometry) -> Vec<Span> {
 pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
     let bundle = Trusted::just_written(dir, manifest)?;
     let plain = |fault: Fault| Error { class: fault.class, what: fault.what, help: fault.help };
+    if bundle.flat().is_some() {
+        return super::check::check(&bundle, flow, false).map(drop).map_err(plain);
+    }
     if let Some(error) = bundle.survey().into_iter().next() {
         return Err(error);
     }

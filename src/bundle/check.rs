@@ -130,6 +130,11 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
     if ended(&mut faults, closure.into_iter().collect()) {
         return Err(Fault::from_list(faults).unwrap_or_else(gate_bug));
     }
+    if let Some(flat) = bundle.flat() {
+        // A file that is not there or of another length was named by the survey.
+        faults.dedup_by(|a, b| a.what == b.what);
+        return super::flat::check_files(flat, bundle, flow, fail_fast, faults);
+    }
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
     let missing: Vec<bool> = (0..bundle.manifest().volumes.len())
@@ -210,6 +215,9 @@ fn gate_bug() -> Fault {
 /// # Errors
 /// [`Class::Integrity`], [`Class::Io`], [`Class::Format`].
 pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
+    if let Some(flat) = bundle.flat() {
+        return super::flat::check_computed(flat, bundle, flow);
+    }
     let geometry = bundle.geometry();
     let trailer = geometry.tar.members();
     let first = geometry.units.iter().filter(|unit| unit.members.start < 2 || unit.members.contains(&trailer));

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{Advice, fadvise};
 
 use super::geometry::Geometry;
-use super::manifest::{MAX_MANIFEST, Manifest};
+use super::manifest::{Form, MAX_MANIFEST, Manifest};
 use super::output::{Output, write_error};
 use super::writer::{Options, Written};
 use super::{Error, pending};
@@ -67,7 +67,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
 }
 
-fn sync(path: &Path) -> Result<(), Error> {
+pub(super) fn sync(path: &Path) -> Result<(), Error> {
     let file = File::open(path).map_err(|error| Error::io(path.display(), &error))?;
     // A failed fsync is never tried again: what the second one says means nothing.
     file.sync_all().map_err(|error| write_error(path, &error))?;
@@ -78,10 +78,16 @@ fn sync(path: &Path) -> Result<(), Error> {
 
 fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
     let name = output.name();
-    let mut files = vec![name.manifest(), name.signatures(), name.checksums()];
+    let is_flat = manifest.form == Form::Flat;
+    let mut files = vec![name.manifest(), name.signatures()];
     // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
     output.prepare(&name.signatures(), signatures)?;
-    output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    if is_flat {
+        files.push(name.flat());
+    } else {
+        files.push(name.checksums());
+        output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    }
     output.prepare(&name.manifest(), bytes)?;
     if output.overwrite() {
         // The old manifest first: without it there is no bundle, whatever is removed when.
@@ -94,10 +100,14 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
             output.remove(&output.path(&name.volume(number)))?;
         }
     }
+    // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
+    if output.partial_flat().exists() || !is_flat {
+        output.remove_all(&output.flat())?;
+    }
     output.remove(&output.path(&name.signatures()))?;
     output.remove(&output.path(&name.checksums()))?;
     files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
-    if let Err(error) = give_names(output, manifest.volumes.len()) {
+    if let Err(error) = give_names(output, manifest) {
         // Best effort, the manifest first: the next run takes up what there is.
         for file in [name.manifest(), name.signatures(), name.checksums()] {
             let _ = output.remove(&output.path(&file));
@@ -110,14 +120,19 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
 }
 
 /// Volumes first, the manifest last; durable at the end.
-fn give_names(output: &Output, volumes: usize) -> Result<(), Error> {
+fn give_names(output: &Output, manifest: &Manifest) -> Result<(), Error> {
     let name = output.name();
-    for number in 1..=volumes {
+    for number in 1..=manifest.volumes.len() {
         output.rename(&output.partial_volume(number), &output.path(&name.volume(number)))?;
+    }
+    if manifest.form == Form::Flat {
+        output.rename(&output.partial_flat(), &output.flat())?;
     }
     output.sync()?;
     output.settle(&name.signatures())?;
-    output.settle(&name.checksums())?;
+    if manifest.form == Form::Volumes {
+        output.settle(&name.checksums())?;
+    }
     output.settle(&name.manifest())?;
     output.sync()
 }

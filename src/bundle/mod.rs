@@ -15,6 +15,8 @@ mod digests;
 pub mod error;
 mod fetch;
 pub mod files;
+pub mod flat;
+pub mod flatten;
 pub mod finish;
 pub mod frame;
 pub mod geometry;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Volumes, open_plain, read_capped};
 use super::geometry::{Geometry, Unit};
-use super::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use super::flat::Flat;
+use super::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use super::plain::whole_frame;
 use super::tar::{Tar, padded};
 use super::{Error, Manifest, Name};
@@ -34,6 +35,8 @@ pub struct Trusted {
     manifest: Manifest,
     geometry: Geometry,
     volumes: Volumes,
+    // In form flat, where there are no volumes.
+    flat: Option<Flat>,
     judgement: Judgement,
     index: HashMap<Digest, usize>,
     kept: Mutex<Vec<(usize, Arc<Vec<u8>>)>>,
@@ -226,14 +229,19 @@ impl Trusted {
     }
 
     fn new(id: Digest, manifest: Manifest, volumes: Volumes, judgement: Judgement) -> Result<Self, Error> {
-        if manifest.form == super::manifest::Form::Flat {
-            return Err(
-                Error::format("manifest: form flat is not read by this version").help("read it with a newer packmule")
-            );
-        }
         let geometry = Geometry::new(&manifest)?;
+        let dir = volumes.dirs().first();
+        let flat = match (manifest.form, dir) {
+            (Form::Volumes, _) => None,
+            (Form::Flat, Some(dir)) if volumes.is_finished() => Some(Flat::new(dir, &manifest.name)),
+            (Form::Flat, Some(dir)) => Some(Flat::unfinished(dir, &manifest.name)),
+            (Form::Flat, None) => {
+                return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
+                    .help("a flat bundle is a directory; a stream is made of one in volumes"));
+            }
+        };
         let index = manifest.blobs.iter().enumerate().map(|(index, blob)| (blob.digest, index)).collect();
-        Ok(Self { id, manifest, geometry, volumes, judgement, index, kept: Mutex::new(Vec::new()) })
+        Ok(Self { id, manifest, geometry, volumes, flat, judgement, index, kept: Mutex::new(Vec::new()) })
     }
 
     /// The bundle id.
@@ -259,6 +267,11 @@ impl Trusted {
     /// The volumes.
     pub const fn volumes(&self) -> &Volumes {
         &self.volumes
+    }
+
+    /// The files of form flat, if it is of that.
+    pub const fn flat(&self) -> Option<&Flat> {
+        self.flat.as_ref()
     }
 
     /// Where a unit begins on the medium, for messages.
@@ -287,6 +300,9 @@ impl Trusted {
                     .push(Error::integrity(format!("volume {file}: expected {} bytes, found {size}", volume.size))),
                 Ok(None) => errors.push(self.lacks(index)),
             }
+        }
+        if let Some(flat) = &self.flat {
+            errors.extend(flat.survey(&self.geometry.tar, self));
         }
         if self.volumes.is_finished() {
             errors.extend(self.survey_beside());
@@ -334,6 +350,10 @@ impl Trusted {
         let path = dir.join(self.manifest.name.checksums());
         let expected = self.manifest.checksums(self.id);
         let Some((_, size)) = open_plain(&path)? else { return Ok(()) };
+        if self.flat.is_some() {
+            return Err(Error::integrity(format!("{}: extra, form flat has no list", path.display()))
+                .help("remove it; it is not needed"));
+        }
         // One that is too long differs already, however long it is.
         let is_same = size == expected.len() as u64
             && read_capped(&path, size)?.is_some_and(|found| found == expected.as_bytes());
@@ -346,6 +366,9 @@ impl Trusted {
 
     /// The content of a small member, from its frame of whole members.
     pub(super) fn small(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        if self.flat.is_some() {
+            return Ok(None);
+        }
         let member = Tar::of_blob(index);
         let unit = self.geometry.unit_of(member);
         if unit.frames.len() != 1 {
@@ -391,7 +414,10 @@ impl Trusted {
         };
         let found = Digest::of(digest.algorithm(), &raw);
         if found != digest {
-            let place = self.place_of(self.geometry.unit_of(Tar::of_blob(index)));
+            let place = match &self.flat {
+                Some(_) => "its file".to_owned(),
+                None => self.place_of(self.geometry.unit_of(Tar::of_blob(index))),
+            };
             return Err(Error::integrity(format!("manifest {digest}: content has digest {found} ({place})")));
         }
         super::complete::document(descriptor, raw).map(Some)
@@ -399,8 +425,16 @@ impl Trusted {
 
     fn read_blob(&self, index: usize) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
-        let mut blob = super::source::BlobReader::new(self, index);
-        std::io::Read::read_to_end(&mut blob, &mut content).map_err(|error| {
+        let blob = &self.manifest.blobs[index];
+        let mut reader: Box<dyn std::io::Read> = match &self.flat {
+            // One byte more than it may have shows that it has more.
+            Some(flat) => {
+                let file = flat.blob(&blob.digest, blob.size)?;
+                Box::new(std::io::Read::take(file, blob.size + 1))
+            }
+            None => Box::new(super::source::BlobReader::new(self, index)),
+        };
+        std::io::Read::read_to_end(&mut reader, &mut content).map_err(|error| {
             let error = crate::content::Error::from_io("bundle", error);
             let class = match error.kind {
                 crate::content::Kind::Content(class) => class,

@@ -6,6 +6,7 @@
 
 mod by_hand;
 mod examples;
+mod flat;
 mod flips;
 mod media;
 mod memory;
