@@ -63,7 +63,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
                 Ok((faults, _)) => beside.extend(faults),
                 Err(error) => beside.push(error),
             }
-            let wrong = belt.into_digests().into_iter().find(|(volume, digest)| *digest != manifest.volumes[*volume].digest);
+            let wrong = belt.digests().into_iter().find(|(volume, digest)| *digest != manifest.volumes[*volume].digest);
             beside.extend(wrong.map(|(volume, found)| differs(dir, &bundle, volume, found)));
             if !beside.is_empty() {
                 next.store(spans.len(), Ordering::Relaxed);

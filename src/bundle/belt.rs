@@ -69,6 +69,7 @@ pub struct Belt<'a> {
     read: Queue<Lease>,
     hashed: Queue<Lease>,
     open: Queue<Result<Opened, Error>>,
+    fed: Queue<(Vec<Error>, bool)>,
     // From this frame on none come.
     limit: AtomicUsize,
     opened: AtomicUsize,
@@ -80,24 +81,25 @@ pub struct Belt<'a> {
 impl<'a> Belt<'a> {
     /// For `frames` of `bundle`, opened by `cpus` threads. With `digests` those of the volumes
     /// are taken too; then `frames` are those of whole volumes.
-    pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Self {
+    pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
         let places = &bundle.geometry().places[frames.clone()];
         // Below 17 MiB: the manifest's rules say so.
         let largest = places.iter().map(|place| place.size.max(place.plain)).max().unwrap_or_default();
         let pool = Pool::sized(cpus.max(1) + SPARE, usize::try_from(largest).unwrap_or_default());
-        Self {
+        Arc::new(Self {
             bundle,
             cpus: cpus.max(1),
             pool,
             read: Queue::new(),
             hashed: Queue::new(),
             open: Queue::new(),
+            fed: Queue::new(),
             limit: AtomicUsize::new(frames.end),
             opened: AtomicUsize::new(frames.start),
             stop: AtomicBool::new(false),
             digests: digests.then(Mutex::default),
             frames,
-        }
+        })
     }
 
     fn places(&self) -> &'a [Place] {
@@ -118,14 +120,14 @@ impl<'a> Belt<'a> {
         self.read.wake();
         self.hashed.wake();
         self.open.wake();
+        self.fed.wake();
     }
 
-    /// Reads every frame and the end, in the caller's thread, while `takers` take. Gives what was wrong with
-    /// what was read, and whether more stands behind the end.
+    /// Reads every frame and the end, in the caller's thread, while `takers` take.
     ///
     /// # Errors
     /// Only a panic in a thread: [`Class::Bug`].
-    pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, takers: &[&(dyn Fn() + Sync)]) -> Result<(Vec<Error>, bool), Error> {
+    pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, takers: &[&(dyn Fn() + Sync)]) -> Result<(), Error> {
         std::thread::scope(|scope| {
             let mut threads = Vec::new();
             for _ in 0..self.cpus {
@@ -140,12 +142,13 @@ impl<'a> Belt<'a> {
                     taker();
                 }));
             }
-            let faults = self.feed(flow, feed);
+            let fed = self.feed(flow, feed);
+            self.fed.put(0, fed);
             let panicked = threads.into_iter().map(std::thread::ScopedJoinHandle::join).filter(Result::is_err).count();
             if panicked > 0 {
                 return Err(Error::new(Class::Bug, "internal error: a worker of the check ended early"));
             }
-            Ok(faults)
+            Ok(())
         })
     }
 
@@ -202,9 +205,8 @@ impl<'a> Belt<'a> {
     }
 
     /// The digests of volumes, each with its number from 0.
-    pub fn into_digests(self) -> Vec<(usize, Digest)> {
-        let digests = self.digests.map(Mutex::into_inner);
-        digests.map(|digests| digests.unwrap_or_else(std::sync::PoisonError::into_inner)).unwrap_or_default()
+    pub fn digests(&self) -> Vec<(usize, Digest)> {
+        self.digests.as_ref().map(|digests| lock(digests).clone()).unwrap_or_default()
     }
 
     fn open_frames(&self) {
@@ -250,8 +252,14 @@ impl<'a> Belt<'a> {
     }
 
     /// The stream of `frames`, which nobody else takes.
-    pub fn pieces(&self, frames: Range<usize>) -> Taking<'_, 'a> {
-        Taking { belt: self, frames, now: None }
+    pub fn pieces(self: &Arc<Self>, frames: Range<usize>) -> Taking<'a> {
+        Taking { belt: Arc::clone(self), frames, now: None }
+    }
+
+    /// Waits for the end of the feed; what was wrong with what was read, and whether more stands behind the
+    /// end. `None` after [`Belt::stop`]. Given once.
+    pub fn ended(&self) -> Option<(Vec<Error>, bool)> {
+        self.fed.get(0, || self.is_stopped())
     }
 }
 
@@ -277,14 +285,14 @@ fn check_stored(bytes: &[u8], plain: usize) -> Result<(), &'static str> {
 }
 
 /// Some frames of a belt, taken in order. What is not taken is when it goes: nothing stays on the belt.
-pub struct Taking<'b, 'a> {
-    belt: &'b Belt<'a>,
+pub struct Taking<'a> {
+    belt: Arc<Belt<'a>>,
     frames: Range<usize>,
     // The frame that is given, and how much of it was.
     now: Option<(Opened, usize)>,
 }
 
-impl Taking<'_, '_> {
+impl Taking<'_> {
     fn next_frame(&mut self) -> Option<Result<Option<Opened>, Error>> {
         let index = self.frames.next()?;
         let ended = || self.belt.is_stopped() || index >= self.belt.limit.load(Ordering::Relaxed);
@@ -299,7 +307,7 @@ pub fn is_cut_off(error: &Error) -> bool {
 
 const CUT_OFF: &str = "the stream ended";
 
-impl Pieces for Taking<'_, '_> {
+impl Pieces for Taking<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
         if self.now.as_ref().is_none_or(|(opened, at)| *at == opened.plain) {
             self.now = None;
@@ -317,7 +325,7 @@ impl Pieces for Taking<'_, '_> {
     }
 }
 
-impl Drop for Taking<'_, '_> {
+impl Drop for Taking<'_> {
     fn drop(&mut self) {
         self.now = None;
         while let Some(Ok(Some(_)) | Err(_)) = self.next_frame() {}

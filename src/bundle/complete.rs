@@ -4,6 +4,7 @@
 //! Documents come from whoever calls; no file is opened here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Error;
 use super::reader::Trusted;
@@ -17,7 +18,7 @@ use crate::oci::{Descriptor, Digest, Document, Reason};
 ///
 /// # Errors
 /// [`Class::Integrity`] for wrong `data` in it, [`Class::Format`] for all else.
-pub fn document(descriptor: &Descriptor, raw: Vec<u8>) -> Result<Document, Error> {
+pub fn document(descriptor: &Descriptor, raw: impl Into<Arc<[u8]>>) -> Result<Document, Error> {
     Document::with_digest(&descriptor.media_type, descriptor.digest, raw).map_err(|error| {
         let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
         Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")

@@ -5,6 +5,7 @@
 //! content.
 
 mod append;
+pub mod arriving;
 pub mod back;
 mod belt;
 mod built;

@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Error;
@@ -27,24 +27,29 @@ pub const MAX_KEPT: u64 = 256 << 20;
 /// Blobs that passed and are kept.
 #[derive(Debug, Default)]
 pub struct Kept {
-    blobs: HashMap<Digest, Vec<u8>>,
+    blobs: HashMap<Digest, Arc<[u8]>>,
     bytes: u64,
     is_full: bool,
 }
 
 impl Kept {
     /// Keeps a blob while there is room.
-    fn add(&mut self, digest: Digest, content: Vec<u8>) {
+    pub(super) fn add(&mut self, digest: Digest, content: Vec<u8>) {
         self.bytes += content.len() as u64;
         if self.bytes > MAX_KEPT {
             self.is_full = true;
         } else {
-            self.blobs.insert(digest, content);
+            self.blobs.insert(digest, Arc::from(content));
         }
     }
 
+    /// One that is kept.
+    pub(super) fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
+        self.blobs.get(digest).cloned()
+    }
+
     /// The fault of one that had to be left out.
-    fn fault(&self) -> Option<Error> {
+    pub(super) fn fault(&self) -> Option<Error> {
         self.is_full.then(too_many)
     }
 }
@@ -126,7 +131,7 @@ impl<'a> Checking<'a> {
     pub(super) fn part(
         &self,
         span: &Span,
-        belt: &Belt<'_>,
+        belt: &Arc<Belt<'_>>,
         feed: &mut dyn Feed,
         threads: usize,
     ) -> Result<(Vec<Error>, bool), Error> {
@@ -141,10 +146,12 @@ impl<'a> Checking<'a> {
             }
         };
         let takers: Vec<&(dyn Fn() + Sync)> = vec![&work; threads.max(1)];
-        belt.run(self.flow, feed, &takers)
+        belt.run(self.flow, feed, &takers)?;
+        // Stopped by its first fault: the rest does not count.
+        Ok(belt.ended().unwrap_or_default())
     }
 
-    fn unit(&self, index: usize, belt: &Belt<'_>) {
+    fn unit(&self, index: usize, belt: &Arc<Belt<'_>>) {
         let unit = &self.bundle.geometry().units[index];
         let mut pieces = belt.pieces(unit.frames.clone());
         let mut collect =
@@ -226,7 +233,7 @@ fn closure(bundle: &Trusted, kept: &Kept, done: &[bool], flow: &Flow) -> Option<
             return Err(Error::format(format!("manifest {digest}: above the limit of a document")));
         }
         if let Some(raw) = kept.blobs.get(&digest) {
-            return complete::document(descriptor, raw.clone()).map(Some);
+            return complete::document(descriptor, Arc::clone(raw)).map(Some);
         }
         let unit = bundle.geometry().unit_index(Tar::of_blob(index));
         is_lost.set(!done[unit] || kept.is_full);

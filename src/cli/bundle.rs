@@ -6,6 +6,7 @@ use super::Session;
 use super::place::Bundle;
 use super::trust::Trust;
 use super::world::World;
+use crate::bundle::arriving::Arriving;
 use crate::bundle::check::check_computed;
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::{Trusted, Untrusted};
@@ -78,13 +79,33 @@ fn no_stream(text: &str) -> Fault {
         .help("write it to a directory first: tar x")
 }
 
-/// Asks on the terminal for the next medium; `None` where nobody can answer.
-pub fn asking(world: &mut World) -> Option<impl FnMut(&str) -> bool + Send> {
-    let is_there = world.terminal.stdin && world.terminal.stderr;
-    is_there.then_some(move |text: &str| {
+/// Whether someone sits at a terminal who can change a medium.
+pub const fn can_ask(world: &World) -> bool {
+    world.terminal.stdin && world.terminal.stderr
+}
+
+/// Asks on the terminal for the next medium.
+pub fn asking(world: &mut World) -> impl FnMut(&str) -> bool + Send {
+    |text: &str| {
         let text = format!("{}\nput the medium in and press Enter, or end with Ctrl-D: ", escape(text));
         world.ask(&text).is_ok()
-    })
+    }
+}
+
+/// Opens and authenticates a bundle of whatever form; what follows, where it is a stream.
+///
+/// # Errors
+/// As [`authenticated`] and [`open_any`].
+pub fn authenticated_any(
+    text: &str,
+    dirs: &[PathBuf],
+    trust: &Trust,
+    session: &mut Session<'_>,
+) -> Result<(Trusted, Option<Bytes>), Fault> {
+    let bundle = open_any(text, dirs, session);
+    let policy = trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+    let Opened { head, rest } = bundle?;
+    Ok((head.authenticate(&policy)?, rest))
 }
 
 /// The ids that signed, as far as the signature file can be read: for the message that asks for trust.
@@ -129,5 +150,14 @@ impl<'a> BundleGate<'a> {
 impl Gate for BundleGate<'_> {
     fn pass(&self) -> Result<(), Fault> {
         Ok(check_computed(self.bundle, self.flow)?)
+    }
+}
+
+/// The gate of an import from what passes once: all of it was checked.
+pub struct PassingGate<'s, 'a>(pub &'s Arriving<'a>);
+
+impl Gate for PassingGate<'_, '_> {
+    fn pass(&self) -> Result<(), Fault> {
+        self.0.gate()
     }
 }

@@ -1,12 +1,17 @@
 //! `import`: a bundle's artifacts into a registry or a layout, under their names there.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
-use super::bundle::{BundleGate, authenticated};
+use super::bundle::{BundleGate, PassingGate, asking, authenticated_any, can_ask};
 use super::report::Outcome;
 use super::trust::Trust;
+use crate::bundle::arriving::{Arriving, arrive};
+use crate::bundle::media::Media;
+use crate::bundle::stream::Members;
 use crate::content::Destination;
 use crate::fault::Fault;
 use crate::import::{Request, Sides};
@@ -14,12 +19,15 @@ use crate::import::{Request, Sides};
 /// `import BUNDLE TRUST --to PLACE`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
     bundle: String,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
     arrival: Arrival,
+    /// Another directory that holds volumes; repeat it for more
+    #[arg(long = "volume-dir", value_name = "DIR")]
+    volume_dirs: Vec<PathBuf>,
     #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
@@ -30,8 +38,10 @@ impl Args {
     /// As `verify` for the bundle; class policy for what stands in the way; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let (typed, maps) = self.arrival.parse(session)?;
-        let bundle = authenticated(&self.bundle, &self.trust, session)?;
-        let gate = BundleGate::open(&bundle, &session.flow)?;
+        let (bundle, rest) = authenticated_any(&self.bundle, &self.volume_dirs, &self.trust, session)?;
+        let is_asked = rest.is_none() && bundle.lacks_any() && can_ask(session.world);
+        // What lies there is looked at before the destination is opened.
+        let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(&bundle, &session.flow)?) } else { None };
         let opened = Arrival::open(typed, session, |session| self.registries(session))?;
         let manifest = bundle.manifest();
         let route = self.arrival.route(opened.place, maps);
@@ -46,7 +56,16 @@ impl Args {
             siblings: None,
             wanted: None,
         };
-        let done = crate::import::run(&session.flow, &bundle, &*opened.destination, &gate, &request)?;
+        let (flow, to) = (session.flow.clone(), &*opened.destination);
+        let pass = |source: &Arriving<'_>| crate::import::run(&flow, source, to, &PassingGate(source), &request);
+        let done = match (gate, rest) {
+            (Some(gate), _) => crate::import::run(&flow, &bundle, to, &gate, &request)?,
+            (None, Some(rest)) => arrive(&bundle, &mut Members::new(&bundle, rest, flow.clone()), &flow, pass)?,
+            (None, None) => {
+                let mut ask = asking(session.world);
+                arrive(&bundle, &mut Media::changed(&bundle, &mut ask), &flow, pass)?
+            }
+        };
         let id = bundle.id();
         Ok(self.arrival.told(&done, ("import", "imported"), json!({ "id": id }), &format!("bundle id  {id}\n")))
     }

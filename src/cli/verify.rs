@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{Opened, asking, found_keyids, open_any};
+use super::bundle::{Opened, asking, can_ask, found_keyids, open_any};
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::bundle::media::Ask;
@@ -49,8 +49,9 @@ impl Args {
         let verdict = match rest {
             Some(rest) => crate::verify::stream(&session.flow, Stream { head, rest }, &policy, &request),
             None => {
+                let can_ask = can_ask(session.world);
                 let mut ask = asking(session.world);
-                let ask = ask.as_mut().map(|ask| ask as &mut Ask<'_>);
+                let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
                 crate::verify::run_asking(&session.flow, head, &policy, &request, ask)
             }
         };

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod arrive;
 mod by_hand;
 mod examples;
 mod flat;
