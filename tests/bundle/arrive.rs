@@ -120,7 +120,7 @@ fn media(bundle: &Bundle) -> usize {
 
 #[test]
 fn volumes_on_several_media_at_once() {
-    let bundle = Bundle::new(&[noise(1, 80 << 20)], &["--level", "0", "--volume-size", "32MiB"], &[1]);
+    let bundle = Bundle::new(&[noise(1, 80 << 20)], &["--level", "0", "--volume-size", "40MiB"], &[1]);
     let root = bundle.root.path();
     assert_eq!(media(&bundle), 3);
     let verify = ["verify", "usb/b", "--key", "1.pub.pem"];
@@ -183,7 +183,7 @@ fn changing(bundle: &Bundle, args: &[&str], up_to: usize) -> (Ended, Vec<String>
 
 #[test]
 fn volumes_on_media_changed_in_one_drive() {
-    let bundle = Bundle::new(&[noise(1, 80 << 20)], &["--level", "0", "--volume-size", "32MiB"], &[1]);
+    let bundle = Bundle::new(&[noise(1, 80 << 20)], &["--level", "0", "--volume-size", "40MiB"], &[1]);
     assert_eq!(media(&bundle), 3);
     let (ended, asked) = changing(&bundle, &["verify", "usb/b", "--key", "1.pub.pem"], 3);
     assert!(ended.code == 0 && ended.stdout.starts_with("PASS"), "{}", ended.stderr);

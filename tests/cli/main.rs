@@ -13,6 +13,7 @@ mod login;
 mod ls;
 #[cfg(feature = "online")]
 mod registry;
+mod pipes;
 
 use std::path::Path;
 use std::process::{Command, Output};
