@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 
 use crate::bundle::finish::{ReadBack, Sign};
+use crate::bundle::manifest::Form;
 use crate::bundle::time::Moment;
 use crate::bundle::writer::{self, DEFAULT_VOLUME, Input, InputBlob};
-use crate::bundle::manifest::Form;
 use crate::bundle::{Manifest, Output, flatten};
 use crate::closure::Role;
 use crate::content::Source;
@@ -102,9 +102,18 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
     })
 }
 
+/// How it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// A leaf that is wrong or gone twice is left out, as missing.
+    pub leave_out: bool,
+    /// How the content lies there.
+    pub form: Form,
+}
+
 /// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
-/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out. With `leave_out` a leaf
-/// that is wrong or gone twice becomes missing in place of ending the run. `form` says how it lies there.
+/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out. With [`Manner::leave_out`] a leaf
+/// that is wrong or gone twice becomes missing in place of ending the run.
 ///
 /// # Errors
 /// [`Class::Source`] for what cannot be had or is wrong twice, [`Class::Io`], [`Class::Usage`],
@@ -116,9 +125,9 @@ pub fn run(
     input: &Input,
     sign: &Sign<'_>,
     read_back: Option<&ReadBack<'_>>,
-    leave_out: bool,
-    form: Form,
+    manner: Manner,
 ) -> Result<Outcome, Fault> {
+    let Manner { leave_out, form } = manner;
     let options = writer::Options { sign, read_back, leave_out };
     let written = match form {
         Form::Volumes => writer::write(flow, source, output, input, options)?,

@@ -197,7 +197,7 @@ pub fn arrive<T: Send>(
     outcome.unwrap_or_else(|| Err(Fault::new(Class::Bug, "internal error: the import ended without an outcome")))
 }
 
-impl<'a> Arriving<'a> {
+impl Arriving<'_> {
     /// Units until every document has come; then what they reach is compared with the manifest.
     fn documents(&self) -> Result<(), Fault> {
         let artifacts = &self.bundle.manifest().artifacts;
@@ -251,7 +251,12 @@ impl<'a> Arriving<'a> {
     }
 
     /// Checks a whole unit; gives the blobs of it that are wanted.
-    fn unit(&self, index: usize, unit: &Unit, wants: &dyn Fn(&Digest) -> bool) -> Result<Vec<(Digest, Vec<u8>)>, Fault> {
+    fn unit(
+        &self,
+        index: usize,
+        unit: &Unit,
+        wants: &dyn Fn(&Digest) -> bool,
+    ) -> Result<Vec<(Digest, Vec<u8>)>, Fault> {
         let mut keep = Keep { bundle: self.bundle, wants, content: Vec::new(), blobs: Vec::new() };
         let mut pieces = self.belt.pieces(unit.frames.clone());
         // Bars count what is sent, not what passes.
@@ -395,15 +400,12 @@ impl Source for Arriving<'_> {
         }
         let mut flights = lock(&self.flights);
         match flights.remove(&digest) {
-            Some(flight) if !flight.is_begun => {
-                Ok(Box::new(Reader { from: self, digest, flight: Some(flight) }))
-            }
+            Some(flight) if !flight.is_begun => Ok(Box::new(Reader { from: self, digest, flight: Some(flight) })),
             begun => {
                 flights.extend(begun.map(|flight| (digest, flight)));
                 let what = format!("blob {digest}: has passed, a stream cannot be read again");
-                Err(content::Error::new(Kind::Content(Class::Destination), what).help(
-                    "run the same import again: what is there already is not sent again; or import from files",
-                ))
+                Err(content::Error::new(Kind::Content(Class::Destination), what)
+                    .help("run the same import again: what is there already is not sent again; or import from files"))
             }
         }
     }

@@ -142,8 +142,8 @@ impl<'a> Belt<'a> {
                     taker();
                 }));
             }
-            let fed = self.feed(flow, feed);
-            self.fed.put(0, fed);
+            let told = self.feed(flow, feed);
+            self.fed.put(0, told);
             let panicked = threads.into_iter().map(std::thread::ScopedJoinHandle::join).filter(Result::is_err).count();
             if panicked > 0 {
                 return Err(Error::new(Class::Bug, "internal error: a worker of the check ended early"));
@@ -212,9 +212,7 @@ impl<'a> Belt<'a> {
     fn open_frames(&self) {
         let _watch = Watch(&self.stop);
         let mut scratch = Vec::new();
-        let ended = || {
-            self.is_stopped() || self.opened.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
-        };
+        let ended = || self.is_stopped() || self.opened.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed);
         while let Some((index, lease)) = self.hashed.first(ended) {
             let opened = self.open_frame(index, lease, &mut scratch);
             self.open.put(index, opened);

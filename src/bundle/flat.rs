@@ -164,10 +164,16 @@ impl Flat {
                     ),
                     Some(fits) if fits == kind => {}
                     Some(FileType::Directory) => {
-                        errors.push(Error::new(Class::Io, format!("{}: expected a directory, found another kind", shown())));
+                        errors.push(Error::new(
+                            Class::Io,
+                            format!("{}: expected a directory, found another kind", shown()),
+                        ));
                     }
                     Some(_) => {
-                        errors.push(Error::new(Class::Io, format!("{}: expected a plain file, found another kind", shown())));
+                        errors.push(Error::new(
+                            Class::Io,
+                            format!("{}: expected a plain file, found another kind", shown()),
+                        ));
                     }
                 }
             }

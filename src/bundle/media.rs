@@ -44,7 +44,12 @@ impl<'a> Media<'a> {
                 Err(error) => error.what,
             };
             let dirs: Vec<String> = volumes.dirs().iter().map(|dir| dir.display().to_string()).collect();
-            let text = format!("need volume {} of bundle {} ({file}) in {}: {found}", volume + 1, bundle.id(), dirs.join(" or "));
+            let text = format!(
+                "need volume {} of bundle {} ({file}) in {}: {found}",
+                volume + 1,
+                bundle.id(),
+                dirs.join(" or ")
+            );
             if !ask(&text) {
                 return Err(bundle.lacks(volume));
             }

@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::belt::{Belt, Feed, is_cut_off};
@@ -154,8 +154,7 @@ impl<'a> Checking<'a> {
     fn unit(&self, index: usize, belt: &Arc<Belt<'_>>) {
         let unit = &self.bundle.geometry().units[index];
         let mut pieces = belt.pieces(unit.frames.clone());
-        let mut collect =
-            Collect { bundle: self.bundle, roots: &self.roots, kept: &self.kept, content: Vec::new() };
+        let mut collect = Collect { bundle: self.bundle, roots: &self.roots, kept: &self.kept, content: Vec::new() };
         match walk_unit(self.bundle, unit, &mut pieces, self.flow, &mut collect) {
             Ok(counted) => {
                 let mut tally = lock(&self.tally);

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Volumes, open_plain, read_capped};
-use super::geometry::{Geometry, Unit};
 use super::flat::Flat;
+use super::geometry::{Geometry, Unit};
 use super::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use super::plain::whole_frame;
 use super::tar::{Tar, padded};

@@ -11,7 +11,7 @@ use super::belt::Feed;
 use super::files::Volumes;
 use super::manifest::{MAX_MANIFEST, Manifest, check_ends};
 use super::reader::{Trusted, Untrusted};
-use super::tar::{BLOCK, TRAILER, header, padded};
+use super::tar::{header, padded};
 use super::{Error, Name};
 use crate::fault::Class;
 use crate::flow::{Event, Flow};
@@ -19,6 +19,8 @@ use crate::signing::envelope::MAX_FILE;
 
 /// Bytes of a header.
 const HEADER: usize = 512;
+/// A block, and the two at the end.
+static ZEROS: [u8; 2 * HEADER] = [0; 2 * HEADER];
 /// Bytes read or written at once.
 const STEP: usize = 1 << 20;
 
@@ -36,6 +38,12 @@ pub struct Stream {
 fn not_a_bundle(what: &str) -> Error {
     Error::format(format!("not a bundle: {what}"))
         .help("give DIR/NAME, or a stream as `packmule cat` writes it: it begins with NAME.sig.json")
+}
+
+/// The zeros behind `size` bytes.
+fn padding(size: u64) -> &'static [u8] {
+    // No truncation: less than a block.
+    &ZEROS[..usize::try_from(padded(size) - size).unwrap_or_default()]
 }
 
 fn misformed(file: &str, problem: &str) -> Error {
@@ -84,9 +92,9 @@ fn first_member<T>(
         .ok()
         .and_then(name)
         .ok_or_else(|| not_a_bundle("it begins with neither a manifest nor the headers of a stream"))?;
-    let size = stated_size(&found).filter(|size| (1..=limit).contains(size)).ok_or_else(|| {
-        misformed(&file, &format!("expected 1 to {limit} bytes, found another size in its header"))
-    })?;
+    let size = stated_size(&found)
+        .filter(|size| (1..=limit).contains(size))
+        .ok_or_else(|| misformed(&file, &format!("expected 1 to {limit} bytes, found another size in its header")))?;
     if found != header(file.as_bytes(), size, b'0') {
         return Err(misformed(&file, "header differs from the one made of its name and size"));
     }
@@ -117,9 +125,8 @@ pub fn open(mut read: Bytes) -> Result<Stream, Error> {
         let file = name.signatures();
         Some((name, file))
     })?;
-    let ((), manifest) = first_member(&mut read, MAX_MANIFEST, |file| {
-        (file == name.manifest()).then(|| ((), name.manifest()))
-    })?;
+    let ((), manifest) =
+        first_member(&mut read, MAX_MANIFEST, |file| (file == name.manifest()).then(|| ((), name.manifest())))?;
     check_ends(&manifest)?;
     Ok(Stream { head: Untrusted::of_stream(name, manifest, signatures), rest: read })
 }
@@ -157,7 +164,8 @@ impl<'a> Members<'a> {
 
     /// The padding behind a volume, and the next header.
     fn between(&mut self, volume: usize, faults: &mut Vec<Error>) -> Result<(), Error> {
-        let (name, size) = (self.bundle.manifest().name.volume(volume + 1), self.bundle.manifest().volumes[volume].size);
+        let (name, size) =
+            (self.bundle.manifest().name.volume(volume + 1), self.bundle.manifest().volumes[volume].size);
         self.pad(faults)?;
         let mut found = [0; HEADER];
         self.exactly(&mut found, || format!("stream, header of {name}"))?;
@@ -169,7 +177,7 @@ impl<'a> Members<'a> {
     }
 
     fn pad(&mut self, faults: &mut Vec<Error>) -> Result<(), Error> {
-        let mut padding = [0; BLOCK as usize];
+        let mut padding = ZEROS;
         let padding = &mut padding[..std::mem::take(&mut self.padding)];
         self.exactly(padding, || "stream, padding of a volume".to_owned())?;
         if padding.iter().any(|byte| *byte != 0) {
@@ -180,7 +188,7 @@ impl<'a> Members<'a> {
 
     fn trailer(&mut self, faults: &mut Vec<Error>) -> Result<bool, Error> {
         self.pad(faults)?;
-        let mut blocks = [0; TRAILER as usize];
+        let mut blocks = ZEROS;
         self.exactly(&mut blocks, || "stream, its end".to_owned())?;
         if blocks.iter().any(|byte| *byte != 0) {
             faults.push(Error::integrity("stream: its end differs from two zero blocks"));
@@ -225,14 +233,14 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
         let size = bytes.len() as u64;
         put(out, &header(file.as_bytes(), size, b'0'))?;
         put(out, bytes)?;
-        put(out, &[0; BLOCK as usize][..usize::try_from(padded(size) - size).unwrap_or_default()])?;
+        put(out, padding(size))?;
     }
     for (index, volume) in manifest.volumes.iter().enumerate() {
         put(out, &header(name.volume(index + 1).as_bytes(), volume.size, b'0'))?;
         copy(&volumes, index, 0..volume.size, flow, out)?;
-        put(out, &[0; BLOCK as usize][..usize::try_from(padded(volume.size) - volume.size).unwrap_or_default()])?;
+        put(out, padding(volume.size))?;
     }
-    put(out, &[0; TRAILER as usize])?;
+    put(out, &ZEROS)?;
     out.flush().map_err(|error| unwritten(&error))
 }
 

@@ -31,8 +31,11 @@ pub fn open_any(text: &str, dirs: &[PathBuf], session: &mut Session<'_>) -> Resu
     let read: Bytes = match place {
         Bundle::Stdin => {
             if session.world.terminal.stdin {
-                return Err(Fault::new(Class::Usage, "bundle -: expected a stream on standard input, found a terminal")
-                    .help("pipe it: packmule cat DIR/NAME | packmule verify -"));
+                return Err(Fault::new(
+                    Class::Usage,
+                    "bundle -: expected a stream on standard input, found a terminal",
+                )
+                .help("pipe it: packmule cat DIR/NAME | packmule verify -"));
             }
             std::mem::replace(&mut session.world.stdin, Box::new(std::io::empty()))
         }

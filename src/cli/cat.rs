@@ -33,13 +33,13 @@ fn frames(list: &str) -> Result<Vec<usize>, Fault> {
     };
     let mut numbers = Vec::new();
     for part in list.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
         let number = |text: &str| text.parse::<usize>().ok().filter(|number| (1..=MOST).contains(number));
-        let (first, last) = number(first).zip(number(last)).ok_or_else(wrong)?;
-        if first > last || numbers.len() + (last - first) >= MOST {
+        let (from, to) = number(from).zip(number(to)).ok_or_else(wrong)?;
+        if from > to || numbers.len() + (to - from) >= MOST {
             return Err(wrong());
         }
-        numbers.extend(first..=last);
+        numbers.extend(from..=to);
     }
     Ok(numbers)
 }

@@ -17,7 +17,7 @@ use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
 use crate::bundle::{Name, Output, back};
 use crate::content::Source;
-use crate::export::Settings;
+use crate::export::{Manner, Settings};
 use crate::fault::{Class, Fault, escape};
 use crate::oci::Digest;
 use crate::plan::{Plan, Summary};
@@ -125,7 +125,8 @@ impl Args {
         };
         let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&back::read_back) };
         let form = if self.flat { Form::Flat } else { Form::Volumes };
-        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, self.allow_partial, form)?;
+        let manner = Manner { leave_out: self.allow_partial, form };
+        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;
         Ok(self.told(&done, &partial, resumed))
     }
 

@@ -37,8 +37,7 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
         let bundle = open_any(&self.bundle, &self.volume_dirs, session);
-        let policy =
-            self.trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+        let policy = self.trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),

@@ -71,7 +71,9 @@ fn d12_a_stream_that_is_not_whole_tags_nothing() {
     let stream = stream_of(&bundle);
     let length = stream.len();
     let mut cases: Vec<(String, Vec<u8>, u8)> = Vec::new();
-    for cut in [100, 1000, 1500, 3000, length / 3, length / 2, length - 400_000, length - 1025, length - 1024, length - 1] {
+    for cut in
+        [100, 1000, 1500, 3000, length / 3, length / 2, length - 400_000, length - 1025, length - 1024, length - 1]
+    {
         cases.push((format!("cut to {cut}"), stream[..cut].to_vec(), if cut < 2500 { 10 } else { 11 }));
     }
     for at in [6000, length / 2, length - 200_000, length - 3000, length - 1] {

@@ -171,9 +171,8 @@ fn an_export_goes_on_and_replaces() {
     let bundle = small();
     let root = bundle.root.path();
     // As a run leaves it that was killed after the first name was given.
-    let export = |more: &[&str]| {
-        packmule(root, &[&["export", "oci:source", "-o", "usb/b", "--sign", "1.pem"], more].concat())
-    };
+    let export =
+        |more: &[&str]| packmule(root, &[&["export", "oci:source", "-o", "usb/b", "--sign", "1.pem"], more].concat());
     assert_eq!(export(&["--flat"]).code, 2, "exists");
     for form in [&["--overwrite"][..], &["--overwrite", "--flat"], &["--overwrite", "--flat"]] {
         let ended = export(form);

@@ -74,7 +74,9 @@ fn a_pipe_that_ends_early_or_goes_on_is_refused() {
     let half = &stream[..stream.len() / 2];
     let longer = [&stream[..], b"x"].concat();
     for (what, bytes, code) in [("empty", &b""[..], 10), ("half", half, 11), ("longer", &longer[..], 10)] {
-        for args in [&["verify", "-", "--key", "k.pub.pem"][..], &["import", "-", "--key", "k.pub.pem", "--to", "oci:site"]] {
+        for args in
+            [&["verify", "-", "--key", "k.pub.pem"][..], &["import", "-", "--key", "k.pub.pem", "--to", "oci:site"]]
+        {
             let mut child = command(dir.path(), args)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())

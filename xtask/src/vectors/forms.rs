@@ -176,10 +176,9 @@ fn flat(book: &mut Book) {
         ("B4-flat-blob", "INT", "a byte behind a blob", |s| last(s).push(0)),
         ("B3-flat-index", "INT", "one bit of index.json", |s| {
             for entry in &mut s.entries {
-                if let Entry::File(name, bytes) = entry {
-                    if name == "salt.oci/index.json" {
-                        bytes[20] ^= 1;
-                    }
+                match entry {
+                    Entry::File(name, bytes) if name == "salt.oci/index.json" => bytes[20] ^= 1,
+                    _ => {}
                 }
             }
         }),
