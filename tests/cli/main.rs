@@ -11,9 +11,9 @@ mod key;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod pipes;
 #[cfg(feature = "online")]
 mod registry;
-mod pipes;
 
 use std::path::Path;
 use std::process::{Command, Output};
