@@ -191,7 +191,13 @@ impl<'a> Checking<'a> {
         if is_more {
             faults.push(trailing(&faults));
         }
-        gate(self.bundle, tally, &done, faults.into_iter().map(Fault::from).collect())
+        gate(self.bundle, tally, &done, faults.into_iter().map(Fault::from).collect()).map_err(|mut fault| {
+            // What others met before they stopped is left out: one was asked for.
+            if self.fail_fast {
+                fault.others.clear();
+            }
+            fault
+        })
     }
 }
 

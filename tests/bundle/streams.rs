@@ -186,7 +186,7 @@ fn faults_are_all_listed_and_the_lowest_class_wins() {
     assert_class(&fault, Class::Integrity, "three");
     assert_eq!(fault.others.len(), 2, "{fault:?}");
     let one = verify(Cursor::new(bytes), true).fault.unwrap();
-    assert!(one.others.len() < 2, "{one:?}");
+    assert!(one.others.is_empty(), "{one:?}");
 }
 
 #[test]
