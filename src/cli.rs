@@ -5,14 +5,15 @@
 //! ```text
 //! impl Args { pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> }
 //! ```
-//! It turns what was typed into what it means (`place`, [`trust`], [`network`]), calls one operation with
+//! It turns what was typed into what it means (`place`, [`trust`], `network`), calls one operation with
 //! `&session.flow`, and gives back an [`Outcome`]: text for people, a JSON value for programs. It prints
 //! nothing, knows no exit code and reads neither environment nor clock but through `session.world`. Then it
-//! gets a variant in [`Command`] and an arm in `dispatch`. [`key`] is the first example.
+//! gets a variant in [`Command`] and an arm in `dispatch`. `key` is the first example.
 //!
 //! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`report`] alone shows it.
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
+#[cfg(feature = "carry")]
 pub mod arrival;
 #[cfg(feature = "online")]
 pub mod auth_file;
@@ -22,16 +23,23 @@ pub mod cat;
 pub mod certificates;
 #[cfg(feature = "online")]
 pub mod config;
+pub mod confine;
 #[cfg(feature = "online")]
 pub mod copy;
 #[cfg(feature = "online")]
 pub mod credential;
+#[cfg(feature = "carry")]
 pub mod demo;
 pub mod environment;
 pub mod exit;
+#[cfg(feature = "carry")]
 pub mod export;
+#[cfg(feature = "carry")]
+pub mod gate;
+#[cfg(feature = "carry")]
 pub mod import;
 pub mod inspect;
+#[cfg(feature = "carry")]
 pub mod key;
 #[cfg(feature = "online")]
 pub mod login;
@@ -39,9 +47,11 @@ pub mod login;
 pub mod logins;
 #[cfg(feature = "online")]
 pub mod logout;
+#[cfg(feature = "carry")]
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod network;
+pub mod pem;
 pub mod place;
 pub mod progress;
 #[cfg(feature = "online")]
@@ -51,10 +61,14 @@ pub mod replace;
 pub mod report;
 #[cfg(feature = "online")]
 pub mod schema;
+#[cfg(feature = "carry")]
 pub mod selection;
+#[cfg(feature = "carry")]
 pub mod sign;
+#[cfg(feature = "carry")]
 pub mod size;
 pub mod trust;
+#[cfg(feature = "carry")]
 pub mod unpack;
 pub mod verify;
 pub mod world;
@@ -107,10 +121,12 @@ pub struct Globals {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Pack artifacts into a signed bundle
+    #[cfg(feature = "carry")]
     Export(Box<export::Args>),
     /// Check a bundle: PASS or REFUSED
     Verify(verify::Args),
     /// Carry a bundle's artifacts into a registry or a layout
+    #[cfg(feature = "carry")]
     Import(Box<import::Args>),
     /// Copy artifacts to a registry or a layout while both can be reached
     #[cfg(feature = "online")]
@@ -120,12 +136,16 @@ enum Command {
     /// Write a bundle as a stream to standard output
     Cat(cat::Args),
     /// Write a bundle's content as an OCI layout
+    #[cfg(feature = "carry")]
     Unpack(unpack::Args),
     /// Add a signature to a bundle
+    #[cfg(feature = "carry")]
     Sign(sign::Args),
     /// Make, show and check keys
+    #[cfg(feature = "carry")]
     Key(key::Args),
     /// List a registry's repositories, a repository's tags, a layout's entries
+    #[cfg(feature = "carry")]
     Ls(ls::Args),
     /// Keep a registry's login, after a try
     #[cfg(feature = "online")]
@@ -140,21 +160,28 @@ enum Command {
     #[cfg(feature = "online")]
     Schema(schema::Args),
     /// The main job on made-up artifacts, each command printed
+    #[cfg(feature = "carry")]
     Demo(demo::Args),
 }
 
 fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Fault> {
     match command {
+        #[cfg(feature = "carry")]
         Command::Export(args) => args.run(session),
         Command::Verify(args) => args.run(session),
+        #[cfg(feature = "carry")]
         Command::Import(args) => args.run(session),
         #[cfg(feature = "online")]
         Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
         Command::Cat(args) => args.run(session),
+        #[cfg(feature = "carry")]
         Command::Unpack(args) => args.run(session),
+        #[cfg(feature = "carry")]
         Command::Sign(args) => args.run(session),
+        #[cfg(feature = "carry")]
         Command::Key(args) => args.run(session),
+        #[cfg(feature = "carry")]
         Command::Ls(args) => args.run(session),
         #[cfg(feature = "online")]
         Command::Login(args) => args.run(session),
@@ -164,6 +191,7 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         Command::Credential(args) => args.run(session),
         #[cfg(feature = "online")]
         Command::Schema(args) => args.run(session),
+        #[cfg(feature = "carry")]
         Command::Demo(args) => args.run(session),
     }
 }
@@ -184,6 +212,7 @@ impl Session<'_> {
     /// # Errors
     /// The command's own.
     pub fn again(&mut self, words: &[&str]) -> Result<Outcome, Fault> {
+        self.world.expect_more_commands();
         let words = std::iter::once("packmule").chain(words.iter().copied());
         match Line::try_parse_from(words) {
             Ok(line) => dispatch(line.command, self),

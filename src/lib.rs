@@ -5,7 +5,7 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | [`export`], `verify`, [`import`] (with `unpack`), [`copy`] | what the tool does |
+//! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy` | what the tool does |
 //! | 2 decisions | `closure`, `select`, `plan`, `route` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout`, `secret` | adapters that implement floor 1; where secrets come from |
 //! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`], `program` | traits, cancel and events, checked streams, other programs |
@@ -15,28 +15,37 @@
 //!
 //! What is absent: `oci` does no I/O; `bundle` knows no network and no terminal; `registry` knows
 //! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the
-//! clock.
+//! clock. Without the feature `carry` there are `verify` and `inspect` alone, and nothing that writes, signs or
+//! speaks to a network is compiled; `guard` makes these two confine themselves.
 
 pub mod bundle;
 pub mod cli;
 pub mod closure;
 pub mod content;
+#[cfg(feature = "carry")]
 pub mod copy;
+#[cfg(feature = "carry")]
 pub mod export;
 pub mod fault;
 pub mod flow;
+#[cfg(feature = "carry")]
 pub mod import;
+#[cfg(feature = "carry")]
 pub mod layout;
 pub mod oci;
+#[cfg(feature = "carry")]
 pub mod plan;
 #[cfg(feature = "online")]
 pub mod program;
 #[cfg(feature = "online")]
 pub mod registry;
+#[cfg(feature = "carry")]
 pub mod route;
 #[cfg(feature = "online")]
 pub mod secret;
+#[cfg(feature = "carry")]
 pub mod select;
+#[cfg(feature = "carry")]
 pub mod sign;
 pub mod signing;
 pub mod stream;

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::belt::{Belt, Feed, Taking, is_cut_off};
-use super::check::{Seen, Tally, gate, walk_unit};
+use super::check::{Seen, Tally, gate_of, passed, walk_unit};
 use super::complete;
+use super::gate::Gate;
 use super::geometry::Unit;
 use super::member::{Cursor, Part};
 use super::passing::{Kept, MAX_KEPT, too_many, trailing};
@@ -35,7 +36,8 @@ pub struct Arriving<'a> {
     kept: Mutex<Kept>,
     // The next unit.
     next: AtomicUsize,
-    tally: Mutex<(Tally, Vec<bool>)>,
+    // Until it is closed.
+    gate: Mutex<Option<Gate>>,
     // What passes now: small blobs, and large ones under way.
     near: Mutex<HashMap<Digest, Arc<[u8]>>>,
     flights: Mutex<HashMap<Digest, Flight<'a>>>,
@@ -181,7 +183,7 @@ pub fn arrive<T: Send>(
         belt: Arc::clone(&belt),
         kept: Mutex::default(),
         next: AtomicUsize::new(0),
-        tally: Mutex::new((Tally::default(), vec![false; geometry.units.len()])),
+        gate: Mutex::new(Some(gate_of(bundle))),
         near: Mutex::default(),
         flights: Mutex::default(),
         crowd: Mutex::new(()),
@@ -268,9 +270,8 @@ impl Arriving<'_> {
 
     fn count(&self, index: usize, counted: Result<Tally, Error>) -> Result<(), Fault> {
         let counted = counted.map_err(|error| self.told(error))?;
-        let mut tally = lock(&self.tally);
-        if !std::mem::replace(&mut tally.1[index], true) {
-            tally.0.add(counted);
+        if let Some(gate) = &*lock(&self.gate) {
+            gate.pin(index, counted);
         }
         Ok(())
     }
@@ -295,8 +296,9 @@ impl Arriving<'_> {
         if is_more {
             faults.push(trailing(&faults));
         }
-        let (tally, done) = &*lock(&self.tally);
-        gate(self.bundle, *tally, done, faults.into_iter().map(Fault::from).collect()).map(drop)
+        let again = || Fault::new(Class::Bug, "internal error: the gate was closed before");
+        let gate = lock(&self.gate).take().ok_or_else(again)?;
+        passed(gate, faults.into_iter().map(Fault::from).collect()).map(drop)
     }
 
     fn pass_unit(

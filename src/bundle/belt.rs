@@ -205,6 +205,7 @@ impl<'a> Belt<'a> {
     }
 
     /// The digests of volumes, each with its number from 0.
+    #[cfg(feature = "carry")]
     pub fn digests(&self) -> Vec<(usize, Digest)> {
         self.digests.as_ref().map(|digests| lock(digests).clone()).unwrap_or_default()
     }

@@ -1,40 +1,20 @@
 //! Checking a whole bundle: units in parallel, one gate at the end (`spec/verification.md`).
 //!
-//! The gate counts what was pinned, each exactly once; only it says that the bundle holds.
+//! [`super::gate`] counts what was pinned, each exactly once; only it says that the bundle holds.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
-use super::geometry::Unit;
+pub use super::gate::Tally;
+use super::gate::{Closed, Gate, Step};
+use super::geometry::{Geometry, Unit};
 use super::member::{Cursor, Part};
 use super::plain::{Pieces, Plain};
 use super::reader::Trusted;
+use super::tar::Content;
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Members whose every byte was compared or hashed.
-    pub members: u64,
-    /// Blobs among them.
-    pub blobs: u64,
-    /// Frames.
-    pub frames: u64,
-    /// Bytes of the tar stream.
-    pub bytes: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: Self) {
-        self.members += other.members;
-        self.blobs += other.blobs;
-        self.frames += other.frames;
-        self.bytes += other.bytes;
-    }
-}
 
 /// Sees what a unit holds while it is checked.
 pub(super) trait Seen {
@@ -141,66 +121,79 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
         .map(|volume| !matches!(bundle.volumes().size(volume), Ok(Some(_))))
         .collect();
     let order = schedule(bundle);
-    let next = AtomicUsize::new(0);
-    let tally = Mutex::new((Tally::default(), vec![false; geometry.units.len()]));
+    let gate = gate_of(bundle);
     let found = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let unit = &geometry.units[index];
-            // A volume that is not there was named once already.
-            if geometry.places[unit.frames.clone()].iter().any(|place| missing[place.volume]) {
-                continue;
-            }
-            match check_unit(bundle, unit, flow) {
-                Ok(counted) => {
-                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                    if !std::mem::replace(&mut tally.1[index], true) {
-                        tally.0.add(counted);
-                    }
-                }
-                Err(error) => {
-                    let stop = fail_fast || error.class == Class::Cancelled;
-                    found.lock().unwrap_or_else(PoisonError::into_inner).push(error);
-                    if stop {
-                        next.store(order.len(), Ordering::Relaxed);
-                    }
-                }
+    let step = |index: usize| {
+        let unit = &geometry.units[index];
+        // A volume that is not there was named once already.
+        if geometry.places[unit.frames.clone()].iter().any(|place| missing[place.volume]) {
+            return Step::Open;
+        }
+        match check_unit(bundle, unit, flow) {
+            Ok(counted) => Step::Pinned(counted),
+            Err(error) => {
+                let stop = fail_fast || error.class == Class::Cancelled;
+                found.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                if stop { Step::Stop } else { Step::Open }
             }
         }
     };
-    let panicked = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().map(std::thread::ScopedJoinHandle::join).filter(Result::is_err).count()
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     });
-    if panicked > 0 {
-        faults.push(Fault::new(Class::Bug, "internal error: a worker of the check ended early"));
-    }
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     found.sort_by(|a, b| a.what.cmp(&b.what));
     found.dedup();
     // The same fault of a document may have been met by the walk already.
     found.retain(|error| faults.iter().all(|fault| fault.what != error.what));
     faults.extend(found.into_iter().map(Fault::from));
-    let (tally, done) = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-    gate(bundle, tally, &done, faults)
+    passed(gate, faults)
 }
 
-/// The one place that lets a bundle pass.
-pub(super) fn gate(bundle: &Trusted, tally: Tally, done: &[bool], faults: Vec<Fault>) -> Result<Tally, Fault> {
-    if let Some(fault) = Fault::from_list(faults) {
-        return Err(fault);
-    }
+/// The gate in front of all units of `bundle`.
+pub(super) fn gate_of(bundle: &Trusted) -> Gate {
     let geometry = bundle.geometry();
-    let expected = Tally {
-        members: geometry.tar.members() as u64,
-        blobs: bundle.manifest().blobs.len() as u64,
-        frames: bundle.manifest().frames.len() as u64,
-        bytes: geometry.tar.length(),
-    };
-    if tally == expected && done.iter().all(|&done| done) {
-        Ok(tally)
-    } else {
-        Err(Fault::new(Class::Integrity, format!("final gate: expected {expected:?}, found {tally:?}")))
+    Gate::new(listed(bundle), geometry.units.iter().map(|unit| expected(geometry, unit)).collect())
+}
+
+/// What the gate says, and what was found wrong.
+pub(super) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Tally, Fault> {
+    match gate.close() {
+        Ok(tally) if faults.is_empty() => Ok(tally),
+        Ok(_) => Err(Fault::from_list(faults).unwrap_or_else(gate_bug)),
+        Err(Closed::Worker) => {
+            faults.push(Fault::new(Class::Bug, Closed::Worker.to_string()));
+            Err(Fault::from_list(faults).unwrap_or_else(gate_bug))
+        }
+        // The faults say why; without any the gate does.
+        Err(closed) => {
+            Err(Fault::from_list(faults).unwrap_or_else(|| Fault::new(Class::Integrity, closed.to_string())))
+        }
+    }
+}
+
+/// What the manifest lists.
+fn listed(bundle: &Trusted) -> Tally {
+    let (manifest, tar) = (bundle.manifest(), &bundle.geometry().tar);
+    Tally {
+        members: tar.members() as u64,
+        blobs: manifest.blobs.len() as u64,
+        frames: manifest.frames.len() as u64,
+        bytes: tar.length(),
+    }
+}
+
+/// What is in a unit; the trailer, which is behind the last member, is none.
+fn expected(geometry: &Geometry, unit: &Unit) -> Tally {
+    let members = unit.members.start..unit.members.end.min(geometry.tar.members());
+    Tally {
+        blobs: members.clone().filter(|&member| matches!(geometry.tar.content(member), Content::Blob(_))).count()
+            as u64,
+        members: members.len() as u64,
+        frames: unit.frames.len() as u64,
+        bytes: geometry.places[unit.frames.clone()].iter().map(|place| place.plain).sum(),
     }
 }
 

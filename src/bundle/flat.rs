@@ -9,15 +9,15 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::check::Tally;
+use super::check::{Tally, passed};
+use super::gate::{Gate, Step};
 use super::reader::Trusted;
 use super::tar::{Content, Tar};
-use super::window::{Watch, lock};
+use super::window::lock;
 use super::{Error, Name};
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
@@ -255,46 +255,28 @@ pub(super) fn check_files(
     // The largest first, so that the threads end together.
     let mut order: Vec<usize> = (0..tar.members()).collect();
     order.sort_by_key(|&member| std::cmp::Reverse(tar.size(member)));
-    let next = AtomicUsize::new(0);
-    let panicked = std::sync::atomic::AtomicBool::new(false);
-    let state = Mutex::new((Tally::default(), Vec::new()));
-    let work = || {
-        let _watch = Watch(&panicked);
-        while let Some(&member) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            match flat.check(tar, member, flow) {
-                Ok(bytes) => {
-                    let blobs = u64::from(member >= Tar::of_blob(0));
-                    lock(&state).0.add(Tally { members: 1, blobs, frames: 0, bytes });
-                }
-                Err(error) => {
-                    if fail_fast || error.class == Class::Cancelled {
-                        next.store(order.len(), Ordering::Relaxed);
-                    }
-                    lock(&state).1.push(error);
-                }
-            }
+    let one = |member: usize| {
+        let blobs = u64::from(member >= Tar::of_blob(0));
+        Tally { members: 1, blobs, frames: 0, bytes: tar.size(member) }
+    };
+    let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
+    let gate = Gate::new(whole, (0..tar.members()).map(one).collect());
+    let found = Mutex::new(Vec::new());
+    let step = |member: usize| match flat.check(tar, member, flow) {
+        Ok(bytes) => Step::Pinned(Tally { bytes, ..one(member) }),
+        Err(error) => {
+            let stop = fail_fast || error.class == Class::Cancelled;
+            lock(&found).push(error);
+            if stop { Step::Stop } else { Step::Open }
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..flow.cpus {
-            scope.spawn(work);
-        }
-        work();
+        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     });
-    if panicked.load(Ordering::Relaxed) {
-        faults.push(Fault::new(Class::Bug, "internal error: a worker of the check ended early"));
-    }
-    let (tally, mut found) = state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     found.sort_by(|a, b| a.what.cmp(&b.what));
     faults.extend(found.into_iter().map(Fault::from));
-    if let Some(fault) = Fault::from_list(faults) {
-        return Err(fault);
-    }
-    let blobs = bundle.manifest().blobs.len() as u64;
-    let expected = Tally { members: tar.members() as u64, blobs, frames: 0, bytes };
-    if tally == expected {
-        Ok(tally)
-    } else {
-        Err(Fault::new(Class::Integrity, format!("final gate: expected {expected:?}, found {tally:?}")))
-    }
+    passed(gate, faults)
 }

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::belt::{Belt, Feed, is_cut_off};
-use super::check::{Seen, Tally, gate, walk_unit};
+use super::check::{Seen, Tally, gate_of, passed, walk_unit};
 use super::complete;
+use super::gate::Gate;
 use super::reader::Trusted;
 use super::tar::Tar;
 use super::window::lock;
@@ -44,6 +45,7 @@ impl Kept {
     }
 
     /// One that is kept.
+    #[cfg(feature = "carry")]
     pub(super) fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
         self.blobs.get(digest).cloned()
     }
@@ -99,7 +101,9 @@ pub(super) struct Checking<'a> {
     fail_fast: bool,
     roots: HashSet<Digest>,
     kept: Mutex<Kept>,
-    tally: Mutex<(Tally, Vec<bool>)>,
+    gate: Gate,
+    // The units that were pinned.
+    done: Mutex<Vec<bool>>,
     found: Mutex<Vec<Error>>,
 }
 
@@ -121,7 +125,8 @@ impl<'a> Checking<'a> {
             fail_fast,
             roots: bundle.manifest().artifacts.iter().map(|artifact| artifact.digest).collect(),
             kept: Mutex::default(),
-            tally: Mutex::new((Tally::default(), vec![false; bundle.geometry().units.len()])),
+            gate: gate_of(bundle),
+            done: Mutex::new(vec![false; bundle.geometry().units.len()]),
             found: Mutex::default(),
         }
     }
@@ -157,10 +162,8 @@ impl<'a> Checking<'a> {
         let mut collect = Collect { bundle: self.bundle, roots: &self.roots, kept: &self.kept, content: Vec::new() };
         match walk_unit(self.bundle, unit, &mut pieces, self.flow, &mut collect) {
             Ok(counted) => {
-                let mut tally = lock(&self.tally);
-                if !std::mem::replace(&mut tally.1[index], true) {
-                    tally.0.add(counted);
-                }
+                self.gate.pin(index, counted);
+                lock(&self.done)[index] = true;
             }
             Err(error) if is_cut_off(&error) => {}
             Err(error) => {
@@ -182,7 +185,7 @@ impl<'a> Checking<'a> {
         faults.sort_by(|a, b| a.what.cmp(&b.what));
         faults.dedup();
         faults.splice(0..0, beside);
-        let (tally, done) = into_inner(self.tally);
+        let done = into_inner(self.done);
         let kept = into_inner(self.kept);
         if faults.is_empty() || !self.fail_fast {
             faults.extend(kept.fault());
@@ -191,7 +194,7 @@ impl<'a> Checking<'a> {
         if is_more {
             faults.push(trailing(&faults));
         }
-        gate(self.bundle, tally, &done, faults.into_iter().map(Fault::from).collect()).map_err(|mut fault| {
+        passed(self.gate, faults.into_iter().map(Fault::from).collect()).map_err(|mut fault| {
             // What others met before they stopped is left out: one was asked for.
             if self.fail_fast {
                 fault.others.clear();

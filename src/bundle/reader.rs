@@ -222,6 +222,7 @@ impl Trusted {
     ///
     /// # Errors
     /// [`Class::Format`].
+    #[cfg(feature = "carry")]
     pub(super) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
         let id = Digest::sha256(&manifest.to_bytes());
         let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());

@@ -52,6 +52,7 @@ pub struct Pool {
 
 impl Pool {
     /// At most `count` buffers, each for the largest frame, stored ones included.
+    #[cfg(feature = "carry")]
     pub fn new(count: usize) -> Arc<Self> {
         // No truncation: about 16 MiB.
         Self::sized(count, usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default())
@@ -104,12 +105,14 @@ impl Drop for Lease {
 }
 
 /// Lets at most a number of threads do something at once.
+#[cfg(feature = "carry")]
 #[derive(Debug)]
 pub struct Gate {
     free: Mutex<usize>,
     changed: Condvar,
 }
 
+#[cfg(feature = "carry")]
 impl Gate {
     /// At most `count` at once.
     pub const fn new(count: usize) -> Self {

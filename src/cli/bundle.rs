@@ -3,16 +3,13 @@
 use std::path::PathBuf;
 
 use super::Session;
+use super::confine::confine;
 use super::place::Bundle;
 use super::trust::Trust;
 use super::world::World;
-use crate::bundle::arriving::Arriving;
-use crate::bundle::check::check_computed;
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::{Trusted, Untrusted};
 use crate::fault::{Class, Fault, escape};
-use crate::flow::Flow;
-use crate::import::Gate;
 
 /// A bundle that was opened: manifest and signatures were read, nothing was judged.
 pub struct Opened {
@@ -22,36 +19,38 @@ pub struct Opened {
     pub rest: Option<Bytes>,
 }
 
-/// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too.
+/// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too. With
+/// `confined` the process is confined to what it needs before the first byte is parsed.
 ///
 /// # Errors
 /// As [`crate::bundle::open`] and [`stream::open`]; class usage for `dirs` beside a stream.
-pub fn open_any(text: &str, dirs: &[PathBuf], session: &mut Session<'_>) -> Result<Opened, Fault> {
+pub fn open_any(text: &str, dirs: &[PathBuf], confined: bool, session: &mut Session<'_>) -> Result<Opened, Fault> {
     let place = Bundle::parse(text, |path| session.path(path))?;
     let read: Bytes = match place {
-        Bundle::Stdin => {
-            if session.world.terminal.stdin {
-                return Err(Fault::new(
-                    Class::Usage,
-                    "bundle -: expected a stream on standard input, found a terminal",
-                )
-                .help("pipe it: packmule cat DIR/NAME | packmule verify -"));
-            }
-            std::mem::replace(&mut session.world.stdin, Box::new(std::io::empty()))
+        Bundle::Stdin if session.world.terminal.stdin => {
+            let what = "bundle -: expected a stream on standard input, found a terminal";
+            return Err(Fault::new(Class::Usage, what).help("pipe it: packmule cat DIR/NAME | packmule verify -"));
         }
+        Bundle::Stdin => std::mem::replace(&mut session.world.stdin, Box::new(std::io::empty())),
         Bundle::Stream(path) => {
             let path = session.path(&path);
             Box::new(std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?)
         }
-        Bundle::Named { .. } | Bundle::In(_) => {
-            let head = open(text, session)?;
-            let dirs = dirs.iter().map(|dir| session.path(dir)).collect();
-            return Ok(Opened { head: head.with_volume_dirs(dirs), rest: None });
+        Bundle::Named { dir, .. } | Bundle::In(dir) => {
+            let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
+            if confined {
+                confine(session, &[&[session.path(&dir)], &dirs[..]].concat());
+            }
+            return Ok(Opened { head: open(text, session)?.with_volume_dirs(dirs), rest: None });
         }
     };
     if !dirs.is_empty() {
         return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
             .help("leave --volume-dir away"));
+    }
+    if confined {
+        // It is open already.
+        confine(session, &[]);
     }
     let Stream { head, rest } = stream::open(read)?;
     Ok(Opened { head, rest: Some(rest) })
@@ -105,7 +104,7 @@ pub fn authenticated_any(
     trust: &Trust,
     session: &mut Session<'_>,
 ) -> Result<(Trusted, Option<Bytes>), Fault> {
-    let bundle = open_any(text, dirs, session);
+    let bundle = open_any(text, dirs, false, session);
     let policy = trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
     let Opened { head, rest } = bundle?;
     Ok((head.authenticate(&policy)?, rest))
@@ -125,42 +124,4 @@ pub fn authenticated(text: &str, trust: &Trust, session: &Session<'_>) -> Result
     let bundle = open(text, session);
     let policy = trust.policy(session, || found_keyids(bundle.as_ref()))?;
     bundle?.authenticate(&policy)
-}
-
-/// The gate of an import: the medium's files and the documents were checked before the first push, and
-/// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was
-/// pushed came through a checked reader; one that the destination has was not read.
-pub struct BundleGate<'a> {
-    bundle: &'a Trusted,
-    flow: &'a Flow,
-}
-
-impl<'a> BundleGate<'a> {
-    /// Checks files, documents and closure of `bundle`.
-    ///
-    /// # Errors
-    /// Class format, integrity, io: everything that is wrong with the files.
-    pub fn open(bundle: &'a Trusted, flow: &'a Flow) -> Result<Self, Fault> {
-        let faults = bundle.survey().into_iter().map(Fault::from).collect();
-        if let Some(fault) = Fault::from_list(faults) {
-            return Err(fault);
-        }
-        bundle.closure(flow)?;
-        Ok(Self { bundle, flow })
-    }
-}
-
-impl Gate for BundleGate<'_> {
-    fn pass(&self) -> Result<(), Fault> {
-        Ok(check_computed(self.bundle, self.flow)?)
-    }
-}
-
-/// The gate of an import from what passes once: all of it was checked.
-pub struct PassingGate<'s, 'a>(pub &'s Arriving<'a>);
-
-impl Gate for PassingGate<'_, '_> {
-    fn pass(&self) -> Result<(), Fault> {
-        self.0.gate()
-    }
 }

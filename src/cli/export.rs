@@ -150,6 +150,7 @@ impl Args {
     }
 
     #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
         Err(usage("selectors: this build has no network", "name oci:DIR"))
     }

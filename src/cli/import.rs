@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
-use super::bundle::{BundleGate, PassingGate, asking, authenticated_any, can_ask};
+use super::bundle::{asking, authenticated_any, can_ask};
+use super::gate::{BundleGate, PassingGate};
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::bundle::arriving::{Arriving, arrive};
@@ -76,6 +77,7 @@ impl Args {
     }
 
     #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
         Err(Fault::new(crate::fault::Class::Usage, "--to: this build has no network").help("name oci:DIR"))
     }

@@ -24,7 +24,7 @@ impl Args {
     /// # Errors
     /// Class format, io; with `--check` integrity.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], session)?;
+        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], true, session)?;
         let manifest = bundle.claimed()?;
         let keyids: Vec<String> =
             bundle.envelope().map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default();

@@ -1,12 +1,12 @@
-//! `packmule key`: makes, shows and checks keys; and the key files that other commands are given.
+//! `packmule key`: makes, shows and checks keys; and the private keys that other commands are given.
 //!
-//! Key files stand here and not in [`crate::signing`]: paths, modes and prompts are the command line's. Every
+//! Private key files stand here and not in [`crate::signing`]: passphrases and prompts are the command line's. Every
 //! failure with a key is of class usage, and comes before any work.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -14,6 +14,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::Session;
+use super::pem::{read_file, read_public, shown, wrong};
 use super::report::Outcome;
 use super::world::World;
 use crate::fault::{Class, Fault};
@@ -171,15 +172,6 @@ pub fn load_signers(
     Ok(keys)
 }
 
-/// A public key from a file.
-///
-/// # Errors
-/// Class usage.
-pub fn read_public(path: &Path, world: &World) -> Result<PublicKey, Fault> {
-    let bytes = read_file(path, world)?;
-    PublicKey::from_pem(&bytes).map_err(|error| wrong(path, &error))
-}
-
 fn read_private(path: &Path, passphrase_file: Option<&Path>, world: &mut World) -> Result<SigningKey, Fault> {
     let bytes = read_file(path, world)?;
     let encrypted = key::contents(&bytes) == Ok(Contents::Encrypted);
@@ -189,28 +181,6 @@ fn read_private(path: &Path, passphrase_file: Option<&Path>, world: &mut World) 
         _ => None,
     };
     SigningKey::from_pem(&bytes, passphrase.as_ref().map(|text| text.as_bytes())).map_err(|error| wrong(path, &error))
-}
-
-/// A key file's bytes; one with a private key that others can read or change is refused.
-fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let unreadable = |error: io::Error| {
-        let what = format!("key {}: {error}", shown(path));
-        Fault::new(Class::Usage, what).help("give a PEM file that you can read")
-    };
-    let file = File::open(world.path(path)).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
-    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let private = matches!(key::contents(&bytes), Ok(Contents::Private | Contents::Encrypted));
-    if private && mode & 0o077 != 0 {
-        let path = shown(path);
-        let what =
-            format!("key {path}: expected a private key for its owner alone (0600), found mode {:04o}", mode & 0o7777);
-        return Err(
-            Fault::new(Class::Usage, what).help(format!("run `chmod 600 {path}`; if others had it, make a new key"))
-        );
-    }
-    Ok(bytes)
 }
 
 /// The first line of a passphrase file.
@@ -278,12 +248,4 @@ fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(), Fau
 fn exists(path: &Path) -> Fault {
     let what = format!("{}: expected no such file, found one", shown(path));
     Fault::new(Class::Usage, what).help("choose another name; a key is never overwritten")
-}
-
-fn wrong(path: &Path, error: &KeyError) -> Fault {
-    Fault::new(Class::Usage, format!("key {}: {error}", shown(path))).help(error.help())
-}
-
-fn shown(path: &Path) -> String {
-    crate::fault::escape(&path.to_string_lossy())
 }

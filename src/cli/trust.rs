@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Session;
-use super::key::read_public;
+use super::pem::read_public;
 use crate::fault::{Class, Fault};
-use crate::signing::Policy;
+use crate::signing::{Policy, PublicKey};
 
 /// The options, for every command that needs trust. None of them is read from the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -29,20 +29,35 @@ impl Trust {
         !self.keys.is_empty() || self.threshold.is_some()
     }
 
+    /// Reads the keys, before anything of a bundle is looked at.
+    ///
+    /// # Errors
+    /// Class usage: a key that is none.
+    pub fn read(&self, session: &Session<'_>) -> Result<Vec<PublicKey>, Fault> {
+        self.keys.iter().map(|path| read_public(path, session.world)).collect()
+    }
+
     /// The policy. `found` gives the key ids in the bundle's signature file, as far as there is one; asked only
     /// when no trust was given, to name them.
     ///
     /// # Errors
     /// Class usage: nothing given, a key that is none, an impossible threshold.
     pub fn policy(&self, session: &Session<'_>, found: impl FnOnce() -> Vec<String>) -> Result<Policy, Fault> {
-        if self.keys.is_empty() {
+        self.policy_of(self.read(session)?, found)
+    }
+
+    /// The same with the keys that [`Trust::read`] gave.
+    ///
+    /// # Errors
+    /// Class usage: nothing given, an impossible threshold.
+    pub fn policy_of(&self, keys: Vec<PublicKey>, found: impl FnOnce() -> Vec<String>) -> Result<Policy, Fault> {
+        if keys.is_empty() {
             let mut fault = Fault::new(Class::Usage, "no trust given: expected --key with a public key, found none")
                 .help("give --key PUB, a file that its holder gave you by another way than the bundle");
             fault.others =
                 found().into_iter().map(|id| Fault::new(Class::Usage, format!("signed under key {id}"))).collect();
             return Err(fault);
         }
-        let keys = self.keys.iter().map(|path| read_public(path, session.world)).collect::<Result<_, _>>()?;
         Ok(Policy::new(keys, self.threshold)?)
     }
 }

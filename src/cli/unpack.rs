@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{BundleGate, authenticated};
+use super::bundle::authenticated;
+use super::gate::BundleGate;
 use super::progress::size as show;
 use super::report::Outcome;
 use super::trust::Trust;

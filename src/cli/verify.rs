@@ -23,7 +23,7 @@ pub struct Args {
     /// Check this volume alone against its signed digest; repeat it for more
     #[arg(long = "volume", value_name = "N")]
     volumes: Vec<usize>,
-    /// Another directory that holds volumes; repeat it for more
+    /// Another directory that holds volumes; repeat it for more. At a terminal the next medium is asked for
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
     /// End at the first fault
@@ -36,8 +36,11 @@ impl Args {
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
-        let bundle = open_any(&self.bundle, &self.volume_dirs, session);
-        let policy = self.trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+        let keys = self.trust.read(session)?;
+        // A medium that is put in later is none that was there to be read; and who asks needs the terminal.
+        let can_ask = !self.volume_dirs.is_empty() && can_ask(session.world);
+        let bundle = open_any(&self.bundle, &self.volume_dirs, !can_ask, session);
+        let policy = self.trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
@@ -48,7 +51,6 @@ impl Args {
         let verdict = match rest {
             Some(rest) => crate::verify::stream(&session.flow, Stream { head, rest }, &policy, &request),
             None => {
-                let can_ask = can_ask(session.world);
                 let mut ask = asking(session.world);
                 let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
                 crate::verify::run_asking(&session.flow, head, &policy, &request, ask)

@@ -43,6 +43,7 @@ pub struct World {
     prompt: Prompt,
     caught: Arc<AtomicUsize>,
     real: bool,
+    one_command: bool,
 }
 
 /// Asks and gives the answer.
@@ -154,6 +155,17 @@ fn ignored_signals() -> u64 {
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 
+#[cfg(feature = "carry")]
+fn prompt(text: &str) -> io::Result<String> {
+    rpassword::prompt_password(text)
+}
+
+/// No command that is left asks for a secret.
+#[cfg(not(feature = "carry"))]
+fn prompt(_: &str) -> io::Result<String> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 impl World {
     /// The world of this process.
     pub fn process() -> Self {
@@ -174,9 +186,10 @@ impl World {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             user: rustix::process::geteuid().as_raw(),
             etc: PathBuf::from("/etc"),
-            prompt: Box::new(|text| rpassword::prompt_password(text)),
+            prompt: Box::new(prompt),
             caught: Arc::default(),
             real: true,
+            one_command: true,
         }
     }
 
@@ -199,6 +212,7 @@ impl World {
             prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
             caught: Arc::default(),
             real: false,
+            one_command: false,
         };
         (world, stdout, stderr)
     }
@@ -209,6 +223,16 @@ impl World {
         self.terminal.stdin = true;
         self.prompt = Box::new(prompt);
         self
+    }
+
+    /// Whether the process is this one command's, which may give up for good what it does not need.
+    pub const fn is_one_command(&self) -> bool {
+        self.one_command
+    }
+
+    /// More commands follow in this process.
+    pub const fn expect_more_commands(&mut self) {
+        self.one_command = false;
     }
 
     /// Where `path` leads from here.

@@ -12,7 +12,6 @@ use std::fmt::Write as _;
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
-use super::key::SigningKey;
 use crate::fault::{Class, escape};
 use crate::oci::Digest;
 
@@ -178,16 +177,6 @@ impl Envelope {
         text.into_bytes()
     }
 
-    /// Adds `key`'s signature over the payload in its place; one that the key already has is replaced.
-    pub fn sign(&mut self, key: &SigningKey) {
-        let sig = key.sign(&pae(&self.payload)).to_vec();
-        let signature = Signature { keyid: key.public().id().to_owned(), sig };
-        match self.signatures.binary_search_by(|other| other.keyid.cmp(&signature.keyid)) {
-            Ok(index) => self.signatures[index] = signature,
-            Err(index) => self.signatures.insert(index, signature),
-        }
-    }
-
     /// The ids of the keys that signed or claim to have.
     pub fn keyids(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().map(|signature| signature.keyid.as_str())
@@ -209,6 +198,7 @@ pub fn statement(media_type: &str, digest: Digest, size: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SigningKey;
     use super::*;
 
     fn signed(count: u8) -> Envelope {

@@ -1,35 +1,23 @@
-//! Ed25519 keys as OpenSSL 3.0 writes and reads them: PEM, PKCS#8 v1 (also encrypted, PBES2) and SPKI.
+//! Key files in PEM, as far as they show without a secret, and Ed25519 public keys (SPKI).
 //!
 //! A key's id is the hex SHA-256 of its SPKI DER. Verification is strict (RFC 8032 with cofactorless
-//! equation, canonical encodings, no low-order points). Opens no file and asks nobody for a passphrase.
+//! equation, canonical encodings, no low-order points). Opens no file. Private keys are [`super::private`]'s;
+//! the guard build has none.
 
 use std::fmt;
 
-use ed25519_dalek::Signer as _;
-use ed25519_dalek::pkcs8::{KeypairBytes, PublicKeyBytes};
-use pkcs8::der::Encode as _;
-use pkcs8::der::asn1::OctetStringRef;
-use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
-use pkcs8::{
-    AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef, SecretDocument,
-    SubjectPublicKeyInfoRef,
-};
+use ed25519_dalek::pkcs8::PublicKeyBytes;
+use pkcs8::{AlgorithmIdentifierRef, SecretDocument, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
 use crate::oci::Digest;
 
 /// A key file larger than this is none.
 pub const MAX_FILE: usize = 64 << 10;
-/// PBKDF2 rounds of what we write; OpenSSL 3.0 refuses scrypt at a comparable cost.
-const ROUNDS: u32 = 600_000;
-/// More than this is not a key derivation but a trap.
-const MAX_ROUNDS: u32 = 20_000_000;
-const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-const PRIVATE: &str = "PRIVATE KEY";
-const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
-const PUBLIC: &str = "PUBLIC KEY";
+pub(super) const PRIVATE: &str = "PRIVATE KEY";
+pub(super) const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+pub(super) const PUBLIC: &str = "PUBLIC KEY";
 
 /// Why a file does not give the key that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +95,7 @@ pub fn contents(pem: &[u8]) -> Result<Contents, KeyError> {
 }
 
 /// Label and DER of the one PEM block.
-fn split(pem: &[u8]) -> Result<(Contents, SecretDocument), KeyError> {
+pub(super) fn split(pem: &[u8]) -> Result<(Contents, SecretDocument), KeyError> {
     if pem.len() > MAX_FILE {
         return Err(KeyError::NotAKey);
     }
@@ -142,7 +130,7 @@ const OTHER_LABELS: [(&str, &str); 7] = [
     ("PGP PUBLIC KEY BLOCK", "a PGP key"),
 ];
 
-fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<(), KeyError> {
+pub(super) fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<(), KeyError> {
     let name = match algorithm.oid.to_string().as_str() {
         "1.3.101.112" => return Ok(()),
         "1.2.840.113549.1.1.1" => "an RSA key".to_owned(),
@@ -160,7 +148,7 @@ fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<(), KeyErro
 /// An Ed25519 public key that may be trusted: canonical and not weak.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    key: ed25519_dalek::VerifyingKey,
+    pub(super) key: ed25519_dalek::VerifyingKey,
     id: String,
 }
 
@@ -218,7 +206,7 @@ impl fmt::Debug for PublicKey {
 }
 
 /// DER of a SubjectPublicKeyInfo: a fixed head of 12 bytes (RFC 8410), then the key.
-fn spki(key: &[u8; 32]) -> [u8; 44] {
+pub(super) fn spki(key: &[u8; 32]) -> [u8; 44] {
     const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     let mut der = [0; 44];
     der[..12].copy_from_slice(&HEAD);
@@ -226,138 +214,8 @@ fn spki(key: &[u8; 32]) -> [u8; 44] {
     der
 }
 
-/// An Ed25519 private key. Wiped from memory when dropped; never shown.
-pub struct SigningKey {
-    key: ed25519_dalek::SigningKey,
-    public: PublicKey,
-}
-
-impl SigningKey {
-    /// A new key from the system's random numbers.
-    ///
-    /// # Errors
-    /// [`KeyError::Random`].
-    pub fn generate() -> Result<Self, KeyError> {
-        let mut secret = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *secret).map_err(|_| KeyError::Random)?;
-        Self::from_bytes(&secret)
-    }
-
-    /// Takes the 32 secret bytes of RFC 8032.
-    ///
-    /// # Errors
-    /// [`KeyError::Weak`], which no secret gives.
-    pub fn from_bytes(secret: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = ed25519_dalek::SigningKey::from_bytes(secret);
-        let public = PublicKey::from_bytes(key.verifying_key().as_bytes())?;
-        Ok(Self { key, public })
-    }
-
-    /// Reads a PKCS#8 private key from PEM bytes; `passphrase` is used if it is encrypted, else ignored.
-    ///
-    /// # Errors
-    /// [`KeyError`].
-    pub fn from_pem(pem: &[u8], passphrase: Option<&[u8]>) -> Result<Self, KeyError> {
-        let (contents, der) = split(pem)?;
-        match contents {
-            Contents::Public => Err(KeyError::PublicForPrivate),
-            Contents::Private => Self::from_der(der.as_bytes()),
-            Contents::Encrypted => {
-                let passphrase = passphrase.ok_or(KeyError::NoPassphrase)?;
-                let info = EncryptedPrivateKeyInfoRef::try_from(der.as_bytes())
-                    .map_err(|_| KeyError::Encryption("another scheme".to_owned()))?;
-                check_cost(&info)?;
-                let plain = info.decrypt(passphrase).map_err(|error| match error {
-                    pkcs8::Error::EncryptedPrivateKey(
-                        pkcs8::pkcs5::Error::UnsupportedAlgorithm { oid }
-                        | pkcs8::pkcs5::Error::AlgorithmParametersInvalid { oid },
-                    ) => KeyError::Encryption(oid.to_string()),
-                    pkcs8::Error::EncryptedPrivateKey(pkcs8::pkcs5::Error::NoPbes1CryptSupport) => {
-                        KeyError::Encryption("PBES1".to_owned())
-                    }
-                    _ => KeyError::WrongPassphrase,
-                })?;
-                Self::from_der(plain.as_bytes()).map_err(|error| match error {
-                    // Padding that fits by chance leaves noise.
-                    KeyError::Malformed(_) => KeyError::WrongPassphrase,
-                    error => error,
-                })
-            }
-        }
-    }
-
-    fn from_der(der: &[u8]) -> Result<Self, KeyError> {
-        let malformed = KeyError::Malformed("a PKCS#8 private key");
-        let info = PrivateKeyInfoRef::try_from(der).map_err(|_| malformed.clone())?;
-        check_algorithm(&info.algorithm)?;
-        let bytes = KeypairBytes::try_from(info).map_err(|_| malformed)?;
-        let key = Self::from_bytes(&bytes.secret_key)?;
-        match &bytes.public_key {
-            Some(stated) if stated.to_bytes() != *key.public.key.as_bytes() => Err(KeyError::Mismatch),
-            _ => Ok(key),
-        }
-    }
-
-    /// The PKCS#8 v1 PEM file, encrypted (PBES2: PBKDF2-HMAC-SHA-256, AES-256-CBC) under a passphrase if
-    /// one is given.
-    ///
-    /// # Errors
-    /// [`KeyError::Random`]; [`KeyError::Malformed`] should the encoder fail, which it does for no key.
-    pub fn to_pem(&self, passphrase: Option<&[u8]>) -> Result<Zeroizing<String>, KeyError> {
-        let failed = |_| KeyError::Malformed("a PKCS#8 private key");
-        let mut nested = Zeroizing::new([0; 34]);
-        nested[..2].copy_from_slice(&[0x04, 0x20]);
-        nested[2..].copy_from_slice(self.key.as_bytes());
-        let algorithm = AlgorithmIdentifierRef { oid: ED25519, parameters: None };
-        let secret = OctetStringRef::new(&*nested).map_err(failed)?;
-        let info = PrivateKeyInfoRef::new(algorithm, secret);
-        let Some(passphrase) = passphrase else {
-            let der = Zeroizing::new(info.to_der().map_err(failed)?);
-            return Ok(pem(PRIVATE, &der));
-        };
-        let (mut salt, mut iv) = ([0; 16], [0; 16]);
-        getrandom::fill(&mut salt).and_then(|()| getrandom::fill(&mut iv)).map_err(|_| KeyError::Random)?;
-        let encrypted = Parameters::generate_pbkdf2_sha256_aes256cbc(ROUNDS, &salt, iv)
-            .map_err(pkcs8::Error::from)
-            .and_then(|parameters| info.encrypt_with_params(parameters, passphrase))
-            .map_err(|_| KeyError::Malformed("a PKCS#8 private key"))?;
-        Ok(pem(ENCRYPTED, encrypted.as_bytes()))
-    }
-
-    /// The public half.
-    pub const fn public(&self) -> &PublicKey {
-        &self.public
-    }
-
-    /// The 64 bytes of RFC 8032 over `message`.
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey(private half of {})", self.public.id)
-    }
-}
-
-fn check_cost(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), KeyError> {
-    let Some(parameters) = info.encryption_algorithm.pbes2() else {
-        return Err(KeyError::Encryption("PBES1".to_owned()));
-    };
-    let dear = match &parameters.kdf {
-        Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count > MAX_ROUNDS,
-        Kdf::Scrypt(scrypt) => {
-            let cost = u64::from(scrypt.block_size).saturating_mul(128).saturating_mul(scrypt.cost_parameter);
-            cost > MAX_SCRYPT_BYTES || scrypt.parallelization > 16
-        }
-        _ => return Err(KeyError::Encryption("another key derivation".to_owned())),
-    };
-    if dear { Err(KeyError::Encryption("a key derivation above the limit".to_owned())) } else { Ok(()) }
-}
-
 /// A PEM block with lines of 64 characters.
-fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+pub(super) fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     use base64ct::Encoding as _;
     let body = Zeroizing::new(base64ct::Base64::encode_string(der));
     let mut text = Zeroizing::new(String::with_capacity(body.len() * 2 + 80));
@@ -375,152 +233,4 @@ fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
         text.push_str(part);
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-    use std::process::Command;
-
-    use super::*;
-
-    fn hex(text: &str) -> Vec<u8> {
-        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-    }
-
-    fn openssl(dir: &Path, args: &[&str]) -> Vec<u8> {
-        let output = Command::new("openssl").args(args).current_dir(dir).output().unwrap();
-        assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    }
-
-    #[test]
-    fn rfc_8032_test_2() {
-        let secret = hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
-        let key = SigningKey::from_bytes(&secret.try_into().unwrap()).unwrap();
-        let public = hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
-        assert_eq!(key.public().key.as_bytes().as_slice(), public);
-        let signature = hex(
-            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
-        );
-        assert_eq!(key.sign(&[0x72]).as_slice(), signature);
-        assert!(key.public().verifies(&[0x72], &signature));
-        assert!(!key.public().verifies(&[0x73], &signature));
-        assert!(!key.public().verifies(&[0x72], &signature[..63]));
-    }
-
-    #[test]
-    fn openssl_reads_our_keys() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
-        std::fs::write(dir.path().join("plain"), key.to_pem(None).unwrap().as_bytes()).unwrap();
-        std::fs::write(dir.path().join("locked"), key.to_pem(Some(b"correct horse")).unwrap().as_bytes()).unwrap();
-        std::fs::write(dir.path().join("public"), key.public().to_pem()).unwrap();
-        let from_plain = openssl(dir.path(), &["pkey", "-in", "plain", "-pubout"]);
-        let from_locked = openssl(dir.path(), &["pkey", "-in", "locked", "-passin", "pass:correct horse", "-pubout"]);
-        assert_eq!(from_plain, key.public().to_pem().as_bytes());
-        assert_eq!(from_locked, from_plain);
-        // Its own writing of the plain key is byte for byte ours.
-        assert_eq!(
-            openssl(dir.path(), &["pkey", "-in", "locked", "-passin", "pass:correct horse"]),
-            key.to_pem(None).unwrap().as_bytes()
-        );
-        let der = openssl(dir.path(), &["pkey", "-pubin", "-in", "public", "-outform", "DER"]);
-        assert_eq!(Digest::sha256(&der).hex(), key.public().id());
-    }
-
-    #[test]
-    fn we_read_openssls_keys() {
-        let dir = tempfile::tempdir().unwrap();
-        openssl(dir.path(), &["genpkey", "-algorithm", "ed25519", "-out", "plain"]);
-        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
-        let public = openssl(dir.path(), &["pkey", "-in", "plain", "-pubout"]);
-        let plain = SigningKey::from_pem(&read("plain"), None).unwrap();
-        assert_eq!(plain.public(), &PublicKey::from_pem(&public).unwrap());
-        for (name, kdf) in [("pbkdf2", &["-v2", "aes-256-cbc"][..]), ("scrypt", &["-scrypt"])] {
-            let mut args = vec!["pkcs8", "-topk8", "-in", "plain", "-out", name, "-passout", "pass:secret"];
-            args.extend(kdf);
-            openssl(dir.path(), &args);
-            let locked = read(name);
-            assert_eq!(contents(&locked), Ok(Contents::Encrypted));
-            assert_eq!(SigningKey::from_pem(&locked, Some(b"secret")).unwrap().public(), plain.public());
-            assert_eq!(SigningKey::from_pem(&locked, Some(b"wrong")).unwrap_err(), KeyError::WrongPassphrase);
-            assert_eq!(SigningKey::from_pem(&locked, None).unwrap_err(), KeyError::NoPassphrase);
-        }
-    }
-
-    #[test]
-    fn openssl_verifies_what_we_sign() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
-        let statement = super::super::statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"m"), 1);
-        let message = super::super::pae(&statement);
-        std::fs::write(dir.path().join("message"), &message).unwrap();
-        std::fs::write(dir.path().join("sig"), key.sign(&message)).unwrap();
-        std::fs::write(dir.path().join("public"), key.public().to_pem()).unwrap();
-        let args = ["pkeyutl", "-verify", "-pubin", "-inkey", "public", "-rawin", "-in", "message", "-sigfile", "sig"];
-        openssl(dir.path(), &args);
-        std::fs::write(dir.path().join("message"), b"another").unwrap();
-        assert!(!Command::new("openssl").args(args).current_dir(dir.path()).output().unwrap().status.success());
-    }
-
-    #[test]
-    fn a_key_file_is_one_block_with_white_space_around_it() {
-        let public = SigningKey::from_bytes(&[7; 32]).unwrap().public().to_pem();
-        for good in [public.clone(), format!("\n {public}\r\n\n"), public.trim_end().to_owned()] {
-            assert!(PublicKey::from_pem(good.as_bytes()).is_ok(), "{good:?}");
-        }
-        for wrong in [format!("words\n{public}"), format!("{public}words\n"), format!("{public}{public}")] {
-            assert!(PublicKey::from_pem(wrong.as_bytes()).is_err(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn s19_what_is_not_the_key_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
-        let private = key.to_pem(None).unwrap();
-        let public = key.public().to_pem();
-        assert_eq!(SigningKey::from_pem(public.as_bytes(), None).unwrap_err(), KeyError::PublicForPrivate);
-        assert_eq!(PublicKey::from_pem(private.as_bytes()).unwrap_err(), KeyError::PrivateForPublic);
-        for junk in [&b""[..], b"\x7fELF", b"hello", &[0xff; 100], &vec![b'a'; MAX_FILE + 1]] {
-            assert_eq!(PublicKey::from_pem(junk).unwrap_err(), KeyError::NotAKey);
-            assert_eq!(SigningKey::from_pem(junk, None).unwrap_err(), KeyError::NotAKey);
-        }
-        for (algorithm, options, name) in
-            [("rsa", "rsa_keygen_bits:1024", "an RSA key"), ("ec", "ec_paramgen_curve:P-256", "an EC key")]
-        {
-            openssl(dir.path(), &["genpkey", "-algorithm", algorithm, "-pkeyopt", options, "-out", "other"]);
-            let other = std::fs::read(dir.path().join("other")).unwrap();
-            let expected = KeyError::Algorithm(name.to_owned());
-            assert_eq!(SigningKey::from_pem(&other, None).unwrap_err(), expected);
-            let other = openssl(dir.path(), &["pkey", "-in", "other", "-pubout"]);
-            assert_eq!(PublicKey::from_pem(&other).unwrap_err(), expected);
-        }
-        openssl(dir.path(), &["genpkey", "-algorithm", "ed448", "-out", "other"]);
-        let other = std::fs::read(dir.path().join("other")).unwrap();
-        assert_eq!(SigningKey::from_pem(&other, None).unwrap_err(), KeyError::Algorithm("an Ed448 key".to_owned()));
-    }
-
-    #[test]
-    fn s6_weak_and_non_canonical_keys_are_refused() {
-        for point in [
-            "0100000000000000000000000000000000000000000000000000000000000000",
-            "0000000000000000000000000000000000000000000000000000000000000000",
-            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-        ] {
-            let bytes: [u8; 32] = hex(point).try_into().unwrap();
-            let file = pem(PUBLIC, &spki(&bytes));
-            assert_eq!(PublicKey::from_pem(file.as_bytes()).unwrap_err(), KeyError::Weak, "{point}");
-        }
-    }
-
-    #[test]
-    fn a_private_key_is_never_shown() {
-        let key = SigningKey::from_bytes(&[7; 32]).unwrap();
-        let shown = format!("{key:?} {:?}", KeyError::WrongPassphrase);
-        assert!(!shown.contains("7, 7") && !shown.contains("0707"), "{shown}");
-    }
 }

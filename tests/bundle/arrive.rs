@@ -187,7 +187,7 @@ fn changing(bundle: &Bundle, args: &[&str], up_to: usize) -> (Ended, Vec<String>
 fn volumes_on_media_changed_in_one_drive() {
     let bundle = Bundle::new(&[noise(1, 80 << 20)], &["--level", "0", "--volume-size", "40MiB"], &[1]);
     assert_eq!(media(&bundle), 3);
-    let (ended, asked) = changing(&bundle, &["verify", "usb/b", "--key", "1.pub.pem"], 3);
+    let (ended, asked) = changing(&bundle, &["verify", "usb/b", "--key", "1.pub.pem", "--volume-dir", "usb"], 3);
     assert!(ended.code == 0 && ended.stdout.starts_with("PASS"), "{}", ended.stderr);
     assert_eq!(asked.len(), 4, "{asked:?}");
     assert!(asked[0].contains("need volume 1 of bundle sha256:") && asked[3].contains("need volume 3"), "{asked:?}");
@@ -195,7 +195,7 @@ fn volumes_on_media_changed_in_one_drive() {
     for volume in 1..=3 {
         let _ = fs::remove_file(bundle.path(&format!("b.{volume:04}.tar.zst")));
     }
-    let (ended, _) = changing(&bundle, &["verify", "usb/b", "--key", "1.pub.pem"], 2);
+    let (ended, _) = changing(&bundle, &["verify", "usb/b", "--key", "1.pub.pem", "--volume-dir", "usb"], 2);
     assert!(ended.code == 11 && ended.stderr.contains("need volume 3 of bundle"), "{}", ended.stderr);
     let _ = fs::remove_file(bundle.path("b.0002.tar.zst"));
     let (ended, asked) = changing(&bundle, &["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:site"], 3);

@@ -6,12 +6,15 @@
 
 mod arrive;
 mod by_hand;
+mod corpora;
 mod examples;
 mod flat;
 mod flips;
 mod media;
 mod memory;
+mod panic;
 mod same;
+mod second;
 mod streams;
 mod trust;
 mod vectors;

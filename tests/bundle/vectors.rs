@@ -17,7 +17,7 @@ use crate::{flow, packmule};
 pub struct Vector {
     name: String,
     expect: String,
-    bundle: String,
+    pub bundle: String,
     stream: Option<String>,
     /// The trusted keys.
     pub keys: Vec<[u8; 32]>,
@@ -93,7 +93,7 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
     vector
 }
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors")
 }
 
@@ -123,7 +123,7 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     packmule::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
 }
 
-fn class(result: &Result<(), Fault>) -> &'static str {
+pub fn class(result: &Result<(), Fault>) -> &'static str {
     match result.as_ref().err().map(|fault| fault.class) {
         None => "PASS",
         Some(Class::Format) => "FMT",

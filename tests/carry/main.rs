@@ -9,6 +9,7 @@ mod acr;
 mod copy;
 mod disk;
 mod evil;
+mod guard;
 mod interrupt;
 mod kill;
 mod layouts;

@@ -4,6 +4,8 @@
 
 pub mod bench;
 pub mod corpus;
+pub mod fuzz;
+pub mod guard;
 pub mod install;
 pub mod services;
 pub mod shell;

@@ -5,7 +5,7 @@
 use crate::install::{self, Tools};
 use crate::services::{self, Services};
 use crate::shell::{self, Failed};
-use crate::{corpus, tidy, vectors};
+use crate::{corpus, guard, tidy, vectors};
 use std::path::{Path, PathBuf};
 
 /// Formatting, tidiness, generated vectors and lints, then the corpus, the registries, and all tests; `args` go to `cargo test`.
@@ -20,6 +20,7 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
         let built = shell::stage("clippy", || {
             cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
         })
+        .and_then(|()| shell::stage("clippy of the small builds", || guard::lint(root)))
         .and_then(|()| {
             let tests = ["test", "--quiet", "--workspace", "--no-run"];
             shell::stage("build", || cargo(&[&tests, args].concat()))
@@ -29,11 +30,13 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     built?;
     let (tools, layout) = prepared?;
     shell::stage("second verifier", || second(root, &tools))?;
+    let guard = shell::stage("guard build", || guard::build(root))?;
     // From this thread, which stays: the services are tied to it.
     let mut services = shell::stage("services", || services::start(&tools))?;
     seed(&mut services, &tools, layout.as_deref())?;
     let mut tests = shell::command("cargo");
     tests.current_dir(root).args(["test", "--workspace"]).args(args);
+    tests.env("PACKMULE_TEST_GUARD", guard.unwrap_or_else(|| "none".into()));
     tests.envs(services.vars.iter().map(|(name, value)| (name, value)));
     shell::run(&mut tests)
 }

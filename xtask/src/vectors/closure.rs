@@ -204,6 +204,18 @@ fn carried(book: &mut Book) {
     };
     book.add(large(4 << 20), "ok-M5-document-of-4-mib", "PASS", "the largest document");
     book.add(large((4 << 20) + 1), "M5-document-above-4-mib", "FMT", "a document a byte too large");
+    let child = |size: usize| {
+        let mut content = Content::new();
+        let config = content.put(EMPTY, b"{}");
+        let mut bytes = image(&config, &[]).to_string().into_bytes();
+        bytes.resize(size, b' ');
+        let child = content.put(MANIFEST, &bytes);
+        let root = content.document(&index(&[child]));
+        content.artifact(REPOSITORY, &["1"], &root);
+        content.signed()
+    };
+    book.add(child(4 << 20), "ok-M5-child-of-4-mib", "PASS", "the largest document, below an index");
+    book.add(child((4 << 20) + 1), "M5-child-above-4-mib", "FMT", "a document a byte too large, below an index");
 }
 
 fn absences(book: &mut Book) {

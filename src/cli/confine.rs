@@ -1,0 +1,273 @@
+//! `verify` and `inspect` give up what they do not need, before they parse the first byte of a bundle.
+//!
+//! By the kernel's own means, and for good: landlock leaves them files below the bundle's directories to read and
+//! nothing else of the file system or the network; seccomp leaves them the system calls that reading, hashing,
+//! threads and writing to open files take. What is open already (standard streams, files for a report) stays so.
+//! A kernel without the one or the other is no failure: a detail line says so. A command that must start another
+//! program or open more files does it before, or is not confined. Does nothing under `demo`, which
+//! runs more commands in the same process, and in a test world, whose process has other tenants.
+
+use std::path::PathBuf;
+
+use super::Session;
+use crate::flow::Event;
+
+/// Confines this process: from now on it reads below `directories` alone.
+pub fn confine(session: &Session<'_>, directories: &[PathBuf]) {
+    if !session.world.is_one_command() {
+        return;
+    }
+    for line in kernel::confine(directories) {
+        session.flow.event(Event::Detail(line));
+    }
+}
+
+#[cfg(not(all(feature = "guard", target_os = "linux")))]
+mod kernel {
+    pub fn confine(_: &[std::path::PathBuf]) -> Vec<String> {
+        vec!["not confined: this build has no means for it".to_owned()]
+    }
+}
+
+#[cfg(all(feature = "guard", target_os = "linux"))]
+mod kernel {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use landlock::{
+        ABI, Access as _, AccessFs, AccessNet, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
+        RulesetError, RulesetStatus, Scope,
+    };
+    use seccompiler::{
+        SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    };
+
+    /// Confines this thread and those that it starts; gives what there is to tell.
+    pub fn confine(directories: &[PathBuf]) -> Vec<String> {
+        let landlock = match fence(directories) {
+            Ok(RulesetStatus::FullyEnforced) => "confined by landlock: reads the bundle's directories only".to_owned(),
+            Ok(RulesetStatus::PartiallyEnforced) => {
+                "confined by landlock, as far as this kernel has it: reads the bundle's directories only".to_owned()
+            }
+            Ok(RulesetStatus::NotEnforced) => "not confined by landlock: this kernel has none".to_owned(),
+            Err(error) => format!("not confined by landlock: {error}"),
+        };
+        let seccomp = match filter() {
+            Ok(()) => "confined by seccomp: no socket, no program, no file to write".to_owned(),
+            Err(error) => format!("not confined by seccomp: {error}"),
+        };
+        vec![landlock, seccomp]
+    }
+
+    fn fence(directories: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
+        // The newest that the crate knows; an older kernel does what it can.
+        let newest = ABI::V7;
+        let mut rules = Ruleset::default()
+            .handle_access(AccessFs::from_all(newest))?
+            .handle_access(AccessNet::from_all(newest))?
+            .scope(Scope::from_all(newest))?
+            .create()?;
+        for directory in directories {
+            // One that is not there needs no rule: opening it says so.
+            if let Ok(directory) = PathFd::new(directory) {
+                rules = rules.add_rule(PathBeneath::new(directory, AccessFs::ReadFile | AccessFs::ReadDir))?;
+            }
+        }
+        Ok(rules.restrict_self()?.ruleset)
+    }
+
+    fn filter() -> Result<(), Box<dyn std::error::Error>> {
+        let arch = TargetArch::try_from(ARCH)?;
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> = ALLOWED.iter().map(|&call| (call, Vec::new())).collect();
+        let zero = |argument: u8, mask: i64| -> Result<SeccompRule, seccompiler::BackendError> {
+            let compare = SeccompCmpOp::MaskedEq(mask.unsigned_abs());
+            SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, 0)?])
+        };
+        let writing = i64::from(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) | TMPFILE;
+        rules.insert(libc::SYS_openat, vec![zero(2, writing)?]);
+        #[cfg(target_arch = "x86_64")]
+        rules.insert(libc::SYS_open, vec![zero(1, writing)?]);
+        // No new machine code.
+        for call in [libc::SYS_mmap, libc::SYS_mprotect] {
+            rules.insert(call, vec![zero(2, i64::from(libc::PROT_EXEC))?]);
+        }
+        // Threads, and no other processes. `clone3`, whose flags a filter cannot see, is as if it were not there:
+        // the C library then asks in the old way.
+        let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+        let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(thread), thread)?;
+        rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
+        // A terminal's size and kind, for the bars; nothing that changes one or types into it.
+        let asks = ASKS.into_iter().map(|request| {
+            let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?;
+            SeccompRule::new(vec![is])
+        });
+        rules.insert(libc::SYS_ioctl, asks.collect::<Result<_, _>>()?);
+        // What is not allowed is not there, as on a kernel that has never had it.
+        let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        let program: seccompiler::BpfProgram =
+            SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()?;
+        seccompiler::apply_filter(&program)?;
+        Ok(())
+    }
+
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "signed with musl, unsigned with glibc")]
+    const ASKS: [u64; 2] = [libc::TIOCGWINSZ as u64, libc::TCGETS as u64];
+
+    /// This build's processor, in the words of `seccompiler`; on another one there is no filter.
+    const ARCH: &str = match () {
+        () if cfg!(target_arch = "x86_64") => "x86_64",
+        () if cfg!(target_arch = "aarch64") => "aarch64",
+        () => "unknown",
+    };
+
+    /// The bit of `O_TMPFILE` that is its own; the other is `O_DIRECTORY`'s.
+    const TMPFILE: i64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as i64;
+
+    /// The system calls that are allowed whatever their arguments.
+    const ALLOWED: &[i64] = &[
+        // Files that are open.
+        libc::SYS_read,
+        libc::SYS_readv,
+        libc::SYS_pread64,
+        libc::SYS_preadv,
+        libc::SYS_write,
+        libc::SYS_writev,
+        libc::SYS_lseek,
+        libc::SYS_close,
+        libc::SYS_fstat,
+        libc::SYS_fcntl,
+        libc::SYS_fadvise64,
+        libc::SYS_fsync,
+        libc::SYS_getdents64,
+        libc::SYS_ppoll,
+        // Names.
+        libc::SYS_newfstatat,
+        libc::SYS_statx,
+        libc::SYS_readlinkat,
+        libc::SYS_faccessat,
+        libc::SYS_getcwd,
+        // Memory.
+        libc::SYS_munmap,
+        libc::SYS_mremap,
+        libc::SYS_madvise,
+        libc::SYS_brk,
+        libc::SYS_membarrier,
+        // Threads, signals, the end.
+        libc::SYS_futex,
+        libc::SYS_rseq,
+        libc::SYS_set_robust_list,
+        libc::SYS_get_robust_list,
+        libc::SYS_set_tid_address,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_sigaltstack,
+        libc::SYS_restart_syscall,
+        libc::SYS_gettid,
+        libc::SYS_getpid,
+        libc::SYS_tgkill,
+        libc::SYS_sched_yield,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_prctl,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        // Time and chance.
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_nanosleep,
+        libc::SYS_gettimeofday,
+        libc::SYS_getrandom,
+        // Older names of the same, where there are any.
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_stat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_lstat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_access,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_poll,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_time,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_arch_prctl,
+    ];
+
+    #[cfg(test)]
+    mod tests {
+        use std::fs::{self, File, OpenOptions};
+        use std::net::{TcpListener, TcpStream, UdpSocket};
+        use std::os::unix::net::UnixListener;
+        use std::process::Command;
+
+        use super::*;
+
+        /// Each of these must work before and fail behind the walls.
+        fn tries(inside: &std::path::Path, outside: &std::path::Path, port: u16) -> Vec<(&'static str, bool)> {
+            let fresh = inside.join("new");
+            let mut tries = vec![
+                ("tcp connect", TcpStream::connect(("127.0.0.1", port)).is_ok()),
+                ("tcp listen", TcpListener::bind("127.0.0.1:0").is_ok()),
+                ("udp", UdpSocket::bind("127.0.0.1:0").is_ok()),
+                ("unix socket", UnixListener::bind(inside.join("socket")).is_ok()),
+                ("program", Command::new("/bin/true").status().is_ok()),
+                ("create", File::create(&fresh).is_ok()),
+                ("append", OpenOptions::new().append(true).open(inside.join("file")).is_ok()),
+                ("read and write", OpenOptions::new().read(true).write(true).open(inside.join("file")).is_ok()),
+                ("link", fs::hard_link(inside.join("file"), inside.join("link")).is_ok()),
+                ("symlink", std::os::unix::fs::symlink("file", inside.join("symlink")).is_ok()),
+                ("rename", fs::rename(&fresh, inside.join("renamed")).is_ok()),
+                ("directory", fs::create_dir(inside.join("directory")).is_ok()),
+                (
+                    "mode",
+                    fs::set_permissions(inside.join("file"), fs::metadata(inside.join("file")).unwrap().permissions())
+                        .is_ok(),
+                ),
+                ("unlink", fs::remove_file(inside.join("renamed")).is_ok()),
+            ];
+            if fence_is_there() {
+                tries.push(("read outside", fs::read(outside.join("file")).is_ok()));
+                tries.push(("list outside", fs::read_dir(outside).is_ok()));
+            }
+            tries
+        }
+
+        fn fence_is_there() -> bool {
+            std::thread::spawn(|| fence(&[]).is_ok_and(|status| status != RulesetStatus::NotEnforced)).join().unwrap()
+        }
+
+        #[test]
+        fn p7_behind_the_walls_nothing_but_reading_works() {
+            let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            for dir in [&inside, &outside] {
+                fs::write(dir.path().join("file"), "content").unwrap();
+            }
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let before = tries(inside.path(), outside.path(), port);
+            assert!(before.iter().all(|(_, works)| *works), "{before:?}");
+            for name in ["socket", "link", "symlink"] {
+                fs::remove_file(inside.path().join(name)).unwrap();
+            }
+            fs::remove_dir(inside.path().join("directory")).unwrap();
+            fs::write(inside.path().join("renamed"), "").unwrap();
+            // Both walls stand around one thread and those that it starts: this one, which ends.
+            std::thread::scope(|scope| {
+                let confined = scope.spawn(|| {
+                    let told = confine(&[inside.path().to_owned()]);
+                    assert!(told[1].starts_with("confined by seccomp"), "{told:?}");
+                    let after = tries(inside.path(), outside.path(), port);
+                    assert!(after.iter().all(|(_, works)| !*works), "{after:?}");
+                    assert_eq!(fs::read(inside.path().join("file")).unwrap(), b"content");
+                    assert_eq!(fs::read_dir(inside.path()).unwrap().count(), 2);
+                    let child = std::thread::spawn(move || TcpStream::connect(("127.0.0.1", port)).is_err());
+                    assert!(child.join().unwrap(), "a thread that is started later is confined too");
+                    assert!(std::thread::spawn(|| panic!("unwinds")).join().is_err());
+                });
+                confined.join().unwrap();
+            });
+            assert!(!inside.path().join("new").exists());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Key files as commands are given them: paths, modes and sizes, which [`crate::signing`] knows nothing of.
+//!
+//! Every failure with a key is of class usage, and comes before any work. Writes nothing.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::world::World;
+use crate::fault::{Class, Fault};
+use crate::signing::PublicKey;
+use crate::signing::key::{self, Contents, KeyError, MAX_FILE};
+
+/// A public key from a file.
+///
+/// # Errors
+/// Class usage.
+pub fn read_public(path: &Path, world: &World) -> Result<PublicKey, Fault> {
+    let bytes = read_file(path, world)?;
+    PublicKey::from_pem(&bytes).map_err(|error| wrong(path, &error))
+}
+
+/// A key file's bytes; one with a private key that others can read or change is refused.
+pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let unreadable = |error: io::Error| {
+        let what = format!("key {}: {error}", shown(path));
+        Fault::new(Class::Usage, what).help("give a PEM file that you can read")
+    };
+    let file = File::open(world.path(path)).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let private = matches!(key::contents(&bytes), Ok(Contents::Private | Contents::Encrypted));
+    if private && mode & 0o077 != 0 {
+        let path = shown(path);
+        let what =
+            format!("key {path}: expected a private key for its owner alone (0600), found mode {:04o}", mode & 0o7777);
+        return Err(
+            Fault::new(Class::Usage, what).help(format!("run `chmod 600 {path}`; if others had it, make a new key"))
+        );
+    }
+    Ok(bytes)
+}
+
+pub(super) fn wrong(path: &Path, error: &KeyError) -> Fault {
+    Fault::new(Class::Usage, format!("key {}: {error}", shown(path))).help(error.help())
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    crate::fault::escape(&path.to_string_lossy())
+}

@@ -1,0 +1,48 @@
+//! `cargo xtask fuzz` and `cargo xtask mutants`: long searches that are not part of CI, by cargo-fuzz (nightly) and
+//! cargo-mutants, each installed here if it is missing.
+
+use crate::shell::{self, Failed};
+use std::path::Path;
+
+/// The files under mutation: what decides whether a bundle holds and who signed it.
+const MUTATED: [&str; 2] = ["src/bundle/**", "src/signing/**"];
+
+/// Runs every target for `seconds`, from the committed corpora and what earlier runs found.
+pub fn run(root: &Path, seconds: u32) -> Result<(), Failed> {
+    let cargo = |words: &[&str]| shell::run(shell::command("cargo").current_dir(root).args(words));
+    install("cargo-fuzz")?;
+    let corpora = root.join("testdata/fuzz");
+    let mut names: Vec<String> =
+        std::fs::read_dir(&corpora)?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    for name in names {
+        let (kept, own) = (corpora.join(&name), shell::target().join("fuzz").join(&name));
+        std::fs::create_dir_all(&own)?;
+        let (kept, own) = (kept.display().to_string(), own.display().to_string());
+        let time = format!("-max_total_time={seconds}");
+        let words =
+            ["+nightly", "fuzz", "run", "--fuzz-dir", "xtask/fuzz", &name, &own, &kept, "--", &time, "-max_len=65536"];
+        shell::stage(&format!("fuzz {name}"), || cargo(&words))?;
+    }
+    Ok(())
+}
+
+/// Mutates; `args` go to cargo-mutants (`--file src/bundle/gate.rs`). What is missed ends in an error.
+pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
+    install("cargo-mutants")?;
+    let mut words = vec!["mutants", "--package", "packmule", "--output", "target"];
+    if args.is_empty() {
+        words.extend(MUTATED.iter().flat_map(|glob| ["--file", glob]));
+    }
+    // Without the registries' tests, which a mutant here cannot touch.
+    words.extend(args);
+    words.extend(["--", "--lib", "--test", "bundle"]);
+    shell::run(shell::command("cargo").current_dir(root).args(words))
+}
+
+fn install(program: &str) -> Result<(), Failed> {
+    if shell::which(program).is_some() {
+        return Ok(());
+    }
+    shell::run(shell::command("cargo").args(["install", "--locked", "--quiet", program]))
+}

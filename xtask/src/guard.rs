@@ -1,0 +1,144 @@
+//! The guard build: that it builds, what is in it and what is not, how large it is.
+//!
+//! Its program is linked statically against musl where the toolchain can be had; else it is said aloud and the
+//! program for this system is looked at instead. Nothing here runs it on a bundle: `tests/carry/guard.rs` does.
+
+use crate::install;
+use crate::shell::{self, Failed};
+use std::path::{Path, PathBuf};
+
+const STATIC: &str = "x86_64-unknown-linux-musl";
+const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
+
+/// The largest that the static program may be, in bytes. A ratchet: set it down when it shrinks; who sets it up says
+/// in the changelog what for.
+const LARGEST: u64 = 3 << 20;
+
+/// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts.
+const FOREIGN: [&str; 21] = [
+    "reqwest",
+    "hyper",
+    "hyper-util",
+    "h2",
+    "http",
+    "rustls",
+    "native-tls",
+    "openssl",
+    "openssl-sys",
+    "ring",
+    "aws-lc-rs",
+    "tokio",
+    "async-std",
+    "smol",
+    "mio",
+    "socket2",
+    "futures-util",
+    "http-auth",
+    "docker_credential",
+    "rpassword",
+    "pkcs5",
+];
+
+/// Functions of the C library, and names in paths of sources, that no program without a network has.
+const CALLS: [&str; 10] =
+    ["socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "recvfrom", "getaddrinfo", "execve"];
+const NAMES: [&str; 5] = ["reqwest", "rustls", "hyper", "tokio", "http-auth"];
+
+/// Lints of the small builds.
+pub fn lint(root: &Path) -> Result<(), Failed> {
+    for features in [&FEATURES[..], &["--no-default-features"], &["--no-default-features", "--features", "carry"]] {
+        let words = [&["clippy", "--quiet", "--lib", "--bins"], features, &["--", "-D", "warnings"]].concat();
+        shell::run(shell::command("cargo").current_dir(root).args(words))?;
+    }
+    Ok(())
+}
+
+/// Builds it, looks into it, and gives the program, if it is static, for the tests.
+pub fn build(root: &Path) -> Result<Option<PathBuf>, Failed> {
+    tree(root)?;
+    let target = match ready() {
+        Ok(()) => Some(STATIC),
+        Err(e) => {
+            // Not an error in CI either: a toolchain's own download is not everywhere to be had.
+            eprintln!("!! SKIPPED static guard build: {e}");
+            None
+        }
+    };
+    let mut words = [&["build", "--quiet", "--release"], &FEATURES[..]].concat();
+    words.extend(target.iter().flat_map(|target| ["--target", target]));
+    // Where neither replaces the ordinary program nor is replaced by it.
+    let folder = if target.is_some() { shell::target() } else { shell::target().join("guard") };
+    shell::run(shell::command("cargo").current_dir(root).args(words).arg("--target-dir").arg(&folder))?;
+    let program = folder.join(target.unwrap_or_default()).join("release/packmule");
+    inspect(&program, target.is_some())?;
+    Ok(target.map(|_| program))
+}
+
+/// Which crates the build is made of.
+fn tree(root: &Path) -> Result<(), Failed> {
+    let words = ["tree", "--package", "packmule", "--edges", "normal", "--target", "all", "--prefix", "none"];
+    let list =
+        shell::output(shell::command("cargo").current_dir(root).args(words).args(FEATURES).args(["--format", "{p}"]))?;
+    match foreign(&list) {
+        Some(name) => Err(Failed::new(format!("guard build: expected nothing that it does not need, found {name}"))),
+        None => Ok(()),
+    }
+}
+
+fn foreign(list: &str) -> Option<&str> {
+    list.lines().filter_map(|line| line.split(' ').next()).find(|name| FOREIGN.contains(name))
+}
+
+/// The standard library for the static target and a C compiler for it.
+fn ready() -> Result<(), Failed> {
+    let installed = shell::output(shell::command("rustup").args(["target", "list", "--installed"]))?;
+    if !installed.lines().any(|line| line == STATIC) {
+        shell::quiet(shell::command("rustup").args(["target", "add", STATIC]))?;
+    }
+    if shell::which("musl-gcc").is_none() {
+        install::apt(&["musl-tools"])?;
+    }
+    Ok(())
+}
+
+/// What was linked, by symbols and strings, and its size.
+fn inspect(program: &Path, fixed: bool) -> Result<(), Failed> {
+    let bytes = std::fs::read(program)?;
+    let symbols = shell::output(shell::command("nm").arg(program))?;
+    if let Some(found) = linked(&symbols) {
+        return Err(Failed::new(format!("{}: expected no such function, found {found}", program.display())));
+    }
+    if let Some(name) = NAMES.iter().find(|name| bytes.windows(name.len()).any(|part| part == name.as_bytes())) {
+        return Err(Failed::new(format!("{}: expected no trace of {name}, found one", program.display())));
+    }
+    if fixed && shell::output(shell::command("readelf").arg("-lW").arg(program))?.contains("INTERP") {
+        return Err(Failed::new(format!("{}: expected a static program, found a dynamic one", program.display())));
+    }
+    let kind = if fixed { "static" } else { "dynamic" };
+    eprintln!("guard build: {} bytes, {kind}, at most {LARGEST}", bytes.len());
+    if bytes.len() as u64 > LARGEST {
+        return Err(Failed::new(format!("guard build: expected at most {LARGEST} bytes, found {}", bytes.len())));
+    }
+    Ok(())
+}
+
+/// The first forbidden function in what `nm` lists: `ADDRESS KIND NAME`, or `U NAME@VERSION`.
+fn linked(symbols: &str) -> Option<&str> {
+    let names = symbols.lines().filter_map(|line| line.split_whitespace().next_back());
+    names.map(|name| name.split('@').next().unwrap_or(name)).find(|name| CALLS.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_belong_is_found() {
+        assert_eq!(foreign("packmule v0.1.0\nsha2 v0.11.0\n"), None);
+        assert_eq!(foreign("packmule v0.1.0\nhyper v1.0.0 (*)\n"), Some("hyper"));
+        assert_eq!(linked("0001 T main\n                 U write@GLIBC_2.2\n"), None);
+        assert_eq!(linked("                 U connect@GLIBC_2.2\n"), Some("connect"));
+        assert_eq!(linked("00000a T socket\n"), Some("socket"));
+        assert_eq!(linked("00000a t _ZN9socketry7connect17h0E\n"), None);
+    }
+}
