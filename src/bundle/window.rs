@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "carry")]
 use super::frame::{MAX_PLAIN, stored_size};
 
 /// How often a wait looks whether the run was stopped.
