@@ -21,6 +21,7 @@ pub mod bundle;
 pub mod cat;
 #[cfg(feature = "online")]
 pub mod certificates;
+pub mod changes;
 #[cfg(feature = "online")]
 pub mod config;
 pub mod confine;
@@ -29,7 +30,11 @@ pub mod copy;
 #[cfg(feature = "online")]
 pub mod credential;
 #[cfg(feature = "carry")]
+pub mod delta;
+#[cfg(feature = "carry")]
 pub mod demo;
+#[cfg(feature = "carry")]
+pub mod diff;
 pub mod environment;
 pub mod exit;
 #[cfg(feature = "carry")]
@@ -135,6 +140,9 @@ enum Command {
     Inspect(inspect::Args),
     /// Write a bundle as a stream to standard output
     Cat(cat::Args),
+    /// What is new, gone or changed between two bundles, layouts or registries
+    #[cfg(feature = "carry")]
+    Diff(diff::Args),
     /// Write a bundle's content as an OCI layout
     #[cfg(feature = "carry")]
     Unpack(unpack::Args),
@@ -175,6 +183,8 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
         Command::Cat(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Diff(args) => args.run(session),
         #[cfg(feature = "carry")]
         Command::Unpack(args) => args.run(session),
         #[cfg(feature = "carry")]

@@ -5,8 +5,8 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy` | what the tool does |
-//! | 2 decisions | `closure`, `select`, `plan`, `route` | pure; reach the world through floor 1 |
+//! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base` | what the tool does |
+//! | 2 decisions | `closure`, `select`, `plan`, `route`, `wanted` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout`, `secret` | adapters that implement floor 1; where secrets come from |
 //! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`], `program` | traits, cancel and events, checked streams, other programs |
 //! | 0 nouns | [`oci`], [`fault`] | no I/O |
@@ -18,12 +18,15 @@
 //! clock. Without the feature `carry` there are `verify` and `inspect` alone, and nothing that writes, signs or
 //! speaks to a network is compiled; `guard` makes these two confine themselves.
 
+#[cfg(feature = "carry")]
+pub mod base;
 pub mod bundle;
 pub mod cli;
 pub mod closure;
 pub mod content;
 #[cfg(feature = "carry")]
 pub mod copy;
+pub mod diff;
 #[cfg(feature = "carry")]
 pub mod export;
 pub mod fault;
@@ -50,3 +53,5 @@ pub mod sign;
 pub mod signing;
 pub mod stream;
 pub mod verify;
+#[cfg(feature = "carry")]
+pub mod wanted;

@@ -3,7 +3,9 @@
 //! Values only; what was typed becomes them on the command line, what they mean is the plan's
 //! business. Nothing here asks a source.
 
-use crate::oci::{Platform, Reference, Repository, Tag};
+use std::collections::{BTreeSet, HashMap};
+
+use crate::oci::{Artifact, Digest, Platform, Reference, Repository, Tag};
 
 /// One selected reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +67,35 @@ impl Referrers {
     }
 }
 
+/// A leaf that a base brought, or found delivered by a base of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Its size in bytes.
+    pub size: u64,
+    /// A repository that it was delivered in, named as in the base; `None` where the base does not say.
+    pub repository: Option<Repository>,
+}
+
+/// What one earlier bundle has delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Its bundle id.
+    pub id: Digest,
+    /// Its content. Documents may stand among it; they travel all the same.
+    pub leaves: HashMap<Digest, Leaf>,
+    /// Its artifacts: where a repository is not said, their documents at the source tell it.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// What the destination has already, and what it lacks of that. A hint: the proof is made at the import.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// The bases, in the order given: the first that has a leaf says where.
+    pub bases: Vec<Base>,
+    /// Leaves that travel whatever the bases say.
+    pub again: BTreeSet<Digest>,
+}
+
 /// Everything that was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -80,6 +111,8 @@ pub struct Selection {
     pub foreign: bool,
     /// Whether what is not to be had is left out and named, instead of ending the run.
     pub allow_partial: bool,
+    /// What stays behind because it was delivered.
+    pub delivered: Delivered,
 }
 
 #[cfg(test)]

@@ -20,12 +20,8 @@ pub struct Arrival {
     /// HOST[:PORT][/PREFIX] or oci:DIR
     #[arg(long, value_name = "PLACE")]
     pub to: String,
-    /// Another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one a line; repeat it for more
-    #[arg(long = "map", value_name = "FROM=TO|@FILE")]
-    maps: Vec<String>,
-    /// Keep the source's host as the first part of the name
-    #[arg(long)]
-    keep_host: bool,
+    #[command(flatten)]
+    naming: Naming,
     /// What becomes of a tag that names something else there
     #[arg(long, value_enum, default_value_t = Conflict::Fail)]
     tag_conflict: Conflict,
@@ -35,6 +31,46 @@ pub struct Arrival {
     /// Look only, and say what would be done
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// How repositories are called below a place.
+#[derive(clap::Args, Debug)]
+pub struct Naming {
+    /// Another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one a line; repeat it for more
+    #[arg(long = "map", value_name = "FROM=TO|@FILE")]
+    maps: Vec<String>,
+    /// Keep the source's host as the first part of the name
+    #[arg(long)]
+    keep_host: bool,
+}
+
+impl Naming {
+    /// The names below `place`.
+    pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
+        Route::new(place, self.keep_host, maps)
+    }
+
+    /// The maps as they were meant.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn maps(&self, session: &Session<'_>) -> Result<Vec<Map>, Fault> {
+        let wrong = |text: &str, problem: &dyn std::fmt::Display| {
+            Fault::new(Class::Usage, format!("--map {text}: {problem}")).help("write FROM=TO or FROM/*=TO/*")
+        };
+        let mut maps = Vec::new();
+        for text in &self.maps {
+            match text.strip_prefix('@') {
+                None => maps.push(text.parse().map_err(|error: crate::route::MapError| wrong(text, &error))?),
+                Some(file) => {
+                    let path: PathBuf = session.path(file.as_ref());
+                    let list = std::fs::read_to_string(&path).map_err(|error| wrong(text, &error))?;
+                    maps.extend(Map::list(&list).map_err(|error| wrong(text, &error))?);
+                }
+            }
+        }
+        Ok(maps)
+    }
 }
 
 /// `--tag-conflict`
@@ -64,7 +100,7 @@ impl Arrival {
     /// # Errors
     /// Class usage.
     pub fn parse(&self, session: &Session<'_>) -> Result<(Typed, Vec<Map>), Fault> {
-        Ok((Typed::parse(&self.to)?, self.maps(session)?))
+        Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
     }
 
     /// Opens the destination. `registries` opens the network.
@@ -92,7 +128,7 @@ impl Arrival {
 
     /// The names below `place`.
     pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
-        Route::new(place, self.keep_host, maps)
+        self.naming.route(place, maps)
     }
 
     /// What becomes of tags that name something else.
@@ -102,24 +138,6 @@ impl Arrival {
             Conflict::Keep => TagConflict::Keep,
             Conflict::Move => TagConflict::Move,
         }
-    }
-
-    fn maps(&self, session: &Session<'_>) -> Result<Vec<Map>, Fault> {
-        let wrong = |text: &str, problem: &dyn std::fmt::Display| {
-            Fault::new(Class::Usage, format!("--map {text}: {problem}")).help("write FROM=TO or FROM/*=TO/*")
-        };
-        let mut maps = Vec::new();
-        for text in &self.maps {
-            match text.strip_prefix('@') {
-                None => maps.push(text.parse().map_err(|error: crate::route::MapError| wrong(text, &error))?),
-                Some(file) => {
-                    let path: PathBuf = session.path(file.as_ref());
-                    let list = std::fs::read_to_string(&path).map_err(|error| wrong(text, &error))?;
-                    maps.extend(Map::list(&list).map_err(|error| wrong(text, &error))?);
-                }
-            }
-        }
-        Ok(maps)
     }
 
     /// The outcome for people and programs. `word`: what was done to the artifacts (`imported`), `verb` what a

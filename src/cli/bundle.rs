@@ -20,11 +20,16 @@ pub struct Opened {
 }
 
 /// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too. With
-/// `confined` the process is confined to what it needs before the first byte is parsed.
+/// `confined` the process is confined to what it needs, and to these directories, before the first byte is parsed.
 ///
 /// # Errors
 /// As [`crate::bundle::open`] and [`stream::open`]; class usage for `dirs` beside a stream.
-pub fn open_any(text: &str, dirs: &[PathBuf], confined: bool, session: &mut Session<'_>) -> Result<Opened, Fault> {
+pub fn open_any(
+    text: &str,
+    dirs: &[PathBuf],
+    confined: Option<&[PathBuf]>,
+    session: &mut Session<'_>,
+) -> Result<Opened, Fault> {
     let place = Bundle::parse(text, |path| session.path(path))?;
     let read: Bytes = match place {
         Bundle::Stdin if session.world.terminal.stdin => {
@@ -38,8 +43,8 @@ pub fn open_any(text: &str, dirs: &[PathBuf], confined: bool, session: &mut Sess
         }
         Bundle::Named { dir, .. } | Bundle::In(dir) => {
             let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
-            if confined {
-                confine(session, &[&[session.path(&dir)], &dirs[..]].concat());
+            if let Some(beside) = confined {
+                confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
             }
             return Ok(Opened { head: open(text, session)?.with_volume_dirs(dirs), rest: None });
         }
@@ -48,9 +53,9 @@ pub fn open_any(text: &str, dirs: &[PathBuf], confined: bool, session: &mut Sess
         return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
             .help("leave --volume-dir away"));
     }
-    if confined {
+    if let Some(beside) = confined {
         // It is open already.
-        confine(session, &[]);
+        confine(session, beside);
     }
     let Stream { head, rest } = stream::open(read)?;
     Ok(Opened { head, rest: Some(rest) })
@@ -104,10 +109,20 @@ pub fn authenticated_any(
     trust: &Trust,
     session: &mut Session<'_>,
 ) -> Result<(Trusted, Option<Bytes>), Fault> {
-    let bundle = open_any(text, dirs, false, session);
+    let bundle = open_any(text, dirs, None, session);
     let policy = trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
     let Opened { head, rest } = bundle?;
     Ok((head.authenticate(&policy)?, rest))
+}
+
+/// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
+/// where `text` names no bundle, which [`open`] then says.
+pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
+    match Bundle::parse(text, |path| session.path(path)) {
+        Ok(Bundle::Named { dir, .. } | Bundle::In(dir)) => vec![session.path(&dir)],
+        Ok(Bundle::Stream(path)) => vec![session.path(&path)],
+        Ok(Bundle::Stdin) | Err(_) => Vec::new(),
+    }
 }
 
 /// The ids that signed, as far as the signature file can be read: for the message that asks for trust.

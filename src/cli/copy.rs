@@ -39,7 +39,7 @@ impl Args {
     /// # Errors
     /// Class usage before any work; source, destination; policy for what stands in the way.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let selectors = self.selecting.parse()?;
+        let selectors = self.selecting.parse(true)?;
         let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
         let (typed, maps) = self.arrival.parse(session)?;
         let is_one_place = match &typed {
@@ -48,7 +48,7 @@ impl Args {
                 .all(|one| matches!(&one.source, From::Registry(reference) if reference.repository.host() == host)),
             Typed::Layout(_) => false,
         };
-        let (source, wanted) = self.selecting.source(&selectors, session, |session| {
+        let (source, wanted) = self.selecting.source(&selectors, Vec::new(), session, |session| {
             Ok(Box::new(open_as(&self.network, session, self.from_credential.as_deref())?))
         })?;
         let opened = Arrival::open(typed, session, |session| {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
+use super::delta::{Asked, Delta};
 use super::key::load_signers;
 use super::progress::size as show;
 use super::report::Outcome;
@@ -15,20 +16,23 @@ use crate::bundle::finish::ReadBack;
 use crate::bundle::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
-use crate::bundle::{Name, Output, back};
+use crate::bundle::{Manifest, Name, Output, back};
 use crate::content::Source;
 use crate::export::{Manner, Settings};
 use crate::fault::{Class, Fault, escape};
-use crate::oci::Digest;
+use crate::oci::{Digest, Reason};
 use crate::plan::{Plan, Summary};
+use crate::select::{Selection, Wanted};
 use crate::signing::{Envelope, statement};
 
-/// `export SELECTOR... -o DIR/NAME --sign KEY... | --unsigned`
+/// `export SELECTOR... [--base BUNDLE]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("signatures").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
 pub struct Args {
     #[command(flatten)]
     selecting: Selecting,
+    #[command(flatten)]
+    delta: Delta,
     /// Where the bundle goes: its directory, a slash, its name
     #[arg(short, long, value_name = "DIR/NAME", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
@@ -87,7 +91,8 @@ impl Args {
         check_volume_size(volume_size)?;
         let annotations = self.annotations()?;
         let target = self.output.as_ref().map(|path| target(path, session)).transpose()?;
-        let selectors = self.selecting.parse()?;
+        let asked = self.delta.read(session)?;
+        let selectors = self.selecting.parse(asked.list.is_empty())?;
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         let created = created(session)?;
         // The output's faults come before any network work.
@@ -95,18 +100,16 @@ impl Args {
             Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
             _ => None,
         };
-        let (source, wanted) = self.selecting.source(&selectors, session, |session| self.registries(session))?;
-        let selection = self.selecting.selection(wanted, self.allow_partial)?;
+        let named = asked.list.references().cloned().map(Wanted::new).collect();
+        let (source, wanted) = self.selecting.source(&selectors, named, session, |session| self.registries(session))?;
+        let text = self.text(volume_size, &asked);
+        let delivered = asked.delivered;
+        let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial)? };
         let Some(output) = output else {
             let plan = crate::plan::make(&session.flow, &*source, &selection)?;
             return Ok(planned(&plan));
         };
-        let settings = Settings {
-            annotations,
-            volume_size,
-            level: self.level,
-            ..Settings::new(created, tool(), self.text(volume_size))
-        };
+        let settings = Settings { annotations, volume_size, level: self.level, ..Settings::new(created, tool(), text) };
         let unfinished = crate::export::pending(&session.flow, &output, &settings)?;
         let resumed = unfinished.is_some();
         let (input, partial) = match unfinished {
@@ -132,8 +135,9 @@ impl Args {
 
     /// What was asked for, without what does not change the volumes: an unfinished run of the same text
     /// goes on.
-    fn text(&self, volume_size: u64) -> String {
+    fn text(&self, volume_size: u64, asked: &Asked) -> String {
         let mut options = self.selecting.text();
+        options["delta"] = asked.text();
         options["annotations"] = json!(self.annotations);
         options["volume_size"] = json!(volume_size.to_string());
         options["level"] = json!(self.level);
@@ -184,6 +188,7 @@ impl Args {
             show(content),
             done.id
         );
+        text.push_str(&left_out(manifest));
         if self.sign.is_empty() {
             text.push_str("signed     by nobody yet: packmule sign\n");
         }
@@ -192,12 +197,13 @@ impl Args {
         }
         let result = json!({
             "id": done.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
+            "bases": manifest.bases,
             "blobs": manifest.blobs.len(), "content": content, "volumes": manifest.volumes, "bytes": bytes,
             "files": done.files, "signatures": self.sign.len(), "resumed": resumed,
             "read_back": !self.no_read_back,
         });
         let outcome = Outcome::new(text, result);
-        let missing = manifest.absent.iter().filter(|absent| absent.reason == crate::oci::Reason::Missing).count();
+        let missing = manifest.absent.iter().filter(|absent| absent.reason == Reason::Missing).count();
         if missing == 0 && partial.is_empty() {
             return outcome;
         }
@@ -234,6 +240,16 @@ fn created(session: &Session<'_>) -> Result<Moment, Fault> {
     };
     Moment::from_unix(seconds)
         .ok_or_else(|| usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
+}
+
+/// What bases have and the bundle has not.
+fn left_out(manifest: &Manifest) -> String {
+    let left: Vec<u64> = manifest.absent.iter().filter(|one| one.reason == Reason::Base).map(|one| one.size).collect();
+    if left.is_empty() {
+        return String::new();
+    }
+    let bases = if manifest.bases.len() == 1 { "the base has" } else { "the bases have" };
+    format!("left out   {} blobs ({}) that {bases}\n", left.len(), show(left.iter().sum()))
 }
 
 /// What `--dry-run` shows.

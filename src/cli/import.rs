@@ -1,12 +1,14 @@
 //! `import`: a bundle's artifacts into a registry or a layout, under their names there.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
 use super::Session;
 use super::arrival::Arrival;
 use super::bundle::{asking, authenticated_any, can_ask};
+use super::delta;
 use super::gate::{BundleGate, PassingGate};
 use super::report::Outcome;
 use super::trust::Trust;
@@ -29,6 +31,9 @@ pub struct Args {
     /// Another directory that holds volumes; repeat it for more
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
+    /// Where the list of lacking base content goes, for `export --wanted`; empty if nothing lacks
+    #[arg(long, value_name = "FILE")]
+    wanted_out: Option<PathBuf>,
     #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
@@ -46,6 +51,7 @@ impl Args {
         let opened = Arrival::open(typed, session, |session| self.registries(session))?;
         let manifest = bundle.manifest();
         let route = self.arrival.route(opened.place, maps);
+        let lacking = Mutex::new(Vec::new());
         let request = Request {
             artifacts: &manifest.artifacts,
             absent: &manifest.absent,
@@ -55,18 +61,26 @@ impl Args {
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
             siblings: None,
-            wanted: None,
+            wanted: Some(&lacking),
         };
         let (flow, to) = (session.flow.clone(), &*opened.destination);
         let pass = |source: &Arriving<'_>| crate::import::run(&flow, source, to, &PassingGate(source), &request);
         let done = match (gate, rest) {
-            (Some(gate), _) => crate::import::run(&flow, &bundle, to, &gate, &request)?,
-            (None, Some(rest)) => arrive(&bundle, &mut Members::new(&bundle, rest, flow.clone()), &flow, pass)?,
+            (Some(gate), _) => crate::import::run(&flow, &bundle, to, &gate, &request),
+            (None, Some(rest)) => arrive(&bundle, &mut Members::new(&bundle, rest, flow.clone()), &flow, pass),
             (None, None) => {
                 let mut ask = asking(session.world);
-                arrive(&bundle, &mut Media::changed(&bundle, &mut ask), &flow, pass)?
+                arrive(&bundle, &mut Media::changed(&bundle, &mut ask), &flow, pass)
             }
         };
+        if let Some(path) = &self.wanted_out {
+            let list =
+                delta::wanted(&manifest.artifacts, &lacking.into_inner().unwrap_or_else(PoisonError::into_inner));
+            if let Err(fault) = delta::write(path, &list, session) {
+                return Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault));
+            }
+        }
+        let done = done?;
         let id = bundle.id();
         Ok(self.arrival.told(&done, ("import", "imported"), json!({ "id": id }), &format!("bundle id  {id}\n")))
     }

@@ -24,7 +24,7 @@ impl Args {
     /// # Errors
     /// Class format, io; with `--check` integrity.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], true, session)?;
+        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], Some(&[]), session)?;
         let manifest = bundle.claimed()?;
         let keyids: Vec<String> =
             bundle.envelope().map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default();
@@ -47,6 +47,9 @@ impl Args {
         for (key, value) in manifest.annotations.iter().flatten() {
             text.push_str(&format!("note       {}: {}\n", escape(key), escape(value)));
         }
+        for base in &manifest.bases {
+            text.push_str(&format!("relies on  {base}\n"));
+        }
         text.push_str("artifacts\n");
         for artifact in &manifest.artifacts {
             let names: Vec<String> = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
@@ -57,7 +60,9 @@ impl Args {
         if !manifest.absent.is_empty() {
             text.push_str("not inside\n");
             for absent in &manifest.absent {
-                text.push_str(&format!("  {} {} bytes, {:?}\n", absent.digest, absent.size, absent.reason));
+                let at = absent.repository.as_ref().map(|one| format!(", delivered in {one}")).unwrap_or_default();
+                let reason = format!("{:?}", absent.reason).to_lowercase();
+                text.push_str(&format!("  {} {} bytes, {reason}{at}\n", absent.digest, absent.size));
             }
         }
         let mut result = json!({ "authenticated": false, "id": id, "keyids": keyids, "manifest": manifest });

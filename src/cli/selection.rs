@@ -12,13 +12,13 @@ use crate::fault::{Class, Fault};
 use crate::layout::Layout;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Platform, Reference, Repository, Tag};
-use crate::select::{IndexMode, Referrers, Selection, Wanted};
+use crate::select::{Delivered, IndexMode, Referrers, Selection, Wanted};
 
 /// The selectors, and the filters over all of them.
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG]
-    #[arg(required = true, value_name = "SELECTOR")]
+    #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// Take these platforms of an index only; repeat it for more
     #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
@@ -48,11 +48,14 @@ fn usage(what: impl Into<String>, help: &str) -> Fault {
 }
 
 impl Selecting {
-    /// The selectors as they were meant.
+    /// The selectors as they were meant; with `needed` there must be one.
     ///
     /// # Errors
     /// Class usage.
-    pub fn parse(&self) -> Result<Vec<Selector>, Fault> {
+    pub fn parse(&self, needed: bool) -> Result<Vec<Selector>, Fault> {
+        if needed && self.selectors.is_empty() {
+            return Err(usage("SELECTOR: expected at least one, found none", "name what to take: HOST/REPO:TAG"));
+        }
         self.selectors.iter().map(|text| Selector::parse(text)).collect()
     }
 
@@ -71,6 +74,7 @@ impl Selecting {
             referrers: self.referrers()?,
             foreign: self.foreign,
             allow_partial,
+            delivered: Delivered::default(),
         })
     }
 
@@ -93,18 +97,20 @@ impl Selecting {
         }
     }
 
-    /// The one source that all selectors name, and what is wanted there. `registries` opens the network.
+    /// The one source that all selectors name, and what is wanted there; `named` is wanted too, at the same source.
+    /// `registries` opens the network.
     ///
     /// # Errors
     /// Class usage; class source for a layout that cannot be read; those of `registries`.
     pub fn source(
         &self,
         selectors: &[Selector],
+        named: Vec<Wanted>,
         session: &Session<'_>,
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Source>, Fault>,
     ) -> Result<(Box<dyn Source>, Vec<Wanted>), Fault> {
         let mut layout: Option<(PathBuf, Layout)> = None;
-        let mut wanted = Vec::new();
+        let mut wanted = named;
         let mut at_registries = 0;
         for selector in selectors {
             if !selector.platforms.is_empty() || !selector.referrers.is_empty() {
@@ -148,7 +154,10 @@ impl Selecting {
 }
 
 /// What a layout's selector means: one entry, or all of them.
-fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
+///
+/// # Errors
+/// Class source for an entry that is not there or cannot be read.
+pub fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
     let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
         if entry.names.is_empty() {
             let reference =

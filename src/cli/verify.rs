@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{Opened, asking, can_ask, found_keyids, open_any};
+use super::bundle::{Opened, asking, can_ask, directories, found_keyids, open, open_any};
+use super::changes::{as_json, line};
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::bundle::media::Ask;
 use crate::bundle::stream::Stream;
+use crate::bundle::{Trusted, Untrusted};
+use crate::diff::{Change, Contents, compare, of_bundle, of_manifest};
 use crate::fault::{Class, Fault, escape};
+use crate::oci::Repository;
 use crate::verify::{Request, Verdict};
 
 /// `verify BUNDLE TRUST`
@@ -26,6 +30,9 @@ pub struct Args {
     /// Another directory that holds volumes; repeat it for more. At a terminal the next medium is asked for
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
+    /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
+    #[arg(long = "base", value_name = "BUNDLE")]
+    bases: Vec<String>,
     /// End at the first fault
     #[arg(long)]
     fail_fast: bool,
@@ -39,7 +46,9 @@ impl Args {
         let keys = self.trust.read(session)?;
         // A medium that is put in later is none that was there to be read; and who asks needs the terminal.
         let can_ask = !self.volume_dirs.is_empty() && can_ask(session.world);
-        let bundle = open_any(&self.bundle, &self.volume_dirs, !can_ask, session);
+        let beside: Vec<PathBuf> = self.bases.iter().flat_map(|text| directories(text, session)).collect();
+        let confined = (!can_ask).then_some(&*beside);
+        let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
         let policy = self.trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
@@ -47,7 +56,9 @@ impl Args {
             Err(fault) => return Err(fault),
         };
         let (name, id) = (head.name().to_string(), head.id());
+        let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
+        let is_at_hand = rest.is_none() && !can_ask;
         let verdict = match rest {
             Some(rest) => crate::verify::stream(&session.flow, Stream { head, rest }, &policy, &request),
             None => {
@@ -59,7 +70,13 @@ impl Args {
         match verdict.fault {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
             Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),
-            None => Ok(passed(&name, &verdict, &request)),
+            None => {
+                let outcome = passed(&name, &verdict, &request);
+                match &verdict.bundle {
+                    Some(bundle) if !bases.is_empty() => news(outcome, bundle, is_at_hand, bases, session),
+                    _ => Ok(outcome),
+                }
+            }
         }
     }
 }
@@ -74,6 +91,47 @@ fn refused(name: &str, id: Option<String>, fault: Fault) -> Outcome {
         result["id"] = json!(id);
     }
     Outcome::new(text, result).failed(fault)
+}
+
+/// A base that can be compared with. What is wrong with it says nothing of the bundle.
+fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let found = open(text, session).and_then(|base| base.claimed().map(|_| base).map_err(Fault::from));
+    found.map_err(|fault| {
+        let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
+        Fault { class, what: format!("--base {text}: {}", fault.what), ..fault }
+    })
+}
+
+/// What is new against the bases, added to the verdict. A base that the signed manifest names is that one; of any
+/// other nothing is known.
+fn news(
+    mut outcome: Outcome,
+    bundle: &Trusted,
+    is_at_hand: bool,
+    bases: Vec<Untrusted>,
+    session: &Session<'_>,
+) -> Result<Outcome, Fault> {
+    let full = |repository: &Repository| Ok(repository.to_string());
+    let manifest = bundle.manifest();
+    let mut before = Contents::default();
+    let mut named = Vec::new();
+    for base in bases {
+        let (id, is_named) = (base.id(), manifest.bases.contains(&base.id()));
+        let why = if is_named { "named by this bundle" } else { "not authenticated, and not named by this bundle" };
+        outcome.text.push_str(&format!("against    {}, bundle id {id} ({why})\n", base.name()));
+        named.push(json!({ "name": base.name().to_string(), "id": id, "named": is_named }));
+        before.extend(of_bundle(&session.flow, base, &full)?);
+    }
+    // What has passed cannot be read again: names and sizes are the manifest's then.
+    let closure = if is_at_hand { Some(bundle.closure(&session.flow)?) } else { None };
+    let mut found = compare(&before, &of_manifest(manifest, closure.as_ref(), &full)?);
+    found.changes.retain(|(_, change)| !matches!(change, Change::Gone(_)));
+    for (name, change) in &found.changes {
+        outcome.text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+    }
+    outcome.text.push_str(&format!("same       {} names\n", found.same));
+    outcome.result["news"] = json!({ "bases": named, "differences": as_json(&found), "unchanged": found.same });
+    Ok(outcome)
 }
 
 fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
@@ -100,6 +158,7 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
         "unknown": signed.unknown,
         "artifacts": manifest.artifacts.len(),
         "absent": manifest.absent.len(),
+        "bases": manifest.bases,
     });
     if let Some(tally) = verdict.tally {
         text.push_str(&format!(
@@ -121,6 +180,9 @@ fn passed(name: &str, verdict: &Verdict, request: &Request) -> Outcome {
             manifest.volumes.len()
         ));
         result["volumes"] = json!(request.volumes);
+    }
+    for base in &manifest.bases {
+        text.push_str(&format!("relies on  {base}\n"));
     }
     if !manifest.absent.is_empty() {
         text.push_str(&format!(

@@ -1,7 +1,8 @@
 //! Between the gate and the first tag: whether all that the tags will stand for is still there. A registry may
 //! collect what no tag names yet as garbage, or say yes to what it does not keep.
 //!
-//! What lacks is sent once more; what lacks again is the destination's fault. Sets no tag.
+//! What lacks is sent once more, but for base content, which is not here; what lacks again is the destination's
+//! fault. Sets no tag.
 
 use std::collections::BTreeSet;
 
@@ -27,22 +28,37 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
     if gone.is_empty() {
         return Ok(Outcome::default());
     }
+    let is_base = |job: &Job, thing: &Thing| {
+        let is_it = |digest| locked(&job.needs).bases.iter().any(|leaf| leaf.digest == digest);
+        matches!(thing, Thing::Blob(digest, _) if is_it(*digest))
+    };
+    tell(run, plan, &gone, "of a base was there and is gone", is_base)?;
     run.flow.warn(format!(
         "{} blobs and manifests that were at the destination are gone again: they are sent once more",
         gone.len()
     ));
     let counts = blobs::send(run, plan)?;
     manifests::send(run, plan)?;
-    let gone = lacking(run, plan)?;
+    tell(run, plan, &lacking(run, plan)?, "was sent twice and is not there", |_, _| true)?;
+    Ok(counts)
+}
+
+/// What is gone, of those things that `concerns` names, is a fault of its job.
+fn tell(
+    run: &Run,
+    plan: &Plan,
+    gone: &BTreeSet<Place<'_>>,
+    became: &str,
+    concerns: impl Fn(&Job, &Thing) -> bool,
+) -> Result<(), Fault> {
     for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
-        let Some(thing) = things(job).into_iter().find(|thing| gone.contains(&(&job.repository, thing.clone()))) else {
-            continue;
-        };
+        let is_gone = |thing: &Thing| gone.contains(&(&job.repository, thing.clone())) && concerns(job, thing);
+        let Some(thing) = things(job).into_iter().find(is_gone) else { continue };
         let what = match thing {
             Thing::Blob(digest, _) => format!("blob {digest}"),
             Thing::Manifest(digest) => format!("manifest {digest}"),
         };
-        let what = format!("{}: {what} was sent twice and is not there", job.repository);
+        let what = format!("{}: {what} {became}", job.repository);
         let fault = Fault::new(run.request.sides.destination, what)
             .help("look whether a garbage collection runs there; then run the import again");
         if !run.request.keep_going {
@@ -50,13 +66,13 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
         }
         job.fail(fault);
     }
-    Ok(counts)
+    Ok(())
 }
 
 /// What this run pushed for a job, or found there before.
 fn things(job: &Job) -> Vec<Thing> {
     let needs = locked(&job.needs);
-    let blobs = needs.leaves.iter().map(|leaf| Thing::Blob(leaf.digest, leaf.size));
+    let blobs = needs.leaves.iter().chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));
     blobs.chain(needs.documents.iter().map(|digest| Thing::Manifest(*digest))).collect()
 }
 

@@ -28,7 +28,7 @@ pub(super) fn send(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
     let bytes = tasks.iter().map(|task| task.blob.size).sum();
     let all: Vec<&Descriptor> = tasks.iter().map(|task| &task.blob).collect();
     run.destination.check_room(&all).map_err(|error| run.at_destination(error))?;
-    let mounted = plan.jobs.iter().map(|job| locked(&job.needs).mounts.len() as u64).sum();
+    let mounted = plan.jobs.iter().map(|job| locked(&job.needs).mounted).sum();
     if run.request.dry_run {
         return Ok(Outcome { pushed: tasks.len() as u64, bytes, mounted, ..Outcome::default() });
     }

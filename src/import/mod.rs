@@ -6,6 +6,7 @@
 //! Knows no bundle, no registry and no terminal.
 
 mod again;
+mod bases;
 mod blobs;
 mod body;
 mod crew;
@@ -64,8 +65,8 @@ impl Sides {
 pub struct Wanted {
     /// The destination's repository that needs it.
     pub destination: Repository,
-    /// The source's repository of the artifact that needs it.
-    pub repository: Repository,
+    /// The artifact that needs it, by its place in the request.
+    pub artifact: usize,
     /// What.
     pub blob: Descriptor,
 }

@@ -3,7 +3,7 @@
 use crate::fault::{Class, Fault};
 use crate::oci::{Digest, Repository, Tag};
 
-use super::plan::{Plan, locked};
+use super::plan::{Plan, flat, locked};
 
 /// What became of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,20 +63,17 @@ impl Outcome {
 
     /// [`Class::Partial`] with each artifact's own fault behind it, when any failed.
     pub fn fault(&self) -> Option<Fault> {
-        let others: Vec<Fault> = self
-            .artifacts
-            .iter()
-            .filter_map(|done| match &done.landed {
-                Landed::Failed(fault) => Some(fault.clone()),
-                Landed::Pushed | Landed::Present => None,
-            })
-            .collect();
-        if others.is_empty() {
+        let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
+            Landed::Failed(fault) => Some(fault.clone()),
+            Landed::Pushed | Landed::Present => None,
+        });
+        let failed: Vec<Fault> = failed.collect();
+        if failed.is_empty() {
             return None;
         }
-        let what = format!("{} of {} artifacts were not imported", others.len(), self.artifacts.len());
+        let what = format!("{} of {} artifacts were not imported", failed.len(), self.artifacts.len());
         let mut fault = Fault::new(Class::Partial, what).help("mend what is listed and run the import again");
-        fault.others = others;
+        fault.others = failed.into_iter().flat_map(flat).collect();
         Some(fault)
     }
 }

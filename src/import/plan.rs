@@ -46,8 +46,10 @@ pub(super) struct Job<'a> {
 pub(super) struct Needs {
     pub documents: Vec<Digest>,
     pub leaves: Vec<Descriptor>,
-    /// Base blobs to take over: from which repositories.
-    pub mounts: Vec<(Descriptor, Repository)>,
+    /// Base blobs that must be there.
+    pub bases: Vec<Descriptor>,
+    /// How many of them were taken over for it, or in a dry run would be.
+    pub mounted: u64,
     pub tags: Vec<Tag>,
     pub kept: Vec<Tag>,
 }
@@ -67,6 +69,19 @@ impl Job<'_> {
     pub(super) fn fail(&self, fault: Fault) {
         locked(&self.failed).get_or_insert(fault);
     }
+
+    /// Adds faults to what it has.
+    pub(super) fn fail_also(&self, faults: Vec<Fault>) {
+        let mut failed = locked(&self.failed);
+        let all = failed.take().into_iter().flat_map(flat).chain(faults).collect();
+        *failed = Fault::from_list(all);
+    }
+}
+
+/// A fault and those behind it, side by side.
+pub(super) fn flat(mut fault: Fault) -> Vec<Fault> {
+    let others = std::mem::take(&mut fault.others);
+    std::iter::once(fault).chain(others).collect()
 }
 
 fn thin(descriptor: &Descriptor) -> Descriptor {

@@ -1,6 +1,6 @@
-//! Before the first push: what the destination has, what its tags name, which base content it lacks.
+//! Before the first push: what the destination has, what its tags name, which base content it lacks (`bases`).
 //!
-//! Asks and lists; the one thing that it changes is a mount of base content, which sends nothing.
+//! Asks and lists; the one thing that is changed is a mount of base content, which sends nothing.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use crate::fault::{Class, Fault};
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Reason, Repository};
 
-use super::plan::{Job, Needs, Plan, locked};
-use super::{Run, TagConflict, Wanted};
+use super::plan::{Job, Needs, Plan, flat, locked};
+use super::{Run, TagConflict, bases};
 
 /// Looks at every artifact and fills in its needs.
 ///
@@ -27,17 +27,13 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
         run.flow.event(Event::Item(job.repository.to_string()));
         Ok(())
     })?;
+    bases::look(run, plan)?;
     rights(run, plan)?;
     if run.request.keep_going {
         return Ok(());
     }
-    let in_the_way = |job: &Job| locked(&job.failed).clone().filter(|fault| fault.class != Class::Partial);
-    let mut faults: Vec<Fault> = Vec::new();
-    for fault in plan.jobs.iter().filter_map(in_the_way) {
-        if !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    }
+    let failed = plan.jobs.iter().filter_map(|job| locked(&job.failed).clone());
+    let faults = failed.flat_map(flat).filter(|fault| fault.class != Class::Partial).collect();
     Fault::from_list(faults).map_or(Ok(()), Err)
 }
 
@@ -122,8 +118,13 @@ fn not_carried(
 ) -> Result<Vec<Fault>, Fault> {
     let mut faults = Vec::new();
     run.crew.check()?;
-    if absent.reason == Reason::Foreign {
-        return Ok(faults);
+    match absent.reason {
+        Reason::Foreign => return Ok(faults),
+        Reason::Base => {
+            found.bases.push(leaf.clone());
+            return Ok(faults);
+        }
+        Reason::Missing | Reason::Platform => {}
     }
     match run.destination.has_blob(&job.repository, leaf) {
         Ok(true) => return Ok(faults),
@@ -133,33 +134,8 @@ fn not_carried(
             return Ok(faults);
         }
     }
-    if absent.reason != Reason::Base {
-        faults.push(incomplete(job, "blob", leaf.digest));
-        return Ok(faults);
-    }
-    if let Some(from) = &absent.repository {
-        let from = run.request.route.destination(from)?;
-        if from != job.repository && takes_over(run, job, leaf, &from) {
-            found.mounts.push((leaf.clone(), from));
-            return Ok(faults);
-        }
-    }
-    if let Some(wanted) = run.request.wanted {
-        let (destination, repository) = (job.repository.clone(), job.artifact.repository.clone());
-        locked(wanted).push(Wanted { destination, repository, blob: leaf.clone() });
-    }
-    let what = format!("base blob {} of {}: expected at the destination, not found", leaf.digest, job.repository);
-    faults.push(Fault::new(Class::Policy, what).help("import its base first, or export without --base"));
+    faults.push(incomplete(job, "blob", leaf.digest));
     Ok(faults)
-}
-
-/// Whether the base blob came, or in a dry run would come, from `from`.
-fn takes_over(run: &Run, job: &Job, leaf: &Descriptor, from: &Repository) -> bool {
-    let Some(mounts) = run.destination.mounts() else { return false };
-    if run.request.dry_run {
-        return run.destination.has_blob(from, leaf).unwrap_or(false);
-    }
-    mounts.mount(&job.repository, leaf, from).unwrap_or(false)
 }
 
 fn tags(run: &Run, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {

@@ -21,6 +21,7 @@ use crate::route::Place;
 use crate::stream::Checked;
 
 mod again;
+mod bases;
 
 struct Still;
 

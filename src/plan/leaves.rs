@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use super::bases::Homes;
 use super::gather::Gathered;
 use super::library::{Library, fault};
 use crate::closure::{Closure, Node};
@@ -23,7 +24,7 @@ pub struct Leaves {
     pub faults: Vec<Fault>,
 }
 
-/// Looks for every leaf, in the repositories of the documents that use it.
+/// Looks for every leaf, in the repositories of the documents that use it; for what was delivered nobody is asked.
 ///
 /// # Errors
 /// [`Class::Cancelled`].
@@ -33,6 +34,7 @@ pub fn look(
     gathered: &Gathered,
     closure: &Closure,
     foreign: bool,
+    delivered: &Homes,
 ) -> Result<Leaves, Fault> {
     let mut places: HashMap<Digest, BTreeSet<&Repository>> = HashMap::new();
     let mut ordinary: HashSet<Digest> = HashSet::new();
@@ -51,7 +53,11 @@ pub fn look(
     let mut stay = (0_u64, 0_u64);
     for node in closure.leaves() {
         if foreign || ordinary.contains(&node.descriptor.digest) {
-            wanted.push(node);
+            if delivered.contains_key(&node.descriptor.digest) {
+                leaves.absent.insert(node.descriptor.digest, Reason::Base);
+            } else {
+                wanted.push(node);
+            }
         } else {
             leaves.absent.insert(node.descriptor.digest, Reason::Foreign);
             stay = (stay.0 + 1, stay.1.saturating_add(node.descriptor.size));

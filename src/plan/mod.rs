@@ -5,9 +5,11 @@
 //! speed, never its outcome.
 //!
 //! Steps: selected references (`roots`, with the `platform` filter), what refers to them and the
-//! documents below (`gather`, `ask`), the closure's order, and a look for each leaf (`leaves`).
+//! documents below (`gather`, `ask`), the closure's order, what bases have delivered (`bases`), and a
+//! look for each other leaf (`leaves`).
 
 mod ask;
+mod bases;
 mod gather;
 mod leaves;
 mod library;
@@ -30,6 +32,7 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 use crate::select::Selection;
+use bases::Homes;
 use gather::Gathered;
 use leaves::Leaves;
 use library::Library;
@@ -60,6 +63,8 @@ pub struct Plan {
     pub blobs: Vec<PlannedBlob>,
     /// Reachable and not carried, by digest.
     pub absent: Vec<Absent>,
+    /// The bases that something was left out for, in order.
+    pub bases: Vec<Digest>,
     /// Every carried document, those included that a filter made and the source does not have.
     pub documents: HashMap<Digest, Document>,
     /// What `allow_partial` let pass; empty otherwise.
@@ -118,21 +123,23 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     }
 
     let artifacts: Vec<Artifact> = std::mem::take(&mut gathered.artifacts).into_values().collect();
-    let (closure, leaves) = match walk(&artifacts, &library, &gathered) {
+    let (closure, leaves, homes) = match walk(&artifacts, &library, &gathered) {
         Ok(closure) => {
-            let mut leaves = leaves::look(flow, &library, &gathered, &closure, selection.foreign)?;
+            let homes = bases::homes(flow, &library, &gathered, &selection.delivered, &closure)?;
+            let mut leaves = leaves::look(flow, &library, &gathered, &closure, selection.foreign, &homes)?;
             leaves.faults.drain(..).for_each(|fault| failures.soft(fault));
-            (closure, leaves)
+            (closure, leaves, homes)
         }
         Err(fault) => {
             failures.hard(fault);
-            (Closure::default(), Leaves::default())
+            Default::default()
         }
     };
     let partial = failures.settle(artifacts.is_empty())?;
-    let (blobs, absent) = arrange(&closure, &gathered, &leaves);
+    let (blobs, absent) = arrange(&closure, &gathered, &leaves, &homes);
+    let bases = bases::relied_on(&selection.delivered.bases, &absent);
     let documents = library.into_documents(|digest| gathered.digests.contains(digest));
-    Ok(Plan { artifacts, blobs, absent, documents, partial })
+    Ok(Plan { artifacts, blobs, absent, bases, documents, partial })
 }
 
 /// What failed, told apart by whether the run may go on without it.
@@ -192,7 +199,12 @@ fn walk(artifacts: &[Artifact], library: &Library<'_>, gathered: &Gathered) -> R
 }
 
 /// Puts what is carried into the order of the tar stream, and the rest under its reason.
-fn arrange(closure: &Closure, gathered: &Gathered, leaves: &Leaves) -> (Vec<PlannedBlob>, Vec<Absent>) {
+fn arrange(
+    closure: &Closure,
+    gathered: &Gathered,
+    leaves: &Leaves,
+    delivered: &Homes,
+) -> (Vec<PlannedBlob>, Vec<Absent>) {
     let mut homes: HashMap<Digest, &Repository> = HashMap::new();
     for (repository, digest) in &gathered.carried {
         homes.entry(*digest).or_insert(repository);
@@ -209,7 +221,8 @@ fn arrange(closure: &Closure, gathered: &Gathered, leaves: &Leaves) -> (Vec<Plan
             Role::Leaf => leaves.absent.get(&digest).copied(),
         };
         if let Some(reason) = reason {
-            absent.push(Absent { digest, reason, repository: None, size: node.descriptor.size });
+            let repository = delivered.get(&digest).filter(|_| reason == Reason::Base).cloned().flatten();
+            absent.push(Absent { digest, reason, repository, size: node.descriptor.size });
             continue;
         }
         let origin = homes.get(&digest).copied().filter(|_| node.role == Role::Document);

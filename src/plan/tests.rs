@@ -17,6 +17,7 @@ use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Platform, Reference, Tag};
 use crate::select::{IndexMode, Referrers, Wanted};
 
+mod bases;
 mod failures;
 mod filters;
 mod order;

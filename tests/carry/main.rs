@@ -7,6 +7,7 @@
 mod access;
 mod acr;
 mod copy;
+mod delta;
 mod disk;
 mod evil;
 mod guard;

@@ -36,6 +36,7 @@ fn the_quick_tour_of_the_readme_works() {
         ("mirror/library/alpine --digests", "mirror/corpus/base --digests".to_owned()),
         ("docker.io/library/alpine:3.20", format!("{source}/corpus/base:bookworm")),
         ("quay.io/team/app:1.4", format!("{source}/corpus/app/web:1.0")),
+        ("quay.io/team/app:1.5", format!("{source}/corpus/app/mixed:v1.2.3")),
         ("/media/usb/", "./usb/".to_owned()),
         ("registry.example:5000/mirror", to.clone()),
     ] {
@@ -61,4 +62,5 @@ fn the_quick_tour_of_the_readme_works() {
     let after = manifest(&crane, &format!("{to}/corpus/base:bookworm"));
     assert_eq!(sha256(&before), sha256(&after));
     manifest(&crane, &format!("{to}/corpus/app/web:1.0"));
+    manifest(&crane, &format!("{to}/corpus/app/mixed:v1.2.3"));
 }

@@ -1,10 +1,11 @@
-//! `cargo xtask bench [set|large|memory|copy|many]`: packmule beside what the machine can do, as ratios of one run, files in the
+//! `cargo xtask bench [set|large|memory|copy|many|delta]`: packmule beside what the machine can do, as ratios of one run, files in the
 //! page cache.
 //!
 //! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
 //! best of each is compared. A ratio outside its limit is a failure.
 
 mod copy;
+mod delta;
 mod memory;
 mod speed;
 mod transfer;
@@ -42,24 +43,34 @@ impl Spent {
     }
 }
 
-/// Builds everything in release, then measures the parts named, or all.
+/// Builds everything in release, then measures the parts named, or all. `delta` alone counts bytes only, which are the
+/// same in every build.
 pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
-    if cfg!(debug_assertions) {
+    let is_timed = parts != ["delta"];
+    if cfg!(debug_assertions) && is_timed {
         // The yardstick's own loops must be optimised too.
         let args = ["run", "--quiet", "--release", "--package", "xtask", "--", "bench"];
         return shell::run(shell::command("cargo").current_dir(root).args(args).args(parts));
     }
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     shell::stage("build", || {
-        shell::run(shell::command("cargo").current_dir(root).args(["build", "--quiet", "--release"]))
+        let profile: &[&str] = if is_timed { &["--release"] } else { &[] };
+        shell::run(shell::command("cargo").current_dir(root).args(["build", "--quiet"]).args(profile))
     })?;
     let tools = shell::stage("install", install::all)?;
     if !Path::new("/usr/bin/time").is_file() {
         install::apt(&["time"])?;
     }
     let work = shell::target().join("bench");
-    let packmule = shell::target().join("release/packmule");
+    let packmule = shell::target().join(if is_timed { "release/packmule" } else { "debug/packmule" });
     let mut bench = Bench { tools, packmule, work, failures: Vec::new() };
+    if wanted("delta") {
+        let month = shell::stage("corpus", || corpus::test(&bench.tools))?;
+        shell::stage("delta", || bench.delta(&month))?;
+    }
+    if !is_timed {
+        return bench.end();
+    }
     let (set, large) = shell::stage("corpus", corpus::bench)?;
     for (name, layout) in [("set", &set), ("large", &large)] {
         if wanted(name) {
@@ -77,11 +88,16 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     if wanted("many") {
         shell::stage("many", || bench.many(&corpus::many()?))?;
     }
-    drop(std::fs::remove_dir_all(&bench.work));
-    if bench.failures.is_empty() { Ok(()) } else { Err(Failed::new(bench.failures.join("\n"))) }
+    bench.end()
 }
 
 impl Bench {
+    /// Clears up; every figure outside its limit is a failure.
+    fn end(self) -> Result<(), Failed> {
+        drop(std::fs::remove_dir_all(&self.work));
+        if self.failures.is_empty() { Ok(()) } else { Err(Failed::new(self.failures.join("\n"))) }
+    }
+
     /// An empty folder for the next measurement.
     fn clear(&self) -> Result<(), Failed> {
         drop(std::fs::remove_dir_all(&self.work));

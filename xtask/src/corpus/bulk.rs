@@ -103,7 +103,7 @@ fn layer(layout: &mut Layout, dir: &Path, seed: u64, size: u64) -> Result<Layer,
 }
 
 /// SplitMix64: eight good bytes a step, the same for ever.
-fn fill(state: &mut u64, block: &mut [u8]) {
+pub fn fill(state: &mut u64, block: &mut [u8]) {
     for word in block.chunks_exact_mut(8) {
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = *state;

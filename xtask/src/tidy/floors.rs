@@ -9,8 +9,14 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault"]),
     (1, &["closure", "content", "flow", "stream", "pool", "program", "signing"]),
     // Decisions (select … receipt) and places (bundle … secret).
-    (2, &["select", "route", "plan", "receipt", "bundle", "registry", "layout", "archive", "state", "audit", "secret"]),
-    (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign"]),
+    (
+        2,
+        &[
+            "select", "route", "plan", "receipt", "wanted", "bundle", "registry", "layout", "archive", "state",
+            "audit", "secret",
+        ],
+    ),
+    (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign", "base"]),
     (4, &["cli", "main"]),
 ];
 

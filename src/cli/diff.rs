@@ -1,0 +1,247 @@
+//! `diff`: what is new, gone or changed between two sides, and whether all of a bundle is at a place. A bundle's
+//! manifest is not authenticated here, and that is said.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::Session;
+use super::arrival::Naming;
+use super::changes::{as_json, line};
+use super::place::Destination as Typed;
+use super::progress::size as show;
+use super::report::Outcome;
+use super::selection::in_layout;
+use crate::bundle::Untrusted;
+use crate::diff::place::of_place;
+use crate::diff::there::{Place as Readable, Request, Seen, look};
+use crate::diff::{Contents, Difference, compare, of_bundle};
+use crate::fault::{Class, Fault};
+use crate::layout::Layout;
+use crate::oci::Repository;
+use crate::route::Place;
+use crate::select::Selection;
+
+/// `diff A B [--map ...] [--keep-host] [--content] [--check]`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, HOST[:PORT][/PREFIX]
+    #[arg(value_name = "A")]
+    old: String,
+    /// The new side; a place where A is a bundle: whether all of the bundle is there
+    #[arg(value_name = "B")]
+    new: String,
+    #[command(flatten)]
+    naming: Naming,
+    /// Read every blob at the place, not only ask for it
+    #[arg(long)]
+    content: bool,
+    /// End with 15 where they differ
+    #[arg(long)]
+    check: bool,
+    #[cfg(feature = "online")]
+    #[command(flatten)]
+    network: super::network::Network,
+}
+
+/// A side as typed.
+enum Side {
+    Bundle(String),
+    Layout(PathBuf),
+    Registry { host: String, prefix: String },
+}
+
+impl Side {
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
+            return Ok(Self::Bundle(text.to_owned()));
+        }
+        Ok(
+            match Typed::parse(text)
+                .map_err(|fault| fault.help("write a bundle as ./DIR/NAME, a place as HOST or oci:DIR"))?
+            {
+                Typed::Layout(dir) => Self::Layout(dir),
+                Typed::Registry { host, prefix } => Self::Registry { host, prefix },
+            },
+        )
+    }
+
+    const fn is_registry(&self) -> bool {
+        matches!(self, Self::Registry { .. })
+    }
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage; format, io, source for what cannot be read; with `--check` policy, as an outcome.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let (old, new) = (Side::parse(&self.old)?, Side::parse(&self.new)?);
+        if let (Side::Bundle(text), Side::Layout(_) | Side::Registry { .. }) = (&old, &new) {
+            return self.there(&super::bundle::open(text, session)?, &new, session);
+        }
+        if self.content {
+            return Err(Fault::new(Class::Usage, "--content: expected a bundle and a place")
+                .help("leave it out, or name a bundle first and a place second"));
+        }
+        // Names below a registry's prefix have no host.
+        let bare = old.is_registry() || new.is_registry();
+        let sides = [self.contents(&old, bare, session)?, self.contents(&new, bare, session)?];
+        Ok(self.told(&compare(&sides[0], &sides[1])))
+    }
+
+    fn contents(&self, side: &Side, bare: bool, session: &Session<'_>) -> Result<Contents, Fault> {
+        let route = self.naming.route(Place::Layout, self.naming.maps(session)?);
+        let full = |repository: &Repository| Ok(repository.to_string());
+        let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
+        let path = |repository: &Repository| Ok(repository.path().to_owned());
+        match side {
+            Side::Bundle(text) if bare => of_bundle(&session.flow, super::bundle::open(text, session)?, &mapped),
+            Side::Bundle(text) => of_bundle(&session.flow, super::bundle::open(text, session)?, &full),
+            Side::Layout(dir) => {
+                let layout = Layout::open(&session.path(dir))?;
+                let selection = Selection { wanted: in_layout(&layout, None)?, ..Selection::default() };
+                of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
+            }
+            Side::Registry { host, prefix } => self.registry(host, prefix, session),
+        }
+    }
+
+    fn there(&self, bundle: &Untrusted, side: &Side, session: &Session<'_>) -> Result<Outcome, Fault> {
+        let manifest = bundle.claimed()?;
+        let (place, opened): (Place, Box<dyn Readable>) = match side {
+            Side::Registry { host, prefix } => {
+                (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.open(session)?)
+            }
+            Side::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?)),
+            Side::Bundle(_) => return Err(Fault::new(Class::Bug, "a bundle is no place")),
+        };
+        let route = self.naming.route(place, self.naming.maps(session)?);
+        let (artifacts, absent) = (&manifest.artifacts, &manifest.absent);
+        let request = Request { artifacts, absent, route: &route, content: self.content };
+        let seen = look(&session.flow, &*opened, &request)?;
+        let mut text =
+            format!("{}  (not authenticated: verify it with --key)\nbundle id  {}\n", manifest.name, bundle.id());
+        for finding in &seen.findings {
+            let (repository, kind, digest) = (&finding.repository, finding.kind, finding.digest);
+            text.push_str(&format!("differs    {repository}: {kind} of {digest}: {}\n", finding.detail));
+        }
+        let read = if self.content { format!("{} read", show(seen.bytes)) } else { "asked for, not read".to_owned() };
+        let word = if seen.findings.is_empty() { "all at" } else { "not all at" };
+        text.push_str(&format!(
+            "{word} {}: {} artifacts, {} blobs ({read}), {} differences\n",
+            self.new,
+            artifacts.len(),
+            seen.blobs,
+            seen.findings.len()
+        ));
+        let result = json!({
+            "authenticated": false, "id": bundle.id(), "place": self.new, "same": seen.findings.is_empty(),
+            "content": self.content, "artifacts": artifacts.len(), "blobs": seen.blobs, "bytes": seen.bytes,
+            "differences": findings(&seen),
+        });
+        let outcome = Outcome::new(text, result);
+        Ok(if self.check && !seen.findings.is_empty() { outcome.failed(differ(seen.findings.len())) } else { outcome })
+    }
+
+    fn told(&self, found: &Difference) -> Outcome {
+        let mut text = String::new();
+        for (name, change) in &found.changes {
+            text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+        }
+        text.push_str(&format!("same       {} names\n", found.same));
+        let at_least = if found.is_exact { "" } else { "at least " };
+        text.push_str(&format!(
+            "a delta of B over A carries {at_least}{} blobs ({}) and leaves out {} ({})\n",
+            found.carried.blobs,
+            show(found.carried.bytes),
+            found.left_out.blobs,
+            show(found.left_out.bytes)
+        ));
+        if [&self.old, &self.new].iter().any(|side| matches!(Side::parse(side), Ok(Side::Bundle(_)))) {
+            text.push_str("bundles' manifests are not authenticated here: verify them with --key\n");
+        }
+        let result = json!({
+            "authenticated": false, "old": self.old, "new": self.new, "same": found.changes.is_empty(),
+            "unchanged": found.same, "differences": as_json(found),
+            "delta": { "blobs": found.carried.blobs, "bytes": found.carried.bytes, "exact": found.is_exact,
+                "left_out": { "blobs": found.left_out.blobs, "bytes": found.left_out.bytes } },
+        });
+        let outcome = Outcome::new(text, result);
+        if self.check && !found.changes.is_empty() { outcome.failed(differ(found.changes.len())) } else { outcome }
+    }
+
+    #[cfg(not(feature = "online"))]
+    fn open(&self, _: &Session<'_>) -> Result<Box<dyn Readable>, Fault> {
+        Err(Fault::new(Class::Usage, "registry: this build has no network").help("name oci:DIR"))
+    }
+
+    #[cfg(not(feature = "online"))]
+    fn registry(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
+        Err(Fault::new(Class::Usage, "registry: this build has no network").help("name oci:DIR"))
+    }
+}
+
+fn findings(seen: &Seen) -> Vec<Value> {
+    let all = seen.findings.iter();
+    all.map(|one| json!({ "repository": one.repository.to_string(), "kind": one.kind, "digest": one.digest, "detail": one.detail }))
+        .collect()
+}
+
+fn differ(count: usize) -> Fault {
+    Fault::new(Class::Policy, format!("--check: expected no difference, found {count}"))
+        .help("see the differences on standard output")
+}
+
+#[cfg(feature = "online")]
+mod online {
+    use super::super::{Session, registries};
+    use super::{Args, Readable};
+    use crate::content::{Error, Kind, TagList as _};
+    use crate::diff::Contents;
+    use crate::diff::place::of_place;
+    use crate::fault::{Class, Fault};
+    use crate::flow::each;
+    use crate::oci::{Reference, Repository};
+    use crate::registry::Registries;
+    use crate::select::{Selection, Wanted};
+
+    impl Args {
+        pub(super) fn open(&self, session: &Session<'_>) -> Result<Box<dyn Readable>, Fault> {
+            Ok(Box::new(registries::open(&self.network, session)?))
+        }
+
+        pub(super) fn registry(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<Contents, Fault> {
+            let registries = registries::open(&self.network, session)?;
+            let at_source = |error: Error| error.into_fault(Class::Source);
+            let repositories = listed(&registries, host, prefix).map_err(at_source)?;
+            let tags = each(&session.flow, &repositories, |repository| registries.tags(repository))?;
+            let mut wanted = Vec::new();
+            for (repository, tags) in repositories.iter().zip(tags) {
+                let tags = match tags {
+                    Ok(tags) => tags,
+                    // A catalog may list what has gone.
+                    Err(error) if error.kind == Kind::Absent => continue,
+                    Err(error) => return Err(at_source(error)),
+                };
+                let artifacts = tags.into_iter().filter(|tag| !tag.is_referrers_fallback());
+                wanted.extend(artifacts.map(|tag| {
+                    Wanted::new(Reference { repository: repository.clone(), tag: Some(tag), digest: None })
+                }));
+            }
+            let selection = Selection { wanted, ..Selection::default() };
+            let below = format!("{prefix}/");
+            of_place(&session.flow, &registries, &selection, &|repository| {
+                let path = repository.path();
+                Ok(path.strip_prefix(&below).unwrap_or(path).to_owned())
+            })
+        }
+    }
+
+    /// The repositories at and below `prefix`.
+    fn listed(registries: &Registries, host: &str, prefix: &str) -> Result<Vec<Repository>, Error> {
+        let mut all = registries.repositories(host)?;
+        let below = format!("{prefix}/");
+        all.retain(|one| prefix.is_empty() || one.path() == prefix || one.path().starts_with(&below));
+        Ok(all)
+    }
+}
