@@ -469,9 +469,10 @@ def run_vector(path, directory, faults):  # testdata/vectors/README.md, The file
                 keys.append(pathlib.Path(directory, "%d.pem" % len(keys)))
                 keys[-1].write_bytes(b"-----BEGIN PUBLIC KEY-----\n%s-----END PUBLIC KEY-----\n" % base64.encodebytes(DER + bytes.fromhex(value)))
             else:
-                require(key in ("expect", "comment", "bundle", "threshold"), "USAGE", "cannot be run: unknown line %s" % key)
+                require(key in ("expect", "comment", "bundle", "form", "stream", "threshold"), "USAGE", "cannot be run: unknown line %s" % key)
                 head[key] = int(value) if key == "threshold" else value
-    return head["expect"], verdict(faults, os.path.join(bundle, head["bundle"] + ".json"), keys, head["threshold"])[1]
+    place = os.path.join(bundle, head.get("stream", head["bundle"] + ".json"))  # another form than `volumes` is refused here, whatever it holds
+    return "FMT" if "form" in head else head["expect"], verdict(faults, place, keys, head["threshold"])[1]
 def run_vectors(folder):
     begin, names, agreed = time.time(), sorted(set(os.listdir(folder)) - {"README.md"}), 0
     for name in names:
@@ -495,6 +496,5 @@ def main():
     bundle_id, kind = verdict(faults, given.place, given.key, given.threshold)
     print("\n".join(map(shown, faults)) or "PASS " + bundle_id, flush=True)
     return CLASSES[kind]
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,6 +18,7 @@ pub mod arrival;
 #[cfg(feature = "online")]
 pub mod auth_file;
 pub mod bundle;
+pub mod cat;
 #[cfg(feature = "online")]
 pub mod certificates;
 pub mod changes;
@@ -144,6 +145,8 @@ enum Command {
     Copy(Box<copy::Args>),
     /// Show what a bundle says of itself
     Inspect(inspect::Args),
+    /// Write a bundle as a stream to standard output
+    Cat(cat::Args),
     /// What is new, gone or changed between two bundles, layouts or registries
     #[cfg(feature = "carry")]
     Diff(diff::Args),
@@ -186,6 +189,7 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
         #[cfg(feature = "online")]
         Command::Copy(args) => args.run(session),
         Command::Inspect(args) => args.run(session),
+        Command::Cat(args) => args.run(session),
         #[cfg(feature = "carry")]
         Command::Diff(args) => args.run(session),
         #[cfg(feature = "carry")]

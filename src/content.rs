@@ -124,6 +124,28 @@ pub trait Source: Sync {
     fn tags(&self) -> Option<&dyn TagList> {
         None
     }
+
+    /// Blobs that pass once, if they do not wait to be asked for.
+    fn passing(&self) -> Option<&dyn Passing> {
+        None
+    }
+}
+
+/// A source whose blobs pass once, in its own order, as those of a stream do.
+pub trait Passing: Sync {
+    /// Whether the blob is still to come; one that is not can be asked for now, if at all.
+    fn is_to_come(&self, digest: &Digest) -> bool;
+
+    /// Lets everything pass. `take` is called with each blob that `wants` names when its turn has come, several
+    /// at a time; until it returns the source gives this blob, and a large one once only.
+    ///
+    /// # Errors
+    /// What passes is not what it must be; the first error of `take`. Nothing more passes then.
+    fn pass(
+        &self,
+        wants: &(dyn Fn(&Digest) -> bool + Sync),
+        take: &(dyn Fn(&Digest) -> Result<(), Fault> + Sync),
+    ) -> Result<(), Fault>;
 }
 
 /// Reads parts of blobs.

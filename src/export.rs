@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use crate::bundle::finish::{ReadBack, Sign};
+use crate::bundle::manifest::Form;
 use crate::bundle::time::Moment;
 use crate::bundle::writer::{self, DEFAULT_VOLUME, Input, InputBlob};
-use crate::bundle::{Manifest, Output, Standing};
+use crate::bundle::{Manifest, Output, Standing, flatten};
 use crate::closure::Role;
 use crate::content::Source;
 use crate::fault::{Class, Fault};
@@ -105,8 +106,17 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
     })
 }
 
+/// How it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// A leaf that is wrong or gone twice is left out, as missing.
+    pub leave_out: bool,
+    /// How the content lies there.
+    pub form: Form,
+}
+
 /// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
-/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out. With `leave_out` a leaf
+/// written volumes ([`crate::bundle::check::read_back`]), `None` leaves that out. With [`Manner::leave_out`] a leaf
 /// that is wrong or gone twice becomes missing in place of ending the run.
 ///
 /// # Errors
@@ -119,10 +129,18 @@ pub fn run(
     input: &Input,
     sign: &Sign<'_>,
     read_back: Option<&ReadBack<'_>>,
-    leave_out: bool,
+    manner: Manner,
 ) -> Result<Outcome, Fault> {
-    let written = writer::write(flow, source, output, input, writer::Options { sign, read_back, leave_out })?;
-    let bytes = written.manifest.volumes.iter().map(|volume| volume.size).sum();
+    let Manner { leave_out, form } = manner;
+    let options = writer::Options { sign, read_back, leave_out };
+    let written = match form {
+        Form::Volumes => writer::write(flow, source, output, input, options)?,
+        Form::Flat => flatten::write(flow, source, output, input, options)?,
+    };
+    let bytes = match form {
+        Form::Volumes => written.manifest.volumes.iter().map(|volume| volume.size).sum(),
+        Form::Flat => written.manifest.blobs.iter().map(|blob| blob.size).sum(),
+    };
     let writer::Written { id, manifest, files, left_out, .. } = written;
     Ok(Outcome { id, manifest, files, bytes, left_out })
 }

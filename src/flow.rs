@@ -123,6 +123,12 @@ impl Flow {
         &*self.clock
     }
 
+    /// The same without events: for work whose progress another stage tells.
+    #[must_use]
+    pub fn quiet(&self) -> Self {
+        Self { events: Arc::new(Silent), ..self.clone() }
+    }
+
     /// The same events, flag and clock with another number of jobs.
     #[must_use]
     pub fn with_jobs(mut self, jobs: usize) -> Self {

@@ -1,10 +1,12 @@
 //! Verify: does a bundle hold, every byte of it, under a policy?
 //!
 //! Decides nothing itself: signatures are the policy's, bytes the reader's and its gate's. It says
-//! PASS of the whole bundle, PART of chosen volumes. It writes nothing.
+//! PASS of the whole bundle, PART of chosen volumes. It writes nothing. A stream is read once, to its end.
 
 use crate::bundle::check::{Tally, check, check_volume};
-use crate::bundle::{Trusted, Untrusted};
+use crate::bundle::media::{Ask, Media};
+use crate::bundle::stream::{Members, Stream};
+use crate::bundle::{Trusted, Untrusted, passing};
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::signing::Policy;
@@ -35,21 +37,65 @@ impl Verdict {
     }
 }
 
-/// Authenticates `bundle` and checks what `request` asks for.
-pub fn run(flow: &Flow, bundle: Untrusted, policy: &Policy, request: &Request) -> Verdict {
-    let bundle = match bundle.authenticate(policy) {
-        Ok(bundle) => bundle,
-        Err(fault) => return Verdict { bundle: None, tally: None, fault: Some(fault) },
-    };
-    let (tally, fault) = if request.volumes.is_empty() {
-        match check(&bundle, flow, request.fail_fast) {
+impl Verdict {
+    fn refused(fault: Fault) -> Self {
+        Self { bundle: None, tally: None, fault: Some(fault) }
+    }
+
+    fn of(bundle: Trusted, checked: Result<Tally, Fault>) -> Self {
+        let (tally, fault) = match checked {
             Ok(tally) => (Some(tally), None),
             Err(fault) => (None, Some(fault)),
-        }
-    } else {
-        (None, check_volumes(flow, &bundle, request))
+        };
+        Self { bundle: Some(bundle), tally, fault }
+    }
+}
+
+/// Authenticates `bundle` and checks what `request` asks for.
+pub fn run(flow: &Flow, bundle: Untrusted, policy: &Policy, request: &Request) -> Verdict {
+    run_asking(flow, bundle, policy, request, None)
+}
+
+/// The same; with `ask` volumes that are not there are asked for, one after the other in their order.
+pub fn run_asking(
+    flow: &Flow,
+    bundle: Untrusted,
+    policy: &Policy,
+    request: &Request,
+    ask: Option<&mut Ask<'_>>,
+) -> Verdict {
+    let bundle = match bundle.authenticate(policy) {
+        Ok(bundle) => bundle,
+        Err(fault) => return Verdict::refused(fault),
     };
-    Verdict { bundle: Some(bundle), tally, fault }
+    if !request.volumes.is_empty() {
+        let fault = check_volumes(flow, &bundle, request);
+        return Verdict { bundle: Some(bundle), tally: None, fault };
+    }
+    let checked = match ask {
+        Some(ask) if bundle.lacks_any() => {
+            passing::check(&bundle, &mut Media::changed(&bundle, ask), flow, request.fail_fast)
+        }
+        _ => check(&bundle, flow, request.fail_fast),
+    };
+    Verdict::of(bundle, checked)
+}
+
+/// Authenticates a stream and checks all of it, in one pass.
+pub fn stream(flow: &Flow, stream: Stream, policy: &Policy, request: &Request) -> Verdict {
+    let bundle = match stream.head.authenticate(policy) {
+        Ok(bundle) => bundle,
+        Err(fault) => return Verdict::refused(fault),
+    };
+    if !request.volumes.is_empty() {
+        let fault = Fault::new(Class::Usage, "--volume: a stream is read once, and whole")
+            .help("write it to a disk (tar x) and check the volumes there");
+        return Verdict { bundle: Some(bundle), tally: None, fault: Some(fault) };
+    }
+    let mut members = Members::new(&bundle, stream.rest, flow.clone());
+    let checked = passing::check(&bundle, &mut members, flow, request.fail_fast);
+    drop(members);
+    Verdict::of(bundle, checked)
 }
 
 fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> Option<Fault> {

@@ -9,31 +9,65 @@ pub use super::gate::Tally;
 use super::gate::{Closed, Gate, Step};
 use super::geometry::{Geometry, Unit};
 use super::member::{Cursor, Part};
-use super::plain::Plain;
+use super::plain::{Pieces, Plain};
 use super::reader::Trusted;
 use super::tar::Content;
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
 
+/// Sees what a unit holds while it is checked.
+pub(super) trait Seen {
+    /// More of the content of `member`, of which nothing is known yet.
+    fn content(&mut self, member: usize, bytes: &[u8]);
+    /// All of `member` came, and it holds.
+    fn whole(&mut self, member: usize);
+}
+
+/// Sees nothing.
+pub(super) struct Blind;
+
+impl Seen for Blind {
+    fn content(&mut self, _: usize, _: &[u8]) {}
+    fn whole(&mut self, _: usize) {}
+}
+
 /// One unit, every byte of it.
 fn check_unit(bundle: &Trusted, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
+    let mut plain = Plain::new(&bundle.geometry().places, bundle.volumes(), unit.frames.clone());
+    walk_unit(bundle, unit, &mut plain, flow, &mut Blind)
+}
+
+/// One unit, every byte of it, from the pieces of its frames.
+pub(super) fn walk_unit(
+    bundle: &Trusted,
+    unit: &Unit,
+    pieces: &mut dyn Pieces,
+    flow: &Flow,
+    seen: &mut dyn Seen,
+) -> Result<Tally, Error> {
     let geometry = bundle.geometry();
-    let mut plain = Plain::new(&geometry.places, bundle.volumes(), unit.frames.clone());
     let mut cursor = Cursor::new(&geometry.tar, unit.members.start, true);
     let mut bytes = 0;
     let mut unreported = 0;
     loop {
-        let mut piece = plain.next_piece()?;
+        let mut piece = pieces.next_piece()?;
         if piece.is_empty() {
             break;
         }
         bytes += piece.len() as u64;
         unreported += piece.len() as u64;
         while !piece.is_empty() {
-            let (count, Part::Compared | Part::Content(_)) = cursor
+            let member = cursor.member();
+            let (count, part) = cursor
                 .take(piece)
                 .map_err(|error| Error { what: format!("{} ({})", error.what, bundle.place_of(unit)), ..error })?;
+            if let Part::Content(range) = part {
+                seen.content(member, &piece[range]);
+            }
+            if cursor.member() != member {
+                seen.whole(member);
+            }
             piece = &piece[count..];
         }
         if unreported >= 4 << 20 {
@@ -76,13 +110,18 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
     if ended(&mut faults, closure.into_iter().collect()) {
         return Err(Fault::from_list(faults).unwrap_or_else(gate_bug));
     }
+    if let Some(flat) = bundle.flat() {
+        // A file that is not there or of another length was named by the survey.
+        faults.dedup_by(|a, b| a.what == b.what);
+        return super::flat::check_files(flat, bundle, flow, fail_fast, faults);
+    }
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
     let missing: Vec<bool> = (0..bundle.manifest().volumes.len())
         .map(|volume| !matches!(bundle.volumes().size(volume), Ok(Some(_))))
         .collect();
     let order = schedule(bundle);
-    let gate = Gate::new(listed(bundle), geometry.units.iter().map(|unit| expected(geometry, unit)).collect());
+    let gate = gate_of(bundle);
     let found = Mutex::new(Vec::new());
     let step = |index: usize| {
         let unit = &geometry.units[index];
@@ -110,6 +149,17 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
     // The same fault of a document may have been met by the walk already.
     found.retain(|error| faults.iter().all(|fault| fault.what != error.what));
     faults.extend(found.into_iter().map(Fault::from));
+    passed(gate, faults)
+}
+
+/// The gate in front of all units of `bundle`.
+pub(super) fn gate_of(bundle: &Trusted) -> Gate {
+    let geometry = bundle.geometry();
+    Gate::new(listed(bundle), geometry.units.iter().map(|unit| expected(geometry, unit)).collect())
+}
+
+/// What the gate says, and what was found wrong.
+pub(super) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Tally, Fault> {
     match gate.close() {
         Ok(tally) if faults.is_empty() => Ok(tally),
         Ok(_) => Err(Fault::from_list(faults).unwrap_or_else(gate_bug)),
@@ -158,6 +208,9 @@ fn gate_bug() -> Fault {
 /// # Errors
 /// [`Class::Integrity`], [`Class::Io`], [`Class::Format`].
 pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
+    if let Some(flat) = bundle.flat() {
+        return super::flat::check_computed(flat, bundle, flow);
+    }
     let geometry = bundle.geometry();
     let trailer = geometry.tar.members();
     let first = geometry.units.iter().filter(|unit| unit.members.start < 2 || unit.members.contains(&trailer));
@@ -165,19 +218,6 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
         check_unit(bundle, unit, flow)?;
     }
     Ok(())
-}
-
-/// Reads back what a writer has just made, before it gets its names.
-///
-/// # Errors
-/// The fault that counts most.
-pub fn read_back(dir: &std::path::Path, manifest: &super::Manifest, flow: &Flow) -> Result<(), Error> {
-    let bundle = Trusted::just_written(dir, manifest)?;
-    check(&bundle, flow, false).map(drop).map_err(|fault| Error {
-        class: fault.class,
-        what: fault.what,
-        help: fault.help,
-    })
 }
 
 /// Checks one volume, counted from 0, against its signed digest.

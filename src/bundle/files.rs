@@ -54,10 +54,11 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
 }
 
-/// The volumes of one bundle in one directory.
+/// The volumes of one bundle: in its directory, or spread over several.
 #[derive(Debug)]
 pub struct Volumes {
-    dir: PathBuf,
+    // The bundle's own first; none where the bundle is a stream.
+    dirs: Vec<PathBuf>,
     name: Name,
     // What stands behind the names of volumes that are not finished.
     suffix: &'static str,
@@ -65,14 +66,15 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// The volumes of `name` in `dir`; nothing is opened yet.
-    pub fn new(dir: PathBuf, name: Name) -> Self {
-        Self { dir, name, suffix: "", open: Mutex::new(Vec::new()) }
+    /// The volumes of `name` in `dirs`, looked for in their order; nothing is opened yet. Without a
+    /// directory there are none.
+    pub fn new(dirs: Vec<PathBuf>, name: Name) -> Self {
+        Self { dirs, name, suffix: "", open: Mutex::new(Vec::new()) }
     }
 
     /// The volumes that a writer has not given their names yet.
     pub fn unfinished(dir: PathBuf, name: Name) -> Self {
-        Self { suffix: ".partial", ..Self::new(dir, name) }
+        Self { suffix: ".partial", ..Self::new(vec![dir], name) }
     }
 
     /// Whether the volumes have their names.
@@ -80,9 +82,24 @@ impl Volumes {
         self.suffix.is_empty()
     }
 
-    /// The directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// The directories, the bundle's own first.
+    pub fn dirs(&self) -> &[PathBuf] {
+        &self.dirs
+    }
+
+    /// Forgets what is open, so that a medium can be taken out.
+    pub fn close(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn find(&self, volume: usize) -> Result<Option<(File, u64)>, Error> {
+        let name = self.file_name(volume);
+        for dir in &self.dirs {
+            if let Some(found) = open_plain(&dir.join(&name))? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The file name of a volume, counted from 0.
@@ -95,7 +112,7 @@ impl Volumes {
     /// # Errors
     /// [`Class::Io`].
     pub fn size(&self, volume: usize) -> Result<Option<u64>, Error> {
-        Ok(open_plain(&self.dir.join(self.file_name(volume)))?.map(|(_, size)| size))
+        Ok(self.find(volume)?.map(|(_, size)| size))
     }
 
     fn file(&self, volume: usize) -> Result<Arc<File>, Error> {
@@ -104,8 +121,7 @@ impl Volumes {
             return Ok(Arc::clone(file));
         }
         let name = self.file_name(volume);
-        let (file, _) =
-            open_plain(&self.dir.join(&name))?.ok_or_else(|| Error::integrity(format!("volume {name}: not there")))?;
+        let (file, _) = self.find(volume)?.ok_or_else(|| Error::integrity(format!("volume {name}: not there")))?;
         let file = Arc::new(file);
         if open.len() == OPEN_VOLUMES {
             open.remove(0);
@@ -130,15 +146,25 @@ impl Volumes {
         })
     }
 
-    /// The numbers, as in their names, of all volumes of this name that lie in the directory and hold
+    /// The numbers, as in their names, of all volumes of this name that lie in the directories and hold
     /// anything.
     ///
     /// # Errors
     /// [`Class::Io`].
     pub fn present(&self) -> Result<Vec<usize>, Error> {
-        let shown = self.dir.display();
         let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(&self.dir).map_err(|error| Error::io(&shown, &error))? {
+        for dir in &self.dirs {
+            numbers.extend(self.present_in(dir)?);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+
+    fn present_in(&self, dir: &Path) -> Result<Vec<usize>, Error> {
+        let shown = dir.display();
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(|error| Error::io(&shown, &error))? {
             let entry = entry.map_err(|error| Error::io(&shown, &error))?;
             let Some(number) = entry.file_name().to_str().and_then(|file| self.name.volume_number(file)) else {
                 continue;
@@ -148,7 +174,6 @@ impl Volumes {
                 numbers.push(number);
             }
         }
-        numbers.sort_unstable();
         Ok(numbers)
     }
 }

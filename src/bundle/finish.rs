@@ -2,30 +2,24 @@
 //! manifest last (`spec/writing.md`).
 
 use std::fs::File;
-use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
-use std::thread;
 
 use rustix::fs::{Advice, fadvise};
 
 use super::geometry::Geometry;
-use super::manifest::{MAX_MANIFEST, Manifest};
+use super::manifest::{Form, MAX_MANIFEST, Manifest};
 use super::output::{Output, write_error};
-use super::window::lock;
 use super::writer::{Options, Written};
 use super::{Error, pending};
 use crate::fault::Class;
-use crate::flow::{Event, Flow};
-use crate::oci::{Algorithm, Digest, Hasher};
+use crate::flow::Flow;
+use crate::oci::Digest;
 
 /// Makes the bytes of `NAME.sig.json` from those of the manifest.
 pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
-/// Verifies written volumes, which lie in the directory as `NAME.NNNN.tar.zst.partial`.
+/// Verifies written volumes, which lie in the directory as `NAME.NNNN.tar.zst.partial`, and compares the
+/// digests that were taken while they were written ([`super::back::read_back`]).
 pub type ReadBack<'a> = dyn Fn(&Path, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
-
-/// Bytes read at once.
-const STEP: usize = 1 << 20;
 
 /// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
 /// renamed already gets its unfinished name again.
@@ -65,9 +59,6 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
         sync(&output.partial_volume(number))?;
     }
     if let Some(read_back) = options.read_back {
-        let total = manifest.volumes.iter().map(|volume| volume.size).sum();
-        flow.event(Event::Stage { name: "reading back", bytes: total, items: manifest.volumes.len() as u64 });
-        compare_volumes(flow, output, &manifest)?;
         read_back(output.dir(), &manifest, flow)?;
     }
     let signatures = (options.sign)(&bytes)?;
@@ -76,7 +67,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
 }
 
-fn sync(path: &Path) -> Result<(), Error> {
+pub(super) fn sync(path: &Path) -> Result<(), Error> {
     let file = File::open(path).map_err(|error| Error::io(path.display(), &error))?;
     // A failed fsync is never tried again: what the second one says means nothing.
     file.sync_all().map_err(|error| write_error(path, &error))?;
@@ -85,60 +76,18 @@ fn sync(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The volumes on the medium against the digests taken while writing.
-fn compare_volumes(flow: &Flow, output: &Output, manifest: &Manifest) -> Result<(), Error> {
-    let work = Mutex::new(manifest.volumes.iter().enumerate());
-    let failed = Mutex::new(None);
-    let compare = || {
-        while lock(&failed).is_none() {
-            let Some((index, volume)) = lock(&work).next() else { break };
-            let path = output.partial_volume(index + 1);
-            let refused = match hash(flow, &path) {
-                Ok(found) if found == volume.digest => continue,
-                Ok(found) => Error::new(
-                    Class::Io,
-                    format!("{}: expected {} as written, read back {found}", path.display(), volume.digest),
-                )
-                .help("the medium or the memory of this machine fails: write to another medium"),
-                Err(error) => error,
-            };
-            lock(&failed).get_or_insert(refused);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..flow.cpus.min(manifest.volumes.len()) {
-            scope.spawn(compare);
-        }
-        compare();
-    });
-    failed.into_inner().unwrap_or_default().map_or(Ok(()), Err)
-}
-
-fn hash(flow: &Flow, path: &Path) -> Result<Digest, Error> {
-    let refuse = |error: std::io::Error| Error::io(path.display(), &error);
-    let mut file = File::open(path).map_err(refuse)?;
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; STEP];
-    loop {
-        flow.check()?;
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                flow.event(Event::Bytes(count as u64));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(refuse(error)),
-        }
-    }
-}
-
 fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
     let name = output.name();
-    let mut files = vec![name.manifest(), name.signatures(), name.checksums()];
+    let is_flat = manifest.form == Form::Flat;
+    let mut files = vec![name.manifest(), name.signatures()];
     // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
     output.prepare(&name.signatures(), signatures)?;
-    output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    if is_flat {
+        files.push(name.flat());
+    } else {
+        files.push(name.checksums());
+        output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    }
     output.prepare(&name.manifest(), bytes)?;
     if output.overwrite() {
         // The old manifest first: without it there is no bundle, whatever is removed when.
@@ -151,10 +100,14 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
             output.remove(&output.path(&name.volume(number)))?;
         }
     }
+    // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
+    if output.partial_flat().exists() || !is_flat {
+        output.remove_all(&output.flat())?;
+    }
     output.remove(&output.path(&name.signatures()))?;
     output.remove(&output.path(&name.checksums()))?;
     files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
-    if let Err(error) = give_names(output, manifest.volumes.len()) {
+    if let Err(error) = give_names(output, manifest) {
         // Best effort, the manifest first: the next run takes up what there is.
         for file in [name.manifest(), name.signatures(), name.checksums()] {
             let _ = output.remove(&output.path(&file));
@@ -167,14 +120,19 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
 }
 
 /// Volumes first, the manifest last; durable at the end.
-fn give_names(output: &Output, volumes: usize) -> Result<(), Error> {
+fn give_names(output: &Output, manifest: &Manifest) -> Result<(), Error> {
     let name = output.name();
-    for number in 1..=volumes {
+    for number in 1..=manifest.volumes.len() {
         output.rename(&output.partial_volume(number), &output.path(&name.volume(number)))?;
+    }
+    if manifest.form == Form::Flat {
+        output.rename(&output.partial_flat(), &output.flat())?;
     }
     output.sync()?;
     output.settle(&name.signatures())?;
-    output.settle(&name.checksums())?;
+    if manifest.form == Form::Volumes {
+        output.settle(&name.checksums())?;
+    }
     output.settle(&name.manifest())?;
     output.sync()
 }

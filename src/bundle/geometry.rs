@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::Error;
-use super::manifest::Manifest;
+use super::manifest::{Form, Manifest};
 use super::tar::{TRAILER, Tar};
 use crate::oci::Digest;
 
@@ -34,7 +34,7 @@ pub struct Unit {
     pub members: Range<usize>,
 }
 
-/// The whole bundle's geometry.
+/// The whole bundle's geometry. In form flat there are neither frames nor units.
 #[derive(Debug)]
 pub struct Geometry {
     /// The tar stream.
@@ -55,6 +55,9 @@ impl Geometry {
     pub fn new(manifest: &Manifest) -> Result<Self, Error> {
         let tar = Tar::new(&manifest.artifacts, &manifest.blobs)
             .ok_or_else(|| Error::format("manifest: the members' sizes add up to more than 64 bits hold"))?;
+        if manifest.form == Form::Flat {
+            return Ok(Self { places: Vec::new(), units: Vec::new(), tar, unit_of: Vec::new() });
+        }
         let units = cut(manifest, &tar)?;
         let mut unit_of = vec![0; tar.members() + 1];
         for (index, unit) in units.iter().enumerate() {
@@ -70,7 +73,15 @@ impl Geometry {
     /// # Panics
     /// Beyond the trailer.
     pub fn unit_of(&self, member: usize) -> &Unit {
-        &self.units[self.unit_of[member] as usize]
+        &self.units[self.unit_index(member)]
+    }
+
+    /// The place in `units` of the unit that holds a member.
+    ///
+    /// # Panics
+    /// Beyond the trailer.
+    pub fn unit_index(&self, member: usize) -> usize {
+        self.unit_of[member] as usize
     }
 }
 

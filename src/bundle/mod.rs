@@ -8,8 +8,14 @@ mod admit;
 #[cfg(feature = "carry")]
 mod append;
 #[cfg(feature = "carry")]
+pub mod arriving;
+#[cfg(feature = "carry")]
+pub mod back;
+mod belt;
+#[cfg(feature = "carry")]
 mod built;
 pub mod check;
+mod complete;
 #[cfg(feature = "carry")]
 pub mod cut;
 #[cfg(feature = "carry")]
@@ -20,25 +26,30 @@ mod fetch;
 pub mod files;
 #[cfg(feature = "carry")]
 pub mod finish;
+pub mod flat;
+#[cfg(feature = "carry")]
+pub mod flatten;
 pub mod frame;
 pub mod gate;
 pub mod geometry;
 #[cfg(feature = "carry")]
 mod journal;
 pub mod manifest;
+pub mod media;
 mod member;
 pub mod name;
 #[cfg(feature = "carry")]
 pub mod output;
+pub mod passing;
 #[cfg(feature = "carry")]
 pub mod pending;
 mod plain;
 pub mod reader;
 mod source;
 pub mod standing;
+pub mod stream;
 pub mod tar;
 pub mod time;
-#[cfg(feature = "carry")]
 mod window;
 #[cfg(feature = "carry")]
 pub mod writer;

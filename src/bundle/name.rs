@@ -69,6 +69,11 @@ impl Name {
         format!("{}.sha256", self.0)
     }
 
+    /// `NAME.oci`, the directory of form flat.
+    pub fn flat(&self) -> String {
+        format!("{}.oci", self.0)
+    }
+
     /// `NAME.NNNN.tar.zst`, counted from 1.
     pub fn volume(&self, number: usize) -> String {
         format!("{}.{number:04}.tar.zst", self.0)

@@ -127,7 +127,8 @@ impl Output {
         if self.plan().exists() {
             return Ok(None);
         }
-        Ok(self.volumes()?.first().map(|&number| self.path(&self.name.volume(number))))
+        let volume = self.volumes()?.first().map(|&number| self.path(&self.name.volume(number)));
+        Ok(volume.or_else(|| Some(self.flat()).filter(|path| path.symlink_metadata().is_ok())))
     }
 
     /// Whether a manifest that is not empty stands under the final name.
@@ -140,7 +141,7 @@ impl Output {
     /// # Errors
     /// [`Class::Io`].
     pub fn volumes(&self) -> Result<Vec<usize>, Error> {
-        let mut present = Volumes::new(self.dir.clone(), self.name.clone()).present()?;
+        let mut present = Volumes::new(vec![self.dir.clone()], self.name.clone()).present()?;
         present.retain(|&number| number > 0);
         Ok(present)
     }
@@ -184,6 +185,27 @@ impl Output {
     /// An unfinished volume, counted from 1: `NAME.NNNN.tar.zst.partial`.
     pub fn partial_volume(&self, number: usize) -> PathBuf {
         self.path(&format!("{}.partial", self.name.volume(number)))
+    }
+
+    /// `NAME.oci`.
+    pub fn flat(&self) -> PathBuf {
+        self.path(&self.name.flat())
+    }
+
+    /// `NAME.oci.partial`.
+    pub fn partial_flat(&self) -> PathBuf {
+        self.path(&format!("{}.partial", self.name.flat()))
+    }
+
+    /// Removes a directory with all below it, if it is there; of a link the link alone.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn remove_all(&self, path: &Path) -> Result<(), Error> {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), &error)),
+            _ => Ok(()),
+        }
     }
 
     /// `NAME.journal.partial`.

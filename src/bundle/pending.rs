@@ -182,6 +182,9 @@ pub fn undo_renames(output: &Output) -> Result<(), Error> {
     if output.has_manifest() {
         return Ok(());
     }
+    if output.flat().exists() && !output.partial_flat().exists() {
+        output.rename(&output.flat(), &output.partial_flat())?;
+    }
     for number in output.volumes()? {
         let partial = output.partial_volume(number);
         if !partial.exists() {
@@ -207,5 +210,5 @@ pub fn clear(output: &Output) -> Result<(), Error> {
     for number in output.partial_volumes()? {
         output.remove(&output.partial_volume(number))?;
     }
-    Ok(())
+    output.remove_all(&output.partial_flat())
 }

@@ -16,6 +16,16 @@ use crate::oci::{Digest, Hasher};
 /// Raw blocks of a stored frame that are read at once: 0.9 MiB, what a job holds.
 const READ_BLOCKS: usize = 7;
 
+/// The tar stream of some frames, piece by piece; the frames themselves are checked on the way.
+pub trait Pieces {
+    /// The next piece of the stream, empty at the end of the last frame.
+    ///
+    /// # Errors
+    /// [`crate::fault::Class::Io`], [`crate::fault::Class::Integrity`], and
+    /// [`crate::fault::Class::Format`] for a packed frame against its rules; each with volume and offset.
+    fn next_piece(&mut self) -> Result<&[u8], Error>;
+}
+
 /// Reads frames in order.
 pub struct Plain<'a> {
     places: &'a [Place],
@@ -53,33 +63,6 @@ impl<'a> Plain<'a> {
     /// Over `frames`, whose places are `places`.
     pub const fn new(places: &'a [Place], volumes: &'a Volumes, frames: Range<usize>) -> Self {
         Self { places, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0 }
-    }
-
-    /// The next piece of the stream, empty at the end of the last frame.
-    ///
-    /// # Errors
-    /// [`crate::fault::Class::Io`], [`crate::fault::Class::Integrity`], and
-    /// [`crate::fault::Class::Format`] for a packed frame against its rules; each with volume and offset.
-    pub fn next_piece(&mut self) -> Result<&[u8], Error> {
-        loop {
-            if matches!(self.state, State::Between) {
-                match self.frames.next() {
-                    None => return Ok(&[]),
-                    Some(frame) => self.begin(frame)?,
-                }
-            }
-            if !self.ready.is_empty() {
-                let ready = std::mem::replace(&mut self.ready, 0..0);
-                if let State::Packed { content } = std::mem::replace(&mut self.state, State::Between) {
-                    self.buffer = content;
-                    return Ok(&self.buffer[ready]);
-                }
-                unreachable!("only packed frames leave content ready");
-            }
-            if let Some(range) = self.stored_block()? {
-                return Ok(&self.buffer[range]);
-            }
-        }
     }
 
     fn begin(&mut self, frame: usize) -> Result<(), Error> {
@@ -172,6 +155,30 @@ impl<'a> Plain<'a> {
 
     fn refuse(&self, frame: usize, problem: &str) -> Error {
         Error::integrity(format!("{}: {problem}", self.at(frame)))
+    }
+}
+
+impl Pieces for Plain<'_> {
+    fn next_piece(&mut self) -> Result<&[u8], Error> {
+        loop {
+            if matches!(self.state, State::Between) {
+                match self.frames.next() {
+                    None => return Ok(&[]),
+                    Some(frame) => self.begin(frame)?,
+                }
+            }
+            if !self.ready.is_empty() {
+                let ready = std::mem::replace(&mut self.ready, 0..0);
+                if let State::Packed { content } = std::mem::replace(&mut self.state, State::Between) {
+                    self.buffer = content;
+                    return Ok(&self.buffer[ready]);
+                }
+                unreachable!("only packed frames leave content ready");
+            }
+            if let Some(range) = self.stored_block()? {
+                return Ok(&self.buffer[range]);
+            }
+        }
     }
 }
 

@@ -6,17 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::files::{Volumes, open_plain, read_capped};
+use super::flat::Flat;
 use super::geometry::{Geometry, Unit};
-use super::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use super::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use super::plain::whole_frame;
 use super::tar::{Tar, padded};
 use super::{Error, Manifest, Name};
-use crate::closure::{Closure, Role, WalkError, walk};
 use crate::fault::{Class, Fault};
-use crate::flow::Flow;
-use crate::oci::document::DocumentError;
-use crate::oci::{Descriptor, Digest, Document, Reason};
-use crate::signing::policy::Kinds;
+use crate::oci::{Descriptor, Digest, Document};
 use crate::signing::{Admission, Envelope, Judgement, Policy, statement};
 
 /// How many decompressed frames of small members are kept: what a walk in order needs.
@@ -25,7 +22,8 @@ const KEPT_FRAMES: usize = 2;
 /// A bundle whose manifest nobody has vouched for.
 #[derive(Debug)]
 pub struct Untrusted {
-    dir: PathBuf,
+    // The bundle's own first; none where it is a stream.
+    dirs: Vec<PathBuf>,
     name: Name,
     manifest: Vec<u8>,
     signatures: Option<Vec<u8>>,
@@ -37,6 +35,8 @@ pub struct Trusted {
     manifest: Manifest,
     geometry: Geometry,
     volumes: Volumes,
+    // In form flat, where there are no volumes.
+    flat: Option<Flat>,
     judgement: Judgement,
     pub(super) admission: Admission,
     index: HashMap<Digest, usize>,
@@ -106,10 +106,22 @@ pub fn open(path: &Path) -> Result<Untrusted, Error> {
     };
     check_ends(&manifest)?;
     let signatures = read_capped(&dir.join(name.signatures()), crate::signing::envelope::MAX_FILE as u64)?;
-    Ok(Untrusted { dir, name, manifest, signatures })
+    Ok(Untrusted { dirs: vec![dir], name, manifest, signatures })
 }
 
 impl Untrusted {
+    /// A bundle whose first two files came in a stream: there is no directory.
+    pub(super) const fn of_stream(name: Name, manifest: Vec<u8>, signatures: Vec<u8>) -> Self {
+        Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures) }
+    }
+
+    /// The same, its volumes looked for in `dirs` too.
+    #[must_use]
+    pub fn with_volume_dirs(mut self, dirs: Vec<PathBuf>) -> Self {
+        self.dirs.extend(dirs);
+        self
+    }
+
     /// The bundle id: the digest of the manifest's bytes.
     pub fn id(&self) -> Digest {
         Digest::sha256(&self.manifest)
@@ -120,9 +132,19 @@ impl Untrusted {
         &self.name
     }
 
-    /// The directory that it lies in.
+    /// The directory that it lies in; empty for a stream.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.dirs.first().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// Its volumes, of which nothing is known.
+    pub(super) fn volumes(&self) -> Volumes {
+        Volumes::new(self.dirs.clone(), self.name.clone())
+    }
+
+    /// The bytes of the signature file.
+    pub fn signature_bytes(&self) -> Option<&[u8]> {
+        self.signatures.as_deref()
     }
 
     /// The manifest's bytes, of which nothing is known.
@@ -192,7 +214,7 @@ impl Untrusted {
 
     fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {
         let manifest = self.claimed()?;
-        Trusted::new(self.id(), manifest, Volumes::new(self.dir, self.name), judgement)
+        Trusted::new(self.id(), manifest, Volumes::new(self.dirs, self.name), judgement)
     }
 }
 
@@ -201,6 +223,7 @@ impl Trusted {
     ///
     /// # Errors
     /// [`Class::Format`].
+    #[cfg(feature = "carry")]
     pub(super) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
         let id = Digest::sha256(&manifest.to_bytes());
         let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
@@ -208,18 +231,24 @@ impl Trusted {
     }
 
     fn new(id: Digest, manifest: Manifest, volumes: Volumes, judgement: Judgement) -> Result<Self, Error> {
-        if manifest.form == super::manifest::Form::Flat {
-            return Err(
-                Error::format("manifest: form flat is not read by this version").help("read it with a newer packmule")
-            );
-        }
         let geometry = Geometry::new(&manifest)?;
+        let dir = volumes.dirs().first();
+        let flat = match (manifest.form, dir) {
+            (Form::Volumes, _) => None,
+            (Form::Flat, Some(dir)) if volumes.is_finished() => Some(Flat::new(dir, &manifest.name)),
+            (Form::Flat, Some(dir)) => Some(Flat::unfinished(dir, &manifest.name)),
+            (Form::Flat, None) => {
+                return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
+                    .help("a flat bundle is a directory; a stream is made of one in volumes"));
+            }
+        };
         let index = manifest.blobs.iter().enumerate().map(|(index, blob)| (blob.digest, index)).collect();
         Ok(Self {
             id,
             manifest,
             geometry,
             volumes,
+            flat,
             judgement,
             admission: Admission::default(),
             index,
@@ -252,6 +281,11 @@ impl Trusted {
         &self.volumes
     }
 
+    /// The files of form flat, if it is of that.
+    pub const fn flat(&self) -> Option<&Flat> {
+        self.flat.as_ref()
+    }
+
     /// Where a unit begins on the medium, for messages.
     pub(super) fn place_of(&self, unit: &Unit) -> String {
         let place = &self.geometry.places[unit.frames.start];
@@ -276,24 +310,32 @@ impl Trusted {
                     .push(Error::integrity(format!("volume {file}: truncated at {size} of {} bytes", volume.size))),
                 Ok(Some(size)) => errors
                     .push(Error::integrity(format!("volume {file}: expected {} bytes, found {size}", volume.size))),
-                Ok(None) => errors.push(
-                    Error::integrity(format!(
-                        "volume {file}: need volume {} of bundle {}, found none",
-                        index + 1,
-                        self.id
-                    ))
-                    .help("put the volume beside the manifest"),
-                ),
+                Ok(None) => errors.push(self.lacks(index)),
             }
         }
+        if let Some(flat) = &self.flat {
+            errors.extend(flat.survey(&self.geometry.tar, self));
+        }
         if self.volumes.is_finished() {
-            errors.extend(self.survey_others());
+            errors.extend(self.survey_beside());
         }
         errors
     }
 
-    /// What lies beside the volumes.
-    fn survey_others(&self) -> Vec<Error> {
+    /// Whether a volume is not there.
+    pub fn lacks_any(&self) -> bool {
+        (0..self.manifest.volumes.len()).any(|volume| matches!(self.volumes.size(volume), Ok(None)))
+    }
+
+    /// The fault of a volume, counted from 0, that is not there.
+    pub(super) fn lacks(&self, volume: usize) -> Error {
+        let (file, number) = (self.volumes.file_name(volume), volume + 1);
+        Error::integrity(format!("volume {file}: need volume {number} of bundle {}, found none", self.id))
+            .help("put the volume beside the manifest, or name the directory that holds it with --volume-dir")
+    }
+
+    /// What lies beside the volumes: extra ones, and lists that differ.
+    pub(super) fn survey_beside(&self) -> Vec<Error> {
         let mut errors = Vec::new();
         match self.volumes.present() {
             Err(error) => errors.push(error),
@@ -313,9 +355,17 @@ impl Trusted {
     }
 
     fn check_checksums(&self) -> Result<(), Error> {
-        let path = self.volumes.dir().join(self.manifest.name.checksums());
+        self.volumes.dirs().iter().try_for_each(|dir| self.check_checksums_in(dir))
+    }
+
+    fn check_checksums_in(&self, dir: &Path) -> Result<(), Error> {
+        let path = dir.join(self.manifest.name.checksums());
         let expected = self.manifest.checksums(self.id);
         let Some((_, size)) = open_plain(&path)? else { return Ok(()) };
+        if self.flat.is_some() {
+            return Err(Error::integrity(format!("{}: extra, form flat has no list", path.display()))
+                .help("remove it; it is not needed"));
+        }
         // One that is too long differs already, however long it is.
         let is_same = size == expected.len() as u64
             && read_capped(&path, size)?.is_some_and(|found| found == expected.as_bytes());
@@ -328,6 +378,9 @@ impl Trusted {
 
     /// The content of a small member, from its frame of whole members.
     pub(super) fn small(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        if self.flat.is_some() {
+            return Ok(None);
+        }
         let member = Tar::of_blob(index);
         let unit = self.geometry.unit_of(member);
         if unit.frames.len() != 1 {
@@ -373,94 +426,27 @@ impl Trusted {
         };
         let found = Digest::of(digest.algorithm(), &raw);
         if found != digest {
-            let place = self.place_of(self.geometry.unit_of(Tar::of_blob(index)));
+            let place = match &self.flat {
+                Some(_) => "its file".to_owned(),
+                None => self.place_of(self.geometry.unit_of(Tar::of_blob(index))),
+            };
             return Err(Error::integrity(format!("manifest {digest}: content has digest {found} ({place})")));
         }
-        Document::with_digest(&descriptor.media_type, digest, raw).map(Some).map_err(|error| {
-            let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
-            Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")
-        })
-    }
-
-    /// Reads every document and checks that what they reach is what the manifest carries and lists,
-    /// no more and no less (`spec/closure.md`). Before the first large blob.
-    ///
-    /// # Errors
-    /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
-    pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
-        let artifacts = &self.manifest.artifacts;
-        let mut kinds = Kinds::new(&self.admission.rules);
-        let closure = walk(artifacts, |_, descriptor| {
-            flow.check()?;
-            let document = self.carried_document(descriptor)?;
-            if let Some(document) = &document {
-                self.check_artifact(document)?;
-                kinds.see(document);
-            }
-            Ok(document)
-        })
-        .map_err(|error| match error {
-            WalkError::Fetch(error) => error,
-            other => Error::format(other.to_string()),
-        })?;
-        let absent: HashMap<Digest, _> = self.manifest.absent.iter().map(|absent| (absent.digest, absent)).collect();
-        for node in &closure.nodes {
-            let digest = node.descriptor.digest;
-            let listed = match (self.blob_index(&digest), absent.get(&digest)) {
-                (Some(index), None) => self.manifest.blobs[index].size,
-                (None, Some(absent)) => {
-                    let fits = match absent.reason {
-                        Reason::Base | Reason::Foreign => node.role == Role::Leaf,
-                        Reason::Platform => node.role == Role::Document && !node.leaf,
-                        Reason::Missing => true,
-                    };
-                    if !fits {
-                        return Err(Error::format(format!("absent {digest}: its reason is not one for what it is")));
-                    }
-                    absent.size
-                }
-                _ => {
-                    return Err(Error::format(format!(
-                        "{digest}: reachable, but neither carried nor listed as absent"
-                    )));
-                }
-            };
-            if listed != node.descriptor.size {
-                return Err(Error::format(format!(
-                    "{digest}: expected {} bytes as its descriptor says, found {listed}",
-                    node.descriptor.size
-                )));
-            }
-        }
-        let listed = self.manifest.blobs.len() + absent.len();
-        if listed != closure.nodes.len() {
-            let stray = self.index.keys().chain(absent.keys()).filter(|digest| closure.get(digest).is_none()).min();
-            let stray = stray.map(ToString::to_string).unwrap_or_default();
-            return Err(Error::format(format!("{stray}: listed in the manifest, but nothing refers to it")));
-        }
-        self.check_kinds(&kinds)?;
-        Ok(closure)
-    }
-
-    /// What the manifest says of an artifact must be what the document says.
-    fn check_artifact(&self, document: &Document) -> Result<(), Error> {
-        let digest = document.digest();
-        for artifact in self.manifest.artifacts.iter().filter(|artifact| artifact.digest == digest) {
-            let same = artifact.artifact_type.as_deref() == document.artifact_type()
-                && artifact.subject == document.subject().map(|subject| subject.digest);
-            if !same {
-                return Err(Error::format(format!(
-                    "artifact {digest}: expected artifactType and subject as in its document"
-                )));
-            }
-        }
-        Ok(())
+        super::complete::document(descriptor, raw).map(Some)
     }
 
     fn read_blob(&self, index: usize) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
-        let mut blob = super::source::BlobReader::new(self, index);
-        std::io::Read::read_to_end(&mut blob, &mut content).map_err(|error| {
+        let blob = &self.manifest.blobs[index];
+        let mut reader: Box<dyn std::io::Read> = match &self.flat {
+            // One byte more than it may have shows that it has more.
+            Some(flat) => {
+                let file = flat.blob(&blob.digest, blob.size)?;
+                Box::new(std::io::Read::take(file, blob.size + 1))
+            }
+            None => Box::new(super::source::BlobReader::new(self, index)),
+        };
+        std::io::Read::read_to_end(&mut reader, &mut content).map_err(|error| {
             let error = crate::content::Error::from_io("bundle", error);
             let class = match error.kind {
                 crate::content::Kind::Content(class) => class,

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use super::member::{Cursor, Part};
-use super::plain::Plain;
+use super::plain::{Pieces as _, Plain};
 use super::reader::Trusted;
 use super::tar::Tar;
 use crate::content::{Error, Kind, Referrers, Source, TagList};
@@ -105,8 +105,12 @@ impl Source for Trusted {
 
     fn blob(&self, _: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
         let index = self.blob_of(descriptor.digest)?;
+        let blob = &self.manifest().blobs[index];
+        if let Some(flat) = self.flat() {
+            return Ok(Box::new(flat.blob(&blob.digest, blob.size)?));
+        }
         // Small blobs share a frame with others, which is read once for all of them.
-        let is_small = self.manifest().blobs[index].size <= 1 << 20;
+        let is_small = blob.size <= 1 << 20;
         match if is_small { self.small(index)? } else { None } {
             Some(content) => Ok(Box::new(io::Cursor::new(content))),
             None => Ok(Box::new(BlobReader::new(self, index))),

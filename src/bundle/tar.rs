@@ -113,8 +113,8 @@ fn octal(field: &mut [u8], value: u64) {
     field[..digits].copy_from_slice(text.as_bytes());
 }
 
-/// One ustar header.
-fn header(name: &[u8], size: u64, kind: u8) -> [u8; 512] {
+/// One ustar header: of a file (`0`) or a pax header (`x`).
+pub(super) fn header(name: &[u8], size: u64, kind: u8) -> [u8; 512] {
     let mut block = [0; 512];
     block[..name.len()].copy_from_slice(name);
     octal(&mut block[100..108], 0o644);

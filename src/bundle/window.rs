@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "carry")]
 use super::frame::{MAX_PLAIN, stored_size};
 
 /// How often a wait looks whether the run was stopped.
@@ -35,7 +36,7 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// A buffer that holds a frame as it lies on the medium, stored ones included; goes back to its pool.
+/// A buffer that holds a frame as it lies on the medium; goes back to its pool.
 #[derive(Debug)]
 pub struct Lease {
     bytes: Vec<u8>,
@@ -46,20 +47,26 @@ pub struct Lease {
 #[derive(Debug)]
 pub struct Pool {
     free: Mutex<(Vec<Vec<u8>>, usize)>,
+    size: usize,
     changed: Condvar,
 }
 
 impl Pool {
-    /// At most `count` buffers.
+    /// At most `count` buffers, each for the largest frame, stored ones included.
+    #[cfg(feature = "carry")]
     pub fn new(count: usize) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new((Vec::new(), count)), changed: Condvar::new() })
+        // No truncation: about 16 MiB.
+        Self::sized(count, usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default())
+    }
+
+    /// At most `count` buffers of `size` bytes.
+    pub fn sized(count: usize, size: usize) -> Arc<Self> {
+        Arc::new(Self { free: Mutex::new((Vec::new(), count)), size, changed: Condvar::new() })
     }
 
     /// Takes a buffer and, in the same moment, what `next` gives: so buffers go out in its order.
     /// `None` once `stop` is set or `next` has no more.
     pub fn take<T>(self: &Arc<Self>, stop: &AtomicBool, next: impl Fn() -> Option<T>) -> Option<(T, Lease)> {
-        // No truncation: about 16 MiB.
-        let size = usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default();
         let mut free = lock(&self.free);
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -69,7 +76,7 @@ impl Pool {
                 let item = next()?;
                 let bytes = free.0.pop().unwrap_or_else(|| {
                     free.1 -= 1;
-                    vec![0; size]
+                    vec![0; self.size]
                 });
                 return Some((item, Lease { bytes, pool: Arc::clone(self) }));
             }
@@ -99,12 +106,14 @@ impl Drop for Lease {
 }
 
 /// Lets at most a number of threads do something at once.
+#[cfg(feature = "carry")]
 #[derive(Debug)]
 pub struct Gate {
     free: Mutex<usize>,
     changed: Condvar,
 }
 
+#[cfg(feature = "carry")]
 impl Gate {
     /// At most `count` at once.
     pub const fn new(count: usize) -> Self {
@@ -142,6 +151,13 @@ impl<T> Queue<T> {
     /// Puts the thing numbered `index`.
     pub fn put(&self, index: usize, thing: T) {
         lock(&self.ready).insert(index, thing);
+        self.changed.notify_all();
+    }
+
+    /// Makes those who wait look again whether it ended.
+    pub fn wake(&self) {
+        // Under the lock, so that nobody is between looking and waiting.
+        let _ready = lock(&self.ready);
         self.changed.notify_all();
     }
 

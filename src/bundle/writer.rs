@@ -99,7 +99,7 @@ pub struct Written {
 
 impl Input {
     /// The same without one blob, which is missing now.
-    fn without(&self, index: usize) -> Self {
+    pub(super) fn without(&self, index: usize) -> Self {
         let mut less = self.clone();
         let Descriptor { digest, size, .. } = less.blobs.remove(index).descriptor;
         less.absent.push(Absent { digest, reason: Reason::Missing, repository: None, size });
@@ -134,6 +134,22 @@ impl Input {
             tool: self.tool.clone(),
             volumes,
         }
+    }
+
+    /// Refuses more than a manifest holds, whatever the form.
+    ///
+    /// # Errors
+    /// [`Class::Usage`].
+    pub(super) fn check_limits(&self) -> Result<(), Error> {
+        let bytes = self.manifest(Vec::new(), Vec::new()).to_bytes().len() as u64;
+        if bytes <= MAX_MANIFEST && self.blobs.len() <= MAX_BLOBS {
+            return Ok(());
+        }
+        Err(Error::new(
+            Class::Usage,
+            format!("export: expected at most {MAX_BLOBS} blobs and a manifest of {MAX_MANIFEST} bytes, found more"),
+        )
+        .help("select fewer artifacts and write several bundles"))
     }
 
     fn cut(&self) -> Result<(Tar, Vec<Piece>), Error> {

@@ -3,27 +3,120 @@
 use std::path::PathBuf;
 
 use super::Session;
+use super::confine::confine;
 use super::place::Bundle;
 use super::trust::Trust;
+use super::world::World;
+use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::{Trusted, Untrusted};
-use crate::fault::{Class, Fault};
+use crate::fault::{Class, Fault, escape};
 
-/// Opens the bundle that `text` names.
+/// A bundle that was opened: manifest and signatures were read, nothing was judged.
+pub struct Opened {
+    /// Those two.
+    pub head: Untrusted,
+    /// What follows, where it is a stream.
+    pub rest: Option<Bytes>,
+}
+
+/// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too. With
+/// `confined` the process is confined to what it needs, and to these directories, before the first byte is parsed.
 ///
 /// # Errors
-/// As [`crate::bundle::open`]; class usage for the forms that come later.
-pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+/// As [`crate::bundle::open`] and [`stream::open`]; class usage for `dirs` beside a stream.
+pub fn open_any(
+    text: &str,
+    dirs: &[PathBuf],
+    confined: Option<&[PathBuf]>,
+    session: &mut Session<'_>,
+) -> Result<Opened, Fault> {
     let place = Bundle::parse(text, |path| session.path(path))?;
-    let path = match place {
-        Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),
-        Bundle::In(dir) => session.path(&dir),
-        Bundle::Stream(path) => session.path(&path),
-        Bundle::Stdin => {
-            return Err(Fault::new(Class::Usage, "bundle -: streams are not in this version")
-                .help("name the bundle as DIR/NAME"));
+    let read: Bytes = match place {
+        Bundle::Stdin if session.world.terminal.stdin => {
+            let what = "bundle -: expected a stream on standard input, found a terminal";
+            return Err(Fault::new(Class::Usage, what).help("pipe it: packmule cat DIR/NAME | packmule verify -"));
+        }
+        Bundle::Stdin => std::mem::replace(&mut session.world.stdin, Box::new(std::io::empty())),
+        Bundle::Stream(path) => {
+            let path = session.path(&path);
+            Box::new(std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?)
+        }
+        Bundle::Named { dir, .. } | Bundle::In(dir) => {
+            let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
+            if let Some(beside) = confined {
+                confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
+            }
+            return Ok(Opened { head: open(text, session)?.with_volume_dirs(dirs), rest: None });
         }
     };
+    if !dirs.is_empty() {
+        return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
+            .help("leave --volume-dir away"));
+    }
+    if let Some(beside) = confined {
+        // It is open already.
+        confine(session, beside);
+    }
+    let Stream { head, rest } = stream::open(read)?;
+    Ok(Opened { head, rest: Some(rest) })
+}
+
+/// Opens the bundle that `text` names, whose files lie in a directory.
+///
+/// # Errors
+/// As [`crate::bundle::open`]; class usage for a stream.
+pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let path = match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),
+        Bundle::In(dir) => session.path(&dir),
+        // A file that is no stream either is told so.
+        Bundle::Stream(path) => {
+            let path = session.path(&path);
+            let file = std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?;
+            stream::open(Box::new(file))?;
+            return Err(no_stream(text));
+        }
+        Bundle::Stdin => return Err(no_stream(text)),
+    };
     Ok(crate::bundle::open(&path)?)
+}
+
+fn no_stream(text: &str) -> Fault {
+    Fault::new(Class::Usage, format!("bundle {text}: expected files in a directory, found a stream"))
+        .help("write it to a directory first: tar x")
+}
+
+/// Whether someone sits at a terminal who can change a medium.
+pub const fn can_ask(world: &World) -> bool {
+    world.terminal.stdin && world.terminal.stderr
+}
+
+/// Asks on the terminal for the next medium.
+pub fn asking(world: &mut World) -> impl FnMut(&str) -> bool + Send {
+    |text: &str| {
+        let text = format!("{}\nput the medium in and press Enter, or end with Ctrl-D: ", escape(text));
+        world.ask(&text).is_ok()
+    }
+}
+
+/// Opens and authenticates a bundle of whatever form; what follows, where it is a stream.
+///
+/// # Errors
+/// As [`authenticated`] and [`open_any`].
+pub fn authenticated_any(
+    text: &str,
+    dirs: &[PathBuf],
+    trust: &Trust,
+    session: &mut Session<'_>,
+) -> Result<(Trusted, Option<Bytes>), Fault> {
+    let bundle = open_any(text, dirs, None, session);
+    let mut trust = trust.clone();
+    let keeper = trust.standing(session);
+    let policy = trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+    let Opened { head, rest } = bundle?;
+    let bundle = head.authenticate(&policy)?;
+    keeper.told().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+    Ok((bundle, rest))
 }
 
 /// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
@@ -37,8 +130,8 @@ pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
 }
 
 /// The ids that signed, as far as the signature file can be read: for the message that asks for trust.
-pub fn found_keyids(bundle: &Result<Untrusted, Fault>) -> Vec<String> {
-    let envelope = bundle.as_ref().ok().and_then(|bundle| bundle.envelope().ok());
+pub fn found_keyids(bundle: Result<&Untrusted, &Fault>) -> Vec<String> {
+    let envelope = bundle.ok().and_then(|bundle| bundle.envelope().ok());
     envelope.map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default()
 }
 
@@ -50,7 +143,7 @@ pub fn authenticated(text: &str, trust: &Trust, session: &Session<'_>) -> Result
     let bundle = open(text, session);
     let mut trust = trust.clone();
     let keeper = trust.standing(session);
-    let policy = trust.policy(session, || found_keyids(&bundle))?;
+    let policy = trust.policy(session, || found_keyids(bundle.as_ref()))?;
     let bundle = bundle?.authenticate(&policy)?;
     keeper.told().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
     Ok(bundle)

@@ -14,12 +14,12 @@ use super::report::Outcome;
 use super::selection::Selecting;
 use super::size;
 use crate::bundle::finish::ReadBack;
-use crate::bundle::manifest::MEDIA_TYPE;
+use crate::bundle::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
-use crate::bundle::{Manifest, Output, check};
+use crate::bundle::{Manifest, Output, back};
 use crate::content::Source;
-use crate::export::Settings;
+use crate::export::{Manner, Settings};
 use crate::fault::{Class, Fault, escape};
 use crate::oci::{Digest, Reason};
 use crate::plan::{Plan, Summary};
@@ -57,6 +57,9 @@ pub struct Args {
     /// How hard frames are packed; 0 stores all
     #[arg(long, value_name = "0-19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(0..=19))]
     level: i32,
+    /// Plain files in place of volumes, for guards that refuse archives
+    #[arg(long, conflicts_with_all = ["volume_size", "level"])]
+    flat: bool,
     /// Do not read the bundle again from its medium
     #[arg(long)]
     no_read_back: bool,
@@ -138,8 +141,10 @@ impl Args {
             signers.iter().for_each(|signer| envelope.sign(signer));
             Ok(envelope.to_bytes())
         };
-        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&check::read_back) };
-        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, self.allow_partial)?;
+        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&back::read_back) };
+        let form = if self.flat { Form::Flat } else { Form::Volumes };
+        let manner = Manner { leave_out: self.allow_partial, form };
+        let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;
         place.as_ref().map_or(Ok(()), Place::done)?;
         Ok(self.told(&done, &partial, resumed))
     }
@@ -156,6 +161,9 @@ impl Args {
         options["volume_size"] = json!(volume_size.to_string());
         options["level"] = json!(self.level);
         options["allow_partial"] = json!(self.allow_partial);
+        if self.flat {
+            options["flat"] = json!(true);
+        }
         options.to_string()
     }
 
@@ -196,14 +204,16 @@ impl Args {
         let manifest = &done.manifest;
         let bytes = done.bytes;
         let content: u64 = manifest.blobs.iter().map(|blob| blob.size).sum();
+        let place = match manifest.form {
+            Form::Volumes => format!("in {} volumes ({})", manifest.volumes.len(), show(bytes)),
+            Form::Flat => format!("as files in {}", manifest.name.flat()),
+        };
         let mut text = format!(
-            "exported   {}: {} artifacts, {} blobs ({}) in {} volumes ({})\nbundle id  {}\n",
+            "exported   {}: {} artifacts, {} blobs ({}) {place}\nbundle id  {}\n",
             manifest.name,
             manifest.artifacts.len(),
             manifest.blobs.len(),
             show(content),
-            manifest.volumes.len(),
-            show(bytes),
             done.id
         );
         if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {

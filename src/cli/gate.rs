@@ -1,6 +1,7 @@
 //! The gate of `import` and `unpack`: what is checked of a bundle before the first push and before the first tag.
 
 use crate::bundle::Trusted;
+use crate::bundle::arriving::Arriving;
 use crate::bundle::check::check_computed;
 use crate::fault::Fault;
 use crate::flow::Flow;
@@ -33,5 +34,15 @@ impl Gate for BundleGate<'_> {
     fn pass(&self) -> Result<(), Fault> {
         check_computed(self.bundle, self.flow)?;
         self.bundle.accept()
+    }
+}
+
+/// The gate of an import from what passes once: all of it was checked.
+pub struct PassingGate<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
+
+impl Gate for PassingGate<'_, '_> {
+    fn pass(&self) -> Result<(), Fault> {
+        self.0.gate()?;
+        self.1.accept()
     }
 }

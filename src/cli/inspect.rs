@@ -3,16 +3,17 @@
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{directories, open};
-use super::confine::confine;
+use super::bundle::{Opened, open_any};
 use super::report::Outcome;
 use crate::bundle::check::check;
+use crate::bundle::passing;
+use crate::bundle::stream::Members;
 use crate::fault::{Fault, escape};
 
 /// `inspect BUNDLE`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
     bundle: String,
     /// Hash everything; the result is still not authenticated
     #[arg(long)]
@@ -23,8 +24,7 @@ impl Args {
     /// # Errors
     /// Class format, io; with `--check` integrity.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        confine(session, &directories(&self.bundle, session));
-        let bundle = open(&self.bundle, session)?;
+        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], Some(&[]), session)?;
         let manifest = bundle.claimed()?;
         let keyids: Vec<String> =
             bundle.envelope().map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default();
@@ -79,7 +79,14 @@ impl Args {
             return Ok(Outcome::new(text, result));
         }
         let assumed = bundle.assume()?;
-        match check(&assumed, &session.flow, false) {
+        let checked = match rest {
+            None => check(&assumed, &session.flow, false),
+            Some(rest) => {
+                let mut members = Members::new(&assumed, rest, session.flow.clone());
+                passing::check(&assumed, &mut members, &session.flow, false)
+            }
+        };
+        match checked {
             Ok(tally) => {
                 text.push_str(&format!(
                     "checked    {} bytes agree with the manifest, which is not authenticated\n",

@@ -1,14 +1,17 @@
 //! `verify`: PASS, PART or REFUSED, and why.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{directories, found_keyids, open};
+use super::bundle::{Opened, asking, can_ask, directories, found_keyids, open, open_any};
 use super::changes::{as_json, line};
-use super::confine::confine;
 use super::order::{Side, Told};
 use super::report::Outcome;
 use super::trust::Trust;
+use crate::bundle::media::Ask;
+use crate::bundle::stream::Stream;
 use crate::bundle::{Trusted, Untrusted};
 use crate::diff::{Change, Contents, compare, of_bundle, of_manifest};
 use crate::fault::{Class, Fault, escape};
@@ -18,13 +21,16 @@ use crate::verify::{Request, Verdict};
 /// `verify BUNDLE TRUST`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
     bundle: String,
     #[command(flatten)]
     trust: Trust,
     /// Check this volume alone against its signed digest; repeat it for more
     #[arg(long = "volume", value_name = "N")]
     volumes: Vec<usize>,
+    /// Another directory that holds volumes; repeat it for more. At a terminal the next medium is asked for
+    #[arg(long = "volume-dir", value_name = "DIR")]
+    volume_dirs: Vec<PathBuf>,
     /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
     #[arg(long = "base", value_name = "BUNDLE")]
     bases: Vec<String>,
@@ -43,24 +49,33 @@ impl Args {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
         let mut trust = self.trust.clone();
         let keeper = trust.stand(if self.record { Side::guard() } else { Side::Look }, session);
-        let policy = trust.read(session)?;
-        let read = std::iter::once(&self.bundle).chain(&self.bases).flat_map(|text| directories(text, session));
-        let read: Vec<_> = read.chain(super::order::store(session).map(|store| store.dir().to_owned())).collect();
+        let keys = trust.read(session)?;
+        // A medium that is put in later is none that was there to be read; and who asks needs the terminal.
+        let can_ask = !self.volume_dirs.is_empty() && can_ask(session.world);
+        let beside = self.bases.iter().flat_map(|text| directories(text, session));
+        let beside: Vec<PathBuf> =
+            beside.chain(super::order::store(session).map(|store| store.dir().to_owned())).collect();
         // Who keeps a state must write it.
-        if !self.record {
-            confine(session, &read);
-        }
-        let bundle = open(&self.bundle, session);
-        let policy = trust.policy_of(policy, || found_keyids(&bundle))?;
-        let bundle = match bundle {
+        let confined = (!can_ask && !self.record).then_some(&*beside);
+        let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
+        let policy = trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+        let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
             Err(fault) => return Err(fault),
         };
-        let (name, id) = (bundle.name().to_string(), bundle.id());
+        let (name, id) = (head.name().to_string(), head.id());
         let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
-        let verdict = crate::verify::run(&session.flow, bundle, &policy, &request);
+        let is_at_hand = rest.is_none() && !can_ask;
+        let verdict = match rest {
+            Some(rest) => crate::verify::stream(&session.flow, Stream { head, rest }, &policy, &request),
+            None => {
+                let mut ask = asking(session.world);
+                let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
+                crate::verify::run_asking(&session.flow, head, &policy, &request, ask)
+            }
+        };
         match verdict.fault {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
             Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),
@@ -72,7 +87,7 @@ impl Args {
                 }
                 let outcome = passed(&name, &verdict, &request, &order);
                 match &verdict.bundle {
-                    Some(bundle) if !bases.is_empty() => news(outcome, bundle, bases, session),
+                    Some(bundle) if !bases.is_empty() => news(outcome, bundle, is_at_hand, bases, session),
                     _ => Ok(outcome),
                 }
             }
@@ -106,6 +121,7 @@ fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
 fn news(
     mut outcome: Outcome,
     bundle: &Trusted,
+    is_at_hand: bool,
     bases: Vec<Untrusted>,
     session: &Session<'_>,
 ) -> Result<Outcome, Fault> {
@@ -120,8 +136,9 @@ fn news(
         named.push(json!({ "name": base.name().to_string(), "id": id, "named": is_named }));
         before.extend(of_bundle(&session.flow, base, &full)?);
     }
-    let closure = bundle.closure(&session.flow)?;
-    let mut found = compare(&before, &of_manifest(manifest, Some(&closure), &full)?);
+    // What has passed cannot be read again: names and sizes are the manifest's then.
+    let closure = if is_at_hand { Some(bundle.closure(&session.flow)?) } else { None };
+    let mut found = compare(&before, &of_manifest(manifest, closure.as_ref(), &full)?);
     found.changes.retain(|(_, change)| !matches!(change, Change::Gone(_)));
     for (name, change) in &found.changes {
         outcome.text.push_str(&line(&name.repository, name.tag.as_ref(), change));

@@ -290,6 +290,14 @@ impl World {
         (self.prompt)(text).map(Zeroizing::new)
     }
 
+    /// Asks on the terminal and waits for the answer, which is not shown and counts for nothing.
+    ///
+    /// # Errors
+    /// No terminal; the person broke off.
+    pub fn ask(&mut self, text: &str) -> io::Result<()> {
+        (self.prompt)(text).map(drop)
+    }
+
     /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. One that was
     /// ignored when the process began stays so (`nohup`, a shell's background jobs). Does nothing in a test
     /// world.

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use crate::content::Error;
+use crate::content::{Error, Kind};
 use crate::fault::{Class, Fault};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
@@ -34,11 +34,22 @@ pub(super) fn send(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
     }
     run.flow.event(Event::Stage { name: "sending", bytes, items: tasks.len() as u64 });
     let counts = Mutex::new(Outcome { mounted, ..Outcome::default() });
-    run.crew.each(&tasks, |task| {
+    let send = |task: &Task<'_>| {
         one(run, task, &counts)?;
         run.flow.event(Event::Item(task.blob.digest.to_string()));
         Ok(())
-    })?;
+    };
+    match run.source.passing() {
+        None => run.crew.each(&tasks, send)?,
+        Some(passing) => {
+            let (later, now): (Vec<Task>, _) =
+                tasks.into_iter().partition(|task| passing.is_to_come(&task.blob.digest));
+            run.crew.each(&now, send)?;
+            let later: HashMap<Digest, Task> = later.into_iter().map(|task| (task.blob.digest, task)).collect();
+            // Everything passes, though nothing of it may be needed: it must be the whole of what was signed.
+            passing.pass(&|digest| later.contains_key(digest), &|digest| later.get(digest).map_or(Ok(()), send))?;
+        }
+    }
     Ok(counts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
@@ -71,6 +82,8 @@ fn one(run: &Run, task: &Task, counts: &Mutex<Outcome>) -> Result<(), Fault> {
             Ok(()) => have = Some(repository),
             Err(error) => {
                 let fault = match body.failure() {
+                    // It passed already: the destination is why it is asked for again.
+                    Some(own) if own.kind == Kind::Content(Class::Destination) => run.at_destination(own),
                     Some(own) => return Err(own.into_fault(run.request.sides.source)),
                     None => run.at_destination(error),
                 };

@@ -4,10 +4,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod arrive;
 mod by_hand;
 mod channel;
 mod corpora;
 mod examples;
+mod flat;
 mod flips;
 mod media;
 mod memory;
@@ -15,6 +17,7 @@ mod panic;
 mod policy;
 mod same;
 mod second;
+mod streams;
 mod trust;
 mod vectors;
 mod volumes;

@@ -18,6 +18,7 @@ pub struct Vector {
     name: String,
     expect: String,
     pub bundle: String,
+    stream: Option<String>,
     /// The trusted keys.
     pub keys: Vec<[u8; 32]>,
     threshold: Option<usize>,
@@ -40,6 +41,7 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
         name: name.to_owned(),
         expect: String::new(),
         bundle: String::new(),
+        stream: None,
         keys: Vec::new(),
         threshold: None,
     };
@@ -61,6 +63,8 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
             "expect" => value.clone_into(&mut vector.expect),
             "comment" => assert!(!value.is_empty(), "{name}: without a comment"),
             "bundle" => value.clone_into(&mut vector.bundle),
+            "form" => assert!(["stream", "flat"].contains(&value), "{name}: {value}"),
+            "stream" => vector.stream = Some(value.to_owned()),
             "key" => vector.keys.push(unhex(value)),
             "threshold" => vector.threshold = Some(value.parse().unwrap()),
             "file" => {
@@ -111,6 +115,10 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     let usage = |error: packmule::signing::KeyError| Fault::new(Class::Usage, error.to_string());
     let keys = vector.keys.iter().map(PublicKey::from_bytes).collect::<Result<_, _>>().map_err(usage)?;
     let policy = Policy::new(keys, vector.threshold)?;
+    if let Some(stream) = &vector.stream {
+        let opened = packmule::bundle::stream::open(Box::new(fs::File::open(dir.join(stream)).unwrap()))?;
+        return packmule::verify::stream(&flow(), opened, &policy, &Request::default()).fault.map_or(Ok(()), Err);
+    }
     let bundle = open(&dir.join(format!("{}.json", vector.bundle)))?;
     packmule::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
 }
@@ -160,7 +168,8 @@ fn the_command_ends_with_the_class_of_the_vector() {
         if index % 5 != 0 && !["TRUST", "IO", "USAGE"].contains(&&*vector.expect) {
             continue;
         }
-        let mut args = vec!["verify".to_owned(), format!("./{}.json", vector.bundle)];
+        let what = vector.stream.clone().unwrap_or_else(|| format!("{}.json", vector.bundle));
+        let mut args = vec!["verify".to_owned(), format!("./{what}")];
         for (number, key) in vector.keys.iter().enumerate() {
             let file = dir.path().join(format!("key{number}"));
             fs::write(&file, pem(key)).unwrap();

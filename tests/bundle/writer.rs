@@ -14,7 +14,7 @@ use packmule::bundle::finish::Sign;
 use packmule::bundle::geometry::Geometry;
 use packmule::bundle::time::Moment;
 use packmule::bundle::writer::{Input, InputBlob, Options, Written, write};
-use packmule::bundle::{Error, Manifest, Name, Output, check, pending};
+use packmule::bundle::{Error, Manifest, Name, Output, back, pending};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::fault::Class;
 use packmule::flow::{Clock, Event, Events, Flow, Silent};
@@ -239,7 +239,7 @@ fn what_is_written_reads_by_hand_and_knows_no_threads() {
     let (mut memory, input) = boundaries();
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let options = Options { sign: SIGN, read_back: Some(&check::read_back), leave_out: false };
+    let options = Options { sign: SIGN, read_back: Some(&back::read_back), leave_out: false };
     let written = write(&flow(8), &memory, &output, &input, options).unwrap();
     drop(output);
     let expected = files(dir.path());

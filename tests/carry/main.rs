@@ -80,6 +80,28 @@ fn the_corpus_arrives_at_distribution_3() {
     arrives("PACKMULE_TEST_DISTRIBUTION2", "whole3");
 }
 
+/// A stream is imported as it passes, and what it brings is what the files bring.
+#[test]
+fn the_corpus_arrives_from_a_pipe() {
+    let (Some(bundle), Some(host)) = (whole(), var("PACKMULE_TEST_DISTRIBUTION2")) else { return };
+    let Some(crane) = var("PACKMULE_TEST_CRANE") else { return };
+    let to = format!("{host}/{}", prefix("piped"));
+    let through = |code: i32| {
+        let mut cat = command(&["cat", bundle]).stdout(std::process::Stdio::piped()).spawn().expect("cat runs");
+        let ended = command(&["import", "-", "--key", "k.pub.pem", "--to", &to, "--json"])
+            .stdin(cat.stdout.take().expect("a pipe"))
+            .output()
+            .expect("import runs");
+        assert!(cat.wait().expect("cat ends").success());
+        assert_eq!(ended.status.code(), Some(code), "{}{}", text(&ended.stdout), text(&ended.stderr));
+        serde_json::from_slice::<Value>(&ended.stdout).expect("one JSON document")
+    };
+    assert_ne!(through(0)["result"]["blobs"]["pushed"], 0);
+    same_as_source(&crane, &to);
+    let again = through(0);
+    assert_eq!(again["result"]["blobs"]["pushed"], 0, "{again}");
+}
+
 #[test]
 fn the_corpus_arrives_at_distribution_2() {
     arrives("PACKMULE_TEST_DOCKER_REGISTRY", "whole2");

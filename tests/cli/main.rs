@@ -11,6 +11,7 @@ mod key;
 mod login;
 #[cfg(feature = "online")]
 mod ls;
+mod pipes;
 #[cfg(feature = "online")]
 mod registry;
 

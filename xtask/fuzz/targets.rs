@@ -1,6 +1,6 @@
 //! What each fuzz target does with its input. A target panics where a promise does not hold; a refusal is fine.
 
-use packmule::bundle::manifest::Manifest;
+use packmule::bundle::manifest::{Form, Manifest};
 use packmule::bundle::{frame, geometry::Geometry};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
 use packmule::signing::{Envelope, PublicKey, SigningKey, key};
@@ -24,7 +24,8 @@ pub fn manifest(bytes: &[u8]) {
         assert_eq!(read.to_bytes(), bytes, "one manifest, one form");
         if let Ok(geometry) = Geometry::new(&read) {
             let plain: u64 = geometry.places.iter().map(|place| place.plain).sum();
-            assert_eq!(plain, geometry.tar.length(), "the frames hold the stream");
+            let length = if read.form == Form::Flat { 0 } else { geometry.tar.length() };
+            assert_eq!(plain, length, "the frames hold the stream");
             let frames: usize = geometry.units.iter().map(|unit| unit.frames.len()).sum();
             assert_eq!(frames, geometry.places.len(), "each frame is in one unit");
         }

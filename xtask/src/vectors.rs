@@ -12,6 +12,7 @@ mod curve;
 mod documents;
 mod ed25519;
 mod flips;
+mod forms;
 mod frame;
 mod good;
 mod manifest;
@@ -63,6 +64,7 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     signature::add(&mut book);
     ed25519::add(&mut book);
     stream::add(&mut book);
+    forms::add(&mut book);
     let passes = book.0.iter().filter(|scene| scene.expect == "PASS").count();
     let refusals = book.0.len() - passes;
     if refusals < 3 * passes {

@@ -382,7 +382,7 @@ impl Built {
         }
         let keys = self.keys.iter().map(|key| key.public).collect();
         let (name, comment) = (String::new(), String::new());
-        Scene { name, expect: "", comment, bundle, keys, threshold: None, entries }
+        Scene { name, expect: "", comment, bundle, form: None, stream: None, keys, threshold: None, entries }
     }
 }
 

@@ -28,6 +28,10 @@ pub struct Scene {
     pub comment: String,
     /// The bundle's NAME.
     pub bundle: String,
+    /// The form, where it is not `volumes`.
+    pub form: Option<&'static str>,
+    /// The file that is verified as a stream, where it is not the bundle's files.
+    pub stream: Option<String>,
     /// The trusted keys, 32 bytes each, in the order given.
     pub keys: Vec<[u8; 32]>,
     /// How many must have signed; all keys where it is absent.
@@ -93,6 +97,12 @@ impl Scene {
             format!("packmule vector 1\nexpect: {}\ncomment: {}\nbundle: {}\n", self.expect, self.comment, self.bundle);
         for key in &self.keys {
             out.extend(["key: ", &hex(key), "\n"]);
+        }
+        if let Some(form) = self.form {
+            out.extend(["form: ", form, "\n"]);
+        }
+        if let Some(stream) = &self.stream {
+            out.extend(["stream: ", stream, "\n"]);
         }
         if let Some(threshold) = self.threshold {
             out.extend(["threshold: ", &threshold.to_string(), "\n"]);

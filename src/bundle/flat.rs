@@ -1,0 +1,282 @@
+//! Form flat: the layout as plain files below `NAME.oci/`, for guards that refuse archives
+//! (`spec/bundle.md`, flat). Here: its files, found and compared; nothing else may lie there.
+//!
+//! Every name is opened relative to its directory and never through a link.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+
+use super::check::{Tally, passed};
+use super::gate::{Gate, Step};
+use super::reader::Trusted;
+use super::tar::{Content, Tar};
+use super::window::lock;
+use super::{Error, Name};
+use crate::fault::{Class, Fault};
+use crate::flow::{Event, Flow};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// Bytes read at once.
+const STEP: usize = 1 << 20;
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+// NONBLOCK: a FIFO under the name must not stop us.
+const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+/// The files of a flat bundle.
+#[derive(Debug)]
+pub struct Flat {
+    root: PathBuf,
+}
+
+/// A blob's path below the root: directory and name.
+fn place(digest: &Digest) -> [String; 3] {
+    ["blobs".to_owned(), digest.algorithm().name().to_owned(), digest.hex()]
+}
+
+fn path_of(tar: &Tar, member: usize) -> Vec<String> {
+    match tar.content(member) {
+        Content::Blob(digest) => place(&digest).to_vec(),
+        Content::Computed(_) => vec![tar.name(member)],
+    }
+}
+
+impl Flat {
+    /// Of `name` in `dir`; nothing is opened yet.
+    pub fn new(dir: &Path, name: &Name) -> Self {
+        Self { root: dir.join(name.flat()) }
+    }
+
+    /// The same while it has not its name yet.
+    pub fn unfinished(dir: &Path, name: &Name) -> Self {
+        Self { root: dir.join(format!("{}.partial", name.flat())) }
+    }
+
+    fn shown(&self, path: &[String]) -> String {
+        path.iter().fold(self.root.clone(), |root, name| root.join(name)).display().to_string()
+    }
+
+    fn folder(&self, path: &[String]) -> Result<Option<OwnedFd>, Error> {
+        let mut open = rustix::fs::open(&self.root, FOLDER, Mode::empty());
+        for (depth, name) in path.iter().enumerate() {
+            match open {
+                Ok(parent) => open = openat(&parent, name.as_str(), FOLDER, Mode::empty()),
+                Err(error) => return self.absent(&path[..depth], error),
+            }
+        }
+        open.map_or_else(|error| self.absent(path, error), |folder| Ok(Some(folder)))
+    }
+
+    fn absent<T>(&self, path: &[String], error: Errno) -> Result<Option<T>, Error> {
+        match error {
+            Errno::NOENT => Ok(None),
+            Errno::LOOP | Errno::NOTDIR => {
+                Err(Error::new(Class::Io, format!("{}: expected a directory, found another kind", self.shown(path))))
+            }
+            error => Err(Error::io(self.shown(path), &error.into())),
+        }
+    }
+
+    /// The file of a member, of the size that it must have.
+    fn file(&self, path: &[String], size: u64) -> Result<File, Error> {
+        let shown = self.shown(path);
+        let lacks = || {
+            Error::integrity(format!("{shown}: expected a file of {size} bytes, found none"))
+                .help("copy the bundle again from its source, the directory with all below it")
+        };
+        let Some((name, above)) = path.split_last() else { return Err(lacks()) };
+        let folder = self.folder(above)?.ok_or_else(lacks)?;
+        let other = || Error::new(Class::Io, format!("{shown}: expected a plain file, found another kind"));
+        let file = match openat(&folder, name.as_str(), FILE, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Err(lacks()),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(other()),
+            Err(error) => return Err(Error::io(&shown, &error.into())),
+        };
+        let metadata = file.metadata().map_err(|error| Error::io(&shown, &error))?;
+        if !metadata.is_file() {
+            return Err(other());
+        }
+        match metadata.len() {
+            found if found == size => Ok(file),
+            found if found < size => Err(Error::integrity(format!("{shown}: truncated at {found} of {size} bytes"))),
+            found => Err(Error::integrity(format!("{shown}: expected {size} bytes, found {found}"))),
+        }
+    }
+
+    /// The content of a blob, of which only the size was looked at.
+    ///
+    /// # Errors
+    /// [`Class::Integrity`] where it is not there or of another size; [`Class::Io`].
+    pub fn blob(&self, digest: &Digest, size: u64) -> Result<File, Error> {
+        self.file(&place(digest), size)
+    }
+
+    /// What lies below the root and must not: entries that the manifest does not name.
+    pub fn survey(&self, tar: &Tar, bundle: &Trusted) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let top = |name: &str| match name {
+            "oci-layout" | "index.json" => Some(FileType::RegularFile),
+            "blobs" => Some(FileType::Directory),
+            _ => None,
+        };
+        self.entries(&[], top, &mut errors);
+        let algorithm = |name: &str| matches!(name, "sha256" | "sha512").then_some(FileType::Directory);
+        self.entries(&["blobs".to_owned()], algorithm, &mut errors);
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let blob = |hex: &str| {
+                let digest = format!("{}:{hex}", algorithm.name()).parse::<Digest>().ok()?;
+                bundle.blob_index(&digest).map(|_| FileType::RegularFile)
+            };
+            self.entries(&["blobs".to_owned(), algorithm.name().to_owned()], blob, &mut errors);
+        }
+        for member in 0..tar.members() {
+            errors.extend(self.file(&path_of(tar, member), tar.size(member)).err());
+        }
+        errors
+    }
+
+    fn entries(&self, path: &[String], expected: impl Fn(&str) -> Option<FileType>, errors: &mut Vec<Error>) {
+        let folder = match self.folder(path) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return,
+            Err(error) => return errors.push(error),
+        };
+        let mut look = || -> Result<(), Errno> {
+            for entry in Dir::read_from(&folder)? {
+                let entry = entry?;
+                let name: &CStr = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
+                }
+                let kind = FileType::from_raw_mode(statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
+                let shown = || format!("{}/{}", self.shown(path), name.to_string_lossy());
+                match name.to_str().ok().and_then(&expected) {
+                    None => errors.push(
+                        Error::integrity(format!("{}: extra, the manifest does not name it", shown()))
+                            .help("remove it, or take another copy of the bundle"),
+                    ),
+                    Some(fits) if fits == kind => {}
+                    Some(FileType::Directory) => {
+                        errors.push(Error::new(
+                            Class::Io,
+                            format!("{}: expected a directory, found another kind", shown()),
+                        ));
+                    }
+                    Some(_) => {
+                        errors.push(Error::new(
+                            Class::Io,
+                            format!("{}: expected a plain file, found another kind", shown()),
+                        ));
+                    }
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = look() {
+            errors.push(Error::io(self.shown(path), &error.into()));
+        }
+    }
+
+    /// Reads one member and compares or hashes every byte; gives how many.
+    fn check(&self, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Error> {
+        let (path, size) = (path_of(tar, member), tar.size(member));
+        let shown = self.shown(&path);
+        let mut file = self.file(&path, size)?;
+        let mut buffer = vec![0; STEP.min(usize::try_from(size).unwrap_or(STEP).max(1))];
+        let mut hasher = match tar.content(member) {
+            Content::Blob(digest) => Some((digest, Hasher::new(digest.algorithm()))),
+            Content::Computed(_) => None,
+        };
+        let mut at = 0;
+        loop {
+            flow.check()?;
+            let count = match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io(format_args!("{shown}, offset {at}"), &error)),
+            };
+            match (&mut hasher, tar.content(member)) {
+                (Some((_, hasher)), _) => hasher.update(&buffer[..count]),
+                (None, Content::Computed(expected)) => {
+                    let from = usize::try_from(at).unwrap_or(usize::MAX);
+                    if expected.get(from..from.saturating_add(count)) != Some(&buffer[..count]) {
+                        return Err(Error::integrity(format!("{shown}: content differs from the computed one")));
+                    }
+                }
+                (None, Content::Blob(_)) => {}
+            }
+            at += count as u64;
+            flow.event(Event::Bytes(count as u64));
+        }
+        if at != size {
+            return Err(Error::integrity(format!("{shown}: expected {size} bytes, read {at}")));
+        }
+        match hasher.map(|(expected, hasher)| (expected, hasher.finish())) {
+            Some((expected, found)) if expected != found => {
+                Err(Error::integrity(format!("{shown}: content has digest {found}")))
+            }
+            _ => Ok(size),
+        }
+    }
+}
+
+/// Compares the computed files: what an import must have seen although no artifact asks for it.
+///
+/// # Errors
+/// [`Class::Integrity`], [`Class::Io`].
+pub(super) fn check_computed(flat: &Flat, bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
+    let tar = &bundle.geometry().tar;
+    (0..Tar::of_blob(0)).try_for_each(|member| flat.check(tar, member, flow).map(drop))
+}
+
+/// Checks every file of a flat bundle, each by one thread; survey and closure are the caller's. `faults` are
+/// what was found before.
+///
+/// # Errors
+/// The fault whose class counts most, the others behind it.
+pub(super) fn check_files(
+    flat: &Flat,
+    bundle: &Trusted,
+    flow: &Flow,
+    fail_fast: bool,
+    mut faults: Vec<Fault>,
+) -> Result<Tally, Fault> {
+    let tar = &bundle.geometry().tar;
+    let bytes = (0..tar.members()).map(|member| tar.size(member)).sum();
+    flow.event(Event::Stage { name: "checking", bytes, items: tar.members() as u64 });
+    // The largest first, so that the threads end together.
+    let mut order: Vec<usize> = (0..tar.members()).collect();
+    order.sort_by_key(|&member| std::cmp::Reverse(tar.size(member)));
+    let one = |member: usize| {
+        let blobs = u64::from(member >= Tar::of_blob(0));
+        Tally { members: 1, blobs, frames: 0, bytes: tar.size(member) }
+    };
+    let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
+    let gate = Gate::new(whole, (0..tar.members()).map(one).collect());
+    let found = Mutex::new(Vec::new());
+    let step = |member: usize| match flat.check(tar, member, flow) {
+        Ok(bytes) => Step::Pinned(Tally { bytes, ..one(member) }),
+        Err(error) => {
+            let stop = fail_fast || error.class == Class::Cancelled;
+            lock(&found).push(error);
+            if stop { Step::Stop } else { Step::Open }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    });
+    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    found.sort_by(|a, b| a.what.cmp(&b.what));
+    faults.extend(found.into_iter().map(Fault::from));
+    passed(gate, faults)
+}

@@ -1,0 +1,198 @@
+//! Writing form flat: every blob its own file, fetched beside each other, each under its name only when it is
+//! whole. What a killed run left is hashed again and kept.
+
+use std::fs::{self, File};
+use std::io::{Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::finish::{self, sync};
+use super::manifest::{Form, Manifest};
+use super::output::{Output, write_error};
+use super::tar::{Content, Tar};
+use super::writer::{Input, InputBlob, Options, Written};
+use super::{Error, pending};
+use crate::content::{Kind, Source};
+use crate::fault::Class;
+use crate::flow::{Event, Flow, each};
+use crate::oci::{Algorithm, Digest, Hasher};
+use crate::stream::Checked;
+
+/// Bytes copied at once.
+const STEP: usize = 1 << 20;
+/// The largest file that FAT32 and ISO 9660 hold.
+const SMALL_FILE: u64 = (4 << 30) - 1;
+
+/// Writes the bundle in form flat, going on where an unfinished run of the same input stopped.
+///
+/// # Errors
+/// As [`super::writer::write`].
+pub fn write(
+    flow: &Flow,
+    source: &dyn Source,
+    output: &Output,
+    input: &Input,
+    options: Options<'_>,
+) -> Result<Written, Error> {
+    check_start(flow, output, input)?;
+    pending::begin(flow, output, input)?;
+    pending::undo_renames(output)?;
+    let root = output.partial_flat();
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        if input.blobs.iter().any(|blob| blob.descriptor.digest.algorithm() == algorithm) {
+            let folder = root.join("blobs").join(algorithm.name());
+            fs::create_dir_all(&folder).map_err(|error| write_error(&folder, &error))?;
+        }
+    }
+    let bytes = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
+    flow.event(Event::Stage { name: "writing", bytes, items: input.blobs.len() as u64 });
+    let done = each(flow, &input.blobs, |blob| one(flow, source, &root, blob))?;
+    let mut input = input.clone();
+    let mut left_out = Vec::new();
+    for (index, done) in done.into_iter().enumerate().rev() {
+        match done {
+            Ok(None) => {}
+            Ok(Some(what)) if options.leave_out && input.blobs[index].document.is_none() => {
+                flow.warn(format!("{what}, twice: left out"));
+                left_out.push(what);
+                input = input.without(index);
+                pending::pin(output, &input)?;
+            }
+            Ok(Some(what)) => {
+                return Err(Error::new(Class::Source, format!("{what}, twice")).help(
+                    "the source holds a damaged blob: push it there again, leave the artifact out, or say --allow-partial",
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let manifest = Manifest { form: Form::Flat, ..input.manifest(Vec::new(), Vec::new()) };
+    let tar = tar_of(&manifest)?;
+    for member in 0..Tar::of_blob(0) {
+        if let Content::Computed(content) = tar.content(member) {
+            let path = root.join(tar.name(member));
+            fs::write(&path, content).map_err(|error| write_error(&path, &error))?;
+            sync(&path)?;
+        }
+    }
+    sync_folders(&root)?;
+    left_out.reverse();
+    Ok(Written { left_out, ..finish::finish(flow, output, manifest, options)? })
+}
+
+fn tar_of(manifest: &Manifest) -> Result<Tar, Error> {
+    Tar::new(&manifest.artifacts, &manifest.blobs)
+        .ok_or_else(|| Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold"))
+}
+
+/// Refuses what cannot end well, before anything is fetched or written.
+fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
+    input.check_limits()?;
+    let sizes = || input.blobs.iter().map(|blob| blob.descriptor.size);
+    let bytes = sizes().fold(0_u64, u64::saturating_add);
+    let largest = sizes().max().unwrap_or_default();
+    if let Some(warning) = output.check_room(0, bytes, largest).map_err(|error| match error.class {
+        Class::Usage => Error { help: Some("write volumes: leave --flat away".to_owned()), ..error },
+        _ => error,
+    })? {
+        flow.warn(warning);
+    }
+    if largest > SMALL_FILE {
+        flow.warn(format!("a blob has {largest} bytes: FAT32 and ISO 9660 hold files of at most {SMALL_FILE}"));
+    }
+    if input.blobs.iter().any(|blob| blob.descriptor.digest.algorithm() == Algorithm::Sha512) {
+        flow.warn("a blob has a sha512 digest: Joliet holds no name of its length");
+    }
+    Ok(())
+}
+
+fn sync_folders(root: &Path) -> Result<(), Error> {
+    let blobs = root.join("blobs");
+    for path in [blobs.join("sha256"), blobs.join("sha512"), blobs, root.to_owned()] {
+        let Ok(folder) = File::open(&path) else { continue };
+        match folder.sync_all() {
+            // Some file systems know no fsync of directories.
+            Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => {
+                return Err(Error::io(path.display(), &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Brings one blob, with a second try where the first gave something else; what was wrong with that, too.
+fn one(flow: &Flow, source: &dyn Source, root: &Path, blob: &InputBlob) -> Result<Option<String>, Error> {
+    let digest = blob.descriptor.digest;
+    let path = root.join("blobs").join(digest.algorithm().name()).join(digest.hex());
+    if is_whole(flow, &path, digest, blob.descriptor.size)? {
+        flow.event(Event::Bytes(blob.descriptor.size));
+        return Ok(None);
+    }
+    let mut what = String::new();
+    for attempt in 0..2 {
+        flow.check()?;
+        let Err(error) = bring(flow, source, blob, &path) else {
+            flow.event(Event::Item(digest.to_string()));
+            return Ok(None);
+        };
+        match error.kind {
+            Kind::Mismatch | Kind::Absent => {}
+            _ => {
+                let fault = error.into_fault(Class::Source);
+                return Err(Error { class: fault.class, what: fault.what, help: fault.help });
+            }
+        }
+        what = format!("blob {digest} from {}: {}", blob.repository, error.what);
+        if attempt == 0 {
+            flow.warn(format!("{what}: fetching it once more"));
+        }
+    }
+    Ok(Some(what))
+}
+
+fn is_whole(flow: &Flow, path: &Path, digest: Digest, size: u64) -> Result<bool, Error> {
+    let Some((mut file, found)) = super::files::open_plain(path)? else { return Ok(false) };
+    if found != size {
+        return Ok(false);
+    }
+    let mut hasher = Hasher::new(digest.algorithm());
+    let mut buffer = vec![0; STEP];
+    loop {
+        flow.check()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish() == digest),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(path.display(), &error)),
+        }
+    }
+}
+
+fn bring(flow: &Flow, source: &dyn Source, blob: &InputBlob, path: &Path) -> Result<(), crate::content::Error> {
+    let local = |path: &Path, error: &std::io::Error| crate::content::Error::from(write_error(path, error));
+    let temporary: PathBuf = path.with_extension("partial");
+    let mut file = File::create(&temporary).map_err(|error| local(&temporary, &error))?;
+    let reader: Box<dyn Read + Send> = match &blob.document {
+        Some(document) => Box::new(std::io::Cursor::new(document.raw().to_vec())),
+        None => source.blob(&blob.repository, &blob.descriptor)?,
+    };
+    let mut reader = Checked::new(reader, blob.descriptor.clone());
+    let mut buffer = vec![0; STEP];
+    loop {
+        flow.check()?;
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let _ = fs::remove_file(&temporary);
+                return Err(crate::content::Error::from_io("source", error));
+            }
+        };
+        file.write_all(&buffer[..count]).map_err(|error| local(&temporary, &error))?;
+        flow.event(Event::Bytes(count as u64));
+    }
+    drop(file);
+    sync(&temporary).map_err(crate::content::Error::from)?;
+    fs::rename(&temporary, path).map_err(|error| local(path, &error))
+}

@@ -1,0 +1,311 @@
+//! A bundle as a stream: a tar of signature file, manifest and volumes, read once and in order, or written
+//! (`spec/bundle.md`, stream).
+//!
+//! Of the first two headers name and size are taken, and the header made from them is compared; all later
+//! ones are made from the manifest. Nothing is parsed but these two fields, and no size is believed before it
+//! was compared with its limit.
+
+use std::io::{self, Read, Write};
+
+use super::belt::Feed;
+use super::files::Volumes;
+use super::manifest::{MAX_MANIFEST, Manifest, check_ends};
+use super::reader::{Trusted, Untrusted};
+use super::tar::{header, padded};
+use super::{Error, Name};
+use crate::fault::Class;
+use crate::flow::{Event, Flow};
+use crate::signing::envelope::MAX_FILE;
+
+/// Bytes of a header.
+const HEADER: usize = 512;
+/// A block, and the two at the end.
+static ZEROS: [u8; 2 * HEADER] = [0; 2 * HEADER];
+/// Bytes read or written at once.
+const STEP: usize = 1 << 20;
+
+/// What gives a stream's bytes.
+pub type Bytes = Box<dyn Read + Send>;
+
+/// A stream of which signature file and manifest were read.
+pub struct Stream {
+    /// Those two, nobody having vouched for them.
+    pub head: Untrusted,
+    /// Behind them.
+    pub rest: Bytes,
+}
+
+fn not_a_bundle(what: &str) -> Error {
+    Error::format(format!("not a bundle: {what}"))
+        .help("give DIR/NAME, or a stream as `packmule cat` writes it: it begins with NAME.sig.json")
+}
+
+/// The zeros behind `size` bytes.
+fn padding(size: u64) -> &'static [u8] {
+    // No truncation: less than a block.
+    &ZEROS[..usize::try_from(padded(size) - size).unwrap_or_default()]
+}
+
+fn misformed(file: &str, problem: &str) -> Error {
+    Error::format(format!("stream, {file}: {problem}")).help("take the stream again from its source")
+}
+
+/// Reads exactly `buffer`; how much there was if it was less.
+fn fill(read: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+fn broken(error: &io::Error) -> Error {
+    Error::io("stream", error).help("read it again from its source")
+}
+
+/// The size in a header: octal digits. Base-256 is above every limit here.
+fn stated_size(header: &[u8; HEADER]) -> Option<u64> {
+    let digits = std::str::from_utf8(&header[124..135]).ok()?;
+    let is_octal = digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    is_octal.then(|| u64::from_str_radix(digits, 8).ok()).flatten()
+}
+
+/// One of the first two members: its name, as `name` takes it from the name field, and its content.
+fn first_member<T>(
+    read: &mut dyn Read,
+    limit: u64,
+    name: impl Fn(&str) -> Option<(T, String)>,
+) -> Result<(T, Vec<u8>), Error> {
+    let mut found = [0; HEADER];
+    match fill(read, &mut found).map_err(|error| broken(&error))? {
+        0 => return Err(not_a_bundle("it is empty or ends early")),
+        HEADER => {}
+        _ => return Err(not_a_bundle("it ends within its first headers")),
+    }
+    let field = found[..100].split(|byte| *byte == 0).next().unwrap_or_default();
+    let (own, file) = std::str::from_utf8(field)
+        .ok()
+        .and_then(name)
+        .ok_or_else(|| not_a_bundle("it begins with neither a manifest nor the headers of a stream"))?;
+    let size = stated_size(&found)
+        .filter(|size| (1..=limit).contains(size))
+        .ok_or_else(|| misformed(&file, &format!("expected 1 to {limit} bytes, found another size in its header")))?;
+    if found != header(file.as_bytes(), size, b'0') {
+        return Err(misformed(&file, "header differs from the one made of its name and size"));
+    }
+    // Grows as it comes: what the header says is only the limit.
+    let mut content = Vec::new();
+    let whole = padded(size);
+    read.take(whole).read_to_end(&mut content).map_err(|error| broken(&error))?;
+    if content.len() as u64 != whole {
+        let found = (content.len() as u64).min(size);
+        return Err(misformed(&file, &format!("truncated at {found} of {size} bytes")));
+    }
+    // No truncation: at most 64 MiB.
+    let size = usize::try_from(size).unwrap_or_default();
+    if content[size..].iter().any(|byte| *byte != 0) {
+        return Err(misformed(&file, "padding differs from zero"));
+    }
+    content.truncate(size);
+    Ok((own, content))
+}
+
+/// Reads signature file and manifest; judges neither beyond size and ends.
+///
+/// # Errors
+/// [`Class::Format`], [`Class::Io`].
+pub fn open(mut read: Bytes) -> Result<Stream, Error> {
+    let (name, signatures) = first_member(&mut read, MAX_FILE as u64, |file| {
+        let name = Name::new(file.strip_suffix(".sig.json")?).ok()?;
+        let file = name.signatures();
+        Some((name, file))
+    })?;
+    let ((), manifest) =
+        first_member(&mut read, MAX_MANIFEST, |file| (file == name.manifest()).then(|| ((), name.manifest())))?;
+    check_ends(&manifest)?;
+    Ok(Stream { head: Untrusted::of_stream(name, manifest, signatures), rest: read })
+}
+
+/// The volumes of a stream, as a feed of frames.
+pub struct Members<'a> {
+    bundle: &'a Trusted,
+    read: Bytes,
+    flow: Flow,
+    // Zero bytes to come before the next header.
+    padding: usize,
+}
+
+impl<'a> Members<'a> {
+    /// Behind the manifest of `bundle`, which came in the same stream.
+    pub const fn new(bundle: &'a Trusted, read: Bytes, flow: Flow) -> Self {
+        Self { bundle, read, flow, padding: 0 }
+    }
+
+    fn exactly(&mut self, buffer: &mut [u8], place: impl Fn() -> String) -> Result<(), Error> {
+        let mut at = 0;
+        for part in buffer.chunks_mut(STEP) {
+            self.flow.check()?;
+            let wanted = part.len();
+            let count = fill(&mut self.read, part)
+                .map_err(|error| Error::io(place(), &error).help("read the stream again from its source"))?;
+            at += count;
+            if count < wanted {
+                return Err(Error::integrity(format!("{}: the stream is truncated, {at} bytes on", place()))
+                    .help("take the stream again from its source: it ended early"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The padding behind a volume, and the next header.
+    fn between(&mut self, volume: usize, faults: &mut Vec<Error>) -> Result<(), Error> {
+        let (name, size) =
+            (self.bundle.manifest().name.volume(volume + 1), self.bundle.manifest().volumes[volume].size);
+        self.pad(faults)?;
+        let mut found = [0; HEADER];
+        self.exactly(&mut found, || format!("stream, header of {name}"))?;
+        if found != header(name.as_bytes(), size, b'0') {
+            faults.push(Error::integrity(format!("stream, {name}: header differs from the computed one")));
+        }
+        self.padding = usize::try_from(padded(size) - size).unwrap_or_default();
+        Ok(())
+    }
+
+    fn pad(&mut self, faults: &mut Vec<Error>) -> Result<(), Error> {
+        let mut padding = ZEROS;
+        let padding = &mut padding[..std::mem::take(&mut self.padding)];
+        self.exactly(padding, || "stream, padding of a volume".to_owned())?;
+        if padding.iter().any(|byte| *byte != 0) {
+            faults.push(Error::integrity("stream: padding behind a volume differs from zero"));
+        }
+        Ok(())
+    }
+
+    fn trailer(&mut self, faults: &mut Vec<Error>) -> Result<bool, Error> {
+        self.pad(faults)?;
+        let mut blocks = ZEROS;
+        self.exactly(&mut blocks, || "stream, its end".to_owned())?;
+        if blocks.iter().any(|byte| *byte != 0) {
+            faults.push(Error::integrity("stream: its end differs from two zero blocks"));
+        }
+        Ok(fill(&mut self.read, &mut [0]).map_err(|error| broken(&error))? > 0)
+    }
+}
+
+impl Feed for Members<'_> {
+    fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
+        let bundle = self.bundle;
+        let place = &bundle.geometry().places[index];
+        if place.offset == 0 {
+            self.between(place.volume, faults)?;
+        }
+        let name = bundle.manifest().name.volume(place.volume + 1);
+        self.exactly(buffer, || format!("stream, volume {name}, offset {}, frame {}", place.offset, index + 1))
+    }
+
+    fn end(&mut self, faults: &mut Vec<Error>) -> bool {
+        self.trailer(faults).unwrap_or_else(|error| {
+            faults.push(error);
+            false
+        })
+    }
+}
+
+/// Writes a bundle that lies in a directory as a stream; judges nothing but the lengths of its files, which
+/// the headers tell.
+///
+/// # Errors
+/// [`Class::Signature`] without a signature file; [`Class::Format`]; [`Class::Integrity`] for a volume that
+/// is not there or of another length; [`Class::Io`] on either side.
+pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
+    let (manifest, volumes) = of_volumes(bundle)?;
+    bundle.envelope()?;
+    let total = manifest.volumes.iter().map(|volume| volume.size).sum();
+    flow.event(Event::Stage { name: "writing", bytes: total, items: manifest.volumes.len() as u64 });
+    let name = &manifest.name;
+    let signatures = bundle.signature_bytes().unwrap_or_default();
+    for (file, bytes) in [(name.signatures(), signatures), (name.manifest(), bundle.manifest_bytes())] {
+        let size = bytes.len() as u64;
+        put(out, &header(file.as_bytes(), size, b'0'))?;
+        put(out, bytes)?;
+        put(out, padding(size))?;
+    }
+    for (index, volume) in manifest.volumes.iter().enumerate() {
+        put(out, &header(name.volume(index + 1).as_bytes(), volume.size, b'0'))?;
+        copy(&volumes, index, 0..volume.size, flow, out)?;
+        put(out, padding(volume.size))?;
+    }
+    put(out, &ZEROS)?;
+    out.flush().map_err(|error| unwritten(&error))
+}
+
+/// Writes the bytes of `frames`, numbered from 1 as messages number them, one behind the other and nothing
+/// else: what lacks at a place where some were lost.
+///
+/// # Errors
+/// As [`write`]; [`Class::Usage`] for a number that no frame has.
+pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
+    let (manifest, volumes) = of_volumes(bundle)?;
+    let geometry = super::geometry::Geometry::new(&manifest)?;
+    let mut wanted = Vec::with_capacity(frames.len());
+    for number in frames {
+        let place = number.checked_sub(1).and_then(|index| geometry.places.get(index)).ok_or_else(|| {
+            Error::new(Class::Usage, format!("--frames {number}: expected 1 to {}", geometry.places.len()))
+        })?;
+        wanted.push(place);
+    }
+    for place in wanted {
+        copy(&volumes, place.volume, place.offset..place.offset + place.size, flow, out)?;
+    }
+    out.flush().map_err(|error| unwritten(&error))
+}
+
+fn of_volumes(bundle: &Untrusted) -> Result<(Manifest, Volumes), Error> {
+    let manifest = bundle.claimed()?;
+    if manifest.volumes.is_empty() {
+        return Err(Error::new(Class::Usage, "bundle: form flat has no stream").help("pack its files with tar"));
+    }
+    let volumes = bundle.volumes();
+    for (index, volume) in manifest.volumes.iter().enumerate() {
+        let found = volumes.size(index)?;
+        if found != Some(volume.size) {
+            let found = found.map_or_else(|| "none".to_owned(), |size| format!("{size} bytes"));
+            let file = volumes.file_name(index);
+            return Err(Error::integrity(format!("volume {file}: expected {} bytes, found {found}", volume.size)));
+        }
+    }
+    Ok((manifest, volumes))
+}
+
+fn copy(
+    volumes: &Volumes,
+    volume: usize,
+    span: std::ops::Range<u64>,
+    flow: &Flow,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let mut buffer = vec![0; STEP];
+    let mut at = span.start;
+    while at < span.end {
+        flow.check()?;
+        let count = usize::try_from(span.end - at).map_or(STEP, |left| left.min(STEP));
+        volumes.read_exact(volume, at, &mut buffer[..count])?;
+        put(out, &buffer[..count])?;
+        flow.event(Event::Bytes(count as u64));
+        at += count as u64;
+    }
+    Ok(())
+}
+
+fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
+    out.write_all(bytes).map_err(|error| unwritten(&error))
+}
+
+fn unwritten(error: &io::Error) -> Error {
+    Error::io("standard output", error).help("look why its reader ended, and write the stream again")
+}

@@ -1,0 +1,186 @@
+//! Form flat, rows B2 to B4, B14 and B17: written, read, cut, flipped, with more and less than there must be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use packmule::fault::Class;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::{Bundle, assert_class, noise, packmule};
+
+fn flat(layers: &[Vec<u8>]) -> Bundle {
+    Bundle::new(layers, &["--flat"], &[1])
+}
+
+fn small() -> Bundle {
+    flat(&[b"low water 00:01 and 12:15\n".repeat(3), Vec::new()])
+}
+
+/// Every file below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_flat_bundle_is_a_layout_and_goes_where_one_in_volumes_goes() {
+    let layers = [noise(1, 300_000), b"high water\n".repeat(900), Vec::new()];
+    let (bundle, packed) = (flat(&layers), Bundle::new(&layers, &[], &[1]));
+    let names: Vec<String> =
+        fs::read_dir(bundle.dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for name in ["b.json", "b.sig.json", "b.oci"] {
+        assert!(names.iter().any(|own| own == name), "{names:?}");
+    }
+    // The same content as in the tar stream.
+    let out = packed.root.path().join("tar");
+    fs::create_dir(&out).unwrap();
+    let untar = format!("zstd -dc usb/b.0001.tar.zst | tar x -C {}", out.display());
+    let done = std::process::Command::new("sh").args(["-c", &untar]).current_dir(packed.root.path()).status().unwrap();
+    assert!(done.success());
+    let (ours, theirs) = (bundle.path("b.oci"), files(&out));
+    assert_eq!(files(&ours).len(), theirs.len());
+    for path in &theirs {
+        let own = ours.join(path.strip_prefix(&out).unwrap());
+        assert_eq!(fs::read(own).unwrap(), fs::read(path).unwrap(), "{}", path.display());
+    }
+    // And it is verified, shown, unpacked and imported.
+    let root = bundle.root.path();
+    let tally = bundle.verdict().tally.unwrap();
+    assert_eq!((tally.blobs, tally.members, tally.frames), (5, 7, 0));
+    for args in [
+        &["verify", "usb", "--key", "1.pub.pem"][..],
+        &["inspect", "usb/b", "--check"],
+        &["unpack", "usb/b", "out", "--key", "1.pub.pem"],
+        &["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:site"],
+    ] {
+        let ended = packmule(root, args);
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.stderr);
+    }
+    for path in files(&root.join("out/blobs")) {
+        assert!(ours.join(path.strip_prefix(root.join("out")).unwrap()).is_file());
+    }
+    // There is no stream of it, and no volume.
+    assert_eq!(packmule(root, &["cat", "usb/b"]).code, 2);
+    assert_eq!(packmule(root, &["verify", "usb/b", "--key", "1.pub.pem", "--volume", "1"]).code, 2);
+}
+
+#[test]
+fn b2_b3_b4_every_file_cut_flipped_and_lengthened() {
+    let bundle = small();
+    for path in files(&bundle.path("b.oci")) {
+        let good = fs::read(&path).unwrap();
+        let refused = |bytes: &[u8], what: String| {
+            fs::write(&path, bytes).unwrap();
+            let what = format!("{}: {what}", path.display());
+            let fault = bundle.refusal(&what);
+            assert_class(&fault, Class::Integrity, &what);
+            assert!(fault.what.contains(path.file_name().unwrap().to_str().unwrap()), "{what}: {fault:?}");
+        };
+        for length in 0..good.len() {
+            refused(&good[..length], format!("cut to {length}"));
+        }
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut flipped = good.clone();
+                flipped[at] ^= 1 << bit;
+                refused(&flipped, format!("byte {at}, bit {bit}"));
+            }
+        }
+        refused(&[&good[..], b"\0"].concat(), "a byte more".to_owned());
+        fs::write(&path, &good).unwrap();
+    }
+    assert!(bundle.verdict().is_good(), "restored");
+}
+
+#[test]
+fn b14_files_that_lack_and_files_that_are_more() {
+    let bundle = small();
+    let root = bundle.path("b.oci");
+    for path in files(&root) {
+        let aside = bundle.root.path().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        let fault = bundle.refusal("lacks");
+        assert_class(&fault, Class::Integrity, "lacks");
+        fs::rename(&aside, &path).unwrap();
+    }
+    for extra in ["more", "blobs/more", "blobs/sha256/more", "blobs/sha256/.partial", "oci-layout.bak"] {
+        fs::write(root.join(extra), b"").unwrap();
+        let fault = bundle.refusal(extra);
+        assert_class(&fault, Class::Integrity, extra);
+        assert!(fault.what.contains(extra) && fault.what.contains("extra"), "{fault:?}");
+        fs::remove_file(root.join(extra)).unwrap();
+    }
+    for (extra, is_free) in [("blobs/sha512", true), ("blobs/md5", false), ("more", false)] {
+        fs::create_dir(root.join(extra)).unwrap();
+        assert_eq!(bundle.verdict().is_good(), is_free, "{extra}");
+        fs::remove_dir(root.join(extra)).unwrap();
+    }
+    // A blob that is in its place but not named by the manifest, a volume, a list.
+    let stray = packmule::oci::Digest::sha256(b"stray").hex();
+    for (path, what) in [
+        (root.join("blobs/sha256").join(stray), "stray"),
+        (bundle.path("b.0001.tar.zst"), "volume"),
+        (bundle.path("b.sha256"), "list"),
+    ] {
+        fs::write(&path, b"stray").unwrap();
+        assert_class(&bundle.refusal(what), Class::Integrity, what);
+        // An import asks the same before its first push.
+        let import = ["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:site"];
+        assert_eq!(packmule(bundle.root.path(), &import).code, 11, "{what}");
+        fs::remove_file(&path).unwrap();
+    }
+    fs::rename(&root, bundle.path("aside")).unwrap();
+    assert_class(&bundle.refusal("no directory"), Class::Integrity, "no directory");
+    fs::rename(bundle.path("aside"), &root).unwrap();
+    assert!(bundle.verdict().is_good(), "restored");
+}
+
+#[test]
+fn b17_links_and_special_files_are_not_followed() {
+    let bundle = small();
+    let root = bundle.path("b.oci");
+    let mut places = files(&root);
+    places.extend([root.clone(), root.join("blobs"), root.join("blobs/sha256")]);
+    let aside = bundle.root.path().join("aside");
+    for path in places {
+        fs::rename(&path, &aside).unwrap();
+        for kind in ["link", "fifo"] {
+            if kind == "link" {
+                std::os::unix::fs::symlink(&aside, &path).unwrap();
+            } else {
+                mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+            }
+            let what = format!("{} is a {kind}", path.display());
+            let fault = bundle.refusal(&what);
+            assert_class(&fault, Class::Io, &what);
+            fs::remove_file(&path).unwrap();
+        }
+        fs::rename(&aside, &path).unwrap();
+    }
+    assert!(bundle.verdict().is_good(), "restored");
+}
+
+#[test]
+fn an_export_goes_on_and_replaces() {
+    let bundle = small();
+    let root = bundle.root.path();
+    // As a run leaves it that was killed after the first name was given.
+    let export =
+        |more: &[&str]| packmule(root, &[&["export", "oci:source", "-o", "usb/b", "--sign", "1.pem"], more].concat());
+    assert_eq!(export(&["--flat"]).code, 2, "exists");
+    for form in [&["--overwrite"][..], &["--overwrite", "--flat"], &["--overwrite", "--flat"]] {
+        let ended = export(form);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(bundle.verdict().is_good(), "{form:?}");
+        let is_flat = form.len() == 2;
+        assert_eq!(bundle.path("b.oci").exists(), is_flat);
+        assert_eq!(bundle.path("b.0001.tar.zst").exists(), !is_flat);
+        assert!(!bundle.path("b.oci.partial").exists());
+    }
+}
