@@ -171,11 +171,13 @@ impl Args {
     }
 
     #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn open(&self, _: &Session<'_>) -> Result<Box<dyn Readable>, Fault> {
         Err(Fault::new(Class::Usage, "registry: this build has no network").help("name oci:DIR"))
     }
 
     #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn registry(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
         Err(Fault::new(Class::Usage, "registry: this build has no network").help("name oci:DIR"))
     }
