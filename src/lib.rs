@@ -5,10 +5,10 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base` | what the tool does |
-//! | 2 decisions | `closure`, `select`, `plan`, `route`, `wanted` | pure; reach the world through floor 1 |
+//! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
+//! | 2 decisions | `select`, `plan`, `route`, `wanted` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`] | adapters that implement floor 1; where secrets come from; what was accepted last |
-//! | 1 contracts | [`content`], [`flow`], [`stream`], [`signing`], `program`, [`wrong`] | traits, cancel and events, checked streams, keys and policy, other programs, faults of files |
+//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], `program`, [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, faults of files |
 //! | 0 nouns | [`oci`], [`fault`], [`size`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
