@@ -1,6 +1,8 @@
 //! What arrives where, under which names: the options that `import` and `copy` share, and what became of it.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -11,8 +13,11 @@ use super::report::Outcome;
 use crate::content::Destination;
 use crate::fault::{Class, Fault};
 use crate::import::{Landed, TagConflict};
-use crate::layout::Layout;
+use crate::layout::{Layout, Nothing};
 use crate::route::{Map, Place, Route};
+
+/// The largest list of maps, in bytes.
+const MAX_MAPS: u64 = 64 << 20;
 
 /// Where to, and what may stand in the way.
 #[derive(clap::Args, Debug)]
@@ -64,13 +69,23 @@ impl Naming {
                 None => maps.push(text.parse().map_err(|error: crate::route::MapError| wrong(text, &error))?),
                 Some(file) => {
                     let path: PathBuf = session.path(file.as_ref());
-                    let list = std::fs::read_to_string(&path).map_err(|error| wrong(text, &error))?;
+                    let list = capped(&path).map_err(|error| wrong(text, &error))?;
                     maps.extend(Map::list(&list).map_err(|error| wrong(text, &error))?);
                 }
             }
         }
         Ok(maps)
     }
+}
+
+/// The text of a file of at most [`MAX_MAPS`] bytes.
+fn capped(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_MAPS + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_MAPS {
+        return Err(io::Error::other(format!("expected at most {MAX_MAPS} bytes, found more")));
+    }
+    Ok(text)
 }
 
 /// `--tag-conflict`
@@ -103,21 +118,28 @@ impl Arrival {
         Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
     }
 
-    /// Opens the destination. `registries` opens the network.
+    /// Opens the destination; to look only, if no more was asked for. `registries` opens the network.
     ///
     /// # Errors
     /// Class io for a layout that cannot be written; those of `registries`.
     pub fn open(
+        &self,
         typed: Typed,
         session: &Session<'_>,
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Destination>, Fault>,
     ) -> Result<Opened, Fault> {
         Ok(match typed {
-            Typed::Layout(dir) => Opened {
-                destination: Box::new(Layout::create(&session.path(&dir))?),
-                place: Place::Layout,
-                side: Class::Io,
-            },
+            Typed::Layout(dir) => {
+                let dir = session.path(&dir);
+                let destination: Box<dyn Destination> = if !self.dry_run {
+                    Box::new(Layout::create(&dir)?)
+                } else if let Some(layout) = Layout::look(&dir)? {
+                    Box::new(layout)
+                } else {
+                    Box::new(Nothing::at(&dir)?)
+                };
+                Opened { destination, place: Place::Layout, side: Class::Io }
+            }
             Typed::Registry { host, prefix } => Opened {
                 destination: registries(session)?,
                 place: Place::Registry { host, prefix },

@@ -161,13 +161,8 @@ impl Destination for Layout {
                 needed = needed.saturating_add(blob.size);
             }
         }
-        let shown = self.path.display();
-        let free = self.disk.free().map_err(|error| Error::io(format!("layout {shown}"), &error))?;
-        if needed > free {
-            let what = format!("layout {shown}: expected room for {needed} bytes, found {free}");
-            return Err(Error::new(Kind::Io, what).help("make room, or name another directory"));
-        }
-        Ok(())
+        let free = self.disk.free().map_err(|error| Error::io(format!("layout {}", self.path.display()), &error))?;
+        super::disk::check_room(&self.path, needed, free)
     }
 
     fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
+use crate::content::{Error, Kind};
 use crate::oci::{Algorithm, Digest};
 
 /// How unfinished files begin.
@@ -41,6 +42,15 @@ fn absent_is_none<T>(result: Result<T, Errno>) -> io::Result<Option<T>> {
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(named(error)),
     }
+}
+
+/// Whether `needed` bytes go into the `free` ones at `path`.
+pub(super) fn check_room(path: &Path, needed: u64, free: u64) -> Result<(), Error> {
+    if needed <= free {
+        return Ok(());
+    }
+    let what = format!("layout {}: expected room for {needed} bytes, found {free}", path.display());
+    Err(Error::new(Kind::Io, what).help("make room, or name another directory"))
 }
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -7,6 +7,7 @@
 mod destination;
 mod disk;
 mod index;
+mod nothing;
 mod source;
 
 use std::collections::HashMap;
@@ -24,6 +25,7 @@ use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
 use disk::{Disk, Partial};
 use index::Index;
+pub use nothing::Nothing;
 
 const MARKER: &str = "oci-layout";
 const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -94,12 +96,7 @@ impl Layout {
         let io = |error: std::io::Error| Fault::new(Class::Io, format!("layout {}: {error}", path.display()));
         std::fs::create_dir_all(path).map_err(io)?;
         let disk = Disk::open(path).map_err(io)?;
-        if !Self::is_marked(path, &disk)? {
-            if !disk.is_empty().map_err(io)? {
-                let what =
-                    format!("directory {}: expected an OCI layout or nothing, found other files", path.display());
-                return Err(Fault::new(Class::Usage, what).help("name a new directory"));
-            }
+        if !Self::is_there(path, &disk)? {
             disk.replace(MARKER, MARKER_CONTENT).map_err(io)?;
         }
         let lock = disk.top(MARKER).map_err(io)?;
@@ -112,13 +109,50 @@ impl Layout {
             }
         })?;
         disk.sweep().map_err(io)?;
-        let index = match disk.read(INDEX, MAX_INDEX).map_err(|error| malformed(path, INDEX, &error.to_string()))? {
-            Some(bytes) => Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error))?,
-            None => Index::new(),
-        };
+        let index = Self::index_or_new(path, &disk)?;
         let mut layout = Self::build(path, disk, &index)?;
         layout.writer = Some(Writer { _lock: lock, index: Mutex::new(index), waiting: Mutex::new(Vec::new()) });
         Ok(layout)
+    }
+
+    /// What [`Layout::create`] would find, opened for reading, without a lock; `None` where it would begin a layout.
+    ///
+    /// # Errors
+    /// As [`Layout::create`], but for the lock.
+    pub fn look(path: &Path) -> Result<Option<Self>, Fault> {
+        let io = |error: std::io::Error| Fault::new(Class::Io, format!("layout {}: {error}", path.display()));
+        let disk = match Disk::open(path) {
+            Ok(disk) => disk,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        if !Self::is_there(path, &disk)? {
+            return Ok(None);
+        }
+        let index = Self::index_or_new(path, &disk)?;
+        Self::build(path, disk, &index).map(Some)
+    }
+
+    /// Whether a layout was begun there; anything else than one, or nothing, is refused.
+    fn is_there(path: &Path, disk: &Disk) -> Result<bool, Fault> {
+        if Self::is_marked(path, disk)? {
+            return Ok(true);
+        }
+        let is_empty =
+            disk.is_empty().map_err(|error| Fault::new(Class::Io, format!("layout {}: {error}", path.display())))?;
+        if is_empty {
+            return Ok(false);
+        }
+        let what = format!("directory {}: expected an OCI layout or nothing, found other files", path.display());
+        Err(Fault::usage(what, "name a new directory"))
+    }
+
+    /// The index; a new one where a run was interrupted before its first.
+    fn index_or_new(path: &Path, disk: &Disk) -> Result<Index, Fault> {
+        match disk.read(INDEX, MAX_INDEX).map_err(|error| malformed(path, INDEX, &error.to_string()))? {
+            Some(bytes) => Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error)),
+            None => Ok(Index::new()),
+        }
     }
 
     fn is_marked(path: &Path, disk: &Disk) -> Result<bool, Fault> {

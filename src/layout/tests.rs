@@ -200,6 +200,35 @@ fn only_one_writes_and_only_into_a_layout_or_nothing() {
     assert!(fault.what.contains("expected imageLayoutVersion 1.0.0"), "{fault}");
 }
 
+#[test]
+fn who_looks_writes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let new = folder.path().join("a/new");
+    assert!(Layout::look(&new).unwrap().is_none() && Layout::look(folder.path()).unwrap().is_none());
+    let nothing = Nothing::at(&new).unwrap();
+    let one = body(b"one");
+    let repository = local_repository(&new);
+    assert!(!nothing.has_blob(&repository, &one.1).unwrap());
+    assert!(nothing.put_blob(&repository, &one.1, &one).is_err());
+    assert!(nothing.check_room(&[&one.1]).is_ok());
+    let huge = Descriptor::new("x/y", one.1.digest, 1 << 52);
+    assert!(nothing.check_room(&[&huge]).unwrap_err().what.contains("expected room for"));
+    assert!(names_of(folder.path()).is_empty());
+
+    let writer = Layout::create(folder.path()).unwrap();
+    assert!(Layout::look(folder.path()).unwrap().is_some(), "begun, without an index");
+    let put = put(&writer, b"one");
+    writer.finish().unwrap();
+    let looked = Layout::look(folder.path()).unwrap().unwrap();
+    assert!(looked.has_blob(looked.repository(), &put).unwrap());
+
+    std::fs::write(folder.path().join("file"), b"").unwrap();
+    let other = TempDir::new().unwrap();
+    std::fs::write(other.path().join("letter.txt"), b"dear").unwrap();
+    assert_eq!(Layout::look(other.path()).err().unwrap().class, Class::Usage);
+    assert_eq!(Nothing::at(&other.path().join("letter.txt/below")).err().unwrap().class, Class::Io);
+}
+
 fn names_of(folder: &Path) -> Vec<String> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

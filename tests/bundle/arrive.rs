@@ -49,6 +49,7 @@ fn an_import_from_a_stream_is_one_from_files() {
     let stream = stream_of(&bundle);
     let dry = piped(root, &[&IMPORT[..], &["--dry-run"]].concat(), Cursor::new(stream.clone()));
     assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(!root.join("site").exists(), "--dry-run writes nothing");
     let ended = piped(root, &IMPORT, Cursor::new(stream.clone()));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let args = ["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:files"];
