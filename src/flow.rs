@@ -64,8 +64,6 @@ pub struct Flow {
     pub jobs: usize,
     /// Threads for CPU work: at most the cores.
     pub cpus: usize,
-    /// Bytes a second over all transfers; `None`: no limit.
-    pub limit_rate: Option<u64>,
 }
 
 /// The run was cancelled.
@@ -82,14 +80,7 @@ impl From<Cancelled> for Fault {
 impl Flow {
     /// A flow with `jobs` transfers and `cpus` threads for CPU work.
     pub fn new(events: Arc<dyn Events>, clock: Arc<dyn Clock>, jobs: usize, cpus: usize) -> Self {
-        Self {
-            cancel: Arc::new(AtomicBool::new(false)),
-            events,
-            clock,
-            jobs: jobs.max(1),
-            cpus: cpus.max(1),
-            limit_rate: None,
-        }
+        Self { cancel: Arc::new(AtomicBool::new(false)), events, clock, jobs: jobs.max(1), cpus: cpus.max(1) }
     }
 
     /// The flag that a signal handler sets.

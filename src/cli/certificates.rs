@@ -2,7 +2,8 @@
 //!
 //! `*.crt` are roots that it may be signed by, `X.cert` with `X.key` is what it knows this machine by.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -79,9 +80,12 @@ fn read(files: &[PathBuf], dir: &Path) -> Result<Found, String> {
 /// # Errors
 /// It cannot be read, or is too large.
 pub fn certificates(file: &Path) -> Result<Vec<u8>, String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("certificates {}: {error}", file.display()))?;
+    let wrong = |error: &dyn std::fmt::Display| format!("certificates {}: {error}", file.display());
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(|error| wrong(&error))?;
+    opened.take(MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
     if bytes.len() > MAX {
-        return Err(format!("certificates {}: expected at most {MAX} bytes, found more", file.display()));
+        return Err(wrong(&format!("expected at most {MAX} bytes, found more")));
     }
     Ok(bytes)
 }

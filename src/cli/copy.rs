@@ -6,7 +6,7 @@ use super::Session;
 use super::arrival::Arrival;
 use super::network::Network;
 use super::place::{Destination as Typed, Source as From};
-use super::registries::open_as;
+use super::registries;
 use super::report::Outcome;
 use super::selection::Selecting;
 use crate::copy::Request;
@@ -48,12 +48,13 @@ impl Args {
                 .all(|one| matches!(&one.source, From::Registry(reference) if reference.repository.host() == host)),
             Typed::Layout(_) => false,
         };
+        let registries = registries::Sides::new(&self.network);
         let (source, wanted) = self.selecting.source(&selectors, Vec::new(), session, |session| {
-            Ok(Box::new(open_as(&self.network, session, self.from_credential.as_deref())?))
+            Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
         })?;
-        let opened = Arrival::open(typed, session, |session| {
-            Ok(Box::new(open_as(&self.network, session, self.to_credential.as_deref())?))
-        })?;
+        let opened = self
+            .arrival
+            .open(typed, session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
         let route = self.arrival.route(opened.place, maps);
         let request = Request {
             selection: self.selecting.selection(wanted, false)?,

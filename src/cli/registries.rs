@@ -1,5 +1,6 @@
 //! Registries as the command line, the configuration and the machine describe them: certificates, logins, proxies.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::logins::Logins;
 use super::network::Network;
 use super::{auth_file, certificates};
 use crate::fault::{Class, Fault};
-use crate::registry::{Credential, HostSettings, Proxies, Registries, Settings};
+use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
 /// Tries after a failed one, where nobody says anything.
 const RETRIES: u32 = 5;
@@ -19,16 +20,51 @@ const RETRIES: u32 = 5;
 /// # Errors
 /// Class usage: a configuration, certificate or auth file that cannot be read.
 pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Fault> {
-    open_as(network, session, None)
+    let config = network.config.load(session.world)?;
+    open_as(network, session, &Arc::new(config), &limits(network), None)
 }
 
-/// The same for one side of a copy: `credential` is the name given by `--from-credential` or `--to-credential`. It
-/// goes before all other logins, at the host that it is for, or at every host of that side if it names none.
-///
-/// # Errors
-/// As [`open`]; there is no credential of that name.
-pub fn open_as(network: &Network, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
-    let config = network.config.load(session.world)?;
+/// Both sides of a copy, each opened when it is asked for: they share configuration and limits.
+pub struct Sides<'a> {
+    network: &'a Network,
+    config: OnceCell<Arc<Config>>,
+    limits: Arc<Limits>,
+}
+
+impl<'a> Sides<'a> {
+    /// Reads nothing yet.
+    pub fn new(network: &'a Network) -> Self {
+        Self { network, config: OnceCell::new(), limits: limits(network) }
+    }
+
+    /// One side: `credential` is the name given by `--from-credential` or `--to-credential`. It goes before all other
+    /// logins, at the host that it is for, or at every host of that side if it names none.
+    ///
+    /// # Errors
+    /// As [`open`]; there is no credential of that name.
+    pub fn open(&self, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
+        let config = match self.config.get() {
+            Some(config) => Arc::clone(config),
+            None => {
+                let config = Arc::new(self.network.config.load(session.world)?);
+                Arc::clone(self.config.get_or_init(|| config))
+            }
+        };
+        open_as(self.network, session, &config, &self.limits, credential)
+    }
+}
+
+fn limits(network: &Network) -> Arc<Limits> {
+    Arc::new(Limits::new(network.limit_rate))
+}
+
+fn open_as(
+    network: &Network,
+    session: &Session<'_>,
+    config: &Arc<Config>,
+    limits: &Arc<Limits>,
+    credential: Option<&str>,
+) -> Result<Registries, Fault> {
     if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
         return Err(Fault::new(Class::Usage, format!("credential {name:?}: expected one of that name, found none"))
             .help("see `packmule credential list`, or add it with `packmule credential set`"));
@@ -44,11 +80,11 @@ pub fn open_as(network: &Network, session: &Session<'_>, credential: Option<&str
                 .help("name a file in the form of docker's config.json"));
         }
     }
-    let config = Arc::new(config);
     let chosen = credential.map(ToOwned::to_owned);
-    let logins = Logins::new(Arc::clone(&config), chosen, files, session.world.surroundings(), session.flow.clone());
+    let logins = Logins::new(Arc::clone(config), chosen, files, session.world.surroundings(), session.flow.clone());
     let credentials = Box::new(move |host: &str, path: &str| logins.find(host, path));
-    let settings = Settings { credentials, ..settings(network, session, config)? };
+    let limits = Arc::clone(limits);
+    let settings = Settings { credentials, limits, ..settings(network, session, Arc::clone(config))? };
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
 }
 
@@ -63,7 +99,7 @@ pub fn open_with(
     login: Credential,
 ) -> Result<Registries, Fault> {
     let credentials = Box::new(move |_: &str, _: &str| Ok(Some(login.clone())));
-    let settings = Settings { credentials, ..settings(network, session, config)? };
+    let settings = Settings { credentials, limits: limits(network), ..settings(network, session, config)? };
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
 }
 
@@ -71,19 +107,14 @@ pub fn open_with(
 fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
-        let path = session.path(file);
-        ca.push(std::fs::read(&path).map_err(|error| {
-            Fault::new(Class::Usage, format!("--ca {}: {error}", path.display()))
-                .help("name a file of PEM certificates")
-        })?);
+        let certificates = certificates::certificates(&session.path(file));
+        ca.push(
+            certificates.map_err(|error| Fault::usage(format!("--ca: {error}"), "name a file of PEM certificates"))?,
+        );
     }
     let variable = |name: &str| {
         let lower = session.world.var(&name.to_ascii_lowercase());
-        lower
-            .or_else(|| session.world.var(name))
-            .and_then(|value| value.to_str())
-            .filter(|value| !value.is_empty())
-            .map(ToOwned::to_owned)
+        lower.or_else(|| session.world.var(name)).and_then(|value| value.to_str()).map(ToOwned::to_owned)
     };
     let certs = certificates::places(session.world);
     let retries = network.retries;
@@ -95,7 +126,6 @@ fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Re
         realms: network.realm.clone(),
         retries: retries.unwrap_or(RETRIES),
         proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
-        limit_rate: network.limit_rate,
         ..Settings::default()
     })
 }

@@ -127,16 +127,10 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Host {
     /// The registry that references name `name`. Asks nothing yet.
-    pub fn new(
-        name: &str,
-        engine: Arc<Engine>,
-        settings: Arc<Settings>,
-        clients: Arc<Clients>,
-        rate: Option<Arc<Rate>>,
-    ) -> Result<Self, Error> {
+    pub fn new(name: &str, engine: Arc<Engine>, settings: Arc<Settings>, clients: Arc<Clients>) -> Result<Self, Error> {
         let own = clients.host(name)?;
         let rules = Rules::new(name, &settings, &own)?;
-        let rates = rate.into_iter().chain(rules.limit_rate.map(|limit| Arc::new(Rate::new(limit)))).collect();
+        let rates = settings.limits.of(name, rules.limit_rate);
         Ok(Self {
             name: name.to_owned(),
             pace: Pace::new(rules.concurrency.unwrap_or(engine.flow.jobs.max(8))),
@@ -440,7 +434,7 @@ mod tests {
         let clients = Arc::new(Clients::new(Arc::clone(&settings)).unwrap());
         let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 1, 1);
         let engine = Arc::new(Engine::new(flow).unwrap());
-        let host = Host::new("example.org", engine, settings, clients, None).unwrap();
+        let host = Host::new("example.org", engine, settings, clients).unwrap();
         let hop = |from: &str, to: &str| {
             let location = HeaderValue::from_str(to).unwrap();
             host.hop(&Url::parse(from).unwrap(), &location, "blob")

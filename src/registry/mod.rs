@@ -41,7 +41,7 @@ use self::auth::Scopes;
 use self::client::{Host, lock};
 use self::clients::Clients;
 use self::engine::Engine;
-use self::rate::Rate;
+pub use self::rate::Limits;
 pub use self::settings::{ClientCertificate, Credential, HostLookup, HostSettings, Lookup, Proxies, Settings};
 use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Rights, Source, TagList};
 use crate::flow::Flow;
@@ -54,7 +54,6 @@ pub struct Registries {
     clients: Arc<Clients>,
     settings: Arc<Settings>,
     engine: Arc<Engine>,
-    rate: Option<Arc<Rate>>,
 }
 
 impl Registries {
@@ -66,9 +65,8 @@ impl Registries {
     pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
         let settings = Arc::new(settings);
         let clients = Arc::new(Clients::new(Arc::clone(&settings))?);
-        let rate = settings.limit_rate.or(flow.limit_rate).map(|limit| Arc::new(Rate::new(limit)));
         let engine = Arc::new(Engine::new(flow)?);
-        Ok(Self { hosts: Mutex::default(), clients, settings, engine, rate })
+        Ok(Self { hosts: Mutex::default(), clients, settings, engine })
     }
 
     /// Every repository that `host` (as references name it) lists (`_catalog`), in its order.
@@ -94,7 +92,7 @@ impl Registries {
             return Ok(Arc::clone(host));
         }
         let (engine, settings, clients) = (&self.engine, &self.settings, &self.clients);
-        let host = Host::new(name, Arc::clone(engine), Arc::clone(settings), Arc::clone(clients), self.rate.clone())?;
+        let host = Host::new(name, Arc::clone(engine), Arc::clone(settings), Arc::clone(clients))?;
         let host = Arc::new(host);
         hosts.insert(name.to_owned(), Arc::clone(&host));
         Ok(host)

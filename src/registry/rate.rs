@@ -1,8 +1,9 @@
-//! A limit in bytes per second, shared by all bodies that go through it, both ways.
+//! Limits in bytes per second, shared by all bodies that go through them, both ways.
 //!
 //! Waits on the flow's clock; knows nothing of requests.
 
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::client::lock;
@@ -12,6 +13,29 @@ use crate::flow::Flow;
 
 /// What may go at once after a pause.
 const BURST: Duration = Duration::from_millis(100);
+
+/// The limits of a run: one over all registries, one for each that has its own. Registries that are opened apart share
+/// them by sharing this.
+#[derive(Default)]
+pub struct Limits {
+    all: Option<Arc<Rate>>,
+    hosts: Mutex<HashMap<String, Arc<Rate>>>,
+}
+
+impl Limits {
+    /// `all`: bytes per second over all registries, both ways together; `None`: as fast as it goes.
+    pub fn new(all: Option<u64>) -> Self {
+        Self { all: all.map(|limit| Arc::new(Rate::new(limit))), hosts: Mutex::default() }
+    }
+
+    /// What holds for `host`, whose own limit is `own`.
+    pub(super) fn of(&self, host: &str, own: Option<u64>) -> Vec<Arc<Rate>> {
+        let own = own.map(|limit| {
+            Arc::clone(lock(&self.hosts).entry(host.to_owned()).or_insert_with(|| Arc::new(Rate::new(limit))))
+        });
+        self.all.iter().cloned().chain(own).collect()
+    }
+}
 
 /// One limit.
 pub(super) struct Rate {
@@ -47,7 +71,6 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
@@ -67,6 +90,15 @@ mod tests {
         fn sleep(&self, time: Duration) {
             self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn who_shares_limits_shares_each_of_them() {
+        let limits = Limits::new(Some(1000));
+        let (one, other) = (limits.of("a.example", Some(10)), limits.of("a.example", Some(10)));
+        assert!(one.len() == 2 && one.iter().zip(&other).all(|(one, other)| Arc::ptr_eq(one, other)));
+        assert!(!Arc::ptr_eq(&one[1], &limits.of("b.example", Some(10))[1]));
+        assert!(limits.of("c.example", None).len() == 1 && Limits::default().of("c.example", None).is_empty());
     }
 
     #[test]

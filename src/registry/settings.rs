@@ -3,9 +3,12 @@
 //! Reads no file and no environment; whoever makes it does. Secrets never show in `Debug`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+use super::rate::Limits;
 
 /// A login at a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -131,8 +134,8 @@ pub struct Settings {
     pub connect: Duration,
     /// Longest wait without a byte.
     pub idle: Duration,
-    /// Bytes per second over all registries, both ways together; unset, the flow's limit holds.
-    pub limit_rate: Option<u64>,
+    /// How fast; other [`super::Registries`] may have the same.
+    pub limits: Arc<Limits>,
 }
 
 impl Default for Settings {
@@ -149,7 +152,7 @@ impl Default for Settings {
             proxies: Proxies::default(),
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
-            limit_rate: None,
+            limits: Arc::default(),
         }
     }
 }

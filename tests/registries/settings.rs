@@ -7,7 +7,7 @@ use std::time::Duration;
 use packmule::content::{Destination, Kind, Source};
 use packmule::flow::Event;
 use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
-use packmule::registry::{Credential, HostSettings, Proxies, Settings};
+use packmule::registry::{Credential, HostSettings, Limits, Proxies, Settings};
 
 use super::faults::manifest_reply;
 use super::hosts::{Bytes, Client, client, content, manifest, read};
@@ -166,7 +166,10 @@ fn limits_of_the_rate_hold_both_ways() {
     let next = AtomicUsize::new(520);
     let rate = MIB as u64;
     let own = HostSettings { limit_rate: Some(rate), ..HostSettings::default() };
-    for settings in [Settings { limit_rate: Some(rate), ..Settings::default() }, for_host(&quirky.server.host, own)] {
+    for settings in [
+        Settings { limits: Arc::new(Limits::new(Some(rate))), ..Settings::default() },
+        for_host(&quirky.server.host, own),
+    ] {
         let client = client(settings);
         let blob = content(4 * MIB, next.fetch_add(1, Ordering::Relaxed) as u64);
         client.registries.put_blob(&repository, &blob.descriptor(), &blob).unwrap();
