@@ -58,6 +58,8 @@ pub mod logout;
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod network;
+#[cfg(all(feature = "carry", not(feature = "online")))]
+pub mod offline;
 pub mod order;
 pub mod owned;
 pub mod pem;
@@ -81,6 +83,9 @@ pub mod trust;
 pub mod unpack;
 pub mod verify;
 pub mod world;
+
+#[cfg(all(feature = "carry", not(feature = "online")))]
+pub use self::offline as network;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! `diff`: what is new, gone or changed between two sides, and whether all of a bundle is at a place. A bundle's
 //! manifest is not authenticated here, and that is said.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use super::Session;
@@ -19,7 +17,7 @@ use crate::diff::{Contents, Difference, compare, of_bundle};
 use crate::fault::{Class, Fault};
 use crate::layout::Layout;
 use crate::oci::Repository;
-use crate::route::Place;
+use crate::route::{Map, Place, Route};
 use crate::select::Selection;
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
@@ -39,7 +37,6 @@ pub struct Args {
     /// End with 15 where they differ
     #[arg(long)]
     check: bool,
-    #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
 }
@@ -47,8 +44,7 @@ pub struct Args {
 /// A side as typed.
 enum Side {
     Bundle(String),
-    Layout(PathBuf),
-    Registry { host: String, prefix: String },
+    Place(Typed),
 }
 
 impl Side {
@@ -56,18 +52,12 @@ impl Side {
         if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
             return Ok(Self::Bundle(text.to_owned()));
         }
-        Ok(
-            match Typed::parse(text)
-                .map_err(|fault| fault.help("write a bundle as ./DIR/NAME, a place as HOST or oci:DIR"))?
-            {
-                Typed::Layout(dir) => Self::Layout(dir),
-                Typed::Registry { host, prefix } => Self::Registry { host, prefix },
-            },
-        )
+        let help = "write a bundle as ./DIR/NAME, a place as HOST or oci:DIR";
+        Typed::parse(text).map(Self::Place).map_err(|fault| fault.help(help))
     }
 
     const fn is_registry(&self) -> bool {
-        matches!(self, Self::Registry { .. })
+        matches!(self, Self::Place(Typed::Registry { .. }))
     }
 }
 
@@ -76,8 +66,9 @@ impl Args {
     /// Class usage; format, io, source for what cannot be read; with `--check` policy, as an outcome.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let (old, new) = (Side::parse(&self.old)?, Side::parse(&self.new)?);
-        if let (Side::Bundle(text), Side::Layout(_) | Side::Registry { .. }) = (&old, &new) {
-            return self.there(&super::bundle::open(text, session)?, &new, session);
+        let maps = self.naming.maps(session)?;
+        if let (Side::Bundle(text), Side::Place(place)) = (&old, &new) {
+            return self.there(&super::bundle::open(text, session)?, place, maps, session);
         }
         if self.content {
             return Err(Fault::new(Class::Usage, "--content: expected a bundle and a place")
@@ -85,37 +76,43 @@ impl Args {
         }
         // Names below a registry's prefix have no host.
         let bare = old.is_registry() || new.is_registry();
-        let sides = [self.contents(&old, bare, session)?, self.contents(&new, bare, session)?];
-        Ok(self.told(&compare(&sides[0], &sides[1])))
+        let route = self.naming.route(Place::Layout, maps);
+        let contents = |side: &Side| self.contents(side, bare, &route, session);
+        let found = compare(&contents(&old)?, &contents(&new)?);
+        Ok(self.told(&found, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
     }
 
-    fn contents(&self, side: &Side, bare: bool, session: &Session<'_>) -> Result<Contents, Fault> {
-        let route = self.naming.route(Place::Layout, self.naming.maps(session)?);
+    fn contents(&self, side: &Side, bare: bool, route: &Route, session: &Session<'_>) -> Result<Contents, Fault> {
         let full = |repository: &Repository| Ok(repository.to_string());
         let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
         let path = |repository: &Repository| Ok(repository.path().to_owned());
         match side {
             Side::Bundle(text) if bare => of_bundle(&session.flow, super::bundle::open(text, session)?, &mapped),
             Side::Bundle(text) => of_bundle(&session.flow, super::bundle::open(text, session)?, &full),
-            Side::Layout(dir) => {
+            Side::Place(Typed::Layout(dir)) => {
                 let layout = Layout::open(&session.path(dir))?;
                 let selection = Selection { wanted: in_layout(&layout, None)?, ..Selection::default() };
                 of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
             }
-            Side::Registry { host, prefix } => self.registry(host, prefix, session),
+            Side::Place(Typed::Registry { host, prefix }) => self.registry(host, prefix, session),
         }
     }
 
-    fn there(&self, bundle: &Untrusted, side: &Side, session: &Session<'_>) -> Result<Outcome, Fault> {
+    fn there(
+        &self,
+        bundle: &Untrusted,
+        typed: &Typed,
+        maps: Vec<Map>,
+        session: &Session<'_>,
+    ) -> Result<Outcome, Fault> {
         let manifest = bundle.claimed()?;
-        let (place, opened): (Place, Box<dyn Readable>) = match side {
-            Side::Registry { host, prefix } => {
-                (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.open(session)?)
+        let (place, opened): (Place, Box<dyn Readable>) = match typed {
+            Typed::Registry { host, prefix } => {
+                (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.place(session)?)
             }
-            Side::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?)),
-            Side::Bundle(_) => return Err(Fault::new(Class::Bug, "a bundle is no place")),
+            Typed::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?)),
         };
-        let route = self.naming.route(place, self.naming.maps(session)?);
+        let route = self.naming.route(place, maps);
         let (artifacts, absent) = (&manifest.artifacts, &manifest.absent);
         let request = Request { artifacts, absent, route: &route, content: self.content };
         let seen = look(&session.flow, &*opened, &request)?;
@@ -143,7 +140,7 @@ impl Args {
         Ok(if self.check && !seen.findings.is_empty() { outcome.failed(differ(seen.findings.len())) } else { outcome })
     }
 
-    fn told(&self, found: &Difference) -> Outcome {
+    fn told(&self, found: &Difference, has_bundle: bool) -> Outcome {
         let mut text = String::new();
         for (name, change) in &found.changes {
             text.push_str(&line(&name.repository, name.tag.as_ref(), change));
@@ -157,7 +154,7 @@ impl Args {
             found.left_out.blobs,
             show(found.left_out.bytes)
         ));
-        if [&self.old, &self.new].iter().any(|side| matches!(Side::parse(side), Ok(Side::Bundle(_)))) {
+        if has_bundle {
             text.push_str("bundles' manifests are not authenticated here: verify them with --key\n");
         }
         let result = json!({
@@ -172,14 +169,8 @@ impl Args {
 
     #[cfg(not(feature = "online"))]
     #[allow(clippy::unused_self, reason = "with `online` it is used")]
-    fn open(&self, _: &Session<'_>) -> Result<Box<dyn Readable>, Fault> {
-        Err(Fault::new(Class::Usage, "registry: this build has no network").help("name oci:DIR"))
-    }
-
-    #[cfg(not(feature = "online"))]
-    #[allow(clippy::unused_self, reason = "with `online` it is used")]
     fn registry(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
-        Err(Fault::new(Class::Usage, "registry: this build has no network").help("name oci:DIR"))
+        Err(super::network::Network::none())
     }
 }
 
@@ -197,7 +188,7 @@ fn differ(count: usize) -> Fault {
 #[cfg(feature = "online")]
 mod online {
     use super::super::{Session, registries};
-    use super::{Args, Readable};
+    use super::Args;
     use crate::content::{Error, Kind, TagList as _};
     use crate::diff::Contents;
     use crate::diff::place::of_place;
@@ -208,10 +199,6 @@ mod online {
     use crate::select::{Selection, Wanted};
 
     impl Args {
-        pub(super) fn open(&self, session: &Session<'_>) -> Result<Box<dyn Readable>, Fault> {
-            Ok(Box::new(registries::open(&self.network, session)?))
-        }
-
         pub(super) fn registry(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<Contents, Fault> {
             let registries = registries::open(&self.network, session)?;
             let at_source = |error: Error| error.into_fault(Class::Source);

@@ -16,7 +16,6 @@ use super::trust::Trust;
 use crate::bundle::arriving::{Arriving, arrive};
 use crate::bundle::media::Media;
 use crate::bundle::stream::Members;
-use crate::content::Destination;
 use crate::fault::Fault;
 use crate::import::{Request, Sides};
 
@@ -35,7 +34,6 @@ pub struct Args {
     /// Where the list of lacking base content goes, for `export --wanted`; empty if nothing lacks
     #[arg(long, value_name = "FILE")]
     wanted_out: Option<PathBuf>,
-    #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
 }
@@ -52,7 +50,7 @@ impl Args {
         let is_asked = rest.is_none() && bundle.lacks_any() && can_ask(session.world);
         // What lies there is looked at before the destination is opened.
         let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(&bundle, &session.flow)?) } else { None };
-        let opened = Arrival::open(typed, session, |session| self.registries(session))?;
+        let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
         let route = self.arrival.route(opened.place, maps);
         let lacking = Mutex::new(Vec::new());
@@ -94,16 +92,5 @@ impl Args {
             more["order"] = order.json;
         }
         Ok(self.arrival.told(&done, ("import", "imported"), more, &last))
-    }
-
-    #[cfg(feature = "online")]
-    fn registries(&self, session: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
-        Ok(Box::new(super::registries::open(&self.network, session)?))
-    }
-
-    #[cfg(not(feature = "online"))]
-    #[allow(clippy::unused_self, reason = "with `online` it is used")]
-    fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
-        Err(Fault::new(crate::fault::Class::Usage, "--to: this build has no network").help("name oci:DIR"))
     }
 }

@@ -17,7 +17,6 @@ pub struct Args {
     /// The digest that each tag names; of an entry without a name it always stands there
     #[arg(long)]
     digests: bool,
-    #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
 }
@@ -37,7 +36,7 @@ impl Args {
         #[cfg(feature = "online")]
         return self.registry(session);
         #[cfg(not(feature = "online"))]
-        Err(Fault::new(Class::Usage, "place: this build has no network").help("name oci:DIR"))
+        Err(super::network::Network::none())
     }
 
     fn entries(&self, layout: &Layout) -> Outcome {
@@ -65,10 +64,6 @@ impl Args {
 
 #[cfg(feature = "online")]
 mod online {
-    use std::sync::Mutex;
-    use std::sync::PoisonError;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use serde_json::json;
 
     use super::super::place::Destination as Typed;
@@ -76,8 +71,8 @@ mod online {
     use super::Args;
     use crate::content::{Error, Inventory as _, TagList as _};
     use crate::fault::{Class, Fault};
+    use crate::flow::each;
     use crate::oci::{Digest, Repository, Tag};
-    use crate::registry::Registries;
 
     impl Args {
         pub(super) fn registry(&self, session: &Session<'_>) -> Result<Outcome, Fault> {
@@ -103,7 +98,8 @@ mod online {
             if !self.digests {
                 return Ok(self.tags(&repository, &tags, None));
             }
-            let digests = digests(&registries, &repository, &tags, session).map_err(at_source)?;
+            let digests = each(&session.flow, &tags, |tag| registries.tag(&repository, tag))?;
+            let digests = digests.into_iter().collect::<Result<Vec<_>, _>>().map_err(at_source)?;
             Ok(self.tags(&repository, &tags, Some(&digests)))
         }
 
@@ -131,40 +127,5 @@ mod online {
             }
             Outcome::new(text, json!({ "place": self.place, "repository": repository.to_string(), "tags": list }))
         }
-    }
-
-    /// What each tag names, asked by as many threads as there are jobs.
-    fn digests(
-        registries: &Registries,
-        repository: &Repository,
-        tags: &[Tag],
-        session: &Session<'_>,
-    ) -> Result<Vec<Option<Digest>>, Error> {
-        let next = AtomicUsize::new(0);
-        let found = Mutex::new(Ok(vec![None; tags.len()]));
-        let flow = &session.flow;
-        let work = || {
-            while let Some((index, tag)) = {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                tags.get(index).map(|tag| (index, tag))
-            } {
-                let digest = flow.check().map_err(Error::from).and_then(|()| registries.tag(repository, tag));
-                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                match (&mut *found, digest) {
-                    (Ok(list), Ok(digest)) => list[index] = digest,
-                    (Err(_), _) => return,
-                    (kept, Err(error)) => {
-                        *kept = Err(error);
-                        return;
-                    }
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..flow.jobs.min(tags.len()) {
-                scope.spawn(work);
-            }
-        });
-        found.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

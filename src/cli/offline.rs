@@ -1,0 +1,36 @@
+//! What stands in the place of the network options in a build without a network: none, and one refusal.
+
+use super::Session;
+use crate::content::{Destination, Source};
+use crate::diff::there::Place;
+use crate::fault::Fault;
+
+/// No options.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Network {}
+
+#[allow(clippy::unused_self, reason = "as the build with a network has it")]
+impl Network {
+    /// # Errors
+    /// Class usage, always.
+    pub fn source(&self, _: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
+        Err(Self::none())
+    }
+
+    /// # Errors
+    /// Class usage, always.
+    pub fn destination(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
+        Err(Self::none())
+    }
+
+    /// # Errors
+    /// Class usage, always.
+    pub fn place(&self, _: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
+        Err(Self::none())
+    }
+
+    /// The refusal.
+    pub fn none() -> Fault {
+        Fault::usage("registry: this build has no network", "name oci:DIR")
+    }
+}
