@@ -58,6 +58,11 @@ impl Fault {
         Self { class, what: what.into(), help: None, others: Vec::new() }
     }
 
+    /// A fault of what was typed or configured, with its advice.
+    pub fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(Class::Usage, what).help(help)
+    }
+
     /// The same with one line of advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -48,10 +48,6 @@ struct Export {
     sequence: u64,
 }
 
-fn usage(what: String, help: &str) -> Fault {
-    Fault::new(Class::Usage, what).help(help)
-}
-
 impl Channel {
     /// Whether there is one.
     pub const fn is_given(&self) -> bool {
@@ -79,13 +75,13 @@ impl Channel {
         let Some(channel) = &self.name else { return Ok(None) };
         if !is_channel(channel) {
             let what = format!("--channel {channel:?}: expected 1 to 31 of a-z 0-9 _ -, a letter or digit first");
-            return Err(usage(what, "choose a name such as apps"));
+            return Err(Fault::usage(what, "choose a name such as apps"));
         }
         let asked = self.number()?;
         let expires = self.expires.as_deref().map(|text| moment(text, created)).transpose()?;
         let store = store(session).ok_or_else(|| {
             let what = "state: expected a directory, found none: neither XDG_STATE_HOME nor HOME is set";
-            usage(what.to_owned(), "name one with --state")
+            Fault::usage(what.to_owned(), "name one with --state")
         })?;
         let series = store.series(channel)?;
         let mut last = self.read(channel, series.last()?)?;
@@ -113,7 +109,10 @@ impl Channel {
         let epoch = self.epoch.unwrap_or_else(|| floor.map_or(0, |(epoch, _)| epoch));
         let sequence = asked.unwrap_or_else(|| floor.map_or(1, |(_, sequence)| sequence + 1));
         if epoch > MAX_SIZE || sequence > MAX_SIZE {
-            return Err(usage("channel: expected epoch and sequence below 2^53".to_owned(), "give smaller numbers"));
+            return Err(Fault::usage(
+                "channel: expected epoch and sequence below 2^53".to_owned(),
+                "give smaller numbers",
+            ));
         }
         if let Some((old_epoch, old)) = floor.filter(|floor| (epoch, sequence) <= *floor) {
             let what = format!("expected a place after epoch/sequence {old_epoch}/{old}, found {epoch}/{sequence}");
@@ -130,7 +129,7 @@ impl Channel {
         }
         let number = self.sequence.parse().ok().filter(|number| *number <= MAX_SIZE);
         number.map(Some).ok_or_else(|| {
-            usage(
+            Fault::usage(
                 format!("--sequence {:?}: expected next or a number below 2^53", self.sequence),
                 "leave it away for next",
             )
@@ -178,8 +177,9 @@ impl Place {
 
 /// T: RFC 3339, or `35d`, `12h`, `15m`, `90s` from `start` on; after `start`.
 fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
-    let wrong =
-        |what: &str| usage(format!("--expires {text:?}: {what}"), "write it as 2026-12-31T00:00:00Z, 35d, 12h or 15m");
+    let wrong = |what: &str| {
+        Fault::usage(format!("--expires {text:?}: {what}"), "write it as 2026-12-31T00:00:00Z, 35d, 12h or 15m")
+    };
     let factor = match text.chars().next_back() {
         Some('s') => Some(1),
         Some('m') => Some(60),
@@ -212,7 +212,7 @@ pub fn target(
         return Ok((full, crate::bundle::Name::new(name)?));
     }
     let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
-        usage(
+        Fault::usage(
             format!("-o {}: expected DIR/NAME, found a directory", path.display()),
             "add a slash and the bundle's name, or say --channel",
         )

@@ -18,7 +18,6 @@ use crate::bundle::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
 use crate::bundle::{Manifest, Output, back};
-use crate::content::Source;
 use crate::export::{Manner, Settings};
 use crate::fault::{Class, Fault, escape};
 use crate::oci::{Digest, Reason};
@@ -72,7 +71,6 @@ pub struct Args {
     /// Show what would be carried, and write nothing
     #[arg(long)]
     dry_run: bool,
-    #[cfg(feature = "online")]
     #[command(flatten)]
     network: super::network::Network,
 }
@@ -80,10 +78,6 @@ pub struct Args {
 /// The tool's name and version, as the manifest has it.
 fn tool() -> String {
     concat!("packmule ", env!("CARGO_PKG_VERSION")).to_owned()
-}
-
-fn usage(what: impl Into<String>, help: &str) -> Fault {
-    Fault::new(Class::Usage, what).help(help)
 }
 
 impl Args {
@@ -109,7 +103,8 @@ impl Args {
             _ => None,
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
-        let (source, wanted) = self.selecting.source(&selectors, named, session, |session| self.registries(session))?;
+        let (source, wanted) =
+            self.selecting.source(&selectors, named, session, |session| self.network.source(session))?;
         let text = self.text(volume_size, &asked, place.as_ref());
         let delivered = asked.delivered;
         let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial)? };
@@ -176,25 +171,14 @@ impl Args {
         })
     }
 
-    #[cfg(feature = "online")]
-    fn registries(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
-        Ok(Box::new(super::registries::open(&self.network, session)?))
-    }
-
-    #[cfg(not(feature = "online"))]
-    #[allow(clippy::unused_self, reason = "with `online` it is used")]
-    fn registries(&self, _: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
-        Err(usage("selectors: this build has no network", "name oci:DIR"))
-    }
-
     fn annotations(&self) -> Result<BTreeMap<String, String>, Fault> {
         let mut map = BTreeMap::new();
         for text in &self.annotations {
             let (key, value) = text.split_once('=').ok_or_else(|| {
-                usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
+                Fault::usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
             })?;
             if map.insert(key.to_owned(), value.to_owned()).is_some() {
-                return Err(usage(format!("--annotation {key}: given twice"), "give each key once"));
+                return Err(Fault::usage(format!("--annotation {key}: given twice"), "give each key once"));
             }
         }
         Ok(map)
@@ -258,12 +242,12 @@ impl Args {
 fn created(session: &Session<'_>) -> Result<Moment, Fault> {
     let seconds = match session.world.var("SOURCE_DATE_EPOCH") {
         Some(text) => text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            usage("SOURCE_DATE_EPOCH: expected seconds since 1970", "unset it, or set it to a whole number")
+            Fault::usage("SOURCE_DATE_EPOCH: expected seconds since 1970", "unset it, or set it to a whole number")
         })?,
         None => session.flow.clock().unix(),
     };
     Moment::from_unix(seconds)
-        .ok_or_else(|| usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
+        .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
 }
 
 /// What bases have and the bundle has not.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::fault::{Class, Fault};
+use crate::fault::Fault;
 use crate::oci::Reference;
 
 /// A source.
@@ -67,16 +67,13 @@ pub enum Bundle {
     Stdin,
 }
 
-fn usage(what: String, help: &str) -> Fault {
-    Fault::new(Class::Usage, what).help(help)
-}
-
-/// Refuses what is specified and not there yet, and secrets in arguments.
+/// Refuses what is specified and not there yet, and secrets in arguments. (`docker:` and `dir:` are other tools' words
+/// for places, but here names with a tag.)
 fn refuse_others(text: &str, subject: &str) -> Result<(), Fault> {
-    const LATER: [&str; 8] = ["docker-archive:", "bundle:", "file:", "az://", "s3://", "gs://", "docker:", "dir:"];
+    const LATER: [&str; 6] = ["docker-archive:", "bundle:", "file:", "az://", "s3://", "gs://"];
     if let Some(scheme) = LATER.iter().find(|scheme| text.starts_with(**scheme)) {
         let what = format!("{subject} {scheme}…: not in this version");
-        return Err(usage(what, "use a registry reference or oci:DIR"));
+        return Err(Fault::usage(what, "use a registry reference or oci:DIR"));
     }
     if let Some((scheme, rest)) = text.split_once("://") {
         // What follows may hold a password or a token: it is not shown.
@@ -91,9 +88,15 @@ fn refuse_others(text: &str, subject: &str) -> Result<(), Fault> {
         } else {
             "leave the scheme away: HOST/REPO:TAG"
         };
-        return Err(usage(what, help));
+        return Err(Fault::usage(what, help));
     }
     Ok(())
+}
+
+/// The refusal of `USER:PASSWORD@HOST…`, without repeating it.
+fn login(subject: &str) -> Fault {
+    let what = format!("{subject} …@…: a secret in an argument");
+    Fault::usage(what, "give credentials by --authfile or docker's config")
 }
 
 impl Source {
@@ -106,7 +109,7 @@ impl Source {
                 None => (rest, None),
             };
             if dir.is_empty() || reference == Some("") {
-                return Err(usage(
+                return Err(Fault::usage(
                     format!("source {text}: expected oci:DIR or oci:DIR:REF"),
                     "name the layout's directory",
                 ));
@@ -115,9 +118,14 @@ impl Source {
         }
         refuse_others(text, "source")?;
         if text.contains(['*', '?', '[']) && !text.starts_with('[') {
-            return Err(usage(format!("source {text}: globs are not in this version"), "name each tag"));
+            return Err(Fault::usage(format!("source {text}: globs are not in this version"), "name each tag"));
         }
-        let reference = text.parse::<Reference>().map_err(|error| usage(error.to_string(), "write HOST/REPO:TAG"))?;
+        // Behind the @ of a digest there is no slash.
+        if text.split_once('@').is_some_and(|(_, rest)| rest.contains('/')) {
+            return Err(login("source"));
+        }
+        let reference =
+            text.parse::<Reference>().map_err(|error| Fault::usage(error.to_string(), "write HOST/REPO:TAG"))?;
         Ok(Self::Registry(reference))
     }
 }
@@ -145,7 +153,7 @@ impl Selector {
         for part in parts {
             match part.split_once('=') {
                 Some((_, "")) | None => {
-                    return Err(usage(
+                    return Err(Fault::usage(
                         format!("selector {text}: expected key=value, found {part:?}"),
                         "write a comma in a name as \\,",
                     ));
@@ -154,10 +162,13 @@ impl Selector {
                 Some(("platform", value)) => selector.platforms.push(value.to_owned()),
                 Some(("referrers", value)) => selector.referrers.push(value.to_owned()),
                 Some((key @ ("semver" | "regex" | "latest" | "exclude"), _)) => {
-                    return Err(usage(format!("selector {text}: {key}= is not in this version"), "name each tag"));
+                    return Err(Fault::usage(
+                        format!("selector {text}: {key}= is not in this version"),
+                        "name each tag",
+                    ));
                 }
                 Some((key, _)) => {
-                    return Err(usage(
+                    return Err(Fault::usage(
                         format!("selector {text}: expected as=, platform= or referrers=, found {key:?}"),
                         "see `packmule export --help`",
                     ));
@@ -175,16 +186,19 @@ impl Destination {
         let help = "write HOST, HOST/PREFIX or oci:DIR";
         if let Some(dir) = text.strip_prefix("oci:") {
             if dir.is_empty() || dir.contains(':') {
-                return Err(usage(format!("destination {text}: expected oci:DIR"), help));
+                return Err(Fault::usage(format!("destination {text}: expected oci:DIR"), help));
             }
             return Ok(Self::Layout(dir.into()));
         }
         refuse_others(text, "destination")?;
+        if text.contains('@') {
+            return Err(login("destination"));
+        }
         let (host, prefix) = text.trim_end_matches('/').split_once('/').unwrap_or((text.trim_end_matches('/'), ""));
         // Host and prefix are good when a repository below them is.
         let below = if prefix.is_empty() { "x".to_owned() } else { format!("{prefix}/x") };
         crate::oci::Repository::new(host, &below)
-            .map_err(|_| usage(format!("destination {text:?}: expected HOST[:PORT][/PREFIX]"), help))?;
+            .map_err(|_| Fault::usage(format!("destination {text:?}: expected HOST[:PORT][/PREFIX]"), help))?;
         Ok(Self::Registry { host: host.to_owned(), prefix: prefix.to_owned() })
     }
 }
@@ -216,7 +230,7 @@ impl Bundle {
         }
         if name.is_empty() || name.contains('.') {
             let help = "give DIR/NAME, DIR/NAME.json, a directory with one bundle, a stream file, or -";
-            return Err(usage(format!("bundle {text:?}: expected a bundle's name"), help));
+            return Err(Fault::usage(format!("bundle {text:?}: expected a bundle's name"), help));
         }
         Ok(Self::Named { dir: dir.to_owned(), name: name.to_owned() })
     }
@@ -225,6 +239,7 @@ impl Bundle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Class;
 
     #[test]
     fn sources() {
@@ -235,7 +250,9 @@ mod tests {
         assert_eq!(Source::parse("oci:a/b").unwrap(), layout("a/b", None));
         assert_eq!(Source::parse("oci:a:host:5000/x:v1").unwrap(), layout("a", Some("host:5000/x:v1")));
         assert!(matches!(Source::parse("alpine").unwrap(), Source::Registry(_)));
-        assert!(matches!(Source::parse("[::1]:5000/a:t").unwrap(), Source::Registry(_)));
+        for name in ["[::1]:5000/a:t", "docker:27-dind", "dir:1", "docker:5000/x"] {
+            assert!(matches!(Source::parse(name).unwrap(), Source::Registry(_)), "{name}");
+        }
         for wrong in ["oci:", "oci:a:", "docker-archive:x.tar", "file:x", "a/*", "A/B", "https://h/r:t", ""] {
             assert_eq!(Source::parse(wrong).unwrap_err().class, Class::Usage, "{wrong}");
         }
@@ -243,15 +260,17 @@ mod tests {
 
     #[test]
     fn u1_a_secret_in_an_argument_is_refused_and_not_repeated() {
+        let refused = |fault: Fault| {
+            assert!(fault.what.contains("secret") && !format!("{fault:?}").contains("canary"), "{fault:?}");
+        };
         for secret in ["https://me:canary@host/repo", "https://host/container?sig=canary"] {
-            for fault in [
-                Source::parse(secret).unwrap_err(),
-                Destination::parse(secret).unwrap_err(),
-                Bundle::parse(secret, Path::to_owned).unwrap_err(),
-            ] {
-                assert!(fault.what.contains("secret") && !format!("{fault:?}").contains("canary"), "{fault:?}");
-            }
+            refused(Source::parse(secret).unwrap_err());
+            refused(Destination::parse(secret).unwrap_err());
+            refused(Bundle::parse(secret, Path::to_owned).unwrap_err());
         }
+        refused(Source::parse("me:canary@host/repo").unwrap_err());
+        refused(Destination::parse("me:canary@host").unwrap_err());
+        refused(Destination::parse("me:canary@host/repo").unwrap_err());
     }
 
     #[test]
@@ -272,6 +291,7 @@ mod tests {
         let registry = |host: &str, prefix: &str| Destination::Registry { host: host.into(), prefix: prefix.into() };
         assert_eq!(Destination::parse("127.0.0.1:5000").unwrap(), registry("127.0.0.1:5000", ""));
         assert_eq!(Destination::parse("h.example/a/b/").unwrap(), registry("h.example", "a/b"));
+        assert_eq!(Destination::parse("docker:5000/x").unwrap(), registry("docker:5000", "x"));
         assert_eq!(Destination::parse("oci:out").unwrap(), Destination::Layout("out".into()));
         for wrong in ["", "/", "h.example/A", "h.example/a:tag", "oci:", "oci:a:b", "az://a/b"] {
             assert_eq!(Destination::parse(wrong).unwrap_err().class, Class::Usage, "{wrong}");

@@ -43,10 +43,6 @@ enum Index {
     Sparse,
 }
 
-fn usage(what: impl Into<String>, help: &str) -> Fault {
-    Fault::new(Class::Usage, what).help(help)
-}
-
 impl Selecting {
     /// The selectors as they were meant; with `needed` there must be one.
     ///
@@ -54,7 +50,10 @@ impl Selecting {
     /// Class usage.
     pub fn parse(&self, needed: bool) -> Result<Vec<Selector>, Fault> {
         if needed && self.selectors.is_empty() {
-            return Err(usage("SELECTOR: expected at least one, found none", "name what to take: HOST/REPO:TAG"));
+            return Err(Fault::usage(
+                "SELECTOR: expected at least one, found none",
+                "name what to take: HOST/REPO:TAG",
+            ));
         }
         self.selectors.iter().map(|text| Selector::parse(text)).collect()
     }
@@ -91,7 +90,7 @@ impl Selecting {
             [all] if all == "all" => Ok(Referrers::All),
             [none] if none == "none" => Ok(Referrers::None),
             types if types.iter().any(|one| one == "all" || one == "none") => {
-                Err(usage("--referrers: expected all, none, or types alone", "give all or none without others"))
+                Err(Fault::usage("--referrers: expected all, none, or types alone", "give all or none without others"))
             }
             types => Ok(Referrers::Types(types.to_vec())),
         }
@@ -114,7 +113,7 @@ impl Selecting {
         let mut at_registries = 0;
         for selector in selectors {
             if !selector.platforms.is_empty() || !selector.referrers.is_empty() {
-                return Err(usage(
+                return Err(Fault::usage(
                     format!("selector {}: platform= and referrers= are not in this version", selector.text),
                     "use --platform and --referrers for all of them",
                 ));
@@ -130,7 +129,7 @@ impl Selecting {
                         None => (path.clone(), Layout::open(&path)?),
                         Some(opened) if opened.0 == path => opened,
                         Some(_) => {
-                            return Err(usage(
+                            return Err(Fault::usage(
                                 "selectors: expected one layout, found two",
                                 "take each layout in a run of its own",
                             ));
@@ -145,7 +144,7 @@ impl Selecting {
         }
         match layout {
             Some(_) if at_registries > 0 => {
-                Err(usage("selectors: expected registries or one layout, found both", "take them in two runs"))
+                Err(Fault::usage("selectors: expected registries or one layout, found both", "take them in two runs"))
             }
             Some((_, layout)) => Ok((Box::new(layout), wanted)),
             None => Ok((registries(session)?, wanted)),
@@ -197,7 +196,7 @@ pub fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fau
 fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
     let Some(name) = &selector.rename else { return Ok(wanted) };
     let wrong = |error: crate::oci::reference::ReferenceError| {
-        usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
+        Fault::usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
     };
     let reference: Reference = name.parse().map_err(wrong)?;
     let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
