@@ -32,10 +32,10 @@ pub fn places(named: Option<&Path>, world: &World) -> Vec<PathBuf> {
         return vec![world.path(file)];
     }
     let under = |variable: &str, rest: &str| {
-        let dir = world.var(variable).filter(|dir| !dir.is_empty())?;
+        let dir = world.var(variable)?;
         Some(world.path(Path::new(dir)).join(rest))
     };
-    let own = world.var("REGISTRY_AUTH_FILE").filter(|file| !file.is_empty());
+    let own = world.var("REGISTRY_AUTH_FILE");
     [
         own.map(|file| world.path(Path::new(file))),
         under("XDG_RUNTIME_DIR", "containers/auth.json"),
@@ -49,7 +49,7 @@ pub fn places(named: Option<&Path>, world: &World) -> Vec<PathBuf> {
 
 /// Docker's own file.
 pub fn docker(world: &World) -> Option<PathBuf> {
-    let dir = |variable: &str| world.var(variable).filter(|dir| !dir.is_empty()).map(|dir| world.path(Path::new(dir)));
+    let dir = |variable: &str| world.var(variable).map(|dir| world.path(Path::new(dir)));
     dir("DOCKER_CONFIG").or_else(|| Some(dir("HOME")?.join(".docker"))).map(|dir| dir.join("config.json"))
 }
 

@@ -210,34 +210,38 @@ fn target(files: &ConfigFiles, session: &Session<'_>) -> Result<PathBuf, Fault> 
     }
 }
 
-/// Changes the file by `change`; the result must be a good configuration.
+/// Changes the file by `change`, which is given what it says; what it says then must be a good configuration, and is given
+/// back.
 fn edit(
     path: &Path,
     session: &Session<'_>,
-    change: impl FnOnce(&mut DocumentMut) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    change: impl FnOnce(&mut DocumentMut, &Config) -> Result<(), Fault>,
+) -> Result<Config, Fault> {
     let before = match path.symlink_metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         _ => Some(config::read(path, session.world)?),
     };
     let text = before.as_deref().unwrap_or_default();
     // First by the loader, whose refusals name the line.
-    good(path, text)?;
+    let old = parse(path, text)?;
     let mut document: DocumentMut = text.parse().map_err(|_| {
         Fault::new(Class::Usage, format!("configuration {}: expected TOML", path.display())).help("mend it by hand")
     })?;
-    change(&mut document)?;
+    change(&mut document, &old)?;
     let after = document.to_string();
-    good(path, &after)?;
+    let new = parse(path, &after)?;
     replace::replace(path, before.as_ref().map(String::as_bytes), after.as_bytes()).map_err(|error| {
         Fault::new(replace::class(&error), format!("configuration {}: {error}", path.display()))
             .help("name another one with --config")
-    })
+    })?;
+    Ok(new)
 }
 
-/// Whether the loader takes the text. Variables may be unset here.
-fn good(path: &Path, text: &str) -> Result<(), Fault> {
-    Config::default().add(path, text, None)
+/// What the loader takes the text for. Variables may be unset here.
+fn parse(path: &Path, text: &str) -> Result<Config, Fault> {
+    let mut config = Config::default();
+    config.add(path, text, None)?;
+    Ok(config)
 }
 
 fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_>) -> Result<Outcome, Fault> {
@@ -247,7 +251,7 @@ fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_
         let what = "credential: expected a name of letters, digits, - _ and ., found something else";
         return Err(Fault::new(Class::Usage, what).help("choose another name"));
     }
-    edit(&path, session, |document| {
+    let config = edit(&path, session, |document, _| {
         let all = document.entry("credential").or_insert_with(|| {
             let mut table = Table::new();
             table.set_implicit(true);
@@ -262,8 +266,6 @@ fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_
         let one = all.get_mut(name).and_then(Item::as_table_like_mut).ok_or_else(|| absent(name))?;
         changes.iter().try_for_each(|change| change.apply(one))
     })?;
-    let mut config = Config::default();
-    config.add(&path, &config::read(&path, session.world)?, None)?;
     let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
     let (text, result) = shown(name, one);
     Ok(Outcome::new(text, result))
@@ -271,9 +273,7 @@ fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_
 
 fn delete(name: &str, files: &ConfigFiles, session: &Session<'_>) -> Result<Outcome, Fault> {
     let path = target(files, session)?;
-    edit(&path, session, |document| {
-        let mut config = Config::default();
-        config.add(&path, &document.to_string(), None)?;
+    edit(&path, session, |document, config| {
         if let Some(user) = config.registries.iter().find(|registry| registry.credential.as_deref() == Some(name)) {
             let what = format!("credential {name:?}: registry {:?} uses it, {}", user.host, user.at);
             return Err(Fault::new(Class::Usage, what).help("take it out there first"));

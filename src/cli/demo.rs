@@ -78,9 +78,10 @@ impl Demo<'_, '_> {
 
     /// Prints a command and runs it.
     fn command(&mut self, line: &str) -> Result<Outcome, Fault> {
-        let words = line.replace("DIR/", &format!("{}/", self.dir));
-        self.say(&format!("\n$ packmule {words}"))?;
-        let words: Vec<&str> = words.split(' ').collect();
+        let words: Vec<String> = line.split(' ').map(|word| word.replace("DIR/", &format!("{}/", self.dir))).collect();
+        let shown: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        self.say(&format!("\n$ packmule {}", shown.join(" ")))?;
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let outcome = self.session.again(&words)?;
         self.say(outcome.text.trim_end())?;
         let class = outcome.fault.as_ref().map(|fault| super::exit::name(fault.class));
@@ -150,6 +151,12 @@ impl Demo<'_, '_> {
         }
         self.say(&format!("\n-- Compared: all {} blobs of the source are at the site, byte for byte.", source.len()))
     }
+}
+
+/// `word` as a shell reads it back.
+fn shell_word(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// Bytes in memory as a body.
@@ -252,4 +259,19 @@ fn noise(length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::World;
+
+    #[test]
+    fn a_directory_with_a_space_is_one_word() {
+        let root = tempfile::tempdir().unwrap();
+        let (mut world, stdout, stderr) = World::for_test(&["demo", "it's a demo"], root.path());
+        assert_eq!(super::super::run(&mut world), 0, "{}", stderr.text());
+        let printed = stdout.text();
+        let key = "$ packmule key new -o 'it'\\''s a demo/keys/anna.pem' --no-passphrase\n";
+        assert!(printed.contains(key) && root.path().join("it's a demo/site/index.json").is_file(), "{printed}");
+    }
 }

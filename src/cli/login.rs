@@ -122,7 +122,7 @@ impl Args {
                 return Ok(path);
             }
         }
-        let named = session.world.var("REGISTRY_AUTH_FILE").filter(|file| !file.is_empty());
+        let named = session.world.var("REGISTRY_AUTH_FILE");
         let named = named.map(|file| session.path(Path::new(file)));
         named.or_else(|| auth_file::docker(session.world)).ok_or_else(|| {
             Fault::new(Class::Usage, "login: expected a file to keep it in, found neither HOME nor DOCKER_CONFIG")

@@ -244,9 +244,9 @@ impl World {
         self.cwd.join(path)
     }
 
-    /// A variable of the environment.
+    /// A variable of the environment; an empty one counts as unset.
     pub fn var(&self, name: &str) -> Option<&OsStr> {
-        self.env.get(OsStr::new(name)).map(OsString::as_os_str)
+        self.env.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
     /// The user's own settings (XDG base directories): `$XDG_CONFIG_HOME`, else `$HOME/.config`.
