@@ -3,6 +3,7 @@
 //! Decides nothing itself: signatures are the policy's, bytes the reader's and its gate's. It says
 //! PASS of the whole bundle, PART of chosen volumes. It writes nothing. A stream is read once, to its end.
 
+use crate::bundle::again::Refusal;
 use crate::bundle::check::{Tally, check, check_volume};
 use crate::bundle::media::{Ask, Media};
 use crate::bundle::stream::{Members, Stream};
@@ -28,6 +29,8 @@ pub struct Verdict {
     pub tally: Option<Tally>,
     /// What speaks against it.
     pub fault: Option<Fault>,
+    /// The names of the files that lack or are not what was signed; empty where that is not known.
+    pub again: Vec<String>,
 }
 
 impl Verdict {
@@ -39,15 +42,15 @@ impl Verdict {
 
 impl Verdict {
     fn refused(fault: Fault) -> Self {
-        Self { bundle: None, tally: None, fault: Some(fault) }
+        Self { bundle: None, tally: None, fault: Some(fault), again: Vec::new() }
     }
 
-    fn of(bundle: Trusted, checked: Result<Tally, Fault>) -> Self {
-        let (tally, fault) = match checked {
-            Ok(tally) => (Some(tally), None),
-            Err(fault) => (None, Some(fault)),
+    fn of(bundle: Trusted, checked: Result<Tally, Refusal>) -> Self {
+        let (tally, fault, again) = match checked {
+            Ok(tally) => (Some(tally), None, Vec::new()),
+            Err(Refusal { fault, again }) => (None, Some(fault), again),
         };
-        Self { bundle: Some(bundle), tally, fault }
+        Self { bundle: Some(bundle), tally, fault, again }
     }
 }
 
@@ -69,12 +72,12 @@ pub fn run_asking(
         Err(fault) => return Verdict::refused(fault),
     };
     if !request.volumes.is_empty() {
-        let fault = check_volumes(flow, &bundle, request);
-        return Verdict { bundle: Some(bundle), tally: None, fault };
+        let (fault, again) = check_volumes(flow, &bundle, request);
+        return Verdict { bundle: Some(bundle), tally: None, fault, again };
     }
     let checked = match ask {
         Some(ask) if bundle.lacks_any() => {
-            passing::check(&bundle, &mut Media::changed(&bundle, ask), flow, request.fail_fast)
+            passing::check(&bundle, &mut Media::changed(&bundle, ask), flow, request.fail_fast).map_err(Refusal::from)
         }
         _ => check(&bundle, flow, request.fail_fast),
     };
@@ -90,15 +93,15 @@ pub fn stream(flow: &Flow, stream: Stream, policy: &Policy, request: &Request) -
     if !request.volumes.is_empty() {
         let fault = Fault::new(Class::Usage, "--volume: a stream is read once, and whole")
             .help("write it to a disk (tar x) and check the volumes there");
-        return Verdict { bundle: Some(bundle), tally: None, fault: Some(fault) };
+        return Verdict { bundle: Some(bundle), tally: None, fault: Some(fault), again: Vec::new() };
     }
     let mut members = Members::new(&bundle, stream.rest, flow.clone());
     let checked = passing::check(&bundle, &mut members, flow, request.fail_fast);
     drop(members);
-    Verdict::of(bundle, checked)
+    Verdict::of(bundle, checked.map_err(Refusal::from))
 }
 
-fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> Option<Fault> {
+fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> (Option<Fault>, Vec<String>) {
     let volumes = &bundle.manifest().volumes;
     let beyond: Vec<Fault> = (request.volumes.iter())
         .filter(|&&number| number == 0 || number > volumes.len())
@@ -108,18 +111,19 @@ fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> Option<Fau
         })
         .collect();
     if !beyond.is_empty() {
-        return Fault::from_list(beyond);
+        return (Fault::from_list(beyond), Vec::new());
     }
     let bytes = request.volumes.iter().map(|number| volumes[number - 1].size).sum();
     flow.event(Event::Stage { name: "checking", bytes, items: request.volumes.len() as u64 });
-    let mut faults = Vec::new();
+    let (mut faults, mut again) = (Vec::new(), Vec::new());
     for number in &request.volumes {
         if let Err(error) = check_volume(bundle, number - 1, flow) {
+            again.push(bundle.volumes().file_name(number - 1));
             faults.push(Fault::from(error));
             if request.fail_fast {
                 break;
             }
         }
     }
-    Fault::from_list(faults)
+    (Fault::from_list(faults), again)
 }

@@ -42,7 +42,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     let bundle = Trusted::just_written(dir, manifest)?;
     let plain = |fault: Fault| Error { class: fault.class, what: fault.what, help: fault.help };
     if bundle.flat().is_some() {
-        return super::check::check(&bundle, flow, false).map(drop).map_err(plain);
+        return super::check::check(&bundle, flow, false).map(drop).map_err(|refusal| plain(refusal.fault));
     }
     if let Some(error) = bundle.survey().into_iter().next() {
         return Err(error);

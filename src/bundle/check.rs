@@ -5,6 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
+use super::again::{self, Broken, Refusal};
 pub use super::gate::Tally;
 use super::gate::{Closed, Gate, Step};
 use super::geometry::{Geometry, Unit};
@@ -32,10 +33,10 @@ impl Seen for Blind {
     fn whole(&mut self, _: usize) {}
 }
 
-/// One unit, every byte of it.
-fn check_unit(bundle: &Trusted, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
+/// One unit, every byte of it; with the error the frame that it lies in, where it is one frame's.
+fn check_unit(bundle: &Trusted, unit: &Unit, flow: &Flow) -> Result<Tally, (Error, Option<usize>)> {
     let mut plain = Plain::new(&bundle.geometry().places, bundle.volumes(), unit.frames.clone());
-    walk_unit(bundle, unit, &mut plain, flow, &mut Blind)
+    walk_unit(bundle, unit, &mut plain, flow, &mut Blind).map_err(|error| (error, plain.broken()))
 }
 
 /// One unit, every byte of it, from the pieces of its frames.
@@ -93,27 +94,27 @@ fn schedule(bundle: &Trusted) -> Vec<usize> {
 }
 
 /// Checks files, documents, closure and every frame of `bundle`, and lists all faults (the first one
-/// alone with `fail_fast`).
+/// alone with `fail_fast`) and the files to be brought again.
 ///
 /// # Errors
 /// The fault whose class counts most, the others behind it.
-pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fault> {
+pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Refusal> {
     let mut faults: Vec<Fault> = Vec::new();
     let ended = |faults: &mut Vec<Fault>, new: Vec<Error>| {
         faults.extend(new.into_iter().map(Fault::from));
         fail_fast && !faults.is_empty()
     };
     if ended(&mut faults, bundle.survey()) {
-        return Err(Fault::from_list(faults).unwrap_or_else(gate_bug));
+        return Err(Fault::from_list(faults).unwrap_or_else(gate_bug).into());
     }
     let closure = bundle.closure(flow).err();
     if ended(&mut faults, closure.into_iter().collect()) {
-        return Err(Fault::from_list(faults).unwrap_or_else(gate_bug));
+        return Err(Fault::from_list(faults).unwrap_or_else(gate_bug).into());
     }
     if let Some(flat) = bundle.flat() {
         // A file that is not there or of another length was named by the survey.
         faults.dedup_by(|a, b| a.what == b.what);
-        return super::flat::check_files(flat, bundle, flow, fail_fast, faults);
+        return super::flat::check_files(flat, bundle, flow, fail_fast, faults).map_err(Refusal::from);
     }
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
@@ -123,17 +124,23 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
     let order = schedule(bundle);
     let gate = gate_of(bundle);
     let found = Mutex::new(Vec::new());
+    let broken = Mutex::new(Vec::new());
     let step = |index: usize| {
         let unit = &geometry.units[index];
         // A volume that is not there was named once already.
         if geometry.places[unit.frames.clone()].iter().any(|place| missing[place.volume]) {
+            broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, Broken::Unread));
             return Step::Open;
         }
         match check_unit(bundle, unit, flow) {
             Ok(counted) => Step::Pinned(counted),
-            Err(error) => {
+            Err((error, frame)) => {
                 let stop = fail_fast || error.class == Class::Cancelled;
                 found.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                broken
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push((index, frame.map_or(Broken::Whole, Broken::At)));
                 if stop { Step::Stop } else { Step::Open }
             }
         }
@@ -144,12 +151,24 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Fa
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut again = again::unfit(bundle);
+    if !fail_fast {
+        let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        broken.sort_by_key(|(unit, _)| *unit);
+        for (unit, broken) in broken {
+            match again::frames(bundle, unit, broken, flow, &mut again) {
+                Ok(more) => found.extend(more),
+                Err(error) => found.push(error),
+            }
+        }
+    }
     found.sort_by(|a, b| a.what.cmp(&b.what));
     found.dedup();
     // The same fault of a document may have been met by the walk already.
     found.retain(|error| faults.iter().all(|fault| fault.what != error.what));
     faults.extend(found.into_iter().map(Fault::from));
-    passed(gate, faults)
+    let again = again.into_iter().map(|volume| bundle.volumes().file_name(volume)).collect();
+    passed(gate, faults).map_err(|fault| Refusal { fault, again })
 }
 
 /// The gate in front of all units of `bundle`.
@@ -215,7 +234,7 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
     let trailer = geometry.tar.members();
     let first = geometry.units.iter().filter(|unit| unit.members.start < 2 || unit.members.contains(&trailer));
     for unit in first {
-        check_unit(bundle, unit, flow)?;
+        check_unit(bundle, unit, flow).map_err(|(error, _)| error)?;
     }
     Ok(())
 }

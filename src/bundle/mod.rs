@@ -5,6 +5,7 @@
 //! content.
 
 mod admit;
+pub mod again;
 #[cfg(feature = "carry")]
 mod append;
 #[cfg(feature = "carry")]

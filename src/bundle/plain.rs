@@ -35,6 +35,7 @@ pub struct Plain<'a> {
     buffer: Vec<u8>,
     // The part of `buffer` (or of the packed frame's content) that was not given yet.
     ready: Range<usize>,
+    broken: Option<usize>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "one value a job; boxing would only move it")]
@@ -62,7 +63,12 @@ enum State {
 impl<'a> Plain<'a> {
     /// Over `frames`, whose places are `places`.
     pub const fn new(places: &'a [Place], volumes: &'a Volumes, frames: Range<usize>) -> Self {
-        Self { places, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0 }
+        Self { places, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
+    }
+
+    /// The frame that could not be read, or did not hold.
+    pub const fn broken(&self) -> Option<usize> {
+        self.broken
     }
 
     fn begin(&mut self, frame: usize) -> Result<(), Error> {
@@ -160,10 +166,23 @@ impl<'a> Plain<'a> {
 
 impl Pieces for Plain<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
+        match self.advance() {
+            Ok(range) => Ok(&self.buffer[range]),
+            Err(error) => {
+                self.broken = self.frames.start.checked_sub(1);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Plain<'_> {
+    /// Where the next piece stands in `buffer`.
+    fn advance(&mut self) -> Result<Range<usize>, Error> {
         loop {
             if matches!(self.state, State::Between) {
                 match self.frames.next() {
-                    None => return Ok(&[]),
+                    None => return Ok(0..0),
                     Some(frame) => self.begin(frame)?,
                 }
             }
@@ -171,12 +190,12 @@ impl Pieces for Plain<'_> {
                 let ready = std::mem::replace(&mut self.ready, 0..0);
                 if let State::Packed { content } = std::mem::replace(&mut self.state, State::Between) {
                     self.buffer = content;
-                    return Ok(&self.buffer[ready]);
+                    return Ok(ready);
                 }
                 unreachable!("only packed frames leave content ready");
             }
             if let Some(range) = self.stored_block()? {
-                return Ok(&self.buffer[range]);
+                return Ok(range);
             }
         }
     }

@@ -80,7 +80,7 @@ impl Args {
         }
         let assumed = bundle.assume()?;
         let checked = match rest {
-            None => check(&assumed, &session.flow, false),
+            None => check(&assumed, &session.flow, false).map_err(Fault::from),
             Some(rest) => {
                 let mut members = Members::new(&assumed, rest, session.flow.clone());
                 passing::check(&assumed, &mut members, &session.flow, false)

@@ -61,7 +61,7 @@ impl Args {
         let policy = trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
-            Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault)),
+            Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault, &[])),
             Err(fault) => return Err(fault),
         };
         let (name, id) = (head.name().to_string(), head.id());
@@ -78,7 +78,7 @@ impl Args {
         };
         match verdict.fault {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
-            Some(fault) => Ok(refused(&name, Some(id.to_string()), fault)),
+            Some(fault) => Ok(refused(&name, Some(id.to_string()), fault, &verdict.again)),
             None => {
                 let order = keeper.told();
                 order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
@@ -95,12 +95,15 @@ impl Args {
     }
 }
 
-fn refused(name: &str, id: Option<String>, fault: Fault) -> Outcome {
+fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String]) -> Outcome {
     let shown = id.as_ref().map(|id| format!("\nbundle id  {id}")).unwrap_or_default();
     let count = fault.others.len() + 1;
     let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
-    let text = format!("REFUSED  {}{shown}\nfound      {faults}, listed on standard error\n", escape(name));
-    let mut result = json!({ "verdict": "REFUSED", "name": name, "faults": count });
+    let mut text = format!("REFUSED  {}{shown}\nfound      {faults}, listed on standard error\n", escape(name));
+    if !again.is_empty() {
+        text.push_str(&format!("bring again  {}\n", again.join(" ")));
+    }
+    let mut result = json!({ "verdict": "REFUSED", "name": name, "faults": count, "again": again });
     if let Some(id) = id {
         result["id"] = json!(id);
     }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod again;
 mod arrive;
 mod by_hand;
 mod channel;
@@ -15,6 +16,7 @@ mod media;
 mod memory;
 mod panic;
 mod policy;
+mod read_back;
 mod same;
 mod second;
 mod streams;
@@ -191,7 +193,7 @@ fn verdict(dir: &Path, request: &Request) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match open(&dir.join("b.json")) {
         Ok(bundle) => packmule::verify::run(&flow(), bundle, &policy, request),
-        Err(error) => Verdict { bundle: None, tally: None, fault: Some(error.into()) },
+        Err(error) => Verdict { bundle: None, tally: None, fault: Some(error.into()), again: Vec::new() },
     }
 }
 

@@ -14,6 +14,7 @@ mod guard;
 mod interrupt;
 mod kill;
 mod layouts;
+mod machine;
 mod refusals;
 #[path = "../registries/server.rs"]
 mod server;

@@ -270,3 +270,19 @@ fn connections_are_used_again() {
     // One is free only a moment after its answer was read, so that some calls come before it.
     assert!(opened.load(Ordering::Relaxed) <= 8, "{opened:?} connections for 21 calls");
 }
+
+#[test]
+fn t3_a_wall_clock_that_is_wrong_stretches_no_wait() {
+    // By the server's clock, later on is years ahead of ours, or behind.
+    for date in ["Fri, 01 Jan 2106 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:10 GMT"] {
+        let server = Server::start(move |request, before| match (request.path.as_str(), before) {
+            ("/v2/", _) => reply(200, ""),
+            (_, 0..=2) => reply(503, "").with("Retry-After", date),
+            _ => manifest_reply(),
+        });
+        let client = anonymous();
+        let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+        client.registries.resolve(&reference).unwrap();
+        assert!(client.clock.slept() <= Duration::from_secs(150), "{date}: {:?}", client.clock.slept());
+    }
+}
