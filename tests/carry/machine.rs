@@ -112,3 +112,22 @@ fn x9_what_is_read_back_is_read_from_the_medium() {
         assert!(lines[drop.unwrap()].contains("POSIX_FADV_DONTNEED"), "{}", lines[drop.unwrap()]);
     }
 }
+
+#[test]
+fn x4_a_file_system_that_takes_no_larger_file() {
+    let test = fresh("largest");
+    // As FAT32 at 4 GiB - 1: a write beyond the limit is EFBIG.
+    let limited = |volume_size: &str| {
+        let export = format!(
+            "trap '' XFSZ; ulimit -f 73728; exec {} export oci:{test}/source -o {test}/b --sign k.pem --volume-size {volume_size}",
+            env!("CARGO_BIN_EXE_packmule")
+        );
+        let ended = Command::new("sh").args(["-c", &export]).current_dir(dir()).output().unwrap();
+        (ended.status.code(), text(&ended.stderr))
+    };
+    let (code, told) = limited("none");
+    assert!(code == Some(22) && told.contains("--volume-size fat32"), "{code:?}: {told}");
+    assert!(!dir().join(&test).join("b.json").exists());
+    assert_eq!(limited("32MiB").0, Some(0));
+    packmule(&["verify", &format!("{test}/b"), "--key", "k.pub.pem"], 0);
+}
