@@ -24,7 +24,7 @@ use super::output::{Output, write_error};
 use super::tar::Tar;
 use super::window::{Lease, Pool, Queue, Watch, lock};
 use super::writer::{Input, Layout, too_many_volumes};
-use crate::content::{Kind, Source};
+use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow};
 
@@ -58,6 +58,7 @@ impl From<Error> for Trouble {
 
 /// What the threads of a pass share.
 struct Pass<'a> {
+    leave_out: bool,
     flow: &'a Flow,
     output: &'a Output,
     input: &'a Input,
@@ -181,7 +182,7 @@ impl Pass<'_> {
             first = sections.last().map_or(0, |section| section.content.start);
         }
         self.fetch.part(number, blob, &section.content, first, into).map_err(|error| {
-            if matches!(error.kind, Kind::Mismatch | Kind::Absent) {
+            if self.fetch.is_its_own(&error, blob, self.leave_out) {
                 Trouble::Wrong { member: section.member, what: error.what }
             } else {
                 let fault = error.into_fault(Class::Source);
@@ -273,9 +274,9 @@ pub fn pass(
     source: &dyn Source,
     output: &Output,
     input: &Input,
-    tar: &Tar,
-    pieces: &[Piece],
+    (tar, pieces): (&Tar, &[Piece]),
     journal: &mut Journal,
+    leave_out: bool,
 ) -> Result<Vec<Volume>, Trouble> {
     let mut layout = Layout::new(input.volume_size);
     let kept = journal.frames().iter().map(|frame| {
@@ -285,6 +286,7 @@ pub fn pass(
     let stop = AtomicBool::new(false);
     let pass = Pass {
         kept: kept.collect(),
+        leave_out,
         flow,
         output,
         input,

@@ -49,7 +49,24 @@ fn mismatch(what: String) -> Error {
     Error::new(Kind::Mismatch, what)
 }
 
+/// Whether `error` is this blob's alone: what came is wrong or not there; or, where blobs may be left out, the source keeps
+/// failing or refusing at it although it answers when asked for it.
+pub(super) fn is_its_own(error: &Error, source: &dyn Source, blob: &InputBlob, leave_out: bool) -> bool {
+    match error.kind {
+        Kind::Mismatch | Kind::Absent => true,
+        Kind::Failed | Kind::Refused | Kind::Denied => {
+            leave_out && blob.document.is_none() && source.holds(&blob.repository, &blob.descriptor).is_ok()
+        }
+        _ => false,
+    }
+}
+
 impl<'a> Fetch<'a> {
+    /// Whether `error` is this blob's alone.
+    pub fn is_its_own(&self, error: &Error, blob: &InputBlob, leave_out: bool) -> bool {
+        is_its_own(error, self.source, blob, leave_out)
+    }
+
     /// From `source`, at most `flow.jobs` transfers at once, until `stop` is set.
     pub fn new(source: &'a dyn Source, flow: &'a Flow, stop: &'a AtomicBool) -> Self {
         Self { source, flow, stop, transfers: Gate::new(flow.jobs), large: Mutex::default() }

@@ -11,7 +11,7 @@ use super::output::{Output, write_error};
 use super::tar::{Content, Tar};
 use super::writer::{Input, InputBlob, Options, Written};
 use super::{Error, pending};
-use crate::content::{Kind, Source};
+use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Algorithm, Digest, Hasher};
@@ -45,7 +45,7 @@ pub fn write(
     }
     let bytes = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
     flow.event(Event::Stage { name: "writing", bytes, items: input.blobs.len() as u64 });
-    let done = each(flow, &input.blobs, |blob| one(flow, source, &root, blob))?;
+    let done = each(flow, &input.blobs, |blob| one(flow, source, &root, blob, options.leave_out))?;
     let mut input = input.clone();
     let mut left_out = Vec::new();
     for (index, done) in done.into_iter().enumerate().rev() {
@@ -121,7 +121,13 @@ fn sync_folders(root: &Path) -> Result<(), Error> {
 }
 
 /// Brings one blob, with a second try where the first gave something else; what was wrong with that, too.
-fn one(flow: &Flow, source: &dyn Source, root: &Path, blob: &InputBlob) -> Result<Option<String>, Error> {
+fn one(
+    flow: &Flow,
+    source: &dyn Source,
+    root: &Path,
+    blob: &InputBlob,
+    leave_out: bool,
+) -> Result<Option<String>, Error> {
     let digest = blob.descriptor.digest;
     let path = root.join("blobs").join(digest.algorithm().name()).join(digest.hex());
     if is_whole(flow, &path, digest, blob.descriptor.size)? {
@@ -135,12 +141,9 @@ fn one(flow: &Flow, source: &dyn Source, root: &Path, blob: &InputBlob) -> Resul
             flow.event(Event::Item(digest.to_string()));
             return Ok(None);
         };
-        match error.kind {
-            Kind::Mismatch | Kind::Absent => {}
-            _ => {
-                let fault = error.into_fault(Class::Source);
-                return Err(Error { class: fault.class, what: fault.what, help: fault.help });
-            }
+        if !super::fetch::is_its_own(&error, source, blob, leave_out) {
+            let fault = error.into_fault(Class::Source);
+            return Err(Error { class: fault.class, what: fault.what, help: fault.help });
         }
         what = format!("blob {digest} from {}: {}", blob.repository, error.what);
         if attempt == 0 {
@@ -168,10 +171,26 @@ fn is_whole(flow: &Flow, path: &Path, digest: Digest, size: u64) -> Result<bool,
     }
 }
 
+/// The blob under its name; nothing of it is left where that fails.
 fn bring(flow: &Flow, source: &dyn Source, blob: &InputBlob, path: &Path) -> Result<(), crate::content::Error> {
-    let local = |path: &Path, error: &std::io::Error| crate::content::Error::from(write_error(path, error));
     let temporary: PathBuf = path.with_extension("partial");
-    let mut file = File::create(&temporary).map_err(|error| local(&temporary, &error))?;
+    let brought = bring_as(flow, source, blob, &temporary, path);
+    if brought.is_err() {
+        // It may not be there; if it stays, the read-back says so.
+        let _ = fs::remove_file(&temporary);
+    }
+    brought
+}
+
+fn bring_as(
+    flow: &Flow,
+    source: &dyn Source,
+    blob: &InputBlob,
+    temporary: &Path,
+    path: &Path,
+) -> Result<(), crate::content::Error> {
+    let local = |path: &Path, error: &std::io::Error| crate::content::Error::from(write_error(path, error));
+    let mut file = File::create(temporary).map_err(|error| local(temporary, &error))?;
     let reader: Box<dyn Read + Send> = match &blob.document {
         Some(document) => Box::new(std::io::Cursor::new(document.raw().to_vec())),
         None => source.blob(&blob.repository, &blob.descriptor)?,
@@ -184,15 +203,12 @@ fn bring(flow: &Flow, source: &dyn Source, blob: &InputBlob, path: &Path) -> Res
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => {
-                let _ = fs::remove_file(&temporary);
-                return Err(crate::content::Error::from_io("source", error));
-            }
+            Err(error) => return Err(crate::content::Error::from_io("source", error)),
         };
-        file.write_all(&buffer[..count]).map_err(|error| local(&temporary, &error))?;
+        file.write_all(&buffer[..count]).map_err(|error| local(temporary, &error))?;
         flow.event(Event::Bytes(count as u64));
     }
     drop(file);
-    sync(&temporary).map_err(crate::content::Error::from)?;
-    fs::rename(&temporary, path).map_err(|error| local(path, &error))
+    sync(temporary).map_err(crate::content::Error::from)?;
+    fs::rename(temporary, path).map_err(|error| local(path, &error))
 }

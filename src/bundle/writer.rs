@@ -278,7 +278,8 @@ pub fn write(
     let volumes = loop {
         settle(output, &input, &pieces, &mut journal)?;
         flow.event(Event::Stage { name: "writing", bytes: tar.length(), items: input.blobs.len() as u64 });
-        let (member, what) = match pass(flow, source, output, &input, &tar, &pieces, &mut journal) {
+        let (member, what) = match pass(flow, source, output, &input, (&tar, &pieces), &mut journal, options.leave_out)
+        {
             Ok(volumes) => break volumes,
             Err(Trouble::Damaged { frame }) => {
                 journal.truncate(frame)?;

@@ -116,7 +116,10 @@ fn r1_a_registry_that_lies_is_refused_and_believed_again() {
 
 #[test]
 fn r14_a_blob_that_is_wrong_twice_is_left_out_where_that_is_allowed() {
-    for (test, status) in [("partial-lie", 200), ("partial-gone", 404)] {
+    let forms = [&[][..], &["--flat"]];
+    let cases = [("lie", 200), ("gone", 404), ("fails", 500), ("refuses", 403)];
+    for ((test, status), form) in cases.into_iter().flat_map(|case| forms.map(|form| (case, form))) {
+        let test = &format!("partial-{test}-{}", form.len());
         let (out, good, bad) = (fresh(test), small(3), Image::new(vec![noise(4, 90_000), noise(5, 80_000)]));
         let lost = sha256(&bad.blobs[0]);
         let digest = lost.clone();
@@ -126,8 +129,8 @@ fn r14_a_blob_that_is_wrong_twice_is_left_out_where_that_is_allowed() {
         });
         let shelf = Shelf::start(&[("a/good", "1", &good), ("a/bad", "1", &bad)], hook);
         let (one, two) = (format!("{}/a/good:1", shelf.host()), format!("{}/a/bad:1", shelf.host()));
-        let args = ["export", &one, &two, "-o", &out, "--sign", "k.pem", "--allow-partial"];
-        let (done, _) = packmule(&args, 30);
+        let args = ["export", &one, &two, "-o", &out, "--sign", "k.pem", "--allow-partial", "--retries", "1"];
+        let (done, _) = packmule(&[&args[..], form].concat(), 30);
         assert_eq!(done["result"]["absent"], json!([{ "digest": lost, "reason": "missing", "size": 90_000 }]));
         assert!(done["error"].to_string().contains(&lost), "{done}");
         packmule(&["verify", &out, "--key", "k.pub.pem"], 0);
