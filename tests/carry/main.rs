@@ -13,6 +13,7 @@ mod evil;
 mod guard;
 mod interrupt;
 mod kill;
+mod killed;
 mod layouts;
 mod machine;
 mod refusals;
