@@ -186,6 +186,10 @@ pub trait Inventory: Sync {
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
     /// Whether the repository has the manifest.
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
+    /// Whether the place takes a manifest only after all that it needs, so that one that is there is whole.
+    fn keeps_whole(&self) -> bool {
+        true
+    }
     /// The digest that the tag names, if it names one.
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
 }

@@ -11,6 +11,7 @@ use super::progress::size as show;
 use super::report::Outcome;
 use super::trust::Trust;
 use crate::fault::Fault;
+use crate::import::Landed;
 
 /// `unpack BUNDLE TRUST DIR`
 #[derive(clap::Args, Debug)]
@@ -33,15 +34,19 @@ impl Args {
         let dir = session.path(&self.dir);
         let done =
             crate::import::unpack::unpack(&session.flow, &bundle, &dir, &gate, &manifest.artifacts, &manifest.absent)?;
+        let landed = done.artifacts.iter().filter(|one| !matches!(one.landed, Landed::Failed(_))).count();
         let text = format!(
-            "unpacked  {} artifacts, {} blobs, {} into {}\nbundle id  {}\n",
-            done.artifacts.len(),
+            "unpacked  {landed} artifacts, {} blobs, {} into {}\nbundle id  {}\n",
             done.pushed + done.present,
             show(done.bytes),
             self.dir.display(),
             bundle.id()
         );
-        let result = json!({ "id": bundle.id(), "artifacts": done.artifacts.len(), "blobs": done.pushed, "present": done.present, "bytes": done.bytes });
-        Ok(Outcome::new(text, result))
+        let result = json!({ "id": bundle.id(), "artifacts": landed, "blobs": done.pushed, "present": done.present, "bytes": done.bytes });
+        let outcome = Outcome::new(text, result);
+        Ok(match done.fault() {
+            Some(fault) => outcome.failed(fault),
+            None => outcome,
+        })
     }
 }

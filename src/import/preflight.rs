@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::content::Error;
 use crate::fault::{Class, Fault};
 use crate::flow::Event;
-use crate::oci::{Absent, Descriptor, Reason, Repository};
+use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
 
 use super::plan::{Job, Needs, Plan, flat, locked};
 use super::{Run, TagConflict, bases};
@@ -63,7 +64,7 @@ fn rights(run: &Run, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// A destination's error is the job's; that the run was cancelled is not.
-fn noted(run: &Run, faults: &mut Vec<Fault>, error: crate::content::Error) -> Result<(), Fault> {
+fn noted(run: &Run, faults: &mut Vec<Fault>, error: Error) -> Result<(), Fault> {
     let fault = run.at_destination(error);
     if fault.class == Class::Cancelled {
         return Err(fault);
@@ -77,7 +78,15 @@ fn documents(run: &Run, plan: &Plan, job: &Job, found: &mut Needs) -> Result<Vec
     for &digest in job.missing.iter().chain(&job.documents) {
         run.crew.check()?;
         match run.destination.has_manifest(&job.repository, digest) {
-            Ok(true) => continue,
+            Ok(true) if run.destination.keeps_whole() => continue,
+            Ok(true) => match is_whole(run, plan, job, digest) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    noted(run, &mut faults, error)?;
+                    return Ok(faults);
+                }
+            },
             Ok(false) => {}
             Err(error) => {
                 // One refusal is enough; the next would be the same.
@@ -100,7 +109,20 @@ fn documents(run: &Run, plan: &Plan, job: &Job, found: &mut Needs) -> Result<Vec
     Ok(faults)
 }
 
-fn incomplete(job: &Job, what: &str, digest: crate::oci::Digest) -> Fault {
+/// Whether a document that is there has its leaves there, but for those that no bundle of it need have. The documents
+/// below it are looked at for themselves.
+fn is_whole(run: &Run, plan: &Plan, job: &Job, digest: Digest) -> Result<bool, Error> {
+    let Some(shape) = plan.shapes.get(&digest) else { return Ok(true) };
+    for leaf in &shape.leaves {
+        let may_lack = plan.absent.get(&leaf.digest).is_some_and(|absent| absent.reason == Reason::Foreign);
+        if !may_lack && !run.destination.has_blob(&job.repository, leaf)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn incomplete(job: &Job, what: &str, digest: Digest) -> Fault {
     let repository = &job.artifact.repository;
     Fault::new(
         Class::Partial,

@@ -10,7 +10,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{INDEX, Layout, Writer};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::oci::document::MAX_DOCUMENT;
-use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 
 /// Blobs up to this size wait for their neighbours before they are made durable.
@@ -18,8 +17,6 @@ const SMALL: u64 = 1 << 20;
 /// So many wait at most (open files).
 const WAITING: usize = 128;
 const BUFFER: usize = 256 << 10;
-/// Levels of documents that are looked through, as in the closure.
-const LEVELS: usize = 8;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -94,28 +91,13 @@ impl Layout {
             return Ok(());
         }
         let io = |error: &std::io::Error| self.refusal(format!("layout {}", self.path.display()), error);
+        // Whatever happens, nothing of it waits any longer: what a sync failed for once, no later one makes durable.
+        let waiting = std::mem::take(waiting);
         self.disk.sync_all().map_err(|error| io(&error))?;
-        for (digest, _, partial) in waiting.drain(..) {
+        for (digest, _, partial) in waiting {
             partial.publish().map_err(|error| self.io(digest, &error))?;
         }
         Ok(())
-    }
-
-    /// Whether the document and all below it are here.
-    fn is_complete(&self, descriptor: &Descriptor, levels: usize) -> Result<bool, Error> {
-        let Ok(document) = self.read_document(descriptor) else { return Ok(false) };
-        for below in document.references() {
-            if self.size_of(below.digest)? != Some(below.size) {
-                return Ok(false);
-            }
-        }
-        for child in document.manifests() {
-            let is_document = document_kind(&child.media_type).is_some();
-            if is_document && (levels == 0 || !self.is_complete(child, levels - 1)?) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -124,9 +106,7 @@ impl Inventory for Layout {
         Ok(self.size_of(blob.digest)? == Some(blob.size))
     }
 
-    /// A manifest counts as there when all below it is, too: files may have come here one by one.
     fn has_manifest(&self, _: &Repository, digest: Digest) -> Result<bool, Error> {
-        // One that waits was put by this run, behind all below it.
         if let Some(writer) = &self.writer
             && locked(&writer.waiting).iter().any(|(own, ..)| *own == digest)
         {
@@ -137,10 +117,13 @@ impl Inventory for Layout {
         };
         let mut raw = Vec::new();
         file.take(MAX_DOCUMENT).read_to_end(&mut raw).map_err(|error| self.io(digest, &error))?;
-        match Document::sniff(&raw) {
-            None => Ok(false),
-            Some(media_type) => self.is_complete(&Descriptor::new(media_type, digest, size), LEVELS),
-        }
+        let Some(media_type) = Document::sniff(&raw) else { return Ok(false) };
+        Ok(self.read_document(&Descriptor::new(media_type, digest, size)).is_ok())
+    }
+
+    /// Files may have come here one by one.
+    fn keeps_whole(&self) -> bool {
+        false
     }
 
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {

@@ -21,6 +21,7 @@ mod same;
 mod second;
 mod streams;
 mod trust;
+mod twice;
 mod vectors;
 mod volumes;
 mod writer;
