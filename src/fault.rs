@@ -122,7 +122,12 @@ pub fn escape(text: &str) -> String {
             break;
         }
         let invisible = character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+            || matches!(
+                character,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+                    | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+                    | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+            );
         if invisible { shown.extend(character.escape_unicode()) } else { shown.push(character) }
     }
     shown
@@ -135,6 +140,10 @@ mod tests {
     #[test]
     fn m12_control_and_bidi_are_escaped() {
         assert_eq!(escape("a\u{1b}[31mb\u{202e}c\0"), "a\\u{1b}[31mb\\u{202e}c\\u{0}");
+        for hidden in ['\u{61c}', '\u{ad}', '\u{ffa0}', '\u{3164}', '\u{fe0f}', '\u{e0100}', '\u{2066}', '\u{85}'] {
+            assert!(escape(&format!("a{hidden}b")).starts_with("a\\u{"), "{:x}", u32::from(hidden));
+        }
+        assert_eq!(escape("Größe 数 ñ"), "Größe 数 ñ");
         assert!(escape(&"x".repeat(1 << 20)).len() < 500);
     }
 

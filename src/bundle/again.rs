@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::Error;
 use super::plain::{Pieces as _, Plain};
 use super::reader::Trusted;
-use crate::fault::Fault;
+use crate::fault::{Class, Fault};
 use crate::flow::Flow;
 
 /// A refusal of the whole bundle.
@@ -33,16 +33,13 @@ impl From<Refusal> for Fault {
 
 /// The volumes, counted from 0, that are not there or not of their length.
 pub(super) fn unfit(bundle: &Trusted) -> BTreeSet<usize> {
-    let volumes = &bundle.manifest().volumes;
-    (0..volumes.len())
-        .filter(|&volume| !matches!(bundle.volumes().size(volume), Ok(Some(size)) if size == volumes[volume].size))
-        .collect()
+    (0..bundle.manifest().volumes.len()).filter(|&volume| bundle.fits(volume).is_err()).collect()
 }
 
 /// What is known of a unit that was not pinned.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Broken {
-    /// It was not read: one of its volumes is not there.
+    /// It was not read: one of its volumes is not there, or of another length.
     Unread,
     /// This frame of it could not be read, or does not hold.
     At(usize),
@@ -80,12 +77,20 @@ pub(super) fn frames(
         if again.contains(&places[frame].volume) {
             continue;
         }
-        if let Err(error) = drain(bundle, frame) {
+        // A frame that is as it was signed is no better when it comes again.
+        if let Err(error) = drain(bundle, frame)
+            && is_of_the_medium(&error)
+        {
             again.insert(places[frame].volume);
             found.push(error);
         }
     }
     Ok(found)
+}
+
+/// Whether the medium is to blame, and not who signed.
+pub(super) fn is_of_the_medium(error: &Error) -> bool {
+    matches!(error.class, Class::Integrity | Class::Io)
 }
 
 fn drain(bundle: &Trusted, frame: usize) -> Result<(), Error> {

@@ -118,17 +118,15 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     }
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
-    let missing: Vec<bool> = (0..bundle.manifest().volumes.len())
-        .map(|volume| !matches!(bundle.volumes().size(volume), Ok(Some(_))))
-        .collect();
+    let unfit = again::unfit(bundle);
     let order = schedule(bundle);
     let gate = gate_of(bundle);
     let found = Mutex::new(Vec::new());
     let broken = Mutex::new(Vec::new());
     let step = |index: usize| {
         let unit = &geometry.units[index];
-        // A volume that is not there was named once already.
-        if geometry.places[unit.frames.clone()].iter().any(|place| missing[place.volume]) {
+        // A volume that is not there, or of another length, was named once already.
+        if geometry.places[unit.frames.clone()].iter().any(|place| unfit.contains(&place.volume)) {
             broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, Broken::Unread));
             return Step::Open;
         }
@@ -136,11 +134,11 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
             Ok(counted) => Step::Pinned(counted),
             Err((error, frame)) => {
                 let stop = fail_fast || error.class == Class::Cancelled;
+                if again::is_of_the_medium(&error) {
+                    let frame = frame.map_or(Broken::Whole, Broken::At);
+                    broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, frame));
+                }
                 found.lock().unwrap_or_else(PoisonError::into_inner).push(error);
-                broken
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((index, frame.map_or(Broken::Whole, Broken::At)));
                 if stop { Step::Stop } else { Step::Open }
             }
         }
@@ -151,7 +149,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut again = again::unfit(bundle);
+    let mut again = unfit;
     if !fail_fast {
         let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         broken.sort_by_key(|(unit, _)| *unit);

@@ -14,17 +14,18 @@ pub type Ask<'a> = dyn FnMut(&str) -> bool + Send + 'a;
 pub struct Media<'a> {
     bundle: &'a Trusted,
     ask: Option<&'a mut Ask<'a>>,
+    is_surveyed: bool,
 }
 
 impl<'a> Media<'a> {
     /// All volumes lie there.
     pub const fn new(bundle: &'a Trusted) -> Self {
-        Self { bundle, ask: None }
+        Self { bundle, ask: None, is_surveyed: true }
     }
 
     /// For a volume that is not there, `ask` is called until it is.
     pub fn changed(bundle: &'a Trusted, ask: &'a mut Ask<'a>) -> Self {
-        Self { bundle, ask: Some(ask) }
+        Self { bundle, ask: Some(ask), is_surveyed: false }
     }
 
     /// Waits until the medium with a volume is there.
@@ -33,7 +34,6 @@ impl<'a> Media<'a> {
         let (bundle, volumes) = (self.bundle, self.bundle.volumes());
         let file = volumes.file_name(volume);
         let expected = bundle.manifest().volumes[volume].size;
-        let mut asked = false;
         loop {
             // What is open would keep the medium in its drive.
             volumes.close();
@@ -53,9 +53,10 @@ impl<'a> Media<'a> {
             if !ask(&text) {
                 return Err(bundle.lacks(volume));
             }
-            asked = true;
+            self.is_surveyed = false;
         }
-        if asked {
+        // What lies beside the first medium's volumes counts as much as what lies beside a later one's.
+        if !std::mem::replace(&mut self.is_surveyed, true) {
             for error in bundle.survey_beside() {
                 if !faults.contains(&error) {
                     faults.push(error);

@@ -85,7 +85,8 @@ fn read(plan: &[u8], docs: &[u8]) -> Option<Input> {
     for pinned in plan.blobs {
         let document = if pinned.document {
             let end = usize::try_from(pinned.size).ok().and_then(|size| size.checked_add(at))?;
-            let document = Document::with_digest(&pinned.media_type, pinned.digest, docs.get(at..end)?).ok()?;
+            let raw = docs.get(at..end).filter(|raw| Digest::of(pinned.digest.algorithm(), raw) == pinned.digest)?;
+            let document = Document::with_digest(&pinned.media_type, pinned.digest, raw).ok()?;
             at = end;
             Some(document)
         } else {

@@ -46,20 +46,23 @@ pub struct Trusted {
 /// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
 ///
 /// # Errors
-/// [`Class::Usage`] where a directory holds none or several, [`Class::Format`] where the path names
-/// something else, [`Class::Io`] where there is nothing.
+/// [`Class::Usage`] where a directory holds several, [`Class::Format`] where the path names
+/// something else, [`Class::Io`] where there is none.
 pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
     let shown = path.display();
     if path.is_dir() {
         let mut names: Vec<Name> = std::fs::read_dir(path)
             .map_err(|error| Error::io(&shown, &error))?
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(Result::ok)
+            // An empty manifest is none.
+            .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.len() > 0))
+            .filter_map(|entry| entry.file_name().into_string().ok())
             .filter_map(|file| Name::new(file.strip_suffix(".json")?).ok())
             .collect();
         names.sort();
         return match (names.pop(), names.len()) {
             (Some(name), 0) => Ok((path.to_owned(), name)),
-            (None, _) => Err(Error::new(Class::Usage, format!("{shown}: expected a bundle, found no NAME.json"))
+            (None, _) => Err(Error::new(Class::Io, format!("{shown}: expected a bundle, found no NAME.json"))
                 .help("name the directory that holds NAME.json, or DIR/NAME")),
             (Some(_), more) => {
                 Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {}", more + 1))
@@ -301,18 +304,7 @@ impl Trusted {
     /// its length, none beyond, the checksum list (where there is one) as computed. All faults.
     pub fn survey(&self) -> Vec<Error> {
         let mut errors = Vec::new();
-        for (index, volume) in self.manifest.volumes.iter().enumerate() {
-            let file = self.volumes.file_name(index);
-            match self.volumes.size(index) {
-                Err(error) => errors.push(error),
-                Ok(Some(size)) if size == volume.size => {}
-                Ok(Some(size)) if size < volume.size => errors
-                    .push(Error::integrity(format!("volume {file}: truncated at {size} of {} bytes", volume.size))),
-                Ok(Some(size)) => errors
-                    .push(Error::integrity(format!("volume {file}: expected {} bytes, found {size}", volume.size))),
-                Ok(None) => errors.push(self.lacks(index)),
-            }
-        }
+        errors.extend((0..self.manifest.volumes.len()).filter_map(|volume| self.fits(volume).err()));
         if let Some(flat) = &self.flat {
             errors.extend(flat.survey(&self.geometry.tar, self));
         }
@@ -320,6 +312,22 @@ impl Trusted {
             errors.extend(self.survey_beside());
         }
         errors
+    }
+
+    /// A volume, counted from 0, is there, a plain file, and of its length.
+    ///
+    /// # Errors
+    /// [`Class::Integrity`], [`Class::Io`].
+    pub(super) fn fits(&self, volume: usize) -> Result<(), Error> {
+        let (file, expected) = (self.volumes.file_name(volume), self.manifest.volumes[volume].size);
+        match self.volumes.size(volume)? {
+            Some(size) if size == expected => Ok(()),
+            Some(size) if size < expected => {
+                Err(Error::integrity(format!("volume {file}: truncated at {size} of {expected} bytes")))
+            }
+            Some(size) => Err(Error::integrity(format!("volume {file}: expected {expected} bytes, found {size}"))),
+            None => Err(self.lacks(volume)),
+        }
     }
 
     /// Whether a volume is not there.
@@ -419,6 +427,11 @@ impl Trusted {
         let digest = descriptor.digest;
         if self.manifest.blobs[index].size > crate::oci::document::MAX_DOCUMENT {
             return Err(Error::format(format!("manifest {digest}: above the limit of a document")));
+        }
+        if self.flat.is_none() {
+            // In a volume that does not fit, nothing is to be had.
+            let frames = self.geometry.unit_of(Tar::of_blob(index)).frames.clone();
+            self.geometry.places[frames].iter().try_for_each(|place| self.fits(place.volume))?;
         }
         let raw = match self.small(index)? {
             Some(raw) => raw,

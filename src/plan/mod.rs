@@ -189,6 +189,14 @@ fn walk(artifacts: &[Artifact], library: &Library<'_>, gathered: &Gathered) -> R
         closure::WalkError::Fetch(fault) => fault,
         other => Fault::new(Class::Source, other.to_string()),
     })?;
+    // A filter cannot leave out what is content of another artifact, too: a reader would look for it.
+    let is_torn =
+        |node: &&closure::Node| node.leaf && node.absent && gathered.left_out.contains(&node.descriptor.digest);
+    if let Some(node) = closure.nodes.iter().find(is_torn) {
+        let what =
+            format!("manifest {}: left out by --platform, and content of another artifact", node.descriptor.digest);
+        return Err(Fault::new(Class::Policy, what).help("take that platform, too, or say --index rebuild"));
+    }
     match closure.nodes.iter().find(|node| node.descriptor.size > MAX_SIZE) {
         Some(node) => {
             let (digest, size) = (node.descriptor.digest, node.descriptor.size);

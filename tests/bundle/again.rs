@@ -57,3 +57,24 @@ fn x11_lost_blocks_in_several_volumes_are_all_told() {
     let some = packmule(root, &["verify", "usb/b", "--key", "1.pub.pem", "--volume", "1", "--volume", "3"]);
     assert!(some.code == 11 && some.stdout.contains("bring again  b.0003.tar.zst\n"), "{}", some.stdout);
 }
+
+#[test]
+fn what_was_signed_so_comes_no_better_again() {
+    let root = tempfile::tempdir().unwrap();
+    let vector = super::vectors::lay("B11-checksum", root.path());
+    let key = packmule::signing::PublicKey::from_bytes(&vector.keys[0]).unwrap();
+    fs::write(root.path().join("k.pem"), key.to_pem()).unwrap();
+    let verify = || {
+        let ended = packmule(root.path(), &["verify", &vector.bundle, "--key", "k.pem", "--json"]);
+        let told: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        (ended.code, told["result"]["again"].as_array().unwrap().len())
+    };
+    // A packed frame against its rules, as it was signed.
+    assert_eq!(verify(), (10, 0));
+    // In a volume of a wrong length nothing is looked at.
+    let volume = root.path().join(format!("{}.0001.tar.zst", vector.bundle));
+    let mut bytes = fs::read(&volume).unwrap();
+    bytes.push(0);
+    fs::write(&volume, bytes).unwrap();
+    assert_eq!(verify(), (11, 1));
+}

@@ -104,6 +104,24 @@ fn what_a_filter_leaves_out_travels_if_it_is_selected_itself() {
 }
 
 #[test]
+fn what_a_filter_leaves_out_cannot_be_content_of_another_artifact() {
+    let mut store = Store::new();
+    let (index, entries) = store.buildkit(&["linux/amd64", "linux/arm64"]);
+    store.tag("v1", &index);
+    let config = store.json("application/x-config", &json!({}));
+    let layer = Descriptor { media_type: "application/octet-stream".into(), ..entries[1].clone() };
+    let other = store.manifest(&json!({ "config": config, "layers": [layer] }));
+    store.tag("other", &other);
+    let mut selection = only(&["localhost:5000/app:v1", "localhost:5000/app:other"], &["linux/amd64"]);
+    selection.index = IndexMode::Sparse;
+    let fault = refused(&store, &selection);
+    assert_eq!(fault.class, Class::Policy);
+    assert!(fault.what.contains(&entries[1].digest.to_string()) && fault.help.unwrap().contains("--index rebuild"));
+    selection.index = IndexMode::Rebuild;
+    assert!(plan(&store, &selection).0.absent.is_empty());
+}
+
+#[test]
 fn m16_a_filter_that_leaves_nothing_is_refused() {
     let mut store = Store::new();
     let (index, _) = store.buildkit(&["linux/amd64"]);
