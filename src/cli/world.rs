@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use zeroize::Zeroizing;
 
 use crate::flow::Clock;
+use crate::system;
 
 /// Everything that a run takes from outside its own arguments.
 pub struct World {
@@ -38,7 +38,7 @@ pub struct World {
     pub cores: usize,
     /// The user's number that this process works as.
     pub user: u32,
-    /// Where the machine's own settings lie: `/etc`.
+    /// Where the machine's own settings lie: `/etc`; `%ProgramFiles%` on Windows.
     pub etc: PathBuf,
     /// Where programs that root runs keep what they know: `/var/lib`.
     pub lib: PathBuf,
@@ -150,13 +150,6 @@ impl Write for Written {
     }
 }
 
-/// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
-}
-
 #[cfg(feature = "carry")]
 fn prompt(text: &str) -> io::Result<String> {
     rpassword::prompt_password(text)
@@ -172,6 +165,7 @@ impl World {
     /// The world of this process.
     pub fn process() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let [etc, lib] = system::shared(|name| std::env::var_os(name));
         Self {
             args: std::env::args_os().collect(),
             env: std::env::vars_os().collect(),
@@ -186,9 +180,9 @@ impl World {
             stderr: Stderr::new(stderr),
             clock: Arc::new(SystemClock(Instant::now())),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            user: rustix::process::geteuid().as_raw(),
-            etc: PathBuf::from("/etc"),
-            lib: PathBuf::from("/var/lib"),
+            user: system::user(),
+            etc,
+            lib,
             prompt: Box::new(prompt),
             caught: Arc::default(),
             real: true,
@@ -210,7 +204,7 @@ impl World {
             terminal: Terminal::default(),
             clock: Arc::new(FixedClock::at(1_767_225_600)),
             cores: 2,
-            user: rustix::process::geteuid().as_raw(),
+            user: system::user(),
             etc: cwd.join("etc"),
             lib: cwd.join("var/lib"),
             prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
@@ -255,13 +249,15 @@ impl World {
         absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
     }
 
-    /// Where states lie: of root `/var/lib/packmule`, else `packmule` in `$XDG_STATE_HOME`, else in `$HOME/.local/state`.
+    /// Where states lie: of root `/var/lib/packmule`, else `packmule` in `$XDG_STATE_HOME`, else in `$HOME/.local/state`;
+    /// on Windows at last in `%LOCALAPPDATA%`.
     pub fn states(&self) -> Option<PathBuf> {
         if self.user == 0 {
             return Some(self.lib.join("packmule"));
         }
         let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        let home = home.or_else(|| system::STATES.iter().find_map(|name| absolute(name)));
         home.map(|dir| dir.join("packmule"))
     }
 
@@ -308,8 +304,8 @@ impl World {
         if !self.real {
             return Ok(());
         }
-        let ignored = ignored_signals();
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let ignored = system::ignored_signals();
+        for &signal in system::SIGNALS {
             if ignored >> (signal - 1) & 1 == 1 {
                 continue;
             }
