@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal as _, Read, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -161,6 +161,19 @@ fn prompt(_: &str) -> io::Result<String> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Writes `text` to standard error and reads a line from standard input.
+fn await_line(text: &str) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())?;
+    drop(stderr);
+    let mut line = Vec::new();
+    // A person's line: what is longer is an answer as well.
+    match io::stdin().lock().take(1 << 16).read_until(b'\n', &mut line)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
 impl World {
     /// The world of this process.
     pub fn process() -> Self {
@@ -286,12 +299,13 @@ impl World {
         (self.prompt)(text).map(Zeroizing::new)
     }
 
-    /// Asks on the terminal and waits for the answer, which is not shown and counts for nothing.
+    /// Asks on the terminal and waits for a line, which counts for nothing. Nothing is opened and no setting of the terminal
+    /// is changed, so that a confined process can ask, too.
     ///
     /// # Errors
     /// No terminal; the person broke off.
     pub fn ask(&mut self, text: &str) -> io::Result<()> {
-        (self.prompt)(text).map(drop)
+        if self.real { await_line(text) } else { (self.prompt)(text).map(drop) }
     }
 
     /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. One that was
