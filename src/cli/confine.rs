@@ -292,3 +292,21 @@ mod kernel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_later_lies_below_what_is_there_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("drive")).unwrap();
+        std::os::unix::fs::symlink(root.join("drive"), root.join("link")).unwrap();
+        let found = |path: &str| above(&[root.join(path)]);
+        assert_eq!(found("drive"), [root.clone()]);
+        assert_eq!(found("link"), [root.clone()], "where the link leads");
+        assert_eq!(found("later/label"), [root.clone()], "what is not there yet is made below");
+        assert_eq!(above(&[PathBuf::from("/")]), Vec::<PathBuf>::new());
+    }
+}
