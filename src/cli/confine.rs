@@ -303,10 +303,10 @@ mod tests {
         let root = dir.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("drive")).unwrap();
         std::os::unix::fs::symlink(root.join("drive"), root.join("link")).unwrap();
-        let found = |path: &str| above(&[root.join(path)]);
-        assert_eq!(found("drive"), [root.clone()]);
-        assert_eq!(found("link"), [root.clone()], "where the link leads");
-        assert_eq!(found("later/label"), [root.clone()], "what is not there yet is made below");
+        let found = |path: &str| above(&[root.join(path)]) == [&*root];
+        assert!(found("drive"));
+        assert!(found("link"), "where the link leads");
+        assert!(found("later/label"), "what is not there yet is made below");
         assert_eq!(above(&[PathBuf::from("/")]), Vec::<PathBuf>::new());
     }
 }

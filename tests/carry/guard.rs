@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::world::{command, dir, packmule, stranger, text, var};
 
@@ -105,7 +106,8 @@ fn the_guard_has_no_other_commands() {
 
 /// What the program asks of the kernel; one call a line.
 fn calls(strace: &str, program: &str, args: &[&str]) -> String {
-    let trace = dir().join("guard.trace");
+    static TRACES: AtomicUsize = AtomicUsize::new(0);
+    let trace = dir().join(format!("guard.{}.trace", TRACES.fetch_add(1, Ordering::Relaxed)));
     let ended = Command::new(strace)
         .args(["-f", "-qq", "-e", "trace=%file,%network,seccomp,landlock_restrict_self", "-e", "signal=none", "-o"])
         .arg(&trace)
