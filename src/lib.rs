@@ -8,15 +8,15 @@
 //! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
 //! | 2 decisions | `select`, `plan`, `route`, `wanted` | pure; reach the world through floor 1 |
 //! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`] | adapters that implement floor 1; where secrets come from; what was accepted last |
-//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], `program`, [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, faults of files |
+//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], `program`, [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
 //! | 0 nouns | [`oci`], [`fault`], [`size`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
 //!
 //! What is absent: `oci` does no I/O; `bundle` knows no network and no terminal; `registry` knows
 //! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the
-//! clock. Without the feature `carry` there are `verify` and `inspect` alone, and nothing that writes, signs or
-//! speaks to a network is compiled; `guard` makes these two confine themselves.
+//! clock. Without the feature `carry` there are `verify`, `inspect` and `cat` alone, and nothing that writes bundles, signs or
+//! speaks to a network is compiled; `guard` makes these three confine themselves.
 
 #[cfg(feature = "carry")]
 pub mod base;
@@ -54,6 +54,7 @@ pub mod signing;
 pub mod size;
 pub mod state;
 pub mod stream;
+pub mod system;
 pub mod verify;
 #[cfg(feature = "carry")]
 pub mod wanted;

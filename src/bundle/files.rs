@@ -4,14 +4,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
-
 use super::{Error, Name};
 use crate::fault::Class;
+use crate::system::{self, Found};
 
 /// How many volumes are kept open.
 const OPEN_VOLUMES: usize = 16;
@@ -23,14 +21,15 @@ const OPEN_VOLUMES: usize = 16;
 /// [`Class::Io`].
 pub fn open_plain(path: &Path) -> Result<Option<(File, u64)>, Error> {
     let shown = path.display();
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(rustix::io::Errno::LOOP) => {
-            return Err(Error::new(Class::Io, format!("{shown}: expected a plain file, found a symbolic link")));
-        }
-        Err(error) => return Err(Error::io(shown, &error.into())),
+    let file = match system::open_file(path) {
+        Ok(file) => file,
+        Err(unopened) => match unopened.found {
+            Found::Nothing => return Ok(None),
+            Found::Link => {
+                return Err(Error::new(Class::Io, format!("{shown}: expected a plain file, found a symbolic link")));
+            }
+            Found::OtherKind | Found::Refusal => return Err(Error::io(shown, &unopened.error)),
+        },
     };
     let metadata = file.metadata().map_err(|error| Error::io(&shown, &error))?;
     if !metadata.is_file() {
@@ -135,7 +134,7 @@ impl Volumes {
     /// # Errors
     /// [`Class::Io`] with volume and offset; [`Class::Integrity`] where the volume ends before.
     pub fn read_exact(&self, volume: usize, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.file(volume)?.read_exact_at(buffer, offset).map_err(|error| {
+        system::read_exact_at(&*self.file(volume)?, buffer, offset).map_err(|error| {
             let name = self.file_name(volume);
             if error.kind() == std::io::ErrorKind::UnexpectedEof {
                 Error::integrity(format!("volume {name}: ends before offset {}", offset + buffer.len() as u64))

@@ -3,15 +3,10 @@
 //!
 //! Every name is opened relative to its directory and never through a link.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
-use rustix::io::Errno;
 
 use super::check::{Tally, passed};
 use super::gate::{Gate, Step};
@@ -22,12 +17,10 @@ use super::{Error, Name};
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::oci::{Algorithm, Digest, Hasher};
+use crate::system::{Folder, Found, Kind, Unopened};
 
 /// Bytes read at once.
 const STEP: usize = 1 << 20;
-const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-// NONBLOCK: a FIFO under the name must not stop us.
-const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// The files of a flat bundle.
 #[derive(Debug)]
@@ -62,24 +55,24 @@ impl Flat {
         path.iter().fold(self.root.clone(), |root, name| root.join(name)).display().to_string()
     }
 
-    fn folder(&self, path: &[String]) -> Result<Option<OwnedFd>, Error> {
-        let mut open = rustix::fs::open(&self.root, FOLDER, Mode::empty());
+    fn folder(&self, path: &[String]) -> Result<Option<Folder>, Error> {
+        let mut open = Folder::open(&self.root);
         for (depth, name) in path.iter().enumerate() {
             match open {
-                Ok(parent) => open = openat(&parent, name.as_str(), FOLDER, Mode::empty()),
-                Err(error) => return self.absent(&path[..depth], error),
+                Ok(parent) => open = parent.folder(name),
+                Err(unopened) => return self.absent(&path[..depth], &unopened),
             }
         }
-        open.map_or_else(|error| self.absent(path, error), |folder| Ok(Some(folder)))
+        open.map_or_else(|unopened| self.absent(path, &unopened), |folder| Ok(Some(folder)))
     }
 
-    fn absent<T>(&self, path: &[String], error: Errno) -> Result<Option<T>, Error> {
-        match error {
-            Errno::NOENT => Ok(None),
-            Errno::LOOP | Errno::NOTDIR => {
+    fn absent<T>(&self, path: &[String], unopened: &Unopened) -> Result<Option<T>, Error> {
+        match unopened.found {
+            Found::Nothing => Ok(None),
+            Found::Link | Found::OtherKind => {
                 Err(Error::new(Class::Io, format!("{}: expected a directory, found another kind", self.shown(path))))
             }
-            error => Err(Error::io(self.shown(path), &error.into())),
+            Found::Refusal => Err(Error::io(self.shown(path), &unopened.error)),
         }
     }
 
@@ -93,12 +86,11 @@ impl Flat {
         let Some((name, above)) = path.split_last() else { return Err(lacks()) };
         let folder = self.folder(above)?.ok_or_else(lacks)?;
         let other = || Error::new(Class::Io, format!("{shown}: expected a plain file, found another kind"));
-        let file = match openat(&folder, name.as_str(), FILE, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(Errno::NOENT) => return Err(lacks()),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(other()),
-            Err(error) => return Err(Error::io(&shown, &error.into())),
-        };
+        let file = folder.file(name).map_err(|unopened| match unopened.found {
+            Found::Nothing => lacks(),
+            Found::Link | Found::OtherKind => other(),
+            Found::Refusal => Error::io(&shown, &unopened.error),
+        })?;
         let metadata = file.metadata().map_err(|error| Error::io(&shown, &error))?;
         if !metadata.is_file() {
             return Err(other());
@@ -122,17 +114,17 @@ impl Flat {
     pub fn survey(&self, tar: &Tar, bundle: &Trusted) -> Vec<Error> {
         let mut errors = Vec::new();
         let top = |name: &str| match name {
-            "oci-layout" | "index.json" => Some(FileType::RegularFile),
-            "blobs" => Some(FileType::Directory),
+            "oci-layout" | "index.json" => Some(Kind::File),
+            "blobs" => Some(Kind::Folder),
             _ => None,
         };
         self.entries(&[], top, &mut errors);
-        let algorithm = |name: &str| matches!(name, "sha256" | "sha512").then_some(FileType::Directory);
+        let algorithm = |name: &str| matches!(name, "sha256" | "sha512").then_some(Kind::Folder);
         self.entries(&["blobs".to_owned()], algorithm, &mut errors);
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let blob = |hex: &str| {
                 let digest = format!("{}:{hex}", algorithm.name()).parse::<Digest>().ok()?;
-                bundle.blob_index(&digest).map(|_| FileType::RegularFile)
+                bundle.blob_index(&digest).map(|_| Kind::File)
             };
             self.entries(&["blobs".to_owned(), algorithm.name().to_owned()], blob, &mut errors);
         }
@@ -142,45 +134,29 @@ impl Flat {
         errors
     }
 
-    fn entries(&self, path: &[String], expected: impl Fn(&str) -> Option<FileType>, errors: &mut Vec<Error>) {
+    fn entries(&self, path: &[String], expected: impl Fn(&str) -> Option<Kind>, errors: &mut Vec<Error>) {
         let folder = match self.folder(path) {
             Ok(Some(folder)) => folder,
             Ok(None) => return,
             Err(error) => return errors.push(error),
         };
-        let mut look = || -> Result<(), Errno> {
-            for entry in Dir::read_from(&folder)? {
-                let entry = entry?;
-                let name: &CStr = entry.file_name();
-                if matches!(name.to_bytes(), b"." | b"..") {
-                    continue;
-                }
-                let kind = FileType::from_raw_mode(statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
-                let shown = || format!("{}/{}", self.shown(path), name.to_string_lossy());
-                match name.to_str().ok().and_then(&expected) {
-                    None => errors.push(
-                        Error::integrity(format!("{}: extra, the manifest does not name it", shown()))
-                            .help("remove it, or take another copy of the bundle"),
-                    ),
-                    Some(fits) if fits == kind => {}
-                    Some(FileType::Directory) => {
-                        errors.push(Error::new(
-                            Class::Io,
-                            format!("{}: expected a directory, found another kind", shown()),
-                        ));
-                    }
-                    Some(_) => {
-                        errors.push(Error::new(
-                            Class::Io,
-                            format!("{}: expected a plain file, found another kind", shown()),
-                        ));
-                    }
+        let looked = folder.entries(|name, kind| {
+            let shown = || format!("{}/{}", self.shown(path), name.to_string_lossy());
+            match name.to_str().and_then(&expected) {
+                None => errors.push(
+                    Error::integrity(format!("{}: extra, the manifest does not name it", shown()))
+                        .help("remove it, or take another copy of the bundle"),
+                ),
+                Some(fits) if fits == kind => {}
+                Some(wanted) => {
+                    let wanted = if wanted == Kind::Folder { "directory" } else { "plain file" };
+                    let what = format!("{}: expected a {wanted}, found another kind", shown());
+                    errors.push(Error::new(Class::Io, what));
                 }
             }
-            Ok(())
-        };
-        if let Err(error) = look() {
-            errors.push(Error::io(self.shown(path), &error.into()));
+        });
+        if let Err(error) = looked {
+            errors.push(Error::io(self.shown(path), &error));
         }
     }
 

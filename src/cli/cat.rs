@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Session;
-use super::bundle::open;
+use super::bundle::{directories, open};
+use super::confine::confine;
 use super::report::Outcome;
 use crate::bundle::stream::{write, write_frames};
 use crate::fault::{Class, Fault};
@@ -59,7 +60,9 @@ impl Args {
             );
         }
         let wanted = self.frames.as_deref().map(frames).transpose()?;
-        let dirs = self.volume_dirs.iter().map(|dir| session.path(dir)).collect();
+        let dirs: Vec<PathBuf> = self.volume_dirs.iter().map(|dir| session.path(dir)).collect();
+        // What is written goes to what is open.
+        confine(session, &[directories(&self.bundle, session), dirs.clone()].concat());
         let bundle = open(&self.bundle, session)?.with_volume_dirs(dirs);
         match wanted {
             Some(wanted) => write_frames(&bundle, &wanted, &session.flow, &mut session.world.stdout)?,

@@ -1,4 +1,4 @@
-//! `verify` and `inspect` give up what they do not need, before they parse the first byte of a bundle.
+//! `verify`, `inspect` and `cat` give up what they do not need, before they parse the first byte of a bundle.
 //!
 //! By the kernel's own means, and for good: landlock leaves them files below the bundle's directories to read and
 //! nothing else of the file system or the network; seccomp leaves them the system calls that reading, hashing,
@@ -7,10 +7,18 @@
 //! program or open more files does it before, or is not confined. Does nothing under `demo`, which
 //! runs more commands in the same process, and in a test world, whose process has other tenants.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Session;
 use crate::flow::Event;
+
+/// What a process that waits for media must be let read below: a medium that is put on one of `directories` later lies, for
+/// landlock, below what is above the directory that it covers, and not below that one. The next one above that is there.
+pub fn above(directories: &[PathBuf]) -> Vec<PathBuf> {
+    let full = |dir: &PathBuf| dir.canonicalize().or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.clone());
+    let found = |dir: PathBuf| dir.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
+    directories.iter().filter_map(|dir| found(full(dir))).collect()
+}
 
 /// Confines this process: from now on it reads below `directories` alone.
 pub fn confine(session: &Session<'_>, directories: &[PathBuf]) {
@@ -42,12 +50,14 @@ mod kernel {
         SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
     };
 
+    use crate::fault::escape;
+
     /// Confines this thread and those that it starts; gives what there is to tell.
     pub fn confine(directories: &[PathBuf]) -> Vec<String> {
         let landlock = match fence(directories) {
-            Ok(RulesetStatus::FullyEnforced) => "confined by landlock: reads the bundle's directories only".to_owned(),
+            Ok(RulesetStatus::FullyEnforced) => format!("confined by landlock: {}", listed(directories)),
             Ok(RulesetStatus::PartiallyEnforced) => {
-                "confined by landlock, as far as this kernel has it: reads the bundle's directories only".to_owned()
+                format!("confined by landlock, as far as this kernel has it: {}", listed(directories))
             }
             Ok(RulesetStatus::NotEnforced) => "not confined by landlock: this kernel has none".to_owned(),
             Err(error) => format!("not confined by landlock: {error}"),
@@ -57,6 +67,17 @@ mod kernel {
             Err(error) => format!("not confined by seccomp: {error}"),
         };
         vec![landlock, seccomp]
+    }
+
+    /// The directories in words.
+    fn listed(directories: &[PathBuf]) -> String {
+        let mut list: Vec<String> = directories.iter().map(|dir| escape(&dir.to_string_lossy())).collect();
+        list.dedup();
+        if list.is_empty() {
+            "reads nothing but what is open".to_owned()
+        } else {
+            format!("reads below {} only", list.join(", "))
+        }
     }
 
     fn fence(directories: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
@@ -269,5 +290,23 @@ mod kernel {
             });
             assert!(!inside.path().join("new").exists());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_later_lies_below_what_is_there_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(root.join("drive")).unwrap();
+        std::os::unix::fs::symlink(root.join("drive"), root.join("link")).unwrap();
+        let found = |path: &str| above(&[root.join(path)]) == [&*root];
+        assert!(found("drive"));
+        assert!(found("link"), "where the link leads");
+        assert!(found("later/label"), "what is not there yet is made below");
+        assert_eq!(above(&[PathBuf::from("/")]), Vec::<PathBuf>::new());
     }
 }

@@ -1,14 +1,11 @@
 //! Text files that decide what this program does: read only where nobody but root and we can have written them.
 
-use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-
-use rustix::fs::{Mode, OFlags};
 
 use super::world::World;
 use crate::fault::{Class, Fault, escape};
+use crate::system::{self, Found};
 
 /// What a file is, for messages.
 pub struct Kind {
@@ -30,25 +27,23 @@ pub fn read_bytes(path: &Path, kind: &Kind, world: &World) -> Result<Vec<u8>, Fa
         Fault::new(Class::Usage, format!("{} {shown}: {found}", kind.noun)).help(help)
     };
     let other = format!("name another one with {}", kind.option);
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::LOOP) => {
+    let file = system::open_file(path).map_err(|unopened| match unopened.found {
+        Found::Link => {
             let help = format!("name the file itself with {}", kind.option);
-            return Err(wrong(&"expected a plain file, found a symbolic link", &help));
+            wrong(&"expected a plain file, found a symbolic link", &help)
         }
-        Err(error) => return Err(wrong(&std::io::Error::from(error), &other)),
-    };
+        _ => wrong(&unopened.error, &other),
+    })?;
     let metadata = file.metadata().map_err(|error| wrong(&error, &other))?;
     if !metadata.is_file() {
         return Err(wrong(&"expected a plain file, found another kind", &other));
     }
-    let (mode, owner) = (metadata.mode() & 0o7777, metadata.uid());
-    if mode & 0o022 != 0 {
+    // Windows has neither: there the directory's access control is all that keeps others from it.
+    if let Some(mode) = system::mode(&metadata).filter(|mode| mode & 0o022 != 0) {
         let found = format!("expected a file that only its owner can write, found mode {mode:04o}");
         return Err(wrong(&found, &format!("look whether it is still yours, then run `chmod go-w {shown}`")));
     }
-    if owner != 0 && owner != world.user {
+    if let Some(owner) = system::owner(&metadata).filter(|owner| *owner != 0 && *owner != world.user) {
         let found = format!("expected a file of root's or of user {}, found user {owner}'s", world.user);
         return Err(wrong(&found, "make a copy of your own"));
     }

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -13,6 +12,7 @@ use super::world::World;
 use crate::fault::{Class, Fault};
 use crate::signing::PublicKey;
 use crate::signing::key::{self, Contents, KeyError, MAX_FILE};
+use crate::system;
 
 /// A public key from a file.
 ///
@@ -30,14 +30,13 @@ pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>
         Fault::new(Class::Usage, what).help("give a PEM file that you can read")
     };
     let file = File::open(world.path(path)).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let mode = system::mode(&file.metadata().map_err(unreadable)?);
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     let private = matches!(key::contents(&bytes), Ok(Contents::Private | Contents::Encrypted));
-    if private && mode & 0o077 != 0 {
+    if let Some(mode) = mode.filter(|mode| private && mode & 0o077 != 0) {
         let path = shown(path);
-        let what =
-            format!("key {path}: expected a private key for its owner alone (0600), found mode {:04o}", mode & 0o7777);
+        let what = format!("key {path}: expected a private key for its owner alone (0600), found mode {mode:04o}");
         return Err(
             Fault::new(Class::Usage, what).help(format!("run `chmod 600 {path}`; if others had it, make a new key"))
         );

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Session;
 use super::bundle::{Opened, asking, can_ask, directories, found_keyids, open, open_any};
 use super::changes::{as_json, line};
+use super::confine::above;
 use super::order::{Side, Told};
 use super::report::Outcome;
 use super::trust::Trust;
@@ -50,13 +51,17 @@ impl Args {
         let mut trust = self.trust.clone();
         let keeper = trust.stand(if self.record { Side::guard() } else { Side::Look }, session);
         let keys = trust.read(session)?;
-        // A medium that is put in later is none that was there to be read; and who asks needs the terminal.
         let can_ask = !self.volume_dirs.is_empty() && can_ask(session.world);
         let beside = self.bases.iter().flat_map(|text| directories(text, session));
+        let media = if can_ask {
+            above(&self.volume_dirs.iter().map(|dir| session.path(dir)).collect::<Vec<_>>())
+        } else {
+            vec![]
+        };
         let beside: Vec<PathBuf> =
-            beside.chain(super::order::store(session).map(|store| store.dir().to_owned())).collect();
+            beside.chain(super::order::store(session).map(|store| store.dir().to_owned())).chain(media).collect();
         // Who keeps a state must write it.
-        let confined = (!can_ask && !self.record).then_some(&*beside);
+        let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
         let policy = trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
         let Opened { head, rest } = match bundle {

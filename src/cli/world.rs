@@ -5,16 +5,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal as _, Read, Write};
+use std::io::{self, BufRead as _, IsTerminal as _, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use zeroize::Zeroizing;
 
 use crate::flow::Clock;
+use crate::system;
 
 /// Everything that a run takes from outside its own arguments.
 pub struct World {
@@ -38,7 +38,7 @@ pub struct World {
     pub cores: usize,
     /// The user's number that this process works as.
     pub user: u32,
-    /// Where the machine's own settings lie: `/etc`.
+    /// Where the machine's own settings lie: `/etc`; `%ProgramFiles%` on Windows.
     pub etc: PathBuf,
     /// Where programs that root runs keep what they know: `/var/lib`.
     pub lib: PathBuf,
@@ -150,13 +150,6 @@ impl Write for Written {
     }
 }
 
-/// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
-fn ignored_signals() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
-}
-
 #[cfg(feature = "carry")]
 fn prompt(text: &str) -> io::Result<String> {
     rpassword::prompt_password(text)
@@ -168,10 +161,24 @@ fn prompt(_: &str) -> io::Result<String> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Writes `text` to standard error and reads a line from standard input.
+fn await_line(text: &str) -> io::Result<()> {
+    let mut stderr = io::stderr().lock();
+    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())?;
+    drop(stderr);
+    let mut line = Vec::new();
+    // A person's line: what is longer is an answer as well.
+    match io::stdin().lock().take(1 << 16).read_until(b'\n', &mut line)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
 impl World {
     /// The world of this process.
     pub fn process() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let [etc, lib] = system::shared(|name| std::env::var_os(name));
         Self {
             args: std::env::args_os().collect(),
             env: std::env::vars_os().collect(),
@@ -186,9 +193,9 @@ impl World {
             stderr: Stderr::new(stderr),
             clock: Arc::new(SystemClock(Instant::now())),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            user: rustix::process::geteuid().as_raw(),
-            etc: PathBuf::from("/etc"),
-            lib: PathBuf::from("/var/lib"),
+            user: system::user(),
+            etc,
+            lib,
             prompt: Box::new(prompt),
             caught: Arc::default(),
             real: true,
@@ -210,7 +217,7 @@ impl World {
             terminal: Terminal::default(),
             clock: Arc::new(FixedClock::at(1_767_225_600)),
             cores: 2,
-            user: rustix::process::geteuid().as_raw(),
+            user: system::user(),
             etc: cwd.join("etc"),
             lib: cwd.join("var/lib"),
             prompt: Box::new(|_| Err(io::ErrorKind::Unsupported.into())),
@@ -255,13 +262,15 @@ impl World {
         absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
     }
 
-    /// Where states lie: of root `/var/lib/packmule`, else `packmule` in `$XDG_STATE_HOME`, else in `$HOME/.local/state`.
+    /// Where states lie: of root `/var/lib/packmule`, else `packmule` in `$XDG_STATE_HOME`, else in `$HOME/.local/state`;
+    /// on Windows at last in `%LOCALAPPDATA%`.
     pub fn states(&self) -> Option<PathBuf> {
         if self.user == 0 {
             return Some(self.lib.join("packmule"));
         }
         let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        let home = home.or_else(|| system::STATES.iter().find_map(|name| absolute(name)));
         home.map(|dir| dir.join("packmule"))
     }
 
@@ -290,12 +299,13 @@ impl World {
         (self.prompt)(text).map(Zeroizing::new)
     }
 
-    /// Asks on the terminal and waits for the answer, which is not shown and counts for nothing.
+    /// Asks on the terminal and waits for a line, which counts for nothing. Nothing is opened and no setting of the terminal
+    /// is changed, so that a confined process can ask, too.
     ///
     /// # Errors
     /// No terminal; the person broke off.
     pub fn ask(&mut self, text: &str) -> io::Result<()> {
-        (self.prompt)(text).map(drop)
+        if self.real { await_line(text) } else { (self.prompt)(text).map(drop) }
     }
 
     /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. One that was
@@ -308,8 +318,8 @@ impl World {
         if !self.real {
             return Ok(());
         }
-        let ignored = ignored_signals();
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let ignored = system::ignored_signals();
+        for &signal in system::SIGNALS {
             if ignored >> (signal - 1) & 1 == 1 {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Logging in: challenges, logins, which `Authorization` a call gets.
+//! Logging in: which challenge counts, logins, which `Authorization` a call gets.
 //!
 //! Tokens are had in [`super::token`]; nothing here sends anything.
 
@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use base64ct::Encoding as _;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::client::{Host, lock};
+use super::headers::Challenge;
 use super::origin;
 use super::retry::Trouble;
 use super::settings::Credential;
@@ -71,13 +72,6 @@ impl Scopes {
     }
 }
 
-/// What a registry asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Challenge {
-    Basic,
-    Bearer { realm: Url, service: Option<String> },
-}
-
 /// A token and when it is no longer used, on the flow's clock.
 pub(super) struct Token {
     pub header: HeaderValue,
@@ -99,13 +93,14 @@ pub(super) struct Auth {
 impl Auth {
     /// Takes the best challenge of a 401: Bearer before Basic. Whether there was one.
     pub fn learn(&self, headers: &HeaderMap) -> bool {
-        let found = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| parse(value.to_str().ok()?)).fold(
-            None,
-            |best, next| match (best, next) {
+        let found = headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|value| Challenge::parse(value.to_str().ok()?))
+            .fold(None, |best, next| match (best, next) {
                 (Some(bearer @ Challenge::Bearer { .. }), _) => Some(bearer),
                 (_, next) => Some(next),
-            },
-        );
+            });
         let known = found.is_some();
         if known {
             *lock(&self.challenge) = found;
@@ -132,25 +127,6 @@ impl Auth {
     pub fn withheld(&self) -> Option<String> {
         lock(&self.withheld).clone()
     }
-}
-
-fn parse(text: &str) -> Option<Challenge> {
-    let mut best = None;
-    for challenge in http_auth::parse_challenges(text).ok()? {
-        let param = |name: &str| {
-            let (_, value) = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-            Some(value.to_unescaped())
-        };
-        if challenge.scheme.eq_ignore_ascii_case("bearer") {
-            let realm = param("realm").and_then(|realm| Url::parse(&realm).ok());
-            if let Some(realm) = realm.filter(|realm| matches!(realm.scheme(), "http" | "https")) {
-                return Some(Challenge::Bearer { realm, service: param("service") });
-            }
-        } else if challenge.scheme.eq_ignore_ascii_case("basic") {
-            best = Some(Challenge::Basic);
-        }
-    }
-    best
 }
 
 /// A header value that is not shown and not kept in HTTP/2's tables.
@@ -297,17 +273,6 @@ mod tests {
         }
         let heard = lock(&heard.0);
         assert!(matches!(&heard[..], [Event::Warning(text)] if text.contains("packmule login docker.io")), "{heard:?}");
-    }
-
-    #[test]
-    fn challenges_are_read() {
-        let bearer = parse(r#"Bearer realm="https://a/t",service="s",scope="repository:x:pull""#).unwrap();
-        assert_eq!(bearer, Challenge::Bearer { realm: "https://a/t".parse().unwrap(), service: Some("s".to_owned()) });
-        assert_eq!(parse(r#"Basic realm="x""#), Some(Challenge::Basic));
-        assert!(matches!(parse(r#"Basic realm="x", Bearer realm="https://a/t""#), Some(Challenge::Bearer { .. })));
-        for none in ["", "Bearer", r#"Bearer realm="file:///etc/passwd""#, "Negotiate", "\"\""] {
-            assert_eq!(parse(none), None, "{none}");
-        }
     }
 
     #[test]

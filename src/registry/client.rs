@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::auth::{Auth, Scopes};
 use super::clients::Clients;
 use super::engine::{Engine, Stop};
+use super::headers;
 use super::origin;
 use super::pace::Pace;
 use super::rate::Rate;
@@ -242,22 +243,8 @@ impl Host {
 
     /// Where a `Location` leads, if it may be followed.
     pub fn hop(&self, from: &Url, location: &HeaderValue, subject: &str) -> Result<Url, Error> {
-        let wrong = |kind, what: &str| self.error(kind, format_args!("{subject}: redirected to {what}"));
-        let next = location.to_str().ok().and_then(|text| from.join(text).ok());
-        let Some(mut next) = next.filter(reqwest::Url::has_host) else {
-            return Err(wrong(Kind::Failed, "something that is no address"));
-        };
-        // A login in an address would be sent as one.
-        let _ = next.set_username("");
-        let _ = next.set_password(None);
-        match (from.scheme(), next.scheme()) {
-            ("http", "http") | (_, "https") => {}
-            _ => return Err(wrong(Kind::Policy, &format!("{} from https", escape(next.scheme())))),
-        }
-        if origin::is_forbidden(&next) {
-            return Err(wrong(Kind::Policy, "a link-local or metadata address"));
-        }
-        Ok(next)
+        headers::hop(from, location.as_bytes())
+            .map_err(|(kind, what)| self.error(kind, format_args!("{subject}: redirected to {what}")))
     }
 
     /// One try of a call: logs in where asked to, and once anew where a login no longer holds.

@@ -15,6 +15,7 @@ pub mod docker_config;
 mod engine;
 mod feed;
 mod foreign;
+pub mod headers;
 mod lists;
 mod login;
 mod manifests;

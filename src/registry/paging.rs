@@ -7,7 +7,7 @@ use reqwest::header::LINK;
 
 use super::answer::Answer;
 use super::client::{Call, Host};
-use super::origin;
+use super::headers;
 use crate::content::{Error, Kind};
 
 /// Pages of one list.
@@ -51,9 +51,9 @@ impl Pages {
         }
         let answer = host.ask(&call, cap)?;
         if answer.status.is_success()
-            && let Some(link) = next_link(&answer)
+            && let Some(link) = next_of(&answer)
         {
-            let url = call.url.join(&link).ok().filter(|url| origin::same(url, &call.url)).ok_or_else(|| {
+            let url = headers::next_page(&call.url, link).ok_or_else(|| {
                 let what = format_args!("{}: the next page is on another host", call.subject);
                 host.error(Kind::Policy, what).help("the registry must page on its own address")
             })?;
@@ -64,49 +64,6 @@ impl Pages {
 }
 
 /// The target of the first `rel=next`.
-fn next_link(answer: &Answer) -> Option<String> {
-    answer.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(|text| {
-        let mut rest = text;
-        // Targets may hold commas, so the brackets lead.
-        while let Some(start) = rest.find('<') {
-            let (target, behind) = rest[start + 1..].split_once('>')?;
-            let end = behind.find('<').unwrap_or(behind.len());
-            let is_next = behind[..end].split([';', ',']).any(|param| {
-                param.split_once('=').is_some_and(|(key, value)| {
-                    key.trim().eq_ignore_ascii_case("rel")
-                        && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
-                })
-            });
-            if is_next {
-                return Some(target.to_owned());
-            }
-            rest = &behind[end..];
-        }
-        None
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use reqwest::StatusCode;
-    use reqwest::header::HeaderMap;
-
-    use super::*;
-
-    fn next(link: &str) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(LINK, link.parse().unwrap());
-        next_link(&Answer { status: StatusCode::OK, headers, body: Bytes::new() })
-    }
-
-    #[test]
-    fn links_are_read() {
-        assert_eq!(next(r#"</v2/a?n=1&last=b>; rel="next""#).as_deref(), Some("/v2/a?n=1&last=b"));
-        assert_eq!(next("<x>; title=y; rel=next").as_deref(), Some("x"));
-        assert_eq!(next(r#"<a,b>; rel="prev", <c,d>; rel="next""#).as_deref(), Some("c,d"));
-        for none in ["<x>; rel=prev", "x; rel=next", "<x; rel=next", ""] {
-            assert_eq!(next(none), None, "{none}");
-        }
-    }
+fn next_of(answer: &Answer) -> Option<&str> {
+    answer.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(headers::next_link)
 }

@@ -7,18 +7,15 @@ pub mod order;
 mod record;
 pub mod series;
 
-use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{FlockOperation, OFlags, flock};
 
 pub use self::order::{Asked, Candidate, Found, Position, Step};
 use self::record::Record;
 pub use self::series::Series;
 use crate::fault::{Class, Fault, escape};
 use crate::oci::Digest;
+use crate::system::{self, Found as Seen};
 
 /// The largest record, in bytes.
 const MAX_RECORD: u64 = 64 << 10;
@@ -41,7 +38,7 @@ pub struct Seat {
 }
 
 #[derive(Debug)]
-struct Lock(#[allow(dead_code, reason = "the lock ends with the open file")] File);
+struct Lock(#[allow(dead_code, reason = "the lock ends when it is dropped")] system::Lock);
 
 fn io_fault(path: &Path, error: &io::Error) -> Fault {
     Fault::new(Class::Io, format!("state {}: {error}", escape(&path.to_string_lossy())))
@@ -147,14 +144,13 @@ fn found(path: &Path, channel: &str, destination: Option<&str>, machine: &str) -
 
 /// A plain file's bytes, which only its owner can write; `None` where there is none.
 fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default();
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match system::open_file(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(unopened) if unopened.found == Seen::Nothing => return Ok(None),
+        Err(unopened) => return Err(unopened.error),
     };
     let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.mode() & 0o022 != 0 {
+    if !metadata.is_file() || system::mode(&metadata).is_some_and(|mode| mode & 0o022 != 0) {
         return Err(io::Error::other("expected a plain file that only its owner can write"));
     }
     let mut bytes = Vec::new();
@@ -175,7 +171,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = system::create_private(&new)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         // Best effort: the next run removes it, too.
@@ -186,11 +182,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    match File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all() {
-        // Some file systems know no fsync of directories.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-        done => done,
-    }
+    system::sync_folder(path.parent().unwrap_or(Path::new("/")))
 }
 
 /// Makes a folder for its owner alone, and its name durable.
@@ -201,7 +193,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
         make_folder(above)?;
     }
-    match DirBuilder::new().mode(0o700).create(folder) {
+    match system::make_private_folder(folder) {
         // Another run was as quick.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         done => done?,
@@ -212,22 +204,10 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 
 impl Lock {
     fn take(path: &Path, held: &str) -> Result<Self, Fault> {
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(flags)
-            .open(path)
-            .map_err(|error| io_fault(path, &error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match system::lock(path).map_err(|error| io_fault(path, &error))? {
             // The file stays: whoever has it open locks the same one.
-            Ok(()) => Ok(Self(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(Fault::new(Class::Lock, held).help("wait for it, and run it again"))
-            }
-            Err(error) => Err(io_fault(path, &error.into())),
+            Some(lock) => Ok(Self(lock)),
+            None => Err(Fault::new(Class::Lock, held).help("wait for it, and run it again")),
         }
     }
 }

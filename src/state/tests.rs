@@ -1,5 +1,7 @@
 //! Records on a disk.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use super::*;
 
 fn at(epoch: u64, sequence: u64) -> Position {

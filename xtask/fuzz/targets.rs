@@ -1,9 +1,20 @@
 //! What each fuzz target does with its input. A target panics where a promise does not hold; a refusal is fine.
 
+use std::collections::HashSet;
+use std::io::Cursor;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use packmule::bundle::manifest::{Form, Manifest};
-use packmule::bundle::{frame, geometry::Geometry};
+use packmule::bundle::stream::{Members, Stream, open};
+use packmule::bundle::{frame, geometry::Geometry, passing};
+use packmule::fault::{Class, Fault, escape};
+use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
-use packmule::signing::{Envelope, PublicKey, SigningKey, key};
+use packmule::registry::headers::{Challenge, Url, hop, next_link, next_page};
+use packmule::signing::{self, Envelope, PublicKey, SigningKey, key};
 
 /// A target: its name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -16,6 +27,11 @@ pub const TARGETS: &[Target] = &[
     ("frame", packed_frame),
     ("document", document),
     ("reference", reference),
+    ("policy", policy),
+    ("stream", stream),
+    ("challenge", challenge),
+    ("link", link),
+    ("location", location),
 ];
 
 /// A manifest that is read is written again byte for byte, and its geometry does not panic.
@@ -88,4 +104,114 @@ pub fn reference(bytes: &[u8]) {
     if let Some(read) = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<Reference>().ok()) {
         assert_eq!(read.to_string().parse::<Reference>().as_ref(), Ok(&read), "{read}");
     }
+}
+
+/// A policy that is read lets itself be asked: no holder is counted twice, no threshold is out of reach. Keys are made of
+/// their files' names.
+pub fn policy(bytes: &[u8]) {
+    let load = |name: &str| {
+        let seed = Digest::sha256(name.as_bytes()).hex();
+        let seed: Vec<u8> = seed.bytes().take(32).collect();
+        let key = seed.first_chunk().and_then(|seed| SigningKey::from_bytes(seed).ok());
+        key.map(|key| key.public().clone()).ok_or_else(|| Fault::new(Class::Usage, "key: expected one, found none"))
+    };
+    match signing::policy::file::parse(Path::new("trust.toml"), bytes, load) {
+        Ok(read) => {
+            let known: HashSet<&str> = read.keyids().collect();
+            let sections = read.sections().into_iter();
+            for section in sections.flat_map(|found| found.channels.values().chain(&found.no_channel)) {
+                let holders: HashSet<&str> = section.entries.iter().map(|entry| entry.holder.as_str()).collect();
+                assert!((1..=holders.len()).contains(&section.threshold), "a threshold that holders can reach");
+                let keyids = || section.entries.iter().flat_map(|entry| &entry.keyids);
+                assert!(keyids().all(|keyid| known.contains(keyid.as_str())), "no key that was not read");
+                assert_eq!(keyids().collect::<HashSet<_>>().len(), keyids().count(), "each key once");
+            }
+        }
+        Err(fault) => {
+            assert_eq!(fault.class, Class::Usage, "{fault:?}");
+            assert!(fault.what.starts_with("trust.toml"), "its file, and line: {fault:?}");
+            assert!(!escape(&fault.what).is_empty() && fault.help.is_some(), "what to do: {fault:?}");
+        }
+    }
+}
+
+/// A stream that holds, as far as that goes without a signature, is just as long as its parts.
+pub fn stream(bytes: &[u8]) {
+    let Ok(Stream { head, rest }) = open(Box::new(Cursor::new(bytes.to_vec()))) else { return };
+    let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 1, 1);
+    let member = |size: u64| 512 + size.next_multiple_of(512);
+    let first = head.signature_bytes().map_or(0, |bytes| member(bytes.len() as u64));
+    let second = member(head.manifest_bytes().len() as u64);
+    let Ok(bundle) = head.assume() else { return };
+    let mut members = Members::new(&bundle, rest, flow.clone());
+    if let Ok(tally) = passing::check(&bundle, &mut members, &flow, false) {
+        let manifest = bundle.manifest();
+        let volumes: u64 = manifest.volumes.iter().map(|volume| member(volume.size)).sum();
+        assert_eq!(first + second + volumes + 1024, bytes.len() as u64, "nothing before, between or behind");
+        assert_eq!(tally.blobs, manifest.blobs.len() as u64, "every blob was seen");
+        assert_eq!(tally.frames, bundle.geometry().places.len() as u64, "every frame was read");
+    }
+}
+
+/// A challenge that is read, and written again, is read as the same; its realm is one that HTTP reaches.
+pub fn challenge(bytes: &[u8]) {
+    let Some(read) = std::str::from_utf8(bytes).ok().and_then(Challenge::parse) else { return };
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let written = match &read {
+        Challenge::Basic => "Basic realm=\"\"".to_owned(),
+        Challenge::Bearer { realm, service } => {
+            assert!(matches!(realm.scheme(), "http" | "https") && realm.has_host(), "{realm}");
+            let service = service.iter().map(|text| format!(",service=\"{}\"", quoted(text)));
+            format!("Bearer realm=\"{}\"{}", quoted(realm.as_str()), service.collect::<String>())
+        }
+    };
+    assert_eq!(Challenge::parse(&written), Some(read), "{written}");
+}
+
+/// The next page is on the origin of this one, whatever a server writes.
+pub fn link(bytes: &[u8]) {
+    let Some(target) = std::str::from_utf8(bytes).ok().and_then(next_link) else { return };
+    assert!(!target.contains('>') && bytes.len() > target.len() + 2, "{target}");
+    assert_eq!(next_link(&format!("<{target}>; rel=next")), Some(target), "written again, read as the same");
+    for page in ["https://a.example:5000/v2/x/tags/list?n=1", "http://127.0.0.1/v2/_catalog"] {
+        let Ok(page) = Url::parse(page) else { continue };
+        if let Some(next) = next_page(&page, target) {
+            let origin = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
+            assert_eq!(origin(&next), origin(&page), "{next}");
+        }
+    }
+}
+
+/// What may be followed has no login, never leaves https, is no link-local address, and may be followed again.
+pub fn location(bytes: &[u8]) {
+    for from in ["https://a.example/v2/x/blobs/uploads/", "http://a.example:5000/v2/x/blobs/sha256:0?y=1"] {
+        let Ok(from) = Url::parse(from) else { continue };
+        let Ok(next) = hop(&from, bytes) else { continue };
+        assert!(matches!(next.scheme(), "http" | "https") && next.has_host(), "{next}");
+        assert!(next.scheme() == "https" || from.scheme() == "http", "{next}");
+        assert!(next.username().is_empty() && next.password().is_none(), "{next}");
+        let host = next.host_str().unwrap_or_default().trim_matches(['[', ']', '.']);
+        match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(IpAddr::V4(address)) => assert!(!address.is_link_local() && !address.is_unspecified(), "{next}"),
+            Ok(IpAddr::V6(address)) => assert!(!address.is_unicast_link_local(), "{next}"),
+            // A host of dots alone is one that nobody resolves.
+            Err(_) => assert_ne!(host, "metadata.google.internal", "{next}"),
+        }
+        assert_eq!(hop(&from, next.as_str().as_bytes()), Ok(next.clone()), "{next}");
+    }
+}
+
+/// A clock that stands.
+struct Still;
+
+impl Clock for Still {
+    fn unix(&self) -> i64 {
+        0
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) {}
 }

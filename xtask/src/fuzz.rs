@@ -1,15 +1,16 @@
 //! `cargo xtask fuzz` and `cargo xtask mutants`: long searches that are not part of CI, by cargo-fuzz (nightly) and
-//! cargo-mutants, each installed here if it is missing.
+//! cargo-mutants, each installed in `target/tools` if it is missing.
 
+use crate::install::folder;
 use crate::shell::{self, Failed};
 use std::path::Path;
+use std::process::Command;
 
 /// The files under mutation: what decides whether a bundle holds and who signed it.
 const MUTATED: [&str; 2] = ["src/bundle/**", "src/signing/**"];
 
 /// Runs every target for `seconds`, from the committed corpora and what earlier runs found.
 pub fn run(root: &Path, seconds: u32) -> Result<(), Failed> {
-    let cargo = |words: &[&str]| shell::run(shell::command("cargo").current_dir(root).args(words));
     install("cargo-fuzz")?;
     let corpora = root.join("testdata/fuzz");
     let mut names: Vec<String> =
@@ -22,7 +23,7 @@ pub fn run(root: &Path, seconds: u32) -> Result<(), Failed> {
         let time = format!("-max_total_time={seconds}");
         let words =
             ["+nightly", "fuzz", "run", "--fuzz-dir", "xtask/fuzz", &name, &own, &kept, "--", &time, "-max_len=65536"];
-        shell::stage(&format!("fuzz {name}"), || cargo(&words))?;
+        shell::stage(&format!("fuzz {name}"), || shell::run(cargo(root).args(words)))?;
     }
     Ok(())
 }
@@ -37,12 +38,26 @@ pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
     // Without the registries' tests, which a mutant here cannot touch.
     words.extend(args);
     words.extend(["--", "--lib", "--test", "bundle"]);
-    shell::run(shell::command("cargo").current_dir(root).args(words))
+    shell::run(cargo(root).args(words))
+}
+
+/// Cargo with the commands that were installed here.
+fn cargo(root: &Path) -> Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(folder().join("bin")).chain(std::env::split_paths(&path));
+    let mut cargo = shell::command("cargo");
+    cargo.current_dir(root);
+    // A folder with a colon in its name is none of a search path.
+    if let Ok(path) = std::env::join_paths(all) {
+        cargo.env("PATH", path);
+    }
+    cargo
 }
 
 fn install(program: &str) -> Result<(), Failed> {
-    if shell::which(program).is_some() {
+    if shell::which(program).is_some() || folder().join("bin").join(program).is_file() {
         return Ok(());
     }
-    shell::run(shell::command("cargo").args(["install", "--locked", "--quiet", program]))
+    let words = ["install", "--locked", "--quiet", program, "--root"];
+    shell::run(shell::command("cargo").args(words).arg(folder()))
 }

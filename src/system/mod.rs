@@ -1,0 +1,146 @@
+//! What each system does in its own way: opening without following links, reading at an offset, who can write a file,
+//! locks, signals, where settings lie.
+//!
+//! One face, a file a system behind it. Nothing here judges: what is refused, and in which words, is the caller's.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::io;
+
+#[cfg(unix)]
+pub use self::unix::{
+    Folder, Lock, SIGNALS, STATES, create_private, ignored_signals, lock, make_private_folder, mode, open_file, owner,
+    read_exact_at, shared, sync_folder, user,
+};
+#[cfg(windows)]
+pub use self::windows::{
+    Folder, Lock, SIGNALS, STATES, create_private, ignored_signals, lock, make_private_folder, mode, open_file, owner,
+    read_exact_at, shared, sync_folder, user,
+};
+
+/// Why a file or folder was not opened.
+#[derive(Debug)]
+pub struct Unopened {
+    /// What was found there.
+    pub found: Found,
+    /// The system's own words.
+    pub error: io::Error,
+}
+
+/// What was found in place of something that can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A symbolic link, or what else stands for another name.
+    Link,
+    /// Something that is known to be neither file nor folder, or not the one of them that was asked for.
+    OtherKind,
+    /// Something that the system would not open.
+    Refusal,
+}
+
+impl From<Unopened> for io::Error {
+    fn from(unopened: Unopened) -> Self {
+        unopened.error
+    }
+}
+
+/// The kind of an entry of a folder, links not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A plain file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, a device, a pipe.
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_are_opened_and_read_at_offsets() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        assert_eq!(open_file(&path).unwrap_err().found, Found::Nothing);
+        fs::write(&path, b"0123456789").unwrap();
+        let file = open_file(&path).unwrap();
+        let mut four = [0; 4];
+        for (offset, expected) in [(6, b"6789"), (0, b"0123"), (3, b"3456")] {
+            read_exact_at(&file, &mut four, offset).unwrap();
+            assert_eq!(&four, expected);
+        }
+        assert_eq!(read_exact_at(&file, &mut four, 7).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn folders_give_their_entries_and_what_lies_in_them() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("root/below")).unwrap();
+        fs::write(dir.path().join("root/below/file"), b"x").unwrap();
+        assert_eq!(Folder::open(&dir.path().join("none")).unwrap_err().found, Found::Nothing);
+        let root = Folder::open(&dir.path().join("root")).unwrap();
+        assert_eq!(root.folder("none").unwrap_err().found, Found::Nothing);
+        let below = root.folder("below").unwrap();
+        assert_eq!(below.folder("file").unwrap_err().found, Found::OtherKind);
+        assert_eq!(below.file("file").unwrap().metadata().unwrap().len(), 1);
+        let entries = |folder: &Folder| {
+            let mut entries = Vec::new();
+            folder.entries(|name, kind| entries.push((name.to_owned(), kind))).unwrap();
+            entries
+        };
+        assert_eq!(entries(&root), [("below".into(), Kind::Folder)]);
+        assert_eq!(entries(&below), [("file".into(), Kind::File)]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_seen_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("folder")).unwrap();
+        fs::write(dir.path().join("file"), b"x").unwrap();
+        for (target, link) in [("folder", "to-folder"), ("file", "to-file")] {
+            std::os::unix::fs::symlink(target, dir.path().join(link)).unwrap();
+        }
+        assert_eq!(open_file(&dir.path().join("to-file")).unwrap_err().found, Found::Link);
+        assert_eq!(Folder::open(&dir.path().join("to-folder")).unwrap_err().found, Found::OtherKind);
+        let here = Folder::open(dir.path()).unwrap();
+        assert_eq!(here.folder("to-folder").unwrap_err().found, Found::OtherKind);
+        assert_eq!(here.file("to-file").unwrap_err().found, Found::Link);
+        let mut others = 0;
+        here.entries(|_, kind| others += usize::from(kind == Kind::Other)).unwrap();
+        assert_eq!(others, 2);
+    }
+
+    #[test]
+    fn what_is_held_is_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert!(held.is_some() && lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_private_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, file) = (dir.path().join("folder"), dir.path().join("folder/file"));
+        make_private_folder(&folder).unwrap();
+        create_private(&file).unwrap();
+        sync_folder(&folder).unwrap();
+        assert_eq!(create_private(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        for (path, expected) in [(&folder, 0o700), (&file, 0o600)] {
+            let found = mode(&fs::metadata(path).unwrap());
+            assert!(found.is_none_or(|found| found & 0o777 & !expected == 0), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Unix: descriptors, modes, `flock`, `/etc`.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat, statat};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::{Found, Kind, Unopened};
+
+const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+// NONBLOCK: a FIFO under the name must not stop us.
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
+
+/// The signals that ask a process to end.
+pub const SIGNALS: &[i32] = &[SIGHUP, SIGINT, SIGTERM];
+
+/// Variables that name a folder for states beside those of the XDG base directories.
+pub const STATES: &[&str] = &[];
+
+/// Opens a file for reading; no link is followed to it, and no pipe is waited for. It may still be of another kind, which its
+/// metadata tells.
+///
+/// # Errors
+/// What is in its place.
+pub fn open_file(path: &Path) -> Result<File, Unopened> {
+    rustix::fs::open(path, FILE, Mode::empty()).map(File::from).map_err(no_file)
+}
+
+fn no_file(error: Errno) -> Unopened {
+    let found = match error {
+        Errno::NOENT => Found::Nothing,
+        Errno::LOOP => Found::Link,
+        Errno::NXIO => Found::OtherKind,
+        _ => Found::Refusal,
+    };
+    Unopened { found, error: error.into() }
+}
+
+fn no_folder(error: Errno) -> Unopened {
+    let found = match error {
+        Errno::NOENT => Found::Nothing,
+        Errno::LOOP | Errno::NOTDIR => Found::OtherKind,
+        _ => Found::Refusal,
+    };
+    Unopened { found, error: error.into() }
+}
+
+/// A folder that is open: what is opened in it lies in it, whatever becomes of its name.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// Opens a folder that is no link.
+    ///
+    /// # Errors
+    /// What is in its place.
+    pub fn open(path: &Path) -> Result<Self, Unopened> {
+        rustix::fs::open(path, FOLDER, Mode::empty()).map(Self).map_err(no_folder)
+    }
+
+    /// Opens a folder in it that is no link.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn folder(&self, name: &str) -> Result<Self, Unopened> {
+        openat(&self.0, name, FOLDER, Mode::empty()).map(Self).map_err(no_folder)
+    }
+
+    /// Opens a file in it as [`open_file`] does.
+    ///
+    /// # Errors
+    /// As [`open_file`].
+    pub fn file(&self, name: &str) -> Result<File, Unopened> {
+        openat(&self.0, name, FILE, Mode::empty()).map(File::from).map_err(no_file)
+    }
+
+    /// Calls `each` with name and kind of every entry.
+    ///
+    /// # Errors
+    /// The system's; entries may have come before.
+    pub fn entries(&self, mut each: impl FnMut(&OsStr, Kind)) -> io::Result<()> {
+        for entry in Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let found = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let kind = match FileType::from_raw_mode(found.st_mode) {
+                FileType::RegularFile => Kind::File,
+                FileType::Directory => Kind::Folder,
+                _ => Kind::Other,
+            };
+            each(OsStr::from_bytes(name.to_bytes()), kind);
+        }
+        Ok(())
+    }
+}
+
+/// Reads exactly `buffer` from `offset`.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] where the file ends before; the system's.
+pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
+}
+
+/// The permission bits; `None` where the system has none.
+pub fn mode(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.mode() & 0o7777)
+}
+
+/// The user's number that a file belongs to; `None` where the system has none.
+pub fn owner(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.uid())
+}
+
+/// The user's number that this process works as.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes a new file to write, for its owner alone.
+///
+/// # Errors
+/// The system's, [`io::ErrorKind::AlreadyExists`] among them.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Makes a folder for its owner alone.
+///
+/// # Errors
+/// As [`create_private`].
+pub fn make_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Waits until the names in a folder are on the medium.
+///
+/// # Errors
+/// The system's.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    match File::open(path)?.sync_all() {
+        // Some file systems know no fsync of directories.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        done => done,
+    }
+}
+
+/// A lock that is held until it is dropped.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a program that is just being started has it open, too, until it runs.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Takes the lock that a file stands for, which is made where it is not there and stays; `None` where somebody has it.
+///
+/// # Errors
+/// The system's; a link is not followed.
+pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
+pub fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Where the machine's own settings lie, and where programs that root runs keep what they know. `_` gives a variable of the
+/// environment.
+pub fn shared(_: impl Fn(&str) -> Option<OsString>) -> [PathBuf; 2] {
+    ["/etc", "/var/lib"].map(PathBuf::from)
+}
