@@ -4,7 +4,7 @@
 //! Frames that an earlier run left are read from the medium in place of the source and go the same
 //! way, so that digests are always over what the volumes hold.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ use super::fetch::Fetch;
 use super::journal::Journal;
 use super::manifest::{Frame, Volume};
 use super::name::MAX_VOLUMES;
-use super::output::{Output, write_error};
+use super::output::{Output, open_own, write_error};
 use super::tar::Tar;
 use super::window::{Lease, Pool, Queue, Watch, lock};
 use super::writer::{Input, Layout, too_many_volumes};
@@ -224,11 +224,7 @@ impl Pass<'_> {
                 let path = self.output.partial_volume(volume + 1);
                 let mut file = match open.take() {
                     Some((number, file)) if number == volume => file,
-                    _ => OpenOptions::new()
-                        .append(true)
-                        .create(true)
-                        .open(&path)
-                        .map_err(|error| write_error(&path, &error))?,
+                    _ => open_own(&path).map_err(|error| write_error(&path, &error))?,
                 };
                 write_all(&mut file, &built, entry.stored_size()).map_err(|error| {
                     // What the volume lacks is cut off again, now or by the next run.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::finish::{self, sync};
 use super::manifest::{Form, Manifest};
-use super::output::{Output, write_error};
+use super::output::{Output, create, make_own_folder, write_error};
 use super::tar::{Content, Tar};
 use super::writer::{Input, InputBlob, Options, Written};
 use super::{Error, pending};
@@ -37,10 +37,12 @@ pub fn write(
     pending::begin(flow, output, input)?;
     pending::undo_renames(output)?;
     let root = output.partial_flat();
+    let folder = |path: &Path| make_own_folder(path).map_err(|error| write_error(path, &error));
+    folder(&root)?;
+    folder(&root.join("blobs"))?;
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
         if input.blobs.iter().any(|blob| blob.descriptor.digest.algorithm() == algorithm) {
-            let folder = root.join("blobs").join(algorithm.name());
-            fs::create_dir_all(&folder).map_err(|error| write_error(&folder, &error))?;
+            folder(&root.join("blobs").join(algorithm.name()))?;
         }
     }
     let bytes = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
@@ -70,7 +72,7 @@ pub fn write(
     for member in 0..Tar::of_blob(0) {
         if let Content::Computed(content) = tar.content(member) {
             let path = root.join(tar.name(member));
-            fs::write(&path, content).map_err(|error| write_error(&path, &error))?;
+            create(&path).and_then(|mut file| file.write_all(content)).map_err(|error| write_error(&path, &error))?;
             sync(&path)?;
         }
     }
@@ -190,7 +192,7 @@ fn bring_as(
     path: &Path,
 ) -> Result<(), crate::content::Error> {
     let local = |path: &Path, error: &std::io::Error| crate::content::Error::from(write_error(path, error));
-    let mut file = File::create(temporary).map_err(|error| local(temporary, &error))?;
+    let mut file = create(temporary).map_err(|error| local(temporary, &error))?;
     let reader: Box<dyn Read + Send> = match &blob.document {
         Some(document) => Box::new(std::io::Cursor::new(document.raw().to_vec())),
         None => source.blob(&blob.repository, &blob.descriptor)?,

@@ -4,7 +4,7 @@
 //! A line is `PLAIN SIZE DIGEST` and a line feed, of a stored frame `PLAIN - -`. A torn or odd line
 //! ends what counts. Nothing here is believed: what it lists is read again and checked.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
@@ -48,12 +48,7 @@ impl Journal {
     /// [`crate::fault::Class::Io`].
     pub fn open(path: PathBuf) -> Result<Self, Error> {
         let shown = path.display().to_string();
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)
-            .map_err(|error| Error::io(&shown, &error))?;
+        let mut file = super::output::open_own(&path).map_err(|error| Error::io(&shown, &error))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| Error::io(&shown, &error))?;
         let (mut frames, mut ends, mut at) = (Vec::new(), Vec::new(), 0);

@@ -53,6 +53,42 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// A new file under `path`, in place of what was left there: never what a link there leads to.
+pub(super) fn create(path: &Path) -> std::io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => OpenOptions::new().write(true).create_new(true).open(path),
+    }
+}
+
+/// A file of an unfinished run, to be read and appended to; an empty one where there is none. A medium may come from
+/// anywhere: a link, or a file that has another name beside this one, is refused.
+pub(super) fn open_own(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() && found.nlink() == 1 {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("expected a plain file with this name alone, found another kind or name; remove it"))
+    }
+}
+
+/// A folder of an unfinished run, made where there is none; a link is refused.
+pub(super) fn make_own_folder(path: &Path) -> std::io::Result<()> {
+    match std::fs::create_dir(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            if std::fs::symlink_metadata(path)?.is_dir() {
+                Ok(())
+            } else {
+                Err(std::io::Error::other("expected a folder, found a link or file; remove it"))
+            }
+        }
+        done => done,
+    }
+}
+
 #[derive(Debug)]
 struct Lock {
     path: PathBuf,
@@ -272,7 +308,7 @@ impl Output {
         use std::io::Write as _;
         let temporary = self.path(&format!("{file}.new.partial"));
         let write = || {
-            let mut file = File::create(&temporary)?;
+            let mut file = create(&temporary)?;
             file.write_all(bytes)?;
             file.sync_all()
         };

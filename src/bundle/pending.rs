@@ -3,7 +3,7 @@
 //! the other in the plan's order. A rerun goes on from them though tags moved.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -161,7 +161,8 @@ pub fn begin(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
         .filter_map(|blob| blob.document.as_ref())
         .flat_map(|document| document.raw().to_vec())
         .collect();
-    fs::write(output.docs(), docs).map_err(|error| super::output::write_error(&output.docs(), &error))?;
+    let written = super::output::create(&output.docs()).and_then(|mut file| file.write_all(&docs));
+    written.map_err(|error| super::output::write_error(&output.docs(), &error))?;
     // By temporary name: where the plan stands, it and the documents are whole.
     output.put(&format!("{}.plan.partial", output.name()), &bytes)
 }

@@ -15,6 +15,7 @@ mod flips;
 mod media;
 mod memory;
 mod panic;
+mod planted;
 mod policy;
 mod read_back;
 mod same;
