@@ -120,6 +120,30 @@ mod tests {
         assert_eq!(others, 2);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn b17_a_pipe_is_looked_at_and_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+        // Whoever waits for a reader goes on waiting.
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || fs::OpenOptions::new().write(true).open(path).is_ok()
+        });
+        for _ in 0..50 {
+            assert_eq!(open_file(&path).unwrap_err().found, Found::OtherKind);
+            let here = Folder::open(dir.path()).unwrap();
+            assert_eq!(here.file("pipe").unwrap_err().found, Found::OtherKind);
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(!writer.is_finished());
+        // Lets it go.
+        drop(fs::File::open(&path).unwrap());
+        assert!(writer.join().unwrap());
+    }
+
     #[test]
     fn what_is_held_is_nobody_elses() {
         let dir = tempfile::tempdir().unwrap();

@@ -8,14 +8,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::{Found, Kind, Unopened};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-// NONBLOCK: a FIFO under the name must not stop us.
+/// To look at: what is opened so is neither read nor waited for.
+const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+// NONBLOCK: a FIFO that was put under the name must not stop us.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 /// The signals that ask a process to end.
@@ -24,13 +26,33 @@ pub const SIGNALS: &[i32] = &[SIGHUP, SIGINT, SIGTERM];
 /// Variables that name a folder for states beside those of the XDG base directories.
 pub const STATES: &[&str] = &[];
 
-/// Opens a file for reading; no link is followed to it, and no pipe is waited for. It may still be of another kind, which its
-/// metadata tells.
+/// Opens a plain file for reading; no link is followed to it. Pipes and devices are looked at and not opened, which would
+/// be felt at their other end.
 ///
 /// # Errors
 /// What is in its place.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
-    rustix::fs::open(path, FILE, Mode::empty()).map(File::from).map_err(no_file)
+    open_plain(|flags| rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// Looks at what `open` leads to, then opens it; what was put in its place meanwhile is not it.
+fn open_plain(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
+    let seen = open(LOOK).map_err(no_file)?;
+    let before = fstat(&seen).map_err(no_file)?;
+    match FileType::from_raw_mode(before.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Symlink => return Err(no_file(Errno::LOOP)),
+        _ => {
+            let error = io::Error::other("expected a plain file, found another kind");
+            return Err(Unopened { found: Found::OtherKind, error });
+        }
+    }
+    let file = open(FILE).map_err(no_file)?;
+    let now = fstat(&file).map_err(no_file)?;
+    if (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino) {
+        return Ok(File::from(file));
+    }
+    Err(Unopened { found: Found::Refusal, error: io::Error::other("another file was put in its place") })
 }
 
 fn no_file(error: Errno) -> Unopened {
@@ -78,7 +100,7 @@ impl Folder {
     /// # Errors
     /// As [`open_file`].
     pub fn file(&self, name: &str) -> Result<File, Unopened> {
-        openat(&self.0, name, FILE, Mode::empty()).map(File::from).map_err(no_file)
+        open_plain(|flags| openat(&self.0, name, flags, Mode::empty()))
     }
 
     /// Calls `each` with name and kind of every entry.
