@@ -1,4 +1,4 @@
-//! Base: what an earlier bundle has delivered, for leaving it out of the next one.
+//! Base: what an earlier bundle has delivered, or a receipt says is there, for leaving it out of the next one.
 //!
 //! The manifest is enough. Where the volumes lie beside it, its documents say which repository each leaf went to; else
 //! the plan asks the source. Nothing here is authenticated: what a base says is a hint, proved at the import.
@@ -10,6 +10,7 @@ use crate::closure::{Closure, Role};
 use crate::fault::Fault;
 use crate::flow::Flow;
 use crate::oci::{Digest, Reason, Repository};
+use crate::receipt::Receipt;
 use crate::select::{Base, Leaf};
 
 /// The base that a bundle is: what it carried, and what it found delivered by its own bases.
@@ -25,6 +26,22 @@ pub fn of_bundle(flow: &Flow, bundle: Untrusted) -> Result<Base, Fault> {
     });
     flow.check()?;
     Ok(of_manifest(id, manifest, closure.as_ref()))
+}
+
+/// The base that a manifest alone is.
+///
+/// # Errors
+/// [`crate::fault::Class::Format`] for one that is none.
+pub fn of_bytes(manifest: &[u8]) -> Result<Base, Fault> {
+    Ok(of_manifest(Digest::sha256(manifest), Manifest::parse(manifest)?, None))
+}
+
+/// The base that a receipt is: what it says is at the destination, of whatever of its bundle arrived. It stands under
+/// the bundle's id.
+pub fn of_receipt(receipt: Receipt) -> Base {
+    let leaf = |leaf: crate::receipt::Leaf| (leaf.digest, Leaf { size: leaf.size, repository: Some(leaf.repository) });
+    // Its leaves all say where they are: no document need be asked.
+    Base { id: receipt.bundle.id, leaves: receipt.blobs.into_iter().map(leaf).collect(), artifacts: Vec::new() }
 }
 
 fn of_manifest(id: Digest, manifest: Manifest, closure: Option<&Closure>) -> Base {

@@ -15,6 +15,7 @@
 
 #[cfg(feature = "carry")]
 pub mod arrival;
+pub mod audit;
 #[cfg(feature = "online")]
 pub mod auth_file;
 pub mod bundle;
@@ -62,9 +63,11 @@ pub mod network;
 pub mod offline;
 pub mod order;
 pub mod owned;
+pub mod papers;
 pub mod pem;
 pub mod place;
 pub mod progress;
+pub mod receipt;
 #[cfg(feature = "online")]
 pub mod registries;
 #[cfg(feature = "online")]
@@ -132,6 +135,9 @@ pub struct Globals {
     /// Where is kept what was accepted and exported last [default: packmule in $XDG_STATE_HOME; of root /var/lib/packmule]
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Note the run in this hash-chained log, before its work and after it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub audit: Option<PathBuf>,
 }
 
 /// The commands.
@@ -148,7 +154,7 @@ enum Command {
     /// Copy artifacts to a registry or a layout while both can be reached
     #[cfg(feature = "online")]
     Copy(Box<copy::Args>),
-    /// Show what a bundle says of itself
+    /// Show what a bundle, a receipt or an audit log says
     Inspect(inspect::Args),
     /// Write a bundle as a stream to standard output
     Cat(cat::Args),
@@ -226,6 +232,8 @@ pub struct Session<'a> {
     pub flow: Flow,
     /// The options of all commands.
     pub globals: Globals,
+    /// The audit log, where one is kept.
+    pub audit: Option<Arc<audit::Run>>,
 }
 
 impl Session<'_> {
@@ -263,6 +271,10 @@ pub fn run(world: &mut World) -> u8 {
     if let Some(progress) = &told.progress {
         progress.close();
     }
+    let ended = match &told.audit {
+        Some(audit) => audit.end(ended, world.caught_signal()),
+        None => ended,
+    };
     let report = Report { json: told.json, command: &told.words, signal: world.caught_signal() };
     report.finish(ended, &mut world.stdout, &world.stderr.clone())
 }
@@ -273,6 +285,7 @@ struct Told {
     json: bool,
     words: String,
     progress: Option<Arc<Progress>>,
+    audit: Option<Arc<audit::Run>>,
 }
 
 fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
@@ -283,9 +296,11 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     if let Some(fault) = typed.fault {
         return Err(fault);
     }
-    let parsed = grammar.try_get_matches_from(&typed.args).and_then(|matches| Line::from_arg_matches(&matches));
-    let Line { globals, command } = match parsed {
-        Ok(line) => line,
+    let parsed = grammar
+        .try_get_matches_from(&typed.args)
+        .and_then(|matches| Line::from_arg_matches(&matches).map(|line| (line, audit::subject(&matches))));
+    let (Line { globals, command }, subject) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return not_a_command(&error, &told.words),
     };
     let mode = if globals.quiet { progress::Mode::None } else { globals.progress };
@@ -302,7 +317,10 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     world.watch_signals(&flow.cancel_flag()).map_err(|error| {
         Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
     })?;
-    dispatch(command, &mut Session { world, flow, globals })
+    let mut session = Session { world, flow, globals, audit: None };
+    session.audit = audit::begin(&session, &told.words, subject)?.map(Arc::new);
+    told.audit.clone_from(&session.audit);
+    dispatch(command, &mut session)
 }
 
 /// Help and version are results; all else that the parser says is one line and its advice.

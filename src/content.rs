@@ -192,6 +192,9 @@ pub trait Inventory: Sync {
     }
     /// The digest that the tag names, if it names one.
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
+    /// The digest over the bytes of the manifest that `tag` names now, without a tag of the one under `expected`: read
+    /// from the place as it is now and hashed here, in the algorithm of `expected`. `None`: it has none.
+    fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error>;
 }
 
 /// Content that can be read again from its start, so that a failed upload can be sent again.

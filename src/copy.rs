@@ -98,6 +98,7 @@ pub fn run(
             sides: request.sides,
             siblings: request.is_one_place.then_some(&planned.origins),
             wanted: None,
+            account: None,
         },
     )?;
     present.extend(done.artifacts);

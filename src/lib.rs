@@ -6,10 +6,10 @@
 //! | floor | module | holds |
 //! |---|---|---|
 //! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
-//! | 2 decisions | `select`, `plan`, `route`, `wanted` | pure; reach the world through floor 1 |
-//! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`] | adapters that implement floor 1; where secrets come from; what was accepted last |
+//! | 2 decisions | `select`, `plan`, `route`, `wanted`, [`receipt`] | pure; reach the world through floor 1 |
+//! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`], [`audit`] | adapters that implement floor 1; where secrets come from; what was accepted last; who did what |
 //! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], `program`, [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
-//! | 0 nouns | [`oci`], [`fault`], [`size`] | no I/O |
+//! | 0 nouns | [`oci`], [`fault`], [`moment`], [`size`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
 //!
@@ -18,6 +18,7 @@
 //! clock. Without the feature `carry` there are `verify`, `inspect` and `cat` alone, and nothing that writes bundles, signs or
 //! speaks to a network is compiled; `guard` makes these three confine themselves.
 
+pub mod audit;
 #[cfg(feature = "carry")]
 pub mod base;
 pub mod bundle;
@@ -35,11 +36,13 @@ pub mod flow;
 pub mod import;
 #[cfg(feature = "carry")]
 pub mod layout;
+pub mod moment;
 pub mod oci;
 #[cfg(feature = "carry")]
 pub mod plan;
 #[cfg(feature = "online")]
 pub mod program;
+pub mod receipt;
 #[cfg(feature = "online")]
 pub mod registry;
 #[cfg(feature = "carry")]

@@ -50,7 +50,6 @@ mod source;
 pub mod standing;
 pub mod stream;
 pub mod tar;
-pub mod time;
 mod window;
 #[cfg(feature = "carry")]
 pub mod writer;
@@ -61,6 +60,7 @@ mod sync {
     pub use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
+pub use crate::moment as time;
 pub use error::Error;
 pub use manifest::Manifest;
 pub use name::Name;

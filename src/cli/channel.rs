@@ -123,6 +123,21 @@ impl Channel {
         Ok(Some(Place { series, standing }))
     }
 
+    /// The manifest of the channel's newest export: that before `place`, where one was taken. None where there is none yet.
+    ///
+    /// # Errors
+    /// Class usage without a channel; class io.
+    pub fn last(&self, place: Option<&Place>, session: &Session<'_>) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(channel) = &self.name else {
+            let what = "--base last: expected --channel beside it, found none".to_owned();
+            return Err(Fault::usage(what, "say --channel, or name the last bundle: --base DIR/NAME.json"));
+        };
+        if let Some(place) = place {
+            return place.series.last();
+        }
+        store(session).filter(|_| is_channel(channel)).map_or(Ok(None), |store| store.last_export(channel))
+    }
+
     fn number(&self) -> Result<Option<u64>, Fault> {
         if self.sequence == "next" {
             return Ok(None);

@@ -157,6 +157,7 @@ mod kernel {
         libc::SYS_close,
         libc::SYS_fstat,
         libc::SYS_fcntl,
+        libc::SYS_flock,
         libc::SYS_fadvise64,
         libc::SYS_fsync,
         libc::SYS_getdents64,

@@ -9,18 +9,21 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::Session;
+use super::papers::{self, Paper};
 use crate::fault::{Class, Fault};
 use crate::import::Wanted as Lacking;
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Artifact, Digest, Reference};
-use crate::select::{Base, Delivered};
+use crate::receipt::{MAX_RECEIPT, Receipt};
+use crate::select::Delivered;
 use crate::wanted::{List, MAX_BYTES};
 
 /// What stays behind, and what must come again.
 #[derive(clap::Args, Debug)]
 pub struct Delta {
-    /// Leave out what this bundle has delivered; its NAME.json is enough; repeat it for more
-    #[arg(long = "base", value_name = "BUNDLE")]
+    /// Leave out what this bundle has delivered (its NAME.json is enough), what this receipt says arrived, or what the
+    /// channel's last export had; repeat it for more
+    #[arg(long = "base", value_name = "last|BUNDLE|RECEIPT")]
     bases: Vec<String>,
     /// Take what a wanted list names, and the content that it lists whatever --base says
     #[arg(long, value_name = "FILE")]
@@ -33,38 +36,68 @@ pub struct Asked {
     pub delivered: Delivered,
     /// What is wanted.
     pub list: List,
+    // Digests of the files that say so.
+    papers: Vec<Digest>,
 }
 
 impl Delta {
-    /// Reads the bases and the list.
+    /// Reads the list; an empty one where none is given.
     ///
     /// # Errors
-    /// Class usage for `last` and for a list that is none; class format and io.
-    pub fn read(&self, session: &Session<'_>) -> Result<Asked, Fault> {
-        let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
-        let list = match &self.wanted {
-            Some(path) => read(path, session)?,
-            None => List::default(),
-        };
-        Ok(Asked { delivered: Delivered { bases, again: list.leaves() }, list })
+    /// Class usage for one that is none; class io.
+    pub fn list(&self, session: &Session<'_>) -> Result<List, Fault> {
+        self.wanted.as_ref().map_or_else(|| Ok(List::default()), |path| read(path, session))
+    }
+
+    /// Reads the bases. `newest` gives the manifest of the channel's newest export, of which there may be none.
+    ///
+    /// # Errors
+    /// Those of `newest`; class format and io.
+    pub fn read(
+        &self,
+        list: List,
+        newest: impl Fn() -> Result<Option<Vec<u8>>, Fault>,
+        session: &Session<'_>,
+    ) -> Result<Asked, Fault> {
+        let (mut bases, mut papers) = (Vec::new(), Vec::new());
+        for text in &self.bases {
+            let (base, paper) = if text == "last" {
+                // The channel's first bundle is a full one.
+                let Some(bytes) = newest()? else { continue };
+                (crate::base::of_bytes(&bytes)?, Digest::sha256(&bytes))
+            } else if let Some(Paper::Receipt(_, file)) = papers::find(text, session) {
+                let (receipt, digest) = receipt(text, file)?;
+                if receipt.blobs.is_empty() {
+                    session.flow.warn(format!("--base {text}: the receipt says that nothing arrived"));
+                }
+                (crate::base::of_receipt(receipt), digest)
+            } else {
+                let base = crate::base::of_bundle(&session.flow, super::bundle::open(text, session)?)?;
+                let id = base.id;
+                (base, id)
+            };
+            bases.push(base);
+            papers.push(paper);
+        }
+        Ok(Asked { delivered: Delivered { bases, again: list.leaves() }, list, papers })
     }
 }
 
 impl Asked {
     /// All of it in a fixed form, for telling one request from another.
     pub fn text(&self) -> Value {
-        let bases: Vec<Digest> = self.delivered.bases.iter().map(|base| base.id).collect();
         let list = Digest::sha256(self.list.to_text().0.as_bytes());
-        json!({ "bases": bases, "wanted": list })
+        json!({ "bases": self.papers, "wanted": list })
     }
 }
 
-fn base(text: &str, session: &Session<'_>) -> Result<Base, Fault> {
-    if text == "last" {
-        let what = "--base last: expected a channel's state, found none";
-        return Err(Fault::new(Class::Usage, what).help("name the last bundle: --base DIR/NAME.json"));
-    }
-    crate::base::of_bundle(&session.flow, super::bundle::open(text, session)?)
+/// The receipt and its digest. Nobody authenticates it here.
+fn receipt(text: &str, file: File) -> Result<(Receipt, Digest), Fault> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_RECEIPT + 1), &mut bytes).map_err(|error| {
+        Fault::new(Class::Io, format!("--base {text}: {error}")).help("name a file that can be read")
+    })?;
+    Ok((Receipt::parse(&bytes)?, Digest::sha256(&bytes)))
 }
 
 fn read(path: &Path, session: &Session<'_>) -> Result<List, Fault> {

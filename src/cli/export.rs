@@ -25,7 +25,7 @@ use crate::plan::{Plan, Summary};
 use crate::select::{Selection, Wanted};
 use crate::signing::{Envelope, statement};
 
-/// `export SELECTOR... [--base BUNDLE]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
+/// `export SELECTOR... [--base last|BUNDLE|RECEIPT]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("signatures").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
 pub struct Args {
@@ -87,10 +87,11 @@ impl Args {
         let volume_size = size::volume(&self.volume_size)?;
         check_volume_size(volume_size)?;
         let annotations = self.annotations()?;
-        let asked = self.delta.read(session)?;
-        let selectors = self.selecting.parse(asked.list.is_empty())?;
+        let list = self.delta.list(session)?;
+        let selectors = self.selecting.parse(list.is_empty())?;
         let created = created(session)?;
         let place = self.place(created, session)?;
+        let asked = self.delta.read(list, || self.channel.last(place.as_ref(), session), session)?;
         let name = place.as_ref().map(Place::name);
         let target = match &self.output {
             Some(path) if !(self.dry_run && self.channel.is_given()) => Some(target(path, session, name.as_deref())?),
@@ -141,7 +142,8 @@ impl Args {
         let manner = Manner { leave_out: self.allow_partial, form };
         let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;
         place.as_ref().map_or(Ok(()), Place::done)?;
-        Ok(self.told(&done, &partial, resumed))
+        let keyids: Vec<&str> = signers.iter().map(|signer| signer.public().id()).collect();
+        Ok(self.told(&done, &partial, resumed, &keyids))
     }
 
     /// What was asked for, without what does not change the volumes: an unfinished run of the same text
@@ -184,7 +186,7 @@ impl Args {
         Ok(map)
     }
 
-    fn told(&self, done: &crate::export::Outcome, partial: &[Fault], resumed: bool) -> Outcome {
+    fn told(&self, done: &crate::export::Outcome, partial: &[Fault], resumed: bool, keyids: &[&str]) -> Outcome {
         let manifest = &done.manifest;
         let bytes = done.bytes;
         let content: u64 = manifest.blobs.iter().map(|blob| blob.size).sum();
@@ -215,7 +217,7 @@ impl Args {
             "id": done.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
             "bases": manifest.bases,
             "blobs": manifest.blobs.len(), "content": content, "volumes": manifest.volumes, "bytes": bytes,
-            "files": done.files, "signatures": self.sign.len(), "resumed": resumed,
+            "files": done.files, "signatures": self.sign.len(), "keyids": keyids, "resumed": resumed,
             "read_back": !self.no_read_back,
         });
         if manifest.channel.is_some() {

@@ -11,13 +11,28 @@ use super::bundle::{asking, authenticated_any, can_ask};
 use super::delta;
 use super::gate::{BundleGate, PassingGate};
 use super::order::Side;
+use super::place::Destination as Typed;
+use super::receipt::slip::{Receipting, Report};
 use super::report::Outcome;
 use super::trust::Trust;
+use crate::bundle::Trusted;
 use crate::bundle::arriving::{Arriving, arrive};
 use crate::bundle::media::Media;
-use crate::bundle::stream::Members;
+use crate::bundle::stream::{Bytes, Members};
 use crate::fault::Fault;
-use crate::import::{Request, Sides};
+use crate::import::{Account, Request, Sides, Wanted};
+use crate::route::{Map, Route};
+
+/// What is noted while an import runs.
+#[derive(Default)]
+struct Books {
+    /// Base content that lacked.
+    lacking: Mutex<Vec<Wanted>>,
+    /// What was done, where a receipt is asked for.
+    account: Option<Mutex<Account>>,
+    /// The names, once the destination is open.
+    route: Option<Route>,
+}
 
 /// `import BUNDLE TRUST --to PLACE`
 #[derive(clap::Args, Debug)]
@@ -35,6 +50,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     wanted_out: Option<PathBuf>,
     #[command(flatten)]
+    receipting: Receipting,
+    #[command(flatten)]
     network: super::network::Network,
 }
 
@@ -43,54 +60,115 @@ impl Args {
     /// As `verify` for the bundle; class policy for what stands in the way; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let (typed, maps) = self.arrival.parse(session)?;
+        let slip = self.receipting.open(session)?;
         let mut trust = self.trust.clone();
         let keeper = trust.stand(Side::import(&typed, self.arrival.dry_run, session), session);
         let (bundle, rest) = authenticated_any(&self.bundle, &self.volume_dirs, &trust, session)?;
+        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), ..Books::default() };
+        // From here on there is a bundle to tell of, whatever happens.
+        let done = self.carry(typed, maps, &bundle, rest, &mut books, session);
+        let done = self.list_wanted(&bundle, &books, done, session);
         let order = keeper.told();
+        let id = bundle.id();
+        let mut more = json!({ "id": id, "name": bundle.manifest().name, "signed": bundle.judgement().good });
+        let mut last = format!("bundle id  {id}\n");
+        if !order.json.is_null() {
+            last.push_str(&format!("order      {}\n", order.line));
+            more["order"] = order.json.clone();
+        }
+        let mut unwritten = None;
+        if let Some(slip) = slip {
+            let partial = done.as_ref().ok().and_then(crate::import::Outcome::fault);
+            let report = Report {
+                bundle: &bundle,
+                order: &order,
+                trust: &self.trust,
+                to: &self.arrival.to,
+                route: books.route.as_ref(),
+                account: books
+                    .account
+                    .map(|account| account.into_inner().unwrap_or_else(PoisonError::into_inner))
+                    .unwrap_or_default(),
+                fault: done.as_ref().err().or(partial.as_ref()),
+            };
+            match slip.write(report, session) {
+                Ok(written) => {
+                    last.push_str(&written.line);
+                    more["receipt"] = written.json;
+                }
+                Err(fault) => unwritten = Some(fault),
+            }
+        }
+        let outcome = match done {
+            Ok(done) => self.arrival.told(&done, ("import", "imported"), more, &last),
+            Err(fault) => {
+                let text = if more["receipt"].is_null() { String::new() } else { last };
+                Outcome::new(text, more).failed(fault)
+            }
+        };
+        Ok(match unwritten {
+            None => outcome,
+            Some(fault) => {
+                let all = outcome.fault.clone().into_iter().chain([fault.clone()]).collect();
+                outcome.failed(Fault::from_list(all).unwrap_or(fault))
+            }
+        })
+    }
+
+    /// Carries it over.
+    fn carry(
+        &self,
+        typed: Typed,
+        maps: Vec<Map>,
+        bundle: &Trusted,
+        rest: Option<Bytes>,
+        books: &mut Books,
+        session: &mut Session<'_>,
+    ) -> Result<crate::import::Outcome, Fault> {
         let is_asked = rest.is_none() && bundle.lacks_any() && can_ask(session.world);
         // What lies there is looked at before the destination is opened.
-        let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(&bundle, &session.flow)?) } else { None };
+        let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(bundle, &session.flow)?) } else { None };
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
-        let route = self.arrival.route(opened.place, maps);
-        let lacking = Mutex::new(Vec::new());
+        let route = &*books.route.insert(self.arrival.route(opened.place, maps));
         let request = Request {
             artifacts: &manifest.artifacts,
             absent: &manifest.absent,
-            route: &route,
+            route,
             tag_conflict: self.arrival.tag_conflict(),
             keep_going: self.arrival.keep_going,
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
             siblings: None,
-            wanted: Some(&lacking),
+            wanted: Some(&books.lacking),
+            account: books.account.as_ref(),
         };
         let (flow, to) = (session.flow.clone(), &*opened.destination);
         let pass =
-            |source: &Arriving<'_>| crate::import::run(&flow, source, to, &PassingGate(source, &bundle), &request);
-        let done = match (gate, rest) {
-            (Some(gate), _) => crate::import::run(&flow, &bundle, to, &gate, &request),
-            (None, Some(rest)) => arrive(&bundle, &mut Members::new(&bundle, rest, flow.clone()), &flow, pass),
+            |source: &Arriving<'_>| crate::import::run(&flow, source, to, &PassingGate(source, bundle), &request);
+        match (gate, rest) {
+            (Some(gate), _) => crate::import::run(&flow, bundle, to, &gate, &request),
+            (None, Some(rest)) => arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), &flow, pass),
             (None, None) => {
                 let mut ask = asking(session.world);
-                arrive(&bundle, &mut Media::changed(&bundle, &mut ask), &flow, pass)
+                arrive(bundle, &mut Media::changed(bundle, &mut ask), &flow, pass)
             }
+        }
+    }
+
+    /// Writes the list of what lacked, where one is asked for.
+    fn list_wanted(
+        &self,
+        bundle: &Trusted,
+        books: &Books,
+        done: Result<crate::import::Outcome, Fault>,
+        session: &Session<'_>,
+    ) -> Result<crate::import::Outcome, Fault> {
+        let Some(path) = &self.wanted_out else { return done };
+        let lacking = books.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Err(fault) = delta::write(path, &delta::wanted(&bundle.manifest().artifacts, &lacking), session) else {
+            return done;
         };
-        if let Some(path) = &self.wanted_out {
-            let list =
-                delta::wanted(&manifest.artifacts, &lacking.into_inner().unwrap_or_else(PoisonError::into_inner));
-            if let Err(fault) = delta::write(path, &list, session) {
-                return Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault));
-            }
-        }
-        let done = done?;
-        let id = bundle.id();
-        let mut more = json!({ "id": id });
-        let mut last = format!("bundle id  {id}\n");
-        if !order.json.is_null() {
-            last.push_str(&format!("order      {}\n", order.line));
-            more["order"] = order.json;
-        }
-        Ok(self.arrival.told(&done, ("import", "imported"), more, &last))
+        Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault))
     }
 }

@@ -1,30 +1,88 @@
-//! `inspect`: what a bundle says of itself. Nothing of it is authenticated here, and that is said.
+//! `inspect`: what a bundle says of itself. Nothing of it is authenticated here, and that is said. A receipt and an audit
+//! log are shown by their own modules.
+
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::Session;
+use super::audit::{self, Shown};
 use super::bundle::{Opened, open_any};
+use super::confine::confine;
+use super::order::absolute;
+use super::papers::{self, Paper};
 use super::report::Outcome;
+use super::trust::Trust;
+use super::{Session, receipt};
 use crate::bundle::check::check;
 use crate::bundle::passing;
 use crate::bundle::stream::Members;
-use crate::fault::{Fault, escape};
+use crate::fault::{Class, Fault, escape};
+use crate::signing::Policy;
 
-/// `inspect BUNDLE`
+/// `inspect BUNDLE|RECEIPT|AUDITLOG`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input); a receipt; an audit log
+    #[arg(value_name = "BUNDLE|RECEIPT|AUDITLOG")]
     bundle: String,
-    /// Hash everything; the result is still not authenticated
+    /// Hash everything; a bundle is still not authenticated
     #[arg(long)]
     check: bool,
+    /// A public key (PEM) that must have signed the receipt; repeat it for more
+    #[arg(long = "key", value_name = "PUB", conflicts_with = "policy")]
+    keys: Vec<PathBuf>,
+    /// How many of the keys must have signed [default: all]
+    #[arg(long, value_name = "N", requires = "keys")]
+    threshold: Option<usize>,
+    /// Whose signatures on a receipt count: a key of any section
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 }
 
 impl Args {
     /// # Errors
-    /// Class format, io; with `--check` integrity.
+    /// Class format, io; with `--check` integrity; for a receipt signature and trust.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], Some(&[]), session)?;
+        let policy = self.policy(session)?;
+        let Some(path) = papers::path(&self.bundle, session) else {
+            return self.bundle(policy.as_ref(), Some(&[]), session);
+        };
+        let (full, heads) = (absolute(&path), audit::heads(session));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside: Vec<PathBuf> = [folder.to_owned()].into_iter().chain(heads.clone()).collect();
+        // Nothing of the file is looked at before.
+        confine(session, &beside);
+        match papers::look(path, &full, heads.as_deref()) {
+            Some(Paper::Receipt(path, file)) => receipt::show(&path, file, self.check, policy.as_ref()),
+            Some(Paper::Log(path, file)) if policy.is_none() => {
+                audit::show(Shown { path, full, file, heads }, self.check)
+            }
+            _ => self.bundle(policy.as_ref(), None, session),
+        }
+    }
+
+    /// Whose signatures on a receipt count, where that was said.
+    fn policy(&self, session: &Session<'_>) -> Result<Option<Policy>, Fault> {
+        if self.keys.is_empty() && self.policy.is_none() {
+            return Ok(None);
+        }
+        let mut trust = Trust::default();
+        (trust.keys, trust.threshold, trust.policy) = (self.keys.clone(), self.threshold, self.policy.clone());
+        trust.read(session)
+    }
+
+    /// A bundle; `confined` as in [`open_any`].
+    fn bundle(
+        self,
+        policy: Option<&Policy>,
+        confined: Option<&[PathBuf]>,
+        session: &mut Session<'_>,
+    ) -> Result<Outcome, Fault> {
+        if policy.is_some() {
+            let what = format!("{}: expected a receipt beside --key and --policy, found none", escape(&self.bundle));
+            return Err(Fault::new(Class::Usage, what).help("a bundle is authenticated by `packmule verify`"));
+        }
+        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], confined, session)?;
         let manifest = bundle.claimed()?;
         let keyids: Vec<String> =
             bundle.envelope().map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default();

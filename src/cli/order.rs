@@ -47,7 +47,7 @@ impl Side {
 }
 
 /// `path` without links, as far as it is there.
-fn absolute(path: &Path) -> std::path::PathBuf {
+pub fn absolute(path: &Path) -> std::path::PathBuf {
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for above in full.ancestors() {
         if let (Ok(real), Ok(rest)) = (above.canonicalize(), full.strip_prefix(above)) {

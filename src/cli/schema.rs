@@ -1,4 +1,4 @@
-//! `schema`: the JSON Schema of what packmule reads, made from the very types that read it.
+//! `schema`: the JSON Schema of what packmule reads and writes, made from the very types that do it.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::fault::{Class, Fault};
 /// `schema NAME`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// config: packmule.toml; trust: trust.toml
+    /// config: packmule.toml; trust: trust.toml; receipt; audit: a line of an audit log
     #[arg(value_enum)]
     name: Name,
 }
@@ -22,6 +22,10 @@ enum Name {
     Config,
     /// trust.toml
     Trust,
+    /// A receipt
+    Receipt,
+    /// A line of an audit log
+    Audit,
 }
 
 impl Args {
@@ -31,6 +35,8 @@ impl Args {
         let schema = match self.name {
             Name::Config => config(),
             Name::Trust => trust(),
+            Name::Receipt => receipt(),
+            Name::Audit => audit(),
         };
         let text = serde_json::to_string_pretty(&schema)
             .map_err(|error| Fault::new(Class::Bug, format!("schema: {error}")))?;
@@ -52,7 +58,21 @@ pub fn trust() -> Value {
     schema
 }
 
-/// TOML has no null: what need not be there is left away.
+/// The schema of a receipt.
+pub fn receipt() -> Value {
+    let mut schema: Value = schemars::schema_for!(crate::receipt::Receipt).into();
+    without_null(&mut schema);
+    schema
+}
+
+/// The schema of a line of an audit log.
+pub fn audit() -> Value {
+    let mut schema: Value = schemars::schema_for!(crate::audit::Line).into();
+    without_null(&mut schema);
+    schema
+}
+
+/// TOML has no null, nor have our canonical forms: what need not be there is left away.
 fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

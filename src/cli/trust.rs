@@ -143,9 +143,16 @@ mod tests {
         }
         let (mut world, ..) = World::for_test(&[], dir.path());
         let flow = Flow::new(Arc::new(Silent), Arc::clone(&world.clock), 1, 1);
-        let globals =
-            Globals { json: false, progress: progress::Mode::None, quiet: false, verbose: 0, jobs: 1, state: None };
-        let session = Session { world: &mut world, flow, globals };
+        let globals = Globals {
+            json: false,
+            progress: progress::Mode::None,
+            quiet: false,
+            verbose: 0,
+            jobs: 1,
+            state: None,
+            audit: None,
+        };
+        let session = Session { world: &mut world, flow, globals, audit: None };
         let mut trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
         trust.policy(&session, || vec!["id-one".to_owned(), "id-two".to_owned()])
     }

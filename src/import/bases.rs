@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use crate::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Repository};
+use crate::receipt::How;
 
 use super::plan::{Plan, locked};
 use super::{Run, Wanted};
@@ -105,8 +106,11 @@ fn settle(run: &Run, plan: &Plan, found: &HashMap<Place, Found>) {
         for leaf in &needs.bases.clone() {
             let place = (&job.repository, leaf.digest);
             match found.get(&place) {
-                Some(Found::There) => {}
-                Some(Found::Mounted) => needs.mounted += u64::from(counted.insert(place)),
+                Some(Found::There) => run.ledger.note(&job.repository, leaf, How::Base),
+                Some(Found::Mounted) => {
+                    needs.mounted += u64::from(counted.insert(place));
+                    run.ledger.note(&job.repository, leaf, How::BaseMounted);
+                }
                 Some(Found::Failed(fault)) => faults.push(fault.clone()),
                 Some(Found::Lacking) | None => {
                     if let Some(wanted) = run.request.wanted {

@@ -10,6 +10,7 @@ use crate::content::{Error, Kind};
 use crate::fault::{Class, Fault};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
+use crate::receipt::How;
 
 use super::body::Carried;
 use super::plan::{Job, Plan, locked};
@@ -113,14 +114,17 @@ fn into(
         // A mount that fails in any way costs no more than the send that follows.
         if from != repository && mounts.mount(repository, blob, from).unwrap_or(false) {
             locked(counts).mounted += 1;
+            run.ledger.note(repository, blob, How::Mounted);
             return Ok(());
         }
     }
     if run.destination.has_blob(repository, blob)? {
         locked(counts).present += 1;
+        run.ledger.note(repository, blob, How::Found);
         return Ok(());
     }
     run.destination.put_blob(repository, blob, body)?;
+    run.ledger.note(repository, blob, How::Sent);
     let mut counts = locked(counts);
     counts.pushed += 1;
     counts.bytes += blob.size;

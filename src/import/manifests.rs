@@ -76,6 +76,7 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
         let is_untagged = job.artifact.tags.is_empty();
         // Nothing to set, or a document that was not carried and is at the destination already.
         if tags.is_empty() && !is_untagged {
+            locked(&job.needs).is_tagged = true;
             return Ok(());
         }
         if !plan.shapes.contains_key(&job.artifact.digest) {
@@ -94,7 +95,10 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
         match result.map_err(|error| run.at_destination(error)) {
             Err(fault) if !run.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
             Err(fault) => job.fail(fault),
-            Ok(()) => run.flow.event(Event::Item(job.repository.to_string())),
+            Ok(()) => {
+                locked(&job.needs).is_tagged = true;
+                run.flow.event(Event::Item(job.repository.to_string()));
+            }
         }
         Ok(())
     })

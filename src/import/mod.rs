@@ -5,6 +5,7 @@
 //! did wrong ends the run without a tag; what the destination did wrong may be recorded instead.
 //! Knows no bundle, no registry and no terminal.
 
+mod account;
 mod again;
 mod bases;
 mod blobs;
@@ -26,6 +27,8 @@ use crate::flow::{Event, Flow};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
 use crate::route::Route;
 
+pub use account::Account;
+use account::Ledger;
 use crew::Crew;
 use documents::Documents;
 pub use outcome::{Done, Landed, Outcome};
@@ -92,6 +95,8 @@ pub struct Request<'a> {
     pub siblings: Option<&'a HashMap<Digest, Repository>>,
     /// Takes the base blobs that lack.
     pub wanted: Option<&'a Mutex<Vec<Wanted>>>,
+    /// Takes what was done, read back, however the import ends.
+    pub account: Option<&'a Mutex<Account>>,
 }
 
 /// Passed once, after all content was pushed and before the first tag is set.
@@ -118,6 +123,7 @@ struct Run<'a> {
     request: &'a Request<'a>,
     documents: Documents<'a>,
     crew: Crew<'a>,
+    ledger: Ledger,
 }
 
 impl Run<'_> {
@@ -132,7 +138,7 @@ impl Run<'_> {
 /// # Errors
 /// [`Class::Policy`] for what stands in the way (names, tags, base content), all in one fault; the
 /// classes of [`Sides`]; the gate's own. Then no tag was set by this run, except where the fault came
-/// while tags were being set.
+/// while tags were being set. With an account also [`Sides::destination`]'s for what is not there when it is read back.
 pub fn run(
     flow: &Flow,
     source: &dyn Source,
@@ -142,23 +148,32 @@ pub fn run(
 ) -> Result<Outcome, Fault> {
     let repositories = request.route.assign(request.artifacts)?;
     let documents = Documents::new(source, request.sides);
-    let run = Run { flow, source, destination, request, documents, crew: Crew::new(flow) };
+    let run = Run { flow, source, destination, request, documents, crew: Crew::new(flow), ledger: Ledger::default() };
     let items = request.artifacts.len() as u64;
     flow.event(Event::Stage { name: "planning", bytes: 0, items });
     let plan = plan::make(&run, repositories)?;
     flow.event(Event::Stage { name: "checking the destination", bytes: 0, items });
-    preflight::look(&run, &plan)?;
-    let mut counts = blobs::send(&run, &plan)?;
-    if !request.dry_run {
-        manifests::send(&run, &plan)?;
+    let ended = carry_out(&run, &plan, gate);
+    let ended = match request.account {
+        Some(account) => account::close(&run, &plan, ended, account),
+        None => ended,
+    };
+    Ok(Outcome { artifacts: outcome::list(&plan), ..ended? })
+}
+
+/// Does what was planned; gives the counts.
+fn carry_out(run: &Run, plan: &plan::Plan, gate: &dyn Gate) -> Result<Outcome, Fault> {
+    preflight::look(run, plan)?;
+    let mut counts = blobs::send(run, plan)?;
+    if !run.request.dry_run {
+        manifests::send(run, plan)?;
         run.crew.check()?;
         gate.pass()?;
         run.crew.check()?;
-        counts.add(&again::look(&run, &plan)?);
-        manifests::tag(&run, &plan)?;
-        destination.finish().map_err(|error| run.at_destination(error))?;
+        counts.add(&again::look(run, plan)?);
+        manifests::tag(run, plan)?;
+        run.destination.finish().map_err(|error| run.at_destination(error))?;
     }
-    counts.artifacts = outcome::list(&plan);
     Ok(counts)
 }
 

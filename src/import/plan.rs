@@ -52,6 +52,10 @@ pub(super) struct Needs {
     pub mounted: u64,
     pub tags: Vec<Tag>,
     pub kept: Vec<Tag>,
+    /// The destination was asked.
+    pub is_known: bool,
+    /// All was done for it, its tags included.
+    pub is_tagged: bool,
 }
 
 pub(super) struct Plan<'a> {

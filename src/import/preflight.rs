@@ -8,6 +8,7 @@ use crate::content::Error;
 use crate::fault::{Class, Fault};
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
+use crate::receipt::How;
 
 use super::plan::{Job, Needs, Plan, flat, locked};
 use super::{Run, TagConflict, bases};
@@ -21,6 +22,7 @@ pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
         let mut found = Needs::default();
         let mut faults = documents(run, plan, job, &mut found)?;
         faults.extend(tags(run, job, &mut found)?);
+        found.is_known = true;
         *locked(&job.needs) = found;
         if let Some(fault) = Fault::from_list(faults) {
             job.fail(fault);
@@ -117,6 +119,9 @@ fn is_whole(run: &Run, plan: &Plan, job: &Job, digest: Digest) -> Result<bool, E
         let may_lack = plan.absent.get(&leaf.digest).is_some_and(|absent| absent.reason == Reason::Foreign);
         if !may_lack && !run.destination.has_blob(&job.repository, leaf)? {
             return Ok(false);
+        }
+        if !may_lack {
+            run.ledger.note(&job.repository, leaf, How::Found);
         }
     }
     Ok(true)

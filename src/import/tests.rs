@@ -20,6 +20,7 @@ use crate::oci::{Digest, Document, Reason, Reference, Tag};
 use crate::route::Place;
 use crate::stream::Checked;
 
+mod account;
 mod again;
 mod bases;
 
@@ -166,6 +167,14 @@ impl Inventory for Rooms {
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         Ok(locked(&self.tags).get(&format!("{repository}:{tag}")).copied())
     }
+    fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
+        self.call("read");
+        let named = match tag {
+            Some(tag) => self.tag(repository, tag)?,
+            None => self.has(repository, expected).then_some(expected),
+        };
+        Ok(named.filter(|digest| self.loses != Some(*digest)))
+    }
 }
 
 impl Destination for Rooms {
@@ -304,6 +313,7 @@ fn request<'a>(artifacts: &'a [Artifact], route: &'a Route) -> Request<'a> {
         sides: Sides::BUNDLE,
         siblings: None,
         wanted: None,
+        account: None,
     }
 }
 

@@ -37,6 +37,7 @@ pub fn unpack(
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
         siblings: None,
         wanted: None,
+        account: None,
     };
     run(flow, source, &layout, gate, &request)
 }

@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{INDEX, Layout, Writer};
+use super::{INDEX, Index, Layout, MAX_INDEX, Writer};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
@@ -133,6 +133,29 @@ impl Inventory for Layout {
         }
         let entry = self.entries.iter().rfind(|entry| entry.raw.contains(&name));
         Ok(entry.map(|entry| entry.descriptor.digest))
+    }
+
+    /// From the files, whatever this run knows: a name that waits for [`Destination::finish`] is none yet.
+    fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
+        let digest = match tag {
+            None => expected,
+            Some(tag) => {
+                let io = |error: std::io::Error| Error::io(format!("layout {}: {INDEX}", self.path.display()), &error);
+                let Some(bytes) = self.disk.read(INDEX, MAX_INDEX).map_err(io)? else { return Ok(None) };
+                let index = Index::parse(&bytes).map_err(|error| {
+                    Error::new(Kind::Mismatch, format!("layout {}: {INDEX}: {error}", self.path.display()))
+                })?;
+                let named = index.named(&format!("{repository}:{tag}")).and_then(|digest| digest.parse().ok());
+                let Some(digest) = named else { return Ok(None) };
+                digest
+            }
+        };
+        let Some((file, _)) = self.disk.blob(digest).map_err(|error| self.io(digest, &error))? else {
+            return Ok(None);
+        };
+        let mut raw = Vec::new();
+        file.take(MAX_DOCUMENT + 1).read_to_end(&mut raw).map_err(|error| self.io(digest, &error))?;
+        Ok(Some(Digest::of(expected.algorithm(), &raw)))
     }
 }
 

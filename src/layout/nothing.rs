@@ -56,6 +56,10 @@ impl Inventory for Nothing {
     fn tag(&self, _: &Repository, _: &Tag) -> Result<Option<Digest>, Error> {
         Ok(None)
     }
+
+    fn read_back(&self, _: &Repository, _: Option<&Tag>, _: Digest) -> Result<Option<Digest>, Error> {
+        Ok(None)
+    }
 }
 
 impl Destination for Nothing {

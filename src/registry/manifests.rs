@@ -150,6 +150,18 @@ impl Host {
         Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
     }
 
+    /// The digest over the bytes that a tag, or without one `expected`, gives now.
+    pub fn read_back(
+        &self,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        expected: Digest,
+    ) -> Result<Option<Digest>, Error> {
+        let name = tag.map_or_else(|| expected.to_string(), Tag::to_string);
+        let fetched = self.fetch(repository, &name, &Scopes::pull(repository))?;
+        Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
+    }
+
     /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
     pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: Bytes) -> Result<Answer, Error> {
         let url = self.at(repository, &format!("manifests/{name}"))?;

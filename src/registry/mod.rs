@@ -171,6 +171,10 @@ impl Inventory for Registries {
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         self.host(repository)?.tag(repository, tag, &Scopes::pull(repository))
     }
+
+    fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
+        self.host(repository)?.read_back(repository, tag, expected)
+    }
 }
 
 impl Destination for Registries {

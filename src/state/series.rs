@@ -36,9 +36,13 @@ impl Store {
         })
     }
 
-    /// Where the manifest of a channel's newest export lies, if there is one.
-    pub fn last_export(&self, channel: &str) -> PathBuf {
-        self.dir().join("export").join(format!("{channel}.json"))
+    /// The manifest of a channel's newest export, if there is one; looked at while another run may export.
+    ///
+    /// # Errors
+    /// [`crate::fault::Class::Io`].
+    pub fn last_export(&self, channel: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let path = self.dir().join("export").join(format!("{channel}.json"));
+        read(&path, MAX_MANIFEST).map_err(|error| io_fault(&path, &error))
     }
 }
 

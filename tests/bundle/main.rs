@@ -9,6 +9,7 @@ mod arrive;
 mod by_hand;
 mod channel;
 mod corpora;
+mod custody;
 mod examples;
 mod flat;
 mod flips;

@@ -104,6 +104,35 @@ fn the_guard_has_no_other_commands() {
     assert_eq!(names, ["verify", "inspect", "cat", "help"], "{help}");
 }
 
+/// A verdict is noted from behind the walls, in files that were opened before them.
+#[test]
+fn u3_p7_a_confined_verdict_is_noted() {
+    let guard = guard();
+    for program in [Some(env!("CARGO_BIN_EXE_packmule").to_owned()), guard].into_iter().flatten() {
+        drop(std::fs::remove_dir_all(room().join("noted")));
+        std::fs::create_dir(room().join("noted")).unwrap();
+        let noted = ["--audit", "noted/log", "--state", "noted/state", "-v"];
+        let run = |args: &[&str], code| {
+            let ended = Command::new(&program).args(args).args(noted).env_clear().current_dir(room()).output().unwrap();
+            let told = text(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(code), "{told}");
+            assert!(told.contains("confined by seccomp:") && !told.contains("not confined by seccomp"), "{told}");
+            text(&ended.stdout)
+        };
+        for _ in 0..2 {
+            assert!(run(&VERIFY, 0).starts_with("PASS"));
+        }
+        // Its own begin stands in it, its end not yet.
+        let told = run(&["inspect", "noted/log", "--check"], 0);
+        assert!(told.contains("lines      5, 1 runs without an end"), "{told}");
+        let told = run(&["inspect", "usb/tide", "--check"], 0);
+        assert!(told.contains("not authenticated"), "{told}");
+        let ended = std::fs::read_to_string(room().join("noted/log")).unwrap();
+        assert_eq!(ended.lines().filter(|line| line.contains("\"outcome\":\"PASS\"")).count(), 2);
+        assert_eq!(ended.lines().count(), 8);
+    }
+}
+
 /// What the program asks of the kernel; one call a line.
 fn calls(strace: &str, program: &str, args: &[&str]) -> String {
     static TRACES: AtomicUsize = AtomicUsize::new(0);

@@ -6,6 +6,7 @@
 
 mod access;
 mod acr;
+mod audit;
 mod copy;
 mod delta;
 mod disk;
@@ -16,6 +17,7 @@ mod kill;
 mod killed;
 mod layouts;
 mod machine;
+mod receipts;
 mod refusals;
 #[path = "../registries/server.rs"]
 mod server;

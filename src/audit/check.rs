@@ -1,0 +1,102 @@
+//! Checks an audit log from its first line to its last, and against what its head says.
+//!
+//! Reads once, line by line; judges nothing but the chain: what the lines tell is shown, not weighed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead, Read as _};
+
+use super::head::Held;
+use super::line::{Event, Line, MAX_LINE, Newest};
+use crate::oci::Digest;
+
+/// So many faults are named; the others are counted.
+pub const NAMED: usize = 20;
+/// So many of the last lines are kept for showing.
+pub const SHOWN: usize = 100;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Lines, whatever they hold.
+    pub lines: u64,
+    /// The last line.
+    pub newest: Option<Newest>,
+    /// What is wrong, at most [`NAMED`].
+    pub faults: Vec<String>,
+    /// What is wrong and not named.
+    pub more: u64,
+    /// The last lines, at most [`SHOWN`].
+    pub recent: VecDeque<Line>,
+    /// Runs that began and did not end, by the number of their line: still at work, or killed.
+    pub open: BTreeMap<u64, Line>,
+}
+
+impl Report {
+    fn fault(&mut self, what: String) {
+        if self.faults.len() < NAMED { self.faults.push(what) } else { self.more += 1 }
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let number = self.lines;
+        let Some(line) = Line::parse(bytes) else {
+            let what = if bytes.ends_with(b"\n") { "is no line of an audit log" } else { "is cut off" };
+            return self.fault(format!("line {number} {what}"));
+        };
+        let before = self.newest;
+        if line.number != number {
+            self.fault(format!("line {number} has the number {}: lines are gone or were added", line.number));
+        }
+        if line.previous != before.map(|before| before.digest) {
+            self.fault(format!("line {number} does not follow the line before it: one of the two was changed"));
+        }
+        match (line.event, line.begin) {
+            (Event::End, Some(begin)) => drop(self.open.remove(&begin)),
+            _ => drop(self.open.insert(line.number, line.clone())),
+        }
+        self.recent.push_back(line);
+        if self.recent.len() > SHOWN {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Compares with what the head of this log says.
+    fn against(&mut self, held: &Held, at: Option<Digest>) {
+        let Newest { digest, number } = held.newest;
+        if self.lines < number {
+            self.fault(format!("{number} lines are known to its head, found {}: its tail was cut off", self.lines));
+        } else if at != Some(digest) {
+            self.fault(format!("line {number} is not the one that its head knows ({digest}): it was changed"));
+        }
+    }
+}
+
+/// Reads the log. `held` is what its head says, read when the log was not longer than it is now.
+///
+/// # Errors
+/// Those of `log`; what is wrong with the lines stands in the report.
+pub fn check(mut log: impl BufRead, held: Option<&Held>) -> io::Result<Report> {
+    let mut report = Report::default();
+    let mut at = None;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if (&mut log).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut bytes)? == 0 {
+            break;
+        }
+        report.lines += 1;
+        report.take(&bytes);
+        if bytes.len() > MAX_LINE {
+            report.fault(format!("line {} is longer than {MAX_LINE} bytes: nothing after it was read", report.lines));
+            break;
+        }
+        let newest = Newest::of(report.lines, &bytes);
+        if held.is_some_and(|held| held.newest.number == newest.number) {
+            at = Some(newest.digest);
+        }
+        report.newest = Some(newest);
+    }
+    if let Some(held) = held {
+        report.against(held, at);
+    }
+    Ok(report)
+}

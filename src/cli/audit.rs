@@ -1,0 +1,299 @@
+//! `--audit FILE`: every run is noted before its work and after it; and how `inspect` shows such a log.
+//!
+//! Hooked in around the commands, which know nothing of it: what is noted comes from their outcome. Words of a command
+//! line are noted only where they name a bundle or a place, and never where one may hold a secret.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::order::{absolute, store};
+use super::report::Outcome;
+use super::{Session, exit};
+use crate::audit::head::place;
+use crate::audit::{Entry, Event, Head, Line, Log, Newest, Snapshot, check};
+use crate::fault::{Class, Fault, escape};
+use crate::flow::Clock;
+use crate::moment::Moment;
+use crate::oci::Digest;
+
+/// The tool's name and version.
+pub const TOOL: &str = concat!("packmule ", env!("CARGO_PKG_VERSION"));
+
+/// A run that is noted.
+pub struct Run {
+    log: Log,
+    begin: u64,
+    command: String,
+    user: u32,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a command line is about: BUNDLE or the output, and the destination.
+#[derive(Debug, Default)]
+pub struct Subject {
+    subject: Option<String>,
+    to: Option<String>,
+}
+
+/// Finds it, by the names that arguments have.
+pub fn subject(matches: &ArgMatches) -> Subject {
+    let mut inner = matches;
+    while let Some((_, below)) = inner.subcommand() {
+        inner = below;
+    }
+    // What has a scheme may hold a password or a token.
+    let shown = |text: &str| (!text.contains("://")).then(|| escape(text));
+    let text = |name| inner.try_get_one::<String>(name).ok().flatten().and_then(|text| shown(text));
+    let path = |name| {
+        let path = inner.try_get_one::<PathBuf>(name).ok().flatten();
+        path.and_then(|path| shown(&path.to_string_lossy()))
+    };
+    Subject { subject: text("bundle").or_else(|| path("output")), to: text("to") }
+}
+
+/// The moment that a clock shows.
+///
+/// # Errors
+/// Class usage for a year that no form here has.
+pub fn now(clock: &dyn Clock) -> Result<Moment, Fault> {
+    Moment::from_unix(clock.unix())
+        .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock"))
+}
+
+/// Notes that a run begins, where a log is kept: nothing has been done yet.
+///
+/// # Errors
+/// Class io: the log cannot be written, or is not as it was left; class lock.
+pub fn begin(session: &Session<'_>, command: &str, subject: Subject) -> Result<Option<Run>, Fault> {
+    let Some(path) = &session.globals.audit else { return Ok(None) };
+    let path = absolute(&session.path(path));
+    let heads = store(session).map(|store| store.dir().join("audit"));
+    if heads.is_none() {
+        let shown = path.display();
+        session
+            .flow
+            .warn(format!("audit log {shown}: there is no place for a state (--state): a cut tail would not show"));
+    }
+    let log = Log::open(&path, heads.map(|dir| place(&dir, &path)).as_deref())?;
+    let clock = Arc::clone(&session.world.clock);
+    let (user, command) = (session.world.user, command.to_owned());
+    let Subject { subject, to } = subject;
+    let entry = Entry { command: command.clone(), subject, to, tool: TOOL.to_owned(), user, ..Entry::default() };
+    let begin = log.append(now(&*clock)?, entry)?.number;
+    Ok(Some(Run { log, begin, command, user, clock }))
+}
+
+impl Run {
+    /// The newest line of the log now.
+    ///
+    /// # Errors
+    /// Class io, lock.
+    pub fn newest(&self) -> Result<Option<Newest>, Fault> {
+        self.log.newest()
+    }
+
+    /// Notes how the run ended. Where that cannot be done the run is no success: a verdict that nobody recorded is none.
+    pub fn end(&self, ended: Result<Outcome, Fault>, signal: Option<u8>) -> Result<Outcome, Fault> {
+        let noted = now(&*self.clock).and_then(|at| self.log.append(at, self.entry(&ended, signal)));
+        let Err(fault) = noted else { return ended };
+        let with = |other: Option<Fault>| {
+            Fault::from_list(other.into_iter().chain([fault.clone()]).collect()).unwrap_or_else(|| fault.clone())
+        };
+        match ended {
+            Ok(outcome) if outcome.fault.is_none() && !outcome.result["verdict"].is_null() => Err(fault),
+            Ok(outcome) => {
+                let all = with(outcome.fault.clone());
+                Ok(outcome.failed(all))
+            }
+            Err(other) => Err(with(Some(other))),
+        }
+    }
+
+    fn entry(&self, ended: &Result<Outcome, Fault>, signal: Option<u8>) -> Entry {
+        let (result, fault) = match ended {
+            Ok(outcome) => (&outcome.result, outcome.fault.as_ref()),
+            Err(fault) => (&Value::Null, Some(fault)),
+        };
+        let text = |name: &str| result[name].as_str().map(escape);
+        let strings = |value: &Value| -> Vec<String> {
+            let list = value.as_array().into_iter().flatten();
+            list.filter_map(|one| one.as_str().map(escape)).collect()
+        };
+        let mut keyids = [&result["signed"], &result["keyids"], &result["receipt"]["keyids"]].map(strings).concat();
+        keyids.sort();
+        keyids.dedup();
+        let class = fault.map_or("ok", |fault| exit::name(fault.class));
+        Entry {
+            begin: Some(self.begin),
+            bundle: text("id"),
+            command: self.command.clone(),
+            exit: Some(fault.map_or(exit::OK, |fault| exit::code(fault.class, signal))),
+            keyids,
+            name: text("name"),
+            outcome: Some(text("verdict").unwrap_or_else(|| class.to_owned())),
+            receipt: result["receipt"]["digest"].as_str().and_then(|text| text.parse::<Digest>().ok()),
+            tool: TOOL.to_owned(),
+            user: self.user,
+            ..Entry::default()
+        }
+    }
+}
+
+/// Where the heads of audit logs lie: what `inspect` may read beside the log.
+pub fn heads(session: &Session<'_>) -> Option<PathBuf> {
+    store(session).map(|store| store.dir().join("audit"))
+}
+
+/// A log to be shown.
+pub struct Shown {
+    /// As it is called.
+    pub path: PathBuf,
+    /// Without links.
+    pub full: PathBuf,
+    /// Open.
+    pub file: File,
+    /// Where the heads lie.
+    pub heads: Option<PathBuf>,
+}
+
+/// Shows a log; with `checks` it is compared with its head, too.
+///
+/// # Errors
+/// Class io.
+pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
+    let Shown { path, full, file, heads } = log;
+    let shown = escape(&path.to_string_lossy());
+    let io = |error: std::io::Error| {
+        Fault::new(Class::Io, format!("audit log {shown}: {error}")).help("check that it can be read, and run it again")
+    };
+    let dir = heads.filter(|_| checks);
+    let unreadable = RefCell::new(None);
+    let find = |first: Option<Digest>| {
+        let Some(dir) = &dir else { return Ok(None) };
+        let own = Head::look(&place(dir, &full)).unwrap_or_else(|error| {
+            unreadable.replace(Some(error.to_string()));
+            None
+        });
+        // A log that was moved, or a copy.
+        Ok(own.or_else(|| Head::find(dir, first?)))
+    };
+    let Snapshot { length, held } = Snapshot::take(&file, find).map_err(io)?;
+    let report = check(BufReader::new((&file).take(length)), held.as_ref()).map_err(io)?;
+    let known = held.map(|held| held.newest.number);
+    let head = match (checks, known, unreadable.into_inner()) {
+        (false, ..) => "not compared (--check)".to_owned(),
+        (true, Some(known), _) => match report.lines.saturating_sub(known) {
+            0 => "the state knows the newest line".to_owned(),
+            more => format!("the state knows line {known}, and not the {more} after it"),
+        },
+        (true, None, Some(error)) => format!("not compared, it cannot be read: {}", escape(&error)),
+        (true, None, None) => "not compared, the state here knows none: a cut tail would not show".to_owned(),
+    };
+    let mut text = format!("audit log  {shown}\n");
+    if report.recent.len() as u64 != report.lines {
+        text.push_str(&format!("shown      the last {} of {} lines\n", report.recent.len(), report.lines));
+    }
+    for line in &report.recent {
+        text.push_str(&row(line));
+    }
+    text.push_str(&format!("lines      {}, {} runs without an end\n", report.lines, report.open.len()));
+    if let Some(Newest { digest, number }) = report.newest {
+        text.push_str(&format!("newest     line {number}, {digest}\n"));
+    }
+    text.push_str(&format!("head       {head}\n"));
+    let count = report.faults.len() as u64 + report.more;
+    let verdict = match (checks, count) {
+        (true, 0) => "every line follows the one before it\n".to_owned(),
+        (false, 0) => "nothing is wrong with the chain; --check compares its end\n".to_owned(),
+        _ => format!("{count} faults, listed on standard error\n"),
+    };
+    text.push_str(&format!("checked    {verdict}"));
+    let open: Vec<u64> = report.open.keys().copied().collect();
+    let result = json!({
+        "log": shown, "lines": report.lines, "newest": report.newest.map(|newest| json!({ "number": newest.number, "digest": newest.digest })),
+        "head": if held.is_some() { "compared" } else { "not compared" }, "open": open, "faults": count, "recent": report.recent,
+    });
+    let outcome = Outcome::new(text, result);
+    let mut faults: Vec<Fault> = report.faults.iter().map(|what| Fault::new(Class::Integrity, what.clone())).collect();
+    if report.more > 0 {
+        faults.push(Fault::new(Class::Integrity, format!("and {} more", report.more)));
+    }
+    if let Some(first) = faults.first_mut() {
+        first.help = Some("keep the log as it is, and find out who changed it".to_owned());
+    }
+    Ok(match Fault::from_list(faults) {
+        Some(fault) => outcome.failed(fault),
+        None => outcome,
+    })
+}
+
+/// One line for people.
+fn row(line: &Line) -> String {
+    let mut text = format!("  {:>5}  {}  {} ", line.number, line.at, escape(&line.command));
+    match (line.event, line.begin) {
+        (Event::Begin, _) => {
+            text.push_str("begins");
+            for (word, value) in [("", &line.subject), (" to", &line.to)] {
+                if let Some(value) = value {
+                    text.push_str(&format!("{word} {}", escape(value)));
+                }
+            }
+            text.push_str(&format!(", user {}", line.user));
+        }
+        (Event::End, begin) => {
+            let outcome = line.outcome.as_deref().unwrap_or("?");
+            text.push_str(&format!("of {} ended: {}", begin.unwrap_or_default(), escape(outcome)));
+            text.push_str(&line.exit.map(|exit| format!(" ({exit})")).unwrap_or_default());
+            for value in line.name.iter().chain(&line.bundle) {
+                text.push_str(&format!("  {}", escape(value)));
+            }
+            for keyid in &line.keyids {
+                text.push_str(&format!("\n                                key {}", escape(keyid)));
+            }
+        }
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run;
+    use super::super::world::World;
+
+    #[test]
+    fn without_a_place_for_a_state_it_is_told_and_the_chain_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 1..=2 {
+            let (mut world, _, stderr) = World::for_test(&["inspect", "nothing", "--audit", "log"], dir.path());
+            world.user = 1000;
+            assert_ne!(run(&mut world), 0);
+            assert!(stderr.text().contains("a cut tail would not show"), "{}", stderr.text());
+            let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+            assert_eq!(log.lines().count(), 2 * number);
+        }
+        let (mut world, stdout, _) = World::for_test(&["inspect", "log", "--check"], dir.path());
+        world.user = 1000;
+        assert_eq!(run(&mut world), 0, "{}", stdout.text());
+        assert!(stdout.text().contains("the state here knows none"), "{}", stdout.text());
+        assert!(stdout.text().contains("inspect begins nothing, user 1000"), "{}", stdout.text());
+    }
+
+    #[test]
+    fn g8_the_log_and_the_exit_code_agree() {
+        let dir = tempfile::tempdir().unwrap();
+        for (args, code) in [(vec!["inspect", "none"], 22), (vec!["inspect", "a.b"], 2)] {
+            let words = [&args[..], &["--audit", "log"]].concat();
+            let (mut world, ..) = World::for_test(&words, dir.path());
+            assert_eq!(run(&mut world), code, "{args:?}");
+            let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+            assert!(log.lines().last().unwrap().contains(&format!("\"exit\":{code},")), "{log}");
+        }
+    }
+}
