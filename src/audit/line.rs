@@ -47,7 +47,7 @@ pub struct Line {
     pub exit: Option<u8>,
     /// [`FORMAT`].
     pub format: String,
-    /// The keys that signed, or whose signatures held.
+    /// The keys that signed in this run, a receipt included; of `sign` all that stand in the signature file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keyids: Vec<String>,
     /// Bytes of an unfinished line that were taken away before this one.
@@ -69,6 +69,9 @@ pub struct Line {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub receipt: Option<Digest>,
+    /// The keys whose signatures let the bundle in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<String>,
     /// At the beginning: BUNDLE or the output, as typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -101,6 +104,8 @@ pub struct Entry {
     /// See [`Line`].
     pub receipt: Option<Digest>,
     /// See [`Line`].
+    pub signers: Vec<String>,
+    /// See [`Line`].
     pub subject: Option<String>,
     /// See [`Line`].
     pub to: Option<String>,
@@ -122,7 +127,8 @@ pub struct Newest {
 impl Line {
     /// The line of `entry` behind `last`.
     pub(super) fn behind(last: Option<Newest>, at: Moment, mended: Option<u64>, entry: Entry) -> Self {
-        let Entry { begin, bundle, command, exit, keyids, name, outcome, receipt, subject, to, tool, user } = entry;
+        let Entry { begin, bundle, command, exit, keyids, name, outcome, receipt, signers, subject, to, tool, user } =
+            entry;
         Self {
             at,
             bundle,
@@ -138,6 +144,7 @@ impl Line {
             outcome,
             previous: last.map(|last| last.digest),
             receipt,
+            signers,
             subject,
             to,
             tool,

@@ -125,18 +125,17 @@ impl Run {
             let list = value.as_array().into_iter().flatten();
             list.filter_map(|one| one.as_str().map(escape)).collect()
         };
-        let mut keyids = [&result["signed"], &result["keyids"], &result["receipt"]["keyids"]].map(strings).concat();
-        keyids.sort();
-        keyids.dedup();
+        let own = [&result["keyids"], &result["receipt"]["keyids"]].map(strings).concat();
         let class = fault.map_or("ok", |fault| exit::name(fault.class));
         Entry {
             begin: Some(self.begin),
             bundle: text("id"),
             command: self.command.clone(),
             exit: Some(fault.map_or(exit::OK, |fault| exit::code(fault.class, signal))),
-            keyids,
+            keyids: own,
             name: text("name"),
             outcome: Some(text("verdict").unwrap_or_else(|| class.to_owned())),
+            signers: strings(&result["signed"]),
             receipt: result["receipt"]["digest"].as_str().and_then(|text| text.parse::<Digest>().ok()),
             tool: TOOL.to_owned(),
             user: self.user,
@@ -188,7 +187,8 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let known = held.map(|held| held.newest.number);
     let head = match (checks, known, unreadable.into_inner()) {
         (false, ..) => "not compared (--check)".to_owned(),
-        (true, Some(known), _) => match report.lines.saturating_sub(known) {
+        (true, Some(known), _) if report.lines < known => format!("the state knows {known} lines"),
+        (true, Some(known), _) => match report.lines - known {
             0 => "the state knows the newest line".to_owned(),
             more => format!("the state knows line {known}, and not the {more} after it"),
         },
@@ -202,7 +202,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     for line in &report.recent {
         text.push_str(&row(line));
     }
-    text.push_str(&format!("lines      {}, {} runs without an end\n", report.lines, report.open.len()));
+    text.push_str(&format!("lines      {}, runs without an end: {}\n", report.lines, report.open.len()));
     if let Some(Newest { digest, number }) = report.newest {
         text.push_str(&format!("newest     line {number}, {digest}\n"));
     }
@@ -211,6 +211,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let verdict = match (checks, count) {
         (true, 0) => "every line follows the one before it\n".to_owned(),
         (false, 0) => "nothing is wrong with the chain; --check compares its end\n".to_owned(),
+        (_, 1) => "1 fault, told on standard error\n".to_owned(),
         _ => format!("{count} faults, listed on standard error\n"),
     };
     text.push_str(&format!("checked    {verdict}"));
@@ -253,8 +254,8 @@ fn row(line: &Line) -> String {
             for value in line.name.iter().chain(&line.bundle) {
                 text.push_str(&format!("  {}", escape(value)));
             }
-            for keyid in &line.keyids {
-                text.push_str(&format!("\n                                key {}", escape(keyid)));
+            for (word, list) in [("let in by", &line.signers), ("signed by", &line.keyids)] {
+                list.iter().for_each(|keyid| text.push_str(&format!("\n         {word} {}", escape(keyid))));
             }
         }
     }

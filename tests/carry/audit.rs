@@ -71,7 +71,8 @@ fn u3_every_export_verdict_signing_and_import_is_noted() {
     let (one, two) = (id("k.pub.pem"), id("noted/two.pub.pem"));
     assert_eq!(ends[0]["keyids"], serde_json::json!([one]));
     assert!(ends[1]["keyids"].as_array().unwrap().contains(&two.into()));
-    assert_eq!(ends[2]["keyids"], serde_json::json!([one]));
+    assert_eq!(ends[2]["signers"], serde_json::json!([one]));
+    assert_eq!((&ends[4]["signers"], &ends[4]["keyids"]), (&ends[2]["signers"], &ends[0]["keyids"]));
     assert_eq!((&begins[4]["subject"], &begins[4]["to"]), (&"noted/b".into(), &"oci:noted/site".into()));
     // The receipt names the line that was newest, and the log the receipt.
     let receipt: Value = serde_json::from_slice(&fs::read(dir().join("noted/r.json")).unwrap()).unwrap();
@@ -186,7 +187,7 @@ fn u3_a_full_disk_ends_the_run_before_or_makes_it_no_success() {
         grep -q "^error: audit log" fulllog/err && grep -q "^help: " fulllog/err || exit 93
         grep -q PASS fulllog/out && exit 94
         "$P" inspect fulllog/mnt/log --check --state fulllog/state || exit 95
-        "$P" inspect fulllog/mnt/log --check --state fulllog/state | grep -q " 1 runs without an end" && echo late
+        "$P" inspect fulllog/mnt/log --check --state fulllog/state | grep -q "without an end: 1" && echo late
         exit 0
     "#;
     let Some(ended) = sandbox(script, &[&bundle]) else { return };

@@ -124,7 +124,7 @@ fn u3_p7_a_confined_verdict_is_noted() {
         }
         // Its own begin stands in it, its end not yet.
         let told = run(&["inspect", "noted/log", "--check"], 0);
-        assert!(told.contains("lines      5, 1 runs without an end"), "{told}");
+        assert!(told.contains("lines      5, runs without an end: 1"), "{told}");
         let told = run(&["inspect", "usb/tide", "--check"], 0);
         assert!(told.contains("not authenticated"), "{told}");
         let ended = std::fs::read_to_string(room().join("noted/log")).unwrap();

@@ -190,7 +190,12 @@ impl Slip {
             Some(signatures) => {
                 let mut partial = target.clone().into_os_string();
                 partial.push(".partial");
-                let mut file = File::create(&partial)?;
+                // What a killed run left; a link there is not followed.
+                match std::fs::remove_file(&partial) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&partial)?;
                 file.write_all(signatures)?;
                 file.sync_all()?;
                 // It was not there, or a killed run left it, whose place this run has.
