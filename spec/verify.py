@@ -233,12 +233,12 @@ Frame = collections.namedtuple("Frame", "number plain digest packed start file o
 def plan(m, index_size):  # manifest.md, Sums; frame.md, Boundaries. Gives where blobs begin, and the units: frames, and number of members
     flat, at, ends, contents, units, first, frames = m["form"] == "flat", 0, [], {}, [], 0, enumerate(m["frames"])
     for number, (path, size, digest, _) in enumerate(files_of(m, index_size)):
+        begin = (ends[-1] if ends else 0) + (512 if len(path) <= 100 else 1536)
+        ends.append(begin + size + len(padding(size)))
         units += [([Frame(number, size, None, None, at, number, 0, size)], 1)] if flat else []
-        contents[digest] = at + (0 if flat else 512 if len(path) <= 100 else 1536)
-        at = contents[digest] + size + (0 if flat else len(padding(size)))
-        ends.append(at)
-    require(at + 1024 < 1 << 64 and (not flat or m["frames"] == m["volumes"] == []), "FMT", "sums: above 2^64, or frames in form flat")
-    ends, at = ends + [at + 1024], 0
+        contents[digest], at = at if flat else begin, at + size
+    ends, at = ends + [ends[-1] + 1024], 0
+    require(ends[-1] < 1 << 64 and (not flat or m["frames"] == m["volumes"] == []), "FMT", "sums: 2^64 or above, or frames in form flat")
     sums = [sum(f["plain"] for f in m["frames"]), sum(v["frames"] for v in m["volumes"])]
     require(flat or sums == [ends[-1], len(m["frames"])], "FMT", "sums: plain of the frames, or frames of the volumes")
     require(flat or m["frames"][-1]["plain"] == 1024 and "size" not in m["frames"][-1], "FMT", "frames: the last is not the end of the archive")
