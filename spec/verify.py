@@ -314,13 +314,12 @@ class Pairs(list):  # the members of an object of a document, in order, repeated
         require(len(found) <= 2 and (found[0] is None or type(found[0]) is kind), "FMT", "%s: %s twice, or its type" % (what, name))
         require(kind is not str or not re.search("[\ud800-\udfff]", found[0] or ""), "FMT", "%s: lone surrogate in %s" % (what, name))
         return found[0]
-def descriptor(value, what):  # closure.md, Walk: gives media type, digest and size
+def descriptor(value, what):  # closure.md, Walk: gives media type, digest and size, and whether its data holds
     require(type(value) is Pairs, "FMT", "%s: a descriptor is no object" % what)
     media_type, digest, data = (value.get(name, str, what) for name in ("mediaType", "digest", "data"))
     size, content = integer(value.get("size", Number, what), what + ": size"), unbase64(data or "")
     require(media_type is not None and is_digest(digest), "FMT", "%s: mediaType or digest of a descriptor" % what)
-    require(data is None or content is not None and len(content) == size and has_digest(content, digest), "INT", "%s: data" % what)
-    return media_type, digest, size
+    return media_type, digest, size, data is None or content is not None and len(content) == size and has_digest(content, digest)
 def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, artifactType, digest of subject
     document = parse(raw, 100, what, Pairs, Number)
     require(type(document) is Pairs, "FMT", "%s: no object" % what)
@@ -331,8 +330,10 @@ def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives
     manifests = document.get("manifests", list, what)
     has = [config is not None, layers is not None, manifests is not None]
     require(has in {"manifest": ([1, 0, 0], [1, 1, 0]), "index": ([0, 0, 1],)}[DOCUMENTS[media_type]], "FMT", "%s: members of its kind" % what)
-    descriptors = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
-    return descriptors, document.get("artifactType", str, what) or None, None if subject is None else descriptor(subject, what)[1]
+    found = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
+    subjects, artifact_type = [] if subject is None else [descriptor(subject, what)], document.get("artifactType", str, what) or None
+    require(all(holds for *_, holds in found + subjects), "INT", "%s: data of a descriptor" % what)
+    return [entry[:3] for entry in found], artifact_type, subjects[0][1] if subjects else None
 def closure(m):  # closure.md: Walk, Equation, Absences. A generator: it gives digest and size of a document and is sent its content; last None
     sizes, listed = {blob["digest"]: blob["size"] for blob in m["blobs"]}, {entry["digest"]: entry["size"] for entry in m["blobs"] + m["absent"]}
     artifacts = {a["digest"]: (a.get("artifactType"), a.get("subject")) for a in m["artifacts"]}
@@ -350,8 +351,7 @@ def closure(m):  # closure.md: Walk, Equation, Absences. A generator: it gives d
             below[digest] = [entry for entry in found if entry[0] in documents]
             leaves.update(entry[1:] for entry in found if entry[0] not in documents)
         levels[digest] = level
-        for entry in below[digest]:
-            yield from arrive(*entry, level + 1)
+        for entry in below[digest]: yield from arrive(*entry, level + 1)
     for a in m["artifacts"]: yield from arrive(a["mediaType"], a["digest"], a["size"], 1)
     differ = (reached | leaves) ^ set(listed.items())
     require(not differ, "FMT", "not both reached and listed, or of another size: %s" % sorted(differ)[:9])
