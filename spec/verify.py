@@ -490,7 +490,7 @@ def main():
     parser.add_argument("--vectors", action="store_true")
     parser.add_argument("--key", nargs="+", action="extend", default=[], metavar="PUB.pem")
     parser.add_argument("--threshold", type=int, metavar="N")
-    given, faults = parser.parse_args(), []
+    given, faults, sys.dont_write_bytecode = parser.parse_args(), [], True
     if given.vectors:
         import vectors
         return vectors.run(given.place, verdict, shown)
