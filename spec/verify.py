@@ -1,26 +1,24 @@
 #!/usr/bin/env python3
-"""Verifies a packmule bundle of form `volumes`, from the pages of this directory and the standard library alone.
+"""Verifies a packmule bundle of any form, from the pages of this directory and the standard library alone.
 
-    python3 verify.py BUNDLE --key PUB.pem... [--threshold N]     BUNDLE: DIR/NAME, NAME.json, or its directory
-    python3 verify.py --vectors DIR                               every vector of a folder
+    python3 verify.py BUNDLE --key PUB.pem... [--threshold N]    BUNDLE: DIR/NAME, NAME.json, its directory, a stream, or -
+    python3 verify.py --vectors DIR                              every vector of a folder
 
-Says `PASS <bundle id>`, or `REFUSED <CLASS>: <fault>` for each fault, and exits as cli.md says. Vectors are laid in a temporary directory; else
-it writes nothing. It needs the program `zstd`, for packed frames. To be read beside the specification: each function names its section there."""
-import argparse, base64, bisect, calendar, contextlib, functools, hashlib, itertools, json, os, pathlib, re, stat, struct, subprocess, sys
-import collections, tempfile, threading, time
+Says `PASS <bundle id>`, or `REFUSED <CLASS>: <fault>` for each fault, and exits as cli.md says. It writes nothing, and needs the program `zstd`
+for packed frames. To be read beside the specification: each function names its section there."""
+import argparse, base64, bisect, calendar, collections, concurrent.futures, contextlib, functools, hashlib, itertools, json, os, pathlib
+import re, stat, struct, subprocess, sys, time
 CLASSES = {"PASS": 0, "FMT": 10, "INT": 11, "SIG": 12, "TRUST": 13, "STALE": 14, "POLICY": 15, "USAGE": 2, "IO": 22}  # cli.md, Exit codes
 KIB, MIB, MAX_INTEGER = 1 << 10, 1 << 20, (1 << 53) - 1
 Refused = type("Refused", (Exception,), {})  # its arguments are the class and the fault
 def require(holds, kind, fault):
-    if not holds:
-        raise Refused(kind, fault)
+    if not holds: raise Refused(kind, fault)
 
 # ==== XXH64 and Ed25519
 M64 = (1 << 64) - 1
 P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
 rotate = lambda x, bits: (x << bits | x >> (64 - bits)) & M64
 mixed = lambda word: rotate(word * P2 & M64, 31) * P1 & M64
-
 def xxh64(data):  # frame.md, Stored: XXH64 with seed 0, all of its 64 bits
     lanes, at, h = [P1 + P2 & M64, P2, 0, -P1 & M64], len(data) & ~31, P5
     for begin in range(0, at, 64 * KIB):
@@ -30,8 +28,7 @@ def xxh64(data):  # frame.md, Stored: XXH64 with seed 0, all of its 64 bits
                 lane = (lane + word * P2) & M64
                 lane = (lane << 31 | lane >> 33) * P1 & M64
             lanes[i] = lane
-    if at:
-        h = functools.reduce(lambda h, lane: ((h ^ mixed(lane)) * P1 + P4) & M64, lanes, sum(map(rotate, lanes, (1, 7, 12, 18))) & M64)
+    if at: h = functools.reduce(lambda h, lane: ((h ^ mixed(lane)) * P1 + P4) & M64, lanes, sum(map(rotate, lanes, (1, 7, 12, 18))) & M64)
     h = (h + len(data)) & M64
     while at < len(data):
         n = next(n for n in (8, 4, 1) if n <= len(data) - at)
@@ -43,17 +40,12 @@ def xxh64(data):  # frame.md, Stored: XXH64 with seed 0, all of its 64 bits
     return h ^ h >> 32
 P, L = 2 ** 255 - 19, 2 ** 252 + 27742317777372353535851937790883648493
 D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)  # of the curve -x^2 + y^2 = 1 + D x^2 y^2; a square root of -1
-LOW_ORDER = {bytes.fromhex(h) for h in (
-    "00" * 32, "00" * 31 + "80", "01" + "00" * 31, "ec" + "ff" * 30 + "7f",
-    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa")}
 def add(p, q):  # The sum of two points, each held as X, Y, Z, T with x = X/Z, y = Y/Z, xy = T/Z. Holds for all points of this curve
     a, b, c, d = (p[1] - p[0]) * (q[1] - q[0]), (p[1] + p[0]) * (q[1] + q[0]), 2 * D * p[3] * q[3], 2 * p[2] * q[2]
     e, f, g, h = (b - a) % P, (d - c) % P, (d + c) % P, (b + a) % P
     return e * f % P, g * h % P, f * g % P, e * h % P
 def times(n, p, total=(0, 1, 1, 0)):
-    while n:
-        total, p, n = add(total, p) if n & 1 else total, add(p, p), n >> 1
+    while n: total, p, n = add(total, p) if n & 1 else total, add(p, p), n >> 1
     return total
 def encode(p):
     z = pow(p[2], -1, P)
@@ -65,24 +57,23 @@ def decode(encoding):  # signature.md, Keys: the point whose canonical encoding 
     x = x if x * x % P == square else x * ROOT % P
     valid, x = y < P and x * x % P == square and (x or not sign), x if x & 1 == sign else P - x
     return (x, y, 1, x * y % P) if valid else None
+is_low_order = lambda p: encode(times(8, p)) == encode((0, 1, 1, 0))  # signature.md, Keys: holds for the eight that are listed there
 BASE = decode((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
 def signature_holds(key, message, signature):  # signature.md, Keys: "verification is strict"
     r, s, (x, y, z, t) = signature[:32], int.from_bytes(signature[32:], "little"), decode(key)
     k = int.from_bytes(hashlib.sha512(r + key + message).digest(), "little") % L
-    return len(signature) == 64 and s < L and r not in LOW_ORDER and encode(add(times(s, BASE), times(k, (P - x, y, z, P - t)))) == r
-
+    point = add(times(s, BASE), times(k, (P - x, y, z, P - t)))
+    return len(signature) == 64 and s < L and encode(point) == r and not is_low_order(point)
 # ==== Files and JSON
-def length(path):  # bundle.md, Files: the size of a regular file, 0 where none is. Anything else there is IO and not opened
-    try:
+def length(path):  # bundle.md, Files: the size of a regular file, -1 where none is. Anything else there is IO and not opened
+    with contextlib.suppress(FileNotFoundError):
         info = os.lstat(path)
-    except FileNotFoundError:
-        return 0
-    require(stat.S_ISREG(info.st_mode), "IO", "%s: not a regular file" % path)
-    return info.st_size
+        require(stat.S_ISREG(info.st_mode), "IO", "%s: not a regular file" % path)
+        return info.st_size
+    return -1
 def read(path, offset, size):  # no link is followed and nothing waited for, even if the file was just exchanged
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     length(path)
-    with open(os.open(path, flags), "rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         require(stat.S_ISREG(os.fstat(file.fileno()).st_mode), "IO", "%s: not a regular file" % path)
         file.seek(offset)
         return file.read(size)
@@ -113,27 +104,24 @@ def unbase64(text):  # signature.md, Envelope: base64 in its only spelling; else
     with contextlib.suppress(ValueError):
         data = base64.b64decode(text, validate=True)
         return data if base64.b64encode(data).decode() == text else None
-
 # ==== Signatures
-DER, STATEMENT = bytes.fromhex("302a300506032b6570032100"), "application/vnd.packmule.statement.v1+json"
+DER, PEM = bytes.fromhex("302a300506032b6570032100"), r"\s*-----BEGIN PUBLIC KEY-----\s([^-]+)-----END PUBLIC KEY-----\s*"
+STATEMENT = "application/vnd.packmule.statement.v1+json"
 def load_keys(files, threshold):  # signature.md, Keys, and Who must have signed, point 4
     keys = {}
     for path in files:
-        pem = attempt([], pathlib.Path(path).read_text, "ascii", "replace") or ""
-        block = re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----\s([^-]+)-----END PUBLIC KEY-----\s*", pem)
+        block = re.fullmatch(PEM, attempt([], pathlib.Path(path).read_text, "ascii", "replace") or "")
         der = unbase64("".join(block[1].split())) if block else None
         require(der and len(der) == 44 and der[:12] == DER, "USAGE", "%s: not PEM of an Ed25519 public key" % path)
         key, keyid = der[12:], hashlib.sha256(der).hexdigest()
-        require(decode(key) and key not in LOW_ORDER and keyid not in keys, "USAGE", "%s: no canonical point, low order, or given twice" % path)
+        require(decode(key) and not is_low_order(decode(key)) and keyid not in keys, "USAGE", "%s: no point, low order, or twice" % path)
         keys[keyid] = key
     threshold = len(keys) if threshold is None else threshold
     require(keys and 1 <= threshold <= len(keys), "USAGE", "%d keys given, threshold %d" % (len(keys), threshold))
     return keys, threshold
-
-def check_signatures(path, manifest, keys, threshold):  # signature.md, Statement to Who must have signed; steps 2 to 4
-    require(length(path), "SIG", "%s: no signature file" % path)
+def check_signatures(path, raw, manifest, keys, threshold):  # signature.md, Statement to Who must have signed; steps 2 to 4
     form = lambda holds: require(holds, "FMT", "%s: not in its form" % path)
-    envelope, digest = parse_canonical(read_whole(path, 2 * MIB), path), hashlib.sha256(manifest).hexdigest().encode()
+    envelope, digest = parse_canonical(raw, path), hashlib.sha256(manifest).hexdigest().encode()
     form(set(envelope) == {"payload", "payloadType", "signatures"} and type(envelope["payload"]) is type(envelope["payloadType"]) is str)
     payload, signatures = unbase64(envelope["payload"]), envelope["signatures"]
     form(payload is not None and type(signatures) is list and len(signatures) <= 32)
@@ -143,15 +131,12 @@ def check_signatures(path, manifest, keys, threshold):  # signature.md, Statemen
         form(re.fullmatch("[0-9a-f]{64}", entry["keyid"]) and entry["sig"] and len(entry["sig"]) <= 64 * KIB)
     in_order([entry["keyid"] for entry in signatures], path)
     statement = b'{"digest":"sha256:%s","mediaType":"application/vnd.packmule.bundle.v1+json","size":%d}' % (digest, len(manifest))
-    holds = envelope["payloadType"] == STATEMENT and payload == statement and signatures
-    require(holds, "SIG", "%s: not of this manifest, or without a signature" % path)
+    require(envelope["payloadType"] == STATEMENT and payload == statement and signatures, "SIG", "%s: not of this manifest, or empty" % path)
     pae = b"DSSEv1 42 %s %d %s" % (STATEMENT.encode(), len(statement), statement)
     known = [entry for entry in signatures if entry["keyid"] in keys]
-    for entry in known:
-        require(signature_holds(keys[entry["keyid"]], pae, entry["sig"]), "SIG", "%s: bad signature of key %s" % (path, entry["keyid"]))
-    found = (path, " ".join(entry["keyid"] for entry in signatures), len(known), threshold)
-    require(len(known) >= threshold, "TRUST", "%s: signed by %s; known of these: %d, expected: %d" % found)
-
+    for entry in known: require(signature_holds(keys[entry["keyid"]], pae, entry["sig"]), "SIG", "%s: bad signature of key %s" % (path, entry["keyid"]))
+    signers = " ".join(entry["keyid"] for entry in signatures)
+    require(len(known) >= threshold, "TRUST", "%s: signed by %s; known of these: %d, expected: %d" % (path, signers, len(known), threshold))
 # ==== Manifest
 DOCUMENTS = {"application/vnd.oci.image.manifest.v1+json": "manifest", "application/vnd.docker.distribution.manifest.v2+json": "manifest",
              "application/vnd.oci.image.index.v1+json": "index", "application/vnd.docker.distribution.manifest.list.v2+json": "index"}
@@ -193,16 +178,14 @@ def check_members(entry, members, what):
     require(all(name.endswith("?") or name in entry for name in members), "FMT", "%s: a member is missing" % what)
 def in_order(entries, what):  # manifest.md, Canonical form: by bytes (which is by code points), none twice
     require(all(a < b for a, b in zip(entries, entries[1:])), "FMT", "%s: not in order, or an entry twice" % what)
-
-def check_manifest(raw, name):  # manifest.md, all but the sums. verification.md, step 5
+def check_manifest(raw, name, forms):  # manifest.md, all but the sums. verification.md, step 5
     m = parse_canonical(raw, "manifest")
     require(m.get("format") == "packmule.bundle.v1", "FMT", "manifest: of another format: %s" % m.get("format"))
     require(m.get("requires") == [], "FMT", "manifest: needs %s, written by %s" % (m.get("requires"), m.get("tool")))
     check_members(m, MANIFEST, "manifest")
-    for what, members in ENTRIES.items():
-        for entry in m[what]:
-            check_members(entry, members, what)
-    require(m["name"] == name and m["form"] == "volumes", "FMT", "manifest: named %s, or form flat, which is not read here" % m["name"])
+    for what, entry in ((what, entry) for what in ENTRIES for entry in m[what]):
+        check_members(entry, ENTRIES[what], what)
+    require(m["name"] == name and m["form"] in forms, "FMT", "manifest: named %s, or form flat in a stream" % m["name"])
     same = ("channel" in m) == ("epoch" in m) == ("sequence" in m) and ("channel" in m or not m.keys() & {"expires", "previous"})
     require(same, "FMT", "manifest: what stands with channel, and without")
     require(all("size" not in f or "digest" in f and f["size"] < stored_size(f["plain"]) for f in m["frames"]), "FMT", "frames: a packed one")
@@ -212,79 +195,71 @@ def check_manifest(raw, name):  # manifest.md, all but the sums. verification.md
         in_order(entries, "bases, artifacts or absent")
     for a in m["artifacts"]:
         in_order(a["tags"], "tags")
-        same = (a["mediaType"], a["size"], a.get("artifactType"), a.get("subject"))
-        holds = a["digest"] in blobs and agreed.setdefault(a["digest"], same) == same
-        require(holds, "FMT", "artifact %s: not in blobs, or two entries disagree" % a["digest"])
-        require(tags.isdisjoint((a["repository"], tag) for tag in a["tags"]), "FMT", "artifact %s: a tag of another one" % a["digest"])
-        tags.update((a["repository"], tag) for tag in a["tags"])
+        same, own = (a["mediaType"], a["size"], a.get("artifactType"), a.get("subject")), {(a["repository"], tag) for tag in a["tags"]}
+        require(a["digest"] in blobs and agreed.setdefault(a["digest"], same) == same, "FMT", "artifact %s: two disagree, or no blob" % a["digest"])
+        require(not tags & own, "FMT", "artifact %s: a tag of another one" % a["digest"])
+        tags |= own
     holds = all(a["digest"] not in blobs and ("repository" not in a or a["reason"] == "base") for a in m["absent"])
     require(holds, "FMT", "absent: an entry that is in blobs too, or has repository without base")
     return m
-
 # ==== Tar stream
 padding = lambda size: bytes(-size % 512)
 def header(name, size, typeflag=b"0"):  # tar-stream.md, Header and Numbers
     number = b"%011o" % size if size < 8 << 30 else b"\x80" + size.to_bytes(11, "big")
-    head = struct.pack("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x", name, b"0000644", b"0000000", b"0000000", number,
+    head = struct.pack("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x", name.encode("latin-1"), b"0000644", b"0000000", b"0000000", number,
                        b"02263523000", b" " * 8, typeflag, b"", b"ustar", b"00", b"", b"", b"0000000", b"0000000", b"")
     return head[:148] + b"%06o\0 " % sum(head) + head[156:]
-def blob_headers(blob):  # tar-stream.md, sha512 blobs
-    path = b"blobs/" + blob["digest"].replace(":", "/").encode()
-    if blob["digest"].startswith("sha256"):
-        return header(path, blob["size"])
-    return header(b"pax", 151, b"x") + b"151 path=" + path + b"\n" + bytes(361) + header(path[13:113], blob["size"])
+def headers(path, size):  # tar-stream.md, sha512 blobs
+    pax = header("pax", 151, b"x") + b"151 path=%s\n" % path.encode() + bytes(361)
+    return header(path, size) if len(path) <= 100 else pax + header(path[13:113], size)
 def index_json(m):  # tar-stream.md, index.json: in pieces, as it may be many times as long as the manifest
     begin = b'{"manifests":['
     for a in m["artifacts"]:
         for tag in a["tags"] or [None]:
-            entry, full = {name: a[name] for name in ("artifactType", "digest", "mediaType", "size") if name in a}, "%s:%s" % (a["repository"], tag)
-            if tag is not None:
-                entry["annotations"] = {"io.containerd.image.name": full, "org.opencontainers.image.ref.name": full}
-            yield begin + canonical(entry)
+            full = ["%s:%s" % (a["repository"], tag)] * 2
+            named = {"annotations": dict(zip(("io.containerd.image.name", "org.opencontainers.image.ref.name"), full))} if tag is not None else {}
+            yield begin + canonical({**named, **{name: a[name] for name in ("artifactType", "digest", "mediaType", "size") if name in a}})
             begin = b","
     yield b'],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}'
-def tar_members(m, index_size):  # tar-stream.md, Members, in order. Of each its parts: made bytes, and the entry of `blobs` for content
-    yield [header(b"oci-layout", 30), b'{"imageLayoutVersion":"1.0.0"}', padding(30)]
-    yield itertools.chain([header(b"index.json", index_size)], index_json(m), [padding(index_size)])
-    for blob in m["blobs"]:
-        yield [blob_headers(blob), blob, padding(blob["size"])]
-    yield [bytes(1024)]
-
+def files_of(m, index_size):  # tar-stream.md, Members, in order: path, size, digest of a blob, parts (made bytes, or None for a blob's content)
+    yield "oci-layout", 30, None, [b'{"imageLayoutVersion":"1.0.0"}']
+    yield "index.json", index_size, None, index_json(m)
+    yield from (("blobs/" + blob["digest"].replace(":", "/"), blob["size"], blob["digest"], [None]) for blob in m["blobs"])
+def in_tar(files):  # the same files (form `flat` has them alone) with all that stands around them, and the end
+    yield from ((path, size, digest, itertools.chain([headers(path, size)], parts, [padding(size)])) for path, size, digest, parts in files)
+    yield "end", 1024, None, [bytes(1024)]
 # ==== Frames and volumes
-Frame = collections.namedtuple("Frame", "number plain digest packed start volume offset size")  # start: in the tar stream; offset, size: in the volume
-
-def plan(m, index_size):  # manifest.md, Sums; frame.md, Boundaries; verification.md, A frame, point 5: the units, each a list of frames and
-    # the number of members that they hold; and for each blob where its content begins. (Only the first sum can come near 2^64.)
-    ends, contents = [1024, 1536 + index_size + len(padding(index_size))], {}
-    for blob in m["blobs"]:
-        contents[blob["digest"]] = ends[-1] + (512 if blob["digest"].startswith("sha256") else 1536)
-        ends.append(contents[blob["digest"]] + blob["size"] + -blob["size"] % 512)
-    ends.append(ends[-1] + 1024)
-    require(sum(f["plain"] for f in m["frames"]) == ends[-1] < 1 << 64, "FMT", "sums: plain of the frames")
-    require(sum(v["frames"] for v in m["volumes"]) == len(m["frames"]), "FMT", "sums: frames of the volumes")
-    require(m["frames"][-1]["plain"] == 1024 and "size" not in m["frames"][-1], "FMT", "frames: the last is not the end of the archive")
-    units, at, first, frames = [], 0, 0, enumerate(m["frames"])
+Frame = collections.namedtuple("Frame", "number plain digest packed start file offset size")  # start: in all plain bytes; packed: None in form `flat`
+def plan(m, index_size):  # manifest.md, Sums; frame.md, Boundaries. Gives where blobs begin, and the units: frames, and number of members
+    flat, at, ends, contents, units, first, frames = m["form"] == "flat", 0, [], {}, [], 0, enumerate(m["frames"])
+    for number, (path, size, digest, _) in enumerate(files_of(m, index_size)):
+        begin = (ends[-1] if ends else 0) + (512 if len(path) <= 100 else 1536)
+        ends.append(begin + size + len(padding(size)))
+        units += [([Frame(number, size, None, None, at, number, 0, size)], 1)] if flat else []
+        contents[digest], at = at if flat else begin, at + size
+    ends, at = ends + [ends[-1] + 1024], 0
+    require(ends[-1] < 1 << 64 and (not flat or m["frames"] == m["volumes"] == []), "FMT", "sums: 2^64 or above, or frames in form flat")
+    sums = [sum(f["plain"] for f in m["frames"]), sum(v["frames"] for v in m["volumes"])]
+    require(flat or sums == [ends[-1], len(m["frames"])], "FMT", "sums: plain of the frames, or frames of the volumes")
+    require(flat or m["frames"][-1]["plain"] == 1024 and "size" not in m["frames"][-1], "FMT", "frames: the last is not the end of the archive")
     for volume, v in enumerate(m["volumes"]):
         offset = 0
         for number, f in itertools.islice(frames, v["frames"]):
             end, fresh = at + f["plain"], at == (ends[first - 1] if first else 0)  # fresh: begins with a member
             last = bisect.bisect_left(ends, end)  # the frame begins in member `first` and ends in member `last`
             require(last == first or fresh and ends[last] == end, "FMT", "frame %d: holds a part of a member and of another" % number)
-            if fresh:
-                units.append(([], last - first + 1))
+            units += [([], last - first + 1)] if fresh else []
             size = f.get("size") or stored_size(f["plain"])
             units[-1][0].append(Frame(number, f["plain"], f.get("digest"), "size" in f, at, volume, offset, size))
             at, first, offset = end, last + (ends[last] == end), offset + size
         require(offset == v["size"], "FMT", "sums: size of volume %d" % (volume + 1))
-    return units, contents
+    return contents, units
 stored_size = lambda plain: 14 + plain + 3 * -(-plain // (128 * KIB))  # frame.md, Stored
-def stored_frame(plain):  # frame.md, Stored: all of its bytes, in pieces with their offsets
-    yield 0, b"\x28\xb5\x2f\xfd\x84\x38" + len(plain).to_bytes(4, "little")
-    for at in range(0, len(plain), 128 * KIB):
-        block = plain[at:at + 128 * KIB]
-        yield stored_size(at) - 4, (len(block) * 8 + (at + len(block) == len(plain))).to_bytes(3, "little") + block
-    yield stored_size(len(plain)) - 4, (xxh64(plain) & 0xFFFFFFFF).to_bytes(4, "little")
-
+def stored_frame(plain):  # frame.md, Stored: all of its bytes
+    blocks = [plain[at:at + 128 * KIB] for at in range(0, len(plain), 128 * KIB)]
+    heads = [(len(block) * 8 + (number == len(blocks))).to_bytes(3, "little") for number, block in enumerate(blocks, 1)]
+    start, checksum = b"\x28\xb5\x2f\xfd\x84\x38" + len(plain).to_bytes(4, "little"), (xxh64(plain) & 0xFFFFFFFF).to_bytes(4, "little")
+    return b"".join([start, *itertools.chain(*zip(heads, blocks)), checksum])
 def unpack(data, plain, what):  # frame.md, Packed: header and blocks by RFC 8878, then zstd, stopped at one byte too many
     require(data[:4] == b"\x28\xb5\x2f\xfd" and len(data) > 5 and data[4] & 15 == 4, "FMT", "%s: magic, reserved bit, dictionary or checksum" % what)
     single, flag, last = data[4] >> 5 & 1, data[4] >> 6, False
@@ -296,148 +271,205 @@ def unpack(data, plain, what):  # frame.md, Packed: header and blocks by RFC 887
         require(at + 3 <= len(data) and block >> 1 & 3 != 3, "FMT", "%s: no block where one must be" % what)
         last, at = block & 1, at + 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
     require(at + 4 == len(data), "FMT", "%s: does not end with its last byte" % what)
-    with subprocess.Popen(["zstd", "-d", "-c", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as zstd:
-        def feed():
-            with contextlib.suppress(OSError), zstd.stdin:  # it may stop before the end
-                zstd.stdin.write(data)
-        feeder = threading.Thread(target=feed)
-        feeder.start()
+    with subprocess.Popen(["zstd", "-d", "-c", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as zstd, \
+            concurrent.futures.ThreadPoolExecutor() as pool:
+        def feed():  # it may stop before the end
+            with zstd.stdin as pipe: pipe.write(data)
+        pool.submit(feed)
         out = zstd.stdout.read(plain + 1)
         zstd.stdout.close()
-        feeder.join()
     require(zstd.returncode == 0 and len(out) == plain, "FMT", "%s: zstd refuses it, or it has another length" % what)
     return out
-def read_frame(path, frame):  # verification.md, A frame, points 1 to 3. Gives what it holds
-    what, step = "%s, offset %d, frame %d" % (path, frame.offset, frame.number), 128 * KIB + 3
-    data = read(path, frame.offset, frame.size)
+def unframe(data, frame):  # verification.md, A frame, points 1 to 3. Gives what it holds
+    what, step = "volume %d, offset %d, frame %d" % (frame.file + 1, frame.offset, frame.number), 128 * KIB + 3
     require(len(data) == frame.size, "INT", "%s: an early end" % what)
     require(frame.digest in (None, "sha256:" + hashlib.sha256(data).hexdigest()), "INT", "%s: its digest" % what)
     if frame.packed:
         return unpack(data, frame.plain, what)
     plain = b"".join(data[at + 3:min(at + step, frame.size - 4)] for at in range(10, frame.size - 4, step))
-    require(all(data.startswith(piece, at) for at, piece in stored_frame(plain)), "INT", "%s: header, block headers or checksum" % what)
+    require(data == stored_frame(plain), "INT", "%s: header, block headers or checksum" % what)
     return plain
-def check_unit(plains, parts):  # verification.md, A frame, points 4 and 5. Gives the number of bytes and of blobs that passed
-    plain, total, blobs = memoryview(b""), 0, 0
-    for part in parts:
-        at, is_blob, size = 0, type(part) is dict, part["size"] if type(part) is dict else len(part)
-        content = hashlib.new(part["digest"][:6]) if is_blob else None
-        while at < size:
-            plain = plain or memoryview(next(plains))
-            piece, plain = plain[:size - at], plain[size - at:]
-            if is_blob:
-                content.update(piece)
-            elif piece != part[at:at + len(piece)]:
-                raise Refused("INT", "the tar stream: other bytes than %r" % part[:200].rstrip(b"\0"))
-            at += len(piece)
-        require(not is_blob or content.hexdigest() == part["digest"][7:], "INT", "blob %s: its content" % (is_blob and part["digest"]))
-        total, blobs = total + size, blobs + is_blob
-    return total, blobs
-
+def check_unit(plains, members, sound):  # verification.md, A frame, points 4 and 5. Gives how many bytes and blobs passed, adds these to sound
+    plain, total = memoryview(b""), 0
+    for path, whole, digest, parts in members:
+        content = hashlib.new(digest[:6]) if digest else None
+        for part in parts:
+            at, size = 0, whole if part is None else len(part)
+            while at < size:
+                plain = plain or memoryview(next(plains, b""))
+                require(plain, "INT", "%s: an early end" % path)
+                piece, plain = plain[:size - at], plain[size - at:]
+                require(part is None or piece == part[at:at + len(piece)], "INT", "%s: not the bytes that are made" % path)
+                content.update(piece) if part is None else None
+                at += len(piece)
+            total += size
+        require(not content or content.hexdigest() == digest[7:], "INT", "%s: its content" % path)
+        sound.update([digest] if content else [])
+    return total, len(sound)
 # ==== Closure
+has_digest = lambda content, digest: hashlib.new(digest[:6], content).hexdigest() == digest[7:]
 class Pairs(list):  # the members of an object of a document, in order, repeated ones too
     def get(self, name, kind, what):  # closure.md, Walk: a member that is read occurs once; null counts as absent, which is None here
         found = [value for key, value in self if key == name] + [None]
         require(len(found) <= 2 and (found[0] is None or type(found[0]) is kind), "FMT", "%s: %s twice, or its type" % (what, name))
         require(kind is not str or not re.search("[\ud800-\udfff]", found[0] or ""), "FMT", "%s: lone surrogate in %s" % (what, name))
         return found[0]
-def descriptor(value, what):  # closure.md, Walk: gives media type, digest and size
+def descriptor(value, what):  # closure.md, Walk: gives media type, digest and size, and whether its data holds
     require(type(value) is Pairs, "FMT", "%s: a descriptor is no object" % what)
     media_type, digest, data = (value.get(name, str, what) for name in ("mediaType", "digest", "data"))
     size, content = integer(value.get("size", Number, what), what + ": size"), unbase64(data or "")
     require(media_type is not None and is_digest(digest), "FMT", "%s: mediaType or digest of a descriptor" % what)
-    pinned = lambda: content is not None and len(content) == size and hashlib.new(digest[:6], content).hexdigest() == digest[7:]
-    require(data is None or pinned(), "INT", "%s: data is not %s" % (what, digest))
-    return media_type, digest, size
+    return media_type, digest, size, data is None or content is not None and len(content) == size and has_digest(content, digest)
 def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, artifactType, digest of subject
     document = parse(raw, 100, what, Pairs, Number)
     require(type(document) is Pairs, "FMT", "%s: no object" % what)
     own, version = document.get("mediaType", str, what), document.get("schemaVersion", Number, what)
     require(version is None or integer(version, what + ": schemaVersion") != 1, "FMT", "%s: schemaVersion 1" % what)
     require(own == media_type or own is None and media_type.startswith("application/vnd.oci."), "FMT", "%s: its mediaType" % what)
-    config, subject = document.get("config", Pairs, what), document.get("subject", Pairs, what)
-    layers, manifests = document.get("layers", list, what), document.get("manifests", list, what)
+    config, subject, layers = document.get("config", Pairs, what), document.get("subject", Pairs, what), document.get("layers", list, what)
+    manifests = document.get("manifests", list, what)
     has = [config is not None, layers is not None, manifests is not None]
     require(has in {"manifest": ([1, 0, 0], [1, 1, 0]), "index": ([0, 0, 1],)}[DOCUMENTS[media_type]], "FMT", "%s: members of its kind" % what)
-    descriptors = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
-    return descriptors, document.get("artifactType", str, what) or None, None if subject is None else descriptor(subject, what)[1]
-
-def check_closure(m, frames, contents, plain):  # closure.md: Walk, Equation, Absences. verification.md, step 9: it ends at its first fault
-    starts, listed = [frame.start for frame in frames], {entry["digest"]: entry["size"] for entry in m["blobs"] + m["absent"]}
+    found = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
+    subjects, artifact_type = [] if subject is None else [descriptor(subject, what)], document.get("artifactType", str, what) or None
+    require(all(holds for *_, holds in found + subjects), "INT", "%s: data of a descriptor" % what)
+    return [entry[:3] for entry in found], artifact_type, subjects[0][1] if subjects else None
+def closure(m):  # closure.md: Walk, Equation, Absences. A generator: it gives digest and size of a document and is sent its content; last None
+    sizes, listed = {blob["digest"]: blob["size"] for blob in m["blobs"]}, {entry["digest"]: entry["size"] for entry in m["blobs"] + m["absent"]}
     artifacts = {a["digest"]: (a.get("artifactType"), a.get("subject")) for a in m["artifacts"]}
-    types, leaves, levels, below = {}, set(), {}, {}  # of documents: media types, deepest levels, documents below
+    types, levels, below, reached, leaves = {}, {}, {}, set(), set()  # of documents: media types, deepest levels, documents below; digests with sizes
     def arrive(media_type, digest, size, level):
         require(level <= 8, "FMT", "%s: at level 9" % digest)
-        require(listed.get(digest) == size, "FMT", "%s: not listed with size %d" % (digest, size))
         require(types.setdefault(digest, media_type) == media_type, "FMT", "%s: under two media types" % digest)
-        if digest not in contents or level <= levels.get(digest, 0):
-            return  # absent, or all below was checked as deep as this
-        levels[digest], found = level, below[digest] if digest in below else document(media_type, digest, size)
-        documents = DOCUMENTS if DOCUMENTS[media_type] == "index" else ()  # the media types that make an entry a document here
-        below[digest] = [entry for entry in found if entry[0] in documents]
-        for entry in found:
-            if entry[0] in documents:
-                arrive(*entry, level + 1)
-            else:
-                require(listed.get(entry[1]) == entry[2], "FMT", "%s: not listed with size %d" % entry[1:])
-                leaves.add(entry[1])
-    def document(media_type, digest, size):
-        require(1 <= size <= 4 * MIB, "FMT", "document %s: %d bytes" % (digest, size))
-        begin, content = contents[digest], b""
-        for frame in frames[bisect.bisect(starts, begin) - 1:bisect.bisect_left(starts, begin + size)]:
-            content += plain(frame)[max(0, begin - frame.start):begin + size - frame.start]
-        require(hashlib.new(digest[:6], content).hexdigest() == digest[7:], "INT", "document %s: its content" % digest)
-        found, *own = check_document(content, media_type, "document " + digest)
-        require(artifacts.get(digest, tuple(own)) == tuple(own), "FMT", "artifact %s: artifactType or subject" % digest)
-        return found
-    for a in m["artifacts"]:
-        arrive(a["mediaType"], a["digest"], a["size"], 1)
-    require(types.keys() | leaves == listed.keys(), "FMT", "not reached: %s" % " ".join(sorted(listed.keys() - types.keys() - leaves)[:9]))
+        reached.add((digest, size))
+        if digest not in sizes or level <= levels.get(digest, 0): return  # absent, or all below was checked as deep as this
+        if digest not in below:
+            require(1 <= sizes[digest] <= 4 * MIB, "FMT", "document %s: %d bytes" % (digest, sizes[digest]))
+            found, *own = check_document((yield digest, sizes[digest]), media_type, "document " + digest)
+            require(artifacts.get(digest, tuple(own)) == tuple(own), "FMT", "artifact %s: artifactType or subject" % digest)
+            documents = DOCUMENTS if DOCUMENTS[media_type] == "index" else ()  # the media types that make an entry a document here
+            below[digest] = [entry for entry in found if entry[0] in documents]
+            leaves.update(entry[1:] for entry in found if entry[0] not in documents)
+        levels[digest] = level
+        for entry in below[digest]: yield from arrive(*entry, level + 1)
+    for a in m["artifacts"]: yield from arrive(a["mediaType"], a["digest"], a["size"], 1)
+    differ = (reached | leaves) ^ set(listed.items())
+    require(not differ, "FMT", "not both reached and listed, or of another size: %s" % sorted(differ)[:9])
     for a in m["absent"]:
-        forbidden = {"base": types, "foreign": types, "platform": leaves, "missing": ()}[a["reason"]]
-        require(a["digest"] not in forbidden, "FMT", "%s: absent by reason %s" % (a["digest"], a["reason"]))
-
-# ==== The whole
+        forbidden = {"base": reached, "foreign": reached, "platform": leaves, "missing": ()}[a["reason"]]
+        require((a["digest"], a["size"]) not in forbidden, "FMT", "%s: absent by reason %s" % (a["digest"], a["reason"]))
+    yield None
+# ==== The forms
 def attempt(faults, work, *given):  # verification.md, Order: in steps 8 to 10 a fault does not end the work. Gives what work gives, or None
-    try:
-        return work(*given)
+    try: return work(*given)
     except (Refused, OSError) as error:
         faults.append(error.args if type(error) is Refused else ("IO", str(error)))
-check_length = lambda path, size: require(length(path) == size, "INT", "%s: missing, or of another length than %d" % (path, size)) or True
-def check_files(m, path, bundle_id, faults):  # bundle.md, Files and List; volume.md. Gives the volumes' files, and of each if it is to be had
-    paths = ["%s.%04d.tar.zst" % (path, number + 1) for number in range(len(m["volumes"]))]
+def check_beside(path, m, files, bundle_id, faults):  # bundle.md, Files and List: what else lies in the directory
     with os.scandir(os.path.dirname(path)) as entries:
         for entry in entries:
             found, info = re.fullmatch(re.escape(m["name"]) + r"\.([0-9]{4})\.tar\.zst", entry.name), entry.stat(follow_symlinks=False)
-            if found and not 1 <= int(found[1]) <= len(paths) and not (stat.S_ISREG(info.st_mode) and info.st_size == 0):
-                faults.append(("INT", "%s: not one of the %d volumes of %s" % (entry.path, len(paths), bundle_id)))
-    listed = zip([bundle_id] + [v["digest"] for v in m["volumes"]], [path + ".json"] + paths)
-    expected, file = "".join("%s  %s\n" % (digest[7:], os.path.basename(p)) for digest, p in listed).encode(), path + ".sha256"
-    attempt(faults, lambda: require(not length(file) or read(file, 0, len(expected) + 1) == expected, "INT", "%s: differs" % file))
-    return paths, [attempt(faults, check_length, file, v["size"]) for file, v in zip(paths, m["volumes"])]
-
-def verify(place, key_files, threshold, faults):  # verification.md, Order and The final gate. Gives the bundle id; adds to faults
+            if found and not 1 <= int(found[1]) <= len(files) and not (stat.S_ISREG(info.st_mode) and info.st_size == 0):
+                faults.append(("INT", "%s: not one of the %d volumes of %s" % (entry.path, len(files), bundle_id)))
+    sums = [(bundle_id, path + ".json")] + [(v["digest"], file) for v, (file, _) in zip(m["volumes"], files)] if files else []
+    expected, file = "".join("%s  %s\n" % (digest[7:], os.path.basename(p)) for digest, p in sums).encode(), path + ".sha256"
+    attempt(faults, lambda: require(length(file) <= 0 or read(file, 0, len(expected) + 1) == expected, "INT", "%s: differs" % file))
+def check_below(root, files, outside, faults):  # bundle.md, flat: what else lies there. Adds to outside what is in the place of a directory
+    directories = [root, root + "/blobs", root + "/blobs/sha256", root + "/blobs/sha512"]
+    for path in filter(os.path.lexists, directories):
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            outside.append(path)
+            faults.append(("IO", "%s: not a directory" % path))
+        if not any(map(path.startswith, outside)):
+            others = {os.path.join(path, name) for name in os.listdir(path)}.difference(files, directories)
+            faults.extend(("INT", "%s: not a file of this bundle" % name) for name in sorted(others))
+def from_files(units, files, outside, faults):  # forms `volumes` and `flat`. Gives each unit's plain bytes, or None where a file is not to be had
+    def check_file(path, size):
+        require(not any(map(path.startswith, outside)), "IO", "%s: in what is no directory" % path)
+        require(length(path) == size, "INT", "%s: missing, or of another length than %d" % (path, size))
+        return True
+    def pieces(frames):
+        for path, frame in ((files[frame.file][0], frame) for frame in frames):
+            for at in range(0, frame.size, MIB) if frame.packed is None else ():
+                yield read(path, at, min(MIB, frame.size - at))
+            if frame.packed is not None:
+                yield unframe(read(path, frame.offset, frame.size), frame)
+    had = [attempt(faults, check_file, *file) for file in files]
+    for frames, _ in units:
+        yield pieces(frames) if all(had[frame.file] for frame in frames) else None
+class Stream:  # bundle.md, stream: read once, from the first byte to the last
+    def __init__(self, place):
+        self.file, self.ended = open(0 if place == "-" else place, "rb", closefd=place != "-"), False
+    def take(self, size, kind="INT"):
+        self.ended = True  # unless all of it comes
+        data = self.file.read(size)
+        require(len(data) == size, kind, "the stream: an early end")
+        self.ended = False
+        return data
+    def first(self, limit):  # one of the first two members: its name and content
+        head = self.take(512, "FMT")
+        name, octal = head[:100].split(b"\0")[0].decode("latin-1"), re.fullmatch(rb"([0-7]{11})\0", head[124:136])
+        size = int(octal[1], 8) if octal else 0  # from 8 GiB on it is over the limit anyway
+        require(1 <= size <= limit and head == header(name, size), "FMT", "the stream: not a bundle's, or over a limit: %s" % name)
+        data = self.take(size + len(padding(size)), "FMT")
+        require(not any(data[size:]), "FMT", "the stream: padding of %s" % name)
+        return name, data[:size]
+    def rest(self, units, files, faults):  # gives each unit's plain bytes, or None after an early end
+        def compare(made):
+            attempt(faults, lambda: require(self.take(len(made)) == made, "INT", "the stream: header or padding of a volume, or the end"))
+        def following(frame):
+            if frame.offset == 0: compare((padding(files[frame.file - 1][1]) if frame.file else b"") + header(*files[frame.file]))
+            return self.take(frame.size)
+        for left in (iter(frames) for frames, _ in units):
+            yield None if self.ended else (unframe(following(frame), frame) for frame in left)
+            for frame in left: self.ended or attempt(faults, following, frame)  # what is behind a fault of the unit
+        if not self.ended: compare(padding(files[-1][1]) + bytes(1024))
+        if not self.ended and self.file.read(1):
+            faults.append(("INT" if faults else "FMT", "the stream: trailing data"))
+# ==== The whole
+def check_content(m, units, contents, members, source, stream, faults):  # verification.md, steps 9 and 10. Gives what passed
+    walk, kept, total, passed = closure(m), {}, 0, [0] * 4  # kept: what may be a document, until the walk asks for it
+    wanted = attempt(faults, next, walk)  # the document that the walk needs next; None after its end
+    for plains, (frames, count) in zip(source, units):
+        inside, sound, seen, begin = list(itertools.islice(members, count)), set(), [], frames[0].start
+        keep = wanted and contents[wanted[0]] >= begin and sum(frame.plain for frame in frames) <= 16 * MIB  # so is a document's unit
+        found = plains and attempt(faults, check_unit, (p for p in plains if not keep or seen.append(p) is None), inside, sound)
+        passed = [a + b for a, b in zip(passed, (len(frames), count, *found))] if found else passed
+        plain, alone = b"".join(seen), m["form"] == "volumes" and not stream and len(frames) == 1  # verification.md, Order: what is had
+        for _, size, digest, _ in inside if keep else ():
+            content = plain[contents[digest] - begin:][:min(size, 4 * MIB)]
+            if digest in sound or alone and digest and has_digest(content, digest):
+                kept[digest] = content if content.lstrip(b" \t\r\n")[:1] == b"{" else b""  # neither is a document
+                total += len(kept[digest])
+        while wanted and wanted[0] in kept: wanted = attempt(faults, walk.send, kept.pop(wanted[0]))
+        if wanted and stream and total > 256 * MIB: wanted = faults.append(("FMT", "the stream: more than 256 MiB of documents"))
+    return passed + [wanted]
+def verify(place, key_files, threshold, faults):  # verification.md, Order. Gives the bundle id; adds to faults
     (keys, threshold), path = load_keys(key_files, threshold), find(place)
-    raw = os.lstat(path + ".json") and read_whole(path + ".json", 64 * MIB)  # lstat: IO where there is none
+    stream = None if path else Stream(place)
+    if stream:
+        (first, envelope), (second, raw) = stream.first(2 * MIB), stream.first(64 * MIB)
+        path = second[:-5]
+        require(is_name(path) and (first, second) == (path + ".sig.json", path + ".json"), "FMT", "the stream: of %s and %s" % (first, second))
+    else:
+        raw = os.lstat(path + ".json") and read_whole(path + ".json", 64 * MIB)  # lstat: IO where there is none
     require(raw[:1] == b"{" and raw[-1:] == b"}", "FMT", "%s.json: not a bundle" % path)
-    bundle_id = "sha256:" + hashlib.sha256(raw).hexdigest()
-    check_signatures(path + ".sig.json", raw, keys, threshold)
-    m = check_manifest(raw, os.path.basename(path))
-    index_size = sum(map(len, index_json(m)))
-    units, contents = plan(m, index_size)
+    if not stream:
+        require(length(path + ".sig.json") > 0, "SIG", "%s.sig.json: none" % path)
+        envelope = read_whole(path + ".sig.json", 2 * MIB)
+    check_signatures(path + ".sig.json", envelope, raw, keys, threshold)
+    m, bundle_id = check_manifest(raw, os.path.basename(path), "volumes" if stream else "volumes|flat"), "sha256:" + hashlib.sha256(raw).hexdigest()
+    index_size, flat = sum(map(len, index_json(m))), m["form"] == "flat"
+    contents, units = plan(m, index_size)
     require(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) < m.get("expires", "~"), "STALE", "expired at %s" % m.get("expires"))
-    paths, had = check_files(m, path, bundle_id, faults)
-    @functools.lru_cache(maxsize=1)  # documents lie beside each other
-    def plain(frame):
-        check_length(paths[frame.volume], m["volumes"][frame.volume]["size"])
-        return read_frame(paths[frame.volume], frame)
-    attempt(faults, check_closure, m, [frame for frames, _ in units for frame in frames], contents, plain)
-    members, passed = tar_members(m, index_size), [0, 0, 0, 0]
-    for frames, count in units:
-        parts = itertools.chain.from_iterable(list(itertools.islice(members, count)))
-        if all(had[frame.volume] for frame in frames):
-            passed = [sum(pair) for pair in zip(passed, (len(frames), count, *(attempt(faults, check_unit, map(plain, frames), parts) or (0, 0))))]
-    if not faults and passed != [len(m["frames"]), len(m["blobs"]) + 3, sum(f["plain"] for f in m["frames"]), len(m["blobs"])]:
+    files, outside = [("%s.%04d.tar.zst" % (path, number + 1), v["size"]) for number, v in enumerate(m["volumes"])], []
+    stream or check_beside(path, m, files, bundle_id, faults)
+    if flat:
+        files = [(path + ".oci/" + name, size) for name, size, _, _ in files_of(m, index_size)]
+        check_below(path + ".oci", [file for file, _ in files], outside, faults)
+    source = stream.rest(units, files, faults) if stream else from_files(units, files, outside, faults)
+    passed = check_content(m, units, contents, files_of(m, index_size) if flat else in_tar(files_of(m, index_size)), source, stream, faults)
+    plain, count = sum(frame.plain for frames, _ in units for frame in frames), len(m["blobs"])  # The final gate
+    if not faults and passed != [count + 2 if flat else len(m["frames"]), count + 2 if flat else count + 3, plain, count, None]:
         faults.append(("INT", "the final gate: not all was checked"))
     return bundle_id
 def verdict(faults, *given):  # verification.md, Class: the bundle id and the class: the lowest of 10 to 15, only then another
@@ -445,56 +477,24 @@ def verdict(faults, *given):  # verification.md, Class: the bundle id and the cl
     kinds = sorted((kind for kind, _ in faults), key=lambda kind: (not 10 <= CLASSES[kind] <= 15, CLASSES[kind]))
     return bundle_id, kinds[0] if kinds else "PASS"
 shown = lambda fault: "REFUSED %s: %s" % (fault[0], ascii(fault[1][:2000])[1:-1])  # verification.md, Class: strings from a bundle are escaped
-def find(place):  # cli.md, Places: DIR/NAME, NAME.json or a directory with one bundle. A stream is refused by name
-    if place.endswith(".json") or os.path.lexists(place + ".json") or not os.path.lexists(place) and place != "-":
+def find(place):  # cli.md, Places: DIR/NAME, NAME.json or a directory with one bundle; of a stream None
+    if place != "-" and (place.endswith(".json") or os.path.lexists(place + ".json") or not os.path.lexists(place)):
         return os.path.join(".", place[:-5] if place.endswith(".json") else place)
-    require(os.path.isdir(place), "FMT", "%s: form stream, which is not read here" % place)
+    if place == "-" or not os.path.isdir(place): return None
     names = [name[:-5] for name in os.listdir(place) if name.endswith(".json") and is_name(name[:-5])]
     require(len(names) == 1, "USAGE" if names else "IO", "%s: %d bundles in it" % (place, len(names)))
     return os.path.join(place, *names)
-
-def run_vector(path, directory, faults):  # testdata/vectors/README.md, The file. Gives what is expected and what was found
-    head, keys, bundle = {"threshold": None}, [], os.path.join(directory, "bundle")
-    make = {"grow": lambda at, size: os.truncate(at, int(size)), "link": lambda at, to: os.symlink(to, at), "fifo": lambda at, _: os.mkfifo(at),
-            "file": lambda at, size: at.write_bytes(vector.read(int(size))) + len(vector.readline()), "directory": lambda at, _: os.mkdir(at)}
-    os.mkdir(bundle)
-    with open(path, "rb") as vector:
-        require(vector.readline() == b"packmule vector 1\n", "USAGE", "cannot be run: not a vector")
-        for line in iter(vector.readline, b""):
-            key, value = line.decode("ascii").rstrip("\n").split(": ", 1)
-            name, _, rest = value.partition(" ")
-            if key in make:
-                make[key](pathlib.Path(bundle, name), rest)
-            elif key == "key":
-                keys.append(pathlib.Path(directory, "%d.pem" % len(keys)))
-                keys[-1].write_bytes(b"-----BEGIN PUBLIC KEY-----\n%s-----END PUBLIC KEY-----\n" % base64.encodebytes(DER + bytes.fromhex(value)))
-            else:
-                require(key in ("expect", "comment", "bundle", "form", "stream", "threshold"), "USAGE", "cannot be run: unknown line %s" % key)
-                head[key] = int(value) if key == "threshold" else value
-    place = os.path.join(bundle, head.get("stream", head["bundle"] + ".json"))  # another form than `volumes` is refused here, whatever it holds
-    return "FMT" if "form" in head else head["expect"], verdict(faults, place, keys, head["threshold"])[1]
-def run_vectors(folder):
-    begin, names, agreed = time.time(), sorted(set(os.listdir(folder)) - {"README.md"}), 0
-    for name in names:
-        with tempfile.TemporaryDirectory() as directory:
-            faults = []
-            expected, found = attempt(faults, run_vector, os.path.join(folder, name), directory, faults) or ("a verdict", None)
-        agreed += found == expected
-        if found != expected:
-            print("%s: expected %s, found %s: %s" % (name, expected, found, "; ".join(map(shown, faults))))
-    print("%d vectors, %d agree, %d do not; %.0f s" % (len(names), agreed, len(names) - agreed, time.time() - begin))
-    return 0 if names and agreed == len(names) else 1
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument("place", metavar="BUNDLE|DIR")
     parser.add_argument("--vectors", action="store_true")
     parser.add_argument("--key", nargs="+", action="extend", default=[], metavar="PUB.pem")
     parser.add_argument("--threshold", type=int, metavar="N")
-    given, faults = parser.parse_args(), []
+    given, faults, sys.dont_write_bytecode = parser.parse_args(), [], True
     if given.vectors:
-        return run_vectors(given.place)
+        import vectors
+        return vectors.run(given.place, verdict, shown)
     bundle_id, kind = verdict(faults, given.place, given.key, given.threshold)
     print("\n".join(map(shown, faults)) or "PASS " + bundle_id, flush=True)
     return CLASSES[kind]
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__": sys.exit(main())

@@ -118,7 +118,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     }
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
-    let unfit = again::unfit(bundle);
+    let amiss = again::unfit(bundle);
     let order = schedule(bundle);
     let gate = gate_of(bundle);
     let found = Mutex::new(Vec::new());
@@ -126,7 +126,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     let step = |index: usize| {
         let unit = &geometry.units[index];
         // A volume that is not there, or of another length, was named once already.
-        if geometry.places[unit.frames.clone()].iter().any(|place| unfit.contains(&place.volume)) {
+        if geometry.places[unit.frames.clone()].iter().any(|place| amiss.contains(&place.volume)) {
             broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, Broken::Unread));
             return Step::Open;
         }
@@ -149,7 +149,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
     let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut again = unfit;
+    let mut again = amiss;
     if !fail_fast {
         let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         broken.sort_by_key(|(unit, _)| *unit);

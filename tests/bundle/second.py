@@ -1,0 +1,57 @@
+"""Judges, by spec/verify.py, the files below a directory with every byte changed and cut at every byte, one after the other:
+`second.py SPEC BITS DIRECTORY PLACE KEY...`. BITS is how many bits of a byte are changed, each alone, 1 or 8; each KEY is in hex. Prints for each
+file a line: its path, the classes of its changes, the classes of its cuts."""
+import base64, functools, os, sys, tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import vectors, verify
+
+
+def remember(name, key=lambda *given: given):
+    """Has a function of verify.py, that gives the same for the same, not do it again and again."""
+    work, known = getattr(verify, name), {}
+
+    def remembered(*given):
+        of = key(*given)
+        if of not in known:
+            result = work(*given)  # a refusal is not remembered
+            if len(known) > 999:
+                known.clear()
+            known[of] = result
+        return known[of]
+    setattr(verify, name, remembered)
+
+
+for name in ("check_manifest", "decode", "is_low_order", "signature_holds", "unpack", "xxh64"):
+    remember(name)
+remember("load_keys", lambda files, threshold: (tuple(files), threshold))
+remember("check_signatures", lambda path, raw, manifest, keys, threshold: (path, raw, manifest, tuple(keys), threshold))
+remember("plan", lambda m, index_size: id(m))  # which check_manifest remembers
+
+with tempfile.TemporaryDirectory() as away:
+    root, place, keys = sys.argv[3], os.path.join(*sys.argv[3:5]), []
+    for number, key in enumerate(sys.argv[5:]):
+        keys.append(os.path.join(away, "%d.pem" % number))
+        with open(keys[-1], "wb") as pem:
+            pem.write(vectors.PEM % base64.encodebytes(vectors.DER + bytes.fromhex(key)))
+    for path in sorted(os.path.relpath(os.path.join(below, name), root) for below, _, names in os.walk(root) for name in names):
+        with open(os.path.join(root, path), "rb+", buffering=0) as file:
+            content, changed, cut = file.read(), [], []
+
+            def judge():
+                return verify.verdict([], place, keys, None)[1]
+
+            def write(what, at):
+                os.pwrite(file.fileno(), what, at)
+
+            for at, byte in enumerate(content):
+                for bit in range(8) if sys.argv[2] == "8" else [at % 8]:
+                    write(bytes([byte ^ 1 << bit]), at)
+                    changed.append(judge())
+                write(bytes([byte]), at)
+            for length in reversed(range(len(content))):
+                file.truncate(length)
+                cut.insert(0, judge())
+            write(content, 0)
+        print(path, *changed, *cut)
