@@ -14,8 +14,9 @@ use super::report::Outcome;
 use super::trust::Trust;
 use super::{Session, receipt};
 use crate::bundle::check::check;
-use crate::bundle::passing;
+use crate::bundle::manifest::Form;
 use crate::bundle::stream::Members;
+use crate::bundle::{Untrusted, passing};
 use crate::fault::{Class, Fault, escape};
 use crate::signing::Policy;
 
@@ -84,16 +85,18 @@ impl Args {
         }
         let Opened { head: bundle, rest } = open_any(&self.bundle, &[], confined, session)?;
         let manifest = bundle.claimed()?;
-        let keyids: Vec<String> =
-            bundle.envelope().map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default();
+        let (keyids, signatures) = signatures(&bundle);
         let id = bundle.id();
         let size: u64 = manifest.volumes.iter().map(|volume| volume.size).sum();
+        let form = match manifest.form {
+            Form::Volumes => format!("volumes    {}, {size} bytes", manifest.volumes.len()),
+            Form::Flat => format!("files      as files in {}", manifest.name.flat()),
+        };
         let mut text = format!(
-            "{}  (not authenticated: verify it with --key)\nbundle id  {id}\ncreated    {} by {}\nvolumes    {}, {size} bytes\nblobs      {}\n",
+            "{}  (not authenticated: verify it with --key)\nbundle id  {id}\ncreated    {} by {}\n{form}\nblobs      {}\n",
             manifest.name,
             manifest.created,
             escape(&manifest.tool),
-            manifest.volumes.len(),
             manifest.blobs.len(),
         );
         if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
@@ -105,12 +108,7 @@ impl Args {
         if let Some(expires) = &manifest.expires {
             text.push_str(&format!("expires    {expires}\n"));
         }
-        for keyid in &keyids {
-            text.push_str(&format!("signature  {keyid}\n"));
-        }
-        if keyids.is_empty() {
-            text.push_str("signature  none\n");
-        }
+        text.push_str(&signatures);
         for (key, value) in manifest.annotations.iter().flatten() {
             text.push_str(&format!("note       {}: {}\n", escape(key), escape(value)));
         }
@@ -153,11 +151,33 @@ impl Args {
                 result["checked"] = json!(true);
                 Ok(Outcome::new(text, result))
             }
+            Err(fault) if !matches!(fault.class, Class::Format | Class::Integrity) => Err(fault),
             Err(fault) => {
-                text.push_str("checked    bytes differ from the manifest, which is not authenticated\n");
+                let found =
+                    if fault.class == Class::Format { "what it holds is against the rules" } else { "bytes differ" };
+                text.push_str(&format!("checked    {found}; the manifest is not authenticated\n"));
                 result["checked"] = json!(false);
                 Ok(Outcome::new(text, result).failed(fault))
             }
         }
     }
+}
+
+/// The ids that signed, and the lines that say so, or what is wrong with the signature file.
+fn signatures(bundle: &Untrusted) -> (Vec<String>, String) {
+    if !bundle.has_signature_file() {
+        return (Vec::new(), format!("signature  none: there is no {}\n", bundle.name().signatures()));
+    }
+    let envelope = match bundle.envelope() {
+        Ok(envelope) => envelope,
+        Err(error) => return (Vec::new(), format!("signature  UNREADABLE: {}\n", escape(&error.what))),
+    };
+    let keyids: Vec<String> = envelope.keyids().map(ToOwned::to_owned).collect();
+    let text = if envelope.payload == bundle.statement() {
+        keyids.iter().map(|keyid| format!("signature  {keyid}\n")).collect()
+    } else {
+        format!("signature  OF ANOTHER MANIFEST, under {}\n", keyids.join(", "))
+    };
+    let text = if keyids.is_empty() { "signature  none\n".to_owned() } else { text };
+    (keyids, text)
 }

@@ -13,6 +13,7 @@ mod custody;
 mod examples;
 mod flat;
 mod flips;
+mod inspect;
 mod media;
 mod memory;
 mod panic;
