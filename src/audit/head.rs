@@ -4,16 +4,15 @@
 //! Two slots in one file, written in turn and in place, so that a run that has given up opening files can still do it;
 //! one that was written by half leaves the other. Locks nothing: the log's lock is the lock of its head.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::line::Newest;
 use crate::oci::Digest;
+use crate::system::{self, Found};
 
 /// The value of `format`.
 const FORMAT: &str = "packmule.audit-head.v1";
@@ -51,13 +50,23 @@ pub fn place(dir: &Path, path: &Path) -> PathBuf {
     dir.join(format!("{name}.head"))
 }
 
-fn flags() -> i32 {
-    i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default()
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_folder(above)?;
+    }
+    match system::make_private_folder(folder) {
+        // Another run was as quick.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn checked(file: File) -> io::Result<File> {
     let metadata = file.metadata()?;
-    if metadata.is_file() && metadata.mode() & 0o022 == 0 {
+    if metadata.is_file() && system::mode(&metadata).is_none_or(|mode| mode & 0o022 == 0) {
         Ok(file)
     } else {
         Err(io::Error::other("expected a plain file that only its owner can write"))
@@ -70,19 +79,10 @@ impl Head {
     /// # Errors
     /// The file system's; a file that others can write.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags());
-        let file = checked(options.open(path)?)?;
-        if let Some(folder) = path.parent() {
-            match File::open(folder)?.sync_all() {
-                // Some file systems know no fsync of directories.
-                Err(error) if error.kind() != io::ErrorKind::InvalidInput => return Err(error),
-                _ => {}
-            }
-        }
+        let folder = path.parent().unwrap_or(Path::new("."));
+        make_folder(folder)?;
+        let file = checked(system::open_writable(path)?)?;
+        system::sync_folder(folder)?;
         Ok(Self { file })
     }
 
@@ -91,10 +91,10 @@ impl Head {
     /// # Errors
     /// The file system's; a head that cannot be read.
     pub fn look(path: &Path) -> io::Result<Option<Held>> {
-        match OpenOptions::new().read(true).custom_flags(flags()).open(path) {
+        match system::open_file(path) {
             Ok(file) => Self { file: checked(file)? }.held(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(unopened) if unopened.found == Found::Nothing => Ok(None),
+            Err(unopened) => Err(unopened.error),
         }
     }
 

@@ -2,19 +2,17 @@
 //!
 //! It must never cover up a change: a log that does not end as its head says takes no line.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::head::{Head, Held};
 use super::line::{Entry, Line, MAX_LINE, Newest};
 use crate::fault::{Class, Fault, escape};
 use crate::moment::Moment;
 use crate::oci::Digest;
+use crate::system::{self, Turn};
 
 /// How often another run's lock is waited for, and how long each time: together ten seconds.
 const TRIES: usize = 1000;
@@ -30,27 +28,31 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks at `file` in a moment when nobody writes; `head` finds the head by the digest of the first line.
+    /// Looks at `file`, which lies at `path`, in a moment when nobody writes; `head` finds the head by the digest of the first line.
     ///
     /// # Errors
     /// The file system's; those of `head`.
-    pub fn take(file: &File, head: impl Fn(Option<Digest>) -> io::Result<Option<Held>>) -> io::Result<Self> {
-        let _locked = wait(file, FlockOperation::NonBlockingLockShared)?;
-        let mut first = vec![0; MAX_LINE];
-        let read = file.read_at(&mut first, 0)?;
-        let end = first[..read].iter().position(|byte| *byte == b'\n');
+    pub fn take(
+        file: &File,
+        path: &Path,
+        head: impl Fn(Option<Digest>) -> io::Result<Option<Held>>,
+    ) -> io::Result<Self> {
+        let _turn = wait(file, path, true)?;
+        let length = file.metadata()?.len();
+        let mut first = vec![0; MAX_LINE.min(usize::try_from(length).unwrap_or(MAX_LINE))];
+        system::read_exact_at(file, &mut first, 0)?;
+        let end = first.iter().position(|byte| *byte == b'\n');
         let first = end.map(|end| Digest::sha256(&first[..=end]));
-        Ok(Self { length: file.metadata()?.len(), held: head(first)? })
+        Ok(Self { length, held: head(first)? })
     }
 }
 
-/// Waits for a lock that is held for moments only.
-fn wait(file: &File, kind: FlockOperation) -> io::Result<Locked<'_>> {
+/// Waits for a turn, which others have for moments only.
+fn wait<'a>(file: &'a File, path: &Path, readers: bool) -> io::Result<Turn<'a>> {
     for _ in 0..TRIES {
-        match flock(file, kind) {
-            Ok(()) => return Ok(Locked(file)),
-            Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => std::thread::sleep(PAUSE),
-            Err(error) => return Err(error.into()),
+        match system::turn(file, path, readers)? {
+            Some(turn) => return Ok(turn),
+            None => std::thread::sleep(PAUSE),
         }
     }
     Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program has held its lock for ten seconds"))
@@ -60,6 +62,7 @@ fn wait(file: &File, kind: FlockOperation) -> io::Result<Locked<'_>> {
 #[derive(Debug)]
 pub struct Log {
     file: File,
+    path: PathBuf,
     head: Option<Head>,
     shown: String,
 }
@@ -73,16 +76,6 @@ struct Tail {
     last: Option<Newest>,
 }
 
-/// Released when it is dropped.
-struct Locked<'a>(&'a File);
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        // The lock ends with the open file in any case.
-        let _ = flock(self.0, FlockOperation::Unlock);
-    }
-}
-
 impl Log {
     /// Opens the log at `path`, which is made where there is none, and its head, where one is to be kept.
     ///
@@ -90,15 +83,17 @@ impl Log {
     /// [`Class::Io`]: either cannot be written, is a link or no plain file.
     pub fn open(path: &Path, head: Option<&Path>) -> Result<Self, Fault> {
         let shown = escape(&path.to_string_lossy());
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default();
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600).custom_flags(flags);
         let io = |error: io::Error| {
             Fault::new(Class::Io, format!("audit log {shown}: {error}")).help("name a file that you can write to")
         };
-        let file = options.open(path).map_err(io)?;
+        let other = || io(io::Error::other("expected a plain file, found another kind"));
+        // A pipe would be felt at its other end.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(other());
+        }
+        let file = system::open_writable(path).map_err(io)?;
         if !file.metadata().map_err(io)?.is_file() {
-            return Err(io(io::Error::other("expected a plain file, found another kind")));
+            return Err(other());
         }
         let head = head.map(|head| {
             Head::open(head).map_err(|error| {
@@ -106,7 +101,7 @@ impl Log {
                 Fault::new(Class::Io, what).help("choose a directory that you can write to with --state")
             })
         });
-        Ok(Self { file, head: head.transpose()?, shown })
+        Ok(Self { file, path: path.to_owned(), head: head.transpose()?, shown })
     }
 
     fn io(&self, error: &io::Error) -> Fault {
@@ -119,8 +114,8 @@ impl Log {
             .help("look at it with `packmule inspect FILE --check`, keep it, and name a new file with --audit")
     }
 
-    fn lock(&self) -> Result<Locked<'_>, Fault> {
-        wait(&self.file, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
+    fn turn(&self) -> Result<Turn<'_>, Fault> {
+        wait(&self.file, &self.path, false).map_err(|error| {
             if error.kind() != io::ErrorKind::ResourceBusy {
                 return self.io(&error);
             }
@@ -134,7 +129,7 @@ impl Log {
         // A whole line, and one that was broken off behind it.
         let from = length.saturating_sub(2 * MAX_LINE as u64);
         let mut bytes = vec![0; usize::try_from(length - from).unwrap_or_default()];
-        self.file.read_exact_at(&mut bytes, from).map_err(io)?;
+        system::read_exact_at(&self.file, &mut bytes, from).map_err(io)?;
         let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
             if from == 0 {
                 return Ok(Tail { end: 0, torn: length, last: None });
@@ -189,7 +184,7 @@ impl Log {
     /// # Errors
     /// [`Class::Io`]: it cannot be written, or the log is not as its head says; [`Class::Lock`].
     pub fn append(&self, at: Moment, entry: Entry) -> Result<Newest, Fault> {
-        let _locked = self.lock()?;
+        let _turn = self.turn()?;
         let tail = self.tail()?;
         let held = self.head.as_ref().map(Head::held).transpose().map_err(|error| self.io(&error))?.flatten();
         if let Some(held) = &held {
@@ -206,7 +201,8 @@ impl Log {
             return Err(self.io(&io::Error::other(format!("a line of {} bytes, at most {MAX_LINE}", bytes.len()))));
         }
         let mut file = &self.file;
-        if let Err(error) = file.write_all(&bytes).and_then(|()| file.sync_all()) {
+        let written = file.seek(SeekFrom::Start(tail.end)).and_then(|_| file.write_all(&bytes));
+        if let Err(error) = written.and_then(|()| file.sync_all()) {
             // Best effort: the next run takes it away, too.
             let _ = self.file.set_len(tail.end);
             return Err(self.io(&error));
@@ -228,7 +224,7 @@ impl Log {
     /// # Errors
     /// As [`Log::append`].
     pub fn newest(&self) -> Result<Option<Newest>, Fault> {
-        let _locked = self.lock()?;
+        let _turn = self.turn()?;
         Ok(self.tail()?.last)
     }
 }

@@ -182,7 +182,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
         // A log that was moved, or a copy.
         Ok(own.or_else(|| Head::find(dir, first?)))
     };
-    let Snapshot { length, held } = Snapshot::take(&file, find).map_err(io)?;
+    let Snapshot { length, held } = Snapshot::take(&file, &full, find).map_err(io)?;
     let report = check(BufReader::new((&file).take(length)), held.as_ref()).map_err(io)?;
     let known = held.map(|held| held.newest.number);
     let head = match (checks, known, unreadable.into_inner()) {

@@ -50,7 +50,9 @@ impl Args {
         };
         let (full, heads) = (absolute(&path), audit::heads(session));
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let beside: Vec<PathBuf> = [folder.to_owned()].into_iter().chain(heads.clone()).collect();
+        // A link leads elsewhere.
+        let folders = [Some(folder.to_owned()), full.parent().map(Path::to_owned), heads.clone()];
+        let beside: Vec<PathBuf> = folders.into_iter().flatten().collect();
         // Nothing of the file is looked at before.
         confine(session, &beside);
         match papers::look(path, &full, heads.as_deref()) {

@@ -3,7 +3,6 @@
 //! Told from the first bytes alone; nothing is parsed.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Session;
@@ -36,9 +35,9 @@ pub fn path(text: &str, session: &Session<'_>) -> Option<PathBuf> {
 /// What lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
 pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
     let file = File::open(&path).ok()?;
-    let mut bytes = vec![0; LOOKED];
-    let read = file.read_at(&mut bytes, 0).ok()?;
-    bytes.truncate(read);
+    let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);
+    let mut bytes = vec![0; LOOKED.min(length)];
+    crate::system::read_exact_at(&file, &mut bytes, 0).ok()?;
     if bytes.starts_with(receipt::BEGINS) {
         return Some(Paper::Receipt(path, file));
     }

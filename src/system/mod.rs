@@ -12,13 +12,13 @@ use std::io;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Folder, Lock, SIGNALS, STATES, create_private, ignored_signals, lock, make_private_folder, mode, open_file, owner,
-    read_exact_at, shared, sync_folder, user,
+    Folder, Lock, SIGNALS, STATES, Turn, create_private, ignored_signals, lock, make_private_folder, mode, open_file,
+    open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
-    Folder, Lock, SIGNALS, STATES, create_private, ignored_signals, lock, make_private_folder, mode, open_file, owner,
-    read_exact_at, shared, sync_folder, user,
+    Folder, Lock, SIGNALS, STATES, Turn, create_private, ignored_signals, lock, make_private_folder, mode, open_file,
+    open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
 /// Why a file or folder was not opened.
@@ -152,6 +152,17 @@ mod tests {
         assert!(held.is_some() && lock(&path).unwrap().is_none());
         drop(held);
         assert!(lock(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let files = [0, 1].map(|_| open_writable(&path).unwrap());
+        let held = turn(&files[0], &path, false).unwrap();
+        assert!(held.is_some() && turn(&files[1], &path, false).unwrap().is_none());
+        drop(held);
+        assert!(turn(&files[1], &path, false).unwrap().is_some());
     }
 
     #[test]

@@ -203,6 +203,41 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
+/// Opens a file to read and write, which is made for its owner alone where it is not there. No link is followed.
+///
+/// # Errors
+/// The system's.
+pub fn open_writable(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
+}
+
+/// A turn at a file that several runs use; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn<'a>(&'a File);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // It ends with the open file in any case.
+        let _ = flock(self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Takes a turn at an open file, alone or with other readers; `None` where another run has it. Opens nothing.
+///
+/// # Errors
+/// The system's.
+pub fn turn<'a>(file: &'a File, _: &Path, readers: bool) -> io::Result<Option<Turn<'a>>> {
+    let kind = if readers { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
+    match flock(file, kind) {
+        Ok(()) => Ok(Some(Turn(file))),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
 pub fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

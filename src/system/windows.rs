@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::marker::PhantomData;
 use std::os::windows::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -201,6 +202,41 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
         Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Opens a file to read and write, which is made where it is not there. No link is followed.
+///
+/// # Errors
+/// The system's.
+pub fn open_writable(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let file = options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
+    if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+        return Err(io::Error::other("a reparse point, which is not followed"));
+    }
+    Ok(file)
+}
+
+/// A turn at a file that several runs use; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    _lock: Option<Lock>,
+    _file: PhantomData<&'a File>,
+}
+
+/// Takes a turn at the open file at `path`; `None` where another run has it. A lock file beside it stands for the turn;
+/// readers take none, so that they write nothing.
+///
+/// # Errors
+/// The system's.
+pub fn turn<'a>(_: &'a File, path: &Path, readers: bool) -> io::Result<Option<Turn<'a>>> {
+    if readers {
+        return Ok(Some(Turn { _lock: None, _file: PhantomData }));
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    Ok(lock(Path::new(&beside))?.map(|lock| Turn { _lock: Some(lock), _file: PhantomData }))
 }
 
 /// The signals that this process was started to ignore: none, the system does not say.

@@ -125,11 +125,14 @@ fn u3_p7_a_confined_verdict_is_noted() {
         // Its own begin stands in it, its end not yet.
         let told = run(&["inspect", "noted/log", "--check"], 0);
         assert!(told.contains("lines      5, runs without an end: 1"), "{told}");
+        std::os::unix::fs::symlink("../noted/log", room().join("usb/link")).unwrap();
+        assert!(run(&["inspect", "usb/link"], 0).contains("lines      7"));
+        std::fs::remove_file(room().join("usb/link")).unwrap();
         let told = run(&["inspect", "usb/tide", "--check"], 0);
         assert!(told.contains("not authenticated"), "{told}");
         let ended = std::fs::read_to_string(room().join("noted/log")).unwrap();
         assert_eq!(ended.lines().filter(|line| line.contains("\"outcome\":\"PASS\"")).count(), 2);
-        assert_eq!(ended.lines().count(), 8);
+        assert_eq!(ended.lines().count(), 10);
     }
 }
 

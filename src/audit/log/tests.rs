@@ -177,7 +177,8 @@ fn u3_a_line_that_its_head_does_not_know_yet_is_no_harm() {
     std::fs::write(&desk.head, &head).unwrap();
     assert_eq!(desk.faults(&desk.bytes()), 0);
     let file = File::open(&desk.log).unwrap();
-    let seen = Snapshot::take(&file, |first| Ok(Head::find(desk.head.parent().unwrap(), first.unwrap()))).unwrap();
+    let seen =
+        Snapshot::take(&file, &desk.log, |first| Ok(Head::find(desk.head.parent().unwrap(), first.unwrap()))).unwrap();
     assert_eq!((seen.length, seen.held), (desk.bytes().len() as u64, Some(desk.held())));
     assert_eq!(desk.append(None).unwrap().number, 8);
     assert_eq!(desk.held().newest.number, 8);
