@@ -301,3 +301,17 @@ fn other_commands_have_reports_too() {
     assert_eq!((&failed["verdict"], &failed["faults"][0]["class"]), (&"FAILED".into(), &"io".into()));
     assert!(html.contains("FAILED") && html.contains("no such bundle"));
 }
+
+/// The page names the newest line of the audit log, which is the one that notes this very verdict.
+#[test]
+fn the_page_names_its_line_of_the_audit_log() {
+    let desk = Desk::new(&[1], &[]);
+    let (report, html) = desk.verify(&["--key", "1.pub.pem", "--audit", "log.jsonl", "--state", "s"], 0);
+    let log = fs::read(desk.path("log.jsonl")).unwrap();
+    let last = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).next_back().unwrap();
+    let digest = packmule::oci::Digest::sha256(last).to_string();
+    let with_end = packmule::oci::Digest::sha256(&[last, b"\n"].concat()).to_string();
+    let named = report["audit"].as_str().unwrap();
+    assert!(named == digest || named == with_end, "{named}");
+    assert!(html.contains(named));
+}
