@@ -13,6 +13,7 @@
 //! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`report`] alone shows it.
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
+pub mod account;
 #[cfg(feature = "carry")]
 pub mod arrival;
 pub mod audit;
@@ -77,6 +78,7 @@ pub mod report;
 pub mod schema;
 #[cfg(feature = "carry")]
 pub mod selection;
+pub mod sheet;
 #[cfg(feature = "carry")]
 pub mod sign;
 #[cfg(feature = "carry")]
@@ -99,6 +101,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::progress::Progress;
 use self::report::{Outcome, Report};
+use self::sheet::Sheets;
 use self::world::World;
 use crate::fault::{Class, Fault};
 use crate::flow::Flow;
@@ -138,6 +141,9 @@ pub struct Globals {
     /// Note the run in this hash-chained log, before its work and after it
     #[arg(long, global = true, value_name = "FILE")]
     pub audit: Option<PathBuf>,
+    /// A page to approve from or file away, whatever the run ends in; repeat it for more
+    #[arg(long = "report", global = true, value_name = "FILE.html|.json")]
+    pub reports: Vec<PathBuf>,
 }
 
 /// The commands.
@@ -250,6 +256,11 @@ impl Session<'_> {
         }
     }
 
+    /// Whether a report is asked for.
+    pub const fn reports(&self) -> bool {
+        !self.globals.reports.is_empty()
+    }
+
     /// Where a path as typed leads.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.world.path(path)
@@ -276,6 +287,8 @@ pub fn run(world: &mut World) -> u8 {
         None => ended,
     };
     let report = Report { json: told.json, command: &told.words, signal: world.caught_signal() };
+    let log = told.audit.as_ref().and_then(|audit| audit.newest().ok().flatten());
+    let ended = report.write(ended, &told.sheets, &*world.clock, log.map(|newest| newest.digest));
     report.finish(ended, &mut world.stdout, &world.stderr.clone())
 }
 
@@ -286,6 +299,7 @@ struct Told {
     words: String,
     progress: Option<Arc<Progress>>,
     audit: Option<Arc<audit::Run>>,
+    sheets: Sheets,
 }
 
 fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
@@ -317,6 +331,7 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     world.watch_signals(&flow.cancel_flag()).map_err(|error| {
         Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
     })?;
+    told.sheets = Sheets::open(&globals.reports, &told.words, world)?;
     let mut session = Session { world, flow, globals, audit: None };
     session.audit = audit::begin(&session, &told.words, subject)?.map(Arc::new);
     told.audit.clone_from(&session.audit);

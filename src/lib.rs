@@ -6,7 +6,7 @@
 //! | floor | module | holds |
 //! |---|---|---|
 //! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
-//! | 2 decisions | `select`, `plan`, `route`, `wanted`, [`receipt`] | pure; reach the world through floor 1 |
+//! | 2 decisions | `select`, `plan`, `route`, `wanted`, [`receipt`], [`report`] | pure; reach the world through floor 1; the page that a run is approved from |
 //! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`], [`audit`] | adapters that implement floor 1; where secrets come from; what was accepted last; who did what |
 //! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], `program`, [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
 //! | 0 nouns | [`oci`], [`fault`], [`moment`], [`size`] | no I/O |
@@ -45,6 +45,7 @@ pub mod program;
 pub mod receipt;
 #[cfg(feature = "online")]
 pub mod registry;
+pub mod report;
 #[cfg(feature = "carry")]
 pub mod route;
 #[cfg(feature = "online")]

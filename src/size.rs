@@ -1,4 +1,5 @@
-//! A number of bytes as people write it: `700MiB`, `1GB`, `4096`. What a wrong one is called stands with its reader.
+//! A number of bytes as people write it (`700MiB`, `1GB`, `4096`) and read it (`3.1 GiB`). What a wrong one is called
+//! stands with its reader.
 
 /// Reads digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary (`KiB MiB GiB TiB`) unit; `None` for all else,
 /// and for more than 64 bits hold.
@@ -18,4 +19,16 @@ pub fn parse(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(unit)
+}
+
+/// Bytes as people read them: `512 B`, `3.1 GiB`.
+pub fn show(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let exponent = (bytes.ilog2() / 10).clamp(1, 6);
+    let unit = 1_u64 << (10 * exponent);
+    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit.max(1));
+    format!("{whole}.{tenth} {}", UNITS[exponent as usize - 1])
 }

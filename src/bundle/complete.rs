@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Error;
+use super::catalogue::Catalogue;
 use super::reader::Trusted;
 use crate::closure::{Closure, Role, WalkError, walk};
 use crate::fault::Class;
@@ -47,12 +48,14 @@ impl Trusted {
     ) -> Result<Closure, Error> {
         let manifest = self.manifest();
         let mut kinds = Kinds::new(&self.admission.rules);
+        let mut catalogue = self.catalogue.as_ref().map(|_| Catalogue::default());
         let closure = walk(&manifest.artifacts, |_, descriptor| {
             flow.check()?;
             let document = fetch(descriptor)?;
             if let Some(document) = &document {
                 self.check_artifact(document)?;
                 kinds.see(document);
+                catalogue.iter_mut().for_each(|catalogue| catalogue.see(document));
             }
             Ok(document)
         })
@@ -95,6 +98,10 @@ impl Trusted {
             let stray = carried.chain(absent.keys()).filter(|digest| closure.get(digest).is_none()).min();
             let stray = stray.map(ToString::to_string).unwrap_or_default();
             return Err(Error::format(format!("{stray}: listed in the manifest, but nothing refers to it")));
+        }
+        if let (Some(cell), Some(catalogue)) = (&self.catalogue, catalogue) {
+            // Read once more, it says the same.
+            let _ = cell.set(catalogue);
         }
         self.check_kinds(&kinds)?;
         Ok(closure)

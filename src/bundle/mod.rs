@@ -15,6 +15,7 @@ pub mod back;
 mod belt;
 #[cfg(feature = "carry")]
 mod built;
+pub mod catalogue;
 pub mod check;
 mod complete;
 #[cfg(feature = "carry")]

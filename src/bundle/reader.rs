@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::catalogue::Catalogue;
 use super::files::{Volumes, open_plain, read_capped};
 use super::flat::Flat;
 use super::geometry::{Geometry, Unit};
@@ -27,6 +28,7 @@ pub struct Untrusted {
     name: Name,
     manifest: Vec<u8>,
     signatures: Option<Vec<u8>>,
+    learns: bool,
 }
 
 /// A bundle whose manifest is authenticated: the only thing that gives content.
@@ -40,6 +42,8 @@ pub struct Trusted {
     judgement: Judgement,
     pub(super) admission: Admission,
     index: HashMap<Digest, usize>,
+    // Filled by the walk over the documents, where someone asked for it.
+    pub(super) catalogue: Option<OnceLock<Catalogue>>,
     kept: Mutex<Vec<(usize, Arc<Vec<u8>>)>>,
 }
 
@@ -109,19 +113,26 @@ pub fn open(path: &Path) -> Result<Untrusted, Error> {
     };
     check_ends(&manifest)?;
     let signatures = read_capped(&dir.join(name.signatures()), crate::signing::envelope::MAX_FILE as u64)?;
-    Ok(Untrusted { dirs: vec![dir], name, manifest, signatures })
+    Ok(Untrusted { dirs: vec![dir], name, manifest, signatures, learns: false })
 }
 
 impl Untrusted {
     /// A bundle whose first two files came in a stream: there is no directory.
     pub(super) const fn of_stream(name: Name, manifest: Vec<u8>, signatures: Vec<u8>) -> Self {
-        Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures) }
+        Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures), learns: false }
     }
 
     /// The same, its volumes looked for in `dirs` too.
     #[must_use]
     pub fn with_volume_dirs(mut self, dirs: Vec<PathBuf>) -> Self {
         self.dirs.extend(dirs);
+        self
+    }
+
+    /// The same; what its documents say is kept once they were read ([`Trusted::catalogue`]).
+    #[must_use]
+    pub const fn learning(mut self, learns: bool) -> Self {
+        self.learns = learns;
         self
     }
 
@@ -217,7 +228,10 @@ impl Untrusted {
 
     fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {
         let manifest = self.claimed()?;
-        Trusted::new(self.id(), manifest, Volumes::new(self.dirs, self.name), judgement)
+        let learns = self.learns;
+        let mut bundle = Trusted::new(self.id(), manifest, Volumes::new(self.dirs, self.name), judgement)?;
+        bundle.catalogue = learns.then(OnceLock::new);
+        Ok(bundle)
     }
 }
 
@@ -255,6 +269,7 @@ impl Trusted {
             judgement,
             admission: Admission::default(),
             index,
+            catalogue: None,
             kept: Mutex::new(Vec::new()),
         })
     }
@@ -272,6 +287,11 @@ impl Trusted {
     /// Who signed.
     pub const fn judgement(&self) -> &Judgement {
         &self.judgement
+    }
+
+    /// What its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
+    pub fn catalogue(&self) -> Option<&Catalogue> {
+        self.catalogue.as_ref().and_then(OnceLock::get)
     }
 
     /// Where everything lies.

@@ -46,7 +46,8 @@ pub fn open_any(
             if let Some(beside) = confined {
                 confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
             }
-            return Ok(Opened { head: open(text, session)?.with_volume_dirs(dirs), rest: None });
+            let head = open(text, session)?.with_volume_dirs(dirs).learning(session.reports());
+            return Ok(Opened { head, rest: None });
         }
     };
     if !dirs.is_empty() {
@@ -58,7 +59,7 @@ pub fn open_any(
         confine(session, beside);
     }
     let Stream { head, rest } = stream::open(read)?;
-    Ok(Opened { head, rest: Some(rest) })
+    Ok(Opened { head: head.learning(session.reports()), rest: Some(rest) })
 }
 
 /// Opens the bundle that `text` names, whose files lie in a directory.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
+use super::account;
 use super::channel::{Channel, Place, target};
 use super::delta::{Asked, Delta};
 use super::key::load_signers;
@@ -143,7 +144,13 @@ impl Args {
         let done = crate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;
         place.as_ref().map_or(Ok(()), Place::done)?;
         let keyids: Vec<&str> = signers.iter().map(|signer| signer.public().id()).collect();
-        Ok(self.told(&done, &partial, resumed, &keyids))
+        let mut outcome = self.told(&done, &partial, resumed, &keyids);
+        if let (Some((dir, _)), true) = (&target, session.reports()) {
+            let keyids = keyids.into_iter().map(ToOwned::to_owned).collect();
+            let page = account::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
+            outcome.page = Some(page);
+        }
+        Ok(outcome)
     }
 
     /// What was asked for, without what does not change the volumes: an unfinished run of the same text

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 
 use super::Session;
+use super::account;
 use super::arrival::Arrival;
 use super::bundle::{asking, authenticated_any, can_ask};
 use super::delta;
@@ -100,7 +101,14 @@ impl Args {
             }
         }
         let outcome = match done {
-            Ok(done) => self.arrival.told(&done, ("import", "imported"), more, &last),
+            Ok(done) => {
+                let mut outcome = self.arrival.told(&done, ("import", "imported"), more, &last);
+                if session.reports() {
+                    let how = (&*self.arrival.to, order, self.arrival.dry_run);
+                    outcome.page = Some(account::imported(&bundle, &done, how, outcome.fault.as_ref()));
+                }
+                outcome
+            }
             Err(fault) => {
                 let text = if more["receipt"].is_null() { String::new() } else { last };
                 Outcome::new(text, more).failed(fault)

@@ -81,6 +81,8 @@ pub struct Told {
     pub line: String,
     /// What was overlooked because it was allowed, and what is odd.
     pub warnings: Vec<String>,
+    /// The bundle that was accepted last, where a state says so.
+    pub last: Option<Position>,
     /// For programs.
     pub json: Value,
 }
@@ -147,6 +149,9 @@ impl Keeper {
             told.line = format!("{at}: not checked, {why}");
             told.json["state"] = json!("unchecked");
             return Ok(());
+        }
+        if let Found::Held(held) | Found::Foreign(held) = &found {
+            told.last = Some(*held);
         }
         let asked =
             Asked { state: rules.sequence, previous: rules.previous, init: self.init, allow_stale: self.allow_stale };

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::world::Stderr;
 use crate::fault::escape;
 use crate::flow::{Clock, Event, Events};
+pub use crate::size::show as size;
 
 /// What a person asked to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -211,18 +212,6 @@ impl Events for Progress {
             }
         }
     }
-}
-
-/// Bytes in the largest binary unit of which there is one, with one digit behind the point.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let exponent = (bytes.ilog2() / 10).clamp(1, 6);
-    let unit = 1_u64 << (10 * exponent);
-    let (whole, tenth) = (bytes / unit, bytes % unit * 10 / unit.max(1));
-    format!("{whole}.{tenth} {}", UNITS[exponent as usize - 1])
 }
 
 #[cfg(test)]

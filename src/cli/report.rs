@@ -2,14 +2,20 @@
 //!
 //! Text from outside is escaped here, on its way out. A stdout that breaks is quiet, and never success.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
+use super::account;
 use super::exit;
+use super::sheet::Sheets;
 use super::world::Stderr;
 use crate::fault::{Class, Fault, escape};
+use crate::flow::Clock;
+use crate::oci::Digest;
+use crate::report::Page;
+pub(super) use crate::report::ascii;
 
 /// What a command has to say when it comes to its end.
 #[derive(Clone, Debug, Default)]
@@ -21,12 +27,14 @@ pub struct Outcome {
     pub result: Value,
     /// What makes the run a failure although there is a result (a verdict, a partial outcome).
     pub fault: Option<Fault>,
+    /// The report, of a command that makes one of its own where one is asked for.
+    pub page: Option<Box<Page>>,
 }
 
 impl Outcome {
     /// A success.
     pub fn new(text: impl Into<String>, result: Value) -> Self {
-        Self { text: text.into(), result, fault: None }
+        Self { text: text.into(), result, fault: None, page: None }
     }
 
     /// The same result, but the run failed.
@@ -51,15 +59,17 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// Writes the end of a run and gives its exit code.
     pub fn finish(&self, ended: Result<Outcome, Fault>, stdout: &mut dyn Write, stderr: &Stderr) -> u8 {
-        let (outcome, fault) = match ended {
-            Ok(outcome) => (Some(outcome.clone()), outcome.fault),
-            Err(fault) => (None, Some(fault)),
+        let (text, result, fault) = match ended {
+            Ok(outcome) => (outcome.text, outcome.result, outcome.fault),
+            Err(fault) => (String::new(), Value::Null, Some(fault)),
         };
-        let code = fault.as_ref().map_or(exit::OK, |fault| exit::code(fault.class, self.signal));
+        let code = self.code(fault.as_ref());
         let text = if self.json {
-            self.document(code, outcome.as_ref(), fault.as_ref())
+            let mut text = ascii(&self.document(result, fault.as_ref()).to_string());
+            text.push('\n');
+            text
         } else {
-            outcome.map(|outcome| outcome.text).unwrap_or_default()
+            text
         };
         let written = write_text(stdout, &text);
         if let (Some(fault), false) = (&fault, self.json) {
@@ -77,7 +87,63 @@ impl Report<'_> {
         }
     }
 
-    fn document(&self, code: u8, outcome: Option<&Outcome>, fault: Option<&Fault>) -> String {
+    /// Writes the reports, before anything is said of the run: one that cannot be written is a fault of it. `log` is the
+    /// newest line of its audit log.
+    ///
+    /// # Errors
+    /// As the run ended.
+    pub fn write(
+        &self,
+        mut ended: Result<Outcome, Fault>,
+        sheets: &Sheets,
+        clock: &dyn Clock,
+        log: Option<Digest>,
+    ) -> Result<Outcome, Fault> {
+        if sheets.is_empty() {
+            return ended;
+        }
+        let filled = catch_unwind(AssertUnwindSafe(|| {
+            sheets.fill(&Page { audit: log.map(|log| log.to_string()), ..self.page(&mut ended, clock) })
+        }));
+        let filled =
+            filled.unwrap_or_else(|_| Err(Fault::new(Class::Bug, "internal error: the report cannot be made")));
+        let Err(fault) = filled else { return ended };
+        let join = |first: Option<Fault>| Fault::from_list(first.into_iter().chain([fault]).collect());
+        match ended {
+            Ok(outcome) => Ok(Outcome { fault: join(outcome.fault), ..outcome }),
+            Err(first) => Err(join(Some(first.clone())).unwrap_or(first)),
+        }
+    }
+
+    /// The report: the command's own, or a plain one of what it said.
+    fn page(&self, ended: &mut Result<Outcome, Fault>, clock: &dyn Clock) -> Page {
+        let own = ended.as_mut().ok().and_then(|outcome| outcome.page.take());
+        let (outcome, fault) = match ended {
+            Ok(outcome) => (Some(&*outcome), outcome.fault.as_ref()),
+            Err(fault) => (None, Some(&*fault)),
+        };
+        let mut page = own.map_or_else(
+            || Page {
+                text: outcome.iter().flat_map(|outcome| outcome.text.lines()).map(ToOwned::to_owned).collect(),
+                document: Some(self.document(outcome.map_or(Value::Null, |outcome| outcome.result.clone()), fault)),
+                ..account::plain(self.command, fault)
+            },
+            |own| *own,
+        );
+        self.command.clone_into(&mut page.command);
+        page.exit = self.code(fault);
+        page.ok = page.exit == exit::OK;
+        account::finish(&mut page, fault, clock);
+        page
+    }
+
+    fn code(&self, fault: Option<&Fault>) -> u8 {
+        fault.map_or(exit::OK, |fault| exit::code(fault.class, self.signal))
+    }
+
+    /// What `--json` gives.
+    fn document(&self, result: Value, fault: Option<&Fault>) -> Value {
+        let code = self.code(fault);
         let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };
         let mut document = json!({
             "schema": format!("packmule.{name}.v1"),
@@ -92,12 +158,10 @@ impl Report<'_> {
             }
             document["error"] = error;
         }
-        if let Some(outcome) = outcome.filter(|outcome| !outcome.result.is_null()) {
-            document["result"] = outcome.result.clone();
+        if !result.is_null() {
+            document["result"] = result;
         }
-        let mut text = ascii(&document.to_string());
-        text.push('\n');
-        text
+        document
     }
 }
 
@@ -135,7 +199,7 @@ fn show(fault: &Fault, stderr: &Stderr) {
 }
 
 /// What to do about a fault that brings no advice of its own.
-const fn advice(class: Class) -> &'static str {
+pub(super) const fn advice(class: Class) -> &'static str {
     match class {
         Class::Bug => "this is a defect of packmule; please report it with the command and this line",
         Class::Usage => "see the command's --help",
@@ -151,21 +215,6 @@ const fn advice(class: Class) -> &'static str {
         Class::Partial => "mend what is listed and run it again",
         Class::Cancelled => "run the same command again",
     }
-}
-
-/// JSON text in ASCII alone, with the same meaning: no character of it can change a terminal.
-pub(super) fn ascii(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character.is_ascii() && character != '\u{7f}' {
-            text.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(text, "\\u{unit:04x}");
-            }
-        }
-    }
-    text
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::fault::{Class, Fault};
 /// `schema NAME`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// config: packmule.toml; trust: trust.toml; receipt; audit: a line of an audit log
+    /// config: packmule.toml; trust: trust.toml; receipt; audit: a line of an audit log; report: FILE.json of --report
     #[arg(value_enum)]
     name: Name,
 }
@@ -26,6 +26,8 @@ enum Name {
     Receipt,
     /// A line of an audit log
     Audit,
+    /// FILE.json of `--report`
+    Report,
 }
 
 impl Args {
@@ -37,6 +39,7 @@ impl Args {
             Name::Trust => trust(),
             Name::Receipt => receipt(),
             Name::Audit => audit(),
+            Name::Report => report(),
         };
         let text = serde_json::to_string_pretty(&schema)
             .map_err(|error| Fault::new(Class::Bug, format!("schema: {error}")))?;
@@ -61,6 +64,15 @@ pub fn trust() -> Value {
 /// The schema of a receipt.
 pub fn receipt() -> Value {
     let mut schema: Value = schemars::schema_for!(crate::receipt::Receipt).into();
+    without_null(&mut schema);
+    schema
+}
+
+/// The schema of a JSON report.
+pub fn report() -> Value {
+    let settings = schemars::generate::SchemaSettings::default().for_serialize();
+    let mut schema: Value = settings.into_generator().into_root_schema_for::<crate::report::Page>().into();
+    // What is not there is left away, as in TOML.
     without_null(&mut schema);
     schema
 }

@@ -151,6 +151,7 @@ mod tests {
             jobs: 1,
             state: None,
             audit: None,
+            reports: Vec::new(),
         };
         let session = Session { world: &mut world, flow, globals, audit: None };
         let mut trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
+use super::account::{self, Bytes, Found, Sight};
 use super::bundle::{Opened, asking, can_ask, directories, found_keyids, open, open_any};
 use super::changes::{as_json, line};
 use super::confine::above;
@@ -14,9 +15,10 @@ use super::trust::Trust;
 use crate::bundle::media::Ask;
 use crate::bundle::stream::Stream;
 use crate::bundle::{Trusted, Untrusted};
-use crate::diff::{Change, Contents, compare, of_bundle, of_manifest};
+use crate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
 use crate::fault::{Class, Fault, escape};
 use crate::oci::Repository;
+use crate::report::{Base, Verdict as Word};
 use crate::verify::{Request, Verdict};
 
 /// `verify BUNDLE TRUST`
@@ -66,9 +68,14 @@ impl Args {
         let policy = trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
-            Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault, &[])),
+            Err(fault) if fault.class == Class::Format => {
+                let report =
+                    session.reports().then(|| Found { sight: Sight::of_none(&self.bundle), ..Found::default() });
+                return Ok(refused(&self.bundle, None, fault, &[], report));
+            }
             Err(fault) => return Err(fault),
         };
+        let sight = session.reports().then(|| Sight::of(&head, &policy));
         let (name, id) = (head.name().to_string(), head.id());
         let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
@@ -81,26 +88,49 @@ impl Args {
                 crate::verify::run_asking(&session.flow, head, &policy, &request, ask)
             }
         };
-        match verdict.fault {
-            Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
-            Some(fault) => Ok(refused(&name, Some(id.to_string()), fault, &verdict.again)),
+        let order = keeper.told();
+        let mut report = sight.map(|sight| Found {
+            sight,
+            bundle: verdict.bundle.as_ref(),
+            bytes: looked_at(&verdict, &request),
+            order: order.clone(),
+            ..Found::default()
+        });
+        match &verdict.fault {
+            // What is wrong with the machine, the medium or another run says nothing of the bundle.
+            Some(fault) if !account::refuses(fault.class) => Err(fault.clone()),
+            Some(fault) => Ok(refused(&name, Some(id.to_string()), fault.clone(), &verdict.again, report)),
             None => {
-                let order = keeper.told();
                 order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
                 if self.record {
                     verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
                 }
-                let outcome = passed(&name, &verdict, &request, &order);
-                match &verdict.bundle {
-                    Some(bundle) if !bases.is_empty() => news(outcome, bundle, is_at_hand, bases, session),
-                    _ => Ok(outcome),
+                let mut outcome = passed(&name, &verdict, &request, &order);
+                let new = match &verdict.bundle {
+                    Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
+                    _ => None,
+                };
+                if let Some(report) = &mut report {
+                    report.verdict = if request.volumes.is_empty() { Word::Pass } else { Word::Part };
+                    report.news = new.as_ref().map(|(bases, found)| (bases.clone(), found));
                 }
+                outcome.page = report.map(account::page);
+                Ok(outcome)
             }
         }
     }
 }
 
-fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String]) -> Outcome {
+/// How far its bytes were looked at.
+fn looked_at(verdict: &Verdict, request: &Request) -> Bytes {
+    match verdict.tally {
+        Some(tally) => Bytes::Whole(tally),
+        None if request.volumes.is_empty() => Bytes::Open,
+        None => Bytes::Volumes(request.volumes.clone()),
+    }
+}
+
+fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String], report: Option<Found<'_>>) -> Outcome {
     let shown = id.as_ref().map(|id| format!("\nbundle id  {id}")).unwrap_or_default();
     let count = fault.others.len() + 1;
     let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
@@ -112,7 +142,9 @@ fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String]) -> Ou
     if let Some(id) = id {
         result["id"] = json!(id);
     }
-    Outcome::new(text, result).failed(fault)
+    let page =
+        report.map(|report| account::page(Found { verdict: Word::Refused, fault: Some(&fault), again, ..report }));
+    Outcome { page, ..Outcome::new(text, result).failed(fault) }
 }
 
 /// A base that can be compared with. What is wrong with it says nothing of the bundle.
@@ -127,21 +159,22 @@ fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
 /// What is new against the bases, added to the verdict. A base that the signed manifest names is that one; of any
 /// other nothing is known.
 fn news(
-    mut outcome: Outcome,
+    outcome: &mut Outcome,
     bundle: &Trusted,
     is_at_hand: bool,
     bases: Vec<Untrusted>,
     session: &Session<'_>,
-) -> Result<Outcome, Fault> {
+) -> Result<(Vec<Base>, Difference), Fault> {
     let full = |repository: &Repository| Ok(repository.to_string());
     let manifest = bundle.manifest();
     let mut before = Contents::default();
-    let mut named = Vec::new();
+    let (mut named, mut told) = (Vec::new(), Vec::new());
     for base in bases {
         let (id, is_named) = (base.id(), manifest.bases.contains(&base.id()));
         let why = if is_named { "named by this bundle" } else { "not authenticated, and not named by this bundle" };
         outcome.text.push_str(&format!("against    {}, bundle id {id} ({why})\n", base.name()));
         named.push(json!({ "name": base.name().to_string(), "id": id, "named": is_named }));
+        told.push(Base { name: base.name().to_string(), id: id.to_string(), named: is_named });
         before.extend(of_bundle(&session.flow, base, &full)?);
     }
     // What has passed cannot be read again: names and sizes are the manifest's then.
@@ -153,7 +186,7 @@ fn news(
     }
     outcome.text.push_str(&format!("same       {} names\n", found.same));
     outcome.result["news"] = json!({ "bases": named, "differences": as_json(&found), "unchanged": found.same });
-    Ok(outcome)
+    Ok((told, found))
 }
 
 fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Outcome {

@@ -15,6 +15,6 @@ pub mod private;
 pub use claims::{Claims, Order};
 pub use envelope::{Envelope, EnvelopeError, Signature, pae, statement};
 pub use key::{Contents, KeyError, PublicKey};
-pub use policy::{Admission, Judgement, Policy, PolicyError, Refusal, Rules};
+pub use policy::{Admission, Call, Judgement, Policy, PolicyError, Refusal, Roll, Rules};
 #[cfg(feature = "carry")]
 pub use private::SigningKey;

@@ -7,6 +7,7 @@
 pub mod file;
 mod glob;
 mod kinds;
+mod roll;
 mod section;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use self::glob::Glob;
 pub use self::kinds::Kinds;
+pub use self::roll::{Call, Called, Roll};
 pub use self::section::{Entry, Rules, Section};
 use super::claims::{Claims, Order};
 use super::envelope::{Envelope, pae};

@@ -12,13 +12,13 @@ use std::io;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Folder, Lock, SIGNALS, STATES, Turn, create_private, ignored_signals, lock, make_private_folder, mode, open_file,
-    open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create_private, ignored_signals, lock, make_private_folder, mode,
+    open_file, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
-    Folder, Lock, SIGNALS, STATES, Turn, create_private, ignored_signals, lock, make_private_folder, mode, open_file,
-    open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create_private, ignored_signals, lock, make_private_folder, mode,
+    open_file, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
 /// Why a file or folder was not opened.
@@ -163,6 +163,22 @@ mod tests {
         assert!(held.is_some() && turn(&files[1], &path, false).unwrap().is_none());
         drop(held);
         assert!(turn(&files[1], &path, false).unwrap().is_some());
+    }
+
+    #[test]
+    fn what_is_claimed_is_a_file_and_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let held = claim(&path).unwrap().unwrap();
+        assert!(held.is_new() && claim(&path).unwrap().is_none());
+        drop(held);
+        assert!(!claim(&path).unwrap().unwrap().is_new());
+        assert!(claim(dir.path()).is_err() && claim(&dir.path().join("none/file")).is_err());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&path, dir.path().join("link")).unwrap();
+            assert!(claim(&dir.path().join("link")).is_err());
+        }
     }
 
     #[test]

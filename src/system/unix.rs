@@ -238,6 +238,52 @@ pub fn turn<'a>(file: &'a File, _: &Path, readers: bool) -> io::Result<Option<Tu
     }
 }
 
+/// A file to read and to write, this process' alone as long as all others ask with [`claim`].
+#[derive(Debug)]
+pub struct Claim {
+    file: File,
+    is_new: bool,
+}
+
+impl Claim {
+    /// The file.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether it was made.
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // As of a lock.
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Opens a file, which is made where it is not there; `None` where somebody has claimed it. It may be of another kind, which
+/// its metadata tells.
+///
+/// # Errors
+/// The system's; a link is not followed, a pipe not waited for.
+pub fn claim(path: &Path) -> io::Result<Option<Claim>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(flags);
+    let (file, is_new) = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.open(path)?, false),
+        opened => (opened?, true),
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Claim { file, is_new })),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
 pub fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -239,6 +239,46 @@ pub fn turn<'a>(_: &'a File, path: &Path, readers: bool) -> io::Result<Option<Tu
     Ok(lock(Path::new(&beside))?.map(|lock| Turn { _lock: Some(lock), _file: PhantomData }))
 }
 
+/// A file to read and to write, which nobody else can open to write.
+#[derive(Debug)]
+pub struct Claim {
+    file: File,
+    is_new: bool,
+}
+
+impl Claim {
+    /// The file.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Whether it was made.
+    pub const fn is_new(&self) -> bool {
+        self.is_new
+    }
+}
+
+/// Opens a file, which is made where it is not there; `None` where somebody else has it open.
+///
+/// # Errors
+/// The system's; a link is not followed.
+pub fn claim(path: &Path) -> io::Result<Option<Claim>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).share_mode(FILE_SHARE_READ).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    let opened = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map(|file| (file, false)),
+        opened => opened.map(|file| (file, true)),
+    };
+    match opened {
+        Ok((file, _)) if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 => {
+            Err(io::Error::other("expected a plain file, found a link"))
+        }
+        Ok((file, is_new)) => Ok(Some(Claim { file, is_new })),
+        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The signals that this process was started to ignore: none, the system does not say.
 pub const fn ignored_signals() -> u64 {
     0

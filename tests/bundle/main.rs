@@ -20,6 +20,7 @@ mod panic;
 mod planted;
 mod policy;
 mod read_back;
+mod report;
 mod same;
 mod second;
 mod streams;

@@ -31,6 +31,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pigz", "pigz"),
     ("python3", "python3"),
     ("strace", "strace"),
+    // Only to look at pages.
+    ("chromium", "chromium"),
 ];
 
 /// Where each program lies, by name; one that could not be had is not there.

@@ -1,0 +1,405 @@
+//! A [`Page`] as HTML: one file, no script, nothing loaded, to be read on a screen of any width and on paper.
+//!
+//! The verdict stands first. Colour never says anything that a word does not. The style is `page.css`.
+
+use super::contents;
+use super::markup::Html;
+use super::{Bundle, Mark, News, Page, Position, Signatures, Standing, Transfer, Verdict};
+
+/// How every page begins.
+pub const HTML_BEGINS: &str = "<!doctype html><!-- packmule report -->";
+
+/// The most faults that a page lists.
+const FAULTS: usize = 300;
+/// The most lines of a command's own text.
+const LINES: usize = 5000;
+/// The most entries of the shorter lists.
+const ENTRIES: usize = 200;
+
+const HEAD: &str = concat!(
+    "<!doctype html><!-- packmule report -->",
+    "<html lang=en><head><meta charset=utf-8>",
+    "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">",
+    "<meta name=viewport content=\"width=device-width,initial-scale=1\"><meta name=referrer content=no-referrer>",
+    "<meta name=color-scheme content=\"light dark\"><style>",
+    include_str!("page.css"),
+    "</style>",
+);
+
+/// What stands in a page's file until the run has ended. It ends in an open comment: whatever stands behind it is none
+/// of a page until this beginning is replaced.
+pub const HTML_UNFINISHED: &str = concat!(
+    "<!doctype html><!-- packmule report --><html lang=en><meta charset=utf-8><title>NO VERDICT</title>",
+    "<h1>NO VERDICT</h1><p>The run that writes this report has not ended yet, or was ended from outside. ",
+    "It says nothing about the bundle.</p><!--"
+);
+
+/// The page.
+pub fn to_html(page: &Page) -> String {
+    let mut html = Html::default();
+    html.raw(HEAD).raw("<title>").raw(word(page));
+    if let Some(bundle) = &page.bundle {
+        html.raw(" – ").text(&bundle.name);
+    }
+    html.raw(" – packmule ").text(&page.command).raw("</title></head><body><main>");
+    verdict(&mut html, page);
+    if let Some(bundle) = &page.bundle {
+        identity(&mut html, bundle);
+    }
+    faults(&mut html, page);
+    if let Some(signatures) = &page.signatures {
+        signers(&mut html, signatures);
+    }
+    if let Some(transfer) = &page.transfer {
+        from_to(&mut html, transfer);
+    }
+    checks(&mut html, page);
+    proofs(&mut html, page);
+    if let Some(list) = &page.contents {
+        html.raw("<section><h2>What is inside, in short</h2>");
+        contents::summary(&mut html, list);
+        html.raw("</section>");
+    }
+    if let Some(news) = &page.news {
+        novelties(&mut html, news);
+    }
+    absent(&mut html, page);
+    if !page.text.is_empty() {
+        html.raw("<section><h2>What the command said</h2><pre>");
+        for line in page.text.iter().take(LINES) {
+            html.text(line).raw("\n");
+        }
+        html.raw(if page.text.len() > LINES { "… and more</pre>" } else { "</pre>" }).raw("</section>");
+    }
+    if page.verdict == Verdict::Pass {
+        on_paper(&mut html, page);
+    }
+    if let Some(list) = &page.contents {
+        inside(&mut html, page, list);
+    }
+    html.raw("<footer><p>Written ").moment(&page.written).raw(" by ").text(&page.tool).raw(", command <code>");
+    html.text(&page.command).raw("</code>, exit code ").number(u64::from(page.exit));
+    html.raw(". Quoted text is the sender's; characters that could mislead are shown as \\u{…}, long text is cut.</p>");
+    if let Some(audit) = &page.audit {
+        html.raw("<p>Audit log: <code>").text(audit).raw("</code></p>");
+    }
+    html.raw("</footer></main></body></html>\n");
+    html.finish()
+}
+
+fn word(page: &Page) -> &'static str {
+    match (page.verdict, page.command.as_str()) {
+        (Verdict::Pass, _) => "PASS",
+        (Verdict::Part, _) => "PART",
+        (Verdict::Refused, _) => "REFUSED",
+        (Verdict::None, _) => "NO VERDICT",
+        (Verdict::Done, "import") => "IMPORTED",
+        (Verdict::Done, "export") => "EXPORTED",
+        (Verdict::Done, _) => "DONE",
+        (Verdict::Failed, "import") => "NOT IMPORTED",
+        (Verdict::Failed, "export") => "NOT EXPORTED",
+        (Verdict::Failed, _) => "FAILED",
+    }
+}
+
+fn verdict(html: &mut Html, page: &Page) {
+    html.raw(match page.verdict {
+        // Of whatever else was done nothing is to look like an approval.
+        Verdict::Done if page.contents.is_none() => "<header><h1>",
+        Verdict::Pass | Verdict::Done => "<header class=good><h1><span aria-hidden=true>✓ </span>",
+        Verdict::Refused | Verdict::Failed => "<header class=bad><h1><span aria-hidden=true>✕ </span>",
+        Verdict::Part => "<header class=warn><h1><span aria-hidden=true>◐ </span>",
+        Verdict::None => "<header class=warn><h1><span aria-hidden=true>? </span>",
+    });
+    html.raw(word(page)).raw("</h1><p>").text(&page.summary).raw("</p></header>");
+}
+
+/// The id in groups of four, four lines of four: what is read out over the phone.
+fn groups(html: &mut Html, id: &str) {
+    let (algorithm, hex) = id.split_once(':').unwrap_or(("", id));
+    let cut = |text: &str, from: usize| text.chars().skip(from).take(4).collect::<String>();
+    html.raw("<p class=hint>Read it out line by line; the sender compares it with their own (");
+    html.text(algorithm).raw(").</p><ol class=id>");
+    for line in 0..hex.chars().count().div_ceil(16).min(8) {
+        html.raw("<li>");
+        for group in 0..4 {
+            html.raw("<b>").text(&cut(hex, line * 16 + group * 4)).raw("</b> ");
+        }
+    }
+    html.raw("</ol>");
+}
+
+fn identity(html: &mut Html, bundle: &Bundle) {
+    html.raw("<section><h2>Which bundle</h2><dl><dt>Name<dd>").text(&bundle.name);
+    if let (Some(artifacts), Some(blobs), Some(bytes)) = (bundle.artifacts, bundle.blobs, bundle.bytes) {
+        html.raw("<dt>Holds<dd>").number(artifacts).raw(" artifacts, ").number(blobs).raw(" blobs, ").size(bytes);
+        html.raw(" unpacked");
+    }
+    if let Some(volumes) = bundle.volumes {
+        html.raw("<dt>Files<dd>");
+        if volumes == 0 {
+            html.raw("a folder of plain files");
+        } else {
+            html.number(volumes).raw(if volumes == 1 { " volume" } else { " volumes" });
+        }
+    }
+    if let Some(tool) = &bundle.tool {
+        html.raw("<dt>Made by<dd>").text(tool);
+    }
+    html.raw("</dl>");
+    if let Some(id) = &bundle.id {
+        html.raw("<h3>Bundle id</h3>");
+        groups(html, id);
+        html.raw("<p class=hint>In one piece: <code>").text(id).raw("</code></p>");
+    }
+    if !bundle.authenticated {
+        html.raw("<p class=warn>Nobody known vouches for this bundle, so nothing else of it was read.</p>");
+    }
+    html.raw("</section>");
+}
+
+fn faults(html: &mut Html, page: &Page) {
+    if !page.faults.is_empty() {
+        html.raw("<section><h2>What is wrong</h2><ol>");
+        for fault in page.faults.iter().take(FAULTS) {
+            html.raw("<li><b>").text(&fault.class).raw("</b>: ").text(&fault.message);
+        }
+        html.raw("</ol>");
+        if page.faults.len() > FAULTS {
+            html.raw("<p>and ").number((page.faults.len() - FAULTS) as u64).raw(" more.</p>");
+        }
+        html.raw("</section>");
+    }
+    if !page.next.is_empty() {
+        html.raw("<section><h2>What to do next</h2><ul>");
+        for next in page.next.iter().take(ENTRIES) {
+            html.raw("<li>").text(next);
+        }
+        html.raw("</ul></section>");
+    }
+    if !page.warnings.is_empty() {
+        html.raw("<section class=warn><h2>Take note</h2><ul>");
+        for warning in page.warnings.iter().take(ENTRIES) {
+            html.raw("<li>").text(warning);
+        }
+        html.raw("</ul></section>");
+    }
+}
+
+fn signers(html: &mut Html, signatures: &Signatures) {
+    html.raw("<section><h2>Who signed</h2>");
+    let (counted, needed) = (signatures.counted, signatures.needed);
+    if needed > 0 {
+        let whom = if signatures.section.is_some() { ", by different holders" } else { "" };
+        html.raw("<p>Signatures needed: ").number(needed).raw(whom).raw(". Found: ").number(counted);
+        html.raw(if counted >= needed { " – enough" } else { " – <strong>too few</strong>" });
+        if let Some(section) = &signatures.section {
+            html.raw(" (policy: ").text(section).raw(")");
+        }
+        html.raw(".</p>");
+    }
+    if !signatures.missing_roles.is_empty() {
+        html.raw("<p class=warn><strong>Missing role: ").list(&signatures.missing_roles, ENTRIES).raw("</strong></p>");
+    }
+    html.raw("<table class=rows><thead><tr><th scope=col>Signature<th scope=col>Holder<th scope=col>Role");
+    html.raw("<th scope=col>Key</thead><tbody>");
+    for signer in signatures.signers.iter().take(ENTRIES) {
+        html.raw(match signer.standing {
+            Standing::Signed => "<tr><th scope=row>signed with",
+            Standing::Counted => "<tr class=good><th scope=row>✓ right, counts",
+            Standing::Aside => "<tr><th scope=row>– right, does not count here",
+            Standing::Unknown => "<tr><th scope=row>– by an unknown key, does not count",
+            Standing::Wrong => "<tr class=bad><th scope=row>✕ WRONG",
+            Standing::Missing => "<tr class=warn><th scope=row>– not signed",
+        });
+        html.raw("<td>").text(signer.holder.as_deref().unwrap_or("–"));
+        html.raw("<td>").text(signer.role.as_deref().unwrap_or("–"));
+        html.raw("<td><code>").text(&signer.key).raw("</code>");
+    }
+    html.raw("</table>");
+    if signatures.signers.len() > ENTRIES {
+        html.raw("<p>and ").number((signatures.signers.len() - ENTRIES) as u64).raw(" more.</p>");
+    }
+    html.raw("</section>");
+}
+
+fn position(html: &mut Html, position: &Position) {
+    html.raw("number ").number(position.sequence).raw(" (epoch ").number(position.epoch).raw(")");
+}
+
+fn from_to(html: &mut Html, transfer: &Transfer) {
+    html.raw("<section><h2>From where to where</h2><dl><dt>From<dd>");
+    match &transfer.from {
+        Some(from) => html.text(from),
+        None => html.raw("<i>the bundle does not say</i>"),
+    };
+    html.raw("<dt>Named after<dd>").list(&transfer.registries, ENTRIES).raw("<dt>To<dd>");
+    match &transfer.to {
+        Some(to) => html.text(to),
+        None => html.raw("<i>the bundle does not say</i>"),
+    };
+    html.raw("<dt>Ticket<dd>");
+    match &transfer.ticket {
+        Some(ticket) => html.raw("<b>").text(ticket).raw("</b>"),
+        None => html.raw("<i>none</i>"),
+    };
+    html.raw("<dt>Made<dd>").moment(&transfer.created).raw("<dt>Expires<dd>");
+    match &transfer.expires {
+        Some(expires) => html.moment(expires),
+        None => html.raw("<i>never</i>"),
+    };
+    html.raw("<dt>Channel<dd>");
+    match (&transfer.channel, &transfer.position) {
+        (Some(channel), Some(at)) => {
+            html.text(channel).raw(", ");
+            position(html, at);
+            html.raw("<dt>Last accepted<dd>");
+            match &transfer.last {
+                Some(last) => {
+                    position(html, last);
+                    html.raw(" <code>").text(&last.id).raw("</code>");
+                }
+                None => {
+                    html.raw("<i>none known here</i>");
+                }
+            }
+        }
+        _ => {
+            html.raw("<i>none: it has no place in an order</i>");
+        }
+    }
+    if let Some(order) = &transfer.order {
+        html.raw("<dt>In its turn<dd>").text(order);
+    }
+    if let Some(previous) = &transfer.previous {
+        html.raw("<dt>Follows<dd><code>").text(previous).raw("</code>");
+    }
+    for base in transfer.bases.iter().take(ENTRIES) {
+        html.raw("<dt>Relies on<dd><code>").text(base).raw("</code>");
+    }
+    for (key, note) in transfer.notes.iter().take(ENTRIES) {
+        html.raw("<dt>Note: ").text(key).raw("<dd>").text(note);
+    }
+    html.raw("</dl>");
+    if transfer.notes.len() > ENTRIES {
+        html.raw("<p>and ").number((transfer.notes.len() - ENTRIES) as u64).raw(" more notes.</p>");
+    }
+    html.raw("</section>");
+}
+
+fn novelties(html: &mut Html, news: &News) {
+    html.raw("<section><h2>What is new</h2><ul>");
+    for base in news.bases.iter().take(ENTRIES) {
+        html.raw("<li>Against ").text(&base.name).raw(" <code>").text(&base.id).raw("</code> ");
+        html.raw(if base.named {
+            "(this bundle's signers name it)"
+        } else {
+            "(<strong>not authenticated</strong>: nothing proves that this is what was there)"
+        });
+    }
+    html.raw("</ul><p><b>").number(news.new).raw("</b> names are new, <b>").number(news.changed.len() as u64);
+    html.raw("</b> mean something else than before, <b>").number(news.same).raw("</b> mean the same.</p>");
+    if !news.changed.is_empty() {
+        html.raw("<table class=rows><thead><tr><th scope=col>Changed name<th scope=col>Before<th scope=col>Now");
+        html.raw("</thead><tbody>");
+        for changed in news.changed.iter().take(ENTRIES) {
+            html.raw("<tr><th scope=row>").text(&changed.name).raw("<td><code>").text(&changed.was);
+            html.raw("</code><td><code>").text(&changed.is).raw("</code>");
+        }
+        html.raw("</table>");
+        if news.changed.len() > ENTRIES {
+            html.raw("<p>and ")
+                .number((news.changed.len() - ENTRIES) as u64)
+                .raw(" more; the list of contents marks them.</p>");
+        }
+    }
+    html.raw("</section>");
+}
+
+fn inside(html: &mut Html, page: &Page, list: &super::Contents) {
+    html.raw("<section class=annex><h2>Annex: all that is inside</h2>");
+    if page.verdict == Verdict::Refused {
+        html.raw(
+            "<p class=warn>The bundle was refused: this is what its list says, and no proof of what it holds.</p>",
+        );
+    }
+    if !list.read {
+        html.raw("<p class=hint>Its documents were not read, so platforms, sizes and part of what comes along are not known.</p>");
+    }
+    html.raw("<p class=hint>A size counts what several share in each of them.</p>");
+    contents::table(html, list);
+    html.raw("</section>");
+}
+
+fn absent(html: &mut Html, page: &Page) {
+    if page.contents.is_none() {
+        return;
+    }
+    html.raw("<section><h2>What is not inside</h2>");
+    if page.absent.is_empty() {
+        html.raw("<p>Nothing lacks: all that the artifacts refer to is carried.</p></section>");
+        return;
+    }
+    html.raw("<table class=rows><thead><tr><th scope=col>Why<th scope=col class=n>How much<th scope=col>Artifacts");
+    html.raw("</thead><tbody>");
+    for absent in &page.absent {
+        html.raw("<tr><th scope=row>").text(&absent.why).raw("<td class=n>").number(absent.blobs).raw(" blobs, ");
+        html.size(absent.bytes).raw("<td>").list(&absent.artifacts, 12);
+    }
+    html.raw("</table></section>");
+}
+
+fn checks(html: &mut Html, page: &Page) {
+    if page.checks.is_empty() {
+        return;
+    }
+    html.raw("<section><h2>Each check</h2><table class=rows><thead><tr><th scope=col>Check<th scope=col>Result");
+    html.raw("<th scope=col>Found</thead><tbody>");
+    for check in &page.checks {
+        html.raw(match check.result {
+            Mark::Passed => "<tr class=good><th scope=row>",
+            Mark::Failed => "<tr class=bad><th scope=row>",
+            Mark::Overlooked => "<tr class=warn><th scope=row>",
+            Mark::Open => "<tr><th scope=row>",
+        });
+        html.text(&check.name).raw(match check.result {
+            Mark::Passed => "<td>✓ passed<td>",
+            Mark::Failed => "<td>✕ FAILED<td>",
+            Mark::Overlooked => "<td>! overlooked<td>",
+            Mark::Open => "<td>– not made<td>",
+        });
+        html.text(&check.detail);
+    }
+    html.raw("</table></section>");
+}
+
+fn proofs(html: &mut Html, page: &Page) {
+    if page.proven.is_empty() && page.unproven.is_empty() {
+        return;
+    }
+    html.raw("<section class=pair><div><h2>What this proves</h2><ul>");
+    for line in &page.proven {
+        html.raw("<li>").text(line);
+    }
+    if page.proven.is_empty() {
+        html.raw("<li>Nothing.");
+    }
+    html.raw("</ul></div><div><h2>What it does not prove</h2><ul>");
+    for line in &page.unproven {
+        html.raw("<li>").text(line);
+    }
+    html.raw("</ul></div></section>");
+}
+
+/// Lines for two people.
+fn on_paper(html: &mut Html, page: &Page) {
+    html.raw("<section class=sign><h2>Decision on paper</h2>");
+    if let Some(bundle) = &page.bundle {
+        html.raw("<p>Bundle ").text(&bundle.name).raw(" <code>").text(bundle.id.as_deref().unwrap_or_default());
+        html.raw("</code></p>");
+    }
+    html.raw("<p>☐ bundle id compared with the sender ☐ ticket is right ☐ contents are expected</p>");
+    html.raw("<table><thead><tr><th scope=col>Decided by<th scope=col>Name<th scope=col>Signature");
+    html.raw("<th scope=col>Date and time</thead><tbody>");
+    html.raw("<tr><th scope=row>First person<td><td><td><tr><th scope=row>Second person<td><td><td></table></section>");
+}

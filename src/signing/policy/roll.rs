@@ -1,0 +1,227 @@
+//! The roll: everyone who signed and everyone who should have, for people to read.
+//!
+//! It judges nothing: [`Policy::judge`] and [`Policy::admit`] do, by the same keys and sections. What the roll says is
+//! told beside their verdict, a refusal's above all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Entry, Judgement, Policy, Section};
+use crate::signing::envelope::{Envelope, pae};
+
+/// What became of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Its signature holds and counts.
+    Counted,
+    /// Its signature holds and does not count: not in this section, or another key of its holder lacks.
+    Aside,
+    /// It signed, and is no key of the policy.
+    Unknown,
+    /// Its signature does not hold.
+    Wrong,
+    /// It would count, and did not sign.
+    Missing,
+}
+
+/// A key, and whose it is where the policy says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The key's id.
+    pub keyid: String,
+    /// Holder and role.
+    pub who: Option<(String, String)>,
+    /// What became of it.
+    pub call: Call,
+}
+
+/// Everyone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roll {
+    /// The section; none under keys of a command line, or where no signature under a known key holds.
+    pub section: Option<String>,
+    /// How many distinct holders must have signed, or keys under those of a command line; 0 where nobody can tell.
+    pub needed: usize,
+    /// How many count.
+    pub counted: usize,
+    /// Roles that lack among those that count.
+    pub missing_roles: Vec<String>,
+    /// Those that count first, then the others that signed, then those that lack.
+    pub called: Vec<Called>,
+}
+
+impl Policy {
+    /// Calls the roll of `envelope` over `statement`. `channel` gives the bundle's channel, `None` where its manifest
+    /// cannot be read; it is asked only once a signature under a known key holds and none fails.
+    pub fn roll(
+        &self,
+        statement: &[u8],
+        envelope: &Envelope,
+        channel: impl FnOnce() -> Option<Option<String>>,
+    ) -> Roll {
+        let signed: BTreeSet<&str> = envelope.keyids().collect();
+        let message = pae(statement);
+        let holds = |keyid: &str| {
+            envelope.payload == statement
+                && envelope
+                    .signatures
+                    .iter()
+                    .filter(|one| one.keyid == keyid)
+                    .all(|one| self.keys.get(keyid).is_some_and(|key| key.verifies(&message, &one.sig)))
+        };
+        let (known, unknown): (Vec<&str>, Vec<&str>) =
+            signed.into_iter().partition(|keyid| self.keys.contains_key(*keyid));
+        let (good, wrong): (Vec<&str>, Vec<&str>) = known.into_iter().partition(|keyid| holds(keyid));
+        let judged = !good.is_empty() && wrong.is_empty();
+        let channel = judged.then(channel).flatten();
+        let section = (self.sections.as_ref().zip(channel))
+            .and_then(|(sections, channel)| sections.pick(channel.as_deref()).ok());
+        let mut roll = Roll::default();
+        let judgement = Judgement {
+            good: good.iter().map(|keyid| (*keyid).to_owned()).collect(),
+            unknown: unknown.iter().map(|keyid| (*keyid).to_owned()).collect(),
+        };
+        let mut counts: BTreeSet<&str> = BTreeSet::new();
+        let mut lacks: BTreeSet<&str> = BTreeSet::new();
+        let counted = section.map(|section| section.counted(&judgement)).unwrap_or_default();
+        if let Some(section) = section {
+            let holders: BTreeSet<&str> = counted.iter().map(|entry| entry.holder.as_str()).collect();
+            let is_there = |role: &&String| counted.iter().any(|entry| entry.role == **role);
+            roll.section = Some(section.name.clone());
+            (roll.needed, roll.counted) = (section.threshold, holders.len());
+            roll.missing_roles = section.roles.iter().filter(|role| !is_there(role)).cloned().collect();
+            counts.extend(counted.iter().flat_map(|entry| &entry.keyids).map(String::as_str));
+            lacks.extend(section.entries.iter().flat_map(|entry| &entry.keyids).map(String::as_str));
+        } else if self.sections.is_none() {
+            (roll.needed, roll.counted) = (self.threshold, good.len());
+            counts.extend(&good);
+            lacks.extend(self.keyids());
+        }
+        let who = self.owners(section);
+        let mut call = |keyid: &str, call| {
+            let who = who.get(keyid).map(|entry| (entry.holder.clone(), entry.role.clone()));
+            roll.called.push(Called { keyid: keyid.to_owned(), who, call });
+        };
+        let (counted, aside): (Vec<&str>, Vec<&str>) = good.iter().partition(|keyid| counts.contains(**keyid));
+        counted.iter().for_each(|keyid| call(keyid, Call::Counted));
+        wrong.iter().for_each(|keyid| call(keyid, Call::Wrong));
+        aside.iter().for_each(|keyid| call(keyid, Call::Aside));
+        unknown.iter().for_each(|keyid| call(keyid, Call::Unknown));
+        let here = |keyid: &&&str| !good.contains(*keyid) && !wrong.contains(*keyid);
+        lacks.iter().filter(here).for_each(|keyid| call(keyid, Call::Missing));
+        roll
+    }
+
+    /// Whose each key is: by `section` first, then by any other.
+    fn owners<'a>(&'a self, section: Option<&'a Section>) -> BTreeMap<&'a str, &'a Entry> {
+        let mut owners = BTreeMap::new();
+        let all = self.sections.iter().flat_map(|all| all.channels.values().chain(&all.no_channel));
+        for entry in section.into_iter().chain(all).flat_map(|section| &section.entries) {
+            for keyid in &entry.keyids {
+                owners.entry(keyid.as_str()).or_insert(entry);
+            }
+        }
+        owners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Rules, Sections};
+    use super::*;
+    use crate::oci::Digest;
+    use crate::signing::{SigningKey, statement};
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_bytes(&[seed; 32]).unwrap()
+    }
+
+    fn entry(holder: &str, role: &str, seeds: &[u8]) -> Entry {
+        let keyids = seeds.iter().map(|seed| key(*seed).public().id().to_owned()).collect();
+        Entry { name: holder.to_owned(), holder: holder.to_owned(), role: role.to_owned(), keyids }
+    }
+
+    fn policy() -> Policy {
+        let section = Section {
+            name: "no_channel".to_owned(),
+            entries: vec![entry("release desk", "release", &[1]), entry("guard desk", "guard", &[2, 3])],
+            threshold: 2,
+            roles: vec!["release".to_owned(), "guard".to_owned()],
+            rules: Rules::default(),
+        };
+        let other = Section {
+            name: "channel x".to_owned(),
+            entries: vec![entry("stranger", "release", &[4])],
+            threshold: 1,
+            roles: Vec::new(),
+            rules: Rules::default(),
+        };
+        let keys = [1, 2, 3, 4].map(|seed| (key(seed).public().id().to_owned(), key(seed).public().clone()));
+        let sections = Sections { channels: [("x".to_owned(), other)].into(), no_channel: Some(section) };
+        Policy::of_sections(keys.into_iter().collect(), sections)
+    }
+
+    fn signed(seeds: &[u8]) -> (Vec<u8>, Envelope) {
+        let statement = statement("application/x", Digest::sha256(b"x"), 1);
+        let mut envelope = Envelope::new(statement.clone());
+        seeds.iter().for_each(|seed| envelope.sign(&key(*seed)));
+        (statement, envelope)
+    }
+
+    fn calls(roll: &Roll) -> Vec<(String, Call)> {
+        let who = |one: &Called| one.who.as_ref().map_or("?", |(holder, _)| holder.as_str()).to_owned();
+        roll.called.iter().map(|one| (who(one), one.call)).collect()
+    }
+
+    #[test]
+    fn s18_it_names_who_counts_who_does_not_and_who_lacks() {
+        let (statement, envelope) = signed(&[1, 2, 4, 9]);
+        let roll = policy().roll(&statement, &envelope, || Some(None));
+        assert_eq!((roll.needed, roll.counted), (2, 1));
+        assert_eq!(roll.missing_roles, ["guard"]);
+        let mut found = calls(&roll);
+        assert_eq!(found.remove(0), ("release desk".to_owned(), Call::Counted));
+        // One key of two does not count, nor does one of another section.
+        assert!(found.contains(&("guard desk".to_owned(), Call::Aside)), "{found:?}");
+        assert!(found.contains(&("stranger".to_owned(), Call::Aside)), "{found:?}");
+        assert!(found.contains(&("?".to_owned(), Call::Unknown)), "{found:?}");
+        assert_eq!(found.last(), Some(&("guard desk".to_owned(), Call::Missing)));
+        assert_eq!(found.len(), 4);
+    }
+
+    #[test]
+    fn it_agrees_with_the_judge() {
+        for seeds in [&[1, 2, 3][..], &[1, 2], &[2, 3], &[1], &[4], &[9], &[]] {
+            let (statement, envelope) = signed(seeds);
+            let policy = policy();
+            let roll = policy.roll(&statement, &envelope, || Some(None));
+            let judged = policy.judge(&statement, &envelope).ok();
+            let enough = judged.is_some_and(|judgement| {
+                let section = policy.sections().unwrap().pick(None).unwrap();
+                section.enough(&section.counted(&judgement)).is_ok()
+            });
+            let said = roll.needed > 0 && roll.counted >= roll.needed && roll.missing_roles.is_empty();
+            assert_eq!(said, enough, "{seeds:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_signature_picks_no_section() {
+        let (statement, mut envelope) = signed(&[1, 2]);
+        envelope.signatures[0].sig[0] ^= 1;
+        let roll = policy().roll(&statement, &envelope, || unreachable!("asked before all signatures hold"));
+        assert_eq!((roll.section.as_deref(), roll.needed), (None, 0));
+        assert!(roll.called.iter().any(|one| one.call == Call::Wrong));
+        let other = statement.iter().rev().copied().collect::<Vec<_>>();
+        let roll = policy().roll(&other, &signed(&[1]).1, || unreachable!("over something else"));
+        assert_eq!(roll.called[0].call, Call::Wrong);
+    }
+
+    #[test]
+    fn keys_of_a_command_line_count_by_themselves() {
+        let policy = Policy::new(vec![key(1).public().clone(), key(2).public().clone()], None).unwrap();
+        let (statement, envelope) = signed(&[1]);
+        let roll = policy.roll(&statement, &envelope, || None);
+        assert_eq!((roll.needed, roll.counted), (2, 1));
+        assert_eq!(roll.called.iter().map(|one| one.call).collect::<Vec<_>>(), [Call::Counted, Call::Missing]);
+    }
+}
