@@ -73,6 +73,7 @@ pub mod registries;
 #[cfg(feature = "online")]
 pub mod replace;
 pub mod report;
+pub mod scan;
 #[cfg(feature = "online")]
 pub mod schema;
 #[cfg(feature = "carry")]

@@ -1,21 +1,29 @@
-//! Other programs, run without a shell: credential helpers, commands that print a secret.
+//! Other programs, run without a shell: credential helpers, commands that print a secret, scanners.
 //!
-//! What comes back is capped in size and time. Environment and directory are the caller's, never this
-//! process' own. The program stays in our process group, so that it can ask on the terminal.
+//! One runner: [`start`] gives the program, to be watched and ended ([`Running`]), and its pipes ([`Pipes`]), which
+//! another thread may use. What comes back is capped in size, the whole run in time. Environment and directory are
+//! the caller's, never this process' own. It judges nothing that a program says.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Read, Write as _};
+use std::io::{self, PipeReader, Read as _, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use zeroize::Zeroizing;
 
-/// How often a program that has closed its output is looked at.
+/// How often a program whose pipes are still is looked at.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Bytes moved at once.
+const STEP: usize = 64 << 10;
 
 /// What programs are started in.
 #[derive(Clone, Default)]
@@ -36,7 +44,7 @@ impl fmt::Debug for Surroundings {
 /// What a program may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes on its standard output.
+    /// Bytes of its output that are kept.
     pub output: usize,
     /// Time until it must have ended.
     pub time: Duration,
@@ -76,11 +84,254 @@ impl fmt::Debug for Said {
     }
 }
 
+/// Whom a program belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kin {
+    /// It stays in our process group, so that it can ask on the terminal. Its standard error goes nowhere: it may
+    /// hold anything.
+    Ours,
+    /// A process group of its own, which ends with it. Its standard error is part of its output.
+    Apart,
+}
+
+/// A program that was started. Dropped, it is ended.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    kin: Kin,
+    deadline: Deadline,
+    ended: bool,
+}
+
+/// How a program that ran came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, or by a signal from elsewhere.
+    Exited(ExitStatus),
+    /// Its time was over, and it was ended.
+    Slow,
+}
+
+/// Becomes true when its time is over, whatever is done meanwhile: the one deadline of a run.
+#[derive(Debug)]
+struct Deadline {
+    past: Arc<AtomicBool>,
+    // Dropped, it ends the thread that waits.
+    _run: SyncSender<()>,
+}
+
+impl Deadline {
+    fn new(time: Duration) -> io::Result<Self> {
+        let (run, ended) = mpsc::sync_channel::<()>(0);
+        let past = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&past);
+        std::thread::Builder::new().spawn(move || {
+            if ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
+                flag.store(true, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Self { past, _run: run })
+    }
+}
+
+/// Standard input and output of a program that was started. Neither ever blocks for longer than it is asked to:
+/// what the program started itself may hold the other ends open.
+#[derive(Debug)]
+pub struct Pipes {
+    input: Option<ChildStdin>,
+    output: Option<PipeReader>,
+    said: Zeroizing<Vec<u8>>,
+    most: usize,
+    more: bool,
+}
+
+/// Starts `program` with `words` behind it.
+///
+/// # Errors
+/// [`Failure::Absent`], [`Failure::Broken`].
+pub fn start(
+    program: &str,
+    words: &[String],
+    surroundings: &Surroundings,
+    limits: Limits,
+    kin: Kin,
+) -> Result<(Running, Pipes), Failure> {
+    let (output, theirs) = io::pipe().map_err(Failure::Broken)?;
+    let mut command = Command::new(program);
+    command.args(words).env_clear().envs(&surroundings.env).stdin(Stdio::piped());
+    if !surroundings.dir.as_os_str().is_empty() {
+        command.current_dir(&surroundings.dir);
+    }
+    match kin {
+        Kin::Ours => command.stderr(Stdio::null()),
+        Kin::Apart => {
+            use std::os::unix::process::CommandExt as _;
+            command.process_group(0).stderr(theirs.try_clone().map_err(Failure::Broken)?)
+        }
+    };
+    command.stdout(theirs);
+    let deadline = Deadline::new(limits.time).map_err(Failure::Broken)?;
+    let child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::Absent,
+        _ => Failure::Broken(error),
+    })?;
+    // The command holds the other end of the output.
+    drop(command);
+    let mut running = Running { child, kin, deadline, ended: false };
+    let input = running.child.stdin.take();
+    if let Some(input) = &input {
+        still(input).map_err(Failure::Broken)?;
+    }
+    still(&output).map_err(Failure::Broken)?;
+    // All of it at once: nothing that may be secret is left behind by a buffer that grows.
+    let said = Zeroizing::new(Vec::with_capacity(limits.output));
+    Ok((running, Pipes { input, output: Some(output), said, most: limits.output, more: false }))
+}
+
+/// Our end of a pipe no longer blocks; the program's own end is another one.
+fn still(pipe: impl std::os::fd::AsFd) -> io::Result<()> {
+    Ok(fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?)
+}
+
+impl Running {
+    /// Whether it has ended; when its time is over, it is ended here.
+    ///
+    /// # Errors
+    /// The system's own; it is ended then.
+    pub fn look(&mut self) -> io::Result<Option<End>> {
+        let pid = Pid::from_child(&self.child);
+        // It is waited for only after its group was ended: until then nobody else can have its number.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if waitid(WaitId::Pid(pid), options)?.is_some() {
+            self.end();
+            return Ok(self.child.try_wait()?.map(End::Exited));
+        }
+        if self.is_late() {
+            self.end();
+            return Ok(Some(End::Slow));
+        }
+        Ok(None)
+    }
+
+    /// Whether its time is over.
+    pub fn is_late(&self) -> bool {
+        self.deadline.past.load(Ordering::Relaxed)
+    }
+
+    /// Ends it, and its group where that is its own.
+    pub fn end(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // These fail only where it has ended by itself.
+        if self.kin == Kin::Apart {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Pipes {
+    /// Gives it of `bytes` what it takes now, and takes what it says, which is kept as far as there is room. Waits at
+    /// most `wait` until either can be done. Gives how many bytes it took; a program need not read what it is told.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn step(&mut self, bytes: &[u8], wait: Duration) -> io::Result<usize> {
+        let input = self.input.as_ref().filter(|_| !bytes.is_empty());
+        let mut both = Vec::with_capacity(2);
+        both.extend(input.map(|input| PollFd::new(input, PollFlags::OUT)));
+        both.extend(self.output.as_ref().map(|output| PollFd::new(output, PollFlags::IN)));
+        let wait = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        match poll(&mut both, Some(&wait)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        drop(both);
+        self.listen()?;
+        let Some(input) = self.input.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(0) };
+        match input.write(&bytes[..bytes.len().min(STEP)]) {
+            Ok(count) => Ok(count),
+            Err(error) if is_later(&error) => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.input = None;
+                Ok(0)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes what it has said by now.
+    fn listen(&mut self) -> io::Result<()> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        let mut buffer = Zeroizing::new([0; 4096]);
+        // So much at a time: a program that never ends speaking must not keep us here.
+        for _ in 0..STEP / buffer.len() {
+            match output.read(&mut buffer[..]) {
+                Ok(0) => {
+                    self.output = None;
+                    return Ok(());
+                }
+                Ok(count) => {
+                    let kept = count.min(self.most - self.said.len());
+                    self.said.extend_from_slice(&buffer[..kept]);
+                    self.more |= kept < count;
+                }
+                Err(error) if is_later(&error) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// It is told no more.
+    pub fn close(&mut self) {
+        self.input = None;
+    }
+
+    /// Whether it can still be told something.
+    pub const fn is_open(&self) -> bool {
+        self.input.is_some()
+    }
+
+    /// Whether it can still say something.
+    pub const fn is_speaking(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Whether it said more than is kept.
+    pub const fn is_long(&self) -> bool {
+        self.more
+    }
+
+    /// What it has said by now, as far as it is kept.
+    pub fn said(&self) -> &[u8] {
+        &self.said
+    }
+
+    /// The same, when that was all.
+    pub fn into_said(self) -> Zeroizing<Vec<u8>> {
+        self.said
+    }
+}
+
+fn is_later(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
 /// Runs `program` with `words` behind it and `input` on its standard input, and gives its standard
 /// output. Its standard error goes nowhere: it may hold anything.
 ///
 /// # Errors
 /// [`Failure`].
+#[cfg(feature = "online")]
 pub fn run(
     program: &str,
     words: &[String],
@@ -88,57 +339,28 @@ pub fn run(
     surroundings: &Surroundings,
     limits: Limits,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut command = Command::new(program);
-    command.args(words).env_clear().envs(&surroundings.env);
-    if !surroundings.dir.as_os_str().is_empty() {
-        command.current_dir(&surroundings.dir);
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::Absent,
-        _ => Failure::Broken(error),
-    })?;
-    let result = converse(&mut child, input, limits);
-    if result.is_err() {
-        // Both fail only where it has ended by itself.
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    let (status, output) = result?;
-    if status.success() { Ok(output) } else { Err(Failure::Failed { status, output: Said(output) }) }
-}
-
-fn converse(child: &mut Child, input: &[u8], limits: Limits) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), Failure> {
-    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(Failure::Broken(io::ErrorKind::BrokenPipe.into()));
-    };
-    let (sender, receiver) = mpsc::channel();
-    let input = Zeroizing::new(input.to_vec());
-    // Threads of their own: a grandchild may hold the pipes open for longer than we wait.
-    std::thread::spawn(move || {
-        // A program need not read what it is told.
-        let _ = stdin.write_all(&input);
-    });
-    std::thread::spawn(move || {
-        let mut output = Zeroizing::new(Vec::with_capacity(limits.output + 1));
-        let read = stdout.take(limits.output as u64 + 1).read_to_end(&mut output);
-        let _ = sender.send(read.map(|_| output));
-    });
-    let output = receiver.recv_timeout(limits.time).map_err(|_| Failure::Slow(limits.time))?;
-    let output = output.map_err(Failure::Broken)?;
-    if output.len() > limits.output {
-        return Err(Failure::Long(limits.output));
-    }
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(status) = child.try_wait().map_err(Failure::Broken)? {
-            return Ok((status, output));
+    let (mut running, mut pipes) = start(program, words, surroundings, limits, Kin::Ours)?;
+    let mut at = 0;
+    let mut ended = None;
+    // It has answered when it has ended and nobody can say more; the deadline is for both.
+    while ended.is_none() || pipes.is_speaking() {
+        if at == input.len() {
+            pipes.close();
         }
-        if waited >= limits.time {
+        at += pipes.step(&input[at..], PAUSE).map_err(Failure::Broken)?;
+        if pipes.is_long() {
+            return Err(Failure::Long(limits.output));
+        }
+        if ended.is_none() {
+            ended = running.look().map_err(Failure::Broken)?;
+        } else if running.is_late() {
             return Err(Failure::Slow(limits.time));
         }
-        std::thread::sleep(PAUSE);
-        waited += PAUSE;
+    }
+    match ended {
+        Some(End::Exited(status)) if status.success() => Ok(pipes.into_said()),
+        Some(End::Exited(status)) => Err(Failure::Failed { status, output: Said(pipes.into_said()) }),
+        Some(End::Slow) | None => Err(Failure::Slow(limits.time)),
     }
 }
 
