@@ -38,7 +38,7 @@ pub use self::scanner::{Problem, Scanner};
 /// Bytes read at once.
 const STEP: usize = 256 << 10;
 /// Characters of a path, and of what a scanner says, in a message.
-const SHOWN: usize = 120;
+const SHOWN: usize = 80;
 
 /// How to scan.
 #[derive(Clone, Copy, Debug)]
@@ -121,18 +121,19 @@ impl Summary {
 impl Finding {
     fn fault(&self) -> Fault {
         let short = |text: &str| {
-            let shown: String = escape(text).chars().take(SHOWN).collect();
-            if shown.len() < text.len() { shown + "…" } else { shown }
+            let all = escape(text);
+            let shown: String = all.chars().take(SHOWN).collect();
+            if shown.len() < all.len() { shown + "…" } else { shown }
         };
         let file = self.path.as_ref().map(|path| format!(", file {}", short(path))).unwrap_or_default();
         let of = self.artifacts.first().map(|one| {
             let tags: String = one.tags.first().map(|tag| format!(":{tag}")).unwrap_or_default();
             let more = if self.artifacts.len() > 1 || self.others { " and others" } else { "" };
-            format!(" of {}{tags}{more}", one.repository)
+            format!("; in {}{tags}{more}", one.repository)
         });
         let said = self.said.split_whitespace().collect::<Vec<_>>().join(" ");
         let said = if said.is_empty() { said } else { format!(" ({})", short(&said)) };
-        let what = format!("scan: blob {}{file}{}: {}{said}", self.blob, of.unwrap_or_default(), self.problem);
+        let what = format!("scan: blob {}{file}: {}{said}{}", self.blob, self.problem, of.unwrap_or_default());
         Fault::new(Class::Policy, what).help(match self.problem {
             Problem::Timeout(_) => "give the scanner more time with --scan-timeout, or ask who made the artifact",
             Problem::Failed(_) | Problem::Signal(_) => "run the scanner by hand and see why it ends",
@@ -352,5 +353,4 @@ impl Read for Proven<'_> {
 }
 
 #[cfg(test)]
-#[path = "scan/scan_tests.rs"]
 mod tests;

@@ -87,5 +87,4 @@ pub(super) fn files(
 }
 
 #[cfg(test)]
-#[path = "layer_tests.rs"]
 mod tests;

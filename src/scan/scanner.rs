@@ -224,5 +224,4 @@ impl Given<'_> {
 }
 
 #[cfg(test)]
-#[path = "scanner_tests.rs"]
-mod tests;
+pub(in crate::scan) mod tests;

@@ -19,6 +19,7 @@ mod layouts;
 mod machine;
 mod receipts;
 mod refusals;
+mod scan;
 #[path = "../registries/server.rs"]
 mod server;
 mod shelf;
