@@ -278,7 +278,9 @@ impl Run<'_> {
         let mut file = |path: &str, inner: &mut dyn Read| {
             // Nothing is in it that could be given.
             let mut first = [0];
-            if !matches!(inner.read(&mut first), Ok(1)) || (self.scanner.options().fail_fast && self.ledger.is_stained()) {
+            if !matches!(inner.read(&mut first), Ok(1))
+                || (self.scanner.options().fail_fast && self.ledger.is_stained())
+            {
                 return Ok(());
             }
             if let Some(answer) = give(self.scanner, &mut first.chain(inner), self.flow)? {

@@ -46,7 +46,8 @@ impl Verdict {
 }
 
 impl Verdict {
-    fn refused(fault: Fault) -> Self {
+    /// Of what nothing more is known than that `fault` speaks against it.
+    pub fn refused(fault: Fault) -> Self {
         Self { bundle: None, tally: None, scan: None, fault: Some(fault), again: Vec::new() }
     }
 
@@ -59,12 +60,12 @@ impl Verdict {
     }
 
     /// The same with what a scan has brought.
-    fn with(mut self, scanned: Result<Option<Summary>, Fault>) -> Self {
-        let found = match &scanned {
+    fn with(mut self, summary: Result<Option<Summary>, Fault>) -> Self {
+        let found = match &summary {
             Ok(summary) => summary.as_ref().and_then(Summary::fault),
             Err(fault) => Some(fault.clone()),
         };
-        self.scan = scanned.ok().flatten();
+        self.scan = summary.ok().flatten();
         self.fault = Fault::from_list(self.fault.into_iter().chain(found).collect());
         self
     }
@@ -103,8 +104,8 @@ pub fn run_asking(
 /// Gives all blobs of a bundle that holds, and whose files are at hand, to `scanner`; of any other nothing is given.
 pub fn scanned(flow: &Flow, verdict: Verdict, scanner: &Scanner) -> Verdict {
     let (true, Some(_), Some(bundle)) = (verdict.is_good(), &verdict.tally, &verdict.bundle) else { return verdict };
-    let scanned = crate::scan::run(flow, scanner, bundle, &bundle.manifest().artifacts, &blobs(bundle));
-    verdict.with(scanned.map(Some))
+    let summary = crate::scan::run(flow, scanner, bundle, &bundle.manifest().artifacts, &blobs(bundle));
+    verdict.with(summary.map(Some))
 }
 
 /// The digests and sizes of what `bundle` carries.
@@ -142,10 +143,10 @@ pub fn stream_scanned(
     let onlooker = watch.as_ref().map(|watch| watch as &dyn Onlooker);
     let checked = passing::check_seen(&bundle, &mut members, flow, request.fail_fast, onlooker);
     drop(members);
-    let scanned = watch.map(|watch| watch.finish(&bundle.manifest().artifacts, checked.is_ok()));
+    let summary = watch.map(|watch| watch.finish(&bundle.manifest().artifacts, checked.is_ok()));
     let verdict = Verdict::of(bundle, checked.map_err(Refusal::from));
-    match scanned {
-        Some(scanned) => verdict.with(scanned),
+    match summary {
+        Some(summary) => verdict.with(summary),
         None => verdict,
     }
 }

@@ -18,14 +18,14 @@ use crate::scan::{Options, Scanner, Summary, no_files};
 pub struct Scan {
     /// Give each blob to this program's standard input; only exit status 0 is clean. No shell: its words are parted
     /// and quoted as a shell does, and nothing else
-    #[arg(long, value_name = "CMD")]
-    scan: Option<String>,
+    #[arg(long = "scan", id = "scan", value_name = "CMD")]
+    command: Option<String>,
     /// Give the files in layers, one by one, in place of the layers
-    #[arg(long, requires = "scan")]
-    scan_files: bool,
+    #[arg(long = "scan-files", id = "scan_files", requires = "scan")]
+    files: bool,
     /// How long the scanner may take over one thing, after which it is not clean: 90s, 15m, 2h
-    #[arg(long, value_name = "T", requires = "scan", value_parser = time, default_value = "15m")]
-    scan_timeout: Duration,
+    #[arg(long = "scan-timeout", id = "scan_timeout", value_name = "T", requires = "scan", value_parser = time, default_value = "15m")]
+    timeout: Duration,
 }
 
 /// T: a number of seconds, minutes or hours.
@@ -47,11 +47,11 @@ impl Scan {
     /// # Errors
     /// Class usage for a command that is none, and for files of layers in a stream.
     pub fn open(&self, bundle: &str, fail_fast: bool, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
-        let Some(command) = &self.scan else { return Ok(None) };
-        if self.scan_files && is_stream(bundle, session) {
+        let Some(command) = &self.command else { return Ok(None) };
+        if self.files && is_stream(bundle, session) {
             return Err(no_files("a stream"));
         }
-        let options = Options { files: self.scan_files, timeout: self.scan_timeout, fail_fast };
+        let options = Options { files: self.files, timeout: self.timeout, fail_fast };
         let scanner = Scanner::new(command, options, &session.world.surroundings(), session.flow.cpus)?;
         session.flow.event(Event::Detail("not confined: what starts the scanner, and the scanner".to_owned()));
         Ok(Some(scanner))
@@ -63,10 +63,11 @@ impl Scan {
     /// As [`Scan::open`]; class usage for a stream.
     #[cfg(feature = "carry")]
     pub fn before_a_push(&self, bundle: &str, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
-        if self.scan.is_some() && is_stream(bundle, session) {
+        if self.command.is_some() && is_stream(bundle, session) {
             let what = "--scan: all is scanned before the first push, and a stream is read once";
-            return Err(Fault::new(Class::Usage, what)
-                .help("write the stream to a disk first (tar x), then import from there"));
+            return Err(
+                Fault::new(Class::Usage, what).help("write the stream to a disk first (tar x), then import from there")
+            );
         }
         self.open(bundle, false, session)
     }

@@ -29,11 +29,7 @@ impl<'a> Passing<'a> {
     ///
     /// # Errors
     /// Class usage where layers are to be looked into; class policy where the scanner cannot be started at all.
-    pub fn new(
-        scanner: &'a Scanner,
-        flow: &'a Flow,
-        blobs: &[(Digest, u64)],
-    ) -> Result<Self, Fault> {
+    pub fn new(scanner: &'a Scanner, flow: &'a Flow, blobs: &[(Digest, u64)]) -> Result<Self, Fault> {
         if scanner.options().files {
             return Err(no_files("a stream"));
         }

@@ -34,7 +34,8 @@ fn summary_of(findings: Vec<Finding>, more: u64) -> Summary {
 
 #[test]
 fn u4_a_finding_names_artifact_blob_file_and_what_was_said() {
-    let fault = summary_of(vec![finding(Some("etc/evil"), Problem::Exit(1), "stdin: Eicar FOUND\n")], 0).fault().unwrap();
+    let fault =
+        summary_of(vec![finding(Some("etc/evil"), Problem::Exit(1), "stdin: Eicar FOUND\n")], 0).fault().unwrap();
     assert_eq!(fault.class, Class::Policy);
     for part in [
         &Digest::sha256(b"layer").to_string(),

@@ -37,7 +37,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// An image with layers of these types.
 fn image(layers: &[(&str, Vec<u8>)]) -> Image {
     let config = json!({ "os": "linux", "architecture": "amd64", "layers": layers.len() }).to_string().into_bytes();
-    let describe = |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
+    let describe =
+        |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
     let described: Vec<Value> = layers.iter().map(|(kind, bytes)| describe(kind, bytes)).collect();
     let config_type = "application/vnd.oci.image.config.v1+json";
     let manifest = json!({
@@ -135,7 +136,10 @@ fn u4_a_stream_is_scanned_as_it_passes() {
     assert!(out.starts_with("REFUSED") && out.contains("1 finding\n"), "{out}");
     assert!(error.contains(&sha256(&images[0].blobs[2])) && error.contains("example.org/a/b:1"), "{error}");
     // What cannot be done with what passes once is refused, and told what to do instead.
-    for args in [&["verify", "-", "--scan", &scanner, "--scan-files"][..], &["import", "-", "--to", "oci:x", "--scan", &scanner]] {
+    for args in [
+        &["verify", "-", "--scan", &scanner, "--scan-files"][..],
+        &["import", "-", "--to", "oci:x", "--scan", &scanner],
+    ] {
         let (code, _, error) = through(args);
         assert_eq!(code, Some(2), "{error}");
         assert!(error.contains("tar x"), "{error}");
@@ -170,7 +174,8 @@ fn u4_exit_2_killed_timeout_and_absent_are_policy_and_all_are_listed() {
     assert!(done["error"]["message"].as_str().unwrap().contains("not found"), "{done}");
     // The first finding alone, where that is asked.
     let scanner = script(test, "[ \"$1\" = --version ] || exit 1");
-    let (done, _) = packmule(&[&["verify", &name, "--fail-fast", "-j", "1", "--scan", &scanner][..], &KEY].concat(), 15);
+    let (done, _) =
+        packmule(&[&["verify", &name, "--fail-fast", "-j", "1", "--scan", &scanner][..], &KEY].concat(), 15);
     assert_eq!(done["result"]["scan"]["findings"].as_array().unwrap().len(), 1, "{done}");
     for wrong in [["--scan", "'"], ["--scan-timeout", "5s"], ["--scan-timeout", "5"]] {
         refused(&[&["verify", &name, wrong[0], wrong[1]][..], &KEY].concat(), 2);
@@ -205,7 +210,11 @@ fn u4_nothing_is_pushed_before_all_is_scanned() {
     assert!(!dir().join("scan-push/damaged/blobs/sha256").join(&sha256(&images[0].blobs[1])[7..]).exists());
     std::fs::write(&volume, good).unwrap();
     let done = import("oci:scan-push/site", &scanner, 0);
-    assert_eq!((&done["result"]["scan"]["clean"], &done["result"]["scan"]["blobs"]), (&json!(true), &json!(4)), "{done}");
+    assert_eq!(
+        (&done["result"]["scan"]["clean"], &done["result"]["scan"]["blobs"]),
+        (&json!(true), &json!(4)),
+        "{done}"
+    );
     assert!(dir().join("scan-push/site/blobs/sha256").join(&sha256(&images[0].blobs[1])[7..]).exists());
 }
 
@@ -352,4 +361,25 @@ fn u4_limits_exceeded_is_not_clean() {
     let program = var("PACKMULE_TEST_CLAMSCAN").unwrap();
     let scanner = format!("{program} --no-summary --database={broken} -");
     refused(&[&["verify", &name, "--scan", &scanner][..], &KEY].concat(), 15);
+}
+
+/// The static program of the guard build has it too, and starts nothing where none is asked for.
+#[test]
+fn u4_the_guard_scans() {
+    let Some(program) = var("PACKMULE_TEST_GUARD").filter(|program| program != "none") else { return };
+    let test = "scan-guard";
+    let images = [image(&[(GZIP, gzip(&tar(&[("a", b"findme"), ("b", b"other")])))])];
+    let name = bundle(test, &images);
+    let run = |scanner: &str| {
+        let mut guard = std::process::Command::new(&program);
+        guard.args(["verify", &name, "-v", "--scan-files", "--scan", scanner]).args(KEY).current_dir(dir());
+        let ended = guard.output().unwrap();
+        (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
+    };
+    let (code, out, error) = run(&keeper(test));
+    assert_eq!(code, Some(0), "{out}{error}");
+    assert!(out.contains("2 files in layers") && error.contains("confined by seccomp"), "{out}{error}");
+    assert_eq!(kept(test).len(), 4);
+    let (code, out, error) = run(&script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]"));
+    assert_eq!(code, Some(15), "{out}{error}");
 }

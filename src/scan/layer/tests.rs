@@ -32,7 +32,7 @@ fn extended(records: &[(&str, &[u8])]) -> Vec<u8> {
     let mut content = Vec::new();
     for (key, value) in records {
         let rest = key.len() + value.len() + 3;
-        let length = (1..).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length);
+        let length = (rest + 1..rest + 9).find(|length| length.to_string().len() + rest == *length);
         write!(content, "{} {key}=", length.unwrap()).unwrap();
         content.extend_from_slice(value);
         content.push(b'\n');
@@ -129,7 +129,8 @@ fn a1_names_lead_nowhere_and_only_regular_files_are_given() {
     let (done, found) = look(&bytes);
     assert_eq!(done, Ok(4));
     let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-    let expected = ["/tmp/packmule-scan-canary", "../../tmp/packmule-scan-canary", "tmp/packmule-scan-canary", "a\x1b[1m"];
+    let expected =
+        ["/tmp/packmule-scan-canary", "../../tmp/packmule-scan-canary", "tmp/packmule-scan-canary", "a\x1b[1m"];
     assert_eq!(names, expected);
     assert!(!canary.exists());
 }
@@ -244,4 +245,65 @@ fn a1_bombs_end_at_the_caps() {
     assert!(look_within(&tail, 8 << 20, 1 << 30).0.unwrap_err().contains("limits exceeded"));
     assert_eq!(LAYER.of(1 << 20), (256 << 20) + (200 << 20));
     assert_eq!(RUN.of(u64::MAX), u64::MAX);
+}
+
+/// What GNU tar writes in each of its forms is what GNU tar reads out of it, or is refused.
+#[test]
+fn a2_gnu_tar_sees_the_same_files_or_they_are_refused() {
+    use std::collections::BTreeMap;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::process::Command;
+
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    let deep = root.join("d".repeat(90)).join("e".repeat(90)).join("f".repeat(90));
+    std::fs::create_dir_all(&deep).unwrap();
+    let mut contents: Vec<(std::path::PathBuf, Vec<u8>)> = vec![
+        (root.join("plain"), b"plain".to_vec()),
+        (root.join("empty"), Vec::new()),
+        (root.join("block"), vec![1; 512]),
+        (root.join("two\nlines"), b"lines".to_vec()),
+        (root.join("\u{e9}t\u{e9} =17 x=y"), b"accents".to_vec()),
+        (root.join(std::ffi::OsStr::from_bytes(b"not utf-8 \xff")), b"raw".to_vec()),
+        (deep.join("g".repeat(90)), b"deep".to_vec()),
+    ];
+    contents.push((root.join("large"), (0..200_000_u32).flat_map(u32::to_le_bytes).collect()));
+    for (path, content) in &contents {
+        std::fs::write(path, content).unwrap();
+    }
+    std::fs::hard_link(root.join("plain"), root.join("zhard")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", root.join("link")).unwrap();
+    Command::new("mkfifo").arg(root.join("fifo")).status().unwrap();
+    let sparse = std::fs::File::create(root.join("sparse")).unwrap();
+    sparse.set_len(10 << 20).unwrap();
+    let shown = |path: &std::path::Path| path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+    for (form, holes) in
+        [("v7", false), ("ustar", false), ("gnu", false), ("posix", false), ("gnu", true), ("posix", true)]
+    {
+        let archive = folder.path().join("archive");
+        let mut pack = Command::new("tar");
+        pack.args([&format!("--format={form}"), "--sort=name", "-C"]).arg(&root).arg("-cf").arg(&archive).arg(".");
+        if holes {
+            pack.arg("--sparse");
+        }
+        // The old forms leave out what they have no room for.
+        let is_all = pack.output().unwrap().status.success();
+        let (done, found) = look(&std::fs::read(&archive).unwrap());
+        if holes {
+            assert!(done.unwrap_err().contains("sparse"), "{form}");
+            continue;
+        }
+        let count = done.unwrap();
+        let found: BTreeMap<String, Vec<u8>> =
+            found.into_iter().map(|(name, content)| (name.trim_start_matches("./").to_owned(), content)).collect();
+        assert_eq!(found.len() as u64, count);
+        for (path, content) in &contents {
+            match found.get(&shown(path)) {
+                Some(given) => assert!(given == content, "{form}: {}", path.display()),
+                None => assert!(!is_all, "{form}: {}", path.display()),
+            }
+        }
+        assert_eq!(found["sparse"].len(), 10 << 20);
+        assert!(found.len() <= contents.len() + 1, "links and pipes are no files: {:?}", found.keys());
+    }
 }
