@@ -21,6 +21,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use zeroize::Zeroizing;
 
 /// How often a program whose pipes are still is looked at.
+#[cfg(any(feature = "online", test))]
 const PAUSE: Duration = Duration::from_millis(10);
 /// Bytes moved at once.
 const STEP: usize = 64 << 10;
@@ -331,7 +332,7 @@ fn is_later(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// [`Failure`].
-#[cfg(feature = "online")]
+#[cfg(any(feature = "online", test))]
 pub fn run(
     program: &str,
     words: &[String],

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::place::Bundle;
-use super::report::Outcome;
-use crate::fault::{Class, Fault, escape};
+#[cfg(feature = "carry")]
+use crate::fault::Class;
+use crate::fault::{Fault, escape};
 use crate::flow::Event;
 use crate::scan::{Options, Scanner, Summary, no_files};
 
@@ -98,10 +99,10 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
 
 /// The outcome of what is not pushed because of what a scan has found.
 #[cfg(feature = "carry")]
-pub fn refused(summary: Option<&Summary>, fault: Fault) -> Outcome {
+pub fn refused(summary: Option<&Summary>, fault: Fault) -> super::report::Outcome {
     let (mut text, mut result) = ("nothing was pushed\n".to_owned(), json!({}));
     tell(summary, &mut text, &mut result);
-    Outcome::new(text, result).failed(fault)
+    super::report::Outcome::new(text, result).failed(fault)
 }
 
 #[cfg(test)]
