@@ -3,7 +3,6 @@
 //! It knows neither blobs nor layers. What a scanner says is kept bounded and shown to people; nothing is read out of
 //! it.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use super::Options;
 use super::starter::{Started, Starter};
 use crate::fault::{Class, Fault, escape};
 use crate::flow::{Cancelled, Flow};
-use crate::program::{End, Failure, Limits, Surroundings};
+use crate::program::{self, End, Failure, Limits, Surroundings};
 
 /// Bytes of a scanner's output that are kept.
 const SAID: usize = 1024;
@@ -200,7 +199,7 @@ impl Given<'_> {
 
     fn problem(&self) -> Option<Problem> {
         match &self.end {
-            Some(Ok(Some(End::Exited(status)))) => match (status.code(), status.signal()) {
+            Some(Ok(Some(End::Exited(status)))) => match (status.code(), program::signal(*status)) {
                 (Some(0), _) => None,
                 (Some(code), _) => Some(Problem::Exit(code)),
                 (None, signal) => Some(Problem::Signal(signal.unwrap_or_default())),
