@@ -36,7 +36,7 @@ struct Deadline {
 
 impl Deadline {
     fn new(time: Duration) -> io::Result<Self> {
-        let (run, ended) = mpsc::sync_channel::<()>(0);
+        let (run, ended) = mpsc::sync_channel::<()>(1);
         let past = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&past);
         std::thread::Builder::new().spawn(move || {

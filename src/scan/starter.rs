@@ -53,7 +53,7 @@ impl Starter {
     /// # Errors
     /// The system's own.
     pub(super) fn new(program: &str, surroundings: &Surroundings, count: usize) -> std::io::Result<Self> {
-        let (orders, taken) = mpsc::sync_channel::<Order>(0);
+        let (orders, taken) = mpsc::sync_channel::<Order>(1);
         let taken = Arc::new(Mutex::new(taken));
         for _ in 0..count.max(1) {
             let (program, surroundings, taken) = (program.to_owned(), surroundings.clone(), Arc::clone(&taken));

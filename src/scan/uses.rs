@@ -68,6 +68,44 @@ mod tests {
     use super::*;
 
     #[test]
+    fn u4_what_one_document_calls_a_layer_is_one_in_whatever_order() {
+        use crate::oci::media_type::{OCI_CONFIG, OCI_MANIFEST};
+        use crate::oci::{Artifact, Descriptor, Repository};
+
+        let blob = Digest::sha256(b"layer");
+        let manifest = |media_type: &str| {
+            let config = Descriptor::new(OCI_CONFIG, Digest::sha256(b"{}"), 2);
+            let layers = [Descriptor::new(media_type, blob, 5)];
+            let json = serde_json::json!({
+                "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers,
+            });
+            Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap()
+        };
+        let documents = [manifest("application/octet-stream"), manifest("application/vnd.oci.image.layer.v1.tar")];
+        for order in [[0, 1], [1, 0]] {
+            let mut uses = Uses::default();
+            order.iter().for_each(|&index: &usize| uses.see(&documents[index]));
+            assert!(uses.is_layer(&blob) && !uses.is_layer(&Digest::sha256(b"{}")));
+            let artifact = |document: &Document, name: &str| Artifact {
+                artifact_type: None,
+                digest: document.digest(),
+                media_type: OCI_MANIFEST.into(),
+                original: None,
+                repository: Repository::exact(name).unwrap(),
+                size: document.size(),
+                subject: None,
+                tags: Vec::new(),
+            };
+            let artifacts = [artifact(&documents[0], "reg.example/a"), artifact(&documents[1], "reg.example/b")];
+            let (used, more) = uses.of(blob, &artifacts);
+            assert_eq!((used.len(), more), (2, false));
+            assert_eq!(uses.of(documents[1].digest(), &artifacts).0[0].repository.to_string(), "reg.example/b");
+            let many = vec![artifact(&documents[0], "reg.example/a"); NAMED + 1];
+            assert!(uses.of(blob, &many).1);
+        }
+    }
+
+    #[test]
     fn layers_are_known_by_any_tar_in_their_type() {
         for yes in [
             "application/vnd.oci.image.layer.v1.tar",

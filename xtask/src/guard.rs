@@ -14,7 +14,7 @@ const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
 
 /// The largest that the static program may be, in bytes. A ratchet: set it down when it shrinks; who sets it up says
 /// in the changelog what for.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 5 << 20;
 
 /// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts.
 const FOREIGN: [&str; 21] = [
