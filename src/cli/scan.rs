@@ -97,14 +97,6 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
     result["scan"] = json!(summary);
 }
 
-/// The outcome of what is not pushed because of what a scan has found.
-#[cfg(feature = "carry")]
-pub fn refused(summary: Option<&Summary>, fault: Fault) -> super::report::Outcome {
-    let (mut text, mut result) = ("nothing was pushed\n".to_owned(), json!({}));
-    tell(summary, &mut text, &mut result);
-    super::report::Outcome::new(text, result).failed(fault)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
