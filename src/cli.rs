@@ -74,6 +74,7 @@ pub mod registries;
 #[cfg(feature = "online")]
 pub mod replace;
 pub mod report;
+pub mod scan;
 #[cfg(feature = "online")]
 pub mod schema;
 #[cfg(feature = "carry")]

@@ -7,8 +7,8 @@
 //! |---|---|---|
 //! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
 //! | 2 decisions | `select`, `plan`, `route`, `wanted`, [`receipt`], [`report`] | pure; reach the world through floor 1; the page that a run is approved from |
-//! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`state`], [`audit`] | adapters that implement floor 1; where secrets come from; what was accepted last; who did what |
-//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], `program`, [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
+//! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`scan`], [`state`], [`audit`] | adapters that implement floor 1; where secrets come from; what a scanner says of content; what was accepted last; who did what |
+//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], [`program`], [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
 //! | 0 nouns | [`oci`], [`fault`], [`moment`], [`size`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
@@ -40,7 +40,6 @@ pub mod moment;
 pub mod oci;
 #[cfg(feature = "carry")]
 pub mod plan;
-#[cfg(feature = "online")]
 pub mod program;
 pub mod receipt;
 #[cfg(feature = "online")]
@@ -48,6 +47,7 @@ pub mod registry;
 pub mod report;
 #[cfg(feature = "carry")]
 pub mod route;
+pub mod scan;
 #[cfg(feature = "online")]
 pub mod secret;
 #[cfg(feature = "carry")]

@@ -1,20 +1,31 @@
-//! Other programs, run without a shell: credential helpers, commands that print a secret.
+//! Other programs, run without a shell: credential helpers, commands that print a secret, scanners.
 //!
-//! What comes back is capped in size and time. Environment and directory are the caller's, never this
-//! process' own. The program stays in our process group, so that it can ask on the terminal.
+//! One runner: [`start`] gives the program, to be watched and ended ([`Running`]), and its pipes ([`Pipes`]), which
+//! another thread may use. What comes back is capped in size, the whole run in time. Environment and directory are
+//! the caller's, never this process' own. It judges nothing that a program says.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Read, Write as _};
+use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-/// How often a program that has closed its output is looked at.
+#[cfg(not(unix))]
+mod elsewhere;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+pub use self::elsewhere::{Pipes, Running, signal, start};
+#[cfg(unix)]
+pub use self::unix::{Pipes, Running, signal, start};
+
+/// How often a program whose pipes are still is looked at.
+#[cfg(any(feature = "online", test))]
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What programs are started in.
@@ -36,7 +47,7 @@ impl fmt::Debug for Surroundings {
 /// What a program may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes on its standard output.
+    /// Bytes of its output that are kept.
     pub output: usize,
     /// Time until it must have ended.
     pub time: Duration,
@@ -76,11 +87,31 @@ impl fmt::Debug for Said {
     }
 }
 
+/// Whom a program belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kin {
+    /// It stays in our process group, so that it can ask on the terminal. Its standard error goes nowhere: it may
+    /// hold anything.
+    Ours,
+    /// A process group of its own, which ends with it. Its standard error is part of its output.
+    Apart,
+}
+
+/// How a program that ran came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, or by a signal from elsewhere.
+    Exited(ExitStatus),
+    /// Its time was over, and it was ended.
+    Slow,
+}
+
 /// Runs `program` with `words` behind it and `input` on its standard input, and gives its standard
 /// output. Its standard error goes nowhere: it may hold anything.
 ///
 /// # Errors
 /// [`Failure`].
+#[cfg(any(feature = "online", test))]
 pub fn run(
     program: &str,
     words: &[String],
@@ -88,57 +119,28 @@ pub fn run(
     surroundings: &Surroundings,
     limits: Limits,
 ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut command = Command::new(program);
-    command.args(words).env_clear().envs(&surroundings.env);
-    if !surroundings.dir.as_os_str().is_empty() {
-        command.current_dir(&surroundings.dir);
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::Absent,
-        _ => Failure::Broken(error),
-    })?;
-    let result = converse(&mut child, input, limits);
-    if result.is_err() {
-        // Both fail only where it has ended by itself.
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    let (status, output) = result?;
-    if status.success() { Ok(output) } else { Err(Failure::Failed { status, output: Said(output) }) }
-}
-
-fn converse(child: &mut Child, input: &[u8], limits: Limits) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), Failure> {
-    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(Failure::Broken(io::ErrorKind::BrokenPipe.into()));
-    };
-    let (sender, receiver) = mpsc::channel();
-    let input = Zeroizing::new(input.to_vec());
-    // Threads of their own: a grandchild may hold the pipes open for longer than we wait.
-    std::thread::spawn(move || {
-        // A program need not read what it is told.
-        let _ = stdin.write_all(&input);
-    });
-    std::thread::spawn(move || {
-        let mut output = Zeroizing::new(Vec::with_capacity(limits.output + 1));
-        let read = stdout.take(limits.output as u64 + 1).read_to_end(&mut output);
-        let _ = sender.send(read.map(|_| output));
-    });
-    let output = receiver.recv_timeout(limits.time).map_err(|_| Failure::Slow(limits.time))?;
-    let output = output.map_err(Failure::Broken)?;
-    if output.len() > limits.output {
-        return Err(Failure::Long(limits.output));
-    }
-    let mut waited = Duration::ZERO;
-    loop {
-        if let Some(status) = child.try_wait().map_err(Failure::Broken)? {
-            return Ok((status, output));
+    let (mut running, mut pipes) = start(program, words, surroundings, limits, Kin::Ours)?;
+    let mut at = 0;
+    let mut ended = None;
+    // It has answered when it has ended and nobody can say more; the deadline is for both.
+    while ended.is_none() || pipes.is_speaking() {
+        if at == input.len() {
+            pipes.close();
         }
-        if waited >= limits.time {
+        at += pipes.step(&input[at..], PAUSE).map_err(Failure::Broken)?;
+        if pipes.is_long() {
+            return Err(Failure::Long(limits.output));
+        }
+        if ended.is_none() {
+            ended = running.look().map_err(Failure::Broken)?;
+        } else if running.is_late() {
             return Err(Failure::Slow(limits.time));
         }
-        std::thread::sleep(PAUSE);
-        waited += PAUSE;
+    }
+    match ended {
+        Some(End::Exited(status)) if status.success() => Ok(pipes.into_said()),
+        Some(End::Exited(status)) => Err(Failure::Failed { status, output: Said(pipes.into_said()) }),
+        Some(End::Slow) | None => Err(Failure::Slow(limits.time)),
     }
 }
 

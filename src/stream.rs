@@ -6,7 +6,21 @@
 use std::io::{self, Read};
 
 use crate::content::{Error, Kind};
-use crate::oci::{Descriptor, Hasher};
+use crate::oci::{Descriptor, Digest, Hasher};
+
+/// Sees blobs while they pass and are checked; called from many threads.
+pub trait Onlooker: Sync {
+    /// A blob begins to pass. One that breaks off is dropped.
+    fn blob(&self, digest: Digest, size: u64) -> Box<dyn Look + '_>;
+}
+
+/// Sees one blob.
+pub trait Look {
+    /// More of its content, of which nothing is known yet.
+    fn content(&mut self, bytes: &[u8]);
+    /// All of it has passed, and its digest holds.
+    fn whole(self: Box<Self>);
+}
 
 /// Reads exactly what a descriptor promises, or fails.
 pub struct Checked<R> {

@@ -10,7 +10,10 @@ use crate::bundle::stream::{Members, Stream};
 use crate::bundle::{Trusted, Untrusted, passing};
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
+use crate::oci::Digest;
+use crate::scan::{Passing, Scanner, Summary};
 use crate::signing::Policy;
+use crate::stream::Onlooker;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,8 @@ pub struct Verdict {
     pub bundle: Option<Trusted>,
     /// What was counted, of the whole bundle.
     pub tally: Option<Tally>,
+    /// What a scanner said of its content, where one was asked.
+    pub scan: Option<Summary>,
     /// What speaks against it.
     pub fault: Option<Fault>,
     /// The names of the files that lack or are not what was signed; empty where that is not known.
@@ -41,8 +46,9 @@ impl Verdict {
 }
 
 impl Verdict {
-    fn refused(fault: Fault) -> Self {
-        Self { bundle: None, tally: None, fault: Some(fault), again: Vec::new() }
+    /// Of what nothing more is known than that `fault` speaks against it.
+    pub fn refused(fault: Fault) -> Self {
+        Self { bundle: None, tally: None, scan: None, fault: Some(fault), again: Vec::new() }
     }
 
     fn of(bundle: Trusted, checked: Result<Tally, Refusal>) -> Self {
@@ -50,7 +56,18 @@ impl Verdict {
             Ok(tally) => (Some(tally), None, Vec::new()),
             Err(Refusal { fault, again }) => (None, Some(fault), again),
         };
-        Self { bundle: Some(bundle), tally, fault, again }
+        Self { bundle: Some(bundle), tally, scan: None, fault, again }
+    }
+
+    /// The same with what a scan has brought.
+    fn with(mut self, summary: Result<Option<Summary>, Fault>) -> Self {
+        let found = match &summary {
+            Ok(summary) => summary.as_ref().and_then(Summary::fault),
+            Err(fault) => Some(fault.clone()),
+        };
+        self.scan = summary.ok().flatten();
+        self.fault = Fault::from_list(self.fault.into_iter().chain(found).collect());
+        self
     }
 }
 
@@ -73,7 +90,7 @@ pub fn run_asking(
     };
     if !request.volumes.is_empty() {
         let (fault, again) = check_volumes(flow, &bundle, request);
-        return Verdict { bundle: Some(bundle), tally: None, fault, again };
+        return Verdict { bundle: Some(bundle), tally: None, scan: None, fault, again };
     }
     let checked = match ask {
         Some(ask) if bundle.lacks_any() => {
@@ -84,8 +101,31 @@ pub fn run_asking(
     Verdict::of(bundle, checked)
 }
 
+/// Gives all blobs of a bundle that holds, and whose files are at hand, to `scanner`; of any other nothing is given.
+pub fn scanned(flow: &Flow, verdict: Verdict, scanner: &Scanner) -> Verdict {
+    let (true, Some(_), Some(bundle)) = (verdict.is_good(), &verdict.tally, &verdict.bundle) else { return verdict };
+    let summary = crate::scan::run(flow, scanner, bundle, &bundle.manifest().artifacts, &blobs(bundle));
+    verdict.with(summary.map(Some))
+}
+
+/// The digests and sizes of what `bundle` carries.
+pub fn blobs(bundle: &Trusted) -> Vec<(Digest, u64)> {
+    bundle.manifest().blobs.iter().map(|blob| (blob.digest, blob.size)).collect()
+}
+
 /// Authenticates a stream and checks all of it, in one pass.
 pub fn stream(flow: &Flow, stream: Stream, policy: &Policy, request: &Request) -> Verdict {
+    stream_scanned(flow, stream, policy, request, None)
+}
+
+/// The same; with `scanner` each blob is given to it as it passes.
+pub fn stream_scanned(
+    flow: &Flow,
+    stream: Stream,
+    policy: &Policy,
+    request: &Request,
+    scanner: Option<&Scanner>,
+) -> Verdict {
     let bundle = match stream.head.authenticate(policy) {
         Ok(bundle) => bundle,
         Err(fault) => return Verdict::refused(fault),
@@ -93,12 +133,22 @@ pub fn stream(flow: &Flow, stream: Stream, policy: &Policy, request: &Request) -
     if !request.volumes.is_empty() {
         let fault = Fault::new(Class::Usage, "--volume: a stream is read once, and whole")
             .help("write it to a disk (tar x) and check the volumes there");
-        return Verdict { bundle: Some(bundle), tally: None, fault: Some(fault), again: Vec::new() };
+        return Verdict { bundle: Some(bundle), ..Verdict::refused(fault) };
     }
+    let watch = match scanner.map(|scanner| Passing::new(scanner, flow, &blobs(&bundle))).transpose() {
+        Ok(watch) => watch,
+        Err(fault) => return Verdict { bundle: Some(bundle), ..Verdict::refused(fault) },
+    };
     let mut members = Members::new(&bundle, stream.rest, flow.clone());
-    let checked = passing::check(&bundle, &mut members, flow, request.fail_fast);
+    let onlooker = watch.as_ref().map(|watch| watch as &dyn Onlooker);
+    let checked = passing::check_seen(&bundle, &mut members, flow, request.fail_fast, onlooker);
     drop(members);
-    Verdict::of(bundle, checked.map_err(Refusal::from))
+    let summary = watch.map(|watch| watch.finish(&bundle.manifest().artifacts, checked.is_ok()));
+    let verdict = Verdict::of(bundle, checked.map_err(Refusal::from));
+    match summary {
+        Some(summary) => verdict.with(summary),
+        None => verdict,
+    }
 }
 
 fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> (Option<Fault>, Vec<String>) {

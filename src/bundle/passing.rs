@@ -21,6 +21,7 @@ use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
+use crate::stream::{Look, Onlooker};
 
 /// The most bytes that are kept of what passes: documents, and what looks like one.
 pub const MAX_KEPT: u64 = 256 << 20;
@@ -68,12 +69,25 @@ struct Collect<'a> {
     roots: &'a HashSet<Digest>,
     kept: &'a Mutex<Kept>,
     content: Vec<u8>,
+    onlooker: Option<&'a dyn Onlooker>,
+    look: Option<Box<dyn Look + 'a>>,
 }
 
-impl Collect<'_> {
-    fn blob(&self, member: usize) -> Option<&super::manifest::Blob> {
-        let index = member.checked_sub(Tar::of_blob(0))?;
-        self.bundle.manifest().blobs.get(index).filter(|blob| blob.size <= MAX_DOCUMENT)
+impl<'a> Collect<'a> {
+    fn any_blob(&self, member: usize) -> Option<&'a super::manifest::Blob> {
+        self.bundle.manifest().blobs.get(member.checked_sub(Tar::of_blob(0))?)
+    }
+
+    fn blob(&self, member: usize) -> Option<&'a super::manifest::Blob> {
+        self.any_blob(member).filter(|blob| blob.size <= MAX_DOCUMENT)
+    }
+
+    /// Who looks at the blob, from its beginning on.
+    fn look(&mut self, member: usize) -> Option<&mut Box<dyn Look + 'a>> {
+        if let (None, Some(onlooker), Some(blob)) = (&self.look, self.onlooker, self.any_blob(member)) {
+            self.look = Some(onlooker.blob(blob.digest, blob.size));
+        }
+        self.look.as_mut()
     }
 }
 
@@ -82,9 +96,17 @@ impl Seen for Collect<'_> {
         if self.blob(member).is_some() {
             self.content.extend_from_slice(bytes);
         }
+        if let Some(look) = self.look(member) {
+            look.content(bytes);
+        }
     }
 
     fn whole(&mut self, member: usize) {
+        // One without content is seen only now.
+        self.look(member);
+        if let Some(look) = self.look.take() {
+            look.whole();
+        }
         let content = std::mem::take(&mut self.content);
         let Some(blob) = self.blob(member) else { return };
         // Which blobs are documents only they themselves tell; what cannot be one is not kept.
@@ -102,6 +124,7 @@ pub(super) struct Checking<'a> {
     roots: HashSet<Digest>,
     kept: Mutex<Kept>,
     gate: Gate,
+    onlooker: Option<&'a dyn Onlooker>,
     // The units that were pinned.
     done: Mutex<Vec<bool>>,
     found: Mutex<Vec<Error>>,
@@ -126,9 +149,16 @@ impl<'a> Checking<'a> {
             roots: bundle.manifest().artifacts.iter().map(|artifact| artifact.digest).collect(),
             kept: Mutex::default(),
             gate: gate_of(bundle),
+            onlooker: None,
             done: Mutex::new(vec![false; bundle.geometry().units.len()]),
             found: Mutex::default(),
         }
+    }
+
+    /// The same, seen by `onlooker`.
+    pub(super) fn seen_by(mut self, onlooker: Option<&'a dyn Onlooker>) -> Self {
+        self.onlooker = onlooker;
+        self
     }
 
     /// Checks the units of `span` from its frames on `belt`, with `threads` beside those of the belt. Gives
@@ -159,7 +189,14 @@ impl<'a> Checking<'a> {
     fn unit(&self, index: usize, belt: &Arc<Belt<'_>>) {
         let unit = &self.bundle.geometry().units[index];
         let mut pieces = belt.pieces(unit.frames.clone());
-        let mut collect = Collect { bundle: self.bundle, roots: &self.roots, kept: &self.kept, content: Vec::new() };
+        let mut collect = Collect {
+            bundle: self.bundle,
+            roots: &self.roots,
+            kept: &self.kept,
+            content: Vec::new(),
+            onlooker: self.onlooker,
+            look: None,
+        };
         match walk_unit(self.bundle, unit, &mut pieces, self.flow, &mut collect) {
             Ok(counted) => {
                 self.gate.pin(index, counted);
@@ -210,11 +247,25 @@ impl<'a> Checking<'a> {
 /// # Errors
 /// The fault whose class counts most, the others behind it.
 pub fn check(bundle: &Trusted, feed: &mut dyn Feed, flow: &Flow, fail_fast: bool) -> Result<Tally, Fault> {
+    check_seen(bundle, feed, flow, fail_fast, None)
+}
+
+/// The same, each blob seen by `onlooker` as it passes.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_seen(
+    bundle: &Trusted,
+    feed: &mut dyn Feed,
+    flow: &Flow,
+    fail_fast: bool,
+    onlooker: Option<&dyn Onlooker>,
+) -> Result<Tally, Fault> {
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
     let whole = Span { frames: 0..geometry.places.len(), units: 0..geometry.units.len() };
     let belt = Belt::new(bundle, whole.frames.clone(), flow.cpus, false);
-    let checking = Checking::new(bundle, flow, fail_fast);
+    let checking = Checking::new(bundle, flow, fail_fast).seen_by(onlooker);
     let (beside, is_more) = checking.part(&whole, &belt, feed, flow.cpus)?;
     checking.finish(beside, is_more)
 }

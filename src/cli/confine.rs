@@ -104,7 +104,8 @@ mod kernel {
             let compare = SeccompCmpOp::MaskedEq(mask.unsigned_abs());
             SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, 0)?])
         };
-        let writing = i64::from(libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) | TMPFILE;
+        // Not O_ACCMODE, in which musl has O_PATH too.
+        let writing = i64::from(libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) | TMPFILE;
         rules.insert(libc::SYS_openat, vec![zero(2, writing)?]);
         #[cfg(target_arch = "x86_64")]
         rules.insert(libc::SYS_open, vec![zero(1, writing)?]);

@@ -1,11 +1,15 @@
 //! The gate of `import` and `unpack`: what is checked of a bundle before the first push and before the first tag.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::bundle::Trusted;
 use crate::bundle::arriving::Arriving;
 use crate::bundle::check::check_computed;
 use crate::fault::Fault;
 use crate::flow::Flow;
 use crate::import::Gate;
+use crate::scan::{Scanner, Summary};
+use crate::verify::blobs;
 
 /// The gate of an import: the medium's files and the documents were checked before the first push, and
 /// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was
@@ -13,6 +17,8 @@ use crate::import::Gate;
 pub struct BundleGate<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
+    scanner: Option<&'a Scanner>,
+    scanned: Mutex<Option<Summary>>,
 }
 
 impl<'a> BundleGate<'a> {
@@ -26,11 +32,32 @@ impl<'a> BundleGate<'a> {
             return Err(fault);
         }
         bundle.closure(flow)?;
-        Ok(Self { bundle, flow })
+        Ok(Self { bundle, flow, scanner: None, scanned: Mutex::default() })
+    }
+
+    /// The same; with `scanner` nothing is pushed before all was scanned and is clean.
+    #[must_use]
+    pub fn with_scanner(mut self, scanner: Option<&'a Scanner>) -> Self {
+        self.scanner = scanner;
+        self
+    }
+
+    /// What the scanner said, once it was asked.
+    pub fn into_scanned(self) -> Option<Summary> {
+        self.scanned.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Gate for BundleGate<'_> {
+    fn admit(&self) -> Result<(), Fault> {
+        let Some(scanner) = self.scanner else { return Ok(()) };
+        let artifacts = &self.bundle.manifest().artifacts;
+        let summary = crate::scan::run(self.flow, scanner, self.bundle, artifacts, &blobs(self.bundle))?;
+        let fault = summary.fault();
+        *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+        fault.map_or(Ok(()), Err)
+    }
+
     fn pass(&self) -> Result<(), Fault> {
         check_computed(self.bundle, self.flow)?;
         self.bundle.accept()

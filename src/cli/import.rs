@@ -15,6 +15,7 @@ use super::order::Side;
 use super::place::Destination as Typed;
 use super::receipt::slip::{Receipting, Report};
 use super::report::Outcome;
+use super::scan::{self, Scan};
 use super::trust::Trust;
 use crate::bundle::Trusted;
 use crate::bundle::arriving::{Arriving, arrive};
@@ -23,6 +24,7 @@ use crate::bundle::stream::{Bytes, Members};
 use crate::fault::Fault;
 use crate::import::{Account, Request, Sides, Wanted};
 use crate::route::{Map, Route};
+use crate::scan::{Scanner, Summary};
 
 /// What is noted while an import runs.
 #[derive(Default)]
@@ -33,6 +35,10 @@ struct Books {
     account: Option<Mutex<Account>>,
     /// The names, once the destination is open.
     route: Option<Route>,
+    /// The scanner, if one is asked.
+    scanner: Option<Scanner>,
+    /// What it said.
+    scanned: Option<Summary>,
 }
 
 /// `import BUNDLE TRUST --to PLACE`
@@ -53,6 +59,8 @@ pub struct Args {
     #[command(flatten)]
     receipting: Receipting,
     #[command(flatten)]
+    scan: Scan,
+    #[command(flatten)]
     network: super::network::Network,
 }
 
@@ -60,12 +68,13 @@ impl Args {
     /// # Errors
     /// As `verify` for the bundle; class policy for what stands in the way; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
         let slip = self.receipting.open(session)?;
         let mut trust = self.trust.clone();
         let keeper = trust.stand(Side::import(&typed, self.arrival.dry_run, session), session);
         let (bundle, rest) = authenticated_any(&self.bundle, &self.volume_dirs, &trust, session)?;
-        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), ..Books::default() };
+        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), scanner, ..Books::default() };
         // From here on there is a bundle to tell of, whatever happens.
         let done = self.carry(typed, maps, &bundle, rest, &mut books, session);
         let done = self.list_wanted(&bundle, &books, done, session);
@@ -77,6 +86,7 @@ impl Args {
             last.push_str(&format!("order      {}\n", order.line));
             more["order"] = order.json.clone();
         }
+        scan::tell(books.scanned.as_ref(), &mut last, &mut more);
         let mut unwritten = None;
         if let Some(slip) = slip {
             let partial = done.as_ref().ok().and_then(crate::import::Outcome::fault);
@@ -110,7 +120,7 @@ impl Args {
                 outcome
             }
             Err(fault) => {
-                let text = if more["receipt"].is_null() { String::new() } else { last };
+                let text = if more["receipt"].is_null() && books.scanned.is_none() { String::new() } else { last };
                 Outcome::new(text, more).failed(fault)
             }
         };
@@ -133,7 +143,7 @@ impl Args {
         books: &mut Books,
         session: &mut Session<'_>,
     ) -> Result<crate::import::Outcome, Fault> {
-        let is_asked = rest.is_none() && bundle.lacks_any() && can_ask(session.world);
+        let is_asked = rest.is_none() && books.scanner.is_none() && bundle.lacks_any() && can_ask(session.world);
         // What lies there is looked at before the destination is opened.
         let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(bundle, &session.flow)?) } else { None };
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
@@ -155,7 +165,12 @@ impl Args {
         let pass =
             |source: &Arriving<'_>| crate::import::run(&flow, source, to, &PassingGate(source, bundle), &request);
         match (gate, rest) {
-            (Some(gate), _) => crate::import::run(&flow, bundle, to, &gate, &request),
+            (Some(gate), _) => {
+                let gate = gate.with_scanner(books.scanner.as_ref());
+                let done = crate::import::run(&flow, bundle, to, &gate, &request);
+                books.scanned = gate.into_scanned();
+                done
+            }
             (None, Some(rest)) => arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), &flow, pass),
             (None, None) => {
                 let mut ask = asking(session.world);

@@ -11,6 +11,7 @@ use super::changes::{as_json, line};
 use super::confine::above;
 use super::order::{Side, Told};
 use super::report::Outcome;
+use super::scan::{self, Scan};
 use super::trust::Trust;
 use crate::bundle::media::Ask;
 use crate::bundle::stream::Stream;
@@ -28,8 +29,10 @@ pub struct Args {
     bundle: String,
     #[command(flatten)]
     trust: Trust,
+    #[command(flatten)]
+    scan: Scan,
     /// Check this volume alone against its signed digest; repeat it for more
-    #[arg(long = "volume", value_name = "N")]
+    #[arg(long = "volume", value_name = "N", conflicts_with = "scan")]
     volumes: Vec<usize>,
     /// Another directory that holds volumes; repeat it for more. At a terminal the next medium is asked for
     #[arg(long = "volume-dir", value_name = "DIR")]
@@ -53,7 +56,8 @@ impl Args {
         let mut trust = self.trust.clone();
         let keeper = trust.stand(if self.record { Side::guard() } else { Side::Look }, session);
         let keys = trust.read(session)?;
-        let can_ask = !self.volume_dirs.is_empty() && can_ask(session.world);
+        let scanner = self.scan.open(&self.bundle, self.fail_fast, session)?;
+        let can_ask = scanner.is_none() && !self.volume_dirs.is_empty() && can_ask(session.world);
         let beside = self.bases.iter().flat_map(|text| directories(text, session));
         let media = if can_ask {
             above(&self.volume_dirs.iter().map(|dir| session.path(dir)).collect::<Vec<_>>())
@@ -81,11 +85,17 @@ impl Args {
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
         let is_at_hand = rest.is_none() && !can_ask;
         let verdict = match rest {
-            Some(rest) => crate::verify::stream(&session.flow, Stream { head, rest }, &policy, &request),
+            Some(rest) => {
+                crate::verify::stream_scanned(&session.flow, Stream { head, rest }, &policy, &request, scanner.as_ref())
+            }
             None => {
                 let mut ask = asking(session.world);
                 let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
-                crate::verify::run_asking(&session.flow, head, &policy, &request, ask)
+                let verdict = crate::verify::run_asking(&session.flow, head, &policy, &request, ask);
+                match &scanner {
+                    Some(scanner) => crate::verify::scanned(&session.flow, verdict, scanner),
+                    None => verdict,
+                }
             }
         };
         let order = keeper.told();
@@ -99,13 +109,18 @@ impl Args {
         match &verdict.fault {
             // What is wrong with the machine, the medium or another run says nothing of the bundle.
             Some(fault) if !account::refuses(fault.class) => Err(fault.clone()),
-            Some(fault) => Ok(refused(&name, Some(id.to_string()), fault.clone(), &verdict.again, report)),
+            Some(fault) => {
+                let mut outcome = refused(&name, Some(id.to_string()), fault.clone(), &verdict.again, report);
+                scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
+                Ok(outcome)
+            }
             None => {
                 order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
                 if self.record {
                     verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
                 }
                 let mut outcome = passed(&name, &verdict, &request, &order);
+                scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
                 let new = match &verdict.bundle {
                     Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
                     _ => None,

@@ -286,7 +286,6 @@ impl World {
     }
 
     /// Environment and directory for other programs.
-    #[cfg(feature = "online")]
     pub fn surroundings(&self) -> crate::program::Surroundings {
         crate::program::Surroundings { env: self.env.clone(), dir: self.cwd.clone() }
     }

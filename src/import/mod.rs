@@ -101,6 +101,14 @@ pub struct Request<'a> {
 
 /// Passed once, after all content was pushed and before the first tag is set.
 pub trait Gate: Sync {
+    /// Asked before the first push, when nothing at the destination stands in the way.
+    ///
+    /// # Errors
+    /// The fault for which nothing may be pushed.
+    fn admit(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
     /// # Errors
     /// The fault for which no tag may be set: the content was not the whole of what was signed.
     fn pass(&self) -> Result<(), Fault>;
@@ -164,6 +172,7 @@ pub fn run(
 /// Does what was planned; gives the counts.
 fn carry_out(run: &Run, plan: &plan::Plan, gate: &dyn Gate) -> Result<Outcome, Fault> {
     preflight::look(run, plan)?;
+    gate.admit()?;
     let mut counts = blobs::send(run, plan)?;
     if !run.request.dry_run {
         manifests::send(run, plan)?;

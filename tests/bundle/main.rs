@@ -198,7 +198,7 @@ fn verdict(dir: &Path, request: &Request) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match open(&dir.join("b.json")) {
         Ok(bundle) => packmule::verify::run(&flow(), bundle, &policy, request),
-        Err(error) => Verdict { bundle: None, tally: None, fault: Some(error.into()), again: Vec::new() },
+        Err(error) => Verdict::refused(error.into()),
     }
 }
 

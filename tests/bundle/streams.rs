@@ -22,7 +22,7 @@ fn verify(read: impl Read + Send + 'static, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match stream::open(Box::new(read)) {
         Ok(opened) => packmule::verify::stream(&flow(), opened, &policy, &Request { fail_fast, ..Request::default() }),
-        Err(error) => Verdict { bundle: None, tally: None, fault: Some(error.into()), again: Vec::new() },
+        Err(error) => Verdict::refused(error.into()),
     }
 }
 

@@ -20,6 +20,7 @@ mod machine;
 mod receipts;
 mod refusals;
 mod report;
+mod scan;
 #[path = "../registries/server.rs"]
 mod server;
 mod shelf;

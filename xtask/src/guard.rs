@@ -14,7 +14,7 @@ const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
 
 /// The largest that the static program may be, in bytes. A ratchet: set it down when it shrinks; who sets it up says
 /// in the changelog what for.
-const LARGEST: u64 = 4 << 20;
+const LARGEST: u64 = 5 << 20;
 
 /// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts.
 const FOREIGN: [&str; 21] = [
@@ -42,8 +42,9 @@ const FOREIGN: [&str; 21] = [
 ];
 
 /// Functions of the C library, and names in paths of sources, that no program without a network has.
-const CALLS: [&str; 10] =
-    ["socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "recvfrom", "getaddrinfo", "execve"];
+/// It starts programs, scanners, and nothing else than these.
+const CALLS: [&str; 9] =
+    ["socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "recvfrom", "getaddrinfo"];
 const NAMES: [&str; 5] = ["reqwest", "rustls", "hyper", "tokio", "http-auth"];
 
 /// Lints of the small builds.

@@ -33,6 +33,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("strace", "strace"),
     // Only to look at pages.
     ("chromium", "chromium"),
+    ("clamscan", "clamav"),
 ];
 
 /// Where each program lies, by name; one that could not be had is not there.

@@ -1,0 +1,219 @@
+//! The tar archive of a layer, read once from front to back: names and the bytes of regular files, nothing else.
+//!
+//! Whoever unpacks the layer later must see the same files, so what readers of tar understand differently is refused:
+//! sparse files, content behind members that have none, unknown types, several extended headers, data behind the
+//! end. Names of any kind are taken as they come: they lead nowhere. Memory is bounded by [`EXTRA`].
+
+use std::io::{self, Read};
+
+use tar::{EntryType, Header};
+
+use super::records;
+use crate::flow::Cancelled;
+
+const BLOCK: usize = 512;
+/// The most bytes of an extended header or a long name.
+const EXTRA: u64 = 1 << 20;
+/// Characters of a name that are kept.
+const NAME: usize = 4096;
+
+/// Why not all files were given.
+#[derive(Debug)]
+pub(super) enum Wrong {
+    /// The archive, in the words for a message.
+    Archive(String),
+    /// The run was cancelled.
+    Cancelled,
+}
+
+impl From<io::Error> for Wrong {
+    fn from(error: io::Error) -> Self {
+        Self::Archive(match error.kind() {
+            io::ErrorKind::UnexpectedEof => "one that is truncated".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+}
+
+impl From<Cancelled> for Wrong {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// Takes one regular file: path and content. What it leaves is read over.
+pub(super) type File<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<(), Cancelled> + 'a;
+
+/// What stands before a member and is about it.
+#[derive(Default)]
+struct Before {
+    name: Option<Vec<u8>>,
+    link: bool,
+    extended: Option<records::Said>,
+}
+
+/// Reads an archive to its end and beyond it, where only zeros may stand. One that ends behind a whole member is
+/// at its end too, as those who unpack it have it.
+///
+/// # Errors
+/// [`Wrong`].
+pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wrong> {
+    let mut before = Before::default();
+    let mut files = 0;
+    let mut is_first = true;
+    loop {
+        let Some(block) = block(reader)? else {
+            return match (is_first, before.is_empty()) {
+                (false, true) => Ok(files),
+                _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            };
+        };
+        is_first = false;
+        if block.iter().all(|&byte| byte == 0) {
+            if !before.is_empty() {
+                return Err(wrong("an extended header without its member"));
+            }
+            end(reader)?;
+            return Ok(files);
+        }
+        let mut header = Header::new_old();
+        header.as_mut_bytes().copy_from_slice(&block);
+        if header.cksum().ok() != Some(checksum(&block)) {
+            return Err(wrong("a header that is none of tar (its checksum)"));
+        }
+        let size = header.entry_size().map_err(|_| wrong("a size that is no number"))?;
+        let kind = header.entry_type();
+        match kind {
+            EntryType::GNULongName if before.name.is_none() => before.name = Some(extra(reader, size)?),
+            EntryType::GNULongLink if !before.link => {
+                extra(reader, size)?;
+                before.link = true;
+            }
+            EntryType::XHeader if before.extended.is_none() => {
+                before.extended = Some(records::read(&extra(reader, size)?).map_err(wrong)?);
+            }
+            EntryType::XGlobalHeader => {
+                let said = records::read(&extra(reader, size)?).map_err(wrong)?;
+                if said.size.is_some() || said.path.is_some() {
+                    return Err(wrong("a global header that speaks of all members"));
+                }
+            }
+            EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader => {
+                return Err(wrong("two extended headers of one kind for one member"));
+            }
+            _ => files += u64::from(member(reader, &header, size, std::mem::take(&mut before), file)?),
+        }
+    }
+}
+
+/// One member behind its header; whether it is a regular file.
+fn member(
+    reader: &mut dyn Read,
+    header: &Header,
+    size: u64,
+    before: Before,
+    file: &mut File<'_>,
+) -> Result<bool, Wrong> {
+    let said = before.extended.unwrap_or_default();
+    let size = said.size.unwrap_or(size);
+    let name = said.path.or(before.name).unwrap_or_else(|| header.path_bytes().into_owned());
+    let name: String = String::from_utf8_lossy(&name).trim_end_matches('\0').chars().take(NAME).collect();
+    let kind = header.entry_type();
+    // The oldest form says with a slash that it is a directory.
+    let is_old_directory = header.as_bytes()[156] == 0 && name.ends_with('/');
+    match kind {
+        EntryType::Regular | EntryType::Continuous if !is_old_directory => {
+            let mut content = reader.take(size);
+            file(&name, &mut content)?;
+            io::copy(&mut content, &mut io::sink())?;
+            if content.limit() > 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            skip(reader, size.next_multiple_of(BLOCK as u64) - size)?;
+            Ok(true)
+        }
+        EntryType::Regular
+        | EntryType::Directory
+        | EntryType::Link
+        | EntryType::Symlink
+        | EntryType::Char
+        | EntryType::Block
+        | EntryType::Fifo => {
+            if size == 0 {
+                Ok(false)
+            } else {
+                Err(wrong(&format!("content behind {name}, which has none")))
+            }
+        }
+        EntryType::GNUSparse => Err(wrong(&format!("a sparse file, {name}"))),
+        other => Err(wrong(&format!("{name} of an unknown type, {:#04x}", other.as_byte()))),
+    }
+}
+
+impl Before {
+    const fn is_empty(&self) -> bool {
+        self.name.is_none() && !self.link && self.extended.is_none()
+    }
+}
+
+fn wrong(what: &str) -> Wrong {
+    Wrong::Archive(what.to_owned())
+}
+
+/// The next block; `None` at the end.
+fn block(reader: &mut dyn Read) -> io::Result<Option<[u8; BLOCK]>> {
+    let mut block = [0; BLOCK];
+    let mut at = 0;
+    while at < BLOCK {
+        match reader.read(&mut block[at..]) {
+            Ok(0) if at == 0 => return Ok(None),
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => at += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(block))
+}
+
+/// The content of a member that is about the next one.
+fn extra(reader: &mut dyn Read, size: u64) -> Result<Vec<u8>, Wrong> {
+    if size > EXTRA {
+        return Err(wrong(&format!("a name or extended header of {size} bytes (limits exceeded)")));
+    }
+    let mut content = Vec::new();
+    reader.take(size).read_to_end(&mut content)?;
+    if content.len() as u64 != size {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    skip(reader, size.next_multiple_of(BLOCK as u64) - size)?;
+    Ok(content)
+}
+
+fn skip(reader: &mut dyn Read, count: u64) -> Result<(), Wrong> {
+    if io::copy(&mut reader.take(count), &mut io::sink())? == count {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+    }
+}
+
+/// Behind the first zero block: zeros.
+fn end(reader: &mut dyn Read) -> Result<(), Wrong> {
+    let mut buffer = [0; 8192];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) if buffer[..count].iter().all(|&byte| byte == 0) => {}
+            Ok(_) => return Err(wrong("data behind the archive's end")),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The sum of a header's bytes, those of the sum itself as blanks.
+fn checksum(block: &[u8; BLOCK]) -> u32 {
+    let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
+    sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..])
+}

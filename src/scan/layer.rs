@@ -1,0 +1,90 @@
+//! A layer, looked into: one decompression, told by the first bytes and not by the media type, and a tar archive in it.
+//!
+//! Nothing is ever written to a disk, no name is followed. What expands beyond the caps is not read on; archives
+//! within files are left to the scanner.
+
+use std::io::{self, BufReader, Cursor, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::archive::{self, Wrong};
+use crate::flow::{Cancelled, Flow};
+
+/// The largest window of zstd that is decoded, as a power of two: 128 MiB, as the zstd program has it.
+const WINDOW_LOG: u32 = 27;
+
+/// How far content may expand: `floor + ratio × size` bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cap {
+    pub floor: u64,
+    pub ratio: u64,
+}
+
+/// Of one layer.
+pub(super) const LAYER: Cap = Cap { floor: 256 << 20, ratio: 200 };
+/// Of all layers of a run together.
+pub(super) const RUN: Cap = Cap { floor: 16 << 30, ratio: 200 };
+
+impl Cap {
+    pub(super) const fn of(self, size: u64) -> u64 {
+        self.floor.saturating_add(self.ratio.saturating_mul(size))
+    }
+}
+
+/// What expands, counted.
+struct Expanding<'a, R> {
+    inner: R,
+    left: u64,
+    run: &'a AtomicU64,
+    flow: &'a Flow,
+}
+
+impl<R: Read> Read for Expanding<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.flow.is_cancelled() {
+            return Err(crate::content::Error::from(Cancelled).into_io());
+        }
+        let count = self.inner.read(buffer)?;
+        let taken = count as u64;
+        let run = self.run.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(taken));
+        match (self.left.checked_sub(taken), run) {
+            (Some(left), Ok(_)) => {
+                self.left = left;
+                Ok(count)
+            }
+            (None, _) => Err(io::Error::other("more content than may be in a layer of its size (limits exceeded)")),
+            (_, Err(_)) => Err(io::Error::other("more content than may be in all layers (limits exceeded)")),
+        }
+    }
+}
+
+/// Gives each regular file of the layer that `reader` gives to `file`: its path and its content. `cap`: how far it may
+/// expand; `run`: how far all of the run may, still. Reads to the end. Gives how many files there were.
+///
+/// # Errors
+/// [`Wrong`]: not all of its files were given.
+pub(super) fn files(
+    mut reader: &mut dyn Read,
+    cap: u64,
+    run: &AtomicU64,
+    flow: &Flow,
+    file: &mut archive::File<'_>,
+) -> Result<u64, Wrong> {
+    let mut first = Vec::with_capacity(4);
+    Read::take(&mut reader, 4).read_to_end(&mut first)?;
+    let all = Cursor::new(first.clone()).chain(reader);
+    let plain: Box<dyn Read> = match *first {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(64 << 10, all))),
+        // A frame, or one that is to be skipped.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
+            let mut decoder = zstd::stream::read::Decoder::new(all)?;
+            decoder.window_log_max(WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+        _ => Box::new(all),
+    };
+    let mut expanding = BufReader::with_capacity(64 << 10, Expanding { inner: plain, left: cap, run, flow });
+    archive::walk(&mut expanding, file)
+}
+
+#[cfg(test)]
+mod tests;

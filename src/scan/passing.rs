@@ -1,0 +1,104 @@
+//! Blobs that pass once, as those of a stream do, given to scanners on their way. They reach a scanner before their
+//! digest is known; that harms nobody, as an answer counts only for a blob that has come whole and whose digest holds.
+//!
+//! Layers cannot be looked into here: which blobs are layers is known only when all documents have passed.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::ledger::Ledger;
+use super::scanner::{Given, Scanner};
+use super::uses::Uses;
+use super::{Summary, summary};
+use crate::fault::{Class, Fault};
+use crate::flow::{Event, Flow};
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::{Artifact, Digest, Document};
+use crate::stream::{Look, Onlooker};
+
+/// A scan of what passes.
+pub struct Passing<'a> {
+    scanner: &'a Scanner,
+    flow: &'a Flow,
+    version: Option<String>,
+    ledger: Ledger,
+    uses: Mutex<Uses>,
+}
+
+impl<'a> Passing<'a> {
+    /// Of `blobs`.
+    ///
+    /// # Errors
+    /// Class usage where layers are to be looked into; class policy where the scanner cannot be started at all.
+    pub fn new(scanner: &'a Scanner, flow: &'a Flow, blobs: &[(Digest, u64)]) -> Result<Self, Fault> {
+        if scanner.options().files {
+            return Err(no_files("a stream"));
+        }
+        let version = scanner.version(flow)?;
+        let (ledger, uses) = (Ledger::new(blobs), Mutex::default());
+        Ok(Self { scanner, flow, version, ledger, uses })
+    }
+
+    /// All has passed; `holds` tells whether it was whole and right. What was found before it broke off is told too.
+    ///
+    /// # Errors
+    /// Class bug where it holds and a blob was not scanned.
+    pub fn finish(self, artifacts: &[Artifact], holds: bool) -> Result<Option<Summary>, Fault> {
+        if !holds && !self.ledger.is_stained() {
+            return Ok(None);
+        }
+        let uses = self.uses.into_inner().unwrap_or_else(PoisonError::into_inner);
+        summary(self.scanner, self.version, self.ledger, &uses, artifacts).map(Some)
+    }
+}
+
+/// The refusal to look into layers of what passes; `what` passes.
+pub fn no_files(what: &str) -> Fault {
+    Fault::new(Class::Usage, format!("--scan-files: {what} passes once, and only its end tells which blobs are layers"))
+        .help("write it to a disk first (tar x), or leave --scan-files away: each blob is then scanned whole")
+}
+
+impl Onlooker for Passing<'_> {
+    fn blob(&self, digest: Digest, size: u64) -> Box<dyn Look + '_> {
+        let is_idle = self.scanner.options().fail_fast && self.ledger.is_stained();
+        let given = (!is_idle).then(|| self.scanner.begin());
+        Box::new(Eye { passing: self, digest, size, bytes: 0, given, document: Vec::new() })
+    }
+}
+
+struct Eye<'a> {
+    passing: &'a Passing<'a>,
+    digest: Digest,
+    size: u64,
+    bytes: u64,
+    given: Option<Given<'a>>,
+    // What may be a document.
+    document: Vec<u8>,
+}
+
+impl Look for Eye<'_> {
+    fn content(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        if self.size <= MAX_DOCUMENT {
+            self.document.extend_from_slice(bytes);
+        }
+        // Whoever lets it pass sees that the run is cancelled.
+        if self.given.as_mut().is_some_and(|given| given.feed(bytes, self.passing.flow).is_err()) {
+            self.given = None;
+        }
+    }
+
+    fn whole(self: Box<Self>) {
+        let Self { passing, digest, size, bytes, given, document } = *self;
+        if size <= MAX_DOCUMENT {
+            let document = Document::sniff(&document).and_then(|kind| Document::parse(&kind, document).ok());
+            if let Some(document) = document {
+                passing.uses.lock().unwrap_or_else(PoisonError::into_inner).see(&document);
+            }
+        }
+        if let Some(Ok(answer)) = given.map(|given| given.finish(passing.flow)) {
+            passing.ledger.judge(digest, None, answer);
+            passing.ledger.count(digest, bytes, 0);
+            passing.flow.event(Event::Item(digest.to_string()));
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! Row U4: content goes to scanners, scripts and ClamAV with one hand-made signature, before a verdict and before a
+//! push. Row A1 for `--scan-files`.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use super::shelf::{Image, MANIFEST, noise};
+use super::world::{command, dir, fresh, layout, packmule, refused, sha256, text, var};
+
+const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// The test string that every scanner knows, put together here: no file of ours is to be found for it.
+fn eicar() -> Vec<u8> {
+    ["X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!", "$H+H*"].concat().into_bytes()
+}
+
+/// A layer with these files.
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, *content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An image with layers of these types.
+fn image(layers: &[(&str, Vec<u8>)]) -> Image {
+    let config = json!({ "os": "linux", "architecture": "amd64", "layers": layers.len() }).to_string().into_bytes();
+    let describe =
+        |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
+    let described: Vec<Value> = layers.iter().map(|(kind, bytes)| describe(kind, bytes)).collect();
+    let config_type = "application/vnd.oci.image.config.v1+json";
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "config": describe(config_type, &config), "layers": described,
+    });
+    let blobs = layers.iter().map(|(_, bytes)| bytes.clone()).chain([config]).collect();
+    Image { manifest: manifest.to_string().into_bytes(), blobs }
+}
+
+/// A bundle of these images, in a folder of the test's own.
+fn bundle(test: &str, images: &[Image]) -> String {
+    let name = fresh(test);
+    layout(&format!("{test}/source"), images);
+    packmule(&["export", &format!("oci:{test}/source"), "-o", &name, "--sign", "k.pem"], 0);
+    name
+}
+
+/// A scanner that is a script in the test's own folder; what it is given lands beside it.
+fn script(test: &str, lines: &str) -> String {
+    let path = dir().join(test).join("scanner");
+    std::fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{lines}\n")).unwrap();
+    std::process::Command::new("chmod").arg("755").arg(&path).status().unwrap();
+    path.display().to_string()
+}
+
+/// A scanner that keeps what it is given under its digest and finds nothing.
+fn keeper(test: &str) -> String {
+    let kept = dir().join(test).join("kept");
+    std::fs::create_dir_all(&kept).unwrap();
+    let keep = "if [ \"$1\" = --version ]; then echo Keeper 1/2; exit; fi\n\
+                cd \"$(dirname \"$0\")/kept\"; cat >$$.new; mv $$.new $(sha256sum <$$.new | cut -c1-64).$$";
+    script(test, keep)
+}
+
+fn kept(test: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir().join(test).join("kept")).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap().split('.').next().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+fn all_blobs(images: &[Image]) -> Vec<String> {
+    let blobs = images.iter().flat_map(|image| image.blobs.iter().chain([&image.manifest]));
+    let mut all: Vec<String> = blobs.map(|bytes| sha256(bytes)["sha256:".len()..].to_owned()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+const KEY: [&str; 2] = ["--key", "k.pub.pem"];
+
+#[test]
+fn u4_every_blob_is_given_once_and_what_is_given_is_the_blob() {
+    let test = "scan-each";
+    let images = [Image::new(vec![noise(1, 300_000), Vec::new(), vec![7; 9]]), Image::new(vec![noise(1, 300_000)])];
+    let name = bundle(test, &images);
+    let scanner = keeper(test);
+    let (done, _) = packmule(&[&["verify", &name, "--scan", &scanner][..], &KEY].concat(), 0);
+    let scan = &done["result"]["scan"];
+    assert_eq!(kept(test), all_blobs(&images));
+    assert_eq!((&scan["clean"], &scan["blobs"]), (&json!(true), &json!(all_blobs(&images).len())), "{done}");
+    assert_eq!((&scan["version"], &scan["files"]), (&json!("Keeper 1/2"), &Value::Null), "{done}");
+    assert_eq!(scan["bytes"], done["result"]["scan"]["bytes"]);
+    let told = command(&[&["verify", &name, "-v", "--scan", &scanner][..], &KEY].concat()).output().unwrap();
+    let (out, detail) = (text(&told.stdout), text(&told.stderr));
+    assert!(out.starts_with("PASS") && out.contains("(Keeper 1/2): clean"), "{out}");
+    // The walls stand; who starts the scanner is told to be outside.
+    for line in ["confined by seccomp", "not confined: what starts the scanner"] {
+        assert!(detail.contains(line), "{detail}");
+    }
+}
+
+#[test]
+fn u4_a_stream_is_scanned_as_it_passes() {
+    let test = "scan-stream";
+    let images = [Image::new(vec![noise(2, 3 << 20), Vec::new(), noise(3, 70_000)])];
+    let name = bundle(test, &images);
+    let through = |args: &[&str]| {
+        let mut cat = command(&["cat", &name]).stdout(Stdio::piped()).spawn().unwrap();
+        // Gone when it has ended: it holds our end of the pipe.
+        let ended = command(args).args(KEY).stdin(cat.stdout.take().unwrap()).output().unwrap();
+        drop(cat.wait());
+        (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
+    };
+    let scanner = keeper(test);
+    let (code, out, error) = through(&["verify", "-", "--scan", &scanner]);
+    assert_eq!(code, Some(0), "{out}{error}");
+    assert!(out.contains("scanned    5 blobs"), "{out}");
+    assert_eq!(kept(test), all_blobs(&images));
+    let picky = script(test, "[ \"$1\" = --version ] || [ \"$(wc -c)\" != 70000 ]");
+    let (code, out, error) = through(&["verify", "-", "--scan", &picky]);
+    assert_eq!(code, Some(15), "{out}{error}");
+    assert!(out.starts_with("REFUSED") && out.contains("1 finding\n"), "{out}");
+    assert!(error.contains(&sha256(&images[0].blobs[2])) && error.contains("example.org/a/b:1"), "{error}");
+    // What cannot be done with what passes once is refused, and told what to do instead.
+    for args in [
+        &["verify", "-", "--scan", &scanner, "--scan-files"][..],
+        &["import", "-", "--to", "oci:x", "--scan", &scanner],
+    ] {
+        let (code, _, error) = through(args);
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains("tar x"), "{error}");
+    }
+}
+
+#[test]
+fn u4_exit_2_killed_timeout_and_absent_are_policy_and_all_are_listed() {
+    let test = "scan-ends";
+    let images = [Image::new(vec![noise(4, 1000)]), Image::new(vec![noise(5, 1000)])];
+    let name = bundle(test, &images);
+    let blobs = all_blobs(&images);
+    for (line, found) in [
+        ("exit 2", "status 0, found 2"),
+        ("cat >/dev/null; kill -9 $$", "signal 9"),
+        ("sleep 60", "within 1 s"),
+        ("printf '\\033[31mLIMITS exceeded'; exit 1", "\\u{1b}[31mLIMITS exceeded"),
+    ] {
+        let scanner = script(test, &format!("[ \"$1\" = --version ] && exit; {line}"));
+        let args = [&["verify", &name, "--scan", &scanner, "--scan-timeout", "1s"][..], &KEY].concat();
+        let told = refused(&args, 15);
+        assert_eq!(told.lines().filter(|line| line.starts_with("error: scan: blob")).count(), blobs.len(), "{told}");
+        assert!(blobs.iter().all(|blob| told.contains(blob)) && told.contains(found), "{told}");
+        assert!(told.contains("example.org/a/b:1") && told.contains("example.org/a/b:2"), "{told}");
+        assert!(!told.contains('\x1b'));
+        let (done, _) = packmule(&args, 15);
+        let scan = &done["result"]["scan"];
+        assert_eq!((&scan["clean"], &done["result"]["verdict"]), (&json!(false), &json!("REFUSED")), "{done}");
+        assert_eq!(scan["findings"].as_array().unwrap().len(), blobs.len(), "{done}");
+    }
+    let (done, _) = packmule(&[&["verify", &name, "--scan", "no-such-scanner"][..], &KEY].concat(), 15);
+    assert!(done["error"]["message"].as_str().unwrap().contains("not found"), "{done}");
+    // The first finding alone, where that is asked.
+    let scanner = script(test, "[ \"$1\" = --version ] || exit 1");
+    let (done, _) =
+        packmule(&[&["verify", &name, "--fail-fast", "-j", "1", "--scan", &scanner][..], &KEY].concat(), 15);
+    assert_eq!(done["result"]["scan"]["findings"].as_array().unwrap().len(), 1, "{done}");
+    for wrong in [["--scan", "'"], ["--scan-timeout", "5s"], ["--scan-timeout", "5"]] {
+        refused(&[&["verify", &name, wrong[0], wrong[1]][..], &KEY].concat(), 2);
+    }
+    refused(&[&["verify", &name, "--scan", &scanner, "--volume", "1"][..], &KEY].concat(), 2);
+}
+
+#[test]
+fn u4_nothing_is_pushed_before_all_is_scanned() {
+    let test = "scan-push";
+    let images = [Image::new(vec![noise(6, 1000), noise(7, 500)])];
+    let name = bundle(test, &images);
+    let import = |to: &str, scanner: &str, code| {
+        packmule(&[&["import", &name, "--to", to, "--scan", scanner][..], &KEY].concat(), code).0
+    };
+    let picky = script(test, "[ \"$1\" = --version ] || [ \"$(wc -c)\" != 500 ]");
+    let done = import("oci:scan-push/refused", &picky, 15);
+    assert_eq!(done["result"]["scan"]["findings"][0]["blob"], json!(sha256(&images[0].blobs[1])), "{done}");
+    assert_eq!(done["result"]["scan"]["findings"][0]["problem"], json!({ "exit": 1 }), "{done}");
+    for blob in all_blobs(&images) {
+        assert!(!dir().join("scan-push/refused/blobs/sha256").join(blob).exists());
+    }
+    // A blob that is not what was signed is that, and neither clean nor pushed.
+    let volume = dir().join(format!("{name}.0001.tar.zst"));
+    let good = std::fs::read(&volume).unwrap();
+    let at = good.windows(64).position(|part| part == &images[0].blobs[0][500..564]).expect("stored as it is");
+    let mut bad = good.clone();
+    bad[at] ^= 1;
+    std::fs::write(&volume, bad).unwrap();
+    let scanner = keeper(test);
+    import("oci:scan-push/damaged", &scanner, 11);
+    assert!(!dir().join("scan-push/damaged/blobs/sha256").join(&sha256(&images[0].blobs[1])[7..]).exists());
+    std::fs::write(&volume, good).unwrap();
+    let done = import("oci:scan-push/site", &scanner, 0);
+    assert_eq!(
+        (&done["result"]["scan"]["clean"], &done["result"]["scan"]["blobs"]),
+        (&json!(true), &json!(4)),
+        "{done}"
+    );
+    assert!(dir().join("scan-push/site/blobs/sha256").join(&sha256(&images[0].blobs[1])[7..]).exists());
+}
+
+#[test]
+fn u4_files_of_layers_are_given_one_by_one_and_the_rest_whole() {
+    let test = "scan-files";
+    let plain = tar(&[("etc/one", b"one"), ("etc/two", &noise(8, 700_000)), ("none", b"")]);
+    let packed = gzip(&tar(&[("usr/bin/three", b"three")]));
+    let squeezed = zstd::bulk::compress(&tar(&[("four", b"four")]), 3).unwrap();
+    let layers = [
+        ("application/vnd.oci.image.layer.v1.tar", plain),
+        (GZIP, packed),
+        ("application/vnd.oci.image.layer.v1.tar+zstd", squeezed),
+        ("application/octet-stream", b"no layer".to_vec()),
+    ];
+    let images = [image(&layers)];
+    let name = bundle(test, &images);
+    let scanner = keeper(test);
+    let args = |scanner: &str| -> Vec<String> {
+        let words = ["verify", &name, "--scan-files", "--scan", scanner];
+        words.iter().chain(&KEY).map(ToString::to_string).collect()
+    };
+    let run = |scanner: &str, code| {
+        let words = args(scanner);
+        packmule(&words.iter().map(String::as_str).collect::<Vec<_>>(), code).0
+    };
+    let done = run(&scanner, 0);
+    assert_eq!((&done["result"]["scan"]["files"], &done["result"]["scan"]["blobs"]), (&json!(5), &json!(6)), "{done}");
+    let config = images[0].blobs.last().unwrap();
+    let given = [b"one", &noise(8, 700_000)[..], b"three", b"four", b"no layer", config, &images[0].manifest];
+    let mut expected: Vec<String> = given.iter().map(|bytes| sha256(bytes)[7..].to_owned()).collect();
+    expected.sort();
+    assert_eq!(kept(test), expected);
+    let picky = script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != three ]");
+    let done = run(&picky, 15);
+    let findings = done["result"]["scan"]["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{done}");
+    assert_eq!((&findings[0]["path"], &findings[0]["blob"]), (&json!("usr/bin/three"), &json!(sha256(&layers[1].1))));
+    assert_eq!(findings[0]["artifacts"][0]["repository"], "example.org/a/b", "{done}");
+}
+
+/// What a layer's media type says it is counts, wherever it is said; what cannot be looked into is not clean.
+#[test]
+fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
+    let test = "scan-hostile";
+    let canary = dir().join("canary");
+    let mut hostile = tar(&[("fine", b"fine")]);
+    // Absolute, upwards, behind a link: only given, never followed.
+    for name in [canary.display().to_string().as_str(), "../canary", "../../canary"] {
+        let mut header = tar::Header::new_gnu();
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(5);
+        header.set_mode(0o6755);
+        header.set_cksum();
+        let member = [&header.as_bytes()[..], b"bytes", &[0; 507]].concat();
+        hostile.splice(0..0, member);
+    }
+    let mut header = tar::Header::new_ustar();
+    header.set_size(400 << 20);
+    header.set_cksum();
+    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    bomb.write_all(header.as_bytes()).unwrap();
+    (0..401).for_each(|_| bomb.write_all(&vec![0; 1 << 20]).unwrap());
+    let bomb = bomb.finish().unwrap();
+    for (layer, found) in [
+        (hostile, None),
+        (b"no archive at all".repeat(100), Some("checksum")),
+        (gzip(&tar(&[("a", &[1; 2000])])[..1500]), Some("truncated")),
+        (gzip(&tar(&[("a", &[1; 2000])]))[..60].to_vec(), Some("truncated")),
+        (bomb, Some("limits exceeded")),
+    ] {
+        let name = bundle(test, &[image(&[(GZIP, layer.clone())])]);
+        // The one that looks into a layer gives it even where another image calls it something else, first.
+        let scanner = script(test, "cat >/dev/null");
+        let args = [&["verify", &name, "--scan-files", "--scan", &scanner][..], &KEY].concat();
+        match found {
+            None => drop(packmule(&args, 0)),
+            Some(found) => {
+                let told = refused(&args, 15);
+                assert!(told.contains(found) && told.contains(&sha256(&layer)), "{told}");
+            }
+        }
+        assert!(!canary.exists());
+    }
+    // Called something else by another image: looked into all the same.
+    let layer = tar(&[("x", b"findme")]);
+    let name = bundle(test, &[image(&[("application/octet-stream", layer.clone())]), image(&[(GZIP, layer)])]);
+    let picky = script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]");
+    refused(&[&["verify", &name, "--scan-files", "--scan", &picky][..], &KEY].concat(), 15);
+}
+
+/// ClamAV with one signature, that of the test string: its size, and its MD5 as `md5sum` has it.
+fn clamav(test: &str, more: &str) -> Option<String> {
+    let program = var("PACKMULE_TEST_CLAMSCAN")?;
+    let folder = dir().join(test);
+    std::fs::write(folder.join("eicar.com"), eicar()).unwrap();
+    let ended = std::process::Command::new("md5sum").arg(folder.join("eicar.com")).output().unwrap();
+    std::fs::remove_file(folder.join("eicar.com")).unwrap();
+    let sum = text(&ended.stdout)[..32].to_owned();
+    let database = folder.join("own.hdb");
+    std::fs::write(&database, format!("{sum}:{}:Test.Eicar\n", eicar().len())).unwrap();
+    Some(format!("{program} --no-summary --stdout --database={} {more} -", database.display()))
+}
+
+#[test]
+fn u4_clamav_finds_the_test_string_in_a_layer() {
+    let test = "scan-clamav";
+    let layer = gzip(&tar(&[("bin/fine", b"fine"), ("var/lib/evil", &eicar())]));
+    let name = bundle(test, &[image(&[(GZIP, layer.clone())])]);
+    let Some(scanner) = clamav(test, "") else { return };
+    // Whole: it unpacks by itself. File by file: it need not.
+    for (files, path) in [(&[][..], Value::Null), (&["--scan-files"], json!("var/lib/evil"))] {
+        let args = [&["verify", &name, "--scan", &scanner][..], files, &KEY].concat();
+        let (done, _) = packmule(&args, 15);
+        let findings = done["result"]["scan"]["findings"].as_array().unwrap();
+        assert_eq!(findings.len(), 1, "{done}");
+        assert_eq!((&findings[0]["path"], &findings[0]["problem"]), (&path, &json!({ "exit": 1 })), "{done}");
+        assert_eq!(findings[0]["blob"], json!(sha256(&layer)));
+        assert!(findings[0]["said"].as_str().unwrap().contains("Test.Eicar"), "{done}");
+        assert!(done["result"]["scan"]["version"].as_str().unwrap().starts_with("ClamAV "), "{done}");
+    }
+    let args = [&["import", &name, "--to", "oci:scan-clamav/site", "--scan", &scanner][..], &KEY].concat();
+    packmule(&args, 15);
+    assert!(!dir().join("scan-clamav/site/blobs/sha256").join(&sha256(&layer)[7..]).exists());
+    let clean = bundle(test, &[image(&[(GZIP, gzip(&tar(&[("bin/fine", b"fine")])))])]);
+    let scanner = clamav(test, "").unwrap();
+    for files in [&[][..], &["--scan-files"]] {
+        packmule(&[&["verify", &clean, "--scan", &scanner][..], files, &KEY].concat(), 0);
+    }
+    packmule(&[&["import", &clean, "--to", "oci:scan-clamav/site", "--scan", &scanner][..], &KEY].concat(), 0);
+}
+
+#[test]
+fn u4_limits_exceeded_is_not_clean() {
+    let test = "scan-limits";
+    let name = bundle(test, &[image(&[(GZIP, gzip(&tar(&[("large", &noise(9, 400_000))])))])]);
+    let Some(scanner) = clamav(test, "--alert-exceeds-max=yes --max-filesize=100K --max-scansize=100K") else { return };
+    for files in [&[][..], &["--scan-files"]] {
+        let told = refused(&[&["verify", &name, "--scan", &scanner][..], files, &KEY].concat(), 15);
+        assert!(told.contains("Limits.Exceeded"), "{told}");
+    }
+    // A database that is not there: the scanner's own error, not a clean file.
+    let broken = format!("{}/no.hdb", dir().join(test).display());
+    let program = var("PACKMULE_TEST_CLAMSCAN").unwrap();
+    let scanner = format!("{program} --no-summary --database={broken} -");
+    refused(&[&["verify", &name, "--scan", &scanner][..], &KEY].concat(), 15);
+}
+
+/// The static program of the guard build has it too, and starts nothing where none is asked for.
+#[test]
+fn u4_the_guard_scans() {
+    let Some(program) = var("PACKMULE_TEST_GUARD").filter(|program| program != "none") else { return };
+    let test = "scan-guard";
+    let images = [image(&[(GZIP, gzip(&tar(&[("a", b"findme"), ("b", b"other")])))])];
+    let name = bundle(test, &images);
+    let run = |scanner: &str| {
+        let mut guard = std::process::Command::new(&program);
+        guard.args(["verify", &name, "-v", "--scan-files", "--scan", scanner]).args(KEY).current_dir(dir());
+        let ended = guard.output().unwrap();
+        (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
+    };
+    let (code, out, error) = run(&keeper(test));
+    assert_eq!(code, Some(0), "{out}{error}");
+    assert!(out.contains("2 files in layers") && error.contains("confined by seccomp"), "{out}{error}");
+    assert_eq!(kept(test).len(), 4);
+    let (code, out, error) = run(&script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]"));
+    assert_eq!(code, Some(15), "{out}{error}");
+}
