@@ -308,7 +308,7 @@ fn the_page_names_its_line_of_the_audit_log() {
     let desk = Desk::new(&[1], &[]);
     let (report, html) = desk.verify(&["--key", "1.pub.pem", "--audit", "log.jsonl", "--state", "s"], 0);
     let log = fs::read(desk.path("log.jsonl")).unwrap();
-    let last = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).next_back().unwrap();
+    let last = log.split(|byte| *byte == b'\n').rfind(|line| !line.is_empty()).unwrap();
     let digest = packmule::oci::Digest::sha256(last).to_string();
     let with_end = packmule::oci::Digest::sha256(&[last, b"\n"].concat()).to_string();
     let named = report["audit"].as_str().unwrap();
