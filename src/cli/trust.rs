@@ -6,13 +6,16 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Session;
-use super::order::{Keeper, Side};
+use super::bundle::Opened;
+use super::order::{Keeper, Side, Told};
 use super::owned;
 use super::pem::read_public;
 use super::world::World;
+use crate::bundle::stream::Bytes;
+use crate::bundle::{Trusted, Untrusted};
 use crate::fault::{Class, Fault, escape};
 use crate::signing::policy::file::MAX_FILE;
-use crate::signing::{Policy, PublicKey, policy};
+use crate::signing::{Envelope, Order, Policy, PublicKey, policy};
 
 /// The options, for every command that needs trust. None of them is read from the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -32,40 +35,34 @@ pub struct Trust {
     /// Take a bundle that is expired, older than the last one, or does not follow it
     #[arg(long)]
     pub allow_stale: bool,
-    #[arg(skip)]
-    keeper: Option<Arc<Keeper>>,
 }
 
 /// Long options whose value is never taken from the environment.
 pub const OPTIONS: [&str; 6] = ["key", "threshold", "policy", "signatures", "init-state", "allow-stale"];
 
+/// What was typed, read: whom to believe, and who keeps the order of channels in this run.
+#[derive(Debug)]
+pub struct Believed {
+    policy: Option<Policy>,
+    keeper: Arc<Keeper>,
+}
+
 impl Trust {
-    /// From now on the order of channels is this side's; otherwise it is only looked at.
-    pub fn stand(&mut self, side: Side, session: &Session<'_>) -> Arc<Keeper> {
-        let keeper = Arc::new(self.keeper(side, session));
-        self.keeper = Some(Arc::clone(&keeper));
-        keeper
-    }
-
-    /// Who keeps the order in this run: as said by [`Trust::stand`], else one that only looks.
-    pub fn standing(&mut self, session: &Session<'_>) -> Arc<Keeper> {
-        match &self.keeper {
-            Some(keeper) => Arc::clone(keeper),
-            None => self.stand(Side::Look, session),
-        }
-    }
-
-    fn keeper(&self, side: Side, session: &Session<'_>) -> Keeper {
-        Keeper::new(side, self.init_state, self.allow_stale, session)
-    }
-
-    /// Reads keys or policy, before anything of a bundle is looked at; `None` where no trust was given.
+    /// Reads keys or policy, before anything of a bundle is looked at. The order of channels is `side`'s.
     ///
     /// # Errors
     /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
     /// says what cannot be.
-    pub fn read(&self, session: &Session<'_>) -> Result<Option<Policy>, Fault> {
-        let world = &*session.world;
+    pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
+        let keeper = Arc::new(Keeper::new(side, self.init_state, self.allow_stale, session));
+        Ok(Believed { policy: self.stated(session.world)?, keeper })
+    }
+
+    /// Keys or policy alone; `None` where no trust was given.
+    ///
+    /// # Errors
+    /// Class usage, as [`Trust::read`].
+    pub fn stated(&self, world: &World) -> Result<Option<Policy>, Fault> {
         if !self.keys.is_empty() {
             let keys = self.keys.iter().map(|path| read_public(path, world)).collect::<Result<_, _>>()?;
             return Ok(Some(Policy::new(keys, self.threshold)?));
@@ -79,34 +76,46 @@ impl Trust {
             None => Ok(None),
         }
     }
+}
 
-    /// The policy. `found` gives the key ids in the bundle's signature file, as far as there is one; asked only
-    /// when no trust was given, to name them. The order of its channel is kept as [`Trust::stand`] said.
+impl Believed {
+    /// The policy, with who keeps the order. `bundle` is what the path gave: only where no trust was given the key ids
+    /// in its signature file are told, as far as it can be read.
     ///
     /// # Errors
-    /// Class usage: nothing given; those of [`Trust::read`].
-    pub fn policy(&mut self, session: &Session<'_>, found: impl FnOnce() -> Vec<String>) -> Result<Policy, Fault> {
-        self.standing(session);
-        self.policy_of(self.read(session)?, found)
+    /// Class usage: no trust given.
+    pub fn policy(&self, bundle: Result<&Untrusted, &Fault>) -> Result<Policy, Fault> {
+        if let Some(policy) = &self.policy {
+            return Ok(policy.clone().with_order(Arc::clone(&self.keeper) as Arc<dyn Order>));
+        }
+        let what = "no trust given: expected --key with a public key or --policy with a file, found neither";
+        let mut fault = Fault::new(Class::Usage, what)
+            .help("give --key PUB, a file that its holder gave you by another way than the bundle");
+        let found = bundle.ok().and_then(|bundle| bundle.envelope().ok());
+        let keyids = found.iter().flat_map(Envelope::keyids);
+        fault.others = keyids.map(|id| Fault::new(Class::Usage, format!("signed under key {id}"))).collect();
+        Err(fault)
     }
 
-    /// The same with what [`Trust::read`] gave.
+    /// What there is to tell of the order of the bundle that was let in.
+    pub fn order(&self) -> Told {
+        self.keeper.told()
+    }
+
+    /// Authenticates what was opened; what is odd with its order is warned of.
     ///
     /// # Errors
-    /// Class usage: nothing given.
-    pub fn policy_of(&self, read: Option<Policy>, found: impl FnOnce() -> Vec<String>) -> Result<Policy, Fault> {
-        let Some(policy) = read else {
-            let what = "no trust given: expected --key with a public key or --policy with a file, found neither";
-            let mut fault = Fault::new(Class::Usage, what)
-                .help("give --key PUB, a file that its holder gave you by another way than the bundle");
-            fault.others =
-                found().into_iter().map(|id| Fault::new(Class::Usage, format!("signed under key {id}"))).collect();
-            return Err(fault);
-        };
-        Ok(match &self.keeper {
-            Some(keeper) => policy.with_order(Arc::clone(keeper) as Arc<dyn crate::signing::Order>),
-            None => policy,
-        })
+    /// Class usage without trust, before what opening gave; those of [`Untrusted::authenticate`].
+    pub fn authenticate(
+        &self,
+        bundle: Result<Opened, Fault>,
+        session: &Session<'_>,
+    ) -> Result<(Trusted, Option<Bytes>), Fault> {
+        let policy = self.policy(bundle.as_ref().map(|opened| &opened.head))?;
+        let Opened { head, rest } = bundle?;
+        let bundle = head.authenticate(&policy)?;
+        self.order().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+        Ok((bundle, rest))
     }
 }
 
@@ -153,16 +162,15 @@ mod tests {
             audit: None,
         };
         let session = Session { world: &mut world, flow, globals, audit: None };
-        let mut trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
-        trust.policy(&session, || vec!["id-one".to_owned(), "id-two".to_owned()])
+        let trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
+        trust.read(Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }
 
     #[test]
-    fn without_trust_the_key_ids_are_listed() {
+    fn that_trust_lacks_is_said_before_what_is_wrong_with_the_bundle() {
         for threshold in [None, Some(1)] {
             let fault = policy(&[], threshold).unwrap_err();
-            assert_eq!((fault.class, fault.others.len()), (Class::Usage, 2));
-            assert!(fault.others[1].what.contains("id-two"));
+            assert!(fault.class == Class::Usage && fault.what.starts_with("no trust given"), "{fault}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
-use super::bundle::{Opened, asking, can_ask, directories, found_keyids, open, open_any};
+use super::bundle::{Opened, asking, can_ask, directories, open, open_any};
 use super::changes::{as_json, line};
 use super::confine::above;
 use super::order::{Side, Told};
@@ -48,9 +48,7 @@ impl Args {
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
-        let mut trust = self.trust.clone();
-        let keeper = trust.stand(if self.record { Side::guard() } else { Side::Look }, session);
-        let keys = trust.read(session)?;
+        let trust = self.trust.read(if self.record { Side::guard() } else { Side::Look }, session)?;
         let can_ask = !self.volume_dirs.is_empty() && can_ask(session.world);
         let beside = self.bases.iter().flat_map(|text| directories(text, session));
         let media = if can_ask {
@@ -63,7 +61,7 @@ impl Args {
         // Who keeps a state must write it.
         let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
-        let policy = trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+        let policy = trust.policy(bundle.as_ref().map(|opened| &opened.head))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault, &[])),
@@ -85,7 +83,7 @@ impl Args {
             Some(fault) if matches!(fault.class, Class::Usage | Class::Cancelled | Class::Bug) => Err(fault),
             Some(fault) => Ok(refused(&name, Some(id.to_string()), fault, &verdict.again)),
             None => {
-                let order = keeper.told();
+                let order = trust.order();
                 order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
                 if self.record {
                     verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
