@@ -11,11 +11,12 @@ use super::order::{Keeper, Side, Told};
 use super::owned;
 use super::pem::read_public;
 use super::world::World;
+use crate::bundle::files::read_capped;
 use crate::bundle::stream::Bytes;
-use crate::bundle::{Trusted, Untrusted};
+use crate::bundle::{Detached, Trusted, Untrusted};
 use crate::fault::{Class, Fault, escape};
 use crate::signing::policy::file::MAX_FILE;
-use crate::signing::{Envelope, Order, Policy, PublicKey, policy};
+use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 
 /// The options, for every command that needs trust. None of them is read from the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -29,6 +30,9 @@ pub struct Trust {
     /// Whose signatures count, and what they may sign [default: /etc/packmule/trust.toml, without --key]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// A signature file that lies apart from the bundle, as `sign -o` writes it; repeat it for more
+    #[arg(long, value_name = "FILE")]
+    pub signatures: Vec<PathBuf>,
     /// Begin the state of the bundle's channel here: there is none, or none that counts
     #[arg(long)]
     pub init_state: bool,
@@ -40,10 +44,11 @@ pub struct Trust {
 /// Long options whose value is never taken from the environment.
 pub const OPTIONS: [&str; 6] = ["key", "threshold", "policy", "signatures", "init-state", "allow-stale"];
 
-/// What was typed, read: whom to believe, and who keeps the order of channels in this run.
+/// What was typed, read: whom to believe, what else was signed, and who keeps the order of channels in this run.
 #[derive(Debug)]
 pub struct Believed {
     policy: Option<Policy>,
+    signatures: Vec<Detached>,
     keeper: Arc<Keeper>,
 }
 
@@ -52,10 +57,13 @@ impl Trust {
     ///
     /// # Errors
     /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
-    /// says what cannot be.
+    /// says what cannot be. Class io: a signature file that cannot be read; format: one that is too large.
     pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
         let keeper = Arc::new(Keeper::new(side, self.init_state, self.allow_stale, session));
-        Ok(Believed { policy: self.stated(session.world)?, keeper })
+        let policy = self.stated(session.world)?;
+        // Bytes only: they are judged once the bundle is there.
+        let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect::<Result<_, _>>()?;
+        Ok(Believed { policy, signatures, keeper })
     }
 
     /// Keys or policy alone; `None` where no trust was given.
@@ -97,6 +105,11 @@ impl Believed {
         Err(fault)
     }
 
+    /// The bundle, with the signatures that lie apart.
+    pub fn with_signatures(&self, bundle: Untrusted) -> Untrusted {
+        bundle.with_signatures(self.signatures.clone())
+    }
+
     /// What there is to tell of the order of the bundle that was let in.
     pub fn order(&self) -> Told {
         self.keeper.told()
@@ -113,10 +126,19 @@ impl Believed {
     ) -> Result<(Trusted, Option<Bytes>), Fault> {
         let policy = self.policy(bundle.as_ref().map(|opened| &opened.head))?;
         let Opened { head, rest } = bundle?;
-        let bundle = head.authenticate(&policy)?;
+        let bundle = self.with_signatures(head).authenticate(&policy)?;
         self.order().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
         Ok((bundle, rest))
     }
+}
+
+/// A signature file that lies apart: a plain file of at most the size of one.
+fn detached(path: &Path, world: &World) -> Result<Detached, Fault> {
+    let name = format!("--signatures {}", escape(&path.to_string_lossy()));
+    let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64)?.ok_or_else(|| {
+        Fault::new(Class::Io, format!("{name}: expected a file with content, found none")).help("name a file that is there")
+    })?;
+    Ok(Detached { name, bytes })
 }
 
 /// The policy file and the keys that it names, all of them plain files that only root or we can have written.

@@ -67,6 +67,7 @@ impl Args {
             Err(fault) if fault.class == Class::Format => return Ok(refused(&self.bundle, None, fault, &[])),
             Err(fault) => return Err(fault),
         };
+        let head = trust.with_signatures(head);
         let (name, id) = (head.name().to_string(), head.id());
         let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };

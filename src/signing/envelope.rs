@@ -177,6 +177,15 @@ impl Envelope {
         text.into_bytes()
     }
 
+    /// Puts a signature in its place; one under the same key is replaced.
+    #[cfg(feature = "carry")]
+    pub(super) fn place(&mut self, signature: Signature) {
+        match self.signatures.binary_search_by(|other| other.keyid.cmp(&signature.keyid)) {
+            Ok(index) => self.signatures[index] = signature,
+            Err(index) => self.signatures.insert(index, signature),
+        }
+    }
+
     /// The ids of the keys that signed or claim to have.
     pub fn keyids(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().map(|signature| signature.keyid.as_str())
