@@ -6,8 +6,8 @@ use super::Session;
 use super::confine::confine;
 use super::place::Bundle;
 use super::world::World;
-use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::Untrusted;
+use crate::bundle::stream::{self, Bytes, Stream};
 use crate::fault::{Class, Fault, escape};
 
 /// A bundle that was opened: manifest and signatures were read, nothing was judged.

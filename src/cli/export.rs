@@ -134,10 +134,11 @@ impl Args {
             place.as_ref().map_or(Ok(()), |place| place.begin(manifest))?;
             let id = Digest::sha256(manifest);
             let mut envelope = Envelope::new(statement(MEDIA_TYPE, id, manifest.len() as u64));
-            signers
-                .iter()
-                .try_for_each(|signer| envelope.sign_with(&**signer))
-                .map_err(|fault| Error { class: fault.class, what: fault.what, help: fault.help })?;
+            signers.iter().try_for_each(|signer| envelope.sign_with(&**signer)).map_err(|fault| Error {
+                class: fault.class,
+                what: fault.what,
+                help: fault.help,
+            })?;
             Ok(envelope.to_bytes())
         };
         let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&back::read_back) };

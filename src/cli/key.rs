@@ -229,7 +229,9 @@ impl Tokens {
         let source = uri.pin_source.as_deref().or(pin);
         let pin = |token: &str| match source {
             Some(source) => passphrase::read(source, world),
-            None if world.terminal.stdin => passphrase::ask(&format!("PIN for {}: ", crate::fault::escape(token)), world),
+            None if world.terminal.stdin => {
+                passphrase::ask(&format!("PIN for {}: ", crate::fault::escape(token)), world)
+            }
             None => {
                 let what = format!("key {uri}: expected a PIN, found no terminal to ask for one");
                 Err(Fault::new(Class::Usage, what).help("give pin-source= in the URI, or --passphrase-file"))
@@ -248,7 +250,8 @@ impl Tokens {
     #[allow(clippy::unused_self, reason = "with `pkcs11` it is used")]
     fn open(&mut self, uri: &Uri, _: Option<&Path>, _: &mut World) -> Result<Box<dyn Signer>, Fault> {
         let what = format!("key {uri}: this build knows no PKCS#11");
-        Err(Fault::new(Class::Usage, what).help("build it with --features pkcs11, or sign elsewhere: sign --payload, --attach"))
+        Err(Fault::new(Class::Usage, what)
+            .help("build it with --features pkcs11, or sign elsewhere: sign --payload, --attach"))
     }
 }
 

@@ -35,7 +35,8 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
     let mode = metadata.permissions().mode();
     // Its group may read it: that is how a service is given root's file. A pipe is as private as who holds it.
     if metadata.is_file() && mode & 0o027 != 0 {
-        let what = format!("{what}: expected a secret that others cannot read or change, found mode {:04o}", mode & 0o7777);
+        let what =
+            format!("{what}: expected a secret that others cannot read or change, found mode {:04o}", mode & 0o7777);
         let help = format!("run `chmod 600 {}`; if others had it, change the passphrase", shown(source));
         return Err(Fault::new(Class::Usage, what).help(help));
     }
@@ -54,7 +55,8 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
 fn credential(name: &str, world: &World) -> Result<PathBuf, Fault> {
     let wrong = |found: &str| {
         let what = format!("systemd credential {}: {found}", crate::fault::escape(name));
-        Fault::new(Class::Usage, what).help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run in it")
+        Fault::new(Class::Usage, what)
+            .help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run in it")
     };
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(wrong("expected a credential's name, found a path"));

@@ -80,7 +80,10 @@ impl Args {
             return usage("--attach: expected one --key, found more", "attach one signature at a time");
         }
         if self.attach.is_none() && self.merge.is_empty() && !self.keys.is_empty() {
-            return usage("--key: goes with --attach or --merge", "--sign takes a private key, which knows its public one");
+            return usage(
+                "--key: goes with --attach or --merge",
+                "--sign takes a private key, which knows its public one",
+            );
         }
         self.keys.iter().map(|path| read_public(path, session.world)).collect()
     }

@@ -136,7 +136,8 @@ impl Believed {
 fn detached(path: &Path, world: &World) -> Result<Detached, Fault> {
     let name = format!("--signatures {}", escape(&path.to_string_lossy()));
     let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64)?.ok_or_else(|| {
-        Fault::new(Class::Io, format!("{name}: expected a file with content, found none")).help("name a file that is there")
+        Fault::new(Class::Io, format!("{name}: expected a file with content, found none"))
+            .help("name a file that is there")
     })?;
     Ok(Detached { name, bytes })
 }

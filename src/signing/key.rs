@@ -14,8 +14,7 @@ pub use super::ml_dsa::Set;
 use crate::oci::Digest;
 
 /// What keys this build takes, for messages.
-const KINDS: &str =
-    if cfg!(feature = "ml-dsa") { "an Ed25519, ML-DSA-65 or ML-DSA-87 key" } else { "an Ed25519 key" };
+const KINDS: &str = if cfg!(feature = "ml-dsa") { "an Ed25519, ML-DSA-65 or ML-DSA-87 key" } else { "an Ed25519 key" };
 
 /// A key file larger than this is none.
 pub const MAX_FILE: usize = 64 << 10;

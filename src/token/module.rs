@@ -81,7 +81,9 @@ impl Modules {
             };
             match session.login(UserType::User, pin.as_ref()) {
                 Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-                Err(error) => return Err(wrong(&told(&error), "check the PIN; a token locks itself after a few wrong ones")),
+                Err(error) => {
+                    return Err(wrong(&told(&error), "check the PIN; a token locks itself after a few wrong ones"));
+                }
             }
         }
         let object = one(&session, ObjectClass::PRIVATE_KEY, uri)?;
@@ -92,7 +94,11 @@ impl Modules {
     fn load(&mut self, uri: &Uri) -> Result<&Pkcs11, Fault> {
         use std::collections::hash_map::Entry;
         let wrong = |error: &Error| {
-            let what = format!("module {}: {}", escape(&uri.module.to_string_lossy()), told(error));
+            let path = escape(&uri.module.to_string_lossy());
+            let told = told(error);
+            // The loader names it, too.
+            let told = told.strip_prefix(&format!("{path}: ")).unwrap_or(&told);
+            let what = format!("module {path}: {told}");
             Fault::new(Class::Usage, what).help("give module-path the library that came with the token")
         };
         match self.0.entry(uri.module.clone()) {
@@ -159,7 +165,9 @@ fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicK
     };
     match of(private, AttributeType::KeyType) {
         Some(Attribute::KeyType(KeyType::EC_EDWARDS)) => {}
-        _ => return Err(wrong("expected an Ed25519 key, found another kind", "make one on the token (CKK_EC_EDWARDS)")),
+        _ => {
+            return Err(wrong("expected an Ed25519 key, found another kind", "make one on the token (CKK_EC_EDWARDS)"));
+        }
     }
     if let Some(Attribute::AlwaysAuthenticate(true)) = of(private, AttributeType::AlwaysAuthenticate) {
         let help = "sign with the token's own tools: sign --payload, --attach";

@@ -50,7 +50,8 @@ impl Uri {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         // Before all else: nothing of such a text is told.
         if rest.split([';', '?', '&']).any(|part| part.trim_start().to_ascii_lowercase().starts_with("pin-value")) {
-            let help = "write pin-source=/FILE or pin-source=systemd:NAME instead, and change the PIN: others could read it";
+            let help =
+                "write pin-source=/FILE or pin-source=systemd:NAME instead, and change the PIN: others could read it";
             return Err(usage("found pin-value: a secret does not stand in an argument", help));
         }
         let mut uri = Self::default();
@@ -81,11 +82,14 @@ impl Uri {
             self.id = Some(bytes);
             return Ok(());
         }
-        let text =
-            String::from_utf8(bytes).map_err(|_| usage(format!("{}: expected UTF-8", escape(name)), EXAMPLE))?;
+        let text = String::from_utf8(bytes).map_err(|_| usage(format!("{}: expected UTF-8", escape(name)), EXAMPLE))?;
         let absolute = |path: &str| {
             let help = "nothing is looked up from the current directory";
-            if path.starts_with('/') { Ok(PathBuf::from(path)) } else { Err(usage(format!("{name}: expected an absolute path"), help)) }
+            if path.starts_with('/') {
+                Ok(PathBuf::from(path))
+            } else {
+                Err(usage(format!("{name}: expected an absolute path"), help))
+            }
         };
         match name {
             "token" => self.token = Some(text),
@@ -163,8 +167,14 @@ mod tests {
         let text = "pkcs11:token=The%20Mule;serial=1a;slot-id=7;object=release;id=%a1%B2;type=private\
                     ?module-path=/usr/lib/m.so&pin-source=file:/run/pin";
         let uri = Uri::parse(text).unwrap();
-        assert_eq!((uri.token.as_deref(), uri.slot, uri.id.as_deref()), (Some("The Mule"), Some(7), Some(&[0xa1, 0xb2][..])));
-        assert_eq!((uri.module.to_str(), uri.pin_source.as_ref().unwrap().to_str()), (Some("/usr/lib/m.so"), Some("/run/pin")));
+        assert_eq!(
+            (uri.token.as_deref(), uri.slot, uri.id.as_deref()),
+            (Some("The Mule"), Some(7), Some(&[0xa1, 0xb2][..]))
+        );
+        assert_eq!(
+            (uri.module.to_str(), uri.pin_source.as_ref().unwrap().to_str()),
+            (Some("/usr/lib/m.so"), Some("/run/pin"))
+        );
         assert_eq!(uri.to_string(), "pkcs11:token=The Mule;serial=1a;slot-id=7;object=release;id=%a1%b2");
         let systemd = Uri::parse("pkcs11:id=%01?pin-source=systemd:pin&module-path=/m").unwrap();
         assert_eq!(systemd.pin_source.unwrap().to_str(), Some("systemd:pin"));

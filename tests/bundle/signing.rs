@@ -202,7 +202,9 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all("--key 1.pub.pem --signatures spoilt", 0, "");
     all(&format!("{both} --signatures two --signatures other.sig.json"), 12, "over another");
     all(&format!("{both} --signatures two --signatures 1.pub.pem"), 10, "DSSE envelope");
-    for (file, said) in [("absent", "absent"), ("nothing", "nothing"), ("link", "symbolic link"), ("usb", "another kind")] {
+    for (file, said) in
+        [("absent", "absent"), ("nothing", "nothing"), ("link", "symbolic link"), ("usb", "another kind")]
+    {
         all(&format!("{both} --signatures two --signatures {file}"), 22, said);
     }
     // Trust lacks: said first, whatever else was given.
@@ -222,4 +224,35 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all(&format!("{both} --signatures one --signatures two"), 0, "");
     let told = run(&bundle, "verify usb/b --key 1.pub.pem --signatures one --signatures two", 0);
     assert!(told.stdout.contains(&format!("not counted  {}", key(2).public().id())), "{}", told.stdout);
+}
+
+/// README's section, run as it stands but for the places.
+#[test]
+fn keys_that_stay_where_they_are_as_the_readme_has_them() {
+    let bundle = Bundle::small("9", &[1]);
+    let root = bundle.root.path();
+    for (seed, name) in [(1, "release"), (2, "guard"), (3, "hsm")] {
+        let private = root.join(format!("{name}.pem"));
+        fs::write(&private, key(seed).to_pem(None).unwrap().as_bytes()).unwrap();
+        fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        fs::write(root.join(format!("{name}.pub.pem")), key(seed).public().to_pem()).unwrap();
+    }
+    let readme = include_str!("../../README.md");
+    let section = readme.split("\n## ").find(|section| section.starts_with("Keys that stay")).unwrap();
+    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut ran = 0;
+    for line in block.lines() {
+        let words = line.replace("/media/usb/november", "usb/b");
+        if let Some(words) = words.strip_prefix("packmule ") {
+            let (words, file) = words.split_once(" > ").unwrap_or((words, "out"));
+            fs::write(root.join(file), run(&bundle, words, 0).stdout).unwrap();
+        } else {
+            let mut words = words.split(' ');
+            let ended = Command::new(words.next().unwrap()).args(words).current_dir(root).status().unwrap();
+            assert!(ended.success(), "{line}");
+        }
+        ran += 1;
+    }
+    assert_eq!(ran, 6);
+    run(&bundle, "verify usb/b --key release.pub.pem --key guard.pub.pem --key hsm.pub.pem", 0);
 }

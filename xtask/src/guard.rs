@@ -16,8 +16,8 @@ const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
 /// in the changelog what for.
 const LARGEST: u64 = 4 << 20;
 
-/// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts.
-const FOREIGN: [&str; 21] = [
+/// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts, modules.
+const FOREIGN: [&str; 23] = [
     "reqwest",
     "hyper",
     "hyper-util",
@@ -39,6 +39,8 @@ const FOREIGN: [&str; 21] = [
     "docker_credential",
     "rpassword",
     "pkcs5",
+    "cryptoki",
+    "libloading",
 ];
 
 /// Functions of the C library, and names in paths of sources, that no program without a network has.

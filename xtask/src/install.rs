@@ -31,6 +31,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pigz", "pigz"),
     ("python3", "python3"),
     ("strace", "strace"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 /// Where each program lies, by name; one that could not be had is not there.
