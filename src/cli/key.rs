@@ -243,7 +243,7 @@ impl Tokens {
 
 #[cfg(not(feature = "pkcs11"))]
 #[derive(Default)]
-struct Tokens;
+struct Tokens {}
 
 #[cfg(not(feature = "pkcs11"))]
 impl Tokens {

@@ -79,8 +79,10 @@ fn a_key_on_a_token_signs_as_the_same_key_in_a_file() {
     assert_eq!(sha256(&by_token), sha256(&read("token/by-file")));
     // By its id; the PIN from elsewhere.
     let bare = format!("pkcs11:id=%a1%b2;token=mule;model=SoftHSM%20v2?module-path={module}");
-    good(&["sign", &out, "--sign", &bare, "--passphrase-file", "softhsm/pin", "-o", "token/by-id"]);
-    assert_eq!(read("token/by-id"), by_token);
+    good(&["sign", &out, "--sign", &bare, "--passphrase-file", "softhsm/pin", "-o", "by-id.sig.json"]);
+    assert_eq!(read("by-id.sig.json"), by_token);
+    // Read before the process is confined to the bundle's directory.
+    good(&["verify", &out, "--key", "k.pub.pem", "--signatures", "by-id.sig.json"]);
     let systemd = format!("pkcs11:token=mule;id=%a1%b2?module-path={module}&pin-source=systemd:pin");
     let mut service = command(&["sign", &out, "--sign", &systemd, "-o", "token/by-service"]);
     service.env("SOFTHSM2_CONF", dir().join("softhsm/conf")).env("CREDENTIALS_DIRECTORY", dir().join("softhsm"));
