@@ -201,16 +201,23 @@ impl Untrusted {
     /// # Errors
     /// As [`Untrusted::envelope`]; [`Class::Signature`] for one from elsewhere that is about another manifest.
     fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
-        let mut envelopes = Vec::with_capacity(self.detached.len() + 1);
-        for file in &self.detached {
-            let envelope = Envelope::parse(&file.bytes).map_err(|error| {
+        let detached = self.detached.iter().map(|file| {
+            Envelope::parse(&file.bytes).map_err(|error| {
                 let help = "give a NAME.sig.json, or a file that `packmule sign -o` wrote";
                 Error::new(error.class(), format!("{}: {error}", file.name)).help(help)
-            })?;
-            envelopes.push(envelope);
+            })
+        });
+        let is_own = self.signatures.is_some() || self.detached.is_empty();
+        let own = is_own.then(|| self.envelope());
+        let (mut envelopes, mut errors) = (Vec::new(), Vec::new());
+        for file in detached.chain(own) {
+            match file {
+                Ok(envelope) => envelopes.push(envelope),
+                Err(error) => errors.push(error),
+            }
         }
-        if self.signatures.is_some() || envelopes.is_empty() {
-            envelopes.push(self.envelope()?);
+        if let Some(error) = errors.into_iter().min_by_key(|error| error.class.rank()) {
+            return Err(error);
         }
         let statement = self.statement();
         match self.detached.iter().zip(&envelopes).find(|(_, envelope)| envelope.payload != statement) {

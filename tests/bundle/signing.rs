@@ -202,6 +202,11 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all("--key 1.pub.pem --signatures spoilt", 0, "");
     all(&format!("{both} --signatures two --signatures other.sig.json"), 12, "over another");
     all(&format!("{both} --signatures two --signatures 1.pub.pem"), 10, "DSSE envelope");
+    // The form of all before what one says.
+    let retyped = fs::read_to_string(root.join("two")).unwrap().replace("statement.v1", "statement.v2");
+    fs::write(root.join("retyped"), retyped).unwrap();
+    all(&format!("{both} --signatures two --signatures retyped"), 12, "expected signatures over");
+    all(&format!("{both} --signatures retyped --signatures 1.pub.pem"), 10, "DSSE envelope");
     for (file, said) in
         [("absent", "absent"), ("nothing", "nothing"), ("link", "symbolic link"), ("usb", "another kind")]
     {
