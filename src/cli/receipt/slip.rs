@@ -24,7 +24,7 @@ use crate::receipt::{
     Arrival, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Signer, State,
 };
 use crate::route::Route;
-use crate::signing::{Envelope, Signer, statement};
+use crate::signing::{self, Envelope, statement};
 
 /// The options.
 #[derive(clap::Args, Debug)]
@@ -46,7 +46,7 @@ pub struct Slip {
     shown: String,
     partial: PathBuf,
     file: File,
-    keys: Vec<Box<dyn Signer>>,
+    keys: Vec<Box<dyn signing::Signer>>,
     started: Moment,
 }
 
