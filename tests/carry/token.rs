@@ -3,12 +3,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::shelf::{Image, Shelf, noise};
 use super::world::{command, dir, finals, fresh, sha256, stranger, text, var};
 
 const PIN: &str = "4321";
+
+/// One process at a time: SoftHSM sometimes shows no token to one while another opens them.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Two tokens in a folder of their own: `mule` holds the key of `k.pem`, an EC key and one without its public half;
 /// `other` nothing. Gives the module's path.
@@ -67,6 +70,7 @@ fn uri(module: &str, key: &str, pin: &str) -> String {
 #[test]
 fn a_key_on_a_token_signs_as_the_same_key_in_a_file() {
     let Some(module) = module() else { return };
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let key = uri(module, "token=mule;object=release", "pin");
     assert_eq!(good(&["key", "public", &key]), std::fs::read(dir().join("k.pub.pem")).unwrap());
     let out = fresh("token");
@@ -94,6 +98,7 @@ fn a_key_on_a_token_signs_as_the_same_key_in_a_file() {
 #[test]
 fn s19_a_token_that_is_not_there_or_not_fit_is_told_before_any_work() {
     let Some(module) = module() else { return };
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let image = Image::new(vec![noise(78, 10_000)]);
     let shelf = Shelf::plain(&[("a/b", "1", &image)]);
     let (from, out) = (format!("{}/a/b:1", shelf.host()), fresh("token-refused"));
