@@ -60,11 +60,15 @@ pub mod logout;
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod network;
+#[cfg(feature = "carry")]
+pub mod newfile;
 #[cfg(all(feature = "carry", not(feature = "online")))]
 pub mod offline;
 pub mod order;
 pub mod owned;
 pub mod papers;
+#[cfg(feature = "carry")]
+pub mod passphrase;
 pub mod pem;
 pub mod place;
 pub mod progress;

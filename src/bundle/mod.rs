@@ -67,5 +67,5 @@ pub use manifest::Manifest;
 pub use name::Name;
 #[cfg(feature = "carry")]
 pub use output::Output;
-pub use reader::{Trusted, Untrusted, open};
+pub use reader::{Detached, Trusted, Untrusted, open};
 pub use standing::Standing;

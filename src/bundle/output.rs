@@ -56,7 +56,7 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
 /// A new file under `path`, in place of what was left there: never what a link there leads to.
 pub(super) fn create(path: &Path) -> std::io::Result<File> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => OpenOptions::new().write(true).create_new(true).open(path),
     }
 }

@@ -29,6 +29,16 @@ pub struct Untrusted {
     manifest: Vec<u8>,
     signatures: Option<Vec<u8>>,
     learns: bool,
+    detached: Vec<Detached>,
+}
+
+/// A signature file that lies apart from its bundle.
+#[derive(Clone, Debug)]
+pub struct Detached {
+    /// How messages name it.
+    pub name: String,
+    /// Its bytes, of which nothing is known.
+    pub bytes: Vec<u8>,
 }
 
 /// A bundle whose manifest is authenticated: the only thing that gives content.
@@ -113,13 +123,13 @@ pub fn open(path: &Path) -> Result<Untrusted, Error> {
     };
     check_ends(&manifest)?;
     let signatures = read_capped(&dir.join(name.signatures()), crate::signing::envelope::MAX_FILE as u64)?;
-    Ok(Untrusted { dirs: vec![dir], name, manifest, signatures, learns: false })
+    Ok(Untrusted { dirs: vec![dir], name, manifest, signatures, learns: false, detached: Vec::new() })
 }
 
 impl Untrusted {
     /// A bundle whose first two files came in a stream: there is no directory.
     pub(super) const fn of_stream(name: Name, manifest: Vec<u8>, signatures: Vec<u8>) -> Self {
-        Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures), learns: false }
+        Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures), learns: false, detached: Vec::new() }
     }
 
     /// The same, its volumes looked for in `dirs` too.
@@ -133,6 +143,13 @@ impl Untrusted {
     #[must_use]
     pub const fn learning(mut self, learns: bool) -> Self {
         self.learns = learns;
+        self
+    }
+
+    /// The same, with signatures from elsewhere beside those of its own file, which then need not be there.
+    #[must_use]
+    pub fn with_signatures(mut self, detached: Vec<Detached>) -> Self {
+        self.detached.extend(detached);
         self
     }
 
@@ -190,6 +207,40 @@ impl Untrusted {
         })
     }
 
+    /// All signature files: the bundle's own and those from elsewhere. The form of each is checked before what any says.
+    ///
+    /// # Errors
+    /// As [`Untrusted::envelope`]; [`Class::Signature`] for one from elsewhere that is about another manifest.
+    fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
+        let detached = self.detached.iter().map(|file| {
+            Envelope::parse(&file.bytes).map_err(|error| {
+                let help = "give a NAME.sig.json, or a file that `packmule sign -o` wrote";
+                Error::new(error.class(), format!("{}: {error}", file.name)).help(help)
+            })
+        });
+        let is_own = self.signatures.is_some() || self.detached.is_empty();
+        let own = is_own.then(|| self.envelope());
+        let (mut envelopes, mut errors) = (Vec::new(), Vec::new());
+        for file in detached.chain(own) {
+            match file {
+                Ok(envelope) => envelopes.push(envelope),
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(error) = errors.into_iter().min_by_key(|error| error.class.rank()) {
+            return Err(error);
+        }
+        let statement = self.statement();
+        match self.detached.iter().zip(&envelopes).find(|(_, envelope)| envelope.payload != statement) {
+            None => Ok(envelopes),
+            Some((file, _)) => {
+                let what =
+                    format!("{}: expected signatures over bundle {}, found them over another", file.name, self.id());
+                Err(Error::new(Class::Signature, what).help("ask for the signature file of this very bundle"))
+            }
+        }
+    }
+
     /// The manifest as it claims to be. **Not authenticated**: to be shown with these words.
     ///
     /// # Errors
@@ -213,8 +264,8 @@ impl Untrusted {
     /// In this order: signature file's form ([`Class::Format`]), [`Class::Signature`],
     /// [`Class::Trust`], the manifest ([`Class::Format`]), those of [`Policy::admit`].
     pub fn authenticate(self, policy: &Policy) -> Result<Trusted, Fault> {
-        let envelope = self.envelope()?;
-        let judgement = policy.judge(&self.statement(), &envelope)?;
+        let envelopes = self.envelopes()?;
+        let judgement = policy.judge_all(&self.statement(), &envelopes)?;
         self.trust(judgement)?.admit(policy)
     }
 

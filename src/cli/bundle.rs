@@ -1,14 +1,13 @@
-//! BUNDLE and TRUST on the command line: finds, opens and authenticates a bundle.
+//! BUNDLE on the command line: finds and opens it. Whom to believe is [`super::trust`]'s.
 
 use std::path::PathBuf;
 
 use super::Session;
 use super::confine::confine;
 use super::place::Bundle;
-use super::trust::Trust;
 use super::world::World;
+use crate::bundle::Untrusted;
 use crate::bundle::stream::{self, Bytes, Stream};
-use crate::bundle::{Trusted, Untrusted};
 use crate::fault::{Class, Fault, escape};
 
 /// A bundle that was opened: manifest and signatures were read, nothing was judged.
@@ -17,6 +16,12 @@ pub struct Opened {
     pub head: Untrusted,
     /// What follows, where it is a stream.
     pub rest: Option<Bytes>,
+}
+
+impl From<Untrusted> for Opened {
+    fn from(head: Untrusted) -> Self {
+        Self { head, rest: None }
+    }
 }
 
 /// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too. With
@@ -100,26 +105,6 @@ pub fn asking(world: &mut World) -> impl FnMut(&str) -> bool + Send {
     }
 }
 
-/// Opens and authenticates a bundle of whatever form; what follows, where it is a stream.
-///
-/// # Errors
-/// As [`authenticated`] and [`open_any`].
-pub fn authenticated_any(
-    text: &str,
-    dirs: &[PathBuf],
-    trust: &Trust,
-    session: &mut Session<'_>,
-) -> Result<(Trusted, Option<Bytes>), Fault> {
-    let bundle = open_any(text, dirs, None, session);
-    let mut trust = trust.clone();
-    let keeper = trust.standing(session);
-    let policy = trust.policy(session, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
-    let Opened { head, rest } = bundle?;
-    let bundle = head.authenticate(&policy)?;
-    keeper.told().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
-    Ok((bundle, rest))
-}
-
 /// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
 /// where `text` names no bundle, which [`open`] then says.
 pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
@@ -128,24 +113,4 @@ pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
         Ok(Bundle::Stream(path)) => vec![session.path(&path)],
         Ok(Bundle::Stdin) | Err(_) => Vec::new(),
     }
-}
-
-/// The ids that signed, as far as the signature file can be read: for the message that asks for trust.
-pub fn found_keyids(bundle: Result<&Untrusted, &Fault>) -> Vec<String> {
-    let envelope = bundle.ok().and_then(|bundle| bundle.envelope().ok());
-    envelope.map(|envelope| envelope.keyids().map(ToOwned::to_owned).collect()).unwrap_or_default()
-}
-
-/// Opens and authenticates.
-///
-/// # Errors
-/// Class usage without trust, before all else; those of [`Untrusted::authenticate`].
-pub fn authenticated(text: &str, trust: &Trust, session: &Session<'_>) -> Result<Trusted, Fault> {
-    let bundle = open(text, session);
-    let mut trust = trust.clone();
-    let keeper = trust.standing(session);
-    let policy = trust.policy(session, || found_keyids(bundle.as_ref()))?;
-    let bundle = bundle?.authenticate(&policy)?;
-    keeper.told().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
-    Ok(bundle)
 }

@@ -18,7 +18,7 @@ use crate::bundle::finish::ReadBack;
 use crate::bundle::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
 use crate::bundle::writer::check_volume_size;
-use crate::bundle::{Manifest, Output, back};
+use crate::bundle::{Error, Manifest, Output, back};
 use crate::export::{Manner, Settings};
 use crate::fault::{Class, Fault, escape};
 use crate::oci::{Digest, Reason};
@@ -39,13 +39,13 @@ pub struct Args {
     /// Where the bundle goes: its directory, a slash, its name (which --channel gives, too)
     #[arg(short, long, value_name = "DIR[/NAME]", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
-    /// A private key (PEM) that signs; repeat it for more
+    /// A private key that signs: a PEM file, or pkcs11:…; repeat it for more
     #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
     sign: Vec<PathBuf>,
     /// Leave the signature list empty; `sign` can fill it later
     #[arg(long)]
     unsigned: bool,
-    /// The passphrase of a key, one file a key, in order; else it is asked for
+    /// The passphrase of a key, one file a key, in order, or systemd:NAME; else it is asked for
     #[arg(long, value_name = "FILE")]
     passphrase_file: Vec<PathBuf>,
     /// A note in the signed manifest; repeat it for more
@@ -135,7 +135,11 @@ impl Args {
             place.as_ref().map_or(Ok(()), |place| place.begin(manifest))?;
             let id = Digest::sha256(manifest);
             let mut envelope = Envelope::new(statement(MEDIA_TYPE, id, manifest.len() as u64));
-            signers.iter().for_each(|signer| envelope.sign(signer));
+            signers.iter().try_for_each(|signer| envelope.sign_with(&**signer)).map_err(|fault| Error {
+                class: fault.class,
+                what: fault.what,
+                help: fault.help,
+            })?;
             Ok(envelope.to_bytes())
         };
         let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&back::read_back) };

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Session;
 use super::account;
 use super::arrival::Arrival;
-use super::bundle::{asking, authenticated_any, can_ask};
+use super::bundle::{asking, can_ask, open_any};
 use super::delta;
 use super::gate::{BundleGate, PassingGate};
 use super::order::Side;
@@ -71,14 +71,14 @@ impl Args {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
         let slip = self.receipting.open(session)?;
-        let mut trust = self.trust.clone();
-        let keeper = trust.stand(Side::import(&typed, self.arrival.dry_run, session), session);
-        let (bundle, rest) = authenticated_any(&self.bundle, &self.volume_dirs, &trust, session)?;
+        let trust = self.trust.read(Side::import(&typed, self.arrival.dry_run, session), session)?;
+        let bundle = open_any(&self.bundle, &self.volume_dirs, None, session);
+        let (bundle, rest) = trust.authenticate(bundle, session)?;
         let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), scanner, ..Books::default() };
         // From here on there is a bundle to tell of, whatever happens.
         let done = self.carry(typed, maps, &bundle, rest, &mut books, session);
         let done = self.list_wanted(&bundle, &books, done, session);
-        let order = keeper.told();
+        let order = trust.order();
         let id = bundle.id();
         let mut more = json!({ "id": id, "name": bundle.manifest().name, "signed": bundle.judgement().good });
         let mut last = format!("bundle id  {id}\n");

@@ -71,7 +71,7 @@ impl Args {
         }
         let mut trust = Trust::default();
         (trust.keys, trust.threshold, trust.policy) = (self.keys.clone(), self.threshold, self.policy.clone());
-        trust.read(session)
+        trust.stated(session.world)
     }
 
     /// A bundle; `confined` as in [`open_any`].

@@ -1,25 +1,24 @@
 //! `packmule key`: makes, shows and checks keys; and the private keys that other commands are given.
 //!
-//! Private key files stand here and not in [`crate::signing`]: passphrases and prompts are the command line's. Every
-//! failure with a key is of class usage, and comes before any work.
+//! Which private keys there are stands here and not in [`crate::signing`]: files, tokens, passphrases and prompts are the
+//! command line's. Every failure with a key is of class usage, and comes before any work.
 
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::Session;
+use super::newfile::{create, exists};
+use super::passphrase;
 use super::pem::{read_file, read_public, shown, wrong};
 use super::report::Outcome;
 use super::world::World;
 use crate::fault::{Class, Fault};
-use crate::signing::key::{self, Contents, KeyError, MAX_FILE};
-use crate::signing::{PublicKey, SigningKey};
+use crate::signing::key::{self, Contents, KeyError};
+use crate::signing::{Algorithm, PublicKey, Signer, SigningKey};
+use crate::token::Uri;
+use crate::token::uri::SCHEME;
 
 /// `key …`
 #[derive(clap::Args, Debug)]
@@ -30,23 +29,26 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Make an Ed25519 key: a private KEY.pem and beside it KEY.pub.pem
+    /// Make a key: a private KEY.pem and beside it KEY.pub.pem
     New {
         /// Where the private key goes; nothing is overwritten
         #[arg(short, long, value_name = "KEY.pem")]
         output: PathBuf,
+        /// What it signs by
+        #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
+        kind: Kind,
         /// Leave the private key unencrypted
         #[arg(long, conflicts_with = "passphrase_file")]
         no_passphrase: bool,
-        /// The first line of FILE is the passphrase
+        /// The first line of FILE is the passphrase; systemd:NAME is a unit's credential
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
     },
     /// Print the public key of a private one
     Public {
-        /// The private key
+        /// The private key: a PEM file, or pkcs11:…
         key: PathBuf,
-        /// The first line of FILE is the passphrase
+        /// The first line of FILE is the passphrase; systemd:NAME is a unit's credential
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
     },
@@ -63,13 +65,41 @@ enum Command {
     },
 }
 
+/// What `key new` makes.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Kind {
+    /// Short signatures; what every version reads
+    #[default]
+    Ed25519,
+    /// Beside an Ed25519 key, for signatures that must hold against quantum computers
+    #[cfg(feature = "ml-dsa")]
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
+    /// The same, with a larger margin
+    #[cfg(feature = "ml-dsa")]
+    #[value(name = "ml-dsa-87")]
+    MlDsa87,
+}
+
+impl From<Kind> for Algorithm {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Ed25519 => Self::Ed25519,
+            #[cfg(feature = "ml-dsa")]
+            Kind::MlDsa65 => Self::MlDsa(key::Set::MlDsa65),
+            #[cfg(feature = "ml-dsa")]
+            Kind::MlDsa87 => Self::MlDsa(key::Set::MlDsa87),
+        }
+    }
+}
+
 impl Args {
     /// # Errors
     /// Class usage; class io where a file cannot be written.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self.command {
-            Command::New { output, no_passphrase, passphrase_file } => {
-                new(&output, no_passphrase, passphrase_file.as_deref(), session.world)
+            Command::New { output, kind, no_passphrase, passphrase_file } => {
+                new(&output, kind.into(), no_passphrase, passphrase_file.as_deref(), session.world)
             }
             Command::Public { key, passphrase_file } => public(&key, passphrase_file.as_deref(), session.world),
             Command::Id { key } => {
@@ -81,7 +111,13 @@ impl Args {
     }
 }
 
-fn new(output: &Path, open: bool, passphrase_file: Option<&Path>, world: &mut World) -> Result<Outcome, Fault> {
+fn new(
+    output: &Path,
+    algorithm: Algorithm,
+    open: bool,
+    passphrase_file: Option<&Path>,
+    world: &mut World,
+) -> Result<Outcome, Fault> {
     let public_output = public_path(output);
     for path in [output, &public_output] {
         if world.path(path).symlink_metadata().is_ok() {
@@ -90,15 +126,15 @@ fn new(output: &Path, open: bool, passphrase_file: Option<&Path>, world: &mut Wo
     }
     let passphrase = match (open, passphrase_file) {
         (true, _) => None,
-        (false, Some(file)) => Some(read_passphrase(file, world)?),
-        (false, None) if world.terminal.stdin => Some(choose_passphrase(output, world)?),
+        (false, Some(file)) => Some(passphrase::read(file, world)?),
+        (false, None) if world.terminal.stdin => Some(passphrase::choose(output, world)?),
         (false, None) => {
             let what = "key new: expected a passphrase, found no terminal to ask for one";
             return Err(Fault::new(Class::Usage, what).help("give --passphrase-file FILE, or --no-passphrase"));
         }
     };
     let fault = |error: KeyError| wrong(output, &error);
-    let key = SigningKey::generate().map_err(fault)?;
+    let key = SigningKey::generate(algorithm).map_err(fault)?;
     let private = key.to_pem(passphrase.as_ref().map(|text| text.as_bytes())).map_err(fault)?;
     create(output, 0o600, private.as_bytes(), world)?;
     if let Err(fault) = create(&public_output, 0o644, key.public().to_pem().as_bytes(), world) {
@@ -109,12 +145,17 @@ fn new(output: &Path, open: bool, passphrase_file: Option<&Path>, world: &mut Wo
     let id = key.public().id();
     let (private, public) = (shown(output), shown(&public_output));
     let text = format!("private key  {private}\npublic key   {public}\nkey id       {id}");
-    let result = json!({ "privateKey": private, "publicKey": public, "keyid": id, "encrypted": passphrase.is_some() });
+    let result = json!({
+        "privateKey": private, "publicKey": public, "keyid": id, "type": algorithm.name(),
+        "encrypted": passphrase.is_some(),
+    });
     Ok(Outcome::new(text, result))
 }
 
 fn public(path: &Path, passphrase_file: Option<&Path>, world: &mut World) -> Result<Outcome, Fault> {
-    let key = read_private(path, passphrase_file, world)?;
+    let files: Vec<PathBuf> = passphrase_file.map(ToOwned::to_owned).into_iter().collect();
+    let keys = load_signers(&[path.to_owned()], &files, world)?;
+    let Some(key) = keys.first() else { return Err(Fault::new(Class::Bug, "internal error: no key was loaded")) };
     let pem = key.public().to_pem();
     Ok(Outcome::new(pem.clone(), json!({ "keyid": key.public().id(), "pem": pem })))
 }
@@ -122,49 +163,54 @@ fn public(path: &Path, passphrase_file: Option<&Path>, world: &mut World) -> Res
 fn check(path: &Path, world: &World) -> Result<Outcome, Fault> {
     let bytes = read_file(path, world)?;
     let fault = |error: KeyError| wrong(path, &error);
-    let (kind, encrypted, id) = match key::contents(&bytes).map_err(fault)? {
-        Contents::Public => ("public", false, Some(PublicKey::from_pem(&bytes).map_err(fault)?.id().to_owned())),
+    let (kind, encrypted, key) = match key::contents(&bytes).map_err(fault)? {
+        Contents::Public => ("public", false, Some(PublicKey::from_pem(&bytes).map_err(fault)?)),
         Contents::Private => {
             let key = SigningKey::from_pem(&bytes, None).map_err(fault)?;
-            ("private", false, Some(key.public().id().to_owned()))
+            ("private", false, Some(key.public().clone()))
         }
         Contents::Encrypted => ("private", true, None),
     };
     let lock = if encrypted { ", encrypted" } else { "" };
     let mut text = format!("{}: {kind} key{lock}", shown(path));
-    match &id {
-        Some(id) => text.write_fmt(format_args!(", Ed25519\nkey id  {id}")),
-        None => text.write_str("\nkey id  not readable without the passphrase: see `packmule key public`"),
-    }
-    .map_err(|_| Fault::new(Class::Bug, "key check: a string refused text"))?;
     let mut result = json!({ "kind": kind, "encrypted": encrypted });
-    if let Some(id) = id {
-        result["keyid"] = json!(id);
+    match &key {
+        Some(key) => {
+            text.push_str(&format!(", {}\nkey id  {}", key.algorithm().name(), key.id()));
+            result["keyid"] = json!(key.id());
+            result["type"] = json!(key.algorithm().name());
+        }
+        None => text.push_str("\nkey id  not readable without the passphrase: see `packmule key public`"),
     }
     Ok(Outcome::new(text, result))
 }
 
-/// The private keys that sign, for `--sign` and `--passphrase-file`: the n-th passphrase file is the n-th
-/// key's; a key that is encrypted and has none is asked for on a terminal.
+/// The private keys that sign, for `--sign` and `--passphrase-file`: PEM files, and keys on tokens by their URIs. The n-th
+/// passphrase file is the n-th key's; a key that wants a passphrase or a PIN and has none is asked for on a terminal.
 ///
 /// # Errors
-/// Class usage, before any work: a file that is no private key, or that others can read, a wrong passphrase, the
-/// same key twice, more passphrases than keys.
+/// Class usage, before any work: a file that is no private key, or that others can read, a wrong passphrase, a token that
+/// is not there, the same key twice, more passphrases than keys.
 pub fn load_signers(
     paths: &[PathBuf],
     passphrase_files: &[PathBuf],
     world: &mut World,
-) -> Result<Vec<SigningKey>, Fault> {
+) -> Result<Vec<Box<dyn Signer>>, Fault> {
     if passphrase_files.len() > paths.len() {
         let what =
             format!("expected at most {} --passphrase-file, one a key, found {}", paths.len(), passphrase_files.len());
         return Err(Fault::new(Class::Usage, what).help("give them in the order of --sign"));
     }
-    let mut keys: Vec<SigningKey> = Vec::with_capacity(paths.len());
+    let mut tokens = Tokens::default();
+    let mut keys: Vec<Box<dyn Signer>> = Vec::with_capacity(paths.len());
     for (index, path) in paths.iter().enumerate() {
-        let key = read_private(path, passphrase_files.get(index).map(PathBuf::as_path), world)?;
+        let passphrase = passphrase_files.get(index).map(PathBuf::as_path);
+        let key: Box<dyn Signer> = match path.to_str().filter(|text| text.starts_with(SCHEME)) {
+            Some(uri) => tokens.open(&Uri::parse(uri)?, passphrase, world)?,
+            None => Box::new(read_private(path, passphrase, world)?),
+        };
         if keys.iter().any(|other| other.public() == key.public()) {
-            let what = format!("key {}: given twice", shown(path));
+            let what = format!("key {}: given twice", key.public().id());
             return Err(Fault::new(Class::Usage, what).help("give each --sign once"));
         }
         keys.push(key);
@@ -172,53 +218,54 @@ pub fn load_signers(
     Ok(keys)
 }
 
+/// The modules of one command's keys.
+#[cfg(feature = "pkcs11")]
+#[derive(Default)]
+struct Tokens(crate::token::module::Modules);
+
+#[cfg(feature = "pkcs11")]
+impl Tokens {
+    fn open(&mut self, uri: &Uri, pin: Option<&Path>, world: &mut World) -> Result<Box<dyn Signer>, Fault> {
+        let source = uri.pin_source.as_deref().or(pin);
+        let pin = |token: &str| match source {
+            Some(source) => passphrase::read(source, world),
+            None if world.terminal.stdin => {
+                passphrase::ask(&format!("PIN for {}: ", crate::fault::escape(token)), world)
+            }
+            None => {
+                let what = format!("key {uri}: expected a PIN, found no terminal to ask for one");
+                Err(Fault::new(Class::Usage, what).help("give pin-source= in the URI, or --passphrase-file"))
+            }
+        };
+        Ok(Box::new(self.0.open(uri, pin)?))
+    }
+}
+
+#[cfg(not(feature = "pkcs11"))]
+#[derive(Default)]
+struct Tokens {}
+
+#[cfg(not(feature = "pkcs11"))]
+impl Tokens {
+    #[allow(clippy::unused_self, reason = "with `pkcs11` it is used")]
+    fn open(&mut self, uri: &Uri, _: Option<&Path>, _: &mut World) -> Result<Box<dyn Signer>, Fault> {
+        let what = format!("key {uri}: this build knows no PKCS#11");
+        Err(Fault::new(Class::Usage, what)
+            .help("build it with --features pkcs11, or sign elsewhere: sign --payload, --attach"))
+    }
+}
+
 fn read_private(path: &Path, passphrase_file: Option<&Path>, world: &mut World) -> Result<SigningKey, Fault> {
     let bytes = read_file(path, world)?;
     let encrypted = key::contents(&bytes) == Ok(Contents::Encrypted);
     let passphrase = match passphrase_file {
-        Some(file) if encrypted => Some(read_passphrase(file, world)?),
-        None if encrypted && world.terminal.stdin => Some(ask(&format!("passphrase for {}: ", shown(path)), world)?),
+        Some(file) if encrypted => Some(passphrase::read(file, world)?),
+        None if encrypted && world.terminal.stdin => {
+            Some(passphrase::ask(&format!("passphrase for {}: ", shown(path)), world)?)
+        }
         _ => None,
     };
     SigningKey::from_pem(&bytes, passphrase.as_ref().map(|text| text.as_bytes())).map_err(|error| wrong(path, &error))
-}
-
-/// The first line of a passphrase file.
-fn read_passphrase(path: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
-    let fault = |found: &str| {
-        let what = format!("passphrase file {}: expected a line of text, found {found}", shown(path));
-        Fault::new(Class::Usage, what).help("put the passphrase on the first line of the file")
-    };
-    let file = File::open(world.path(path)).map_err(|error| fault(&error.to_string()))?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE));
-    file.take(MAX_FILE as u64).read_to_end(&mut bytes).map_err(|error| fault(&error.to_string()))?;
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let text = std::str::from_utf8(line).map_err(|_| fault("bytes that are not UTF-8"))?;
-    if text.is_empty() { Err(fault("none")) } else { Ok(Zeroizing::new(text.to_owned())) }
-}
-
-fn ask(text: &str, world: &mut World) -> Result<Zeroizing<String>, Fault> {
-    world.ask_secret(text).map_err(|error| {
-        if error.kind() == io::ErrorKind::Interrupted {
-            return Fault::new(Class::Cancelled, "cancelled");
-        }
-        let what = format!("passphrase: expected an answer on the terminal, found {error}");
-        Fault::new(Class::Usage, what).help("give --passphrase-file FILE")
-    })
-}
-
-fn choose_passphrase(output: &Path, world: &mut World) -> Result<Zeroizing<String>, Fault> {
-    let first = ask(&format!("passphrase for {}: ", shown(output)), world)?;
-    if first.is_empty() {
-        let what = "passphrase: expected one, found nothing";
-        return Err(Fault::new(Class::Usage, what).help("type one, or give --no-passphrase"));
-    }
-    let second = ask("the same again: ", world)?;
-    if *first == *second {
-        return Ok(first);
-    }
-    Err(Fault::new(Class::Usage, "passphrase: expected the same twice, found two").help("run it again"))
 }
 
 /// `KEY.pem` → `KEY.pub.pem`; any other name gets `.pub.pem`.
@@ -228,24 +275,4 @@ fn public_path(output: &Path) -> PathBuf {
     let mut name = name.unwrap_or_default().to_owned();
     name.push(".pub.pem");
     output.with_file_name(name)
-}
-
-fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(), Fault> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(path),
-        _ => {
-            Fault::new(Class::Io, format!("{}: {error}", shown(path))).help("choose a directory that you can write to")
-        }
-    };
-    let full = world.path(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&full).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
-        let _ = std::fs::remove_file(&full);
-        failed(error)
-    })
-}
-
-fn exists(path: &Path) -> Fault {
-    let what = format!("{}: expected no such file, found one", shown(path));
-    Fault::new(Class::Usage, what).help("choose another name; a key is never overwritten")
 }

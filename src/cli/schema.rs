@@ -10,7 +10,7 @@ use crate::fault::{Class, Fault};
 /// `schema NAME`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// config: packmule.toml; trust: trust.toml; receipt; audit: a line of an audit log; report: FILE.json of --report
+    /// config: packmule.toml; trust, or policy: trust.toml; receipt; audit: a line of an audit log; report: FILE.json of --report
     #[arg(value_enum)]
     name: Name,
 }
@@ -21,6 +21,7 @@ enum Name {
     /// packmule.toml
     Config,
     /// trust.toml
+    #[value(alias = "policy")]
     Trust,
     /// A receipt
     Receipt,

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::Session;
-use super::order::{Keeper, Side};
+use super::bundle::Opened;
+use super::order::{Keeper, Side, Told};
 use super::owned;
 use super::pem::read_public;
 use super::world::World;
+use crate::bundle::files::read_capped;
+use crate::bundle::stream::Bytes;
+use crate::bundle::{Detached, Trusted, Untrusted};
 use crate::fault::{Class, Fault, escape};
 use crate::signing::policy::file::MAX_FILE;
-use crate::signing::{Policy, PublicKey, policy};
+use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 
 /// The options, for every command that needs trust. None of them is read from the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -26,46 +30,47 @@ pub struct Trust {
     /// Whose signatures count, and what they may sign [default: /etc/packmule/trust.toml, without --key]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// A signature file that lies apart from the bundle, as `sign -o` writes it; repeat it for more
+    #[arg(long, value_name = "FILE")]
+    pub signatures: Vec<PathBuf>,
     /// Begin the state of the bundle's channel here: there is none, or none that counts
     #[arg(long)]
     pub init_state: bool,
     /// Take a bundle that is expired, older than the last one, or does not follow it
     #[arg(long)]
     pub allow_stale: bool,
-    #[arg(skip)]
-    keeper: Option<Arc<Keeper>>,
 }
 
 /// Long options whose value is never taken from the environment.
 pub const OPTIONS: [&str; 6] = ["key", "threshold", "policy", "signatures", "init-state", "allow-stale"];
 
+/// What was typed, read: whom to believe, what else was signed, and who keeps the order of channels in this run.
+#[derive(Debug)]
+pub struct Believed {
+    policy: Option<Policy>,
+    signatures: Vec<Detached>,
+    keeper: Arc<Keeper>,
+}
+
 impl Trust {
-    /// From now on the order of channels is this side's; otherwise it is only looked at.
-    pub fn stand(&mut self, side: Side, session: &Session<'_>) -> Arc<Keeper> {
-        let keeper = Arc::new(self.keeper(side, session));
-        self.keeper = Some(Arc::clone(&keeper));
-        keeper
-    }
-
-    /// Who keeps the order in this run: as said by [`Trust::stand`], else one that only looks.
-    pub fn standing(&mut self, session: &Session<'_>) -> Arc<Keeper> {
-        match &self.keeper {
-            Some(keeper) => Arc::clone(keeper),
-            None => self.stand(Side::Look, session),
-        }
-    }
-
-    fn keeper(&self, side: Side, session: &Session<'_>) -> Keeper {
-        Keeper::new(side, self.init_state, self.allow_stale, session)
-    }
-
-    /// Reads keys or policy, before anything of a bundle is looked at; `None` where no trust was given.
+    /// Reads keys or policy, before anything of a bundle is looked at. The order of channels is `side`'s.
     ///
     /// # Errors
     /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
-    /// says what cannot be.
-    pub fn read(&self, session: &Session<'_>) -> Result<Option<Policy>, Fault> {
-        let world = &*session.world;
+    /// says what cannot be. Class io: a signature file that cannot be read; format: one that is too large.
+    pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
+        let keeper = Arc::new(Keeper::new(side, self.init_state, self.allow_stale, session));
+        let policy = self.stated(session.world)?;
+        // Bytes only: they are judged once the bundle is there.
+        let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect::<Result<_, _>>()?;
+        Ok(Believed { policy, signatures, keeper })
+    }
+
+    /// Keys or policy alone; `None` where no trust was given.
+    ///
+    /// # Errors
+    /// Class usage, as [`Trust::read`].
+    pub fn stated(&self, world: &World) -> Result<Option<Policy>, Fault> {
         if !self.keys.is_empty() {
             let keys = self.keys.iter().map(|path| read_public(path, world)).collect::<Result<_, _>>()?;
             return Ok(Some(Policy::new(keys, self.threshold)?));
@@ -79,35 +84,62 @@ impl Trust {
             None => Ok(None),
         }
     }
+}
 
-    /// The policy. `found` gives the key ids in the bundle's signature file, as far as there is one; asked only
-    /// when no trust was given, to name them. The order of its channel is kept as [`Trust::stand`] said.
+impl Believed {
+    /// The policy, with who keeps the order. `bundle` is what the path gave: only where no trust was given the key ids
+    /// in its signature file are told, as far as it can be read.
     ///
     /// # Errors
-    /// Class usage: nothing given; those of [`Trust::read`].
-    pub fn policy(&mut self, session: &Session<'_>, found: impl FnOnce() -> Vec<String>) -> Result<Policy, Fault> {
-        self.standing(session);
-        self.policy_of(self.read(session)?, found)
+    /// Class usage: no trust given.
+    pub fn policy(&self, bundle: Result<&Untrusted, &Fault>) -> Result<Policy, Fault> {
+        if let Some(policy) = &self.policy {
+            return Ok(policy.clone().with_order(Arc::clone(&self.keeper) as Arc<dyn Order>));
+        }
+        let what = "no trust given: expected --key with a public key or --policy with a file, found neither";
+        let mut fault = Fault::new(Class::Usage, what)
+            .help("give --key PUB, a file that its holder gave you by another way than the bundle");
+        let found = bundle.ok().and_then(|bundle| bundle.envelope().ok());
+        let keyids = found.iter().flat_map(Envelope::keyids);
+        fault.others = keyids.map(|id| Fault::new(Class::Usage, format!("signed under key {id}"))).collect();
+        Err(fault)
     }
 
-    /// The same with what [`Trust::read`] gave.
+    /// The bundle, with the signatures that lie apart.
+    pub fn with_signatures(&self, bundle: Untrusted) -> Untrusted {
+        bundle.with_signatures(self.signatures.clone())
+    }
+
+    /// What there is to tell of the order of the bundle that was let in.
+    pub fn order(&self) -> Told {
+        self.keeper.told()
+    }
+
+    /// Authenticates what was opened; what is odd with its order is warned of.
     ///
     /// # Errors
-    /// Class usage: nothing given.
-    pub fn policy_of(&self, read: Option<Policy>, found: impl FnOnce() -> Vec<String>) -> Result<Policy, Fault> {
-        let Some(policy) = read else {
-            let what = "no trust given: expected --key with a public key or --policy with a file, found neither";
-            let mut fault = Fault::new(Class::Usage, what)
-                .help("give --key PUB, a file that its holder gave you by another way than the bundle");
-            fault.others =
-                found().into_iter().map(|id| Fault::new(Class::Usage, format!("signed under key {id}"))).collect();
-            return Err(fault);
-        };
-        Ok(match &self.keeper {
-            Some(keeper) => policy.with_order(Arc::clone(keeper) as Arc<dyn crate::signing::Order>),
-            None => policy,
-        })
+    /// Class usage without trust, before what opening gave; those of [`Untrusted::authenticate`].
+    pub fn authenticate(
+        &self,
+        bundle: Result<Opened, Fault>,
+        session: &Session<'_>,
+    ) -> Result<(Trusted, Option<Bytes>), Fault> {
+        let policy = self.policy(bundle.as_ref().map(|opened| &opened.head))?;
+        let Opened { head, rest } = bundle?;
+        let bundle = self.with_signatures(head).authenticate(&policy)?;
+        self.order().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+        Ok((bundle, rest))
     }
+}
+
+/// A signature file that lies apart: a plain file of at most the size of one.
+fn detached(path: &Path, world: &World) -> Result<Detached, Fault> {
+    let name = format!("--signatures {}", escape(&path.to_string_lossy()));
+    let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64)?.ok_or_else(|| {
+        Fault::new(Class::Io, format!("{name}: expected a file with content, found none"))
+            .help("name a file that is there")
+    })?;
+    Ok(Detached { name, bytes })
 }
 
 /// The policy file and the keys that it names, all of them plain files that only root or we can have written.
@@ -154,16 +186,15 @@ mod tests {
             reports: Vec::new(),
         };
         let session = Session { world: &mut world, flow, globals, audit: None };
-        let mut trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
-        trust.policy(&session, || vec!["id-one".to_owned(), "id-two".to_owned()])
+        let trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
+        trust.read(Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }
 
     #[test]
-    fn without_trust_the_key_ids_are_listed() {
+    fn that_trust_lacks_is_said_before_what_is_wrong_with_the_bundle() {
         for threshold in [None, Some(1)] {
             let fault = policy(&[], threshold).unwrap_err();
-            assert_eq!((fault.class, fault.others.len()), (Class::Usage, 2));
-            assert!(fault.others[1].what.contains("id-two"));
+            assert!(fault.class == Class::Usage && fault.what.starts_with("no trust given"), "{fault}");
         }
     }
 

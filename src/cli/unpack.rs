@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Session;
-use super::bundle::authenticated;
+use super::bundle::{Opened, open};
 use super::gate::BundleGate;
+use super::order::Side;
 use super::progress::size as show;
 use super::report::Outcome;
 use super::trust::Trust;
@@ -28,7 +29,9 @@ impl Args {
     /// # Errors
     /// As `verify`, and class io for the directory.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let bundle = authenticated(&self.bundle, &self.trust, session)?;
+        let trust = self.trust.read(Side::Look, session)?;
+        let bundle = open(&self.bundle, session).map(Opened::from);
+        let (bundle, _) = trust.authenticate(bundle, session)?;
         let gate = BundleGate::open(&bundle, &session.flow)?;
         let manifest = bundle.manifest();
         let dir = session.path(&self.dir);

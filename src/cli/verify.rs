@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Session;
 use super::account::{self, Bytes, Found, Sight};
-use super::bundle::{Opened, asking, can_ask, directories, found_keyids, open, open_any};
+use super::bundle::{Opened, asking, can_ask, directories, open, open_any};
 use super::changes::{as_json, line};
 use super::confine::above;
 use super::order::{Side, Told};
@@ -53,9 +53,7 @@ impl Args {
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         // Keys first: without trust nothing is opened but the signature file, to name who signed.
-        let mut trust = self.trust.clone();
-        let keeper = trust.stand(if self.record { Side::guard() } else { Side::Look }, session);
-        let keys = trust.read(session)?;
+        let trust = self.trust.read(if self.record { Side::guard() } else { Side::Look }, session)?;
         let scanner = self.scan.open(&self.bundle, self.fail_fast, session)?;
         let can_ask = scanner.is_none() && !self.volume_dirs.is_empty() && can_ask(session.world);
         let beside = self.bases.iter().flat_map(|text| directories(text, session));
@@ -69,7 +67,7 @@ impl Args {
         // Who keeps a state must write it.
         let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
-        let policy = trust.policy_of(keys, || found_keyids(bundle.as_ref().map(|opened| &opened.head)))?;
+        let policy = trust.policy(bundle.as_ref().map(|opened| &opened.head))?;
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => {
@@ -79,6 +77,7 @@ impl Args {
             }
             Err(fault) => return Err(fault),
         };
+        let head = trust.with_signatures(head);
         let sight = session.reports().then(|| Sight::of(&head, &policy));
         let (name, id) = (head.name().to_string(), head.id());
         let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
@@ -98,7 +97,7 @@ impl Args {
                 }
             }
         };
-        let order = keeper.told();
+        let order = trust.order();
         let mut report = sight.map(|sight| Found {
             sight,
             bundle: verdict.bundle.as_ref(),

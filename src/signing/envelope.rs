@@ -177,6 +177,15 @@ impl Envelope {
         text.into_bytes()
     }
 
+    /// Puts a signature in its place; one under the same key is replaced.
+    #[cfg(feature = "carry")]
+    pub(super) fn place(&mut self, signature: Signature) {
+        match self.signatures.binary_search_by(|other| other.keyid.cmp(&signature.keyid)) {
+            Ok(index) => self.signatures[index] = signature,
+            Err(index) => self.signatures.insert(index, signature),
+        }
+    }
+
     /// The ids of the keys that signed or claim to have.
     pub fn keyids(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().map(|signature| signature.keyid.as_str())
@@ -295,7 +304,9 @@ mod tests {
             Envelope::parse(&envelope.to_bytes())
         };
         assert!(many(32).is_ok());
-        assert!(matches!(many(33), Err(EnvelopeError::Limit { what: "signatures", .. })));
+        for count in [33, 10_000] {
+            assert!(matches!(many(count), Err(EnvelopeError::Limit { what: "signatures", .. })), "{count}");
+        }
         assert!(matches!(many(10_000), Err(EnvelopeError::Limit { .. })));
         let long = |length: usize| {
             let mut envelope = Envelope::new(b"{}".to_vec());

@@ -1,16 +1,20 @@
-//! Key files in PEM, as far as they show without a secret, and Ed25519 public keys (SPKI).
+//! Key files in PEM, as far as they show without a secret, and public keys (SPKI): Ed25519, and ML-DSA with that feature.
 //!
-//! A key's id is the hex SHA-256 of its SPKI DER. Verification is strict (RFC 8032 with cofactorless
+//! A key's id is the hex SHA-256 of its SPKI DER. Verification of Ed25519 is strict (RFC 8032 with cofactorless
 //! equation, canonical encodings, no low-order points). Opens no file. Private keys are [`super::private`]'s;
 //! the guard build has none.
 
 use std::fmt;
 
-use ed25519_dalek::pkcs8::PublicKeyBytes;
-use pkcs8::{AlgorithmIdentifierRef, SecretDocument, SubjectPublicKeyInfoRef};
+use pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, SecretDocument, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "ml-dsa")]
+pub use super::ml_dsa::Set;
 use crate::oci::Digest;
+
+/// What keys this build takes, for messages.
+const KINDS: &str = if cfg!(feature = "ml-dsa") { "an Ed25519, ML-DSA-65 or ML-DSA-87 key" } else { "an Ed25519 key" };
 
 /// A key file larger than this is none.
 pub const MAX_FILE: usize = 64 << 10;
@@ -44,10 +48,10 @@ pub enum KeyError {
     #[error("expected encryption by PBES2 with AES and PBKDF2-SHA-2 or scrypt, found {0}")]
     Encryption(String),
     /// Another algorithm, by name or object identifier.
-    #[error("expected an Ed25519 key, found {0}")]
+    #[error("expected {KINDS}, found {0}")]
     Algorithm(String),
     /// A low-order or non-canonical point: anyone could sign for it.
-    #[error("expected an Ed25519 public key, found a weak or non-canonical one")]
+    #[error("expected a public key, found a weak or non-canonical one of Ed25519")]
     Weak,
     /// The private key file also states a public key, and not its own.
     #[error("the public key in the private key file is not its own")]
@@ -130,26 +134,94 @@ const OTHER_LABELS: [(&str, &str); 7] = [
     ("PGP PUBLIC KEY BLOCK", "a PGP key"),
 ];
 
-pub(super) fn check_algorithm(algorithm: &AlgorithmIdentifierRef<'_>) -> Result<(), KeyError> {
-    let name = match algorithm.oid.to_string().as_str() {
-        "1.3.101.112" => return Ok(()),
-        "1.2.840.113549.1.1.1" => "an RSA key".to_owned(),
-        "1.2.840.113549.1.1.10" => "an RSA-PSS key".to_owned(),
-        "1.2.840.10045.2.1" => "an EC key".to_owned(),
-        "1.2.840.10040.4.1" => "a DSA key".to_owned(),
-        "1.3.101.110" => "an X25519 key".to_owned(),
-        "1.3.101.111" => "an X448 key".to_owned(),
-        "1.3.101.113" => "an Ed448 key".to_owned(),
-        oid => format!("a key of algorithm {oid}"),
-    };
-    Err(KeyError::Algorithm(name))
+/// What a key signs by. It belongs to the key; nothing in a signature file chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// RFC 8032, pure.
+    Ed25519,
+    /// FIPS 204, pure, without a context.
+    #[cfg(feature = "ml-dsa")]
+    MlDsa(Set),
 }
 
-/// An Ed25519 public key that may be trusted: canonical and not weak.
+impl Algorithm {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "Ed25519",
+            #[cfg(feature = "ml-dsa")]
+            Self::MlDsa(Set::MlDsa65) => "ML-DSA-65",
+            #[cfg(feature = "ml-dsa")]
+            Self::MlDsa(Set::MlDsa87) => "ML-DSA-87",
+        }
+    }
+
+    /// Its object identifier.
+    pub(super) const fn oid(self) -> ObjectIdentifier {
+        match self {
+            Self::Ed25519 => ED25519,
+            #[cfg(feature = "ml-dsa")]
+            Self::MlDsa(Set::MlDsa65) => ML_DSA_65,
+            #[cfg(feature = "ml-dsa")]
+            Self::MlDsa(Set::MlDsa87) => ML_DSA_87,
+        }
+    }
+
+    /// The algorithm of a key in DER. None of them has parameters.
+    pub(super) fn of(identifier: &AlgorithmIdentifierRef<'_>) -> Result<Self, KeyError> {
+        let oid = identifier.oid;
+        let algorithm = match oid {
+            ED25519 => Self::Ed25519,
+            #[cfg(feature = "ml-dsa")]
+            ML_DSA_65 => Self::MlDsa(Set::MlDsa65),
+            #[cfg(feature = "ml-dsa")]
+            ML_DSA_87 => Self::MlDsa(Set::MlDsa87),
+            _ => return Err(KeyError::Algorithm(foreign(&oid.to_string()))),
+        };
+        if identifier.parameters.is_some() {
+            return Err(KeyError::Malformed("an algorithm without parameters"));
+        }
+        Ok(algorithm)
+    }
+}
+
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+#[cfg(feature = "ml-dsa")]
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+#[cfg(feature = "ml-dsa")]
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
+
+/// A key of an algorithm that is not taken.
+fn foreign(oid: &str) -> String {
+    let name = match oid {
+        "1.2.840.113549.1.1.1" => "an RSA key",
+        "1.2.840.113549.1.1.10" => "an RSA-PSS key",
+        "1.2.840.10045.2.1" => "an EC key",
+        "1.2.840.10040.4.1" => "a DSA key",
+        "1.3.101.110" => "an X25519 key",
+        "1.3.101.111" => "an X448 key",
+        "1.3.101.113" => "an Ed448 key",
+        "2.16.840.1.101.3.4.3.17" => "an ML-DSA-44 key",
+        "2.16.840.1.101.3.4.3.18" => "an ML-DSA-65 key, which this build does not know",
+        "2.16.840.1.101.3.4.3.19" => "an ML-DSA-87 key, which this build does not know",
+        oid => return format!("a key of algorithm {oid}"),
+    };
+    name.to_owned()
+}
+
+/// A public key that may be trusted: for Ed25519 canonical and not weak.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    pub(super) key: ed25519_dalek::VerifyingKey,
+    key: Key,
     id: String,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Key {
+    Ed25519(ed25519_dalek::VerifyingKey),
+    // Expanded for each signature: a policy may hold a thousand.
+    #[cfg(feature = "ml-dsa")]
+    MlDsa(Set, Box<[u8]>),
 }
 
 impl PublicKey {
@@ -162,11 +234,40 @@ impl PublicKey {
         if contents != Contents::Public {
             return Err(KeyError::PrivateForPublic);
         }
+        Self::from_der(der.as_bytes())
+    }
+
+    /// Reads a SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let malformed = KeyError::Malformed("a SubjectPublicKeyInfo");
-        let info = SubjectPublicKeyInfoRef::try_from(der.as_bytes()).map_err(|_| malformed.clone())?;
-        check_algorithm(&info.algorithm)?;
-        let bytes = PublicKeyBytes::try_from(info).map_err(|_| malformed)?;
-        Self::from_bytes(&bytes.to_bytes())
+        let info = SubjectPublicKeyInfoRef::try_from(der).map_err(|_| malformed.clone())?;
+        let algorithm = Algorithm::of(&info.algorithm)?;
+        Self::new(algorithm, info.subject_public_key.as_bytes().ok_or(malformed)?)
+    }
+
+    /// Takes the key's own bytes.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] where these are too many or too few, [`KeyError::Weak`].
+    pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
+        match algorithm {
+            Algorithm::Ed25519 => {
+                let bytes = bytes.try_into().map_err(|_| KeyError::Malformed("the 32 bytes of an Ed25519 key"))?;
+                Self::from_bytes(bytes)
+            }
+            #[cfg(feature = "ml-dsa")]
+            Algorithm::MlDsa(set) => {
+                // Every string of this length is a key.
+                if bytes.len() != set.public_size() {
+                    return Err(KeyError::Malformed("the bytes of an ML-DSA key"));
+                }
+                let id = Digest::sha256(&spki(algorithm, bytes)).hex();
+                Ok(Self { key: Key::MlDsa(set, bytes.into()), id })
+            }
+        }
     }
 
     /// Takes the 32 bytes of RFC 8032.
@@ -178,8 +279,26 @@ impl PublicKey {
         if key.is_weak() || key.to_edwards().compress().to_bytes() != *bytes {
             return Err(KeyError::Weak);
         }
-        let id = Digest::sha256(&spki(bytes)).hex();
-        Ok(Self { key, id })
+        let id = Digest::sha256(&spki(Algorithm::Ed25519, bytes)).hex();
+        Ok(Self { key: Key::Ed25519(key), id })
+    }
+
+    /// What it signs by.
+    pub const fn algorithm(&self) -> Algorithm {
+        match &self.key {
+            Key::Ed25519(_) => Algorithm::Ed25519,
+            #[cfg(feature = "ml-dsa")]
+            Key::MlDsa(set, _) => Algorithm::MlDsa(*set),
+        }
+    }
+
+    /// The key's own bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.key {
+            Key::Ed25519(key) => key.as_bytes(),
+            #[cfg(feature = "ml-dsa")]
+            Key::MlDsa(_, bytes) => bytes,
+        }
     }
 
     /// Hex SHA-256 of the SPKI DER: 64 lower-case digits.
@@ -189,13 +308,19 @@ impl PublicKey {
 
     /// The SPKI PEM file.
     pub fn to_pem(&self) -> String {
-        pem(PUBLIC, &spki(self.key.as_bytes())).to_string()
+        pem(PUBLIC, &spki(self.algorithm(), self.as_bytes())).to_string()
     }
 
     /// Whether `signature` is this key's over `message`, strictly.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
-        self.key.verify_strict(message, &signature).is_ok()
+        match &self.key {
+            Key::Ed25519(key) => {
+                let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
+                key.verify_strict(message, &signature).is_ok()
+            }
+            #[cfg(feature = "ml-dsa")]
+            Key::MlDsa(set, public) => set.verifies(public, message, signature),
+        }
     }
 }
 
@@ -205,12 +330,24 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// DER of a SubjectPublicKeyInfo: a fixed head of 12 bytes (RFC 8410), then the key.
-pub(super) fn spki(key: &[u8; 32]) -> [u8; 44] {
-    const HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-    let mut der = [0; 44];
-    der[..12].copy_from_slice(&HEAD);
-    der[12..].copy_from_slice(key);
+/// DER of a SubjectPublicKeyInfo (RFC 8410, RFC 9881).
+pub(super) fn spki(algorithm: Algorithm, key: &[u8]) -> Vec<u8> {
+    let oid = algorithm.oid();
+    let oid = tagged(0x06, &[oid.as_bytes()]);
+    tagged(0x30, &[&tagged(0x30, &[&oid]), &tagged(0x03, &[&[0], key])])
+}
+
+/// A DER value of less than 64 KiB.
+fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let [.., high, low] = content.len().to_be_bytes();
+    let mut der = vec![tag];
+    match (high, low) {
+        (0, 0..0x80) => der.push(low),
+        (0, _) => der.extend([0x81, low]),
+        _ => der.extend([0x82, high, low]),
+    }
+    der.extend(content);
     der
 }
 

@@ -224,7 +224,15 @@ impl Policy {
     /// # Errors
     /// [`Refusal`]: of class signature before trust.
     pub fn judge(&self, statement: &[u8], envelope: &Envelope) -> Result<Judgement, Refusal> {
-        let judgement = self.check(statement, envelope)?;
+        self.judge_all(statement, std::slice::from_ref(envelope))
+    }
+
+    /// The same of several signature files: what holds in any counts, once a key, and what fails in any spoils all.
+    ///
+    /// # Errors
+    /// [`Refusal`]: of class signature before trust.
+    pub fn judge_all(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
+        let judgement = self.check(statement, envelopes)?;
         if judgement.good.is_empty() {
             return Err(Distrust::Unknown { found: judgement.unknown }.into());
         }
@@ -235,16 +243,13 @@ impl Policy {
     }
 
     /// The first step: what holds, and that nothing known fails. Counts nothing.
-    fn check(&self, statement: &[u8], envelope: &Envelope) -> Result<Judgement, BadSignature> {
-        if envelope.payload != statement {
+    fn check(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, BadSignature> {
+        if envelopes.iter().any(|envelope| envelope.payload != statement) {
             return Err(BadSignature::OtherStatement);
-        }
-        if envelope.signatures.is_empty() {
-            return Err(BadSignature::None);
         }
         let message = pae(statement);
         let (mut good, mut unknown, mut bad) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for signature in &envelope.signatures {
+        for signature in envelopes.iter().flat_map(|envelope| &envelope.signatures) {
             let keyid = signature.keyid.clone();
             match self.keys.get(&keyid) {
                 None => unknown.insert(keyid),
@@ -254,6 +259,9 @@ impl Policy {
         }
         if !bad.is_empty() {
             return Err(BadSignature::Bad(bad.into_iter().collect()));
+        }
+        if good.is_empty() && unknown.is_empty() {
+            return Err(BadSignature::None);
         }
         Ok(Judgement { good: good.into_iter().collect(), unknown: unknown.into_iter().collect() })
     }

@@ -1,4 +1,4 @@
-//! Ed25519 private keys as OpenSSL 3.0 writes and reads them: PEM, PKCS#8 v1, also encrypted (PBES2); and
+//! Private keys in memory, as OpenSSL writes and reads them: PEM, PKCS#8 v1, also encrypted (PBES2); and
 //! signing with them.
 //!
 //! Opens no file and asks nobody for a passphrase. Not in the guard build, which signs nothing.
@@ -10,11 +10,13 @@ use ed25519_dalek::pkcs8::KeypairBytes;
 use pkcs8::der::Encode as _;
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
-use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, ObjectIdentifier, PrivateKeyInfoRef};
+use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
 use super::envelope::{Envelope, Signature, pae};
-use super::key::{Contents, ENCRYPTED, KeyError, PRIVATE, PublicKey, check_algorithm, pem, split};
+use super::key::{Algorithm, Contents, ENCRYPTED, KeyError, PRIVATE, PublicKey, pem, split};
+#[cfg(feature = "ml-dsa")]
+use super::ml_dsa::{self, Secret};
 
 /// PBKDF2 rounds of what we write; OpenSSL 3.0 refuses scrypt at a comparable cost.
 const ROUNDS: u32 = 600_000;
@@ -22,12 +24,16 @@ const ROUNDS: u32 = 600_000;
 const MAX_ROUNDS: u32 = 20_000_000;
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-
-/// An Ed25519 private key. Wiped from memory when dropped; never shown.
+/// A private key in memory. Wiped when dropped; never shown.
 pub struct SigningKey {
-    key: ed25519_dalek::SigningKey,
+    key: Key,
     public: PublicKey,
+}
+
+enum Key {
+    Ed25519(ed25519_dalek::SigningKey),
+    #[cfg(feature = "ml-dsa")]
+    MlDsa(Secret),
 }
 
 impl SigningKey {
@@ -35,19 +41,35 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`KeyError::Random`].
-    pub fn generate() -> Result<Self, KeyError> {
+    pub fn generate(algorithm: Algorithm) -> Result<Self, KeyError> {
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *secret).map_err(|_| KeyError::Random)?;
-        Self::from_bytes(&secret)
+        Self::from_seed(algorithm, &secret)
     }
 
-    /// Takes the 32 secret bytes of RFC 8032.
+    /// Takes the 32 secret bytes of RFC 8032: an Ed25519 key.
     ///
     /// # Errors
     /// [`KeyError::Weak`], which no secret gives.
     pub fn from_bytes(secret: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = ed25519_dalek::SigningKey::from_bytes(secret);
-        let public = PublicKey::from_bytes(key.verifying_key().as_bytes())?;
+        Self::from_seed(Algorithm::Ed25519, secret)
+    }
+
+    /// Takes the 32 secret bytes from which a key of `algorithm` follows.
+    ///
+    /// # Errors
+    /// [`KeyError::Weak`], which no secret gives.
+    pub fn from_seed(algorithm: Algorithm, seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let key = match algorithm {
+            Algorithm::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed)),
+            #[cfg(feature = "ml-dsa")]
+            Algorithm::MlDsa(set) => Key::MlDsa(Secret { set, seed: Zeroizing::new(*seed) }),
+        };
+        let public = match &key {
+            Key::Ed25519(key) => PublicKey::from_bytes(key.verifying_key().as_bytes())?,
+            #[cfg(feature = "ml-dsa")]
+            Key::MlDsa(secret) => PublicKey::new(algorithm, &secret.public())?,
+        };
         Ok(Self { key, public })
     }
 
@@ -87,12 +109,21 @@ impl SigningKey {
     fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         let malformed = KeyError::Malformed("a PKCS#8 private key");
         let info = PrivateKeyInfoRef::try_from(der).map_err(|_| malformed.clone())?;
-        check_algorithm(&info.algorithm)?;
-        let bytes = KeypairBytes::try_from(info).map_err(|_| malformed)?;
-        let key = Self::from_bytes(&bytes.secret_key)?;
-        match &bytes.public_key {
-            Some(stated) if stated.to_bytes() != *key.public.key.as_bytes() => Err(KeyError::Mismatch),
-            _ => Ok(key),
+        match Algorithm::of(&info.algorithm)? {
+            Algorithm::Ed25519 => {
+                let bytes = KeypairBytes::try_from(info).map_err(|_| malformed)?;
+                let key = Self::from_bytes(&bytes.secret_key)?;
+                match &bytes.public_key {
+                    Some(stated) if stated.to_bytes().as_slice() != key.public.as_bytes() => Err(KeyError::Mismatch),
+                    _ => Ok(key),
+                }
+            }
+            #[cfg(feature = "ml-dsa")]
+            algorithm @ Algorithm::MlDsa(set) => {
+                let seed = ml_dsa::seed_of(set, info.private_key.as_bytes());
+                let seed = seed.ok_or(KeyError::Malformed("a PKCS#8 private key with its seed"))?;
+                Self::from_seed(algorithm, &seed)
+            }
         }
     }
 
@@ -104,9 +135,18 @@ impl SigningKey {
     pub fn to_pem(&self, passphrase: Option<&[u8]>) -> Result<Zeroizing<String>, KeyError> {
         let failed = |_| KeyError::Malformed("a PKCS#8 private key");
         let mut nested = Zeroizing::new([0; 34]);
-        nested[..2].copy_from_slice(&[0x04, 0x20]);
-        nested[2..].copy_from_slice(self.key.as_bytes());
-        let algorithm = AlgorithmIdentifierRef { oid: ED25519, parameters: None };
+        match &self.key {
+            Key::Ed25519(key) => {
+                nested[..2].copy_from_slice(&[0x04, 0x20]);
+                nested[2..].copy_from_slice(key.as_bytes());
+            }
+            #[cfg(feature = "ml-dsa")]
+            Key::MlDsa(secret) => {
+                nested[..2].copy_from_slice(&[0x80, 0x20]);
+                nested[2..].copy_from_slice(&*secret.seed);
+            }
+        }
+        let algorithm = AlgorithmIdentifierRef { oid: self.public.algorithm().oid(), parameters: None };
         let secret = OctetStringRef::new(&*nested).map_err(failed)?;
         let info = PrivateKeyInfoRef::new(algorithm, secret);
         let Some(passphrase) = passphrase else {
@@ -127,9 +167,14 @@ impl SigningKey {
         &self.public
     }
 
-    /// The 64 bytes of RFC 8032 over `message`.
-    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.key.sign(message).to_bytes()
+    /// The raw signature over `message`: for Ed25519 the 64 bytes of RFC 8032.
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match &self.key {
+            Key::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
+            // An empty one, should there be none, holds under no key.
+            #[cfg(feature = "ml-dsa")]
+            Key::MlDsa(secret) => secret.sign(message).unwrap_or_default(),
+        }
     }
 }
 
@@ -157,12 +202,8 @@ fn check_cost(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), KeyError> {
 impl Envelope {
     /// Adds `key`'s signature over the payload in its place; one that the key already has is replaced.
     pub fn sign(&mut self, key: &SigningKey) {
-        let sig = key.sign(&pae(&self.payload)).to_vec();
-        let signature = Signature { keyid: key.public().id().to_owned(), sig };
-        match self.signatures.binary_search_by(|other| other.keyid.cmp(&signature.keyid)) {
-            Ok(index) => self.signatures[index] = signature,
-            Err(index) => self.signatures.insert(index, signature),
-        }
+        let sig = key.sign(&pae(&self.payload));
+        self.place(Signature { keyid: key.public().id().to_owned(), sig });
     }
 }
 
@@ -190,11 +231,11 @@ mod tests {
         let secret = hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb");
         let key = SigningKey::from_bytes(&secret.try_into().unwrap()).unwrap();
         let public = hex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
-        assert_eq!(key.public().key.as_bytes().as_slice(), public);
+        assert_eq!(key.public().as_bytes(), public);
         let signature = hex(
             "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
         );
-        assert_eq!(key.sign(&[0x72]).as_slice(), signature);
+        assert_eq!(key.sign(&[0x72]), signature);
         assert!(key.public().verifies(&[0x72], &signature));
         assert!(!key.public().verifies(&[0x73], &signature));
         assert!(!key.public().verifies(&[0x72], &signature[..63]));
@@ -203,7 +244,7 @@ mod tests {
     #[test]
     fn openssl_reads_our_keys() {
         let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
+        let key = SigningKey::generate(Algorithm::Ed25519).unwrap();
         std::fs::write(dir.path().join("plain"), key.to_pem(None).unwrap().as_bytes()).unwrap();
         std::fs::write(dir.path().join("locked"), key.to_pem(Some(b"correct horse")).unwrap().as_bytes()).unwrap();
         std::fs::write(dir.path().join("public"), key.public().to_pem()).unwrap();
@@ -243,7 +284,7 @@ mod tests {
     #[test]
     fn openssl_verifies_what_we_sign() {
         let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
+        let key = SigningKey::generate(Algorithm::Ed25519).unwrap();
         let statement = super::super::statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"m"), 1);
         let message = super::super::pae(&statement);
         std::fs::write(dir.path().join("message"), &message).unwrap();
@@ -269,7 +310,7 @@ mod tests {
     #[test]
     fn s19_what_is_not_the_key_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let key = SigningKey::generate().unwrap();
+        let key = SigningKey::generate(Algorithm::Ed25519).unwrap();
         let private = key.to_pem(None).unwrap();
         let public = key.public().to_pem();
         assert_eq!(SigningKey::from_pem(public.as_bytes(), None).unwrap_err(), KeyError::PublicForPrivate);
@@ -303,7 +344,7 @@ mod tests {
             "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         ] {
             let bytes: [u8; 32] = hex(point).try_into().unwrap();
-            let file = pem(PUBLIC, &spki(&bytes));
+            let file = pem(PUBLIC, &spki(Algorithm::Ed25519, &bytes));
             assert_eq!(PublicKey::from_pem(file.as_bytes()).unwrap_err(), KeyError::Weak, "{point}");
         }
     }

@@ -112,7 +112,7 @@ fn p2_what_a_killed_run_left_is_no_state() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_said_before_any_work() {
+fn s16_a_place_that_cannot_be_written_is_said_before_any_work() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, b"").unwrap();

@@ -26,6 +26,8 @@ mod server;
 mod shelf;
 mod signals;
 mod states;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod tour;
 mod world;
 mod writes;

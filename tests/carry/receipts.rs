@@ -102,8 +102,10 @@ fn s19_keys_and_names_are_looked_at_before_any_work() {
     two("early", 9300);
     packmule(&["key", "new", "-o", "early/open.pem", "--no-passphrase"], 0);
     fs::set_permissions(dir().join("early/open.pem"), fs::Permissions::from_mode(0o644)).unwrap();
-    fs::write(dir().join("early/pass"), "first\n").unwrap();
-    fs::write(dir().join("early/wrong"), "second\n").unwrap();
+    for (file, text) in [("early/pass", "first\n"), ("early/wrong", "second\n")] {
+        fs::write(dir().join(file), text).unwrap();
+        fs::set_permissions(dir().join(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
     packmule(&["key", "new", "-o", "early/locked.pem", "--passphrase-file", "early/pass"], 0);
     fs::write(dir().join("early/there.json"), "mine").unwrap();
     let target = Shelf::plain(&[]);

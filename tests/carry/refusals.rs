@@ -111,10 +111,12 @@ fn s19_unfit_keys_are_refused_before_any_work() {
     let out = place.out.as_str();
     for (file, text) in [("right", "right"), ("wrong", "canary"), ("junk", "not a key\n")] {
         std::fs::write(place.path(file), text).unwrap();
+        std::fs::set_permissions(place.path(file), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     packmule(&["key", "new", "-o", "keys/locked.pem", "--passphrase-file", "keys/right"], 0);
     packmule(&["key", "new", "-o", "keys/open.pem", "--no-passphrase"], 0);
     std::fs::set_permissions(place.path("open.pem"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let no_token = if cfg!(feature = "pkcs11") { "/absent.so" } else { "this build knows no PKCS#11" };
     for (key, more, said) in [
         ("keys/absent.pem", &[][..], "absent.pem"),
         ("keys", &[], "keys"),
@@ -124,6 +126,8 @@ fn s19_unfit_keys_are_refused_before_any_work() {
         ("keys/locked.pem", &["--passphrase-file", "keys/wrong"], "does not open"),
         ("keys/locked.pem", &["--passphrase-file", "keys/absent"], "absent"),
         ("keys/locked.pem", &[], "encrypted"),
+        ("pkcs11:object=a?module-path=/absent.so", &[], no_token),
+        ("pkcs11:object=a?module-path=/absent.so&pin-value=canary", &[], "pin-value"),
     ] {
         let told = place.refuses(&[&["-o", out, "--sign", key], more].concat(), 2);
         assert!(told.contains(said) && !told.contains("canary"), "{key}: {told}");

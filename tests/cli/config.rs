@@ -210,6 +210,7 @@ fn the_schema_is_printed() {
         assert!(schema["properties"][table].is_object(), "{table}");
     }
     let ended = home.run(&["schema", "trust"], "");
+    assert_eq!(home.run(&["schema", "policy"], "").stdout, ended.stdout);
     let schema: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     for table in ["key", "channel", "no_channel"] {
         assert!(schema["properties"][table].is_object(), "{table}");

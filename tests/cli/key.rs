@@ -16,6 +16,12 @@ fn openssl(dir: &Path, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
+/// A file that its owner alone can read.
+fn secret(dir: &Path, file: &str, text: &str) {
+    fs::write(dir.join(file), text).unwrap();
+    fs::set_permissions(dir.join(file), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
@@ -23,7 +29,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn new_writes_two_files_that_openssl_reads() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("p"), "correct horse\nsecond line\n").unwrap();
+    secret(dir.path(), "p", "correct horse\nsecond line\n");
     let ended = packmule(dir.path(), &["key", "new", "-o", "k.pem", "--passphrase-file", "p"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     assert_eq!(mode(&dir.path().join("k.pem")), 0o600);
@@ -53,7 +59,7 @@ fn new_never_overwrites() {
     refused(dir.path(), &["key", "new", "-o", "absent/k.pem", "--no-passphrase"], 22);
     let stderr = refused(dir.path(), &["key", "new", "-o", "k.pem"], 2);
     assert!(stderr.contains("no terminal") && stderr.contains("--no-passphrase"), "{stderr}");
-    fs::write(dir.path().join("empty"), "\n").unwrap();
+    secret(dir.path(), "empty", "\n");
     refused(dir.path(), &["key", "new", "-o", "k.pem", "--passphrase-file", "empty"], 2);
     assert!(!dir.path().join("k.pem").exists());
 }
@@ -61,12 +67,14 @@ fn new_never_overwrites() {
 #[test]
 fn s19_unfit_keys_are_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("p"), "right").unwrap();
-    fs::write(dir.path().join("q"), "canary").unwrap();
+    secret(dir.path(), "p", "right");
+    secret(dir.path(), "q", "canary");
     assert_eq!(packmule(dir.path(), &["key", "new", "-o", "k.pem", "--passphrase-file", "p"]).code, 0);
     for (args, said) in [
         (&["key", "public", "k.pem", "--passphrase-file", "q"][..], "does not open"),
         (&["key", "public", "k.pem"], "encrypted"),
+        (&["key", "public", "k.pem", "--passphrase-file", "systemd:p"], "CREDENTIALS_DIRECTORY"),
+        (&["key", "public", "pkcs11:object=a?module-path=/m.so&pin-value=canary"], "pin-value"),
         (&["key", "public", "k.pub.pem"], "found a public one"),
         (&["key", "id", "k.pem"], "found a private one"),
         (&["key", "id", "p"], "PEM"),
@@ -77,8 +85,16 @@ fn s19_unfit_keys_are_refused_with_the_reason() {
         let stderr = refused(dir.path(), args, 2);
         assert!(stderr.contains(said) && !stderr.contains("canary"), "{args:?}: {stderr}");
     }
+    fs::set_permissions(dir.path().join("p"), fs::Permissions::from_mode(0o604)).unwrap();
+    let stderr = refused(dir.path(), &["key", "public", "k.pem", "--passphrase-file", "p"], 2);
+    assert!(stderr.contains("0604") && stderr.contains("chmod 600 p"), "{stderr}");
     fs::set_permissions(dir.path().join("k.pem"), fs::Permissions::from_mode(0o644)).unwrap();
-    for args in [&["key", "check", "k.pem"][..], &["key", "public", "k.pem", "--passphrase-file", "p"]] {
+    for args in [
+        &["key", "check", "k.pem"][..],
+        &["key", "public", "k.pem", "--passphrase-file", "p"],
+        &["sign", "absent/b", "--sign", "k.pem"],
+        &["sign", "absent/b", "--sign", "k.pem", "-o", "f"],
+    ] {
         let stderr = refused(dir.path(), args, 2);
         assert!(stderr.contains("0644") && stderr.contains("chmod 600"), "{stderr}");
     }
@@ -107,7 +123,7 @@ fn a_terminal_is_asked_twice() {
 fn signers_are_loaded_with_their_passphrases_in_order() {
     let dir = tempfile::tempdir().unwrap();
     for (name, passphrase) in [("a", "one"), ("b", "two")] {
-        fs::write(dir.path().join(format!("{name}.txt")), passphrase).unwrap();
+        secret(dir.path(), &format!("{name}.txt"), passphrase);
         let (key, file) = (format!("{name}.pem"), format!("{name}.txt"));
         assert_eq!(packmule(dir.path(), &["key", "new", "-o", &key, "--passphrase-file", &file]).code, 0);
     }
@@ -126,4 +142,24 @@ fn signers_are_loaded_with_their_passphrases_in_order() {
     ] {
         assert_eq!(load(keys, files).unwrap_err().class, Class::Usage, "{keys:?} {files:?}");
     }
+}
+
+#[test]
+fn a_service_takes_its_passphrase_from_systemd() {
+    let dir = tempfile::tempdir().unwrap();
+    let credentials = dir.path().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    secret(&credentials, "release-key", "correct horse\n");
+    let run = |args: &[&str]| {
+        let mut command = super::command(dir.path(), args);
+        super::Ended::from(command.env("CREDENTIALS_DIRECTORY", &credentials).output().unwrap())
+    };
+    let made = run(&["key", "new", "-o", "k.pem", "--passphrase-file", "systemd:release-key"]);
+    assert_eq!((made.code, made.stderr.as_str()), (0, ""));
+    openssl(dir.path(), &["pkey", "-in", "k.pem", "-passin", "pass:correct horse", "-noout"]);
+    let shown = run(&["key", "public", "k.pem", "--passphrase-file", "systemd:release-key"]);
+    assert_eq!(shown.stdout.as_bytes(), fs::read(dir.path().join("k.pub.pem")).unwrap());
+    let mut command = super::command(dir.path(), &["key", "public", "k.pem"]);
+    command.env("CREDENTIALS_DIRECTORY", &credentials).env("PACKMULE_PASSPHRASE_FILE", "systemd:release-key");
+    assert_eq!(command.output().unwrap().status.code(), Some(0));
 }

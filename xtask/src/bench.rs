@@ -1,4 +1,4 @@
-//! `cargo xtask bench [set|large|memory|copy|many|delta]`: packmule beside what the machine can do, as ratios of one run, files in the
+//! `cargo xtask bench [set|large|memory|copy|many|delta|policy]`: packmule beside what the machine can do, as ratios of one run, files in the
 //! page cache.
 //!
 //! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
@@ -7,6 +7,7 @@
 mod copy;
 mod delta;
 mod memory;
+mod policy;
 mod speed;
 mod transfer;
 mod volumes;
@@ -69,6 +70,12 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         shell::stage("delta", || bench.delta(&month))?;
     }
     if !is_timed {
+        return bench.end();
+    }
+    if wanted("policy") {
+        shell::stage("policy", || bench.policy())?;
+    }
+    if parts == ["policy"] {
         return bench.end();
     }
     let (set, large) = shell::stage("corpus", corpus::bench)?;

@@ -34,6 +34,7 @@ const DEBIAN: &[(&str, &str)] = &[
     // Only to look at pages.
     ("chromium", "chromium"),
     ("clamscan", "clamav"),
+    ("softhsm2-util", "softhsm2"),
 ];
 
 /// Where each program lies, by name; one that could not be had is not there.

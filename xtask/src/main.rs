@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use xtask::shell::{self, Failed};
 use xtask::{bench, corpus, fuzz, guard, install, test, tidy, vectors};
 
-const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | vectors [--check] | guard | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta]... | corpus [bench | push HOST]";
+const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | vectors [--check] | guard | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta|policy]... | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -97,6 +97,10 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         Ok(path) => running.set("PACKMULE_TEST_CHROMIUM", path.display().to_string()),
         Err(e) => install::missing("PACKMULE_TEST_CHROMIUM", &e)?,
     }
+    match tools.get("softhsm2-util") {
+        Ok(_) => running.set("PACKMULE_TEST_SOFTHSM", "/usr/lib/softhsm/libsofthsm2.so"),
+        Err(e) => install::missing("PACKMULE_TEST_SOFTHSM", &e)?,
+    }
     let plain = registry::Access::Open;
     for (var, program) in [
         ("PACKMULE_TEST_DISTRIBUTION", "registry"),

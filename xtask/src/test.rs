@@ -8,6 +8,9 @@ use crate::shell::{self, Failed};
 use crate::{corpus, guard, tidy, vectors};
 use std::path::{Path, PathBuf};
 
+/// What is checked and tested: the ordinary program and PKCS#11, in one build.
+const FEATURES: [&str; 2] = ["--features", "packmule/pkcs11"];
+
 /// Formatting, tidiness, generated vectors and lints, then the corpus, the registries, and all tests; `args` go to `cargo test`.
 pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     let cargo = |words: &[&str]| shell::run(shell::command("cargo").current_dir(root).args(words));
@@ -18,12 +21,13 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     let (built, prepared) = std::thread::scope(|scope| {
         let prepared = scope.spawn(prepare);
         let built = shell::stage("clippy", || {
-            cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
+            let lint = ["clippy", "--quiet", "--workspace", "--all-targets"];
+            cargo(&[&lint[..], &FEATURES, &["--", "-D", "warnings"]].concat())
         })
         .and_then(|()| shell::stage("clippy of the small builds", || guard::lint(root)))
         .and_then(|()| {
             let tests = ["test", "--quiet", "--workspace", "--no-run"];
-            shell::stage("build", || cargo(&[&tests, args].concat()))
+            shell::stage("build", || cargo(&[&tests, &FEATURES[..], args].concat()))
         });
         (built, prepared.join().unwrap_or_else(|_| Err(Failed::new("preparation: worker panicked"))))
     });
@@ -35,7 +39,7 @@ pub fn run(root: &Path, args: &[&str]) -> Result<(), Failed> {
     let mut services = shell::stage("services", || services::start(&tools))?;
     seed(&mut services, &tools, layout.as_deref())?;
     let mut tests = shell::command("cargo");
-    tests.current_dir(root).args(["test", "--workspace"]).args(args);
+    tests.current_dir(root).args(["test", "--workspace"]).args(FEATURES).args(args);
     tests.env("PACKMULE_TEST_GUARD", guard.unwrap_or_else(|| "none".into()));
     tests.envs(services.vars.iter().map(|(name, value)| (name, value)));
     shell::run(&mut tests)

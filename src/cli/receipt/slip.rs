@@ -24,7 +24,7 @@ use crate::receipt::{
     Arrival, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Signer, State,
 };
 use crate::route::Route;
-use crate::signing::{Envelope, SigningKey, statement};
+use crate::signing::{self, Envelope, statement};
 
 /// The options.
 #[derive(clap::Args, Debug)]
@@ -32,10 +32,10 @@ pub struct Receipting {
     /// Write what arrived, read back from the destination, into FILE.json, however the import ends
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     receipt: Option<PathBuf>,
-    /// A private key (PEM) that signs the receipt in FILE.sig.json; repeat it for more
+    /// A private key, a PEM file or pkcs11:…, that signs the receipt in FILE.sig.json; repeat it for more
     #[arg(long, value_name = "KEY", requires = "receipt")]
     sign: Vec<PathBuf>,
-    /// The passphrase of a key, one file a key, in order; else it is asked for
+    /// The passphrase of a key, one file a key, in order, or systemd:NAME; else it is asked for
     #[arg(long, value_name = "FILE", requires = "sign")]
     passphrase_file: Vec<PathBuf>,
 }
@@ -46,7 +46,7 @@ pub struct Slip {
     shown: String,
     partial: PathBuf,
     file: File,
-    keys: Vec<SigningKey>,
+    keys: Vec<Box<dyn signing::Signer>>,
     started: Moment,
 }
 
@@ -160,7 +160,7 @@ impl Slip {
         }
         let digest = Digest::sha256(&bytes);
         let mut envelope = Envelope::new(statement(MEDIA_TYPE, digest, bytes.len() as u64));
-        self.keys.iter().for_each(|key| envelope.sign(key));
+        self.keys.iter().try_for_each(|key| envelope.sign_with(&**key))?;
         let keyids: Vec<String> = envelope.keyids().map(ToOwned::to_owned).collect();
         let signatures = (!keyids.is_empty()).then(|| envelope.to_bytes());
         self.publish(&bytes, signatures.as_deref()).map_err(|error| {

@@ -80,7 +80,7 @@ fn s10_signatures_over_something_else() {
     assert_eq!(policy(&[1], None).judge(&other, &envelope), Err(BadSignature::OtherStatement.into()));
     // The same bytes signed without the type in front.
     let (statement, mut envelope) = self::envelope(&[1]);
-    envelope.signatures[0].sig = key(1).sign(&statement).to_vec();
+    envelope.signatures[0].sig = key(1).sign(&statement);
     assert!(matches!(policy(&[1], None).judge(&statement, &envelope), Err(Refusal::Signature(_))));
 }
 

@@ -13,7 +13,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
         2,
         &[
             "select", "route", "plan", "receipt", "wanted", "bundle", "registry", "layout", "archive", "state",
-            "audit", "secret", "scan", "report",
+            "audit", "secret", "scan", "report", "token",
         ],
     ),
     (3, &["export", "verify", "import", "unpack", "copy", "diff", "sign", "base"]),
