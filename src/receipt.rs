@@ -50,6 +50,9 @@ pub struct Receipt {
     /// What the state of its channel said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
+    /// What a scanner said, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
     /// Whose signatures let the bundle in, by key id.
     pub signers: Vec<Signer>,
     /// When it began, by the clock there.
@@ -231,6 +234,20 @@ pub struct Order {
     pub state: String,
 }
 
+/// A scanner, and what it said of the content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Scan {
+    /// Whether all was scanned and nothing was found.
+    pub clean: bool,
+    /// Its command line, as it was given.
+    pub scanner: String,
+    /// Its version and its database's, where it tells them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
 /// Someone whose signature holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
@@ -375,6 +392,10 @@ impl Receipt {
             if !texts || !is_clean(state, 32) {
                 return Err(wrong("order: expected texts without control characters"));
             }
+        }
+        let told = self.scan.iter().flat_map(|scan| std::iter::once(&scan.scanner).chain(&scan.version));
+        if !told.into_iter().all(|text| is_clean(text, 4096)) {
+            return Err(wrong("scan: expected texts without control characters"));
         }
         if self.audit.is_some_and(|line| line.number == 0 || line.number > MAX_SIZE) {
             return Err(wrong("audit: expected the number of a line"));

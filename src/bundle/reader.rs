@@ -211,7 +211,7 @@ impl Untrusted {
     ///
     /// # Errors
     /// As [`Untrusted::envelope`]; [`Class::Signature`] for one from elsewhere that is about another manifest.
-    fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
+    pub fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
         let detached = self.detached.iter().map(|file| {
             Envelope::parse(&file.bytes).map_err(|error| {
                 let help = "give a NAME.sig.json, or a file that `packmule sign -o` wrote";

@@ -101,6 +101,7 @@ impl Args {
                     .map(|account| account.into_inner().unwrap_or_else(PoisonError::into_inner))
                     .unwrap_or_default(),
                 fault: done.as_ref().err().or(partial.as_ref()),
+                scan: books.scanned.as_ref(),
             };
             match slip.write(report, session) {
                 Ok(written) => {
@@ -115,7 +116,8 @@ impl Args {
                 let mut outcome = self.arrival.told(&done, ("import", "imported"), more, &last);
                 if session.reports() {
                     let how = (&*self.arrival.to, order, self.arrival.dry_run);
-                    outcome.page = Some(account::imported(&bundle, &done, how, outcome.fault.as_ref()));
+                    let scan = books.scanned.as_ref().map(scan::check);
+                    outcome.page = Some(account::imported(&bundle, &done, how, scan, outcome.fault.as_ref()));
                 }
                 outcome
             }

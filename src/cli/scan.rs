@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Session;
+use super::account::SCAN;
 use super::place::Bundle;
 #[cfg(feature = "carry")]
 use crate::fault::Class;
 use crate::fault::{Fault, escape};
 use crate::flow::Event;
+use crate::report::{Check, Mark};
 use crate::scan::{Options, Scanner, Summary, no_files};
 
 /// Content goes to a scanner.
@@ -95,6 +97,20 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
         escape(version)
     ));
     result["scan"] = json!(summary);
+}
+
+/// The same as a check of the report.
+pub fn check(summary: &Summary) -> Check {
+    let by =
+        format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("version not told")));
+    let files = summary.files.map(|files| format!(", {files} files in layers")).unwrap_or_default();
+    let (result, found) = if summary.clean {
+        (Mark::Passed, "nothing was found".to_owned())
+    } else {
+        (Mark::Failed, format!("{} findings", summary.findings.len() as u64 + summary.more))
+    };
+    let detail = format!("{by} looked at {} blobs{files}: {found}", summary.blobs);
+    Check { name: SCAN.to_owned(), result, detail }
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ impl Args {
             bundle: verdict.bundle.as_ref(),
             bytes: looked_at(&verdict, &request),
             order: order.clone(),
+            scan: verdict.scan.as_ref().map(scan::check),
             ..Found::default()
         });
         match &verdict.fault {

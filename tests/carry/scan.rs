@@ -219,6 +219,32 @@ fn u4_nothing_is_pushed_before_all_is_scanned() {
 }
 
 #[test]
+fn u4_receipt_and_report_say_who_scanned() {
+    let test = "scan-told";
+    let name = bundle(test, &[Image::new(vec![noise(16, 1000)])]);
+    let scanner = script(test, "if [ \"$1\" = --version ]; then echo 'Looker 3/7'; else cat > /dev/null; fi");
+    let read =
+        |file: &str| -> Value { serde_json::from_slice(&std::fs::read(dir().join(test).join(file)).unwrap()).unwrap() };
+    let (receipt, report) = (format!("{test}/r.json"), format!("{test}/p.json"));
+    let import = ["import", &name, "--to", "oci:scan-told/site", "--scan", &scanner, "--receipt", &receipt];
+    packmule(&[&import[..], &["--report", &report], &KEY].concat(), 0);
+    assert_eq!(read("r.json")["scan"], json!({ "clean": true, "scanner": scanner, "version": "Looker 3/7" }));
+    let check = |file: &str| {
+        let page = read(file);
+        let checks = page["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["name"] == "Search for malware").cloned().collect::<Vec<_>>()
+    };
+    assert!(check("p.json")[0]["detail"].as_str().unwrap().contains("Looker 3/7"), "{:?}", check("p.json"));
+    // What a scanner refuses is no matter of the policy's.
+    let refusing = script(test, "cat > /dev/null; exit 1");
+    let report = format!("{test}/q.json");
+    packmule(&[&["verify", &name, "--scan", &refusing, "--report", &report][..], &KEY].concat(), 15);
+    assert_eq!(check("q.json")[0]["result"], "failed");
+    let failed = read("q.json")["checks"].as_array().unwrap().iter().filter(|one| one["result"] == "failed").count();
+    assert_eq!(failed, 1);
+}
+
+#[test]
 fn u4_files_of_layers_are_given_one_by_one_and_the_rest_whole() {
     let test = "scan-files";
     let plain = tar(&[("etc/one", b"one"), ("etc/two", &noise(8, 700_000)), ("none", b"")]);

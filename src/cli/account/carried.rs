@@ -9,7 +9,7 @@ use crate::bundle::{Trusted, open};
 use crate::fault::{Class, Fault, escape};
 use crate::flow::Flow;
 use crate::import::Landed;
-use crate::report::{Page, Verdict};
+use crate::report::{Check, Page, Verdict};
 use crate::signing::policy::Called;
 use crate::signing::{Call, Roll};
 
@@ -48,6 +48,7 @@ pub fn imported(
     bundle: &Trusted,
     done: &crate::import::Outcome,
     (to, order, dry_run): (&str, Told, bool),
+    scan: Option<Check>,
     fault: Option<&Fault>,
 ) -> Box<Page> {
     let mut page = page(Found {
@@ -58,6 +59,7 @@ pub fn imported(
         order,
         fault,
         to: Some(to.to_owned()),
+        scan,
         ..Found::default()
     });
     if dry_run && fault.is_none() {

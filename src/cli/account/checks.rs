@@ -101,7 +101,10 @@ impl Stage<'_> {
     fn allowed(&self) -> Check {
         const NAME: &str = "Allowed by the policy here";
         let section = self.found.sight.roll.as_ref().and_then(|roll| roll.section.as_deref());
-        self.failed(NAME, Class::Policy).unwrap_or_else(|| match section {
+        // What a scanner found is its own check.
+        let scanned = self.found.scan.as_ref().is_some_and(|scan| scan.result == Mark::Failed);
+        let failed = self.failed(NAME, Class::Policy).filter(|_| !scanned);
+        failed.unwrap_or_else(|| match section {
             _ if !self.is_let_in() => check(NAME, Mark::Open, "not reached"),
             None => check(NAME, Mark::Open, "keys were given, no policy file: nothing but signatures was asked for"),
             Some(section) if self.is_read || self.found.bundle.is_none() => check(

@@ -50,8 +50,8 @@ impl Sight {
     /// Of a bundle under a policy.
     pub fn of(head: &Untrusted, policy: &Policy) -> Self {
         let mut manifest = None;
-        let roll = head.envelope().ok().map(|envelope| {
-            policy.roll(&head.statement(), &envelope, || {
+        let roll = head.envelopes().ok().map(|envelopes| {
+            policy.roll(&head.statement(), &envelopes, || {
                 manifest = head.claimed().ok();
                 manifest.as_ref().map(|manifest| manifest.channel.clone())
             })

@@ -21,9 +21,10 @@ use crate::import::Account;
 use crate::moment::Moment;
 use crate::oci::Digest;
 use crate::receipt::{
-    Arrival, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Signer, State,
+    Arrival, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Scan, Signer, State,
 };
 use crate::route::Route;
+use crate::scan::Summary;
 use crate::signing::{self, Envelope, statement};
 
 /// The options.
@@ -66,6 +67,8 @@ pub struct Report<'a> {
     pub account: Account,
     /// Why not all of it.
     pub fault: Option<&'a Fault>,
+    /// What a scanner said.
+    pub scan: Option<&'a Summary>,
 }
 
 /// A receipt that was written.
@@ -230,7 +233,7 @@ impl Drop for Slip {
 }
 
 fn compose(told: Report<'_>, started: Moment, ended: Moment, audit: Option<Line>) -> Receipt {
-    let Report { bundle, order, trust, to, route, account, fault } = told;
+    let Report { bundle, order, trust, to, route, account, fault, scan } = told;
     let manifest = bundle.manifest();
     let artifacts = if account.artifacts.is_empty() { nothing(bundle, route, fault) } else { account.artifacts };
     let counted = &bundle.admission().counted;
@@ -257,6 +260,11 @@ fn compose(told: Report<'_>, started: Moment, ended: Moment, audit: Option<Line>
         fault: fault.map(|fault| Reason { class: exit::name(fault.class).to_owned(), text: escape(&fault.what) }),
         format: FORMAT.to_owned(),
         order: turn(order, trust),
+        scan: scan.map(|scan| Scan {
+            clean: scan.clean,
+            scanner: escape(&scan.scanner),
+            version: scan.version.as_deref().map(escape),
+        }),
         signers: signers.collect(),
         started,
         tool: TOOL.to_owned(),

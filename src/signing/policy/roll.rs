@@ -50,23 +50,22 @@ pub struct Roll {
 }
 
 impl Policy {
-    /// Calls the roll of `envelope` over `statement`. `channel` gives the bundle's channel, `None` where its manifest
+    /// Calls the roll of `envelopes`, the bundle's own and those from elsewhere, over `statement`. `channel` gives the bundle's channel, `None` where its manifest
     /// cannot be read; it is asked only once a signature under a known key holds and none fails.
     pub fn roll(
         &self,
         statement: &[u8],
-        envelope: &Envelope,
+        envelopes: &[Envelope],
         channel: impl FnOnce() -> Option<Option<String>>,
     ) -> Roll {
-        let signed: BTreeSet<&str> = envelope.keyids().collect();
+        let signed: BTreeSet<&str> = envelopes.iter().flat_map(Envelope::keyids).collect();
         let message = pae(statement);
         let holds = |keyid: &str| {
-            envelope.payload == statement
-                && envelope
-                    .signatures
-                    .iter()
-                    .filter(|one| one.keyid == keyid)
-                    .all(|one| self.keys.get(keyid).is_some_and(|key| key.verifies(&message, &one.sig)))
+            let verifies = |sig: &[u8]| self.keys.get(keyid).is_some_and(|key| key.verifies(&message, sig));
+            envelopes.iter().all(|envelope| {
+                let mut own = envelope.signatures.iter().filter(|one| one.keyid == keyid);
+                own.all(|one| envelope.payload == statement && verifies(&one.sig))
+            })
         };
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             signed.into_iter().partition(|keyid| self.keys.contains_key(*keyid));
@@ -175,7 +174,7 @@ mod tests {
     #[test]
     fn s18_it_names_who_counts_who_does_not_and_who_lacks() {
         let (statement, envelope) = signed(&[1, 2, 4, 9]);
-        let roll = policy().roll(&statement, &envelope, || Some(None));
+        let roll = policy().roll(&statement, std::slice::from_ref(&envelope), || Some(None));
         assert_eq!((roll.needed, roll.counted), (2, 1));
         assert_eq!(roll.missing_roles, ["guard"]);
         let mut found = calls(&roll);
@@ -193,7 +192,7 @@ mod tests {
         for seeds in [&[1, 2, 3][..], &[1, 2], &[2, 3], &[1], &[4], &[9], &[]] {
             let (statement, envelope) = signed(seeds);
             let policy = policy();
-            let roll = policy.roll(&statement, &envelope, || Some(None));
+            let roll = policy.roll(&statement, std::slice::from_ref(&envelope), || Some(None));
             let judged = policy.judge(&statement, &envelope).ok();
             let enough = judged.is_some_and(|judgement| {
                 let section = policy.sections().unwrap().pick(None).unwrap();
@@ -208,11 +207,12 @@ mod tests {
     fn a_wrong_signature_picks_no_section() {
         let (statement, mut envelope) = signed(&[1, 2]);
         envelope.signatures[0].sig[0] ^= 1;
-        let roll = policy().roll(&statement, &envelope, || unreachable!("asked before all signatures hold"));
+        let roll = policy()
+            .roll(&statement, std::slice::from_ref(&envelope), || unreachable!("asked before all signatures hold"));
         assert_eq!((roll.section.as_deref(), roll.needed), (None, 0));
         assert!(roll.called.iter().any(|one| one.call == Call::Wrong));
         let other = statement.iter().rev().copied().collect::<Vec<_>>();
-        let roll = policy().roll(&other, &signed(&[1]).1, || unreachable!("over something else"));
+        let roll = policy().roll(&other, &[signed(&[1]).1], || unreachable!("over something else"));
         assert_eq!(roll.called[0].call, Call::Wrong);
     }
 
@@ -220,7 +220,7 @@ mod tests {
     fn keys_of_a_command_line_count_by_themselves() {
         let policy = Policy::new(vec![key(1).public().clone(), key(2).public().clone()], None).unwrap();
         let (statement, envelope) = signed(&[1]);
-        let roll = policy.roll(&statement, &envelope, || None);
+        let roll = policy.roll(&statement, std::slice::from_ref(&envelope), || None);
         assert_eq!((roll.needed, roll.counted), (2, 1));
         assert_eq!(roll.called.iter().map(|one| one.call).collect::<Vec<_>>(), [Call::Counted, Call::Missing]);
     }
