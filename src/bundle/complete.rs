@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::Error;
 use super::catalogue::Catalogue;
+use super::passing::MAX_KEPT;
 use super::reader::Trusted;
 use crate::closure::{Closure, Role, WalkError, walk};
 use crate::fault::Class;
 use crate::flow::Flow;
 use crate::oci::document::DocumentError;
-use crate::oci::{Descriptor, Digest, Document, Reason};
+use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};
 use crate::signing::policy::Kinds;
 
 /// The document of these bytes, whose digest was checked.
@@ -34,7 +35,13 @@ impl Trusted {
     /// # Errors
     /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
-        self.closure_of(flow, |descriptor| self.carried_document(descriptor))
+        // Once, and once more where there are more documents than are kept.
+        let most = self.geometry().tar.length().saturating_mul(2);
+        let before = self.shelf.read();
+        self.closure_of(flow, |descriptor| {
+            let document = self.carried_document(descriptor)?;
+            if self.shelf.read() - before > most { Err(scattered()) } else { Ok(document) }
+        })
     }
 
     /// The same with documents that `fetch` gives.
@@ -47,13 +54,17 @@ impl Trusted {
         mut fetch: impl FnMut(&Descriptor) -> Result<Option<Document>, Error>,
     ) -> Result<Closure, Error> {
         let manifest = self.manifest();
+        let mut artifacts: HashMap<Digest, Vec<&Artifact>> = HashMap::with_capacity(manifest.artifacts.len());
+        for artifact in &manifest.artifacts {
+            artifacts.entry(artifact.digest).or_default().push(artifact);
+        }
         let mut kinds = Kinds::new(&self.admission.rules);
         let mut catalogue = self.catalogue.as_ref().map(|_| Catalogue::default());
         let closure = walk(&manifest.artifacts, |_, descriptor| {
             flow.check()?;
             let document = fetch(descriptor)?;
             if let Some(document) = &document {
-                self.check_artifact(document)?;
+                check_artifacts(document, artifacts.get(&document.digest()).map_or(&[], Vec::as_slice))?;
                 kinds.see(document);
                 catalogue.iter_mut().for_each(|catalogue| catalogue.see(document));
             }
@@ -106,19 +117,25 @@ impl Trusted {
         self.check_kinds(&kinds)?;
         Ok(closure)
     }
+}
 
-    /// What the manifest says of an artifact must be what the document says.
-    fn check_artifact(&self, document: &Document) -> Result<(), Error> {
-        let digest = document.digest();
-        for artifact in self.manifest().artifacts.iter().filter(|artifact| artifact.digest == digest) {
-            let same = artifact.artifact_type.as_deref() == document.artifact_type()
-                && artifact.subject == document.subject().map(|subject| subject.digest);
-            if !same {
-                return Err(Error::format(format!(
-                    "artifact {digest}: expected artifactType and subject as in its document"
-                )));
-            }
-        }
-        Ok(())
+/// What the manifest says of an artifact, in each repository that has it, must be what the document says.
+fn check_artifacts(document: &Document, listed: &[&Artifact]) -> Result<(), Error> {
+    let subject = document.subject().map(|subject| subject.digest);
+    let is_same = |artifact: &&Artifact| {
+        artifact.artifact_type.as_deref() == document.artifact_type() && artifact.subject == subject
+    };
+    if listed.iter().all(is_same) {
+        return Ok(());
     }
+    let digest = document.digest();
+    Err(Error::format(format!("artifact {digest}: expected artifactType and subject as in its document")))
+}
+
+/// The refusal of a bundle whose documents would be read again and again.
+fn scattered() -> Error {
+    Error::format(format!(
+        "documents: expected at most {MAX_KEPT} bytes of them, or blobs in the order of their use, found neither"
+    ))
+    .help("export it again with a current version, which writes them in this order")
 }
