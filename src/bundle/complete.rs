@@ -54,17 +54,15 @@ impl Trusted {
         mut fetch: impl FnMut(&Descriptor) -> Result<Option<Document>, Error>,
     ) -> Result<Closure, Error> {
         let manifest = self.manifest();
-        let mut artifacts: HashMap<Digest, Vec<&Artifact>> = HashMap::with_capacity(manifest.artifacts.len());
-        for artifact in &manifest.artifacts {
-            artifacts.entry(artifact.digest).or_default().push(artifact);
-        }
+        // In whatever repositories one is, the manifest says the same of it.
+        let artifacts: HashMap<Digest, &Artifact> = manifest.artifacts.iter().map(|one| (one.digest, one)).collect();
         let mut kinds = Kinds::new(&self.admission.rules);
         let mut catalogue = self.catalogue.as_ref().map(|_| Catalogue::default());
         let closure = walk(&manifest.artifacts, |_, descriptor| {
             flow.check()?;
             let document = fetch(descriptor)?;
             if let Some(document) = &document {
-                check_artifacts(document, artifacts.get(&document.digest()).map_or(&[], Vec::as_slice))?;
+                artifacts.get(&document.digest()).map_or(Ok(()), |artifact| check_artifact(document, artifact))?;
                 kinds.see(document);
                 catalogue.iter_mut().for_each(|catalogue| catalogue.see(document));
             }
@@ -119,13 +117,11 @@ impl Trusted {
     }
 }
 
-/// What the manifest says of an artifact, in each repository that has it, must be what the document says.
-fn check_artifacts(document: &Document, listed: &[&Artifact]) -> Result<(), Error> {
-    let subject = document.subject().map(|subject| subject.digest);
-    let is_same = |artifact: &&Artifact| {
-        artifact.artifact_type.as_deref() == document.artifact_type() && artifact.subject == subject
-    };
-    if listed.iter().all(is_same) {
+/// What the manifest says of an artifact must be what the document says.
+fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error> {
+    let is_same = artifact.artifact_type.as_deref() == document.artifact_type()
+        && artifact.subject == document.subject().map(|subject| subject.digest);
+    if is_same {
         return Ok(());
     }
     let digest = document.digest();
