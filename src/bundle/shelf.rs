@@ -40,8 +40,7 @@ struct Documents {
     room: u64,
     // Units of which the documents are kept, in the order in which they came.
     units: VecDeque<usize>,
-    // Of each the bytes that are kept, and by their places in `blobs` the documents and what looks like one.
-    kept: HashMap<usize, (u64, HashMap<usize, Arc<[u8]>>)>,
+    kept: HashMap<usize, Held>,
     bytes: u64,
     read: u64,
 }
@@ -64,6 +63,13 @@ impl Shelf {
     }
 }
 
+/// What is kept of a unit: documents and what looks like one, by their places in `blobs`.
+type Held = HashMap<usize, Arc<[u8]>>;
+
+fn bytes(held: &Held) -> u64 {
+    held.values().map(|raw| raw.len() as u64).sum()
+}
+
 impl Default for Documents {
     fn default() -> Self {
         Self { room: MAX_KEPT, units: VecDeque::new(), kept: HashMap::new(), bytes: 0, read: 0 }
@@ -71,15 +77,15 @@ impl Default for Documents {
 }
 
 impl Documents {
-    fn keep(&mut self, unit: usize, documents: HashMap<usize, Arc<[u8]>>) {
-        let bytes = documents.values().map(|raw| raw.len() as u64).sum();
-        while self.bytes + bytes > self.room {
-            let Some((before, _)) = self.units.pop_front().and_then(|oldest| self.kept.remove(&oldest)) else { break };
-            self.bytes -= before;
+    fn keep(&mut self, unit: usize, held: Held) {
+        let more = bytes(&held);
+        while self.bytes + more > self.room {
+            let Some(oldest) = self.units.pop_front().and_then(|oldest| self.kept.remove(&oldest)) else { break };
+            self.bytes -= bytes(&oldest);
         }
-        self.bytes += bytes;
+        self.bytes += more;
         self.units.push_back(unit);
-        self.kept.insert(unit, (bytes, documents));
+        self.kept.insert(unit, held);
     }
 }
 
@@ -160,7 +166,7 @@ impl Trusted {
         let unit = &geometry.units[number];
         // Read under the lock: others that want this unit wait for it instead of reading it too.
         let mut documents = lock(&self.shelf.documents);
-        if let Some(raw) = documents.kept.get(&number).and_then(|(_, kept)| kept.get(&index)) {
+        if let Some(raw) = documents.kept.get(&number).and_then(|held| held.get(&index)) {
             return Ok(Arc::clone(raw));
         }
         // In a volume that does not fit, nothing is to be had.
@@ -190,7 +196,8 @@ impl Trusted {
     }
 }
 
-#[cfg(all(test, feature = "carry"))]
+#[cfg(test)]
+#[cfg(feature = "carry")]
 mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
@@ -249,8 +256,7 @@ mod tests {
         let make = |number: usize| {
             let size = (3 << 20) + number;
             let layer = Descriptor::new("a/zeros", Digest::sha256(&vec![0; size]), size as u64);
-            let json =
-                json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layer, "annotations": {"n": "1".repeat(500)}});
+            let json = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layer, "annotations": {"n": "1".repeat(500)}});
             (Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap(), layer)
         };
         let mut parts: Vec<_> = (0..20).map(make).collect();

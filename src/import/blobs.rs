@@ -66,9 +66,8 @@ fn tasks<'p>(run: &Run, plan: &'p Plan<'p>) -> Vec<Task<'p>> {
         }
     }
     let mut tasks: Vec<Task> = tasks.into_values().collect();
-    tasks.sort_by_cached_key(|task| {
-        (run.source.position(&task.blob.digest), Reverse(task.blob.size), task.blob.digest)
-    });
+    tasks
+        .sort_by_cached_key(|task| (run.source.position(&task.blob.digest), Reverse(task.blob.size), task.blob.digest));
     tasks
 }
 
