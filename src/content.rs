@@ -110,6 +110,12 @@ pub trait Source: Sync {
     /// Whether the blob is there, by HEAD or a look; used before work begins.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
 
+    /// Where a blob or document stands among those that cost least when they are asked for in this order, because
+    /// they are read together; `None` for one that is read alone.
+    fn position(&self, _digest: &Digest) -> Option<u64> {
+        None
+    }
+
     /// Reads of parts of blobs, if the place has them.
     fn ranges(&self) -> Option<&dyn Ranges> {
         None

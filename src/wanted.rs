@@ -72,7 +72,7 @@ impl List {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("wanted list: expected UTF-8".to_owned()))?;
         let mut list = Self::default();
-        for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, line.trim())) {
+        for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, line)) {
             if number > MAX_LINES {
                 return Err(wrong(format!("wanted list: expected at most {MAX_LINES} lines, found more")));
             }
@@ -82,7 +82,7 @@ impl List {
             let at = |problem: &dyn std::fmt::Display| {
                 wrong(format!("wanted list, line {number}: {}", escape(&problem.to_string())))
             };
-            let mut words = line.split(' ').filter(|word| !word.is_empty());
+            let mut words = line.split(' ');
             let name = words.next().unwrap_or_default();
             let reference: Reference = name.parse().map_err(|error| at(&error))?;
             let leaves = words.map(str::parse).collect::<Result<Vec<Digest>, _>>().map_err(|error| at(&error))?;
@@ -137,8 +137,19 @@ mod tests {
         }
         let (text, dropped) = wide.to_text();
         assert!(text.len() <= MAX_BYTES && dropped == 1 && text.ends_with('\n'));
-        for wrong in ["reg.example/A", "a:1 sha256:00", "a:1 b:2", "\u{1b}[1m", "a:1\tsha256:"] {
-            let fault = List::parse(format!("ok:1\n{wrong}\n").as_bytes()).unwrap_err();
+        let leaf = leaf("x");
+        let blanks = [
+            format!("a:1  {leaf}"),
+            format!(" a:1 {leaf}"),
+            format!("a:1 {leaf} "),
+            format!("a:1\t{leaf}"),
+            format!("a:1\r {leaf}"),
+        ];
+        assert!(List::parse(format!("ok:1\r\na:1 {leaf}\r\n").as_bytes()).is_ok());
+        let others = ["reg.example/A", "a:1 sha256:00", "a:1 b:2", "\u{1b}[1m", "a:1\tsha256:"];
+        let more = [" ", "\t", " # not a remark", "\u{a0}", "\u{feff}", "a:1 ", "a:1\r\r", "\r\r"];
+        for wrong in blanks.iter().map(String::as_str).chain(others).chain(more) {
+            let fault = List::parse(format!("ok:1\n{wrong}\n").as_bytes()).expect_err(wrong);
             assert!(fault.class == Class::Usage && fault.what.contains("line 2"), "{wrong}: {fault}");
             assert!(!fault.what.contains('\u{1b}'));
         }

@@ -33,6 +33,10 @@ pub trait Feed: Send {
     /// No more frames come: [`Class::Integrity`], [`Class::Io`], [`Class::Cancelled`].
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error>;
 
+    /// Before the first frame: once `stop` is set nothing more is wanted, and a feed that waits for what does not come
+    /// ends with any error, which then counts for nothing.
+    fn watch(&mut self, _stop: Arc<AtomicBool>) {}
+
     /// What stands behind the last frame; asked once all frames were read. Whether anything stands there
     /// that must not.
     fn end(&mut self, faults: &mut Vec<Error>) -> bool;
@@ -73,7 +77,7 @@ pub struct Belt<'a> {
     // From this frame on none come.
     limit: AtomicUsize,
     opened: AtomicUsize,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     // Digests of the volumes whose frames all came.
     digests: Option<Mutex<Vec<(usize, Digest)>>>,
 }
@@ -96,7 +100,7 @@ impl<'a> Belt<'a> {
             fed: Queue::new(),
             limit: AtomicUsize::new(frames.end),
             opened: AtomicUsize::new(frames.start),
-            stop: AtomicBool::new(false),
+            stop: Arc::default(),
             digests: digests.then(Mutex::default),
             frames,
         })
@@ -154,6 +158,7 @@ impl<'a> Belt<'a> {
 
     fn feed(&self, flow: &Flow, feed: &mut dyn Feed) -> (Vec<Error>, bool) {
         let _watch = Watch(&self.stop);
+        feed.watch(Arc::clone(&self.stop));
         let mut faults = Vec::new();
         let next_queue = if self.digests.is_some() { &self.read } else { &self.hashed };
         for index in self.frames.clone() {
@@ -166,7 +171,9 @@ impl<'a> Belt<'a> {
                 Err(cancelled) => Err(cancelled.into()),
             };
             if let Err(error) = read {
-                faults.push(error);
+                if !self.is_stopped() {
+                    faults.push(error);
+                }
                 drop(lease);
                 self.limit.store(index, Ordering::Relaxed);
                 self.wake();
@@ -174,7 +181,11 @@ impl<'a> Belt<'a> {
             }
             next_queue.put(index, lease);
         }
+        let met = faults.len();
         let is_more = !self.is_stopped() && feed.end(&mut faults);
+        if self.is_stopped() {
+            faults.truncate(met);
+        }
         (faults, is_more)
     }
 

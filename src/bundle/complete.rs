@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::Error;
 use super::catalogue::Catalogue;
+use super::passing::MAX_KEPT;
 use super::reader::Trusted;
 use crate::closure::{Closure, Role, WalkError, walk};
 use crate::fault::Class;
 use crate::flow::Flow;
 use crate::oci::document::DocumentError;
-use crate::oci::{Descriptor, Digest, Document, Reason};
+use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};
 use crate::signing::policy::Kinds;
 
 /// The document of these bytes, whose digest was checked.
@@ -34,7 +35,13 @@ impl Trusted {
     /// # Errors
     /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
-        self.closure_of(flow, |descriptor| self.carried_document(descriptor))
+        // Once, and once more where there are more documents than are kept.
+        let most = self.geometry().tar.length().saturating_mul(2);
+        let before = self.shelf.read();
+        self.closure_of(flow, |descriptor| {
+            let document = self.carried_document(descriptor)?;
+            if self.shelf.read() - before > most { Err(scattered()) } else { Ok(document) }
+        })
     }
 
     /// The same with documents that `fetch` gives.
@@ -47,13 +54,15 @@ impl Trusted {
         mut fetch: impl FnMut(&Descriptor) -> Result<Option<Document>, Error>,
     ) -> Result<Closure, Error> {
         let manifest = self.manifest();
+        // In whatever repositories one is, the manifest says the same of it.
+        let artifacts: HashMap<Digest, &Artifact> = manifest.artifacts.iter().map(|one| (one.digest, one)).collect();
         let mut kinds = Kinds::new(&self.admission.rules);
         let mut catalogue = self.catalogue.as_ref().map(|_| Catalogue::default());
         let closure = walk(&manifest.artifacts, |_, descriptor| {
             flow.check()?;
             let document = fetch(descriptor)?;
             if let Some(document) = &document {
-                self.check_artifact(document)?;
+                artifacts.get(&document.digest()).map_or(Ok(()), |artifact| check_artifact(document, artifact))?;
                 kinds.see(document);
                 catalogue.iter_mut().for_each(|catalogue| catalogue.see(document));
             }
@@ -106,19 +115,23 @@ impl Trusted {
         self.check_kinds(&kinds)?;
         Ok(closure)
     }
+}
 
-    /// What the manifest says of an artifact must be what the document says.
-    fn check_artifact(&self, document: &Document) -> Result<(), Error> {
-        let digest = document.digest();
-        for artifact in self.manifest().artifacts.iter().filter(|artifact| artifact.digest == digest) {
-            let same = artifact.artifact_type.as_deref() == document.artifact_type()
-                && artifact.subject == document.subject().map(|subject| subject.digest);
-            if !same {
-                return Err(Error::format(format!(
-                    "artifact {digest}: expected artifactType and subject as in its document"
-                )));
-            }
-        }
-        Ok(())
+/// What the manifest says of an artifact must be what the document says.
+fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error> {
+    let is_same = artifact.artifact_type.as_deref() == document.artifact_type()
+        && artifact.subject == document.subject().map(|subject| subject.digest);
+    if is_same {
+        return Ok(());
     }
+    let digest = document.digest();
+    Err(Error::format(format!("artifact {digest}: expected artifactType and subject as in its document")))
+}
+
+/// The refusal of a bundle whose documents would be read again and again.
+fn scattered() -> Error {
+    Error::format(format!(
+        "documents: expected at most {MAX_KEPT} bytes of them, or blobs in the order of their use, found neither"
+    ))
+    .help("export it again with a current version, which writes them in this order")
 }

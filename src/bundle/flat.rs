@@ -3,6 +3,7 @@
 //!
 //! Every name is opened relative to its directory and never through a link.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,8 @@ use crate::system::{Folder, Found, Kind, Unopened};
 
 /// Bytes read at once.
 const STEP: usize = 1 << 20;
+/// Of the entries of a directory that must not be there so many are named, the first by their names.
+const NAMED: usize = 100;
 
 /// The files of a flat bundle.
 #[derive(Debug)]
@@ -110,6 +113,17 @@ impl Flat {
         self.file(&place(digest), size)
     }
 
+    /// All of a blob that fits into memory; one byte more than its size shows that its file has more.
+    ///
+    /// # Errors
+    /// As [`Flat::blob`].
+    pub(super) fn whole(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Error> {
+        let mut content = Vec::new();
+        let read = self.blob(digest, size)?.take(size + 1).read_to_end(&mut content);
+        read.map_err(|error| Error::io(self.shown(&place(digest)), &error))?;
+        Ok(content)
+    }
+
     /// What lies below the root and must not: entries that the manifest does not name.
     pub fn survey(&self, tar: &Tar, bundle: &Trusted) -> Vec<Error> {
         let mut errors = Vec::new();
@@ -140,13 +154,17 @@ impl Flat {
             Ok(None) => return,
             Err(error) => return errors.push(error),
         };
+        let (mut extra, mut others) = (BTreeSet::new(), 0_u64);
         let looked = folder.entries(|name, kind| {
             let shown = || format!("{}/{}", self.shown(path), name.to_string_lossy());
             match name.to_str().and_then(&expected) {
-                None => errors.push(
-                    Error::integrity(format!("{}: extra, the manifest does not name it", shown()))
-                        .help("remove it, or take another copy of the bundle"),
-                ),
+                None => {
+                    extra.insert(name.to_owned());
+                    if extra.len() > NAMED {
+                        extra.pop_last();
+                        others += 1;
+                    }
+                }
                 Some(fits) if fits == kind => {}
                 Some(wanted) => {
                     let wanted = if wanted == Kind::Folder { "directory" } else { "plain file" };
@@ -155,9 +173,17 @@ impl Flat {
                 }
             }
         });
-        if let Err(error) = looked {
-            errors.push(Error::io(self.shown(path), &error));
+        let shown = self.shown(path);
+        let remove = "remove it, or take another copy of the bundle";
+        errors.extend(extra.iter().map(|name| {
+            let name = name.to_string_lossy();
+            Error::integrity(format!("{shown}/{name}: extra, the manifest does not name it")).help(remove)
+        }));
+        if others > 0 {
+            let what = format!("{shown}: {others} more entries are extra, the manifest does not name them");
+            errors.push(Error::integrity(what).help(remove));
         }
+        errors.extend(looked.err().map(|error| Error::io(shown, &error)));
     }
 
     /// Reads one member and compares or hashes every byte; gives how many.

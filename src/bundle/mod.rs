@@ -47,6 +47,7 @@ pub mod passing;
 pub mod pending;
 mod plain;
 pub mod reader;
+mod shelf;
 mod source;
 pub mod standing;
 pub mod stream;

@@ -4,7 +4,6 @@
 //! What the pieces hold is not judged here: headers, padding and content are [`super::member`]'s.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -209,17 +208,18 @@ fn index_end(plain: u64) -> usize {
     usize::try_from(bytes).unwrap_or_default()
 }
 
-/// The whole content of one frame, shared.
+/// The whole content of some frames.
 ///
 /// # Errors
-/// As [`Plain::next_piece`].
-pub fn whole_frame(places: &[Place], volumes: &Volumes, frame: usize) -> Result<Arc<Vec<u8>>, Error> {
-    let mut content = Vec::with_capacity(usize::try_from(places[frame].plain).unwrap_or_default());
-    let mut plain = Plain::new(places, volumes, frame..frame + 1);
+/// As [`Pieces::next_piece`].
+pub fn whole(places: &[Place], volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
+    let length: u64 = places[frames.clone()].iter().map(|place| place.plain).sum();
+    let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    let mut plain = Plain::new(places, volumes, frames);
     loop {
         let piece = plain.next_piece()?;
         if piece.is_empty() {
-            return Ok(Arc::new(content));
+            return Ok(content);
         }
         content.extend_from_slice(piece);
     }

@@ -3,22 +3,18 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use super::catalogue::Catalogue;
 use super::files::{Volumes, open_plain, read_capped};
 use super::flat::Flat;
 use super::geometry::{Geometry, Unit};
 use super::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
-use super::plain::whole_frame;
-use super::tar::{Tar, padded};
+use super::shelf::Shelf;
 use super::{Error, Manifest, Name};
 use crate::fault::{Class, Fault};
-use crate::oci::{Descriptor, Digest, Document};
+use crate::oci::Digest;
 use crate::signing::{Admission, Envelope, Judgement, Policy, statement};
-
-/// How many decompressed frames of small members are kept: what a walk in order needs.
-const KEPT_FRAMES: usize = 2;
 
 /// A bundle whose manifest nobody has vouched for.
 #[derive(Debug)]
@@ -54,7 +50,7 @@ pub struct Trusted {
     index: HashMap<Digest, usize>,
     // Filled by the walk over the documents, where someone asked for it.
     pub(super) catalogue: Option<OnceLock<Catalogue>>,
-    kept: Mutex<Vec<(usize, Arc<Vec<u8>>)>>,
+    pub(super) shelf: Shelf,
 }
 
 /// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
@@ -321,7 +317,7 @@ impl Trusted {
             admission: Admission::default(),
             index,
             catalogue: None,
-            kept: Mutex::new(Vec::new()),
+            shelf: Shelf::default(),
         })
     }
 
@@ -453,91 +449,5 @@ impl Trusted {
         }
         Err(Error::integrity(format!("{}: differs from the computed one", path.display()))
             .help("remove it; it is not needed"))
-    }
-
-    /// The content of a small member, from its frame of whole members.
-    pub(super) fn small(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
-        if self.flat.is_some() {
-            return Ok(None);
-        }
-        let member = Tar::of_blob(index);
-        let unit = self.geometry.unit_of(member);
-        if unit.frames.len() != 1 {
-            return Ok(None);
-        }
-        let frame = unit.frames.start;
-        let content = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, content)) = kept.iter().find(|(number, _)| *number == frame) {
-                Arc::clone(content)
-            } else {
-                // Read under the lock: others that want this frame wait for it instead of reading it too.
-                let content = whole_frame(&self.geometry.places, &self.volumes, frame)?;
-                if kept.len() == KEPT_FRAMES {
-                    kept.remove(0);
-                }
-                kept.push((frame, Arc::clone(&content)));
-                content
-            }
-        };
-        let tar = &self.geometry.tar;
-        let end = tar.end(member) - tar.start(unit.members.start);
-        let size = self.manifest.blobs[index].size;
-        let from = end - padded(size);
-        let range = usize::try_from(from).ok().zip(usize::try_from(from + size).ok());
-        let bytes = range.and_then(|(from, to)| content.get(from..to));
-        bytes.map(|bytes| Some(bytes.to_vec())).ok_or_else(|| Error::integrity("frame is shorter than its members"))
-    }
-
-    /// A document that the bundle carries, its digest checked; `None` where it is absent.
-    ///
-    /// # Errors
-    /// [`Class::Integrity`], [`Class::Format`], [`Class::Io`].
-    pub fn carried_document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
-        let Some(index) = self.blob_index(&descriptor.digest) else { return Ok(None) };
-        let digest = descriptor.digest;
-        if self.manifest.blobs[index].size > crate::oci::document::MAX_DOCUMENT {
-            return Err(Error::format(format!("manifest {digest}: above the limit of a document")));
-        }
-        if self.flat.is_none() {
-            // In a volume that does not fit, nothing is to be had.
-            let frames = self.geometry.unit_of(Tar::of_blob(index)).frames.clone();
-            self.geometry.places[frames].iter().try_for_each(|place| self.fits(place.volume))?;
-        }
-        let raw = match self.small(index)? {
-            Some(raw) => raw,
-            None => self.read_blob(index)?,
-        };
-        let found = Digest::of(digest.algorithm(), &raw);
-        if found != digest {
-            let place = match &self.flat {
-                Some(_) => "its file".to_owned(),
-                None => self.place_of(self.geometry.unit_of(Tar::of_blob(index))),
-            };
-            return Err(Error::integrity(format!("manifest {digest}: content has digest {found} ({place})")));
-        }
-        super::complete::document(descriptor, raw).map(Some)
-    }
-
-    fn read_blob(&self, index: usize) -> Result<Vec<u8>, Error> {
-        let mut content = Vec::new();
-        let blob = &self.manifest.blobs[index];
-        let mut reader: Box<dyn std::io::Read> = match &self.flat {
-            // One byte more than it may have shows that it has more.
-            Some(flat) => {
-                let file = flat.blob(&blob.digest, blob.size)?;
-                Box::new(std::io::Read::take(file, blob.size + 1))
-            }
-            None => Box::new(super::source::BlobReader::new(self, index)),
-        };
-        std::io::Read::read_to_end(&mut reader, &mut content).map_err(|error| {
-            let error = crate::content::Error::from_io("bundle", error);
-            let class = match error.kind {
-                crate::content::Kind::Content(class) => class,
-                _ => Class::Io,
-            };
-            Error { class, what: error.what, help: error.help }
-        })?;
-        Ok(content)
     }
 }

@@ -109,12 +109,15 @@ impl Source for Trusted {
         if let Some(flat) = self.flat() {
             return Ok(Box::new(flat.blob(&blob.digest, blob.size)?));
         }
-        // Small blobs share a frame with others, which is read once for all of them.
-        let is_small = blob.size <= 1 << 20;
-        match if is_small { self.small(index)? } else { None } {
-            Some(content) => Ok(Box::new(io::Cursor::new(content))),
-            None => Ok(Box::new(BlobReader::new(self, index))),
+        // A frame that others share is read once for all of them.
+        if self.is_shared(index) {
+            return Ok(Box::new(self.shared(index)?));
         }
+        Ok(Box::new(BlobReader::new(self, index)))
+    }
+
+    fn position(&self, digest: &Digest) -> Option<u64> {
+        self.blob_index(digest).filter(|&index| self.is_shared(index)).map(|index| index as u64)
     }
 
     fn holds(&self, _: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {

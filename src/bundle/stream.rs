@@ -6,6 +6,8 @@
 //! was compared with its limit.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::belt::Feed;
 use super::files::Volumes;
@@ -50,15 +52,22 @@ fn misformed(file: &str, problem: &str) -> Error {
     Error::format(format!("stream, {file}: {problem}")).help("take the stream again from its source")
 }
 
-/// Reads exactly `buffer`; how much there was if it was less.
-fn fill(read: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads exactly `buffer`; how much there was if it was less. `look` tells before each read, and while nothing comes,
+/// whether it is still wanted.
+fn fill(
+    read: &mut dyn Read,
+    buffer: &mut [u8],
+    look: &dyn Fn() -> Result<(), Error>,
+    failed: &dyn Fn(&io::Error) -> Error,
+) -> Result<usize, Error> {
     let mut filled = 0;
     while filled < buffer.len() {
+        look()?;
         match read.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(failed(&error)),
         }
     }
     Ok(filled)
@@ -78,11 +87,12 @@ fn stated_size(header: &[u8; HEADER]) -> Option<u64> {
 /// One of the first two members: its name, as `name` takes it from the name field, and its content.
 fn first_member<T>(
     read: &mut dyn Read,
+    look: &dyn Fn() -> Result<(), Error>,
     limit: u64,
     name: impl Fn(&str) -> Option<(T, String)>,
 ) -> Result<(T, Vec<u8>), Error> {
     let mut found = [0; HEADER];
-    match fill(read, &mut found).map_err(|error| broken(&error))? {
+    match fill(read, &mut found, look, &broken)? {
         0 => return Err(not_a_bundle("it is empty or ends early")),
         HEADER => {}
         _ => return Err(not_a_bundle("it ends within its first headers")),
@@ -101,7 +111,16 @@ fn first_member<T>(
     // Grows as it comes: what the header says is only the limit.
     let mut content = Vec::new();
     let whole = padded(size);
-    read.take(whole).read_to_end(&mut content).map_err(|error| broken(&error))?;
+    while (content.len() as u64) < whole {
+        let from = content.len();
+        content.resize(usize::try_from(whole).map_or(from + STEP, |whole| whole.min(from + STEP)), 0);
+        let wanted = content.len() - from;
+        let count = fill(read, &mut content[from..], look, &broken)?;
+        content.truncate(from + count);
+        if count < wanted {
+            break;
+        }
+    }
     if content.len() as u64 != whole {
         let found = (content.len() as u64).min(size);
         return Err(misformed(&file, &format!("truncated at {found} of {size} bytes")));
@@ -115,18 +134,20 @@ fn first_member<T>(
     Ok((own, content))
 }
 
-/// Reads signature file and manifest; judges neither beyond size and ends.
+/// Reads signature file and manifest; judges neither beyond size and ends. Where `read` says that nothing comes for now
+/// ([`io::ErrorKind::WouldBlock`]) it is asked again, unless the run was cancelled; so [`Members`] does too.
 ///
 /// # Errors
-/// [`Class::Format`], [`Class::Io`].
-pub fn open(mut read: Bytes) -> Result<Stream, Error> {
-    let (name, signatures) = first_member(&mut read, MAX_FILE as u64, |file| {
+/// [`Class::Format`], [`Class::Io`], [`Class::Cancelled`].
+pub fn open(mut read: Bytes, flow: &Flow) -> Result<Stream, Error> {
+    let look = || Ok(flow.check()?);
+    let (name, signatures) = first_member(&mut read, &look, MAX_FILE as u64, |file| {
         let name = Name::new(file.strip_suffix(".sig.json")?).ok()?;
         let file = name.signatures();
         Some((name, file))
     })?;
     let ((), manifest) =
-        first_member(&mut read, MAX_MANIFEST, |file| (file == name.manifest()).then(|| ((), name.manifest())))?;
+        first_member(&mut read, &look, MAX_MANIFEST, |file| (file == name.manifest()).then(|| ((), name.manifest())))?;
     check_ends(&manifest)?;
     Ok(Stream { head: Untrusted::of_stream(name, manifest, signatures), rest: read })
 }
@@ -136,28 +157,41 @@ pub struct Members<'a> {
     bundle: &'a Trusted,
     read: Bytes,
     flow: Flow,
+    stop: Arc<AtomicBool>,
     // Zero bytes to come before the next header.
     padding: usize,
 }
 
 impl<'a> Members<'a> {
     /// Behind the manifest of `bundle`, which came in the same stream.
-    pub const fn new(bundle: &'a Trusted, read: Bytes, flow: Flow) -> Self {
-        Self { bundle, read, flow, padding: 0 }
+    pub fn new(bundle: &'a Trusted, read: Bytes, flow: Flow) -> Self {
+        Self { bundle, read, flow, stop: Arc::default(), padding: 0 }
+    }
+
+    /// As [`fill`], while the bytes are wanted.
+    fn fill(&mut self, buffer: &mut [u8], failed: &dyn Fn(&io::Error) -> Error) -> Result<usize, Error> {
+        let (flow, stop) = (&self.flow, &self.stop);
+        let look = || {
+            flow.check()?;
+            if stop.load(Ordering::Relaxed) { Err(Error::new(Class::Cancelled, "stopped")) } else { Ok(()) }
+        };
+        let mut at = 0;
+        for part in buffer.chunks_mut(STEP) {
+            let count = fill(&mut self.read, part, &look, failed)?;
+            at += count;
+            if count < part.len() {
+                break;
+            }
+        }
+        Ok(at)
     }
 
     fn exactly(&mut self, buffer: &mut [u8], place: impl Fn() -> String) -> Result<(), Error> {
-        let mut at = 0;
-        for part in buffer.chunks_mut(STEP) {
-            self.flow.check()?;
-            let wanted = part.len();
-            let count = fill(&mut self.read, part)
-                .map_err(|error| Error::io(place(), &error).help("read the stream again from its source"))?;
-            at += count;
-            if count < wanted {
-                return Err(Error::integrity(format!("{}: the stream is truncated, {at} bytes on", place()))
-                    .help("take the stream again from its source: it ended early"));
-            }
+        let failed = |error: &io::Error| Error::io(place(), error).help("read the stream again from its source");
+        let count = self.fill(buffer, &failed)?;
+        if count < buffer.len() {
+            return Err(Error::integrity(format!("{}: the stream is truncated, {count} bytes on", place()))
+                .help("take the stream again from its source: it ended early"));
         }
         Ok(())
     }
@@ -193,11 +227,15 @@ impl<'a> Members<'a> {
         if blocks.iter().any(|byte| *byte != 0) {
             faults.push(Error::integrity("stream: its end differs from two zero blocks"));
         }
-        Ok(fill(&mut self.read, &mut [0]).map_err(|error| broken(&error))? > 0)
+        Ok(self.fill(&mut [0], &broken)? > 0)
     }
 }
 
 impl Feed for Members<'_> {
+    fn watch(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
         let bundle = self.bundle;
         let place = &bundle.geometry().places[index];

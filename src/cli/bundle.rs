@@ -1,6 +1,6 @@
 //! BUNDLE on the command line: finds and opens it. Whom to believe is [`super::trust`]'s.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Session;
 use super::confine::confine;
@@ -9,6 +9,7 @@ use super::world::World;
 use crate::bundle::Untrusted;
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::fault::{Class, Fault, escape};
+use crate::system::pipe;
 
 /// A bundle that was opened: manifest and signatures were read, nothing was judged.
 pub struct Opened {
@@ -41,11 +42,10 @@ pub fn open_any(
             let what = "bundle -: expected a stream on standard input, found a terminal";
             return Err(Fault::new(Class::Usage, what).help("pipe it: packmule cat DIR/NAME | packmule verify -"));
         }
-        Bundle::Stdin => std::mem::replace(&mut session.world.stdin, Box::new(std::io::empty())),
-        Bundle::Stream(path) => {
-            let path = session.path(&path);
-            Box::new(std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?)
+        Bundle::Stdin => {
+            session.world.take_stdin().map_err(|error| crate::bundle::Error::io("standard input", &error))?
         }
+        Bundle::Stream(path) => file(&session.path(&path))?,
         Bundle::Named { dir, .. } | Bundle::In(dir) => {
             let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
             if let Some(beside) = confined {
@@ -63,7 +63,7 @@ pub fn open_any(
         // It is open already.
         confine(session, beside);
     }
-    let Stream { head, rest } = stream::open(read)?;
+    let Stream { head, rest } = stream::open(read, &session.flow)?;
     Ok(Opened { head: head.learning(session.reports()), rest: Some(rest) })
 }
 
@@ -77,14 +77,16 @@ pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
         Bundle::In(dir) => session.path(&dir),
         // A file that is no stream either is told so.
         Bundle::Stream(path) => {
-            let path = session.path(&path);
-            let file = std::fs::File::open(&path).map_err(|error| crate::bundle::Error::io(path.display(), &error))?;
-            stream::open(Box::new(file))?;
+            stream::open(file(&session.path(&path))?, &session.flow)?;
             return Err(no_stream(text));
         }
         Bundle::Stdin => return Err(no_stream(text)),
     };
     Ok(crate::bundle::open(&path)?)
+}
+
+fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {
+    pipe::open(path).map_err(|error| crate::bundle::Error::io(path.display(), &error))
 }
 
 fn no_stream(text: &str) -> Fault {

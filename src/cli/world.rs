@@ -290,6 +290,15 @@ impl World {
         crate::program::Surroundings { env: self.env.clone(), dir: self.cwd.clone() }
     }
 
+    /// Standard input as a stream that may stand still ([`crate::system::pipe`]); it is empty from then on.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn take_stdin(&mut self) -> io::Result<Box<dyn Read + Send>> {
+        let stdin = std::mem::replace(&mut self.stdin, Box::new(io::empty()));
+        if self.real { crate::system::pipe::stdin() } else { Ok(stdin) }
+    }
+
     /// Asks for a secret on the terminal, without echo.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ struct Task<'p> {
 
 /// Sends what lacks; gives the counts. In a dry run it only counts.
 pub(super) fn send(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
-    let tasks = tasks(plan);
+    let tasks = tasks(run, plan);
     let bytes = tasks.iter().map(|task| task.blob.size).sum();
     let all: Vec<&Descriptor> = tasks.iter().map(|task| &task.blob).collect();
     run.destination.check_room(&all).map_err(|error| run.at_destination(error))?;
@@ -54,8 +54,8 @@ pub(super) fn send(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
     Ok(counts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-/// Largest first: the last ones to end are short.
-fn tasks<'p>(plan: &'p Plan<'p>) -> Vec<Task<'p>> {
+/// Largest first: the last ones to end are short. Behind them those that the source reads together, as they stand there.
+fn tasks<'p>(run: &Run, plan: &'p Plan<'p>) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
     for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
         for blob in &locked(&job.needs).leaves {
@@ -66,7 +66,8 @@ fn tasks<'p>(plan: &'p Plan<'p>) -> Vec<Task<'p>> {
         }
     }
     let mut tasks: Vec<Task> = tasks.into_values().collect();
-    tasks.sort_by_key(|task| (Reverse(task.blob.size), task.blob.digest));
+    tasks
+        .sort_by_cached_key(|task| (run.source.position(&task.blob.digest), Reverse(task.blob.size), task.blob.digest));
     tasks
 }
 

@@ -34,7 +34,9 @@ pub(super) fn send(run: &Run, plan: &Plan) -> Result<(), Fault> {
     let items = waves.values().map(|wave| wave.len() as u64).sum();
     run.flow.event(Event::Stage { name: "sending manifests", bytes: 0, items });
     for wave in waves.into_values() {
-        let tasks: Vec<Task> = wave.into_values().collect();
+        let mut tasks: Vec<Task> = wave.into_values().collect();
+        // Those that are not kept are read again, cheapest as they stand.
+        tasks.sort_by_cached_key(|task| run.source.position(&task.shape.descriptor.digest));
         run.crew.each(&tasks, |task| one(run, task))?;
     }
     Ok(())

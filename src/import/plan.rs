@@ -112,11 +112,15 @@ fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
     shape
 }
 
-/// Walks every artifact, as many at a time as there are jobs.
+/// Walks every artifact once, as many at a time as there are jobs.
 pub(super) fn make<'a>(run: &Run<'a>, repositories: Vec<Repository>) -> Result<Plan<'a>, Fault> {
     let absent: HashMap<Digest, &Absent> = run.request.absent.iter().map(|absent| (absent.digest, absent)).collect();
     let shapes = Mutex::new(HashMap::new());
-    run.crew.each(run.request.artifacts, |artifact| {
+    // One that lies in many repositories is walked once.
+    let mut seen = HashSet::new();
+    let is_new = |artifact: &&'a Artifact| seen.insert((artifact.digest, &artifact.media_type, artifact.size));
+    let walked: Vec<&Artifact> = run.request.artifacts.iter().filter(is_new).collect();
+    run.crew.each(&walked, |&artifact| {
         let fetch = |repository: &Repository, descriptor: &Descriptor| {
             run.crew.check()?;
             let is_left_out = absent

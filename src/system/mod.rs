@@ -3,6 +3,7 @@
 //!
 //! One face, a file a system behind it. Nothing here judges: what is refused, and in which words, is the caller's.
 
+pub mod pipe;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

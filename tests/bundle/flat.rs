@@ -184,3 +184,18 @@ fn an_export_goes_on_and_replaces() {
         assert!(!bundle.path("b.oci.partial").exists());
     }
 }
+
+#[test]
+fn b14_many_foreign_entries_are_counted_and_not_all_named() {
+    let bundle = small();
+    let root = bundle.path("b.oci/blobs/sha256");
+    for number in 0..350 {
+        fs::write(root.join(format!("foreign{number:03}")), b"").unwrap();
+    }
+    let fault = bundle.refusal("many");
+    assert_class(&fault, Class::Integrity, "many");
+    let all: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
+    assert_eq!(all.len(), 101, "{all:?}");
+    assert!((0..100).all(|number| all.iter().any(|what| what.contains(&format!("/foreign{number:03}: extra")))));
+    assert!(all.iter().any(|what| what.contains(": 250 more entries are extra")), "{all:?}");
+}

@@ -21,6 +21,7 @@ mod panic;
 mod planted;
 mod policy;
 mod read_back;
+mod reads;
 mod report;
 mod same;
 mod second;

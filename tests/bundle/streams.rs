@@ -20,7 +20,7 @@ pub fn stream_of(bundle: &Bundle) -> Vec<u8> {
 
 fn verify(read: impl Read + Send + 'static, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
-    match stream::open(Box::new(read)) {
+    match stream::open(Box::new(read), &flow()) {
         Ok(opened) => packmule::verify::stream(&flow(), opened, &policy, &Request { fail_fast, ..Request::default() }),
         Err(error) => Verdict::refused(error.into()),
     }

@@ -116,7 +116,7 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     let keys = vector.keys.iter().map(PublicKey::from_bytes).collect::<Result<_, _>>().map_err(usage)?;
     let policy = Policy::new(keys, vector.threshold)?;
     if let Some(stream) = &vector.stream {
-        let opened = packmule::bundle::stream::open(Box::new(fs::File::open(dir.join(stream)).unwrap()))?;
+        let opened = packmule::bundle::stream::open(Box::new(fs::File::open(dir.join(stream)).unwrap()), &flow())?;
         return packmule::verify::stream(&flow(), opened, &policy, &Request::default()).fault.map_or(Ok(()), Err);
     }
     let bundle = open(&dir.join(format!("{}.json", vector.bundle)))?;

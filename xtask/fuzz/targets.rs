@@ -137,8 +137,8 @@ pub fn policy(bytes: &[u8]) {
 
 /// A stream that holds, as far as that goes without a signature, is just as long as its parts.
 pub fn stream(bytes: &[u8]) {
-    let Ok(Stream { head, rest }) = open(Box::new(Cursor::new(bytes.to_vec()))) else { return };
     let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 1, 1);
+    let Ok(Stream { head, rest }) = open(Box::new(Cursor::new(bytes.to_vec())), &flow) else { return };
     let member = |size: u64| 512 + size.next_multiple_of(512);
     let first = head.signature_bytes().map_or(0, |bytes| member(bytes.len() as u64));
     let second = member(head.manifest_bytes().len() as u64);

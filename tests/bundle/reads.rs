@@ -1,0 +1,152 @@
+//! How much is read: the bytes of a bundle's files against its size, counted by the kernel in a process that does
+//! nothing else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use packmule::bundle::time::Moment;
+use packmule::bundle::writer::{Input, InputBlob, Options, write};
+use packmule::bundle::{Name, Output, check, open};
+use packmule::content::{self, Kind, Source};
+use packmule::oci::media_type::OCI_MANIFEST;
+use packmule::oci::{Artifact, Descriptor, Digest, Document, Reference, Repository};
+use serde_json::json;
+
+use crate::{Bundle, flow, noise, packmule};
+
+/// Names the test that measures in a process of its own.
+const ALONE: &str = "PACKMULE_TEST_ALONE";
+
+/// Bytes that this process has read so far.
+fn read() -> u64 {
+    let counts = fs::read_to_string("/proc/self/io").unwrap();
+    counts.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+}
+
+/// Bytes of all files in a directory.
+fn size(dir: &Path) -> u64 {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+/// Runs the test of this name, whose module is this one, in a process of its own. It is not run where it is.
+fn alone(test: &str) {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("reads::{test}"), "--nocapture"])
+        .env(ALONE, test)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && told.contains("1 passed"), "{told}");
+}
+
+fn is_alone(test: &str) -> bool {
+    std::env::var(ALONE).is_ok_and(|name| name == test)
+}
+
+#[test]
+fn an_import_of_many_small_blobs_reads_the_bundle_about_once() {
+    const TEST: &str = "an_import_of_many_small_blobs_reads_the_bundle_about_once";
+    if !is_alone(TEST) {
+        return alone(TEST);
+    }
+    // Five frames that are shared, and a large blob.
+    let mut layers: Vec<Vec<u8>> = (0..1200).map(|seed| noise(seed, 60_000)).collect();
+    layers.push(noise(5000, 3 << 20));
+    let bundle = Bundle::new(&layers, &[], &[1]);
+    let (size, before) = (size(&bundle.dir()), read());
+    let ended = packmule(bundle.root.path(), &["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:site"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let taken = read() - before;
+    assert!(taken < 3 * size, "{taken} bytes were read of {size}");
+}
+
+struct Nothing;
+
+impl Source for Nothing {
+    fn resolve(&self, _: &Reference) -> Result<Descriptor, content::Error> {
+        Err(content::Error::new(Kind::Absent, "nothing is named here"))
+    }
+    fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, content::Error> {
+        Err(content::Error::new(Kind::Absent, "no documents here"))
+    }
+    fn blob(&self, _: &Repository, _: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
+        Ok(Box::new(&b"{}"[..]))
+    }
+    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, content::Error> {
+        Ok(true)
+    }
+}
+
+/// Writes the bundle `b` of `count` documents with `padding` bytes of annotations; that of the next artifact lies in the
+/// next of `frames` parts, all around.
+fn scattered(dir: &Path, count: usize, padding: usize, frames: usize) {
+    let repository = Repository::exact("localhost/a").unwrap();
+    let config = Descriptor::new("a/config", Digest::sha256(b"{}"), 2);
+    let long = "x".repeat(padding);
+    let make = |number: usize| {
+        let json = json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [],
+            "annotations": { "number": number.to_string(), "padding": long },
+        });
+        Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap()
+    };
+    let mut documents: Vec<Document> = (0..count).map(make).collect();
+    documents.sort_by_key(Document::digest);
+    let artifact = |document: &Document| Artifact {
+        artifact_type: None,
+        digest: document.digest(),
+        media_type: OCI_MANIFEST.to_owned(),
+        original: None,
+        repository: repository.clone(),
+        size: document.size(),
+        subject: None,
+        tags: Vec::new(),
+    };
+    let artifacts = documents.iter().map(artifact).collect();
+    let mut order: Vec<(usize, Document)> = documents.into_iter().enumerate().collect();
+    order.sort_by_key(|(place, _)| (place % frames, *place));
+    documents = order.into_iter().map(|(_, document)| document).collect();
+    let blob = |descriptor: Descriptor, document: Option<Document>| {
+        let repository = repository.clone();
+        InputBlob { descriptor, repository, document, small: true }
+    };
+    let mut blobs: Vec<InputBlob> =
+        documents.into_iter().map(|document| blob(document.descriptor(), Some(document))).collect();
+    blobs.insert(1, blob(config, None));
+    let input = Input {
+        name: Name::new("b").unwrap(),
+        created: Moment::from_unix(0).unwrap(),
+        tool: "packmule 0.1.0".to_owned(),
+        artifacts,
+        blobs,
+        absent: Vec::new(),
+        bases: Vec::new(),
+        standing: None,
+        annotations: BTreeMap::new(),
+        volume_size: u64::MAX,
+        level: 1,
+        request: String::new(),
+    };
+    let output = Output::open(dir, &input.name, false).unwrap();
+    let sign = |_: &[u8]| Ok(b"{}".to_vec());
+    write(&flow(), &Nothing, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
+}
+
+#[test]
+fn a_check_of_many_scattered_documents_reads_the_bundle_about_twice() {
+    const TEST: &str = "a_check_of_many_scattered_documents_reads_the_bundle_about_twice";
+    if !is_alone(TEST) {
+        return alone(TEST);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    scattered(dir.path(), 2000, 40_000, 6);
+    let manifest = open(dir.path()).unwrap().claimed().unwrap();
+    assert!(manifest.frames.len() >= 6, "frames: {}", manifest.frames.len());
+    let (size, before) = (size(dir.path()), read());
+    let bundle = open(dir.path()).unwrap().assume().unwrap();
+    check::check(&bundle, &flow(), false).map_err(packmule::fault::Fault::from).unwrap();
+    let taken = read() - before;
+    assert!(taken < 3 * size, "{taken} bytes were read of {size}");
+}
