@@ -3,30 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use packmule::bundle::time::Moment;
 use packmule::bundle::writer::{Input, InputBlob, Options, write};
 use packmule::bundle::{Name, Output};
 use packmule::content::{self, Kind, Ranges, Source};
-use packmule::flow::{Clock, Flow, Silent};
+use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Artifact, Descriptor, Document, Hasher, Reference, Repository};
 
 /// Set for the process that measures.
 const ALONE: &str = "PACKMULE_TEST_ALONE";
-
-struct Still;
-
-impl Clock for Still {
-    fn unix(&self) -> i64 {
-        0
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _: Duration) {}
-}
 
 /// Content made from its position: noise, every eighth KiB zeros, so that packing saves a little.
 struct Made {
@@ -160,7 +147,7 @@ fn the_export_of_its_own_process() {
     };
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 8, 2);
+    let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 8, 2);
     let sign = |_: &[u8]| Ok(b"{}".to_vec());
     let written =
         write(&flow, &Endless, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();

@@ -8,7 +8,6 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use packmule::bundle::finish::Sign;
 use packmule::bundle::geometry::Geometry;
@@ -17,21 +16,11 @@ use packmule::bundle::writer::{Input, InputBlob, Options, Written, write};
 use packmule::bundle::{Error, Manifest, Name, Output, back, pending};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::fault::Class;
-use packmule::flow::{Clock, Event, Events, Flow, Silent};
+use packmule::flow::{Event, Events, FixedClock, Flow, Silent};
 use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Reference, Repository};
 
-struct Still;
-
-impl Clock for Still {
-    fn unix(&self) -> i64 {
-        0
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _: Duration) {}
-}
+use crate::noise;
 
 /// Sets the cancel flag after so many bytes.
 struct Fuse {
@@ -51,12 +40,12 @@ impl Events for Fuse {
 }
 
 fn flow(jobs: usize) -> Flow {
-    Flow::new(Arc::new(Silent), Arc::new(Still), jobs, 2)
+    Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), jobs, 2)
 }
 
 fn fused(jobs: usize, bytes: u64) -> Flow {
     let fuse = Arc::new(Fuse { left: AtomicU64::new(bytes), flag: OnceLock::new() });
-    let flow = Flow::new(Arc::clone(&fuse) as Arc<dyn Events>, Arc::new(Still), jobs, 2);
+    let flow = Flow::new(Arc::clone(&fuse) as Arc<dyn Events>, Arc::new(FixedClock::default()), jobs, 2);
     fuse.flag.set(flow.cancel_flag()).unwrap();
     flow
 }
@@ -113,19 +102,6 @@ impl Ranges for Memory {
     ) -> Result<Option<Box<dyn Read + Send + '_>>, content::Error> {
         self.part(blob.digest, offset, length).map(Some)
     }
-}
-
-fn noise(size: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
 }
 
 fn prose(size: usize) -> Vec<u8> {
@@ -197,12 +173,12 @@ fn boundaries() -> (Memory, Input) {
         .into_iter()
         .enumerate()
     {
-        blobs.push((noise(size, seed as u64), seed % 2 == 0, OCI_LAYER_GZIP));
+        blobs.push((noise(seed as u64, size), seed % 2 == 0, OCI_LAYER_GZIP));
     }
     blobs.push((prose(70_000), false, "a/prose"));
     blobs.push((prose(16 * MIB - 1536), true, "a/prose"));
     blobs.push((prose(40 * MIB + 3), true, "a/prose"));
-    blobs.push((noise(41 * MIB, 99), false, OCI_LAYER_GZIP));
+    blobs.push((noise(99, 41 * MIB), false, OCI_LAYER_GZIP));
     artifact("apps", blobs, 32 << 20)
 }
 
@@ -351,7 +327,7 @@ fn killed_at_any_byte_it_goes_on() {
 #[test]
 fn an_unfinished_run_is_known_by_its_request() {
     let (memory, input) =
-        artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(99_999, 1), false, "a/b")], 1 << 30);
+        artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 99_999), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     export(&fused(1, 1), dir.path(), &memory, &input).unwrap_err();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
@@ -372,9 +348,9 @@ fn a_lying_source_is_asked_once_more_and_then_refused() {
     for (index, ranged) in [(1, true), (2, true), (2, false)] {
         let blobs = vec![
             (b"{}".to_vec(), false, "a/b"),
-            (noise(3000, 1), false, "a/b"),
-            (noise(20 * MIB, 2), false, OCI_LAYER_GZIP),
-            (noise(99_999, 3), false, OCI_LAYER_GZIP),
+            (noise(1, 3000), false, "a/b"),
+            (noise(2, 20 * MIB), false, OCI_LAYER_GZIP),
+            (noise(3, 99_999), false, OCI_LAYER_GZIP),
         ];
         let digest = Digest::sha256(&blobs[index].0);
         let (mut memory, input) = artifact("apps", blobs, 1 << 30);
