@@ -24,6 +24,13 @@ pub struct Vector {
     threshold: Option<usize>,
 }
 
+impl Vector {
+    /// Whether what is verified is a stream.
+    pub const fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+}
+
 pub fn unhex(text: &str) -> [u8; 32] {
     let mut bytes = [0; 32];
     assert_eq!(text.len(), 64, "{text}");
@@ -97,7 +104,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors")
 }
 
-fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.retain(|name| name != "README.md");
