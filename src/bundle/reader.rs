@@ -1,7 +1,7 @@
 //! Opening a bundle: [`Untrusted`] until a policy or its own writer vouches for the manifest, then
 //! [`Trusted`], which alone gives content (`spec/verification.md`, order of the checks).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,6 +10,7 @@ use super::files::{Volumes, open_plain, read_capped};
 use super::flat::Flat;
 use super::geometry::{Geometry, Unit};
 use super::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use super::member::Cursor;
 use super::plain::whole_frame;
 use super::tar::{Tar, padded};
 use super::{Error, Manifest, Name};
@@ -55,6 +56,8 @@ pub struct Trusted {
     // Filled by the walk over the documents, where someone asked for it.
     pub(super) catalogue: Option<OnceLock<Catalogue>>,
     kept: Mutex<Vec<(usize, Arc<Vec<u8>>)>>,
+    // Units of small members whose headers and padding were compared.
+    compared: Mutex<HashSet<usize>>,
 }
 
 /// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
@@ -320,8 +323,13 @@ impl Trusted {
             judgement,
             admission: Admission::default(),
             index,
+<<<<<<< HEAD
             catalogue: None,
             kept: Mutex::new(Vec::new()),
+=======
+            kept: Mutex::default(),
+            compared: Mutex::default(),
+>>>>>>> 5760073 (An import compares the headers and padding of every frame that it takes small blobs from; every vector imported both ways; mutants of what judges)
         })
     }
 
@@ -455,38 +463,62 @@ impl Trusted {
             .help("remove it; it is not needed"))
     }
 
-    /// The content of a small member, from its frame of whole members.
-    pub(super) fn small(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+    /// The frame of whole members that a small blob shares, with its unit; `None` where the blob has frames of its own.
+    fn shared(&self, index: usize) -> Result<Option<(Arc<Vec<u8>>, usize)>, Error> {
         if self.flat.is_some() {
             return Ok(None);
         }
-        let member = Tar::of_blob(index);
-        let unit = self.geometry.unit_of(member);
+        let number = self.geometry.unit_index(Tar::of_blob(index));
+        let unit = &self.geometry.units[number];
         if unit.frames.len() != 1 {
             return Ok(None);
         }
         let frame = unit.frames.start;
-        let content = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, content)) = kept.iter().find(|(number, _)| *number == frame) {
-                Arc::clone(content)
-            } else {
-                // Read under the lock: others that want this frame wait for it instead of reading it too.
-                let content = whole_frame(&self.geometry.places, &self.volumes, frame)?;
-                if kept.len() == KEPT_FRAMES {
-                    kept.remove(0);
-                }
-                kept.push((frame, Arc::clone(&content)));
-                content
-            }
-        };
-        let tar = &self.geometry.tar;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, content)) = kept.iter().find(|(number, _)| *number == frame) {
+            return Ok(Some((Arc::clone(content), number)));
+        }
+        // Read under the lock: others that want this frame wait for it instead of reading it too.
+        let content = whole_frame(&self.geometry.places, &self.volumes, frame)?;
+        if kept.len() == KEPT_FRAMES {
+            kept.remove(0);
+        }
+        kept.push((frame, Arc::clone(&content)));
+        Ok(Some((content, number)))
+    }
+
+    /// The content of a small member, from its frame of whole members. Nothing around it is compared: where a
+    /// document is looked for, that is not what is asked (`spec/verification.md`).
+    fn small(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        let Some((content, unit)) = self.shared(index)? else { return Ok(None) };
+        let (unit, tar, member) = (&self.geometry.units[unit], &self.geometry.tar, Tar::of_blob(index));
         let end = tar.end(member) - tar.start(unit.members.start);
         let size = self.manifest.blobs[index].size;
         let from = end - padded(size);
         let range = usize::try_from(from).ok().zip(usize::try_from(from + size).ok());
         let bytes = range.and_then(|(from, to)| content.get(from..to));
         bytes.map(|bytes| Some(bytes.to_vec())).ok_or_else(|| Error::integrity("frame is shorter than its members"))
+    }
+
+    /// The same, once the headers and the padding of all members in that frame hold.
+    pub(super) fn small_in_place(&self, index: usize) -> Result<Option<Vec<u8>>, Error> {
+        if let Some((content, number)) = self.shared(index)? {
+            let has_held = self.compared.lock().unwrap_or_else(PoisonError::into_inner).contains(&number);
+            if !has_held {
+                let unit = &self.geometry.units[number];
+                let mut cursor = Cursor::new(&self.geometry.tar, unit.members.start, false);
+                let mut rest = &content[..];
+                while !rest.is_empty() {
+                    let (count, _) = cursor.take(rest).map_err(|error| {
+                        let what = format!("{} ({})", error.what, self.place_of(unit));
+                        Error { what, ..error }
+                    })?;
+                    rest = &rest[count..];
+                }
+                self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+            }
+        }
+        self.small(index)
     }
 
     /// A document that the bundle carries, its digest checked; `None` where it is absent.

@@ -101,6 +101,13 @@ fn b7_numbers_at_their_limits() {
     let base = |reason| Absent { repository: repository(), reason, ..absent(1) };
     assert!(holds(&good, |manifest| manifest.absent.push(base(Reason::Base))));
     assert!(!holds(&good, |manifest| manifest.absent.push(base(Reason::Missing))));
+    let (one, other) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    for (bases, fits) in
+        [(vec![first], true), (vec![first, second], true), (vec![first, first], false), (vec![second, first], false)]
+    {
+        assert_eq!(holds(&good, |manifest| manifest.bases = bases), fits, "bases");
+    }
     let twice = Absent { digest: good.blobs[0].digest, ..absent(1) };
     assert!(!holds(&good, |manifest| manifest.absent.push(twice)));
 }
@@ -185,6 +192,11 @@ fn b7_frames_and_volumes_at_their_limits() {
         };
         assert_eq!(holds(&good, sized), fits, "volume of {size}");
     }
+    let behind = |manifest: &mut Manifest| {
+        one(stored(5))(manifest);
+        manifest.frames.push(stored(7));
+    };
+    assert!(!holds(&good, behind), "a frame in no volume");
     for (count, fits) in [(9999, true), (10_000, false)] {
         let volumes = |manifest: &mut Manifest| {
             manifest.frames = vec![stored(5); count];

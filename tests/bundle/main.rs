@@ -16,6 +16,7 @@ mod faults;
 mod flat;
 mod flips;
 mod hybrid;
+mod imports;
 mod inspect;
 mod limits;
 mod media;
