@@ -189,12 +189,11 @@ fn bring_as(
         None => source.blob(&blob.repository, &blob.descriptor)?,
     };
     let mut reader = Checked::new(reader, blob.descriptor.clone());
-    let mut file = File::create(to).map_err(local)?;
     let mut buffer = vec![0; STEP];
     loop {
         flow.check()?;
         let count = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(()),
+            Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(crate::content::Error::from_io("source", error)),

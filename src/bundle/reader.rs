@@ -323,13 +323,9 @@ impl Trusted {
             judgement,
             admission: Admission::default(),
             index,
-<<<<<<< HEAD
             catalogue: None,
-            kept: Mutex::new(Vec::new()),
-=======
             kept: Mutex::default(),
             compared: Mutex::default(),
->>>>>>> 5760073 (An import compares the headers and padding of every frame that it takes small blobs from; every vector imported both ways; mutants of what judges)
         })
     }
 

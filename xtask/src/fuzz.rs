@@ -48,12 +48,7 @@ pub fn run(root: &Path, seconds: u32) -> Result<(), Failed> {
 /// Mutates; `args` go to cargo-mutants (`--file src/bundle/gate.rs`, `--shard 1/16`). Without any: comparisons, lengths
 /// and thresholds of everything that judges, but for [`EQUIVALENT`]. What is missed ends in an error.
 pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
-    let tools = shell::target().join("tools");
-    let program = tools.join("bin/cargo-mutants");
-    if !program.is_file() {
-        let into = tools.display().to_string();
-        shell::run(shell::command("cargo").args(["install", "--locked", "--quiet", "cargo-mutants", "--root", &into]))?;
-    }
+    install("cargo-mutants")?;
     let mut words = vec!["mutants", "--package", "packmule", "--output", "target"];
     if !args.iter().any(|arg| ["--file", "-f", "--in-diff"].contains(arg)) {
         words.extend(MUTATED.iter().flat_map(|glob| ["--file", glob]));
@@ -65,7 +60,6 @@ pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
     words.extend(args);
     // Without the registries' tests, which a mutant here cannot touch.
     words.extend(["--", "--lib", "--test", "bundle"]);
-<<<<<<< HEAD
     shell::run(cargo(root).args(words))
 }
 
@@ -80,9 +74,6 @@ fn cargo(root: &Path) -> Command {
         cargo.env("PATH", path);
     }
     cargo
-=======
-    shell::run(shell::command(program).current_dir(root).args(words))
->>>>>>> 5760073 (An import compares the headers and padding of every frame that it takes small blobs from; every vector imported both ways; mutants of what judges)
 }
 
 fn install(program: &str) -> Result<(), Failed> {
