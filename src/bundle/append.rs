@@ -149,7 +149,10 @@ impl Pass<'_> {
             at = section.at + length;
             parts.push((section, into));
         }
-        let leaves = sections.iter().filter(|section| self.input.blobs[section.member - 2].document.is_none()).count();
+        let leaves = sections
+            .iter()
+            .filter(|section| self.input.blobs[section.member - Tar::of_blob(0)].document.is_none())
+            .count();
         let parts = Mutex::new(parts.into_iter());
         let failed = Mutex::new(None);
         let work = || {

@@ -102,6 +102,9 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     let mut faults: Vec<Fault> = Vec::new();
     let ended = |faults: &mut Vec<Fault>, new: Vec<Error>| {
         faults.extend(new.into_iter().map(Fault::from));
+        if fail_fast {
+            faults.truncate(1);
+        }
         fail_fast && !faults.is_empty()
     };
     if ended(&mut faults, bundle.survey()) {

@@ -195,4 +195,44 @@ mod tests {
         }
         assert_eq!(next, sizes);
     }
+
+    #[test]
+    fn limits_are_met_exactly() {
+        let blob = |size| Blob { digest: Digest::sha256(b"any"), size };
+        let cut = |sizes: &[u64], manner: &[Manner]| {
+            let blobs: Vec<Blob> = sizes.iter().copied().map(blob).collect();
+            super::cut(&Tar::new(&[], &blobs).unwrap(), manner)
+        };
+        let small = Manner { small: true, packable: false };
+        let large = Manner { small: false, packable: false };
+        // The first blob is its own: no computed member.
+        assert_eq!(cut(&[1 << 20], &[large])[1].members, 2..3);
+        // A whole small member may fill a frame, and is packed as shared ones are.
+        let alone = cut(&[MAX_PLAIN - 512], &[small]);
+        assert_eq!((alone[1].plain(), alone[1].packable), (MAX_PLAIN, true));
+        // Others may fill it with those before them to the last byte, and no further.
+        let before = Tar::new(&[], &[]).unwrap().start(2);
+        for (size, members) in [(MAX_PLAIN - before - 512, 0..3), (MAX_PLAIN - before - 511, 0..2)] {
+            assert_eq!(cut(&[size], &[small])[0].members, members);
+        }
+    }
+
+    #[test]
+    fn the_index_shares_a_frame_up_to_the_size_of_a_document() {
+        let artifact = |length: usize| crate::oci::Artifact {
+            artifact_type: Some("t".repeat(length)),
+            digest: Digest::sha256(b"any"),
+            media_type: "m/t".to_owned(),
+            original: None,
+            repository: crate::oci::Repository::exact("localhost/a").unwrap(),
+            size: 1,
+            subject: None,
+            tags: Vec::new(),
+        };
+        let tar = |length| Tar::new(&[artifact(length)], &[]).unwrap();
+        let most = usize::try_from(MAX_DOCUMENT + 1 - tar(1).size(1)).unwrap();
+        assert_eq!(tar(most).size(1), MAX_DOCUMENT);
+        assert_eq!(super::cut(&tar(most), &[])[0].members, 0..2);
+        assert_eq!(super::cut(&tar(most + 1), &[])[0].members, 0..1);
+    }
 }

@@ -9,7 +9,7 @@ use super::finish::{self, sync};
 use super::manifest::{Form, Manifest};
 use super::output::{Output, create, make_own_folder, write_error};
 use super::tar::{Content, Tar};
-use super::writer::{Input, InputBlob, Options, Written};
+use super::writer::{Input, InputBlob, Options, Written, wrong_twice};
 use super::{Error, pending};
 use crate::content::Source;
 use crate::fault::Class;
@@ -59,16 +59,12 @@ pub fn write(
                 input = input.without(index);
                 pending::pin(output, &input)?;
             }
-            Ok(Some(what)) => {
-                return Err(Error::new(Class::Source, format!("{what}, twice")).help(
-                    "the source holds a damaged blob: push it there again, leave the artifact out, or say --allow-partial",
-                ));
-            }
+            Ok(Some(what)) => return Err(wrong_twice(&what)),
             Err(error) => return Err(error),
         }
     }
     let manifest = Manifest { form: Form::Flat, ..input.manifest(Vec::new(), Vec::new()) };
-    let tar = tar_of(&manifest)?;
+    let tar = input.tar()?;
     for member in 0..Tar::of_blob(0) {
         if let Content::Computed(content) = tar.content(member) {
             let path = root.join(tar.name(member));
@@ -81,14 +77,9 @@ pub fn write(
     Ok(Written { left_out, ..finish::finish(flow, output, manifest, options)? })
 }
 
-fn tar_of(manifest: &Manifest) -> Result<Tar, Error> {
-    Tar::new(&manifest.artifacts, &manifest.blobs)
-        .ok_or_else(|| Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold"))
-}
-
 /// Refuses what cannot end well, before anything is fetched or written.
 fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
-    input.check_limits()?;
+    input.check_limits(0)?;
     let sizes = || input.blobs.iter().map(|blob| blob.descriptor.size);
     let bytes = sizes().fold(0_u64, u64::saturating_add);
     let largest = sizes().max().unwrap_or_default();

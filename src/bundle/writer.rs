@@ -136,12 +136,12 @@ impl Input {
         }
     }
 
-    /// Refuses more than a manifest holds, whatever the form.
+    /// Refuses more than a manifest holds, which will list `frames` of 16 bytes or more each.
     ///
     /// # Errors
     /// [`Class::Usage`].
-    pub(super) fn check_limits(&self) -> Result<(), Error> {
-        let bytes = self.manifest(Vec::new(), Vec::new()).to_bytes().len() as u64;
+    pub(super) fn check_limits(&self, frames: usize) -> Result<(), Error> {
+        let bytes = self.manifest(Vec::new(), Vec::new()).to_bytes().len() as u64 + frames as u64 * 16;
         if bytes <= MAX_MANIFEST && self.blobs.len() <= MAX_BLOBS {
             return Ok(());
         }
@@ -152,10 +152,18 @@ impl Input {
         .help("select fewer artifacts and write several bundles"))
     }
 
-    fn cut(&self) -> Result<(Tar, Vec<Piece>), Error> {
-        let overflow = || Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold");
+    /// The members that it will have, in either form.
+    ///
+    /// # Errors
+    /// [`Class::Usage`].
+    pub(super) fn tar(&self) -> Result<Tar, Error> {
         let manifest = self.manifest(Vec::new(), Vec::new());
-        let tar = Tar::new(&manifest.artifacts, &manifest.blobs).ok_or_else(overflow)?;
+        Tar::new(&manifest.artifacts, &manifest.blobs)
+            .ok_or_else(|| Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold"))
+    }
+
+    fn cut(&self) -> Result<(Tar, Vec<Piece>), Error> {
+        let tar = self.tar()?;
         let manners: Vec<Manner> = self
             .blobs
             .iter()
@@ -165,16 +173,7 @@ impl Input {
             })
             .collect();
         let pieces = cut(&tar, &manners);
-        let too_large = manifest.to_bytes().len() as u64 + pieces.len() as u64 * 16 > MAX_MANIFEST;
-        if too_large || self.blobs.len() > MAX_BLOBS {
-            return Err(Error::new(
-                Class::Usage,
-                format!(
-                    "export: expected at most {MAX_BLOBS} blobs and a manifest of {MAX_MANIFEST} bytes, found more"
-                ),
-            )
-            .help("select fewer artifacts and write several bundles"));
-        }
+        self.check_limits(pieces.len())?;
         Ok((tar, pieces))
     }
 }
@@ -255,6 +254,12 @@ pub fn too_many_volumes(count: usize) -> Error {
         .help("use a larger --volume-size, or select fewer artifacts")
 }
 
+/// The refusal of a source that gave something else, or nothing, also the second time.
+pub(super) fn wrong_twice(what: &str) -> Error {
+    Error::new(Class::Source, format!("{what}, twice"))
+        .help("the source holds a damaged blob: push it there again, leave the artifact out, or say --allow-partial")
+}
+
 /// Writes the bundle, going on where an unfinished run of the same input stopped.
 ///
 /// # Errors
@@ -303,9 +308,7 @@ pub fn write(
             input = Cow::Owned(less);
         } else {
             settle(output, &input, &pieces, &mut journal)?;
-            return Err(Error::new(Class::Source, format!("{what}, twice")).help(
-                "the source holds a damaged blob: push it there again, leave the artifact out, or say --allow-partial",
-            ));
+            return Err(wrong_twice(&what));
         }
     };
     let manifest = input.manifest(journal.into_frames(), volumes);

@@ -234,7 +234,7 @@ fn make_source(dir: &Path) -> Result<(), Fault> {
         }),
     )?;
     maker.layout.set_root(&maker.repository, &sbom).map_err(|error| error.into_fault(Class::Io))?;
-    let model = maker.blob("application/octet-stream", &noise(MODEL))?;
+    let model = maker.blob("application/octet-stream", &noise(0, MODEL))?;
     let model = maker.document(
         OCI_MANIFEST,
         &json!({
@@ -246,9 +246,9 @@ fn make_source(dir: &Path) -> Result<(), Fault> {
     maker.layout.finish().map_err(|error| error.into_fault(Class::Io))
 }
 
-/// `length` bytes that do not compress, the same every time.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+/// `length` bytes that do not compress: the same every time, others for each seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ seed << 7;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
         // xorshift64

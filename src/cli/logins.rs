@@ -164,8 +164,8 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use super::super::world::FixedClock;
     use super::*;
+    use crate::flow::FixedClock;
 
     /// A program of the test's; written by another process, so that none of ours holds it open.
     fn script(path: &Path, text: &str) {

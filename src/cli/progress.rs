@@ -216,8 +216,9 @@ impl Events for Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::{FixedClock, Written};
+    use super::super::world::Written;
     use super::*;
+    use crate::flow::FixedClock;
 
     fn run(mode: Mode, details: bool) -> String {
         let (written, clock) = (Written::default(), Arc::new(FixedClock::at(0)));

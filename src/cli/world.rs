@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 use crate::flow::Clock;
+pub use crate::flow::FixedClock;
 use crate::system;
 
 /// Everything that a run takes from outside its own arguments.
@@ -96,35 +97,6 @@ impl Clock for SystemClock {
 
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
-    }
-}
-
-/// A clock that moves only when someone sleeps.
-#[derive(Default)]
-pub struct FixedClock {
-    /// Seconds since 1970 at the start.
-    pub start: i64,
-    slept: Mutex<Duration>,
-}
-
-impl FixedClock {
-    /// A clock that shows `start` seconds since 1970.
-    pub fn at(start: i64) -> Self {
-        Self { start, slept: Mutex::default() }
-    }
-}
-
-impl Clock for FixedClock {
-    fn unix(&self) -> i64 {
-        self.start.saturating_add(i64::try_from(self.elapsed().as_secs()).unwrap_or(i64::MAX))
-    }
-
-    fn elapsed(&self) -> Duration {
-        *self.slept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sleep(&self, time: Duration) {
-        *self.slept.lock().unwrap_or_else(PoisonError::into_inner) += time;
     }
 }
 

@@ -1,11 +1,11 @@
 //! The threads of an import: they take items from one list until it ends, one fails, or the run is
 //! cancelled. What an item is, is not their business.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fault::{Class, Fault};
-use crate::flow::Flow;
+use crate::flow::{Flow, each};
 
 pub(super) struct Crew<'a> {
     flow: &'a Flow,
@@ -38,31 +38,24 @@ impl<'a> Crew<'a> {
         items: &[T],
         work: impl Fn(&T) -> Result<(), Fault> + Sync,
     ) -> Result<(), Fault> {
-        let next = AtomicUsize::new(0);
         let faults = Mutex::new(Vec::new());
-        let labour = || {
-            while !self.is_stopped() {
-                let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                if let Err(fault) = work(item) {
-                    // An item that ended only because another had failed adds nothing.
-                    let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
-                    if !is_echo {
-                        faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
-                    }
-                    self.stop.store(true, Ordering::Relaxed);
+        let ended = each(self.flow, items, |item| {
+            if self.is_stopped() {
+                return;
+            }
+            if let Err(fault) = work(item) {
+                // An item that ended only because another had failed adds nothing.
+                let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
+                if !is_echo {
+                    faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
                 }
+                self.stop.store(true, Ordering::Relaxed);
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.flow.jobs.min(items.len()) {
-                scope.spawn(labour);
-            }
-            labour();
         });
         let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(fault) = Fault::from_list(faults) {
             return Err(fault);
         }
-        self.check()
+        Ok(ended.map(drop)?)
     }
 }

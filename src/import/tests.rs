@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -13,7 +12,7 @@ use super::plan::locked;
 use super::unpack::unpack;
 use super::*;
 use crate::content::{Body, Inventory, Kind, Mounts, Rights};
-use crate::flow::{Clock, Silent};
+use crate::flow::{FixedClock, Silent};
 use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Digest, Document, Reason, Reference, Tag};
@@ -24,20 +23,8 @@ mod account;
 mod again;
 mod bases;
 
-struct Still;
-
-impl Clock for Still {
-    fn unix(&self) -> i64 {
-        0
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _: Duration) {}
-}
-
 fn flow(jobs: usize) -> Flow {
-    Flow::new(Arc::new(Silent), Arc::new(Still), jobs, 1)
+    Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), jobs, 1)
 }
 
 struct Bytes(Vec<u8>, Descriptor);

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::content::{Error, Kind, Referrers as ListReferrers, TagList};
-use crate::flow::{Clock, Events};
+use crate::flow::{Events, FixedClock};
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Platform, Reference, Tag};
 use crate::select::{IndexMode, Referrers, Wanted};
@@ -194,7 +194,7 @@ impl TagList for Store {
     }
 }
 
-/// Keeps the warnings; its time stands still.
+/// Keeps the warnings.
 #[derive(Default)]
 pub struct World(pub Mutex<Vec<String>>);
 
@@ -206,19 +206,9 @@ impl Events for World {
     }
 }
 
-impl Clock for World {
-    fn unix(&self) -> i64 {
-        0
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _: Duration) {}
-}
-
 pub fn flow(jobs: usize) -> (Flow, Arc<World>) {
     let world = Arc::new(World::default());
-    (Flow::new(world.clone(), world.clone(), jobs, 1), world)
+    (Flow::new(world.clone(), Arc::new(FixedClock::default()), jobs, 1), world)
 }
 
 pub fn select(references: &[&str]) -> Selection {

@@ -240,19 +240,7 @@ impl Host {
 mod tests {
     use super::super::{Registries, Settings};
     use super::*;
-    use crate::flow::{Clock, Event, Events, Flow};
-
-    struct Still;
-
-    impl Clock for Still {
-        fn unix(&self) -> i64 {
-            0
-        }
-        fn elapsed(&self) -> Duration {
-            Duration::ZERO
-        }
-        fn sleep(&self, _: Duration) {}
-    }
+    use crate::flow::{Event, Events, FixedClock, Flow};
 
     struct Heard(Mutex<Vec<Event>>);
 
@@ -265,7 +253,7 @@ mod tests {
     #[test]
     fn i12_docker_hub_without_a_login_is_warned_of_once() {
         let heard = Arc::new(Heard(Mutex::default()));
-        let flow = Flow::new(Arc::clone(&heard) as Arc<dyn Events>, Arc::new(Still), 1, 1);
+        let flow = Flow::new(Arc::clone(&heard) as Arc<dyn Events>, Arc::new(FixedClock::default()), 1, 1);
         let registries = Registries::new(Settings::default(), flow).unwrap();
         for name in ["docker.io/library/a", "docker.io/library/b", "registry.example/a"] {
             let repository = Repository::exact(name).unwrap();

@@ -401,25 +401,13 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{Clock, Flow, Silent};
-
-    struct Still;
-
-    impl Clock for Still {
-        fn unix(&self) -> i64 {
-            0
-        }
-        fn elapsed(&self) -> Duration {
-            Duration::ZERO
-        }
-        fn sleep(&self, _: Duration) {}
-    }
+    use crate::flow::{FixedClock, Flow, Silent};
 
     #[test]
     fn hops_never_leave_tls_nor_carry_logins() {
         let settings = Arc::new(Settings::default());
         let clients = Arc::new(Clients::new(Arc::clone(&settings)).unwrap());
-        let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 1, 1);
+        let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1);
         let engine = Arc::new(Engine::new(flow).unwrap());
         let host = Host::new("example.org", engine, settings, clients).unwrap();
         let hop = |from: &str, to: &str| {

@@ -121,28 +121,13 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::flow::{Clock, Silent};
+    use crate::flow::{Clock as _, FixedClock, Silent};
 
-    #[derive(Default)]
-    struct Set(AtomicU64);
-
-    impl Clock for Set {
-        fn unix(&self) -> i64 {
-            0
-        }
-        fn elapsed(&self) -> Duration {
-            Duration::from_secs(self.0.load(Ordering::Relaxed))
-        }
-        fn sleep(&self, time: Duration) {
-            self.0.fetch_add(time.as_secs().max(1), Ordering::Relaxed);
-        }
-    }
-
-    fn flow() -> (Flow, Arc<Set>) {
-        let clock = Arc::new(Set::default());
+    fn flow() -> (Flow, Arc<FixedClock>) {
+        let clock = Arc::new(FixedClock::default());
         (Flow::new(Arc::new(Silent), clock.clone(), 1, 1), clock)
     }
 
@@ -151,16 +136,17 @@ mod tests {
         let (flow, clock) = flow();
         let pace = Pace::new(8);
         let limit = || lock(&pace.state).limit;
+        let wait_until = |second| clock.sleep(Duration::from_secs(second).saturating_sub(clock.elapsed()));
         pace.slower(&flow, "h", 429, None);
         pace.slower(&flow, "h", 429, None);
         assert_eq!(limit(), 4, "two answers at the same time are one reason");
         for (at, left) in [(10, 2), (20, 1), (30, 1)] {
-            clock.0.store(at, Ordering::Relaxed);
+            wait_until(at);
             pace.slower(&flow, "h", 503, None);
             assert_eq!(limit(), left);
         }
         for (at, now) in [(31, 1), (35, 2), (36, 2), (40, 3), (50, 4), (60, 5), (70, 6), (80, 7), (90, 8), (99, 8)] {
-            clock.0.store(at, Ordering::Relaxed);
+            wait_until(at);
             pace.well(&flow, "h");
             assert_eq!(limit(), now, "{at}");
         }

@@ -71,26 +71,10 @@ impl Rate {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::flow::{Clock, Silent};
-
-    /// Waits by moving itself.
-    #[derive(Default)]
-    pub struct Moved(AtomicU64);
-
-    impl Clock for Moved {
-        fn unix(&self) -> i64 {
-            0
-        }
-        fn elapsed(&self) -> Duration {
-            Duration::from_millis(self.0.load(Ordering::Relaxed))
-        }
-        fn sleep(&self, time: Duration) {
-            self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
-        }
-    }
+    use crate::flow::{Clock as _, FixedClock, Silent};
 
     #[test]
     fn who_shares_limits_shares_each_of_them() {
@@ -103,7 +87,7 @@ mod tests {
 
     #[test]
     fn ten_seconds_of_bytes_take_ten_seconds() {
-        let clock = Arc::new(Moved::default());
+        let clock = Arc::new(FixedClock::default());
         let flow = Flow::new(Arc::new(Silent), clock.clone(), 1, 1);
         let rate = Rate::new(1000);
         for _ in 0..100 {

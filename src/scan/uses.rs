@@ -97,8 +97,8 @@ mod tests {
                 tags: Vec::new(),
             };
             let artifacts = [artifact(&documents[0], "reg.example/a"), artifact(&documents[1], "reg.example/b")];
-            let (used, more) = uses.of(blob, &artifacts);
-            assert_eq!((used.len(), more), (2, false));
+            let (found, more) = uses.of(blob, &artifacts);
+            assert_eq!((found.len(), more), (2, false));
             assert_eq!(uses.of(documents[1].digest(), &artifacts).0[0].repository.to_string(), "reg.example/b");
             let many = vec![artifact(&documents[0], "reg.example/a"); NAMED + 1];
             assert!(uses.of(blob, &many).1);

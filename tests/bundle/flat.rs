@@ -3,10 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use packmule::bundle::finish::Sign;
+use packmule::bundle::writer::{Input, Options, Written};
+use packmule::bundle::{Error, Output, back, flatten};
 use packmule::fault::Class;
+use packmule::flow::Flow;
+use packmule::oci::Reason;
+use packmule::verify::Request;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::{Bundle, assert_class, noise, packmule};
+use crate::store::{self, Memory, SIGN_1, artifact, fused, tree};
+use crate::{Bundle, assert_class, noise, packmule, verdict};
 
 fn flat(layers: &[Vec<u8>]) -> Bundle {
     Bundle::new(layers, &["--flat"], &[1])
@@ -198,4 +205,127 @@ fn b14_many_foreign_entries_are_counted_and_not_all_named() {
     assert_eq!(all.len(), 101, "{all:?}");
     assert!((0..100).all(|number| all.iter().any(|what| what.contains(&format!("/foreign{number:03}: extra")))));
     assert!(all.iter().any(|what| what.contains(": 250 more entries are extra")), "{all:?}");
+}
+
+/// What it is called, and how it is done to a directory.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+
+/// A source in memory, whose blobs pack, do not, are empty and large.
+fn source() -> (Memory, Input) {
+    let blobs = [3000, 100_000, 700_001, 1 << 20, 3 << 20].into_iter().enumerate();
+    let blobs = blobs.map(|(seed, size)| (noise(seed as u64, size), seed % 2 == 1, "a/noise"));
+    artifact(
+        "b",
+        [(b"{}".to_vec(), false, "a/b"), (Vec::new(), false, "a/b")].into_iter().chain(blobs).collect(),
+        1 << 30,
+    )
+}
+
+fn write(flow: &Flow, dir: &Path, memory: &Memory, input: &Input, leave_out: bool) -> Result<Written, Error> {
+    let output = Output::open(dir, &input.name, false)?;
+    let options = Options { sign: SIGN_1, read_back: Some(&back::read_back), leave_out };
+    flatten::write(flow, memory, &output, input, options)
+}
+
+#[test]
+fn p1_cancelled_or_killed_anywhere_it_goes_on_to_the_same_bytes() {
+    let (memory, input) = source();
+    let whole = tempfile::tempdir().unwrap();
+    write(&store::flow(4), whole.path(), &memory, &input, false).unwrap();
+    let expected = tree(whole.path());
+    assert!(verdict(whole.path(), &Request::default()).is_good());
+    let total: u64 = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
+    for (jobs, share) in [(1, 0), (8, 0), (1, 20), (3, 50), (1, 80), (8, 99)] {
+        let dir = tempfile::tempdir().unwrap();
+        let error = write(&fused(jobs, 1 + total * share / 100), dir.path(), &memory, &input, false).unwrap_err();
+        assert_eq!(error.class, Class::Cancelled, "{error}");
+        let left = tree(dir.path());
+        assert!(left.keys().all(|file| file.contains(".partial")), "{:?}", left.keys());
+        memory.asked.lock().unwrap().clear();
+        write(&store::flow(2), dir.path(), &memory, &input, false).unwrap();
+        assert!(tree(dir.path()) == expected, "{jobs} jobs, {share} %");
+        // What was whole is not fetched again; an empty file tells nothing.
+        for blob in input.blobs.iter().filter(|blob| blob.document.is_none() && blob.descriptor.size > 0) {
+            let digest = blob.descriptor.digest;
+            let path = format!("b.oci.partial/blobs/{}/{}", digest.algorithm().name(), digest.hex());
+            assert_ne!(memory.asked.lock().unwrap().contains_key(&digest), left.contains_key(&path), "{path}");
+        }
+    }
+
+    // Everything but the end, then what a kill and a failing disk may leave of it.
+    let state = tempfile::tempdir().unwrap();
+    let output = Output::open(state.path(), &input.name, false).unwrap();
+    let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
+    let options = Options { sign: refuse, read_back: None, leave_out: false };
+    flatten::write(&store::flow(4), &memory, &output, &input, options).unwrap_err();
+    drop(output);
+    let large = input.blobs.last().unwrap().descriptor.digest;
+    let large = PathBuf::from(format!("b.oci.partial/blobs/{}/{}", large.algorithm().name(), large.hex()));
+    let damages: [Damage<'_>; 7] = [
+        ("a blob cut", &|dir| fs::write(dir.join(&large), b"half").unwrap()),
+        ("a blob with a flipped byte", &|dir| {
+            let mut bytes = fs::read(dir.join(&large)).unwrap();
+            bytes[1 << 20] ^= 1;
+            fs::write(dir.join(&large), bytes).unwrap();
+        }),
+        ("a blob half written", &|dir| {
+            fs::rename(dir.join(&large), dir.join(&large).with_extension("partial")).unwrap();
+        }),
+        ("no blob", &|dir| fs::remove_file(dir.join(&large)).unwrap()),
+        ("no index", &|dir| fs::remove_file(dir.join("b.oci.partial/index.json")).unwrap()),
+        ("nothing but the plan", &|dir| fs::remove_dir_all(dir.join("b.oci.partial")).unwrap()),
+        ("the last name but one given", &|dir| fs::rename(dir.join("b.oci.partial"), dir.join("b.oci")).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let dir = tempfile::tempdir().unwrap();
+        for (file, bytes) in tree(state.path()) {
+            fs::create_dir_all(dir.path().join(&file).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(file), bytes).unwrap();
+        }
+        damage(dir.path());
+        write(&store::flow(4), dir.path(), &memory, &input, false).unwrap();
+        assert!(tree(dir.path()) == expected, "{what}");
+    }
+}
+
+#[test]
+fn what_a_source_lost_is_left_out_where_that_is_allowed() {
+    let (mut memory, input) = source();
+    let (gone, wrong) = (input.blobs[4].descriptor.digest, input.blobs[6].descriptor.digest);
+    memory.blobs.remove(&gone);
+    memory.lies.lock().unwrap().insert(wrong, 2);
+    let dir = tempfile::tempdir().unwrap();
+    let error = write(&store::flow(1), dir.path(), &memory, &input, false).unwrap_err();
+    assert_eq!(error.class, Class::Source, "{error}");
+    memory.lies.lock().unwrap().insert(wrong, 2);
+    let written = write(&store::flow(2), dir.path(), &memory, &input, true).unwrap();
+    assert_eq!(written.left_out.len(), 2, "{:?}", written.left_out);
+    let mut absent: Vec<_> = written.manifest.absent.iter().map(|absent| (absent.digest, absent.reason)).collect();
+    absent.sort_by_key(|(digest, _)| *digest != gone);
+    assert_eq!(absent, [(gone, Reason::Missing), (wrong, Reason::Missing)]);
+    assert!(verdict(dir.path(), &Request::default()).is_good());
+}
+
+#[test]
+fn allow_partial_writes_a_flat_bundle_that_names_what_lacks() {
+    let bundle = flat(&[noise(1, 5000), noise(2, 6000)]);
+    let lost = packmule::oci::Digest::sha256(&noise(2, 6000));
+    fs::remove_file(bundle.root.path().join("source/blobs/sha256").join(lost.hex())).unwrap();
+    let export = |more: &[&str]| {
+        packmule(
+            bundle.root.path(),
+            &[&["export", "oci:source", "-o", "usb/c", "--sign", "1.pem", "--flat"], more].concat(),
+        )
+    };
+    assert_eq!(export(&[]).code, 20, "all or nothing, unless it is allowed");
+    assert!(!bundle.path("c.json").exists() && !bundle.path("c.oci").exists());
+    let ended = export(&["--allow-partial"]);
+    assert_eq!(ended.code, 30, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&lost.to_string()), "{}", ended.stderr);
+    let ended = packmule(bundle.root.path(), &["verify", "usb/c", "--key", "1.pub.pem"]);
+    assert_eq!((ended.code, ended.stdout.starts_with("PASS")), (0, true), "{}", ended.stderr);
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(bundle.path("c.json")).unwrap()).unwrap();
+    assert_eq!(manifest["absent"][0]["digest"], lost.to_string());
+    assert_eq!((manifest["absent"][0]["reason"].as_str(), manifest["form"].as_str()), (Some("missing"), Some("flat")));
+    assert!(!bundle.path("c.oci/blobs/sha256").join(lost.hex()).exists());
 }

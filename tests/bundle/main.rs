@@ -8,13 +8,17 @@ mod again;
 mod arrive;
 mod by_hand;
 mod channel;
+mod closures;
 mod corpora;
 mod custody;
 mod examples;
+mod faults;
 mod flat;
 mod flips;
 mod hybrid;
+mod imports;
 mod inspect;
+mod limits;
 mod media;
 mod memory;
 mod panic;
@@ -26,12 +30,15 @@ mod report;
 mod same;
 mod second;
 mod signing;
+mod sizes;
+mod store;
 mod stranger_vectors;
 mod streams;
 mod trust;
 mod twice;
 mod vectors;
 mod volumes;
+mod worst;
 mod writer;
 
 use std::fs;
@@ -39,10 +46,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use packmule::bundle::open;
+use packmule::cli::demo::noise;
 use packmule::cli::run;
-use packmule::cli::world::{FixedClock, World};
+use packmule::cli::world::World;
 use packmule::fault::{Class, Fault};
-use packmule::flow::{Flow, Silent};
+use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::Digest;
 use packmule::signing::{Policy, SigningKey};
 use packmule::verify::{Request, Verdict};
@@ -54,20 +62,6 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The key that is trusted, and one that is not.
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()
-}
-
-/// `length` bytes that do not compress, other ones for each seed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed << 7 | 1);
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 fn put(layout: &Path, bytes: &[u8]) -> (String, usize) {

@@ -1,32 +1,25 @@
-//! The memory of an export, whatever the size of a layer, in a process that does nothing else.
+//! The memory of an export and of a stream that is verified, whatever the size of a layer, each in a process that
+//! does nothing else.
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use packmule::bundle::time::Moment;
 use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Name, Output};
+use packmule::bundle::{Name, Output, open, stream};
 use packmule::content::{self, Kind, Ranges, Source};
-use packmule::flow::{Clock, Flow, Silent};
+use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Artifact, Descriptor, Document, Hasher, Reference, Repository};
+use packmule::signing::Policy;
+use packmule::verify::Request;
 
-/// Set for the process that measures.
+use crate::store::SIGN_1;
+
+/// Set for the process that measures, to the directory that it works in.
 const ALONE: &str = "PACKMULE_TEST_ALONE";
-
-struct Still;
-
-impl Clock for Still {
-    fn unix(&self) -> i64 {
-        0
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _: Duration) {}
-}
 
 /// Content made from its position: noise, every eighth KiB zeros, so that packing saves a little.
 struct Made {
@@ -101,26 +94,55 @@ fn layer(size: u64, media_type: &str) -> Descriptor {
     }
 }
 
-#[test]
-fn export_stays_below_320_mib() {
-    let this = std::env::current_exe().unwrap();
-    let child = std::process::Command::new(this)
-        .args(["--exact", "memory::the_export_of_its_own_process", "--nocapture"])
-        .env(ALONE, "1")
+/// A child of this process that does `work` and tells its peak in MiB.
+fn peak_of(work: &str, dir: &Path) -> u64 {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", work, "--nocapture"])
+        .env(ALONE, dir)
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "{told}");
     let peak = told.lines().find_map(|line| line.strip_prefix("peak MiB: ")).expect("the child measured");
-    assert!(peak.parse::<u64>().unwrap() <= 320, "peak {peak} MiB");
+    peak.parse().unwrap()
 }
 
-/// Runs only as the child of the test above, which judges what it prints.
+fn tell_peak() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("\npeak MiB: {}", peak.div_ceil(1 << 10));
+}
+
+#[test]
+fn export_stays_below_320_mib_and_a_stream_of_it_below_150() {
+    let dir = tempfile::tempdir().unwrap();
+    let peak = peak_of("memory::the_export_of_its_own_process", dir.path());
+    assert!(peak <= 320, "export: peak {peak} MiB");
+    let peak = peak_of("memory::the_stream_of_its_own_process", dir.path());
+    assert!(peak <= 150, "stream: peak {peak} MiB");
+}
+
+/// Runs only as a child of the test above: both ends of a pipe, through which a bundle of a GB passes.
+#[test]
+fn the_stream_of_its_own_process() {
+    let Some(dir) = std::env::var_os(ALONE) else { return };
+    let bundle = open(Path::new(&dir)).unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let fill = std::thread::spawn(move || stream::write(&bundle, &crate::flow(), &mut writer));
+    let policy = Policy::new(vec![crate::key(1).public().clone()], None).unwrap();
+    let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 8, 2);
+    let opened = stream::open(Box::new(reader), &flow).unwrap();
+    let verdict = packmule::verify::stream(&flow, opened, &policy, &Request::default());
+    assert!(verdict.is_good(), "{:?}", verdict.fault);
+    fill.join().unwrap().unwrap();
+    tell_peak();
+}
+
+/// Runs only as a child of the test above.
 #[test]
 fn the_export_of_its_own_process() {
-    if std::env::var_os(ALONE).is_none() {
-        return;
-    }
+    let Some(dir) = std::env::var_os(ALONE) else { return };
     let layers = [layer(4, "a/config"), layer(500 << 20, OCI_LAYER_GZIP), layer(501 << 20, "a/tar")];
     let json = serde_json::json!({
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layers[0], "layers": layers[1..],
@@ -158,15 +180,10 @@ fn the_export_of_its_own_process() {
         level: 9,
         request: String::new(),
     };
-    let dir = tempfile::tempdir().unwrap();
-    let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let flow = Flow::new(Arc::new(Silent), Arc::new(Still), 8, 2);
-    let sign = |_: &[u8]| Ok(b"{}".to_vec());
+    let output = Output::open(Path::new(&dir), &input.name, false).unwrap();
+    let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 8, 2);
     let written =
-        write(&flow, &Endless, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
+        write(&flow, &Endless, &output, &input, Options { sign: SIGN_1, read_back: None, leave_out: false }).unwrap();
     assert!(written.manifest.frames.iter().filter(|frame| frame.size.is_some()).count() > 30);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    println!("\npeak MiB: {}", peak.div_ceil(1 << 10));
+    tell_peak();
 }

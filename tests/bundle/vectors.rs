@@ -16,12 +16,24 @@ use crate::{flow, packmule};
 /// A vector, its files written to a directory.
 pub struct Vector {
     name: String,
-    expect: String,
+    pub expect: String,
     pub bundle: String,
     stream: Option<String>,
     /// The trusted keys.
     pub keys: Vec<[u8; 32]>,
-    threshold: Option<usize>,
+    pub threshold: Option<usize>,
+}
+
+impl Vector {
+    /// Whether what is verified is a stream.
+    pub const fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// What the command is given, in the vector's directory.
+    pub fn what(&self) -> String {
+        self.stream.as_ref().map_or_else(|| format!("./{}.json", self.bundle), |stream| format!("./{stream}"))
+    }
 }
 
 pub fn unhex(text: &str) -> [u8; 32] {
@@ -97,7 +109,7 @@ pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors")
 }
 
-fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap());
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.retain(|name| name != "README.md");
@@ -186,7 +198,7 @@ fn the_command_ends_with_the_class_of_the_vector() {
 }
 
 /// A public key file, as openssl writes it.
-fn pem(key: &[u8; 32]) -> String {
+pub fn pem(key: &[u8; 32]) -> String {
     use base64ct::{Base64, Encoding as _};
     let head = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     let der = Base64::encode_string(&[&head[..], key].concat());

@@ -1,192 +1,22 @@
 //! The bundle writer over a source in memory: what it writes, how it goes on, what it refuses.
 
-#![allow(clippy::cast_possible_truncation, clippy::type_complexity, reason = "a test")]
+#![allow(clippy::type_complexity, reason = "a test")]
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use packmule::bundle::finish::Sign;
 use packmule::bundle::geometry::Geometry;
 use packmule::bundle::time::Moment;
-use packmule::bundle::writer::{Input, InputBlob, Options, Written, write};
-use packmule::bundle::{Error, Manifest, Name, Output, back, pending};
-use packmule::content::{self, Kind, Ranges, Source};
+use packmule::bundle::writer::{Input, Options, write};
+use packmule::bundle::{Error, Manifest, Output, back, pending};
 use packmule::fault::Class;
-use packmule::flow::{Clock, Event, Events, Flow, Silent};
-use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
-use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Reference, Repository};
+use packmule::flow::Flow;
+use packmule::oci::Digest;
+use packmule::oci::media_type::OCI_LAYER_GZIP;
 
-struct Still;
-
-impl Clock for Still {
-    fn unix(&self) -> i64 {
-        0
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn sleep(&self, _: Duration) {}
-}
-
-/// Sets the cancel flag after so many bytes.
-struct Fuse {
-    left: AtomicU64,
-    flag: OnceLock<Arc<AtomicBool>>,
-}
-
-impl Events for Fuse {
-    fn event(&self, event: Event) {
-        let Event::Bytes(count) = event else { return };
-        let burnt =
-            self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
-        if burnt.is_ok_and(|left| left <= count) {
-            self.flag.get().unwrap().store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-fn flow(jobs: usize) -> Flow {
-    Flow::new(Arc::new(Silent), Arc::new(Still), jobs, 2)
-}
-
-fn fused(jobs: usize, bytes: u64) -> Flow {
-    let fuse = Arc::new(Fuse { left: AtomicU64::new(bytes), flag: OnceLock::new() });
-    let flow = Flow::new(Arc::clone(&fuse) as Arc<dyn Events>, Arc::new(Still), jobs, 2);
-    fuse.flag.set(flow.cancel_flag()).unwrap();
-    flow
-}
-
-/// Blobs in memory; tells how many bytes of each were asked for.
-struct Memory {
-    blobs: HashMap<Digest, Vec<u8>>,
-    ranged: bool,
-    lies: Mutex<HashMap<Digest, usize>>,
-    asked: Mutex<HashMap<Digest, u64>>,
-}
-
-impl Memory {
-    fn part(&self, digest: Digest, offset: u64, length: u64) -> Result<Box<dyn Read + Send>, content::Error> {
-        let blob = self.blobs.get(&digest).ok_or_else(|| content::Error::new(Kind::Absent, "not here"))?;
-        *self.asked.lock().unwrap().entry(digest).or_default() += length;
-        let mut bytes = blob[offset as usize..(offset + length) as usize].to_vec();
-        if let Some(left) = self.lies.lock().unwrap().get_mut(&digest)
-            && *left > 0
-            && offset == 0
-        {
-            *left -= 1;
-            bytes[0] ^= 1;
-        }
-        Ok(Box::new(std::io::Cursor::new(bytes)))
-    }
-}
-
-impl Source for Memory {
-    fn resolve(&self, _: &Reference) -> Result<Descriptor, content::Error> {
-        Err(content::Error::new(Kind::Absent, "nothing is named here"))
-    }
-    fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, content::Error> {
-        Err(content::Error::new(Kind::Absent, "no documents here"))
-    }
-    fn blob(&self, _: &Repository, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
-        self.part(blob.digest, 0, blob.size)
-    }
-    fn holds(&self, _: &Repository, blob: &Descriptor) -> Result<bool, content::Error> {
-        Ok(self.blobs.contains_key(&blob.digest))
-    }
-    fn ranges(&self) -> Option<&dyn Ranges> {
-        self.ranged.then_some(self)
-    }
-}
-
-impl Ranges for Memory {
-    fn range(
-        &self,
-        _: &Repository,
-        blob: &Descriptor,
-        offset: u64,
-        length: u64,
-    ) -> Result<Option<Box<dyn Read + Send + '_>>, content::Error> {
-        self.part(blob.digest, offset, length).map(Some)
-    }
-}
-
-fn noise(size: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
-}
-
-fn prose(size: usize) -> Vec<u8> {
-    let line = b"all work and no play makes jack a dull boy; ";
-    line.iter().copied().cycle().take(size).collect()
-}
-
-/// `(content, is sha512, media type)` as one artifact.
-fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64) -> (Memory, Input) {
-    let repository = Repository::exact("localhost/a").unwrap();
-    let mut memory = Memory { blobs: HashMap::new(), ranged: true, lies: Mutex::default(), asked: Mutex::default() };
-    let mut leaves = Vec::new();
-    for (content, long, media_type) in blobs {
-        let algorithm = if long { Algorithm::Sha512 } else { Algorithm::Sha256 };
-        let digest = Digest::of(algorithm, &content);
-        leaves.push(Descriptor::new(media_type, digest, content.len() as u64));
-        memory.blobs.insert(digest, content);
-    }
-    let json = serde_json::json!({
-        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": leaves[0], "layers": leaves[1..],
-    });
-    let document = Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap();
-    let leaf = |descriptor: &Descriptor| InputBlob {
-        descriptor: descriptor.clone(),
-        repository: repository.clone(),
-        document: None,
-        small: descriptor.size <= 64 << 10,
-    };
-    let mut blobs = vec![InputBlob {
-        descriptor: document.descriptor(),
-        repository: repository.clone(),
-        document: Some(document.clone()),
-        small: true,
-    }];
-    blobs.extend(leaves.iter().map(leaf).filter(|blob| blob.small));
-    blobs.extend(leaves.iter().map(leaf).filter(|blob| !blob.small));
-    let input = Input {
-        name: Name::new(name).unwrap(),
-        created: Moment::from_unix(1_700_000_000).unwrap(),
-        tool: "packmule 0.1.0".to_owned(),
-        artifacts: vec![Artifact {
-            artifact_type: None,
-            digest: document.digest(),
-            media_type: OCI_MANIFEST.to_owned(),
-            original: None,
-            repository,
-            size: document.size(),
-            subject: None,
-            tags: vec![packmule::oci::Tag::new("1").unwrap()],
-        }],
-        blobs,
-        absent: Vec::new(),
-        bases: Vec::new(),
-        standing: None,
-        annotations: BTreeMap::new(),
-        volume_size,
-        level: 1,
-        request: "one artifact".to_owned(),
-    };
-    (memory, input)
-}
+use crate::noise;
+use crate::store::{Memory, SIGN, artifact, export, files, flow, fused, names, only_partial, prose};
 
 const MIB: usize = 1 << 20;
 
@@ -197,41 +27,13 @@ fn boundaries() -> (Memory, Input) {
         .into_iter()
         .enumerate()
     {
-        blobs.push((noise(size, seed as u64), seed % 2 == 0, OCI_LAYER_GZIP));
+        blobs.push((noise(seed as u64, size), seed % 2 == 0, OCI_LAYER_GZIP));
     }
     blobs.push((prose(70_000), false, "a/prose"));
     blobs.push((prose(16 * MIB - 1536), true, "a/prose"));
     blobs.push((prose(40 * MIB + 3), true, "a/prose"));
-    blobs.push((noise(41 * MIB, 99), false, OCI_LAYER_GZIP));
+    blobs.push((noise(99, 41 * MIB), false, OCI_LAYER_GZIP));
     artifact("apps", blobs, 32 << 20)
-}
-
-const SIGN: &Sign<'static> = &|_: &[u8]| Ok(b"{}".to_vec());
-
-fn export(flow: &Flow, dir: &Path, memory: &Memory, input: &Input) -> Result<Written, Error> {
-    let output = Output::open(dir, &input.name, false)?;
-    write(flow, memory, &output, input, Options { sign: SIGN, read_back: None, leave_out: false })
-}
-
-fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
-        .collect()
-}
-
-fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn only_partial(dir: &Path) {
-    for name in names(dir) {
-        assert!(name.ends_with(".partial"), "{name}");
-    }
 }
 
 #[test]
@@ -287,7 +89,12 @@ fn cancelled_anywhere_it_goes_on_and_fetches_only_the_rest() {
         loop {
             runs += 1;
             assert!(runs < 20);
-            match export(&fused(1 + step as usize, 1 + total / 5 * (step + runs / 2)), dir.path(), &memory, &input) {
+            match export(
+                &fused(usize::try_from(step).unwrap() + 1, 1 + total / 5 * (step + runs / 2)),
+                dir.path(),
+                &memory,
+                &input,
+            ) {
                 Ok(_) => break,
                 Err(error) => assert_eq!(error.class, Class::Cancelled, "{error}"),
             }
@@ -351,7 +158,7 @@ fn killed_at_any_byte_it_goes_on() {
 #[test]
 fn an_unfinished_run_is_known_by_its_request() {
     let (memory, input) =
-        artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(99_999, 1), false, "a/b")], 1 << 30);
+        artifact("apps", vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 99_999), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     export(&fused(1, 1), dir.path(), &memory, &input).unwrap_err();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
@@ -372,9 +179,9 @@ fn a_lying_source_is_asked_once_more_and_then_refused() {
     for (index, ranged) in [(1, true), (2, true), (2, false)] {
         let blobs = vec![
             (b"{}".to_vec(), false, "a/b"),
-            (noise(3000, 1), false, "a/b"),
-            (noise(20 * MIB, 2), false, OCI_LAYER_GZIP),
-            (noise(99_999, 3), false, OCI_LAYER_GZIP),
+            (noise(1, 3000), false, "a/b"),
+            (noise(2, 20 * MIB), false, OCI_LAYER_GZIP),
+            (noise(3, 99_999), false, OCI_LAYER_GZIP),
         ];
         let digest = Digest::sha256(&blobs[index].0);
         let (mut memory, input) = artifact("apps", blobs, 1 << 30);

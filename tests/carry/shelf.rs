@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+pub use packmule::cli::demo::noise;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Request, Server, reply};
@@ -12,20 +13,6 @@ use super::world::sha256;
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-
-/// `length` bytes that do not compress, others for each seed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (seed << 7 | 1);
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 /// An image in bytes: what a layout or a registry stores.
 pub struct Image {

@@ -1,22 +1,27 @@
-//! `cargo xtask bench [set|large|memory|copy|many|delta|policy]`: packmule beside what the machine can do, as ratios of one run, files in the
-//! page cache.
+//! `cargo xtask bench [set|large|forms|blobs|manifest|worst|memory|copy|many|delta|policy]`: packmule beside what the machine
+//! can do, as ratios of one run, files in the page cache.
 //!
 //! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
 //! best of each is compared. A ratio outside its limit is a failure.
 
 mod copy;
+mod crowd;
 mod delta;
+mod forms;
+mod manifest;
 mod memory;
 mod policy;
 mod speed;
 mod transfer;
 mod volumes;
+mod worst;
 
 use crate::corpus;
 use crate::install::{self, Tools};
 use crate::shell::{self, Failed};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Instant;
 
 /// How many transfers run at once, packmule's own default.
@@ -75,10 +80,23 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     if wanted("policy") {
         shell::stage("policy", || bench.policy())?;
     }
-    if parts == ["policy"] {
+    if wanted("worst") {
+        shell::stage("worst", || bench.worst(root))?;
+    }
+    if wanted("manifest") {
+        shell::stage("manifest", || bench.manifest())?;
+    }
+    if wanted("blobs") {
+        let (few, many) = shell::stage("corpus", || Ok((corpus::crowd(1)?, corpus::crowd(10)?)))?;
+        shell::stage("blobs", || bench.crowd(&few, &many))?;
+    }
+    if parts.iter().all(|part| ["worst", "manifest", "blobs", "policy"].contains(part)) && !parts.is_empty() {
         return bench.end();
     }
     let (set, large) = shell::stage("corpus", corpus::bench)?;
+    if wanted("forms") {
+        shell::stage("forms", || bench.forms(&set))?;
+    }
     for (name, layout) in [("set", &set), ("large", &large)] {
         if wanted(name) {
             shell::stage(name, || bench.speed(name, layout))?;
@@ -120,10 +138,15 @@ impl Bench {
 
     /// Runs packmule under GNU time, which tells the child's own peak.
     fn packmule(&self, args: &[&str]) -> Result<Spent, Failed> {
+        self.packmule_from(Stdio::null(), args)
+    }
+
+    /// The same with a standard input.
+    fn packmule_from(&self, input: Stdio, args: &[&str]) -> Result<Spent, Failed> {
         let told = self.work.join("peak");
         let mut command = shell::command("/usr/bin/time");
         command.args(["-f", "%M", "-o"]).arg(&told).arg(&self.packmule).args(args);
-        command.env("XDG_STATE_HOME", self.work.join("state"));
+        command.env("XDG_STATE_HOME", self.work.join("state")).stdin(input);
         let begin = Instant::now();
         shell::quiet(&mut command)?;
         let seconds = begin.elapsed().as_secs_f64();
@@ -160,6 +183,16 @@ impl Bench {
             self.failures.push(line);
         }
     }
+}
+
+/// How many processors this process may use.
+fn cores() -> f64 {
+    float(std::thread::available_parallelism().map_or(1, usize::from) as u64)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn float(number: u64) -> f64 {
+    number as f64
 }
 
 /// Everything in the layout that has a tag, as it stands at `host`.

@@ -45,6 +45,11 @@ pub fn many() -> Result<PathBuf, Failed> {
     cached("bench/many", |partial, _| bulk::many(partial))
 }
 
+/// Builds so many images of 10,000 small layers each unless they are there.
+pub fn crowd(images: u64) -> Result<PathBuf, Failed> {
+    cached(&format!("bench/crowd{images}"), |partial, _| bulk::crowd(partial, images))
+}
+
 /// Makes `name` under a partial name, stamps it with the recipe, and only then gives it its own.
 fn cached(name: &str, build: impl FnOnce(&Path, &Path) -> Result<(), Failed>) -> Result<PathBuf, Failed> {
     let done = folder().join(name);

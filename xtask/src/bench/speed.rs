@@ -1,6 +1,6 @@
 //! How fast: export beside curl, verify beside one core, import beside curl.
 
-use super::{Bench, references, transfer, volumes};
+use super::{Bench, cores, float, references, transfer, volumes};
 use crate::corpus;
 use crate::services::Services;
 use crate::shell::Failed;
@@ -75,7 +75,7 @@ impl Bench {
             rates.sha256 = rates.sha256.max(again.sha256);
             verify = verify.best(self.packmule(&["verify", bundle, "--key", public])?);
         }
-        let cores = float(std::thread::available_parallelism().map_or(1, usize::from) as u64);
+        let cores = cores();
         let rate = float(rates.bytes) / verify.seconds;
         println!(
             "verify: {:.2} GB/s; a core reads, takes SHA-256 and XXH64 at {:.2}, SHA-256 alone at {:.2}; share of cores x SHA-256 {:.2}",
@@ -93,9 +93,4 @@ impl Bench {
         self.at_most(&format!("{name}: verify peak MiB"), verify.peak, 100.0);
         Ok(())
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "figures for people")]
-fn float(number: u64) -> f64 {
-    number as f64
 }

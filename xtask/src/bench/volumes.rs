@@ -26,15 +26,20 @@ pub fn rates(dir: &Path) -> Result<Rates, Failed> {
     if volumes.is_empty() {
         return Err(Failed::new(format!("bench: no volume in {}", dir.display())));
     }
-    let (bytes, _) = read(&volumes, |_| {})?;
+    of(&volumes)
+}
+
+/// The same of these files.
+pub fn of(volumes: &[PathBuf]) -> Result<Rates, Failed> {
+    let (bytes, _) = read(volumes, |_| {})?;
     let (mut sum, mut check) = (Sha256::new(), Xxh64::new(0));
-    let (_, both) = read(&volumes, |block| {
+    let (_, both) = read(volumes, |block| {
         sum.update(block);
         check.update(block);
     })?;
     black_box((sum.finalize(), check.digest()));
     let mut sum = Sha256::new();
-    let (_, sha256) = read(&volumes, |block| sum.update(block))?;
+    let (_, sha256) = read(volumes, |block| sum.update(block))?;
     black_box(sum.finalize());
     Ok(Rates { bytes, both, sha256 })
 }

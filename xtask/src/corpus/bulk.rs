@@ -67,6 +67,26 @@ pub fn many(dir: &Path) -> Result<(), Failed> {
     layout.finish()
 }
 
+/// So many images of 10,000 layers each, of 100 to 1123 bytes.
+pub fn crowd(dir: &Path, images: u64) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    for number in 0..images {
+        let mut layers = Vec::with_capacity(10_000);
+        for index in 0..10_000 {
+            let mut state = number * 10_000 + index;
+            let mut content = vec![0; 1128];
+            fill(&mut state, &mut content);
+            content.truncate(100 + usize::from(content[0]) * 4);
+            let descriptor = layout.bytes(LAYER, &content)?;
+            let diff_id = descriptor["digest"].as_str().unwrap_or_default().to_owned();
+            layers.push(Layer { descriptor, diff_id });
+        }
+        let image = recipe::image(&mut layout, "amd64", &layers, &format!("bench crowd {number}"))?;
+        layout.publish(&format!("bench/crowd{number}"), Some("1.0"), &image, Kind("image"), None);
+    }
+    layout.finish()
+}
+
 /// A bare layer of `size` bytes: a MiB of noise in every `step` bytes, all else a hole.
 fn holes(layout: &mut Layout, dir: &Path, seed: u64, size: u64, step: usize) -> Result<Layer, Failed> {
     let path = dir.join("layer.partial");

@@ -1,0 +1,88 @@
+//! What refusing costs: every vector beside the time of reading its bytes once. Measured by `cargo xtask bench worst`
+//! in a release build; here it only runs.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use packmule::oci::Digest;
+
+use crate::vectors::{Vector, class, lay, names, verify};
+
+/// How often each is taken; the least counts.
+const ROUNDS: usize = 5;
+
+/// The least time of some rounds.
+fn least(work: impl Fn()) -> Duration {
+    let timed = |()| {
+        let begin = Instant::now();
+        work();
+        begin.elapsed()
+    };
+    [(); ROUNDS].map(timed).into_iter().min().unwrap()
+}
+
+/// Every plain file of the directory, but holes of more than 1 GiB: nobody can read those once.
+fn plain(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            found.extend(plain(&entry.path()));
+        } else if kind.is_file() && entry.metadata().unwrap().len() <= 1 << 30 {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+/// Reading and SHA-256 of everything once.
+fn read(files: &[PathBuf]) {
+    for file in files {
+        let mut content = Vec::new();
+        fs::File::open(file).unwrap().read_to_end(&mut content).unwrap();
+        std::hint::black_box(Digest::sha256(&content));
+    }
+}
+
+/// Reading it once, and judging it.
+fn measured(vector: &Vector, dir: &Path) -> (Duration, Duration) {
+    let files = plain(dir);
+    let reading = least(|| read(&files));
+    let judging = least(|| drop(std::hint::black_box(verify(vector, dir))));
+    (reading, judging)
+}
+
+#[test]
+fn refusals_beside_reading() {
+    // Everything where it is measured, by one process and nothing beside it; else a few, so that it is known to run.
+    let step = if std::env::var_os("PACKMULE_TEST_MEASURE").is_some() { 1 } else { 40 };
+    // What is to be paid whatever the bytes are, of the form that each vector has: the plainest bundle that passes.
+    let mut good = [Duration::MAX; 2];
+    let mut refused = Vec::new();
+    for name in names().into_iter().rev().step_by(step) {
+        let dir = tempfile::tempdir().unwrap();
+        let vector = lay(&name, dir.path());
+        let form = usize::from(vector.is_stream());
+        let (reading, judging) = measured(&vector, dir.path());
+        if class(&verify(&vector, dir.path())) == "PASS" {
+            good[form] = good[form].min(judging.saturating_sub(reading));
+        } else {
+            refused.push((name, form, reading, judging));
+        }
+    }
+    let share = |(_, form, reading, judging): &(String, usize, Duration, Duration)| {
+        judging.as_secs_f64() / (good[*form] + *reading).as_secs_f64()
+    };
+    refused.sort_by(|one, other| share(other).total_cmp(&share(one)));
+    for vector in &refused[..5] {
+        let (name, _, reading, judging) = vector;
+        println!("{name}: {:.2} ({judging:?}, read once in {reading:?})", share(vector));
+    }
+    let slowest = refused.iter().max_by_key(|(.., judging)| *judging).unwrap();
+    println!("slowest: {} {:?}", slowest.0, slowest.3);
+    println!("fixed: {:?} from files, {:?} from a stream; {} refusals", good[0], good[1], refused.len());
+    println!("worst share: {:.3}", share(&refused[0]));
+    println!("slowest ms: {:.3}", slowest.3.as_secs_f64() * 1000.0);
+}
