@@ -91,7 +91,7 @@ impl Log {
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
             return Err(other());
         }
-        let file = system::open_writable(path).map_err(io)?;
+        let file = system::open_growing(path).map_err(io)?;
         if !file.metadata().map_err(io)?.is_file() {
             return Err(other());
         }

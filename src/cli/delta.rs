@@ -139,14 +139,21 @@ pub fn write(path: &Path, list: &List, session: &Session<'_>) -> Result<(), Faul
         session.flow.warn(format!("--wanted-out {}: {dropped} artifacts had no room in it", path.display()));
     }
     let target = session.path(path);
-    let mut partial = target.clone().into_os_string();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
     let written = || -> std::io::Result<()> {
-        let mut file = File::create(&partial)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&partial, &target)
+        let mut partial = target.clone().into_os_string();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        // What a killed run left; a link there is not followed.
+        match std::fs::remove_file(&partial) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(&partial)?;
+        let named = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+        named.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
+            // Best effort: the next run removes it, too.
+            let _ = std::fs::remove_file(&partial);
+        })
     };
     written().map_err(|error| {
         Fault::new(Class::Io, format!("--wanted-out {}: {error}", path.display()))

@@ -59,7 +59,10 @@ impl Gate for BundleGate<'_> {
     }
 
     fn pass(&self) -> Result<(), Fault> {
-        check_computed(self.bundle, self.flow)?;
+        Ok(check_computed(self.bundle, self.flow)?)
+    }
+
+    fn accept(&self) -> Result<(), Fault> {
         self.bundle.accept()
     }
 }
@@ -69,7 +72,10 @@ pub struct PassingGate<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
 
 impl Gate for PassingGate<'_, '_> {
     fn pass(&self) -> Result<(), Fault> {
-        self.0.gate()?;
+        self.0.gate()
+    }
+
+    fn accept(&self) -> Result<(), Fault> {
         self.1.accept()
     }
 }

@@ -15,6 +15,7 @@ use super::pem::{read_file, read_public, shown, wrong};
 use super::report::Outcome;
 use super::world::World;
 use crate::fault::{Class, Fault};
+use crate::signing::envelope::MAX_SIGNATURES;
 use crate::signing::key::{self, Contents, KeyError};
 use crate::signing::{Algorithm, PublicKey, Signer, SigningKey};
 use crate::token::Uri;
@@ -196,6 +197,10 @@ pub fn load_signers(
     passphrase_files: &[PathBuf],
     world: &mut World,
 ) -> Result<Vec<Box<dyn Signer>>, Fault> {
+    if paths.len() > MAX_SIGNATURES {
+        let what = format!("--sign: expected at most {MAX_SIGNATURES} keys, found {}", paths.len());
+        return Err(Fault::usage(what, "a bundle has no more signatures"));
+    }
     if passphrase_files.len() > paths.len() {
         let what =
             format!("expected at most {} --passphrase-file, one a key, found {}", paths.len(), passphrase_files.len());

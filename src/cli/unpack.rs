@@ -38,14 +38,19 @@ impl Args {
         let done =
             crate::import::unpack::unpack(&session.flow, &bundle, &dir, &gate, &manifest.artifacts, &manifest.absent)?;
         let landed = done.artifacts.iter().filter(|one| !matches!(one.landed, Landed::Failed(_))).count();
-        let text = format!(
+        let order = trust.order();
+        let mut text = format!(
             "unpacked  {landed} artifacts, {} blobs, {} into {}\nbundle id  {}\n",
             done.pushed + done.present,
             show(done.bytes),
             self.dir.display(),
             bundle.id()
         );
-        let result = json!({ "id": bundle.id(), "artifacts": landed, "blobs": done.pushed, "present": done.present, "bytes": done.bytes });
+        let mut result = json!({ "id": bundle.id(), "artifacts": landed, "blobs": done.pushed, "present": done.present, "bytes": done.bytes });
+        if !order.json.is_null() {
+            text.push_str(&format!("order      {}\n", order.line));
+            result["order"] = order.json;
+        }
         let outcome = Outcome::new(text, result);
         Ok(match done.fault() {
             Some(fault) => outcome.failed(fault),

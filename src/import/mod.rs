@@ -112,6 +112,15 @@ pub trait Gate: Sync {
     /// # Errors
     /// The fault for which no tag may be set: the content was not the whole of what was signed.
     fn pass(&self) -> Result<(), Fault>;
+
+    /// Notes that the content is taken, durably, when something of it is about to get its names. Not called where
+    /// nothing is.
+    ///
+    /// # Errors
+    /// The fault for which no tag may be set.
+    fn accept(&self) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// The gate where nothing is to be counted.
@@ -180,6 +189,9 @@ fn carry_out(run: &Run, plan: &plan::Plan, gate: &dyn Gate) -> Result<Outcome, F
         gate.pass()?;
         run.crew.check()?;
         counts.add(&again::look(run, plan)?);
+        if plan.jobs.iter().any(|job| !job.has_failed()) {
+            gate.accept()?;
+        }
         manifests::tag(run, plan)?;
         run.destination.finish().map_err(|error| run.at_destination(error))?;
     }

@@ -14,12 +14,12 @@ use std::io;
 #[cfg(unix)]
 pub use self::unix::{
     Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create_private, ignored_signals, lock, make_private_folder,
-    mode, open_file, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
     Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create_private, ignored_signals, lock, make_private_folder,
-    mode, open_file, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
 /// Why a file or folder was not opened.

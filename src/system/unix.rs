@@ -208,10 +208,21 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
 /// # Errors
 /// The system's.
 pub fn open_writable(path: &Path) -> io::Result<File> {
+    writable(OpenOptions::new().read(true).write(true).truncate(false), path)
+}
+
+/// The same, to read and append to: a file that the system lets only grow (`chattr +a`) can be opened so.
+///
+/// # Errors
+/// The system's.
+pub fn open_growing(path: &Path) -> io::Result<File> {
+    writable(OpenOptions::new().read(true).append(true), path)
+}
+
+fn writable(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
+    options.create(true).mode(0o600).custom_flags(flags).open(path)
 }
 
 /// A turn at a file that several runs use; it ends when this is dropped.

@@ -218,6 +218,14 @@ pub fn open_writable(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The same, to read and append to.
+///
+/// # Errors
+/// The system's.
+pub fn open_growing(path: &Path) -> io::Result<File> {
+    open_writable(path)
+}
+
 /// A turn at a file that several runs use; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Turn<'a> {

@@ -345,3 +345,18 @@ fn c2_two_imports_into_one_place() {
     drop(seat);
     site.import("apps-1", "", 0);
 }
+
+#[test]
+fn g7_a_bundle_of_which_nothing_arrives_is_not_the_last_one() {
+    let site = Site::new("require = { bundle = [\"sequence\"] }");
+    site.export("--init-state", 0);
+    site.import("apps-1", "--init-state", 0);
+    let held = site.held();
+    crate::make_layout(&site.path("source"), &[b"low water 00:20 and 12:31\n".repeat(20)]);
+    site.export("--annotation n=2", 0);
+    // Every name stands for something else there.
+    assert!(site.import("apps-2", "--keep-going", 30).contains("tag exists"));
+    assert_eq!(site.held(), held);
+    site.import("apps-2", "--keep-going --tag-conflict move", 0);
+    assert_ne!(site.held(), held);
+}

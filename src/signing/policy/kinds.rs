@@ -90,7 +90,9 @@ impl<'a> Kinds<'a> {
     fn is_image(&self, artifact: &Artifact) -> bool {
         let of_cosign = |text: &str| {
             let hex = text.strip_prefix("sha256-").and_then(|rest| rest.split_once('.'));
-            hex.is_some_and(|(hex, end)| hex.len() == 64 && matches!(end, "sig" | "att" | "sbom"))
+            let is_hex =
+                |hex: &str| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            hex.is_some_and(|(hex, end)| is_hex(hex) && matches!(end, "sig" | "att" | "sbom"))
         };
         let kept_by_cosign = !artifact.tags.is_empty() && artifact.tags.iter().all(|tag| of_cosign(&tag.to_string()));
         artifact.subject.is_none() && !kept_by_cosign && self.leads_to_image(artifact.digest, &mut HashSet::new())
