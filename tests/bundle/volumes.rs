@@ -12,7 +12,7 @@ fn names(fault: &Fault, text: &str) -> bool {
 }
 
 fn refused(bundle: &Bundle, what: &str) -> Fault {
-    let fault = verdict(&bundle.dir(), &Request { fail_fast: true, ..Request::default() }).fault;
+    let fault = verdict(&bundle.dir(), &Request::default()).fault;
     let fault = fault.unwrap_or_else(|| panic!("{what}: PASS"));
     assert_class(&fault, Class::Integrity, what);
     fault
