@@ -286,10 +286,10 @@ fn u4_files_of_layers_are_given_one_by_one_and_the_rest_whole() {
 #[test]
 fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
     let test = "scan-hostile";
-    let canary = dir().join("canary");
+    let canary = dir().join("scan-canary");
     let mut hostile = tar(&[("fine", b"fine")]);
     // Absolute, upwards, behind a link: only given, never followed.
-    for name in [canary.display().to_string().as_str(), "../canary", "../../canary"] {
+    for name in [canary.display().to_string().as_str(), "../scan-canary", "../../scan-canary"] {
         let mut header = tar::Header::new_gnu();
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         header.set_size(5);
