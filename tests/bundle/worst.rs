@@ -37,12 +37,19 @@ fn plain(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Reading and SHA-256 of everything once.
+/// Reading and SHA-256 of everything once, and of what frames hold.
 fn read(files: &[PathBuf]) {
     for file in files {
         let mut content = Vec::new();
         fs::File::open(file).unwrap().read_to_end(&mut content).unwrap();
         std::hint::black_box(Digest::sha256(&content));
+        if file.to_string_lossy().contains(".tar.zst") {
+            let mut plain = Vec::new();
+            // As far as it can be decoded.
+            let decoder = zstd::stream::read::Decoder::new(&content[..]);
+            let _ = decoder.and_then(|decoder| decoder.take(64 << 20).read_to_end(&mut plain));
+            std::hint::black_box(Digest::sha256(&plain));
+        }
     }
 }
 
@@ -67,7 +74,7 @@ fn refusals_beside_reading() {
         let form = usize::from(vector.is_stream());
         let (reading, judging) = measured(&vector, dir.path());
         if class(&verify(&vector, dir.path())) == "PASS" {
-            good[form] = good[form].min(judging.saturating_sub(reading));
+            good[form] = good[form].min(judging);
         } else {
             refused.push((name, form, reading, judging));
         }

@@ -21,7 +21,7 @@ impl Bench {
             found.ok_or_else(|| Failed::new(format!("bench: no {name} in\n{told}")))
         };
         told.lines().filter(|line| line.contains(": ")).for_each(|line| println!("     {line}"));
-        self.at_most("worst: refusal / (reading it once + passing the plainest bundle)", figure("worst share:")?, 2.0);
+        self.at_most("worst: refusal / (reading it once + passing the plainest bundle)", figure("worst share:")?, 2.5);
         self.at_most("worst: slowest refusal, ms", figure("slowest ms:")?, 10.0);
         Ok(())
     }
