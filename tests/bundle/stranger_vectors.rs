@@ -129,3 +129,44 @@ fn s5_wycheproof_ml_dsa_keys() {
         assert!(signed > 10 && both > 0, "{signed} {both}");
     }
 }
+
+/// Every edge of both points, as the flags of CCTV's vectors name them (`testdata/cctv/`): strict verification takes points
+/// with a component of low order, whose residues cancel out, and nothing else that is odd.
+#[test]
+fn s5_cctv_ed25519() {
+    #[derive(serde::Deserialize)]
+    struct Vector {
+        number: usize,
+        key: String,
+        sig: String,
+        msg: String,
+        flags: Option<Vec<String>>,
+    }
+
+    let unhex = |text: &str| -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2);
+        digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    };
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/cctv/ed25519vectors.json");
+    let vectors: Vec<Vector> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let (mut good, mut weak, mut bad) = (0, 0, 0);
+    for vector in &vectors {
+        let flags = vector.flags.as_deref().unwrap_or_default();
+        let expected = flags.iter().all(|flag| flag.starts_with("low_order_component_"));
+        let key = PublicKey::from_bytes(&unhex(&vector.key).try_into().unwrap());
+        let holds = key.as_ref().is_ok_and(|key| key.verifies(vector.msg.as_bytes(), &unhex(&vector.sig)));
+        assert_eq!(holds, expected, "{}: {flags:?}", vector.number);
+        // A weak key is not even taken.
+        let is_weak = flags.iter().any(|flag| flag == "low_order_A");
+        assert!(!is_weak || key.is_err(), "{}: {flags:?}", vector.number);
+        *if holds {
+            &mut good
+        } else if is_weak {
+            &mut weak
+        } else {
+            &mut bad
+        } += 1;
+    }
+    assert_eq!((vectors.len(), good), (914, 43));
+    assert!(weak > 100 && bad > 10, "{weak} {bad}");
+}
