@@ -1,4 +1,4 @@
-//! `cargo xtask bench [set|large|forms|blobs|manifest|worst|memory|copy|many|delta|policy]`: packmule beside what the machine
+//! `cargo xtask bench [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy]`: packmule beside what the machine
 //! can do, as ratios of one run, files in the page cache.
 //!
 //! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
@@ -90,7 +90,13 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         let (few, many) = shell::stage("corpus", || Ok((corpus::crowd(1)?, corpus::crowd(10)?)))?;
         shell::stage("blobs", || bench.crowd(&few, &many))?;
     }
-    if parts.iter().all(|part| ["worst", "manifest", "blobs", "policy"].contains(part)) && !parts.is_empty() {
+    if wanted("artifacts") {
+        let (few, many) = shell::stage("corpus", || Ok((corpus::artifacts(2_500)?, corpus::artifacts(5_000)?)))?;
+        shell::stage("artifacts", || bench.artifacts(&few, &many))?;
+    }
+    if parts.iter().all(|part| ["worst", "manifest", "blobs", "artifacts", "policy"].contains(part))
+        && !parts.is_empty()
+    {
         return bench.end();
     }
     let (set, large) = shell::stage("corpus", corpus::bench)?;

@@ -50,6 +50,11 @@ pub fn crowd(images: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/crowd{images}"), |partial, _| bulk::crowd(partial, images))
 }
 
+/// Builds so many small images unless they are there.
+pub fn artifacts(images: u64) -> Result<PathBuf, Failed> {
+    cached(&format!("bench/artifacts{images}"), |partial, _| bulk::artifacts(partial, images))
+}
+
 /// Makes `name` under a partial name, stamps it with the recipe, and only then gives it its own.
 fn cached(name: &str, build: impl FnOnce(&Path, &Path) -> Result<(), Failed>) -> Result<PathBuf, Failed> {
     let done = folder().join(name);

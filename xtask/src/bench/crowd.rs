@@ -1,4 +1,5 @@
-//! Very many small blobs: time and memory of verify and of an import into a layout, 100,000 beside 10,000.
+//! Very many small things: time and memory of verify and of an import into a layout, of 100,000 blobs beside 10,000, and
+//! of 5,000 artifacts beside 2,500.
 
 use super::{Bench, Spent};
 use crate::shell::Failed;
@@ -10,10 +11,22 @@ const ROUNDS: usize = 2;
 impl Bench {
     /// Ten times the blobs may take ten times as long, and memory as their entries in the manifest do.
     pub(super) fn crowd(&mut self, few: &Path, many: &Path) -> Result<(), Failed> {
+        let [_, import] = self.beside("blob", [(few, 10_000), (many, 100_000)], 200.0)?;
+        self.at_most("blobs: 100,000, import peak MiB", import.peak, 600.0);
+        Ok(())
+    }
+
+    /// Twice the artifacts may take twice as long.
+    pub(super) fn artifacts(&mut self, few: &Path, many: &Path) -> Result<(), Failed> {
+        self.beside("artifact", [(few, 2_500), (many, 5_000)], 100.0).map(drop)
+    }
+
+    /// What one `thing` of many takes beside one of few; what the many took.
+    fn beside(&mut self, thing: &str, sides: [(&Path, u32); 2], peak: f64) -> Result<[Spent; 2], Failed> {
         self.clear()?;
         let (key, public) = self.key()?;
         let mut spent: Vec<[Spent; 2]> = Vec::new();
-        for (layout, count) in [(few, 10_000), (many, 100_000)] {
+        for (layout, count) in sides {
             let (bundle, export) = self.export(&[format!("oci:{}", layout.display())], &key, &["--no-read-back"])?;
             let (mut verify, mut import) = (None, None);
             for _ in 0..ROUNDS {
@@ -27,7 +40,7 @@ impl Bench {
             }
             let (Some(verify), Some(import)) = (verify, import) else { return Err(Failed::new("bench: no rounds")) };
             println!(
-                "{count} blobs: export {:.2} s, {:.0} MiB; verify {:.3} s, {:.0} MiB; import {:.2} s, {:.0} MiB",
+                "{count} {thing}s: export {:.2} s, {:.0} MiB; verify {:.3} s, {:.0} MiB; import {:.2} s, {:.0} MiB",
                 export.seconds, export.peak, verify.seconds, verify.peak, import.seconds, import.peak
             );
             spent.push([verify, import]);
@@ -35,10 +48,13 @@ impl Bench {
         let [[verify, import], [verify_many, import_many]] = spent[..] else {
             return Err(Failed::new("bench: expected two layouts"));
         };
-        self.at_most("blobs: verify, a blob of 100,000 / of 10,000", verify_many.seconds / verify.seconds / 10.0, 1.3);
-        self.at_most("blobs: import, a blob of 100,000 / of 10,000", import_many.seconds / import.seconds / 10.0, 1.3);
-        self.at_most("blobs: 100,000, verify peak MiB", verify_many.peak, 200.0);
-        self.at_most("blobs: 100,000, import peak MiB", import_many.peak, 600.0);
-        Ok(())
+        let [(_, few), (_, many)] = sides;
+        let times = f64::from(many) / f64::from(few);
+        for (what, one, all) in [("verify", verify, verify_many), ("import", import, import_many)] {
+            let name = format!("{thing}s: {what}, each of {many} / of {few}");
+            self.at_most(&name, all.seconds / one.seconds / times, 1.3);
+        }
+        self.at_most(&format!("{thing}s: {many}, verify peak MiB"), verify_many.peak, peak);
+        Ok([verify_many, import_many])
     }
 }

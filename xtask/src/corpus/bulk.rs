@@ -87,6 +87,22 @@ pub fn crowd(dir: &Path, images: u64) -> Result<(), Failed> {
     layout.finish()
 }
 
+/// So many images of one small layer each, in repositories of their own.
+pub fn artifacts(dir: &Path, images: u64) -> Result<(), Failed> {
+    let mut layout = Layout::new(dir)?;
+    for number in 0..images {
+        let mut state = number;
+        let mut content = vec![0; 512];
+        fill(&mut state, &mut content);
+        let descriptor = layout.bytes(LAYER, &content)?;
+        let diff_id = descriptor["digest"].as_str().unwrap_or_default().to_owned();
+        let layers = [Layer { descriptor, diff_id }];
+        let image = recipe::image(&mut layout, "amd64", &layers, &format!("bench artifact {number}"))?;
+        layout.publish(&format!("bench/artifact{number}"), Some("1.0"), &image, Kind("image"), None);
+    }
+    layout.finish()
+}
+
 /// A bare layer of `size` bytes: a MiB of noise in every `step` bytes, all else a hole.
 fn holes(layout: &mut Layout, dir: &Path, seed: u64, size: u64, step: usize) -> Result<Layer, Failed> {
     let path = dir.join("layer.partial");
