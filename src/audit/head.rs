@@ -50,20 +50,6 @@ pub fn place(dir: &Path, path: &Path) -> PathBuf {
     dir.join(format!("{name}.head"))
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
-        make_folder(above)?;
-    }
-    match system::make_private_folder(folder) {
-        // Another run was as quick.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
-}
-
 fn checked(file: File) -> io::Result<File> {
     let metadata = file.metadata()?;
     if metadata.is_file() && system::mode(&metadata).is_none_or(|mode| mode & 0o022 == 0) {
@@ -80,7 +66,7 @@ impl Head {
     /// The file system's; a file that others can write.
     pub fn open(path: &Path) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("."));
-        make_folder(folder)?;
+        system::make_private_folders(folder)?;
         let file = checked(system::open_writable(path)?)?;
         system::sync_folder(folder)?;
         Ok(Self { file })

@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::files::Volumes;
 use super::{Error, Name};
 use crate::fault::Class;
+use crate::system;
 
 /// The largest file on FAT32.
 const FAT_FILE: u64 = (4 << 30) - 1;
@@ -55,10 +56,7 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
 
 /// A new file under `path`, in place of what was left there: never what a link there leads to.
 pub(super) fn create(path: &Path) -> std::io::Result<File> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => OpenOptions::new().write(true).create_new(true).open(path),
-    }
+    system::create_anew(path, 0o666)
 }
 
 /// A file of an unfinished run, to be read and appended to; an empty one where there is none. A medium may come from
@@ -283,12 +281,7 @@ impl Output {
     /// # Errors
     /// [`Class::Io`].
     pub fn sync(&self) -> Result<(), Error> {
-        let refuse = |error: std::io::Error| Error::io(self.dir.display(), &error);
-        match File::open(&self.dir).map_err(refuse)?.sync_all() {
-            // Some file systems know no fsync of directories.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
-            done => done.map_err(refuse),
-        }
+        system::sync_folder(&self.dir).map_err(|error| Error::io(self.dir.display(), &error))
     }
 
     /// Writes a whole file by temporary name, fsync and rename; the directory is not synced.

@@ -16,6 +16,7 @@ use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Artifact, Digest, Reference};
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::select::Delivered;
+use crate::system;
 use crate::wanted::{List, MAX_BYTES};
 
 /// What stays behind, and what must come again.
@@ -143,12 +144,7 @@ pub fn write(path: &Path, list: &List, session: &Session<'_>) -> Result<(), Faul
         let mut partial = target.clone().into_os_string();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
-        // What a killed run left; a link there is not followed.
-        match std::fs::remove_file(&partial) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = File::create_new(&partial)?;
+        let mut file = system::create_anew(&partial, 0o666)?;
         let named = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
         named.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
             // Best effort: the next run removes it, too.

@@ -1,8 +1,6 @@
 //! Files that a command makes and never overwrites: whole under their name, or not there.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -11,6 +9,7 @@ use rustix::io::Errno;
 use super::pem::shown;
 use super::world::World;
 use crate::fault::{Class, Fault};
+use crate::system;
 
 /// Makes the file `path` of `bytes` with `mode`; durable when this returns.
 ///
@@ -28,31 +27,25 @@ pub fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(),
         Fault::new(Class::Io, format!("{}: {error}", shown(path))).help("choose a directory that you can write to")
     };
     let write = || {
-        // What a run that was killed left there is nobody's.
-        match std::fs::remove_file(&partial) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
+        let mut file = system::create_anew(&partial, mode)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
-    let named = || match rustix::fs::renameat_with(CWD, &partial, CWD, &full, RenameFlags::NOREPLACE) {
-        // Not every file system knows it: looked at again just before.
-        Err(Errno::INVAL | Errno::NOSYS) if full.symlink_metadata().is_err() => std::fs::rename(&partial, &full),
-        Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
-        done => done.map_err(io::Error::from),
-    };
-    let done = write().and_then(|()| named());
+    let done = write().and_then(|()| name(&partial, &full));
     if let Err(error) = done {
         let _ = std::fs::remove_file(&partial);
         return Err(if error.kind() == io::ErrorKind::AlreadyExists { exists(path) } else { failed(error) });
     }
-    let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match File::open(dir).and_then(|dir| dir.sync_all()) {
-        // Some file systems know no fsync of directories.
-        Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(failed(error)),
-        _ => Ok(()),
+    system::sync_name(&full).map_err(failed)
+}
+
+/// Gives a file its name, unless something has it: [`io::ErrorKind::AlreadyExists`].
+pub fn name(partial: &Path, full: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, partial, CWD, full, RenameFlags::NOREPLACE) {
+        // Not every file system knows it: looked at again just before.
+        Err(Errno::INVAL | Errno::NOSYS) if full.symlink_metadata().is_err() => std::fs::rename(partial, full),
+        Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
+        done => done.map_err(io::Error::from),
     }
 }
 

@@ -67,7 +67,7 @@ impl Store {
     /// [`Class::Lock`] where another run has it, [`Class::Io`] where the directory cannot be written.
     pub fn take(&self, channel: &str, destination: &str) -> Result<Seat, Fault> {
         let folder = self.folder(channel);
-        make_folder(&folder).map_err(|error| io_fault(&folder, &error))?;
+        system::make_private_folders(&folder).map_err(|error| io_fault(&folder, &error))?;
         let stem = Digest::sha256(destination.as_bytes()).hex()[..32].to_owned();
         let what = format!("channel {channel} into {}: another run works on it", escape(destination));
         let lock = Lock::take(&folder.join(format!("{stem}.lock")), &what)?;
@@ -166,40 +166,15 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    // What a killed run left; nobody else writes here, the lock is ours.
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = system::create_private(&new)?;
+    // Nobody else writes here, the lock is ours.
+    let mut file = system::create_anew(&new, 0o600)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         // Best effort: the next run removes it, too.
         let _ = std::fs::remove_file(&new);
     }
     written?;
-    sync_folder(path)
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    system::sync_folder(path.parent().unwrap_or(Path::new("/")))
-}
-
-/// Makes a folder for its owner alone, and its name durable.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
-        make_folder(above)?;
-    }
-    match system::make_private_folder(folder) {
-        // Another run was as quick.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        done => done?,
-    }
-    let here = if folder.parent().is_none_or(|above| above.as_os_str().is_empty()) { Path::new("./x") } else { folder };
-    sync_folder(here)
+    system::sync_name(path)
 }
 
 impl Lock {

@@ -5,8 +5,9 @@
 
 use std::path::PathBuf;
 
-use super::{Lock, Store, io_fault, make_folder, read, replace, sync_folder};
+use super::{Lock, Store, io_fault, read, replace};
 use crate::fault::Fault;
+use crate::system;
 
 /// The largest manifest.
 const MAX_MANIFEST: u64 = 64 << 20;
@@ -26,7 +27,7 @@ impl Store {
     /// [`crate::fault::Class::Lock`], [`crate::fault::Class::Io`].
     pub fn series(&self, channel: &str) -> Result<Series, Fault> {
         let folder = self.dir().join("export");
-        make_folder(&folder).map_err(|error| io_fault(&folder, &error))?;
+        system::make_private_folders(&folder).map_err(|error| io_fault(&folder, &error))?;
         let lock =
             Lock::take(&folder.join(format!("{channel}.lock")), &format!("channel {channel}: another run exports it"))?;
         Ok(Series {
@@ -77,7 +78,7 @@ impl Series {
     /// [`crate::fault::Class::Io`].
     pub fn done(&self) -> Result<(), Fault> {
         std::fs::rename(&self.next, &self.last)
-            .and_then(|()| sync_folder(&self.last))
+            .and_then(|()| system::sync_name(&self.last))
             .map_err(|error| io_fault(&self.last, &error))
     }
 }

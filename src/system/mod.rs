@@ -9,17 +9,19 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create_private, ignored_signals, lock, make_private_folder,
-    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, lock, make_private_folder, mode,
+    open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create_private, ignored_signals, lock, make_private_folder,
-    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, lock, make_private_folder, mode,
+    open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
 /// Why a file or folder was not opened.
@@ -59,6 +61,44 @@ pub enum Kind {
     Folder,
     /// A link, a device, a pipe.
     Other,
+}
+
+/// Makes a new file to write in place of what a killed run left under its name; a link there is not followed.
+///
+/// # Errors
+/// The system's.
+pub fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => create(path, mode),
+    }
+}
+
+/// Waits until the name of a file or folder is on the medium.
+///
+/// # Errors
+/// The system's.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Makes a folder and those above it that are not there, for their owner alone; their names are on the medium then.
+///
+/// # Errors
+/// The system's.
+pub fn make_private_folders(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_private_folders(above)?;
+    }
+    match make_private_folder(folder) {
+        // Another run was as quick.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        done => done?,
+    }
+    sync_name(folder)
 }
 
 #[cfg(test)]
@@ -187,9 +227,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (folder, file) = (dir.path().join("folder"), dir.path().join("folder/file"));
         make_private_folder(&folder).unwrap();
-        create_private(&file).unwrap();
+        create(&file, 0o600).unwrap();
         sync_folder(&folder).unwrap();
-        assert_eq!(create_private(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(create(&file, 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         for (path, expected) in [(&folder, 0o700), (&file, 0o600)] {
             let found = mode(&fs::metadata(path).unwrap());
             assert!(found.is_none_or(|found| found & 0o777 & !expected == 0), "{found:?}");

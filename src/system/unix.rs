@@ -149,18 +149,18 @@ pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Makes a new file to write, for its owner alone.
+/// Makes a new file to write, with `mode` as far as the umask lets it.
 ///
 /// # Errors
 /// The system's, [`io::ErrorKind::AlreadyExists`] among them.
-pub fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 /// Makes a folder for its owner alone.
 ///
 /// # Errors
-/// As [`create_private`].
+/// As [`create`].
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }

@@ -157,18 +157,18 @@ pub const fn user() -> u32 {
     u32::MAX
 }
 
-/// Makes a new file to write.
+/// Makes a new file to write; modes are not known here.
 ///
 /// # Errors
 /// The system's, [`io::ErrorKind::AlreadyExists`] among them.
-pub fn create_private(path: &Path) -> io::Result<File> {
+pub fn create(path: &Path, _: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
 /// Makes a folder.
 ///
 /// # Errors
-/// As [`create_private`].
+/// As [`create`].
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir(path)
 }

@@ -4,13 +4,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde_json::{Value, json};
 
 use super::super::audit::{TOOL, now};
 use super::super::key::load_signers;
+use super::super::newfile::name;
 use super::super::order::Told;
 use super::super::trust::Trust;
 use super::super::{Session, exit};
@@ -26,6 +27,7 @@ use crate::receipt::{
 use crate::route::Route;
 use crate::scan::Summary;
 use crate::signing::{self, Envelope, statement};
+use crate::system;
 
 /// The options.
 #[derive(clap::Args, Debug)]
@@ -193,12 +195,7 @@ impl Slip {
             Some(signatures) => {
                 let mut partial = target.clone().into_os_string();
                 partial.push(".partial");
-                // What a killed run left; a link there is not followed.
-                match std::fs::remove_file(&partial) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&partial)?;
+                let mut file = system::create_anew(partial.as_ref(), 0o644)?;
                 file.write_all(signatures)?;
                 file.sync_all()?;
                 // It was not there, or a killed run left it, whose place this run has.
@@ -209,19 +206,8 @@ impl Slip {
                 _ => {}
             },
         }
-        match renameat_with(CWD, &self.partial, CWD, &self.path, RenameFlags::NOREPLACE) {
-            // A file system that does not know how.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if self.path.symlink_metadata().is_err() => {
-                std::fs::rename(&self.partial, &self.path)?;
-            }
-            done => done?,
-        }
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match File::open(folder)?.sync_all() {
-            // Some file systems know no fsync of directories.
-            Err(error) if error.kind() != io::ErrorKind::InvalidInput => Err(error),
-            _ => Ok(()),
-        }
+        name(&self.partial, &self.path)?;
+        system::sync_name(&self.path)
     }
 }
 
