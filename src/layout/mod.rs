@@ -213,10 +213,10 @@ impl Layout {
                     || reference.as_ref().is_some_and(|wanted| entry.names.contains(wanted))
             }
         };
-        self.only(self.entries.iter().filter(fits), name.unwrap_or("an entry"))
+        self.one_of(self.entries.iter().filter(fits), name.unwrap_or("an entry"))
     }
 
-    fn only<'a>(&self, found: impl Iterator<Item = &'a Entry>, name: &str) -> Result<&'a Entry, Error> {
+    fn one_of<'a>(&self, found: impl Iterator<Item = &'a Entry>, name: &str) -> Result<&'a Entry, Error> {
         let mut found = found.peekable();
         let path = self.path.display();
         let first = found.next().ok_or_else(|| {

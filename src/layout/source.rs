@@ -92,7 +92,7 @@ impl Source for Layout {
             file.take(MAX_DOCUMENT).read_to_end(&mut raw).map_err(|error| Error::io(&name, &error))?;
             return Ok(Descriptor::new(Document::sniff(&raw).ok_or_else(absent)?, digest, size));
         }
-        let entry = self.only(self.entries.iter().filter(|entry| entry.names.contains(reference)), &name)?;
+        let entry = self.one_of(self.entries.iter().filter(|entry| entry.names.contains(reference)), &name)?;
         Ok(Descriptor::new(&*entry.descriptor.media_type, entry.descriptor.digest, entry.descriptor.size))
     }
 

@@ -33,7 +33,7 @@ impl Host {
         let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
         let first = Call::new(Method::GET, url, Scopes::pull(repository), &title);
         let names = self.names(&first, |page| page.tags.take())?;
-        Ok(self.only(&title, "a tag", names, |text| Tag::new(text).ok()))
+        Ok(self.readable(&title, "a tag", names, |text| Tag::new(text).ok()))
     }
 
     /// Every repository that the registry lists, in its order.
@@ -50,10 +50,10 @@ impl Host {
         })?;
         let prefix = &self.rules.prefix;
         let inside = names.into_iter().filter_map(|name| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned));
-        Ok(self.only(title, "a repository", inside, |text| Repository::new(&self.name, text).ok()))
+        Ok(self.readable(title, "a repository", inside, |text| Repository::new(&self.name, text).ok()))
     }
 
-    fn only<T>(
+    fn readable<T>(
         &self,
         title: &str,
         kind: &str,
