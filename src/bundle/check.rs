@@ -13,6 +13,7 @@ use super::member::{Cursor, Part};
 use super::plain::{Pieces, Plain};
 use super::reader::Trusted;
 use super::tar::Content;
+use super::window::lock;
 use crate::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
@@ -130,7 +131,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         let unit = &geometry.units[index];
         // A volume that is not there, or of another length, was named once already.
         if geometry.places[unit.frames.clone()].iter().any(|place| amiss.contains(&place.volume)) {
-            broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, Broken::Unread));
+            lock(&broken).push((index, Broken::Unread));
             return Step::Open;
         }
         match check_unit(bundle, unit, flow) {
@@ -139,9 +140,9 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
                 let stop = fail_fast || error.class == Class::Cancelled;
                 if again::is_of_the_medium(&error) {
                     let frame = frame.map_or(Broken::Whole, Broken::At);
-                    broken.lock().unwrap_or_else(PoisonError::into_inner).push((index, frame));
+                    lock(&broken).push((index, frame));
                 }
-                found.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                lock(&found).push(error);
                 if stop { Step::Stop } else { Step::Open }
             }
         }
