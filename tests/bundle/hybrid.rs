@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use packmule::signing::Envelope;
 
-use crate::{Bundle, packmule};
+use crate::Bundle;
 
 struct Desk(Bundle);
 
@@ -23,10 +23,7 @@ impl Desk {
     }
 
     fn run(&self, words: &str, code: u8) -> String {
-        let words: Vec<&str> = words.split(' ').collect();
-        let ended = packmule(self.0.root.path(), &words);
-        assert_eq!(ended.code, code, "{words:?}: {}{}", ended.stdout, ended.stderr);
-        ended.stderr + &ended.stdout
+        self.0.run(words, code)
     }
 
     fn verify(&self, code: u8) -> String {

@@ -176,6 +176,14 @@ impl Bundle {
         ended
     }
 
+    /// Runs a command in its directory, which must end with `code`; gives what it said.
+    fn run(&self, words: &str, code: u8) -> String {
+        let words: Vec<&str> = words.split(' ').collect();
+        let ended = packmule(self.root.path(), &words);
+        assert_eq!(ended.code, code, "{words:?}: {}{}", ended.stdout, ended.stderr);
+        ended.stderr + &ended.stdout
+    }
+
     /// Runs `test` with `file` holding `bytes`, then restores it.
     fn with<T>(&self, file: &str, bytes: &[u8], test: impl FnOnce() -> T) -> T {
         let path = self.path(file);

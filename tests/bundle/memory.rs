@@ -1,22 +1,20 @@
 //! The memory of an export and of a stream that is verified, whatever the size of a layer, each in a process that
 //! does nothing else.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use packmule::bundle::time::Moment;
 use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Name, Output, open, stream};
+use packmule::bundle::{Output, open, stream};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
-use packmule::oci::{Algorithm, Artifact, Descriptor, Document, Hasher, Reference, Repository};
+use packmule::oci::{Algorithm, Descriptor, Document, Hasher, Reference, Repository};
 use packmule::signing::Policy;
 use packmule::verify::Request;
 
-use crate::store::SIGN_1;
+use crate::store::{SIGN_1, input, listed, repository};
 
 /// Set for the process that measures, to the directory that it works in.
 const ALONE: &str = "PACKMULE_TEST_ALONE";
@@ -148,38 +146,15 @@ fn the_export_of_its_own_process() {
         "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layers[0], "layers": layers[1..],
     });
     let document = Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap();
-    let repository = Repository::exact("localhost/a").unwrap();
     let blob = |descriptor: &Descriptor, document: Option<&Document>| InputBlob {
         descriptor: descriptor.clone(),
-        repository: repository.clone(),
+        repository: repository(),
         document: document.cloned(),
         small: descriptor.size <= 64 << 10,
     };
     let mut blobs = vec![blob(&document.descriptor(), Some(&document))];
     blobs.extend(layers.iter().map(|layer| blob(layer, None)));
-    let input = Input {
-        name: Name::new("large").unwrap(),
-        created: Moment::from_unix(0).unwrap(),
-        tool: "packmule 0.1.0".to_owned(),
-        artifacts: vec![Artifact {
-            artifact_type: None,
-            digest: document.digest(),
-            media_type: OCI_MANIFEST.to_owned(),
-            original: None,
-            repository: repository.clone(),
-            size: document.size(),
-            subject: None,
-            tags: Vec::new(),
-        }],
-        blobs,
-        absent: Vec::new(),
-        bases: Vec::new(),
-        standing: None,
-        annotations: BTreeMap::new(),
-        volume_size: u64::MAX,
-        level: 9,
-        request: String::new(),
-    };
+    let input = Input { level: 9, ..input("large", vec![listed(&document)], blobs) };
     let output = Output::open(Path::new(&dir), &input.name, false).unwrap();
     let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 8, 2);
     let written =

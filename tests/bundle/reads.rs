@@ -1,19 +1,16 @@
 //! How much is read: the bytes of a bundle's files against its size, counted by the kernel in a process that does
 //! nothing else.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
-use packmule::bundle::time::Moment;
-use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Name, Output, check, open};
-use packmule::content::{self, Kind, Source};
+use packmule::bundle::writer::{InputBlob, Options, write};
+use packmule::bundle::{Output, check, open};
 use packmule::oci::media_type::OCI_MANIFEST;
-use packmule::oci::{Artifact, Descriptor, Digest, Document, Reference, Repository};
+use packmule::oci::{Algorithm, Descriptor, Document};
 use serde_json::json;
 
+use crate::store::{Memory, SIGN, input, listed, repository};
 use crate::{Bundle, flow, noise, packmule};
 
 /// Names the test that measures in a process of its own.
@@ -62,28 +59,11 @@ fn an_import_of_many_small_blobs_reads_the_bundle_about_once() {
     assert!(taken < 3 * size, "{taken} bytes were read of {size}");
 }
 
-struct Nothing;
-
-impl Source for Nothing {
-    fn resolve(&self, _: &Reference) -> Result<Descriptor, content::Error> {
-        Err(content::Error::new(Kind::Absent, "nothing is named here"))
-    }
-    fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, content::Error> {
-        Err(content::Error::new(Kind::Absent, "no documents here"))
-    }
-    fn blob(&self, _: &Repository, _: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
-        Ok(Box::new(&b"{}"[..]))
-    }
-    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, content::Error> {
-        Ok(true)
-    }
-}
-
 /// Writes the bundle `b` of `count` documents with `padding` bytes of annotations; that of the next artifact lies in the
 /// next of `frames` parts, all around.
 fn scattered(dir: &Path, count: usize, padding: usize, frames: usize) {
-    let repository = Repository::exact("localhost/a").unwrap();
-    let config = Descriptor::new("a/config", Digest::sha256(b"{}"), 2);
+    let mut memory = Memory::default();
+    let config = memory.add(Algorithm::Sha256, "a/config", b"{}".to_vec());
     let long = "x".repeat(padding);
     let make = |number: usize| {
         let json = json!({
@@ -94,44 +74,22 @@ fn scattered(dir: &Path, count: usize, padding: usize, frames: usize) {
     };
     let mut documents: Vec<Document> = (0..count).map(make).collect();
     documents.sort_by_key(Document::digest);
-    let artifact = |document: &Document| Artifact {
-        artifact_type: None,
-        digest: document.digest(),
-        media_type: OCI_MANIFEST.to_owned(),
-        original: None,
-        repository: repository.clone(),
-        size: document.size(),
-        subject: None,
-        tags: Vec::new(),
-    };
-    let artifacts = documents.iter().map(artifact).collect();
+    let artifacts = documents.iter().map(listed).collect();
     let mut order: Vec<(usize, Document)> = documents.into_iter().enumerate().collect();
     order.sort_by_key(|(place, _)| (place % frames, *place));
     documents = order.into_iter().map(|(_, document)| document).collect();
-    let blob = |descriptor: Descriptor, document: Option<Document>| {
-        let repository = repository.clone();
-        InputBlob { descriptor, repository, document, small: true }
+    let blob = |descriptor: Descriptor, document: Option<Document>| InputBlob {
+        descriptor,
+        repository: repository(),
+        document,
+        small: true,
     };
     let mut blobs: Vec<InputBlob> =
         documents.into_iter().map(|document| blob(document.descriptor(), Some(document))).collect();
     blobs.insert(1, blob(config, None));
-    let input = Input {
-        name: Name::new("b").unwrap(),
-        created: Moment::from_unix(0).unwrap(),
-        tool: "packmule 0.1.0".to_owned(),
-        artifacts,
-        blobs,
-        absent: Vec::new(),
-        bases: Vec::new(),
-        standing: None,
-        annotations: BTreeMap::new(),
-        volume_size: u64::MAX,
-        level: 1,
-        request: String::new(),
-    };
+    let input = input("b", artifacts, blobs);
     let output = Output::open(dir, &input.name, false).unwrap();
-    let sign = |_: &[u8]| Ok(b"{}".to_vec());
-    write(&flow(), &Nothing, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
+    write(&flow(), &memory, &output, &input, Options { sign: SIGN, read_back: None, leave_out: false }).unwrap();
 }
 
 #[test]

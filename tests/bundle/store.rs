@@ -126,7 +126,7 @@ pub fn prose(size: usize) -> Vec<u8> {
 
 /// `(content, is sha512, media type)` as one artifact.
 pub fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64) -> (Memory, Input) {
-    let repository = Repository::exact("localhost/a").unwrap();
+    let repository = repository();
     let mut memory = Memory { ranged: true, ..Memory::default() };
     let mut leaves = Vec::new();
     for (content, long, media_type) in blobs {
@@ -151,30 +151,51 @@ pub fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64)
     }];
     blobs.extend(leaves.iter().map(leaf).filter(|blob| blob.small));
     blobs.extend(leaves.iter().map(leaf).filter(|blob| !blob.small));
+    let tags = vec![packmule::oci::Tag::new("1").unwrap()];
     let input = Input {
-        name: Name::new(name).unwrap(),
         created: Moment::from_unix(1_700_000_000).unwrap(),
+        volume_size,
+        request: "one artifact".to_owned(),
+        ..input(name, vec![Artifact { tags, ..listed(&document) }], blobs)
+    };
+    (memory, input)
+}
+
+/// The repository of all that is made here.
+pub fn repository() -> Repository {
+    Repository::exact("localhost/a").unwrap()
+}
+
+/// A manifest as the bundle lists it, without tags.
+pub fn listed(document: &Document) -> Artifact {
+    Artifact {
+        artifact_type: None,
+        digest: document.digest(),
+        media_type: OCI_MANIFEST.to_owned(),
+        original: None,
+        repository: repository(),
+        size: document.size(),
+        subject: None,
+        tags: Vec::new(),
+    }
+}
+
+/// What is to be written: one volume, level 1, nothing absent.
+pub fn input(name: &str, artifacts: Vec<Artifact>, blobs: Vec<InputBlob>) -> Input {
+    Input {
+        name: Name::new(name).unwrap(),
+        created: Moment::from_unix(0).unwrap(),
         tool: "packmule 0.1.0".to_owned(),
-        artifacts: vec![Artifact {
-            artifact_type: None,
-            digest: document.digest(),
-            media_type: OCI_MANIFEST.to_owned(),
-            original: None,
-            repository,
-            size: document.size(),
-            subject: None,
-            tags: vec![packmule::oci::Tag::new("1").unwrap()],
-        }],
+        artifacts,
         blobs,
         absent: Vec::new(),
         bases: Vec::new(),
         standing: None,
         annotations: BTreeMap::new(),
-        volume_size,
+        volume_size: u64::MAX,
         level: 1,
-        request: "one artifact".to_owned(),
-    };
-    (memory, input)
+        request: String::new(),
+    }
 }
 
 /// No signature file, only something in its place.

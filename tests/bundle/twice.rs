@@ -45,25 +45,20 @@ fn what_is_not_carried_keeps_nothing_from_being_there() {
     let bundle = Bundle::small("9", &[1]);
     let root = bundle.root.path();
     fill(&root.join("source"));
-    let run = |line: &str, code: u8| {
-        let ended = packmule(root, &line.split(' ').collect::<Vec<_>>());
-        assert_eq!(ended.code, code, "{line}: {}{}", ended.stdout, ended.stderr);
-        ended.stdout
-    };
-    run("export oci:source -o usb/sparse --sign 1.pem --platform linux/amd64 --index sparse", 0);
+    bundle.run("export oci:source -o usb/sparse --sign 1.pem --platform linux/amd64 --index sparse", 0);
     for (line, again) in [
         ("import usb/sparse --key 1.pub.pem --to oci:site", " 0 blobs sent"),
         ("unpack usb/sparse unpacked --key 1.pub.pem", "unpacked  1 artifacts"),
     ] {
-        run(line, 0);
-        assert!(run(line, 0).contains(again), "{line}");
+        bundle.run(line, 0);
+        assert!(bundle.run(line, 0).contains(again), "{line}");
     }
-    let again = run("import usb/sparse --key 1.pub.pem --to oci:site --json", 0);
-    assert_eq!(serde_json::from_str::<Value>(&again).unwrap()["result"]["artifacts"][0]["outcome"], "present");
+    let again = packmule(root, &["import", "usb/sparse", "--key", "1.pub.pem", "--to", "oci:site", "--json"]);
+    assert_eq!(serde_json::from_str::<Value>(&again.stdout).unwrap()["result"]["artifacts"][0]["outcome"], "present");
     // A blob that was lost there is sent again.
     let lost = super::Digest::sha256(b"amd64 7").to_string();
     fs::remove_file(root.join("site/blobs").join(lost.replace(':', "/"))).unwrap();
-    assert!(run("import usb/sparse --key 1.pub.pem --to oci:site", 0).contains(" 1 blobs sent"));
+    assert!(bundle.run("import usb/sparse --key 1.pub.pem --to oci:site", 0).contains(" 1 blobs sent"));
 }
 
 #[test]
