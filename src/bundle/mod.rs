@@ -52,6 +52,7 @@ mod source;
 pub mod standing;
 pub mod stream;
 pub mod tar;
+pub mod untrusted;
 mod window;
 #[cfg(feature = "carry")]
 pub mod writer;
@@ -68,5 +69,6 @@ pub use manifest::Manifest;
 pub use name::Name;
 #[cfg(feature = "carry")]
 pub use output::Output;
-pub use reader::{Detached, Trusted, Untrusted, open};
+pub use reader::Trusted;
 pub use standing::Standing;
+pub use untrusted::{Detached, Untrusted, open};
