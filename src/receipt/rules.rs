@@ -1,0 +1,112 @@
+//! The rules between a receipt's members (`spec/receipt.md`): nothing is claimed that was not read back.
+
+use super::{Arrival, Bundle, Counts, FORMAT, Named, Order, Outcome, Receipt, Signer, State, wrong};
+use crate::fault::Fault;
+use crate::oci::descriptor::MAX_SIZE;
+
+/// Text as a receipt may have it: no control characters, not empty, short.
+fn is_clean(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+impl Receipt {
+    /// The rules between members.
+    ///
+    /// # Errors
+    /// [`Class::Format`].
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.format != FORMAT {
+            return Err(wrong(format_args!("expected format {FORMAT:?}, found {:?}", self.format)));
+        }
+        if !self.tool.starts_with("packmule ") || !is_clean(&self.tool, 100) || !is_clean(&self.destination, 4096) {
+            return Err(wrong("tool, destination: expected \"packmule VERSION\" and a place"));
+        }
+        let whole = self.is_whole();
+        match &self.fault {
+            None if whole => {}
+            None => return Err(wrong("some artifacts failed, but no fault is named")),
+            Some(fault) if is_clean(&fault.class, 32) && is_clean(&fault.text, 4096) => {}
+            Some(_) => return Err(wrong("fault: expected a class and a text")),
+        }
+        if self.artifacts.is_empty() {
+            return Err(wrong("artifacts: expected at least one"));
+        }
+        if !self.artifacts.is_sorted_by(|a, b| (&a.repository, &a.digest) < (&b.repository, &b.digest)) {
+            return Err(wrong("artifacts: expected in order of repository and digest, each once"));
+        }
+        self.artifacts.iter().try_for_each(Arrival::check)?;
+        if !self.blobs.is_sorted_by(|a, b| a.digest < b.digest) {
+            return Err(wrong("blobs: expected in order of digest, each once"));
+        }
+        if self.blobs.iter().any(|blob| blob.size > MAX_SIZE) {
+            return Err(wrong("blobs: size above 2^53-1"));
+        }
+        let Counts { base, bytes, found, mounted, sent } = self.counts;
+        if [base, bytes, found, mounted, sent].iter().any(|number| *number > MAX_SIZE) {
+            return Err(wrong("counts: expected numbers below 2^53"));
+        }
+        self.check_custody()
+    }
+
+    fn check_custody(&self) -> Result<(), Fault> {
+        let Bundle { channel, epoch, sequence, name, .. } = &self.bundle;
+        let is_whole = channel.is_some() == epoch.is_some() && channel.is_some() == sequence.is_some();
+        let numbers = epoch.iter().chain(sequence).all(|number| *number <= MAX_SIZE);
+        if !is_whole || !numbers || !is_clean(name, 64) || !channel.iter().all(|text| is_clean(text, 64)) {
+            return Err(wrong("bundle: expected a name, and channel, epoch and sequence together"));
+        }
+        let is_keyid =
+            |text: &str| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let good = |signer: &Signer| {
+            is_keyid(&signer.keyid) && signer.holder.iter().chain(&signer.role).all(|text| is_clean(text, 256))
+        };
+        if !self.signers.iter().all(good) || !self.signers.is_sorted_by(|a, b| a.keyid < b.keyid) {
+            return Err(wrong("signers: expected key ids in order, each once"));
+        }
+        if let Some(Order { allowed, overlooked, state }) = &self.order {
+            let texts = allowed.iter().chain(overlooked).all(|text| is_clean(text, 4096));
+            if !texts || !is_clean(state, 32) {
+                return Err(wrong("order: expected texts without control characters"));
+            }
+        }
+        let told = self.scan.iter().flat_map(|scan| std::iter::once(&scan.scanner).chain(&scan.version));
+        if !told.into_iter().all(|text| is_clean(text, 4096)) {
+            return Err(wrong("scan: expected texts without control characters"));
+        }
+        if self.audit.is_some_and(|line| line.number == 0 || line.number > MAX_SIZE) {
+            return Err(wrong("audit: expected the number of a line"));
+        }
+        Ok(())
+    }
+}
+
+impl Arrival {
+    /// Nothing is claimed that was not read back.
+    fn check(&self) -> Result<(), Fault> {
+        let wrong = |what: &str| wrong(format_args!("artifact {}@{}: {what}", self.repository, self.digest));
+        if !self.destination.iter().all(|text| is_clean(text, 512)) {
+            return Err(wrong("its destination is no repository"));
+        }
+        if !self.tags.is_sorted_by(|a, b| a.name < b.name) {
+            return Err(wrong("expected tags in order, each once"));
+        }
+        let failed = self.outcome == Outcome::Failed;
+        if failed != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
+            return Err(wrong("expected a reason where it failed, and only there"));
+        }
+        if !failed && (self.read_back != Some(self.digest) || self.destination.is_none()) {
+            return Err(wrong("is said to be there, but was not read back"));
+        }
+        let proven = |tag: &Named| match tag.outcome {
+            State::Set | State::Present => tag.read_back == Some(self.digest),
+            State::Kept => tag.read_back != Some(self.digest),
+            State::Failed => failed,
+        };
+        match self.tags.iter().find(|tag| !proven(tag)) {
+            Some(tag) => {
+                Err(wrong(&format!("tag {} is said to be {:?}, but was not read back so", tag.name, tag.outcome)))
+            }
+            None => Ok(()),
+        }
+    }
+}
