@@ -2,19 +2,18 @@
 """Verifies a packmule bundle of any form, from the pages of this directory and the standard library alone.
 
     python3 verify.py BUNDLE --key PUB.pem... [--threshold N]    BUNDLE: DIR/NAME, NAME.json, its directory, a stream, or -
+    python3 verify.py BUNDLE --policy trust.toml                 and with either [--signatures FILE...] [--state DIR] [--allow-stale]
     python3 verify.py --vectors DIR                              every vector of a folder
 
-Says `PASS <bundle id>`, or `REFUSED <CLASS>: <fault>` for each fault, and exits as cli.md says. It writes nothing, and needs the program `zstd`
-for packed frames. To be read beside the specification: each function names its section there."""
-import argparse, base64, bisect, calendar, collections, concurrent.futures, contextlib, functools, hashlib, itertools, json, os, pathlib
-import re, stat, struct, subprocess, sys, time
-CLASSES = {"PASS": 0, "FMT": 10, "INT": 11, "SIG": 12, "TRUST": 13, "STALE": 14, "POLICY": 15, "USAGE": 2, "IO": 22}  # cli.md, Exit codes
-KIB, MIB, MAX_INTEGER = 1 << 10, 1 << 20, (1 << 53) - 1
-Refused = type("Refused", (Exception,), {})  # its arguments are the class and the fault
-def require(holds, kind, fault):
-    if not holds: raise Refused(kind, fault)
-
-# ==== XXH64 and Ed25519
+Says `PASS <bundle id>`, or `REFUSED <CLASS>: <fault>` for each fault, and exits as cli.md says; what was not checked it tells on standard error.
+Without --key and --policy it takes /etc/packmule/trust.toml; states are compared with where --state says. It writes nothing, and needs the program
+`zstd` for packed frames. To be read beside the specification: each function names its section there. Whom to believe is trust.py's work."""
+import argparse, bisect, collections, concurrent.futures, functools, hashlib, itertools, os, re, stat, struct, subprocess, sys
+sys.dont_write_bytecode = True  # of what is imported now
+from trust import CLASSES, KIB, MIB, MAX_INTEGER, Document, Number, Refused, attempt, canonical, check_members, check_order, check_signatures, \
+    forbidden, in_order, integer, is_channel, is_digest, is_object, is_sha256, is_size, is_string, is_time, length, list_of, load_trust, matches, \
+    number_of, parse, parse_canonical, read, read_whole, require, rules_of, text_of, unasked, unbase64
+# ==== XXH64
 M64 = (1 << 64) - 1
 P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
 rotate = lambda x, bits: (x << bits | x >> (64 - bits)) & M64
@@ -38,105 +37,6 @@ def xxh64(data):  # frame.md, Stored: XXH64 with seed 0, all of its 64 bits
     h = (h ^ h >> 33) * P2 & M64
     h = (h ^ h >> 29) * P3 & M64
     return h ^ h >> 32
-P, L = 2 ** 255 - 19, 2 ** 252 + 27742317777372353535851937790883648493
-D, ROOT = -121665 * pow(121666, -1, P) % P, pow(2, (P - 1) // 4, P)  # of the curve -x^2 + y^2 = 1 + D x^2 y^2; a square root of -1
-def add(p, q):  # The sum of two points, each held as X, Y, Z, T with x = X/Z, y = Y/Z, xy = T/Z. Holds for all points of this curve
-    a, b, c, d = (p[1] - p[0]) * (q[1] - q[0]), (p[1] + p[0]) * (q[1] + q[0]), 2 * D * p[3] * q[3], 2 * p[2] * q[2]
-    e, f, g, h = (b - a) % P, (d - c) % P, (d + c) % P, (b + a) % P
-    return e * f % P, g * h % P, f * g % P, e * h % P
-def times(n, p, total=(0, 1, 1, 0)):
-    while n: total, p, n = add(total, p) if n & 1 else total, add(p, p), n >> 1
-    return total
-def encode(p):
-    z = pow(p[2], -1, P)
-    return (p[1] * z % P | (p[0] * z % P & 1) << 255).to_bytes(32, "little")
-def decode(encoding):  # signature.md, Keys: the point whose canonical encoding this is, else None
-    sign, y = divmod(int.from_bytes(encoding, "little"), 1 << 255)
-    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    x = pow(square, (P + 3) // 8, P)
-    x = x if x * x % P == square else x * ROOT % P
-    valid, x = y < P and x * x % P == square and (x or not sign), x if x & 1 == sign else P - x
-    return (x, y, 1, x * y % P) if valid else None
-is_low_order = lambda p: encode(times(8, p)) == encode((0, 1, 1, 0))  # signature.md, Keys: holds for the eight that are listed there
-BASE = decode((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
-def signature_holds(key, message, signature):  # signature.md, Keys: "verification is strict"
-    r, s, (x, y, z, t) = signature[:32], int.from_bytes(signature[32:], "little"), decode(key)
-    k = int.from_bytes(hashlib.sha512(r + key + message).digest(), "little") % L
-    point = add(times(s, BASE), times(k, (P - x, y, z, P - t)))
-    return len(signature) == 64 and s < L and encode(point) == r and not is_low_order(point)
-# ==== Files and JSON
-def length(path):  # bundle.md, Files: the size of a regular file, -1 where none is. Anything else there is IO and not opened
-    with contextlib.suppress(FileNotFoundError):
-        info = os.lstat(path)
-        require(stat.S_ISREG(info.st_mode), "IO", "%s: not a regular file" % path)
-        return info.st_size
-    return -1
-def read(path, offset, size):  # no link is followed and nothing waited for, even if the file was just exchanged
-    length(path)
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        require(stat.S_ISREG(os.fstat(file.fileno()).st_mode), "IO", "%s: not a regular file" % path)
-        file.seek(offset)
-        return file.read(size)
-def read_whole(path, limit):  # verification.md, steps 1 and 2: the limit holds by the file's size; it is read once
-    require(length(path) <= limit, "FMT", "%s: larger than %d bytes" % (path, limit))
-    return read(path, 0, limit)
-Number = collections.namedtuple("Number", "text")  # as it is written
-def integer(value, what):  # manifest.md, Canonical form, and closure.md, Walk: from 0 to 2^53 - 1, in its only spelling
-    number = int(value.text) if type(value) is Number and re.fullmatch("0|[1-9][0-9]{0,15}", value.text) else -1
-    require(0 <= number <= MAX_INTEGER, "FMT", "%s: not an integer, or above 2^53 - 1" % what)
-    return number
-def parse(raw, levels, what, pairs, number):  # RFC 8259, the nesting counted before anything recurses; int refuses NaN
-    try:
-        text, level = raw.decode("utf-8"), 0
-        for bracket in re.findall(r"[][{}]", re.sub('"[^"]*"', "", text.replace("\\\\", "").replace('\\"', ""))):
-            level += 1 if bracket in "[{" else -1
-            require(level <= levels, "FMT", "%s: nested deeper than %d levels" % (what, levels))
-        return json.loads(text, object_pairs_hook=pairs, parse_int=number, parse_float=number, parse_constant=int)
-    except ValueError as error:
-        raise Refused("FMT", "%s: not JSON: %s" % (what, error))
-canonical = lambda value: json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8", "surrogatepass")
-def parse_canonical(raw, what):  # manifest.md, Canonical form. (A name twice is lost here; all allowed ones are ASCII)
-    value, text = parse(raw, 8, what, dict, lambda text: integer(Number(text), what)), raw.decode("utf-8")
-    plain = not re.search("[\0-\x1f\x7f-\x9f]", text) and "\\" not in text.replace("\\\\", "").replace('\\"', "")
-    require(plain and canonical(value) == raw and type(value) is dict, "FMT", "%s: not an object in canonical form" % what)
-    return value
-def unbase64(text):  # signature.md, Envelope: base64 in its only spelling; else None
-    with contextlib.suppress(ValueError):
-        data = base64.b64decode(text, validate=True)
-        return data if base64.b64encode(data).decode() == text else None
-# ==== Signatures
-DER, PEM = bytes.fromhex("302a300506032b6570032100"), r"\s*-----BEGIN PUBLIC KEY-----\s([^-]+)-----END PUBLIC KEY-----\s*"
-STATEMENT = "application/vnd.packmule.statement.v1+json"
-def load_keys(files, threshold):  # signature.md, Keys, and Who must have signed, point 4
-    keys = {}
-    for path in files:
-        block = re.fullmatch(PEM, attempt([], pathlib.Path(path).read_text, "ascii", "replace") or "")
-        der = unbase64("".join(block[1].split())) if block else None
-        require(der and len(der) == 44 and der[:12] == DER, "USAGE", "%s: not PEM of an Ed25519 public key" % path)
-        key, keyid = der[12:], hashlib.sha256(der).hexdigest()
-        require(decode(key) and not is_low_order(decode(key)) and keyid not in keys, "USAGE", "%s: no point, low order, or twice" % path)
-        keys[keyid] = key
-    threshold = len(keys) if threshold is None else threshold
-    require(keys and 1 <= threshold <= len(keys), "USAGE", "%d keys given, threshold %d" % (len(keys), threshold))
-    return keys, threshold
-def check_signatures(path, raw, manifest, keys, threshold):  # signature.md, Statement to Who must have signed; steps 2 to 4
-    form = lambda holds: require(holds, "FMT", "%s: not in its form" % path)
-    envelope, digest = parse_canonical(raw, path), hashlib.sha256(manifest).hexdigest().encode()
-    form(set(envelope) == {"payload", "payloadType", "signatures"} and type(envelope["payload"]) is type(envelope["payloadType"]) is str)
-    payload, signatures = unbase64(envelope["payload"]), envelope["signatures"]
-    form(payload is not None and type(signatures) is list and len(signatures) <= 32)
-    for entry in signatures:
-        form(type(entry) is dict and set(entry) == {"keyid", "sig"} and type(entry["keyid"]) is type(entry["sig"]) is str)
-        entry["sig"] = unbase64(entry["sig"])
-        form(re.fullmatch("[0-9a-f]{64}", entry["keyid"]) and entry["sig"] and len(entry["sig"]) <= 64 * KIB)
-    in_order([entry["keyid"] for entry in signatures], path)
-    statement = b'{"digest":"sha256:%s","mediaType":"application/vnd.packmule.bundle.v1+json","size":%d}' % (digest, len(manifest))
-    require(envelope["payloadType"] == STATEMENT and payload == statement and signatures, "SIG", "%s: not of this manifest, or empty" % path)
-    pae = b"DSSEv1 42 %s %d %s" % (STATEMENT.encode(), len(statement), statement)
-    known = [entry for entry in signatures if entry["keyid"] in keys]
-    for entry in known: require(signature_holds(keys[entry["keyid"]], pae, entry["sig"]), "SIG", "%s: bad signature of key %s" % (path, entry["keyid"]))
-    signers = " ".join(entry["keyid"] for entry in signatures)
-    require(len(known) >= threshold, "TRUST", "%s: signed by %s; known of these: %d, expected: %d" % (path, signers, len(known), threshold))
 # ==== Manifest
 DOCUMENTS = {"application/vnd.oci.image.manifest.v1+json": "manifest", "application/vnd.docker.distribution.manifest.v2+json": "manifest",
              "application/vnd.oci.image.index.v1+json": "index", "application/vnd.docker.distribution.manifest.list.v2+json": "index"}
@@ -145,23 +45,13 @@ REPOSITORY = r"(?P<host>({0}(\.{0})*|\[[0-9a-f:.]{{2,45}}\])(:(?P<port>[1-9][0-9
 def is_repository(v):  # manifest.md, artifacts
     found = text_of(1, 255)(v) and re.fullmatch(REPOSITORY, v)
     return found and (re.search("[.:]", found["host"]) or found["host"] == "localhost") and int(found["port"] or 1) <= 65535
-def is_time(v):  # manifest.md, Members: Time. (The year 0 has the days of 2000.)
-    found = type(v) is str and re.fullmatch("([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z", v)
-    year, month, day, hour, minute, second = map(int, found.groups()) if found else [99] * 6
-    return 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year or 2000, month)[1] and hour < 24 and minute < 60 and second < 60
-matches = lambda pattern, unless="(?!)": lambda v: type(v) is str and re.fullmatch(pattern, v) and not re.fullmatch(unless, v)
-text_of = lambda low, high: lambda v: type(v) is str and low <= len(v.encode()) <= high
-number_of = lambda low, high: lambda v: type(v) is int and low <= v <= high
-list_of = lambda holds, low=0, high=MAX_INTEGER: lambda v: type(v) is list and low <= len(v) <= high and all(map(holds, v))
-is_object, is_string, is_size = lambda v: type(v) is dict, lambda v: type(v) is str, number_of(0, MAX_INTEGER)
-is_sha256, is_digest = matches("sha256:[0-9a-f]{64}"), matches("sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 is_name = matches("[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?", "con|prn|aux|nul|(com|lpt)[0-9]")  # bundle.md, Name
 is_tag = matches("[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", "sha(256|512)-[0-9a-f]{64}")
 is_note = lambda pair: re.fullmatch("[ -~]{1,128}", pair[0]) and text_of(0, 64 * KIB)(pair[1])  # of annotations
 MANIFEST = {  # manifest.md, Members and Limits
     "absent": list_of(is_object, 0, 500000), "annotations?": lambda v: is_object(v) and v and all(map(is_note, v.items())),
     "artifacts": list_of(is_object, 1), "bases": list_of(is_sha256), "blobs": list_of(is_object, 1, 500000),
-    "channel?": matches("[a-z0-9][a-z0-9_-]{0,30}"), "created": is_time, "epoch?": is_size, "expires?": is_time, "form": matches("volumes|flat"),
+    "channel?": is_channel, "created": is_time, "epoch?": is_size, "expires?": is_time, "form": matches("volumes|flat"),
     "format": is_string, "frames": list_of(is_object), "name": is_name, "previous?": is_sha256, "requires": list_of(is_string), "sequence?": is_size,
     "tool": lambda v: text_of(10, 100)(v) and v.startswith("packmule "), "volumes": list_of(is_object, 0, 9999)}
 ENTRIES = {  # manifest.md, artifacts, absent, blobs, frames and volumes
@@ -171,13 +61,6 @@ ENTRIES = {  # manifest.md, artifacts, absent, blobs, frames and volumes
     "blobs": {"digest": is_digest, "size": is_size},
     "frames": {"digest?": is_sha256, "plain": number_of(1, 16 * MIB), "size?": number_of(1, MAX_INTEGER)},
     "volumes": {"digest": is_sha256, "frames": number_of(1, MAX_INTEGER), "size": is_size}}
-def check_members(entry, members, what):
-    names = {name.rstrip("?"): name for name in members}
-    for name, value in entry.items():
-        require(name in names and members[names[name]](value), "FMT", "%s: unknown member or wrong value: %s" % (what, name))
-    require(all(name.endswith("?") or name in entry for name in members), "FMT", "%s: a member is missing" % what)
-def in_order(entries, what):  # manifest.md, Canonical form: by bytes (which is by code points), none twice
-    require(all(a < b for a, b in zip(entries, entries[1:])), "FMT", "%s: not in order, or an entry twice" % what)
 def check_manifest(raw, name, forms):  # manifest.md, all but the sums. verification.md, step 5
     m = parse_canonical(raw, "manifest")
     require(m.get("format") == "packmule.bundle.v1", "FMT", "manifest: of another format: %s" % m.get("format"))
@@ -320,7 +203,11 @@ def descriptor(value, what):  # closure.md, Walk: gives media type, digest and s
     size, content = integer(value.get("size", Number, what), what + ": size"), unbase64(data or "")
     require(media_type is not None and is_digest(digest), "FMT", "%s: mediaType or digest of a descriptor" % what)
     return media_type, digest, size, data is None or content is not None and len(content) == size and has_digest(content, digest)
-def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, artifactType, digest of subject
+def is_unknown(value):  # policy.md, Image: whether a descriptor is for platform unknown/unknown, each of the three said once
+    said = lambda pairs, name: [v for key, v in pairs if key == name] if type(pairs) is Pairs else []
+    platform = said(value, "platform")
+    return len(platform) == 1 and said(platform[0], "os") == said(platform[0], "architecture") == ["unknown"]
+def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, which are unknown, artifactType, digest of subject
     document = parse(raw, 100, what, Pairs, Number)
     require(type(document) is Pairs, "FMT", "%s: no object" % what)
     own, version = document.get("mediaType", str, what), document.get("schemaVersion", Number, what)
@@ -333,11 +220,12 @@ def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives
     found = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
     subjects, artifact_type = [] if subject is None else [descriptor(subject, what)], document.get("artifactType", str, what) or None
     require(all(holds for *_, holds in found + subjects), "INT", "%s: data of a descriptor" % what)
-    return [entry[:3] for entry in found], artifact_type, subjects[0][1] if subjects else None
-def closure(m):  # closure.md: Walk, Equation, Absences. A generator: it gives digest and size of a document and is sent its content; last None
+    return [entry[:3] for entry in found], list(map(is_unknown, manifests or [])), artifact_type, subjects[0][1] if subjects else None
+def closure(m, judge):  # closure.md: Walk, Equation, Absences. A generator: it gives digest and size of a document and is sent its content; last None
     sizes, listed = {blob["digest"]: blob["size"] for blob in m["blobs"]}, {entry["digest"]: entry["size"] for entry in m["blobs"] + m["absent"]}
     artifacts = {a["digest"]: (a.get("artifactType"), a.get("subject")) for a in m["artifacts"]}
-    types, levels, below, reached, leaves = {}, {}, {}, set(), set()  # of documents: media types, deepest levels, documents below; digests with sizes
+    types, levels, below, carried = {}, {}, {}, {}  # of documents: media types, deepest levels, documents below, what a policy asks
+    reached, leaves = set(), set()  # digests with sizes
     def arrive(media_type, digest, size, level):
         require(level <= 8, "FMT", "%s: at level 9" % digest)
         require(types.setdefault(digest, media_type) == media_type, "FMT", "%s: under two media types" % digest)
@@ -345,10 +233,12 @@ def closure(m):  # closure.md: Walk, Equation, Absences. A generator: it gives d
         if digest not in sizes or level <= levels.get(digest, 0): return  # absent, or all below was checked as deep as this
         if digest not in below:
             require(1 <= sizes[digest] <= 4 * MIB, "FMT", "document %s: %d bytes" % (digest, sizes[digest]))
-            found, *own = check_document((yield digest, sizes[digest]), media_type, "document " + digest)
+            found, unknown, *own = check_document((yield digest, sizes[digest]), media_type, "document " + digest)
             require(artifacts.get(digest, tuple(own)) == tuple(own), "FMT", "artifact %s: artifactType or subject" % digest)
             documents = DOCUMENTS if DOCUMENTS[media_type] == "index" else ()  # the media types that make an entry a document here
             below[digest] = [entry for entry in found if entry[0] in documents]
+            config, children = None if documents else found[0][0], [(entry[1], of) for entry, of in zip(found, unknown) if entry[0] in documents]
+            carried[digest] = Document(own[0] or config, config, children)
             leaves.update(entry[1:] for entry in found if entry[0] not in documents)
         levels[digest] = level
         for entry in below[digest]: yield from arrive(*entry, level + 1)
@@ -358,12 +248,9 @@ def closure(m):  # closure.md: Walk, Equation, Absences. A generator: it gives d
     for a in m["absent"]:
         forbidden = {"base": reached, "foreign": reached, "platform": leaves, "missing": ()}[a["reason"]]
         require((a["digest"], a["size"]) not in forbidden, "FMT", "%s: absent by reason %s" % (a["digest"], a["reason"]))
+    judge(carried)
     yield None
 # ==== The forms
-def attempt(faults, work, *given):  # verification.md, Order: in steps 8 to 10 a fault does not end the work. Gives what work gives, or None
-    try: return work(*given)
-    except (Refused, OSError) as error:
-        faults.append(error.args if type(error) is Refused else ("IO", str(error)))
 def check_beside(path, m, files, bundle_id, faults):  # bundle.md, Files and List: what else lies in the directory
     with os.scandir(os.path.dirname(path)) as entries:
         for entry in entries:
@@ -426,8 +313,9 @@ class Stream:  # bundle.md, stream: read once, from the first byte to the last
         if not self.ended and self.file.read(1):
             faults.append(("INT" if faults else "FMT", "the stream: trailing data"))
 # ==== The whole
-def check_content(m, units, contents, members, source, stream, faults):  # verification.md, steps 9 and 10. Gives what passed
-    walk, kept, total, passed = closure(m), {}, 0, [0] * 4  # kept: what may be a document, until the walk asks for it
+def check_content(m, units, contents, members, source, stream, rules, faults):  # verification.md, steps 9 and 10. Gives what passed
+    walk = closure(m, lambda documents: faults.extend(unasked(rules, m, documents)))
+    kept, total, passed = {}, 0, [0] * 4  # kept: what may be a document, until the walk asks for it
     wanted = attempt(faults, next, walk)  # the document that the walk needs next; None after its end
     for plains, (frames, count) in zip(source, units):
         inside, sound, seen, begin = list(itertools.islice(members, count)), set(), [], frames[0].start
@@ -443,37 +331,45 @@ def check_content(m, units, contents, members, source, stream, faults):  # verif
         while wanted and wanted[0] in kept: wanted = attempt(faults, walk.send, kept.pop(wanted[0]))
         if wanted and stream and total > 256 * MIB: wanted = faults.append(("FMT", "the stream: more than 256 MiB of documents"))
     return passed + [wanted]
-def verify(place, key_files, threshold, faults):  # verification.md, Order. Gives the bundle id; adds to faults
-    (keys, threshold), path = load_keys(key_files, threshold), find(place)
+def verify(place, key_files, threshold, faults, policy=None, time=None, state=None, machine=None, stale=False, signatures=(), notes=None):
+    """verification.md, Order. Gives the bundle id; adds to faults, and to notes what is no fault. time: YYYY-MM-DDTHH:MM:SSZ in place of the
+    clock's; state: the directory; machine: the records' `machine` in place of this one's; stale: --allow-stale; signatures: files that lie apart."""
+    trust, path, notes = load_trust(key_files, threshold, policy), find(place), [] if notes is None else notes
     stream = None if path else Stream(place)
     if stream:
         (first, envelope), (second, raw) = stream.first(2 * MIB), stream.first(64 * MIB)
         path = second[:-5]
         require(is_name(path) and (first, second) == (path + ".sig.json", path + ".json"), "FMT", "the stream: of %s and %s" % (first, second))
+        envelopes = [(first, envelope)]
     else:
         raw = os.lstat(path + ".json") and read_whole(path + ".json", 64 * MIB)  # lstat: IO where there is none
     require(raw[:1] == b"{" and raw[-1:] == b"}", "FMT", "%s.json: not a bundle" % path)
     if not stream:
-        require(length(path + ".sig.json") > 0, "SIG", "%s.sig.json: none" % path)
-        envelope = read_whole(path + ".sig.json", 2 * MIB)
-    check_signatures(path + ".sig.json", envelope, raw, keys, threshold)
+        require(length(path + ".sig.json") > 0 or signatures, "SIG", "%s.sig.json: none" % path)
+        envelopes = [(path + ".sig.json", read_whole(path + ".sig.json", 2 * MIB))] if length(path + ".sig.json") > 0 else []
+    envelopes += [(file, os.lstat(file) and read_whole(file, 2 * MIB)) for file in signatures]
+    signers, unknown = check_signatures(envelopes, raw, trust.keys, trust.threshold)
+    notes += ["signed by an unknown key: " + keyid for keyid in sorted(unknown)]
     m, bundle_id = check_manifest(raw, os.path.basename(path), "volumes" if stream else "volumes|flat"), "sha256:" + hashlib.sha256(raw).hexdigest()
     index_size, flat = sum(map(len, index_json(m))), m["form"] == "flat"
     contents, units = plan(m, index_size)
-    require(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()) < m.get("expires", "~"), "STALE", "expired at %s" % m.get("expires"))
+    rules = rules_of(trust.sections, m, signers)
+    faults.extend(forbidden(rules, m, unknown))
+    if faults: return bundle_id
+    check_order(m, bundle_id, rules, time, state, machine, stale, notes)
     files, outside = [("%s.%04d.tar.zst" % (path, number + 1), v["size"]) for number, v in enumerate(m["volumes"])], []
     stream or check_beside(path, m, files, bundle_id, faults)
     if flat:
         files = [(path + ".oci/" + name, size) for name, size, _, _ in files_of(m, index_size)]
         check_below(path + ".oci", [file for file, _ in files], outside, faults)
     source = stream.rest(units, files, faults) if stream else from_files(units, files, outside, faults)
-    passed = check_content(m, units, contents, files_of(m, index_size) if flat else in_tar(files_of(m, index_size)), source, stream, faults)
+    passed = check_content(m, units, contents, files_of(m, index_size) if flat else in_tar(files_of(m, index_size)), source, stream, rules, faults)
     plain, count = sum(frame.plain for frames, _ in units for frame in frames), len(m["blobs"])  # The final gate
     if not faults and passed != [count + 2 if flat else len(m["frames"]), count + 2 if flat else count + 3, plain, count, None]:
         faults.append(("INT", "the final gate: not all was checked"))
     return bundle_id
-def verdict(faults, *given):  # verification.md, Class: the bundle id and the class: the lowest of 10 to 15, only then another
-    bundle_id = attempt(faults, verify, *given, faults)
+def verdict(faults, *given, **more):  # verification.md, Class: the bundle id and the class: the lowest of 10 to 15, only then another
+    bundle_id = attempt(faults, functools.partial(verify, *given, faults, **more))
     kinds = sorted((kind for kind, _ in faults), key=lambda kind: (not 10 <= CLASSES[kind] <= 15, CLASSES[kind]))
     return bundle_id, kinds[0] if kinds else "PASS"
 shown = lambda fault: "REFUSED %s: %s" % (fault[0], ascii(fault[1][:2000])[1:-1])  # verification.md, Class: strings from a bundle are escaped
@@ -490,11 +386,18 @@ def main():
     parser.add_argument("--vectors", action="store_true")
     parser.add_argument("--key", nargs="+", action="extend", default=[], metavar="PUB.pem")
     parser.add_argument("--threshold", type=int, metavar="N")
-    given, faults, sys.dont_write_bytecode = parser.parse_args(), [], True
+    parser.add_argument("--policy", metavar="FILE")
+    parser.add_argument("--signatures", nargs="+", action="extend", default=[], metavar="FILE")
+    parser.add_argument("--state", metavar="DIR")
+    parser.add_argument("--allow-stale", action="store_true", dest="stale")
+    given, faults, notes = parser.parse_args(), [], []
+    policy = "/etc/packmule/trust.toml" if os.path.lexists("/etc/packmule/trust.toml") and not given.key else None  # policy.md
     if given.vectors:
         import vectors
         return vectors.run(given.place, verdict, shown)
-    bundle_id, kind = verdict(faults, given.place, given.key, given.threshold)
+    bundle_id, kind = verdict(faults, given.place, given.key, given.threshold, policy=given.policy or policy, state=given.state, stale=given.stale,
+                              signatures=given.signatures, notes=notes)
+    for note in notes: print(ascii(note)[1:-1], file=sys.stderr)
     print("\n".join(map(shown, faults)) or "PASS " + bundle_id, flush=True)
     return CLASSES[kind]
 if __name__ == "__main__": sys.exit(main())

@@ -5,12 +5,12 @@ import base64, functools, os, sys, tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
-import vectors, verify
+import trust, vectors, verify
 
 
-def remember(name, key=lambda *given: given):
-    """Has a function of verify.py, that gives the same for the same, not do it again and again."""
-    work, known = getattr(verify, name), {}
+def remember(where, name, key=lambda *given: given):
+    """Has a function that gives the same for the same, called in verify.py or trust.py, not do it again and again."""
+    work, known = getattr(where, name), {}
 
     def remembered(*given):
         of = key(*given)
@@ -20,14 +20,16 @@ def remember(name, key=lambda *given: given):
                 known.clear()
             known[of] = result
         return known[of]
-    setattr(verify, name, remembered)
+    setattr(where, name, remembered)
 
 
-for name in ("check_manifest", "decode", "is_low_order", "signature_holds", "unpack", "xxh64"):
-    remember(name)
-remember("load_keys", lambda files, threshold: (tuple(files), threshold))
-remember("check_signatures", lambda path, raw, manifest, keys, threshold: (path, raw, manifest, tuple(keys), threshold))
-remember("plan", lambda m, index_size: id(m))  # which check_manifest remembers
+for name in ("check_manifest", "unpack", "xxh64"):
+    remember(verify, name)
+for name in ("decode", "is_low_order", "signature_holds"):
+    remember(trust, name)
+remember(verify, "load_trust", lambda files, threshold, policy: (tuple(files), threshold, policy))
+remember(verify, "check_signatures", lambda envelopes, manifest, keys, threshold: (tuple(envelopes), manifest, tuple(keys), threshold))
+remember(verify, "plan", lambda m, index_size: id(m))  # which check_manifest remembers
 
 with tempfile.TemporaryDirectory() as away:
     root, place, keys = sys.argv[3], os.path.join(*sys.argv[3:5]), []
