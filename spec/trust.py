@@ -28,12 +28,12 @@ def read(path, offset, size):  # no link is followed and nothing waited for, eve
 def read_whole(path, limit):  # verification.md, steps 1 and 2: the limit holds by the file's size; it is read once
     require(length(path) <= limit, "FMT", "%s: larger than %d bytes" % (path, limit))
     return read(path, 0, limit)
-def read_own(path, limit, kind="USAGE"):  # policy.md, The file: no link, a plain file, and nobody but root and the caller can write it
+def read_own(path, limit, owners, kind="USAGE"):  # policy.md, The file: no link, a plain file, who can write it
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             info = os.fstat(file.fileno())
-            own = stat.S_ISREG(info.st_mode) and not info.st_mode & 0o022 and info.st_uid in (0, os.geteuid())
-            require(own and info.st_size <= limit, kind, "%s: no plain file, others can write it, or above %d bytes" % (path, limit))
+            require(stat.S_ISREG(info.st_mode) and info.st_size <= limit, kind, "%s: no plain file, or above %d bytes" % (path, limit))
+            require(not info.st_mode & 0o022 and info.st_uid in owners, kind, "%s: others can write it, or own it" % path)
             return file.read(limit)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise Refused(kind, "%s: %s" % (path, error))
@@ -162,21 +162,25 @@ def check_signatures(envelopes, manifest, keys, threshold):  # signature.md, Sta
 # ==== Policy
 Entry = collections.namedtuple("Entry", "keyids holder role")
 Document = collections.namedtuple("Document", "type config children")  # children: digest, and whether it is for platform unknown/unknown
-UNITS = {"": 1, "B": 1, **{p + "B": 1000 ** n for n, p in enumerate("kMGT", 1)}, **{p + "iB": 1024 ** n for n, p in enumerate("KMGT", 1)}}
-def size_of(v):  # cli.md, SIZE: its bytes; else None
-    found = type(v) is str and re.fullmatch("([0-9]{1,16})([A-Za-z]*)", v)
-    return int(found[1]) * UNITS[found[2]] if found and found[2] in UNITS else None
-is_given, is_texts = text_of(1, MAX_INTEGER), list_of(is_string)
+UNITS = {"": 1, "B": 1, "kB": 1000, **{p + "B": 1000 ** n for n, p in enumerate("KMGT", 1)}, **{p + "iB": 1024 ** n for n, p in enumerate("KMGT", 1)}}
+def size_of(v):  # cli.md, Places: SIZE in bytes; else None
+    found = type(v) is str and re.fullmatch(r"([0-9]{1,20})\s*([A-Za-z]*)", v)
+    size = int(found[1]) * UNITS.get(found[2], 1 << 64) if found else 1 << 64
+    return size if size < 1 << 64 and found[2] in UNITS else None
+is_size_text = lambda v: size_of(v) is not None
+is_word = lambda v: type(v) is str and v.strip() and not re.search("[\0-\x1f\x7f-\x9f]", v)
+is_texts, is_patterns = list_of(is_string), list_of(is_string, 1)
 within = lambda **members: lambda v: is_object(v) and all(name in members and members[name](value) for name, value in v.items())
-KEY = {"public": lambda v: is_given(v) or list_of(is_given, 1)(v), "holder": is_given, "role": is_given}  # policy.md, [key.NAME]
+KEY = {"public": lambda v: is_string(v) or is_patterns(v), "holder": is_word, "role": is_word}  # policy.md, [key.NAME]
 SECTION = {  # policy.md, [channel.NAME], [no_channel]
-    "keys": list_of(is_given, 1), "threshold?": number_of(1, MAX_INTEGER), "roles?": is_texts, "repositories?": is_texts, "types?": is_texts,
-    "limits?": within(bundle=lambda v: size_of(v) is not None, blob=lambda v: size_of(v) is not None), "epoch?": is_size,
+    "keys": list_of(is_string, 1), "threshold?": number_of(1, MAX_INTEGER), "roles?": is_texts, "repositories?": is_patterns,
+    "types?": is_patterns, "limits?": within(bundle=is_size_text, blob=is_size_text), "epoch?": is_size,
     "require?": within(bundle=list_of(matches("expires|sequence|previous")), referrers=is_texts), "unknown_signatures?": matches("show|refuse")}
 NO_CHANNEL = {**SECTION, "require?": within(referrers=is_texts)}
 del NO_CHANNEL["epoch?"]
 def load_policy(path):  # policy.md, The file, [key.NAME], [channel.NAME]
-    raw, keys, entries, sections = read_own(path, 4 * MIB), {}, {}, {}
+    owners, keys, entries, sections = (0, os.geteuid()), {}, {}, {}
+    raw = read_own(path, 4 * MIB, owners)
     require(raw[:3] != b"\xef\xbb\xbf" and b"\r" not in raw, "USAGE", "%s: a byte order mark or a carriage return" % path)
     try: table = tomllib.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error: raise Refused("USAGE", "%s: not TOML: %s" % (path, error))
@@ -185,7 +189,7 @@ def load_policy(path):  # policy.md, The file, [key.NAME], [channel.NAME]
     for name, given in table.get("key", {}).items():
         check_members(given, KEY, "%s: key.%s" % (path, name), "USAGE")
         files = [os.path.join(os.path.dirname(path), file) for file in ([given["public"]] if is_string(given["public"]) else given["public"])]
-        entries[name] = Entry({load_key(file, read_own(file, 64 * KIB), keys) for file in files}, given["holder"], given["role"])
+        entries[name] = Entry({load_key(file, read_own(file, 64 * KIB, owners), keys) for file in files}, given["holder"], given["role"])
     for channel, given in [*table.get("channel", {}).items(), *([(None, table["no_channel"])] if "no_channel" in table else [])]:
         what = "%s: %s" % (path, "no_channel" if channel is None else "channel." + channel)
         require(channel is None or is_channel(channel), "USAGE", "%s: no channel can have this name" % what)
@@ -195,6 +199,7 @@ def load_policy(path):  # policy.md, The file, [key.NAME], [channel.NAME]
         holders, roles = {entry.holder for entry in counted}, {entry.role for entry in counted}
         require(given.get("threshold", 1) <= len(holders) and roles >= set(given.get("roles", [])), "USAGE", "%s: threshold or roles" % what)
         sections[channel] = {"threshold": len(holders), "epoch": 0, **ANY, **given, "keys": counted}
+    require(keys and sections, "USAGE", "%s: no key, or no section" % path)
     return Trust(keys, 1, sections)
 ANY = {"roles": [], "repositories": ["*"], "types": ["*"], "limits": {}, "require": {}, "unknown_signatures": "show"}  # where nothing is said
 def rules_of(sections, m, signers):  # policy.md, Order, points 2 and 3: the bundle's section, once holders and roles are enough
@@ -244,13 +249,13 @@ def unasked(rules, m, documents):  # policy.md, Order, point 4: types, and the r
             lacks = [pattern for pattern in patterns if not brought(a["repository"], a["digest"], pattern)]
             if lacks: yield "POLICY", "%s@%s: without a referrer of %s" % (a["repository"], a["digest"], lacks)
 # ==== State
-RECORD = {"channel": is_channel, "destination": is_given, "epoch": is_size, "format": matches(r"packmule\.state\.v1"), "id": is_sha256,
+RECORD = {"channel": is_channel, "destination": is_string, "epoch": is_size, "format": matches(r"packmule\.state\.v1"), "id": is_sha256,
           "machine": matches("([0-9a-f]{64})?"), "sequence": is_size}
-def own_machine():  # state.md, Record
-    try: return hashlib.sha256(b"packmule state\n" + pathlib.Path("/etc/machine-id").read_bytes()).hexdigest()
-    except FileNotFoundError: return ""
+def own_machine():  # state.md, Record: machine
+    text = (attempt([], pathlib.Path("/etc/machine-id").read_bytes) or b"").strip()
+    return hashlib.sha256(b"packmule state\n" + text).hexdigest() if text else ""
 def read_record(path, channel, machine):  # state.md, Record: refused if it is damaged or of another machine
-    record = parse_canonical(read_own(path, 64 * KIB, "STALE"), path)
+    record = parse_canonical(read_own(path, 64 * KIB, range(1 << 32), "STALE"), path)
     check_members(record, RECORD, path)
     place = hashlib.sha256(record["destination"].encode()).hexdigest()[:32] + ".json"
     require((record["channel"], place) == (channel, os.path.basename(path)), "STALE", "%s: of another channel or destination" % path)
