@@ -161,7 +161,7 @@ def check_signatures(envelopes, manifest, keys, threshold):  # signature.md, Sta
     return known, all_of - known
 # ==== Policy
 Entry = collections.namedtuple("Entry", "keyids holder role")
-Document = collections.namedtuple("Document", "type config children")  # children: digest, and whether it is for platform unknown/unknown
+Document, Child = collections.namedtuple("Document", "type config children"), collections.namedtuple("Child", "digest unknown is_document")
 UNITS = {"": 1, "B": 1, "kB": 1000, **{p + "B": 1000 ** n for n, p in enumerate("KMGT", 1)}, **{p + "iB": 1024 ** n for n, p in enumerate("KMGT", 1)}}
 def size_of(v):  # cli.md, Places: SIZE in bytes; else None
     found = type(v) is str and re.fullmatch(r"([0-9]{1,20})\s*([A-Za-z]*)", v)
@@ -174,7 +174,7 @@ within = lambda **members: lambda v: is_object(v) and all(name in members and me
 KEY = {"public": lambda v: is_string(v) or is_patterns(v), "holder": is_word, "role": is_word}  # policy.md, [key.NAME]
 SECTION = {  # policy.md, [channel.NAME], [no_channel]
     "keys": list_of(is_string, 1), "threshold?": number_of(1, MAX_INTEGER), "roles?": is_texts, "repositories?": is_patterns,
-    "types?": is_patterns, "limits?": within(bundle=is_size_text, blob=is_size_text), "epoch?": is_size,
+    "types?": is_patterns, "limits?": within(bundle=is_size_text, blob=is_size_text), "epoch?": number_of(0, (1 << 63) - 1),
     "require?": within(bundle=list_of(matches("expires|sequence|previous")), referrers=is_texts), "unknown_signatures?": matches("show|refuse")}
 NO_CHANNEL = {**SECTION, "require?": within(referrers=is_texts)}
 del NO_CHANNEL["epoch?"]
@@ -235,11 +235,12 @@ def unasked(rules, m, documents):  # policy.md, Order, point 4: types, and the r
         if document.type is not None and not fits(rules["types"], document.type): yield "POLICY", "%s: not of types: %s" % (digest, document.type)
     @functools.cache
     def leads(digest):  # to the manifest of an image
-        return digest in documents and (documents[digest].config in IMAGE or any(leads(child) for child, _ in documents[digest].children))
-    @functools.cache
+        document = documents.get(digest)
+        return document and (document.config in IMAGE or any(leads(child.digest) for child in document.children if child.is_document))
     def brought(repository, digest, pattern):
-        children = [child for child, unknown in documents[digest].children if not unknown] if digest in documents else []
-        return (repository, digest, pattern) in found or bool(children) and all(brought(repository, child, pattern) for child in children)
+        children = [child.digest for child in documents[digest].children if not child.unknown]
+        below = documents[digest].config is None and all((repository, child, pattern) in found for child in children)
+        return below or (repository, digest, pattern) in found
     patterns = rules["require"].get("referrers", [])
     kinds = [(a["repository"], a.get("subject"), documents[a["digest"]].type) for a in m["artifacts"]]
     found = {(repository, subject, p) for repository, subject, kind in kinds for p in patterns if kind is not None and fits([p], kind)}

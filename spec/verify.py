@@ -10,7 +10,7 @@ Without --key and --policy it takes /etc/packmule/trust.toml; states are compare
 `zstd` for packed frames. To be read beside the specification: each function names its section there. Whom to believe is trust.py's work."""
 import argparse, bisect, collections, concurrent.futures, functools, hashlib, itertools, os, re, stat, struct, subprocess, sys
 sys.dont_write_bytecode = True  # of what is imported now
-from trust import CLASSES, KIB, MIB, MAX_INTEGER, Document, Number, Refused, attempt, canonical, check_members, check_order, check_signatures, \
+from trust import CLASSES, KIB, MIB, MAX_INTEGER, Child, Document, Number, Refused, attempt, canonical, check_members, check_order, check_signatures, \
     forbidden, in_order, integer, is_channel, is_digest, is_object, is_sha256, is_size, is_string, is_time, length, list_of, load_trust, matches, \
     number_of, parse, parse_canonical, read, read_whole, require, rules_of, text_of, unasked, unbase64
 # ==== XXH64
@@ -237,8 +237,8 @@ def closure(m, judge):  # closure.md: Walk, Equation, Absences. A generator: it 
             require(artifacts.get(digest, tuple(own)) == tuple(own), "FMT", "artifact %s: artifactType or subject" % digest)
             documents = DOCUMENTS if DOCUMENTS[media_type] == "index" else ()  # the media types that make an entry a document here
             below[digest] = [entry for entry in found if entry[0] in documents]
-            config, children = None if documents else found[0][0], [(entry[1], of) for entry, of in zip(found, unknown) if entry[0] in documents]
-            carried[digest] = Document(own[0] or config, config, children)
+            config = None if documents else found[0][0]
+            carried[digest] = Document(own[0] or config, config, [Child(e[1], of, e[0] in documents) for e, of in zip(found, unknown)])
             leaves.update(entry[1:] for entry in found if entry[0] not in documents)
         levels[digest] = level
         for entry in below[digest]: yield from arrive(*entry, level + 1)
@@ -347,7 +347,9 @@ def verify(place, key_files, threshold, faults, policy=None, time=None, state=No
     if not stream:
         require(length(path + ".sig.json") > 0 or signatures, "SIG", "%s.sig.json: none" % path)
         envelopes = [(path + ".sig.json", read_whole(path + ".sig.json", 2 * MIB))] if length(path + ".sig.json") > 0 else []
-    envelopes += [(file, os.lstat(file) and read_whole(file, 2 * MIB)) for file in signatures]
+    for file in signatures:
+        require(length(file) > 0, "IO", "%s: none, or empty" % file)
+        envelopes.append((file, read_whole(file, 2 * MIB)))
     signers, unknown = check_signatures(envelopes, raw, trust.keys, trust.threshold)
     notes += ["signed by an unknown key: " + keyid for keyid in sorted(unknown)]
     m, bundle_id = check_manifest(raw, os.path.basename(path), "volumes" if stream else "volumes|flat"), "sha256:" + hashlib.sha256(raw).hexdigest()
