@@ -161,7 +161,8 @@ def check_signatures(envelopes, manifest, keys, threshold):  # signature.md, Sta
     return known, all_of - known
 # ==== Policy
 Entry = collections.namedtuple("Entry", "keyids holder role")
-Document, Child = collections.namedtuple("Document", "type config children"), collections.namedtuple("Child", "digest unknown is_document")
+Document = collections.namedtuple("Document", "type config children")  # type: artifactType, else config; config: its media type, of an index None
+Child = collections.namedtuple("Child", "digest unknown is_document")  # an entry of an index; unknown: for platform unknown/unknown
 UNITS = {"": 1, "B": 1, "kB": 1000, **{p + "B": 1000 ** n for n, p in enumerate("KMGT", 1)}, **{p + "iB": 1024 ** n for n, p in enumerate("KMGT", 1)}}
 def size_of(v):  # cli.md, Places: SIZE in bytes; else None
     found = type(v) is str and re.fullmatch(r"([0-9]{1,20})\s*([A-Za-z]*)", v)
@@ -176,8 +177,7 @@ SECTION = {  # policy.md, [channel.NAME], [no_channel]
     "keys": list_of(is_string, 1), "threshold?": number_of(1, MAX_INTEGER), "roles?": is_texts, "repositories?": is_patterns,
     "types?": is_patterns, "limits?": within(bundle=is_size_text, blob=is_size_text), "epoch?": number_of(0, (1 << 63) - 1),
     "require?": within(bundle=list_of(matches("expires|sequence|previous")), referrers=is_texts), "unknown_signatures?": matches("show|refuse")}
-NO_CHANNEL = {**SECTION, "require?": within(referrers=is_texts)}
-del NO_CHANNEL["epoch?"]
+NO_CHANNEL = {name: holds for name, holds in SECTION.items() if name != "epoch?"} | {"require?": within(referrers=is_texts)}
 def load_policy(path):  # policy.md, The file, [key.NAME], [channel.NAME]
     owners, keys, entries, sections = (0, os.geteuid()), {}, {}, {}
     raw = read_own(path, 4 * MIB, owners)
@@ -217,7 +217,9 @@ def fits(patterns, text):  # policy.md: in a pattern `*` is any text. Each part 
         first, *middle = pattern.split("*")
         if not middle: return text == pattern
         at, last = len(first), middle.pop()
-        for part in middle: at = text.find(part, at) + len(part) if text.find(part, at) >= 0 else len(text) + 1
+        for part in middle:
+            found = text.find(part, at)
+            at = found + len(part) if found >= 0 else len(text) + 1
         return text.startswith(first) and text.endswith(last) and at + len(last) <= len(text)
     return any(map(one, patterns))
 def forbidden(rules, m, unknown):  # policy.md, Order, point 3: all that the manifest alone shows
@@ -256,7 +258,7 @@ def own_machine():  # state.md, Record: machine
     text = (attempt([], pathlib.Path("/etc/machine-id").read_bytes) or b"").strip()
     return hashlib.sha256(b"packmule state\n" + text).hexdigest() if text else ""
 def read_record(path, channel, machine):  # state.md, Record: refused if it is damaged or of another machine
-    record = parse_canonical(read_own(path, 64 * KIB, range(1 << 32), "STALE"), path)
+    record = parse_canonical(read_own(path, 64 * KIB, range(1 << 32), "STALE"), path)  # whoever owns it
     check_members(record, RECORD, path)
     place = hashlib.sha256(record["destination"].encode()).hexdigest()[:32] + ".json"
     require((record["channel"], place) == (channel, os.path.basename(path)), "STALE", "%s: of another channel or destination" % path)

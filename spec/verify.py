@@ -10,9 +10,9 @@ Without --key and --policy it takes /etc/packmule/trust.toml; states are compare
 `zstd` for packed frames. To be read beside the specification: each function names its section there. Whom to believe is trust.py's work."""
 import argparse, bisect, collections, concurrent.futures, functools, hashlib, itertools, os, re, stat, struct, subprocess, sys
 sys.dont_write_bytecode = True  # of what is imported now
-from trust import CLASSES, KIB, MIB, MAX_INTEGER, Child, Document, Number, Refused, attempt, canonical, check_members, check_order, check_signatures, \
-    forbidden, in_order, integer, is_channel, is_digest, is_object, is_sha256, is_size, is_string, is_time, length, list_of, load_trust, matches, \
-    number_of, parse, parse_canonical, read, read_whole, require, rules_of, text_of, unasked, unbase64
+from trust import CLASSES, KIB, MIB, MAX_INTEGER, Child, Document, Number, Refused, attempt, canonical, check_members, check_order, \
+    check_signatures, forbidden, in_order, integer, is_channel, is_digest, is_object, is_sha256, is_size, is_string, is_time, length, \
+    list_of, load_trust, matches, number_of, parse, parse_canonical, read, read_whole, require, rules_of, text_of, unasked, unbase64
 # ==== XXH64
 M64 = (1 << 64) - 1
 P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5

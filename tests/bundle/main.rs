@@ -29,6 +29,7 @@ mod reads;
 mod report;
 mod same;
 mod second;
+mod second_ml_dsa;
 mod signing;
 mod sizes;
 mod store;
