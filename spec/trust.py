@@ -114,7 +114,7 @@ ALGORITHMS = {bytes.fromhex("302a300506032b6570032100"): 32,  # signature.md, Ke
               bytes.fromhex("30820a32300b060960864801650304031303820a2100"): 2592}
 STATEMENT = "application/vnd.packmule.statement.v1+json"
 def load_key(path, content, keys):  # signature.md, Keys: adds it to the keys; gives its keyid
-    block = re.fullmatch(PEM, content.decode("ascii", "replace"))
+    block = re.fullmatch(PEM, content.decode("ascii", "replace")) if len(content) <= 64 * KIB else None
     der = unbase64("".join(block[1].split())) if block else None
     key = next((der[len(head):] for head, size in ALGORITHMS.items() if der and der.startswith(head) and len(der) == len(head) + size), None)
     require(key, "USAGE", "%s: not PEM of a public key of Ed25519, ML-DSA-65 or ML-DSA-87" % path)
@@ -128,7 +128,9 @@ def load_trust(files, threshold, policy):  # signature.md, Who must have signed,
         require(not files and threshold is None, "USAGE", "a policy, and keys or a threshold beside it")
         return load_policy(policy)
     keys = {}
-    for path in files: load_key(path, attempt([], pathlib.Path(path).read_bytes) or b"", keys)
+    def content(path):
+        with open(path, "rb") as file: return file.read(64 * KIB + 1)
+    for path in files: load_key(path, attempt([], content, path) or b"", keys)
     threshold = len(keys) if threshold is None else threshold
     require(keys and 1 <= threshold <= len(keys), "USAGE", "%d keys given, threshold %d" % (len(keys), threshold))
     return Trust(keys, threshold, None)
