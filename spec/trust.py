@@ -240,7 +240,8 @@ def unasked(rules, m, documents):  # policy.md, Order, point 4: types, and the r
     @functools.cache
     def leads(digest):  # to the manifest of an image
         document = documents.get(digest)
-        return document and (document.config in IMAGE or any(leads(child.digest) for child in document.children if child.is_document))
+        below = [child.digest for child in document.children if child.is_document and not child.unknown] if document else []
+        return document and (document.config in IMAGE or any(map(leads, below)))
     def brought(repository, digest, pattern):
         children = [child.digest for child in documents[digest].children if not child.unknown]
         below = documents[digest].config is None and all((repository, child, pattern) in found for child in children)
