@@ -1,6 +1,6 @@
-"""Judges, by spec/verify.py, the files below a directory with every byte changed and cut at every byte, one after the other:
-`second.py SPEC BITS DIRECTORY PLACE KEY...`. BITS is how many bits of a byte are changed, each alone, 1 or 8; each KEY is in hex. Prints for each
-file a line: its path, the classes of its changes, the classes of its cuts."""
+"""Judges, by spec/verify.py, the files below a directory with every bit flipped and cut at every byte, one after the other:
+`second.py SPEC DIRECTORY PLACE KEY...`. Each KEY is in hex. Prints for each file a line: its path, the classes of its flips, the classes of its
+cuts."""
 import base64, functools, os, sys, tempfile
 
 sys.dont_write_bytecode = True
@@ -32,8 +32,8 @@ remember(verify, "check_signatures", lambda envelopes, manifest, keys, threshold
 remember(verify, "plan", lambda m, index_size: id(m))  # which check_manifest remembers
 
 with tempfile.TemporaryDirectory() as away:
-    root, place, keys = sys.argv[3], os.path.join(*sys.argv[3:5]), []
-    for number, key in enumerate(sys.argv[5:]):
+    root, place, keys = sys.argv[2], os.path.join(*sys.argv[2:4]), []
+    for number, key in enumerate(sys.argv[4:]):
         keys.append(os.path.join(away, "%d.pem" % number))
         with open(keys[-1], "wb") as pem:
             pem.write(vectors.PEM % base64.encodebytes(vectors.DER + bytes.fromhex(key)))
@@ -48,7 +48,7 @@ with tempfile.TemporaryDirectory() as away:
                 os.pwrite(file.fileno(), what, at)
 
             for at, byte in enumerate(content):
-                for bit in range(8) if sys.argv[2] == "8" else [at % 8]:
+                for bit in range(8):
                     write(bytes([byte ^ 1 << bit]), at)
                     changed.append(judge())
                 write(bytes([byte]), at)
