@@ -3,17 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use packmule::bundle::open;
+use packmule::bundle::time::Moment;
 use packmule::fault::{Class, Fault};
+use packmule::oci::Digest;
 use packmule::signing::{Policy, PublicKey};
 use packmule::verify::Request;
 
-use crate::{flow, packmule};
+use crate::{Ended, flow, packmule_at};
+
+/// The machine of the vectors, as machine-id(5) has it.
+const MACHINE: &str = "6f2a4c1b9d3e4f708192a3b4c5d6e7f8";
 
 /// A vector, its files written to a directory.
+#[derive(Default)]
 pub struct Vector {
     name: String,
     pub expect: String,
@@ -22,6 +28,12 @@ pub struct Vector {
     /// The trusted keys.
     pub keys: Vec<[u8; 32]>,
     pub threshold: Option<usize>,
+    policy: Option<String>,
+    time: Option<String>,
+    state: Option<String>,
+    machine: Option<String>,
+    options: Vec<String>,
+    signatures: Vec<String>,
 }
 
 impl Vector {
@@ -30,9 +42,57 @@ impl Vector {
         self.stream.is_some()
     }
 
+    /// Whether it has a state.
+    pub const fn has_state(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// Whether more is given than keys: a policy file, a clock, a state, signatures that lie apart.
+    fn has_more(&self) -> bool {
+        let given = [&self.policy, &self.time, &self.state].into_iter().any(Option::is_some);
+        given || !self.options.is_empty() || !self.signatures.is_empty()
+    }
+
     /// What the command is given, in the vector's directory.
     pub fn what(&self) -> String {
         self.stream.as_ref().map_or_else(|| format!("./{}.json", self.bundle), |stream| format!("./{stream}"))
+    }
+
+    /// TRUST, as the command is given it, for a vector that lies in `dir`. Files of keys are written to `home`.
+    pub fn trust(&self, dir: &Path, home: &Path) -> Vec<String> {
+        let mut trust = Vec::new();
+        let mut say = |option: &str, path: PathBuf| trust.extend([option.to_owned(), path.display().to_string()]);
+        for (number, key) in self.keys.iter().enumerate() {
+            let file = home.join(format!("key{number}"));
+            fs::write(&file, pem(key)).unwrap();
+            say("--key", file);
+        }
+        self.policy.iter().for_each(|path| say("--policy", dir.join(path)));
+        self.signatures.iter().for_each(|path| say("--signatures", dir.join(path)));
+        trust.extend(self.threshold.iter().flat_map(|number| ["--threshold".to_owned(), number.to_string()]));
+        trust.extend(self.options.iter().map(|option| format!("--{option}")));
+        trust
+    }
+
+    /// Seconds since 1970 by its clock.
+    pub fn clock(&self) -> i64 {
+        self.time.as_ref().map_or(1_767_225_600, |time| Moment::parse(time).unwrap().unix())
+    }
+
+    /// What the command says to it, at its time and on its machine, with its state and no other.
+    fn verified(&self, dir: &Path) -> Ended {
+        let home = tempfile::tempdir().unwrap();
+        let mut args = vec!["verify".to_owned(), dir.join(self.what()).display().to_string()];
+        args.extend(self.trust(dir, home.path()));
+        let state = self.state.as_ref().map_or_else(|| home.path().join("none"), |state| dir.join(state));
+        args.extend(["--state".to_owned(), state.display().to_string()]);
+        if let Some(machine) = &self.machine {
+            assert_eq!(*machine, Digest::sha256(format!("packmule state\n{MACHINE}").as_bytes()).hex());
+            fs::create_dir(home.path().join("etc")).unwrap();
+            fs::write(home.path().join("etc/machine-id"), format!("{MACHINE}\n")).unwrap();
+        }
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        packmule_at(home.path(), &args, None, self.clock())
     }
 }
 
@@ -45,18 +105,15 @@ pub fn unhex(text: &str) -> [u8; 32] {
     bytes
 }
 
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 /// Reads the vector `name` and lays its files into `dir`, which is new.
 pub fn lay(name: &str, dir: &Path) -> Vector {
     let bytes = fs::read(folder().join(name)).unwrap();
     let mut at = 0;
-    let mut vector = Vector {
-        name: name.to_owned(),
-        expect: String::new(),
-        bundle: String::new(),
-        stream: None,
-        keys: Vec::new(),
-        threshold: None,
-    };
+    let mut vector = Vector { name: name.to_owned(), ..Vector::default() };
     let line = |at: &mut usize| {
         let end = *at + bytes[*at..].iter().position(|byte| *byte == b'\n').expect("a line");
         let text = std::str::from_utf8(&bytes[*at..end]).expect("header lines are text").to_owned();
@@ -79,10 +136,17 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
             "stream" => vector.stream = Some(value.to_owned()),
             "key" => vector.keys.push(unhex(value)),
             "threshold" => vector.threshold = Some(value.parse().unwrap()),
+            "policy" => vector.policy = Some(value.to_owned()),
+            "time" => vector.time = Some(value.to_owned()),
+            "state" => vector.state = Some(value.to_owned()),
+            "machine" => vector.machine = Some(value.to_owned()),
+            "option" => vector.options.push(value.to_owned()),
+            "signatures" => vector.signatures.push(value.to_owned()),
             "file" => {
                 let (path, size) = sized();
                 let end = at + usize::try_from(size).unwrap();
-                fs::write(path, &bytes[at..end]).unwrap();
+                fs::write(&path, &bytes[at..end]).unwrap();
+                set_mode(&path, 0o644);
                 assert_eq!(bytes[end], b'\n', "{name}: {text}");
                 at = end + 1;
             }
@@ -92,13 +156,20 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
             }
             "link" => {
                 let (path, target) = value.split_once(' ').unwrap();
-                std::os::unix::fs::symlink(target, dir.join(path)).unwrap();
+                symlink(target, dir.join(path)).unwrap();
             }
             "fifo" => {
                 let made = std::process::Command::new("mkfifo").arg(dir.join(value)).status().unwrap();
                 assert!(made.success(), "{name}: mkfifo");
             }
-            "directory" => fs::create_dir(dir.join(value)).unwrap(),
+            "directory" => {
+                fs::create_dir(dir.join(value)).unwrap();
+                set_mode(&dir.join(value), 0o755);
+            }
+            "mode" => {
+                let (path, mode) = value.split_once(' ').unwrap();
+                set_mode(&dir.join(path), u32::from_str_radix(mode, 8).unwrap());
+            }
             other => panic!("{name}: unknown header {other:?}"),
         }
     }
@@ -117,13 +188,28 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// Every file of a directory and its bytes: what verifying must leave as it was.
-fn tree(dir: &Path) -> BTreeMap<Vec<u8>, u64> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().as_bytes().to_vec(), entry.metadata().unwrap().len())).collect()
+/// Everything below a directory, with its mode and bytes: what verifying must leave as it was.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u64)> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(below) = dirs.pop() {
+        for entry in fs::read_dir(below).unwrap().map(|entry| entry.unwrap()) {
+            let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+            if metadata.is_dir() {
+                dirs.push(path.clone());
+            }
+            found.insert(path.strip_prefix(dir).unwrap().to_owned(), (metadata.permissions().mode(), metadata.len()));
+        }
+    }
+    found
 }
 
 pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
+    if vector.has_more() {
+        let ended = vector.verified(dir);
+        let class = CODES.iter().find(|(code, ..)| *code == ended.code).map_or(Class::Bug, |(_, class, _)| *class);
+        return if ended.code == 0 { Ok(()) } else { Err(Fault::new(class, ended.stderr)) };
+    }
     let usage = |error: packmule::signing::KeyError| Fault::new(Class::Usage, error.to_string());
     let keys = vector.keys.iter().map(PublicKey::from_bytes).collect::<Result<_, _>>().map_err(usage)?;
     let policy = Policy::new(keys, vector.threshold)?;
@@ -135,19 +221,21 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     packmule::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
 }
 
+/// Exit codes, classes and their words (`spec/cli.md`, Exit codes).
+const CODES: [(u8, Class, &str); 8] = [
+    (10, Class::Format, "FMT"),
+    (11, Class::Integrity, "INT"),
+    (12, Class::Signature, "SIG"),
+    (13, Class::Trust, "TRUST"),
+    (14, Class::Stale, "STALE"),
+    (15, Class::Policy, "POLICY"),
+    (2, Class::Usage, "USAGE"),
+    (22, Class::Io, "IO"),
+];
+
 pub fn class(result: &Result<(), Fault>) -> &'static str {
-    match result.as_ref().err().map(|fault| fault.class) {
-        None => "PASS",
-        Some(Class::Format) => "FMT",
-        Some(Class::Integrity) => "INT",
-        Some(Class::Signature) => "SIG",
-        Some(Class::Trust) => "TRUST",
-        Some(Class::Stale) => "STALE",
-        Some(Class::Policy) => "POLICY",
-        Some(Class::Usage) => "USAGE",
-        Some(Class::Io) => "IO",
-        Some(_) => "another class",
-    }
+    let Err(fault) = result else { return "PASS" };
+    CODES.iter().find(|(_, class, _)| *class == fault.class).map_or("another class", |(.., word)| word)
 }
 
 #[test]
@@ -169,28 +257,19 @@ fn every_vector_has_its_class() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names.len(), wrong.join("\n"));
 }
 
-/// What the command line makes of it: exit code and words. Every fifth vector, and all that expect other than the bytes.
+/// What the command line makes of it, at the vector's time: exit code and words. Every fifth vector, and all that expect
+/// other than the bytes.
 #[test]
 fn the_command_ends_with_the_class_of_the_vector() {
-    let codes =
-        BTreeMap::from([("PASS", 0), ("USAGE", 2), ("FMT", 10), ("INT", 11), ("SIG", 12), ("TRUST", 13), ("IO", 22)]);
     for (index, name) in names().iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         let vector = lay(name, dir.path());
-        if index % 5 != 0 && !["TRUST", "IO", "USAGE"].contains(&&*vector.expect) {
+        if index % 5 != 0 && ["PASS", "FMT", "INT", "SIG"].contains(&&*vector.expect) {
             continue;
         }
-        let what = vector.stream.clone().unwrap_or_else(|| format!("{}.json", vector.bundle));
-        let mut args = vec!["verify".to_owned(), format!("./{what}")];
-        for (number, key) in vector.keys.iter().enumerate() {
-            let file = dir.path().join(format!("key{number}"));
-            fs::write(&file, pem(key)).unwrap();
-            args.extend(["--key".to_owned(), file.display().to_string()]);
-        }
-        args.extend(vector.threshold.iter().flat_map(|number| ["--threshold".to_owned(), number.to_string()]));
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let ended = packmule(dir.path(), &args);
-        assert_eq!(Some(&ended.code), codes.get(&*vector.expect), "{}: {}{}", vector.name, ended.stdout, ended.stderr);
+        let ended = vector.verified(dir.path());
+        let code = CODES.iter().find(|(.., word)| *word == vector.expect).map_or(0, |(code, ..)| *code);
+        assert_eq!(ended.code, code, "{}: {}{}", vector.name, ended.stdout, ended.stderr);
         assert_eq!(ended.stdout.starts_with("PASS"), vector.expect == "PASS", "{name}: {}", ended.stdout);
         let raw = (ended.stdout + &ended.stderr).chars().any(|c| c.is_control() && c != '\n');
         assert!(!raw, "{name}: a raw control character");

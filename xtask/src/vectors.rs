@@ -5,21 +5,29 @@
 
 #![allow(clippy::too_many_lines, reason = "the cases are tables")]
 
+mod apart;
 mod artifacts;
 mod closure;
 mod content;
 mod curve;
+mod desk;
 mod documents;
 mod ed25519;
 mod flips;
 mod forms;
 mod frame;
 mod good;
+mod holders;
+mod hybrid;
 mod manifest;
 mod medium;
 mod packed;
+mod policy;
+mod referrers;
+mod rules;
 mod scene;
 mod signature;
+mod state;
 mod stream;
 mod sums;
 
@@ -65,6 +73,13 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     ed25519::add(&mut book);
     stream::add(&mut book);
     forms::add(&mut book);
+    policy::add(&mut book);
+    holders::add(&mut book);
+    rules::add(&mut book);
+    referrers::add(&mut book);
+    state::add(&mut book);
+    apart::add(&mut book);
+    hybrid::add(&mut book);
     let passes = book.0.iter().filter(|scene| scene.expect == "PASS").count();
     let refusals = book.0.len() - passes;
     if refusals < 3 * passes {

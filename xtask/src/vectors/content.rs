@@ -5,7 +5,7 @@
 
 use super::curve::Key;
 use super::frame::{Frame, packed, stored};
-use super::scene::{Entry, Scene, hex};
+use super::scene::{Entry, Given, Scene, hex};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -382,7 +382,8 @@ impl Built {
         }
         let keys = self.keys.iter().map(|key| key.public).collect();
         let (name, comment) = (String::new(), String::new());
-        Scene { name, expect: "", comment, bundle, form: None, stream: None, keys, threshold: None, entries }
+        let given = Given::default();
+        Scene { name, expect: "", comment, bundle, form: None, stream: None, keys, threshold: None, given, entries }
     }
 }
 

@@ -15,6 +15,25 @@ pub enum Entry {
     Fifo(String),
     /// An empty directory.
     Directory(String),
+    /// The mode of a file or directory, where it is not the usual one.
+    Mode(String, u32),
+}
+
+/// What a verifier is given beside the bundle and keys.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// The policy file, in place of keys and threshold.
+    pub policy: Option<String>,
+    /// What the clock says.
+    pub time: Option<String>,
+    /// The directory of states.
+    pub state: Option<String>,
+    /// What records of this machine call it.
+    pub machine: Option<String>,
+    /// Options without a value.
+    pub options: Vec<&'static str>,
+    /// Signature files that lie apart.
+    pub signatures: Vec<String>,
 }
 
 /// One scenario.
@@ -36,6 +55,8 @@ pub struct Scene {
     pub keys: Vec<[u8; 32]>,
     /// How many must have signed; all keys where it is absent.
     pub threshold: Option<u64>,
+    /// What else is given.
+    pub given: Given,
     /// What lies in the directory.
     pub entries: Vec<Entry>,
 }
@@ -91,6 +112,19 @@ impl Scene {
         self.entries.push(Entry::File(path, bytes.to_vec()));
     }
 
+    /// Adds a file of any name.
+    pub fn lay(&mut self, path: &str, bytes: &[u8]) {
+        self.entries.push(Entry::File(path.to_owned(), bytes.to_vec()));
+    }
+
+    /// Puts something else in the place of a file: what is there under this name is taken away.
+    pub fn instead(&mut self, path: &str, entries: &[Entry]) {
+        let before = self.entries.len();
+        self.entries.retain(|entry| !matches!(entry, Entry::File(name, _) if *name == path));
+        assert_eq!(self.entries.len() + 1, before, "{path}: not in this scene");
+        self.entries.extend_from_slice(entries);
+    }
+
     /// The vector's file (`testdata/vectors/README.md`).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out =
@@ -107,6 +141,14 @@ impl Scene {
         if let Some(threshold) = self.threshold {
             out.extend(["threshold: ", &threshold.to_string(), "\n"]);
         }
+        let given = &self.given;
+        for (key, value) in
+            [("policy", &given.policy), ("time", &given.time), ("state", &given.state), ("machine", &given.machine)]
+        {
+            out.extend(value.iter().map(|value| format!("{key}: {value}\n")));
+        }
+        out.extend(given.options.iter().map(|option| format!("option: {option}\n")));
+        out.extend(given.signatures.iter().map(|path| format!("signatures: {path}\n")));
         let mut out = out.into_bytes();
         for entry in &self.entries {
             let line = match entry {
@@ -115,6 +157,7 @@ impl Scene {
                 Entry::Link(name, target) => format!("link: {name} {target}\n"),
                 Entry::Fifo(name) => format!("fifo: {name}\n"),
                 Entry::Directory(name) => format!("directory: {name}\n"),
+                Entry::Mode(name, mode) => format!("mode: {name} {mode:04o}\n"),
             };
             out.extend_from_slice(line.as_bytes());
             if let Entry::File(_, bytes) = entry {

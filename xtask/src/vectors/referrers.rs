@@ -1,0 +1,6 @@
+//! .
+
+use super::Book;
+
+/// Adds them all.
+pub fn add(_: &mut Book) {}
