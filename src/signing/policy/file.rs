@@ -14,6 +14,7 @@ use toml::de::DeTable;
 
 use super::glob::Glob;
 use super::section::{Entry, Rules, Section};
+use super::spelling::{Table, Word};
 use super::{Policy, Sections};
 use crate::fault::{Class, Fault};
 use crate::signing::PublicKey;
@@ -30,14 +31,14 @@ pub const MAX_FILE: u64 = 4 << 20;
 pub struct File {
     /// Who may sign, by a name of your own.
     #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Key>"))]
-    key: BTreeMap<String, Spanned<Key>>,
+    key: BTreeMap<String, Spanned<Table<Key>>>,
     /// What bundles of a channel must have, by the channel's name. Other channels are refused.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Rule>"))]
-    channel: BTreeMap<String, Spanned<Rule>>,
+    channel: BTreeMap<String, Spanned<Table<Rule>>>,
     /// The same for bundles without a channel. Without it they are refused.
     #[cfg_attr(feature = "online", schemars(with = "Option<Rule>"))]
-    no_channel: Option<Spanned<Rule>>,
+    no_channel: Option<Spanned<Table<Rule>>>,
 }
 
 /// Someone who signs.
@@ -79,16 +80,19 @@ struct Rule {
     types: Option<Spanned<Vec<String>>>,
     /// Most bytes.
     #[serde(default)]
-    limits: Limits,
+    #[cfg_attr(feature = "online", schemars(with = "Limits"))]
+    limits: Table<Limits>,
     /// The channel's epoch; 0 unless it is given.
     #[cfg_attr(feature = "online", schemars(with = "Option<u64>"))]
     epoch: Option<Spanned<u64>>,
     /// What must be there.
     #[serde(default)]
-    require: Require,
+    #[cfg_attr(feature = "online", schemars(with = "Require"))]
+    require: Table<Require>,
     /// Whether signatures under keys that this file does not have are shown, or refuse the bundle.
     #[serde(default)]
-    unknown_signatures: Unknown,
+    #[cfg_attr(feature = "online", schemars(with = "Unknown"))]
+    unknown_signatures: Word<Unknown>,
 }
 
 /// Sizes, as 200GiB.
@@ -110,9 +114,8 @@ struct Limits {
 #[serde(deny_unknown_fields)]
 struct Require {
     /// Of the bundle.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Vec<Member>"))]
-    bundle: Vec<Spanned<Member>>,
+    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<Member>>"))]
+    bundle: Option<Spanned<Vec<Word<Member>>>>,
     /// Types of referrers, one of each with every image; `*` is any text.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
@@ -228,9 +231,9 @@ pub fn parse(
             if let Some(epoch) = &rule.epoch {
                 return Err(file.at(&epoch.span()).wrong("no_channel: epoch: only channels have one", "leave it away"));
             }
-            if let Some(member) = rule.require.bundle.first() {
+            if let Some(members) = &rule.require.bundle {
                 let what = "no_channel: require.bundle: only bundles of channels have these";
-                return Err(file.at(&member.span()).wrong(what, "leave it away, or name a channel"));
+                return Err(file.at(&members.span()).wrong(what, "leave it away, or name a channel"));
             }
             let mut section = section("no_channel", rule, file, &at, &entries)?;
             section.rules.epoch = None;
@@ -266,7 +269,7 @@ fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Fault> {
 
 fn entry(
     name: &str,
-    key: &Spanned<Key>,
+    key: &Spanned<Table<Key>>,
     file: Text<'_>,
     load: &mut impl FnMut(&str) -> Result<PublicKey, Fault>,
     keys: &mut HashMap<String, PublicKey>,
@@ -365,7 +368,8 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
         Some(list) => Ok(Some(list.get_ref().iter().cloned().map(Glob::new).collect())),
         None => Ok(None),
     };
-    let asks = |wanted: fn(Member) -> bool| rule.require.bundle.iter().any(|member| wanted(*member.get_ref()));
+    let demanded = rule.require.bundle.as_ref().map_or(&[][..], |members| members.get_ref());
+    let asks = |wanted: fn(Member) -> bool| demanded.iter().any(|member| wanted(**member));
     Ok(Rules {
         repositories: globs("repositories", &rule.repositories)?,
         types: globs("types", &rule.types)?,
@@ -376,6 +380,6 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
         sequence: asks(|member| matches!(member, Member::Sequence | Member::Previous)),
         previous: asks(|member| matches!(member, Member::Previous)),
         referrers: rule.require.referrers.iter().map(|kind| Glob::new(kind.get_ref().clone())).collect(),
-        refuse_unknown: matches!(rule.unknown_signatures, Unknown::Refuse),
+        refuse_unknown: matches!(*rule.unknown_signatures, Unknown::Refuse),
     })
 }
