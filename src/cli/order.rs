@@ -112,7 +112,8 @@ impl Keeper {
     }
 
     /// The state that counts; with the seat where this run will write it.
-    fn look(&self, channel: &str, rules: &Rules) -> Result<(Found, Option<Seat>), Fault> {
+    fn look(&self, bundle: &Candidate<'_>, rules: &Rules) -> Result<(Found, Option<Seat>), Fault> {
+        let channel = bundle.channel;
         let Some(store) = &self.store else {
             if rules.sequence && self.side != Side::Look {
                 let what = "state: expected a directory, found none: neither XDG_STATE_HOME nor HOME is set";
@@ -121,7 +122,7 @@ impl Keeper {
             return Ok((Found::Nothing, None));
         };
         match &self.side {
-            Side::Look => Ok((store.highest(channel), None)),
+            Side::Look => Ok((store.highest(bundle), None)),
             Side::Peek(destination) => Ok((store.look(channel, destination), None)),
             Side::Into(destination) => {
                 let seat = store.take(channel, destination)?;
@@ -137,7 +138,8 @@ impl Keeper {
             sequence: claims.sequence.unwrap_or_default(),
             id: claims.id,
         };
-        let (found, seat) = self.look(channel, rules)?;
+        let bundle = Candidate { channel, position, previous: claims.previous };
+        let (found, seat) = self.look(&bundle, rules)?;
         let at = format!("{channel} {}/{}", position.epoch, position.sequence);
         told.json = json!({ "channel": channel, "epoch": position.epoch, "sequence": position.sequence });
         if let (Side::Look, Found::Nothing | Found::Damaged(_) | Found::Foreign(_)) = (&self.side, &found) {
@@ -155,7 +157,7 @@ impl Keeper {
         }
         let asked =
             Asked { state: rules.sequence, previous: rules.previous, init: self.init, allow_stale: self.allow_stale };
-        let step = judge(&found, &Candidate { channel, position, previous: claims.previous }, asked)?;
+        let step = judge(&found, &bundle, asked)?;
         let held = match &found {
             Found::Held(held) | Found::Foreign(held) => format!("{}/{}", held.epoch, held.sequence),
             Found::Nothing | Found::Damaged(_) => "none".to_owned(),

@@ -68,7 +68,11 @@ impl Store {
     pub fn take(&self, channel: &str, destination: &str) -> Result<Seat, Fault> {
         let folder = self.folder(channel);
         system::make_private_folders(&folder).map_err(|error| io_fault(&folder, &error))?;
-        let stem = Digest::sha256(destination.as_bytes()).hex()[..32].to_owned();
+        if destination.chars().any(char::is_control) {
+            let what = format!("state: {}: expected a name without control characters", escape(destination));
+            return Err(Fault::new(Class::Usage, what).help("choose a directory of another name"));
+        }
+        let stem = stem(destination);
         let what = format!("channel {channel} into {}: another run works on it", escape(destination));
         let lock = Lock::take(&folder.join(format!("{stem}.lock")), &what)?;
         Ok(Seat {
@@ -82,12 +86,17 @@ impl Store {
 
     /// What is held for (channel, destination), looked at without the seat.
     pub fn look(&self, channel: &str, destination: &str) -> Found {
-        let stem = Digest::sha256(destination.as_bytes()).hex()[..32].to_owned();
-        found(&self.folder(channel).join(format!("{stem}.json")), channel, Some(destination), &self.machine)
+        found(&self.folder(channel).join(format!("{}.json", stem(destination))), channel, &self.machine)
     }
 
-    /// The highest position of a channel over all destinations; with what is damaged if nothing else is there.
-    pub fn highest(&self, channel: &str) -> Found {
+    /// The highest position of a bundle's channel over all destinations; with what is damaged if nothing else is there.
+    /// Of several ids in one place it is one that speaks against the bundle, if there is one.
+    pub fn highest(&self, bundle: &Candidate<'_>) -> Found {
+        let channel = bundle.channel;
+        let rank = |held: &Position| {
+            let follows = bundle.previous == Some(held.id);
+            (held.epoch, held.sequence, held.id != bundle.position.id, !follows)
+        };
         let entries = match std::fs::read_dir(self.folder(channel)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
@@ -99,8 +108,8 @@ impl Store {
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
             }
-            best = match (best, found(&path, channel, None, &self.machine)) {
-                (Found::Held(one), Found::Held(other)) => Found::Held(if other.above(&one) { other } else { one }),
+            best = match (best, found(&path, channel, &self.machine)) {
+                (Found::Held(one), Found::Held(other)) => Found::Held(if rank(&other) > rank(&one) { other } else { one }),
                 (best @ Found::Held(_), _) => best,
                 (_, other) => other,
             };
@@ -112,7 +121,7 @@ impl Store {
 impl Seat {
     /// What is held.
     pub fn found(&self) -> Found {
-        found(&self.path, &self.channel, Some(&self.destination), &self.machine)
+        found(&self.path, &self.channel, &self.machine)
     }
 
     /// Holds `position` from now on, durably.
@@ -125,8 +134,13 @@ impl Seat {
     }
 }
 
-/// What the record at `path` says, which must be this channel's and, where it is named, this destination's.
-fn found(path: &Path, channel: &str, destination: Option<&str>, machine: &str) -> Found {
+/// The name of a destination's files.
+fn stem(destination: &str) -> String {
+    Digest::sha256(destination.as_bytes()).hex()[..32].to_owned()
+}
+
+/// What the record at `path` says, which must be this channel's and the destination's that the path names.
+fn found(path: &Path, channel: &str, machine: &str) -> Found {
     let damaged = |why: String| Found::Damaged(format!("{}: {why}", escape(&path.to_string_lossy())));
     let bytes = match read(path, MAX_RECORD) {
         Ok(Some(bytes)) => bytes,
@@ -136,7 +150,8 @@ fn found(path: &Path, channel: &str, destination: Option<&str>, machine: &str) -
     let Some(record) = Record::parse(&bytes) else {
         return damaged("expected a state, found something else".to_owned());
     };
-    if record.channel != channel || destination.is_some_and(|wanted| wanted != record.destination) {
+    let is_its_own = path.file_stem().is_some_and(|name| name == stem(&record.destination).as_str());
+    if record.channel != channel || !is_its_own {
         return damaged("expected the state of this channel and destination, found another's".to_owned());
     }
     if record.machine == machine { Found::Held(record.position()) } else { Found::Foreign(record.position()) }

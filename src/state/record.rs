@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Position;
-use crate::oci::Digest;
+use crate::oci::descriptor::MAX_SIZE;
+use crate::oci::{Algorithm, Digest};
 
 /// The value of `format`.
 const FORMAT: &str = "packmule.state.v1";
@@ -34,10 +35,12 @@ impl Record {
         }
     }
 
-    /// `None` for all that [`Record::to_bytes`] does not give.
+    /// `None` for all that [`Record::to_bytes`] does not give, and for what no bundle can have.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
-        (record.format == FORMAT && record.to_bytes() == bytes).then_some(record)
+        let is_place = record.epoch.max(record.sequence) <= MAX_SIZE && record.id.algorithm() == Algorithm::Sha256;
+        let is_text = !record.destination.chars().chain(record.machine.chars()).any(char::is_control);
+        (record.format == FORMAT && is_place && is_text && record.to_bytes() == bytes).then_some(record)
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -8,6 +8,11 @@ fn at(epoch: u64, sequence: u64) -> Position {
     Position { epoch, sequence, id: Digest::sha256(&sequence.to_le_bytes()) }
 }
 
+/// A bundle of the channel that is held nowhere.
+fn bundle() -> Candidate<'static> {
+    Candidate { channel: "apps", position: at(9, 99), previous: None }
+}
+
 fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::new(dir.path().join("a/b"), "here".to_owned());
@@ -24,7 +29,7 @@ fn file_of(store: &Store) -> PathBuf {
 fn what_is_held_is_found_again_for_its_owner_alone() {
     let (_dir, store) = store();
     assert_eq!(store.look("apps", "x"), Found::Nothing);
-    assert_eq!(store.highest("apps"), Found::Nothing);
+    assert_eq!(store.highest(&bundle()), Found::Nothing);
     let seat = store.take("apps", "x").unwrap();
     assert_eq!(seat.found(), Found::Nothing);
     seat.hold(&at(0, 7)).unwrap();
@@ -36,7 +41,27 @@ fn what_is_held_is_found_again_for_its_owner_alone() {
         assert_eq!(path.metadata().unwrap().mode() & 0o077, 0, "{}", path.display());
     }
     store.take("apps", "y").unwrap().hold(&at(1, 2)).unwrap();
-    assert_eq!(store.highest("apps"), Found::Held(at(1, 2)));
+    assert_eq!(store.highest(&bundle()), Found::Held(at(1, 2)));
+}
+
+#[test]
+fn s15_of_two_ids_in_one_place_the_one_that_speaks_against_the_bundle_counts() {
+    let (_dir, store) = store();
+    let position = |id: &str| Position { epoch: 0, sequence: 7, id: Digest::sha256(id.as_bytes()) };
+    for (destination, id) in [("x", "one"), ("y", "two"), ("z", "one")] {
+        store.take("apps", destination).unwrap().hold(&position(id)).unwrap();
+    }
+    for (own, other) in [("one", "two"), ("two", "one")] {
+        let same = Candidate { position: position(own), ..bundle() };
+        assert_eq!(store.highest(&same), Found::Held(position(other)));
+        let next = Candidate { previous: Some(position(own).id), ..bundle() };
+        assert_eq!(store.highest(&next), Found::Held(position(other)));
+    }
+    // A record under another name than its destination's is none, and no name that cannot be written is taken.
+    let stray = store.folder("apps").join("backup.json");
+    std::fs::rename(file_of(&store), stray).unwrap();
+    assert!(matches!(store.highest(&bundle()), Found::Held(_)));
+    assert_eq!(store.take("apps", "oci:/a\nb").unwrap_err().class, Class::Usage);
 }
 
 #[test]
@@ -70,6 +95,7 @@ fn s16_what_is_no_state_is_never_a_low_one() {
         ("apps", "opps"),
         ("\"sequence\":7", "\"sequence\":-7"),
         ("\"sequence\":7", "\"sequence\":07"),
+        ("\"sequence\":7", "\"sequence\":9007199254740992"),
         ("state.v1", "state.v2"),
         ("}", "}\n"),
         ("}", ",\"more\":1}"),
@@ -105,7 +131,7 @@ fn p2_what_a_killed_run_left_is_no_state() {
     let path = file_of(&store);
     std::fs::write(path.with_extension("json.new"), b"{\"half").unwrap();
     assert_eq!(seat.found(), Found::Held(at(0, 7)));
-    assert_eq!(store.highest("apps"), Found::Held(at(0, 7)));
+    assert_eq!(store.highest(&bundle()), Found::Held(at(0, 7)));
     seat.hold(&at(0, 8)).unwrap();
     assert_eq!(seat.found(), Found::Held(at(0, 8)));
     assert!(!path.with_extension("json.new").exists());
@@ -120,6 +146,6 @@ fn s16_a_place_that_cannot_be_written_is_said_before_any_work() {
         let store = Store::new(place, String::new());
         assert_eq!(store.take("apps", "x").unwrap_err().class, Class::Io);
         assert_eq!(store.series("apps").unwrap_err().class, Class::Io);
-        assert!(!matches!(store.highest("apps"), Found::Held(_)));
+        assert!(!matches!(store.highest(&bundle()), Found::Held(_)));
     }
 }

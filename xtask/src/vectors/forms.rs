@@ -44,6 +44,16 @@ fn stream(edit: Members, behind: Bytes) -> Scene {
     scene
 }
 
+/// A good stream, for others to be given more.
+pub fn whole_stream() -> Scene {
+    stream(|_| {}, |_| {})
+}
+
+/// The text of its manifest.
+pub fn manifest_of_stream() -> String {
+    String::from_utf8_lossy(&volumes().bytes("json")).into_owned()
+}
+
 fn streams(book: &mut Book) {
     let whole: Members = |_| {};
     let same: Bytes = |_| {};
