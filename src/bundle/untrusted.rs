@@ -28,8 +28,8 @@ pub struct Untrusted {
 pub struct Detached {
     /// How messages name it.
     pub name: String,
-    /// Its bytes, of which nothing is known.
-    pub bytes: Vec<u8>,
+    /// Its bytes, of which nothing is known, or why there are none: that counts in its turn, behind the manifest's own form.
+    pub bytes: Result<Vec<u8>, Error>,
 }
 
 /// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
@@ -185,10 +185,12 @@ impl Untrusted {
     /// All signature files: the bundle's own and those from elsewhere. The form of each is checked before what any says.
     ///
     /// # Errors
-    /// As [`Untrusted::envelope`]; [`Class::Signature`] for one from elsewhere that is about another manifest.
+    /// As [`Untrusted::envelope`]; those of reading one from elsewhere; [`Class::Signature`] for one that is about another
+    /// manifest.
     pub fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
         let detached = self.detached.iter().map(|file| {
-            Envelope::parse(&file.bytes).map_err(|error| {
+            let bytes = file.bytes.as_ref().map_err(Clone::clone)?;
+            Envelope::parse(bytes).map_err(|error| {
                 let help = "give a NAME.sig.json, or a file that `packmule sign -o` wrote";
                 Error::new(error.class(), format!("{}: {error}", file.name)).help(help)
             })

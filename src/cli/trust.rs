@@ -13,7 +13,7 @@ use super::pem::read_public;
 use super::world::World;
 use crate::bundle::files::read_capped;
 use crate::bundle::stream::Bytes;
-use crate::bundle::{Detached, Trusted, Untrusted};
+use crate::bundle::{Detached, Error, Trusted, Untrusted};
 use crate::fault::{Class, Fault, escape};
 use crate::signing::policy::file::MAX_FILE;
 use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
@@ -57,12 +57,12 @@ impl Trust {
     ///
     /// # Errors
     /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
-    /// says what cannot be. Class io: a signature file that cannot be read; format: one that is too large.
+    /// says what cannot be.
     pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
         let keeper = Arc::new(Keeper::new(side, self.init_state, self.allow_stale, session));
         let policy = self.stated(session.world)?;
         // Bytes only: they are judged once the bundle is there.
-        let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect::<Result<_, _>>()?;
+        let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect();
         Ok(Believed { policy, signatures, keeper })
     }
 
@@ -133,13 +133,15 @@ impl Believed {
 }
 
 /// A signature file that lies apart: a plain file of at most the size of one.
-fn detached(path: &Path, world: &World) -> Result<Detached, Fault> {
+fn detached(path: &Path, world: &World) -> Detached {
     let name = format!("--signatures {}", escape(&path.to_string_lossy()));
-    let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64)?.ok_or_else(|| {
-        Fault::new(Class::Io, format!("{name}: expected a file with content, found none"))
-            .help("name a file that is there")
-    })?;
-    Ok(Detached { name, bytes })
+    let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64).and_then(|bytes| {
+        bytes.ok_or_else(|| {
+            Error::new(Class::Io, format!("{name}: expected a file with content, found none"))
+                .help("name a file that is there")
+        })
+    });
+    Detached { name, bytes }
 }
 
 /// The policy file and the keys that it names, all of them plain files that only root or we can have written.
