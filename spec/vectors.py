@@ -2,7 +2,7 @@
 import base64, os, pathlib, tempfile, time
 KNOWN = ("expect", "comment", "bundle", "form", "stream", "threshold", "policy", "time", "state", "machine", "option", "signatures")
 PEM = b"-----BEGIN PUBLIC KEY-----\n%s-----END PUBLIC KEY-----\n"
-HAS_ML_DSA = False  # whether the verifier has it: what lacks it refuses such keys (signature.md, Keys)
+HAS_ML_DSA = True
 DER = bytes.fromhex("302a300506032b6570032100")
 
 

@@ -48,7 +48,7 @@ impl Vector {
     }
 
     /// Whether more is given than keys: a policy file, a clock, a state, signatures that lie apart.
-    fn has_more(&self) -> bool {
+    pub fn has_more(&self) -> bool {
         let given = [&self.policy, &self.time, &self.state].into_iter().any(Option::is_some);
         given || !self.options.is_empty() || !self.signatures.is_empty()
     }
@@ -121,6 +121,7 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
         text
     };
     assert_eq!(line(&mut at), "packmule vector 1", "{name}");
+    let lacks_ml_dsa = name.contains("hybrid-") && !cfg!(feature = "ml-dsa");
     while at < bytes.len() {
         let text = line(&mut at);
         let (key, value) = text.split_once(": ").unwrap_or_else(|| panic!("{name}: {text:?}"));
@@ -132,6 +133,10 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
             "expect" => value.clone_into(&mut vector.expect),
             "comment" => assert!(!value.is_empty(), "{name}: without a comment"),
             "bundle" => value.clone_into(&mut vector.bundle),
+            "option" => {
+                assert_eq!(value, "allow-stale", "{name}: {text}");
+                vector.options.push(value.to_owned());
+            }
             "form" => assert!(["stream", "flat"].contains(&value), "{name}: {value}"),
             "stream" => vector.stream = Some(value.to_owned()),
             "key" => vector.keys.push(unhex(value)),
@@ -140,7 +145,6 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
             "time" => vector.time = Some(value.to_owned()),
             "state" => vector.state = Some(value.to_owned()),
             "machine" => vector.machine = Some(value.to_owned()),
-            "option" => vector.options.push(value.to_owned()),
             "signatures" => vector.signatures.push(value.to_owned()),
             "file" => {
                 let (path, size) = sized();
@@ -172,6 +176,9 @@ pub fn lay(name: &str, dir: &Path) -> Vector {
             }
             other => panic!("{name}: unknown header {other:?}"),
         }
+    }
+    if lacks_ml_dsa {
+        "USAGE".clone_into(&mut vector.expect);
     }
     vector
 }
@@ -308,7 +315,8 @@ fn the_python_of_the_readme_reads_them() {
     for (name, line) in names.iter().zip(said.lines()) {
         let ours = tempfile::tempdir().unwrap();
         let vector = lay(name, ours.path());
-        assert_eq!(line, format!("{name} {}", vector.expect));
+        let lacks = !cfg!(feature = "ml-dsa") && name.contains("hybrid-");
+        assert!(lacks || line == format!("{name} {}", vector.expect), "{line}");
         assert_eq!(tree(ours.path()), tree(&dir.path().join(name)), "{name}");
     }
     assert_eq!(said.lines().count(), names.len());

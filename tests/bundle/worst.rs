@@ -68,9 +68,12 @@ fn refusals_beside_reading() {
     // What is to be paid whatever the bytes are, of the form that each vector has: the plainest bundle that passes.
     let mut good = [Duration::MAX; 2];
     let mut refused = Vec::new();
-    for name in names().into_iter().rev().step_by(step) {
+    // Under keys alone: the others are judged by a whole command, whose own cost is not to be measured.
+    let laid = names().into_iter().rev().map(|name| {
         let dir = tempfile::tempdir().unwrap();
-        let vector = lay(&name, dir.path());
+        (lay(&name, dir.path()), name, dir)
+    });
+    for (vector, name, dir) in laid.filter(|(vector, ..)| !vector.has_more()).step_by(step) {
         let form = usize::from(vector.is_stream());
         let (reading, judging) = measured(&vector, dir.path());
         if class(&verify(&vector, dir.path())) == "PASS" {
