@@ -32,7 +32,7 @@ def lay(path, directory):
             elif key not in KNOWN or key == "option" and value != "allow-stale":
                 raise ValueError("unknown line: " + line.decode("ascii"))
             elif key in ("policy", "state"):
-                more[key] = os.path.join(bundle, value)
+                more.update({key: os.path.join(bundle, value), "machine": more.get("machine", "")})
             elif key in ("time", "machine"):
                 more[key] = value
             elif key == "option":

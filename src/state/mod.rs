@@ -109,7 +109,9 @@ impl Store {
                 continue;
             }
             best = match (best, found(&path, channel, &self.machine)) {
-                (Found::Held(one), Found::Held(other)) => Found::Held(if rank(&other) > rank(&one) { other } else { one }),
+                (Found::Held(one), Found::Held(other)) => {
+                    Found::Held(if rank(&other) > rank(&one) { other } else { one })
+                }
                 (best @ Found::Held(_), _) => best,
                 (_, other) => other,
             };

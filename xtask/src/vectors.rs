@@ -19,6 +19,7 @@ mod frame;
 mod good;
 mod holders;
 mod hybrid;
+mod indexes;
 mod manifest;
 mod medium;
 mod packed;
@@ -77,6 +78,7 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     holders::add(&mut book);
     rules::add(&mut book);
     referrers::add(&mut book);
+    indexes::add(&mut book);
     state::add(&mut book);
     apart::add(&mut book);
     hybrid::add(&mut book);

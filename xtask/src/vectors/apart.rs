@@ -68,7 +68,13 @@ fn counted(book: &mut Book) {
         ("ok-apart-both", "PASS", "both have signed apart, in one file", Some(&[]), &[&[1, 2]]),
         ("ok-apart-each", "PASS", "both have signed apart, in a file each", Some(&[]), &[&[2], &[1]]),
         ("ok-apart-without-own", "PASS", "both have signed apart; the bundle has no signature file", None, &[&[1, 2]]),
-        ("ok-apart-each-without-own", "PASS", "both have signed in a file each; the bundle has none", None, &[&[1], &[2]]),
+        (
+            "ok-apart-each-without-own",
+            "PASS",
+            "both have signed in a file each; the bundle has none",
+            None,
+            &[&[1], &[2]],
+        ),
         ("ok-apart-again", "PASS", "what lies apart has the signatures that the bundle has", Some(&[1, 2]), &[&[1, 2]]),
         ("ok-apart-unknown", "PASS", "an unknown key has signed apart", Some(&[1, 2]), &[&[9]]),
         ("ok-apart-empty-list", "PASS", "no signature apart, enough in the bundle", Some(&[1, 2]), &[&[]]),
@@ -82,11 +88,19 @@ fn counted(book: &mut Book) {
     ] {
         book.add(signed(own, apart), name, expect, comment);
     }
+    let (first, second): (Vec<u8>, Vec<u8>) = ((10..=40).collect(), (41..=71).collect());
+    let many = signed(Some(&[&[1], &first[..]].concat()), &[&[&[2], &second[..]].concat()]);
+    book.add(many, "ok-apart-64-signatures", "PASS", "as many signatures in the bundle and apart as a file may have");
     let mut scene = with(Some(&by(&[1])), &[by(&[2]).to_string().as_bytes()]);
     scene.put("sig.json", b"");
     scene.given.signatures.push(APART.to_owned());
     scene.keys.remove(0);
-    book.add(scene, "ok-apart-own-empty-file", "PASS", "the bundle's signature file is empty, which counts as absent; the file apart is named twice");
+    book.add(
+        scene,
+        "ok-apart-own-empty-file",
+        "PASS",
+        "the bundle's signature file is empty, which counts as absent; the file apart is named twice",
+    );
 }
 
 fn form(book: &mut Book) {
@@ -103,18 +117,43 @@ fn form(book: &mut Book) {
     ] {
         book.add(with(Some(&own), &[&bytes]), &format!("apart-{name}"), "FMT", &format!("apart: {comment}"));
         // Enough without it.
-        book.add(with(Some(&by(&[1, 2])), &[&bytes]), &format!("apart-{name}-beside-enough"), "FMT", &format!("apart: {comment}; the bundle has enough signatures"));
+        book.add(
+            with(Some(&by(&[1, 2])), &[&bytes]),
+            &format!("apart-{name}-beside-enough"),
+            "FMT",
+            &format!("apart: {comment}; the bundle has enough signatures"),
+        );
     }
-    book.add(with(None, &[b"{}"]), "apart-no-envelope-without-own", "FMT", "apart: no envelope; the bundle has no signature file");
-    book.add(with(Some(&own), &[good.as_bytes(), b"{}"]), "apart-second-no-envelope", "FMT", "the second of two is no envelope");
+    book.add(
+        with(None, &[b"{}"]),
+        "apart-no-envelope-without-own",
+        "FMT",
+        "apart: no envelope; the bundle has no signature file",
+    );
+    book.add(
+        with(Some(&own), &[good.as_bytes(), b"{}"]),
+        "apart-second-no-envelope",
+        "FMT",
+        "the second of two is no envelope",
+    );
     let mut grown = with(Some(&own), &[good.as_bytes()]);
     grown.entries.push(Entry::Grow(APART.to_owned(), (2 << 20) + 1));
     book.add(grown, "apart-above-2-mib", "FMT", "apart: above 2 MiB, by its size");
     let mut other = with(Some(&own), &[b"{}"]);
     other.edit("sig.json", |bytes| bytes.push(b'\n'));
-    book.add(other, "apart-neither-in-form", "FMT", "neither the bundle's signatures nor those apart are in their form");
+    book.add(
+        other,
+        "apart-neither-in-form",
+        "FMT",
+        "neither the bundle's signatures nor those apart are in their form",
+    );
     let foreign = Envelope::of(BUNDLE_TYPE, &sha256(b"another"), 865).to_string();
-    book.add(with(Some(&own), &[foreign.as_bytes(), b"{}"]), "apart-form-before-statement", "FMT", "one apart of another manifest, one that is no envelope: the form of all comes first");
+    book.add(
+        with(Some(&own), &[foreign.as_bytes(), b"{}"]),
+        "apart-form-before-statement",
+        "FMT",
+        "one apart of another manifest, one that is no envelope: the form of all comes first",
+    );
 }
 
 fn spoiled(book: &mut Book) {
@@ -136,15 +175,60 @@ fn spoiled(book: &mut Book) {
     };
     let (id, size) = (sha256(manifest.as_bytes()), manifest.len());
     for (name, comment, own, text) in [
-        ("S8-apart-bad-beside-good", "a bad signature apart, its key's good one in the bundle", Some(&own), spoil(&[2], 2)),
-        ("S8-apart-bad-of-other", "a bad signature of a known key apart, enough good ones beside", Some(&own), spoil(&[1, 2], 1)),
-        ("S8-apart-bad-without-own", "a bad signature of a known key apart, and no signature file", None, spoil(&[1, 2], 1)),
-        ("apart-other-manifest", "apart: about another manifest", Some(&own), other(Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size))),
-        ("apart-other-manifest-without-own", "apart: about another manifest; the bundle has no signature file", None, other(Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size))),
-        ("apart-other-size", "apart: about a manifest of another size", Some(&own), other(Envelope::of(BUNDLE_TYPE, &id, size + 1))),
-        ("S10-apart-receipt", "apart: a statement over a receipt", Some(&own), other(Envelope::of("application/vnd.packmule.receipt.v1+json", &id, size))),
-        ("S10-apart-other-type", "apart: another payloadType", Some(&own), other(Envelope { payload_type: "application/vnd.packmule.log.v1+json".to_owned(), ..by(&[]) })),
-        ("apart-other-manifest-unsigned", "apart: about another manifest, without a signature", Some(&own), Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size).to_string()),
+        (
+            "S8-apart-bad-beside-good",
+            "a bad signature apart, its key's good one in the bundle",
+            Some(&own),
+            spoil(&[2], 2),
+        ),
+        (
+            "S8-apart-bad-of-other",
+            "a bad signature of a known key apart, enough good ones beside",
+            Some(&own),
+            spoil(&[1, 2], 1),
+        ),
+        (
+            "S8-apart-bad-without-own",
+            "a bad signature of a known key apart, and no signature file",
+            None,
+            spoil(&[1, 2], 1),
+        ),
+        (
+            "apart-other-manifest",
+            "apart: about another manifest",
+            Some(&own),
+            other(Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size)),
+        ),
+        (
+            "apart-other-manifest-without-own",
+            "apart: about another manifest; the bundle has no signature file",
+            None,
+            other(Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size)),
+        ),
+        (
+            "apart-other-size",
+            "apart: about a manifest of another size",
+            Some(&own),
+            other(Envelope::of(BUNDLE_TYPE, &id, size + 1)),
+        ),
+        (
+            "S10-apart-receipt",
+            "apart: a statement over a receipt",
+            Some(&own),
+            other(Envelope::of("application/vnd.packmule.receipt.v1+json", &id, size)),
+        ),
+        (
+            "S10-apart-other-type",
+            "apart: another payloadType",
+            Some(&own),
+            other(Envelope { payload_type: "application/vnd.packmule.log.v1+json".to_owned(), ..by(&[]) }),
+        ),
+        (
+            "apart-other-manifest-unsigned",
+            "apart: about another manifest, without a signature",
+            Some(&own),
+            Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size).to_string(),
+        ),
     ] {
         book.add(with(own, &[text.as_bytes()]), name, "SIG", comment);
     }
@@ -155,7 +239,12 @@ fn spoiled(book: &mut Book) {
     book.add(both, "S8-apart-good-beside-bad", "SIG", "a bad signature in the bundle, its key's good one apart");
     let mut both = with(Some(&own), &[by(&[1, 2]).to_string().as_bytes()]);
     both.put("sig.json", other(Envelope::of(BUNDLE_TYPE, &sha256(b"another"), size)).as_bytes());
-    book.add(both, "apart-good-beside-other-manifest", "SIG", "the bundle's own signatures are about another manifest, those apart are good");
+    book.add(
+        both,
+        "apart-good-beside-other-manifest",
+        "SIG",
+        "the bundle's own signatures are about another manifest, those apart are good",
+    );
     let second = with(Some(&own), &[by(&[2]).to_string().as_bytes(), spoil(&[1], 1).as_bytes()]);
     book.add(second, "S8-apart-bad-in-second", "SIG", "a bad signature in the second of two");
 }
@@ -174,7 +263,14 @@ fn policies(book: &mut Book) {
     for (name, expect, comment, own, apart, lines) in [
         ("ok-apart-policy", "PASS", "one desk in the bundle, one apart", &[1][..], &[2][..], ""),
         ("S18-apart-one-desk", "TRUST", "one desk in the bundle and apart", &[1], &[1], ""),
-        ("policy-apart-unknown-refused", "POLICY", "an unknown key apart, which the section refuses", &[1, 2], &[9], refuse),
+        (
+            "policy-apart-unknown-refused",
+            "POLICY",
+            "an unknown key apart, which the section refuses",
+            &[1, 2],
+            &[9],
+            refuse,
+        ),
         ("ok-apart-policy-unknown-shown", "PASS", "an unknown key apart, which is shown", &[1, 2], &[9], ""),
         ("ok-apart-policy-unknown-none", "PASS", "unknown keys are refused, there is none apart", &[1], &[2], refuse),
     ] {
@@ -183,7 +279,12 @@ fn policies(book: &mut Book) {
     let mut first = with(&[1], &[2], "");
     first.entries.push(Entry::Mode(FILE.to_owned(), 0o666));
     first.edit("json", Vec::clear);
-    book.add(first, "apart-policy-first", "USAGE", "others can write the policy, and the manifest is empty: the policy comes first");
+    book.add(
+        first,
+        "apart-policy-first",
+        "USAGE",
+        "others can write the policy, and the manifest is empty: the policy comes first",
+    );
 }
 
 fn places(book: &mut Book) {
@@ -194,7 +295,11 @@ fn places(book: &mut Book) {
         ("empty", "an empty file counts as absent", vec![Entry::File(APART.to_owned(), Vec::new())]),
         ("directory", "a directory in its place", vec![Entry::Directory(APART.to_owned())]),
         ("fifo", "a FIFO in its place", vec![Entry::Fifo(APART.to_owned())]),
-        ("link", "a link to a good one", vec![Entry::File("real".to_owned(), text.into_bytes()), Entry::Link(APART.to_owned(), "real".to_owned())]),
+        (
+            "link",
+            "a link to a good one",
+            vec![Entry::File("real".to_owned(), text.into_bytes()), Entry::Link(APART.to_owned(), "real".to_owned())],
+        ),
         ("link-to-itself", "a link to itself", vec![Entry::Link(APART.to_owned(), APART.to_owned())]),
     ] {
         let mut scene = good();
@@ -204,7 +309,12 @@ fn places(book: &mut Book) {
     let mut no_bundle = signed(Some(&[1]), &[&[2]]);
     no_bundle.instead(APART, &[]);
     no_bundle.put("json", b"x");
-    book.add(no_bundle, "apart-missing-and-no-manifest", "FMT", "the manifest is none, and the file apart is not there: the manifest comes first");
+    book.add(
+        no_bundle,
+        "apart-missing-and-no-manifest",
+        "FMT",
+        "the manifest is none, and the file apart is not there: the manifest comes first",
+    );
     for mode in [0o600, 0o666] {
         let mut scene = good();
         scene.entries.push(Entry::Mode(APART.to_owned(), mode));

@@ -2,6 +2,7 @@
 
 use super::Book;
 use super::content::{Content, seal, tar_header};
+use super::curve::Key;
 use super::frame::stored;
 use super::good::volumes;
 use super::scene::{Entry, Scene};
@@ -16,7 +17,11 @@ pub fn add(book: &mut Book) {
 /// The members of a stream: header, content and padding each.
 fn members(scene: &Scene) -> Vec<Vec<u8>> {
     let mut ends = vec!["sig.json".to_owned(), "json".to_owned()];
-    ends.extend((1..4).map(|number| format!("{number:04}.tar.zst")));
+    let volumes = (1..4).map(|number| format!("{number:04}.tar.zst"));
+    let is_there = |end: &String| {
+        scene.entries.iter().any(|entry| matches!(entry, Entry::File(name, _) if *name == scene.path(end)))
+    };
+    ends.extend(volumes.filter(is_there));
     let member = |end: &String| {
         let content = scene.bytes(end);
         let mut member = tar_header(scene.path(end).as_bytes(), content.len(), b'0');
@@ -39,6 +44,18 @@ fn stream(edit: Members, behind: Bytes) -> Scene {
     bytes.resize(bytes.len() + 1024, 0);
     behind(&mut bytes);
     scene.entries = vec![Entry::File("salt.tar".to_owned(), bytes)];
+    scene.form = Some("stream");
+    scene.stream = Some("salt.tar".to_owned());
+    scene
+}
+
+/// A scene's bundle as a stream; what lies beside it stays.
+pub fn streamed(mut scene: Scene) -> Scene {
+    let mut bytes = members(&scene).concat();
+    bytes.resize(bytes.len() + 1024, 0);
+    let own = format!("{}.", scene.bundle);
+    scene.entries.retain(|entry| !matches!(entry, Entry::File(name, _) if name.starts_with(&own)));
+    scene.lay("salt.tar", &bytes);
     scene.form = Some("stream");
     scene.stream = Some("salt.tar".to_owned());
     scene
@@ -131,9 +148,13 @@ fn streams(book: &mut Book) {
 
 /// The salt as files.
 fn files() -> Scene {
-    let content = Content::salt();
+    laid_flat(&Content::salt(), &[Key::of(1)])
+}
+
+/// Some content as files, signed by these keys.
+pub fn laid_flat(content: &Content, keys: &[Key]) -> Scene {
     let stream = content.lay();
-    let mut scene = stream.built(stored).signed_with(|manifest| {
+    let mut scene = stream.built(stored).under(keys).signed_with(|manifest| {
         manifest["form"] = json!("flat");
         manifest["frames"] = json!([]);
         manifest["volumes"] = json!([]);
@@ -144,7 +165,8 @@ fn files() -> Scene {
         scene.entries.push(Entry::Directory(folder.to_owned()));
     }
     // oci-layout and index.json are the content of the first two members.
-    for (name, member, size) in [("oci-layout", &stream.members[0], 30), ("index.json", &stream.members[1], 415)] {
+    for (name, member) in [("oci-layout", &stream.members[0]), ("index.json", &stream.members[1])] {
+        let size = member[124..135].iter().fold(0, |size, digit| size * 8 + usize::from(digit - b'0'));
         scene.entries.push(Entry::File(format!("salt.oci/{name}"), member[512..512 + size].to_vec()));
     }
     for (digest, bytes) in &content.blobs {

@@ -44,13 +44,16 @@ const OTHER: &str = "[key]\none = { public = \"1.pem\", holder = \"one\", role =
 
 fn known(book: &mut Book) {
     let place = at(0, 7);
-    let spare = changed(
-        "guard = {",
-        "spare = { public = \"3.pem\", holder = \"spare\", role = \"release\" }\nguard = {",
-    );
+    let spare =
+        changed("guard = {", "spare = { public = \"3.pem\", holder = \"spare\", role = \"release\" }\nguard = {");
     for (name, comment, seed, policy) in [
         ("S8-policy-bad-beside-good", "a bad signature of a key of the section beside enough good ones", 1, POLICY),
-        ("S8-policy-bad-of-other-section", "a bad signature of another channel's key beside enough good ones", 3, OTHER),
+        (
+            "S8-policy-bad-of-other-section",
+            "a bad signature of another channel's key beside enough good ones",
+            3,
+            OTHER,
+        ),
         ("S8-policy-bad-of-no-section", "a bad signature of a key that no section names", 3, &spare),
     ] {
         let policy = if seed == 1 { more("threshold = 1") } else { policy.to_owned() };
@@ -101,7 +104,10 @@ fn counted(book: &mut Book) {
                  c = { public = \"3.pem\", holder = \"second\", role = \"z\" }\n\
                  [channel.apps]\nkeys = [\"a\", \"b\", \"c\"]\n";
     let one = more("threshold = 1");
-    let spare = changed("[channel.apps]", "spare = { public = \"3.pem\", holder = \"spare\", role = \"release\" }\n[channel.apps]");
+    let spare = changed(
+        "[channel.apps]",
+        "spare = { public = \"3.pem\", holder = \"spare\", role = \"release\" }\n[channel.apps]",
+    );
     let cases: [(&str, &'static str, &str, &[u8], &str); 22] = [
         ("ok-policy", "PASS", "both desks have signed", &[1, 2], POLICY),
         ("S18-one-of-two", "TRUST", "one desk of two has signed: all must unless a threshold says less", &[1], POLICY),
@@ -113,7 +119,13 @@ fn counted(book: &mut Book) {
         ("ok-S18-one-holder-of-two-keys", "PASS", "both entries are one holder's: one is all", &[2], &one_desk),
         ("ok-S18-one-holder-threshold-1", "PASS", "both entries are one holder's, threshold 1", &[1], &one_desk_two),
         ("ok-S18-holders-differ-in-case", "PASS", "holders are compared as they stand", &[1, 2], &case),
-        ("S18-holders-differ-in-case", "TRUST", "holders are compared as they stand: two must have signed", &[1], &case),
+        (
+            "S18-holders-differ-in-case",
+            "TRUST",
+            "holders are compared as they stand: two must have signed",
+            &[1],
+            &case,
+        ),
         ("S18-two-keys-of-one-holder", "TRUST", "two keys have signed, both of one holder; two must", &[1, 2], three),
         ("ok-S18-two-holders-of-three-keys", "PASS", "two keys of two holders have signed", &[1, 3], three),
         ("ok-S18-other-two-holders", "PASS", "the other keys of two holders have signed", &[2, 3], three),
@@ -170,19 +182,89 @@ fn sections(book: &mut Book) {
     let cases: [(&str, &'static str, &str, &Content, &[u8], &str); 15] = [
         ("ok-policy-no-channel", "PASS", "a bundle without a channel, and its section", &plain, &[1], none),
         ("policy-no-section", "POLICY", "a bundle of a channel, the policy has only [no_channel]", &place, &[1], none),
-        ("policy-no-channel-none", "POLICY", "a bundle without a channel, the policy has no [no_channel]", &plain, &[1, 2], POLICY),
-        ("policy-other-channel", "POLICY", "a bundle of a channel that the policy has not", &named("app"), &[1, 2], POLICY),
-        ("policy-longer-channel", "POLICY", "a bundle of a channel that the policy has not", &named("apps2"), &[1, 2], POLICY),
-        ("policy-channel-named-no-channel", "POLICY", "a channel of the name no_channel is not [no_channel]", &named("no_channel"), &[1], none),
+        (
+            "policy-no-channel-none",
+            "POLICY",
+            "a bundle without a channel, the policy has no [no_channel]",
+            &plain,
+            &[1, 2],
+            POLICY,
+        ),
+        (
+            "policy-other-channel",
+            "POLICY",
+            "a bundle of a channel that the policy has not",
+            &named("app"),
+            &[1, 2],
+            POLICY,
+        ),
+        (
+            "policy-longer-channel",
+            "POLICY",
+            "a bundle of a channel that the policy has not",
+            &named("apps2"),
+            &[1, 2],
+            POLICY,
+        ),
+        (
+            "policy-channel-named-no-channel",
+            "POLICY",
+            "a channel of the name no_channel is not [no_channel]",
+            &named("no_channel"),
+            &[1],
+            none,
+        ),
         ("policy-section-before-holders", "POLICY", "no section, whoever has signed", &named("app"), &[1], POLICY),
         ("ok-policy-other-section", "PASS", "the other channel under its own key", &named("other"), &[3], OTHER),
-        ("S18-key-of-other-section", "TRUST", "signed by a key that only another channel's section names", &place, &[3], OTHER),
-        ("S18-key-of-other-section-beside", "TRUST", "one of two, and a key of another channel's section", &place, &[1, 3], OTHER),
-        ("S18-other-channel-by-ours", "TRUST", "the other channel signed by this one's keys", &named("other"), &[1, 2], OTHER),
-        ("ok-S18-key-of-other-section-too", "PASS", "a key of another channel's section beside enough", &place, &[1, 2, 3], OTHER),
-        ("S18-no-channel-by-a-channels", "TRUST", "without a channel, signed by a channel's keys", &plain, &[1, 2], &both),
+        (
+            "S18-key-of-other-section",
+            "TRUST",
+            "signed by a key that only another channel's section names",
+            &place,
+            &[3],
+            OTHER,
+        ),
+        (
+            "S18-key-of-other-section-beside",
+            "TRUST",
+            "one of two, and a key of another channel's section",
+            &place,
+            &[1, 3],
+            OTHER,
+        ),
+        (
+            "S18-other-channel-by-ours",
+            "TRUST",
+            "the other channel signed by this one's keys",
+            &named("other"),
+            &[1, 2],
+            OTHER,
+        ),
+        (
+            "ok-S18-key-of-other-section-too",
+            "PASS",
+            "a key of another channel's section beside enough",
+            &place,
+            &[1, 2, 3],
+            OTHER,
+        ),
+        (
+            "S18-no-channel-by-a-channels",
+            "TRUST",
+            "without a channel, signed by a channel's keys",
+            &plain,
+            &[1, 2],
+            &both,
+        ),
         ("ok-policy-entry-in-two-sections", "PASS", "an entry that two sections name", &plain, &[2], &same),
-        ("S18-entry-of-two-sections", "TRUST", "an entry that two sections name is not enough in this one", &place, &[2], &same),
+        (
+            "S18-entry-of-two-sections",
+            "TRUST",
+            "an entry that two sections name is not enough in this one",
+            &place,
+            &[2],
+            &same,
+        ),
     ];
     for (name, expect, comment, content, signers, policy) in cases {
         book.add(held(content, signers, policy), name, expect, comment);
@@ -196,12 +278,36 @@ fn unknown(book: &mut Book) {
     let other = OTHER.replace("\"two\"]", "\"two\"]\nunknown_signatures = \"refuse\"");
     let cases: [(&str, &'static str, &str, &[u8], &str); 7] = [
         ("ok-policy-unknown-shown", "PASS", "a signature under an unknown key is shown", &[1, 2, 9], &show),
-        ("ok-policy-unknown-by-default", "PASS", "a signature under an unknown key is shown by default", &[1, 2, 9], POLICY),
+        (
+            "ok-policy-unknown-by-default",
+            "PASS",
+            "a signature under an unknown key is shown by default",
+            &[1, 2, 9],
+            POLICY,
+        ),
         ("ok-policy-unknown-refused-none", "PASS", "unknown keys are refused, there is none", &[1, 2], &refuse),
-        ("policy-unknown-refused", "POLICY", "a signature under an unknown key, which the section refuses", &[1, 2, 9], &refuse),
+        (
+            "policy-unknown-refused",
+            "POLICY",
+            "a signature under an unknown key, which the section refuses",
+            &[1, 2, 9],
+            &refuse,
+        ),
         ("ok-policy-unknown-but-in-file", "PASS", "a key of another section is not an unknown one", &[1, 2, 3], &other),
-        ("policy-unknown-beside-other", "POLICY", "an unknown key beside one of another section", &[1, 2, 3, 9], &other),
-        ("S18-unknown-refused-too-few", "TRUST", "an unknown key that is refused, and a signature too few", &[1, 9], &refuse),
+        (
+            "policy-unknown-beside-other",
+            "POLICY",
+            "an unknown key beside one of another section",
+            &[1, 2, 3, 9],
+            &other,
+        ),
+        (
+            "S18-unknown-refused-too-few",
+            "TRUST",
+            "an unknown key that is refused, and a signature too few",
+            &[1, 9],
+            &refuse,
+        ),
     ];
     for (name, expect, comment, signers, policy) in cases {
         book.add(held(&place, signers, policy), name, expect, comment);

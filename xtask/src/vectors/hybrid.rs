@@ -95,7 +95,12 @@ fn signatures(book: &mut Book, set: &Set) {
     let alone = scene(set, &alone, |envelope, message| envelope.add(&set.id(1), &right(message)));
     book.add(alone, &format!("ok-hybrid-{word}-entry-of-its-own"), "PASS", "the one key of an entry has signed");
     let one = scene(set, POLICY, classic);
-    book.add(one, &format!("hybrid-{word}-ed25519-alone"), "TRUST", "of the entry's two keys that of Ed25519 has signed");
+    book.add(
+        one,
+        &format!("hybrid-{word}-ed25519-alone"),
+        "TRUST",
+        "of the entry's two keys that of Ed25519 has signed",
+    );
     let one = scene(set, POLICY, |envelope, message| envelope.add(&set.id(1), &right(message)));
     book.add(one, &format!("hybrid-{word}-ml-dsa-alone"), "TRUST", "of the entry's two keys that of ML-DSA has signed");
     let wrong = scene(set, POLICY, |envelope, message| {
@@ -104,7 +109,12 @@ fn signatures(book: &mut Book, set: &Set) {
         envelope.add(&Key::of(1).id(), &sig);
         envelope.add(&set.id(1), &right(message));
     });
-    book.add(wrong, &format!("hybrid-{word}-ed25519-wrong"), "SIG", "a good signature of ML-DSA beside a bad one of Ed25519");
+    book.add(
+        wrong,
+        &format!("hybrid-{word}-ed25519-wrong"),
+        "SIG",
+        "a good signature of ML-DSA beside a bad one of Ed25519",
+    );
     let cases: [(&str, &str, Spoil<'_>); 12] = [
         ("first-bit", "one bit at the start of the signature", &|sig, _| sig[0] ^= 1),
         ("middle-bit", "one bit in the middle of the signature", &|sig, _| {
@@ -127,7 +137,9 @@ fn signatures(book: &mut Book, set: &Set) {
         ("other-key", "another key's signature under this keyid", &|sig, message| *sig = (set.sign)(2, message, b"")),
         ("with-context", "a signature with a context", &|sig, message| *sig = (set.sign)(1, message, b"packmule")),
         ("other-message", "a signature over something else", &|sig, message| *sig = (set.sign)(1, &message[1..], b"")),
-        ("ed25519-in-its-place", "a signature of Ed25519 under this keyid", &|sig, message| *sig = Key::of(1).sign(message)),
+        ("ed25519-in-its-place", "a signature of Ed25519 under this keyid", &|sig, message| {
+            *sig = Key::of(1).sign(message)
+        }),
     ];
     for (name, comment, spoil) in cases {
         let scene = scene(set, POLICY, |envelope, message| {
@@ -165,7 +177,12 @@ fn keys(book: &mut Book, set: &Set) {
     let spare = "spare = { public = \"spare.pem\", holder = \"spare\", role = \"release\" }\n[channel.apps]";
     let mut zeros = good(&POLICY.replace("[channel.apps]", spare));
     zeros.lay("spare.pem", block(&info(set.oid, &[], &vec![0; set.size])).as_bytes());
-    book.add(zeros, &format!("ok-hybrid-{word}-key-of-zeros"), "PASS", "a key of zeros loads: every string of the right length is one");
+    book.add(
+        zeros,
+        &format!("ok-hybrid-{word}-key-of-zeros"),
+        "PASS",
+        "a key of zeros loads: every string of the right length is one",
+    );
     let mut twice = good(&POLICY.replace("[channel.apps]", spare));
     twice.lay("spare.pem", block(&set.der(1)).as_bytes());
     book.add(twice, &format!("hybrid-{word}-key-twice"), "USAGE", "one public key in two entries");
@@ -186,7 +203,12 @@ fn both(book: &mut Book) {
         scene
     };
     book.add(all(true), "ok-hybrid-three", "PASS", "an entry of three keys, one of each kind: all have signed");
-    book.add(all(false), "hybrid-two-of-three", "TRUST", "an entry of three keys, one of each kind: that of ML-DSA-87 has not signed");
+    book.add(
+        all(false),
+        "hybrid-two-of-three",
+        "TRUST",
+        "an entry of three keys, one of each kind: that of ML-DSA-87 has not signed",
+    );
     let mut small = scene(first, POLICY, |envelope, message| envelope.add(&Key::of(1).id(), &Key::of(1).sign(message)));
     let der = info(17, &[], &public::<MlDsa44>(1));
     small.instead("second.pem", &[Entry::File("second.pem".to_owned(), block(&der).into_bytes())]);

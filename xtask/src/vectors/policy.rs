@@ -5,7 +5,7 @@
 use super::Book;
 use super::content::base64;
 use super::curve::{Key, above_p, low_order};
-use super::desk::{FILE, POLICY, at, base, block, changed, more, pem};
+use super::desk::{FILE, POLICY, base, block, changed, more, pem};
 use super::scene::{Entry, Scene};
 use serde_json::json;
 
@@ -57,8 +57,12 @@ fn files(book: &mut Book) {
         });
         add("fifo", "a FIFO in its place", &|scene| scene.instead(path, &[Entry::Fifo(own.clone())]));
         add("empty", "an empty file", &|scene| scene.instead(path, &[Entry::File(own.clone(), Vec::new())]));
-        for (bits, who) in [(0o664, "its group"), (0o646, "others"), (0o620, "its group"), (0o602, "others"), (0o777, "all")] {
-            add(&format!("mode-{bits:04o}"), &format!("{who} can write it"), &|scene| scene.entries.push(mode(path, bits)));
+        for (bits, who) in
+            [(0o664, "its group"), (0o646, "others"), (0o620, "its group"), (0o602, "others"), (0o777, "all")]
+        {
+            add(&format!("mode-{bits:04o}"), &format!("{who} can write it"), &|scene| {
+                scene.entries.push(mode(path, bits))
+            });
         }
         for bits in [0o600, 0o444, 0o755] {
             let scene = with(|scene| scene.entries.push(mode(path, bits)));
@@ -72,13 +76,23 @@ fn files(book: &mut Book) {
         scene.entries.push(mode(FILE, 0o664));
         scene.put("json", b"x");
     });
-    book.add(first, "S17-policy-first", "USAGE", "others can write it, and the manifest is none: the policy comes first");
+    book.add(
+        first,
+        "S17-policy-first",
+        "USAGE",
+        "others can write it, and the manifest is none: the policy comes first",
+    );
     let none = with(|scene| {
         scene.entries.push(mode(FILE, 0o664));
         scene.remove("json");
         scene.remove("sig.json");
     });
-    book.add(none, "S17-policy-before-bundle", "USAGE", "others can write it, and there is no bundle: the policy comes first");
+    book.add(
+        none,
+        "S17-policy-before-bundle",
+        "USAGE",
+        "others can write it, and there is no bundle: the policy comes first",
+    );
 }
 
 fn bytes(book: &mut Book) {
@@ -105,7 +119,11 @@ fn bytes(book: &mut Book) {
         ("entry-twice", "a key of the file stands twice", changed("guard = {", "release = {")),
         ("section-twice", "a section stands twice", format!("{POLICY}[channel.apps]\nthreshold = 2\n")),
         ("member-twice", "a member of a section stands twice", more("keys = [\"guard\"]")),
-        ("holder-twice", "a member of an entry stands twice", changed("holder = \"guard desk\"", "holder = \"a\", holder = \"guard desk\"")),
+        (
+            "holder-twice",
+            "a member of an entry stands twice",
+            changed("holder = \"guard desk\"", "holder = \"a\", holder = \"guard desk\""),
+        ),
         ("key-twice-by-spelling", "the same key, quoted and bare", more("\"keys\" = [\"guard\"]")),
         ("table-twice", "the table of keys is opened twice", format!("{POLICY}[key]\n")),
     ] {
@@ -119,12 +137,20 @@ fn members(book: &mut Book) {
     for (name, comment, policy) in [
         ("unknown-table", "a table that is not named", more("[keys]\nx = 1")),
         ("unknown-member", "a member of the file that is not named", format!("version = 1\n{POLICY}")),
-        ("unknown-in-entry", "a member of an entry that is not named", changed("role = \"guard\"", "role = \"guard\", email = \"g\"")),
+        (
+            "unknown-in-entry",
+            "a member of an entry that is not named",
+            changed("role = \"guard\"", "role = \"guard\", email = \"g\""),
+        ),
         ("unknown-in-section", "a member of a section that is not named", more("rolls = [\"release\"]")),
         ("unknown-upper-case", "a member of a section in upper case", more("Threshold = 2")),
         ("unknown-in-limits", "a limit that is not named", more("limits = { volume = \"4GiB\" }")),
         ("unknown-in-require", "a demand that is not named", more("require = { annotations = [\"x\"] }")),
-        ("unknown-in-no-channel", "a member of [no_channel] that is not named", more("[no_channel]\nkeys = [\"guard\"]\nchannel = \"x\"")),
+        (
+            "unknown-in-no-channel",
+            "a member of [no_channel] that is not named",
+            more("[no_channel]\nkeys = [\"guard\"]\nchannel = \"x\""),
+        ),
         ("without-public", "an entry without public", changed("public = \"2.pem\", ", "")),
         ("without-holder", "an entry without holder", changed("holder = \"guard desk\", ", "")),
         ("without-role", "an entry without role", changed(", role = \"guard\"", "")),
@@ -153,7 +179,11 @@ fn values(book: &mut Book) {
         ("S17-policy-roles-text", "roles that are no list", "roles = \"guard\""),
         ("S17-policy-roles-number", "a role that is no text", "roles = [1]"),
         ("S17-policy-roles-unknown", "a role that no key of the section has", "roles = [\"auditor\"]"),
-        ("S17-policy-roles-upper-case", "a role that no key of the section has: roles are compared as they stand", "roles = [\"Guard\"]"),
+        (
+            "S17-policy-roles-upper-case",
+            "a role that no key of the section has: roles are compared as they stand",
+            "roles = [\"Guard\"]",
+        ),
         ("S17-policy-repositories-text", "repositories that are no list", "repositories = \"registry.example/*\""),
         ("S17-policy-repositories-number", "a pattern that is no text", "repositories = [1]"),
         ("S17-policy-repositories-empty", "no pattern: every bundle would be refused", "repositories = []"),
@@ -189,14 +219,26 @@ fn values(book: &mut Book) {
     for (name, comment, policy) in [
         ("no-channel-epoch", "[no_channel] with an epoch", no_channel("epoch = 0")),
         ("no-channel-expires", "[no_channel] with require.bundle", no_channel("require = { bundle = [\"expires\"] }")),
-        ("no-channel-sequence", "[no_channel] with require.bundle", no_channel("require = { bundle = [\"sequence\"] }")),
+        (
+            "no-channel-sequence",
+            "[no_channel] with require.bundle",
+            no_channel("require = { bundle = [\"sequence\"] }"),
+        ),
         ("no-channel-empty", "[no_channel] with require.bundle, an empty one", no_channel("require = { bundle = [] }")),
         ("keys-empty", "a section of no keys", changed("[\"release\", \"guard\"]", "[]")),
         ("keys-text", "keys that are no list", changed("[\"release\", \"guard\"]", "\"release\"")),
         ("keys-number", "a name that is no text", changed("[\"release\", \"guard\"]", "[1]")),
         ("keys-unknown", "a name that no entry has", changed("[\"release\", \"guard\"]", "[\"release\", \"guards\"]")),
-        ("keys-upper-case", "a name that no entry has: names are compared as they stand", changed("[\"release\", \"guard\"]", "[\"release\", \"Guard\"]")),
-        ("keys-file", "a file in the place of an entry's name", changed("[\"release\", \"guard\"]", "[\"release\", \"2.pem\"]")),
+        (
+            "keys-upper-case",
+            "a name that no entry has: names are compared as they stand",
+            changed("[\"release\", \"guard\"]", "[\"release\", \"Guard\"]"),
+        ),
+        (
+            "keys-file",
+            "a file in the place of an entry's name",
+            changed("[\"release\", \"guard\"]", "[\"release\", \"2.pem\"]"),
+        ),
         ("keys-twice", "a name twice", changed("[\"release\", \"guard\"]", "[\"release\", \"guard\", \"guard\"]")),
         ("holder-empty", "a holder without a name", changed("\"guard desk\"", "\"\"")),
         ("holder-spaces", "a holder without a name", changed("\"guard desk\"", "\"  \"")),
@@ -209,12 +251,27 @@ fn values(book: &mut Book) {
         ("public-number", "no file", changed("\"2.pem\"", "2")),
         ("public-numbers", "a list of no files", changed("\"2.pem\"", "[\"2.pem\", 2]")),
         ("public-table", "no file", changed("\"2.pem\"", "{ file = \"2.pem\" }")),
-        ("entry-list", "a list in the place of an entry", changed("{ public = \"2.pem\", holder = \"guard desk\", role = \"guard\" }", "[\"2.pem\", \"guard desk\", \"guard\"]")),
-        ("entry-text", "a file in the place of an entry", changed("{ public = \"2.pem\", holder = \"guard desk\", role = \"guard\" }", "\"2.pem\"")),
+        (
+            "entry-list",
+            "a list in the place of an entry",
+            changed(
+                "{ public = \"2.pem\", holder = \"guard desk\", role = \"guard\" }",
+                "[\"2.pem\", \"guard desk\", \"guard\"]",
+            ),
+        ),
+        (
+            "entry-text",
+            "a file in the place of an entry",
+            changed("{ public = \"2.pem\", holder = \"guard desk\", role = \"guard\" }", "\"2.pem\""),
+        ),
         ("sections-list", "an array of sections", changed("[channel.apps]", "[[channel.apps]]")),
         ("section-text", "no section", more("[channel]\nother = \"guard\"")),
         ("channel-upper-case", "a name that no channel can have", more("[channel.Apps]\nkeys = [\"guard\"]")),
-        ("channel-32", "a name that no channel can have", more(&format!("[channel.{}]\nkeys = [\"guard\"]", "a".repeat(32)))),
+        (
+            "channel-32",
+            "a name that no channel can have",
+            more(&format!("[channel.{}]\nkeys = [\"guard\"]", "a".repeat(32))),
+        ),
         ("channel-empty", "a name that no channel can have", more("[channel.\"\"]\nkeys = [\"guard\"]")),
         ("channel-dash-first", "a name that no channel can have", more("[channel.-a]\nkeys = [\"guard\"]")),
         ("channel-dot", "a name that no channel can have", more("[channel.\"a.b\"]\nkeys = [\"guard\"]")),
@@ -242,7 +299,11 @@ fn keys(book: &mut Book) {
         let head = [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03][..], algorithm, &[0x03, 0x21, 0x00]].concat();
         block(&[&head, key].concat())
     };
-    let private = [&[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20][..], &[1; 32]].concat();
+    let private = [
+        &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20][..],
+        &[1; 32],
+    ]
+    .concat();
     let private = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", base64(&private));
     for (name, comment, file) in [
         ("S17-key-not-pem", "no PEM", "release desk\n".to_owned()),
@@ -254,9 +315,34 @@ fn keys(book: &mut Book) {
         ("S17-key-text-behind", "text behind the block", format!("{one}release desk\n")),
         ("S17-key-cut", "its last line lacks", one.replace("-----END PUBLIC KEY-----\n", "")),
         ("S17-key-x25519", "a key of another algorithm", der(&[0x2b, 0x65, 0x6e], &Key::of(1).public)),
-        ("S17-key-31-bytes", "a key that is too short", block(&[&[0x30, 0x29, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x20, 0x00][..], &[9; 31]].concat())),
-        ("S17-key-with-null", "parameters behind the algorithm", block(&[&[0x30, 0x2c, 0x30, 0x07, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x05, 0x00, 0x03, 0x21, 0x00][..], &Key::of(1).public].concat())),
-        ("S17-key-byte-behind", "a byte behind the key's DER", block(&[&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00][..], &Key::of(1).public, &[0]].concat())),
+        (
+            "S17-key-31-bytes",
+            "a key that is too short",
+            block(&[&[0x30, 0x29, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x20, 0x00][..], &[9; 31]].concat()),
+        ),
+        (
+            "S17-key-with-null",
+            "parameters behind the algorithm",
+            block(
+                &[
+                    &[0x30, 0x2c, 0x30, 0x07, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x05, 0x00, 0x03, 0x21, 0x00][..],
+                    &Key::of(1).public,
+                ]
+                .concat(),
+            ),
+        ),
+        (
+            "S17-key-byte-behind",
+            "a byte behind the key's DER",
+            block(
+                &[
+                    &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00][..],
+                    &Key::of(1).public,
+                    &[0],
+                ]
+                .concat(),
+            ),
+        ),
         ("S6-policy-low-order", "a key that anyone could sign for", pem(&low_order()[4])),
         ("S6-policy-identity", "the neutral element as key", pem(&low_order()[0])),
         ("S6-policy-above-p", "a key whose encoding is not canonical", pem(&above_p(3))),
@@ -271,15 +357,39 @@ fn good(book: &mut Book) {
                   key.guard.public = \"2.pem\"\nkey.guard.holder = \"\"\"guard desk\"\"\"\nkey.guard.\"role\" = \"gu\\u0061rd\"\n\n\
                   channel = { apps = { keys = [\n  \"release\", # both\n  \"guard\",\n], threshold = 0x2 } }";
     for (name, comment, policy) in [
-        ("spelled-otherwise", "dotted keys, inline tables, other kinds of text, comments, no last line end", inline.to_owned()),
-        ("everything", "every member of a section", more(
-            "threshold = 2\nroles = [\"release\", \"guard\"]\nrepositories = [\"registry.example/*\"]\ntypes = [\"*\"]\n\
+        (
+            "spelled-otherwise",
+            "dotted keys, inline tables, other kinds of text, comments, no last line end",
+            inline.to_owned(),
+        ),
+        (
+            "everything",
+            "every member of a section",
+            more(
+                "threshold = 2\nroles = [\"release\", \"guard\"]\nrepositories = [\"registry.example/*\"]\ntypes = [\"*\"]\n\
              limits = { bundle = \"1GiB\", blob = \"1 MB\" }\nepoch = 0\nrequire = { bundle = [], referrers = [] }\n\
              unknown_signatures = \"refuse\"\n[no_channel]\nkeys = [\"guard\"]\nrequire = { referrers = [] }\nlimits = {}",
-        )),
+            ),
+        ),
         ("empty-lists", "lists that may be empty", more("roles = []\nlimits = {}\nrequire = {}")),
-        ("channel-31", "the longest name of a channel beside", more(&format!("[channel.{}]\nkeys = [\"guard\"]", "0".repeat(31)))),
-        ("entry-of-no-section", "an entry that no section names", changed("[channel.apps]", "spare = { public = \"3.pem\", holder = \"spare\", role = \"x\" }\n[channel.apps]")),
+        (
+            "channel-31",
+            "the longest name of a channel beside",
+            more(&format!("[channel.{}]\nkeys = [\"guard\"]", "0".repeat(31))),
+        ),
+        (
+            "entry-of-no-section",
+            "an entry that no section names",
+            changed(
+                "[channel.apps]",
+                "spare = { public = \"3.pem\", holder = \"spare\", role = \"x\" }\n[channel.apps]",
+            ),
+        ),
+        (
+            "entry-of-any-name",
+            "an entry's name with a space and a dot",
+            POLICY.replace("guard = {", "\"the guard.\" = {").replace("\"guard\"]", "\"the guard.\"]"),
+        ),
         ("role-twice", "a role that is named twice", more("roles = [\"guard\", \"guard\"]")),
         ("no-break-space", "a holder's name beyond ASCII", changed("guard desk", "Wache \u{00fc}ber\u{00a0}Nacht")),
     ] {
@@ -299,7 +409,9 @@ fn good(book: &mut Book) {
     below.given.policy = Some("trust/site.toml".to_owned());
     book.add(below, "ok-policy-names-relative-to-it", "PASS", "names of files are relative to the policy's directory");
     let mut spaces = with(|_| ());
-    spaces.instead("1.pem", &[Entry::File("1.pem".to_owned(), format!("\n {}\n\n", pem(&Key::of(1).public)).into_bytes())]);
+    spaces.instead(
+        "1.pem",
+        &[Entry::File("1.pem".to_owned(), format!("\n {}\n\n", pem(&Key::of(1).public)).into_bytes())],
+    );
     book.add(spaces, "ok-key-white-space-around", "PASS", "white space around the block");
-    let _ = at;
 }

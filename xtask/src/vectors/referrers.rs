@@ -6,20 +6,21 @@ use super::desk::{POLICY, held, more, placed};
 use super::rules::{IMAGE_CONFIG, plain_image};
 use serde_json::{Value, json};
 
-const HERE: &str = "registry.example/notes/salt";
+/// The repository of what is held to the policy.
+pub const HERE: &str = "registry.example/notes/salt";
 const THERE: &str = "registry.example/notes/pepper";
-const SPDX: &str = "application/spdx+json";
+/// The type that is demanded.
+pub const SPDX: &str = "application/spdx+json";
 
 /// Adds them all.
 pub fn add(book: &mut Book) {
     brought(book);
     images(book);
-    indexes(book);
     cosign(book);
 }
 
 /// A document of this config type.
-fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Value)) -> Value {
+pub fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Value)) -> Value {
     let config = content.put(config, b"{}");
     let layer = content.put("text/plain", SALT);
     let mut document = image(&config, &[layer]);
@@ -28,12 +29,12 @@ fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Value)) 
 }
 
 /// Another image than the plain one.
-fn other_image(content: &mut Content, word: &str) -> Value {
+pub fn other_image(content: &mut Content, word: &str) -> Value {
     document(content, IMAGE_CONFIG, |document| document["annotations"] = json!({ "x": word }))
 }
 
 /// Makes a document of this artifactType an artifact that refers to `subject`.
-fn refer(content: &mut Content, repository: &str, subject: &Value, kind: &str) -> Value {
+pub fn refer(content: &mut Content, repository: &str, subject: &Value, kind: &str) -> Value {
     let root = document(content, EMPTY, |document| {
         document["artifactType"] = json!(kind);
         document["subject"] = subject.clone();
@@ -45,16 +46,21 @@ fn refer(content: &mut Content, repository: &str, subject: &Value, kind: &str) -
     root
 }
 
-fn shelf(edit: impl FnOnce(&mut Content)) -> Content {
+/// A bundle of the channel with what `edit` puts in.
+pub fn shelf(edit: impl FnOnce(&mut Content)) -> Content {
     let mut content = Content::new();
     edit(&mut content);
     placed(content, 0, 7)
 }
 
-fn add_one(book: &mut Book, name: &str, comment: &str, passes: bool, patterns: &str, content: &Content) {
+/// Adds one under a policy that demands referrers of these types.
+pub fn add_one(book: &mut Book, name: &str, comment: &str, passes: bool, patterns: &str, content: &Content) {
     let policy = more(&format!("require = {{ referrers = [{patterns}] }}"));
-    let (name, expect) =
-        if passes { (format!("ok-policy-referrers-{name}"), "PASS") } else { (format!("policy-referrers-{name}"), "POLICY") };
+    let (name, expect) = if passes {
+        (format!("ok-policy-referrers-{name}"), "PASS")
+    } else {
+        (format!("policy-referrers-{name}"), "POLICY")
+    };
     book.add(held(content, &[1, 2], &policy), &name, expect, comment);
 }
 
@@ -123,20 +129,47 @@ fn brought(book: &mut Book) {
         ("by-pattern", "a pattern takes the referrer", true, "\"application/*json\"", &one),
         ("any", "any referrer would do, there is none", false, "\"*\"", &bare),
         ("by-config", "the referrer's type is its config's", true, spdx, &by_config),
-        ("config-beside-type", "the referrer's artifactType goes before its config's type", false, "\"application/vnd.oci.empty.v1+json\"", &one),
+        (
+            "config-beside-type",
+            "the referrer's artifactType goes before its config's type",
+            false,
+            "\"application/vnd.oci.empty.v1+json\"",
+            &one,
+        ),
         ("other-repository", "the referrer stands in another repository", false, spdx, &elsewhere),
-        ("two-repositories", "the image stands in two repositories, the referrer in both", true, spdx, &both_places(true)),
-        ("one-of-two-repositories", "the image stands in two repositories, the referrer in one", false, spdx, &both_places(false)),
+        (
+            "two-repositories",
+            "the image stands in two repositories, the referrer in both",
+            true,
+            spdx,
+            &both_places(true),
+        ),
+        (
+            "one-of-two-repositories",
+            "the image stands in two repositories, the referrer in one",
+            false,
+            spdx,
+            &both_places(false),
+        ),
         ("two-images", "two images, each with its own", true, spdx, &two(true)),
         ("one-of-two-images", "two images, one has the referrer", false, spdx, &two(false)),
         ("both-types", "two types are demanded and there", true, "\"application/spdx+json\", \"x/*\"", &signed),
         ("one-of-two-types", "two types are demanded, one is there", false, "\"application/spdx+json\", \"x/*\"", &one),
-        ("one-for-two-patterns", "one referrer is what two patterns ask for", true, "\"application/*\", \"*+json\"", &one),
+        (
+            "one-for-two-patterns",
+            "one referrer is what two patterns ask for",
+            true,
+            "\"application/*\", \"*+json\"",
+            &one,
+        ),
         ("of-referrer", "a referrer of the image's referrer is none of the image's", false, spdx, &deep),
     ] {
         add_one(book, name, comment, passes, patterns, content);
     }
-    for (name, expect, signers, content) in [("ok-policy-referrers-no-channel", "PASS", &[2][..], &one), ("policy-referrers-no-channel", "POLICY", &[2], &bare)] {
+    for (name, expect, signers, content) in [
+        ("ok-policy-referrers-no-channel", "PASS", &[2][..], &one),
+        ("policy-referrers-no-channel", "POLICY", &[2], &bare),
+    ] {
         let mut content = content.clone();
         content.more.clear();
         let policy = format!("{POLICY}[no_channel]\nkeys = [\"guard\"]\nrequire = {{ referrers = [{spdx}] }}\n");
@@ -168,112 +201,30 @@ fn images(book: &mut Book) {
     };
     for (name, comment, passes, content) in [
         ("no-image", "what has another config is no image", true, alone(EMPTY, &|_, _| ())),
-        ("of-docker", "an image as Docker has it", false, alone(docker, &|document, _| document["mediaType"] = json!(DOCKER_MANIFEST))),
+        (
+            "of-docker",
+            "an image as Docker has it",
+            false,
+            alone(docker, &|document, _| document["mediaType"] = json!(DOCKER_MANIFEST)),
+        ),
         ("docker-config", "a manifest of OCI with Docker's config is an image", false, alone(docker, &|_, _| ())),
         ("typed-image", "an image with an artifactType is still one", false, alone(IMAGE_CONFIG, &typed("x/y"))),
         ("typed-as-image", "an artifactType that says image makes none", true, alone(EMPTY, &typed(IMAGE_CONFIG))),
-        ("longer-config", "a config whose type only begins like an image's", true, alone("application/vnd.oci.image.config.v1+jsonx", &|_, _| ())),
-        ("with-subject", "what has a subject is no image, whatever its config", true, alone(IMAGE_CONFIG, &|document, entry| {
-            document["subject"] = subject.clone();
-            entry["subject"] = subject["digest"].clone();
-        })),
-    ] {
-        add_one(book, name, comment, passes, "\"application/spdx+json\"", &content);
-    }
-}
-
-fn indexes(book: &mut Book) {
-    /// An index of two images and more children, and what `edit` has refer to them.
-    fn list(more: &[Value], edit: impl FnOnce(&mut Content, &Value, &[Value])) -> Content {
-        shelf(|content| {
-            let mut children = vec![plain_image(content), other_image(content, "second")];
-            for (number, platform) in more.iter().enumerate() {
-                let mut child = other_image(content, &format!("more {number}"));
-                child["platform"] = platform.clone();
-                children.push(child);
-            }
-            let root = content.document(&index(&children));
-            content.artifact(HERE, &["1"], &root);
-            for child in &mut children {
-                if let Some(child) = child.as_object_mut() {
-                    child.remove("platform");
-                }
-            }
-            edit(content, &root, &children);
-        })
-    }
-    let spdx = |content: &mut Content, subjects: &[Value]| {
-        for subject in subjects {
-            refer(content, HERE, subject, SPDX);
-        }
-    };
-    let both = |more: &[Value]| list(more, |content, _, children| spdx(content, &children[..2]));
-    let unknown = json!({ "architecture": "unknown", "os": "unknown" });
-    let of_others = |config: &str, platform: Option<&Value>| {
-        shelf(|content| {
-            let mut child = document(content, config, |_| ());
-            if let Some(platform) = platform {
-                child["platform"] = platform.clone();
-            }
-            let root = content.document(&index(&[child]));
-            content.artifact(HERE, &["1"], &root);
-        })
-    };
-    let nested = |at: usize| {
-        shelf(|content| {
-            let child = plain_image(content);
-            let inner = content.document(&index(std::slice::from_ref(&child)));
-            let outer = content.document(&index(std::slice::from_ref(&inner)));
-            content.artifact(HERE, &["1"], &outer);
-            let levels = [outer, inner, child];
-            spdx(content, levels.get(at..=at).unwrap_or_default());
-        })
-    };
-    let child_too = |second: bool| {
-        list(&[], |content, root, children| {
-            spdx(content, std::slice::from_ref(root));
-            content.artifact(HERE, &["child"], &children[0]);
-            if second {
-                spdx(content, &children[..1]);
-            }
-        })
-    };
-    let with_subject = shelf(|content| {
-        let child = plain_image(content);
-        let subject = super::content::describe(super::content::MANIFEST, b"elsewhere");
-        let mut document = index(&[child]);
-        document["subject"] = subject.clone();
-        let mut root = content.document(&document);
-        root["subject"] = subject["digest"].clone();
-        content.artifact(HERE, &["1"], &root);
-    });
-    for (name, comment, passes, content) in [
-        ("at-index", "the index has the referrer", true, list(&[], |content, root, _| spdx(content, std::slice::from_ref(root)))),
-        ("at-no-index", "neither the index nor its children have it", false, list(&[], |_, _, _| ())),
-        ("at-children", "both children have it", true, both(&[])),
-        ("at-first-child", "one child of two has it", false, list(&[], |content, _, children| spdx(content, &children[..1]))),
-        ("at-second-child", "one child of two has it", false, list(&[], |content, _, children| spdx(content, &children[1..]))),
-        ("at-children-but-unknown", "both children have it, a third is for unknown/unknown", true, both(std::slice::from_ref(&unknown))),
-        ("at-children-but-third", "both children have it, a third has not", false, both(&[json!({ "architecture": "arm64", "os": "linux" })])),
-        ("at-children-but-unknown-os", "the third is for an unknown system, of a known architecture", false, both(&[json!({ "architecture": "amd64", "os": "unknown" })])),
-        ("at-children-but-half-platform", "the third is for an unknown system and says nothing of its architecture", false, both(&[json!({ "os": "unknown" })])),
-        ("at-children-but-upper-case", "unknown is compared as it stands", false, both(&[json!({ "architecture": "Unknown", "os": "Unknown" })])),
-        ("at-children-but-text", "a platform that is a text says nothing", false, both(&[json!("unknown/unknown")])),
-        ("at-children-but-two-unknown", "two children for unknown/unknown are left out", true, both(&[unknown.clone(), json!({ "architecture": "unknown", "os": "unknown", "variant": "v1" })])),
-        ("index-of-no-images", "an index that leads to no image", true, of_others(EMPTY, None)),
-        ("index-of-one", "an index of one image", false, of_others(IMAGE_CONFIG, None)),
-        ("index-of-unknown", "an index that leads to an image for unknown/unknown alone", true, of_others(IMAGE_CONFIG, Some(&unknown))),
-        ("index-empty", "an index of nothing", true, shelf(|content| {
-            let root = content.document(&index(&[]));
-            content.artifact(HERE, &["1"], &root);
-        })),
-        ("at-outer-index", "an index of an index: the outer has it", true, nested(0)),
-        ("at-inner-index", "an index of an index: the inner, its only child, has it", true, nested(1)),
-        ("at-childs-child", "an index of an index: the image below has it, which is no child of the outer", false, nested(2)),
-        ("at-no-level", "an index of an index: none has it", false, nested(3)),
-        ("child-tagged-too", "the index has it, its child is an artifact of its own and has not", false, child_too(false)),
-        ("child-tagged-with-its-own", "the index has it, its child is an artifact of its own and has its own", true, child_too(true)),
-        ("index-with-subject", "an index with a subject is no image", true, with_subject),
+        (
+            "longer-config",
+            "a config whose type only begins like an image's",
+            true,
+            alone("application/vnd.oci.image.config.v1+jsonx", &|_, _| ()),
+        ),
+        (
+            "with-subject",
+            "what has a subject is no image, whatever its config",
+            true,
+            alone(IMAGE_CONFIG, &|document, entry| {
+                document["subject"] = subject.clone();
+                entry["subject"] = subject["digest"].clone();
+            }),
+        ),
     ] {
         add_one(book, name, comment, passes, "\"application/spdx+json\"", &content);
     }
@@ -286,8 +237,18 @@ fn cosign(book: &mut Book) {
         ("tag-sig", "its one tag is a signature's of cosign", true, vec![tag("sha256", &hex, ".sig")]),
         ("tag-att", "its one tag is an attestation's of cosign", true, vec![tag("sha256", &hex, ".att")]),
         ("tag-sbom", "its one tag is an SBOM's of cosign", true, vec![tag("sha256", &hex, ".sbom")]),
-        ("tags-of-cosign", "all of its tags are cosign's", true, vec![tag("sha256", &hex, ".att"), tag("sha256", &hex, ".sig")]),
-        ("tag-beside-sig", "a tag of its own beside cosign's", false, vec!["1".to_owned(), tag("sha256", &hex, ".sig")]),
+        (
+            "tags-of-cosign",
+            "all of its tags are cosign's",
+            true,
+            vec![tag("sha256", &hex, ".att"), tag("sha256", &hex, ".sig")],
+        ),
+        (
+            "tag-beside-sig",
+            "a tag of its own beside cosign's",
+            false,
+            vec!["1".to_owned(), tag("sha256", &hex, ".sig")],
+        ),
         ("tag-other-end", "another end", false, vec![tag("sha256", &hex, ".sif")]),
         ("tag-end-upper-case", "another end", false, vec![tag("sha256", &hex, ".SIG")]),
         ("tag-longer-end", "another end", false, vec![tag("sha256", &hex, ".sig.1")]),
@@ -308,5 +269,12 @@ fn cosign(book: &mut Book) {
         let root = content.document(&index(&[child]));
         content.artifact(HERE, &[&tag("sha256", &hex, ".sig")], &root);
     });
-    add_one(book, "tag-sig-of-index", "an index whose one tag is cosign's", true, "\"application/spdx+json\"", &index_of);
+    add_one(
+        book,
+        "tag-sig-of-index",
+        "an index whose one tag is cosign's",
+        true,
+        "\"application/spdx+json\"",
+        &index_of,
+    );
 }

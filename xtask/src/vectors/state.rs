@@ -80,7 +80,14 @@ fn turns(book: &mut Book) {
         ("next", "one above the one held", (1, 6), false, "PASS", "PASS"),
         ("far-above", "far above the one held", (1, 1), false, "PASS", "PASS"),
         ("same", "the one that is held", (1, 7), true, "PASS", "PASS"),
-        ("same-place", "another bundle of the same place is held: one number was given twice", (1, 7), false, "STALE", "STALE"),
+        (
+            "same-place",
+            "another bundle of the same place is held: one number was given twice",
+            (1, 7),
+            false,
+            "STALE",
+            "STALE",
+        ),
         ("lower", "one below the one held", (1, 8), false, "STALE", "PASS"),
         ("far-below", "far below the one held", (1, (1 << 53) - 1), false, "STALE", "PASS"),
         ("lower-same-id", "the one held has this very id and a higher place", (1, 8), true, "STALE", "PASS"),
@@ -90,8 +97,14 @@ fn turns(book: &mut Book) {
         ("epoch-below-same-number", "a lower epoch than the one held, the same number", (2, 7), false, "STALE", "PASS"),
         ("epoch-above-same-number", "a higher epoch than the one held, the same number", (0, 7), false, "PASS", "PASS"),
     ] {
-        for (way, mut scene) in [("", bundle("")), ("-under-keys", under_keys()), ("-demanded", bundle("require = { bundle = [\"sequence\"] }"))] {
-            if way == "-under-keys" && !["next", "same", "same-place", "lower"].contains(&name) || way == "-demanded" && !["next", "same-place", "lower"].contains(&name) {
+        for (way, mut scene) in [
+            ("", bundle("")),
+            ("-under-keys", under_keys()),
+            ("-demanded", bundle("require = { bundle = [\"sequence\"] }")),
+        ] {
+            if way == "-under-keys" && !["next", "same", "same-place", "lower"].contains(&name)
+                || way == "-demanded" && !["next", "same-place", "lower"].contains(&name)
+            {
                 continue;
             }
             let id = if same { id(&scene) } else { other.clone() };
@@ -104,7 +117,12 @@ fn turns(book: &mut Book) {
             book.add(scene, &named(expect, ""), expect, comment);
             if expect != "PASS" || name == "same" {
                 let comment = format!("{comment}; with --allow-stale");
-                book.add(lifted, &named(allowed, "-allowed"), if allowed == "PASS" { "PASS" } else { "STALE" }, &comment);
+                book.add(
+                    lifted,
+                    &named(allowed, "-allowed"),
+                    if allowed == "PASS" { "PASS" } else { "STALE" },
+                    &comment,
+                );
             }
         }
     }
@@ -115,17 +133,97 @@ fn previous(book: &mut Book) {
     let demanded = "epoch = 1\nrequire = { bundle = [\"previous\"] }";
     for (name, expect, comment, follows, at_place, lines, allowed) in [
         ("ok-S15-previous", "PASS", "it follows the one held, as demanded", Some(&one), (1, 6), demanded, false),
-        ("ok-S15-previous-gap", "PASS", "it follows the one held, as demanded, though numbers were left out", Some(&one), (1, 2), demanded, false),
-        ("ok-S15-previous-over-epoch", "PASS", "it follows the one held, of a lower epoch", Some(&one), (0, 9), demanded, false),
+        (
+            "ok-S15-previous-gap",
+            "PASS",
+            "it follows the one held, as demanded, though numbers were left out",
+            Some(&one),
+            (1, 2),
+            demanded,
+            false,
+        ),
+        (
+            "ok-S15-previous-over-epoch",
+            "PASS",
+            "it follows the one held, of a lower epoch",
+            Some(&one),
+            (0, 9),
+            demanded,
+            false,
+        ),
         ("S15-previous-other", "STALE", "it follows another than the one held", Some(&other), (1, 6), demanded, false),
-        ("S15-previous-none", "STALE", "it says of none that it follows it, which is demanded", None, (1, 6), demanded, false),
-        ("S15-previous-over-epoch", "STALE", "it follows another than the one held, of a lower epoch", Some(&other), (0, 9), demanded, false),
-        ("ok-S15-previous-other-allowed", "PASS", "it follows another than the one held; with --allow-stale", Some(&other), (1, 6), demanded, true),
-        ("ok-S15-previous-none-allowed", "PASS", "it says of none that it follows it; with --allow-stale", None, (1, 6), demanded, true),
-        ("ok-S15-previous-not-demanded", "PASS", "it follows another than the one held, which is not demanded", Some(&other), (1, 6), "epoch = 1", false),
-        ("ok-S15-sequence-only", "PASS", "it follows another than the one held; its place alone is demanded", Some(&other), (1, 6), "epoch = 1\nrequire = { bundle = [\"sequence\"] }", false),
-        ("S15-previous-lower", "STALE", "it follows the one held, by its own words, and is below it", Some(&one), (1, 8), demanded, false),
-        ("S15-previous-same-place", "STALE", "it follows the one held, by its own words, and has its place", Some(&one), (1, 7), demanded, false),
+        (
+            "S15-previous-none",
+            "STALE",
+            "it says of none that it follows it, which is demanded",
+            None,
+            (1, 6),
+            demanded,
+            false,
+        ),
+        (
+            "S15-previous-over-epoch",
+            "STALE",
+            "it follows another than the one held, of a lower epoch",
+            Some(&other),
+            (0, 9),
+            demanded,
+            false,
+        ),
+        (
+            "ok-S15-previous-other-allowed",
+            "PASS",
+            "it follows another than the one held; with --allow-stale",
+            Some(&other),
+            (1, 6),
+            demanded,
+            true,
+        ),
+        (
+            "ok-S15-previous-none-allowed",
+            "PASS",
+            "it says of none that it follows it; with --allow-stale",
+            None,
+            (1, 6),
+            demanded,
+            true,
+        ),
+        (
+            "ok-S15-previous-not-demanded",
+            "PASS",
+            "it follows another than the one held, which is not demanded",
+            Some(&other),
+            (1, 6),
+            "epoch = 1",
+            false,
+        ),
+        (
+            "ok-S15-sequence-only",
+            "PASS",
+            "it follows another than the one held; its place alone is demanded",
+            Some(&other),
+            (1, 6),
+            "epoch = 1\nrequire = { bundle = [\"sequence\"] }",
+            false,
+        ),
+        (
+            "S15-previous-lower",
+            "STALE",
+            "it follows the one held, by its own words, and is below it",
+            Some(&one),
+            (1, 8),
+            demanded,
+            false,
+        ),
+        (
+            "S15-previous-same-place",
+            "STALE",
+            "it follows the one held, by its own words, and has its place",
+            Some(&one),
+            (1, 7),
+            demanded,
+            false,
+        ),
     ] {
         let mut content = at(1, 7);
         if let Some(id) = follows {
@@ -147,17 +245,72 @@ fn destinations(book: &mut Book) {
     let own = id(&bundle(""));
     let layout = "oci:/srv/mirror";
     for (name, expect, comment, records) in [
-        ("ok-S15-two-lower", "PASS", "two destinations are below", vec![record(REGISTRY, 1, 6, &other), record(GUARD, 1, 5, &other)]),
-        ("S15-one-higher", "STALE", "one destination of two is above", vec![record(REGISTRY, 1, 6, &other), record(GUARD, 1, 8, &other)]),
-        ("S15-other-higher", "STALE", "the other destination of two is above", vec![record(REGISTRY, 1, 8, &other), record(GUARD, 1, 6, &other)]),
-        ("S15-higher-beside-same", "STALE", "one destination holds this bundle, another is above", vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 8, &other)]),
-        ("ok-S15-same-beside-lower", "PASS", "one destination holds this bundle, another is below", vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 6, &other)]),
-        ("S15-same-place-beside-lower", "STALE", "one destination holds another of this place, another is below", vec![record(REGISTRY, 1, 7, &other), record(GUARD, 1, 6, &own)]),
-        ("S15-same-place-beside-same", "STALE", "one destination holds another of this place, another this one", vec![record(REGISTRY, 1, 7, &other), record(GUARD, 1, 7, &own)]),
-        ("S15-same-beside-same-place", "STALE", "one destination holds this one, another holds another of this place", vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 7, &other)]),
-        ("ok-S15-same-three-times", "PASS", "three destinations hold this bundle", vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 7, &own), record(layout, 1, 7, &own)]),
-        ("S15-higher-epoch-beside", "STALE", "a higher epoch counts before a higher number", vec![record(REGISTRY, 2, 1, &other), record(layout, 0, 9, &other)]),
-        ("ok-S15-lower-epochs", "PASS", "lower epochs, higher numbers", vec![record(REGISTRY, 0, 9, &other), record(layout, 0, 100, &other)]),
+        (
+            "ok-S15-two-lower",
+            "PASS",
+            "two destinations are below",
+            vec![record(REGISTRY, 1, 6, &other), record(GUARD, 1, 5, &other)],
+        ),
+        (
+            "S15-one-higher",
+            "STALE",
+            "one destination of two is above",
+            vec![record(REGISTRY, 1, 6, &other), record(GUARD, 1, 8, &other)],
+        ),
+        (
+            "S15-other-higher",
+            "STALE",
+            "the other destination of two is above",
+            vec![record(REGISTRY, 1, 8, &other), record(GUARD, 1, 6, &other)],
+        ),
+        (
+            "S15-higher-beside-same",
+            "STALE",
+            "one destination holds this bundle, another is above",
+            vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 8, &other)],
+        ),
+        (
+            "ok-S15-same-beside-lower",
+            "PASS",
+            "one destination holds this bundle, another is below",
+            vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 6, &other)],
+        ),
+        (
+            "S15-same-place-beside-lower",
+            "STALE",
+            "one destination holds another of this place, another is below",
+            vec![record(REGISTRY, 1, 7, &other), record(GUARD, 1, 6, &own)],
+        ),
+        (
+            "S15-same-place-beside-same",
+            "STALE",
+            "one destination holds another of this place, another this one",
+            vec![record(REGISTRY, 1, 7, &other), record(GUARD, 1, 7, &own)],
+        ),
+        (
+            "S15-same-beside-same-place",
+            "STALE",
+            "one destination holds this one, another holds another of this place",
+            vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 7, &other)],
+        ),
+        (
+            "ok-S15-same-three-times",
+            "PASS",
+            "three destinations hold this bundle",
+            vec![record(REGISTRY, 1, 7, &own), record(GUARD, 1, 7, &own), record(layout, 1, 7, &own)],
+        ),
+        (
+            "S15-higher-epoch-beside",
+            "STALE",
+            "a higher epoch counts before a higher number",
+            vec![record(REGISTRY, 2, 1, &other), record(layout, 0, 9, &other)],
+        ),
+        (
+            "ok-S15-lower-epochs",
+            "PASS",
+            "lower epochs, higher numbers",
+            vec![record(REGISTRY, 0, 9, &other), record(layout, 0, 100, &other)],
+        ),
     ] {
         let mut scene = bundle("");
         holds(&mut scene, &records);
@@ -167,7 +320,12 @@ fn destinations(book: &mut Book) {
     let mut lifted = bundle("");
     holds(&mut lifted, &[record(REGISTRY, 1, 7, &other), record(GUARD, 1, 8, &other)]);
     stale(&mut lifted, true);
-    book.add(lifted, "ok-S15-higher-beside-same-place-allowed", "PASS", "the highest is above, which --allow-stale lifts; the other is not looked at");
+    book.add(
+        lifted,
+        "ok-S15-higher-beside-same-place-allowed",
+        "PASS",
+        "the highest is above, which --allow-stale lifts; the other is not looked at",
+    );
 }
 
 /// Nothing that can be used is there: "not checked".
@@ -199,9 +357,17 @@ fn damaged(book: &mut Book) {
         ("list", "a list of it", format!("[{}]", text())),
         ("line-end", "a line end behind", text() + "\n"),
         ("space", "white space inside", text().replacen(':', ": ", 1)),
-        ("order", "members not in order", text().replacen('{', "{\"sequence\":8,", 1).replacen(",\"sequence\":8}", "}", 1)),
+        (
+            "order",
+            "members not in order",
+            text().replacen('{', "{\"sequence\":8,", 1).replacen(",\"sequence\":8}", "}", 1),
+        ),
         ("twice", "a member twice", text().replacen('{', "{\"channel\":\"apps\",", 1)),
-        ("escape", "an escape that need not be", text().replacen("guard", "gu\\u0061rd", 1).replacen("harbor", "h\\u0061rbor", 1)),
+        (
+            "escape",
+            "an escape that need not be",
+            text().replacen("guard", "gu\\u0061rd", 1).replacen("harbor", "h\\u0061rbor", 1),
+        ),
         ("unknown-member", "a member that is none of it", with("x", json!(1))),
         ("without-machine", "a member lacks", without("machine")),
         ("without-format", "a member lacks", without("format")),
@@ -225,7 +391,12 @@ fn damaged(book: &mut Book) {
             path = place("oci:/srv\n");
         }
         keep(&mut scene, &[(path, text.into_bytes())]);
-        book.add(scene, &format!("ok-S16-record-{name}"), "PASS", &format!("no record that can be used, not checked: {comment}"));
+        book.add(
+            scene,
+            &format!("ok-S16-record-{name}"),
+            "PASS",
+            &format!("no record that can be used, not checked: {comment}"),
+        );
     }
     let special = |entries: &dyn Fn(&str) -> Vec<Entry>| {
         let mut scene = bundle("");
@@ -235,18 +406,32 @@ fn damaged(book: &mut Book) {
     };
     let file = |path: &str| Entry::File(path.to_owned(), text().into_bytes());
     for (name, comment, scene) in [
-        ("link", "a link to a good one", special(&|path| vec![file("state/real.json"), Entry::Link(path.to_owned(), "../../real.json".to_owned())])),
+        (
+            "link",
+            "a link to a good one",
+            special(&|path| vec![file("state/real.json"), Entry::Link(path.to_owned(), "../../real.json".to_owned())]),
+        ),
         ("fifo", "a FIFO in its place", special(&|path| vec![Entry::Fifo(path.to_owned())])),
         ("directory", "a directory in its place", special(&|path| vec![Entry::Directory(path.to_owned())])),
         ("mode-0664", "its group can write it", special(&|path| vec![file(path), Entry::Mode(path.to_owned(), 0o664)])),
         ("mode-0602", "others can write it", special(&|path| vec![file(path), Entry::Mode(path.to_owned(), 0o602)])),
         ("above-64-kib", "64 KiB and a byte", long((64 << 10) + 1)),
     ] {
-        book.add(scene, &format!("ok-S16-record-{name}"), "PASS", &format!("no record that can be used, not checked: {comment}"));
+        book.add(
+            scene,
+            &format!("ok-S16-record-{name}"),
+            "PASS",
+            &format!("no record that can be used, not checked: {comment}"),
+        );
     }
     for mode in [0o600, 0o640, 0o444] {
         let scene = special(&|path| vec![file(path), Entry::Mode(path.to_owned(), mode)]);
-        book.add(scene, &format!("S16-record-mode-{mode:04o}"), "STALE", "only its owner can write the record, which is above");
+        book.add(
+            scene,
+            &format!("S16-record-mode-{mode:04o}"),
+            "STALE",
+            "only its owner can write the record, which is above",
+        );
     }
     book.add(long(64 << 10), "S16-record-of-64-kib", "STALE", "the longest record, which is above");
     // Beside what is damaged, what can be used counts.
@@ -267,10 +452,34 @@ fn machines(book: &mut Book) {
     for (name, expect, comment, here, there) in [
         ("S16-machine-own", "STALE", "this machine's record, which is above", Some(&ours), ours.as_str()),
         ("ok-S16-machine-other", "PASS", "another machine's record, which is above: not checked", Some(&ours), &theirs),
-        ("ok-S16-machine-none-there", "PASS", "a record without a machine, on one that has an id: not checked", Some(&ours), ""),
-        ("ok-S16-machine-none-here", "PASS", "another machine's record, on one without an id: not checked", None, &theirs),
-        ("ok-S16-machine-upper-case", "PASS", "machines are compared as they stand: not checked", Some(&ours), &ours.to_uppercase()),
-        ("ok-S16-machine-plain-id", "PASS", "the machine's id itself is not what a record names: not checked", Some(&ours), MACHINE),
+        (
+            "ok-S16-machine-none-there",
+            "PASS",
+            "a record without a machine, on one that has an id: not checked",
+            Some(&ours),
+            "",
+        ),
+        (
+            "ok-S16-machine-none-here",
+            "PASS",
+            "another machine's record, on one without an id: not checked",
+            None,
+            &theirs,
+        ),
+        (
+            "ok-S16-machine-upper-case",
+            "PASS",
+            "machines are compared as they stand: not checked",
+            Some(&ours),
+            &ours.to_uppercase(),
+        ),
+        (
+            "ok-S16-machine-plain-id",
+            "PASS",
+            "the machine's id itself is not what a record names: not checked",
+            Some(&ours),
+            MACHINE,
+        ),
     ] {
         let mut scene = bundle("");
         let mut record = record(REGISTRY, 1, 8, &sha256(b"another bundle"));
@@ -286,7 +495,12 @@ fn machines(book: &mut Book) {
     own["machine"] = json!(ours);
     holds(&mut both, &[foreign, own]);
     both.given.machine = Some(ours);
-    book.add(both, "S16-machine-other-beside-own", "STALE", "another machine's record beside this one's, which is above");
+    book.add(
+        both,
+        "S16-machine-other-beside-own",
+        "STALE",
+        "another machine's record beside this one's, which is above",
+    );
 }
 
 fn elsewhere(book: &mut Book) {
@@ -317,7 +531,12 @@ fn elsewhere(book: &mut Book) {
     keep(&mut exported, &[]);
     exported.entries.push(Entry::Directory("state/export".to_owned()));
     exported.lay("state/export/apps.json", at(1, 9).packed().manifest().to_string().as_bytes());
-    book.add(exported, "ok-S16-export", "PASS", "what was exported last, which is above, is no record of what was accepted");
+    book.add(
+        exported,
+        "ok-S16-export",
+        "PASS",
+        "what was exported last, which is above, is no record of what was accepted",
+    );
     for lines in ["", "require = { bundle = [\"sequence\"] }", "require = { bundle = [\"previous\"] }"] {
         let word = lines.split('"').nth(1).map(|word| format!("-{word}-demanded")).unwrap_or_default();
         let mut none = bundle(lines);
@@ -344,24 +563,66 @@ fn order(book: &mut Book) {
         scene
     };
     let few = held(&at(1, 7), &[1], &more("epoch = 1"));
-    book.add(with(few), "S15-lower-and-too-few", "TRUST", "below the one held, and a signature too few: who signed comes first");
-    book.add(with(bundle("repositories = [\"x/y\"]")), "S15-lower-and-repository", "POLICY", "below the one held, and a repository that is not allowed: the section comes first");
-    book.add(with(bundle("types = [\"x/y\"]")), "S15-lower-and-type", "STALE", "below the one held, and a type that is not allowed: documents come later");
+    book.add(
+        with(few),
+        "S15-lower-and-too-few",
+        "TRUST",
+        "below the one held, and a signature too few: who signed comes first",
+    );
+    book.add(
+        with(bundle("repositories = [\"x/y\"]")),
+        "S15-lower-and-repository",
+        "POLICY",
+        "below the one held, and a repository that is not allowed: the section comes first",
+    );
+    book.add(
+        with(bundle("types = [\"x/y\"]")),
+        "S15-lower-and-type",
+        "STALE",
+        "below the one held, and a type that is not allowed: documents come later",
+    );
     let mut damaged = with(bundle(""));
     damaged.edit("0001.tar.zst", |bytes| bytes.truncate(100));
-    book.add(damaged, "S15-lower-and-damage", "STALE", "below the one held, and a volume is cut: no volume is looked at");
+    book.add(
+        damaged,
+        "S15-lower-and-damage",
+        "STALE",
+        "below the one held, and a volume is cut: no volume is looked at",
+    );
     let mut lifted = with(bundle("types = [\"x/y\"]"));
     stale(&mut lifted, true);
-    book.add(lifted, "S15-lower-allowed-and-type", "POLICY", "below the one held, which --allow-stale lifts, and a type that is not allowed");
+    book.add(
+        lifted,
+        "S15-lower-allowed-and-type",
+        "POLICY",
+        "below the one held, which --allow-stale lifts, and a type that is not allowed",
+    );
     let other_epoch = held(&at(1, 7), &[1, 2], &more("epoch = 2"));
     let mut other_epoch = with(other_epoch);
     stale(&mut other_epoch, true);
-    book.add(other_epoch, "S15-lower-allowed-and-epoch", "STALE", "below the one held, which --allow-stale lifts, and another epoch than the policy's, which it does not");
+    book.add(
+        other_epoch,
+        "S15-lower-allowed-and-epoch",
+        "STALE",
+        "below the one held, which --allow-stale lifts, and another epoch than the policy's, which it does not",
+    );
     let until = at(1, 7).with("expires", json!("2026-12-01T00:00:00Z"));
     for (name, expect, comment, sequence, allowed) in [
         ("S15-next-and-expired", "STALE", "above the one held, and expired", 6, false),
-        ("S15-same-place-and-expired-allowed", "STALE", "another bundle of the same place is held, and expired, which --allow-stale lifts", 7, true),
-        ("ok-S15-lower-and-expired-allowed", "PASS", "below the one held, and expired: --allow-stale lifts both", 8, true),
+        (
+            "S15-same-place-and-expired-allowed",
+            "STALE",
+            "another bundle of the same place is held, and expired, which --allow-stale lifts",
+            7,
+            true,
+        ),
+        (
+            "ok-S15-lower-and-expired-allowed",
+            "PASS",
+            "below the one held, and expired: --allow-stale lifts both",
+            8,
+            true,
+        ),
     ] {
         let mut scene = held(&until, &[1, 2], &more("epoch = 1"));
         holds(&mut scene, &[record(REGISTRY, 1, sequence, &sha256(b"another bundle"))]);
