@@ -97,7 +97,7 @@ impl<'de, T: Deserialize<'de>> Once<T> {
 }
 
 /// Takes a member where it is of its type.
-fn hint<'de, T: DeserializeOwned, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
+pub(super) fn hint<'de, T: DeserializeOwned, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
     let raw: Box<RawValue> = map.next_value()?;
     Ok(serde_json::from_str(raw.get()).ok())
 }
@@ -121,6 +121,7 @@ impl<'de> Visitor<'de> for Members {
         let (mut media_type, mut digest, mut size) = (Once::new(), Once::new(), Once::<u64>::new());
         let mut data = Once::new();
         let (mut artifact_type, mut annotations, mut platform, mut urls) = (None, None, None, None);
+        let mut is_placed = false;
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
                 "mediaType" => media_type.take("mediaType", &mut map)?,
@@ -129,7 +130,11 @@ impl<'de> Visitor<'de> for Members {
                 "data" => data.take("data", &mut map)?,
                 "artifactType" => artifact_type = hint(&mut map)?,
                 "annotations" => annotations = hint(&mut map)?,
-                "platform" => platform = hint(&mut map)?,
+                // Two of them are no platform.
+                "platform" => {
+                    let found = hint(&mut map)?;
+                    platform = if std::mem::replace(&mut is_placed, true) { None } else { found };
+                }
                 "urls" => urls = hint(&mut map)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }

@@ -5,25 +5,26 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+
+use super::descriptor::hint;
 
 /// The platform of an index entry, or a filter of `--platform`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Platform {
     /// CPU architecture, Go's name (`amd64`).
-    #[serde(default)]
     pub architecture: String,
     /// Operating system, Go's name (`linux`).
-    #[serde(default)]
     pub os: String,
     /// Version of the operating system, as Windows images have it.
-    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Features that the operating system must have.
-    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "os.features", skip_serializing_if = "Vec::is_empty")]
     pub os_features: Vec<String>,
     /// CPU variant (`v7`, `v8`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
 }
 
@@ -48,6 +49,43 @@ impl Platform {
     /// Whether this is BuildKit's `unknown/unknown`, which marks attestations.
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
+    }
+}
+
+/// An object whose `os` and `architecture` are texts and stand once, if at all; what else it says counts where it is of its
+/// type.
+impl<'de> Deserialize<'de> for Platform {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Platform;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a platform")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Platform, A::Error> {
+                let (mut platform, mut os, mut architecture) = (Platform::default(), None, None);
+                while let Some(name) = map.next_key::<String>()? {
+                    let once = |place: &mut Option<String>, value| match place.replace(value) {
+                        None => Ok(()),
+                        Some(_) => Err(A::Error::custom("os or architecture twice")),
+                    };
+                    match name.as_str() {
+                        "os" => once(&mut os, map.next_value()?)?,
+                        "architecture" => once(&mut architecture, map.next_value()?)?,
+                        "os.version" => platform.os_version = hint(&mut map)?,
+                        "os.features" => platform.os_features = hint(&mut map)?.unwrap_or_default(),
+                        "variant" => platform.variant = hint(&mut map)?,
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                platform.os = os.unwrap_or_default();
+                platform.architecture = architecture.unwrap_or_default();
+                Ok(platform)
+            }
+        }
+        deserializer.deserialize_map(Members)
     }
 }
 
@@ -94,6 +132,23 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_object_that_says_it_once_is_unknown() {
+        let unknown = |json: &str| serde_json::from_str::<Platform>(json).is_ok_and(|platform| platform.is_unknown());
+        for odd in ["", r#","variant":1,"os.version":{},"os.features":"x","x":null"#, r#","variant":null"#] {
+            assert!(unknown(&format!(r#"{{"os":"unknown","architecture":"unknown"{odd}}}"#)), "{odd}");
+        }
+        for wrong in [
+            r#"["unknown","unknown"]"#,
+            r#""unknown/unknown""#,
+            r#"{"os":"unknown"}"#,
+            r#"{"os":"unknown","architecture":null}"#,
+            r#"{"os":"unknown","os":"unknown","architecture":"unknown"}"#,
+        ] {
+            assert!(!unknown(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn filters_match_as_containerd_does() {

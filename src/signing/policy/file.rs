@@ -369,6 +369,10 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
         None => Ok(None),
     };
     let demanded = rule.require.bundle.as_ref().map_or(&[][..], |members| members.get_ref());
+    if let Some(epoch) = rule.epoch.as_ref().filter(|epoch| *epoch.get_ref() > i64::MAX as u64) {
+        let what = format!("{name}: epoch: expected a number up to 2^63 - 1");
+        return Err(file.at(&epoch.span()).wrong(what, "write the one that its bundles have"));
+    }
     let asks = |wanted: fn(Member) -> bool| demanded.iter().any(|member| wanted(**member));
     Ok(Rules {
         repositories: globs("repositories", &rule.repositories)?,

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::section::{Rules, list};
-use crate::oci::media_type::OCI_CONFIG;
-use crate::oci::{Artifact, Digest, Document, Repository};
+use crate::oci::media_type::{OCI_CONFIG, document_kind};
+use crate::oci::{Artifact, Descriptor, Digest, Document, Repository};
 
 /// The config of Docker's images.
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -22,8 +22,8 @@ struct Seen {
     kind: Option<String>,
     // By its config, whatever its artifactType says: what runs it does not ask for that.
     is_image: bool,
-    // Of an index: what it holds for a platform, attestations left out.
-    children: Vec<Digest>,
+    // Of an index: what it holds for a platform, attestations left out; and whether that is a document.
+    children: Vec<(Digest, bool)>,
 }
 
 impl<'a> Kinds<'a> {
@@ -44,7 +44,8 @@ impl<'a> Kinds<'a> {
             .manifests()
             .iter()
             .filter(|child| !child.platform.as_ref().is_some_and(crate::oci::Platform::is_unknown));
-        let children = for_a_platform.map(|child| child.digest).collect();
+        let is_document = |child: &Descriptor| document_kind(&child.media_type).is_some();
+        let children = for_a_platform.map(|child| (child.digest, is_document(child))).collect();
         self.seen.insert(document.digest(), Seen { kind: own.or(config).map(ToOwned::to_owned), is_image, children });
     }
 
@@ -100,13 +101,14 @@ impl<'a> Kinds<'a> {
 
     fn leads_to_image(&self, digest: Digest, met: &mut HashSet<Digest>) -> bool {
         let Some(seen) = self.seen.get(&digest).filter(|_| met.insert(digest)) else { return false };
-        seen.is_image || seen.children.iter().any(|child| self.leads_to_image(*child, met))
+        seen.is_image
+            || seen.children.iter().any(|(child, is_document)| *is_document && self.leads_to_image(*child, met))
     }
 
     /// With the artifact itself, or with each of its platforms.
     fn has(&self, brought: &HashSet<(&Repository, Digest)>, artifact: &Artifact) -> bool {
         let with = |digest: &Digest| brought.contains(&(&artifact.repository, *digest));
         let children = self.seen.get(&artifact.digest).map_or(&[][..], |seen| &seen.children);
-        with(&artifact.digest) || !children.is_empty() && children.iter().all(with)
+        with(&artifact.digest) || !children.is_empty() && children.iter().all(|(child, _)| with(child))
     }
 }

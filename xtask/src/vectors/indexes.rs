@@ -108,8 +108,8 @@ fn indexes(book: &mut Book) {
     });
     let image_as_leaf = shelf(|content| {
         let image = plain_image(content);
-        content.artifact(HERE, &["image"], &image);
-        spdx(content, std::slice::from_ref(&image));
+        content.artifact("registry.example/notes/pepper", &["1"], &image);
+        refer(content, "registry.example/notes/pepper", &image, SPDX);
         let mut leaf = image;
         leaf["mediaType"] = json!("x/leaf");
         let root = content.document(&index(&[leaf]));
@@ -178,6 +178,26 @@ fn indexes(book: &mut Book) {
             "unknown is compared as it stands",
             false,
             both(&[json!({ "architecture": "Unknown", "os": "Unknown" })]),
+        ),
+        (
+            "at-children-but-array",
+            "a platform that is a list says nothing",
+            false,
+            both(&[json!(["unknown", "unknown"])]),
+        ),
+        (
+            "at-children-but-odd-unknown",
+            "what else a platform says is of no matter",
+            true,
+            both(&[
+                json!({ "architecture": "unknown", "os": "unknown", "os.features": "x", "os.version": {}, "variant": 1, "x": [] }),
+            ]),
+        ),
+        (
+            "at-children-but-null-architecture",
+            "an architecture of null says nothing",
+            false,
+            both(&[json!({ "architecture": null, "os": "unknown" })]),
         ),
         ("at-children-but-text", "a platform that is a text says nothing", false, both(&[json!("unknown/unknown")])),
         (
