@@ -172,6 +172,7 @@ fn roles(book: &mut Book) {
 }
 
 fn sections(book: &mut Book) {
+    type Case<'a> = (&'a str, &'static str, &'a str, &'a Content, &'a [u8], &'a str);
     let plain = Content::salt();
     let place = at(0, 7);
     let none = "[key]\nrelease = { public = \"1.pem\", holder = \"release desk\", role = \"release\" }\n\
@@ -179,7 +180,7 @@ fn sections(book: &mut Book) {
     let both = format!("{OTHER}[no_channel]\nkeys = [\"three\"]\n");
     let same = more("[no_channel]\nkeys = [\"guard\"]");
     let named = |name: &str| place.clone().with("channel", serde_json::json!(name));
-    let cases: [(&str, &'static str, &str, &Content, &[u8], &str); 15] = [
+    let cases: [Case<'_>; 15] = [
         ("ok-policy-no-channel", "PASS", "a bundle without a channel, and its section", &plain, &[1], none),
         ("policy-no-section", "POLICY", "a bundle of a channel, the policy has only [no_channel]", &place, &[1], none),
         (

@@ -10,7 +10,8 @@ use super::scene::{Entry, Scene};
 use ml_dsa::signature::Keypair as _;
 use ml_dsa::{MlDsa44, MlDsa65, MlDsa87, MlDsaParams, SigningKey};
 
-/// The last byte of the algorithm's identifier, and the lengths of its SubjectPublicKeyInfo, in it of the key, and of that.
+/// A parameter set: its name, the last byte of its identifier, the length of its public keys; how one is made of a test
+/// key's number, and a signature with a context.
 struct Set {
     word: &'static str,
     oid: u8,
@@ -130,7 +131,7 @@ fn signatures(book: &mut Book, set: &Set) {
             let hints = sig.len() - if sig.len() == 3309 { 61 } else { 83 };
             sig.swap(hints, hints + 1);
         }),
-        ("byte-less", "a byte too few", &|sig, _| drop(sig.pop())),
+        ("byte-less", "a byte too few", &|sig, _| sig.truncate(sig.len() - 1)),
         ("byte-more", "a byte too many", &|sig, _| sig.push(0)),
         ("zeros", "zeros in place of a signature", &|sig, _| sig.fill(0)),
         ("ones", "all bits set: ‖z‖ is above its bound", &|sig, _| sig.fill(0xff)),
@@ -138,7 +139,7 @@ fn signatures(book: &mut Book, set: &Set) {
         ("with-context", "a signature with a context", &|sig, message| *sig = (set.sign)(1, message, b"packmule")),
         ("other-message", "a signature over something else", &|sig, message| *sig = (set.sign)(1, &message[1..], b"")),
         ("ed25519-in-its-place", "a signature of Ed25519 under this keyid", &|sig, message| {
-            *sig = Key::of(1).sign(message)
+            *sig = Key::of(1).sign(message);
         }),
     ];
     for (name, comment, spoil) in cases {

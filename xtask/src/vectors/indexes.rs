@@ -3,7 +3,7 @@
 use super::Book;
 use super::content::{Content, EMPTY, INDEX, MANIFEST, describe, index};
 use super::referrers::{HERE, SPDX, add_one, document, other_image, refer, shelf};
-use super::rules::{IMAGE_CONFIG, plain_image};
+use super::types::{IMAGE_CONFIG, plain_image};
 use serde_json::{Value, json};
 
 /// Adds them all.

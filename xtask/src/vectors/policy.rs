@@ -61,7 +61,7 @@ fn files(book: &mut Book) {
             [(0o664, "its group"), (0o646, "others"), (0o620, "its group"), (0o602, "others"), (0o777, "all")]
         {
             add(&format!("mode-{bits:04o}"), &format!("{who} can write it"), &|scene| {
-                scene.entries.push(mode(path, bits))
+                scene.entries.push(mode(path, bits));
             });
         }
         for bits in [0o600, 0o444, 0o755] {
