@@ -20,6 +20,7 @@ mod good;
 mod holders;
 mod hybrid;
 mod indexes;
+mod kinds;
 mod limits;
 mod manifest;
 mod medium;
@@ -34,7 +35,6 @@ mod signature;
 mod state;
 mod stream;
 mod sums;
-mod types;
 
 use crate::shell::Failed;
 use scene::Scene;
@@ -81,7 +81,7 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     policy::add(&mut book);
     holders::add(&mut book);
     repositories::add(&mut book);
-    types::add(&mut book);
+    kinds::add(&mut book);
     limits::add(&mut book);
     rules::add(&mut book);
     referrers::add(&mut book);

@@ -2,8 +2,8 @@
 
 use super::Book;
 use super::content::{Content, EMPTY, INDEX, MANIFEST, describe, index};
+use super::kinds::{IMAGE_CONFIG, plain_image};
 use super::referrers::{HERE, SPDX, add_one, document, other_image, refer, shelf};
-use super::types::{IMAGE_CONFIG, plain_image};
 use serde_json::{Value, json};
 
 /// Adds them all.

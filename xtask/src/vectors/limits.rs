@@ -5,7 +5,7 @@ use super::content::{EMPTY, describe, image, sha256};
 use super::curve::Key;
 use super::desk::{at, base, held, more, under};
 use super::frame::packed;
-use super::types::one;
+use super::kinds::one;
 use serde_json::json;
 
 /// Adds them all.

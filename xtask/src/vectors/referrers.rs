@@ -3,7 +3,7 @@
 use super::Book;
 use super::content::{Content, DOCKER_MANIFEST, EMPTY, SALT, image, index};
 use super::desk::{POLICY, held, more, placed};
-use super::types::{IMAGE_CONFIG, plain_image};
+use super::kinds::{IMAGE_CONFIG, plain_image};
 use serde_json::{Value, json};
 
 /// The repository of what is held to the policy.
