@@ -408,6 +408,15 @@ fn good(book: &mut Book) {
     below.lay("b.pem", pem(&Key::of(2).public).as_bytes());
     below.given.policy = Some("trust/site.toml".to_owned());
     book.add(below, "ok-policy-names-relative-to-it", "PASS", "names of files are relative to the policy's directory");
+    for (size, name, expect, comment) in [
+        (64 << 10, "ok-key-of-64-kib", "PASS", "the longest file of a key"),
+        ((64 << 10) + 1, "S17-key-above-64-kib", "USAGE", "a key's file of 64 KiB and a byte"),
+    ] {
+        let mut bytes = pem(&Key::of(1).public).into_bytes();
+        bytes.resize(size, b'\n');
+        let scene = with(|scene| scene.instead("1.pem", &[Entry::File("1.pem".to_owned(), bytes)]));
+        book.add(scene, name, expect, comment);
+    }
     let mut spaces = with(|_| ());
     spaces.instead(
         "1.pem",
