@@ -20,6 +20,7 @@ mod good;
 mod holders;
 mod hybrid;
 mod indexes;
+mod key_files;
 mod kinds;
 mod limits;
 mod manifest;
@@ -79,6 +80,7 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     stream::add(&mut book);
     forms::add(&mut book);
     policy::add(&mut book);
+    key_files::add(&mut book);
     holders::add(&mut book);
     repositories::add(&mut book);
     kinds::add(&mut book);
