@@ -1,16 +1,17 @@
 //! The guard build: that it builds, for Windows too, what is in it and what is not, how large it is.
 //!
 //! Its program is linked statically against musl where the toolchain can be had; else it is said aloud and the
-//! program for this system is looked at instead. Nothing here runs it on a bundle: `tests/carry/guard.rs` does. The one for
-//! Windows is linted alone, which nobody runs here.
+//! program for this system is looked at instead. It is run on every vector here; what else it must withstand is in
+//! `tests/carry/guard.rs`. The one for Windows is linted; [`windows`](super::windows) runs it.
 
 use crate::install;
 use crate::shell::{self, Failed};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 const STATIC: &str = "x86_64-unknown-linux-musl";
-const WINDOWS: &str = "x86_64-pc-windows-gnu";
-const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
+pub(crate) const WINDOWS: &str = "x86_64-pc-windows-gnu";
+pub(crate) const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
 
 /// The largest that the static program may be without its symbols, in bytes. A ratchet: set it down when it shrinks; who sets it up says
 /// in the changelog what for.
@@ -79,7 +80,18 @@ pub fn build(root: &Path) -> Result<Option<PathBuf>, Failed> {
     shell::run(shell::command("cargo").current_dir(root).args(words).arg("--target-dir").arg(&folder))?;
     let program = folder.join(target.unwrap_or_default()).join("release/packmule");
     inspect(&program, target.is_some())?;
+    vectors(root, &[], &[program.as_ref()])?;
     Ok(target.map(|_| program))
+}
+
+/// Every vector that a command can be given through `command`, which verifies; `words` are for the runner.
+pub fn vectors(root: &Path, words: &[&str], command: &[&OsStr]) -> Result<(), Failed> {
+    if shell::which("python3").is_none() {
+        return install::missing("vectors by the program", &Failed::new("python3: not to be had here"));
+    }
+    let mut runner = shell::command("python3");
+    runner.current_dir(root).args(["spec/vectors.py", "testdata/vectors"]).args(words).args(command).arg("verify");
+    shell::run(&mut runner)
 }
 
 /// Which crates the build is made of.
@@ -109,9 +121,14 @@ fn ready(target: &str, compiler: &str, package: &str) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What builds for Windows.
+pub(crate) fn ready_for_windows() -> Result<(), Failed> {
+    ready(WINDOWS, "x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64")
+}
+
 /// Checks it for Windows, with no warning. The C code in it (zstd) is compiled, too.
 fn windows(root: &Path) -> Result<(), Failed> {
-    if let Err(e) = ready(WINDOWS, "x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64") {
+    if let Err(e) = ready_for_windows() {
         eprintln!("!! SKIPPED guard build for Windows: {e}");
         return Ok(());
     }

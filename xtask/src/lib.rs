@@ -12,3 +12,4 @@ pub mod shell;
 pub mod test;
 pub mod tidy;
 pub mod vectors;
+pub mod windows;

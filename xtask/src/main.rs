@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};
-use xtask::{bench, corpus, fuzz, guard, install, test, tidy, vectors};
+use xtask::{bench, corpus, fuzz, guard, install, test, tidy, vectors, windows};
 
-const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | vectors [--check] | guard | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta|policy]... | corpus [bench | push HOST]";
+const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | vectors [--check] | guard | windows | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta|policy]... | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => seconds.parse().map_err(|_| Failed::new(USAGE)).and_then(|time| fuzz::run(&root, time)),
         ["mutants", ref rest @ ..] => fuzz::mutants(&root, rest),
         ["guard"] => guard::lint(&root).and_then(|()| guard::build(&root)).map(drop),
+        ["windows"] => windows::run(&root),
         ["bench", ref parts @ ..] => bench::run(&root, parts),
         ["corpus"] => install::all().and_then(|tools| corpus::test(&tools)).map(drop),
         ["corpus", "bench"] => corpus::bench().map(drop),

@@ -1,0 +1,37 @@
+//! `cargo xtask windows`: the guard build for Windows, run by Wine on every vector whose files Windows can have. Not part of
+//! CI: a start takes Wine a third of a second.
+
+use crate::guard::{self, FEATURES, WINDOWS};
+use crate::install;
+use crate::shell::{self, Failed};
+use std::path::Path;
+
+/// Where Debian puts it.
+const WINE: &str = "/usr/lib/wine/wine64";
+
+/// The random numbers of Windows 10, which older Wines lack, by those that they have.
+const RANDOM: &str = "#include <windows.h>\n\
+    BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);\n\
+    __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T size) { return SystemFunction036(to, (ULONG)size); }\n";
+
+/// Builds it and has it verify the vectors. Links, FIFOs and modes are left out: Wine shows a link as what it leads to.
+pub fn run(root: &Path) -> Result<(), Failed> {
+    guard::ready_for_windows()?;
+    if !Path::new(WINE).is_file() {
+        install::apt(&["wine64"])?;
+    }
+    let build = ["build", "--quiet", "--target", WINDOWS, "--config", "profile.dev.opt-level=1"];
+    shell::run(shell::command("cargo").current_dir(root).args(build).args(FEATURES))?;
+    let folder = shell::target().join("wine");
+    std::fs::create_dir_all(&folder)?;
+    let program = folder.join("packmule.exe");
+    std::fs::copy(shell::target().join(WINDOWS).join("debug/packmule.exe"), &program)?;
+    let source = folder.join("random.c");
+    std::fs::write(&source, RANDOM)?;
+    let mut compiler = shell::command("x86_64-w64-mingw32-gcc");
+    compiler.args(["-shared", "-o"]).arg(folder.join("bcryptprimitives.dll")).arg(source).arg("-ladvapi32");
+    shell::run(&mut compiler)?;
+    let drive = format!("WINEPREFIX={}", folder.join("drive").display());
+    let command = ["env".as_ref(), drive.as_ref(), "WINEDEBUG=-all".as_ref(), WINE.as_ref(), program.as_os_str()];
+    guard::vectors(root, &["--plain"], &command)
+}
