@@ -1,13 +1,20 @@
 //! How fast each form is verified: volumes, flat, and a stream from a pipe, as shares of what all cores together take
-//! SHA-256 at.
+//! SHA-256 at. And what it costs to refuse one whose last bytes are wrong, which is seen last, beside reading it once.
 
 use super::{Bench, cores, float, volumes};
 use crate::shell::{self, Failed};
+use sha2::{Digest as _, Sha256};
+use std::hint::black_box;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
+use std::time::Instant;
 
 /// How often each figure is taken, in turn; the best counts.
 const ROUNDS: usize = 3;
+/// How far before its end each form is made wrong, in bytes: in the last blob, before the end's frame, and in a tar
+/// before what fills it up too.
+const SPOILT: [i64; 3] = [2048, 1, 4096];
 /// The shares that are asked for. What else is to be done takes the rest: XXH64 in volumes and streams, and in a
 /// stream `cat` and the pipe, whose bytes are copied twice more, on the same cores.
 const LIMITS: [(&str, f64); 3] = [("volumes", 0.75), ("flat", 0.85), ("pipe", 0.45)];
@@ -55,15 +62,88 @@ impl Bench {
             self.at_least(&format!("forms: {form}, share of cores x SHA-256"), rate / (cores() * sha256), limit);
             self.at_most(&format!("forms: {form}, verify peak MiB"), peak[index], 100.0);
         }
+        let volume = std::fs::read_dir(Path::new(&bundle).parent().unwrap_or(Path::new(".")))?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.to_string_lossy().ends_with(".tar.zst"))
+            .max();
+        let last = [volume.as_deref(), files.last().map(std::path::PathBuf::as_path), Some(stream.as_path())];
+        for (file, from_end) in last.into_iter().zip(SPOILT) {
+            spoil(file.ok_or_else(|| Failed::new("bench: no file"))?, from_end)?;
+        }
+        let (mut refusal, mut reading) = ([f64::INFINITY; 3], [f64::INFINITY; 3]);
+        for _ in 0..ROUNDS {
+            let of_volumes = self.refused(Stdio::null(), &["verify", &bundle, "--key", &public])?;
+            let of_flat = self.refused(Stdio::null(), &["verify", &flat, "--key", &public])?;
+            let (mut cat, from) = piped(&stream)?;
+            let spent = [of_volumes, of_flat, self.refused(from, &["verify", "-", "--key", &public])?];
+            cat.wait()?;
+            let read = [float(bytes[0]) / sha256, float(bytes[1]) / sha256, read_once(&stream)?];
+            for index in 0..3 {
+                refusal[index] = refusal[index].min(spent[index]);
+                reading[index] = reading[index].min(read[index]);
+            }
+        }
+        for (index, (form, _)) in LIMITS.into_iter().enumerate() {
+            let what = format!("forms: {form}, refused for its last blob / one core reading it once with SHA-256");
+            self.at_most(&what, refusal[index] / reading[index], 1.1);
+        }
         Ok(())
+    }
+
+    /// How long it takes to say that bytes are not those that were signed (exit status 11), in seconds.
+    fn refused(&self, input: Stdio, args: &[&str]) -> Result<f64, Failed> {
+        let mut command = shell::command(&self.packmule);
+        command.args(args).env("XDG_STATE_HOME", self.work.join("state")).stdin(input);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let begin = Instant::now();
+        let status = command.status()?;
+        let seconds = begin.elapsed().as_secs_f64();
+        if status.code() != Some(11) {
+            return Err(Failed::new(format!("bench: {args:?}: expected exit status 11, found {status}")));
+        }
+        Ok(seconds)
     }
 
     /// packmule behind `cat FILE |`.
     fn piped(&self, file: &Path, args: &[&str]) -> Result<super::Spent, Failed> {
-        let mut cat = shell::command("cat").arg(file).stdout(Stdio::piped()).spawn()?;
-        let from = cat.stdout.take().ok_or_else(|| Failed::new("cat: no output"))?;
-        let spent = self.packmule_from(from.into(), args);
+        let (mut cat, from) = piped(file)?;
+        let spent = self.packmule_from(from, args);
         cat.wait()?;
         spent
     }
+}
+
+/// `cat FILE |`
+fn piped(file: &Path) -> Result<(Child, Stdio), Failed> {
+    let mut cat = shell::command("cat").arg(file).stdout(Stdio::piped()).spawn()?;
+    let from = cat.stdout.take().ok_or_else(|| Failed::new("cat: no output"))?;
+    Ok((cat, from.into()))
+}
+
+/// How long one core takes to read the file from `cat` and hash it, in seconds.
+fn read_once(file: &Path) -> Result<f64, Failed> {
+    let begin = Instant::now();
+    let mut cat = shell::command("cat").arg(file).stdout(Stdio::piped()).spawn()?;
+    let mut from = cat.stdout.take().ok_or_else(|| Failed::new("cat: no output"))?;
+    let (mut sum, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match from.read(&mut buffer)? {
+            0 => break,
+            length => sum.update(&buffer[..length]),
+        }
+    }
+    black_box(sum.finalize());
+    cat.wait()?;
+    Ok(begin.elapsed().as_secs_f64())
+}
+
+/// Changes one byte, so far before the end.
+fn spoil(path: &Path, from_end: i64) -> Result<(), Failed> {
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
+    let mut byte = [0];
+    file.seek(SeekFrom::End(-from_end))?;
+    file.read_exact(&mut byte)?;
+    file.seek(SeekFrom::End(-from_end))?;
+    Ok(file.write_all(&[byte[0] ^ 1])?)
 }
