@@ -2,7 +2,7 @@
 
     python3 verify.py --vectors DIR              through verify.py
     python3 vectors.py DIR COMMAND...            through any command that takes what `packmule verify` takes (cli.md) and exits as it does
-    python3 vectors.py DIR --plain COMMAND...    without links, FIFOs and modes, which not every system has
+    python3 vectors.py DIR --plain COMMAND...    without links, FIFOs, modes and names that not every system has
 
 A command has its own clock and machine: vectors with a time or a state are left out, and counted."""
 import base64, os, pathlib, shutil, subprocess, sys, tempfile, time
@@ -30,9 +30,9 @@ def lay(path, directory, plain=False):
         for line in iter(vector.readline, b""):
             key, value = line.decode("ascii").rstrip("\n").split(": ", 1)
             name, _, rest = value.partition(" ")
-            if plain and key in ("link", "fifo", "mode"):
-                raise LeftOut
             if key in make:
+                if plain and (key in ("link", "fifo", "mode") or set('<>:"|?*\\') & set(name)):
+                    raise LeftOut
                 make[key](pathlib.Path(bundle, name), rest)
             elif key == "key":
                 keys.append(pathlib.Path(directory, "%d.pem" % len(keys)))
