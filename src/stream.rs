@@ -8,6 +8,19 @@ use std::io::{self, Read};
 use crate::content::{Error, Kind};
 use crate::oci::{Descriptor, Digest, Hasher};
 
+/// Reads as [`Read::read`] does, again where a signal came between.
+///
+/// # Errors
+/// Those of `from`, but never [`io::ErrorKind::Interrupted`].
+pub fn read_some(from: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Sees blobs while they pass and are checked; called from many threads.
 pub trait Onlooker: Sync {
     /// A blob begins to pass. One that breaks off is dropped.
@@ -45,16 +58,8 @@ impl<R: Read> Checked<R> {
     /// At the end of the content: nothing may follow and the digest must hold.
     fn settle(&mut self) -> io::Result<()> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
-        let mut probe = [0];
-        loop {
-            match self.inner.read(&mut probe) {
-                Ok(0) => break,
-                Ok(_) => {
-                    return Err(self.mismatch(&format!("expected {} bytes, found more", self.descriptor.size)));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        if read_some(&mut self.inner, &mut [0])? != 0 {
+            return Err(self.mismatch(&format!("expected {} bytes, found more", self.descriptor.size)));
         }
         let found = hasher.finish();
         if found == self.descriptor.digest {
@@ -96,6 +101,33 @@ impl<R: Read> Read for Checked<R> {
 mod tests {
     use super::*;
     use crate::oci::Digest;
+
+    /// Says that it was interrupted, then gives a byte, then breaks.
+    struct Shaky(u8);
+
+    impl Read for Shaky {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            match self.0 {
+                1 => Err(io::ErrorKind::Interrupted.into()),
+                2 => {
+                    buffer[0] = 7;
+                    Ok(1)
+                }
+                3 => Err(io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(0),
+            }
+        }
+    }
+
+    #[test]
+    fn a_signal_between_is_no_error() {
+        let (mut shaky, mut buffer) = (Shaky(0), [0; 4]);
+        assert_eq!(read_some(&mut shaky, &mut buffer).unwrap(), 1);
+        assert_eq!(buffer, [7, 0, 0, 0]);
+        assert_eq!(read_some(&mut shaky, &mut buffer).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(read_some(&mut shaky, &mut buffer).unwrap(), 0);
+    }
 
     fn read(content: &[u8], promised: &[u8]) -> io::Result<Vec<u8>> {
         let descriptor = Descriptor::new("x/y", Digest::sha256(promised), promised.len() as u64);

@@ -5,7 +5,7 @@
 //! way, so that digests are always over what the volumes hold.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -19,11 +19,10 @@ use super::digests::{self, Blobs};
 use super::fetch::Fetch;
 use super::journal::Journal;
 use super::manifest::{Frame, Volume};
-use super::name::MAX_VOLUMES;
 use super::output::{Output, open_own, write_error};
 use super::tar::Tar;
 use super::window::{Lease, Pool, Queue, Watch, lock};
-use super::writer::{Input, Layout, too_many_volumes};
+use super::writer::{Input, Layout};
 use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow};
@@ -221,9 +220,6 @@ impl Pass<'_> {
             let entry = built.entry();
             let (volume, offset) = layout.add(entry.stored_size());
             if index >= self.kept.len() {
-                if volume >= MAX_VOLUMES {
-                    return Err(too_many_volumes(volume + 1).into());
-                }
                 let path = self.output.partial_volume(volume + 1);
                 let mut file = match open.take() {
                     Some((number, file)) if number == volume => file,
@@ -246,7 +242,7 @@ impl Pass<'_> {
     }
 }
 
-fn write_all(file: &mut File, built: &Built, size: u64) -> io::Result<()> {
+fn write_all(file: &mut impl io::Write, built: &Built, size: u64) -> io::Result<()> {
     let mut slices = built.slices();
     let mut left: &mut [IoSlice<'_>] = &mut slices;
     let mut written = 0;

@@ -2,6 +2,7 @@
 //!
 //! [`super::gate`] counts what was pinned, each exactly once; only it says that the bundle holds.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use super::Error;
@@ -233,12 +234,11 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
         return super::flat::check_computed(flat, bundle, flow);
     }
     let geometry = bundle.geometry();
-    let trailer = geometry.tar.members();
-    let first = geometry.units.iter().filter(|unit| unit.members.start < 2 || unit.members.contains(&trailer));
-    for unit in first {
-        check_unit(bundle, unit, flow).map_err(|(error, _)| error)?;
-    }
-    Ok(())
+    // `oci-layout`, `index.json` and the end.
+    let units: BTreeSet<usize> = [0, 1, geometry.tar.members()].map(|member| geometry.unit_index(member)).into();
+    units.into_iter().try_for_each(|unit| {
+        check_unit(bundle, &geometry.units[unit], flow).map(drop).map_err(|(error, _)| error)
+    })
 }
 
 /// Checks one volume, counted from 0, against its signed digest.

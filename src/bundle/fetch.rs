@@ -4,7 +4,7 @@
 //! Nothing is believed here: who hashes in order decides. Lengths are checked.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -13,6 +13,7 @@ use super::window::{Gate, lock, wait};
 use super::writer::InputBlob;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};
+use crate::stream::read_some;
 
 /// How many bytes are read between two looks at the cancel flag.
 const STEP: usize = 256 << 10;
@@ -232,28 +233,22 @@ impl<'a> Fetch<'a> {
         while at < into.len() {
             self.check()?;
             let end = into.len().min(at + STEP);
-            match reader.read(&mut into[at..end]) {
-                Ok(0) => return Err(mismatch(format!("expected {} bytes, found {at}", into.len()))),
-                Ok(count) => {
-                    at += count;
-                    self.flow.event(Event::Bytes(count as u64));
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from_io("reading it", error)),
+            let count =
+                read_some(reader, &mut into[at..end]).map_err(|error| Error::from_io("reading it", error))?;
+            if count == 0 {
+                return Err(mismatch(format!("expected {} bytes, found {at}", into.len())));
             }
+            at += count;
+            self.flow.event(Event::Bytes(count as u64));
         }
         Ok(())
     }
 
     fn expect_end(&self, reader: &mut Reader<'_>) -> Result<(), Error> {
-        loop {
-            self.check()?;
-            match reader.read(&mut [0]) {
-                Ok(0) => return Ok(()),
-                Ok(_) => return Err(mismatch("found more bytes than its size".to_owned())),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::from_io("reading it", error)),
-            }
+        self.check()?;
+        match read_some(reader, &mut [0]).map_err(|error| Error::from_io("reading it", error))? {
+            0 => Ok(()),
+            _ => Err(mismatch("found more bytes than its size".to_owned())),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 
+use super::files::open_plain;
 use super::geometry::Geometry;
 use super::manifest::{Form, MAX_MANIFEST, Manifest};
 use super::output::{Output, write_error};
@@ -31,12 +32,7 @@ pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
     if !path.exists() {
         pending::undo_renames(output)?;
     }
-    match std::fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() => Ok(metadata.len()),
-        Ok(_) => Err(Error::new(Class::Io, format!("{}: expected a plain file, found another kind", path.display()))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(Error::io(path.display(), &error)),
-    }
+    Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
 }
 
 /// Finishes: what `manifest` describes lies in unfinished volumes.

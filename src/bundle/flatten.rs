@@ -1,7 +1,7 @@
 //! Writing form flat: every blob its own file, fetched beside each other, each under its name only when it is
 //! whole. What a killed run left is hashed again and kept.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Algorithm, Digest, Hasher};
-use crate::stream::Checked;
+use crate::stream::{Checked, read_some};
 
 /// Bytes copied at once.
 const STEP: usize = 1 << 20;
@@ -100,17 +100,10 @@ fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error>
 
 fn sync_folders(root: &Path) -> Result<(), Error> {
     let blobs = root.join("blobs");
-    for path in [blobs.join("sha256"), blobs.join("sha512"), blobs, root.to_owned()] {
-        let Ok(folder) = File::open(&path) else { continue };
-        match folder.sync_all() {
-            // Some file systems know no fsync of directories.
-            Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => {
-                return Err(Error::io(path.display(), &error));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let all = [blobs.join("sha256"), blobs.join("sha512"), blobs, root.to_owned()];
+    all.iter().filter(|path| path.exists()).try_for_each(|path| {
+        crate::system::sync_folder(path).map_err(|error| Error::io(path.display(), &error))
+    })
 }
 
 /// Brings one blob, with a second try where the first gave something else; what was wrong with that, too.
@@ -155,11 +148,9 @@ fn is_whole(flow: &Flow, path: &Path, digest: Digest, size: u64) -> Result<bool,
     let mut buffer = vec![0; STEP];
     loop {
         flow.check()?;
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish() == digest),
-            Ok(count) => hasher.update(&buffer[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io(path.display(), &error)),
+        match read_some(&mut file, &mut buffer).map_err(|error| Error::io(path.display(), &error))? {
+            0 => return Ok(hasher.finish() == digest),
+            count => hasher.update(&buffer[..count]),
         }
     }
 }
@@ -192,12 +183,11 @@ fn bring_as(
     let mut buffer = vec![0; STEP];
     loop {
         flow.check()?;
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(crate::content::Error::from_io("source", error)),
-        };
+        let count = read_some(&mut reader, &mut buffer)
+            .map_err(|error| crate::content::Error::from_io("source", error))?;
+        if count == 0 {
+            break;
+        }
         file.write_all(&buffer[..count]).map_err(|error| local(temporary, &error))?;
         flow.event(Event::Bytes(count as u64));
     }

@@ -182,6 +182,18 @@ mod tests {
     }
 
     #[test]
+    fn b8_a_window_of_more_than_16_mib_is_refused_by_the_header() {
+        for (window, fits) in
+            [(0x38, true), (0x6f, true), (0x70, true), (0x71, false), (0x77, false), (0x78, false), (0xff, false)]
+        {
+            let mut frame = store(b"abc");
+            frame[5] = window;
+            let expected = if fits { Ok(()) } else { Err("its window is above 16 MiB") };
+            assert_eq!(check_header(&frame, 3), expected, "{window:#x}");
+        }
+    }
+
+    #[test]
     fn content_that_does_not_shrink_is_not_packed() {
         let mut state = 1_u64;
         let noise: Vec<u8> = (0..300_000)

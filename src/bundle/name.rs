@@ -125,7 +125,14 @@ mod tests {
         let name = Name::new("apps").unwrap();
         assert_eq!(name.volume_number("apps.0001.tar.zst"), Some(1));
         assert_eq!(name.volume_number("apps.0000.tar.zst"), Some(0));
-        for other in ["apps.1.tar.zst", "apps.00001.tar.zst", "app.0001.tar.zst", "apps.0001.tar"] {
+        for other in [
+            "apps.1.tar.zst",
+            "apps.00001.tar.zst",
+            "apps.10000.tar.zst",
+            "apps.+001.tar.zst",
+            "app.0001.tar.zst",
+            "apps.0001.tar",
+        ] {
             assert_eq!(name.volume_number(other), None, "{other}");
         }
     }

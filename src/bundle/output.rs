@@ -3,6 +3,7 @@
 //!
 //! Everything unfinished ends in `.partial`; `NAME.lock` stands while a run works.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -344,10 +345,28 @@ impl Output {
             held += std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
         }
         let have = free.saturating_add(held);
-        if least > have {
-            return Err(Error::new(Class::Io, format!("{shown}: expected room for {least} bytes, found {have}"))
-                .help("make room, or name another directory with -o"));
-        }
-        Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are there")))
+        room(&shown, have, least, most)
+    }
+}
+
+/// Whether `have` bytes are room for the `least` and the `most` that are needed.
+fn room(shown: &impl fmt::Display, have: u64, least: u64, most: u64) -> Result<Option<String>, Error> {
+    if least > have {
+        return Err(Error::new(Class::Io, format!("{shown}: expected room for {least} bytes, found {have}"))
+            .help("make room, or name another directory with -o"));
+    }
+    Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are there")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_just_fits_has_room() {
+        let room = |least, most| room(&"usb", 1000, least, most);
+        assert_eq!(room(1000, 1000), Ok(None));
+        assert!(room(1000, 1001).unwrap().unwrap().contains("up to 1001 bytes"));
+        assert_eq!(room(1001, 1001).unwrap_err().class, Class::Io);
     }
 }

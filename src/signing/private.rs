@@ -86,7 +86,8 @@ impl SigningKey {
                 let passphrase = passphrase.ok_or(KeyError::NoPassphrase)?;
                 let info = EncryptedPrivateKeyInfoRef::try_from(der.as_bytes())
                     .map_err(|_| KeyError::Encryption("another scheme".to_owned()))?;
-                check_cost(&info)?;
+                let scheme = info.encryption_algorithm.pbes2();
+                check_cost(&scheme.ok_or_else(|| KeyError::Encryption("PBES1".to_owned()))?.kdf)?;
                 let plain = info.decrypt(passphrase).map_err(|error| match error {
                     pkcs8::Error::EncryptedPrivateKey(
                         pkcs8::pkcs5::Error::UnsupportedAlgorithm { oid }
@@ -184,11 +185,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn check_cost(info: &EncryptedPrivateKeyInfoRef<'_>) -> Result<(), KeyError> {
-    let Some(parameters) = info.encryption_algorithm.pbes2() else {
-        return Err(KeyError::Encryption("PBES1".to_owned()));
-    };
-    let dear = match &parameters.kdf {
+fn check_cost(kdf: &Kdf) -> Result<(), KeyError> {
+    let dear = match kdf {
         Kdf::Pbkdf2(pbkdf2) => pbkdf2.iteration_count > MAX_ROUNDS,
         Kdf::Scrypt(scrypt) => {
             let cost = u64::from(scrypt.block_size).saturating_mul(128).saturating_mul(scrypt.cost_parameter);
@@ -211,6 +209,8 @@ impl Envelope {
 mod tests {
     use std::path::Path;
     use std::process::Command;
+
+    use pkcs8::pkcs5::pbes2::{Pbkdf2Params, ScryptParams};
 
     use super::super::key::{MAX_FILE, PUBLIC, contents, spki};
     use super::*;
@@ -299,8 +299,12 @@ mod tests {
     #[test]
     fn a_key_file_is_one_block_with_white_space_around_it() {
         let public = SigningKey::from_bytes(&[7; 32]).unwrap().public().to_pem();
-        for good in [public.clone(), format!("\n {public}\r\n\n"), public.trim_end().to_owned()] {
+        let padded = |length: usize| " ".repeat(length - public.len()) + &public;
+        for good in [public.clone(), format!("\n {public}\r\n\n"), public.trim_end().to_owned(), padded(MAX_FILE)] {
             assert!(PublicKey::from_pem(good.as_bytes()).is_ok(), "{good:?}");
+        }
+        for length in [MAX_FILE + 1, MAX_FILE + 2] {
+            assert_eq!(PublicKey::from_pem(padded(length).as_bytes()), Err(KeyError::NotAKey), "{length}");
         }
         for wrong in [format!("words\n{public}"), format!("{public}words\n"), format!("{public}{public}")] {
             assert!(PublicKey::from_pem(wrong.as_bytes()).is_err(), "{wrong:?}");
@@ -329,6 +333,11 @@ mod tests {
             let other = openssl(dir.path(), &["pkey", "-in", "other", "-pubout"]);
             assert_eq!(PublicKey::from_pem(&other).unwrap_err(), expected);
         }
+        for (label, name) in [("RSA PUBLIC KEY", "an RSA key"), ("CERTIFICATE", "a certificate")] {
+            let expected = Err(KeyError::Algorithm(name.to_owned()));
+            assert_eq!(contents(pem(label, &[0x30, 0]).as_bytes()), expected, "{label}");
+        }
+        assert_eq!(contents(pem("X509 CRL", &[0x30, 0]).as_bytes()), Err(KeyError::NotAKey));
         openssl(dir.path(), &["genpkey", "-algorithm", "ed448", "-out", "other"]);
         let other = std::fs::read(dir.path().join("other")).unwrap();
         assert_eq!(SigningKey::from_pem(&other, None).unwrap_err(), KeyError::Algorithm("an Ed448 key".to_owned()));
@@ -347,6 +356,46 @@ mod tests {
             let file = pem(PUBLIC, &spki(Algorithm::Ed25519, &bytes));
             assert_eq!(PublicKey::from_pem(file.as_bytes()).unwrap_err(), KeyError::Weak, "{point}");
         }
+    }
+
+    #[test]
+    fn a_key_derivation_above_the_limits_is_refused_unrun() {
+        let Kdf::Pbkdf2(base) = Parameters::generate_pbkdf2_sha256_aes256cbc(1, &[0; 16], [0; 16]).unwrap().kdf else {
+            panic!("another key derivation")
+        };
+        for (iteration_count, fits) in [(1, true), (20_000_000, true), (20_000_001, false), (u32::MAX, false)] {
+            let kdf = Kdf::Pbkdf2(Pbkdf2Params { iteration_count, ..base });
+            assert_eq!(check_cost(&kdf).is_ok(), fits, "{iteration_count} rounds");
+        }
+        // 128 bytes for each of cost × block size, at most 1 GiB.
+        for (cost_parameter, block_size, parallelization, fits) in [
+            (1 << 14, 8, 1, true),
+            (1 << 20, 8, 16, true),
+            ((1 << 20) + 1, 8, 16, false),
+            (1 << 20, 9, 1, false),
+            (1 << 20, 8, 17, false),
+            (u64::MAX, u16::MAX, 1, false),
+        ] {
+            let salt = base.salt;
+            let params = ScryptParams { salt, cost_parameter, block_size, parallelization, key_length: None };
+            assert_eq!(check_cost(&Kdf::Scrypt(params)).is_ok(), fits, "{params:?}");
+        }
+    }
+
+    #[test]
+    fn s19_a_public_half_that_is_not_its_own_is_refused() {
+        let key = SigningKey::from_bytes(&[7; 32]).unwrap();
+        let other = SigningKey::from_bytes(&[8; 32]).unwrap();
+        // RFC 5958, version 2: the public key behind the private one, in [1].
+        let stating = |public: &[u8]| {
+            let mut der = hex("3051020101300506032b657004220420");
+            der.extend([7; 32]);
+            der.extend(hex("812100"));
+            der.extend(public);
+            SigningKey::from_pem(pem(PRIVATE, &der).as_bytes(), None).map(|found| found.public().clone())
+        };
+        assert_eq!(stating(key.public().as_bytes()), Ok(key.public().clone()));
+        assert_eq!(stating(other.public().as_bytes()), Err(KeyError::Mismatch));
     }
 
     #[test]

@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
+use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Found, Kind, Unopened};
+use super::{Found, Unopened};
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// To look at: what is opened so is neither read nor waited for.
@@ -103,24 +103,17 @@ impl Folder {
         open_plain(|flags| openat(&self.0, name, flags, Mode::empty()))
     }
 
-    /// Calls `each` with name and kind of every entry.
+    /// Calls `each` with the name of every entry.
     ///
     /// # Errors
     /// The system's; entries may have come before.
-    pub fn entries(&self, mut each: impl FnMut(&OsStr, Kind)) -> io::Result<()> {
+    pub fn entries(&self, mut each: impl FnMut(&OsStr)) -> io::Result<()> {
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
             let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
+            if !matches!(name.to_bytes(), b"." | b"..") {
+                each(OsStr::from_bytes(name.to_bytes()));
             }
-            let found = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            let kind = match FileType::from_raw_mode(found.st_mode) {
-                FileType::RegularFile => Kind::File,
-                FileType::Directory => Kind::Folder,
-                _ => Kind::Other,
-            };
-            each(OsStr::from_bytes(name.to_bytes()), kind);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Found, Kind, Unopened};
+use super::{Found, Unopened};
 
 // Values of the Windows API, by their names there.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -102,22 +102,13 @@ impl Folder {
         open_file(&self.path.join(name))
     }
 
-    /// Calls `each` with name and kind of every entry.
+    /// Calls `each` with the name of every entry.
     ///
     /// # Errors
     /// The system's; entries may have come before.
-    pub fn entries(&self, mut each: impl FnMut(&OsStr, Kind)) -> io::Result<()> {
+    pub fn entries(&self, mut each: impl FnMut(&OsStr)) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let found = entry.metadata()?;
-            let kind = if found.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
-                Kind::Other
-            } else if found.is_dir() {
-                Kind::Folder
-            } else {
-                Kind::File
-            };
-            each(&entry.file_name(), kind);
+            each(&entry?.file_name());
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use packmule::bundle::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
+use packmule::bundle::time::Moment;
 use packmule::fault::Class;
 use packmule::oci::{Absent, Algorithm, Digest, Reason, Repository};
 
@@ -97,6 +98,9 @@ fn b7_numbers_at_their_limits() {
         };
         assert_eq!(holds(&good, channel), fits, "channel of {length}");
     }
+    let (end, before) = (Moment::from_unix(1_767_225_600), Digest::sha256(b"before"));
+    assert!(!holds(&good, |manifest| manifest.expires = end), "an end without a channel");
+    assert!(!holds(&good, |manifest| manifest.previous = Some(before)), "a previous one without a channel");
     let repository = || Some(Repository::exact("localhost/a").unwrap());
     let base = |reason| Absent { repository: repository(), reason, ..absent(1) };
     assert!(holds(&good, |manifest| manifest.absent.push(base(Reason::Base))));
