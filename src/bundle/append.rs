@@ -225,7 +225,7 @@ impl Pass<'_> {
                     Some((number, file)) if number == volume => file,
                     _ => open_own(&path).map_err(|error| write_error(&path, &error))?,
                 };
-                write_all(&mut file, &built, entry.stored_size()).map_err(|error| {
+                write_all(&mut file, &mut built.slices()).map_err(|error| {
                     // What the volume lacks is cut off again, now or by the next run.
                     let _ = file.set_len(offset);
                     let refused = write_error(&path, &error);
@@ -242,17 +242,14 @@ impl Pass<'_> {
     }
 }
 
-fn write_all(file: &mut impl io::Write, built: &Built, size: u64) -> io::Result<()> {
-    let mut slices = built.slices();
-    let mut left: &mut [IoSlice<'_>] = &mut slices;
-    let mut written = 0;
-    while written < size {
-        match file.write_vectored(left) {
+/// Writes all of `left`.
+fn write_all(out: &mut impl io::Write, mut left: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // Empty ones in front are none to write.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match out.write_vectored(left) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                written += count as u64;
-                IoSlice::advance_slices(&mut left, count);
-            }
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -325,4 +322,38 @@ pub fn pass(
     }
     let sizes = layout.volumes().iter().zip(digests?);
     Ok(sizes.map(|(&(frames, size), digest)| Volume { digest, frames, size }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A medium that takes so many bytes at once, then what comes next.
+    struct Medium(Vec<io::Result<usize>>, Vec<u8>);
+
+    impl io::Write for Medium {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.0.remove(0)?.min(bytes.len());
+            self.1.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_frame_is_written_whole_or_the_fault_is_told() {
+        let write = |steps: Vec<io::Result<usize>>| {
+            let mut medium = Medium(steps, Vec::new());
+            let mut slices = [&b""[..], b"head", b"", b"block", b""].map(IoSlice::new);
+            let done = write_all(&mut medium, &mut slices).map_err(|error| error.kind());
+            (done, medium.1)
+        };
+        let (done, written) = write(vec![Ok(3), Err(io::ErrorKind::Interrupted.into()), Ok(3), Ok(9)]);
+        assert_eq!((done, &written[..]), (Ok(()), &b"headblock"[..]));
+        let (done, written) = write(vec![Ok(9), Err(io::ErrorKind::StorageFull.into()), Ok(9)]);
+        assert_eq!((done, &written[..]), (Err(io::ErrorKind::StorageFull), &b"head"[..]));
+        assert_eq!(write(vec![Ok(4), Ok(0), Ok(9)]).0, Err(io::ErrorKind::WriteZero));
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Every name is opened relative to its directory and never through a link.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
@@ -99,10 +100,11 @@ impl Flat {
         if !metadata.is_file() {
             return Err(other());
         }
-        match metadata.len() {
-            found if found == size => Ok(file),
-            found if found < size => Err(Error::integrity(format!("{shown}: truncated at {found} of {size} bytes"))),
-            found => Err(Error::integrity(format!("{shown}: expected {size} bytes, found {found}"))),
+        let found = metadata.len();
+        match found.cmp(&size) {
+            Ordering::Equal => Ok(file),
+            Ordering::Less => Err(Error::integrity(format!("{shown}: truncated at {found} of {size} bytes"))),
+            Ordering::Greater => Err(Error::integrity(format!("{shown}: expected {size} bytes, found {found}"))),
         }
     }
 

@@ -301,3 +301,22 @@ fn closure(bundle: &Trusted, kept: &Kept, done: &[bool], flow: &Flow) -> Option<
     let found = bundle.closure_of(flow, fetch).err();
     found.filter(|_| !is_lost.get())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_kept_up_to_the_last_byte_of_room() {
+        let digest = |number: u8| Digest::sha256(&[number]);
+        let mut kept = Kept { bytes: MAX_KEPT - 3, ..Kept::default() };
+        kept.add(digest(1), vec![1; 3]);
+        assert!(kept.blobs.contains_key(&digest(1)) && kept.fault().is_none());
+        kept.add(digest(2), Vec::new());
+        assert!(kept.blobs.contains_key(&digest(2)) && kept.fault().is_none());
+        for number in 3..5 {
+            kept.add(digest(number), vec![1]);
+            assert!(!kept.blobs.contains_key(&digest(number)) && kept.fault().is_some(), "{number}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A bundle whose manifest a policy or its own writer has vouched for: [`Trusted`], which alone gives content
 //! (`spec/verification.md`, step 8).
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -136,13 +137,13 @@ impl Trusted {
     /// [`crate::fault::Class::Integrity`], [`crate::fault::Class::Io`].
     pub(super) fn fits(&self, volume: usize) -> Result<(), Error> {
         let (file, expected) = (self.volumes.file_name(volume), self.manifest.volumes[volume].size);
-        match self.volumes.size(volume)? {
-            Some(size) if size == expected => Ok(()),
-            Some(size) if size < expected => {
-                Err(Error::integrity(format!("volume {file}: truncated at {size} of {expected} bytes")))
+        let size = self.volumes.size(volume)?.ok_or_else(|| self.lacks(volume))?;
+        match size.cmp(&expected) {
+            Ordering::Equal => Ok(()),
+            Ordering::Less => Err(Error::integrity(format!("volume {file}: truncated at {size} of {expected} bytes"))),
+            Ordering::Greater => {
+                Err(Error::integrity(format!("volume {file}: expected {expected} bytes, found {size}")))
             }
-            Some(size) => Err(Error::integrity(format!("volume {file}: expected {expected} bytes, found {size}"))),
-            None => Err(self.lacks(volume)),
         }
     }
 

@@ -64,7 +64,9 @@ fn fill(
     let mut filled = 0;
     while filled < buffer.len() {
         look()?;
-        match read.read(&mut buffer[filled..]) {
+        // Not so much at once that nobody looks for long.
+        let end = buffer.len().min(filled + STEP);
+        match read.read(&mut buffer[filled..end]) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
@@ -176,15 +178,7 @@ impl<'a> Members<'a> {
             flow.check()?;
             if stop.load(Ordering::Relaxed) { Err(Error::new(Class::Cancelled, "stopped")) } else { Ok(()) }
         };
-        let mut at = 0;
-        for part in buffer.chunks_mut(STEP) {
-            let count = fill(&mut self.read, part, &look, failed)?;
-            at += count;
-            if count < part.len() {
-                break;
-            }
-        }
-        Ok(at)
+        fill(&mut self.read, buffer, &look, failed)
     }
 
     fn exactly(&mut self, buffer: &mut [u8], place: impl Fn() -> String) -> Result<(), Error> {
@@ -347,4 +341,70 @@ fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
 
 fn unwritten(error: &io::Error) -> Error {
     Error::io("standard output", error).help("look why its reader ended, and write the stream again")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Gives what it is told to, one step at a reading; never more than is asked for.
+    struct Steps(Vec<io::Result<&'static [u8]>>);
+
+    impl Read for Steps {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            assert!(!buffer.is_empty(), "nothing is wanted");
+            let bytes = self.0.remove(0)?;
+            buffer[..bytes.len()].copy_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+
+    #[test]
+    fn a_pause_is_no_end_and_a_fault_is_none_either() {
+        let looks = Cell::new(0);
+        let look = || {
+            looks.set(looks.get() + 1);
+            Ok(())
+        };
+        let fill = |steps: Vec<io::Result<&'static [u8]>>| {
+            let (mut steps, mut buffer) = (Steps(steps), [0; 5]);
+            fill(&mut steps, &mut buffer, &look, &broken).map(|count| buffer[..count].to_vec())
+        };
+        let pause = |kind: io::ErrorKind| Err(io::Error::from(kind));
+        let paused =
+            fill(vec![Ok(b"ab"), pause(io::ErrorKind::WouldBlock), Ok(b"c"), pause(io::ErrorKind::Interrupted), Ok(b"de")]);
+        assert_eq!(paused.unwrap(), b"abcde");
+        assert_eq!(looks.get(), 5, "before each reading");
+        assert_eq!(fill(vec![Ok(b"ab"), Ok(b""), Ok(b"c")]).unwrap(), b"ab");
+        assert_eq!(fill(vec![Ok(b"ab"), pause(io::ErrorKind::BrokenPipe), Ok(b"cde")]).unwrap_err().class, Class::Io);
+    }
+
+    #[test]
+    fn b4_first_members_of_any_length_up_to_their_limit() {
+        const MOST: usize = 2 * STEP + 3;
+        let member = |size: usize| {
+            let mut bytes = header(b"n", size as u64, b'0').to_vec();
+            bytes.resize(HEADER + size, 7);
+            bytes.resize(HEADER + usize::try_from(padded(size as u64)).unwrap(), 0);
+            bytes
+        };
+        let read = |bytes: &[u8]| {
+            let name = |name: &str| (name == "n").then(|| ((), name.to_owned()));
+            first_member(&mut &bytes[..], &|| Ok(()), MOST as u64, name).map(|(_, content)| content)
+        };
+        for size in [1, 511, 512, 513, STEP - 512, STEP - 1, STEP, STEP + 1, STEP + 513, 2 * STEP, MOST] {
+            let bytes = member(size);
+            assert_eq!(read(&bytes).unwrap(), vec![7; size], "{size}");
+            let last = read(&bytes[..bytes.len() - 1]).unwrap_err();
+            assert!(last.what.contains("truncated at"), "{size}: {last}");
+        }
+        for size in [0, MOST + 1, MOST + 512] {
+            assert!(read(&member(size)).unwrap_err().what.contains("found another size"), "{size}");
+        }
+        let mut dirty = member(5);
+        dirty[HEADER + 5] = 1;
+        assert!(read(&dirty).unwrap_err().what.contains("padding differs"));
+    }
 }

@@ -262,3 +262,26 @@ impl Untrusted {
         Ok(bundle)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_found_by_each_of_its_names() {
+        let name = Name::new("b").unwrap();
+        for path in ["b", "b.json", "./b"] {
+            assert_eq!(locate(path.as_ref()), Ok((".".into(), name.clone())), "{path}");
+        }
+        assert_eq!(locate("usb/b".as_ref()), Ok(("usb".into(), name.clone())));
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(locate(dir.path()).unwrap_err().class, Class::Io);
+        std::fs::write(dir.path().join("b.json"), "{").unwrap();
+        assert_eq!(locate(dir.path()), Ok((dir.path().to_owned(), name.clone())));
+        // An empty file is what is left of another where nothing can be deleted.
+        std::fs::write(dir.path().join("c.json"), "").unwrap();
+        assert_eq!(locate(dir.path()), Ok((dir.path().to_owned(), name)));
+        std::fs::write(dir.path().join("c.json"), "{").unwrap();
+        assert_eq!(locate(dir.path()).unwrap_err().class, Class::Usage);
+    }
+}

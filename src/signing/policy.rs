@@ -315,4 +315,6 @@ impl From<Refusal> for Fault {
 }
 
 #[cfg(test)]
+mod boundaries;
+#[cfg(test)]
 mod tests;

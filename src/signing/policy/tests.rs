@@ -101,7 +101,7 @@ threshold = 2
 keys = ["second"]
 "#;
 
-fn parsed(text: &str) -> Result<Policy, Fault> {
+pub(super) fn parsed(text: &str) -> Result<Policy, Fault> {
     file::parse("trust.toml".as_ref(), text.as_bytes(), |name| {
         let seed = name.strip_suffix(".pem").and_then(|seed| seed.parse().ok());
         let seed = seed.ok_or_else(|| Fault::new(Class::Usage, format!("key {name}: not there")).help("look"))?;
@@ -109,7 +109,7 @@ fn parsed(text: &str) -> Result<Policy, Fault> {
     })
 }
 
-fn claims<'a>(channel: Option<&'a str>, artifacts: &'a [crate::oci::Artifact]) -> Claims<'a> {
+pub(super) fn claims<'a>(channel: Option<&'a str>, artifacts: &'a [crate::oci::Artifact]) -> Claims<'a> {
     Claims {
         id: Digest::sha256(b"m"),
         channel,
