@@ -236,9 +236,9 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
     let geometry = bundle.geometry();
     // `oci-layout`, `index.json` and the end.
     let units: BTreeSet<usize> = [0, 1, geometry.tar.members()].map(|member| geometry.unit_index(member)).into();
-    units.into_iter().try_for_each(|unit| {
-        check_unit(bundle, &geometry.units[unit], flow).map(drop).map_err(|(error, _)| error)
-    })
+    units
+        .into_iter()
+        .try_for_each(|unit| check_unit(bundle, &geometry.units[unit], flow).map(drop).map_err(|(error, _)| error))
 }
 
 /// Checks one volume, counted from 0, against its signed digest.

@@ -233,8 +233,7 @@ impl<'a> Fetch<'a> {
         while at < into.len() {
             self.check()?;
             let end = into.len().min(at + STEP);
-            let count =
-                read_some(reader, &mut into[at..end]).map_err(|error| Error::from_io("reading it", error))?;
+            let count = read_some(reader, &mut into[at..end]).map_err(|error| Error::from_io("reading it", error))?;
             if count == 0 {
                 return Err(mismatch(format!("expected {} bytes, found {at}", into.len())));
             }

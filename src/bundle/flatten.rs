@@ -101,9 +101,9 @@ fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error>
 fn sync_folders(root: &Path) -> Result<(), Error> {
     let blobs = root.join("blobs");
     let all = [blobs.join("sha256"), blobs.join("sha512"), blobs, root.to_owned()];
-    all.iter().filter(|path| path.exists()).try_for_each(|path| {
-        crate::system::sync_folder(path).map_err(|error| Error::io(path.display(), &error))
-    })
+    all.iter()
+        .filter(|path| path.exists())
+        .try_for_each(|path| crate::system::sync_folder(path).map_err(|error| Error::io(path.display(), &error)))
 }
 
 /// Brings one blob, with a second try where the first gave something else; what was wrong with that, too.
@@ -183,8 +183,8 @@ fn bring_as(
     let mut buffer = vec![0; STEP];
     loop {
         flow.check()?;
-        let count = read_some(&mut reader, &mut buffer)
-            .map_err(|error| crate::content::Error::from_io("source", error))?;
+        let count =
+            read_some(&mut reader, &mut buffer).map_err(|error| crate::content::Error::from_io("source", error))?;
         if count == 0 {
             break;
         }

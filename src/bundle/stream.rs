@@ -373,8 +373,13 @@ mod tests {
             fill(&mut steps, &mut buffer, &look, &broken).map(|count| buffer[..count].to_vec())
         };
         let pause = |kind: io::ErrorKind| Err(io::Error::from(kind));
-        let paused =
-            fill(vec![Ok(b"ab"), pause(io::ErrorKind::WouldBlock), Ok(b"c"), pause(io::ErrorKind::Interrupted), Ok(b"de")]);
+        let paused = fill(vec![
+            Ok(b"ab"),
+            pause(io::ErrorKind::WouldBlock),
+            Ok(b"c"),
+            pause(io::ErrorKind::Interrupted),
+            Ok(b"de"),
+        ]);
         assert_eq!(paused.unwrap(), b"abcde");
         assert_eq!(looks.get(), 5, "before each reading");
         assert_eq!(fill(vec![Ok(b"ab"), Ok(b""), Ok(b"c")]).unwrap(), b"ab");
