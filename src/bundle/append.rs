@@ -84,7 +84,7 @@ impl Pass<'_> {
             let made = match self.kept.get(index) {
                 Some((frame, volume, offset)) => self.read(index, frame, *volume, *offset, buffer),
                 None => match self.make(index, buffer) {
-                    Ok((buffer, plain)) if self.pieces[index].packable && self.input.level != 0 => {
+                    Ok((buffer, plain)) if self.pieces[index].packable => {
                         self.to_pack.put(index, (buffer, plain));
                         continue;
                     }

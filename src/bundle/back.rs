@@ -70,17 +70,16 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
             }
         }
     };
-    let panicked = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
-        threads.into_iter().map(std::thread::ScopedJoinHandle::join).filter(Result::is_err).count()
-    });
-    if panicked > 0 {
-        return Err(Error::new(Class::Bug, "internal error: a worker of the read-back ended early"));
-    }
+        // Each is waited for.
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and)
+    })
+    .map_err(|_| Error::new(Class::Bug, "internal error: a worker of the read-back ended early"))?;
     let beside = beside.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // That the medium gives other bytes than were written says more than where they differ.
     let checked = checking.finish(beside.clone(), false).map(drop).map_err(plain);
-    let differing = beside.into_iter().find(|error| error.class == Class::Io || error.class == Class::Cancelled);
+    let differing = beside.into_iter().find(|error| matches!(error.class, Class::Io | Class::Cancelled));
     differing.map_or(checked, Err)
 }
 

@@ -50,12 +50,13 @@ impl Built {
     /// The frame of the first `plain` bytes of `buffer`, packed if that is worth it.
     pub fn packed(mut buffer: Lease, plain: usize, level: i32) -> Self {
         match frame::pack(&buffer[..plain], level) {
-            Some(packed) if (packed.len() as u64) < frame::stored_size(plain as u64) => {
+            // Smaller than the plain bytes, which is what makes it worth it.
+            Some(packed) => {
                 buffer[..packed.len()].copy_from_slice(&packed);
                 let kind = Kind::Packed(Digest::sha256(&packed));
                 Self { length: packed.len(), plain: plain as u64, kind, buffer }
             }
-            _ => Self::stored(buffer, plain),
+            None => Self::stored(buffer, plain),
         }
     }
 

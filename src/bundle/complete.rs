@@ -36,11 +36,10 @@ impl Trusted {
     /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
         // Once, and once more where there are more documents than are kept.
-        let most = self.geometry().tar.length().saturating_mul(2);
-        let before = self.shelf.read();
+        let most = self.shelf.read().saturating_add(self.geometry().tar.length().saturating_mul(2));
         self.closure_of(flow, |descriptor| {
             let document = self.carried_document(descriptor)?;
-            if self.shelf.read() - before > most { Err(scattered()) } else { Ok(document) }
+            if self.shelf.read() > most { Err(scattered()) } else { Ok(document) }
         })
     }
 

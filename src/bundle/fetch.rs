@@ -251,3 +251,106 @@ impl<'a> Fetch<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::Ranges;
+    use crate::fault::Class;
+    use crate::flow::{FixedClock, Silent};
+    use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
+
+    const CONTENT: &[u8] = b"0123456789";
+
+    /// Ten digits; may have ranges, and may be gone.
+    struct Digits {
+        ranged: bool,
+        answers: bool,
+    }
+
+    impl Source for Digits {
+        fn resolve(&self, _: &Reference) -> Result<Descriptor, Error> {
+            unreachable!("nothing is named")
+        }
+        fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, Error> {
+            unreachable!("there is no document")
+        }
+        fn blob(&self, _: &Repository, _: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+            Ok(Box::new(CONTENT))
+        }
+        fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
+            if self.answers { Ok(true) } else { Err(Error::new(Kind::Failed, "nobody there")) }
+        }
+        fn ranges(&self) -> Option<&dyn Ranges> {
+            self.ranged.then_some(self)
+        }
+    }
+
+    impl Ranges for Digits {
+        fn range(
+            &self,
+            _: &Repository,
+            _: &Descriptor,
+            offset: u64,
+            length: u64,
+        ) -> Result<Option<Box<dyn Read + Send + '_>>, Error> {
+            assert!(length < CONTENT.len() as u64, "a whole blob is no range");
+            let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset + length).unwrap());
+            Ok(Some(Box::new(&CONTENT[from..to])))
+        }
+    }
+
+    fn blob(document: Option<Document>) -> InputBlob {
+        let descriptor = Descriptor::new("a/b", Digest::sha256(CONTENT), CONTENT.len() as u64);
+        InputBlob { descriptor, repository: Repository::exact("localhost/a").unwrap(), document, small: false }
+    }
+
+    fn flow() -> Flow {
+        Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1)
+    }
+
+    #[test]
+    fn parts_are_had_from_wherever_a_run_begins() {
+        let (flow, stop) = (flow(), AtomicBool::new(false));
+        for ranged in [true, false] {
+            // The whole; from the beginning in order; from within, where a killed run goes on.
+            for (first, parts) in [(0, &[0..10][..]), (0, &[0..4, 4..10]), (4, &[4..7, 7..10]), (9, &[9..10])] {
+                let source = Digits { ranged, answers: true };
+                let fetch = Fetch::new(&source, &flow, &stop);
+                for part in parts {
+                    let range = usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap();
+                    let mut into = vec![0; range.len()];
+                    fetch.part(0, &blob(None), part, first, &mut into).unwrap();
+                    assert_eq!(into, CONTENT[range], "{ranged}, {first}, {part:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_blob_alone_is_told_from_what_ends_all() {
+        let (flow, stop) = (flow(), AtomicBool::new(false));
+        let document = Document::parse(
+            crate::oci::media_type::OCI_INDEX,
+            &br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#[..],
+        )
+        .unwrap();
+        for (kind, answers, leave_out, is_document, own) in [
+            (Kind::Mismatch, false, false, true, true),
+            (Kind::Absent, false, false, false, true),
+            (Kind::Refused, true, true, false, true),
+            (Kind::Denied, true, true, false, true),
+            (Kind::Failed, true, true, false, true),
+            (Kind::Failed, true, false, false, false),
+            (Kind::Failed, true, true, true, false),
+            (Kind::Failed, false, true, false, false),
+            (Kind::Cancelled, true, true, false, false),
+            (Kind::Content(Class::Source), true, true, false, false),
+        ] {
+            let source = Digits { ranged: true, answers };
+            let blob = blob(is_document.then(|| document.clone()));
+            let found = Fetch::new(&source, &flow, &stop).is_its_own(&Error::new(kind, "wrong"), &blob, leave_out);
+            assert_eq!(found, own, "{kind:?}, {answers}, {leave_out}, {is_document}");
+        }
+    }
+}

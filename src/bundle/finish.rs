@@ -8,7 +8,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::files::open_plain;
 use super::geometry::Geometry;
-use super::manifest::{Form, MAX_MANIFEST, Manifest};
+use super::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
 use super::output::{Output, write_error};
 use super::writer::{Options, Written};
 use super::{Error, pending};
@@ -41,7 +41,7 @@ pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
 /// [`Class::Io`], what read-back and signing give, [`Class::Cancelled`] before the first final name.
 pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
     let bytes = manifest.to_bytes();
-    if bytes.len() as u64 > MAX_MANIFEST {
+    if check_ends(&bytes).is_err() {
         return Err(Error::new(
             Class::Usage,
             format!("manifest: expected at most {MAX_MANIFEST} bytes, found {}", bytes.len()),
@@ -90,11 +90,10 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
         output.remove(&output.path(&name.manifest()))?;
         output.sync()?;
     }
-    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle.
+    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle. All of this
+    // one's are still unfinished.
     for number in output.volumes()? {
-        if output.partial_volume(number).exists() || number > manifest.volumes.len() {
-            output.remove(&output.path(&name.volume(number)))?;
-        }
+        output.remove(&output.path(&name.volume(number)))?;
     }
     // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
     if output.partial_flat().exists() || !is_flat {

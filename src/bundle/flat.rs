@@ -116,13 +116,13 @@ impl Flat {
         self.file(&place(digest), size)
     }
 
-    /// All of a blob that fits into memory; one byte more than its size shows that its file has more.
+    /// All of a blob that fits into memory.
     ///
     /// # Errors
     /// As [`Flat::blob`].
     pub(super) fn whole(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
-        let read = self.blob(digest, size)?.take(size + 1).read_to_end(&mut content);
+        let read = self.blob(digest, size)?.take(size).read_to_end(&mut content);
         read.map_err(|error| Error::io(self.shown(&place(digest)), &error))?;
         Ok(content)
     }

@@ -59,8 +59,7 @@ pub fn checksum(hasher: &Xxh64) -> [u8; CHECKSUM] {
 /// Above [`MAX_PLAIN`] bytes.
 pub fn store(plain: &[u8]) -> Vec<u8> {
     assert!(plain.len() as u64 <= MAX_PLAIN, "a frame holds at most 16 MiB");
-    let size = plain.len() + STORED_HEADER + CHECKSUM + BLOCK_HEADER * plain.len().div_ceil(RAW_BLOCK);
-    let mut frame = Vec::with_capacity(size);
+    let mut frame = Vec::with_capacity(usize::try_from(stored_size(plain.len() as u64)).unwrap_or_default());
     frame.extend_from_slice(&stored_header(u32::try_from(plain.len()).unwrap_or(u32::MAX)));
     let mut hasher = Xxh64::new(0);
     let mut blocks = plain.chunks(RAW_BLOCK).peekable();

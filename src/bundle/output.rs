@@ -76,15 +76,11 @@ pub(super) fn open_own(path: &Path) -> std::io::Result<File> {
 
 /// A folder of an unfinished run, made where there is none; a link is refused.
 pub(super) fn make_own_folder(path: &Path) -> std::io::Result<()> {
-    match std::fs::create_dir(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            if std::fs::symlink_metadata(path)?.is_dir() {
-                Ok(())
-            } else {
-                Err(std::io::Error::other("expected a folder, found a link or file; remove it"))
-            }
-        }
-        done => done,
+    let Err(error) = std::fs::create_dir(path) else { return Ok(()) };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(std::io::Error::other("expected a folder, found a link or file; remove it")),
+        Err(_) => Err(error),
     }
 }
 
@@ -332,13 +328,7 @@ impl Output {
             reason = "the type differs by platform; magics are positive"
         )]
         let kind = stat.f_type as u64;
-        if kind == FAT_MAGIC && largest > FAT_FILE {
-            return Err(Error::new(
-                Class::Usage,
-                format!("{shown}: expected volumes of at most {FAT_FILE} bytes on FAT, found {largest}"),
-            )
-            .help("use --volume-size fat32"));
-        }
+        holds(&shown, kind, largest)?;
         let free = free_bytes(&self.dir).map_err(|error| Error::io(&shown, &error))?;
         let mut held = 0;
         for number in self.partial_volumes()? {
@@ -347,6 +337,18 @@ impl Output {
         let have = free.saturating_add(held);
         room(&shown, have, least, most)
     }
+}
+
+/// Whether a file system of this kind holds files of `largest` bytes.
+fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error> {
+    if kind == FAT_MAGIC && largest > FAT_FILE {
+        return Err(Error::new(
+            Class::Usage,
+            format!("{shown}: expected volumes of at most {FAT_FILE} bytes on FAT, found {largest}"),
+        )
+        .help("use --volume-size fat32"));
+    }
+    Ok(())
 }
 
 /// Whether `have` bytes are room for the `least` and the `most` that are needed.
@@ -368,5 +370,64 @@ mod tests {
         assert_eq!(room(1000, 1000), Ok(None));
         assert!(room(1000, 1001).unwrap().unwrap().contains("up to 1001 bytes"));
         assert_eq!(room(1001, 1001).unwrap_err().class, Class::Io);
+        for (kind, largest, fits) in [
+            (FAT_MAGIC, FAT_FILE, true),
+            (FAT_MAGIC, FAT_FILE + 1, false),
+            (FAT_MAGIC, u64::MAX, false),
+            (0xef53, u64::MAX, true),
+        ] {
+            assert_eq!(holds(&"usb", kind, largest).is_ok(), fits, "{kind:#x}, {largest}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_runs_own_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["new", "old", "twin"] {
+            open_own(&path(name)).unwrap();
+        }
+        open_own(&path("old")).unwrap();
+        std::fs::hard_link(path("twin"), path("other name")).unwrap();
+        std::os::unix::fs::symlink("old", path("link")).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for name in ["twin", "link", "pipe"] {
+            assert!(open_own(&path(name)).is_err(), "{name}");
+        }
+        make_own_folder(&path("folder")).unwrap();
+        make_own_folder(&path("folder")).unwrap();
+        std::os::unix::fs::symlink("folder", path("to folder")).unwrap();
+        for name in ["to folder", "old"] {
+            assert!(make_own_folder(&path(name)).unwrap_err().to_string().contains("expected a folder"), "{name}");
+        }
+        assert_eq!(make_own_folder(&path("none/below")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_lies_in_the_directory_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = Name::new("b").unwrap();
+        let output = Output::open(dir.path(), &name, false).unwrap();
+        let put = |file: &str, bytes: &str| std::fs::write(dir.path().join(file), bytes).unwrap();
+        assert!(!output.has_manifest() && !output.overwrite());
+        put("b.json", "");
+        assert!(!output.has_manifest(), "an empty one is none");
+        put("b.json", "{");
+        assert!(output.has_manifest());
+        for number in [0, 1, 12] {
+            put(&format!("b.{number:04}.tar.zst"), "x");
+            put(&format!("b.{number:04}.tar.zst.partial"), "x");
+        }
+        assert_eq!(output.volumes(), Ok(vec![1, 12]));
+        assert_eq!(output.partial_volumes(), Ok(vec![1, 12]));
+        // What is not there is removed already; what cannot be removed is told.
+        output.remove(&output.path("none")).unwrap();
+        output.remove_all(&output.path("none")).unwrap();
+        std::fs::create_dir(output.path("folder")).unwrap();
+        assert_eq!(output.remove(&output.path("folder")).unwrap_err().class, Class::Io);
+        assert_eq!(output.remove_all(&output.path("b.json/below")).unwrap_err().class, Class::Io);
+        drop(output);
+        assert!(Output::open(dir.path(), &name, true).unwrap().overwrite());
     }
 }

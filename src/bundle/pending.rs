@@ -214,3 +214,46 @@ pub fn clear(output: &Output) -> Result<(), Error> {
     }
     output.remove_all(&output.partial_flat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Name;
+
+    #[test]
+    fn what_a_killed_run_had_renamed_is_unfinished_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::open(dir.path(), &Name::new("b").unwrap(), false).unwrap();
+        let put = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
+        let read = |file: &str| std::fs::read_to_string(dir.path().join(file)).ok();
+        put("b.0001.tar.zst", "first");
+        put("b.0002.tar.zst", "old");
+        put("b.0002.tar.zst.partial", "second");
+        std::fs::create_dir(dir.path().join("b.oci")).unwrap();
+        // Beside a manifest they are its bundle's.
+        put("b.json", "{");
+        undo_renames(&output).unwrap();
+        assert_eq!(read("b.0001.tar.zst").as_deref(), Some("first"));
+        assert!(output.flat().exists() && !output.partial_flat().exists());
+        std::fs::remove_file(dir.path().join("b.json")).unwrap();
+        undo_renames(&output).unwrap();
+        assert_eq!(read("b.0001.tar.zst"), None);
+        assert_eq!(read("b.0001.tar.zst.partial").as_deref(), Some("first"));
+        assert_eq!(read("b.0002.tar.zst").as_deref(), Some("old"));
+        assert_eq!(read("b.0002.tar.zst.partial").as_deref(), Some("second"));
+        assert!(!output.flat().exists() && output.partial_flat().exists());
+        // One that is there beside an unfinished one is the old bundle's.
+        put("b.oci.partial/kept", "new");
+        std::fs::create_dir(dir.path().join("b.oci")).unwrap();
+        undo_renames(&output).unwrap();
+        assert!(output.flat().exists());
+        assert_eq!(read("b.oci.partial/kept").as_deref(), Some("new"));
+        assert_eq!(unfinished(&output), [1, 2]);
+        clear(&output).unwrap();
+        assert!(unfinished(&output).is_empty() && !output.partial_flat().exists());
+    }
+
+    fn unfinished(output: &Output) -> Vec<usize> {
+        output.partial_volumes().unwrap()
+    }
+}

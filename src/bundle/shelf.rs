@@ -212,7 +212,7 @@ impl Trusted {
         let mut found = HashMap::from([(index, Arc::clone(&raw))]);
         for other in unit.members.clone().filter_map(|member| member.checked_sub(Tar::of_blob(0))) {
             let blob = self.manifest().blobs.get(other);
-            if other != index && blob.is_some_and(|blob| blob.size <= MAX_DOCUMENT) {
+            if blob.is_some_and(|blob| blob.size <= MAX_DOCUMENT) {
                 let raw = &content[self.range_in(unit, other, content.len())?];
                 // Which blobs are documents only they themselves tell.
                 if Document::sniff(raw).is_some() {
@@ -318,6 +318,41 @@ mod tests {
         let sign = |_: &[u8]| Ok(b"{}".to_vec());
         write(&flow(), &Zeros, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
         open(dir).unwrap().assume().unwrap()
+    }
+
+    #[test]
+    fn units_are_kept_up_to_the_last_byte_of_room() {
+        let held = |size: usize| HashMap::from([(0, Arc::from(vec![0; size]))]);
+        let mut documents = Documents { room: 10, ..Documents::default() };
+        documents.keep(0, held(3));
+        documents.keep(1, held(7));
+        assert_eq!((documents.bytes, documents.kept.len()), (10, 2));
+        documents.keep(2, held(1));
+        assert_eq!((documents.bytes, documents.kept.len()), (8, 2), "the oldest goes");
+        documents.keep(3, held(11));
+        assert_eq!(
+            (documents.bytes, documents.kept.len()),
+            (11, 1),
+            "one that has no room is kept while it is asked for"
+        );
+    }
+
+    #[test]
+    fn what_stands_around_a_blob_is_compared_when_its_frame_is_shared() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(dir.path(), false);
+        let unit = bundle.geometry().unit_of(Tar::of_blob(9)).clone();
+        let good = whole(&bundle.geometry().places, bundle.volumes(), unit.frames.clone()).unwrap();
+        bundle.compare_around(&unit, &good).unwrap();
+        let tar = &bundle.geometry().tar;
+        let (member, from) = (Tar::of_blob(9), tar.start(unit.members.start));
+        for at in [tar.start(member), tar.start(member) + 511, tar.end(member) - 1] {
+            let mut wrong = good.clone();
+            wrong[usize::try_from(at - from).unwrap()] ^= 1;
+            let error = bundle.compare_around(&unit, &wrong).unwrap_err();
+            assert!(error.class == Class::Integrity && error.what.contains("(volume b.0001.tar.zst,"), "{error}");
+        }
+        assert!((0..40).all(|index| bundle.is_shared(index)), "each lies beside others");
     }
 
     #[test]

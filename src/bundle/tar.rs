@@ -298,6 +298,14 @@ mod tests {
     }
 
     #[test]
+    fn members_have_names_for_messages() {
+        let blob = Blob { digest: Digest::sha256(b"x"), size: 1 };
+        let tar = Tar::new(&[], std::slice::from_ref(&blob)).unwrap();
+        let names: Vec<String> = (0..4).map(|member| tar.name(member)).collect();
+        assert_eq!(names, ["oci-layout", "index.json", &format!("blob {}", blob.digest), "end of the tar stream"]);
+    }
+
+    #[test]
     fn sizes_from_8_gib_are_base_256() {
         let below = header(b"x", OCTAL_LIMIT - 1, b'0');
         assert_eq!(&below[124..136], b"77777777777\0");

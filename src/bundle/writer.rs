@@ -167,12 +167,12 @@ impl Input {
         let manners: Vec<Manner> = self
             .blobs
             .iter()
-            .map(|blob| Manner {
-                small: blob.small,
-                packable: self.level != 0 && !is_compressed(&blob.descriptor.media_type),
-            })
+            .map(|blob| Manner { small: blob.small, packable: !is_compressed(&blob.descriptor.media_type) })
             .collect();
-        let pieces = cut(&tar, &manners);
+        let mut pieces = cut(&tar, &manners);
+        if self.level == 0 {
+            pieces.iter_mut().for_each(|piece| piece.packable = false);
+        }
         self.check_limits(pieces.len())?;
         Ok((tar, pieces))
     }
@@ -236,9 +236,9 @@ fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) ->
         let size = stored_size(piece.plain());
         layout.add(size);
         most = most.saturating_add(size);
-        least = least.saturating_add(if piece.packable && input.level != 0 { 0 } else { size });
+        least = least.saturating_add(if piece.packable { 0 } else { size });
     }
-    if layout.volumes().len() > MAX_VOLUMES {
+    if !(1..=MAX_VOLUMES).contains(&layout.volumes().len()) {
         return Err(too_many_volumes(layout.volumes().len()));
     }
     let largest = layout.volumes().iter().map(|volume| volume.1).max().unwrap_or_default();

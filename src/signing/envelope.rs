@@ -280,6 +280,13 @@ mod tests {
             assert_ne!(other, file);
             assert!(matches!(Envelope::parse(other.as_bytes()), Err(EnvelopeError::NotCanonical(_))), "{other}");
         }
+        for (other, at) in [
+            (format!(" {file}"), 0),
+            (format!("{file}\n"), file.len()),
+            (file.replacen("\"signatures\":[", "\"signatures\": [", 1), file.find('[').unwrap()),
+        ] {
+            assert_eq!(Envelope::parse(other.as_bytes()), Err(EnvelopeError::NotCanonical(at)), "{other}");
+        }
         for (from, to) in [
             ("]}", "],\"more\":1}"),
             ("\"sig\"", "\"cert\":\"\",\"sig\""),

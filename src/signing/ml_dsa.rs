@@ -84,7 +84,7 @@ mod secret {
     }
 
     #[allow(deprecated, reason = "compared with, never made into a key")]
-    fn expanded<P: MlDsaParams>(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
+    pub(super) fn expanded<P: MlDsaParams>(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
         Zeroizing::new(SigningKey::<P>::from_seed(&(*seed).into()).expanded_key().to_expanded().to_vec())
     }
 
@@ -108,5 +108,40 @@ mod secret {
             Set::MlDsa87 => expanded::<MlDsa87>(&seed),
         };
         (own.as_slice() == stated).then_some(seed)
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "carry")]
+mod tests {
+    use ml_dsa::{MlDsa65, MlDsa87};
+
+    use super::secret::{expanded, seed_of};
+    use super::*;
+
+    #[test]
+    fn the_expanded_half_of_a_private_key_is_the_seeds_own() {
+        let seed = [7; 32];
+        let sets = [
+            (Set::MlDsa65, expanded::<MlDsa65>(&seed), [0x0f, 0xe6, 0x0f, 0xc0]),
+            (Set::MlDsa87, expanded::<MlDsa87>(&seed), [0x13, 0x46, 0x13, 0x20]),
+        ];
+        for (set, own, [a, b, c, d]) in sets {
+            let found = |stated: &[u8]| {
+                let key = [&[0x30, 0x82, a, b, 0x04, 0x20][..], &seed, &[0x04, 0x82, c, d], stated].concat();
+                seed_of(set, &key).map(|seed| *seed)
+            };
+            assert_eq!(found(&own), Some(seed), "{set:?}");
+            let mut other = own.to_vec();
+            other[1000] ^= 1;
+            let longer = [&own[..], &[0]].concat();
+            for stated in [&other[..], &longer, &own[..own.len() - 1], &[]] {
+                assert_eq!(found(stated), None, "{set:?}, {} bytes", stated.len());
+            }
+            for (alone, expected) in [(32, Some(seed)), (31, None), (33, None)] {
+                let key = [&[0x80, 0x20][..], &vec![7; alone]].concat();
+                assert_eq!(seed_of(set, &key).map(|seed| *seed), expected, "{set:?}, {alone} bytes");
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use packmule::bundle::geometry::Geometry;
 use packmule::bundle::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
 use packmule::bundle::time::Moment;
 use packmule::fault::Class;
@@ -208,4 +209,27 @@ fn b7_frames_and_volumes_at_their_limits() {
         };
         assert_eq!(holds(&good, volumes), fits, "{count} volumes");
     }
+}
+
+#[test]
+fn m3_the_last_frame_is_the_end_alone_and_stored() {
+    let good = good(&["--level", "0"]);
+    let cuts = |change: &dyn Fn(&mut Vec<Frame>)| {
+        let mut manifest = good.clone();
+        change(&mut manifest.frames);
+        Geometry::new(&manifest).is_ok()
+    };
+    let stored = |plain| Frame { digest: None, plain, size: None };
+    let digest = Some(Digest::sha256(b"a frame"));
+    assert!(cuts(&|_| ()));
+    // A stored frame may have a digest; a packed one is of another kind.
+    assert!(cuts(&|frames| frames.last_mut().unwrap().digest = digest));
+    assert!(!cuts(&|frames| *frames.last_mut().unwrap() = Frame { digest, plain: 1024, size: Some(30) }));
+    for plain in [1, 512, 1023, 1025, 2048] {
+        assert!(!cuts(&|frames| frames.last_mut().unwrap().plain = plain), "{plain}");
+    }
+    assert!(!cuts(&|frames| drop(frames.pop())), "no end");
+    assert!(!cuts(&|frames| frames.push(stored(1024))), "two ends");
+    assert!(!cuts(&|frames| frames.splice(frames.len() - 1.., [stored(512), stored(512)]).for_each(drop)), "in two");
+    assert!(!cuts(&|frames| frames[0].plain -= 1) && !cuts(&|frames| frames[0].plain += 1), "beside the members");
 }
