@@ -12,6 +12,7 @@ mod closures;
 mod corpora;
 mod custody;
 mod drive;
+mod edges;
 mod examples;
 mod faults;
 mod flat;
