@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -228,9 +229,7 @@ impl Pass<'_> {
                 write_all(&mut file, &mut built.slices()).map_err(|error| {
                     // What the volume lacks is cut off again, now or by the next run.
                     let _ = file.set_len(offset);
-                    let refused = write_error(&path, &error);
-                    let left: u64 = self.pieces[index..].iter().map(Piece::plain).sum();
-                    Error { what: format!("{}; up to {left} more bytes are to be written", refused.what), ..refused }
+                    unwritten(&path, &error, self.pieces[index..].iter().map(Piece::plain).sum())
                 })?;
                 open = Some((volume, file));
                 journal.append(entry)?;
@@ -240,6 +239,12 @@ impl Pass<'_> {
         }
         Ok(())
     }
+}
+
+/// The refusal of a medium that does not take a frame; with those behind it `left` bytes are to be written.
+fn unwritten(path: &Path, error: &io::Error, left: u64) -> Error {
+    let refused = write_error(path, error);
+    Error { what: format!("{}; up to {left} more bytes are to be written", refused.what), ..refused }
 }
 
 /// Writes all of `left`.
@@ -340,6 +345,14 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_is_still_to_be_written_is_told() {
+        let error = unwritten("usb/b".as_ref(), &io::ErrorKind::FileTooLarge.into(), 7);
+        assert_eq!(error.class, Class::Io);
+        assert!(error.what.starts_with("usb/b: ") && error.what.ends_with("; up to 7 more bytes are to be written"));
+        assert!(error.help.is_some_and(|help| help.contains("--volume-size fat32")));
     }
 
     #[test]

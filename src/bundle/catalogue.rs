@@ -73,3 +73,29 @@ impl Catalogue {
         self.0.get(digest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::oci::media_type::OCI_MANIFEST;
+
+    #[test]
+    fn what_a_document_says_of_itself_is_kept() {
+        let blob = |kind: &str, content: &[u8]| json!({ "mediaType": kind, "digest": Digest::sha256(content), "size": content.len() });
+        let body = json!({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": "a/type", "config": blob("a/config", b"{}"),
+            "layers": [blob("a/layer", b"abc")], "annotations": { "predicateType": "a/predicate" },
+        });
+        let document = Document::parse(OCI_MANIFEST, body.to_string().into_bytes()).unwrap();
+        let mut catalogue = Catalogue::default();
+        catalogue.see(&document);
+        let entry = catalogue.get(&document.digest()).unwrap();
+        assert_eq!(entry.config.as_deref(), Some("a/config"));
+        assert_eq!(entry.stated.as_deref(), Some("a/type"));
+        assert_eq!(entry.predicates, ["a/predicate"]);
+        assert_eq!(entry.leaves, [(Digest::sha256(b"{}"), 2), (Digest::sha256(b"abc"), 3)]);
+        assert!(entry.children.is_empty() && catalogue.get(&Digest::sha256(b"another")).is_none());
+    }
+}

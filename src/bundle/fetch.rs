@@ -328,6 +328,20 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_names_blob_and_repository() {
+        let (flow, stop) = (flow(), AtomicBool::new(false));
+        let source = Digits { ranged: false, answers: true };
+        for (size, told) in [(9, "found more bytes than its size"), (11, "expected 11 bytes, found 10")] {
+            let mut blob = blob(None);
+            blob.descriptor.size = size;
+            let mut into = vec![0; usize::try_from(size).unwrap()];
+            let error = Fetch::new(&source, &flow, &stop).part(0, &blob, &(0..size), 0, &mut into).unwrap_err();
+            assert_eq!(error.kind, Kind::Mismatch);
+            assert_eq!(error.what, format!("blob {} from localhost/a: {told}", blob.descriptor.digest));
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_one_blob_alone_is_told_from_what_ends_all() {
         let (flow, stop) = (flow(), AtomicBool::new(false));
         let document = Document::parse(

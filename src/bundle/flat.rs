@@ -247,15 +247,15 @@ pub(super) fn check_files(
     // The largest first, so that the threads end together.
     let mut order: Vec<usize> = (0..tar.members()).collect();
     order.sort_by_key(|&member| std::cmp::Reverse(tar.size(member)));
-    let one = |member: usize| {
+    let one = |member: usize, bytes: u64| {
         let blobs = u64::from(member >= Tar::of_blob(0));
-        Tally { members: 1, blobs, frames: 0, bytes: tar.size(member) }
+        Tally { members: 1, blobs, frames: 0, bytes }
     };
     let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
-    let gate = Gate::new(whole, (0..tar.members()).map(one).collect());
+    let gate = Gate::new(whole, (0..tar.members()).map(|member| one(member, tar.size(member))).collect());
     let found = Mutex::new(Vec::new());
     let step = |member: usize| match flat.check(tar, member, flow) {
-        Ok(bytes) => Step::Pinned(Tally { bytes, ..one(member) }),
+        Ok(bytes) => Step::Pinned(one(member, bytes)),
         Err(error) => {
             let stop = fail_fast || error.class == Class::Cancelled;
             lock(&found).push(error);

@@ -321,6 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn the_frames_asked_for_last_are_kept() {
+        let shelf = Shelf::default();
+        let (first, second) = (shelf.slot(1), shelf.slot(2));
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert!(Arc::ptr_eq(&first, &shelf.slot(1)));
+        // The third takes the place of the second, which was asked for before the first.
+        shelf.slot(3);
+        assert!(Arc::ptr_eq(&first, &shelf.slot(1)));
+        assert!(!Arc::ptr_eq(&second, &shelf.slot(2)));
+    }
+
+    #[test]
     fn units_are_kept_up_to_the_last_byte_of_room() {
         let held = |size: usize| HashMap::from([(0, Arc::from(vec![0; size]))]);
         let mut documents = Documents { room: 10, ..Documents::default() };

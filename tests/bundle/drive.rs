@@ -31,6 +31,12 @@ fn the_medium_is_asked_for_until_the_right_one_is_there() {
     let good = fs::read(&path).unwrap();
     let (verdict, asked) = verified(&bundle, &mut |_| panic!("all of it is there"));
     assert!(verdict.is_good() && asked.is_empty());
+    // All being there it is read as ever: what must come again is named.
+    let mut wrong = good.clone();
+    wrong[good.len() / 2] ^= 1;
+    fs::write(&path, wrong).unwrap();
+    let (verdict, _) = verified(&bundle, &mut |_| panic!("all of it is there"));
+    assert_eq!(verdict.again, [VOLUME]);
 
     fs::remove_file(&path).unwrap();
     let (verdict, asked) = verified(&bundle, &mut |time| {

@@ -170,6 +170,8 @@ fn what_has_passed_is_not_given_again() {
     let large = input.blobs.iter().max_by_key(|blob| blob.descriptor.size).unwrap().descriptor.clone();
     let dir = made(&memory, &input);
     let bundle = open(dir.path()).and_then(Untrusted::assume).unwrap();
+    assert_eq!(bundle.position(&large.digest), None, "alone in its frames");
+    assert!(bundle.position(&input.artifacts[0].digest).is_some(), "beside others");
     let (repository, seen) = (repository(), Mutex::new(0));
     arrive(&bundle, &mut Media::new(&bundle), &flow(), |arriving| {
         arriving.pass(&|digest| *digest == large.digest, &|digest| {
