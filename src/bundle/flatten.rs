@@ -14,7 +14,7 @@ use super::{Error, pending};
 use crate::content::Source;
 use crate::fault::Class;
 use crate::flow::{Event, Flow, each};
-use crate::oci::{Algorithm, Digest, Hasher};
+use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 use crate::stream::{Checked, read_some};
 
 /// Bytes copied at once.
@@ -89,13 +89,22 @@ fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error>
     })? {
         flow.warn(warning);
     }
-    if largest > SMALL_FILE {
-        flow.warn(format!("a blob has {largest} bytes: FAT32 and ISO 9660 hold files of at most {SMALL_FILE}"));
-    }
-    if input.blobs.iter().any(|blob| blob.descriptor.digest.algorithm() == Algorithm::Sha512) {
-        flow.warn("a blob has a sha512 digest: Joliet holds no name of its length");
-    }
+    let descriptors = input.blobs.iter().map(|blob| &blob.descriptor);
+    warnings(descriptors).into_iter().for_each(|text| flow.warn(text));
     Ok(())
+}
+
+/// What some media do not hold as files of their own.
+fn warnings<'a>(blobs: impl Iterator<Item = &'a Descriptor> + Clone) -> Vec<String> {
+    let mut texts = Vec::new();
+    let largest = blobs.clone().map(|blob| blob.size).max().unwrap_or_default();
+    if largest > SMALL_FILE {
+        texts.push(format!("a blob has {largest} bytes: FAT32 and ISO 9660 hold files of at most {SMALL_FILE}"));
+    }
+    if blobs.into_iter().any(|blob| blob.digest.algorithm() == Algorithm::Sha512) {
+        texts.push("a blob has a sha512 digest: Joliet holds no name of its length".to_owned());
+    }
+    texts
 }
 
 fn sync_folders(root: &Path) -> Result<(), Error> {
@@ -194,4 +203,26 @@ fn bring_as(
     drop(file);
     sync(temporary).map_err(crate::content::Error::from)?;
     fs::rename(temporary, path).map_err(|error| local(path, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_medium_may_not_hold_is_told() {
+        const MOST: u64 = 4_294_967_295;
+        let told = |algorithm: Algorithm, size: u64| {
+            let blobs = [
+                Descriptor::new("a/b", Digest::sha256(b"x"), 1),
+                Descriptor::new("a/b", Digest::of(algorithm, b"y"), size),
+            ];
+            warnings(blobs.iter()).join(", ")
+        };
+        assert_eq!(told(Algorithm::Sha256, MOST), "");
+        for size in [MOST + 1, u64::MAX] {
+            assert!(told(Algorithm::Sha256, size).contains(&format!("a blob has {size} bytes")), "{size}");
+        }
+        assert!(told(Algorithm::Sha512, MOST).starts_with("a blob has a sha512 digest"));
+    }
 }

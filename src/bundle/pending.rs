@@ -253,6 +253,30 @@ mod tests {
         assert!(unfinished(&output).is_empty() && !output.partial_flat().exists());
     }
 
+    #[derive(Default)]
+    struct Warnings(std::sync::atomic::AtomicUsize);
+
+    impl crate::flow::Events for Warnings {
+        fn event(&self, event: crate::flow::Event) {
+            let is_warning = matches!(event, crate::flow::Event::Warning(_));
+            self.0.fetch_add(usize::from(is_warning), std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn only_of_a_run_that_is_dropped_something_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::open(dir.path(), &Name::new("b").unwrap(), false).unwrap();
+        let warnings = std::sync::Arc::new(Warnings::default());
+        let events = std::sync::Arc::clone(&warnings) as std::sync::Arc<dyn crate::flow::Events>;
+        let flow = Flow::new(events, std::sync::Arc::new(crate::flow::FixedClock::default()), 1, 1);
+        for expected in [0, 1] {
+            assert!(resume(&flow, &output, "request", "tool").unwrap().is_none());
+            assert_eq!(warnings.0.load(std::sync::atomic::Ordering::Relaxed), expected);
+            std::fs::write(output.plan(), "of another").unwrap();
+        }
+    }
+
     fn unfinished(output: &Output) -> Vec<usize> {
         output.partial_volumes().unwrap()
     }

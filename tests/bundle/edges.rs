@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use packmule::bundle::arriving::arrive;
 use packmule::bundle::media::Media;
 use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Manifest, Output, Untrusted, frame, open, stream};
+use packmule::bundle::{Manifest, Output, Untrusted, flatten, frame, open, stream};
 use packmule::content::{Kind, Passing as _, Source as _};
 use packmule::fault::{Class, Fault};
 use packmule::flow::{Event, Events, FixedClock, Flow};
@@ -239,5 +239,35 @@ fn of_a_stream_that_ends_early_nothing_else_is_told() {
         let fault = from_stream(bytes[..cut].to_vec(), &flow(), false).fault.unwrap();
         assert_class(&fault, Class::Integrity, "cut");
         assert!(fault.what.contains("truncated") && fault.others.is_empty(), "{fault:?}");
+    }
+}
+
+/// What was warned of.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Events for Warnings {
+    fn event(&self, event: Event) {
+        if let Event::Warning(text) = event {
+            self.0.lock().unwrap().push(text);
+        }
+    }
+}
+
+#[test]
+fn what_comes_wrong_once_is_warned_of_once_in_either_form() {
+    let blobs = vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 3000), false, "a/b")];
+    for flat in [true, false] {
+        let (memory, input) = artifact("b", blobs.clone(), 1 << 30);
+        memory.lies.lock().unwrap().insert(Digest::sha256(&blobs[1].0), 1);
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::open(dir.path(), &input.name, false).unwrap();
+        let warnings = Arc::new(Warnings::default());
+        let flow = Flow::new(Arc::clone(&warnings) as Arc<dyn Events>, Arc::new(FixedClock::default()), 1, 1);
+        let options = Options { sign: SIGN_1, read_back: None, leave_out: false };
+        let write = if flat { flatten::write } else { write };
+        write(&flow, &memory, &output, &input, options).unwrap();
+        let warnings = warnings.0.lock().unwrap();
+        assert!(warnings.len() == 1 && warnings[0].ends_with(": fetching it once more"), "{flat}: {warnings:?}");
     }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use packmule::bundle::cut::SMALL;
+use packmule::bundle::frame::MAX_PLAIN;
 use packmule::bundle::geometry::Geometry;
 use packmule::bundle::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
 use packmule::bundle::time::Moment;
+use packmule::bundle::writer::{DEFAULT_VOLUME, LEAST_VOLUME};
 use packmule::fault::Class;
+use packmule::oci::document::MAX_DOCUMENT;
 use packmule::oci::{Absent, Algorithm, Digest, Reason, Repository};
 
 use crate::Bundle;
@@ -232,4 +236,10 @@ fn m3_the_last_frame_is_the_end_alone_and_stored() {
     assert!(!cuts(&|frames| frames.push(stored(1024))), "two ends");
     assert!(!cuts(&|frames| frames.splice(frames.len() - 1.., [stored(512), stored(512)]).for_each(drop)), "in two");
     assert!(!cuts(&|frames| frames[0].plain -= 1) && !cuts(&|frames| frames[0].plain += 1), "beside the members");
+}
+
+#[test]
+fn the_limits_are_the_specs() {
+    assert_eq!((MAX_MANIFEST, MAX_PLAIN, MAX_DOCUMENT), (67_108_864, 16_777_216, 4_194_304));
+    assert_eq!((SMALL, LEAST_VOLUME, DEFAULT_VOLUME), (65_536, 33_554_432, 4_294_967_295));
 }
