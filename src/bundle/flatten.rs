@@ -83,15 +83,18 @@ fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error>
     let sizes = || input.blobs.iter().map(|blob| blob.descriptor.size);
     let bytes = sizes().fold(0_u64, u64::saturating_add);
     let largest = sizes().max().unwrap_or_default();
-    if let Some(warning) = output.check_room(0, bytes, largest).map_err(|error| match error.class {
-        Class::Usage => Error { help: Some("write volumes: leave --flat away".to_owned()), ..error },
-        _ => error,
-    })? {
-        flow.warn(warning);
-    }
+    output.check_room(0, bytes, largest).map_err(advised)?.into_iter().for_each(|warning| flow.warn(warning));
     let descriptors = input.blobs.iter().map(|blob| &blob.descriptor);
     warnings(descriptors).into_iter().for_each(|text| flow.warn(text));
     Ok(())
+}
+
+/// The refusal of a file system that holds no file of such a size, with the advice for this form.
+fn advised(error: Error) -> Error {
+    match error.class {
+        Class::Usage => error.help("write volumes: leave --flat away"),
+        _ => error,
+    }
 }
 
 /// What some media do not hold as files of their own.
@@ -208,6 +211,13 @@ fn bring_as(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_files_are_limited_volumes_are_advised() {
+        let help = |class: Class| advised(Error::new(class, "too large").help("smaller volumes")).help;
+        assert_eq!(help(Class::Usage).as_deref(), Some("write volumes: leave --flat away"));
+        assert_eq!(help(Class::Io).as_deref(), Some("smaller volumes"));
+    }
 
     #[test]
     fn what_a_medium_may_not_hold_is_told() {

@@ -110,16 +110,14 @@ fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {
         let mut end = at + frames.get(frame).ok_or_else(short)?.plain;
         frame += 1;
         let from = member;
-        if end < tar.end(member) {
-            while end < tar.end(member) {
-                end += frames.get(frame).ok_or_else(short)?.plain;
-                frame += 1;
-            }
+        while end < tar.end(member) {
+            end += frames.get(frame).ok_or_else(short)?.plain;
+            frame += 1;
+        }
+        member += 1;
+        // One frame may hold others behind the first.
+        while frame == first + 1 && member < tar.members() && tar.end(member) <= end {
             member += 1;
-        } else {
-            while member < tar.members() && tar.end(member) <= end {
-                member += 1;
-            }
         }
         if end != tar.start(member) {
             return Err(Error::format(format!(

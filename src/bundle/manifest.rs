@@ -289,12 +289,12 @@ impl Manifest {
             if let Some(tag) = artifact.tags.iter().find(|tag| tag.is_referrers_fallback()) {
                 return Err(wrong(format_args!("artifact {}: tag {tag} is a referrers list's", artifact.digest)));
             }
-            if !artifact.tags.is_sorted_by(|a, b| a < b) {
-                return Err(wrong(format_args!("artifact {}: expected tags in order, each once", artifact.digest)));
+            if !artifact.tags.is_sorted() {
+                return Err(wrong(format_args!("artifact {}: expected tags in order", artifact.digest)));
             }
             for tag in &artifact.tags {
                 if !named.insert((&artifact.repository, tag)) {
-                    return Err(wrong(format_args!("tag {}:{tag} names two artifacts", artifact.repository)));
+                    return Err(wrong(format_args!("tag {}:{tag} stands twice", artifact.repository)));
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use packmule::bundle::arriving::arrive;
 use packmule::bundle::media::Media;
 use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Manifest, Output, Untrusted, flatten, frame, open, stream};
+use packmule::bundle::{Manifest, Output, Untrusted, back, flatten, frame, open, stream};
 use packmule::content::{Kind, Passing as _, Source as _};
 use packmule::fault::{Class, Fault};
 use packmule::flow::{Event, Events, FixedClock, Flow};
@@ -165,8 +165,16 @@ fn progress_ends_at_what_it_promised() {
 
 #[test]
 fn what_has_passed_is_not_given_again() {
-    let content = noise(1, 17 << 20);
-    let (memory, input) = artifact("b", vec![(b"{}".to_vec(), false, "a/b"), (content.clone(), false, "a/b")], 1 << 30);
+    let content = noise(1, (17 << 20) + 1);
+    // The other large one passes too, and is nobody's.
+    let blobs = vec![
+        (b"{}".to_vec(), false, "a/b"),
+        (noise(2, 17 << 20), false, "a/b"),
+        (content.clone(), false, "a/b"),
+        (noise(3, 5), false, "a/b"),
+    ];
+    let (memory, mut input) = artifact("b", blobs, 1 << 30);
+    input.level = 0;
     let large = input.blobs.iter().max_by_key(|blob| blob.descriptor.size).unwrap().descriptor.clone();
     let dir = made(&memory, &input);
     let bundle = open(dir.path()).and_then(Untrusted::assume).unwrap();
@@ -270,4 +278,22 @@ fn what_comes_wrong_once_is_warned_of_once_in_either_form() {
         let warnings = warnings.0.lock().unwrap();
         assert!(warnings.len() == 1 && warnings[0].ends_with(": fetching it once more"), "{flat}: {warnings:?}");
     }
+}
+
+#[test]
+fn a_read_back_that_is_cancelled_ends() {
+    let (memory, input) = artifact("b", vec![(noise(1, 3000), false, "a/b")], 1 << 30);
+    let dir = tempfile::tempdir().unwrap();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let read_back = |dir: &Path, manifest: &Manifest, _: &Flow| {
+        back::read_back(dir, manifest, &store::flow(1)).unwrap();
+        let cancelled = store::flow(1);
+        cancelled.cancel_flag().store(true, std::sync::atomic::Ordering::Relaxed);
+        back::read_back(dir, manifest, &cancelled)
+    };
+    let options = Options { sign: SIGN_1, read_back: Some(&read_back), leave_out: false };
+    let error = write(&store::flow(1), &memory, &output, &input, options).unwrap_err();
+    assert_eq!(error.class, Class::Cancelled, "{error}");
+    drop(output);
+    store::only_partial(dir.path());
 }
