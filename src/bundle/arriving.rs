@@ -120,8 +120,7 @@ impl Read for Reader<'_, '_> {
             }
         }
         flight.is_begun = true;
-        let count = buffer.len().min(flight.held.len() - flight.given);
-        buffer[..count].copy_from_slice(&flight.held[flight.given..flight.given + count]);
+        let count = (&flight.held[flight.given..]).read(buffer)?;
         flight.given += count;
         Ok(count)
     }

@@ -61,8 +61,7 @@ impl Read for BlobReader<'_> {
         while self.given == self.held.len() && !self.done {
             self.fill().map_err(|error| Error::from(error).into_io())?;
         }
-        let count = buffer.len().min(self.held.len() - self.given);
-        buffer[..count].copy_from_slice(&self.held[self.given..self.given + count]);
+        let count = (&self.held[self.given..]).read(buffer)?;
         self.given += count;
         Ok(count)
     }

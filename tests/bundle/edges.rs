@@ -201,6 +201,55 @@ fn what_has_passed_is_not_given_again() {
 }
 
 #[test]
+fn a_blob_is_had_in_whatever_pieces() {
+    let content = noise(1, 1 << 20);
+    let (memory, mut input) =
+        artifact("b", vec![(b"{}".to_vec(), false, "a/b"), (content.clone(), false, "a/b")], 1 << 30);
+    input.level = 0;
+    let large = input.blobs.iter().max_by_key(|blob| blob.descriptor.size).unwrap().descriptor.clone();
+    let dir = made(&memory, &input);
+    let bundle = open(dir.path()).and_then(Untrusted::assume).unwrap();
+    // Neither a part of a block nor the other way round.
+    let read = |mut from: Box<dyn std::io::Read + Send + '_>| {
+        let (mut found, mut buffer) = (Vec::new(), vec![0; 100_000]);
+        loop {
+            match from.read(&mut buffer).unwrap() {
+                0 => return found,
+                count => found.extend_from_slice(&buffer[..count]),
+            }
+        }
+    };
+    assert!(read(bundle.blob(&repository(), &large).unwrap()) == content);
+    arrive(&bundle, &mut Media::new(&bundle), &flow(), |arriving| {
+        arriving.pass(&|digest| *digest == large.digest, &|_| {
+            assert!(read(arriving.blob(&repository(), &large).unwrap()) == content);
+            Ok(())
+        })?;
+        arriving.gate()
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_a_source_lost_is_left_out_of_volumes_where_that_is_allowed() {
+    let blobs = vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 3000), false, "a/b"), (noise(2, 90_000), false, "a/b")];
+    for lost in [1, 2] {
+        let (mut memory, input) = artifact("b", blobs.clone(), 1 << 30);
+        let digest = Digest::sha256(&blobs[lost].0);
+        memory.blobs.remove(&digest);
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::open(dir.path(), &input.name, false).unwrap();
+        let options = |leave_out| Options { sign: SIGN_1, read_back: Some(&back::read_back), leave_out };
+        let error = write(&store::flow(2), &memory, &output, &input, options(false)).unwrap_err();
+        assert_eq!(error.class, Class::Source, "{error}");
+        let written = write(&store::flow(2), &memory, &output, &input, options(true)).unwrap();
+        assert!(written.left_out.len() == 1 && written.left_out[0].contains(&digest.to_string()), "{lost}");
+        assert!(written.manifest.absent.iter().map(|absent| absent.digest).eq([digest]));
+        assert!(from_files(dir.path(), &flow(), false).is_good());
+    }
+}
+
+#[test]
 fn m3_the_digest_of_a_stored_frame_is_compared_too() {
     let bundle = Bundle::small("0", &[1]);
     let mut manifest = Manifest::parse(&fs::read(bundle.path("b.json")).unwrap()).unwrap();
