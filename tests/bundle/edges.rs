@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use packmule::bundle::arriving::arrive;
 use packmule::bundle::media::Media;
 use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Manifest, Output, Untrusted, back, flatten, frame, open, stream};
+use packmule::bundle::{Manifest, Output, Untrusted, back, finish, flatten, frame, open, stream};
 use packmule::content::{Kind, Passing as _, Source as _};
 use packmule::fault::{Class, Fault};
 use packmule::flow::{Event, Events, FixedClock, Flow};
 use packmule::oci::document::MAX_DOCUMENT;
 use packmule::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
-use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Tag};
+use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Repository, Tag};
 use packmule::signing::Policy;
 use packmule::verify::{Request, Verdict};
 use serde_json::json;
@@ -313,10 +313,12 @@ impl Events for Warnings {
 
 #[test]
 fn what_comes_wrong_once_is_warned_of_once_in_either_form() {
-    let blobs = vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 3000), false, "a/b")];
+    let blobs = vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 3000), false, "a/b"), (noise(2, 3000), false, "a/b")];
     for flat in [true, false] {
-        let (memory, input) = artifact("b", blobs.clone(), 1 << 30);
-        memory.lies.lock().unwrap().insert(Digest::sha256(&blobs[1].0), 1);
+        let (memory, mut input) = artifact("b", blobs.clone(), 1 << 30);
+        let wrong = Digest::sha256(&blobs[2].0);
+        memory.lies.lock().unwrap().insert(wrong, 1);
+        input.blobs[3].repository = Repository::exact("localhost/other").unwrap();
         let dir = tempfile::tempdir().unwrap();
         let output = Output::open(dir.path(), &input.name, false).unwrap();
         let warnings = Arc::new(Warnings::default());
@@ -326,6 +328,7 @@ fn what_comes_wrong_once_is_warned_of_once_in_either_form() {
         write(&flow, &memory, &output, &input, options).unwrap();
         let warnings = warnings.0.lock().unwrap();
         assert!(warnings.len() == 1 && warnings[0].ends_with(": fetching it once more"), "{flat}: {warnings:?}");
+        assert!(warnings[0].starts_with(&format!("blob {wrong} from localhost/other: ")), "{flat}: {warnings:?}");
     }
 }
 
@@ -345,4 +348,16 @@ fn a_read_back_that_is_cancelled_ends() {
     assert_eq!(error.class, Class::Cancelled, "{error}");
     drop(output);
     store::only_partial(dir.path());
+}
+
+#[test]
+fn a_manifest_that_no_writer_makes_is_the_programs_own_fault() {
+    let (memory, input) = artifact("b", vec![(b"{}".to_vec(), false, "a/b")], 1 << 30);
+    let dir = tempfile::tempdir().unwrap();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let options = || Options { sign: SIGN_1, read_back: None, leave_out: false };
+    let written = write(&store::flow(1), &memory, &output, &input, options()).unwrap();
+    let manifest = Manifest { tool: "another".to_owned(), ..written.manifest };
+    let error = finish::finish(&store::flow(1), &output, manifest, options()).err().unwrap();
+    assert_eq!(error.class, Class::Bug, "{error}");
 }
