@@ -35,6 +35,7 @@ mod second_ml_dsa;
 mod signing;
 mod sizes;
 mod source;
+mod stalls;
 mod store;
 mod stranger_vectors;
 mod streams;
