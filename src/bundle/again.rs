@@ -64,7 +64,7 @@ pub(super) fn frames(
         Broken::Unread => all,
         Broken::At(frame) => {
             again.insert(places[frame].volume);
-            frame + 1..all.end
+            frame..all.end
         }
         Broken::Whole => {
             again.extend(places[all].iter().map(|place| place.volume));

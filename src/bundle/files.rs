@@ -49,7 +49,7 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
         return Err(too_large());
     }
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-    file.take(cap + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path.display(), &error))?;
+    file.take(cap.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| Error::io(path.display(), &error))?;
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
 }
 

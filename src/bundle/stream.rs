@@ -397,7 +397,7 @@ mod tests {
         };
         let read = |bytes: &[u8]| {
             let name = |name: &str| (name == "n").then(|| ((), name.to_owned()));
-            first_member(&mut &bytes[..], &|| Ok(()), MOST as u64, name).map(|(_, content)| content)
+            first_member(&mut &bytes[..], &|| Ok(()), MOST as u64, name).map(|((), content)| content)
         };
         for size in [1, 511, 512, 513, STEP - 512, STEP - 1, STEP, STEP + 1, STEP + 513, 2 * STEP, MOST] {
             let bytes = member(size);

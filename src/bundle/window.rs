@@ -189,3 +189,45 @@ impl<T> Queue<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn no_more_buffers_go_out_than_there_are() {
+        let (pool, stop) = (Pool::sized(2, 4), AtomicBool::new(false));
+        let take = || pool.take(&stop, || Some(())).map(|(_, lease)| lease);
+        let (first, second) = (take().unwrap(), take().unwrap());
+        assert_eq!((first.len(), second.len()), (4, 4));
+        drop(first);
+        let third = take().unwrap();
+        std::thread::scope(|scope| {
+            let fourth = scope.spawn(|| take().is_none());
+            std::thread::sleep(LOOK);
+            stop.store(true, Ordering::Relaxed);
+            assert!(fourth.join().unwrap(), "it waited until nothing was wanted");
+        });
+        drop((second, third));
+    }
+
+    #[cfg(feature = "carry")]
+    #[test]
+    fn so_many_pass_at_once_and_no_more() {
+        let (gate, inside, most) = (Gate::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    gate.pass(|| {
+                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::sleep(LOOK);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    });
+                });
+            }
+        });
+        assert_eq!(most.into_inner(), 2);
+    }
+}

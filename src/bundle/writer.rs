@@ -347,3 +347,53 @@ fn settle(output: &Output, input: &Input, pieces: &[Piece], journal: &mut Journa
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::media_type::OCI_LAYER_GZIP;
+
+    fn input(level: i32, media_types: &[&str]) -> Input {
+        let repository = Repository::exact("localhost/a").unwrap();
+        let blob = |(number, media_type): (usize, &&str)| InputBlob {
+            descriptor: Descriptor::new(*media_type, Digest::sha256(&[u8::try_from(number).unwrap()]), 1 << 20),
+            repository: repository.clone(),
+            document: None,
+            small: false,
+        };
+        Input {
+            name: Name::new("b").unwrap(),
+            created: Moment::from_unix(0).unwrap(),
+            tool: "packmule 0.1.0".to_owned(),
+            artifacts: Vec::new(),
+            blobs: media_types.iter().enumerate().map(blob).collect(),
+            absent: Vec::new(),
+            bases: Vec::new(),
+            standing: None,
+            annotations: BTreeMap::new(),
+            volume_size: u64::MAX,
+            level,
+            request: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_compressed_already_is_not_packed_and_at_level_0_nothing_is() {
+        let packable = |level: i32| {
+            let (_, pieces) = input(level, &[OCI_LAYER_GZIP, "a/text"]).cut().unwrap();
+            pieces.iter().map(|piece| piece.packable).collect::<Vec<_>>()
+        };
+        // What is computed, the two blobs, the end.
+        assert_eq!(packable(3), [true, false, true, false]);
+        assert_eq!(packable(0), [false; 4]);
+    }
+
+    #[test]
+    fn more_frames_than_a_manifest_holds_are_refused() {
+        let input = input(3, &["a/b"]);
+        let own = input.manifest(Vec::new(), Vec::new()).to_bytes().len();
+        let most = (usize::try_from(MAX_MANIFEST).unwrap() - own) / 16;
+        assert_eq!(input.check_limits(most), Ok(()));
+        assert_eq!(input.check_limits(most + 1).unwrap_err().class, Class::Usage);
+    }
+}

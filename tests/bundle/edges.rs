@@ -231,6 +231,14 @@ fn a_blob_is_had_in_whatever_pieces() {
 }
 
 #[test]
+fn the_list_of_checksums_is_what_sha256sum_reads() {
+    let bundle = Bundle::small("9", &[1]);
+    let line = |file: &str| format!("{}  {file}\n", Digest::sha256(&fs::read(bundle.path(file)).unwrap()).hex());
+    let list = fs::read_to_string(bundle.path("b.sha256")).unwrap();
+    assert_eq!(list, line("b.json") + &line("b.0001.tar.zst"));
+}
+
+#[test]
 fn what_a_source_lost_is_left_out_of_volumes_where_that_is_allowed() {
     let blobs = vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 3000), false, "a/b"), (noise(2, 90_000), false, "a/b")];
     for lost in [1, 2] {
@@ -296,6 +304,7 @@ fn of_a_stream_that_ends_early_nothing_else_is_told() {
         let fault = from_stream(bytes[..cut].to_vec(), &flow(), false).fault.unwrap();
         assert_class(&fault, Class::Integrity, "cut");
         assert!(fault.what.contains("truncated") && fault.others.is_empty(), "{fault:?}");
+        assert!(fault.what.contains("b.0001.tar.zst"), "{fault:?}");
     }
 }
 

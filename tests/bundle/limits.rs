@@ -232,7 +232,7 @@ fn m3_the_last_frame_is_the_end_alone_and_stored() {
     for plain in [1, 512, 1023, 1025, 2048] {
         assert!(!cuts(&|frames| frames.last_mut().unwrap().plain = plain), "{plain}");
     }
-    assert!(!cuts(&|frames| drop(frames.pop())), "no end");
+    assert!(!cuts(&|frames| frames.truncate(frames.len() - 1)), "no end");
     assert!(!cuts(&|frames| frames.push(stored(1024))), "two ends");
     assert!(!cuts(&|frames| frames.splice(frames.len() - 1.., [stored(512), stored(512)]).for_each(drop)), "in two");
     assert!(!cuts(&|frames| frames[0].plain -= 1) && !cuts(&|frames| frames[0].plain += 1), "beside the members");

@@ -97,7 +97,7 @@ fn of_an_absent_blob_the_reason_is_told() {
     let away = input.blobs.pop().unwrap().descriptor;
     let listed = |digest, reason| Absent { digest, reason, repository: None, size: 99 };
     input.absent = vec![listed(away.digest, Reason::Foreign), listed(Digest::sha256(b"x"), Reason::Missing)];
-    input.absent.sort_by(|a, b| a.digest.cmp(&b.digest));
+    input.absent.sort_by_key(|absent| absent.digest);
     let dir = tempfile::tempdir().unwrap();
     export(&flow(1), dir.path(), &memory, &input).unwrap();
     let bundle = open(dir.path()).and_then(Untrusted::assume).unwrap();
