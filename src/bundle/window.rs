@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn no_more_buffers_go_out_than_there_are() {
         let (pool, stop) = (Pool::sized(2, 4), AtomicBool::new(false));
-        let take = || pool.take(&stop, || Some(())).map(|(_, lease)| lease);
+        let take = || pool.take(&stop, || Some(())).map(|((), lease)| lease);
         let (first, second) = (take().unwrap(), take().unwrap());
         assert_eq!((first.len(), second.len()), (4, 4));
         drop(first);
