@@ -3,18 +3,21 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use packmule::bundle::finish::ReadBack;
 use packmule::bundle::manifest::Form;
 use packmule::bundle::time::Moment;
+use packmule::bundle::writer::{Options, write};
 use packmule::bundle::{Error, Manifest, Name, Output, back};
 use packmule::export::{Manner, Settings};
 use packmule::fault::Class;
-use packmule::flow::Flow;
+use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::layout::Layout;
 use packmule::oci::Reference;
 use packmule::select::{Selection, Wanted};
 
+use super::store::{SIGN, artifact};
 use super::{flow, make_layout, noise};
 
 /// Flips a bit of the largest file below `dir`.
@@ -75,4 +78,19 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
         run(&back::read_back, &|| {}).unwrap();
         assert!(usb.join("b.json").is_file());
     }
+}
+
+/// One thread reads one run of volumes after the other, all of them.
+#[test]
+fn all_volumes_are_read_back_by_one_thread() {
+    let blobs =
+        vec![(b"{}".to_vec(), false, "a/b"), (vec![1; 31 << 20], false, "a/b"), (vec![2; 31 << 20], false, "a/b")];
+    let (memory, mut input) = artifact("b", blobs, 32 << 20);
+    input.level = 0;
+    let dir = tempfile::tempdir().unwrap();
+    let output = Output::open(dir.path(), &input.name, false).unwrap();
+    let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1);
+    let options = Options { sign: SIGN, read_back: Some(&back::read_back), leave_out: false };
+    let written = write(&flow, &memory, &output, &input, options).unwrap();
+    assert_eq!(written.manifest.volumes.len(), 2);
 }
