@@ -151,7 +151,8 @@ impl Pass<'_> {
         }
         let leaves = sections
             .iter()
-            .filter(|section| self.input.blobs[section.member - Tar::of_blob(0)].document.is_none())
+            .filter_map(|section| self.input.blobs.get(section.member.checked_sub(Tar::of_blob(0))?))
+            .filter(|blob| blob.document.is_none())
             .count();
         let parts = Mutex::new(parts.into_iter());
         let failed = Mutex::new(None);

@@ -298,6 +298,15 @@ mod tests {
     }
 
     #[test]
+    fn a_single_file_has_its_padding_and_the_end_behind_it() {
+        for (size, blocks) in [(0, 1), (1, 2), (512, 2), (513, 3)] {
+            let archive = single("f", &vec![7; size]);
+            assert_eq!(archive.len(), blocks * 512 + 1024, "{size}");
+            assert!(archive[512..512 + size].iter().all(|&byte| byte == 7));
+        }
+    }
+
+    #[test]
     fn members_have_names_for_messages() {
         let blob = Blob { digest: Digest::sha256(b"x"), size: 1 };
         let tar = Tar::new(&[], std::slice::from_ref(&blob)).unwrap();

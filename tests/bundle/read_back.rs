@@ -83,8 +83,12 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
 /// One thread reads one run of volumes after the other, all of them.
 #[test]
 fn all_volumes_are_read_back_by_one_thread() {
-    let blobs =
-        vec![(b"{}".to_vec(), false, "a/b"), (vec![1; 31 << 20], false, "a/b"), (vec![2; 31 << 20], false, "a/b")];
+    let blobs = vec![
+        (b"{}".to_vec(), false, "a/b"),
+        (vec![1; 31 << 20], false, "a/b"),
+        (vec![2; 31 << 20], false, "a/b"),
+        (vec![3; 31 << 20], false, "a/b"),
+    ];
     let (memory, mut input) = artifact("b", blobs, 32 << 20);
     input.level = 0;
     let dir = tempfile::tempdir().unwrap();
@@ -92,5 +96,5 @@ fn all_volumes_are_read_back_by_one_thread() {
     let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1);
     let options = Options { sign: SIGN, read_back: Some(&back::read_back), leave_out: false };
     let written = write(&flow, &memory, &output, &input, options).unwrap();
-    assert_eq!(written.manifest.volumes.len(), 2);
+    assert_eq!(written.manifest.volumes.len(), 3);
 }

@@ -22,6 +22,16 @@ enum Event {
     Cancel(Arc<AtomicBool>),
     /// A bug.
     Panic,
+    /// The connection ends behind so many bytes.
+    Break(u64),
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::ConnectionReset.into())
+    }
 }
 
 struct Strange(Memory, Event);
@@ -41,6 +51,7 @@ impl Source for Strange {
                     std::thread::sleep(Duration::from_millis(700));
                 }
                 Event::Panic => panic!("a bug of the source"),
+                Event::Break(at) => return Ok(Box::new(self.0.blob(repository, blob)?.take(*at).chain(Broken))),
             }
         }
         self.0.blob(repository, blob)
@@ -130,5 +141,28 @@ fn what_was_written_whole_is_not_fetched_again() {
         asked.sort();
         expected.sort();
         assert_eq!(asked, expected, "cut: {cut}");
+    }
+}
+
+/// Where the source gives no ranges, what is there of a blob is skipped, and nothing is opened twice.
+#[test]
+fn without_ranges_it_goes_on_within_a_blob_too() {
+    let blobs =
+        vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 33 << 20), false, "a/b"), (noise(2, 17 << 20), false, "a/b")];
+    let (mut memory, mut input) = artifact("b", blobs, 1 << 30);
+    memory.ranged = false;
+    input.level = 0;
+    let dir = tempfile::tempdir().unwrap();
+    let source = Strange(memory, Event::Break(20 << 20));
+    let error = written(&source, dir.path(), &input, &flow(1)).unwrap_err();
+    assert_eq!(error.class, Class::Io, "{error}");
+    let kept = std::fs::read_to_string(dir.path().join("b.journal.partial")).unwrap();
+    assert_eq!(kept.lines().count(), 2, "what is small, and 16 MiB of the large one");
+    let memory = source.0;
+    memory.asked.lock().unwrap().clear();
+    export(&flow(3), dir.path(), &memory, &input).unwrap();
+    let asked = memory.asked.lock().unwrap();
+    for blob in input.blobs.iter().filter(|blob| blob.descriptor.size > 1 << 20) {
+        assert_eq!(asked[&blob.descriptor.digest], blob.descriptor.size, "each is opened once");
     }
 }

@@ -115,29 +115,6 @@ fn cancelled_anywhere_it_goes_on_and_fetches_only_the_rest() {
     assert!(asked <= total - kept + (1 << 20), "{asked} of {total}, {kept} were there");
 }
 
-/// Where the source gives no ranges, what was fetched is skipped in the one blob that was cut, and nothing is asked twice.
-#[test]
-fn without_ranges_it_goes_on_within_a_blob_too() {
-    let blobs = vec![
-        (b"{}".to_vec(), false, "a/b"),
-        (noise(1, 33 * MIB), false, OCI_LAYER_GZIP),
-        (noise(2, 17 * MIB), false, OCI_LAYER_GZIP),
-    ];
-    let (mut memory, input) = artifact("apps", blobs, 1 << 30);
-    memory.ranged = false;
-    let dir = tempfile::tempdir().unwrap();
-    let error = export(&fused(1, 18 << 20), dir.path(), &memory, &input).unwrap_err();
-    assert_eq!(error.class, Class::Cancelled, "{error}");
-    let kept = fs::read_to_string(dir.path().join("apps.journal.partial")).unwrap().lines().count();
-    assert!((1..3).contains(&kept), "{kept} frames");
-    memory.asked.lock().unwrap().clear();
-    export(&flow(3), dir.path(), &memory, &input).unwrap();
-    let asked = memory.asked.lock().unwrap();
-    for blob in input.blobs.iter().filter(|blob| blob.descriptor.size > 1 << 20) {
-        assert_eq!(asked[&blob.descriptor.digest], blob.descriptor.size, "each is opened once");
-    }
-}
-
 #[test]
 fn killed_at_any_byte_it_goes_on() {
     let (memory, input) = boundaries();
