@@ -330,10 +330,8 @@ impl Output {
         let kind = stat.f_type as u64;
         holds(&shown, kind, largest)?;
         let free = free_bytes(&self.dir).map_err(|error| Error::io(&shown, &error))?;
-        let mut held = 0;
-        for number in self.partial_volumes()? {
-            held += std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
-        }
+        let length = |number| std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
+        let held = self.partial_volumes()?.into_iter().map(length).sum();
         let have = free.saturating_add(held);
         room(&shown, have, least, most)
     }
