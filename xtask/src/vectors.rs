@@ -13,6 +13,7 @@ mod curve;
 mod desk;
 mod documents;
 mod ed25519;
+mod envelope;
 mod flips;
 mod forms;
 mod frame;

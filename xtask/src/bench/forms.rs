@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use std::hint::black_box;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::Instant;
 
 /// How often each figure is taken, in turn; the best counts.
@@ -62,12 +62,8 @@ impl Bench {
             self.at_least(&format!("forms: {form}, share of cores x SHA-256"), rate / (cores() * sha256), limit);
             self.at_most(&format!("forms: {form}, verify peak MiB"), peak[index], 100.0);
         }
-        let volume = std::fs::read_dir(Path::new(&bundle).parent().unwrap_or(Path::new(".")))?
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.to_string_lossy().ends_with(".tar.zst"))
-            .max();
-        let last = [volume.as_deref(), files.last().map(std::path::PathBuf::as_path), Some(stream.as_path())];
+        let volumes = volumes::list(Path::new(&bundle).parent().unwrap_or(Path::new(".")))?;
+        let last = [volumes.last(), files.last(), Some(&stream)];
         for (file, from_end) in last.into_iter().zip(SPOILT) {
             spoil(file.ok_or_else(|| Failed::new("bench: no file"))?, from_end)?;
         }
@@ -76,7 +72,7 @@ impl Bench {
             let of_volumes = self.refused(Stdio::null(), &["verify", &bundle, "--key", &public])?;
             let of_flat = self.refused(Stdio::null(), &["verify", &flat, "--key", &public])?;
             let (mut cat, from) = piped(&stream)?;
-            let spent = [of_volumes, of_flat, self.refused(from, &["verify", "-", "--key", &public])?];
+            let spent = [of_volumes, of_flat, self.refused(from.into(), &["verify", "-", "--key", &public])?];
             cat.wait()?;
             let read = [float(bytes[0]) / sha256, float(bytes[1]) / sha256, read_once(&stream)?];
             for index in 0..3 {
@@ -108,31 +104,25 @@ impl Bench {
     /// packmule behind `cat FILE |`.
     fn piped(&self, file: &Path, args: &[&str]) -> Result<super::Spent, Failed> {
         let (mut cat, from) = piped(file)?;
-        let spent = self.packmule_from(from, args);
+        let spent = self.packmule_from(from.into(), args);
         cat.wait()?;
         spent
     }
 }
 
 /// `cat FILE |`
-fn piped(file: &Path) -> Result<(Child, Stdio), Failed> {
+fn piped(file: &Path) -> Result<(Child, ChildStdout), Failed> {
     let mut cat = shell::command("cat").arg(file).stdout(Stdio::piped()).spawn()?;
     let from = cat.stdout.take().ok_or_else(|| Failed::new("cat: no output"))?;
-    Ok((cat, from.into()))
+    Ok((cat, from))
 }
 
 /// How long one core takes to read the file from `cat` and hash it, in seconds.
 fn read_once(file: &Path) -> Result<f64, Failed> {
     let begin = Instant::now();
-    let mut cat = shell::command("cat").arg(file).stdout(Stdio::piped()).spawn()?;
-    let mut from = cat.stdout.take().ok_or_else(|| Failed::new("cat: no output"))?;
-    let (mut sum, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match from.read(&mut buffer)? {
-            0 => break,
-            length => sum.update(&buffer[..length]),
-        }
-    }
+    let (mut cat, mut from) = piped(file)?;
+    let mut sum = Sha256::new();
+    volumes::drain(&mut from, |block| sum.update(block))?;
     black_box(sum.finalize());
     cat.wait()?;
     Ok(begin.elapsed().as_secs_f64())

@@ -20,13 +20,18 @@ pub struct Rates {
 
 /// Reads every volume in `dir`: once to warm the page cache, then once for each figure.
 pub fn rates(dir: &Path) -> Result<Rates, Failed> {
+    of(&list(dir)?)
+}
+
+/// The volumes in `dir`, in order; at least one.
+pub fn list(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
     let mut volumes: Vec<PathBuf> =
         std::fs::read_dir(dir)?.flatten().map(|entry| entry.path()).filter(|path| is_volume(path)).collect();
     volumes.sort();
     if volumes.is_empty() {
         return Err(Failed::new(format!("bench: no volume in {}", dir.display())));
     }
-    of(&volumes)
+    Ok(volumes)
 }
 
 /// The same of these files.
@@ -50,21 +55,24 @@ fn is_volume(path: &Path) -> bool {
 
 /// Bytes read, and bytes a second.
 fn read(volumes: &[PathBuf], mut each: impl FnMut(&[u8])) -> Result<(u64, f64), Failed> {
-    let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;
     let begin = Instant::now();
     for volume in volumes {
-        let mut file = std::fs::File::open(volume)?;
-        loop {
-            let length = file.read(&mut buffer)?;
-            if length == 0 {
-                break;
-            }
-            each(&buffer[..length]);
-            bytes += length as u64;
-        }
+        bytes += drain(&mut std::fs::File::open(volume)?, &mut each)?;
     }
-    #[allow(clippy::cast_precision_loss, reason = "figures for people")]
-    let rate = bytes as f64 / begin.elapsed().as_secs_f64();
-    Ok((bytes, rate))
+    Ok((bytes, super::float(bytes) / begin.elapsed().as_secs_f64()))
+}
+
+/// Reads to the end through a buffer; gives how many bytes there were.
+pub fn drain(from: &mut impl Read, mut each: impl FnMut(&[u8])) -> Result<u64, Failed> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut bytes = 0;
+    loop {
+        let length = from.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(bytes);
+        }
+        each(&buffer[..length]);
+        bytes += length as u64;
+    }
 }

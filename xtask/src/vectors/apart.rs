@@ -1,9 +1,10 @@
 //! Signature files that lie apart from their bundle (`spec/signature.md`, Lying apart).
 
 use super::Book;
-use super::content::{BUNDLE_TYPE, Built, Content, Envelope, sha256};
+use super::content::{Built, Content, sha256};
 use super::curve::Key;
 use super::desk::{FILE, at, more, under};
+use super::envelope::{BUNDLE_TYPE, Envelope};
 use super::forms;
 use super::scene::{Entry, Scene};
 use serde_json::json;

@@ -4,6 +4,7 @@
 //! It must not use packmule's writer or reader.
 
 use super::curve::Key;
+use super::envelope::Envelope;
 use super::frame::{Frame, packed, stored};
 use super::scene::{Entry, Given, Scene, hex};
 use serde_json::{Map, Value, json};
@@ -19,10 +20,6 @@ pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.
 pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// The empty config.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// What signatures are over.
-pub const PAYLOAD_TYPE: &str = "application/vnd.packmule.statement.v1+json";
-/// The statement's type for a bundle.
-pub const BUNDLE_TYPE: &str = "application/vnd.packmule.bundle.v1+json";
 /// The content of the example's one layer.
 pub const SALT: &[u8] = b"Salt of the earth.\n";
 
@@ -385,67 +382,4 @@ impl Built {
         let given = Given::default();
         Scene { name, expect: "", comment, bundle, form: None, stream: None, keys, threshold: None, given, entries }
     }
-}
-
-/// A signature file that can be wrong.
-#[derive(Debug, Clone)]
-pub struct Envelope {
-    /// The statement.
-    pub payload: Vec<u8>,
-    /// Its type.
-    pub payload_type: String,
-    /// Key id and raw signature.
-    pub signatures: Vec<(String, Vec<u8>)>,
-}
-
-impl Envelope {
-    /// Over a manifest, without signatures.
-    pub fn over(manifest: &[u8]) -> Self {
-        Self::of(BUNDLE_TYPE, &sha256(manifest), manifest.len())
-    }
-
-    /// Over anything.
-    pub fn of(media_type: &str, digest: &str, size: usize) -> Self {
-        let payload = json!({ "digest": digest, "mediaType": media_type, "size": size }).to_string().into_bytes();
-        Self { payload, payload_type: PAYLOAD_TYPE.to_owned(), signatures: Vec::new() }
-    }
-
-    /// What is signed.
-    pub fn message(&self) -> Vec<u8> {
-        let (kind, size) = (&self.payload_type, self.payload.len());
-        [format!("DSSEv1 {} {kind} {size} ", kind.len()).as_bytes(), &self.payload].concat()
-    }
-
-    /// Adds a signature in its place.
-    pub fn add(&mut self, keyid: &str, signature: &[u8]) {
-        self.signatures.push((keyid.to_owned(), signature.to_vec()));
-        self.signatures.sort();
-    }
-
-    /// The file as JSON, to be changed.
-    pub fn value(&self) -> Value {
-        let signatures: Vec<Value> =
-            self.signatures.iter().map(|(keyid, sig)| json!({ "keyid": keyid, "sig": base64(sig) })).collect();
-        json!({ "payload": base64(&self.payload), "payloadType": self.payload_type, "signatures": signatures })
-    }
-}
-
-impl std::fmt::Display for Envelope {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.value())
-    }
-}
-
-/// RFC 4648, padded.
-pub fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_usize, |word, byte| word << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = char::from(ALPHABET[word >> (18 - 6 * place) & 63]);
-            out.push(if place <= chunk.len() { digit } else { '=' });
-        }
-    }
-    out
 }

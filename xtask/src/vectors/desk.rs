@@ -1,7 +1,8 @@
 //! A bundle held to a policy file: what the vectors about policies, clocks and states begin from.
 
-use super::content::{Content, base64};
+use super::content::Content;
 use super::curve::Key;
+use super::envelope::base64;
 use super::scene::Scene;
 use serde_json::json;
 

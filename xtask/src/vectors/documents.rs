@@ -3,7 +3,8 @@
 //! Everything here is rightly signed and rightly framed; only what documents say, or what is carried, is odd.
 
 use super::Book;
-use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, base64, describe, image, sha256};
+use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, describe, image, sha256};
+use super::envelope::base64;
 use serde_json::{Value, json};
 
 const REPOSITORY: &str = "registry.example/notes/salt";

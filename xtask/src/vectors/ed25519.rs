@@ -2,8 +2,9 @@
 //! (`spec/signature.md`, "Verification is strict"). All are computed here, over the real message of a real bundle.
 
 use super::Book;
-use super::content::{Built, Content, Envelope};
+use super::content::{Built, Content};
 use super::curve::{Key, above_p, is_point, keyid, low_order, negative, with_order_added};
+use super::envelope::Envelope;
 use super::scene::{Scene, hex};
 
 type Change<'a> = &'a dyn Fn(&mut Vec<u8>);

@@ -1,8 +1,9 @@
 //! Bundles that must pass: every shape that a conforming writer may give one.
 
 use super::Book;
-use super::content::{Content, EMPTY, Envelope, describe, image, sha256, sha512};
+use super::content::{Content, EMPTY, describe, image, sha256, sha512};
 use super::curve::Key;
+use super::envelope::Envelope;
 use super::frame::{Frame, compressed, packed, stored};
 use super::scene::{Entry, Scene};
 use serde_json::json;

@@ -2,9 +2,10 @@
 //! must have signed). Rows S1, S2, S8, S18.
 
 use super::Book;
-use super::content::{Content, Envelope};
+use super::content::Content;
 use super::curve::Key;
 use super::desk::{POLICY, at, changed, held, more, under};
+use super::envelope::Envelope;
 use super::scene::Scene;
 
 /// Adds them all.

@@ -3,9 +3,10 @@
 //! The keys are made of fixed seeds that everybody can read here: **test keys**, never to be trusted.
 
 use super::Book;
-use super::content::{Envelope, sha256};
+use super::content::sha256;
 use super::curve::Key;
 use super::desk::{at, block, under};
+use super::envelope::Envelope;
 use super::scene::{Entry, Scene};
 use ml_dsa::signature::Keypair as _;
 use ml_dsa::{MlDsa44, MlDsa65, MlDsa87, MlDsaParams, SigningKey};

@@ -1,9 +1,9 @@
 //! The files of public keys that a policy names (`spec/signature.md`, Keys). Rows S4, S6, S17.
 
 use super::Book;
-use super::content::base64;
 use super::curve::{Key, above_p, low_order};
 use super::desk::{base, block, changed, pem};
+use super::envelope::base64;
 use super::policy::{refused, with};
 use super::scene::Entry;
 

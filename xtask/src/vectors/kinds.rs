@@ -46,12 +46,11 @@ fn types(book: &mut Book) {
     let salt = at(0, 7);
     let typed = |kind: Value| {
         one(|content| {
-            let root = document(content, IMAGE_CONFIG, |document| document["artifactType"] = kind);
-            let kind = serde_json::from_slice::<Value>(&content.blobs[2].1).unwrap_or_default()["artifactType"].clone();
-            if kind.as_str().is_some_and(|kind| !kind.is_empty()) {
-                let mut root = root;
-                root["artifactType"] = kind;
-                return root;
+            // What an artifact states: a type that is there and not empty.
+            let stated = kind.as_str().filter(|kind| !kind.is_empty()).map(ToOwned::to_owned);
+            let mut root = document(content, IMAGE_CONFIG, |document| document["artifactType"] = kind);
+            if let Some(stated) = stated {
+                root["artifactType"] = json!(stated);
             }
             root
         })
@@ -195,18 +194,12 @@ fn other_forms(book: &mut Book) {
     ] {
         let mut stream = forms::streamed(base(&policy));
         book.add(stream.clone(), &format!("policy-{name}-in-stream"), "POLICY", &format!("{comment}, in a stream"));
-        stream.entries.iter_mut().for_each(|entry| match entry {
-            Entry::File(path, bytes) if path == "salt.tar" => bytes.truncate(bytes.len() - 2048),
-            _ => {}
-        });
+        stream.edit("tar", |bytes| bytes.truncate(bytes.len() - 2048));
         let comment = format!("{comment}; the stream ends early, behind the manifest");
         book.add(stream, &format!("policy-{name}-before-end-of-stream"), "POLICY", &comment);
     }
     let mut cut = forms::streamed(base(&more("types = [\"text/html\"]")));
-    cut.entries.iter_mut().for_each(|entry| match entry {
-        Entry::File(path, bytes) if path == "salt.tar" => bytes.truncate(bytes.len() - 1024),
-        _ => {}
-    });
+    cut.edit("tar", |bytes| bytes.truncate(bytes.len() - 1024));
     book.add(
         cut,
         "policy-types-and-end-of-stream",

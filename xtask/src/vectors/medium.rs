@@ -1,8 +1,9 @@
 //! What can happen to the files of a good bundle: rows B1 to B4, B8, B9, B13, B14, B16, B17 (`spec/bundle.md`).
 
 use super::Book;
-use super::content::{Content, Envelope};
+use super::content::Content;
 use super::curve::Key;
+use super::envelope::Envelope;
 use super::frame::{compressed, packed, stored};
 use super::good::{volumes, with_list};
 use super::scene::{Entry, Scene};

@@ -5,7 +5,7 @@ use super::Book;
 use super::content::{Content, sha256};
 use super::desk::{at, held, more};
 use super::scene::{Entry, hex};
-use super::state::{GUARD, REGISTRY, bundle, holds, keep, place, record, stale};
+use super::state::{GUARD, REGISTRY, bundle, holds, keep, place, record};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -282,7 +282,7 @@ fn order(book: &mut Book) {
         "below the one held, and a volume is cut: no volume is looked at",
     );
     let mut lifted = with(bundle("types = [\"x/y\"]"));
-    stale(&mut lifted, true);
+    lifted.stale(true);
     book.add(
         lifted,
         "S15-lower-allowed-and-type",
@@ -291,7 +291,7 @@ fn order(book: &mut Book) {
     );
     let other_epoch = held(&at(1, 7), &[1, 2], &more("epoch = 2"));
     let mut other_epoch = with(other_epoch);
-    stale(&mut other_epoch, true);
+    other_epoch.stale(true);
     book.add(
         other_epoch,
         "S15-lower-allowed-and-epoch",
@@ -319,7 +319,7 @@ fn order(book: &mut Book) {
         let mut scene = held(&until, &[1, 2], &more("epoch = 1"));
         holds(&mut scene, &[record(REGISTRY, 1, sequence, &sha256(b"another bundle"))]);
         scene.given.time = Some("2026-12-02T00:00:00Z".to_owned());
-        stale(&mut scene, allowed);
+        scene.stale(allowed);
         book.add(scene, name, expect, comment);
     }
 }

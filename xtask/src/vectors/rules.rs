@@ -76,9 +76,7 @@ fn epoch(book: &mut Book) {
         ),
     ] {
         let mut scene = held(&at(bundle, 7), &[1, 2], &policy);
-        if stale {
-            scene.given.options.push("allow-stale");
-        }
+        scene.stale(stale);
         book.add(scene, name, expect, comment);
     }
     let no_channel = more("[no_channel]\nkeys = [\"guard\"]");
@@ -173,9 +171,7 @@ fn expires(book: &mut Book) {
     ] {
         let give = |mut scene: Scene| {
             scene.given.time = Some(now.to_owned());
-            if stale {
-                scene.given.options.push("allow-stale");
-            }
+            scene.stale(stale);
             scene
         };
         book.add(give(held(&until(moment), &[1, 2], POLICY)), name, expect, comment);
@@ -223,7 +219,7 @@ fn expires(book: &mut Book) {
         "expires is demanded and not there",
     );
     let mut lifted = timed(&at(0, 7), early, &demanded);
-    lifted.given.options.push("allow-stale");
+    lifted.stale(true);
     book.add(
         lifted,
         "policy-require-expires-allowed",
@@ -245,7 +241,7 @@ fn expires(book: &mut Book) {
     book.add(damaged, "expires-before-volumes", "STALE", "expired, and a volume is cut: no volume is looked at");
     let mut damaged = timed(&until(usual), late, POLICY);
     damaged.edit("0001.tar.zst", |bytes| bytes.truncate(100));
-    damaged.given.options.push("allow-stale");
+    damaged.stale(true);
     book.add(damaged, "expires-allowed-and-damage", "INT", "expired, which --allow-stale lifts, and a volume is cut");
 }
 

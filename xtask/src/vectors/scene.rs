@@ -125,6 +125,11 @@ impl Scene {
         self.entries.extend_from_slice(entries);
     }
 
+    /// Gives `--allow-stale`, where that is said.
+    pub fn stale(&mut self, allowed: bool) {
+        self.given.options.extend(allowed.then_some("allow-stale"));
+    }
+
     /// The vector's file (`testdata/vectors/README.md`).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out =

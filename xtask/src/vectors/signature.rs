@@ -1,8 +1,9 @@
 //! Signature files: their form, whose they are, what they are over. Rows S1, S2, S4, S8, S9, S10 (`spec/signature.md`).
 
 use super::Book;
-use super::content::{BUNDLE_TYPE, Built, Content, Envelope, base64, sha256};
+use super::content::{Built, Content, sha256};
 use super::curve::Key;
+use super::envelope::{BUNDLE_TYPE, Envelope, base64};
 use super::scene::Scene;
 use serde_json::{Value, json};
 

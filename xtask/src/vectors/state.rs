@@ -65,13 +65,6 @@ pub fn holds(scene: &mut Scene, records: &[Value]) {
     keep(scene, &files);
 }
 
-/// With `--allow-stale`, where that is said.
-pub fn stale(scene: &mut Scene, allowed: bool) {
-    if allowed {
-        scene.given.options.push("allow-stale");
-    }
-}
-
 fn turns(book: &mut Book) {
     let other = sha256(b"another bundle");
     for (name, comment, (epoch, sequence), same, expect, allowed) in [
@@ -108,19 +101,14 @@ fn turns(book: &mut Book) {
             let id = if same { id(&scene) } else { other.clone() };
             holds(&mut scene, &[record(REGISTRY, epoch, sequence, &id)]);
             let mut lifted = scene.clone();
-            stale(&mut lifted, true);
+            lifted.stale(true);
             let named = |expect: &str, end: &str| {
                 if expect == "PASS" { format!("ok-S15-{name}{way}{end}") } else { format!("S15-{name}{way}{end}") }
             };
             book.add(scene, &named(expect, ""), expect, comment);
             if expect != "PASS" || name == "same" {
                 let comment = format!("{comment}; with --allow-stale");
-                book.add(
-                    lifted,
-                    &named(allowed, "-allowed"),
-                    if allowed == "PASS" { "PASS" } else { "STALE" },
-                    &comment,
-                );
+                book.add(lifted, &named(allowed, "-allowed"), allowed, &comment);
             }
         }
     }
@@ -229,7 +217,7 @@ fn previous(book: &mut Book) {
         }
         let mut scene = held(&content, &[1, 2], &more(lines));
         holds(&mut scene, &[record(REGISTRY, at_place.0, at_place.1, &one)]);
-        stale(&mut scene, allowed);
+        scene.stale(allowed);
         book.add(scene, name, expect, comment);
     }
     let mut same = held(&at(1, 7).with("previous", json!(other)), &[1, 2], &more(demanded));
@@ -317,7 +305,7 @@ fn destinations(book: &mut Book) {
     // The highest counts for --allow-stale, too.
     let mut lifted = bundle("");
     holds(&mut lifted, &[record(REGISTRY, 1, 7, &other), record(GUARD, 1, 8, &other)]);
-    stale(&mut lifted, true);
+    lifted.stale(true);
     book.add(
         lifted,
         "ok-S15-higher-beside-same-place-allowed",
