@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 
 /// The time, as the process or a test gives it.
 pub trait Clock: Send + Sync {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::moment::Moment;
+use crate::base::time::Moment;
 use crate::oci::Digest;
 use crate::oci::descriptor::MAX_SIZE;
 

@@ -9,14 +9,14 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::belt::Feed;
-use super::files::Volumes;
-use super::manifest::{MAX_MANIFEST, Manifest, check_ends};
-use super::reader::Trusted;
-use super::tar::{header, padded};
-use super::untrusted::Untrusted;
+use super::format::manifest::{MAX_MANIFEST, Manifest, check_ends};
+use super::format::tar::{header, padded};
+use super::frames::one_pass::Feed;
+use super::open::trusted::Trusted;
+use super::open::untrusted::Untrusted;
+use super::volumes::local::Volumes;
 use super::{Error, Name};
-use crate::fault::Class;
+use crate::base::fault::Class;
 use crate::flow::{Event, Flow};
 use crate::signing::envelope::MAX_FILE;
 
@@ -284,7 +284,7 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
 /// As [`write`]; [`Class::Usage`] for a number that no frame has.
 pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
     let (manifest, volumes) = of_volumes(bundle)?;
-    let geometry = super::geometry::Geometry::new(&manifest)?;
+    let geometry = super::format::offsets::Geometry::new(&manifest)?;
     let mut wanted = Vec::with_capacity(frames.len());
     for number in frames {
         let place = number.checked_sub(1).and_then(|index| geometry.places.get(index)).ok_or_else(|| {

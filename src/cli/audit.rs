@@ -12,14 +12,14 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::order::{absolute, store};
-use super::report::Outcome;
+use super::freshness::{absolute, store};
+use super::output::Outcome;
 use super::{Session, exit};
 use crate::audit::head::place;
 use crate::audit::{Entry, Event, Head, Line, Log, Newest, Snapshot, check};
-use crate::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, escape};
+use crate::base::time::Moment;
 use crate::flow::Clock;
-use crate::moment::Moment;
 use crate::oci::Digest;
 
 /// The tool's name and version.
@@ -265,8 +265,8 @@ fn row(line: &Line) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::run;
-    use super::super::world::World;
+    use crate::cli::run;
+    use crate::cli::world::World;
 
     #[test]
     fn without_a_place_for_a_state_it_is_told_and_the_chain_is_kept() {

@@ -13,9 +13,9 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::world::World;
-use crate::fault::escape;
+use crate::base::fault::escape;
 use crate::program::{self, Failure, Limits, Surroundings};
-use crate::registry::docker_config;
+use crate::registry::auth::docker_config;
 
 /// The largest auth file, in bytes.
 const MAX: u64 = 1 << 20;

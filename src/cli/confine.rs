@@ -50,7 +50,7 @@ mod kernel {
         SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
     };
 
-    use crate::fault::escape;
+    use crate::base::fault::escape;
 
     /// Confines this thread and those that it starts; gives what there is to tell.
     pub fn confine(directories: &[PathBuf]) -> Vec<String> {

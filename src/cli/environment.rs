@@ -11,8 +11,8 @@ use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, Command};
 
-use super::trust;
-use crate::fault::{Class, Fault, escape};
+use super::args::trust;
+use crate::base::fault::{Class, Fault, escape};
 
 /// The command line, completed.
 pub struct Typed {

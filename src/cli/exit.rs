@@ -1,6 +1,6 @@
 //! Exit codes: the one place that knows them (`spec/cli.md`).
 
-use crate::fault::Class;
+use crate::base::fault::Class;
 
 /// Done, everything verified.
 pub const OK: u8 = 0;

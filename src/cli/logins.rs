@@ -11,7 +11,8 @@ use super::auth_file::{self, Bytes};
 use super::config::{self, Config, Kind, Username};
 use crate::flow::{Event, Flow};
 use crate::program::Surroundings;
-use crate::registry::{Credential, docker_config};
+use crate::registry::Credential;
+use crate::registry::auth::docker_config;
 use crate::secret::Unreadable;
 
 /// All sources of logins of one run.

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::pem::shown;
 use super::world::World;
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 use crate::system;
 
 /// Makes the file `path` of `bytes` with `mode`; durable when this returns.

@@ -1,9 +1,9 @@
 //! What stands in the place of the network options in a build without a network: none, and one refusal.
 
 use super::Session;
+use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
-use crate::diff::there::Place;
-use crate::fault::Fault;
+use crate::operate::diff::there::Place;
 
 /// No options.
 #[derive(clap::Args, Clone, Debug, Default)]

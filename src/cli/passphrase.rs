@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::pem::shown;
 use super::world::World;
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 
 /// The longest passphrase file, in bytes.
 const MAX: usize = 64 << 10;
@@ -23,7 +23,7 @@ const SYSTEMD: &str = "systemd:";
 pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
     let name = source.to_str().and_then(|text| text.strip_prefix(SYSTEMD));
     let (path, what) = match name {
-        Some(name) => (credential(name, world)?, format!("systemd credential {}", crate::fault::escape(name))),
+        Some(name) => (credential(name, world)?, format!("systemd credential {}", crate::base::fault::escape(name))),
         None => (world.path(source), format!("passphrase file {}", shown(source))),
     };
     let fault = |found: &str| {
@@ -54,7 +54,7 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
 /// The file of a credential.
 fn credential(name: &str, world: &World) -> Result<PathBuf, Fault> {
     let wrong = |found: &str| {
-        let what = format!("systemd credential {}: {found}", crate::fault::escape(name));
+        let what = format!("systemd credential {}: {found}", crate::base::fault::escape(name));
         Fault::new(Class::Usage, what)
             .help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run in it")
     };

@@ -9,7 +9,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::world::World;
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 use crate::signing::PublicKey;
 use crate::signing::key::{self, Contents, KeyError, MAX_FILE};
 use crate::system;
@@ -49,5 +49,5 @@ pub(super) fn wrong(path: &Path, error: &KeyError) -> Fault {
 }
 
 pub(super) fn shown(path: &Path) -> String {
-    crate::fault::escape(&path.to_string_lossy())
+    crate::base::fault::escape(&path.to_string_lossy())
 }

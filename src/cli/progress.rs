@@ -10,9 +10,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::json;
 
 use super::world::Stderr;
-use crate::fault::escape;
+use crate::base::fault::escape;
+pub use crate::base::size::show as size;
 use crate::flow::{Clock, Event, Events};
-pub use crate::size::show as size;
 
 /// What a person asked to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -82,7 +82,7 @@ impl Progress {
 
     fn say(&self, stage: Option<&Stage>, kind: &str, text: &str) {
         if self.mode == Shown::Json {
-            self.stderr.line(&super::report::ascii(&json!({ "event": kind, "text": text }).to_string()));
+            self.stderr.line(&super::output::ascii(&json!({ "event": kind, "text": text }).to_string()));
             return;
         }
         let line = format!("{}{}", if kind == "warning" { "warning: " } else { "" }, escape(text));
@@ -216,8 +216,8 @@ impl Events for Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::Written;
     use super::*;
+    use crate::cli::world::Written;
     use crate::flow::FixedClock;
 
     fn run(mode: Mode, details: bool) -> String {

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
-use crate::fault::Class;
+use crate::base::fault::Class;
 
 /// Gives `path` the content `bytes`; a link stays one, and what it leads to is replaced. `before` is what was
 /// read from it (`None`: there was no file). Folders that are not there are made, for the user alone. The

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::fault::escape;
+use crate::base::fault::escape;
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
 

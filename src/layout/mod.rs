@@ -7,7 +7,7 @@
 mod destination;
 mod disk;
 mod index;
-mod nothing;
+mod missing;
 mod source;
 
 use std::collections::HashMap;
@@ -18,14 +18,14 @@ use std::sync::{Mutex, OnceLock};
 
 use rustix::fs::FlockOperation;
 
+use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
-use crate::fault::{Class, Fault};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
-use disk::{Disk, Partial};
-use index::Index;
-pub use nothing::Nothing;
+use self::disk::{Disk, Partial};
+use self::index::Index;
+pub use self::missing::Nothing;
 
 const MARKER: &str = "oci-layout";
 const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -220,7 +220,10 @@ impl Layout {
         let mut found = found.peekable();
         let path = self.path.display();
         let first = found.next().ok_or_else(|| {
-            Error::new(Kind::Absent, format!("layout {path}: expected {}, found none", crate::fault::escape(name)))
+            Error::new(
+                Kind::Absent,
+                format!("layout {path}: expected {}, found none", crate::base::fault::escape(name)),
+            )
         })?;
         match found.find(|other| other.descriptor.digest != first.descriptor.digest) {
             None => Ok(first),
@@ -228,7 +231,7 @@ impl Layout {
                 let (one, two) = (first.descriptor.digest, other.descriptor.digest);
                 let what = format!(
                     "layout {path}: expected one entry for {}, found {one} and {two}",
-                    crate::fault::escape(name)
+                    crate::base::fault::escape(name)
                 );
                 Err(Error::new(Kind::Refused, what).help("name it by its digest"))
             }
@@ -237,7 +240,7 @@ impl Layout {
 }
 
 fn malformed(path: &Path, file: &str, detail: &str) -> Fault {
-    Fault::new(Class::Format, format!("layout {}: {file}: {}", path.display(), crate::fault::escape(detail)))
+    Fault::new(Class::Format, format!("layout {}: {file}: {}", path.display(), crate::base::fault::escape(detail)))
 }
 
 /// `localhost/` and the directory's name, made a path component.

@@ -11,9 +11,9 @@ pub mod media_type;
 pub mod platform;
 pub mod reference;
 
-pub use artifact::{Absent, Artifact, Reason};
-pub use descriptor::Descriptor;
-pub use digest::{Algorithm, Digest, Hasher};
-pub use document::Document;
-pub use platform::Platform;
-pub use reference::{Reference, Repository, Tag};
+pub use self::artifact::{Absent, Artifact, Reason};
+pub use self::descriptor::Descriptor;
+pub use self::digest::{Algorithm, Digest, Hasher};
+pub use self::document::Document;
+pub use self::platform::Platform;
+pub use self::reference::{Reference, Repository, Tag};

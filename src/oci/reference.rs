@@ -350,7 +350,7 @@ mod tests {
         let digest = Digest::sha256(b"x");
         let tag = Tag::referrers_fallback(digest);
         assert_eq!(tag.as_str(), digest.to_string().replace(':', "-"));
-        let long = Tag::referrers_fallback(Digest::of(super::super::Algorithm::Sha512, b"x"));
+        let long = Tag::referrers_fallback(Digest::of(crate::oci::Algorithm::Sha512, b"x"));
         assert_eq!(long.as_str().len(), 71);
         assert!(tag.is_referrers_fallback() && long.is_referrers_fallback());
         assert!(!Tag::new(&format!("{tag}.sig")).unwrap().is_referrers_fallback());

@@ -1,7 +1,7 @@
 //! The rules between a receipt's members (`spec/receipt.md`): nothing is claimed that was not read back.
 
 use super::{Arrival, Bundle, Counts, FORMAT, Named, Order, Outcome, Receipt, Signer, State, wrong};
-use crate::fault::Fault;
+use crate::base::fault::Fault;
 use crate::oci::descriptor::MAX_SIZE;
 
 /// Text as a receipt may have it: no control characters, not empty, short.

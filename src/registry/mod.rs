@@ -3,46 +3,21 @@
 //! [`Registries`] is one value for every host; it has the blocking face of [`crate::content`] and a
 //! private runtime behind it. Knows nothing of bundles, reads no environment and no file.
 
-mod answer;
-mod auth;
-mod blobs;
-mod certificate;
-mod chunks;
-mod client;
-mod clients;
-mod connection;
-pub mod docker_config;
-mod engine;
-mod feed;
-mod foreign;
-pub mod headers;
-mod lists;
-mod login;
-mod manifests;
-mod mounts;
-mod origin;
-mod pace;
-mod paging;
-mod ping;
-mod rate;
-mod referrers;
-mod resolver;
-mod retry;
+mod api;
+pub mod auth;
+pub mod http;
 mod rules;
 mod settings;
-mod tags;
-mod token;
-mod upload;
 
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 
-use self::auth::Scopes;
-use self::client::{Host, lock};
-use self::clients::Clients;
-use self::engine::Engine;
-pub use self::rate::Limits;
+use self::auth::authorization::Scopes;
+use self::http::call::{Host, lock};
+use self::http::clients::Clients;
+pub use self::http::rate::Limits;
+use self::http::runtime::Engine;
 pub use self::settings::{ClientCertificate, Credential, HostLookup, HostSettings, Lookup, Proxies, Settings};
 use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Rights, Source, TagList};
 use crate::flow::Flow;

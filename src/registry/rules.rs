@@ -4,7 +4,7 @@
 
 use reqwest::Url;
 
-use super::origin;
+use super::http::origin;
 use super::settings::{HostSettings, Settings};
 use crate::content::{Error, Kind};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::rate::Limits;
+use super::http::rate::Limits;
 
 /// A login at a registry.
 #[derive(Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! [`Html::raw`] takes what was compiled in and nothing else, so that no text from outside can be markup.
 
-use crate::fault::escape;
+use crate::base::fault::escape;
 
 /// A page under way.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ impl Html {
 
     /// Bytes, as people say them.
     pub fn size(&mut self, bytes: u64) -> &mut Self {
-        self.0.push_str(&crate::size::show(bytes));
+        self.0.push_str(&crate::base::size::show(bytes));
         self
     }
 

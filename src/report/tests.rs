@@ -276,7 +276,7 @@ fn wrong(value: &Value, schema: &Value, root: &Value, at: &str, found: &mut Vec<
 #[test]
 #[cfg(feature = "online")]
 fn json_is_what_the_schema_says() {
-    let schema = crate::cli::schema::report();
+    let schema = crate::cli::commands::online::schema::report();
     for page in [full(&mut 0), many(4), Page::default()] {
         let mut value: Value = serde_json::from_str(&page.to_json()).unwrap();
         let mut found = Vec::new();

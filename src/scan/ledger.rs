@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::scanner::{Answer, Problem};
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 
 /// The most findings that are listed one by one; further ones are counted.

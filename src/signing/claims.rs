@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::policy::Rules;
-use crate::fault::Fault;
+use crate::base::fault::Fault;
 use crate::oci::{Artifact, Digest};
 
 /// The members of an authenticated manifest that a policy looks at.
@@ -37,13 +37,13 @@ pub struct Claims<'a> {
 /// content has passed.
 pub trait Order: fmt::Debug + Send + Sync {
     /// # Errors
-    /// [`crate::fault::Class::Stale`] for what is expired or out of order; those of the place where the state lies.
+    /// [`crate::base::fault::Class::Stale`] for what is expired or out of order; those of the place where the state lies.
     fn judge(&self, claims: &Claims<'_>, rules: &Rules) -> Result<(), Fault>;
 
     /// Notes the bundle as accepted, durably, where this order writes at all.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Io`].
     fn accept(&self) -> Result<(), Fault>;
 }
 

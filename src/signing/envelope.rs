@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use base64ct::{Base64, Encoding as _};
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Class, escape};
+use crate::base::fault::{Class, escape};
 use crate::oci::Digest;
 
 /// Type of the payload, part of what is signed.
@@ -207,8 +207,8 @@ pub fn statement(media_type: &str, digest: Digest, size: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SigningKey;
     use super::*;
+    use crate::signing::SigningKey;
 
     fn signed(count: u8) -> Envelope {
         let mut envelope = Envelope::new(statement(BUNDLE_TYPE, Digest::sha256(b"manifest"), 8));
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn b3_every_changed_byte_is_refused_or_breaks_a_signature() {
         let keys = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]).unwrap().public().clone());
-        let policy = super::super::Policy::new(keys.to_vec(), None).unwrap();
+        let policy = crate::signing::Policy::new(keys.to_vec(), None).unwrap();
         let file = signed(2).to_bytes();
         let payload = signed(2).payload;
         assert!(policy.judge(&payload, &Envelope::parse(&file).unwrap()).is_ok());

@@ -16,11 +16,11 @@ pub mod private;
 #[cfg(feature = "carry")]
 pub mod signer;
 
-pub use claims::{Claims, Order};
-pub use envelope::{BUNDLE_TYPE, Envelope, EnvelopeError, Signature, pae, statement};
-pub use key::{Algorithm, Contents, KeyError, PublicKey};
-pub use policy::{Admission, Call, Judgement, Policy, PolicyError, Refusal, Roll, Rules};
+pub use self::claims::{Claims, Order};
+pub use self::envelope::{BUNDLE_TYPE, Envelope, EnvelopeError, Signature, pae, statement};
+pub use self::key::{Algorithm, Contents, KeyError, PublicKey};
+pub use self::policy::{Admission, Call, Judgement, Policy, PolicyError, Refusal, Roll, Rules};
 #[cfg(feature = "carry")]
-pub use private::SigningKey;
+pub use self::private::SigningKey;
 #[cfg(feature = "carry")]
-pub use signer::Signer;
+pub use self::signer::Signer;

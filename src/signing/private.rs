@@ -212,9 +212,9 @@ mod tests {
 
     use pkcs8::pkcs5::pbes2::{Pbkdf2Params, ScryptParams};
 
-    use super::super::key::{MAX_FILE, PUBLIC, contents, spki};
     use super::*;
     use crate::oci::Digest;
+    use crate::signing::key::{MAX_FILE, PUBLIC, contents, spki};
 
     fn hex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
@@ -285,8 +285,8 @@ mod tests {
     fn openssl_verifies_what_we_sign() {
         let dir = tempfile::tempdir().unwrap();
         let key = SigningKey::generate(Algorithm::Ed25519).unwrap();
-        let statement = super::super::statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"m"), 1);
-        let message = super::super::pae(&statement);
+        let statement = crate::signing::statement(crate::signing::envelope::BUNDLE_TYPE, Digest::sha256(b"m"), 1);
+        let message = crate::signing::pae(&statement);
         std::fs::write(dir.path().join("message"), &message).unwrap();
         std::fs::write(dir.path().join("sig"), key.sign(&message)).unwrap();
         std::fs::write(dir.path().join("public"), key.public().to_pem()).unwrap();

@@ -8,7 +8,7 @@ use std::fmt;
 use super::envelope::{Envelope, Signature, pae};
 use super::key::PublicKey;
 use super::private::SigningKey;
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 
 /// Something that signs under one key.
 pub trait Signer: fmt::Debug + Send + Sync {
@@ -98,9 +98,9 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BUNDLE_TYPE, statement};
     use super::*;
     use crate::oci::Digest;
+    use crate::signing::{BUNDLE_TYPE, statement};
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32]).unwrap()

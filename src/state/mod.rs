@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub use self::order::{Asked, Candidate, Found, Position, Step};
 use self::record::Record;
 pub use self::series::Series;
-use crate::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, escape};
 use crate::oci::Digest;
 use crate::system::{self, Found as Seen};
 

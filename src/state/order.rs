@@ -2,7 +2,7 @@
 //!
 //! Values in, a step out. No file, no clock.
 
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 
 /// Where a channel stands.

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::{Lock, Store, io_fault, read, replace};
-use crate::fault::Fault;
+use crate::base::fault::Fault;
 use crate::system;
 
 /// The largest manifest.
@@ -24,7 +24,7 @@ impl Store {
     /// Takes the exports of `channel`: no other run has them until it is dropped.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Lock`], [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Lock`], [`crate::base::fault::Class::Io`].
     pub fn series(&self, channel: &str) -> Result<Series, Fault> {
         let folder = self.dir().join("export");
         system::make_private_folders(&folder).map_err(|error| io_fault(&folder, &error))?;
@@ -40,7 +40,7 @@ impl Store {
     /// The manifest of a channel's newest export, if there is one; looked at while another run may export.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Io`].
     pub fn last_export(&self, channel: &str) -> Result<Option<Vec<u8>>, Fault> {
         let path = self.dir().join("export").join(format!("{channel}.json"));
         read(&path, MAX_MANIFEST).map_err(|error| io_fault(&path, &error))
@@ -51,7 +51,7 @@ impl Series {
     /// The manifest that was published last.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Io`].
     pub fn last(&self) -> Result<Option<Vec<u8>>, Fault> {
         read(&self.last, MAX_MANIFEST).map_err(|error| io_fault(&self.last, &error))
     }
@@ -59,7 +59,7 @@ impl Series {
     /// One that was signed by a run of which it is not known whether it published it.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Io`].
     pub fn begun(&self) -> Result<Option<Vec<u8>>, Fault> {
         read(&self.next, MAX_MANIFEST).map_err(|error| io_fault(&self.next, &error))
     }
@@ -67,7 +67,7 @@ impl Series {
     /// Notes a manifest that is about to be published.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Io`].
     pub fn begin(&self, manifest: &[u8]) -> Result<(), Fault> {
         replace(&self.next, manifest).map_err(|error| io_fault(&self.next, &error))
     }
@@ -75,7 +75,7 @@ impl Series {
     /// The manifest of [`Series::begin`] is published.
     ///
     /// # Errors
-    /// [`crate::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Io`].
     pub fn done(&self) -> Result<(), Fault> {
         std::fs::rename(&self.next, &self.last)
             .and_then(|()| system::sync_name(&self.last))

@@ -5,18 +5,19 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use packmule::bundle::manifest::Form;
+use packmule::base::fault::Class;
+use packmule::bundle::format::manifest::Form;
 use packmule::bundle::time::Moment;
-use packmule::bundle::{Manifest, Name, Output, Trusted, back, open, stream};
+use packmule::bundle::write::read_back;
+use packmule::bundle::{Manifest, Name, Output, Trusted, open, stream};
 use packmule::content::Source as _;
-use packmule::export::{self, Manner, Settings};
-use packmule::fault::Class;
+use packmule::decide::select::{Selection, Wanted};
 use packmule::flow::Flow;
 use packmule::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Descriptor, Digest};
-use packmule::select::{Selection, Wanted};
+use packmule::operate::export::{self, Manner, Settings};
+use packmule::operate::verify::Request;
 use packmule::signing::Policy;
-use packmule::verify::Request;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -159,12 +160,12 @@ impl Case {
             Some(input) => input,
             // Plans are made in peace: what is cut short is the writing.
             None => {
-                let plan = packmule::plan::make(&crate::flow(), memory, selection).unwrap();
+                let plan = packmule::decide::plan::make(&crate::flow(), memory, selection).unwrap();
                 export::input(&output, plan, &settings).unwrap()
             }
         };
         let manner = Manner { leave_out: false, form: self.form };
-        export::run(flow, memory, &output, &input, SIGN_1, Some(&back::read_back), manner)
+        export::run(flow, memory, &output, &input, SIGN_1, Some(&read_back::read_back), manner)
             .map(drop)
             .map_err(|fault| fault.class)
     }
@@ -214,7 +215,7 @@ fn holds(case: &Case) {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     let request = Request::default();
     let path = dir.path().join("any.json");
-    let verdict = packmule::verify::run(&crate::flow(), open(&path).unwrap(), &policy, &request);
+    let verdict = packmule::operate::verify::run(&crate::flow(), open(&path).unwrap(), &policy, &request);
     assert!(verdict.is_good(), "{:?}", verdict.fault);
     let bundle = verdict.bundle.unwrap();
     is_identity(&bundle, &memory, &selection);
@@ -226,7 +227,7 @@ fn holds(case: &Case) {
         let mut bytes = Vec::new();
         stream::write(&open(&path).unwrap(), &crate::flow(), &mut bytes).unwrap();
         let opened = stream::open(Box::new(std::io::Cursor::new(bytes)), &crate::flow()).unwrap();
-        let passed = packmule::verify::stream(&crate::flow(), opened, &policy, &request);
+        let passed = packmule::operate::verify::stream(&crate::flow(), opened, &policy, &request);
         assert!(passed.is_good(), "{:?}", passed.fault);
         assert_eq!(passed.tally, verdict.tally);
     }

@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use packmule::base::fault::Class;
 use packmule::bundle::open;
-use packmule::fault::Class;
+use packmule::operate::verify::{Request, Verdict};
 use packmule::signing::Policy;
-use packmule::verify::{Request, Verdict};
 
 use crate::{Bundle, assert_class, flow, key, noise};
 
@@ -20,7 +20,8 @@ fn verified(bundle: &Bundle, ask: &mut (dyn FnMut(usize) -> bool + Send)) -> (Ve
         ask(asked.len())
     };
     let opened = open(&bundle.dir()).unwrap();
-    let verdict = packmule::verify::run_asking(&flow(), opened, &policy, &Request::default(), Some(&mut asking));
+    let verdict =
+        packmule::operate::verify::run_asking(&flow(), opened, &policy, &Request::default(), Some(&mut asking));
     (verdict, asked)
 }
 

@@ -5,18 +5,20 @@ use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use packmule::bundle::arriving::arrive;
-use packmule::bundle::media::Media;
-use packmule::bundle::writer::{Input, InputBlob, Options, write};
-use packmule::bundle::{Manifest, Output, Untrusted, back, finish, flatten, frame, open, stream};
+use packmule::base::fault::{Class, Fault};
+use packmule::bundle::format::frame;
+use packmule::bundle::frames::media::Media;
+use packmule::bundle::source::one_pass::arrive;
+use packmule::bundle::write::writer::{Input, InputBlob, Options, write};
+use packmule::bundle::write::{flat, publish, read_back};
+use packmule::bundle::{Manifest, Output, Untrusted, open, stream};
 use packmule::content::{Kind, Passing as _, Source as _};
-use packmule::fault::{Class, Fault};
 use packmule::flow::{Event, Events, FixedClock, Flow};
 use packmule::oci::document::MAX_DOCUMENT;
 use packmule::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Repository, Tag};
+use packmule::operate::verify::{Request, Verdict};
 use packmule::signing::Policy;
-use packmule::verify::{Request, Verdict};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -35,13 +37,13 @@ fn made(memory: &Memory, input: &Input) -> TempDir {
 fn from_files(dir: &Path, flow: &Flow, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     let request = Request { fail_fast, ..Request::default() };
-    packmule::verify::run(flow, open(&dir.join("b")).unwrap(), &policy, &request)
+    packmule::operate::verify::run(flow, open(&dir.join("b")).unwrap(), &policy, &request)
 }
 
 fn from_stream(bytes: Vec<u8>, flow: &Flow, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     let opened = stream::open(Box::new(Cursor::new(bytes)), flow).unwrap();
-    packmule::verify::stream(flow, opened, &policy, &Request { fail_fast, ..Request::default() })
+    packmule::operate::verify::stream(flow, opened, &policy, &Request { fail_fast, ..Request::default() })
 }
 
 fn stream_of(dir: &Path) -> Vec<u8> {
@@ -247,7 +249,7 @@ fn what_a_source_lost_is_left_out_of_volumes_where_that_is_allowed() {
         memory.blobs.remove(&digest);
         let dir = tempfile::tempdir().unwrap();
         let output = Output::open(dir.path(), &input.name, false).unwrap();
-        let options = |leave_out| Options { sign: SIGN_1, read_back: Some(&back::read_back), leave_out };
+        let options = |leave_out| Options { sign: SIGN_1, read_back: Some(&read_back::read_back), leave_out };
         let error = write(&store::flow(2), &memory, &output, &input, options(false)).unwrap_err();
         assert_eq!(error.class, Class::Source, "{error}");
         let written = write(&store::flow(2), &memory, &output, &input, options(true)).unwrap();
@@ -333,7 +335,7 @@ fn what_comes_wrong_once_is_warned_of_once_in_either_form() {
         let warnings = Arc::new(Warnings::default());
         let flow = Flow::new(Arc::clone(&warnings) as Arc<dyn Events>, Arc::new(FixedClock::default()), 1, 1);
         let options = Options { sign: SIGN_1, read_back: None, leave_out: false };
-        let write = if flat { flatten::write } else { write };
+        let write = if flat { flat::write } else { write };
         write(&flow, &memory, &output, &input, options).unwrap();
         let warnings = warnings.0.lock().unwrap();
         assert!(warnings.len() == 1 && warnings[0].ends_with(": fetching it once more"), "{flat}: {warnings:?}");
@@ -347,10 +349,10 @@ fn a_read_back_that_is_cancelled_ends() {
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
     let read_back = |dir: &Path, manifest: &Manifest, _: &Flow| {
-        back::read_back(dir, manifest, &store::flow(1)).unwrap();
+        read_back::read_back(dir, manifest, &store::flow(1)).unwrap();
         let cancelled = store::flow(1);
         cancelled.cancel_flag().store(true, std::sync::atomic::Ordering::Relaxed);
-        back::read_back(dir, manifest, &cancelled)
+        read_back::read_back(dir, manifest, &cancelled)
     };
     let options = Options { sign: SIGN_1, read_back: Some(&read_back), leave_out: false };
     let error = write(&store::flow(1), &memory, &output, &input, options).unwrap_err();
@@ -367,6 +369,6 @@ fn a_manifest_that_no_writer_makes_is_the_programs_own_fault() {
     let options = || Options { sign: SIGN_1, read_back: None, leave_out: false };
     let written = write(&store::flow(1), &memory, &output, &input, options()).unwrap();
     let manifest = Manifest { tool: "another".to_owned(), ..written.manifest };
-    let error = finish::finish(&store::flow(1), &output, manifest, options()).err().unwrap();
+    let error = publish::finish(&store::flow(1), &output, manifest, options()).err().unwrap();
     assert_eq!(error.class, Class::Bug, "{error}");
 }

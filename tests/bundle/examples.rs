@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use packmule::bundle::frame::store;
-use packmule::bundle::manifest::Blob;
-use packmule::bundle::tar::Tar;
+use packmule::bundle::format::frame::store;
+use packmule::bundle::format::manifest::Blob;
+use packmule::bundle::format::tar::Tar;
 use packmule::oci::digest::encode_hex;
 use packmule::oci::{Algorithm, Digest};
 use packmule::signing::PublicKey;
@@ -62,7 +62,7 @@ fn the_examples_of_the_spec_are_one_bundle_that_passes() {
             "statement" => {
                 let manifest = file("salt.json");
                 let made = packmule::signing::statement(
-                    packmule::bundle::manifest::MEDIA_TYPE,
+                    packmule::bundle::format::manifest::MEDIA_TYPE,
                     Digest::sha256(&manifest),
                     manifest.len() as u64,
                 );

@@ -4,16 +4,17 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
-use packmule::bundle::{Manifest, frame, open};
-use packmule::fault::Class;
+use packmule::base::fault::Class;
+use packmule::bundle::format::frame;
+use packmule::bundle::{Manifest, open};
+use packmule::operate::verify::Request;
 use packmule::signing::Policy;
-use packmule::verify::Request;
 
 use crate::{Bundle, assert_class, flow, key, noise, packmule, verdict};
 
 const VOLUME: &str = "b.0001.tar.zst";
 
-fn fast(bundle: &Bundle) -> packmule::verify::Verdict {
+fn fast(bundle: &Bundle) -> packmule::operate::verify::Verdict {
     verdict(&bundle.dir(), &Request { fail_fast: true, ..Request::default() })
 }
 
@@ -75,7 +76,7 @@ fn a_cancelled_check_is_cancelled_and_nothing_else() {
         let flow = flow();
         flow.cancel_flag().store(true, Ordering::Relaxed);
         let opened = open(&bundle.dir()).unwrap();
-        let fault = packmule::verify::run(&flow, opened, &policy, &Request::default()).fault.unwrap();
+        let fault = packmule::operate::verify::run(&flow, opened, &policy, &Request::default()).fault.unwrap();
         assert_eq!(fault.class, Class::Cancelled, "{fault:?}");
     }
 }

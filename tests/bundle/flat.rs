@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use packmule::bundle::finish::Sign;
-use packmule::bundle::writer::{Input, Options, Written};
-use packmule::bundle::{Error, Output, back, flatten};
-use packmule::fault::Class;
+use packmule::base::fault::Class;
+use packmule::bundle::write::publish::Sign;
+use packmule::bundle::write::writer::{Input, Options, Written};
+use packmule::bundle::write::{flat, read_back};
+use packmule::bundle::{Error, Output};
 use packmule::flow::Flow;
 use packmule::oci::Reason;
-use packmule::verify::Request;
+use packmule::operate::verify::Request;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::store::{self, Memory, SIGN_1, artifact, fused, tree};
@@ -223,8 +224,8 @@ fn source() -> (Memory, Input) {
 
 fn write(flow: &Flow, dir: &Path, memory: &Memory, input: &Input, leave_out: bool) -> Result<Written, Error> {
     let output = Output::open(dir, &input.name, false)?;
-    let options = Options { sign: SIGN_1, read_back: Some(&back::read_back), leave_out };
-    flatten::write(flow, memory, &output, input, options)
+    let options = Options { sign: SIGN_1, read_back: Some(&read_back::read_back), leave_out };
+    flat::write(flow, memory, &output, input, options)
 }
 
 #[test]
@@ -257,7 +258,7 @@ fn p1_cancelled_or_killed_anywhere_it_goes_on_to_the_same_bytes() {
     let output = Output::open(state.path(), &input.name, false).unwrap();
     let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
     let options = Options { sign: refuse, read_back: None, leave_out: false };
-    flatten::write(&store::flow(4), &memory, &output, &input, options).unwrap_err();
+    flat::write(&store::flow(4), &memory, &output, &input, options).unwrap_err();
     drop(output);
     let large = input.blobs.last().unwrap().descriptor.digest;
     let large = PathBuf::from(format!("b.oci.partial/blobs/{}/{}", large.algorithm().name(), large.hex()));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 
-use packmule::fault::Class;
+use packmule::base::fault::Class;
 
 use crate::{Bundle, assert_class};
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use packmule::bundle::cut::SMALL;
-use packmule::bundle::frame::MAX_PLAIN;
-use packmule::bundle::geometry::Geometry;
-use packmule::bundle::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
+use packmule::base::fault::Class;
+use packmule::bundle::format::frame::MAX_PLAIN;
+use packmule::bundle::format::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
+use packmule::bundle::format::offsets::Geometry;
 use packmule::bundle::time::Moment;
-use packmule::bundle::writer::{DEFAULT_VOLUME, LEAST_VOLUME};
-use packmule::fault::Class;
+use packmule::bundle::write::frames::SMALL;
+use packmule::bundle::write::writer::{DEFAULT_VOLUME, LEAST_VOLUME};
 use packmule::oci::document::MAX_DOCUMENT;
 use packmule::oci::{Absent, Algorithm, Digest, Reason, Repository};
 

@@ -50,15 +50,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use packmule::base::fault::{Class, Fault};
 use packmule::bundle::open;
-use packmule::cli::demo::noise;
+use packmule::cli::commands::carry::demo::noise;
 use packmule::cli::run;
 use packmule::cli::world::World;
-use packmule::fault::{Class, Fault};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::Digest;
+use packmule::operate::verify::{Request, Verdict};
 use packmule::signing::{Policy, SigningKey};
-use packmule::verify::{Request, Verdict};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -208,7 +208,7 @@ fn flow() -> Flow {
 fn verdict(dir: &Path, request: &Request) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match open(&dir.join("b.json")) {
-        Ok(bundle) => packmule::verify::run(&flow(), bundle, &policy, request),
+        Ok(bundle) => packmule::operate::verify::run(&flow(), bundle, &policy, request),
         Err(error) => Verdict::refused(error.into()),
     }
 }

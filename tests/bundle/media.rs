@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use packmule::fault::{Class, Fault};
-use packmule::verify::Request;
+use packmule::base::fault::{Class, Fault};
+use packmule::operate::verify::Request;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::{Bundle, assert_class, noise, packmule, verdict};

@@ -5,17 +5,18 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use packmule::bundle::finish::ReadBack;
-use packmule::bundle::manifest::Form;
+use packmule::base::fault::Class;
+use packmule::bundle::format::manifest::Form;
 use packmule::bundle::time::Moment;
-use packmule::bundle::writer::{Options, write};
-use packmule::bundle::{Error, Manifest, Name, Output, back};
-use packmule::export::{Manner, Settings};
-use packmule::fault::Class;
+use packmule::bundle::write::publish::ReadBack;
+use packmule::bundle::write::read_back;
+use packmule::bundle::write::writer::{Options, write};
+use packmule::bundle::{Error, Manifest, Name, Output};
+use packmule::decide::select::{Selection, Wanted};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::layout::Layout;
 use packmule::oci::Reference;
-use packmule::select::{Selection, Wanted};
+use packmule::operate::export::{Manner, Settings};
 
 use super::store::{SIGN, artifact};
 use super::{flow, make_layout, noise};
@@ -54,18 +55,18 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
         let settings = Settings::new(Moment::from_unix(0).unwrap(), "packmule 0.1.0".to_owned(), "request".to_owned());
         let run = |read_back: &ReadBack<'_>, signed: &(dyn Fn() + Sync)| {
             let output = Output::open(&usb, &Name::new("b").unwrap(), false).unwrap();
-            let plan = packmule::plan::make(&flow(), &layout, &selection).unwrap();
-            let input = packmule::export::input(&output, plan, &settings).unwrap();
+            let plan = packmule::decide::plan::make(&flow(), &layout, &selection).unwrap();
+            let input = packmule::operate::export::input(&output, plan, &settings).unwrap();
             let sign = |_: &[u8]| {
                 signed();
                 Ok(b"{}".to_vec())
             };
             let manner = Manner { leave_out: false, form };
-            packmule::export::run(&flow(), &layout, &output, &input, &sign, Some(read_back), manner)
+            packmule::operate::export::run(&flow(), &layout, &output, &input, &sign, Some(read_back), manner)
         };
         let bad = |dir: &Path, manifest: &Manifest, flow: &Flow| -> Result<(), Error> {
             flip(dir);
-            back::read_back(dir, manifest, flow)
+            read_back::read_back(dir, manifest, flow)
         };
         let fault = run(&bad, &|| panic!("signed")).unwrap_err();
         assert!(matches!(fault.class, Class::Io | Class::Integrity), "{form:?}: {fault:?}");
@@ -75,7 +76,7 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
             "{form:?}: {names:?}"
         );
         // Once memory and medium are good, the same command succeeds.
-        run(&back::read_back, &|| {}).unwrap();
+        run(&read_back::read_back, &|| {}).unwrap();
         assert!(usb.join("b.json").is_file());
     }
 }
@@ -94,7 +95,7 @@ fn all_volumes_are_read_back_by_one_thread() {
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
     let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1);
-    let options = Options { sign: SIGN, read_back: Some(&back::read_back), leave_out: false };
+    let options = Options { sign: SIGN, read_back: Some(&read_back::read_back), leave_out: false };
     let written = write(&flow, &memory, &output, &input, options).unwrap();
     assert_eq!(written.manifest.volumes.len(), 3);
 }

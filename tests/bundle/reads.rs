@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use packmule::bundle::writer::{InputBlob, Options, write};
-use packmule::bundle::{Output, check, open};
+use packmule::bundle::check::parallel;
+use packmule::bundle::write::writer::{InputBlob, Options, write};
+use packmule::bundle::{Output, open};
 use packmule::oci::media_type::OCI_MANIFEST;
 use packmule::oci::{Algorithm, Descriptor, Document};
 use serde_json::json;
@@ -104,7 +105,7 @@ fn a_check_of_many_scattered_documents_reads_the_bundle_about_twice() {
     assert!(manifest.frames.len() >= 6, "frames: {}", manifest.frames.len());
     let (size, before) = (size(dir.path()), read());
     let bundle = open(dir.path()).unwrap().assume().unwrap();
-    check::check(&bundle, &flow(), false).map_err(packmule::fault::Fault::from).unwrap();
+    parallel::check(&bundle, &flow(), false).map_err(packmule::base::fault::Fault::from).unwrap();
     let taken = read() - before;
     assert!(taken < 3 * size, "{taken} bytes were read of {size}");
 }

@@ -4,17 +4,18 @@
 use std::fs;
 use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
 
-use packmule::bundle::cut::{Manner, SMALL, cut};
-use packmule::bundle::frame::MAX_PLAIN;
-use packmule::bundle::manifest::Blob;
-use packmule::bundle::tar::{Content, Tar};
-use packmule::bundle::writer::{Options, write};
-use packmule::bundle::{Output, back, flatten, open, stream};
+use packmule::bundle::format::frame::MAX_PLAIN;
+use packmule::bundle::format::manifest::Blob;
+use packmule::bundle::format::tar::{Content, Tar};
+use packmule::bundle::write::frames::{Manner, SMALL, cut};
+use packmule::bundle::write::writer::{Options, write};
+use packmule::bundle::write::{flat, read_back};
+use packmule::bundle::{Output, open, stream};
 use packmule::content::Source as _;
 use packmule::oci::media_type::OCI_LAYER_GZIP;
 use packmule::oci::{Algorithm, Digest};
+use packmule::operate::verify::Request;
 use packmule::signing::Policy;
-use packmule::verify::Request;
 
 use crate::store::{SIGN_1, artifact, flow, prose};
 use crate::{key, noise};
@@ -58,16 +59,16 @@ fn every_boundary_is_read_as_it_was_written() {
         let (memory, input) = artifact("sizes", blobs, 128 << 20);
         let dir = tempfile::tempdir().unwrap();
         let output = Output::open(dir.path(), &input.name, false).unwrap();
-        let options = Options { sign: SIGN_1, read_back: Some(&back::read_back), leave_out: false };
+        let options = Options { sign: SIGN_1, read_back: Some(&read_back::read_back), leave_out: false };
         if flat {
-            flatten::write(&flow(2), &memory, &output, &input, options).unwrap();
+            flat::write(&flow(2), &memory, &output, &input, options).unwrap();
         } else {
             write(&flow(2), &memory, &output, &input, options).unwrap();
         }
         drop(output);
         let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
         let path = dir.path().join("sizes.json");
-        let verdict = packmule::verify::run(&flow(2), open(&path).unwrap(), &policy, &Request::default());
+        let verdict = packmule::operate::verify::run(&flow(2), open(&path).unwrap(), &policy, &Request::default());
         assert!(verdict.is_good(), "{:?}", verdict.fault);
         let bundle = verdict.bundle.unwrap();
         for blob in input.blobs.iter().filter(|blob| blob.document.is_none()) {
@@ -80,7 +81,7 @@ fn every_boundary_is_read_as_it_was_written() {
             let mut bytes = Vec::new();
             stream::write(&open(&path).unwrap(), &flow(1), &mut bytes).unwrap();
             let opened = stream::open(Box::new(Cursor::new(bytes)), &flow(1)).unwrap();
-            let passed = packmule::verify::stream(&flow(2), opened, &policy, &Request::default());
+            let passed = packmule::operate::verify::stream(&flow(2), opened, &policy, &Request::default());
             assert_eq!((passed.tally, passed.fault.map(|fault| fault.what)), (verdict.tally, None));
         }
     }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use packmule::bundle::finish::unfinished_length;
+use packmule::base::fault::Class;
+use packmule::bundle::write::publish::unfinished_length;
 use packmule::bundle::{Error, Output};
 use packmule::content::{self, Source};
-use packmule::fault::Class;
 use packmule::oci::{Descriptor, Digest, Document, Reference, Repository};
 
 use crate::noise;
@@ -64,12 +64,12 @@ impl Source for Strange {
 fn written(
     source: &Strange,
     dir: &Path,
-    input: &packmule::bundle::writer::Input,
+    input: &packmule::bundle::write::writer::Input,
     flow: &packmule::flow::Flow,
 ) -> Result<(), Error> {
     let output = Output::open(dir, &input.name, false)?;
-    let options = packmule::bundle::writer::Options { sign: store::SIGN, read_back: None, leave_out: false };
-    packmule::bundle::writer::write(flow, source, &output, input, options).map(drop)
+    let options = packmule::bundle::write::writer::Options { sign: store::SIGN, read_back: None, leave_out: false };
+    packmule::bundle::write::writer::write(flow, source, &output, input, options).map(drop)
 }
 
 #[test]

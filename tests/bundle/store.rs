@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use packmule::bundle::finish::Sign;
-use packmule::bundle::manifest::MEDIA_TYPE;
+use packmule::bundle::format::manifest::MEDIA_TYPE;
 use packmule::bundle::time::Moment;
-use packmule::bundle::writer::{Input, InputBlob, Options, Written, write};
+use packmule::bundle::write::publish::Sign;
+use packmule::bundle::write::writer::{Input, InputBlob, Options, Written, write};
 use packmule::bundle::{Error, Name, Output};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::flow::{Event, Events, FixedClock, Flow, Silent};

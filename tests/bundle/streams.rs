@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{Cursor, Read};
 
+use packmule::base::fault::{Class, Fault};
 use packmule::bundle::{self, open, stream};
-use packmule::fault::{Class, Fault};
+use packmule::operate::verify::{Request, Verdict};
 use packmule::signing::Policy;
-use packmule::verify::{Request, Verdict};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::{Bundle, assert_class, flow, key, noise, packmule};
@@ -21,7 +21,9 @@ pub fn stream_of(bundle: &Bundle) -> Vec<u8> {
 fn verify(read: impl Read + Send + 'static, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match stream::open(Box::new(read), &flow()) {
-        Ok(opened) => packmule::verify::stream(&flow(), opened, &policy, &Request { fail_fast, ..Request::default() }),
+        Ok(opened) => {
+            packmule::operate::verify::stream(&flow(), opened, &policy, &Request { fail_fast, ..Request::default() })
+        }
         Err(error) => Verdict::refused(error.into()),
     }
 }
@@ -239,7 +241,10 @@ fn frames_alone() {
     assert_eq!(bytes, fs::read(bundle.path("b.0001.tar.zst")).unwrap());
     bytes.clear();
     stream::write_frames(&opened, &all[1..], &flow(), &mut bytes).unwrap();
-    assert_eq!(bytes.len() as u64, manifest.frames[1..].iter().map(bundle::manifest::Frame::stored_size).sum::<u64>());
+    assert_eq!(
+        bytes.len() as u64,
+        manifest.frames[1..].iter().map(bundle::format::manifest::Frame::stored_size).sum::<u64>()
+    );
     for wrong in [0, all.len() + 1] {
         let error = stream::write_frames(&opened, &[wrong], &flow(), &mut Vec::new()).unwrap_err();
         assert_eq!(error.class, Class::Usage);

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use packmule::bundle::{manifest::MEDIA_TYPE, open};
-use packmule::fault::Class;
+use packmule::base::fault::Class;
+use packmule::bundle::format::manifest::MEDIA_TYPE;
+use packmule::bundle::open;
 use packmule::oci::Digest;
 use packmule::signing::envelope::{PAYLOAD_TYPE, Signature, pae};
 use packmule::signing::{Envelope, statement};
@@ -11,7 +12,7 @@ use packmule::signing::{Envelope, statement};
 use crate::{Bundle, assert_class, key, packmule};
 
 /// Replaces the signatures by this one raw signature, claimed by key 1.
-fn claim(bundle: &Bundle, payload: Vec<u8>, sig: &[u8]) -> packmule::fault::Fault {
+fn claim(bundle: &Bundle, payload: Vec<u8>, sig: &[u8]) -> packmule::base::fault::Fault {
     let signatures = vec![Signature { keyid: key(1).public().id().to_owned(), sig: sig.to_vec() }];
     let file = Envelope { payload, signatures }.to_bytes();
     bundle.with("b.sig.json", &file, || bundle.refusal("a forged signature"))

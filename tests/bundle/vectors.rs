@@ -6,12 +6,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use packmule::base::fault::{Class, Fault};
 use packmule::bundle::open;
 use packmule::bundle::time::Moment;
-use packmule::fault::{Class, Fault};
 use packmule::oci::Digest;
+use packmule::operate::verify::Request;
 use packmule::signing::{Policy, PublicKey};
-use packmule::verify::Request;
 
 use crate::{Ended, flow, packmule_at};
 
@@ -222,10 +222,12 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     let policy = Policy::new(keys, vector.threshold)?;
     if let Some(stream) = &vector.stream {
         let opened = packmule::bundle::stream::open(Box::new(fs::File::open(dir.join(stream)).unwrap()), &flow())?;
-        return packmule::verify::stream(&flow(), opened, &policy, &Request::default()).fault.map_or(Ok(()), Err);
+        return packmule::operate::verify::stream(&flow(), opened, &policy, &Request::default())
+            .fault
+            .map_or(Ok(()), Err);
     }
     let bundle = open(&dir.join(format!("{}.json", vector.bundle)))?;
-    packmule::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
+    packmule::operate::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
 }
 
 /// Exit codes, classes and their words (`spec/cli.md`, Exit codes).

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use packmule::fault::{Class, Fault};
-use packmule::verify::Request;
+use packmule::base::fault::{Class, Fault};
+use packmule::operate::verify::Request;
 
 use crate::{Bundle, assert_class, noise, verdict};
 

@@ -5,12 +5,13 @@
 use std::fs;
 use std::path::Path;
 
-use packmule::bundle::finish::Sign;
-use packmule::bundle::geometry::Geometry;
+use packmule::base::fault::Class;
+use packmule::bundle::format::offsets::Geometry;
 use packmule::bundle::time::Moment;
-use packmule::bundle::writer::{Input, Options, write};
-use packmule::bundle::{Error, Manifest, Output, back, pending};
-use packmule::fault::Class;
+use packmule::bundle::write::publish::Sign;
+use packmule::bundle::write::writer::{Input, Options, write};
+use packmule::bundle::write::{read_back, resume};
+use packmule::bundle::{Error, Manifest, Output};
 use packmule::flow::Flow;
 use packmule::oci::Digest;
 use packmule::oci::media_type::OCI_LAYER_GZIP;
@@ -41,7 +42,7 @@ fn what_is_written_reads_by_hand_and_knows_no_threads() {
     let (mut memory, input) = boundaries();
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let options = Options { sign: SIGN, read_back: Some(&back::read_back), leave_out: false };
+    let options = Options { sign: SIGN, read_back: Some(&read_back::read_back), leave_out: false };
     let written = write(&flow(8), &memory, &output, &input, options).unwrap();
     drop(output);
     let expected = files(dir.path());
@@ -163,9 +164,9 @@ fn an_unfinished_run_is_known_by_its_request() {
     export(&fused(1, 1), dir.path(), &memory, &input).unwrap_err();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
     let flow = flow(2);
-    assert!(pending::resume(&flow, &output, "another", &input.tool).unwrap().is_none());
-    assert!(pending::resume(&flow, &output, &input.request, "packmule 9").unwrap().is_none());
-    let found = pending::resume(&flow, &output, &input.request, &input.tool).unwrap().unwrap();
+    assert!(resume::resume(&flow, &output, "another", &input.tool).unwrap().is_none());
+    assert!(resume::resume(&flow, &output, &input.request, "packmule 9").unwrap().is_none());
+    let found = resume::resume(&flow, &output, &input.request, &input.tool).unwrap().unwrap();
     assert_eq!(found.blobs[0].document.as_ref().unwrap().raw(), input.blobs[0].document.as_ref().unwrap().raw());
     write(&flow, &memory, &output, &found, Options { sign: SIGN, read_back: None, leave_out: false }).unwrap();
     drop(output);

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-pub use packmule::cli::demo::noise;
+pub use packmule::cli::commands::carry::demo::noise;
 use serde_json::{Value, json};
 
 use super::server::{Reply, Request, Server, reply};

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use packmule::cli::{self, key::load_signers, world::World};
-use packmule::fault::Class;
+use packmule::base::fault::Class;
+use packmule::cli;
+use packmule::cli::commands::carry::key::load_signers;
+use packmule::cli::world::World;
 
 use super::{packmule, refused};
 

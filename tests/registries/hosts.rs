@@ -124,7 +124,7 @@ pub fn content(size: usize, mut seed: u64) -> Bytes {
 
 /// Reads a blob whole through the check that every consumer uses.
 pub fn read(registries: &Registries, repository: &Repository, blob: &Descriptor) -> Result<Vec<u8>, Error> {
-    let mut reader = packmule::stream::Checked::new(registries.blob(repository, blob)?, blob.clone());
+    let mut reader = packmule::content::checked::Checked::new(registries.blob(repository, blob)?, blob.clone());
     let mut out = Vec::new();
     reader.read_to_end(&mut out).map_err(|error| Error::from_io("blob", error))?;
     Ok(out)

@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use packmule::base::fault::Class;
 use packmule::content::{Body, Destination, Error, Inventory, Kind, Ranges, Source, TagList};
-use packmule::fault::Class;
 use packmule::oci::{Descriptor, Digest, Reference, Tag, media_type};
 
 use super::hosts::{Bytes, address, anonymous, content, fresh, manifest, read};

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use packmule::bundle::manifest::{Form, Manifest};
+use packmule::base::fault::{Class, Fault, escape};
+use packmule::bundle::check::one_pass;
+use packmule::bundle::format::frame;
+use packmule::bundle::format::manifest::{Form, Manifest};
+use packmule::bundle::format::offsets::Geometry;
 use packmule::bundle::stream::{Members, Stream, open};
-use packmule::bundle::{frame, geometry::Geometry, passing};
-use packmule::fault::{Class, Fault, escape};
 use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
-use packmule::registry::headers::{Challenge, Url, hop, next_link, next_page};
+use packmule::registry::http::headers::{Challenge, Url, hop, next_link, next_page};
 use packmule::signing::{self, Envelope, PublicKey, SigningKey, key};
 
 /// A target: its name, and what it does with an input.
@@ -144,7 +146,7 @@ pub fn stream(bytes: &[u8]) {
     let second = member(head.manifest_bytes().len() as u64);
     let Ok(bundle) = head.assume() else { return };
     let mut members = Members::new(&bundle, rest, flow.clone());
-    if let Ok(tally) = passing::check(&bundle, &mut members, &flow, false) {
+    if let Ok(tally) = one_pass::check(&bundle, &mut members, &flow, false) {
         let manifest = bundle.manifest();
         let volumes: u64 = manifest.volumes.iter().map(|volume| member(volume.size)).sum();
         assert_eq!(first + second + volumes + 1024, bytes.len() as u64, "nothing before, between or behind");

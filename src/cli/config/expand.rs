@@ -8,8 +8,8 @@ use std::ffi::{OsStr, OsString};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::fault::Fault;
-use crate::wrong::Text;
+use crate::base::fault::Fault;
+use crate::toml_error::Text;
 
 /// Expands all values of `table`; `$$` before `{` is one `$` that begins nothing.
 ///

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;
-use crate::fault::Class;
+use crate::base::fault::Class;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, Fault> {
     let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -236,7 +236,7 @@ fn places_in_order_and_files_of_others_are_refused() {
 
 #[test]
 fn the_schema_knows_what_the_loader_knows() {
-    let schema = super::super::schema::config();
+    let schema = crate::cli::commands::online::schema::config();
     assert!(!schema.to_string().contains("null"), "{schema:#}");
     assert_eq!(schema["$defs"]["Registry"]["properties"]["retries"]["type"], "integer");
     let keys = |table: &serde_json::Value| -> Vec<String> {

@@ -16,10 +16,10 @@ use super::glob::Glob;
 use super::section::{Entry, Rules, Section};
 use super::spelling::{Table, Word};
 use super::{Policy, Sections};
-use crate::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault};
 use crate::signing::PublicKey;
 use crate::signing::claims::is_channel;
-use crate::wrong::{At, Text, nearest};
+use crate::toml_error::{At, Text, nearest};
 
 /// The largest policy file, in bytes: thousands of keys.
 pub const MAX_FILE: u64 = 4 << 20;
@@ -355,7 +355,7 @@ fn section(name: &str, rule: &Rule, file: Text<'_>, at: &At, known: &BTreeMap<&s
 fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
     let size = |word: &str, text: &Option<Spanned<String>>| {
         let Some(text) = text else { return Ok(None) };
-        crate::size::parse(text.get_ref()).map(Some).ok_or_else(|| {
+        crate::base::size::parse(text.get_ref()).map(Some).ok_or_else(|| {
             let what = format!("{name}: limits.{word}: expected a number of bytes");
             file.at(&text.span()).wrong(what, "write it as 200GiB")
         })

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::glob::Glob;
 use super::{Distrust, Judgement, Refusal};
-use crate::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, escape};
 use crate::signing::Claims;
 
 /// The most names that one fault lists.

@@ -1,9 +1,9 @@
-//! The gate under a model checker: `src/bundle/gate.rs` itself, compiled with loom's mutex and atomics.
+//! The gate under a model checker: `src/bundle/check/gate.rs` itself, compiled with loom's mutex and atomics.
 //!
 //! The tests run every interleaving that C11 allows of a few workers. Nothing here restates the gate: what it
 //! promises is compared with what the model's own workers did.
 
-#[path = "../../../src/bundle/gate.rs"]
+#[path = "../../../src/bundle/check/gate.rs"]
 pub mod gate;
 
 /// What the gate shares between threads: here loom's.

@@ -1,0 +1,5 @@
+//! Nouns that every module may use: sizes, times, faults.
+
+pub mod fault;
+pub mod size;
+pub mod time;

@@ -1,0 +1,136 @@
+//! Whether a bundle is complete: what its documents reach against what its manifest lists
+//! (`spec/closure.md`).
+//!
+//! Documents come from whoever calls; no file is opened here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::one_pass::MAX_KEPT;
+use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::open::catalog::Catalogue;
+use crate::bundle::open::trusted::Trusted;
+use crate::closure::{Closure, Role, WalkError, walk};
+use crate::flow::Flow;
+use crate::oci::document::DocumentError;
+use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};
+use crate::signing::policy::Kinds;
+
+/// The document of these bytes, whose digest was checked.
+///
+/// # Errors
+/// [`Class::Integrity`] for wrong `data` in it, [`Class::Format`] for all else.
+pub fn document(descriptor: &Descriptor, raw: impl Into<Arc<[u8]>>) -> Result<Document, Error> {
+    Document::with_digest(&descriptor.media_type, descriptor.digest, raw).map_err(|error| {
+        let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
+        Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")
+    })
+}
+
+impl Trusted {
+    /// Reads every document and checks that what they reach is what the manifest carries and lists,
+    /// no more and no less (`spec/closure.md`). Before the first large blob.
+    ///
+    /// # Errors
+    /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
+    pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
+        // Once, and once more where there are more documents than are kept.
+        let most = self.shelf.read().saturating_add(self.geometry().tar.length().saturating_mul(2));
+        self.closure_of(flow, |descriptor| {
+            let document = self.carried_document(descriptor)?;
+            if self.shelf.read() > most { Err(scattered()) } else { Ok(document) }
+        })
+    }
+
+    /// The same with documents that `fetch` gives.
+    ///
+    /// # Errors
+    /// As [`Trusted::closure`], and those of `fetch`.
+    pub(in crate::bundle) fn closure_of(
+        &self,
+        flow: &Flow,
+        mut fetch: impl FnMut(&Descriptor) -> Result<Option<Document>, Error>,
+    ) -> Result<Closure, Error> {
+        let manifest = self.manifest();
+        // In whatever repositories one is, the manifest says the same of it.
+        let artifacts: HashMap<Digest, &Artifact> = manifest.artifacts.iter().map(|one| (one.digest, one)).collect();
+        let mut kinds = Kinds::new(&self.admission.rules);
+        let mut catalogue = self.catalogue.as_ref().map(|_| Catalogue::default());
+        let closure = walk(&manifest.artifacts, |_, descriptor| {
+            flow.check()?;
+            let document = fetch(descriptor)?;
+            if let Some(document) = &document {
+                artifacts.get(&document.digest()).map_or(Ok(()), |artifact| check_artifact(document, artifact))?;
+                kinds.see(document);
+                catalogue.iter_mut().for_each(|catalogue| catalogue.see(document));
+            }
+            Ok(document)
+        })
+        .map_err(|error| match error {
+            WalkError::Fetch(error) => error,
+            other => Error::format(other.to_string()),
+        })?;
+        let absent: HashMap<Digest, _> = manifest.absent.iter().map(|absent| (absent.digest, absent)).collect();
+        for node in &closure.nodes {
+            let digest = node.descriptor.digest;
+            let listed = match (self.blob_index(&digest), absent.get(&digest)) {
+                (Some(index), None) => manifest.blobs[index].size,
+                (None, Some(absent)) => {
+                    let fits = match absent.reason {
+                        Reason::Base | Reason::Foreign => node.role == Role::Leaf,
+                        Reason::Platform => node.role == Role::Document && !node.leaf,
+                        Reason::Missing => true,
+                    };
+                    if !fits {
+                        return Err(Error::format(format!("absent {digest}: its reason is not one for what it is")));
+                    }
+                    absent.size
+                }
+                _ => {
+                    return Err(Error::format(format!(
+                        "{digest}: reachable, but neither carried nor listed as absent"
+                    )));
+                }
+            };
+            if listed != node.descriptor.size {
+                return Err(Error::format(format!(
+                    "{digest}: expected {} bytes as its descriptor says, found {listed}",
+                    node.descriptor.size
+                )));
+            }
+        }
+        let listed = manifest.blobs.len() + absent.len();
+        if listed != closure.nodes.len() {
+            let carried = manifest.blobs.iter().map(|blob| &blob.digest);
+            let stray = carried.chain(absent.keys()).filter(|digest| closure.get(digest).is_none()).min();
+            let stray = stray.map(ToString::to_string).unwrap_or_default();
+            return Err(Error::format(format!("{stray}: listed in the manifest, but nothing refers to it")));
+        }
+        if let (Some(cell), Some(catalogue)) = (&self.catalogue, catalogue) {
+            // Read once more, it says the same.
+            let _ = cell.set(catalogue);
+        }
+        self.check_kinds(&kinds)?;
+        Ok(closure)
+    }
+}
+
+/// What the manifest says of an artifact must be what the document says.
+fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error> {
+    let is_same = artifact.artifact_type.as_deref() == document.artifact_type()
+        && artifact.subject == document.subject().map(|subject| subject.digest);
+    if is_same {
+        return Ok(());
+    }
+    let digest = document.digest();
+    Err(Error::format(format!("artifact {digest}: expected artifactType and subject as in its document")))
+}
+
+/// The refusal of a bundle whose documents would be read again and again.
+fn scattered() -> Error {
+    Error::format(format!(
+        "documents: expected at most {MAX_KEPT} bytes of them, or blobs in the order of their use, found neither"
+    ))
+    .help("export it again with a current version, which writes them in this order")
+}

@@ -1,0 +1,138 @@
+//! Where everything lies: frames in volumes, members in frames, and the units that can be checked
+//! alone (`spec/frame.md`, `spec/verification.md`).
+
+use std::ops::Range;
+
+use super::manifest::{Form, Manifest};
+use super::tar::{TRAILER, Tar};
+use crate::bundle::Error;
+use crate::oci::Digest;
+
+/// One frame in its place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Volume, counted from 0.
+    pub volume: usize,
+    /// First byte in the volume.
+    pub offset: u64,
+    /// Bytes in the volume.
+    pub size: u64,
+    /// Bytes of the tar stream.
+    pub plain: u64,
+    /// Whether it is packed; its digest then pins it.
+    pub packed: Option<Digest>,
+    /// Digest of its bytes, where the manifest has one.
+    pub digest: Option<Digest>,
+}
+
+/// What is checked alone: a frame of whole members, or the frames of one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its frames.
+    pub frames: Range<usize>,
+    /// Its members; the trailer is the member behind the last.
+    pub members: Range<usize>,
+}
+
+/// The whole bundle's geometry. In form flat there are neither frames nor units.
+#[derive(Debug)]
+pub struct Geometry {
+    /// The tar stream.
+    pub tar: Tar,
+    /// Every frame in order.
+    pub places: Vec<Place>,
+    /// Every unit in order.
+    pub units: Vec<Unit>,
+    // The unit of each member, trailer included.
+    unit_of: Vec<u32>,
+}
+
+impl Geometry {
+    /// Derives it from a manifest whose own rules hold.
+    ///
+    /// # Errors
+    /// [`crate::base::fault::Class::Format`] where the frames do not cut the stream as the spec says.
+    pub fn new(manifest: &Manifest) -> Result<Self, Error> {
+        let tar = Tar::new(&manifest.artifacts, &manifest.blobs)
+            .ok_or_else(|| Error::format("manifest: the members' sizes add up to more than 64 bits hold"))?;
+        if manifest.form == Form::Flat {
+            return Ok(Self { places: Vec::new(), units: Vec::new(), tar, unit_of: Vec::new() });
+        }
+        let units = cut(manifest, &tar)?;
+        let mut unit_of = vec![0; tar.members() + 1];
+        for (index, unit) in units.iter().enumerate() {
+            for member in unit.members.clone() {
+                unit_of[member] = u32::try_from(index).unwrap_or(u32::MAX);
+            }
+        }
+        Ok(Self { places: places(manifest), units, tar, unit_of })
+    }
+
+    /// The unit that holds a member.
+    ///
+    /// # Panics
+    /// Beyond the trailer.
+    pub fn unit_of(&self, member: usize) -> &Unit {
+        &self.units[self.unit_index(member)]
+    }
+
+    /// The place in `units` of the unit that holds a member.
+    ///
+    /// # Panics
+    /// Beyond the trailer.
+    pub fn unit_index(&self, member: usize) -> usize {
+        self.unit_of[member] as usize
+    }
+}
+
+fn places(manifest: &Manifest) -> Vec<Place> {
+    let mut places = Vec::with_capacity(manifest.frames.len());
+    let mut frames = manifest.frames.iter();
+    for (volume, entry) in manifest.volumes.iter().enumerate() {
+        let mut offset = 0;
+        for frame in frames.by_ref().take(usize::try_from(entry.frames).unwrap_or(usize::MAX)) {
+            let size = frame.stored_size();
+            let packed = frame.size.and(frame.digest);
+            places.push(Place { volume, offset, size, plain: frame.plain, packed, digest: frame.digest });
+            offset += size;
+        }
+    }
+    places
+}
+
+fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {
+    let frames = &manifest.frames;
+    let short = || Error::format("manifest: the frames hold less than the tar stream");
+    let mut units = Vec::new();
+    let (mut frame, mut member, mut at) = (0, 0, 0_u64);
+    while member < tar.members() {
+        let first = frame;
+        let mut end = at + frames.get(frame).ok_or_else(short)?.plain;
+        frame += 1;
+        let from = member;
+        while end < tar.end(member) {
+            end += frames.get(frame).ok_or_else(short)?.plain;
+            frame += 1;
+        }
+        member += 1;
+        // One frame may hold others behind the first.
+        while frame == first + 1 && member < tar.members() && tar.end(member) <= end {
+            member += 1;
+        }
+        if end != tar.start(member) {
+            return Err(Error::format(format!(
+                "manifest: frame {frame} ends within {} beside other members",
+                tar.name(member - usize::from(end < tar.start(member)))
+            )));
+        }
+        at = end;
+        units.push(Unit { frames: first..frame, members: from..member });
+    }
+    match &frames[frame..] {
+        [last] if last.plain == TRAILER && last.size.is_none() => {
+            units.push(Unit { frames: frame..frame + 1, members: member..member + 1 });
+            Ok(units)
+        }
+        _ => Err(Error::format("manifest: expected one stored frame of 1024 bytes behind the last member")),
+    }
+}

@@ -1,0 +1,162 @@
+//! A frame in memory, as it will lie or lies on the medium: one buffer, no second copy.
+//!
+//! Stored frames keep the plain bytes and give headers and blocks as slices; packed ones keep the
+//! packed bytes alone, and their plain bytes are what these unpack to.
+
+use std::borrow::Cow;
+use std::io::IoSlice;
+
+use super::pool::Lease;
+use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::manifest;
+use crate::oci::Digest;
+
+use xxhash_rust::xxh64::Xxh64;
+
+/// A frame in memory.
+#[derive(Debug)]
+pub struct Built {
+    buffer: Lease,
+    length: usize,
+    plain: u64,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Stored { head: [u8; STORED_HEADER], full: [u8; BLOCK_HEADER], last: [u8; BLOCK_HEADER], sum: [u8; CHECKSUM] },
+    Packed(Digest),
+}
+
+fn stored(plain: &[u8]) -> Kind {
+    let mut hasher = Xxh64::new(0);
+    hasher.update(plain);
+    let last = plain.len() - (plain.len().div_ceil(RAW_BLOCK) - 1) * RAW_BLOCK;
+    Kind::Stored {
+        head: frame::stored_header(u32::try_from(plain.len()).unwrap_or(u32::MAX)),
+        full: frame::block_header(RAW_BLOCK, false),
+        last: frame::block_header(last, true),
+        sum: frame::checksum(&hasher),
+    }
+}
+
+impl Built {
+    /// The frame of the first `plain` bytes of `buffer` (at least one), stored.
+    pub fn stored(buffer: Lease, plain: usize) -> Self {
+        let kind = stored(&buffer[..plain]);
+        Self { length: plain, plain: plain as u64, kind, buffer }
+    }
+
+    /// The frame of the first `plain` bytes of `buffer`, packed if that is worth it.
+    pub fn packed(mut buffer: Lease, plain: usize, level: i32) -> Self {
+        match frame::pack(&buffer[..plain], level) {
+            // Smaller than the plain bytes, which is what makes it worth it.
+            Some(packed) => {
+                buffer[..packed.len()].copy_from_slice(&packed);
+                let kind = Kind::Packed(Digest::sha256(&packed));
+                Self { length: packed.len(), plain: plain as u64, kind, buffer }
+            }
+            None => Self::stored(buffer, plain),
+        }
+    }
+
+    /// The frame that `buffer` begins with, as read from a medium; `None` where its bytes are not
+    /// what `entry` and its own checksum say.
+    pub fn read(mut buffer: Lease, entry: &manifest::Frame) -> Option<Self> {
+        let size = usize::try_from(entry.stored_size()).ok()?;
+        if let Some(digest) = entry.digest {
+            let good = Digest::sha256(&buffer[..size]) == digest;
+            return good.then_some(Self { buffer, length: size, plain: entry.plain, kind: Kind::Packed(digest) });
+        }
+        let plain = usize::try_from(entry.plain).ok()?;
+        let mut at = STORED_HEADER;
+        let mut good = buffer[..at] == frame::stored_header(u32::try_from(plain).ok()?);
+        let mut to = 0;
+        let sum: [u8; CHECKSUM] = buffer[size - CHECKSUM..size].try_into().ok()?;
+        while to < plain {
+            let length = RAW_BLOCK.min(plain - to);
+            good &= buffer[at..at + BLOCK_HEADER] == frame::block_header(length, to + length == plain);
+            at += BLOCK_HEADER;
+            buffer.copy_within(at..at + length, to);
+            at += length;
+            to += length;
+        }
+        let built = Self::stored(buffer, plain);
+        good &= matches!(built.kind, Kind::Stored { sum: found, .. } if found == sum);
+        good.then_some(built)
+    }
+
+    /// As the manifest lists it.
+    pub const fn entry(&self) -> manifest::Frame {
+        match self.kind {
+            Kind::Stored { .. } => manifest::Frame { digest: None, plain: self.plain, size: None },
+            Kind::Packed(digest) => {
+                manifest::Frame { digest: Some(digest), plain: self.plain, size: Some(self.length as u64) }
+            }
+        }
+    }
+
+    /// Its bytes on the medium, in order.
+    pub fn slices(&self) -> Vec<IoSlice<'_>> {
+        let bytes = &self.buffer[..self.length];
+        let Kind::Stored { head, full, last, sum } = &self.kind else { return vec![IoSlice::new(bytes)] };
+        let mut blocks = bytes.chunks(RAW_BLOCK).peekable();
+        let mut slices = vec![IoSlice::new(head)];
+        while let Some(block) = blocks.next() {
+            slices.push(IoSlice::new(if blocks.peek().is_some() { full } else { last }));
+            slices.push(IoSlice::new(block));
+        }
+        slices.push(IoSlice::new(sum));
+        slices
+    }
+
+    /// The bytes of the tar stream in it. `None` where a packed frame does not unpack: bad memory.
+    pub fn plain(&self) -> Option<Cow<'_, [u8]>> {
+        let bytes = &self.buffer[..self.length];
+        match self.kind {
+            Kind::Stored { .. } => Some(Cow::Borrowed(bytes)),
+            Kind::Packed(_) => {
+                let mut out = Vec::new();
+                frame::unpack(bytes, self.plain, &mut out).ok()?;
+                Some(Cow::Owned(out))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::bundle::frames::pool::Pool;
+
+    fn lease(bytes: &[u8]) -> Lease {
+        let ((), mut lease) = Pool::new(1).take(&AtomicBool::new(false), || Some(())).unwrap();
+        lease[..bytes.len()].copy_from_slice(bytes);
+        lease
+    }
+
+    #[test]
+    fn slices_are_the_frame_and_read_back() {
+        for size in [1, 512, RAW_BLOCK - 1, RAW_BLOCK, RAW_BLOCK + 1, 3 * RAW_BLOCK] {
+            let plain: Vec<u8> = (0..size).map(|index| u8::try_from(index % 251).unwrap()).collect();
+            for built in [Built::stored(lease(&plain), size), Built::packed(lease(&plain), size, 3)] {
+                let bytes: Vec<u8> = built.slices().iter().flat_map(|slice| slice.to_vec()).collect();
+                let entry = built.entry();
+                assert_eq!(bytes.len() as u64, entry.stored_size());
+                if entry.digest.is_none() {
+                    assert_eq!(bytes, frame::store(&plain));
+                }
+                assert_eq!(built.plain().unwrap(), plain);
+                let again = Built::read(lease(&bytes), &entry).unwrap();
+                assert_eq!(again.plain().unwrap(), plain);
+                for flip in [0, 10, bytes.len() / 2, bytes.len() - 1] {
+                    let mut wrong = bytes.clone();
+                    wrong[flip] ^= 1;
+                    assert!(Built::read(lease(&wrong), &entry).is_none(), "{size} {flip}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Volumes one after the other, each read once and from its first byte to its last: of media that are
+//! changed in one drive, and for a writer that reads back.
+//!
+//! Asks for a medium by what it is given for that; knows no terminal.
+
+use super::one_pass::Feed;
+use crate::bundle::Error;
+use crate::bundle::open::trusted::Trusted;
+
+/// Asks for the next medium; `false`: there will be none.
+pub type Ask<'a> = dyn FnMut(&str) -> bool + Send + 'a;
+
+/// The volumes of a bundle, as a feed of frames.
+pub struct Media<'a> {
+    bundle: &'a Trusted,
+    ask: Option<&'a mut Ask<'a>>,
+    is_surveyed: bool,
+}
+
+impl<'a> Media<'a> {
+    /// All volumes lie there.
+    pub const fn new(bundle: &'a Trusted) -> Self {
+        Self { bundle, ask: None, is_surveyed: true }
+    }
+
+    /// For a volume that is not there, `ask` is called until it is.
+    pub fn changed(bundle: &'a Trusted, ask: &'a mut Ask<'a>) -> Self {
+        Self { bundle, ask: Some(ask), is_surveyed: false }
+    }
+
+    /// Waits until the medium with a volume is there.
+    fn wait(&mut self, volume: usize, faults: &mut Vec<Error>) -> Result<(), Error> {
+        let Some(ask) = &mut self.ask else { return Ok(()) };
+        let (bundle, volumes) = (self.bundle, self.bundle.volumes());
+        let file = volumes.file_name(volume);
+        let expected = bundle.manifest().volumes[volume].size;
+        loop {
+            // What is open would keep the medium in its drive.
+            volumes.close();
+            let found = match volumes.size(volume) {
+                Ok(Some(size)) if size == expected => break,
+                Ok(Some(size)) => format!("it has {size} bytes in place of {expected} there"),
+                Ok(None) => "it is not there".to_owned(),
+                Err(error) => error.what,
+            };
+            let dirs: Vec<String> = volumes.dirs().iter().map(|dir| dir.display().to_string()).collect();
+            let text = format!(
+                "need volume {} of bundle {} ({file}) in {}: {found}",
+                volume + 1,
+                bundle.id(),
+                dirs.join(" or ")
+            );
+            if !ask(&text) {
+                return Err(bundle.lacks(volume));
+            }
+            self.is_surveyed = false;
+        }
+        // What lies beside the first medium's volumes counts as much as what lies beside a later one's.
+        if !std::mem::replace(&mut self.is_surveyed, true) {
+            for error in bundle.survey_beside() {
+                if !faults.contains(&error) {
+                    faults.push(error);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Feed for Media<'_> {
+    fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
+        let place = &self.bundle.geometry().places[index];
+        if place.offset == 0 {
+            self.wait(place.volume, faults)?;
+        }
+        self.bundle.volumes().read_exact(place.volume, place.offset, buffer)
+    }
+
+    fn end(&mut self, _: &mut Vec<Error>) -> bool {
+        false
+    }
+}

@@ -1,0 +1,146 @@
+//! Members: headers, padding and end are compared with what the manifest says they are; content is
+//! hashed (`spec/tar-stream.md`, `spec/verification.md`).
+
+use std::ops::Range;
+
+use crate::bundle::Error;
+use crate::bundle::format::tar::{BLOCK, Content, Tar};
+use crate::oci::{Digest, Hasher};
+
+/// What a piece of the stream turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Header, computed content, padding or end: compared already.
+    Compared,
+    /// Bytes of a blob's content, at this place of the piece.
+    Content(Range<usize>),
+}
+
+/// Walks through members as the stream comes by.
+pub struct Cursor<'a> {
+    tar: &'a Tar,
+    member: usize,
+    // Position within the member.
+    at: u64,
+    header: Vec<u8>,
+    size: u64,
+    digest: Option<Digest>,
+    hash: bool,
+    hasher: Option<Hasher>,
+    /// Members that were seen whole and hold.
+    pub members: u64,
+    /// Blobs among them.
+    pub blobs: u64,
+}
+
+impl<'a> Cursor<'a> {
+    /// From the start of `member` on. With `hash`, blobs are hashed and judged here; without, their
+    /// content is another's to judge.
+    pub fn new(tar: &'a Tar, member: usize, hash: bool) -> Self {
+        let mut cursor = Self {
+            tar,
+            member,
+            at: 0,
+            header: Vec::new(),
+            size: 0,
+            digest: None,
+            hash,
+            hasher: None,
+            members: 0,
+            blobs: 0,
+        };
+        cursor.enter(member);
+        cursor
+    }
+
+    fn enter(&mut self, member: usize) {
+        self.member = member;
+        self.at = 0;
+        self.digest = None;
+        if member >= self.tar.members() {
+            // The trailer: padding alone.
+            self.header.clear();
+            self.size = 0;
+            return;
+        }
+        self.header = self.tar.header(member);
+        self.size = self.tar.size(member);
+        if let Content::Blob(digest) = self.tar.content(member) {
+            self.digest = Some(digest);
+            self.hasher = self.hash.then(|| Hasher::new(digest.algorithm()));
+        }
+    }
+
+    /// Takes the first bytes of `piece` that belong together; gives how many and what they are.
+    ///
+    /// # Errors
+    /// [`crate::base::fault::Class::Integrity`].
+    pub fn take(&mut self, piece: &[u8]) -> Result<(usize, Part), Error> {
+        let header = self.header.len() as u64;
+        let content_end = header + self.size;
+        let end = self.tar.end(self.member) - self.tar.start(self.member);
+        let upto = |limit: u64| usize::try_from(limit - self.at).map_or(piece.len(), |most| most.min(piece.len()));
+        let at = |from: u64| usize::try_from(self.at - from).unwrap_or_default();
+        let (count, part) = if self.at < header {
+            let count = upto(header);
+            if piece[..count] != self.header[at(0)..at(0) + count] {
+                return Err(self.refuse("tar header differs from the computed one"));
+            }
+            (count, Part::Compared)
+        } else if self.at < content_end {
+            let count = upto(content_end);
+            match self.tar.content(self.member) {
+                Content::Computed(expected) => {
+                    if piece[..count] != expected[at(header)..at(header) + count] {
+                        return Err(self.refuse("content differs from the computed one"));
+                    }
+                    (count, Part::Compared)
+                }
+                Content::Blob(_) => {
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&piece[..count]);
+                    }
+                    (count, Part::Content(0..count))
+                }
+            }
+        } else {
+            let count = upto(end);
+            debug_assert!(count as u64 <= 2 * BLOCK, "padding and end are short");
+            if piece[..count].iter().any(|&byte| byte != 0) {
+                return Err(self.refuse("padding differs from zero"));
+            }
+            (count, Part::Compared)
+        };
+        self.at += count as u64;
+        if self.at == end {
+            self.leave()?;
+        }
+        Ok((count, part))
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        if let (Some(hasher), Some(expected)) = (self.hasher.take(), self.digest) {
+            let found = hasher.finish();
+            if found != expected {
+                return Err(self.refuse(&format!("content has digest {found}")));
+            }
+        }
+        self.blobs += u64::from(self.digest.is_some());
+        if self.member < self.tar.members() {
+            self.members += 1;
+            self.enter(self.member + 1);
+        } else {
+            self.member += 1;
+        }
+        Ok(())
+    }
+
+    /// The member that comes next, or is under way.
+    pub const fn member(&self) -> usize {
+        self.member
+    }
+
+    fn refuse(&self, problem: &str) -> Error {
+        Error::integrity(format!("{}: {problem}", self.tar.name(self.member)))
+    }
+}

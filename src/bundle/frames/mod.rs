@@ -1,0 +1,9 @@
+//! From frames on a medium to checked pieces of the tar stream.
+
+#[cfg(feature = "carry")]
+pub(super) mod built;
+pub mod media;
+pub(super) mod members;
+pub(super) mod one_pass;
+pub(super) mod pool;
+pub(super) mod random;

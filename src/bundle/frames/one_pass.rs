@@ -1,0 +1,341 @@
+//! Frames as they come by, read once and in order: one thread reads them, others check and open them,
+//! whoever needs them takes them.
+//!
+//! Frames are numbered as in the manifest. At most a few lie on the belt, each in a buffer of its own,
+//! and buffers go out in the frames' order: so the frame that everything waits for always has one.
+//! What the frames hold is not judged here.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use xxhash_rust::xxh64::Xxh64;
+
+use super::pool::{Lease, Pool, Queue, Watch, lock};
+use super::random::Pieces;
+use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::offsets::Place;
+use crate::bundle::open::trusted::Trusted;
+use crate::flow::Flow;
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// Buffers beside one for each thread that opens frames: the one that is read, and one that waits.
+const SPARE: usize = 2;
+
+/// Gives the bytes of frames, in their order.
+pub trait Feed: Send {
+    /// Reads the bytes of frame `index` into `buffer`, which has its size. What is wrong beside them
+    /// goes into `faults`.
+    ///
+    /// # Errors
+    /// No more frames come: [`Class::Integrity`], [`Class::Io`], [`Class::Cancelled`].
+    fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error>;
+
+    /// Before the first frame: once `stop` is set nothing more is wanted, and a feed that waits for what does not come
+    /// ends with any error, which then counts for nothing.
+    fn watch(&mut self, _stop: Arc<AtomicBool>) {}
+
+    /// What stands behind the last frame; asked once all frames were read. Whether anything stands there
+    /// that must not.
+    fn end(&mut self, faults: &mut Vec<Error>) -> bool;
+}
+
+/// A frame whose bytes were checked.
+struct Opened {
+    lease: Lease,
+    // Plain bytes.
+    plain: usize,
+    // Blocks with their headers lie in the buffer; else the plain bytes.
+    is_stored: bool,
+}
+
+impl Opened {
+    /// The piece at a position of the plain bytes.
+    fn piece(&self, at: usize) -> &[u8] {
+        if !self.is_stored {
+            return &self.lease[at..self.plain];
+        }
+        let length = RAW_BLOCK.min(self.plain - at);
+        let from = STORED_HEADER + (at / RAW_BLOCK) * (RAW_BLOCK + BLOCK_HEADER) + BLOCK_HEADER;
+        &self.lease[from..from + length]
+    }
+}
+
+/// The belt.
+pub struct Belt<'a> {
+    bundle: &'a Trusted,
+    frames: Range<usize>,
+    cpus: usize,
+    pool: Arc<Pool>,
+    // Frames that were read, in turn: for the digests of volumes, for opening, for taking.
+    read: Queue<Lease>,
+    hashed: Queue<Lease>,
+    open: Queue<Result<Opened, Error>>,
+    fed: Queue<(Vec<Error>, bool)>,
+    // From this frame on none come.
+    limit: AtomicUsize,
+    opened: AtomicUsize,
+    stop: Arc<AtomicBool>,
+    // Digests of the volumes whose frames all came.
+    digests: Option<Mutex<Vec<(usize, Digest)>>>,
+}
+
+impl<'a> Belt<'a> {
+    /// For `frames` of `bundle`, opened by `cpus` threads. With `digests` those of the volumes
+    /// are taken too; then `frames` are those of whole volumes.
+    pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
+        let places = &bundle.geometry().places[frames.clone()];
+        // Below 17 MiB: the manifest's rules say so.
+        let largest = places.iter().map(|place| place.size.max(place.plain)).max().unwrap_or_default();
+        let pool = Pool::sized(cpus.max(1) + SPARE, usize::try_from(largest).unwrap_or_default());
+        Arc::new(Self {
+            bundle,
+            cpus: cpus.max(1),
+            pool,
+            read: Queue::new(),
+            hashed: Queue::new(),
+            open: Queue::new(),
+            fed: Queue::new(),
+            limit: AtomicUsize::new(frames.end),
+            opened: AtomicUsize::new(frames.start),
+            stop: Arc::default(),
+            digests: digests.then(Mutex::default),
+            frames,
+        })
+    }
+
+    fn places(&self) -> &'a [Place] {
+        &self.bundle.geometry().places
+    }
+
+    /// Nothing more is wanted: all that wait go on with nothing.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn wake(&self) {
+        self.read.wake();
+        self.hashed.wake();
+        self.open.wake();
+        self.fed.wake();
+    }
+
+    /// Reads every frame and the end, in the caller's thread, while `takers` take.
+    ///
+    /// # Errors
+    /// Only a panic in a thread: [`Class::Bug`].
+    pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, takers: &[&(dyn Fn() + Sync)]) -> Result<(), Error> {
+        std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for _ in 0..self.cpus {
+                threads.push(scope.spawn(|| self.open_frames()));
+            }
+            if self.digests.is_some() {
+                threads.push(scope.spawn(|| self.hash_volumes()));
+            }
+            for taker in takers {
+                threads.push(scope.spawn(move || {
+                    let _watch = Watch(&self.stop);
+                    taker();
+                }));
+            }
+            let told = self.feed(flow, feed);
+            self.fed.put(0, told);
+            // Each is waited for.
+            let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and);
+            ended.map_err(|_| Error::new(Class::Bug, "internal error: a worker of the check ended early"))
+        })
+    }
+
+    fn feed(&self, flow: &Flow, feed: &mut dyn Feed) -> (Vec<Error>, bool) {
+        let _watch = Watch(&self.stop);
+        feed.watch(Arc::clone(&self.stop));
+        let mut faults = Vec::new();
+        let next_queue = if self.digests.is_some() { &self.read } else { &self.hashed };
+        for index in self.frames.clone() {
+            let taken = self.pool.take(&self.stop, || Some(()));
+            let Some(((), mut lease)) = taken else { break };
+            // A frame is below 17 MiB: the manifest's rules say so.
+            let size = usize::try_from(self.places()[index].size).unwrap_or_default();
+            let read = match flow.check() {
+                Ok(()) => feed.frame(index, &mut lease[..size], &mut faults),
+                Err(cancelled) => Err(cancelled.into()),
+            };
+            if let Err(error) = read {
+                if !self.is_stopped() {
+                    faults.push(error);
+                }
+                drop(lease);
+                self.limit.store(index, Ordering::Relaxed);
+                self.wake();
+                return (faults, false);
+            }
+            next_queue.put(index, lease);
+        }
+        let met = faults.len();
+        let is_more = !self.is_stopped() && feed.end(&mut faults);
+        if self.is_stopped() {
+            faults.truncate(met);
+        }
+        (faults, is_more)
+    }
+
+    fn hash_volumes(&self) {
+        let _watch = Watch(&self.stop);
+        let mut open: Option<(usize, Hasher)> = None;
+        let keep = |open: Option<(usize, Hasher)>| {
+            if let (Some((volume, hasher)), Some(digests)) = (open, &self.digests) {
+                lock(digests).push((volume, hasher.finish()));
+            }
+        };
+        for index in self.frames.clone() {
+            let ended = || self.is_stopped() || index >= self.limit.load(Ordering::Relaxed);
+            let Some(lease) = self.read.get(index, ended) else { return };
+            let place = &self.places()[index];
+            let mut hasher = match open.take() {
+                Some((volume, hasher)) if volume == place.volume => hasher,
+                before => {
+                    keep(before);
+                    Hasher::new(Algorithm::Sha256)
+                }
+            };
+            hasher.update(&lease[..usize::try_from(place.size).unwrap_or_default()]);
+            open = Some((place.volume, hasher));
+            self.hashed.put(index, lease);
+        }
+        keep(open);
+    }
+
+    /// The digests of volumes, each with its number from 0.
+    #[cfg(feature = "carry")]
+    pub fn digests(&self) -> Vec<(usize, Digest)> {
+        self.digests.as_ref().map(|digests| lock(digests).clone()).unwrap_or_default()
+    }
+
+    fn open_frames(&self) {
+        let _watch = Watch(&self.stop);
+        let mut scratch = Vec::new();
+        let ended = || self.is_stopped() || self.opened.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed);
+        while let Some((index, lease)) = self.hashed.first(ended) {
+            let opened = self.open_frame(index, lease, &mut scratch);
+            self.open.put(index, opened);
+            self.opened.fetch_add(1, Ordering::Relaxed);
+            if ended() {
+                self.hashed.wake();
+            }
+        }
+    }
+
+    fn open_frame(&self, index: usize, mut lease: Lease, scratch: &mut Vec<u8>) -> Result<Opened, Error> {
+        let place = &self.places()[index];
+        let volume = self.bundle.volumes().file_name(place.volume);
+        let at = || format!("volume {volume}, offset {}, frame {}", place.offset, index + 1);
+        let plain = usize::try_from(place.plain).unwrap_or_default();
+        let bytes = &lease[..usize::try_from(place.size).unwrap_or_default()];
+        let Some(digest) = place.packed else {
+            check_stored(bytes, plain).map_err(|problem| Error::integrity(format!("{}: {problem}", at())))?;
+            if place.digest.is_some_and(|digest| Digest::of(digest.algorithm(), bytes) != digest) {
+                return Err(Error::integrity(format!("{}: frame differs from its digest", at())));
+            }
+            return Ok(Opened { lease, plain, is_stored: true });
+        };
+        let found = Digest::of(digest.algorithm(), bytes);
+        if found != digest {
+            return Err(Error::integrity(format!("{}: expected {digest}, found {found}", at())));
+        }
+        frame::unpack(bytes, place.plain, scratch).map_err(|problem| {
+            Error::format(format!("{}: packed frame is against the rules: {problem}", at()))
+                .help("the bundle was signed with this frame in it; ask who made it")
+        })?;
+        // Into the buffer, so that what waits on the belt is bounded by the buffers.
+        lease[..plain].copy_from_slice(scratch);
+        Ok(Opened { lease, plain, is_stored: false })
+    }
+
+    /// The stream of `frames`, which nobody else takes.
+    pub fn pieces(self: &Arc<Self>, frames: Range<usize>) -> Taking<'a> {
+        Taking { belt: Arc::clone(self), frames, now: None }
+    }
+
+    /// Waits for the end of the feed; what was wrong with what was read, and whether more stands behind the
+    /// end. `None` after [`Belt::stop`]. Given once.
+    pub fn ended(&self) -> Option<(Vec<Error>, bool)> {
+        self.fed.get(0, || self.is_stopped())
+    }
+}
+
+fn check_stored(bytes: &[u8], plain: usize) -> Result<(), &'static str> {
+    let (header, mut rest) = bytes.split_at(STORED_HEADER);
+    if header != frame::stored_header(u32::try_from(plain).unwrap_or_default()) {
+        return Err("frame header differs from the computed one");
+    }
+    let mut content = Xxh64::new(0);
+    let mut left = plain;
+    while left > 0 {
+        let length = RAW_BLOCK.min(left);
+        left -= length;
+        let (header, behind) = rest.split_at(BLOCK_HEADER);
+        if header != frame::block_header(length, left == 0) {
+            return Err("block header differs from the computed one");
+        }
+        content.update(&behind[..length]);
+        rest = &behind[length..];
+    }
+    debug_assert_eq!(rest.len(), CHECKSUM, "the size is the sums'");
+    if rest == frame::checksum(&content) { Ok(()) } else { Err("content differs from the frame's checksum") }
+}
+
+/// Some frames of a belt, taken in order. What is not taken is when it goes: nothing stays on the belt.
+pub struct Taking<'a> {
+    belt: Arc<Belt<'a>>,
+    frames: Range<usize>,
+    // The frame that is given, and how much of it was.
+    now: Option<(Opened, usize)>,
+}
+
+impl Taking<'_> {
+    fn next_frame(&mut self) -> Option<Result<Option<Opened>, Error>> {
+        let index = self.frames.next()?;
+        let ended = || self.belt.is_stopped() || index >= self.belt.limit.load(Ordering::Relaxed);
+        Some(self.belt.open.get(index, ended).transpose())
+    }
+}
+
+/// What a taker is told when its frames do not come; why is told by the feed.
+pub fn is_cut_off(error: &Error) -> bool {
+    error.what == CUT_OFF
+}
+
+const CUT_OFF: &str = "the stream ended";
+
+impl Pieces for Taking<'_> {
+    fn next_piece(&mut self) -> Result<&[u8], Error> {
+        if self.now.as_ref().is_none_or(|(opened, at)| *at == opened.plain) {
+            self.now = None;
+            match self.next_frame() {
+                None => return Ok(&[]),
+                Some(Ok(None)) => return Err(Error::new(Class::Cancelled, CUT_OFF)),
+                Some(Err(error)) => return Err(error),
+                Some(Ok(Some(opened))) => self.now = Some((opened, 0)),
+            }
+        }
+        let Some((opened, at)) = &mut self.now else { return Ok(&[]) };
+        let piece = opened.piece(*at);
+        *at += piece.len();
+        Ok(piece)
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.now = None;
+        while let Some(Ok(Some(_)) | Err(_)) = self.next_frame() {}
+    }
+}

@@ -1,0 +1,61 @@
+//! What a policy is told of a manifest, and what it let in.
+//!
+//! Decides nothing itself: sections and order are [`crate::signing`]'s.
+
+use super::trusted::Trusted;
+use crate::base::fault::{Class, Fault};
+use crate::bundle::{Error, Manifest};
+use crate::oci::Digest;
+use crate::signing::policy::Kinds;
+use crate::signing::{Admission, Claims, Policy};
+
+impl Manifest {
+    /// What a policy looks at; `id` is the digest of the manifest's bytes.
+    pub fn claims(&self, id: Digest) -> Claims<'_> {
+        Claims {
+            id,
+            channel: self.channel.as_deref(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            previous: self.previous,
+            created: self.created.unix(),
+            expires: self.expires.map(crate::bundle::time::Moment::unix),
+            artifacts: &self.artifacts,
+            largest: self.blobs.iter().max_by_key(|blob| blob.size).map(|blob| (blob.digest, blob.size)),
+            total: self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size)),
+        }
+    }
+}
+
+impl Trusted {
+    /// The second step of the policy, now that the manifest is read.
+    ///
+    /// # Errors
+    /// Those of [`Policy::admit`].
+    pub(in crate::bundle) fn admit(mut self, policy: &Policy) -> Result<Self, Fault> {
+        self.admission = policy.admit(self.judgement(), &self.manifest().claims(self.id()))?;
+        Ok(self)
+    }
+
+    /// How it was let in.
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Tells who keeps the order of its channel that all of it has passed.
+    ///
+    /// # Errors
+    /// [`Class::Io`] where that cannot be noted.
+    pub fn accept(&self) -> Result<(), Fault> {
+        self.admission.order.as_ref().map_or(Ok(()), |order| order.accept())
+    }
+
+    /// # Errors
+    /// [`Class::Policy`] for what the section forbids and only the documents show.
+    pub(in crate::bundle) fn check_kinds(&self, kinds: &Kinds<'_>) -> Result<(), Error> {
+        kinds.forbidden(&self.manifest().artifacts).map_or(Ok(()), |what| {
+            Err(Error::new(Class::Policy, what)
+                .help("have the bundle made without them, or with what lacks; or change the policy"))
+        })
+    }
+}

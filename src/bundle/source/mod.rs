@@ -1,0 +1,6 @@
+//! A trusted bundle as a source of artifacts.
+
+pub(super) mod cache;
+#[cfg(feature = "carry")]
+pub mod one_pass;
+pub(super) mod random;

@@ -1,0 +1,421 @@
+//! A bundle that passes once, as the source of an import: documents first, kept in memory; then every blob
+//! when its turn comes.
+//!
+//! Small blobs that come before the last document are kept with the documents, so that whatever stands in the
+//! way is known before the first push. All that passes is checked, wanted or not; [`Arriving::gate`] counts it.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::base::fault::{Class, Fault};
+use crate::bundle::Error;
+use crate::bundle::check::closure;
+use crate::bundle::check::gate::Gate;
+use crate::bundle::check::one_pass::{Kept, MAX_KEPT, too_many, trailing};
+use crate::bundle::check::parallel::{Seen, Tally, gate_of, passed, walk_unit};
+use crate::bundle::format::offsets::Unit;
+use crate::bundle::format::tar::Tar;
+use crate::bundle::frames::members::{Cursor, Part};
+use crate::bundle::frames::one_pass::{Belt, Feed, Taking, is_cut_off};
+use crate::bundle::frames::pool::lock;
+use crate::bundle::frames::random::Pieces as _;
+use crate::bundle::open::trusted::Trusted;
+use crate::content::{self, Kind, Passing, Source};
+use crate::flow::{Flow, each};
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::media_type::document_kind;
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
+
+/// The bundle, while it passes.
+pub struct Arriving<'a> {
+    bundle: &'a Trusted,
+    flow: &'a Flow,
+    belt: Arc<Belt<'a>>,
+    kept: Mutex<Kept>,
+    // The next unit.
+    next: AtomicUsize,
+    // Until it is closed.
+    gate: Mutex<Option<Gate>>,
+    // What passes now: small blobs, and large ones under way.
+    near: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    flights: Mutex<HashMap<Digest, Flight<'a>>>,
+    // One unit of many small blobs at a time has them sent beside each other.
+    crowd: Mutex<()>,
+}
+
+/// A large blob while it passes.
+struct Flight<'a> {
+    pieces: Taking<'a>,
+    cursor: Cursor<'a>,
+    // Content that was taken and not given yet.
+    held: Vec<u8>,
+    given: usize,
+    // Bytes of the stream that passed.
+    bytes: u64,
+    // Whether somebody has some of it.
+    is_begun: bool,
+    ended: Option<Result<(), Error>>,
+}
+
+impl Flight<'_> {
+    /// Takes the next piece; its content, if `keep`.
+    fn fill(&mut self, keep: bool) -> Result<(), Error> {
+        self.held.clear();
+        self.given = 0;
+        let mut piece = self.pieces.next_piece()?;
+        if piece.is_empty() {
+            self.ended = Some(Ok(()));
+        }
+        self.bytes += piece.len() as u64;
+        while !piece.is_empty() {
+            let (count, part) = self.cursor.take(piece)?;
+            if let (Part::Content(range), true) = (part, keep) {
+                self.held.extend_from_slice(&piece[range]);
+            }
+            piece = &piece[count..];
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, keep: bool) {
+        if let Err(error) = self.fill(keep) {
+            self.held.clear();
+            self.given = 0;
+            self.ended = Some(Err(error));
+        }
+    }
+
+    /// To its end, whoever has had some of it.
+    fn finish(mut self, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
+        while self.ended.is_none() {
+            flow.check()?;
+            self.step(false);
+        }
+        self.ended.take().unwrap_or(Ok(()))?;
+        if self.cursor.member() != unit.members.end {
+            return Err(Error::integrity("stream: a blob ends early"));
+        }
+        let (members, blobs) = (self.cursor.members, self.cursor.blobs);
+        Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: self.bytes })
+    }
+}
+
+/// Reads a large blob while it passes; gives it back when it goes.
+struct Reader<'s, 'a> {
+    from: &'s Arriving<'a>,
+    digest: Digest,
+    flight: Option<Flight<'a>>,
+}
+
+impl Read for Reader<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(flight) = &mut self.flight else { return Ok(0) };
+        while flight.given == flight.held.len() {
+            match &flight.ended {
+                Some(Ok(())) => return Ok(0),
+                Some(Err(error)) => return Err(content::Error::from(error.clone()).into_io()),
+                None => flight.step(true),
+            }
+        }
+        flight.is_begun = true;
+        let count = (&flight.held[flight.given..]).read(buffer)?;
+        flight.given += count;
+        Ok(count)
+    }
+}
+
+impl Drop for Reader<'_, '_> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            lock(&self.from.flights).insert(self.digest, flight);
+        }
+    }
+}
+
+/// Keeps the blobs of a unit that are wanted.
+struct Keep<'s> {
+    bundle: &'s Trusted,
+    wants: &'s dyn Fn(&Digest) -> bool,
+    content: Vec<u8>,
+    blobs: Vec<(Digest, Vec<u8>)>,
+}
+
+impl Keep<'_> {
+    fn wanted(&self, member: usize) -> Option<Digest> {
+        let index = member.checked_sub(Tar::of_blob(0))?;
+        self.bundle.manifest().blobs.get(index).map(|blob| blob.digest).filter(|digest| (self.wants)(digest))
+    }
+}
+
+impl Seen for Keep<'_> {
+    fn content(&mut self, member: usize, bytes: &[u8]) {
+        if self.wanted(member).is_some() {
+            self.content.extend_from_slice(bytes);
+        }
+    }
+
+    fn whole(&mut self, member: usize) {
+        let content = std::mem::take(&mut self.content);
+        if let Some(digest) = self.wanted(member) {
+            self.blobs.push((digest, content));
+        }
+    }
+}
+
+/// Lets `bundle` pass from `feed` while `work` imports from it: its documents are there by then and complete.
+///
+/// # Errors
+/// Those of the bundle before its documents are complete; those of `work`.
+pub fn arrive<T: Send>(
+    bundle: &Trusted,
+    feed: &mut dyn Feed,
+    flow: &Flow,
+    work: impl Fn(&Arriving<'_>) -> Result<T, Fault> + Sync,
+) -> Result<T, Fault> {
+    let geometry = bundle.geometry();
+    let belt = Belt::new(bundle, 0..geometry.places.len(), flow.cpus, false);
+    let arriving = Arriving {
+        bundle,
+        flow,
+        belt: Arc::clone(&belt),
+        kept: Mutex::default(),
+        next: AtomicUsize::new(0),
+        gate: Mutex::new(Some(gate_of(bundle))),
+        near: Mutex::default(),
+        flights: Mutex::default(),
+        crowd: Mutex::new(()),
+    };
+    let outcome = Mutex::new(None);
+    let main = || {
+        let done = arriving.documents().and_then(|()| work(&arriving));
+        *lock(&outcome) = Some(done);
+        belt.stop();
+    };
+    belt.run(flow, feed, &[&main])?;
+    let outcome = lock(&outcome).take();
+    outcome.unwrap_or_else(|| Err(Fault::new(Class::Bug, "internal error: the import ended without an outcome")))
+}
+
+impl Arriving<'_> {
+    /// Units until every document has come; then what they reach is compared with the manifest.
+    fn documents(&self) -> Result<(), Fault> {
+        let artifacts = &self.bundle.manifest().artifacts;
+        let mut wanted: Vec<Descriptor> = artifacts.iter().map(crate::oci::Artifact::descriptor).collect();
+        let mut seen: HashSet<Digest> = wanted.iter().map(|descriptor| descriptor.digest).collect();
+        loop {
+            let mut waiting = Vec::new();
+            while let Some(descriptor) = wanted.pop() {
+                let digest = descriptor.digest;
+                // Whether one may be absent is the closure's to say.
+                let Some(index) = self.bundle.blob_index(&digest) else { continue };
+                if self.bundle.manifest().blobs[index].size > MAX_DOCUMENT {
+                    return Err(Error::format(format!("manifest {digest}: above the limit of a document")).into());
+                }
+                let Some(raw) = lock(&self.kept).get(&digest) else {
+                    waiting.push(descriptor);
+                    continue;
+                };
+                let document = closure::document(&descriptor, raw)?;
+                let below = document.manifests().iter().filter(|child| document_kind(&child.media_type).is_some());
+                wanted.extend(below.filter(|child| seen.insert(child.digest)).cloned());
+            }
+            if waiting.is_empty() {
+                break;
+            }
+            wanted = waiting;
+            self.early_unit()?;
+        }
+        let kept = |descriptor: &Descriptor| match lock(&self.kept).get(&descriptor.digest) {
+            Some(raw) => closure::document(descriptor, raw).map(Some),
+            None => Ok(None),
+        };
+        self.bundle.closure_of(self.flow, kept)?;
+        Ok(())
+    }
+
+    /// The next unit, before the documents are complete: all of it is kept.
+    fn early_unit(&self) -> Result<(), Fault> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(unit) = self.bundle.geometry().units.get(index) else {
+            return Err(Error::format("stream: a manifest that an artifact refers to did not come").into());
+        };
+        let bytes: u64 = self.bundle.geometry().places[unit.frames.clone()].iter().map(|place| place.plain).sum();
+        if bytes > MAX_KEPT {
+            return Err(too_many().into());
+        }
+        let blobs = self.unit(index, unit, &|_| true)?;
+        let mut kept = lock(&self.kept);
+        blobs.into_iter().for_each(|(digest, content)| kept.add(digest, content));
+        kept.fault().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Checks a whole unit; gives the blobs of it that are wanted.
+    fn unit(
+        &self,
+        index: usize,
+        unit: &Unit,
+        wants: &dyn Fn(&Digest) -> bool,
+    ) -> Result<Vec<(Digest, Vec<u8>)>, Fault> {
+        let mut keep = Keep { bundle: self.bundle, wants, content: Vec::new(), blobs: Vec::new() };
+        let mut pieces = self.belt.pieces(unit.frames.clone());
+        // Bars count what is sent, not what passes.
+        let quiet = self.flow.quiet();
+        let counted = walk_unit(self.bundle, unit, &mut pieces, &quiet, &mut keep);
+        self.count(index, counted)?;
+        Ok(keep.blobs)
+    }
+
+    fn count(&self, index: usize, counted: Result<Tally, Error>) -> Result<(), Fault> {
+        let counted = counted.map_err(|error| self.told(error))?;
+        if let Some(gate) = &*lock(&self.gate) {
+            gate.pin(index, counted);
+        }
+        Ok(())
+    }
+
+    /// The fault of an error; of one that only says that nothing came, what the feed says.
+    fn told(&self, error: Error) -> Fault {
+        if !is_cut_off(&error) {
+            return error.into();
+        }
+        let ended = self.belt.ended().map(|(faults, _)| faults.into_iter().map(Fault::from).collect());
+        ended.and_then(Fault::from_list).unwrap_or_else(|| error.into())
+    }
+
+    /// The final gate: everything passed, each once, and nothing was wrong with it. Waits for the end.
+    ///
+    /// # Errors
+    /// What was wrong, or lacks.
+    pub fn gate(&self) -> Result<(), Fault> {
+        let Some((mut faults, is_more)) = self.belt.ended() else {
+            return Err(Fault::new(Class::Integrity, "stream: expected all of it, found an end before it"));
+        };
+        if is_more {
+            faults.push(trailing(&faults));
+        }
+        let again = || Fault::new(Class::Bug, "internal error: the gate was closed before");
+        let gate = lock(&self.gate).take().ok_or_else(again)?;
+        passed(gate, faults.into_iter().map(Fault::from).collect()).map(drop)
+    }
+
+    fn pass_unit(
+        &self,
+        index: usize,
+        unit: &Unit,
+        wants: &(dyn Fn(&Digest) -> bool + Sync),
+        take: &(dyn Fn(&Digest) -> Result<(), Fault> + Sync),
+    ) -> Result<(), Fault> {
+        let blobs = &self.bundle.manifest().blobs;
+        let blob = unit.members.start.checked_sub(Tar::of_blob(0)).and_then(|index| blobs.get(index));
+        let is_large = unit.frames.len() > 1;
+        if let Some(blob) = blob.filter(|blob| is_large && wants(&blob.digest)) {
+            let flight = Flight {
+                pieces: self.belt.pieces(unit.frames.clone()),
+                cursor: Cursor::new(&self.bundle.geometry().tar, unit.members.start, true),
+                held: Vec::new(),
+                given: 0,
+                bytes: 0,
+                is_begun: false,
+                ended: None,
+            };
+            lock(&self.flights).insert(blob.digest, flight);
+            let taken = take(&blob.digest);
+            let flight = lock(&self.flights).remove(&blob.digest);
+            if let Err(fault) = taken {
+                let error = Error { class: fault.class, what: fault.what.clone(), help: None };
+                return Err(if is_cut_off(&error) { self.told(error) } else { fault });
+            }
+            let flight = flight.ok_or_else(|| Fault::new(Class::Bug, "internal error: a blob was not given back"))?;
+            return self.count(index, flight.finish(unit, self.flow));
+        }
+        let found = self.unit(index, unit, wants)?;
+        let digests: Vec<Digest> = found.iter().map(|(digest, _)| *digest).collect();
+        lock(&self.near).extend(found.into_iter().map(|(digest, content)| (digest, Arc::from(content))));
+        let taken = if digests.len() > 1 {
+            let _alone = lock(&self.crowd);
+            each(self.flow, &digests, take)?.into_iter().collect()
+        } else {
+            digests.iter().try_for_each(take)
+        };
+        let mut near = lock(&self.near);
+        digests.iter().for_each(|digest| drop(near.remove(digest)));
+        taken
+    }
+}
+
+impl Passing for Arriving<'_> {
+    fn is_to_come(&self, digest: &Digest) -> bool {
+        let Some(index) = self.bundle.blob_index(digest) else { return false };
+        self.bundle.geometry().unit_index(Tar::of_blob(index)) >= self.next.load(Ordering::Relaxed)
+    }
+
+    fn pass(
+        &self,
+        wants: &(dyn Fn(&Digest) -> bool + Sync),
+        take: &(dyn Fn(&Digest) -> Result<(), Fault> + Sync),
+    ) -> Result<(), Fault> {
+        let units = &self.bundle.geometry().units;
+        let faults = Mutex::new(Vec::new());
+        let work = || {
+            while lock(&faults).is_empty() {
+                let index = self.next.fetch_add(1, Ordering::Relaxed);
+                let Some(unit) = units.get(index) else { return };
+                if let Err(fault) = self.pass_unit(index, unit, wants, take) {
+                    lock(&faults).push(fault);
+                    self.belt.stop();
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.flow.jobs.min(units.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let mut faults = faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // What others met only because the first had stopped everything adds nothing.
+        faults.truncate(1);
+        faults.pop().map_or(Ok(()), Err)
+    }
+}
+
+impl Source for Arriving<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, content::Error> {
+        self.bundle.resolve(reference)
+    }
+
+    fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, content::Error> {
+        let raw = lock(&self.kept).get(&descriptor.digest).ok_or_else(|| {
+            content::Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))
+        })?;
+        Ok(closure::document(descriptor, raw)?)
+    }
+
+    fn blob(&self, _: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
+        let digest = descriptor.digest;
+        let at_hand = lock(&self.kept).get(&digest).or_else(|| lock(&self.near).get(&digest).cloned());
+        if let Some(content) = at_hand {
+            return Ok(Box::new(io::Cursor::new(content)));
+        }
+        let mut flights = lock(&self.flights);
+        match flights.remove(&digest) {
+            Some(flight) if !flight.is_begun => Ok(Box::new(Reader { from: self, digest, flight: Some(flight) })),
+            begun => {
+                flights.extend(begun.map(|flight| (digest, flight)));
+                let what = format!("blob {digest}: has passed, a stream cannot be read again");
+                Err(content::Error::new(Kind::Content(Class::Destination), what)
+                    .help("run the same import again: what is there already is not sent again; or import from files"))
+            }
+        }
+    }
+
+    fn holds(&self, _: &Repository, descriptor: &Descriptor) -> Result<bool, content::Error> {
+        Ok(self.bundle.blob_index(&descriptor.digest).is_some())
+    }
+
+    fn passing(&self) -> Option<&dyn Passing> {
+        Some(self)
+    }
+}

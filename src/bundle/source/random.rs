@@ -1,0 +1,150 @@
+//! A trusted bundle as a source: artifacts by name, documents, blobs.
+//!
+//! Blobs are read frame by frame; frame and tar bytes are compared on the way, the blob's digest is
+//! checked by whoever wraps the reader ([`crate::content::checked::Checked`]).
+
+use std::io::{self, Read};
+
+use crate::bundle::format::tar::Tar;
+use crate::bundle::frames::members::{Cursor, Part};
+use crate::bundle::frames::random::{Pieces as _, Plain};
+use crate::bundle::open::trusted::Trusted;
+use crate::content::{Error, Kind, Referrers, Source, TagList};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+/// Reads the content of one blob.
+pub struct BlobReader<'a> {
+    plain: Plain<'a>,
+    cursor: Cursor<'a>,
+    member: usize,
+    // Content taken from the stream and not given yet.
+    held: Vec<u8>,
+    given: usize,
+    done: bool,
+}
+
+impl<'a> BlobReader<'a> {
+    pub(in crate::bundle) fn new(bundle: &'a Trusted, index: usize) -> Self {
+        let geometry = bundle.geometry();
+        let member = Tar::of_blob(index);
+        let unit = geometry.unit_of(member);
+        Self {
+            plain: Plain::new(&geometry.places, bundle.volumes(), unit.frames.clone()),
+            cursor: Cursor::new(&geometry.tar, unit.members.start, false),
+            member,
+            held: Vec::new(),
+            given: 0,
+            done: false,
+        }
+    }
+
+    /// Takes the next piece of the stream, keeping what is this blob's content.
+    fn fill(&mut self) -> Result<(), crate::bundle::Error> {
+        self.held.clear();
+        self.given = 0;
+        let mut piece = self.plain.next_piece()?;
+        self.done = piece.is_empty();
+        while !piece.is_empty() {
+            let member = self.cursor.member();
+            let (count, part) = self.cursor.take(piece)?;
+            if let (Part::Content(range), true) = (part, member == self.member) {
+                self.held.extend_from_slice(&piece[range]);
+            }
+            piece = &piece[count..];
+        }
+        Ok(())
+    }
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.held.len() && !self.done {
+            self.fill().map_err(|error| Error::from(error).into_io())?;
+        }
+        let count = (&self.held[self.given..]).read(buffer)?;
+        self.given += count;
+        Ok(count)
+    }
+}
+
+impl Trusted {
+    fn blob_of(&self, digest: Digest) -> Result<usize, Error> {
+        self.blob_index(&digest).ok_or_else(|| {
+            let absent = self.manifest().absent.iter().find(|absent| absent.digest == digest);
+            let why = absent
+                .map_or_else(String::new, |absent| format!(" (listed as absent: {:?})", absent.reason).to_lowercase());
+            Error::new(Kind::Absent, format!("blob {digest}: not in bundle {}{why}", self.id()))
+        })
+    }
+}
+
+impl Source for Trusted {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let found = self.manifest().artifacts.iter().find(|artifact| {
+            artifact.repository == reference.repository
+                && match (&reference.digest, &reference.tag) {
+                    (Some(digest), _) => artifact.digest == *digest,
+                    (None, Some(tag)) => artifact.tags.contains(tag),
+                    (None, None) => false,
+                }
+        });
+        found.map(crate::oci::Artifact::descriptor).ok_or_else(|| {
+            Error::new(Kind::Absent, format!("{reference}: not in bundle {}", self.id()))
+                .help("see what it holds: packmule inspect")
+        })
+    }
+
+    fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        match self.carried_document(descriptor)? {
+            // Whoever takes it takes what is around it, too: a byte of it that nobody pinned ends an import.
+            Some(document) => self.shelf.amiss().map_or(Ok(document), |error| Err(error.into())),
+            None => Err(Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))),
+        }
+    }
+
+    fn blob(&self, _: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        let index = self.blob_of(descriptor.digest)?;
+        let blob = &self.manifest().blobs[index];
+        if let Some(flat) = self.flat() {
+            return Ok(Box::new(flat.blob(&blob.digest, blob.size)?));
+        }
+        // A frame that others share is read once for all of them.
+        if self.is_shared(index) {
+            return Ok(Box::new(self.shared(index)?));
+        }
+        Ok(Box::new(BlobReader::new(self, index)))
+    }
+
+    fn position(&self, digest: &Digest) -> Option<u64> {
+        self.blob_index(digest).filter(|&index| self.is_shared(index)).map(|index| index as u64)
+    }
+
+    fn holds(&self, _: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        Ok(self.blob_index(&descriptor.digest).is_some())
+    }
+
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        Some(self)
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        Some(self)
+    }
+}
+
+impl Referrers for Trusted {
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        let of =
+            |artifact: &&crate::oci::Artifact| artifact.repository == *repository && artifact.subject == Some(subject);
+        Ok(self.manifest().artifacts.iter().filter(of).map(crate::oci::Artifact::descriptor).collect())
+    }
+}
+
+impl TagList for Trusted {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let here = self.manifest().artifacts.iter().filter(|artifact| artifact.repository == *repository);
+        let mut tags: Vec<Tag> = here.flat_map(|artifact| artifact.tags.clone()).collect();
+        tags.sort();
+        Ok(tags)
+    }
+}

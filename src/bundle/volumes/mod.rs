@@ -1,0 +1,4 @@
+//! Where the volumes of a bundle lie.
+
+pub mod flat;
+pub mod local;

@@ -1,0 +1,85 @@
+//! The digests that the writer takes while frames go by: of blobs, each compared at its end, and of
+//! volumes. Each in a thread of its own.
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+
+use super::frames::Piece;
+use super::pass::Trouble;
+use super::writer::Input;
+use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::tar::{Content, Tar};
+use crate::bundle::frames::built::Built;
+use crate::bundle::frames::pool::lock;
+use crate::flow::{Event, Flow};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// Compares blobs with their digests.
+pub struct Blobs<'a> {
+    /// For events.
+    pub flow: &'a Flow,
+    /// The blobs.
+    pub input: &'a Input,
+    /// Their members.
+    pub tar: &'a Tar,
+    /// The frames.
+    pub pieces: &'a [Piece],
+    /// What was found wrong; nothing is taken after it.
+    pub wrong: Mutex<Option<Trouble>>,
+}
+
+impl Blobs<'_> {
+    /// Takes the digest of every blob from the frames as they come.
+    pub fn take(&self, frames: &Receiver<(usize, Arc<Built>)>) {
+        let mut open: Option<Hasher> = None;
+        for (index, built) in frames {
+            let Some(plain) = built.plain() else {
+                let error = Error::new(Class::Io, format!("frame {}: does not unpack to what was packed", index + 1));
+                *lock(&self.wrong) = Some(Trouble::Ended(error.help("the memory of this machine fails")));
+                return;
+            };
+            for section in self.pieces[index].sections(self.tar) {
+                let Content::Blob(digest) = self.tar.content(section.member) else { continue };
+                if section.content.start == 0 {
+                    open = Some(Hasher::new(digest.algorithm()));
+                }
+                let Some(hasher) = &mut open else { continue };
+                let length = usize::try_from(section.content.end - section.content.start).unwrap_or_default();
+                hasher.update(&plain[section.at..section.at + length]);
+                if section.content.end == self.tar.size(section.member) {
+                    let found = open.take().map(Hasher::finish);
+                    if found != Some(digest) {
+                        let blob = &self.input.blobs[section.member - Tar::of_blob(0)];
+                        let found = found.map_or_else(String::new, |found| found.to_string());
+                        let what = format!("blob {digest} from {}: content has digest {found}", blob.repository);
+                        *lock(&self.wrong) = Some(Trouble::Wrong { member: section.member, what });
+                        return;
+                    }
+                    self.flow.event(Event::Item(digest.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// Takes the digest of every volume from the frames as they come, each with its volume's number.
+pub fn of_volumes(frames: &Receiver<(usize, Arc<Built>)>) -> Vec<Digest> {
+    let mut digests = Vec::new();
+    let mut open: Option<(usize, Hasher)> = None;
+    for (volume, built) in frames {
+        let mut hasher = match open.take() {
+            Some((number, hasher)) if number == volume => hasher,
+            before => {
+                digests.extend(before.map(|(_, hasher)| hasher.finish()));
+                Hasher::new(Algorithm::Sha256)
+            }
+        };
+        for slice in built.slices() {
+            hasher.update(&slice);
+        }
+        open = Some((volume, hasher));
+    }
+    digests.extend(open.map(|(_, hasher)| hasher.finish()));
+    digests
+}

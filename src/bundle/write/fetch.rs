@@ -1,0 +1,373 @@
+//! The writer's content from its source: a whole blob by one read, a part of a large one by a range,
+//! or by the next bytes of its stream where there are no ranges.
+//!
+//! Nothing is believed here: who hashes in order decides. Lengths are checked.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::writer::InputBlob;
+use crate::bundle::frames::pool::{Gate, lock, wait};
+use crate::content::checked::read_some;
+use crate::content::{Error, Kind, Source};
+use crate::flow::{Event, Flow};
+
+/// How many bytes are read between two looks at the cancel flag.
+const STEP: usize = 256 << 10;
+
+type Reader<'a> = Box<dyn Read + Send + 'a>;
+
+/// How the parts of one large blob are had.
+enum Manner<'a> {
+    Unknown,
+    Ranges,
+    /// One stream, its parts in order.
+    Stream {
+        reader: Option<Reader<'a>>,
+        position: u64,
+        busy: bool,
+    },
+}
+
+struct Large<'a> {
+    manner: Mutex<Manner<'a>>,
+    changed: Condvar,
+}
+
+/// Fetches for many threads.
+pub struct Fetch<'a> {
+    source: &'a dyn Source,
+    flow: &'a Flow,
+    stop: &'a AtomicBool,
+    transfers: Gate,
+    large: Mutex<HashMap<usize, Arc<Large<'a>>>>,
+}
+
+fn mismatch(what: String) -> Error {
+    Error::new(Kind::Mismatch, what)
+}
+
+/// Whether `error` is this blob's alone: what came is wrong or not there; or, where blobs may be left out, the source keeps
+/// failing or refusing at it although it answers when asked for it.
+pub(in crate::bundle) fn is_its_own(error: &Error, source: &dyn Source, blob: &InputBlob, leave_out: bool) -> bool {
+    match error.kind {
+        Kind::Mismatch | Kind::Absent => true,
+        Kind::Failed | Kind::Refused | Kind::Denied => {
+            leave_out && blob.document.is_none() && source.holds(&blob.repository, &blob.descriptor).is_ok()
+        }
+        _ => false,
+    }
+}
+
+impl<'a> Fetch<'a> {
+    /// Whether `error` is this blob's alone.
+    pub fn is_its_own(&self, error: &Error, blob: &InputBlob, leave_out: bool) -> bool {
+        is_its_own(error, self.source, blob, leave_out)
+    }
+
+    /// From `source`, at most `flow.jobs` transfers at once, until `stop` is set.
+    pub fn new(source: &'a dyn Source, flow: &'a Flow, stop: &'a AtomicBool) -> Self {
+        Self { source, flow, stop, transfers: Gate::new(flow.jobs), large: Mutex::default() }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.flow.check()?;
+        if self.stop.load(Ordering::Relaxed) { Err(Error::new(Kind::Cancelled, "stopped")) } else { Ok(()) }
+    }
+
+    /// Fills `into` with the bytes `part` of blob number `index`; `first` is where the run began to
+    /// fetch this blob (not 0 where a killed run goes on within it).
+    ///
+    /// # Errors
+    /// The place's, naming blob and repository; [`Kind::Mismatch`] where it gives another length.
+    pub fn part(
+        &self,
+        index: usize,
+        blob: &InputBlob,
+        part: &Range<u64>,
+        first: u64,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
+        let fetched = match &blob.document {
+            // A document is at hand, checked.
+            Some(document) => {
+                let range =
+                    usize::try_from(part.start).unwrap_or_default()..usize::try_from(part.end).unwrap_or_default();
+                match document.raw().get(range) {
+                    Some(bytes) => {
+                        into.copy_from_slice(bytes);
+                        Ok(())
+                    }
+                    None => {
+                        Err(mismatch(format!("expected {} bytes, found {}", blob.descriptor.size, document.size())))
+                    }
+                }
+            }
+            None if part.start == 0 && part.end == blob.descriptor.size => self.transfers.pass(|| {
+                self.check()?;
+                let mut reader = self.source.blob(&blob.repository, &blob.descriptor)?;
+                self.read(&mut reader, into)?;
+                self.expect_end(&mut reader)
+            }),
+            None => self.part_of_large(index, blob, part, first, into),
+        };
+        fetched.map_err(|error| Error {
+            what: format!("blob {} from {}: {}", blob.descriptor.digest, blob.repository, error.what),
+            ..error
+        })
+    }
+
+    fn part_of_large(
+        &self,
+        index: usize,
+        blob: &InputBlob,
+        part: &Range<u64>,
+        first: u64,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
+        let large = Arc::clone(
+            lock(&self.large)
+                .entry(index)
+                .or_insert_with(|| Arc::new(Large { manner: Mutex::new(Manner::Unknown), changed: Condvar::new() })),
+        );
+        let range = || match self.source.ranges() {
+            Some(ranges) => ranges.range(&blob.repository, &blob.descriptor, part.start, part.end - part.start),
+            None => Ok(None),
+        };
+        let mut manner = lock(&large.manner);
+        let opened = match *manner {
+            // One asks; the others wait for what the place answers.
+            Manner::Unknown => {
+                self.check()?;
+                let opened = range()?;
+                *manner = if opened.is_some() {
+                    Manner::Ranges
+                } else {
+                    Manner::Stream { reader: None, position: first, busy: false }
+                };
+                drop(manner);
+                opened
+            }
+            Manner::Ranges => {
+                drop(manner);
+                return self.transfers.pass(|| {
+                    self.check()?;
+                    match range()? {
+                        Some(mut reader) => self.read_range(&mut reader, into),
+                        // It answered ranges before. What comes is skipped up to the part.
+                        None => self.read(&mut self.open_at(blob, part.start)?, into),
+                    }
+                });
+            }
+            Manner::Stream { .. } => {
+                drop(manner);
+                None
+            }
+        };
+        match opened {
+            Some(mut reader) => self.transfers.pass(|| self.read_range(&mut reader, into)),
+            None => self.next_of_stream(&large, blob, part, into),
+        }
+    }
+
+    fn next_of_stream(
+        &self,
+        large: &Large<'a>,
+        blob: &InputBlob,
+        part: &Range<u64>,
+        into: &mut [u8],
+    ) -> Result<(), Error> {
+        let mut manner = lock(&large.manner);
+        let taken = loop {
+            self.check()?;
+            if let Manner::Stream { reader, position, busy } = &mut *manner
+                && *position == part.start
+                && !*busy
+            {
+                *busy = true;
+                break reader.take();
+            }
+            manner = wait(&large.changed, manner);
+        };
+        drop(manner);
+        let read: Result<Reader<'a>, Error> = self.transfers.pass(|| {
+            let mut reader = match taken {
+                Some(reader) => reader,
+                None => self.open_at(blob, part.start)?,
+            };
+            self.read(&mut reader, into)?;
+            if part.end == blob.descriptor.size {
+                self.expect_end(&mut reader)?;
+            }
+            Ok(reader)
+        });
+        // After an error the others wait until the run, which it ends, stops them.
+        let reader = read?;
+        *lock(&large.manner) = Manner::Stream { reader: Some(reader), position: part.end, busy: false };
+        large.changed.notify_all();
+        Ok(())
+    }
+
+    fn open_at(&self, blob: &InputBlob, position: u64) -> Result<Reader<'a>, Error> {
+        let mut reader = self.source.blob(&blob.repository, &blob.descriptor)?;
+        let mut left = position;
+        let mut scrap = vec![0; STEP];
+        while left > 0 {
+            let count = usize::try_from(left).map_or(STEP, |left| left.min(STEP));
+            self.read(&mut reader, &mut scrap[..count])?;
+            left -= count as u64;
+        }
+        Ok(reader)
+    }
+
+    fn read_range(&self, reader: &mut Reader<'_>, into: &mut [u8]) -> Result<(), Error> {
+        self.read(reader, into)?;
+        self.expect_end(reader)
+    }
+
+    fn read(&self, reader: &mut Reader<'_>, into: &mut [u8]) -> Result<(), Error> {
+        let mut at = 0;
+        while at < into.len() {
+            self.check()?;
+            let end = into.len().min(at + STEP);
+            let count = read_some(reader, &mut into[at..end]).map_err(|error| Error::from_io("reading it", error))?;
+            if count == 0 {
+                return Err(mismatch(format!("expected {} bytes, found {at}", into.len())));
+            }
+            at += count;
+            self.flow.event(Event::Bytes(count as u64));
+        }
+        Ok(())
+    }
+
+    fn expect_end(&self, reader: &mut Reader<'_>) -> Result<(), Error> {
+        self.check()?;
+        match read_some(reader, &mut [0]).map_err(|error| Error::from_io("reading it", error))? {
+            0 => Ok(()),
+            _ => Err(mismatch("found more bytes than its size".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::fault::Class;
+    use crate::content::Ranges;
+    use crate::flow::{FixedClock, Silent};
+    use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
+
+    const CONTENT: &[u8] = b"0123456789";
+
+    /// Ten digits; may have ranges, and may be gone.
+    struct Digits {
+        ranged: bool,
+        answers: bool,
+    }
+
+    impl Source for Digits {
+        fn resolve(&self, _: &Reference) -> Result<Descriptor, Error> {
+            unreachable!("nothing is named")
+        }
+        fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, Error> {
+            unreachable!("there is no document")
+        }
+        fn blob(&self, _: &Repository, _: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+            Ok(Box::new(CONTENT))
+        }
+        fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
+            if self.answers { Ok(true) } else { Err(Error::new(Kind::Failed, "nobody there")) }
+        }
+        fn ranges(&self) -> Option<&dyn Ranges> {
+            self.ranged.then_some(self)
+        }
+    }
+
+    impl Ranges for Digits {
+        fn range(
+            &self,
+            _: &Repository,
+            _: &Descriptor,
+            offset: u64,
+            length: u64,
+        ) -> Result<Option<Box<dyn Read + Send + '_>>, Error> {
+            assert!(length < CONTENT.len() as u64, "a whole blob is no range");
+            let (from, to) = (usize::try_from(offset).unwrap(), usize::try_from(offset + length).unwrap());
+            Ok(Some(Box::new(&CONTENT[from..to])))
+        }
+    }
+
+    fn blob(document: Option<Document>) -> InputBlob {
+        let descriptor = Descriptor::new("a/b", Digest::sha256(CONTENT), CONTENT.len() as u64);
+        InputBlob { descriptor, repository: Repository::exact("localhost/a").unwrap(), document, small: false }
+    }
+
+    fn flow() -> Flow {
+        Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1)
+    }
+
+    #[test]
+    fn parts_are_had_from_wherever_a_run_begins() {
+        let (flow, stop) = (flow(), AtomicBool::new(false));
+        for ranged in [true, false] {
+            // The whole; from the beginning in order; from within, where a killed run goes on.
+            for (first, ends) in [(0, &[10][..]), (0, &[4, 10]), (4, &[7, 10]), (9, &[10])] {
+                let source = Digits { ranged, answers: true };
+                let fetch = Fetch::new(&source, &flow, &stop);
+                let mut from = first;
+                for &end in ends {
+                    let part = &(from..end);
+                    from = end;
+                    let range = usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap();
+                    let mut into = vec![0; range.len()];
+                    fetch.part(0, &blob(None), part, first, &mut into).unwrap();
+                    assert_eq!(into, CONTENT[range], "{ranged}, {first}, {part:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_names_blob_and_repository() {
+        let (flow, stop) = (flow(), AtomicBool::new(false));
+        let source = Digits { ranged: false, answers: true };
+        for (size, told) in [(9, "found more bytes than its size"), (11, "expected 11 bytes, found 10")] {
+            let mut blob = blob(None);
+            blob.descriptor.size = size;
+            let mut into = vec![0; usize::try_from(size).unwrap()];
+            let error = Fetch::new(&source, &flow, &stop).part(0, &blob, &(0..size), 0, &mut into).unwrap_err();
+            assert_eq!(error.kind, Kind::Mismatch);
+            assert_eq!(error.what, format!("blob {} from localhost/a: {told}", blob.descriptor.digest));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_blob_alone_is_told_from_what_ends_all() {
+        let (flow, stop) = (flow(), AtomicBool::new(false));
+        let document = Document::parse(
+            crate::oci::media_type::OCI_INDEX,
+            &br#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#[..],
+        )
+        .unwrap();
+        for (kind, answers, leave_out, is_document, own) in [
+            (Kind::Mismatch, false, false, true, true),
+            (Kind::Absent, false, false, false, true),
+            (Kind::Refused, true, true, false, true),
+            (Kind::Denied, true, true, false, true),
+            (Kind::Failed, true, true, false, true),
+            (Kind::Failed, true, false, false, false),
+            (Kind::Failed, true, true, true, false),
+            (Kind::Failed, false, true, false, false),
+            (Kind::Cancelled, true, true, false, false),
+            (Kind::Content(Class::Source), true, true, false, false),
+        ] {
+            let source = Digits { ranged: true, answers };
+            let blob = blob(is_document.then(|| document.clone()));
+            let found = Fetch::new(&source, &flow, &stop).is_its_own(&Error::new(kind, "wrong"), &blob, leave_out);
+            assert_eq!(found, own, "{kind:?}, {answers}, {leave_out}, {is_document}");
+        }
+    }
+}

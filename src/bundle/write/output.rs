@@ -1,0 +1,431 @@
+//! Where a bundle is being written: its directory, the names of what is not finished, the lock, and
+//! the checks that need no network.
+//!
+//! Everything unfinished ends in `.partial`; `NAME.lock` stands while a run works.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use crate::base::fault::Class;
+use crate::bundle::volumes::local::Volumes;
+use crate::bundle::{Error, Name};
+use crate::system;
+
+/// The largest file on FAT32.
+const FAT_FILE: u64 = (4 << 30) - 1;
+/// The `f_type` of FAT in statfs.
+const FAT_MAGIC: u64 = 0x4d44;
+
+/// A bundle's place while it is written; holds the lock.
+#[derive(Debug)]
+pub struct Output {
+    dir: PathBuf,
+    name: Name,
+    overwrite: bool,
+    _lock: Lock,
+}
+
+/// A failed write: for a full disk or a file above the file system's limit with advice.
+pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
+    let refused = Error::io(path.display(), error);
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            let free = path.parent().and_then(|dir| free_bytes(dir).ok());
+            let free = free.map_or_else(String::new, |free| format!("; {free} bytes are free"));
+            Error { what: refused.what + &free, ..refused }
+                .help("make room and run the same export again: it goes on where it stopped")
+        }
+        std::io::ErrorKind::FileTooLarge => {
+            refused.help("the file system takes no larger file: use --volume-size fat32")
+        }
+        _ => refused,
+    }
+}
+
+/// Bytes that the file system of `path` has left for this user.
+///
+/// # Errors
+/// The system's.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// A new file under `path`, in place of what was left there: never what a link there leads to.
+pub(in crate::bundle) fn create(path: &Path) -> std::io::Result<File> {
+    system::create_anew(path, 0o666)
+}
+
+/// A file of an unfinished run, to be read and appended to; an empty one where there is none. A medium may come from
+/// anywhere: a link, or a file that has another name beside this one, is refused.
+pub(in crate::bundle) fn open_own(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() && found.nlink() == 1 {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("expected a plain file with this name alone, found another kind or name; remove it"))
+    }
+}
+
+/// A folder of an unfinished run, made where there is none; a link is refused.
+pub(in crate::bundle) fn make_own_folder(path: &Path) -> std::io::Result<()> {
+    let Err(error) = std::fs::create_dir(path) else { return Ok(()) };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(std::io::Error::other("expected a folder, found a link or file; remove it")),
+        Err(_) => Err(error),
+    }
+}
+
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    fn take(path: PathBuf) -> Result<Self, Error> {
+        loop {
+            let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
+            let file = {
+                use std::os::unix::fs::OpenOptionsExt as _;
+                OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(&path)
+            }
+            .map_err(|error| write_error(&path, &error))?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(Error::new(Class::Lock, format!("{}: another run writes this bundle", path.display()))
+                        .help("wait for it, or write under another name"));
+                }
+                Err(error) => return Err(Error::io(path.display(), &error.into())),
+            }
+            // The run before may have removed the file between open and lock.
+            let is_named = |held: std::fs::Metadata| {
+                std::fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()))
+            };
+            if file.metadata().is_ok_and(is_named) {
+                return Ok(Self { path, file });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while still held, so that nobody locks a file that is about to go.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+impl Output {
+    /// Takes the lock of `name` in `dir`, which must be there, and looks for a bundle of that name.
+    ///
+    /// # Errors
+    /// [`Class::Io`] where the directory is not there or not writable; [`Class::Lock`] where another
+    /// run writes this bundle; [`Class::Usage`] where it exists and `overwrite` is not said.
+    pub fn open(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
+        let shown = dir.display();
+        let metadata = std::fs::metadata(dir)
+            .map_err(|error| Error::io(&shown, &error).help("make the directory, or name another one with -o"))?;
+        if !metadata.is_dir() {
+            return Err(Error::new(Class::Io, format!("{shown}: expected a directory, found another kind of file"))
+                .help("name a directory with -o"));
+        }
+        let lock = Lock::take(dir.join(format!("{name}.lock")))?;
+        let output = Self { dir: dir.to_owned(), name: name.clone(), overwrite, _lock: lock };
+        if let (false, Some(found)) = (overwrite, output.existing()?) {
+            return Err(Error::new(Class::Usage, format!("{}: expected no bundle, found one", found.display()))
+                .help("say --overwrite to replace it, or choose another name"));
+        }
+        Ok(output)
+    }
+
+    /// The first file of a bundle under its final name. Volumes alone are one, too, unless a run that
+    /// was killed while renaming left them.
+    fn existing(&self) -> Result<Option<PathBuf>, Error> {
+        if self.has_manifest() {
+            return Ok(Some(self.path(&self.name.manifest())));
+        }
+        if self.plan().exists() {
+            return Ok(None);
+        }
+        let volume = self.volumes()?.first().map(|&number| self.path(&self.name.volume(number)));
+        Ok(volume.or_else(|| Some(self.flat()).filter(|path| path.symlink_metadata().is_ok())))
+    }
+
+    /// Whether a manifest that is not empty stands under the final name.
+    pub fn has_manifest(&self) -> bool {
+        std::fs::symlink_metadata(self.path(&self.name.manifest())).is_ok_and(|found| found.len() > 0)
+    }
+
+    /// The numbers of the volumes under final names, from 1.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn volumes(&self) -> Result<Vec<usize>, Error> {
+        let mut present = Volumes::new(vec![self.dir.clone()], self.name.clone()).present()?;
+        present.retain(|&number| number > 0);
+        Ok(present)
+    }
+
+    /// The numbers of the unfinished volumes, from 1, in order.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn partial_volumes(&self) -> Result<Vec<usize>, Error> {
+        let refuse = |error| Error::io(self.dir.display(), &error);
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(refuse)? {
+            let file = entry.map_err(refuse)?.file_name();
+            let number = file.to_str().and_then(|file| self.name.volume_number(file.strip_suffix(".partial")?));
+            numbers.extend(number.filter(|&number| number > 0));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The bundle's name.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Whether an existing bundle is to be replaced.
+    pub const fn overwrite(&self) -> bool {
+        self.overwrite
+    }
+
+    /// A file of the directory.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// An unfinished volume, counted from 1: `NAME.NNNN.tar.zst.partial`.
+    pub fn partial_volume(&self, number: usize) -> PathBuf {
+        self.path(&format!("{}.partial", self.name.volume(number)))
+    }
+
+    /// `NAME.oci`.
+    pub fn flat(&self) -> PathBuf {
+        self.path(&self.name.flat())
+    }
+
+    /// `NAME.oci.partial`.
+    pub fn partial_flat(&self) -> PathBuf {
+        self.path(&format!("{}.partial", self.name.flat()))
+    }
+
+    /// Removes a directory with all below it, if it is there; of a link the link alone.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn remove_all(&self, path: &Path) -> Result<(), Error> {
+        match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// `NAME.journal.partial`.
+    pub fn journal(&self) -> PathBuf {
+        self.path(&format!("{}.journal.partial", self.name))
+    }
+
+    /// `NAME.plan.partial`.
+    pub fn plan(&self) -> PathBuf {
+        self.path(&format!("{}.plan.partial", self.name))
+    }
+
+    /// `NAME.docs.partial`.
+    pub fn docs(&self) -> PathBuf {
+        self.path(&format!("{}.docs.partial", self.name))
+    }
+
+    /// Removes a file, if it is there.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn remove(&self, path: &Path) -> Result<(), Error> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), &error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renames `from` to `to`, both in the directory.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        std::fs::rename(from, to).map_err(|error| write_error(to, &error))
+    }
+
+    /// Makes the directory's names durable.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn sync(&self) -> Result<(), Error> {
+        system::sync_folder(&self.dir).map_err(|error| Error::io(self.dir.display(), &error))
+    }
+
+    /// Writes a whole file by temporary name, fsync and rename; the directory is not synced.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn put(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.prepare(file, bytes)?;
+        self.settle(file)
+    }
+
+    /// The first half of [`Output::put`]: everything but the name. [`Output::settle`] gives that.
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn prepare(&self, file: &str, bytes: &[u8]) -> Result<(), Error> {
+        use std::io::Write as _;
+        let temporary = self.path(&format!("{file}.new.partial"));
+        let write = || {
+            let mut file = create(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|error| write_error(&temporary, &error))
+    }
+
+    /// The second half of [`Output::put`].
+    ///
+    /// # Errors
+    /// [`Class::Io`].
+    pub fn settle(&self, file: &str) -> Result<(), Error> {
+        self.rename(&self.path(&format!("{file}.new.partial")), &self.path(file))
+    }
+
+    /// Whether the file system can hold it: `least` bytes are needed for certain, `most` at most, in
+    /// files of up to `largest`. Gives a warning where it may not do.
+    ///
+    /// # Errors
+    /// [`Class::Io`] with what is needed and free; [`Class::Usage`] where files are limited below
+    /// `largest`.
+    pub fn check_room(&self, least: u64, most: u64, largest: u64) -> Result<Option<String>, Error> {
+        let shown = self.dir.display();
+        let stat = rustix::fs::statfs(&self.dir).map_err(|error| Error::io(&shown, &error.into()))?;
+        #[allow(
+            clippy::cast_sign_loss,
+            clippy::unnecessary_cast,
+            reason = "the type differs by platform; magics are positive"
+        )]
+        let kind = stat.f_type as u64;
+        holds(&shown, kind, largest)?;
+        let free = free_bytes(&self.dir).map_err(|error| Error::io(&shown, &error))?;
+        let length = |number| std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
+        let held = self.partial_volumes()?.into_iter().map(length).sum();
+        let have = free.saturating_add(held);
+        room(&shown, have, least, most)
+    }
+}
+
+/// Whether a file system of this kind holds files of `largest` bytes.
+fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error> {
+    if kind == FAT_MAGIC && largest > FAT_FILE {
+        return Err(Error::new(
+            Class::Usage,
+            format!("{shown}: expected volumes of at most {FAT_FILE} bytes on FAT, found {largest}"),
+        )
+        .help("use --volume-size fat32"));
+    }
+    Ok(())
+}
+
+/// Whether `have` bytes are room for the `least` and the `most` that are needed.
+fn room(shown: &impl fmt::Display, have: u64, least: u64, most: u64) -> Result<Option<String>, Error> {
+    if least > have {
+        return Err(Error::new(Class::Io, format!("{shown}: expected room for {least} bytes, found {have}"))
+            .help("make room, or name another directory with -o"));
+    }
+    Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are there")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_just_fits_has_room() {
+        let room = |least, most| room(&"usb", 1000, least, most);
+        assert_eq!(room(1000, 1000), Ok(None));
+        assert!(room(1000, 1001).unwrap().unwrap().contains("up to 1001 bytes"));
+        assert_eq!(room(1001, 1001).unwrap_err().class, Class::Io);
+        for (kind, largest, fits) in [
+            (0x4d44, 4_294_967_295, true),
+            (0x4d44, 4_294_967_296, false),
+            (0x4d44, u64::MAX, false),
+            (0xef53, u64::MAX, true),
+        ] {
+            assert_eq!(holds(&"usb", kind, largest).is_ok(), fits, "{kind:#x}, {largest}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_runs_own_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["new", "old", "twin"] {
+            open_own(&path(name)).unwrap();
+        }
+        open_own(&path("old")).unwrap();
+        std::fs::hard_link(path("twin"), path("other name")).unwrap();
+        std::os::unix::fs::symlink("old", path("link")).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for name in ["twin", "link", "pipe"] {
+            assert!(open_own(&path(name)).is_err(), "{name}");
+        }
+        make_own_folder(&path("folder")).unwrap();
+        make_own_folder(&path("folder")).unwrap();
+        std::os::unix::fs::symlink("folder", path("to folder")).unwrap();
+        for name in ["to folder", "old"] {
+            assert!(make_own_folder(&path(name)).unwrap_err().to_string().contains("expected a folder"), "{name}");
+        }
+        assert_eq!(make_own_folder(&path("none/below")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_lies_in_the_directory_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = Name::new("b").unwrap();
+        let output = Output::open(dir.path(), &name, false).unwrap();
+        let put = |file: &str, bytes: &str| std::fs::write(dir.path().join(file), bytes).unwrap();
+        assert!(!output.has_manifest() && !output.overwrite());
+        put("b.json", "");
+        assert!(!output.has_manifest(), "an empty one is none");
+        put("b.json", "{");
+        assert!(output.has_manifest());
+        for number in [0, 1, 12] {
+            put(&format!("b.{number:04}.tar.zst"), "x");
+            put(&format!("b.{number:04}.tar.zst.partial"), "x");
+        }
+        assert_eq!(output.volumes(), Ok(vec![1, 12]));
+        assert_eq!(output.partial_volumes(), Ok(vec![1, 12]));
+        // What is not there is removed already; what cannot be removed is told.
+        output.remove(&output.path("none")).unwrap();
+        output.remove_all(&output.path("none")).unwrap();
+        std::fs::create_dir(output.path("folder")).unwrap();
+        assert_eq!(output.remove(&output.path("folder")).unwrap_err().class, Class::Io);
+        assert_eq!(output.remove_all(&output.path("b.json/below")).unwrap_err().class, Class::Io);
+        drop(output);
+        assert!(Output::open(dir.path(), &name, true).unwrap().overwrite());
+    }
+}

@@ -1,0 +1,373 @@
+//! One pass over the frames: workers make them in a window, the appender puts them into volumes in
+//! order, and two threads take the blobs' and the volumes' digests.
+//!
+//! Frames that an earlier run left are read from the medium in place of the source and go the same
+//! way, so that digests are always over what the volumes hold.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::digests::{self, Blobs};
+use super::fetch::Fetch;
+use super::frames::{Piece, Section};
+use super::journal::Journal;
+use super::output::{Output, open_own, write_error};
+use super::writer::{Input, Layout};
+use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::manifest::{Frame, Volume};
+use crate::bundle::format::tar::Tar;
+use crate::bundle::frames::built::Built;
+use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch, lock};
+use crate::content::Source;
+use crate::flow::{Event, Flow};
+
+/// Frames in memory beside one a job.
+const SPARE: usize = 4;
+
+/// Why a pass ended early.
+#[derive(Debug)]
+pub enum Trouble {
+    /// A blob is not what its digest or size says, or no longer there.
+    Wrong {
+        /// Its member.
+        member: usize,
+        /// What was found.
+        what: String,
+    },
+    /// A frame of an earlier run does not read back.
+    Damaged {
+        /// Its index.
+        frame: usize,
+    },
+    /// Anything else.
+    Ended(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Ended(error)
+    }
+}
+
+/// What the threads of a pass share.
+struct Pass<'a> {
+    leave_out: bool,
+    flow: &'a Flow,
+    output: &'a Output,
+    input: &'a Input,
+    tar: &'a Tar,
+    pieces: &'a [Piece],
+    /// Frames of an earlier run, with their places.
+    kept: Vec<(Frame, usize, u64)>,
+    fetch: Fetch<'a>,
+    to_pack: Queue<(Lease, usize)>,
+    next: AtomicUsize,
+    made: Queue<Result<Built, Trouble>>,
+    stop: &'a AtomicBool,
+    blobs: Blobs<'a>,
+}
+
+impl Pass<'_> {
+    fn work(&self, pool: &Arc<Pool>) {
+        let _watch = Watch(self.stop);
+        let next = || {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            (index < self.pieces.len()).then_some(index)
+        };
+        while let Some((index, buffer)) = pool.take(self.stop, next) {
+            let made = match self.kept.get(index) {
+                Some((frame, volume, offset)) => self.read(index, frame, *volume, *offset, buffer),
+                None => match self.make(index, buffer) {
+                    Ok((buffer, plain)) if self.pieces[index].packable => {
+                        self.to_pack.put(index, (buffer, plain));
+                        continue;
+                    }
+                    made => made.map(|(buffer, plain)| Built::stored(buffer, plain)),
+                },
+            };
+            let failed = made.is_err();
+            self.made.put(index, made);
+            if failed {
+                break;
+            }
+        }
+    }
+
+    /// Packs what the workers fetched, the foremost first. In threads of its own, one a core: what
+    /// zstd allocates stays with few threads.
+    fn pack(&self) {
+        let _watch = Watch(self.stop);
+        while let Some((index, (buffer, plain))) = self.to_pack.first(|| self.stop.load(Ordering::Relaxed)) {
+            self.made.put(index, Ok(Built::packed(buffer, plain, self.input.level)));
+        }
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        frame: &Frame,
+        volume: usize,
+        offset: u64,
+        mut buffer: Lease,
+    ) -> Result<Built, Trouble> {
+        self.flow.check().map_err(Error::from)?;
+        let path = self.output.partial_volume(volume + 1);
+        // No truncation: checked to be a frame's size when the journal was read.
+        let size = usize::try_from(frame.stored_size()).unwrap_or_default();
+        File::open(&path)
+            .and_then(|file| file.read_exact_at(&mut buffer[..size], offset))
+            .map_err(|error| Error::io(path.display(), &error))?;
+        let built = Built::read(buffer, frame).ok_or(Trouble::Damaged { frame: index })?;
+        self.flow.event(Event::Bytes(frame.plain));
+        Ok(built)
+    }
+
+    fn make(&self, index: usize, mut buffer: Lease) -> Result<(Lease, usize), Trouble> {
+        let piece = &self.pieces[index];
+        // No truncation: at most 16 MiB.
+        let plain = usize::try_from(piece.plain()).unwrap_or_default();
+        piece.lay(self.tar, &mut buffer[..plain]);
+        self.fill(index, &piece.sections(self.tar), &mut buffer[..plain])?;
+        Ok((buffer, plain))
+    }
+
+    /// Fetches what the sections name, several at once where a shared frame has many.
+    fn fill(&self, index: usize, sections: &[Section], plain: &mut [u8]) -> Result<(), Trouble> {
+        let mut parts = Vec::with_capacity(sections.len());
+        let (mut rest, mut at) = (plain, 0);
+        for section in sections {
+            let length = usize::try_from(section.content.end - section.content.start).unwrap_or_default();
+            let (into, behind) = rest.split_at_mut(section.at - at).1.split_at_mut(length);
+            rest = behind;
+            at = section.at + length;
+            parts.push((section, into));
+        }
+        let leaves = sections
+            .iter()
+            .filter_map(|section| self.input.blobs.get(section.member.checked_sub(Tar::of_blob(0))?))
+            .filter(|blob| blob.document.is_none())
+            .count();
+        let parts = Mutex::new(parts.into_iter());
+        let failed = Mutex::new(None);
+        let work = || {
+            let _watch = Watch(self.stop);
+            while lock(&failed).is_none() {
+                let Some((section, into)) = lock(&parts).next() else { break };
+                if let Err(trouble) = self.fetch_section(index, section, into) {
+                    lock(&failed).get_or_insert(trouble);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..self.flow.jobs.min(leaves / 2) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        failed.into_inner().unwrap_or_default().map_or(Ok(()), Err)
+    }
+
+    fn fetch_section(&self, index: usize, section: &Section, into: &mut [u8]) -> Result<(), Trouble> {
+        let number = section.member - Tar::of_blob(0);
+        let blob = &self.input.blobs[number];
+        // Where this run begins to fetch the blob: behind what an earlier one left.
+        let mut first = section.content.start;
+        let mut earlier = index;
+        while first > 0 && earlier > self.kept.len() {
+            earlier -= 1;
+            let sections = self.pieces[earlier].sections(self.tar);
+            first = sections.last().map_or(0, |section| section.content.start);
+        }
+        self.fetch.part(number, blob, &section.content, first, into).map_err(|error| {
+            if self.fetch.is_its_own(&error, blob, self.leave_out) {
+                Trouble::Wrong { member: section.member, what: error.what }
+            } else {
+                let fault = error.into_fault(Class::Source);
+                Trouble::Ended(Error { class: fault.class, what: fault.what, help: fault.help })
+            }
+        })
+    }
+
+    fn take(&self, index: usize) -> Result<Built, Trouble> {
+        let ended = || self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled();
+        match self.made.get(index, ended) {
+            Some(made) => made,
+            None if self.flow.is_cancelled() => Err(Error::from(crate::flow::Cancelled).into()),
+            None => Err(Error::new(Class::Bug, "export: a worker ended unexpectedly").into()),
+        }
+    }
+
+    /// Appends every frame in order.
+    fn append(
+        &self,
+        journal: &mut Journal,
+        layout: &mut Layout,
+        blobs: &Sender<(usize, Arc<Built>)>,
+        volumes: &Sender<(usize, Arc<Built>)>,
+    ) -> Result<(), Trouble> {
+        let _watch = Watch(self.stop);
+        let mut open: Option<(usize, File)> = None;
+        for index in 0..self.pieces.len() {
+            if let Some(trouble) = lock(&self.blobs.wrong).take() {
+                return Err(trouble);
+            }
+            let built = Arc::new(self.take(index)?);
+            let entry = built.entry();
+            let (volume, offset) = layout.add(entry.stored_size());
+            if index >= self.kept.len() {
+                let path = self.output.partial_volume(volume + 1);
+                let mut file = match open.take() {
+                    Some((number, file)) if number == volume => file,
+                    _ => open_own(&path).map_err(|error| write_error(&path, &error))?,
+                };
+                write_all(&mut file, &mut built.slices()).map_err(|error| {
+                    // What the volume lacks is cut off again, now or by the next run.
+                    let _ = file.set_len(offset);
+                    unwritten(&path, &error, self.pieces[index..].iter().map(Piece::plain).sum())
+                })?;
+                open = Some((volume, file));
+                journal.append(entry)?;
+            }
+            // They end early only with something in `wrong`, or by a panic.
+            let _ = (blobs.send((index, Arc::clone(&built))), volumes.send((volume, built)));
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of a medium that does not take a frame; with those behind it `left` bytes are to be written.
+fn unwritten(path: &Path, error: &io::Error, left: u64) -> Error {
+    let refused = write_error(path, error);
+    Error { what: format!("{}; up to {left} more bytes are to be written", refused.what), ..refused }
+}
+
+/// Writes all of `left`.
+fn write_all(out: &mut impl io::Write, mut left: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // Empty ones in front are none to write.
+    IoSlice::advance_slices(&mut left, 0);
+    while !left.is_empty() {
+        match out.write_vectored(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => IoSlice::advance_slices(&mut left, count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Runs one pass; what the journal lists is taken from the volumes, the rest from `source`.
+///
+/// # Errors
+/// [`Trouble`]; what was appended until then stands in the journal.
+pub fn pass(
+    flow: &Flow,
+    source: &dyn Source,
+    output: &Output,
+    input: &Input,
+    (tar, pieces): (&Tar, &[Piece]),
+    journal: &mut Journal,
+    leave_out: bool,
+) -> Result<Vec<Volume>, Trouble> {
+    let mut layout = Layout::new(input.volume_size);
+    let kept = journal.frames().iter().map(|frame| {
+        let (volume, offset) = layout.add(frame.stored_size());
+        (frame.clone(), volume, offset)
+    });
+    let stop = AtomicBool::new(false);
+    let pass = Pass {
+        kept: kept.collect(),
+        leave_out,
+        flow,
+        output,
+        input,
+        tar,
+        pieces,
+        fetch: Fetch::new(source, flow, &stop),
+        to_pack: Queue::new(),
+        next: AtomicUsize::new(0),
+        made: Queue::new(),
+        stop: &stop,
+        blobs: Blobs { flow, input, tar, pieces, wrong: Mutex::new(None) },
+    };
+    let pool = Pool::new(flow.jobs + SPARE);
+    let mut layout = Layout::new(input.volume_size);
+    let digests = thread::scope(|scope| {
+        for _ in 0..flow.jobs {
+            scope.spawn(|| pass.work(&pool));
+        }
+        for _ in 0..flow.cpus {
+            scope.spawn(|| pass.pack());
+        }
+        let (to_blobs, blobs) = channel();
+        let (to_volumes, volumes) = channel();
+        let blobs = scope.spawn(|| {
+            let blobs = blobs;
+            let _watch = Watch(pass.stop);
+            pass.blobs.take(&blobs);
+        });
+        let volumes = scope.spawn(move || digests::of_volumes(&volumes));
+        let appended = pass.append(journal, &mut layout, &to_blobs, &to_volumes);
+        drop((to_blobs, to_volumes));
+        stop.store(true, Ordering::Relaxed);
+        let ended = |_| Error::new(Class::Bug, "export: a thread ended unexpectedly");
+        blobs.join().map_err(ended)?;
+        let digests = volumes.join().map_err(ended)?;
+        appended.map(|()| digests)
+    });
+    // A wrong blob counts before what it made fail.
+    if let Some(trouble) = lock(&pass.blobs.wrong).take() {
+        return Err(trouble);
+    }
+    let sizes = layout.volumes().iter().zip(digests?);
+    Ok(sizes.map(|(&(frames, size), digest)| Volume { digest, frames, size }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A medium that takes so many bytes at once, then what comes next.
+    struct Medium(Vec<io::Result<usize>>, Vec<u8>);
+
+    impl io::Write for Medium {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = self.0.remove(0)?.min(bytes.len());
+            self.1.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_still_to_be_written_is_told() {
+        let error = unwritten("usb/b".as_ref(), &io::ErrorKind::FileTooLarge.into(), 7);
+        assert_eq!(error.class, Class::Io);
+        assert!(error.what.starts_with("usb/b: ") && error.what.ends_with("; up to 7 more bytes are to be written"));
+        assert!(error.help.is_some_and(|help| help.contains("--volume-size fat32")));
+    }
+
+    #[test]
+    fn a_frame_is_written_whole_or_the_fault_is_told() {
+        let write = |steps: Vec<io::Result<usize>>| {
+            let mut medium = Medium(steps, Vec::new());
+            let mut slices = [&b""[..], b"head", b"", b"block", b""].map(IoSlice::new);
+            let done = write_all(&mut medium, &mut slices).map_err(|error| error.kind());
+            (done, medium.1)
+        };
+        let (done, written) = write(vec![Ok(3), Err(io::ErrorKind::Interrupted.into()), Ok(3), Ok(9)]);
+        assert_eq!((done, &written[..]), (Ok(()), &b"headblock"[..]));
+        let (done, written) = write(vec![Ok(9), Err(io::ErrorKind::StorageFull.into()), Ok(9)]);
+        assert_eq!((done, &written[..]), (Err(io::ErrorKind::StorageFull), &b"head"[..]));
+        assert_eq!(write(vec![Ok(4), Ok(0), Ok(9)]).0, Err(io::ErrorKind::WriteZero));
+    }
+}

@@ -1,0 +1,134 @@
+//! The end of writing: volumes made durable and read back, then everything gets its final name, the
+//! manifest last (`spec/writing.md`).
+
+use std::fs::File;
+use std::path::Path;
+
+use rustix::fs::{Advice, fadvise};
+
+use super::output::{Output, write_error};
+use super::resume;
+use super::writer::{Options, Written};
+use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
+use crate::bundle::format::offsets::Geometry;
+use crate::bundle::volumes::local::open_plain;
+use crate::flow::Flow;
+use crate::oci::Digest;
+
+/// Makes the bytes of `NAME.sig.json` from those of the manifest.
+pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
+/// Verifies written volumes, which lie in the directory as `NAME.NNNN.tar.zst.partial`, and compares the
+/// digests that were taken while they were written ([`super::read_back::read_back`]).
+pub type ReadBack<'a> = dyn Fn(&Path, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
+
+/// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
+/// renamed already gets its unfinished name again.
+///
+/// # Errors
+/// [`Class::Io`].
+pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
+    let path = output.partial_volume(number);
+    if !path.exists() {
+        resume::undo_renames(output)?;
+    }
+    Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
+}
+
+/// Finishes: what `manifest` describes lies in unfinished volumes.
+///
+/// # Errors
+/// [`Class::Io`], what read-back and signing give, [`Class::Cancelled`] before the first final name.
+pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
+    let bytes = manifest.to_bytes();
+    if check_ends(&bytes).is_err() {
+        return Err(Error::new(
+            Class::Usage,
+            format!("manifest: expected at most {MAX_MANIFEST} bytes, found {}", bytes.len()),
+        )
+        .help("select fewer artifacts and write several bundles"));
+    }
+    let own = |error: Error| Error { class: Class::Bug, ..error };
+    manifest.check().map_err(own)?;
+    Geometry::new(&manifest).map_err(own)?;
+    for number in 1..=manifest.volumes.len() {
+        sync(&output.partial_volume(number))?;
+    }
+    if let Some(read_back) = options.read_back {
+        read_back(output.dir(), &manifest, flow)?;
+    }
+    let signatures = (options.sign)(&bytes)?;
+    flow.check()?;
+    let files = publish(output, &manifest, &bytes, &signatures)?;
+    Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
+}
+
+pub(in crate::bundle) fn sync(path: &Path) -> Result<(), Error> {
+    let file = File::open(path).map_err(|error| Error::io(path.display(), &error))?;
+    // A failed fsync is never tried again: what the second one says means nothing.
+    file.sync_all().map_err(|error| write_error(path, &error))?;
+    // Only advice: so that reading back reads the medium.
+    let _ = fadvise(&file, 0, None, Advice::DontNeed);
+    Ok(())
+}
+
+fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
+    let name = output.name();
+    let is_flat = manifest.form == Form::Flat;
+    let mut files = vec![name.manifest(), name.signatures()];
+    // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
+    output.prepare(&name.signatures(), signatures)?;
+    if is_flat {
+        files.push(name.flat());
+    } else {
+        files.push(name.checksums());
+        output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
+    }
+    output.prepare(&name.manifest(), bytes)?;
+    if output.overwrite() {
+        // The old manifest first: without it there is no bundle, whatever is removed when.
+        output.remove(&output.path(&name.manifest()))?;
+        output.sync()?;
+    }
+    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle. All of this
+    // one's are still unfinished.
+    for number in output.volumes()? {
+        output.remove(&output.path(&name.volume(number)))?;
+    }
+    // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
+    if output.partial_flat().exists() || !is_flat {
+        output.remove_all(&output.flat())?;
+    }
+    output.remove(&output.path(&name.signatures()))?;
+    output.remove(&output.path(&name.checksums()))?;
+    files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
+    if let Err(error) = give_names(output, manifest) {
+        // Best effort, the manifest first: the next run takes up what there is.
+        for file in [name.manifest(), name.signatures(), name.checksums()] {
+            let _ = output.remove(&output.path(&file));
+        }
+        let _ = resume::undo_renames(output);
+        return Err(error);
+    }
+    resume::clear(output)?;
+    Ok(files)
+}
+
+/// Volumes first, the manifest last; durable at the end.
+fn give_names(output: &Output, manifest: &Manifest) -> Result<(), Error> {
+    let name = output.name();
+    for number in 1..=manifest.volumes.len() {
+        output.rename(&output.partial_volume(number), &output.path(&name.volume(number)))?;
+    }
+    if manifest.form == Form::Flat {
+        output.rename(&output.partial_flat(), &output.flat())?;
+    }
+    output.sync()?;
+    output.settle(&name.signatures())?;
+    if manifest.form == Form::Volumes {
+        output.settle(&name.checksums())?;
+    }
+    output.settle(&name.manifest())?;
+    output.sync()
+}

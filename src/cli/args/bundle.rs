@@ -1,0 +1,118 @@
+//! BUNDLE on the command line: finds and opens it. Whom to believe is [`super::trust`]'s.
+
+use std::path::{Path, PathBuf};
+
+use super::place::Bundle;
+use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::Untrusted;
+use crate::bundle::stream::{self, Bytes, Stream};
+use crate::cli::Session;
+use crate::cli::confine::confine;
+use crate::cli::world::World;
+use crate::system::pipe;
+
+/// A bundle that was opened: manifest and signatures were read, nothing was judged.
+pub struct Opened {
+    /// Those two.
+    pub head: Untrusted,
+    /// What follows, where it is a stream.
+    pub rest: Option<Bytes>,
+}
+
+impl From<Untrusted> for Opened {
+    fn from(head: Untrusted) -> Self {
+        Self { head, rest: None }
+    }
+}
+
+/// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too. With
+/// `confined` the process is confined to what it needs, and to these directories, before the first byte is parsed.
+///
+/// # Errors
+/// As [`crate::bundle::open`] and [`stream::open`]; class usage for `dirs` beside a stream.
+pub fn open_any(
+    text: &str,
+    dirs: &[PathBuf],
+    confined: Option<&[PathBuf]>,
+    session: &mut Session<'_>,
+) -> Result<Opened, Fault> {
+    let place = Bundle::parse(text, |path| session.path(path))?;
+    let read: Bytes = match place {
+        Bundle::Stdin if session.world.terminal.stdin => {
+            let what = "bundle -: expected a stream on standard input, found a terminal";
+            return Err(Fault::new(Class::Usage, what).help("pipe it: packmule cat DIR/NAME | packmule verify -"));
+        }
+        Bundle::Stdin => {
+            session.world.take_stdin().map_err(|error| crate::bundle::Error::io("standard input", &error))?
+        }
+        Bundle::Stream(path) => file(&session.path(&path))?,
+        Bundle::Named { dir, .. } | Bundle::In(dir) => {
+            let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
+            if let Some(beside) = confined {
+                confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
+            }
+            let head = open(text, session)?.with_volume_dirs(dirs).learning(session.reports());
+            return Ok(Opened { head, rest: None });
+        }
+    };
+    if !dirs.is_empty() {
+        return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
+            .help("leave --volume-dir away"));
+    }
+    if let Some(beside) = confined {
+        // It is open already.
+        confine(session, beside);
+    }
+    let Stream { head, rest } = stream::open(read, &session.flow)?;
+    Ok(Opened { head: head.learning(session.reports()), rest: Some(rest) })
+}
+
+/// Opens the bundle that `text` names, whose files lie in a directory.
+///
+/// # Errors
+/// As [`crate::bundle::open`]; class usage for a stream.
+pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let path = match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),
+        Bundle::In(dir) => session.path(&dir),
+        // A file that is no stream either is told so.
+        Bundle::Stream(path) => {
+            stream::open(file(&session.path(&path))?, &session.flow)?;
+            return Err(no_stream(text));
+        }
+        Bundle::Stdin => return Err(no_stream(text)),
+    };
+    Ok(crate::bundle::open(&path)?)
+}
+
+fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {
+    pipe::open(path).map_err(|error| crate::bundle::Error::io(path.display(), &error))
+}
+
+fn no_stream(text: &str) -> Fault {
+    Fault::new(Class::Usage, format!("bundle {text}: expected files in a directory, found a stream"))
+        .help("write it to a directory first: tar x")
+}
+
+/// Whether someone sits at a terminal who can change a medium.
+pub const fn can_ask(world: &World) -> bool {
+    world.terminal.stdin && world.terminal.stderr
+}
+
+/// Asks on the terminal for the next medium.
+pub fn asking(world: &mut World) -> impl FnMut(&str) -> bool + Send {
+    |text: &str| {
+        let text = format!("{}\nput the medium in and press Enter, or end with Ctrl-D: ", escape(text));
+        world.ask(&text).is_ok()
+    }
+}
+
+/// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
+/// where `text` names no bundle, which [`open`] then says.
+pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
+    match Bundle::parse(text, |path| session.path(path)) {
+        Ok(Bundle::Named { dir, .. } | Bundle::In(dir)) => vec![session.path(&dir)],
+        Ok(Bundle::Stream(path)) => vec![session.path(&path)],
+        Ok(Bundle::Stdin) | Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,213 @@
+//! TRUST on the command line: whom a bundle must be signed by. There is no option that skips signatures.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::bundle::Opened;
+use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::stream::Bytes;
+use crate::bundle::volumes::local::read_capped;
+use crate::bundle::{Detached, Error, Trusted, Untrusted};
+use crate::cli::Session;
+use crate::cli::freshness::{Keeper, Side, Told};
+use crate::cli::pem::read_public;
+use crate::cli::trusted_file;
+use crate::cli::world::World;
+use crate::signing::policy::file::MAX_FILE;
+use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
+
+/// The options, for every command that needs trust. None of them is read from the environment.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Trust {
+    /// A public key (PEM) that must have signed; repeat it for more
+    #[arg(long = "key", value_name = "PUB", conflicts_with = "policy")]
+    pub keys: Vec<PathBuf>,
+    /// How many of the keys must have signed [default: all]
+    #[arg(long, value_name = "N", conflicts_with = "policy")]
+    pub threshold: Option<usize>,
+    /// Whose signatures count, and what they may sign [default: /etc/packmule/trust.toml, without --key]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// A signature file that lies apart from the bundle, as `sign -o` writes it; repeat it for more
+    #[arg(long, value_name = "FILE")]
+    pub signatures: Vec<PathBuf>,
+    /// Begin the state of the bundle's channel here: there is none, or none that counts
+    #[arg(long)]
+    pub init_state: bool,
+    /// Take a bundle that is expired, older than the last one, or does not follow it
+    #[arg(long)]
+    pub allow_stale: bool,
+}
+
+/// Long options whose value is never taken from the environment.
+pub const OPTIONS: [&str; 6] = ["key", "threshold", "policy", "signatures", "init-state", "allow-stale"];
+
+/// What was typed, read: whom to believe, what else was signed, and who keeps the order of channels in this run.
+#[derive(Debug)]
+pub struct Believed {
+    policy: Option<Policy>,
+    signatures: Vec<Detached>,
+    keeper: Arc<Keeper>,
+}
+
+impl Trust {
+    /// Reads keys or policy, before anything of a bundle is looked at. The order of channels is `side`'s.
+    ///
+    /// # Errors
+    /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
+    /// says what cannot be.
+    pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
+        let keeper = Arc::new(Keeper::new(side, self.init_state, self.allow_stale, session));
+        let policy = self.stated(session.world)?;
+        // Bytes only: they are judged once the bundle is there.
+        let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect();
+        Ok(Believed { policy, signatures, keeper })
+    }
+
+    /// Keys or policy alone; `None` where no trust was given.
+    ///
+    /// # Errors
+    /// Class usage, as [`Trust::read`].
+    pub fn stated(&self, world: &World) -> Result<Option<Policy>, Fault> {
+        if !self.keys.is_empty() {
+            let keys = self.keys.iter().map(|path| read_public(path, world)).collect::<Result<_, _>>()?;
+            return Ok(Some(Policy::new(keys, self.threshold)?));
+        }
+        let usual = world.etc.join("packmule/trust.toml");
+        match &self.policy {
+            Some(path) => read_policy(&world.path(path), world).map(Some),
+            None if self.threshold.is_none() && usual.symlink_metadata().is_ok() => {
+                read_policy(&usual, world).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+impl Believed {
+    /// The policy, with who keeps the order. `bundle` is what the path gave: only where no trust was given the key ids
+    /// in its signature file are told, as far as it can be read.
+    ///
+    /// # Errors
+    /// Class usage: no trust given.
+    pub fn policy(&self, bundle: Result<&Untrusted, &Fault>) -> Result<Policy, Fault> {
+        if let Some(policy) = &self.policy {
+            return Ok(policy.clone().with_order(Arc::clone(&self.keeper) as Arc<dyn Order>));
+        }
+        let what = "no trust given: expected --key with a public key or --policy with a file, found neither";
+        let mut fault = Fault::new(Class::Usage, what)
+            .help("give --key PUB, a file that its holder gave you by another way than the bundle");
+        let found = bundle.ok().and_then(|bundle| bundle.envelope().ok());
+        let keyids = found.iter().flat_map(Envelope::keyids);
+        fault.others = keyids.map(|id| Fault::new(Class::Usage, format!("signed under key {id}"))).collect();
+        Err(fault)
+    }
+
+    /// The bundle, with the signatures that lie apart.
+    pub fn with_signatures(&self, bundle: Untrusted) -> Untrusted {
+        bundle.with_signatures(self.signatures.clone())
+    }
+
+    /// What there is to tell of the order of the bundle that was let in.
+    pub fn order(&self) -> Told {
+        self.keeper.told()
+    }
+
+    /// Authenticates what was opened; what is odd with its order is warned of.
+    ///
+    /// # Errors
+    /// Class usage without trust, before what opening gave; those of [`Untrusted::authenticate`].
+    pub fn authenticate(
+        &self,
+        bundle: Result<Opened, Fault>,
+        session: &Session<'_>,
+    ) -> Result<(Trusted, Option<Bytes>), Fault> {
+        let policy = self.policy(bundle.as_ref().map(|opened| &opened.head))?;
+        let Opened { head, rest } = bundle?;
+        let bundle = self.with_signatures(head).authenticate(&policy)?;
+        self.order().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+        Ok((bundle, rest))
+    }
+}
+
+/// A signature file that lies apart: a plain file of at most the size of one.
+fn detached(path: &Path, world: &World) -> Detached {
+    let name = format!("--signatures {}", escape(&path.to_string_lossy()));
+    let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64).and_then(|bytes| {
+        bytes.ok_or_else(|| {
+            Error::new(Class::Io, format!("{name}: expected a file with content, found none"))
+                .help("name a file that is there")
+        })
+    });
+    Detached { name, bytes }
+}
+
+/// The policy file and the keys that it names, all of them plain files that only root or we can have written.
+fn read_policy(path: &Path, world: &World) -> Result<Policy, Fault> {
+    let kind = |noun, most| trusted_file::Kind { noun, option: "--policy", most };
+    let bytes = trusted_file::read_bytes(path, &kind("policy", MAX_FILE), world)?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    policy::file::parse(path, &bytes, |name| {
+        let key = dir.join(name);
+        let pem = trusted_file::read_bytes(&key, &kind("key", crate::signing::key::MAX_FILE as u64), world)?;
+        PublicKey::from_pem(&pem).map_err(|error| {
+            let what = format!("key {}: {error}", escape(&key.to_string_lossy()));
+            Fault::new(Class::Usage, what).help(error.help())
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::cli::world::World;
+    use crate::cli::{Globals, Session, progress};
+    use crate::flow::{Flow, Silent};
+    use crate::signing::SigningKey;
+
+    fn policy(keys: &[&str], threshold: Option<usize>) -> Result<Policy, Fault> {
+        let dir = tempfile::tempdir().unwrap();
+        for seed in [1, 2] {
+            let pem = SigningKey::from_bytes(&[seed; 32]).unwrap().public().to_pem();
+            std::fs::write(dir.path().join(format!("{seed}.pem")), pem).unwrap();
+        }
+        let (mut world, ..) = World::for_test(&[], dir.path());
+        let flow = Flow::new(Arc::new(Silent), Arc::clone(&world.clock), 1, 1);
+        let globals = Globals {
+            json: false,
+            progress: progress::Mode::None,
+            quiet: false,
+            verbose: 0,
+            jobs: 1,
+            state: None,
+            audit: None,
+            reports: Vec::new(),
+        };
+        let session = Session { world: &mut world, flow, globals, audit: None };
+        let trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
+        trust.read(Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
+    }
+
+    #[test]
+    fn that_trust_lacks_is_said_before_what_is_wrong_with_the_bundle() {
+        for threshold in [None, Some(1)] {
+            let fault = policy(&[], threshold).unwrap_err();
+            assert!(fault.class == Class::Usage && fault.what.starts_with("no trust given"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn all_keys_must_sign_unless_a_threshold_says_otherwise() {
+        assert_eq!(policy(&["1.pem", "2.pem"], None).unwrap().threshold(), 2);
+        assert_eq!(policy(&["1.pem", "2.pem"], Some(1)).unwrap().threshold(), 1);
+        for (keys, threshold) in
+            [(&["1.pem"][..], Some(0)), (&["1.pem"], Some(2)), (&["1.pem", "1.pem"], None), (&["3.pem"], None)]
+        {
+            assert_eq!(policy(keys, threshold).unwrap_err().class, Class::Usage, "{keys:?} {threshold:?}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! `diff`: what is new, gone or changed between two sides, and whether all of a bundle is at a place. A bundle's
+//! manifest is not authenticated here, and that is said.
+
+use serde_json::{Value, json};
+
+use crate::base::fault::{Class, Fault};
+use crate::bundle::Untrusted;
+use crate::cli::Session;
+use crate::cli::args::destination::Naming;
+use crate::cli::args::place::Destination as Typed;
+use crate::cli::args::selectors::in_layout;
+use crate::cli::diff_text::{as_json, line};
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::decide::route::{Map, Place, Route};
+use crate::decide::select::Selection;
+use crate::layout::Layout;
+use crate::oci::Repository;
+use crate::operate::diff::place::of_place;
+use crate::operate::diff::there::{Place as Readable, Request, Seen, look};
+use crate::operate::diff::{Contents, Difference, compare, of_bundle};
+
+/// `diff A B [--map ...] [--keep-host] [--content] [--check]`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, HOST[:PORT][/PREFIX]
+    #[arg(value_name = "A")]
+    old: String,
+    /// The new side; a place where A is a bundle: whether all of the bundle is there
+    #[arg(value_name = "B")]
+    new: String,
+    #[command(flatten)]
+    naming: Naming,
+    /// Read every blob at the place, not only ask for it
+    #[arg(long)]
+    content: bool,
+    /// End with 15 where they differ
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    network: crate::cli::args::network::Network,
+}
+
+/// A side as typed.
+enum Side {
+    Bundle(String),
+    Place(Typed),
+}
+
+impl Side {
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
+            return Ok(Self::Bundle(text.to_owned()));
+        }
+        let help = "write a bundle as ./DIR/NAME, a place as HOST or oci:DIR";
+        Typed::parse(text).map(Self::Place).map_err(|fault| fault.help(help))
+    }
+
+    const fn is_registry(&self) -> bool {
+        matches!(self, Self::Place(Typed::Registry { .. }))
+    }
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage; format, io, source for what cannot be read; with `--check` policy, as an outcome.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let (old, new) = (Side::parse(&self.old)?, Side::parse(&self.new)?);
+        let maps = self.naming.maps(session)?;
+        if let (Side::Bundle(text), Side::Place(place)) = (&old, &new) {
+            return self.there(&crate::cli::args::bundle::open(text, session)?, place, maps, session);
+        }
+        if self.content {
+            return Err(Fault::new(Class::Usage, "--content: expected a bundle and a place")
+                .help("leave it out, or name a bundle first and a place second"));
+        }
+        // Names below a registry's prefix have no host.
+        let bare = old.is_registry() || new.is_registry();
+        let route = self.naming.route(Place::Layout, maps);
+        let contents = |side: &Side| self.contents(side, bare, &route, session);
+        let found = compare(&contents(&old)?, &contents(&new)?);
+        Ok(self.told(&found, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
+    }
+
+    fn contents(&self, side: &Side, bare: bool, route: &Route, session: &Session<'_>) -> Result<Contents, Fault> {
+        let full = |repository: &Repository| Ok(repository.to_string());
+        let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
+        let path = |repository: &Repository| Ok(repository.path().to_owned());
+        match side {
+            Side::Bundle(text) if bare => {
+                of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &mapped)
+            }
+            Side::Bundle(text) => of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &full),
+            Side::Place(Typed::Layout(dir)) => {
+                let layout = Layout::open(&session.path(dir))?;
+                let selection = Selection { wanted: in_layout(&layout, None)?, ..Selection::default() };
+                of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
+            }
+            Side::Place(Typed::Registry { host, prefix }) => self.registry(host, prefix, session),
+        }
+    }
+
+    fn there(
+        &self,
+        bundle: &Untrusted,
+        typed: &Typed,
+        maps: Vec<Map>,
+        session: &Session<'_>,
+    ) -> Result<Outcome, Fault> {
+        let manifest = bundle.claimed()?;
+        let (place, opened): (Place, Box<dyn Readable>) = match typed {
+            Typed::Registry { host, prefix } => {
+                (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.place(session)?)
+            }
+            Typed::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?)),
+        };
+        let route = self.naming.route(place, maps);
+        let (artifacts, absent) = (&manifest.artifacts, &manifest.absent);
+        let request = Request { artifacts, absent, route: &route, content: self.content };
+        let seen = look(&session.flow, &*opened, &request)?;
+        let mut text =
+            format!("{}  (not authenticated: verify it with --key)\nbundle id  {}\n", manifest.name, bundle.id());
+        for finding in &seen.findings {
+            let (repository, kind, digest) = (&finding.repository, finding.kind, finding.digest);
+            text.push_str(&format!("differs    {repository}: {kind} of {digest}: {}\n", finding.detail));
+        }
+        let read = if self.content { format!("{} read", show(seen.bytes)) } else { "asked for, not read".to_owned() };
+        let word = if seen.findings.is_empty() { "all at" } else { "not all at" };
+        text.push_str(&format!(
+            "{word} {}: {} artifacts, {} blobs ({read}), {} differences\n",
+            self.new,
+            artifacts.len(),
+            seen.blobs,
+            seen.findings.len()
+        ));
+        let result = json!({
+            "authenticated": false, "id": bundle.id(), "place": self.new, "same": seen.findings.is_empty(),
+            "content": self.content, "artifacts": artifacts.len(), "blobs": seen.blobs, "bytes": seen.bytes,
+            "differences": findings(&seen),
+        });
+        let outcome = Outcome::new(text, result);
+        Ok(if self.check && !seen.findings.is_empty() { outcome.failed(differ(seen.findings.len())) } else { outcome })
+    }
+
+    fn told(&self, found: &Difference, has_bundle: bool) -> Outcome {
+        let mut text = String::new();
+        for (name, change) in &found.changes {
+            text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+        }
+        text.push_str(&format!("same       {} names\n", found.same));
+        let at_least = if found.is_exact { "" } else { "at least " };
+        text.push_str(&format!(
+            "a delta of B over A carries {at_least}{} blobs ({}) and leaves out {} ({})\n",
+            found.carried.blobs,
+            show(found.carried.bytes),
+            found.left_out.blobs,
+            show(found.left_out.bytes)
+        ));
+        if has_bundle {
+            text.push_str("bundles' manifests are not authenticated here: verify them with --key\n");
+        }
+        let result = json!({
+            "authenticated": false, "old": self.old, "new": self.new, "same": found.changes.is_empty(),
+            "unchanged": found.same, "differences": as_json(found),
+            "delta": { "blobs": found.carried.blobs, "bytes": found.carried.bytes, "exact": found.is_exact,
+                "left_out": { "blobs": found.left_out.blobs, "bytes": found.left_out.bytes } },
+        });
+        let outcome = Outcome::new(text, result);
+        if self.check && !found.changes.is_empty() { outcome.failed(differ(found.changes.len())) } else { outcome }
+    }
+
+    #[cfg(not(feature = "online"))]
+    #[allow(clippy::unused_self, reason = "with `online` it is used")]
+    fn registry(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
+        Err(crate::cli::args::network::Network::none())
+    }
+}
+
+fn findings(seen: &Seen) -> Vec<Value> {
+    let all = seen.findings.iter();
+    all.map(|one| json!({ "repository": one.repository.to_string(), "kind": one.kind, "digest": one.digest, "detail": one.detail }))
+        .collect()
+}
+
+fn differ(count: usize) -> Fault {
+    Fault::new(Class::Policy, format!("--check: expected no difference, found {count}"))
+        .help("see the differences on standard output")
+}
+
+#[cfg(feature = "online")]
+mod online {
+    use super::Args;
+    use crate::base::fault::{Class, Fault};
+    use crate::cli::{Session, registries};
+    use crate::content::{Error, Kind, TagList as _};
+    use crate::decide::select::{Selection, Wanted};
+    use crate::flow::each;
+    use crate::oci::{Reference, Repository};
+    use crate::operate::diff::Contents;
+    use crate::operate::diff::place::of_place;
+    use crate::registry::Registries;
+
+    impl Args {
+        pub(super) fn registry(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<Contents, Fault> {
+            let registries = registries::open(&self.network, session)?;
+            let at_source = |error: Error| error.into_fault(Class::Source);
+            let repositories = listed(&registries, host, prefix).map_err(at_source)?;
+            let tags = each(&session.flow, &repositories, |repository| registries.tags(repository))?;
+            let mut wanted = Vec::new();
+            for (repository, tags) in repositories.iter().zip(tags) {
+                let tags = match tags {
+                    Ok(tags) => tags,
+                    // A catalog may list what has gone.
+                    Err(error) if error.kind == Kind::Absent => continue,
+                    Err(error) => return Err(at_source(error)),
+                };
+                let artifacts = tags.into_iter().filter(|tag| !tag.is_referrers_fallback());
+                wanted.extend(artifacts.map(|tag| {
+                    Wanted::new(Reference { repository: repository.clone(), tag: Some(tag), digest: None })
+                }));
+            }
+            let selection = Selection { wanted, ..Selection::default() };
+            let below = format!("{prefix}/");
+            of_place(&session.flow, &registries, &selection, &|repository| {
+                let path = repository.path();
+                Ok(path.strip_prefix(&below).unwrap_or(path).to_owned())
+            })
+        }
+    }
+
+    /// The repositories at and below `prefix`.
+    fn listed(registries: &Registries, host: &str, prefix: &str) -> Result<Vec<Repository>, Error> {
+        let mut all = registries.repositories(host)?;
+        let below = format!("{prefix}/");
+        all.retain(|one| prefix.is_empty() || one.path() == prefix || one.path().starts_with(&below));
+        Ok(all)
+    }
+}

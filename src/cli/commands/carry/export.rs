@@ -1,0 +1,309 @@
+//! `export`: artifacts from a registry or a layout into a bundle.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::key::load_signers;
+use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
+use crate::bundle::time::Moment;
+use crate::bundle::write::publish::ReadBack;
+use crate::bundle::write::read_back;
+use crate::bundle::write::writer::check_volume_size;
+use crate::bundle::{Error, Manifest, Output};
+use crate::cli::Session;
+use crate::cli::args::channel::{Channel, Place, target};
+use crate::cli::args::delta::{Asked, Delta};
+use crate::cli::args::selectors::Selecting;
+use crate::cli::args::size;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::cli::report_data;
+use crate::decide::plan::{Plan, Summary};
+use crate::decide::select::{Selection, Wanted};
+use crate::oci::{Digest, Reason};
+use crate::operate::export::{Manner, Settings};
+use crate::signing::{Envelope, statement};
+
+/// `export SELECTOR... [--base last|BUNDLE|RECEIPT]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
+#[derive(clap::Args, Debug)]
+#[command(group(clap::ArgGroup::new("signatures").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
+pub struct Args {
+    #[command(flatten)]
+    selecting: Selecting,
+    #[command(flatten)]
+    delta: Delta,
+    #[command(flatten)]
+    channel: Channel,
+    /// Where the bundle goes: its directory, a slash, its name (which --channel gives, too)
+    #[arg(short, long, value_name = "DIR[/NAME]", required_unless_present = "dry_run")]
+    output: Option<PathBuf>,
+    /// A private key that signs: a PEM file, or pkcs11:…; repeat it for more
+    #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
+    sign: Vec<PathBuf>,
+    /// Leave the signature list empty; `sign` can fill it later
+    #[arg(long)]
+    unsigned: bool,
+    /// The passphrase of a key, one file a key, in order, or systemd:NAME; else it is asked for
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Vec<PathBuf>,
+    /// A note in the signed manifest; repeat it for more
+    #[arg(long = "annotation", value_name = "K=V")]
+    annotations: Vec<String>,
+    /// No volume above this size: SIZE, none, dvd, bd, fat32
+    #[arg(long, value_name = "SIZE", default_value = "fat32")]
+    volume_size: String,
+    /// How hard frames are packed; 0 stores all
+    #[arg(long, value_name = "0-19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(0..=19))]
+    level: i32,
+    /// Plain files in place of volumes, for guards that refuse archives
+    #[arg(long, conflicts_with_all = ["volume_size", "level"])]
+    flat: bool,
+    /// Do not read the bundle again from its medium
+    #[arg(long)]
+    no_read_back: bool,
+    /// Replace a bundle of this name
+    #[arg(long)]
+    overwrite: bool,
+    /// Leave out what is not to be had, and say so in the signed manifest
+    #[arg(long)]
+    allow_partial: bool,
+    /// Show what would be carried, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    network: crate::cli::args::network::Network,
+}
+
+/// The tool's name and version, as the manifest has it.
+fn tool() -> String {
+    concat!("packmule ", env!("CARGO_PKG_VERSION")).to_owned()
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage before any work; source, policy, io, lock.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let volume_size = size::volume(&self.volume_size)?;
+        check_volume_size(volume_size)?;
+        let annotations = self.annotations()?;
+        let list = self.delta.list(session)?;
+        let selectors = self.selecting.parse(list.is_empty())?;
+        let created = created(session)?;
+        let place = self.place(created, session)?;
+        let asked = self.delta.read(list, || self.channel.last(place.as_ref(), session), session)?;
+        let name = place.as_ref().map(Place::name);
+        let target = match &self.output {
+            Some(path) if !(self.dry_run && self.channel.is_given()) => Some(target(path, session, name.as_deref())?),
+            _ => None,
+        };
+        let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
+        // The output's faults come before any network work.
+        let output = match &target {
+            Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
+            _ => None,
+        };
+        let named = asked.list.references().cloned().map(Wanted::new).collect();
+        let (source, wanted) =
+            self.selecting.source(&selectors, named, session, |session| self.network.source(session))?;
+        let text = self.text(volume_size, &asked, place.as_ref());
+        let delivered = asked.delivered;
+        let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial)? };
+        let Some(output) = output else {
+            let plan = crate::decide::plan::make(&session.flow, &*source, &selection)?;
+            return Ok(planned(&plan));
+        };
+        let settings = Settings {
+            annotations,
+            standing: place.as_ref().map(|place| place.standing.clone()),
+            volume_size,
+            level: self.level,
+            ..Settings::new(created, tool(), text)
+        };
+        let unfinished = crate::operate::export::pending(&session.flow, &output, &settings)?;
+        let resumed = unfinished.is_some();
+        let (input, partial) = match unfinished {
+            Some(input) => (input, Vec::new()),
+            None => {
+                let mut plan = crate::decide::plan::make(&session.flow, &*source, &selection)?;
+                let partial = std::mem::take(&mut plan.partial);
+                (crate::operate::export::input(&output, plan, &settings)?, partial)
+            }
+        };
+        let sign = |manifest: &[u8]| {
+            place.as_ref().map_or(Ok(()), |place| place.begin(manifest))?;
+            let id = Digest::sha256(manifest);
+            let mut envelope = Envelope::new(statement(MEDIA_TYPE, id, manifest.len() as u64));
+            signers.iter().try_for_each(|signer| envelope.sign_with(&**signer)).map_err(|fault| Error {
+                class: fault.class,
+                what: fault.what,
+                help: fault.help,
+            })?;
+            Ok(envelope.to_bytes())
+        };
+        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&read_back::read_back) };
+        let form = if self.flat { Form::Flat } else { Form::Volumes };
+        let manner = Manner { leave_out: self.allow_partial, form };
+        let done = crate::operate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;
+        place.as_ref().map_or(Ok(()), Place::done)?;
+        let keyids: Vec<&str> = signers.iter().map(|signer| signer.public().id()).collect();
+        let mut outcome = self.told(&done, &partial, resumed, &keyids);
+        if let (Some((dir, _)), true) = (&target, session.reports()) {
+            let keyids = keyids.into_iter().map(ToOwned::to_owned).collect();
+            let page = report_data::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
+            outcome.page = Some(page);
+        }
+        Ok(outcome)
+    }
+
+    /// What was asked for, without what does not change the volumes: an unfinished run of the same text
+    /// goes on.
+    fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>) -> String {
+        let mut options = self.selecting.text();
+        options["delta"] = asked.text();
+        if self.channel.is_given() {
+            options["channel"] = self.channel.text(place);
+        }
+        options["annotations"] = json!(self.annotations);
+        options["volume_size"] = json!(volume_size.to_string());
+        options["level"] = json!(self.level);
+        options["allow_partial"] = json!(self.allow_partial);
+        if self.flat {
+            options["flat"] = json!(true);
+        }
+        options.to_string()
+    }
+
+    /// The place in the channel; none where nothing is written.
+    fn place(&self, created: Moment, session: &Session<'_>) -> Result<Option<Place>, Fault> {
+        let Some(output) = self.output.as_ref().filter(|_| !self.dry_run) else { return Ok(None) };
+        self.channel.take(created, session, |name| {
+            let (dir, name) = target(output, session, Some(name))?;
+            Ok(dir.join(name.as_str()))
+        })
+    }
+
+    fn annotations(&self) -> Result<BTreeMap<String, String>, Fault> {
+        let mut map = BTreeMap::new();
+        for text in &self.annotations {
+            let (key, value) = text.split_once('=').ok_or_else(|| {
+                Fault::usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
+            })?;
+            if map.insert(key.to_owned(), value.to_owned()).is_some() {
+                return Err(Fault::usage(format!("--annotation {key}: given twice"), "give each key once"));
+            }
+        }
+        Ok(map)
+    }
+
+    fn told(
+        &self,
+        done: &crate::operate::export::Outcome,
+        partial: &[Fault],
+        resumed: bool,
+        keyids: &[&str],
+    ) -> Outcome {
+        let manifest = &done.manifest;
+        let bytes = done.bytes;
+        let content: u64 = manifest.blobs.iter().map(|blob| blob.size).sum();
+        let place = match manifest.form {
+            Form::Volumes => format!("in {} volumes ({})", manifest.volumes.len(), show(bytes)),
+            Form::Flat => format!("as files in {}", manifest.name.flat()),
+        };
+        let mut text = format!(
+            "exported   {}: {} artifacts, {} blobs ({}) {place}\nbundle id  {}\n",
+            manifest.name,
+            manifest.artifacts.len(),
+            manifest.blobs.len(),
+            show(content),
+            done.id
+        );
+        if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
+            let expires = manifest.expires.map(|moment| format!(", expires {moment}")).unwrap_or_default();
+            text.push_str(&format!("channel    {channel} {epoch}/{sequence}{expires}\n"));
+        }
+        text.push_str(&left_out(manifest));
+        if self.sign.is_empty() {
+            text.push_str("signed     by nobody yet: packmule sign\n");
+        }
+        if self.no_read_back {
+            text.push_str("read back  no (--no-read-back): verify it before it travels\n");
+        }
+        let mut result = json!({
+            "id": done.id, "name": manifest.name, "artifacts": manifest.artifacts, "absent": manifest.absent,
+            "bases": manifest.bases,
+            "blobs": manifest.blobs.len(), "content": content, "volumes": manifest.volumes, "bytes": bytes,
+            "files": done.files, "signatures": self.sign.len(), "keyids": keyids, "resumed": resumed,
+            "read_back": !self.no_read_back,
+        });
+        if manifest.channel.is_some() {
+            result["channel"] = json!({
+                "channel": manifest.channel, "epoch": manifest.epoch, "sequence": manifest.sequence,
+                "previous": manifest.previous, "expires": manifest.expires,
+            });
+        }
+        let outcome = Outcome::new(text, result);
+        let missing = manifest.absent.iter().filter(|absent| absent.reason == Reason::Missing).count();
+        if missing == 0 && partial.is_empty() {
+            return outcome;
+        }
+        let what = format!("{missing} blobs and {} references were not to be had; the manifest says so", partial.len());
+        let mut fault = Fault::new(Class::Partial, what)
+            .help("the bundle is good for the rest; export again when the source is whole");
+        fault.others.extend_from_slice(partial);
+        fault.others.extend(done.left_out.iter().map(|what| Fault::new(Class::Source, what.clone())));
+        outcome.failed(fault)
+    }
+}
+
+/// SOURCE_DATE_EPOCH, else the clock.
+fn created(session: &Session<'_>) -> Result<Moment, Fault> {
+    let seconds = match session.world.var("SOURCE_DATE_EPOCH") {
+        Some(text) => text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            Fault::usage("SOURCE_DATE_EPOCH: expected seconds since 1970", "unset it, or set it to a whole number")
+        })?,
+        None => session.flow.clock().unix(),
+    };
+    Moment::from_unix(seconds)
+        .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
+}
+
+/// What bases have and the bundle has not.
+fn left_out(manifest: &Manifest) -> String {
+    let left: Vec<u64> = manifest.absent.iter().filter(|one| one.reason == Reason::Base).map(|one| one.size).collect();
+    if left.is_empty() {
+        return String::new();
+    }
+    let bases = if manifest.bases.len() == 1 { "the base has" } else { "the bases have" };
+    format!("left out   {} blobs ({}) that {bases}\n", left.len(), show(left.iter().sum()))
+}
+
+/// What `--dry-run` shows.
+fn planned(plan: &Plan) -> Outcome {
+    let summary: Summary = plan.summary();
+    let mut text = String::new();
+    for artifact in &summary.artifacts {
+        let tags: String = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
+        let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
+        text.push_str(&format!(
+            "{}{tags}@{}  {} ({} shared){kind}\n",
+            artifact.repository,
+            artifact.digest,
+            show(artifact.bytes),
+            show(artifact.shared)
+        ));
+    }
+    text.push_str(&format!(
+        "would carry {} artifacts: {} blobs, {} after deduplication of {}\n",
+        summary.artifacts.len(),
+        summary.blobs,
+        show(summary.bytes),
+        show(summary.bytes_unshared)
+    ));
+    if summary.absent > 0 {
+        text.push_str(&format!("not carried {} blobs ({})\n", summary.absent, show(summary.absent_bytes)));
+    }
+    Outcome::new(text, json!(summary))
+}

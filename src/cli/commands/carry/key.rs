@@ -1,0 +1,283 @@
+//! `packmule key`: makes, shows and checks keys; and the private keys that other commands are given.
+//!
+//! Which private keys there are stands here and not in [`crate::signing`]: files, tokens, passphrases and prompts are the
+//! command line's. Every failure with a key is of class usage, and comes before any work.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::newfile::{create, exists};
+use crate::cli::output::Outcome;
+use crate::cli::passphrase;
+use crate::cli::pem::{read_file, read_public, shown, wrong};
+use crate::cli::world::World;
+use crate::keys::pkcs11::Uri;
+use crate::keys::pkcs11::uri::SCHEME;
+use crate::signing::envelope::MAX_SIGNATURES;
+use crate::signing::key::{self, Contents, KeyError};
+use crate::signing::{Algorithm, PublicKey, Signer, SigningKey};
+
+/// `key …`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make a key: a private KEY.pem and beside it KEY.pub.pem
+    New {
+        /// Where the private key goes; nothing is overwritten
+        #[arg(short, long, value_name = "KEY.pem")]
+        output: PathBuf,
+        /// What it signs by
+        #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
+        kind: Kind,
+        /// Leave the private key unencrypted
+        #[arg(long, conflicts_with = "passphrase_file")]
+        no_passphrase: bool,
+        /// The first line of FILE is the passphrase; systemd:NAME is a unit's credential
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Print the public key of a private one
+    Public {
+        /// The private key: a PEM file, or pkcs11:…
+        key: PathBuf,
+        /// The first line of FILE is the passphrase; systemd:NAME is a unit's credential
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: Option<PathBuf>,
+    },
+    /// Print the id of a public key
+    Id {
+        /// The public key
+        #[arg(value_name = "PUB")]
+        key: PathBuf,
+    },
+    /// Say what a key file is, and whether it is fit for use
+    Check {
+        /// The key file
+        file: PathBuf,
+    },
+}
+
+/// What `key new` makes.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Kind {
+    /// Short signatures; what every version reads
+    #[default]
+    Ed25519,
+    /// Beside an Ed25519 key, for signatures that must hold against quantum computers
+    #[cfg(feature = "ml-dsa")]
+    #[value(name = "ml-dsa-65")]
+    MlDsa65,
+    /// The same, with a larger margin
+    #[cfg(feature = "ml-dsa")]
+    #[value(name = "ml-dsa-87")]
+    MlDsa87,
+}
+
+impl From<Kind> for Algorithm {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Ed25519 => Self::Ed25519,
+            #[cfg(feature = "ml-dsa")]
+            Kind::MlDsa65 => Self::MlDsa(key::Set::MlDsa65),
+            #[cfg(feature = "ml-dsa")]
+            Kind::MlDsa87 => Self::MlDsa(key::Set::MlDsa87),
+        }
+    }
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage; class io where a file cannot be written.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        match self.command {
+            Command::New { output, kind, no_passphrase, passphrase_file } => {
+                new(&output, kind.into(), no_passphrase, passphrase_file.as_deref(), session.world)
+            }
+            Command::Public { key, passphrase_file } => public(&key, passphrase_file.as_deref(), session.world),
+            Command::Id { key } => {
+                let key = read_public(&key, session.world)?;
+                Ok(Outcome::new(key.id(), json!({ "keyid": key.id() })))
+            }
+            Command::Check { file } => check(&file, session.world),
+        }
+    }
+}
+
+fn new(
+    output: &Path,
+    algorithm: Algorithm,
+    open: bool,
+    passphrase_file: Option<&Path>,
+    world: &mut World,
+) -> Result<Outcome, Fault> {
+    let public_output = public_path(output);
+    for path in [output, &public_output] {
+        if world.path(path).symlink_metadata().is_ok() {
+            return Err(exists(path));
+        }
+    }
+    let passphrase = match (open, passphrase_file) {
+        (true, _) => None,
+        (false, Some(file)) => Some(passphrase::read(file, world)?),
+        (false, None) if world.terminal.stdin => Some(passphrase::choose(output, world)?),
+        (false, None) => {
+            let what = "key new: expected a passphrase, found no terminal to ask for one";
+            return Err(Fault::new(Class::Usage, what).help("give --passphrase-file FILE, or --no-passphrase"));
+        }
+    };
+    let fault = |error: KeyError| wrong(output, &error);
+    let key = SigningKey::generate(algorithm).map_err(fault)?;
+    let private = key.to_pem(passphrase.as_ref().map(|text| text.as_bytes())).map_err(fault)?;
+    create(output, 0o600, private.as_bytes(), world)?;
+    if let Err(fault) = create(&public_output, 0o644, key.public().to_pem().as_bytes(), world) {
+        // Just made here, by create_new: without its other half it is of no use.
+        let _ = std::fs::remove_file(world.path(output));
+        return Err(fault);
+    }
+    let id = key.public().id();
+    let (private, public) = (shown(output), shown(&public_output));
+    let text = format!("private key  {private}\npublic key   {public}\nkey id       {id}");
+    let result = json!({
+        "privateKey": private, "publicKey": public, "keyid": id, "type": algorithm.name(),
+        "encrypted": passphrase.is_some(),
+    });
+    Ok(Outcome::new(text, result))
+}
+
+fn public(path: &Path, passphrase_file: Option<&Path>, world: &mut World) -> Result<Outcome, Fault> {
+    let files: Vec<PathBuf> = passphrase_file.map(ToOwned::to_owned).into_iter().collect();
+    let keys = load_signers(&[path.to_owned()], &files, world)?;
+    let Some(key) = keys.first() else { return Err(Fault::new(Class::Bug, "internal error: no key was loaded")) };
+    let pem = key.public().to_pem();
+    Ok(Outcome::new(pem.clone(), json!({ "keyid": key.public().id(), "pem": pem })))
+}
+
+fn check(path: &Path, world: &World) -> Result<Outcome, Fault> {
+    let bytes = read_file(path, world)?;
+    let fault = |error: KeyError| wrong(path, &error);
+    let (kind, encrypted, key) = match key::contents(&bytes).map_err(fault)? {
+        Contents::Public => ("public", false, Some(PublicKey::from_pem(&bytes).map_err(fault)?)),
+        Contents::Private => {
+            let key = SigningKey::from_pem(&bytes, None).map_err(fault)?;
+            ("private", false, Some(key.public().clone()))
+        }
+        Contents::Encrypted => ("private", true, None),
+    };
+    let lock = if encrypted { ", encrypted" } else { "" };
+    let mut text = format!("{}: {kind} key{lock}", shown(path));
+    let mut result = json!({ "kind": kind, "encrypted": encrypted });
+    match &key {
+        Some(key) => {
+            text.push_str(&format!(", {}\nkey id  {}", key.algorithm().name(), key.id()));
+            result["keyid"] = json!(key.id());
+            result["type"] = json!(key.algorithm().name());
+        }
+        None => text.push_str("\nkey id  not readable without the passphrase: see `packmule key public`"),
+    }
+    Ok(Outcome::new(text, result))
+}
+
+/// The private keys that sign, for `--sign` and `--passphrase-file`: PEM files, and keys on tokens by their URIs. The n-th
+/// passphrase file is the n-th key's; a key that wants a passphrase or a PIN and has none is asked for on a terminal.
+///
+/// # Errors
+/// Class usage, before any work: a file that is no private key, or that others can read, a wrong passphrase, a token that
+/// is not there, the same key twice, more passphrases than keys.
+pub fn load_signers(
+    paths: &[PathBuf],
+    passphrase_files: &[PathBuf],
+    world: &mut World,
+) -> Result<Vec<Box<dyn Signer>>, Fault> {
+    if paths.len() > MAX_SIGNATURES {
+        let what = format!("--sign: expected at most {MAX_SIGNATURES} keys, found {}", paths.len());
+        return Err(Fault::usage(what, "a bundle has no more signatures"));
+    }
+    if passphrase_files.len() > paths.len() {
+        let what =
+            format!("expected at most {} --passphrase-file, one a key, found {}", paths.len(), passphrase_files.len());
+        return Err(Fault::new(Class::Usage, what).help("give them in the order of --sign"));
+    }
+    let mut tokens = Tokens::default();
+    let mut keys: Vec<Box<dyn Signer>> = Vec::with_capacity(paths.len());
+    for (index, path) in paths.iter().enumerate() {
+        let passphrase = passphrase_files.get(index).map(PathBuf::as_path);
+        let key: Box<dyn Signer> = match path.to_str().filter(|text| text.starts_with(SCHEME)) {
+            Some(uri) => tokens.open(&Uri::parse(uri)?, passphrase, world)?,
+            None => Box::new(read_private(path, passphrase, world)?),
+        };
+        if keys.iter().any(|other| other.public() == key.public()) {
+            let what = format!("key {}: given twice", key.public().id());
+            return Err(Fault::new(Class::Usage, what).help("give each --sign once"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The modules of one command's keys.
+#[cfg(feature = "pkcs11")]
+#[derive(Default)]
+struct Tokens(crate::keys::pkcs11::module::Modules);
+
+#[cfg(feature = "pkcs11")]
+impl Tokens {
+    fn open(&mut self, uri: &Uri, pin: Option<&Path>, world: &mut World) -> Result<Box<dyn Signer>, Fault> {
+        let source = uri.pin_source.as_deref().or(pin);
+        let pin = |token: &str| match source {
+            Some(source) => passphrase::read(source, world),
+            None if world.terminal.stdin => {
+                passphrase::ask(&format!("PIN for {}: ", crate::base::fault::escape(token)), world)
+            }
+            None => {
+                let what = format!("key {uri}: expected a PIN, found no terminal to ask for one");
+                Err(Fault::new(Class::Usage, what).help("give pin-source= in the URI, or --passphrase-file"))
+            }
+        };
+        Ok(Box::new(self.0.open(uri, pin)?))
+    }
+}
+
+#[cfg(not(feature = "pkcs11"))]
+#[derive(Default)]
+struct Tokens {}
+
+#[cfg(not(feature = "pkcs11"))]
+impl Tokens {
+    #[allow(clippy::unused_self, reason = "with `pkcs11` it is used")]
+    fn open(&mut self, uri: &Uri, _: Option<&Path>, _: &mut World) -> Result<Box<dyn Signer>, Fault> {
+        let what = format!("key {uri}: this build knows no PKCS#11");
+        Err(Fault::new(Class::Usage, what)
+            .help("build it with --features pkcs11, or sign elsewhere: sign --payload, --attach"))
+    }
+}
+
+fn read_private(path: &Path, passphrase_file: Option<&Path>, world: &mut World) -> Result<SigningKey, Fault> {
+    let bytes = read_file(path, world)?;
+    let encrypted = key::contents(&bytes) == Ok(Contents::Encrypted);
+    let passphrase = match passphrase_file {
+        Some(file) if encrypted => Some(passphrase::read(file, world)?),
+        None if encrypted && world.terminal.stdin => {
+            Some(passphrase::ask(&format!("passphrase for {}: ", shown(path)), world)?)
+        }
+        _ => None,
+    };
+    SigningKey::from_pem(&bytes, passphrase.as_ref().map(|text| text.as_bytes())).map_err(|error| wrong(path, &error))
+}
+
+/// `KEY.pem` → `KEY.pub.pem`; any other name gets `.pub.pem`.
+fn public_path(output: &Path) -> PathBuf {
+    let is_pem = output.extension().is_some_and(|extension| extension == "pem");
+    let name = if is_pem { output.file_stem() } else { output.file_name() };
+    let mut name = name.unwrap_or_default().to_owned();
+    name.push(".pub.pem");
+    output.with_file_name(name)
+}

@@ -1,0 +1,66 @@
+//! `unpack`: a bundle's content as an OCI layout.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::base::fault::Fault;
+use crate::cli::Session;
+use crate::cli::args::bundle::{Opened, open};
+use crate::cli::args::trust::Trust;
+use crate::cli::freshness::Side;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::operate::import::Landed;
+use crate::operate::import::checks::BundleGate;
+
+/// `unpack BUNDLE TRUST DIR`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// DIR/NAME, NAME.json, or a directory with one bundle
+    bundle: String,
+    /// The layout's directory: new, empty, or a layout to add to
+    dir: PathBuf,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+impl Args {
+    /// # Errors
+    /// As `verify`, and class io for the directory.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let trust = self.trust.read(Side::Look, session)?;
+        let bundle = open(&self.bundle, session).map(Opened::from);
+        let (bundle, _) = trust.authenticate(bundle, session)?;
+        let gate = BundleGate::open(&bundle, &session.flow)?;
+        let manifest = bundle.manifest();
+        let dir = session.path(&self.dir);
+        let done = crate::operate::import::unpack::unpack(
+            &session.flow,
+            &bundle,
+            &dir,
+            &gate,
+            &manifest.artifacts,
+            &manifest.absent,
+        )?;
+        let landed = done.artifacts.iter().filter(|one| !matches!(one.landed, Landed::Failed(_))).count();
+        let order = trust.order();
+        let mut text = format!(
+            "unpacked  {landed} artifacts, {} blobs, {} into {}\nbundle id  {}\n",
+            done.pushed + done.present,
+            show(done.bytes),
+            self.dir.display(),
+            bundle.id()
+        );
+        let mut result = json!({ "id": bundle.id(), "artifacts": landed, "blobs": done.pushed, "present": done.present, "bytes": done.bytes });
+        if !order.json.is_null() {
+            text.push_str(&format!("order      {}\n", order.line));
+            result["order"] = order.json;
+        }
+        let outcome = Outcome::new(text, result);
+        Ok(match done.fault() {
+            Some(fault) => outcome.failed(fault),
+            None => outcome,
+        })
+    }
+}

@@ -1,0 +1,6 @@
+//! The subcommands, one a file, in folders by the features that they need.
+
+#[cfg(feature = "carry")]
+pub mod carry;
+pub mod online;
+pub mod read;

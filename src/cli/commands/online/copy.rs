@@ -1,0 +1,84 @@
+//! `copy`: artifacts from a registry or a layout into another one, while both can be reached.
+
+use serde_json::json;
+
+use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::args::destination::Arrival;
+use crate::cli::args::network::Network;
+use crate::cli::args::place::{Destination as Typed, Source as From};
+use crate::cli::args::selectors::Selecting;
+use crate::cli::output::Outcome;
+use crate::cli::registries;
+use crate::oci::reference::ReferenceError;
+use crate::oci::{Repository, Tag};
+use crate::operate::copy::Request;
+use crate::operate::import::Sides;
+
+/// `copy SELECTOR... --to PLACE`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    selecting: Selecting,
+    #[command(flatten)]
+    arrival: Arrival,
+    /// Another name below PLACE for the one artifact; without a tag it gets none; repeat it for more
+    #[arg(long = "as", value_name = "REPO[:TAG]", conflicts_with_all = ["maps", "keep_host"])]
+    names: Vec<String>,
+    /// The credential for the source, by its name in the configuration
+    #[arg(long, value_name = "NAME")]
+    from_credential: Option<String>,
+    /// The credential for the destination
+    #[arg(long, value_name = "NAME")]
+    to_credential: Option<String>,
+    #[command(flatten)]
+    network: Network,
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage before any work; source, destination; policy for what stands in the way.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let selectors = self.selecting.parse(true)?;
+        let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
+        let (typed, maps) = self.arrival.parse(session)?;
+        let is_one_place = match &typed {
+            Typed::Registry { host, .. } => selectors
+                .iter()
+                .all(|one| matches!(&one.source, From::Registry(reference) if reference.repository.host() == host)),
+            Typed::Layout(_) => false,
+        };
+        let registries = registries::Sides::new(&self.network);
+        let (source, wanted) = self.selecting.source(&selectors, Vec::new(), session, |session| {
+            Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
+        })?;
+        let opened = self
+            .arrival
+            .open(typed, session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
+        let route = self.arrival.route(opened.place, maps);
+        let request = Request {
+            selection: self.selecting.selection(wanted, false)?,
+            names,
+            route: &route,
+            is_one_place,
+            tag_conflict: self.arrival.tag_conflict(),
+            keep_going: self.arrival.keep_going,
+            dry_run: self.arrival.dry_run,
+            sides: Sides { destination: opened.side, ..Sides::PLACES },
+        };
+        let done = crate::operate::copy::run(&session.flow, &*source, &*opened.destination, &request)?;
+        Ok(self.arrival.told(&done, ("copy", "copied"), json!({}), ""))
+    }
+}
+
+/// `REPO[:TAG]`, below the destination.
+fn name(text: &str) -> Result<(Repository, Option<Tag>), Fault> {
+    let wrong = |error: ReferenceError| {
+        Fault::new(Class::Usage, format!("--as {text}: {error}")).help("write REPO:TAG, or REPO for none")
+    };
+    let (path, tag) = match text.split_once(':') {
+        Some((path, tag)) => (path, Some(Tag::new(tag).map_err(wrong)?)),
+        None => (text, None),
+    };
+    Ok((Repository::new("localhost", path).map_err(wrong)?, tag))
+}

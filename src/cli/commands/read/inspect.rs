@@ -1,0 +1,186 @@
+//! `inspect`: what a bundle says of itself. Nothing of it is authenticated here, and that is said. A receipt and an audit
+//! log are shown by their own modules.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::Untrusted;
+use crate::bundle::check::one_pass;
+use crate::bundle::check::parallel::check;
+use crate::bundle::format::manifest::Form;
+use crate::bundle::stream::Members;
+use crate::cli::args::bundle::{Opened, open_any};
+use crate::cli::args::trust::Trust;
+use crate::cli::audit::{self, Shown};
+use crate::cli::confine::confine;
+use crate::cli::detect::{self, Paper};
+use crate::cli::freshness::absolute;
+use crate::cli::output::Outcome;
+use crate::cli::{Session, receipt};
+use crate::signing::Policy;
+
+/// `inspect BUNDLE|RECEIPT|AUDITLOG`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input); a receipt; an audit log
+    #[arg(value_name = "BUNDLE|RECEIPT|AUDITLOG")]
+    bundle: String,
+    /// Hash everything; a bundle is still not authenticated
+    #[arg(long)]
+    check: bool,
+    /// A public key (PEM) that must have signed the receipt; repeat it for more
+    #[arg(long = "key", value_name = "PUB", conflicts_with = "policy")]
+    keys: Vec<PathBuf>,
+    /// How many of the keys must have signed [default: all]
+    #[arg(long, value_name = "N", requires = "keys")]
+    threshold: Option<usize>,
+    /// Whose signatures on a receipt count: a key of any section
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+impl Args {
+    /// # Errors
+    /// Class format, io; with `--check` integrity; for a receipt signature and trust.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let policy = self.policy(session)?;
+        let Some(path) = detect::path(&self.bundle, session) else {
+            return self.bundle(policy.as_ref(), Some(&[]), session);
+        };
+        let (full, heads) = (absolute(&path), audit::heads(session));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // A link leads elsewhere.
+        let folders = [Some(folder.to_owned()), full.parent().map(Path::to_owned), heads.clone()];
+        let beside: Vec<PathBuf> = folders.into_iter().flatten().collect();
+        // Nothing of the file is looked at before.
+        confine(session, &beside);
+        match detect::look(path, &full, heads.as_deref()) {
+            Some(Paper::Receipt(path, file)) => receipt::show(&path, file, self.check, policy.as_ref()),
+            Some(Paper::Log(path, file)) if policy.is_none() => {
+                audit::show(Shown { path, full, file, heads }, self.check)
+            }
+            _ => self.bundle(policy.as_ref(), None, session),
+        }
+    }
+
+    /// Whose signatures on a receipt count, where that was said.
+    fn policy(&self, session: &Session<'_>) -> Result<Option<Policy>, Fault> {
+        if self.keys.is_empty() && self.policy.is_none() {
+            return Ok(None);
+        }
+        let mut trust = Trust::default();
+        (trust.keys, trust.threshold, trust.policy) = (self.keys.clone(), self.threshold, self.policy.clone());
+        trust.stated(session.world)
+    }
+
+    /// A bundle; `confined` as in [`open_any`].
+    fn bundle(
+        self,
+        policy: Option<&Policy>,
+        confined: Option<&[PathBuf]>,
+        session: &mut Session<'_>,
+    ) -> Result<Outcome, Fault> {
+        if policy.is_some() {
+            let what = format!("{}: expected a receipt beside --key and --policy, found none", escape(&self.bundle));
+            return Err(Fault::new(Class::Usage, what).help("a bundle is authenticated by `packmule verify`"));
+        }
+        let Opened { head: bundle, rest } = open_any(&self.bundle, &[], confined, session)?;
+        let manifest = bundle.claimed()?;
+        let (keyids, signatures) = signatures(&bundle);
+        let id = bundle.id();
+        let size: u64 = manifest.volumes.iter().map(|volume| volume.size).sum();
+        let form = match manifest.form {
+            Form::Volumes => format!("volumes    {}, {size} bytes", manifest.volumes.len()),
+            Form::Flat => format!("files      as files in {}", manifest.name.flat()),
+        };
+        let mut text = format!(
+            "{}  (not authenticated: verify it with --key)\nbundle id  {id}\ncreated    {} by {}\n{form}\nblobs      {}\n",
+            manifest.name,
+            manifest.created,
+            escape(&manifest.tool),
+            manifest.blobs.len(),
+        );
+        if let (Some(channel), Some(epoch), Some(sequence)) = (&manifest.channel, manifest.epoch, manifest.sequence) {
+            text.push_str(&format!("channel    {channel}, epoch {epoch}, sequence {sequence}\n"));
+        }
+        if let Some(previous) = &manifest.previous {
+            text.push_str(&format!("follows    {previous}\n"));
+        }
+        if let Some(expires) = &manifest.expires {
+            text.push_str(&format!("expires    {expires}\n"));
+        }
+        text.push_str(&signatures);
+        for (key, value) in manifest.annotations.iter().flatten() {
+            text.push_str(&format!("note       {}: {}\n", escape(key), escape(value)));
+        }
+        for base in &manifest.bases {
+            text.push_str(&format!("relies on  {base}\n"));
+        }
+        text.push_str("artifacts\n");
+        for artifact in &manifest.artifacts {
+            let names: Vec<String> = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
+            let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
+            let refers = artifact.subject.map(|subject| format!("  refers to {subject}")).unwrap_or_default();
+            text.push_str(&format!("  {}{} {}{kind}{refers}\n", artifact.repository, names.join(" "), artifact.digest));
+        }
+        if !manifest.absent.is_empty() {
+            text.push_str("not inside\n");
+            for absent in &manifest.absent {
+                let at = absent.repository.as_ref().map(|one| format!(", delivered in {one}")).unwrap_or_default();
+                let reason = format!("{:?}", absent.reason).to_lowercase();
+                text.push_str(&format!("  {} {} bytes, {reason}{at}\n", absent.digest, absent.size));
+            }
+        }
+        let mut result = json!({ "authenticated": false, "id": id, "keyids": keyids, "manifest": manifest });
+        if !self.check {
+            return Ok(Outcome::new(text, result));
+        }
+        let assumed = bundle.assume()?;
+        let checked = match rest {
+            None => check(&assumed, &session.flow, false).map_err(Fault::from),
+            Some(rest) => {
+                let mut members = Members::new(&assumed, rest, session.flow.clone());
+                one_pass::check(&assumed, &mut members, &session.flow, false)
+            }
+        };
+        match checked {
+            Ok(tally) => {
+                text.push_str(&format!(
+                    "checked    {} bytes agree with the manifest, which is not authenticated\n",
+                    tally.bytes
+                ));
+                result["checked"] = json!(true);
+                Ok(Outcome::new(text, result))
+            }
+            Err(fault) if !matches!(fault.class, Class::Format | Class::Integrity) => Err(fault),
+            Err(fault) => {
+                let found =
+                    if fault.class == Class::Format { "what it holds is against the rules" } else { "bytes differ" };
+                text.push_str(&format!("checked    {found}; the manifest is not authenticated\n"));
+                result["checked"] = json!(false);
+                Ok(Outcome::new(text, result).failed(fault))
+            }
+        }
+    }
+}
+
+/// The ids that signed, and the lines that say so, or what is wrong with the signature file.
+fn signatures(bundle: &Untrusted) -> (Vec<String>, String) {
+    if !bundle.has_signature_file() {
+        return (Vec::new(), format!("signature  none: there is no {}\n", bundle.name().signatures()));
+    }
+    let envelope = match bundle.envelope() {
+        Ok(envelope) => envelope,
+        Err(error) => return (Vec::new(), format!("signature  UNREADABLE: {}\n", escape(&error.what))),
+    };
+    let keyids: Vec<String> = envelope.keyids().map(ToOwned::to_owned).collect();
+    let text = if envelope.payload == bundle.statement() {
+        keyids.iter().map(|keyid| format!("signature  {keyid}\n")).collect()
+    } else {
+        format!("signature  OF ANOTHER MANIFEST, under {}\n", keyids.join(", "))
+    };
+    let text = if keyids.is_empty() { "signature  none\n".to_owned() } else { text };
+    (keyids, text)
+}

@@ -1,0 +1,288 @@
+//! `verify`: PASS, PART or REFUSED, and why.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::frames::media::Ask;
+use crate::bundle::stream::Stream;
+use crate::bundle::{Trusted, Untrusted};
+use crate::cli::Session;
+use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_any};
+use crate::cli::args::scan::{self, Scan};
+use crate::cli::args::trust::Trust;
+use crate::cli::confine::above;
+use crate::cli::diff_text::{as_json, line};
+use crate::cli::freshness::{Side, Told};
+use crate::cli::output::Outcome;
+use crate::cli::report_data::{self, Bytes, Found, Sight};
+use crate::oci::Repository;
+use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
+use crate::operate::verify::{Request, Verdict};
+use crate::report::{Base, Verdict as Word};
+
+/// `verify BUNDLE TRUST`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
+    bundle: String,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    scan: Scan,
+    /// Check this volume alone against its signed digest; repeat it for more
+    #[arg(long = "volume", value_name = "N", conflicts_with = "scan")]
+    volumes: Vec<usize>,
+    /// Another directory that holds volumes; repeat it for more. At a terminal the next medium is asked for
+    #[arg(long = "volume-dir", value_name = "DIR")]
+    volume_dirs: Vec<PathBuf>,
+    /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
+    #[arg(long = "base", value_name = "BUNDLE")]
+    bases: Vec<String>,
+    /// Keep a state of one's own, as a guard does: what passes is the last one accepted from now on
+    #[arg(long, conflicts_with = "volumes")]
+    record: bool,
+    /// End at the first fault
+    #[arg(long)]
+    fail_fast: bool,
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        // Keys first: without trust nothing is opened but the signature file, to name who signed.
+        let trust = self.trust.read(if self.record { Side::guard() } else { Side::Look }, session)?;
+        let scanner = self.scan.open(&self.bundle, self.fail_fast, session)?;
+        let can_ask = scanner.is_none() && !self.volume_dirs.is_empty() && can_ask(session.world);
+        let beside = self.bases.iter().flat_map(|text| directories(text, session));
+        let media = if can_ask {
+            above(&self.volume_dirs.iter().map(|dir| session.path(dir)).collect::<Vec<_>>())
+        } else {
+            vec![]
+        };
+        let beside: Vec<PathBuf> = beside
+            .chain(crate::cli::freshness::store(session).map(|store| store.dir().to_owned()))
+            .chain(media)
+            .collect();
+        // Who keeps a state must write it.
+        let confined = (!self.record).then_some(&*beside);
+        let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
+        let policy = trust.policy(bundle.as_ref().map(|opened| &opened.head))?;
+        let Opened { head, rest } = match bundle {
+            Ok(bundle) => bundle,
+            Err(fault) if fault.class == Class::Format => {
+                let report =
+                    session.reports().then(|| Found { sight: Sight::of_none(&self.bundle), ..Found::default() });
+                return Ok(refused(&self.bundle, None, fault, &[], report));
+            }
+            Err(fault) => return Err(fault),
+        };
+        let head = trust.with_signatures(head);
+        let sight = session.reports().then(|| Sight::of(&head, &policy));
+        let (name, id) = (head.name().to_string(), head.id());
+        let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
+        let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
+        let is_at_hand = rest.is_none() && !can_ask;
+        let verdict = match rest {
+            Some(rest) => crate::operate::verify::stream_scanned(
+                &session.flow,
+                Stream { head, rest },
+                &policy,
+                &request,
+                scanner.as_ref(),
+            ),
+            None => {
+                let mut ask = asking(session.world);
+                let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
+                let verdict = crate::operate::verify::run_asking(&session.flow, head, &policy, &request, ask);
+                match &scanner {
+                    Some(scanner) => crate::operate::verify::scanned(&session.flow, verdict, scanner),
+                    None => verdict,
+                }
+            }
+        };
+        let order = trust.order();
+        let mut report = sight.map(|sight| Found {
+            sight,
+            bundle: verdict.bundle.as_ref(),
+            bytes: looked_at(&verdict, &request),
+            order: order.clone(),
+            scan: verdict.scan.as_ref().map(scan::check),
+            ..Found::default()
+        });
+        match &verdict.fault {
+            // What is wrong with the machine, the medium or another run says nothing of the bundle.
+            Some(fault) if !report_data::refuses(fault.class) => Err(fault.clone()),
+            Some(fault) => {
+                let mut outcome = refused(&name, Some(id.to_string()), fault.clone(), &verdict.again, report);
+                scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
+                Ok(outcome)
+            }
+            None => {
+                order.warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+                if self.record {
+                    verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
+                }
+                let mut outcome = passed(&name, &verdict, &request, &order);
+                scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
+                let new = match &verdict.bundle {
+                    Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
+                    _ => None,
+                };
+                if let Some(report) = &mut report {
+                    report.verdict = if request.volumes.is_empty() { Word::Pass } else { Word::Part };
+                    report.news = new.as_ref().map(|(bases, found)| (bases.clone(), found));
+                }
+                outcome.page = report.map(report_data::page);
+                Ok(outcome)
+            }
+        }
+    }
+}
+
+/// How far its bytes were looked at.
+fn looked_at(verdict: &Verdict, request: &Request) -> Bytes {
+    match verdict.tally {
+        Some(tally) => Bytes::Whole(tally),
+        None if request.volumes.is_empty() => Bytes::Open,
+        None => Bytes::Volumes(request.volumes.clone()),
+    }
+}
+
+fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String], report: Option<Found<'_>>) -> Outcome {
+    let shown = id.as_ref().map(|id| format!("\nbundle id  {id}")).unwrap_or_default();
+    let count = fault.others.len() + 1;
+    let faults = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+    let mut text = format!("REFUSED  {}{shown}\nfound      {faults}, listed on standard error\n", escape(name));
+    if !again.is_empty() {
+        text.push_str(&format!("bring again  {}\n", again.join(" ")));
+    }
+    let mut result = json!({ "verdict": "REFUSED", "name": name, "faults": count, "again": again });
+    if let Some(id) = id {
+        result["id"] = json!(id);
+    }
+    let page =
+        report.map(|report| report_data::page(Found { verdict: Word::Refused, fault: Some(&fault), again, ..report }));
+    Outcome { page, ..Outcome::new(text, result).failed(fault) }
+}
+
+/// A base that can be compared with. What is wrong with it says nothing of the bundle.
+fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let found = open(text, session).and_then(|base| base.claimed().map(|_| base).map_err(Fault::from));
+    found.map_err(|fault| {
+        let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
+        Fault { class, what: format!("--base {text}: {}", fault.what), ..fault }
+    })
+}
+
+/// What is new against the bases, added to the verdict. A base that the signed manifest names is that one; of any
+/// other nothing is known.
+fn news(
+    outcome: &mut Outcome,
+    bundle: &Trusted,
+    is_at_hand: bool,
+    bases: Vec<Untrusted>,
+    session: &Session<'_>,
+) -> Result<(Vec<Base>, Difference), Fault> {
+    let full = |repository: &Repository| Ok(repository.to_string());
+    let manifest = bundle.manifest();
+    let mut before = Contents::default();
+    let (mut named, mut told) = (Vec::new(), Vec::new());
+    for base in bases {
+        let (id, is_named) = (base.id(), manifest.bases.contains(&base.id()));
+        let why = if is_named { "named by this bundle" } else { "not authenticated, and not named by this bundle" };
+        outcome.text.push_str(&format!("against    {}, bundle id {id} ({why})\n", base.name()));
+        named.push(json!({ "name": base.name().to_string(), "id": id, "named": is_named }));
+        told.push(Base { name: base.name().to_string(), id: id.to_string(), named: is_named });
+        before.extend(of_bundle(&session.flow, base, &full)?);
+    }
+    // What has passed cannot be read again: names and sizes are the manifest's then.
+    let closure = if is_at_hand { Some(bundle.closure(&session.flow)?) } else { None };
+    let mut found = compare(&before, &of_manifest(manifest, closure.as_ref(), &full)?);
+    found.changes.retain(|(_, change)| !matches!(change, Change::Gone(_)));
+    for (name, change) in &found.changes {
+        outcome.text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+    }
+    outcome.text.push_str(&format!("same       {} names\n", found.same));
+    outcome.result["news"] = json!({ "bases": named, "differences": as_json(&found), "unchanged": found.same });
+    Ok((told, found))
+}
+
+fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Outcome {
+    let Some(bundle) = &verdict.bundle else {
+        return Outcome::default().failed(Fault::new(Class::Bug, "internal error: passed without a bundle"));
+    };
+    let manifest = bundle.manifest();
+    let signed = bundle.judgement();
+    let word = if request.volumes.is_empty() { "PASS" } else { "PART" };
+    let mut text = format!("{word}  {}\nbundle id  {}\n", escape(name), bundle.id());
+    let admission = bundle.admission();
+    for keyid in &signed.good {
+        let who = admission.counted.iter().find(|entry| entry.keyids.contains(keyid));
+        match (&admission.section, who) {
+            (Some(_), None) => text.push_str(&format!("not counted  {keyid} (a key of the policy, but not here)\n")),
+            (_, who) => {
+                let who = who.map(|entry| format!("  {} ({})", escape(&entry.holder), escape(&entry.role)));
+                text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
+            }
+        }
+    }
+    for keyid in &signed.unknown {
+        text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
+    }
+    text.push_str(&format!("order      {}\n", order.line));
+    let mut result = json!({
+        "verdict": word,
+        "name": name,
+        "id": bundle.id(),
+        "created": manifest.created,
+        "tool": manifest.tool,
+        "signed": signed.good,
+        "unknown": signed.unknown,
+        "artifacts": manifest.artifacts.len(),
+        "absent": manifest.absent.len(),
+        "bases": manifest.bases,
+    });
+    if let Some(section) = &admission.section {
+        let counted: Vec<_> = (admission.counted.iter())
+            .map(|entry| json!({ "holder": entry.holder, "role": entry.role, "keys": entry.keyids }))
+            .collect();
+        result["policy"] = json!({ "section": section, "counted": counted });
+    }
+    if !order.json.is_null() {
+        result["order"] = order.json.clone();
+    }
+    if let Some(tally) = verdict.tally {
+        text.push_str(&format!(
+            "holds      {} artifacts, {} blobs, {} bytes in {} volumes\n",
+            manifest.artifacts.len(),
+            tally.blobs,
+            tally.bytes,
+            manifest.volumes.len()
+        ));
+        result["blobs"] = json!(tally.blobs);
+        result["members"] = json!(tally.members);
+        result["frames"] = json!(tally.frames);
+        result["bytes"] = json!(tally.bytes);
+    } else {
+        let list: Vec<String> = request.volumes.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(
+            "volumes    {} of {} hold; the others were not looked at\n",
+            list.join(", "),
+            manifest.volumes.len()
+        ));
+        result["volumes"] = json!(request.volumes);
+    }
+    for base in &manifest.bases {
+        text.push_str(&format!("relies on  {base}\n"));
+    }
+    if !manifest.absent.is_empty() {
+        text.push_str(&format!(
+            "not inside {} blobs that artifacts refer to (see: packmule inspect)\n",
+            manifest.absent.len()
+        ));
+    }
+    Outcome::new(text, result)
+}

@@ -1,0 +1,57 @@
+//! Which of the files that `inspect` and `--base` take a path names: a receipt, an audit log, or neither.
+//!
+//! Told from the first bytes alone; nothing is parsed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::Session;
+#[cfg(feature = "carry")]
+use super::freshness::absolute;
+use crate::audit::head::place;
+use crate::audit::line;
+use crate::receipt;
+
+/// So many bytes are looked at: a line of an audit log.
+const LOOKED: usize = line::MAX_LINE;
+
+/// A file that is no bundle, open.
+pub enum Paper {
+    /// A receipt.
+    Receipt(PathBuf, File),
+    /// An audit log.
+    Log(PathBuf, File),
+}
+
+/// The plain file that `text` names, the ending `.json` left away or not. Nothing is opened.
+pub fn path(text: &str, session: &Session<'_>) -> Option<PathBuf> {
+    let typed = session.path(Path::new(text));
+    let mut longer = typed.clone().into_os_string();
+    longer.push(".json");
+    let plain = |path: &PathBuf| path.metadata().is_ok_and(|found| found.is_file());
+    [typed, PathBuf::from(longer)].into_iter().find(plain)
+}
+
+/// What lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
+pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
+    let file = File::open(&path).ok()?;
+    let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);
+    let mut bytes = vec![0; LOOKED.min(length)];
+    crate::system::read_exact_at(&file, &mut bytes, 0).ok()?;
+    if bytes.starts_with(receipt::BEGINS) {
+        return Some(Paper::Receipt(path, file));
+    }
+    // The quotes cannot stand in a string of another file: they would be escaped.
+    let mark = format!("\"format\":\"{}\"", line::FORMAT);
+    let is_marked = || bytes.windows(mark.len()).any(|window| window == mark.as_bytes());
+    let is_known = || heads.is_some_and(|heads| place(heads, full).exists());
+    (bytes.starts_with(line::BEGINS) || is_marked() || is_known()).then_some(Paper::Log(path, file))
+}
+
+/// The receipt or audit log that `text` names.
+#[cfg(feature = "carry")]
+pub fn find(text: &str, session: &Session<'_>) -> Option<Paper> {
+    let path = path(text, session)?;
+    let full = absolute(&path);
+    look(path, &full, super::audit::heads(session).as_deref())
+}

@@ -1,0 +1,29 @@
+//! How two sides differ, for people and programs: what `diff` and `verify --base` show.
+
+use serde_json::{Value, json};
+
+use crate::oci::Tag;
+use crate::operate::diff::{Change, Difference, Name};
+
+/// One change as a line.
+pub fn line(repository: &str, tag: Option<&Tag>, change: &Change) -> String {
+    let name = tag.map_or_else(|| repository.to_owned(), |tag| format!("{repository}:{tag}"));
+    match change {
+        Change::New(digest) => format!("new        {name}@{digest}\n"),
+        Change::Gone(digest) => format!("gone       {name}@{digest}\n"),
+        Change::Changed { old, new } => format!("changed    {name}: {old} is now {new}\n"),
+    }
+}
+
+/// The changes for programs.
+pub fn as_json(found: &Difference) -> Vec<Value> {
+    let one = |(name, change): &(Name, Change)| {
+        let (word, old, new) = match change {
+            Change::New(digest) => ("new", None, Some(digest)),
+            Change::Gone(digest) => ("gone", Some(digest), None),
+            Change::Changed { old, new } => ("changed", Some(old), Some(new)),
+        };
+        json!({ "repository": name.repository, "tag": name.tag, "change": word, "old": old, "new": new })
+    };
+    found.changes.iter().map(one).collect()
+}

@@ -1,0 +1,227 @@
+//! The order of a channel on the command line: which state counts, what it says to a bundle, and what is told of it.
+//!
+//! A [`Keeper`] belongs to one run. It takes the seat of its channel when the bundle is let in and gives it back when the
+//! run ends. What comes in its turn is decided by [`crate::state::order`].
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::Session;
+use super::args::place::Destination;
+use crate::base::fault::{Class, Fault};
+use crate::bundle::time::Moment;
+use crate::signing::{Claims, Order, Rules};
+use crate::state::order::judge;
+use crate::state::{Asked, Candidate, Found, Position, Seat, Step, Store};
+
+/// Whose state it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Nobody's: the highest of all destinations is looked at, and nothing is written.
+    Look,
+    /// A destination's.
+    Into(String),
+    /// A destination's, which is only looked at.
+    Peek(String),
+}
+
+/// The destination of a guard's own state.
+const GUARD: &str = "guard";
+
+impl Side {
+    /// A guard, who keeps a state of his own.
+    pub fn guard() -> Self {
+        Self::Into(GUARD.to_owned())
+    }
+
+    /// An import to `place`; `looks` only, in a dry run.
+    pub fn import(place: &Destination, looks: bool, session: &Session<'_>) -> Self {
+        let name = match place {
+            Destination::Registry { host, prefix } => format!("registry:{host}/{prefix}"),
+            Destination::Layout(dir) => format!("oci:{}", absolute(&session.path(dir)).display()),
+        };
+        if looks { Self::Peek(name) } else { Self::Into(name) }
+    }
+}
+
+/// `path` without links, as far as it is there.
+pub fn absolute(path: &Path) -> std::path::PathBuf {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    for above in full.ancestors() {
+        if let (Ok(real), Ok(rest)) = (above.canonicalize(), full.strip_prefix(above)) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    full
+}
+
+/// Keeps the order of the channel of one bundle.
+#[derive(Debug)]
+pub struct Keeper {
+    store: Option<Store>,
+    side: Side,
+    init: bool,
+    allow_stale: bool,
+    now: i64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    seat: Option<(Seat, Position, Step)>,
+    told: Told,
+}
+
+/// What there is to say of a bundle's order.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// One line for people.
+    pub line: String,
+    /// What was overlooked because it was allowed, and what is odd.
+    pub warnings: Vec<String>,
+    /// The bundle that was accepted last, where a state says so.
+    pub last: Option<Position>,
+    /// For programs.
+    pub json: Value,
+}
+
+impl Keeper {
+    /// For `side`, in this run's state directory, by the clock as it is now.
+    pub fn new(side: Side, init: bool, allow_stale: bool, session: &Session<'_>) -> Self {
+        let now = session.flow.clock().unix();
+        // Seen now: a confined process cannot tell what is not there from what it may not see.
+        let store = store(session).filter(|store| side != Side::Look || store.dir().exists());
+        Self { store, side, init, allow_stale, now, inner: Mutex::default() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was found; empty before a bundle was let in.
+    pub fn told(&self) -> Told {
+        self.inner().told.clone()
+    }
+
+    fn expiry(&self, expires: Option<i64>) -> Option<Fault> {
+        let expires = expires.filter(|expires| self.now >= *expires)?;
+        let what = format!("bundle: expired at {}, the clock says {}", shown(expires), shown(self.now));
+        Some(Fault::new(Class::Stale, what).help("get a newer bundle; to use this one all the same say --allow-stale"))
+    }
+
+    /// The state that counts; with the seat where this run will write it.
+    fn look(&self, bundle: &Candidate<'_>, rules: &Rules) -> Result<(Found, Option<Seat>), Fault> {
+        let channel = bundle.channel;
+        let Some(store) = &self.store else {
+            if rules.sequence && self.side != Side::Look {
+                let what = "state: expected a directory, found none: neither XDG_STATE_HOME nor HOME is set";
+                return Err(Fault::new(Class::Usage, what).help("name one with --state"));
+            }
+            return Ok((Found::Nothing, None));
+        };
+        match &self.side {
+            Side::Look => Ok((store.highest(bundle), None)),
+            Side::Peek(destination) => Ok((store.look(channel, destination), None)),
+            Side::Into(destination) => {
+                let seat = store.take(channel, destination)?;
+                Ok((seat.found(), Some(seat)))
+            }
+        }
+    }
+
+    /// What the state says to a bundle of a channel.
+    fn turn(&self, channel: &str, claims: &Claims<'_>, rules: &Rules, told: &mut Told) -> Result<(), Fault> {
+        let position = Position {
+            epoch: claims.epoch.unwrap_or_default(),
+            sequence: claims.sequence.unwrap_or_default(),
+            id: claims.id,
+        };
+        let bundle = Candidate { channel, position, previous: claims.previous };
+        let (found, seat) = self.look(&bundle, rules)?;
+        let at = format!("{channel} {}/{}", position.epoch, position.sequence);
+        told.json = json!({ "channel": channel, "epoch": position.epoch, "sequence": position.sequence });
+        if let (Side::Look, Found::Nothing | Found::Damaged(_) | Found::Foreign(_)) = (&self.side, &found) {
+            let why = match found {
+                Found::Damaged(why) => format!("the state cannot be read ({why})"),
+                Found::Foreign(_) => "the state is another machine's".to_owned(),
+                _ => "no state of this channel".to_owned(),
+            };
+            told.line = format!("{at}: not checked, {why}");
+            told.json["state"] = json!("unchecked");
+            return Ok(());
+        }
+        if let Found::Held(held) | Found::Foreign(held) = &found {
+            told.last = Some(*held);
+        }
+        let asked =
+            Asked { state: rules.sequence, previous: rules.previous, init: self.init, allow_stale: self.allow_stale };
+        let step = judge(&found, &bundle, asked)?;
+        let held = match &found {
+            Found::Held(held) | Found::Foreign(held) => format!("{}/{}", held.epoch, held.sequence),
+            Found::Nothing | Found::Damaged(_) => "none".to_owned(),
+        };
+        told.json["state"] = json!(step.word());
+        told.line = match &step {
+            Step::First => format!("{at}: the first one here"),
+            Step::Same => format!("{at}: the one that is held already"),
+            Step::Next => format!("{at}: above {held}, the last one accepted"),
+            Step::Behind(_) => format!("{at}: OLDER than {held}, the last one accepted"),
+            Step::Gap(_) => format!("{at}: does NOT FOLLOW {held}, the last one accepted"),
+        };
+        told.warnings.extend(step.overlooked().map(|fault| format!("overlooked by --allow-stale: {}", fault.what)));
+        if seat.is_none() && matches!(self.side, Side::Into(_)) {
+            told.line.push_str(", not kept: there is no place for a state (--state)");
+        }
+        self.inner().seat = seat.map(|seat| (seat, position, step));
+        Ok(())
+    }
+}
+
+impl Order for Keeper {
+    fn judge(&self, claims: &Claims<'_>, rules: &Rules) -> Result<(), Fault> {
+        let mut told = Told { json: Value::Null, ..Told::default() };
+        let mut faults = Vec::new();
+        if claims.created > self.now {
+            let (created, now) = (shown(claims.created), shown(self.now));
+            told.warnings.push(format!("clock: the bundle was made at {created}, but the clock here says {now}"));
+        }
+        if let Some(fault) = self.expiry(claims.expires) {
+            if self.allow_stale {
+                told.warnings.push(format!("overlooked by --allow-stale: {}", fault.what));
+            } else {
+                faults.push(fault);
+            }
+        }
+        match claims.channel {
+            None => "not checked, a bundle without a channel".clone_into(&mut told.line),
+            Some(channel) => faults.extend(self.turn(channel, claims, rules, &mut told).err()),
+        }
+        if !told.json.is_null() {
+            let overlooked: Vec<&String> = told.warnings.iter().filter(|text| text.starts_with("overlooked")).collect();
+            if !overlooked.is_empty() {
+                told.json["overlooked"] = json!(overlooked);
+            }
+        }
+        self.inner().told = told;
+        Fault::from_list(faults).map_or(Ok(()), Err)
+    }
+
+    fn accept(&self) -> Result<(), Fault> {
+        match &self.inner().seat {
+            Some((seat, position, step)) if step.moves() => seat.hold(position),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where this run's states lie; `None` where nothing says so.
+pub fn store(session: &Session<'_>) -> Option<Store> {
+    let dir = session.globals.state.as_ref().map(|dir| session.path(dir)).or_else(|| session.world.states())?;
+    Some(Store::new(dir, session.world.machine()))
+}
+
+fn shown(unix: i64) -> String {
+    Moment::from_unix(unix).map_or_else(|| unix.to_string(), |moment| moment.to_string())
+}

@@ -1,0 +1,283 @@
+//! How a run ends: results on stdout, `error:` and `help:` on stderr, or one JSON document on stdout.
+//!
+//! Text from outside is escaped here, on its way out. A stdout that breaks is quiet, and never success.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::{Value, json};
+
+use super::exit;
+use super::report_data;
+use super::report_files::Sheets;
+use super::world::Stderr;
+use crate::base::fault::{Class, Fault, escape};
+use crate::flow::Clock;
+use crate::oci::Digest;
+use crate::report::Page;
+pub(super) use crate::report::ascii;
+
+/// What a command has to say when it comes to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// For people, on stdout; may have many lines. Untrusted parts are escaped by whoever put them in
+    /// ([`escape`]): only they know which line ends are theirs.
+    pub text: String,
+    /// For programs: `result` in the JSON document.
+    pub result: Value,
+    /// What makes the run a failure although there is a result (a verdict, a partial outcome).
+    pub fault: Option<Fault>,
+    /// The report, of a command that makes one of its own where one is asked for.
+    pub page: Option<Box<Page>>,
+}
+
+impl Outcome {
+    /// A success.
+    pub fn new(text: impl Into<String>, result: Value) -> Self {
+        Self { text: text.into(), result, fault: None, page: None }
+    }
+
+    /// The same result, but the run failed.
+    #[must_use]
+    pub fn failed(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+}
+
+/// Where and how a run is reported.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// One JSON document instead of text.
+    pub json: bool,
+    /// The command's words (`key new`); empty where the command line names none.
+    pub command: &'a str,
+    /// The signal that was caught, if any.
+    pub signal: Option<u8>,
+}
+
+impl Report<'_> {
+    /// Writes the end of a run and gives its exit code.
+    pub fn finish(&self, ended: Result<Outcome, Fault>, stdout: &mut dyn Write, stderr: &Stderr) -> u8 {
+        let (text, result, fault) = match ended {
+            Ok(outcome) => (outcome.text, outcome.result, outcome.fault),
+            Err(fault) => (String::new(), Value::Null, Some(fault)),
+        };
+        let code = self.code(fault.as_ref());
+        let text = if self.json {
+            let mut text = ascii(&self.document(result, fault.as_ref()).to_string());
+            text.push('\n');
+            text
+        } else {
+            text
+        };
+        let written = write_text(stdout, &text);
+        if let (Some(fault), false) = (&fault, self.json) {
+            show(fault, stderr);
+        }
+        match written {
+            Ok(()) => code,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::BrokenPipe {
+                    stderr.line(&format!("error: standard output: {error}"));
+                    stderr.line("help: send the output where there is room for it");
+                }
+                if code == exit::OK { exit::code(Class::Io, None) } else { code }
+            }
+        }
+    }
+
+    /// Writes the reports, before anything is said of the run: one that cannot be written is a fault of it. `log` is the
+    /// newest line of its audit log.
+    ///
+    /// # Errors
+    /// As the run ended.
+    pub fn write(
+        &self,
+        mut ended: Result<Outcome, Fault>,
+        sheets: &Sheets,
+        clock: &dyn Clock,
+        log: Option<Digest>,
+    ) -> Result<Outcome, Fault> {
+        if sheets.is_empty() {
+            return ended;
+        }
+        let filled = catch_unwind(AssertUnwindSafe(|| {
+            sheets.fill(&Page { audit: log.map(|log| log.to_string()), ..self.page(&mut ended, clock) })
+        }));
+        let filled =
+            filled.unwrap_or_else(|_| Err(Fault::new(Class::Bug, "internal error: the report cannot be made")));
+        let Err(fault) = filled else { return ended };
+        let join = |first: Option<Fault>| Fault::from_list(first.into_iter().chain([fault]).collect());
+        match ended {
+            Ok(outcome) => Ok(Outcome { fault: join(outcome.fault), ..outcome }),
+            Err(first) => Err(join(Some(first.clone())).unwrap_or(first)),
+        }
+    }
+
+    /// The report: the command's own, or a plain one of what it said.
+    fn page(&self, ended: &mut Result<Outcome, Fault>, clock: &dyn Clock) -> Page {
+        let own = ended.as_mut().ok().and_then(|outcome| outcome.page.take());
+        let (outcome, fault) = match ended {
+            Ok(outcome) => (Some(&*outcome), outcome.fault.as_ref()),
+            Err(fault) => (None, Some(&*fault)),
+        };
+        let mut page = own.map_or_else(
+            || Page {
+                text: outcome.iter().flat_map(|outcome| outcome.text.lines()).map(ToOwned::to_owned).collect(),
+                document: Some(self.document(outcome.map_or(Value::Null, |outcome| outcome.result.clone()), fault)),
+                ..report_data::plain(self.command, fault)
+            },
+            |own| *own,
+        );
+        self.command.clone_into(&mut page.command);
+        page.exit = self.code(fault);
+        page.ok = page.exit == exit::OK;
+        report_data::finish(&mut page, fault, clock);
+        page
+    }
+
+    fn code(&self, fault: Option<&Fault>) -> u8 {
+        fault.map_or(exit::OK, |fault| exit::code(fault.class, self.signal))
+    }
+
+    /// What `--json` gives.
+    fn document(&self, result: Value, fault: Option<&Fault>) -> Value {
+        let code = self.code(fault);
+        let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };
+        let mut document = json!({
+            "schema": format!("packmule.{name}.v1"),
+            "ok": code == exit::OK,
+            "exit": code,
+            "retryable": fault.is_some_and(|fault| exit::is_retryable(fault.class)),
+        });
+        if let Some(fault) = fault {
+            let mut error = as_json(fault);
+            if !fault.others.is_empty() {
+                error["others"] = fault.others.iter().map(as_json).collect();
+            }
+            document["error"] = error;
+        }
+        if !result.is_null() {
+            document["result"] = result;
+        }
+        document
+    }
+}
+
+fn write_text(stdout: &mut dyn Write, text: &str) -> io::Result<()> {
+    stdout.write_all(text.as_bytes())?;
+    if !text.is_empty() && !text.ends_with('\n') {
+        stdout.write_all(b"\n")?;
+    }
+    stdout.flush()
+}
+
+fn as_json(fault: &Fault) -> Value {
+    let mut value = json!({ "class": exit::name(fault.class), "message": fault.what });
+    value["help"] = json!(fault.help.as_deref().unwrap_or(advice(fault.class)));
+    value
+}
+
+/// A fault as lines: itself, its advice, then the others of the same run.
+fn show(fault: &Fault, stderr: &Stderr) {
+    stderr.line(&format!("error: {}", escape(&fault.what)));
+    for other in &fault.others {
+        stderr.line(&format!("error: {}", escape(&other.what)));
+    }
+    let help = fault.help.iter().chain(fault.others.iter().filter_map(|other| other.help.as_ref()));
+    let mut shown: Vec<&String> = Vec::new();
+    for help in help {
+        if !shown.contains(&help) {
+            stderr.line(&format!("help: {}", escape(help)));
+            shown.push(help);
+        }
+    }
+    if shown.is_empty() {
+        stderr.line(&format!("help: {}", advice(fault.class)));
+    }
+}
+
+/// What to do about a fault that brings no advice of its own.
+pub(super) const fn advice(class: Class) -> &'static str {
+    match class {
+        Class::Bug => "this is a defect of packmule; please report it with the command and this line",
+        Class::Usage => "see the command's --help",
+        Class::Format => "get the bundle again from whoever made it, and check that this version reads it",
+        Class::Integrity => "copy the bundle again from its source, or take another copy of the volume",
+        Class::Signature | Class::Trust => "ask whoever made the bundle for one that is signed by the keys you trust",
+        Class::Stale => "ask whoever made the bundle for the newest one",
+        Class::Policy => "ask whoever made the rule, or leave out what it forbids",
+        Class::Source => "check what the source holds under this name, and run it again",
+        Class::Destination => "check the destination, and run it again: what is there already is not sent again",
+        Class::Io => "check that the medium is there, has room, and may be read or written, and run it again",
+        Class::Lock => "wait for the other run to end",
+        Class::Partial => "mend what is listed and run it again",
+        Class::Cancelled => "run the same command again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::world::Written;
+
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    fn finish(json: bool, ended: Result<Outcome, Fault>) -> (u8, String, String) {
+        let (mut stdout, stderr) = (Written::default(), Written::default());
+        let report = Report { json, command: "key new", signal: None };
+        let code = report.finish(ended, &mut stdout, &Stderr::new(stderr.clone()));
+        (code, stdout.text(), stderr.text())
+    }
+
+    fn two_faults() -> Fault {
+        let mut fault = Fault::new(Class::Source, "a\u{202e}\x1b[1m").help("do this");
+        fault.others.push(Fault::new(Class::Io, "second\nline").help("do this"));
+        fault
+    }
+
+    #[test]
+    fn faults_are_lines_on_stderr_and_escaped() {
+        let (code, stdout, stderr) = finish(false, Err(two_faults()));
+        assert_eq!((code, stdout.as_str()), (20, ""));
+        assert_eq!(stderr, "error: a\\u{202e}\\u{1b}[1m\nerror: second\\u{a}line\nhelp: do this\n");
+    }
+
+    #[test]
+    fn g8_the_document_says_what_the_exit_code_says() {
+        let (code, stdout, stderr) = finish(true, Err(two_faults()));
+        assert!(stdout.is_ascii() && stderr.is_empty());
+        let document: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!(document["exit"], code);
+        assert_eq!(document["schema"], "packmule.key-new.v1");
+        assert_eq!((&document["ok"], &document["retryable"]), (&json!(false), &json!(true)));
+        assert_eq!(document["error"]["message"], "a\u{202e}\x1b[1m");
+        assert_eq!(document["error"]["others"][0]["class"], "io");
+        let verdict = Outcome::new("x", json!({"verdict": "REFUSED"})).failed(Fault::new(Class::Trust, "t"));
+        let (code, stdout, _) = finish(true, Ok(verdict));
+        let document: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((code, &document["result"]["verdict"]), (13, &json!("REFUSED")));
+    }
+
+    #[test]
+    fn a_broken_stdout_is_never_success() {
+        let report = Report { json: false, command: "verify", signal: None };
+        for (kind, said) in [(io::ErrorKind::BrokenPipe, false), (io::ErrorKind::StorageFull, true)] {
+            let stderr = Written::default();
+            let finish = |ended| report.finish(ended, &mut Broken(kind), &Stderr::new(stderr.clone()));
+            assert_eq!(finish(Ok(Outcome::new("PASS", Value::Null))), 22);
+            assert_eq!(!stderr.text().is_empty(), said);
+            assert_eq!(finish(Err(Fault::new(Class::Integrity, "x"))), 11);
+        }
+    }
+}

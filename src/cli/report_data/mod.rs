@@ -1,0 +1,268 @@
+//! The report of a run, made from what its command found: the verdict, who signed, what is inside, what was checked.
+//!
+//! It adds nothing to a verdict and takes nothing away. What a bundle says is told only once a known key has signed its
+//! manifest; before, its file's name, its id and the key ids are all there is.
+
+#[cfg(feature = "carry")]
+mod carried;
+mod checks;
+mod contents;
+mod words;
+
+#[cfg(feature = "carry")]
+pub use self::carried::{exported, imported};
+use self::checks::Stage;
+pub use self::checks::{Bytes, SCAN};
+use super::exit;
+use super::freshness::Told;
+use super::output::advice;
+use crate::base::fault::{Class, Fault};
+use crate::base::time::Moment;
+use crate::bundle::{Manifest, Trusted, Untrusted};
+use crate::flow::Clock;
+use crate::oci::{Digest, Reason};
+use crate::operate::diff::{Change, Difference};
+use crate::report::{
+    Absent, Base, Bundle, Changed, Check, Contents, News, Page, Position, Signatures, Signer, Standing, Transfer,
+    Verdict,
+};
+use crate::signing::{Call, Policy, Roll};
+
+/// The most artifacts that are named as lacking something.
+const NAMED: usize = 1000;
+
+/// What is known of a bundle before it is judged.
+#[derive(Debug, Default)]
+pub struct Sight {
+    name: String,
+    id: Option<Digest>,
+    roll: Option<Roll>,
+    // Where a signature under a known key holds and none fails.
+    manifest: Option<Manifest>,
+}
+
+impl Sight {
+    /// Of something that could not be read as a bundle.
+    pub fn of_none(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Of a bundle under a policy.
+    pub fn of(head: &Untrusted, policy: &Policy) -> Self {
+        let mut manifest = None;
+        let roll = head.envelopes().ok().map(|envelopes| {
+            policy.roll(&head.statement(), &envelopes, || {
+                manifest = head.claimed().ok();
+                manifest.as_ref().map(|manifest| manifest.channel.clone())
+            })
+        });
+        Self { name: head.name().to_string(), id: Some(head.id()), roll, manifest }
+    }
+
+    /// Of a bundle that was just written: who signed is known by their keys alone.
+    #[cfg(feature = "carry")]
+    pub fn of_own(id: Digest, manifest: Manifest, keyids: Vec<String>) -> Self {
+        let called = |keyid| crate::signing::policy::Called { keyid, who: None, call: Call::Counted };
+        let roll = Roll { called: keyids.into_iter().map(called).collect(), ..Roll::default() };
+        Self { name: manifest.name.to_string(), id: Some(id), roll: Some(roll), manifest: Some(manifest) }
+    }
+}
+
+/// What a command found of a bundle.
+#[derive(Default)]
+pub struct Found<'a> {
+    /// Before it was judged.
+    pub sight: Sight,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The bundle, where it was authenticated.
+    pub bundle: Option<&'a Trusted>,
+    /// How far its bytes were looked at.
+    pub bytes: Bytes,
+    /// What the order of its channel said.
+    pub order: Told,
+    /// What speaks against it.
+    pub fault: Option<&'a Fault>,
+    /// Files to bring again.
+    pub again: &'a [String],
+    /// What is new against bases.
+    pub news: Option<(Vec<Base>, &'a Difference)>,
+    /// What a scanner found, where one was asked; its name is [`SCAN`].
+    pub scan: Option<Check>,
+    /// Where an import goes.
+    pub to: Option<String>,
+}
+
+/// The report of a command without one of its own.
+pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
+    let verdict = match fault {
+        Some(_) if command == "verify" => Verdict::None,
+        Some(_) => Verdict::Failed,
+        None => Verdict::Done,
+    };
+    let summary = match (fault, verdict) {
+        (None, _) => "The command did what it was asked for. This is no verdict on a bundle.".to_owned(),
+        (Some(fault), Verdict::None) => format!("The run ended before there was a verdict: {}", fault.what),
+        (Some(fault), _) => fault.what.clone(),
+    };
+    Page { verdict, summary, ..Page::default() }
+}
+
+/// What every report has at its end: when, by what, and what was wrong.
+pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
+    page.written = Moment::from_unix(clock.unix()).map(|moment| moment.to_string()).unwrap_or_default();
+    concat!("packmule ", env!("CARGO_PKG_VERSION")).clone_into(&mut page.tool);
+    let Some(fault) = fault else { return };
+    let all = || std::iter::once(fault).chain(&fault.others);
+    page.faults = all()
+        .map(|fault| crate::report::Fault { class: exit::name(fault.class).to_owned(), message: fault.what.clone() })
+        .collect();
+    for help in all().filter_map(|fault| fault.help.as_ref()) {
+        if !page.next.contains(help) {
+            page.next.push(help.clone());
+        }
+    }
+    if page.next.is_empty() {
+        page.next.push(advice(fault.class).to_owned());
+    }
+}
+
+/// The report of what was found of a bundle.
+pub fn page(found: Found<'_>) -> Box<Page> {
+    let manifest = found.bundle.map(Trusted::manifest).or(found.sight.manifest.as_ref());
+    let difference = found.news.as_ref().map(|(_, difference)| *difference);
+    let catalogue = found.bundle.and_then(Trusted::catalogue);
+    let contents = manifest.map(|manifest| contents::tree(manifest, catalogue, difference));
+    let stage = Stage { found: &found, manifest, is_read: catalogue.is_some() };
+    let mut page = Page {
+        verdict: found.verdict,
+        summary: words::summary(&found, manifest),
+        warnings: found.order.warnings.clone(),
+        checks: checks::list(&stage),
+        proven: words::proven(&stage),
+        unproven: words::unproven(&stage),
+        bundle: Some(bundle(&found.sight, manifest)),
+        signatures: found.sight.roll.as_ref().map(|roll| signatures(roll, found.bytes == Bytes::Written)),
+        absent: manifest.zip(contents.as_ref()).map(|(manifest, list)| absent(manifest, list)).unwrap_or_default(),
+        contents: contents.map(|(contents, _)| contents),
+        transfer: manifest.map(|manifest| transfer(manifest, &found)),
+        ..Page::default()
+    };
+    if found.verdict == Verdict::Pass {
+        page.next = words::approve();
+    }
+    if !found.again.is_empty() {
+        page.next.push(format!("bring again: {}", found.again.join(", ")));
+    }
+    page.news = found.news.map(|(bases, difference)| news(bases, difference));
+    Box::new(page)
+}
+
+fn bundle(sight: &Sight, manifest: Option<&Manifest>) -> Bundle {
+    let count = |length: usize| Some(length as u64);
+    Bundle {
+        name: sight.name.clone(),
+        id: sight.id.map(|id| id.to_string()),
+        authenticated: manifest.is_some(),
+        artifacts: manifest.and_then(|manifest| count(manifest.artifacts.len())),
+        blobs: manifest.and_then(|manifest| count(manifest.blobs.len())),
+        bytes: manifest.map(|manifest| manifest.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))),
+        volumes: manifest.and_then(|manifest| count(manifest.volumes.len())),
+        tool: manifest.map(|manifest| manifest.tool.clone()),
+    }
+}
+
+/// `own`: they were just made here.
+fn signatures(roll: &Roll, own: bool) -> Signatures {
+    let signer = |one: &crate::signing::policy::Called| Signer {
+        key: one.keyid.clone(),
+        holder: one.who.as_ref().map(|(holder, _)| holder.clone()),
+        role: one.who.as_ref().map(|(_, role)| role.clone()),
+        standing: match one.call {
+            Call::Counted if own => Standing::Signed,
+            Call::Counted => Standing::Counted,
+            Call::Aside => Standing::Aside,
+            Call::Unknown => Standing::Unknown,
+            Call::Wrong => Standing::Wrong,
+            Call::Missing => Standing::Missing,
+        },
+    };
+    Signatures {
+        section: roll.section.clone(),
+        needed: roll.needed as u64,
+        counted: roll.counted as u64,
+        missing_roles: roll.missing_roles.clone(),
+        signers: roll.called.iter().map(signer).collect(),
+    }
+}
+
+fn transfer(manifest: &Manifest, found: &Found<'_>) -> Transfer {
+    let mut notes = manifest.annotations.clone().unwrap_or_default();
+    let mut registries: Vec<String> = manifest
+        .artifacts
+        .iter()
+        .map(|artifact| match artifact.repository.host() {
+            "" => "no registry".to_owned(),
+            host => host.to_owned(),
+        })
+        .collect();
+    registries.sort();
+    registries.dedup();
+    let position = |epoch, sequence, id: Digest| Position { epoch, sequence, id: id.to_string() };
+    let own = manifest.epoch.zip(manifest.sequence).zip(found.sight.id);
+    let said = notes.remove("to");
+    Transfer {
+        from: notes.remove("from"),
+        registries,
+        to: found.to.clone().or(said),
+        ticket: notes.remove("ticket"),
+        notes,
+        created: manifest.created.to_string(),
+        expires: manifest.expires.map(|expires| expires.to_string()),
+        channel: manifest.channel.clone(),
+        position: own.map(|((epoch, sequence), id)| position(epoch, sequence, id)),
+        last: found.order.last.map(|last| position(last.epoch, last.sequence, last.id)),
+        order: words::order(&found.order),
+        previous: manifest.previous.map(|previous| previous.to_string()),
+        bases: manifest.bases.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// By reason, with the artifacts that it concerns.
+fn absent(manifest: &Manifest, list: &(Contents, contents::Lacks)) -> Vec<Absent> {
+    [Reason::Missing, Reason::Platform, Reason::Base, Reason::Foreign]
+        .into_iter()
+        .filter_map(|reason| {
+            let these = || manifest.absent.iter().filter(|absent| absent.reason == reason);
+            let (word, why) = words::absent(reason);
+            (these().count() > 0).then(|| Absent {
+                reason: word.to_owned(),
+                why: why.to_owned(),
+                blobs: these().count() as u64,
+                bytes: these().fold(0, |sum, absent| sum.saturating_add(absent.size)),
+                artifacts: list.1.get(&reason).into_iter().flatten().take(NAMED).cloned().collect(),
+            })
+        })
+        .collect()
+}
+
+fn news(bases: Vec<Base>, difference: &Difference) -> News {
+    let mut news = News { bases, same: difference.same as u64, ..News::default() };
+    for (name, change) in &difference.changes {
+        match change {
+            Change::New(_) => news.new += 1,
+            Change::Changed { old, new } => {
+                let tag = name.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+                let name = format!("{}{tag}", name.repository);
+                news.changed.push(Changed { name, was: old.to_string(), is: new.to_string() });
+            }
+            Change::Gone(_) => {}
+        }
+    }
+    news
+}
+
+/// Whether a fault says something of the bundle, so that it refuses it; any other says that there is no verdict.
+pub const fn refuses(class: Class) -> bool {
+    matches!(class, Class::Format | Class::Integrity | Class::Signature | Class::Trust | Class::Stale | Class::Policy)
+}

@@ -1,0 +1,245 @@
+//! The files of `--report`: opened and claimed before the work, filled at its end through what is open, so that a
+//! confined process needs no other right.
+//!
+//! Until then a file says that there is no verdict yet. Its new beginning is written last, in one go: a run that is
+//! ended in between leaves what says so. A file that is no report is never touched.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::world::World;
+use crate::base::fault::{Class, Fault};
+use crate::report::{HTML_BEGINS, HTML_UNFINISHED, JSON_BEGINS, Page, to_html};
+use crate::system::{self, Claim};
+
+/// The files of one run.
+#[derive(Debug, Default)]
+pub struct Sheets(Vec<Sheet>);
+
+#[derive(Debug)]
+struct Sheet {
+    claim: Claim,
+    shown: String,
+    form: Form,
+    // What stands in it until the run has ended, in bytes.
+    reserved: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Html,
+    Json,
+}
+
+impl Sheets {
+    /// Opens `paths`, each a new file or an earlier report, for a run of `command`.
+    ///
+    /// # Errors
+    /// Class usage: another ending, another file; class io where it cannot be written; class lock where another run
+    /// writes it. What was made is taken away again.
+    pub fn open(paths: &[PathBuf], command: &str, world: &World) -> Result<Self, Fault> {
+        let mut sheets = Self::default();
+        let mut made: Vec<PathBuf> = Vec::new();
+        for path in paths {
+            let full = world.path(path);
+            match Sheet::open(&full, path, command) {
+                Ok((sheet, is_new)) => {
+                    sheets.0.push(sheet);
+                    made.extend(is_new.then_some(full));
+                }
+                Err(fault) => {
+                    // They say nothing yet.
+                    made.iter().for_each(|path| drop(std::fs::remove_file(path)));
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(sheets)
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Writes `page` into each.
+    ///
+    /// # Errors
+    /// Class io, for the first that cannot be written; the others are.
+    pub fn fill(&self, page: &Page) -> Result<(), Fault> {
+        let mut ended = Ok(());
+        for sheet in &self.0 {
+            let text = match sheet.form {
+                Form::Html => to_html(page),
+                Form::Json => page.to_json(),
+            };
+            if let Err(error) = sheet.fill(text.into_bytes()) {
+                let fault = Fault::new(Class::Io, format!("--report {}: {error}", sheet.shown));
+                ended = ended.and(Err(fault.help("make room for it, or name another file, and run it again")));
+            }
+        }
+        ended
+    }
+}
+
+impl Sheet {
+    /// With whether the file was made.
+    fn open(path: &Path, typed: &Path, command: &str) -> Result<(Self, bool), Fault> {
+        let shown = typed.display().to_string();
+        let form = match typed.extension().and_then(std::ffi::OsStr::to_str) {
+            Some("html") => Form::Html,
+            Some("json") => Form::Json,
+            _ => {
+                let what = format!("--report {shown}: expected a name that ends in .html or .json");
+                return Err(Fault::new(Class::Usage, what).help("name it so: the ending chooses the form"));
+            }
+        };
+        let io = |error: io::Error| {
+            Fault::new(Class::Io, format!("--report {shown}: {error}")).help("name a file where you can write")
+        };
+        let Some(claim) = system::claim(path).map_err(io)? else {
+            let what = format!("--report {shown}: expected it for this run alone, found another one that writes it");
+            return Err(Fault::new(Class::Lock, what).help("name another file, each once"));
+        };
+        let is_new = claim.is_new();
+        if !is_new && !is_report(claim.file(), form).map_err(io)? {
+            let what = format!("--report {shown}: expected no file or an earlier report, found another file");
+            return Err(Fault::new(Class::Usage, what).help("name another file"));
+        }
+        let beginning = match form {
+            Form::Html => HTML_UNFINISHED.to_owned(),
+            Form::Json => unfinished(command),
+        };
+        let begun = || -> io::Result<()> {
+            let mut file = claim.file();
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(beginning.as_bytes())?;
+            file.sync_all()
+        }();
+        if let Err(error) = begun {
+            if is_new {
+                drop(std::fs::remove_file(path));
+            }
+            return Err(io(error));
+        }
+        Ok((Self { claim, shown, form, reserved: beginning.len() }, is_new))
+    }
+
+    fn fill(&self, mut bytes: Vec<u8>) -> io::Result<()> {
+        let mut file = self.claim.file();
+        if bytes.len() < self.reserved {
+            bytes.resize(self.reserved, b'\n');
+        }
+        let (first, rest) = bytes.split_at(self.reserved);
+        file.seek(SeekFrom::Start(first.len() as u64))?;
+        file.write_all(rest)?;
+        file.sync_all()?;
+        file.rewind()?;
+        file.write_all(first)?;
+        file.sync_all()
+    }
+}
+
+/// What a JSON report says until the run has ended.
+fn unfinished(command: &str) -> String {
+    let summary = "The run that writes this report has not ended yet, or was ended from outside.".to_owned();
+    Page { command: command.to_owned(), exit: 1, summary, ..Page::default() }.to_json()
+}
+
+/// Whether a file is an earlier report, or an empty one.
+fn is_report(file: &File, form: Form) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let begins = match form {
+        Form::Html => HTML_BEGINS,
+        Form::Json => JSON_BEGINS,
+    };
+    let mut found = Vec::new();
+    file.take(begins.len() as u64).read_to_end(&mut found)?;
+    Ok(found.is_empty() || found == begins.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path, names: &[&str]) -> Result<Sheets, Fault> {
+        let (world, ..) = World::for_test(&[], dir);
+        Sheets::open(&names.iter().map(PathBuf::from).collect::<Vec<_>>(), "verify", &world)
+    }
+
+    fn page() -> Page {
+        Page { command: "verify".to_owned(), summary: "words".to_owned(), ..Page::default() }
+    }
+
+    #[test]
+    fn until_the_end_it_says_so_and_then_the_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        for round in 0..2 {
+            let sheets = open(dir.path(), &["a.html", "b.json"]).unwrap();
+            assert!(read("a.html").contains("NO VERDICT") && !read("a.html").contains("words"), "{round}");
+            let early: serde_json::Value = serde_json::from_str(&read("b.json")).unwrap();
+            assert_eq!((&early["verdict"], &early["ok"]), (&"NONE".into(), &false.into()));
+            sheets.fill(&page()).unwrap();
+            assert!(read("a.html").starts_with(HTML_BEGINS) && read("a.html").ends_with("</html>\n"));
+            assert!(read("a.html").contains("words"));
+            let page: serde_json::Value = serde_json::from_str(&read("b.json")).unwrap();
+            assert_eq!(page["summary"], "words");
+        }
+    }
+
+    /// All but the beginning was written: a page shows nothing of it, JSON cannot be read.
+    #[test]
+    fn p2_a_run_killed_while_it_writes_leaves_no_verdict() {
+        let dir = tempfile::tempdir().unwrap();
+        let sheets = open(dir.path(), &["a.html", "b.json"]).unwrap();
+        let long = Page { text: vec!["PASS".repeat(400); 9], ..page() };
+        for (sheet, text) in sheets.0.iter().zip([to_html(&long), long.to_json()]) {
+            let mut file = sheet.claim.file();
+            file.seek(SeekFrom::Start(sheet.reserved as u64)).unwrap();
+            file.write_all(&text.as_bytes()[sheet.reserved..]).unwrap();
+        }
+        let html = std::fs::read_to_string(dir.path().join("a.html")).unwrap();
+        let (shown, hidden) = html.split_once("</p><!--").unwrap();
+        assert!(shown.contains("NO VERDICT") && hidden.contains("PASS"), "{shown}");
+        assert!(!hidden.contains("-->") && !hidden.contains("--!>"), "the comment would end");
+        let json = std::fs::read_to_string(dir.path().join("b.json")).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_err());
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("notes.html");
+        std::fs::write(&other, "<!doctype html>mine").unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&other, dir.path().join("link.html")).unwrap();
+            rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("pipe.json"), 0o600.into()).unwrap();
+            assert_eq!(open(dir.path(), &["link.html"]).unwrap_err().class, Class::Io);
+            assert_eq!(open(dir.path(), &["pipe.json"]).unwrap_err().class, Class::Usage);
+        }
+        std::fs::create_dir(dir.path().join("dir.json")).unwrap();
+        for (names, class) in [
+            (&["notes.html"][..], Class::Usage),
+            (&["new.html", "x.pdf"], Class::Usage),
+            (&["new.html", "notes.html"], Class::Usage),
+            (&["new.json", "new.json"], Class::Lock),
+            (&["new.HTML"], Class::Usage),
+            (&["dir.json"], Class::Io),
+            (&["new.json", "no/x.json"], Class::Io),
+        ] {
+            let fault = open(dir.path(), names).unwrap_err();
+            assert_eq!(fault.class, class, "{names:?} {fault:?}");
+            assert!(fault.help.is_some());
+            assert!(!dir.path().join("new.html").exists() && !dir.path().join("new.json").exists(), "{names:?}");
+        }
+        assert_eq!(std::fs::read(&other).unwrap(), b"<!doctype html>mine");
+        std::fs::write(dir.path().join("empty.html"), "").unwrap();
+        open(dir.path(), &["empty.html"]).unwrap();
+    }
+}

@@ -1,0 +1,268 @@
+//! The contracts between places: what a source gives, what a destination takes.
+//!
+//! Small traits; optional abilities are further traits, asked for at run time. Errors keep apart
+//! what the protocols keep apart: absent, denied, refused, failed.
+
+pub mod checked;
+
+use std::io::{self, Read};
+
+use crate::base::fault::{Class, Fault};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+/// How a place failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It says that it does not have it.
+    Absent,
+    /// It does not let us (401, 403).
+    Denied,
+    /// It understood and will not (immutable tag, unsupported, quota, other 4xx).
+    Refused,
+    /// It could not be asked or broke off: connection, timeout, 5xx; a later try may do.
+    Failed,
+    /// What it gave is not what its digest or size says.
+    Mismatch,
+    /// It may not be asked so (a realm elsewhere, plain http): our own rule.
+    Policy,
+    /// The local file system.
+    Io,
+    /// The content given to it was bad: an error from the other side, passed through.
+    Content(Class),
+    /// The run was cancelled.
+    Cancelled,
+}
+
+/// A failure at a place.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what}")]
+pub struct Error {
+    /// How.
+    pub kind: Kind,
+    /// Subject, expected, found; no secrets.
+    pub what: String,
+    /// One thing to do.
+    pub help: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind`.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self { kind, what: what.into(), help: None }
+    }
+
+    /// The same with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// An error of the local file system at `subject`.
+    pub fn io(subject: impl std::fmt::Display, error: &io::Error) -> Self {
+        Self::new(Kind::Io, format!("{subject}: {error}"))
+    }
+
+    /// Carries this error through a [`Read`]; [`Error::from_io`] gets it back.
+    pub fn into_io(self) -> io::Error {
+        io::Error::other(self)
+    }
+
+    /// The error that a reader carried, or a plain I/O error at `subject`.
+    pub fn from_io(subject: impl std::fmt::Display, error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(own) => own,
+            Err(error) => Self::io(subject, &error),
+        }
+    }
+
+    /// As a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
+    /// a place did, else the class that the kind itself says.
+    pub fn into_fault(self, side: Class) -> Fault {
+        let class = match self.kind {
+            Kind::Absent | Kind::Denied | Kind::Refused | Kind::Failed | Kind::Mismatch => side,
+            Kind::Policy => Class::Policy,
+            Kind::Io => Class::Io,
+            Kind::Content(class) => class,
+            Kind::Cancelled => Class::Cancelled,
+        };
+        Fault { class, what: self.what, help: self.help, others: Vec::new() }
+    }
+}
+
+impl From<crate::flow::Cancelled> for Error {
+    fn from(_: crate::flow::Cancelled) -> Self {
+        Self::new(Kind::Cancelled, "cancelled")
+    }
+}
+
+/// What can be read from.
+pub trait Source: Sync {
+    /// What `reference` names now: its descriptor (media type, digest, size). A digest in the
+    /// reference pins; a tag beside it is only a name.
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error>;
+
+    /// The document under a digest, its bytes hashed and parsed.
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error>;
+
+    /// The content of a blob from its first byte. Not checked: whoever consumes it wraps it in
+    /// [`crate::content::checked::Checked`]. Reading may resume inside; errors are [`Error::into_io`]'s.
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
+
+    /// Whether the blob is there, by HEAD or a look; used before work begins.
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
+
+    /// Where a blob or document stands among those that cost least when they are asked for in this order, because
+    /// they are read together; `None` for one that is read alone.
+    fn position(&self, _digest: &Digest) -> Option<u64> {
+        None
+    }
+
+    /// Reads of parts of blobs, if the place has them.
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        None
+    }
+
+    /// Lists of referrers, if the place has them.
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        None
+    }
+
+    /// Lists of tags, if the place has them.
+    fn tags(&self) -> Option<&dyn TagList> {
+        None
+    }
+
+    /// Blobs that pass once, if they do not wait to be asked for.
+    fn passing(&self) -> Option<&dyn Passing> {
+        None
+    }
+}
+
+/// A source whose blobs pass once, in its own order, as those of a stream do.
+pub trait Passing: Sync {
+    /// Whether the blob is still to come; one that is not can be asked for now, if at all.
+    fn is_to_come(&self, digest: &Digest) -> bool;
+
+    /// Lets everything pass. `take` is called with each blob that `wants` names when its turn has come, several
+    /// at a time; until it returns the source gives this blob, and a large one once only.
+    ///
+    /// # Errors
+    /// What passes is not what it must be; the first error of `take`. Nothing more passes then.
+    fn pass(
+        &self,
+        wants: &(dyn Fn(&Digest) -> bool + Sync),
+        take: &(dyn Fn(&Digest) -> Result<(), Fault> + Sync),
+    ) -> Result<(), Fault>;
+}
+
+/// Reads parts of blobs.
+pub trait Ranges: Sync {
+    /// Exactly `length` bytes from `offset`; `Ok(None)` where this place does not answer ranges for
+    /// this blob, and the whole must be streamed.
+    fn range(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, Error>;
+}
+
+/// Lists what refers to a subject.
+pub trait Referrers: Sync {
+    /// Descriptors of the manifests whose `subject` is `subject`, from the API or the fallback tag.
+    /// An empty list means that there are none; anything else is an error.
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
+
+    /// Whether every list of this repository stands under a fallback tag, so that a repository without
+    /// such tags has no referrers. `subject` is a manifest that is there.
+    fn only_tags(&self, _repository: &Repository, _subject: Digest) -> Result<bool, Error> {
+        Ok(false)
+    }
+}
+
+/// Lists tags.
+pub trait TagList: Sync {
+    /// Every tag of the repository.
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
+}
+
+/// What can be asked for what it has.
+pub trait Inventory: Sync {
+    /// Whether the repository has the blob.
+    fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
+    /// Whether the repository has the manifest.
+    fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
+    /// Whether the place takes a manifest only after all that it needs, so that one that is there is whole.
+    fn keeps_whole(&self) -> bool {
+        true
+    }
+    /// The digest that the tag names, if it names one.
+    fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
+    /// The digest over the bytes of the manifest that `tag` names now, without a tag of the one under `expected`: read
+    /// from the place as it is now and hashed here, in the algorithm of `expected`. `None`: it has none.
+    fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error>;
+}
+
+/// Content that can be read again from its start, so that a failed upload can be sent again.
+pub trait Body: Sync {
+    /// A checked reader over the whole content: it gives the last bytes only when size and digest
+    /// hold ([`crate::content::checked::Checked`]).
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
+}
+
+/// What can be written to.
+pub trait Destination: Inventory {
+    /// Stores a blob. Does nothing if it is there.
+    fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error>;
+    /// Stores a document under its digest. Children must be there. Makes the referrers of its
+    /// subject list it (by the registry's own doing, or the fallback tag).
+    fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
+    /// Makes `tag` name `document`, which is there, and reads it back.
+    fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
+    /// Makes `document`, which is there and has no tag, findable: where a place lists only what it
+    /// was told to list (a layout's `index.json`). Nothing to do for a registry. Called with the tags,
+    /// after everything was put.
+    fn set_root(&self, _repository: &Repository, _document: &Document) -> Result<(), Error> {
+        Ok(())
+    }
+    /// Whether the place can hold `blobs`, each once, those included that it has already; asked before
+    /// the first is sent. Yes, where nobody can know it (registries).
+    fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
+        Ok(())
+    }
+    /// Mounting from another repository of the same place, where it has that.
+    fn mounts(&self) -> Option<&dyn Mounts> {
+        None
+    }
+    /// Questions about what the login permits, where the place can tell.
+    fn rights(&self) -> Option<&dyn Rights> {
+        None
+    }
+    /// Makes everything that was put durable (an index file, an fsync). Called once, at the end.
+    fn finish(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Takes blobs over from a sibling repository without sending them.
+pub trait Mounts: Sync {
+    /// Tries to mount; `false`: send it.
+    fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error>;
+}
+
+/// Tells before any transfer what a login permits.
+pub trait Rights: Sync {
+    /// Whether the repository may be read; one that is not there forbids nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] where not, and whatever kept the place from telling.
+    fn may_pull(&self, repository: &Repository) -> Result<(), Error>;
+    /// Whether the repository may be written. Stores nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] where not, [`Kind::Absent`] where it must be created first,
+    /// [`Kind::Refused`] where the place is read-only.
+    fn may_push(&self, repository: &Repository) -> Result<(), Error>;
+}

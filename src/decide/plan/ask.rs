@@ -1,0 +1,182 @@
+//! What refers to a document: the source's lists of referrers and cosign's tags, each asked for once.
+//!
+//! Answers only; which of them travel is decided where they are gathered. Cosign's tags
+//! (`sha256-<hex>.sig`, `.att`, `.sbom`) state no type before they are fetched, so they travel with
+//! [`Referrers::All`] alone.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::library::fault;
+use crate::base::fault::{Class, Fault};
+use crate::content::{Error, Kind, Source};
+use crate::decide::select::Referrers;
+use crate::flow::{Flow, each};
+use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
+
+/// How many referrers one subject may have.
+pub const MAX_REFERRERS: usize = 10_000;
+
+const NONE: &str = "carry the artifacts without what refers to them: `--referrers none`";
+
+/// The answers so far.
+pub struct Asked<'a> {
+    source: &'a dyn Source,
+    which: &'a Referrers,
+    lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
+    // `None`: the place gives no list, and each tag is asked for.
+    tags: HashMap<Repository, Option<HashSet<Tag>>>,
+    cosign: HashMap<(Repository, Digest), Vec<(Tag, Descriptor)>>,
+}
+
+impl<'a> Asked<'a> {
+    /// Nothing asked yet.
+    pub fn new(source: &'a dyn Source, which: &'a Referrers) -> Self {
+        Self { source, which, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
+    }
+
+    /// The referrers of a subject that was asked for.
+    pub fn referrers(&self, repository: &Repository, subject: Digest) -> &[Descriptor] {
+        self.lists.get(&(repository.clone(), subject)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Cosign's tags of a document that was asked for, with what they name.
+    pub fn cosign(&self, repository: &Repository, subject: Digest) -> &[(Tag, Descriptor)] {
+        self.cosign.get(&(repository.clone(), subject)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Asks for all that was not asked for before: `(repository, digest, whether it is an artifact)`.
+    /// Gives what failed.
+    ///
+    /// # Errors
+    /// [`Class::Cancelled`].
+    pub fn ask(&mut self, flow: &Flow, items: &[(Repository, Digest, bool)]) -> Result<Vec<Fault>, Fault> {
+        let mut faults = Vec::new();
+        if *self.which != Referrers::None {
+            self.ask_tags(flow, items, &mut faults)?;
+            self.ask_lists(flow, items, &mut faults)?;
+        }
+        if *self.which == Referrers::All {
+            self.ask_cosign(flow, items, &mut faults)?;
+        }
+        Ok(faults)
+    }
+
+    fn ask_lists(
+        &mut self,
+        flow: &Flow,
+        items: &[(Repository, Digest, bool)],
+        faults: &mut Vec<Fault>,
+    ) -> Result<(), Fault> {
+        let Some(place) = self.source.referrers() else { return Ok(()) };
+        let mut seen = HashSet::new();
+        let keys = items.iter().map(|(repository, digest, _)| (repository.clone(), *digest));
+        let keys: Vec<_> = keys.filter(|key| !self.lists.contains_key(key) && seen.insert(key.clone())).collect();
+        let answers = each(flow, &keys, |(repository, digest)| {
+            let known = self.tags.get(repository).and_then(Option::as_ref);
+            // Where lists stand under tags alone, the tags that there are tell which lists there are.
+            let is_without = known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest)));
+            if is_without && place.only_tags(repository, *digest)? {
+                return Ok(Vec::new());
+            }
+            place.referrers(repository, *digest)
+        })?;
+        for (key, answer) in keys.into_iter().zip(answers) {
+            let subject = format!("referrers of {} in {}", key.1, key.0);
+            let list = match answer {
+                Ok(list) if list.len() > MAX_REFERRERS => {
+                    let text = format!("{subject}: expected at most {MAX_REFERRERS}, found {}", list.len());
+                    faults.push(Fault::new(Class::Source, text).help(NONE));
+                    Vec::new()
+                }
+                Ok(list) => list,
+                Err(error) => {
+                    faults.push(not_obtained(&subject, error));
+                    Vec::new()
+                }
+            };
+            self.lists.insert(key, list);
+        }
+        Ok(())
+    }
+
+    fn ask_cosign(
+        &mut self,
+        flow: &Flow,
+        items: &[(Repository, Digest, bool)],
+        faults: &mut Vec<Fault>,
+    ) -> Result<(), Fault> {
+        let mut seen = HashSet::new();
+        let mut probes: Vec<(Digest, Reference)> = Vec::new();
+        for (repository, digest, is_artifact) in items {
+            let key = (repository.clone(), *digest);
+            if self.cosign.contains_key(&key) || !seen.insert(key) {
+                continue;
+            }
+            let list = self.tags.get(repository).and_then(Option::as_ref);
+            for tag in cosign_tags(*digest) {
+                if list.map_or(*is_artifact, |list| list.contains(&tag)) {
+                    let reference = Reference { repository: repository.clone(), tag: Some(tag), digest: None };
+                    probes.push((*digest, reference));
+                }
+            }
+        }
+        let source = self.source;
+        let answers = each(flow, &probes, |(_, reference)| source.resolve(reference))?;
+        for ((digest, reference), answer) in probes.into_iter().zip(answers) {
+            match answer {
+                Ok(descriptor) => {
+                    let found = self.cosign.entry((reference.repository, digest)).or_default();
+                    found.extend(reference.tag.map(|tag| (tag, descriptor)));
+                }
+                // Gone since the list, or never there.
+                Err(Error { kind: Kind::Absent, .. }) => {}
+                Err(error) => faults.push(not_obtained(&reference.to_string(), error)),
+            }
+        }
+        for key in seen {
+            self.cosign.entry(key).or_default();
+        }
+        Ok(())
+    }
+
+    fn ask_tags(
+        &mut self,
+        flow: &Flow,
+        items: &[(Repository, Digest, bool)],
+        faults: &mut Vec<Fault>,
+    ) -> Result<(), Fault> {
+        let new: BTreeSet<&Repository> =
+            items.iter().map(|(repository, ..)| repository).filter(|key| !self.tags.contains_key(key)).collect();
+        let new: Vec<Repository> = new.into_iter().cloned().collect();
+        let Some(place) = self.source.tags() else {
+            self.tags.extend(new.into_iter().map(|repository| (repository, None)));
+            return Ok(());
+        };
+        let answers = each(flow, &new, |repository| place.tags(repository))?;
+        for (repository, answer) in new.into_iter().zip(answers) {
+            let list = match answer {
+                Ok(list) => Some(list.into_iter().collect()),
+                // A place that gives no list may still give the tags.
+                Err(Error { kind: Kind::Absent | Kind::Denied | Kind::Refused, .. }) => None,
+                Err(error) => {
+                    faults.push(not_obtained(&format!("tags of {repository}"), error));
+                    Some(HashSet::new())
+                }
+            };
+            self.tags.insert(repository, list);
+        }
+        Ok(())
+    }
+}
+
+fn not_obtained(subject: &str, error: Error) -> Fault {
+    let mut fault = fault(subject, error);
+    fault.help.get_or_insert_with(|| NONE.to_owned());
+    fault
+}
+
+/// The tags under which cosign keeps what belongs to `digest`. A SHA-512 is too long for a tag.
+fn cosign_tags(digest: Digest) -> impl Iterator<Item = Tag> {
+    let base = format!("{}-{}", digest.algorithm().name(), digest.hex());
+    [".att", ".sbom", ".sig"].into_iter().filter_map(move |ending| Tag::new(&format!("{base}{ending}")).ok())
+}

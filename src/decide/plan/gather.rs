@@ -1,0 +1,317 @@
+//! Everything that travels on its own account, and the documents below it: wave after wave of
+//! fetching documents and asking for what refers to them.
+//!
+//! Each wave is worked on in parallel and taken in order, so that the outcome knows no timing.
+//! Leaves are not looked at here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::ask::Asked;
+use super::library::{Library, fault, refuse_unknown};
+use super::platform::lacking;
+use super::roots::{Cuts, Root};
+use crate::base::fault::{Class, Fault, escape};
+use crate::closure::MAX_LEVELS;
+use crate::content::{Error, Kind};
+use crate::decide::select::{Referrers, Selection};
+use crate::flow::{Flow, each};
+use crate::oci::media_type::document_kind;
+use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
+
+/// How many levels of referrers of referrers travel.
+pub const MAX_REFERRER_LEVELS: usize = 100;
+
+/// The longest `artifactType` that a bundle states, in bytes (`spec/manifest.md`).
+const MAX_TYPE: usize = 255;
+
+/// What was found.
+#[derive(Default)]
+pub struct Gathered {
+    /// The artifacts, by repository and digest.
+    pub artifacts: BTreeMap<(String, Digest), Artifact>,
+    /// Every document that is carried, with the repository that it comes from, in the order found; a
+    /// document stands here once for each such repository.
+    pub carried: Vec<(Repository, Digest)>,
+    /// The digests of `carried`.
+    pub digests: HashSet<Digest>,
+    /// What filters left out of sparse indexes.
+    pub left_out: HashSet<Digest>,
+    /// Documents that were not to be had.
+    pub missing: HashSet<Digest>,
+    /// What failed.
+    pub faults: Vec<Fault>,
+}
+
+/// How a document came to be wanted.
+#[derive(Clone)]
+enum Why {
+    Selected { tag: Option<Tag>, original: Option<Digest> },
+    Refers(Digest),
+    Cosign(Tag),
+    Child(Digest),
+}
+
+#[derive(Clone)]
+struct Item {
+    origin: Repository,
+    repository: Repository,
+    descriptor: Descriptor,
+    why: Why,
+    // Levels of documents, the artifact's own being 1.
+    depth: usize,
+    // Levels of referrers, selected artifacts having 0.
+    level: usize,
+    cuts: Option<Cuts>,
+}
+
+struct Gather<'a> {
+    selection: &'a Selection,
+    made: HashSet<Digest>,
+    visited: HashSet<(Repository, Repository, Digest, bool)>,
+    originals: HashSet<(Repository, Digest)>,
+    failed: Vec<(Digest, Fault)>,
+    out: Gathered,
+}
+
+/// Gathers from `roots`.
+///
+/// # Errors
+/// [`Class::Cancelled`] alone; all other failures stand in [`Gathered::faults`].
+pub fn gather(flow: &Flow, library: &Library<'_>, selection: &Selection, roots: Vec<Root>) -> Result<Gathered, Fault> {
+    let mut asked = Asked::new(library.source(), &selection.referrers);
+    warn_of_what_stays(flow, &mut asked, selection, &roots)?;
+    let mut gather = Gather {
+        selection,
+        made: roots.iter().flat_map(|root| root.made.iter().copied()).collect(),
+        visited: HashSet::new(),
+        originals: HashSet::new(),
+        failed: Vec::new(),
+        out: Gathered::default(),
+    };
+    let mut wave: Vec<Item> = roots.into_iter().map(selected).collect();
+    while !wave.is_empty() {
+        let documents = each(flow, &wave, |item| library.get(&item.origin, &item.descriptor))?;
+        let mut next = Vec::new();
+        let mut news = Vec::new();
+        for (item, document) in wave.into_iter().zip(documents) {
+            match document {
+                Ok(document) => gather.take(item, &document, &mut next, &mut news),
+                Err(error) => gather.lost(&item, error),
+            }
+        }
+        let askable: Vec<(Repository, Digest, bool)> =
+            news.iter().map(|item| (item.origin.clone(), item.descriptor.digest, item.depth == 1)).collect();
+        gather.out.faults.extend(asked.ask(flow, &askable)?);
+        for item in &news {
+            gather.referrers(item, &asked, &mut next);
+        }
+        wave = next;
+    }
+    let mut out = gather.out;
+    for (digest, fault) in gather.failed {
+        // Another repository may have had it.
+        if !out.digests.contains(&digest) {
+            out.missing.insert(digest);
+            out.faults.push(fault);
+        }
+    }
+    out.left_out.retain(|digest| !out.digests.contains(digest));
+    Ok(out)
+}
+
+fn selected(root: Root) -> Item {
+    Item {
+        origin: root.origin,
+        repository: root.repository,
+        descriptor: root.document.descriptor(),
+        why: Why::Selected { tag: root.tag, original: root.original },
+        depth: 1,
+        level: 0,
+        cuts: root.cuts,
+    }
+}
+
+/// Warns of what refers to indexes that new ones replace.
+fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, selection: &Selection, roots: &[Root]) -> Result<(), Fault> {
+    let gone: BTreeSet<(Repository, Digest)> =
+        roots.iter().flat_map(|root| root.replaced.iter().map(|digest| (root.origin.clone(), *digest))).collect();
+    let items: Vec<(Repository, Digest, bool)> =
+        gone.iter().map(|(origin, digest)| (origin.clone(), *digest, true)).collect();
+    for fault in asked.ask(flow, &items)? {
+        flow.warn(fault.what);
+    }
+    for (origin, digest) in gone {
+        let listed = asked.referrers(&origin, digest).iter();
+        let count = listed.filter(|one| selection.referrers.takes(one.artifact_type.as_deref())).count()
+            + asked.cosign(&origin, digest).len();
+        if count > 0 {
+            flow.warn(format!(
+                "index {digest} of {origin} is replaced by what the platforms leave of it; {count} referrers and signatures of it stay behind"
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Gather<'_> {
+    fn fail(&mut self, class: Class, text: String, help: &str) {
+        self.out.faults.push(Fault::new(class, text).help(help));
+    }
+
+    fn take(&mut self, item: Item, document: &Document, next: &mut Vec<Item>, news: &mut Vec<Item>) {
+        let digest = document.digest();
+        if let Why::Refers(subject) = &item.why {
+            // The list may have said nothing of the type.
+            if item.descriptor.artifact_type.is_none()
+                && !self.selection.referrers.takes(document.shown_artifact_type())
+            {
+                return;
+            }
+            if document.subject().map(|own| own.digest) != Some(*subject) {
+                let text = format!(
+                    "manifest {digest}: listed in {} as a referrer of {subject}, but does not refer to it",
+                    item.origin
+                );
+                self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+                return;
+            }
+        }
+        if !matches!(item.why, Why::Child(_)) && !self.register(&item, document) {
+            return;
+        }
+        let key = (item.origin.clone(), item.repository.clone(), digest, item.cuts.is_some());
+        if !self.visited.insert(key) {
+            return;
+        }
+        if self.originals.insert((item.origin.clone(), digest)) {
+            self.out.carried.push((item.origin.clone(), digest));
+        }
+        self.out.digests.insert(digest);
+        for child in document.manifests().iter().filter(|child| document_kind(&child.media_type).is_some()) {
+            if item.cuts.as_ref().is_some_and(|cuts| cuts.contains(&(digest, child.digest))) {
+                self.out.left_out.insert(child.digest);
+            } else if item.depth < MAX_LEVELS {
+                // Deeper ones are the walk's to refuse.
+                let why = Why::Child(digest);
+                next.push(Item { descriptor: child.clone(), why, depth: item.depth + 1, ..item.clone() });
+            }
+        }
+        if !self.made.contains(&digest) {
+            news.push(item);
+        }
+    }
+
+    /// Makes an artifact of it, or adds its tag to the one there; `false` if no bundle can state it.
+    fn register(&mut self, item: &Item, document: &Document) -> bool {
+        let digest = document.digest();
+        let stated = document.artifact_type().unwrap_or_default();
+        if stated.len() > MAX_TYPE || stated.contains(char::is_control) {
+            let text = format!(
+                "manifest {digest} of {}: expected an artifactType of at most {MAX_TYPE} bytes without control characters, found {:?}",
+                item.origin,
+                escape(stated)
+            );
+            self.fail(Class::Source, text, "leave it out of the selection");
+            return false;
+        }
+        let artifact = self.out.artifacts.entry((item.repository.to_string(), digest)).or_insert_with(|| Artifact {
+            artifact_type: document.artifact_type().map(ToOwned::to_owned),
+            digest,
+            media_type: document.media_type().to_owned(),
+            original: None,
+            repository: item.repository.clone(),
+            size: document.size(),
+            subject: document.subject().map(|subject| subject.digest),
+            tags: Vec::new(),
+        });
+        let (tag, original) = match &item.why {
+            Why::Selected { tag, original } => (tag.as_ref(), *original),
+            Why::Cosign(tag) => (Some(tag), None),
+            Why::Refers(_) | Why::Child(_) => (None, None),
+        };
+        if let Some(tag) = tag.filter(|tag| !artifact.tags.contains(tag)) {
+            artifact.tags.push(tag.clone());
+            artifact.tags.sort();
+        }
+        // Reached from two indexes: the lower digest, whatever the order.
+        artifact.original = artifact.original.into_iter().chain(original).min();
+        true
+    }
+
+    fn lost(&mut self, item: &Item, error: Error) {
+        let digest = item.descriptor.digest;
+        let subject = format!("manifest {digest}");
+        match item.why {
+            Why::Child(index) => {
+                let fault = match error.kind {
+                    Kind::Absent => lacking(&item.descriptor, &item.origin, index),
+                    _ => fault(&subject, error),
+                };
+                self.failed.push((digest, fault));
+            }
+            Why::Selected { .. } => self.out.faults.push(fault(&subject, error)),
+            Why::Refers(_) | Why::Cosign(_) => {
+                let mut fault = fault(&format!("{subject}, which refers to an artifact of {}", item.origin), error);
+                fault.help.get_or_insert_with(|| "carry the artifacts without it: `--referrers none`".to_owned());
+                self.out.faults.push(fault);
+            }
+        }
+    }
+
+    fn referrers(&mut self, item: &Item, asked: &Asked<'_>, next: &mut Vec<Item>) {
+        if self.selection.referrers == Referrers::None {
+            return;
+        }
+        let digest = item.descriptor.digest;
+        let mut found = Vec::new();
+        for descriptor in asked.referrers(&item.origin, digest) {
+            let stated = descriptor.artifact_type.as_deref();
+            if stated.is_some() && !self.selection.referrers.takes(stated) {
+                continue;
+            }
+            if let Err(error) = refuse_unknown(descriptor) {
+                let text = format!("referrer of {digest} in {}: {error}", item.origin);
+                self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+                continue;
+            }
+            found.push((descriptor.clone(), Why::Refers(digest)));
+        }
+        for (tag, descriptor) in asked.cosign(&item.origin, digest) {
+            found.push((descriptor.clone(), Why::Cosign(tag.clone())));
+        }
+        if !found.is_empty() && item.level >= MAX_REFERRER_LEVELS {
+            let text = format!(
+                "manifest {digest}: expected at most {MAX_REFERRER_LEVELS} levels of referrers in {}, found more",
+                item.origin
+            );
+            self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+            return;
+        }
+        next.extend(found.into_iter().map(|(descriptor, why)| Item {
+            origin: item.origin.clone(),
+            repository: item.repository.clone(),
+            descriptor,
+            why,
+            depth: 1,
+            level: item.level + 1,
+            cuts: None,
+        }));
+    }
+}
+
+/// A (repository, tag) that two artifacts claim.
+pub fn tag_conflicts(artifacts: &BTreeMap<(String, Digest), Artifact>) -> Vec<Fault> {
+    let mut claims: HashMap<(&str, &Tag), Digest> = HashMap::new();
+    let mut faults = Vec::new();
+    for ((repository, digest), artifact) in artifacts {
+        for tag in &artifact.tags {
+            if let Some(other) = claims.insert((repository, tag), *digest) {
+                let text = format!("{repository}:{tag}: expected one manifest, found {other} and {digest}");
+                faults.push(
+                    Fault::new(Class::Policy, text).help("select one of them, or give one another name with `as=`"),
+                );
+            }
+        }
+    }
+    faults
+}

@@ -1,0 +1,111 @@
+//! The leaves of the closure: where each comes from, whether it is there, and why some stay behind.
+//!
+//! Asks by HEAD only; no content is read here.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::bases::Homes;
+use super::gather::Gathered;
+use super::library::{Library, fault};
+use crate::base::fault::{Class, Fault};
+use crate::closure::{Closure, Node};
+use crate::flow::{Event, Flow, each};
+use crate::oci::media_type::{document_kind, is_foreign};
+use crate::oci::{Digest, Reason, Repository};
+
+/// What became of the leaves.
+#[derive(Default)]
+pub struct Leaves {
+    /// The repository that has it, for each that is carried.
+    pub origins: HashMap<Digest, Repository>,
+    /// Why the others are not.
+    pub absent: HashMap<Digest, Reason>,
+    /// What failed.
+    pub faults: Vec<Fault>,
+}
+
+/// Looks for every leaf, in the repositories of the documents that use it; for what was delivered nobody is asked.
+///
+/// # Errors
+/// [`Class::Cancelled`].
+pub fn look(
+    flow: &Flow,
+    library: &Library<'_>,
+    gathered: &Gathered,
+    closure: &Closure,
+    foreign: bool,
+    delivered: &Homes,
+) -> Result<Leaves, Fault> {
+    let mut places: HashMap<Digest, BTreeSet<&Repository>> = HashMap::new();
+    let mut ordinary: HashSet<Digest> = HashSet::new();
+    for (origin, digest) in &gathered.carried {
+        let Some(document) = library.held(digest) else { continue };
+        let below = document.manifests().iter().filter(|child| document_kind(&child.media_type).is_none());
+        for leaf in document.config().into_iter().chain(document.layers()).chain(below) {
+            places.entry(leaf.digest).or_default().insert(origin);
+            if !is_foreign(&leaf.media_type) {
+                ordinary.insert(leaf.digest);
+            }
+        }
+    }
+    let mut leaves = Leaves::default();
+    let mut wanted: Vec<&Node> = Vec::new();
+    let mut stay = (0_u64, 0_u64);
+    for node in closure.leaves() {
+        if foreign || ordinary.contains(&node.descriptor.digest) {
+            if delivered.contains_key(&node.descriptor.digest) {
+                leaves.absent.insert(node.descriptor.digest, Reason::Base);
+            } else {
+                wanted.push(node);
+            }
+        } else {
+            leaves.absent.insert(node.descriptor.digest, Reason::Foreign);
+            stay = (stay.0 + 1, stay.1.saturating_add(node.descriptor.size));
+        }
+    }
+    if stay.0 > 0 {
+        flow.warn(format!(
+            "{} non-distributable layers of {} bytes stay behind; `--foreign` carries them",
+            stay.0, stay.1
+        ));
+    }
+    flow.event(Event::Stage { name: "looking for blobs", bytes: 0, items: wanted.len() as u64 });
+    let answers = each(flow, &wanted, |node| {
+        let found = find(library, node, places.get(&node.descriptor.digest));
+        flow.event(Event::Item(node.descriptor.digest.to_string()));
+        found
+    })?;
+    for (node, answer) in wanted.into_iter().zip(answers) {
+        match answer {
+            Ok(origin) => {
+                leaves.origins.insert(node.descriptor.digest, origin);
+            }
+            Err(fault) => {
+                leaves.absent.insert(node.descriptor.digest, Reason::Missing);
+                leaves.faults.push(fault);
+            }
+        }
+    }
+    Ok(leaves)
+}
+
+/// The first of `places` that holds the leaf; else what the first one that failed says, else that
+/// none has it.
+fn find(library: &Library<'_>, node: &Node, places: Option<&BTreeSet<&Repository>>) -> Result<Repository, Fault> {
+    let subject = format!("blob {}", node.descriptor.digest);
+    let mut failed = None;
+    for &place in places.into_iter().flatten() {
+        match library.source().holds(place, &node.descriptor) {
+            Ok(true) => return Ok(place.clone()),
+            Ok(false) => {}
+            Err(error) => {
+                failed.get_or_insert_with(|| fault(&format!("{subject} in {place}"), error));
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| {
+        let named: Vec<String> = places.into_iter().flatten().map(ToString::to_string).collect();
+        Fault::new(Class::Source, format!("{subject}: expected in {}, found none", named.join(", ")))
+            .help("push the artifact there again, or leave it out with `--allow-partial`")
+    }))
+}

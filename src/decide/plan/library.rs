@@ -1,0 +1,122 @@
+//! The documents that were fetched: each at most once, checked against its descriptor, kept.
+//!
+//! Says what failed in the plan's words; decides nothing about what travels.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::content::checked::Checked;
+use crate::content::{Error, Kind, Source};
+use crate::oci::document::{DocumentError, MAX_DOCUMENT};
+use crate::oci::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, OCI_CONFIG, document_kind};
+use crate::oci::{Descriptor, Digest, Document, Platform, Repository};
+
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+
+/// Documents of one source.
+pub struct Library<'a> {
+    source: &'a dyn Source,
+    kept: Mutex<HashMap<Digest, Document>>,
+}
+
+impl<'a> Library<'a> {
+    /// An empty one over `source`.
+    pub fn new(source: &'a dyn Source) -> Self {
+        Self { source, kept: Mutex::new(HashMap::new()) }
+    }
+
+    /// The source.
+    pub const fn source(&self) -> &'a dyn Source {
+        self.source
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Digest, Document>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The document of `descriptor`, fetched if it is not here yet.
+    ///
+    /// # Errors
+    /// What the source says; [`Kind::Mismatch`] if it gives another document.
+    pub fn get(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        if let Some(document) = self.held(&descriptor.digest) {
+            return Ok(document);
+        }
+        // Before any byte is asked for: schema 1 and unknown types are refused by name.
+        refuse_unknown(descriptor).map_err(|error| Error::new(Kind::Refused, error.to_string()))?;
+        let document = self.source.document(repository, descriptor)?;
+        if document.digest() != descriptor.digest || document.size() != descriptor.size {
+            let (digest, size) = (document.digest(), document.size());
+            return Err(Error::new(
+                Kind::Mismatch,
+                format!(
+                    "manifest {}: expected {} bytes with this digest, found {size} with {digest}",
+                    descriptor.digest, descriptor.size
+                ),
+            ));
+        }
+        self.put(document.clone());
+        Ok(document)
+    }
+
+    /// The document of `digest`, if it is here.
+    pub fn held(&self, digest: &Digest) -> Option<Document> {
+        self.kept().get(digest).cloned()
+    }
+
+    /// Takes a document that the source does not have.
+    pub fn put(&self, document: Document) {
+        self.kept().insert(document.digest(), document);
+    }
+
+    /// Those documents that `keep` names.
+    pub fn into_documents(self, keep: impl Fn(&Digest) -> bool) -> HashMap<Digest, Document> {
+        let mut kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|digest, _| keep(digest));
+        kept
+    }
+
+    /// The platform that an image's configuration states; `None` for all that is no image or states
+    /// none.
+    ///
+    /// # Errors
+    /// The configuration could not be read, or is not what its digest says.
+    pub fn config_platform(&self, repository: &Repository, manifest: &Document) -> Result<Option<Platform>, Error> {
+        let Some(config) = manifest.config() else { return Ok(None) };
+        if ![OCI_CONFIG, DOCKER_CONFIG].contains(&config.media_type.as_str()) || config.size > MAX_DOCUMENT {
+            return Ok(None);
+        }
+        let mut content = Vec::new();
+        Checked::new(self.source.blob(repository, config)?, config.clone())
+            .read_to_end(&mut content)
+            .map_err(|error| Error::from_io(format_args!("blob {}", config.digest), error))?;
+        let stated = serde_json::from_slice::<Platform>(&content).ok();
+        Ok(stated.filter(|stated| !stated.os.is_empty() && !stated.architecture.is_empty() && !stated.is_unknown()))
+    }
+}
+
+/// Refuses a descriptor that no document that can be carried has.
+///
+/// # Errors
+/// [`DocumentError::Schema1`], [`DocumentError::Type`], [`DocumentError::TooLarge`].
+pub fn refuse_unknown(descriptor: &Descriptor) -> Result<(), DocumentError> {
+    match descriptor.media_type.as_str() {
+        DOCKER_SCHEMA1 | DOCKER_SCHEMA1_SIGNED => Err(DocumentError::Schema1(descriptor.digest)),
+        other if document_kind(other).is_some() && descriptor.size > MAX_DOCUMENT => {
+            Err(DocumentError::TooLarge { digest: descriptor.digest, size: descriptor.size })
+        }
+        other if document_kind(other).is_some() => Ok(()),
+        other => Err(DocumentError::Type { digest: descriptor.digest, media_type: escape(other) }),
+    }
+}
+
+/// What a source's error is to the user: its own text, with `subject` in front unless it is there.
+pub fn fault(subject: &str, error: Error) -> Fault {
+    let mut fault = error.into_fault(Class::Source);
+    if !fault.what.contains(subject) && fault.class != Class::Cancelled {
+        fault.what = format!("{subject}: {}", fault.what);
+    }
+    fault
+}

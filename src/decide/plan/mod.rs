@@ -1,0 +1,246 @@
+//! The plan of an export: from what was asked for to every blob in the order of the bundle.
+//!
+//! A value: computed here, shown by `--dry-run`, performed by the exporter. It reaches the source
+//! through [`Source`] only, tries everything, and tells all failures at once. Threads change its
+//! speed, never its outcome.
+//!
+//! Steps: selected references (`roots`, with the `platform` filter), what refers to them and the
+//! documents below (`gather`, `ask`), the closure's order, what bases have delivered (`bases`), and a
+//! look for each other leaf (`leaves`).
+
+mod ask;
+mod bases;
+mod gather;
+mod leaves;
+mod library;
+mod platform;
+mod roots;
+mod summary;
+
+use std::collections::{HashMap, HashSet};
+
+pub use self::ask::MAX_REFERRERS;
+pub use self::gather::MAX_REFERRER_LEVELS;
+pub use self::summary::{ArtifactSummary, Summary};
+
+use self::bases::Homes;
+use self::gather::Gathered;
+use self::leaves::Leaves;
+use self::library::Library;
+use crate::base::fault::{Class, Fault};
+use crate::closure::{self, Closure, Role};
+use crate::content::Source;
+use crate::decide::select::Selection;
+use crate::flow::{Event, Flow, each};
+use crate::oci::descriptor::MAX_SIZE;
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
+
+/// The largest leaf, in bytes, that stands with the documents at the front (`spec/tar.md`).
+pub const SMALL: u64 = 64 << 10;
+
+/// One blob to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedBlob {
+    /// Its descriptor at its first use.
+    pub descriptor: Descriptor,
+    /// The repository at the source that has it. A document's content stands in [`Plan::documents`];
+    /// the source may not have it.
+    pub origin: Repository,
+    /// Document or leaf.
+    pub role: Role,
+    /// Whether it stands at the front: a document, or a leaf of at most [`SMALL`] bytes.
+    pub small: bool,
+}
+
+/// Everything that an export carries.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// By repository and digest, as the bundle lists them.
+    pub artifacts: Vec<Artifact>,
+    /// In the order of the tar stream, each digest once.
+    pub blobs: Vec<PlannedBlob>,
+    /// Reachable and not carried, by digest.
+    pub absent: Vec<Absent>,
+    /// The bases that something was left out for, in order.
+    pub bases: Vec<Digest>,
+    /// Every carried document, those included that a filter made and the source does not have.
+    pub documents: HashMap<Digest, Document>,
+    /// What `allow_partial` let pass; empty otherwise.
+    pub partial: Vec<Fault>,
+}
+
+impl Plan {
+    /// Bytes of all blobs, each counted once.
+    pub fn total_bytes(&self) -> u64 {
+        self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.descriptor.size))
+    }
+}
+
+/// Plans an export of `selection` from `source`.
+///
+/// # Errors
+/// One fault with all others behind it: [`Class::Source`] for all that is not to be had,
+/// [`Class::Policy`] where a filter leaves nothing or two manifests claim one name,
+/// [`Class::Usage`] for an empty selection, [`Class::Cancelled`]. With `allow_partial` the source's
+/// failures stand in [`Plan::partial`] instead, as long as anything is left.
+pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<Plan, Fault> {
+    if selection.wanted.is_empty() {
+        return Err(Fault::new(Class::Usage, "selection: expected at least one artifact, found none"));
+    }
+    let library = Library::new(source);
+    let mut failures = Failures { allow: selection.allow_partial, faults: Vec::new(), partial: Vec::new() };
+
+    let mut wanted = Vec::new();
+    for one in &selection.wanted {
+        if !wanted.contains(&one) {
+            wanted.push(one);
+        }
+    }
+    flow.event(Event::Stage { name: "resolving", bytes: 0, items: wanted.len() as u64 });
+    let resolved = each(flow, &wanted, |wanted| {
+        let root = roots::root(&library, selection, wanted);
+        flow.event(Event::Item(wanted.reference.to_string()));
+        root
+    })?;
+    let mut roots = Vec::new();
+    for root in resolved {
+        match root {
+            Ok(mut root) => {
+                root.warnings.drain(..).for_each(|text| flow.warn(text));
+                roots.push(root);
+            }
+            Err(fault) => failures.soft(fault),
+        }
+    }
+
+    flow.event(Event::Stage { name: "reading manifests", bytes: 0, items: 0 });
+    let mut gathered = gather::gather(flow, &library, selection, roots)?;
+    gathered.faults.drain(..).for_each(|fault| failures.soft(fault));
+    for fault in gather::tag_conflicts(&gathered.artifacts) {
+        failures.hard(fault);
+    }
+
+    let artifacts: Vec<Artifact> = std::mem::take(&mut gathered.artifacts).into_values().collect();
+    let (closure, leaves, homes) = match walk(&artifacts, &library, &gathered) {
+        Ok(closure) => {
+            let homes = bases::homes(flow, &library, &gathered, &selection.delivered, &closure)?;
+            let mut leaves = leaves::look(flow, &library, &gathered, &closure, selection.foreign, &homes)?;
+            leaves.faults.drain(..).for_each(|fault| failures.soft(fault));
+            (closure, leaves, homes)
+        }
+        Err(fault) => {
+            failures.hard(fault);
+            Default::default()
+        }
+    };
+    let partial = failures.settle(artifacts.is_empty())?;
+    let (blobs, absent) = arrange(&closure, &gathered, &leaves, &homes);
+    let bases = bases::relied_on(&selection.delivered.bases, &absent);
+    let documents = library.into_documents(|digest| gathered.digests.contains(digest));
+    Ok(Plan { artifacts, blobs, absent, bases, documents, partial })
+}
+
+/// What failed, told apart by whether the run may go on without it.
+struct Failures {
+    allow: bool,
+    faults: Vec<Fault>,
+    partial: Vec<Fault>,
+}
+
+impl Failures {
+    fn hard(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    fn soft(&mut self, fault: Fault) {
+        if self.allow && fault.class == Class::Source { self.partial.push(fault) } else { self.faults.push(fault) }
+    }
+
+    /// What was let pass, or the one fault of the run.
+    fn settle(mut self, nothing_left: bool) -> Result<Vec<Fault>, Fault> {
+        if let Some(cancelled) = self.faults.iter().find(|fault| fault.class == Class::Cancelled) {
+            return Err(Fault { others: Vec::new(), ..cancelled.clone() });
+        }
+        let mut seen = HashSet::new();
+        self.partial.retain(|fault| seen.insert(fault.what.clone()));
+        if nothing_left || !self.faults.is_empty() {
+            self.faults.append(&mut self.partial);
+        }
+        let mut seen = HashSet::new();
+        self.faults.retain(|fault| seen.insert(fault.what.clone()));
+        Fault::from_list(self.faults).map_or(Ok(self.partial), Err)
+    }
+}
+
+fn walk(artifacts: &[Artifact], library: &Library<'_>, gathered: &Gathered) -> Result<Closure, Fault> {
+    let closure = closure::walk(artifacts, |_, descriptor| {
+        let digest = descriptor.digest;
+        if gathered.digests.contains(&digest) {
+            return Ok(library.held(&digest));
+        }
+        if gathered.missing.contains(&digest) || gathered.left_out.contains(&digest) {
+            return Ok(None);
+        }
+        Err(Fault::new(Class::Bug, format!("manifest {digest}: expected to be fetched before the walk")))
+    });
+    let closure = closure.map_err(|error| match error {
+        closure::WalkError::Fetch(fault) => fault,
+        other => Fault::new(Class::Source, other.to_string()),
+    })?;
+    // A filter cannot leave out what is content of another artifact, too: a reader would look for it.
+    let is_torn =
+        |node: &&closure::Node| node.leaf && node.absent && gathered.left_out.contains(&node.descriptor.digest);
+    if let Some(node) = closure.nodes.iter().find(is_torn) {
+        let what =
+            format!("manifest {}: left out by --platform, and content of another artifact", node.descriptor.digest);
+        return Err(Fault::new(Class::Policy, what).help("take that platform, too, or say --index rebuild"));
+    }
+    match closure.nodes.iter().find(|node| node.descriptor.size > MAX_SIZE) {
+        Some(node) => {
+            let (digest, size) = (node.descriptor.digest, node.descriptor.size);
+            Err(Fault::new(Class::Source, format!("blob {digest}: expected at most {MAX_SIZE} bytes, found {size}")))
+        }
+        None => Ok(closure),
+    }
+}
+
+/// Puts what is carried into the order of the tar stream, and the rest under its reason.
+fn arrange(
+    closure: &Closure,
+    gathered: &Gathered,
+    leaves: &Leaves,
+    delivered: &Homes,
+) -> (Vec<PlannedBlob>, Vec<Absent>) {
+    let mut homes: HashMap<Digest, &Repository> = HashMap::new();
+    for (repository, digest) in &gathered.carried {
+        homes.entry(*digest).or_insert(repository);
+    }
+    let (mut front, mut rest, mut absent) = (Vec::new(), Vec::new(), Vec::new());
+    for node in &closure.nodes {
+        let digest = node.descriptor.digest;
+        let reason = match node.role {
+            Role::Document if !node.absent => None,
+            Role::Document if gathered.left_out.contains(&digest) && !gathered.missing.contains(&digest) => {
+                Some(Reason::Platform)
+            }
+            Role::Document => Some(Reason::Missing),
+            Role::Leaf => leaves.absent.get(&digest).copied(),
+        };
+        if let Some(reason) = reason {
+            let repository = delivered.get(&digest).filter(|_| reason == Reason::Base).cloned().flatten();
+            absent.push(Absent { digest, reason, repository, size: node.descriptor.size });
+            continue;
+        }
+        let origin = homes.get(&digest).copied().filter(|_| node.role == Role::Document);
+        let origin = origin.or_else(|| leaves.origins.get(&digest)).unwrap_or(&node.repository).clone();
+        let small = node.role == Role::Document || node.descriptor.size <= SMALL;
+        let blob = PlannedBlob { descriptor: node.descriptor.clone(), origin, role: node.role, small };
+        if small { front.push(blob) } else { rest.push(blob) }
+    }
+    front.append(&mut rest);
+    absent.sort_by_key(|absent| absent.digest);
+    (front, absent)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Selected references become documents: resolved, fetched, and cut by the platform filter.
+//!
+//! One reference at a time; what the chosen documents reach is gathered elsewhere.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::library::{Library, fault, refuse_unknown};
+use super::platform::{Filter, cuts, is_whole, matches, rebuild, replaced, single};
+use crate::base::fault::{Class, Fault};
+use crate::decide::select::{IndexMode, Selection, Wanted};
+use crate::oci::media_type::Kind;
+use crate::oci::{Digest, Document, Repository, Tag};
+
+/// The (index, child) pairs that a filter leaves out of sparse indexes.
+pub type Cuts = Arc<HashSet<(Digest, Digest)>>;
+
+/// One selected document.
+pub struct Root {
+    /// The repository at the source.
+    pub origin: Repository,
+    /// The repository that it travels under.
+    pub repository: Repository,
+    /// Its tag.
+    pub tag: Option<Tag>,
+    /// What travels.
+    pub document: Document,
+    /// The source's digest, where something else travels instead.
+    pub original: Option<Digest>,
+    /// What its sparse indexes lack.
+    pub cuts: Option<Cuts>,
+    /// The source's indexes that do not travel because new ones do.
+    pub replaced: Vec<Digest>,
+    /// The new documents, which the source does not have.
+    pub made: Vec<Digest>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Resolves `wanted` and applies the selection's filters.
+///
+/// # Errors
+/// [`Class::Source`] for what the source says or refuses to give, [`Class::Policy`] where no platform
+/// matches or the tag is a list of referrers.
+pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Result<Root, Fault> {
+    let reference = &wanted.reference;
+    let subject = reference.to_string();
+    let mut descriptor = library.source().resolve(reference).map_err(|error| fault(&subject, error))?;
+    if let Some(pinned) = reference.digest.filter(|pinned| *pinned != descriptor.digest) {
+        let text = format!("{subject}: expected digest {pinned}, found {}", descriptor.digest);
+        return Err(Fault::new(Class::Source, text));
+    }
+    // A media type may come with parameters; the type alone counts.
+    if let Some((plain, _)) = descriptor.media_type.split_once(';') {
+        descriptor.media_type = plain.trim_end().to_owned();
+    }
+    refuse_unknown(&descriptor).map_err(|error| Fault::new(Class::Source, format!("{subject}: {error}")))?;
+    let document = library.get(&reference.repository, &descriptor).map_err(|error| fault(&subject, error))?;
+    let lists = |tag: Option<&Tag>| tag.is_some_and(Tag::is_referrers_fallback);
+    if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {
+        let text = format!("{subject}: expected an artifact, found the fallback tag of a list of referrers");
+        return Err(Fault::new(Class::Policy, text)
+            .help("select what it refers to: its referrers travel along, and the tag is made at the destination"));
+    }
+    let mut root = Root {
+        origin: reference.repository.clone(),
+        repository: wanted.repository().clone(),
+        tag: wanted.tag().cloned(),
+        document,
+        original: None,
+        cuts: None,
+        replaced: Vec::new(),
+        made: Vec::new(),
+        warnings: Vec::new(),
+    };
+    if !selection.platforms.is_empty() {
+        filter(library, selection, &subject, &mut root)?;
+    }
+    Ok(root)
+}
+
+fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mut Root) -> Result<(), Fault> {
+    let origin = root.origin.clone();
+    let filter = Filter {
+        library,
+        origin: &origin,
+        platforms: &selection.platforms,
+        lenient: selection.allow_partial,
+        found: RefCell::new(BTreeSet::new()),
+    };
+    let asked = || selection.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let nothing = |found: &str| {
+        Fault::new(Class::Policy, format!("{subject}: expected platform {}, found {found}", asked()))
+            .help("ask for a platform that it has, or leave it out of the selection")
+    };
+    let old = root.document.clone();
+    if old.kind() == Kind::Manifest {
+        return match filter.mismatch(&old)? {
+            Some(stated) => Err(nothing(&crate::base::fault::escape(&stated.to_string()))),
+            None => Ok(()),
+        };
+    }
+    let verdicts = filter.judge(&old, 1)?;
+    if !matches(&verdicts) {
+        let has: BTreeSet<String> = (old.manifests().iter().filter_map(|entry| entry.platform.as_ref()))
+            .filter(|platform| !platform.is_unknown())
+            .map(ToString::to_string)
+            .collect();
+        let has = has.into_iter().collect::<Vec<_>>().join(", ");
+        let has = crate::base::fault::escape(&has);
+        return Err(nothing(if has.is_empty() { "none" } else { &has }));
+    }
+    for platform in filter.not_found() {
+        root.warnings.push(format!("{subject}: has nothing for platform {platform}"));
+    }
+    if is_whole(&verdicts) {
+        return Ok(());
+    }
+    if selection.index == IndexMode::Sparse {
+        let mut left_out = HashSet::new();
+        cuts(&old, &verdicts, &mut left_out);
+        root.cuts = Some(Arc::new(left_out));
+        return Ok(());
+    }
+    replaced(&old, &verdicts, &mut root.replaced);
+    root.original = Some(old.digest());
+    let alone = (selection.platforms.len() == 1).then(|| single(&old, &verdicts)).flatten();
+    if let Some(descriptor) = alone {
+        root.document = library
+            .get(&origin, &descriptor)
+            .map_err(|error| fault(&format!("manifest {}", descriptor.digest), error))?;
+        return Ok(());
+    }
+    let mut made = Vec::new();
+    let new = rebuild(&old, &verdicts, &mut made)?;
+    made.push(new.clone());
+    for document in made {
+        root.made.push(document.digest());
+        library.put(document);
+    }
+    root.document = new;
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! Names at the destination: which repository of the source becomes which repository below PLACE.
+//!
+//! Pure. The rules are `spec/cli.md`'s "import names": an exact `--map` before a prefix, the longest
+//! prefix first, all maps before `--keep-host`; else the source's path without its host. Nothing here
+//! asks a place whether a name exists there.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::oci::reference::ReferenceError;
+use crate::oci::{Artifact, Digest, Reference, Repository, Tag};
+
+/// Where the names go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `HOST[:PORT][/PREFIX]`.
+    Registry {
+        /// Host, with a port where it is not 443.
+        host: String,
+        /// Path below which everything goes; may be empty.
+        prefix: String,
+    },
+    /// A layout: names have no host.
+    Layout,
+    /// Names stay as they are at the source, host included (`unpack`).
+    Same,
+}
+
+impl Place {
+    /// A registry as the command line names it, `HOST[:PORT][/PREFIX]`. A host alone is enough; no
+    /// short names here.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] when host or prefix is none.
+    pub fn registry(text: &str) -> Result<Self, ReferenceError> {
+        let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
+        let prefix = prefix.trim_end_matches('/');
+        Repository::new(host, if prefix.is_empty() { "x" } else { prefix })?;
+        Ok(Self::Registry { host: host.to_owned(), prefix: prefix.to_owned() })
+    }
+
+    fn below(&self, path: &str) -> Result<Repository, ReferenceError> {
+        match self {
+            Self::Registry { host, prefix } if prefix.is_empty() => Repository::new(host, path),
+            Self::Registry { host, prefix } => Repository::new(host, &format!("{prefix}/{path}")),
+            Self::Layout | Self::Same => Repository::bare(path),
+        }
+    }
+}
+
+/// One `--map FROM=TO`, or `FROM/*=TO/*`. FROM is a repository (or a host, or a path below one) at
+/// the source, TO a path below PLACE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Map {
+    // Exact: `host/path`. Prefix: `host/` or `host/path/`.
+    from: String,
+    // Prefix: empty, or with a slash at its end.
+    to: String,
+    prefix: bool,
+}
+
+/// Why a text is not a [`Map`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MapError {
+    /// No `=`, or a star where none may stand.
+    #[error("map {0:?}: expected FROM=TO or FROM/*=TO/*")]
+    Form(String),
+    /// A side is not a repository.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+}
+
+impl FromStr for Map {
+    type Err = MapError;
+
+    fn from_str(text: &str) -> Result<Self, MapError> {
+        let form = || MapError::Form(text.chars().take(300).collect());
+        let (from, to) = text.trim().split_once('=').ok_or_else(form)?;
+        let (from, to) = (from.trim(), to.trim());
+        let Some(from) = from.strip_suffix("/*") else {
+            if to.contains('*') || from.contains('@') {
+                return Err(form());
+            }
+            let reference: Reference = from.parse()?;
+            // A tag that was given, not one that was filled in.
+            let tail = &from[from.rfind('/').map_or(0, |slash| slash + 1)..];
+            if tail.contains(':') {
+                return Err(form());
+            }
+            Repository::bare(to)?;
+            return Ok(Self { from: reference.repository.to_string(), to: to.to_owned(), prefix: false });
+        };
+        let to = if to == "*" {
+            ""
+        } else {
+            let to = to.strip_suffix("/*").ok_or_else(form)?;
+            Repository::bare(to)?;
+            to
+        };
+        let (host, path) = match from.split_once('/').unwrap_or((from, "")) {
+            ("index.docker.io", path) => ("docker.io", path),
+            (host, path) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+            _ => ("docker.io", from),
+        };
+        Repository::new(host, if path.is_empty() { "x" } else { path })?;
+        let from = if path.is_empty() { format!("{host}/") } else { format!("{host}/{path}/") };
+        let to = if to.is_empty() { String::new() } else { format!("{to}/") };
+        Ok(Self { from, to, prefix: true })
+    }
+}
+
+impl Map {
+    /// The maps of a file: one a line; empty lines and lines that begin with `#` are left out.
+    ///
+    /// # Errors
+    /// The first line that is not a map.
+    pub fn list(text: &str) -> Result<Vec<Self>, MapError> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::parse).collect()
+    }
+
+    fn apply(&self, name: &str) -> Option<String> {
+        if self.prefix {
+            name.strip_prefix(&self.from).map(|rest| format!("{}{rest}", self.to))
+        } else {
+            (name == self.from).then(|| self.to.clone())
+        }
+    }
+}
+
+/// The mapping of one run.
+#[derive(Clone, Debug)]
+pub struct Route {
+    place: Place,
+    keep_host: bool,
+    // Exact first, then by length of FROM, longest first; among equals the first given.
+    maps: Vec<Map>,
+}
+
+impl Route {
+    /// A route below `place`; `keep_host` puts the source's host in front of its path.
+    pub fn new(place: Place, keep_host: bool, mut maps: Vec<Map>) -> Self {
+        maps.sort_by_key(|map| (map.prefix, std::cmp::Reverse(map.from.len())));
+        Self { place, keep_host, maps }
+    }
+
+    /// The destination's repository for one of the source.
+    ///
+    /// # Errors
+    /// [`Class::Policy`] when the mapped name is not a repository name (above 255 characters).
+    pub fn destination(&self, source: &Repository) -> Result<Repository, Fault> {
+        let name = source.to_string();
+        let mapped = self.maps.iter().find_map(|map| map.apply(&name));
+        if mapped.is_none() && self.place == Place::Same {
+            return Ok(source.clone());
+        }
+        let path = mapped.unwrap_or_else(|| {
+            if self.keep_host && !source.host().is_empty() {
+                format!("{}/{}", host_as_path(source.host()), source.path())
+            } else {
+                source.path().to_owned()
+            }
+        });
+        self.place.below(&path).map_err(|error| {
+            Fault::new(Class::Policy, format!("repository {}: {error}", escape(&name)))
+                .help("give it another name with --map FROM=TO")
+        })
+    }
+
+    /// The destination's repository of each artifact, in their order.
+    ///
+    /// # Errors
+    /// [`Class::Policy`] when a name cannot be mapped, or when two artifacts would get the same tag of
+    /// one repository with different digests; every such pair is listed.
+    pub fn assign(&self, artifacts: &[Artifact]) -> Result<Vec<Repository>, Fault> {
+        let mut faults = Vec::new();
+        let mut given = Vec::with_capacity(artifacts.len());
+        for artifact in artifacts {
+            match self.destination(&artifact.repository) {
+                Ok(repository) => given.push(repository),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if let Some(fault) = Fault::from_list(faults) {
+            return Err(fault);
+        }
+        let mut taken: HashMap<(&Repository, &Tag), (&Repository, Digest)> = HashMap::new();
+        let mut faults = Vec::new();
+        for (artifact, repository) in artifacts.iter().zip(&given) {
+            for tag in &artifact.tags {
+                let (first, digest) =
+                    *taken.entry((repository, tag)).or_insert((&artifact.repository, artifact.digest));
+                if digest != artifact.digest {
+                    let what = format!(
+                        "tag {repository}:{tag}: expected one source, found {first}:{tag} ({digest}) and {}:{tag} ({})",
+                        artifact.repository, artifact.digest
+                    );
+                    faults.push(Fault::new(Class::Policy, what).help("keep them apart with --keep-host or --map"));
+                }
+            }
+        }
+        Fault::from_list(faults).map_or(Ok(given), Err)
+    }
+}
+
+/// A host as one component of a path: lower case, `:5000` as `-5000`, an IPv6 address by its digits.
+fn host_as_path(host: &str) -> String {
+    let text: String = host
+        .chars()
+        .filter(|character| !matches!(character, '[' | ']'))
+        .map(|character| if character == ':' { '-' } else { character.to_ascii_lowercase() })
+        .collect();
+    text.trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn repository(text: &str) -> Repository {
+        Repository::exact(text).unwrap()
+    }
+
+    fn route(place: &str, keep_host: bool, maps: &[&str]) -> Route {
+        Route::new(Place::registry(place).unwrap(), keep_host, maps.iter().map(|map| map.parse().unwrap()).collect())
+    }
+
+    fn name(route: &Route, source: &str) -> String {
+        route.destination(&repository(source)).unwrap().to_string()
+    }
+
+    fn artifact(source: &str, tag: &str, content: &str) -> Artifact {
+        Artifact {
+            artifact_type: None,
+            digest: Digest::sha256(content.as_bytes()),
+            media_type: crate::oci::media_type::OCI_MANIFEST.into(),
+            original: None,
+            repository: repository(source),
+            size: 2,
+            subject: None,
+            tags: vec![Tag::new(tag).unwrap()],
+        }
+    }
+
+    #[test]
+    fn names_go_below_place_without_their_host() {
+        let plain = route("reg.site:5000/mirror", false, &[]);
+        assert_eq!(name(&plain, "docker.io/library/alpine"), "reg.site:5000/mirror/library/alpine");
+        assert_eq!(name(&route("reg.site", false, &[]), "ghcr.io/a/b"), "reg.site/a/b");
+        let kept = route("reg.site/m", true, &[]);
+        assert_eq!(name(&kept, "localhost:5000/a"), "reg.site/m/localhost-5000/a");
+        assert_eq!(name(&kept, "[::1]:5000/a"), "reg.site/m/1-5000/a");
+        let layout = Route::new(Place::Layout, false, Vec::new());
+        assert_eq!(name(&layout, "docker.io/library/alpine"), "library/alpine");
+        let same = Route::new(Place::Same, false, Vec::new());
+        assert_eq!(name(&same, "localhost:5000/a"), "localhost:5000/a");
+    }
+
+    #[test]
+    fn exact_maps_win_over_prefixes_and_long_prefixes_over_short() {
+        let maps = ["docker.io/*=hub/*", "docker.io/library/*=base/*", "alpine=os/alpine", "ghcr.io/org/*=*"];
+        let route = route("reg.site/p", true, &maps);
+        assert_eq!(name(&route, "docker.io/library/alpine"), "reg.site/p/os/alpine");
+        assert_eq!(name(&route, "docker.io/library/busybox"), "reg.site/p/base/busybox");
+        assert_eq!(name(&route, "docker.io/org/app"), "reg.site/p/hub/org/app");
+        assert_eq!(name(&route, "ghcr.io/org/a/b"), "reg.site/p/a/b");
+        assert_eq!(name(&route, "ghcr.io/organ/a"), "reg.site/p/ghcr.io/organ/a");
+    }
+
+    #[test]
+    fn bad_maps_are_refused() {
+        for wrong in
+            ["", "a", "=a", "a=", "a/*=b", "a=b/*", "a:1=b", "a@x=b", "*=b/*", "a/*=B/*", "a/*=/*", "a=../b", "a=b:1"]
+        {
+            assert!(wrong.parse::<Map>().is_err(), "{wrong:?}");
+        }
+        assert_eq!(Map::list("# old\n\na=b\n  c/*=d/*  \n").unwrap().len(), 2);
+        assert!(Map::list("a=b\nno\n").is_err());
+    }
+
+    #[test]
+    fn collisions_are_named_with_both_sources() {
+        let route = route("reg.site", false, &[]);
+        let (one, two) = (artifact("a.example/x", "1", "one"), artifact("b.example/x", "1", "two"));
+        let fault = route.assign(&[one.clone(), two.clone()]).unwrap_err();
+        assert_eq!(fault.class, Class::Policy);
+        assert!(fault.what.contains("a.example/x:1") && fault.what.contains("b.example/x:1"), "{fault}");
+        let same = Artifact { repository: two.repository.clone(), ..one.clone() };
+        let other = Artifact { tags: vec![Tag::new("2").unwrap()], ..two };
+        assert!(route.assign(&[one, same, other]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn kept_hosts_never_collide_by_path_and_all_stay_below_place(
+            left in "[a-z]{1,5}\\.example(:[1-9][0-9]{1,3})?/[a-z0-9]{1,6}(/[a-z0-9]{1,6}){0,2}",
+            right in "[a-z]{1,5}\\.example(:[1-9][0-9]{1,3})?/[a-z0-9]{1,6}(/[a-z0-9]{1,6}){0,2}",
+        ) {
+            let kept = route("reg.site/p", true, &[]);
+            prop_assert!(name(&kept, &left).starts_with("reg.site/p/"));
+            prop_assert_eq!(name(&kept, &left) == name(&kept, &right), left == right);
+        }
+
+        #[test]
+        fn a_prefix_map_keeps_the_rest_and_touches_nothing_else(
+            path in "[a-z0-9]{1,6}(/[a-z0-9]{1,6}){0,3}",
+            to in "[a-z]{1,6}(/[a-z]{1,6})?",
+        ) {
+            let map = format!("a.example/in/*={to}/*");
+            let route = route("reg.site", false, &[&map]);
+            prop_assert_eq!(name(&route, &format!("a.example/in/{path}")), format!("reg.site/{to}/{path}"));
+            prop_assert_eq!(name(&route, &format!("b.example/in/{path}")), format!("reg.site/in/{path}"));
+        }
+
+        #[test]
+        fn any_text_as_a_map_is_refused_or_maps_to_good_names(text in "\\PC{0,40}") {
+            if let Ok(map) = text.parse::<Map>() {
+                let route = Route::new(Place::Layout, false, vec![map]);
+                let _ = route.destination(&repository("docker.io/library/alpine"));
+            }
+        }
+    }
+}

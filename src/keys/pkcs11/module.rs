@@ -1,0 +1,216 @@
+//! A PKCS#11 module, and an Ed25519 key behind it that signs (CKM_EDDSA without parameters: RFC 8032, pure).
+//!
+//! A PIN is tried once: tokens count. Everything that can be wrong with module, token and key is found when the key is
+//! opened, before any work.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::mechanism::{Mechanism, MechanismType};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::types::AuthPin;
+use zeroize::Zeroizing;
+
+use super::uri::Uri;
+use crate::base::fault::{Class, Fault, escape};
+use crate::signing::{PublicKey, Signer};
+
+/// The modules that are loaded, each once.
+#[derive(Debug, Default)]
+pub struct Modules(HashMap<PathBuf, Pkcs11>);
+
+/// A private key on a token, opened.
+pub struct Key {
+    name: String,
+    public: PublicKey,
+    object: ObjectHandle,
+    session: Mutex<Session>,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key(private half of {}, on a token)", self.public.id())
+    }
+}
+
+/// What a module answered, on one line.
+fn told(error: &Error) -> String {
+    match error {
+        Error::Pkcs11(RvError::PinIncorrect, _) => "the PIN is wrong".to_owned(),
+        Error::Pkcs11(RvError::PinLocked, _) => "the PIN is locked".to_owned(),
+        Error::Pkcs11(RvError::PinLenRange, _) => "the PIN has a wrong length".to_owned(),
+        Error::Pkcs11(error, function) => format!("{function} answered {error:?}"),
+        Error::LibraryLoading(error) => escape(&error.to_string()),
+        error => escape(&error.to_string()),
+    }
+}
+
+impl Modules {
+    /// Opens the key that `uri` names. `pin` is asked for the PIN at most once, with the token's label, and only where
+    /// there is such a token and it wants one.
+    ///
+    /// # Errors
+    /// [`Class::Usage`]: the module cannot be loaded, there is no such token or key or more than one, the PIN is wrong, the
+    /// key is not an Ed25519 key that signs. Those of `pin`.
+    pub fn open(
+        &mut self,
+        uri: &Uri,
+        pin: impl FnOnce(&str) -> Result<Zeroizing<String>, Fault>,
+    ) -> Result<Key, Fault> {
+        let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+        let module = self.load(uri)?;
+        let (slot, token) = find(module, uri)?;
+        let mechanisms = module.get_mechanism_list(slot).map_err(|error| wrong(&told(&error), LOOK))?;
+        if !mechanisms.contains(&MechanismType::EDDSA) {
+            let help = "take a token that has it, or sign elsewhere: sign --payload, --attach";
+            return Err(wrong("expected a token that signs with Ed25519 (CKM_EDDSA), found one that does not", help));
+        }
+        let session = module.open_ro_session(slot).map_err(|error| wrong(&told(&error), LOOK))?;
+        if token.login_required() {
+            let pin = if token.protected_authentication_path() {
+                None
+            } else {
+                Some(AuthPin::from(pin(token.label())?.as_str()))
+            };
+            match session.login(UserType::User, pin.as_ref()) {
+                Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+                Err(error) => {
+                    return Err(wrong(&told(&error), "check the PIN; a token locks itself after a few wrong ones"));
+                }
+            }
+        }
+        let object = one(&session, ObjectClass::PRIVATE_KEY, uri)?;
+        let public = public(&session, object, uri)?;
+        Ok(Key { name: uri.to_string(), public, object, session: Mutex::new(session) })
+    }
+
+    fn load(&mut self, uri: &Uri) -> Result<&Pkcs11, Fault> {
+        use std::collections::hash_map::Entry;
+        let wrong = |error: &Error| {
+            let path = escape(&uri.module.to_string_lossy());
+            let told = told(error);
+            // The loader names it, too.
+            let told = told.strip_prefix(&format!("{path}: ")).unwrap_or(&told);
+            let what = format!("module {path}: {told}");
+            Fault::new(Class::Usage, what).help("give module-path the library that came with the token")
+        };
+        match self.0.entry(uri.module.clone()) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let module = Pkcs11::new(&uri.module).map_err(|error| wrong(&error))?;
+                match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+                    Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+                    Err(error) => return Err(wrong(&error)),
+                }
+                Ok(entry.insert(module))
+            }
+        }
+    }
+}
+
+const LOOK: &str = "look at the token with its maker's tools";
+
+/// The one token that `uri` names.
+fn find(module: &Pkcs11, uri: &Uri) -> Result<(Slot, TokenInfo), Fault> {
+    let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+    let slots = module.get_slots_with_token().map_err(|error| wrong(&told(&error), LOOK))?;
+    let mut found = Vec::new();
+    for slot in slots {
+        // One that is being pulled out is none.
+        let Ok(token) = module.get_token_info(slot) else { continue };
+        let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
+        if same(&uri.token, token.label())
+            && same(&uri.serial, token.serial_number())
+            && same(&uri.manufacturer, token.manufacturer_id())
+            && same(&uri.model, token.model())
+            && uri.slot.is_none_or(|wanted| wanted == slot.id())
+            && token.token_initialized()
+        {
+            found.push((slot, token));
+        }
+    }
+    match (found.len(), found.pop()) {
+        (1, Some(found)) => Ok(found),
+        (0, _) => Err(wrong("expected such a token, found none", "put it in, or start its service")),
+        (count, _) => Err(wrong(&format!("expected one such token, found {count}"), "add token= or serial=")),
+    }
+}
+
+/// The one object of a class that `uri` names.
+fn one(session: &Session, class: ObjectClass, uri: &Uri) -> Result<ObjectHandle, Fault> {
+    let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+    let mut template = vec![Attribute::Class(class)];
+    template.extend(uri.object.as_ref().map(|label| Attribute::Label(label.clone().into_bytes())));
+    template.extend(uri.id.clone().map(Attribute::Id));
+    let mut found = session.find_objects(&template).map_err(|error| wrong(&told(&error), LOOK))?;
+    match (found.len(), found.pop()) {
+        (1, Some(object)) => Ok(object),
+        (0, _) => Err(wrong("expected such a private key on the token, found none", "check object= and id=")),
+        (count, _) => Err(wrong(&format!("expected one such key, found {count}"), "add id=")),
+    }
+}
+
+/// The public half: of the object that says so, else of the one with the same id and label.
+fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicKey, Fault> {
+    let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+    let of = |object: ObjectHandle, kind: AttributeType| {
+        session.get_attributes(object, &[kind]).ok().and_then(|mut found| found.pop())
+    };
+    match of(private, AttributeType::KeyType) {
+        Some(Attribute::KeyType(KeyType::EC_EDWARDS)) => {}
+        _ => {
+            return Err(wrong("expected an Ed25519 key, found another kind", "make one on the token (CKK_EC_EDWARDS)"));
+        }
+    }
+    if let Some(Attribute::AlwaysAuthenticate(true)) = of(private, AttributeType::AlwaysAuthenticate) {
+        let help = "sign with the token's own tools: sign --payload, --attach";
+        return Err(wrong("wants its PIN for each signature, which is not done here", help));
+    }
+    let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY)];
+    template.extend([AttributeType::Id, AttributeType::Label].into_iter().filter_map(|kind| of(private, kind)).filter(
+        |found| match found {
+            Attribute::Id(bytes) | Attribute::Label(bytes) => !bytes.is_empty(),
+            _ => false,
+        },
+    ));
+    let beside = session.find_objects(&template).unwrap_or_default();
+    for object in beside.into_iter().chain([private]) {
+        if let Some(Attribute::PublicKeyInfo(der)) = of(object, AttributeType::PublicKeyInfo)
+            && let Ok(key) = PublicKey::from_der(&der)
+        {
+            return Ok(key);
+        }
+        if let Some(Attribute::EcPoint(point)) = of(object, AttributeType::EcPoint) {
+            // An OCTET STRING around it, or the bytes alone: modules do both.
+            let bytes = point.strip_prefix(&[0x04, 0x20]).unwrap_or(&point);
+            let bytes: Result<[u8; 32], _> = bytes.try_into();
+            let Ok(bytes) = bytes else {
+                return Err(wrong("expected an Ed25519 key, found one of another curve", "make one on the token"));
+            };
+            return PublicKey::from_bytes(&bytes).map_err(|error| wrong(&error.to_string(), error.help()));
+        }
+    }
+    Err(wrong("expected its public key on the token too, found none", "put it there, under the same id and label"))
+}
+
+impl Signer for Key {
+    fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Fault> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let how = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
+        session.sign(&how, self.object, message).map_err(|error| {
+            let what = format!("key {}: expected a signature, found: {}", self.name, told(&error));
+            Fault::new(Class::Io, what).help("put the token in and run the same again")
+        })
+    }
+}

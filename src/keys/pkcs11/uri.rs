@@ -1,0 +1,210 @@
+//! PKCS#11 URIs (RFC 7512), as far as they name one private key: `pkcs11:token=T;object=O?module-path=/M.so&pin-source=S`.
+//!
+//! Text only. What is not known here is refused, since left out it could match another key; so is a PIN, which is never
+//! repeated.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::base::fault::{Class, Fault, escape};
+
+/// How every URI begins.
+pub const SCHEME: &str = "pkcs11:";
+
+/// Which key, where, and what opens it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uri {
+    /// The token's label.
+    pub token: Option<String>,
+    /// Its serial number.
+    pub serial: Option<String>,
+    /// Its maker.
+    pub manufacturer: Option<String>,
+    /// Its model.
+    pub model: Option<String>,
+    /// The slot's number.
+    pub slot: Option<u64>,
+    /// The key's label.
+    pub object: Option<String>,
+    /// The key's id.
+    pub id: Option<Vec<u8>>,
+    /// The module: a library, by its absolute path.
+    pub module: PathBuf,
+    /// Where the PIN is: an absolute path, or `systemd:NAME`.
+    pub pin_source: Option<PathBuf>,
+}
+
+fn usage(what: impl Into<String>, help: &str) -> Fault {
+    Fault::new(Class::Usage, format!("pkcs11 URI: {}", what.into())).help(help)
+}
+
+const EXAMPLE: &str = "write 'pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/MODULE.so', in quotes";
+
+impl Uri {
+    /// Reads a URI.
+    ///
+    /// # Errors
+    /// [`Class::Usage`]; the text is not repeated where it may hold a PIN.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let rest = text.strip_prefix(SCHEME).ok_or_else(|| usage("expected pkcs11:, found something else", EXAMPLE))?;
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // Before all else: nothing of such a text is told.
+        if rest.split([';', '?', '&']).any(|part| part.trim_start().to_ascii_lowercase().starts_with("pin-value")) {
+            let help =
+                "write pin-source=/FILE or pin-source=systemd:NAME instead, and change the PIN: others could read it";
+            return Err(usage("found pin-value: a secret does not stand in an argument", help));
+        }
+        let mut uri = Self::default();
+        let mut seen = Vec::new();
+        for part in path.split(';').chain(query.split('&')).filter(|part| !part.is_empty()) {
+            let Some((name, value)) = part.split_once('=') else {
+                return Err(usage(format!("expected NAME=VALUE, found {:?}", escape(part)), EXAMPLE));
+            };
+            if seen.contains(&name) {
+                return Err(usage(format!("{} stands twice", escape(name)), EXAMPLE));
+            }
+            seen.push(name);
+            let bytes = decoded(value)
+                .ok_or_else(|| usage(format!("{}: expected %XX, found something else", escape(name)), EXAMPLE))?;
+            uri.set(name, bytes)?;
+        }
+        if uri.module.as_os_str().is_empty() {
+            return Err(usage("expected module-path=, found none", EXAMPLE));
+        }
+        if uri.object.is_none() && uri.id.is_none() {
+            return Err(usage("expected object= or id=, found neither", EXAMPLE));
+        }
+        Ok(uri)
+    }
+
+    fn set(&mut self, name: &str, bytes: Vec<u8>) -> Result<(), Fault> {
+        if name == "id" {
+            self.id = Some(bytes);
+            return Ok(());
+        }
+        let text = String::from_utf8(bytes).map_err(|_| usage(format!("{}: expected UTF-8", escape(name)), EXAMPLE))?;
+        let absolute = |path: &str| {
+            let help = "nothing is looked up from the current directory";
+            if path.starts_with('/') {
+                Ok(PathBuf::from(path))
+            } else {
+                Err(usage(format!("{name}: expected an absolute path"), help))
+            }
+        };
+        match name {
+            "token" => self.token = Some(text),
+            "serial" => self.serial = Some(text),
+            "manufacturer" => self.manufacturer = Some(text),
+            "model" => self.model = Some(text),
+            "object" => self.object = Some(text),
+            "slot-id" => {
+                let number = text.parse().map_err(|_| usage("slot-id: expected a number", EXAMPLE))?;
+                self.slot = Some(number);
+            }
+            "type" if text == "private" => {}
+            "type" => return Err(usage("type: expected private, which signs", EXAMPLE)),
+            "module-path" => self.module = absolute(&text)?,
+            "pin-source" if text.starts_with('|') => {
+                return Err(usage("pin-source: no program is run for a PIN", "write pin-source=/FILE or systemd:NAME"));
+            }
+            "pin-source" if text.starts_with("systemd:") => self.pin_source = Some(text.into()),
+            "pin-source" => self.pin_source = Some(absolute(text.strip_prefix("file:").unwrap_or(&text))?),
+            other => return Err(usage(format!("unknown attribute {:?}", escape(other)), EXAMPLE)),
+        }
+        Ok(())
+    }
+}
+
+/// The key as messages name it: without the query.
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id.as_ref().map(|id| id.iter().map(|byte| format!("%{byte:02x}")).collect::<String>());
+        let slot = self.slot.map(|slot| slot.to_string());
+        let parts = [
+            ("token", &self.token),
+            ("serial", &self.serial),
+            ("manufacturer", &self.manufacturer),
+            ("model", &self.model),
+            ("slot-id", &slot),
+            ("object", &self.object),
+            ("id", &id),
+        ];
+        f.write_str(SCHEME)?;
+        let parts = parts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        for (index, (name, value)) in parts.enumerate() {
+            write!(f, "{}{name}={}", if index == 0 { "" } else { ";" }, escape(value))?;
+        }
+        Ok(())
+    }
+}
+
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    loop {
+        match rest {
+            [] => return Some(bytes),
+            [b'%', high, low, tail @ ..] => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                bytes.push(digit(high)? << 4 | digit(low)?);
+                rest = tail;
+            }
+            [b'%', ..] => return None,
+            [plain, tail @ ..] => {
+                bytes.push(*plain);
+                rest = tail;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_a_key_is_read() {
+        let text = "pkcs11:token=The%20Mule;serial=1a;slot-id=7;object=release;id=%a1%B2;type=private\
+                    ?module-path=/usr/lib/m.so&pin-source=file:/run/pin";
+        let uri = Uri::parse(text).unwrap();
+        assert_eq!(
+            (uri.token.as_deref(), uri.slot, uri.id.as_deref()),
+            (Some("The Mule"), Some(7), Some(&[0xa1, 0xb2][..]))
+        );
+        assert_eq!(
+            (uri.module.to_str(), uri.pin_source.as_ref().unwrap().to_str()),
+            (Some("/usr/lib/m.so"), Some("/run/pin"))
+        );
+        assert_eq!(uri.to_string(), "pkcs11:token=The Mule;serial=1a;slot-id=7;object=release;id=%a1%b2");
+        let systemd = Uri::parse("pkcs11:id=%01?pin-source=systemd:pin&module-path=/m").unwrap();
+        assert_eq!(systemd.pin_source.unwrap().to_str(), Some("systemd:pin"));
+    }
+
+    #[test]
+    fn s19_what_does_not_is_refused_and_a_pin_is_not_repeated() {
+        for (wrong, said) in [
+            ("release.pem", "pkcs11:"),
+            ("pkcs11:", "module-path"),
+            ("pkcs11:object=a", "module-path"),
+            ("pkcs11:token=a?module-path=/m", "object= or id="),
+            ("pkcs11:object=a;object=b?module-path=/m", "twice"),
+            ("pkcs11:object=a;x-more=b?module-path=/m", "x-more"),
+            ("pkcs11:object=a;type=public?module-path=/m", "private"),
+            ("pkcs11:object=%zz?module-path=/m", "%XX"),
+            ("pkcs11:object=%1?module-path=/m", "%XX"),
+            ("pkcs11:object=%ff?module-path=/m", "UTF-8"),
+            ("pkcs11:object?module-path=/m", "NAME=VALUE"),
+            ("pkcs11:object=a;slot-id=x?module-path=/m", "slot-id"),
+            ("pkcs11:object=a?module-path=m.so", "absolute"),
+            ("pkcs11:object=a?module-path=/m&pin-source=pin", "absolute"),
+            ("pkcs11:object=a?module-path=/m&pin-source=%7Ccat", "no program"),
+            ("pkcs11:object=a?module-path=/m&pin-value=canary", "pin-value"),
+            ("pkcs11:object=a;pin-value=canary?module-path=/m", "pin-value"),
+            ("pkcs11:object=a?PIN-value=canary", "pin-value"),
+        ] {
+            let fault = Uri::parse(wrong).unwrap_err();
+            assert!(fault.class == Class::Usage && fault.what.contains(said), "{wrong}: {fault}");
+            assert!(!format!("{fault:?}").contains("canary") && fault.help.is_some(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Copy: from any source to any destination while both can be reached; an export's plan, an import's push.
+//!
+//! Content goes through memory, never through a file. What the destination has under the same tag, with
+//! nothing that could refer to it at the source, is left alone after one question to each side. Knows no
+//! registry and no terminal.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::fault::{Class, Fault};
+use crate::content::{Destination, Error, Source, TagList};
+use crate::decide::plan;
+use crate::decide::route::Route;
+use crate::decide::select::{Referrers, Selection, Wanted};
+use crate::flow::{Event, Flow, each};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::operate::import::{self, Done, Landed, Open, Outcome, Sides, TagConflict};
+
+/// What to copy and how.
+pub struct Request<'a> {
+    /// What is selected at the source.
+    pub selection: Selection,
+    /// Names below the destination for the one artifact that is selected; without a tag it gets none. Empty:
+    /// as `route` says.
+    pub names: Vec<(Repository, Option<Tag>)>,
+    /// The names.
+    pub route: &'a Route,
+    /// Whether both sides are the same place, where blobs are mounted.
+    pub is_one_place: bool,
+    /// Tags that name something else.
+    pub tag_conflict: TagConflict,
+    /// Whether the destination's failures are recorded, artifact by artifact, and the others go on.
+    pub keep_going: bool,
+    /// Look only.
+    pub dry_run: bool,
+    /// Classes of faults.
+    pub sides: Sides,
+}
+
+/// Copies. The outcome says per artifact what became of it, those first that were there already.
+///
+/// # Errors
+/// Those of [`plan::make`] and [`import::run`]; [`Class::Usage`] for names that more than one artifact would
+/// get.
+pub fn run(
+    flow: &Flow,
+    source: &dyn Source,
+    destination: &dyn Destination,
+    request: &Request,
+) -> Result<Outcome, Fault> {
+    let source = Glance { place: source, resolved: Mutex::default() };
+    let mut selection = request.selection.clone();
+    if !request.names.is_empty() {
+        selection.wanted = named(&source, &selection.wanted, &request.names)?;
+    }
+    let mut present = Vec::new();
+    // A platform filter may make other manifests than those that the tags name.
+    if selection.platforms.is_empty() {
+        flow.event(Event::Stage { name: "comparing tags", bytes: 0, items: selection.wanted.len() as u64 });
+        let same = look(flow, &source, destination, request, &selection)?;
+        let (old, new) = selection.wanted.into_iter().zip(same).partition::<Vec<_>, _>(|(_, same)| same.is_some());
+        present = old.into_iter().filter_map(|(_, same)| same).collect();
+        selection.wanted = new.into_iter().map(|(wanted, _)| wanted).collect();
+        if selection.wanted.is_empty() && !present.is_empty() {
+            return Ok(Outcome { artifacts: present, ..Outcome::default() });
+        }
+    }
+    let plan = match plan::make(flow, &source, &selection) {
+        Ok(plan) => plan,
+        Err(fault) if fault.class == Class::Cancelled => return Err(fault),
+        // All that is refused, on both sides, is one list.
+        Err(fault) => {
+            let mut faults = vec![fault];
+            faults.extend(closed(flow, destination, request, &selection)?);
+            return Err(
+                Fault::from_list(faults).unwrap_or_else(|| Fault::new(Class::Bug, "a plan failed without a fault"))
+            );
+        }
+    };
+    let planned = Planned {
+        source: source.place,
+        origins: plan.blobs.into_iter().map(|blob| (blob.descriptor.digest, blob.origin)).collect(),
+        documents: plan.documents,
+    };
+    let done = import::run(
+        flow,
+        &planned,
+        destination,
+        &Open,
+        &import::Request {
+            artifacts: &plan.artifacts,
+            absent: &plan.absent,
+            route: request.route,
+            tag_conflict: request.tag_conflict,
+            keep_going: request.keep_going,
+            dry_run: request.dry_run,
+            sides: request.sides,
+            siblings: request.is_one_place.then_some(&planned.origins),
+            wanted: None,
+            account: None,
+        },
+    )?;
+    present.extend(done.artifacts);
+    Ok(Outcome { artifacts: present, ..done })
+}
+
+/// The one artifact of the selection under each name, pinned to what it is now.
+fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Tag>)]) -> Result<Vec<Wanted>, Fault> {
+    let [one] = wanted else {
+        let what = format!("--as: expected one selected artifact, found {}", wanted.len());
+        return Err(Fault::new(Class::Usage, what).help("select one, or name many with --map"));
+    };
+    let at_source = |error: Error| error.into_fault(Class::Source);
+    let digest = source.resolve(&one.reference).map_err(at_source)?.digest;
+    let under = |(repository, tag): &(Repository, Option<Tag>)| {
+        // By digest alone where no tag is wanted: the source's would travel along.
+        let kept = tag.as_ref().and(one.reference.tag.clone());
+        let reference = Reference { digest: Some(digest), tag: kept, ..one.reference.clone() };
+        Wanted { reference, as_name: Some((repository.clone(), tag.clone())) }
+    };
+    Ok(names.iter().map(under).collect())
+}
+
+/// For each wanted reference what became of it, where nothing is left to do: its tag names the same digest
+/// at the destination, and nothing refers to it at the source. What cannot be told is `None`, and the plan's
+/// to find out.
+fn look(
+    flow: &Flow,
+    source: &dyn Source,
+    destination: &dyn Destination,
+    request: &Request,
+    selection: &Selection,
+) -> Result<Vec<Option<Done>>, Fault> {
+    let same = each(flow, &selection.wanted, |wanted| {
+        let there = request.route.destination(wanted.repository()).ok()?;
+        let tag = wanted.tag()?;
+        let now = destination.tag(&there, tag).ok()??;
+        let digest = source.resolve(&wanted.reference).ok()?.digest;
+        flow.event(Event::Item(wanted.reference.to_string()));
+        (now == digest).then(|| Done {
+            repository: wanted.repository().clone(),
+            destination: there,
+            digest,
+            tags: vec![tag.clone()],
+            kept: Vec::new(),
+            landed: Landed::Present,
+        })
+    })?;
+    if selection.referrers == Referrers::None {
+        return Ok(same);
+    }
+    let found = selection.wanted.iter().zip(&same).filter_map(|(wanted, same)| Some((wanted, same.as_ref()?)));
+    let places: HashMap<&Repository, Digest> =
+        found.map(|(wanted, same)| (&wanted.reference.repository, same.digest)).collect();
+    let places: Vec<(&Repository, Digest)> = places.into_iter().collect();
+    let bare = each(flow, &places, |(place, digest)| has_no_referrers(source, place, *digest).unwrap_or(false))?;
+    let bare: HashSet<&Repository> =
+        places.iter().zip(bare).filter(|(_, bare)| *bare).map(|((place, _), _)| *place).collect();
+    let keep = |(wanted, same): (&Wanted, Option<Done>)| same.filter(|_| bare.contains(&wanted.reference.repository));
+    Ok(selection.wanted.iter().zip(same).map(keep).collect())
+}
+
+/// What the destination will not let be written, of all that is selected.
+fn closed(
+    flow: &Flow,
+    destination: &dyn Destination,
+    request: &Request,
+    selection: &Selection,
+) -> Result<Vec<Fault>, Fault> {
+    let Some(rights) = destination.rights().filter(|_| !request.dry_run) else { return Ok(Vec::new()) };
+    let names = selection.wanted.iter().filter_map(|wanted| request.route.destination(wanted.repository()).ok());
+    let names: Vec<Repository> = names.collect::<BTreeSet<_>>().into_iter().collect();
+    let refused = each(flow, &names, |name| rights.may_push(name).err())?;
+    Ok(refused.into_iter().flatten().map(|error| error.into_fault(request.sides.destination)).collect())
+}
+
+/// Whether nothing in the repository refers to anything: its tags tell, and no list stands elsewhere.
+fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+    let (Some(lists), Some(tags)) = (source.referrers(), source.tags()) else { return Ok(false) };
+    let of_a_digest = |tag: &Tag| ["sha256-", "sha512-"].iter().any(|start| tag.as_str().starts_with(start));
+    Ok(!tags.tags(repository)?.iter().any(of_a_digest) && lists.only_tags(repository, digest)?)
+}
+
+/// The source while it is looked at: what was resolved is not asked for again, and no blob is looked for; one
+/// that is not there is missed when it is fetched, before anything is tagged.
+struct Glance<'a> {
+    place: &'a dyn Source,
+    resolved: Mutex<HashMap<String, Descriptor>>,
+}
+
+impl Glance<'_> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Descriptor>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Glance<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        // By what decides: a digest pins, whatever tag stands beside it.
+        let key = match reference.digest {
+            Some(digest) => format!("{}@{digest}", reference.repository),
+            None => reference.to_string(),
+        };
+        if let Some(found) = self.known().get(&key) {
+            return Ok(found.clone());
+        }
+        let found = self.place.resolve(reference)?;
+        let pinned = format!("{}@{}", reference.repository, found.digest);
+        self.known().extend([(key, found.clone()), (pinned, found.clone())]);
+        Ok(found)
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.place.document(repository, descriptor)
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        self.place.blob(repository, descriptor)
+    }
+
+    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    fn referrers(&self) -> Option<&dyn crate::content::Referrers> {
+        self.place.referrers()
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        self.place.tags()
+    }
+}
+
+/// The source of an import: the plan's documents, and blobs from the repositories where the plan found them.
+struct Planned<'a> {
+    source: &'a dyn Source,
+    documents: HashMap<Digest, Document>,
+    origins: HashMap<Digest, Repository>,
+}
+
+impl Planned<'_> {
+    fn origin<'s>(&'s self, repository: &'s Repository, digest: Digest) -> &'s Repository {
+        self.origins.get(&digest).unwrap_or(repository)
+    }
+}
+
+impl Source for Planned<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.source.resolve(reference)
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        match self.documents.get(&descriptor.digest) {
+            Some(document) => Ok(document.clone()),
+            None => self.source.document(self.origin(repository, descriptor.digest), descriptor),
+        }
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        self.source.blob(self.origin(repository, descriptor.digest), descriptor)
+    }
+
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.source.holds(self.origin(repository, descriptor.digest), descriptor)
+    }
+}

@@ -1,0 +1,61 @@
+//! What a place holds, by its documents: a side of a comparison. Its blobs are not looked for.
+
+use std::io::Read;
+
+use super::{Contents, Naming};
+use crate::base::fault::Fault;
+use crate::closure::Role;
+use crate::content::{Error, Referrers, Source, TagList};
+use crate::decide::plan;
+use crate::decide::select::Selection;
+use crate::flow::Flow;
+use crate::oci::{Descriptor, Document, Reference, Repository};
+
+/// What a place holds of `selection`: its documents are read, its blobs are not looked for.
+///
+/// # Errors
+/// Those of [`plan::make`] and of `name`.
+pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &Naming) -> Result<Contents, Fault> {
+    let mut contents = Contents { is_exact: true, ..Contents::default() };
+    if selection.wanted.is_empty() {
+        return Ok(contents);
+    }
+    let plan = plan::make(flow, &Listed(place), selection)?;
+    contents.artifacts(&plan.artifacts, name)?;
+    for blob in &plan.blobs {
+        contents.blobs.insert(blob.descriptor.digest, blob.descriptor.size);
+        if blob.role == Role::Document {
+            contents.documents.insert(blob.descriptor.digest);
+        }
+    }
+    Ok(contents)
+}
+
+/// A place whose blobs are taken to be there.
+struct Listed<'a>(&'a dyn Source);
+
+impl Source for Listed<'_> {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.0.resolve(reference)
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.0.document(repository, descriptor)
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        self.0.blob(repository, descriptor)
+    }
+
+    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
+        Ok(true)
+    }
+
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        self.0.referrers()
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        self.0.tags()
+    }
+}

@@ -1,0 +1,191 @@
+//! Whether everything in a bundle is at a place, under its names there: manifests, tags, lists of referrers, blobs.
+//!
+//! The place's own documents say what must be below them, their digests checked; so a bundle's manifest is enough.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::closure::{WalkError, walk};
+use crate::content::checked::Checked;
+use crate::content::{Error, Inventory, Kind, Source};
+use crate::decide::route::Route;
+use crate::flow::{Event, Flow, each};
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Reason, Repository};
+
+/// What can be read from and asked for what it has.
+pub trait Place: Source + Inventory {}
+
+impl<T: Source + Inventory> Place for T {}
+
+/// What to look for.
+pub struct Request<'a> {
+    /// The bundle's.
+    pub artifacts: &'a [Artifact],
+    /// What it does not carry, and why.
+    pub absent: &'a [Absent],
+    /// The names at the place.
+    pub route: &'a Route,
+    /// Whether every blob is read, not only asked for.
+    pub content: bool,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The place's repository.
+    pub repository: Repository,
+    /// What: `manifest`, `tag`, `referrers`, `blob`.
+    pub kind: &'static str,
+    /// Of which manifest or blob.
+    pub digest: Digest,
+    /// Expected and found.
+    pub detail: String,
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// In order of repository.
+    pub findings: Vec<Finding>,
+    /// Blobs, each once in each repository.
+    pub blobs: u64,
+    /// Bytes of those that were read.
+    pub bytes: u64,
+}
+
+/// Looks.
+///
+/// # Errors
+/// [`Class::Destination`] where the place cannot be asked, [`Class::Policy`] for names, [`Class::Cancelled`].
+pub fn look(flow: &Flow, place: &dyn Place, request: &Request) -> Result<Seen, Fault> {
+    let repositories = request.route.assign(request.artifacts)?;
+    let absent: HashMap<Digest, Reason> = request.absent.iter().map(|one| (one.digest, one.reason)).collect();
+    let mut items = Vec::new();
+    for (artifact, repository) in request.artifacts.iter().zip(&repositories) {
+        items.push(Artifact { repository: repository.clone(), ..artifact.clone() });
+    }
+    flow.event(Event::Stage { name: "comparing manifests", bytes: 0, items: items.len() as u64 });
+    let looked = each(flow, &items, |item| {
+        let found = one(flow, place, item, &absent);
+        flow.event(Event::Item(item.repository.to_string()));
+        found
+    })?;
+    let mut seen = Seen::default();
+    let mut leaves: BTreeMap<(Repository, Digest), Descriptor> = BTreeMap::new();
+    for (item, looked) in items.iter().zip(looked) {
+        let (findings, below) = looked?;
+        seen.findings.extend(findings);
+        leaves.extend(below.into_iter().map(|leaf| ((item.repository.clone(), leaf.digest), leaf)));
+    }
+    let leaves: Vec<((Repository, Digest), Descriptor)> = leaves.into_iter().collect();
+    seen.blobs = leaves.len() as u64;
+    let bytes = if request.content { leaves.iter().map(|(_, leaf)| leaf.size).sum() } else { 0 };
+    flow.event(Event::Stage { name: "comparing blobs", bytes, items: seen.blobs });
+    let looked = each(flow, &leaves, |((repository, _), leaf)| {
+        let found = blob(flow, place, repository, leaf, request.content);
+        flow.event(Event::Item(leaf.digest.to_string()));
+        found
+    })?;
+    for looked in looked {
+        seen.findings.extend(looked?);
+    }
+    seen.bytes = bytes;
+    seen.findings.sort();
+    seen.findings.dedup();
+    Ok(seen)
+}
+
+/// What the place says of something: `None`, or what is wrong with it.
+fn said(error: Error) -> Result<String, Fault> {
+    match error.kind {
+        Kind::Absent => Ok("not found".to_owned()),
+        Kind::Mismatch => Ok(escape(&error.what)),
+        _ => Err(error.into_fault(Class::Destination)),
+    }
+}
+
+/// One artifact, its repository being the place's: what is wrong, and the leaves below it.
+fn one(
+    flow: &Flow,
+    place: &dyn Place,
+    item: &Artifact,
+    absent: &HashMap<Digest, Reason>,
+) -> Result<(Vec<Finding>, Vec<Descriptor>), Fault> {
+    let findings = Mutex::new(Vec::new());
+    let find = |kind, digest, detail| {
+        let finding = Finding { repository: item.repository.clone(), kind, digest, detail };
+        findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+    };
+    let closure = walk([item], |repository, descriptor| {
+        flow.check()?;
+        if absent.get(&descriptor.digest) == Some(&Reason::Platform) {
+            return Ok(None);
+        }
+        match place.document(repository, descriptor) {
+            Ok(document) if document.digest() == descriptor.digest => return Ok(Some(document)),
+            Ok(document) => find("manifest", descriptor.digest, format!("found {}", document.digest())),
+            Err(error) => find("manifest", descriptor.digest, said(error)?),
+        }
+        Ok(None)
+    });
+    let leaves = match closure {
+        Ok(closure) => {
+            let carried = closure.leaves().filter(|node| absent.get(&node.descriptor.digest) != Some(&Reason::Foreign));
+            carried.map(|node| node.descriptor.clone()).collect()
+        }
+        Err(WalkError::Fetch(fault)) => return Err(fault),
+        Err(error) => {
+            find("manifest", item.digest, error.to_string());
+            Vec::new()
+        }
+    };
+    for tag in &item.tags {
+        let now = place.tag(&item.repository, tag).map_err(|error| error.into_fault(Class::Destination))?;
+        match now {
+            Some(now) if now == item.digest => {}
+            Some(now) => find("tag", item.digest, format!("{tag} names {now}")),
+            None => find("tag", item.digest, format!("{tag} not found")),
+        }
+    }
+    if let (Some(subject), Some(lists)) = (item.subject, place.referrers()) {
+        let list = lists.referrers(&item.repository, subject).map_err(|error| error.into_fault(Class::Destination))?;
+        if !list.iter().any(|one| one.digest == item.digest) {
+            find("referrers", item.digest, format!("not in the list of {subject}"));
+        }
+    }
+    Ok((findings.into_inner().unwrap_or_else(PoisonError::into_inner), leaves))
+}
+
+fn blob(
+    flow: &Flow,
+    place: &dyn Place,
+    repository: &Repository,
+    leaf: &Descriptor,
+    content: bool,
+) -> Result<Option<Finding>, Fault> {
+    flow.check()?;
+    let looked = if content { read(flow, place, repository, leaf) } else { place.has_blob(repository, leaf) };
+    let detail = match looked {
+        Ok(true) => return Ok(None),
+        Ok(false) => "not found".to_owned(),
+        Err(error) => said(error)?,
+    };
+    Ok(Some(Finding { repository: repository.clone(), kind: "blob", digest: leaf.digest, detail }))
+}
+
+/// Reads a blob to its end, against its digest.
+fn read(flow: &Flow, place: &dyn Place, repository: &Repository, leaf: &Descriptor) -> Result<bool, Error> {
+    let mut content = Checked::new(place.blob(repository, leaf)?, leaf.clone());
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        flow.check().map_err(Error::from)?;
+        match io::Read::read(&mut content, &mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(count) => flow.event(Event::Bytes(count as u64)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::from_io(format_args!("blob {}", leaf.digest), error)),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The documents of a run: asked for once, kept while there is room, asked for again after that.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use crate::base::fault::{Class, Fault};
+use crate::content::{Error, Source};
+use crate::oci::{Descriptor, Digest, Document, Repository};
+
+use super::Sides;
+use super::plan::locked;
+
+/// Bytes of documents that are kept.
+const ROOM: u64 = 64 << 20;
+
+pub(super) struct Documents<'a> {
+    source: &'a dyn Source,
+    sides: Sides,
+    room: u64,
+    kept: Mutex<(u64, HashMap<Digest, Document>)>,
+}
+
+impl<'a> Documents<'a> {
+    pub(super) fn new(source: &'a dyn Source, sides: Sides) -> Self {
+        Self { source, sides, room: ROOM, kept: Mutex::new((0, HashMap::new())) }
+    }
+
+    /// The document, which is the source's.
+    pub(super) fn get(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Fault> {
+        // The parsed form depends on the media type: another one is another question.
+        let same = |document: &&Document| document.media_type() == descriptor.media_type;
+        if let Some(document) = locked(&self.kept).1.get(&descriptor.digest).filter(same) {
+            return Ok(document.clone());
+        }
+        let fault = |error: Error| error.into_fault(self.sides.source);
+        let document = self.source.document(repository, descriptor).map_err(fault)?;
+        if document.digest() != descriptor.digest || document.size() != descriptor.size {
+            let what = format!(
+                "manifest {}: expected {} bytes, found {} of {}",
+                descriptor.digest,
+                descriptor.size,
+                document.size(),
+                document.digest()
+            );
+            return Err(Fault::new(self.sides.source, what));
+        }
+        let mut kept = locked(&self.kept);
+        if kept.0 + document.size() <= self.room && kept.1.insert(document.digest(), document.clone()).is_none() {
+            kept.0 += document.size();
+        }
+        Ok(document)
+    }
+
+    /// A fault of the documents' form.
+    pub(super) fn misshapen(&self, what: String) -> Fault {
+        let class: Class = self.sides.shape;
+        Fault::new(class, what)
+    }
+}

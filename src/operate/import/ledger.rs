@@ -1,0 +1,203 @@
+//! What an import has done to the destination, told also when it failed: what a receipt is made of.
+//!
+//! Nothing is believed: every manifest and tag that is said to be there is read again at the end. It changes nothing
+//! there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::flow::Event;
+use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
+use crate::receipt::{Arrival, Counts, How, Leaf, Named, Outcome, State};
+
+use super::Run;
+use super::plan::{Job, Plan, locked};
+use super::workers::Crew;
+
+/// What was done, by what was read back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Every artifact in the request's order; empty where the import ended before it had a plan.
+    pub artifacts: Vec<Arrival>,
+    /// The leaves of those that are there, by digest.
+    pub blobs: Vec<Leaf>,
+    /// What was moved, for those that failed too.
+    pub counts: Counts,
+}
+
+/// What became of each blob in each repository that needed it.
+#[derive(Default)]
+pub(super) struct Ledger(Mutex<HashMap<(Repository, Digest), (How, u64)>>);
+
+impl Ledger {
+    /// What this run did outweighs what it found afterwards.
+    pub(super) fn note(&self, repository: &Repository, blob: &Descriptor, how: How) {
+        let mut notes = locked(&self.0);
+        let note = notes.entry((repository.clone(), blob.digest)).or_insert((how, blob.size));
+        if how != How::Found {
+            note.0 = how;
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (how, size) in locked(&self.0).values() {
+            match how {
+                How::Sent => {
+                    counts.sent += 1;
+                    counts.bytes = counts.bytes.saturating_add(*size);
+                }
+                How::Mounted => counts.mounted += 1,
+                How::Found => counts.found += 1,
+                How::Base | How::BaseMounted => counts.base += 1,
+                How::Implied => {}
+            }
+        }
+        counts
+    }
+}
+
+/// What was read of one artifact: its manifest, its tags in their order.
+struct Read {
+    manifest: Option<Digest>,
+    tags: Vec<Option<Digest>>,
+}
+
+/// Reads back what `ended` left at the destination and fills in the account. What is not there as it was said to be is a
+/// fault of its artifact, and without `keep_going` of the run.
+pub(super) fn close<T>(run: &Run, plan: &Plan, ended: Result<T, Fault>, account: &Mutex<Account>) -> Result<T, Fault> {
+    let failure = ended.as_ref().err();
+    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        if let Some(fault) = failure.filter(|_| !may_be_there(job)) {
+            job.fail(Fault::new(fault.class, format!("the import ended before it: {}", fault.what)));
+        }
+    }
+    let jobs: Vec<&Job> = plan.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let found: Mutex<HashMap<(&Repository, Digest), Read>> = Mutex::default();
+    run.flow.event(Event::Stage { name: "reading back", bytes: 0, items: jobs.len() as u64 });
+    // Its own: that of a failed run has stopped.
+    let crew = Crew::new(run.flow);
+    let read = crew.each(&jobs, |job| {
+        match of(run, job) {
+            Ok(read) => {
+                if let Some(what) = differs(job, &read) {
+                    job.fail(Fault::new(run.request.sides.destination, what).help(
+                        "look whether someone else writes there or the registry loses content; then run the import again",
+                    ));
+                }
+                locked(&found).insert((&job.repository, job.artifact.digest), read);
+            }
+            Err(fault) if failure.is_some() || !run.request.keep_going || fault.class == Class::Cancelled => {
+                return Err(fault);
+            }
+            Err(fault) => job.fail(fault),
+        }
+        run.flow.event(Event::Item(job.repository.to_string()));
+        Ok(())
+    });
+    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for job in &jobs {
+        if !found.contains_key(&(&job.repository, job.artifact.digest)) && !job.has_failed() {
+            let why = read.as_ref().err().map_or("the import ended", |fault| fault.what.as_str());
+            job.fail(Fault::new(run.request.sides.destination, format!("not read back: {why}")));
+        }
+    }
+    *locked(account) = Account {
+        artifacts: plan.jobs.iter().map(|job| arrival(job, &found)).collect(),
+        blobs: leaves(run, plan),
+        counts: run.ledger.counts(),
+    };
+    let ended = ended?;
+    read?;
+    if !run.request.keep_going {
+        let missed = jobs.iter().filter_map(|job| locked(&job.failed).clone()).collect();
+        Fault::from_list(missed).map_or(Ok(()), Err)?;
+    }
+    Ok(ended)
+}
+
+/// Whether all was done for it, in this run or before.
+fn may_be_there(job: &Job) -> bool {
+    let needs = locked(&job.needs);
+    needs.is_tagged || (needs.is_known && needs.documents.is_empty() && needs.tags.is_empty())
+}
+
+fn of(run: &Run, job: &Job) -> Result<Read, Fault> {
+    let digest = job.artifact.digest;
+    let read = |tag| {
+        run.flow.check()?;
+        run.destination.read_back(&job.repository, tag, digest).map_err(|error| run.at_destination(error))
+    };
+    let manifest = read(None)?;
+    let tags = job.artifact.tags.iter().map(|tag| read(Some(tag))).collect::<Result<_, Fault>>()?;
+    Ok(Read { manifest, tags })
+}
+
+/// What is not there as it should be.
+fn differs(job: &Job, read: &Read) -> Option<String> {
+    let expected = job.artifact.digest;
+    let shown = |found: Option<Digest>| found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+    if read.manifest != Some(expected) {
+        let found = shown(read.manifest);
+        return Some(format!("{}: read back: expected manifest {expected}, found {found}", job.repository));
+    }
+    let needs = locked(&job.needs);
+    let mut tags = job.artifact.tags.iter().zip(&read.tags).filter(|(tag, _)| !needs.kept.contains(tag));
+    tags.find(|(_, found)| **found != Some(expected)).map(|(tag, found)| {
+        format!("{}:{tag}: read back: expected {expected}, found {}", job.repository, shown(*found))
+    })
+}
+
+fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
+    let (needs, failed) = (locked(&job.needs), locked(&job.failed));
+    let read = found.get(&(&job.repository, job.artifact.digest));
+    let outcome = match &*failed {
+        Some(_) => Outcome::Failed,
+        None if needs.documents.is_empty() && needs.tags.is_empty() => Outcome::Present,
+        None => Outcome::Pushed,
+    };
+    let state = |tag, read: Option<Digest>| match outcome {
+        _ if needs.kept.contains(tag) && read != Some(job.artifact.digest) => State::Kept,
+        Outcome::Failed if read != Some(job.artifact.digest) => State::Failed,
+        _ if needs.tags.contains(tag) => State::Set,
+        _ => State::Present,
+    };
+    let tags = job.artifact.tags.iter().enumerate().map(|(at, tag)| {
+        let read_back = read.and_then(|read| read.tags.get(at).copied().flatten());
+        Named { name: tag.clone(), outcome: state(tag, read_back), read_back }
+    });
+    Arrival {
+        destination: Some(job.repository.to_string()),
+        digest: job.artifact.digest,
+        outcome,
+        read_back: read.and_then(|read| read.manifest),
+        // What a registry said may stand in it.
+        reason: failed.as_ref().map(|fault| escape(&fault.what)),
+        repository: job.artifact.repository.clone(),
+        tags: tags.collect(),
+    }
+}
+
+/// The leaves of what is there. Of several repositories the first, but one where the leaf was asked for before all.
+fn leaves(run: &Run, plan: &Plan) -> Vec<Leaf> {
+    let notes = locked(&run.ledger.0);
+    let mut leaves: BTreeMap<Digest, Leaf> = BTreeMap::new();
+    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        let shapes = job.documents.iter().filter_map(|digest| plan.shapes.get(digest));
+        for leaf in shapes.flat_map(|shape| &shape.leaves) {
+            let absent: Option<&&Absent> = plan.absent.get(&leaf.digest);
+            if absent.is_some_and(|absent| absent.reason == Reason::Foreign) {
+                continue;
+            }
+            let known = notes.get(&(job.repository.clone(), leaf.digest)).map(|note| note.0);
+            let how = known.unwrap_or(How::Implied);
+            let own = Leaf { digest: leaf.digest, how, repository: job.artifact.repository.clone(), size: leaf.size };
+            let first = leaves.entry(leaf.digest).or_insert_with(|| own.clone());
+            if first.how == How::Implied && how != How::Implied {
+                *first = own;
+            }
+        }
+    }
+    leaves.into_values().collect()
+}

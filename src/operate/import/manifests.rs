@@ -1,0 +1,107 @@
+//! The documents and the tags: documents by height, so that every child is there before its parent,
+//! whoever pushes it; tags last.
+
+use std::collections::BTreeMap;
+
+use crate::base::fault::{Class, Fault};
+use crate::content::Kind;
+use crate::flow::Event;
+use crate::oci::{Digest, Repository};
+
+use super::Run;
+use super::plan::{Job, Plan, Shape, locked};
+
+struct Task<'p> {
+    repository: &'p Repository,
+    shape: &'p Shape,
+    jobs: Vec<&'p Job<'p>>,
+}
+
+/// Pushes the documents that lack, height by height.
+pub(super) fn send(run: &Run, plan: &Plan) -> Result<(), Fault> {
+    let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
+    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        for digest in &locked(&job.needs).documents {
+            let Some(shape) = plan.shapes.get(digest) else { continue };
+            let task = waves
+                .entry(shape.height)
+                .or_default()
+                .entry((&job.repository, *digest))
+                .or_insert_with(|| Task { repository: &job.repository, shape, jobs: Vec::new() });
+            task.jobs.push(job);
+        }
+    }
+    let items = waves.values().map(|wave| wave.len() as u64).sum();
+    run.flow.event(Event::Stage { name: "sending manifests", bytes: 0, items });
+    for wave in waves.into_values() {
+        let mut tasks: Vec<Task> = wave.into_values().collect();
+        // Those that are not kept are read again, cheapest as they stand.
+        tasks.sort_by_cached_key(|task| run.source.position(&task.shape.descriptor.digest));
+        run.crew.each(&tasks, |task| one(run, task))?;
+    }
+    Ok(())
+}
+
+fn one(run: &Run, task: &Task) -> Result<(), Fault> {
+    let Some(job) = task.jobs.iter().find(|job| !job.has_failed()) else { return Ok(()) };
+    let document = run.documents.get(&job.artifact.repository, &task.shape.descriptor)?;
+    if let Err(error) = run.destination.put_manifest(task.repository, &document) {
+        let is_refused = matches!(error.kind, Kind::Refused | Kind::Absent);
+        let mut fault = run.at_destination(error);
+        if task.shape.is_sparse && is_refused {
+            let what = format!(
+                "{}@{}: an index with left-out platforms is not taken: {}",
+                task.repository,
+                document.digest(),
+                fault.what
+            );
+            fault = Fault::new(Class::Policy, what).help("export with --index rebuild");
+        }
+        if !run.request.keep_going || fault.class == Class::Cancelled {
+            return Err(fault);
+        }
+        for job in &task.jobs {
+            job.fail(fault.clone());
+        }
+        return Ok(());
+    }
+    run.flow.event(Event::Item(document.digest().to_string()));
+    Ok(())
+}
+
+/// Sets the tags of every artifact that has come; one without tags is made findable.
+pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
+    let jobs: Vec<&Job> = plan.jobs.iter().filter(|job| !job.has_failed()).collect();
+    run.flow.event(Event::Stage { name: "tagging", bytes: 0, items: jobs.len() as u64 });
+    run.crew.each(&jobs, |job| {
+        let tags = locked(&job.needs).tags.clone();
+        let is_untagged = job.artifact.tags.is_empty();
+        // Nothing to set, or a document that was not carried and is at the destination already.
+        if tags.is_empty() && !is_untagged {
+            locked(&job.needs).is_tagged = true;
+            return Ok(());
+        }
+        if !plan.shapes.contains_key(&job.artifact.digest) {
+            if !is_untagged {
+                let what = format!("{}@{}: not carried, so not tagged", job.repository, job.artifact.digest);
+                job.fail(Fault::new(Class::Partial, what).help("export it again when the source has it"));
+            }
+            return Ok(());
+        }
+        let document = run.documents.get(&job.artifact.repository, &job.artifact.descriptor())?;
+        let set = |tag| run.destination.set_tag(&job.repository, tag, &document);
+        let mut result = tags.iter().try_for_each(set);
+        if result.is_ok() && is_untagged {
+            result = run.destination.set_root(&job.repository, &document);
+        }
+        match result.map_err(|error| run.at_destination(error)) {
+            Err(fault) if !run.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
+            Err(fault) => job.fail(fault),
+            Ok(()) => {
+                locked(&job.needs).is_tagged = true;
+                run.flow.event(Event::Item(job.repository.to_string()));
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,103 @@
+//! What became of an import, artifact by artifact.
+
+use crate::base::fault::{Class, Fault};
+use crate::oci::{Digest, Repository, Tag};
+
+use super::plan::{Plan, flat, locked};
+
+/// What became of one artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Landed {
+    /// Pushed, in part or whole, or tagged anew. In a dry run: would be.
+    Pushed,
+    /// All of it was there.
+    Present,
+    /// It was not taken; nothing of it was tagged unless the fault came with the tags.
+    Failed(Fault),
+}
+
+/// One artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The source's repository.
+    pub repository: Repository,
+    /// The destination's.
+    pub destination: Repository,
+    /// Its digest, at both.
+    pub digest: Digest,
+    /// The tags that name it at the destination now.
+    pub tags: Vec<Tag>,
+    /// The tags that name something else there and were kept.
+    pub kept: Vec<Tag>,
+    /// What became of it.
+    pub landed: Landed,
+}
+
+/// The whole import.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Every artifact, in the request's order.
+    pub artifacts: Vec<Done>,
+    /// Blobs sent. In a dry run: blobs that would be looked for, and sent if they lack.
+    pub pushed: u64,
+    /// Blobs taken over from another repository of the destination.
+    pub mounted: u64,
+    /// Blobs that were there, in repositories where they were looked for.
+    pub present: u64,
+    /// Bytes of the blobs sent.
+    pub bytes: u64,
+}
+
+impl Outcome {
+    /// Adds what a second round sent.
+    pub(super) fn add(&mut self, round: &Self) {
+        self.pushed += round.pushed;
+        self.mounted += round.mounted;
+        self.bytes += round.bytes;
+    }
+
+    /// Whether every artifact is at the destination.
+    pub fn is_good(&self) -> bool {
+        self.fault().is_none()
+    }
+
+    /// [`Class::Partial`] with each artifact's own fault behind it, when any failed.
+    pub fn fault(&self) -> Option<Fault> {
+        let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
+            Landed::Failed(fault) => Some(fault.clone()),
+            Landed::Pushed | Landed::Present => None,
+        });
+        let failed: Vec<Fault> = failed.collect();
+        if failed.is_empty() {
+            return None;
+        }
+        let what = format!("{} of {} artifacts were not imported", failed.len(), self.artifacts.len());
+        let mut fault = Fault::new(Class::Partial, what).help("mend what is listed and run the import again");
+        fault.others = failed.into_iter().flat_map(flat).collect();
+        Some(fault)
+    }
+}
+
+pub(super) fn list(plan: &Plan) -> Vec<Done> {
+    plan.jobs
+        .iter()
+        .map(|job| {
+            let needs = locked(&job.needs);
+            let landed = match &*locked(&job.failed) {
+                Some(fault) => Landed::Failed(fault.clone()),
+                None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
+                None => Landed::Pushed,
+            };
+            let failed = matches!(landed, Landed::Failed(_));
+            let stands = |tag: &&Tag| !needs.kept.contains(tag) && (!failed || !needs.tags.contains(tag));
+            Done {
+                repository: job.artifact.repository.clone(),
+                destination: job.repository.clone(),
+                digest: job.artifact.digest,
+                tags: job.artifact.tags.iter().filter(stands).cloned().collect(),
+                kept: needs.kept.clone(),
+                landed,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,194 @@
+//! Before the first push: what the destination has, what its tags name, which base content it lacks (`bases`).
+//!
+//! Asks and lists; the one thing that is changed is a mount of base content, which sends nothing.
+
+use std::collections::BTreeMap;
+
+use crate::base::fault::{Class, Fault};
+use crate::content::Error;
+use crate::flow::Event;
+use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
+use crate::receipt::How;
+
+use super::plan::{Job, Needs, Plan, flat, locked};
+use super::{Run, TagConflict, bases};
+
+/// Looks at every artifact and fills in its needs.
+///
+/// Without `keep_going`, all that stands in the way is one fault. An artifact that was incomplete at
+/// export and is so at the destination fails alone either way.
+pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
+    run.crew.each(&plan.jobs, |job| {
+        let mut found = Needs::default();
+        let mut faults = documents(run, plan, job, &mut found)?;
+        faults.extend(tags(run, job, &mut found)?);
+        found.is_known = true;
+        *locked(&job.needs) = found;
+        if let Some(fault) = Fault::from_list(faults) {
+            job.fail(fault);
+        }
+        run.flow.event(Event::Item(job.repository.to_string()));
+        Ok(())
+    })?;
+    bases::look(run, plan)?;
+    rights(run, plan)?;
+    if run.request.keep_going {
+        return Ok(());
+    }
+    let failed = plan.jobs.iter().filter_map(|job| locked(&job.failed).clone());
+    let faults = failed.flat_map(flat).filter(|fault| fault.class != Class::Partial).collect();
+    Fault::from_list(faults).map_or(Ok(()), Err)
+}
+
+/// Asks, once a repository that something is to be written to, whether the login may.
+fn rights(run: &Run, plan: &Plan) -> Result<(), Fault> {
+    let Some(rights) = run.destination.rights().filter(|_| !run.request.dry_run) else { return Ok(()) };
+    let mut written: BTreeMap<&Repository, Vec<&Job>> = BTreeMap::new();
+    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        let needs = locked(&job.needs);
+        if !needs.documents.is_empty() || !needs.tags.is_empty() {
+            written.entry(&job.repository).or_default().push(job);
+        }
+    }
+    let written: Vec<(&Repository, Vec<&Job>)> = written.into_iter().collect();
+    run.crew.each(&written, |(repository, jobs)| {
+        run.crew.check()?;
+        let Err(error) = rights.may_push(repository) else { return Ok(()) };
+        let fault = run.at_destination(error);
+        if fault.class == Class::Cancelled {
+            return Err(fault);
+        }
+        for job in jobs {
+            job.fail(fault.clone());
+        }
+        Ok(())
+    })
+}
+
+/// A destination's error is the job's; that the run was cancelled is not.
+fn noted(run: &Run, faults: &mut Vec<Fault>, error: Error) -> Result<(), Fault> {
+    let fault = run.at_destination(error);
+    if fault.class == Class::Cancelled {
+        return Err(fault);
+    }
+    faults.push(fault);
+    Ok(())
+}
+
+fn documents(run: &Run, plan: &Plan, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
+    let mut faults = Vec::new();
+    for &digest in job.missing.iter().chain(&job.documents) {
+        run.crew.check()?;
+        match run.destination.has_manifest(&job.repository, digest) {
+            Ok(true) if run.destination.keeps_whole() => continue,
+            Ok(true) => match is_whole(run, plan, job, digest) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => {
+                    noted(run, &mut faults, error)?;
+                    return Ok(faults);
+                }
+            },
+            Ok(false) => {}
+            Err(error) => {
+                // One refusal is enough; the next would be the same.
+                noted(run, &mut faults, error)?;
+                return Ok(faults);
+            }
+        }
+        if !plan.shapes.contains_key(&digest) {
+            faults.push(incomplete(job, "manifest", digest));
+            continue;
+        }
+        found.documents.push(digest);
+        for leaf in plan.shapes.get(&digest).iter().flat_map(|shape| &shape.leaves) {
+            match plan.absent.get(&leaf.digest) {
+                None => found.leaves.push(leaf.clone()),
+                Some(absent) => faults.extend(not_carried(run, job, leaf, absent, found)?),
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// Whether a document that is there has its leaves there, but for those that no bundle of it need have. The documents
+/// below it are looked at for themselves.
+fn is_whole(run: &Run, plan: &Plan, job: &Job, digest: Digest) -> Result<bool, Error> {
+    let Some(shape) = plan.shapes.get(&digest) else { return Ok(true) };
+    for leaf in &shape.leaves {
+        let may_lack = plan.absent.get(&leaf.digest).is_some_and(|absent| absent.reason == Reason::Foreign);
+        if !may_lack && !run.destination.has_blob(&job.repository, leaf)? {
+            return Ok(false);
+        }
+        if !may_lack {
+            run.ledger.note(&job.repository, leaf, How::Found);
+        }
+    }
+    Ok(true)
+}
+
+fn incomplete(job: &Job, what: &str, digest: Digest) -> Fault {
+    let repository = &job.artifact.repository;
+    Fault::new(
+        Class::Partial,
+        format!("artifact {repository}@{}: {what} {digest} was missing at export", job.artifact.digest),
+    )
+    .help("export it again when the source has it")
+}
+
+fn not_carried(
+    run: &Run,
+    job: &Job,
+    leaf: &Descriptor,
+    absent: &Absent,
+    found: &mut Needs,
+) -> Result<Vec<Fault>, Fault> {
+    let mut faults = Vec::new();
+    run.crew.check()?;
+    match absent.reason {
+        Reason::Foreign => return Ok(faults),
+        Reason::Base => {
+            found.bases.push(leaf.clone());
+            return Ok(faults);
+        }
+        Reason::Missing | Reason::Platform => {}
+    }
+    match run.destination.has_blob(&job.repository, leaf) {
+        Ok(true) => return Ok(faults),
+        Ok(false) => {}
+        Err(error) => {
+            noted(run, &mut faults, error)?;
+            return Ok(faults);
+        }
+    }
+    faults.push(incomplete(job, "blob", leaf.digest));
+    Ok(faults)
+}
+
+fn tags(run: &Run, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
+    let mut faults = Vec::new();
+    for tag in &job.artifact.tags {
+        run.crew.check()?;
+        let now = match run.destination.tag(&job.repository, tag) {
+            Ok(now) => now,
+            Err(error) => {
+                noted(run, &mut faults, error)?;
+                break;
+            }
+        };
+        match (now, run.request.tag_conflict) {
+            (Some(now), _) if now == job.artifact.digest => {}
+            (Some(now), TagConflict::Fail) => {
+                let what = format!(
+                    "tag exists: {}:{tag}: expected {} or none, found {now}",
+                    job.repository, job.artifact.digest
+                );
+                let help = "move it with --tag-conflict move, or leave it with --tag-conflict keep";
+                faults.push(Fault::new(Class::Policy, what).help(help));
+            }
+            (Some(_), TagConflict::Keep) => found.kept.push(tag.clone()),
+            (Some(_), TagConflict::Move) | (None, _) => found.tags.push(tag.clone()),
+        }
+    }
+    Ok(faults)
+}

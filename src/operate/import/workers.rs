@@ -1,0 +1,61 @@
+//! The threads of an import: they take items from one list until it ends, one fails, or the run is
+//! cancelled. What an item is, is not their business.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::base::fault::{Class, Fault};
+use crate::flow::{Flow, each};
+
+pub(super) struct Crew<'a> {
+    flow: &'a Flow,
+    stop: Arc<AtomicBool>,
+}
+
+impl<'a> Crew<'a> {
+    pub(super) fn new(flow: &'a Flow) -> Self {
+        Self { flow, stop: Arc::default() }
+    }
+
+    /// Set when an item failed; long reads look at it.
+    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
+    /// Whether work should end, for either reason.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled()
+    }
+
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        Ok(self.flow.check()?)
+    }
+
+    /// Runs `work` on every item, `flow.jobs` at a time, in order of their start. The first fault
+    /// keeps further items from being started; the faults of those under way are kept with it.
+    pub(super) fn each<T: Sync>(
+        &self,
+        items: &[T],
+        work: impl Fn(&T) -> Result<(), Fault> + Sync,
+    ) -> Result<(), Fault> {
+        let faults = Mutex::new(Vec::new());
+        let ended = each(self.flow, items, |item| {
+            if self.is_stopped() {
+                return;
+            }
+            if let Err(fault) = work(item) {
+                // An item that ended only because another had failed adds nothing.
+                let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
+                if !is_echo {
+                    faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+                }
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        });
+        let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fault) = Fault::from_list(faults) {
+            return Err(fault);
+        }
+        Ok(ended.map(drop)?)
+    }
+}

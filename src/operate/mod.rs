@@ -1,0 +1,12 @@
+//! Operations: what the tool does. Each takes a resolved request, reports through its [`crate::flow::Flow`], and returns an outcome. Nothing here parses a command line or prints.
+
+#[cfg(feature = "carry")]
+pub mod copy;
+pub mod diff;
+#[cfg(feature = "carry")]
+pub mod export;
+#[cfg(feature = "carry")]
+pub mod import;
+#[cfg(feature = "carry")]
+pub mod sign;
+pub mod verify;

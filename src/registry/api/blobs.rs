@@ -1,0 +1,322 @@
+//! Blob pull: looks, whole streams and ranges, taken up again by `Range` where they broke.
+//!
+//! Checks no digest: whoever consumes a stream wraps it in [`crate::content::checked::Checked`].
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use reqwest::{Method, Response, StatusCode};
+
+use crate::content::{Error, Kind};
+use crate::oci::{Descriptor, Digest, Repository};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Drip, Host, SMALL};
+use crate::registry::http::origin;
+use crate::registry::http::response::Answer;
+use crate::registry::http::retry::{self, Tries, Trouble};
+
+/// So many bytes without a break, and the breaks before are forgotten.
+const PROGRESS: u64 = 1 << 20;
+
+impl Host {
+    /// Whether the blob is there, by HEAD.
+    pub fn has_blob(&self, repository: &Repository, blob: &Descriptor, scopes: Scopes) -> Result<bool, Error> {
+        let subject = format!("blob {} of {}", blob.digest, repository.path());
+        let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
+        let call = Call::new(Method::HEAD, url, scopes, &subject);
+        let response = self.open(&call)?;
+        match response.status().as_u16() {
+            200..=299 => {
+                let found = length(response.headers());
+                if found.is_some_and(|found| found != blob.size) {
+                    let what = format_args!("{subject}: expected {} bytes, found {}", blob.size, found.unwrap_or(0));
+                    return Err(self.error(Kind::Mismatch, what));
+                }
+                Ok(true)
+            }
+            404 => Ok(false),
+            // Storage behind a redirect that is signed for GET alone; the registry has sent us there.
+            403 | 405 if !origin::same(&self.base()?, response.url()) => Ok(true),
+            _ => Err(self.refusal(&answer_of(self, response, &subject)?, &subject)),
+        }
+    }
+
+    /// The blob's bytes `start..end`; `None` where a part was asked for and is not given.
+    pub fn part(
+        self: &Arc<Self>,
+        repository: &Repository,
+        blob: &Descriptor,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Stream>, Error> {
+        let subject = format!("blob {} of {}", blob.digest, repository.path());
+        if end > blob.size || start > end {
+            let what = format_args!("{subject}: expected a range within {} bytes, found {start}..{end}", blob.size);
+            return Err(self.error(Kind::Refused, what));
+        }
+        let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
+        self.stream_of(Call::new(Method::GET, url, Scopes::pull(repository), subject), blob, start, end)
+    }
+
+    /// Bytes `start..end` of what `call` asks for, which is `blob`.
+    pub fn stream_of(
+        self: &Arc<Self>,
+        call: Call,
+        blob: &Descriptor,
+        start: u64,
+        end: u64,
+    ) -> Result<Option<Stream>, Error> {
+        let call = call.header(ACCEPT_ENCODING, "identity");
+        let mut stream = Stream {
+            host: Arc::clone(self),
+            call,
+            at: start,
+            end,
+            size: blob.size,
+            response: None,
+            etag: None,
+            drip: Drip::default(),
+            skip: 0,
+            current: Bytes::new(),
+            breaks: 0,
+            since: 0,
+            whole_only: false,
+            failed: None,
+        };
+        let is_part = start > 0 || end < blob.size;
+        if start == end && is_part {
+            return Ok(Some(stream));
+        }
+        let mut tries = self.tries();
+        loop {
+            match stream.connect(is_part) {
+                Ok(true) => return Ok(Some(stream)),
+                Ok(false) => return Ok(None),
+                Err(trouble) => tries.again(trouble)?,
+            }
+        }
+    }
+}
+
+/// The answer whole, as it is judged.
+fn answer_of(host: &Host, response: Response, subject: &str) -> Result<Answer, Error> {
+    host.whole(response, SMALL, subject).map_err(|trouble| trouble.error)
+}
+
+/// What a header says of the length.
+pub(in crate::registry) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A blob, or a part of one, as it comes.
+pub(in crate::registry) struct Stream {
+    host: Arc<Host>,
+    call: Call,
+    /// Next byte to give.
+    at: u64,
+    /// Byte behind the last one.
+    end: u64,
+    /// Of the blob.
+    size: u64,
+    response: Option<Response>,
+    /// The version that the bytes so far are of, where the server names one that is exact.
+    etag: Option<HeaderValue>,
+    drip: Drip,
+    /// Bytes of the answer that lie before `at`.
+    skip: u64,
+    current: Bytes,
+    breaks: u32,
+    since: u64,
+    /// This server's ranges were wrong.
+    whole_only: bool,
+    failed: Option<Error>,
+}
+
+impl Stream {
+    /// Asks for what is left. `false`: only a part is wanted and the whole was offered.
+    fn connect(&mut self, only_part: bool) -> Result<bool, Trouble> {
+        let mut call = self.call.clone();
+        let by_range = (self.at > 0 || self.end < self.size) && !self.whole_only;
+        if by_range {
+            call = call.header(RANGE, &format!("bytes={}-{}", self.at, self.end.saturating_sub(1)));
+            if let Some(etag) = &self.etag {
+                call.headers.insert(IF_RANGE, etag.clone());
+            }
+        }
+        self.skip = 0;
+        self.drip = Drip::default();
+        let response = self.host.send(&call)?;
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT if by_range => {
+                if content_range(response.headers()) != Some((self.at, self.size)) {
+                    self.whole_only = true;
+                    if only_part {
+                        return Ok(false);
+                    }
+                    let what = format_args!("{}: answered another range", call.subject);
+                    return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+                }
+                let now = exact_etag(response.headers());
+                if self.etag.is_some() && now != self.etag {
+                    self.whole_only = true;
+                    let what = format_args!("{}: it changed on the way", call.subject);
+                    return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+                }
+            }
+            StatusCode::OK => {
+                if by_range && only_part {
+                    return Ok(false);
+                }
+                if let Some(found) = length(response.headers()).filter(|found| *found != self.size) {
+                    let what = format_args!("{}: expected {} bytes, found {found}", call.subject, self.size);
+                    return Err(Trouble::last(self.host.error(Kind::Mismatch, what)));
+                }
+                self.skip = self.at;
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if by_range && only_part => return Ok(false),
+            _ => {
+                let answer = self.host.whole(response, SMALL, &call.subject)?;
+                return Err(Trouble::last(self.host.refusal(&answer, &call.subject)));
+            }
+        }
+        self.etag = exact_etag(response.headers());
+        self.response = Some(response);
+        Ok(true)
+    }
+
+    /// The next bytes of the answer; empty at its end.
+    fn chunk(&mut self) -> Result<Bytes, Trouble> {
+        let Some(response) = &mut self.response else { return Ok(Bytes::new()) };
+        let url = response.url().clone();
+        let chunk = self
+            .host
+            .chunk(response, &mut self.drip, &self.call.subject)?
+            .map_err(|error| self.host.broken(&url, &self.call.subject, &error))?;
+        Ok(chunk.unwrap_or_default())
+    }
+
+    /// Fills `current` with bytes from `at` on; leaves it empty at the end.
+    fn fill(&mut self) -> Result<(), Trouble> {
+        while self.current.is_empty() && self.at < self.end {
+            if self.response.is_none() {
+                self.connect(false)?;
+            }
+            let mut chunk = self.chunk()?;
+            if chunk.is_empty() {
+                let what = format!(
+                    "registry {}: {}: ended {} bytes early",
+                    self.host.name,
+                    self.call.subject,
+                    self.end - self.at
+                );
+                return Err(retry::failed(what));
+            }
+            let skip = self.skip.min(chunk.len() as u64);
+            self.skip -= skip;
+            // Never more than a chunk's length.
+            chunk.advance(usize::try_from(skip).unwrap_or(chunk.len()));
+            if chunk.len() as u64 > self.end - self.at {
+                if self.end == self.size {
+                    let what = format_args!("{}: expected {} bytes, found more", self.call.subject, self.size);
+                    return Err(Trouble::last(self.host.error(Kind::Mismatch, what)));
+                }
+                chunk.truncate(usize::try_from(self.end - self.at).unwrap_or(0));
+            }
+            self.at += chunk.len() as u64;
+            self.since += chunk.len() as u64;
+            self.current = chunk;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::fill`], over breaks.
+    fn refill(&mut self) -> Result<(), Error> {
+        loop {
+            match self.fill() {
+                Ok(()) => return Ok(()),
+                Err(trouble) => {
+                    self.response = None;
+                    if self.since >= PROGRESS {
+                        self.breaks = 0;
+                    }
+                    self.since = 0;
+                    let mut tries = Tries::resumed(&self.host.engine.flow, self.host.rules.retries, self.breaks);
+                    tries.again(trouble)?;
+                    self.breaks += 1;
+                }
+            }
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone().into_io());
+        }
+        if self.current.is_empty() {
+            if let Err(error) = self.refill() {
+                self.failed = Some(error.clone());
+                return Err(error.into_io());
+            }
+            if self.current.is_empty() {
+                // The connection is free for the next call once its end was seen.
+                self.finish();
+                return Ok(0);
+            }
+        }
+        let count = self.current.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.current[..count]);
+        self.current.advance(count);
+        Ok(count)
+    }
+}
+
+impl Stream {
+    /// Takes the answer's end, so that its connection can be used again. What else comes is not ours
+    /// to judge: everything asked for was given.
+    fn finish(&mut self) {
+        if self.end == self.size {
+            let _ = self.chunk();
+        }
+        self.response = None;
+    }
+}
+
+/// First byte and full size of a `Content-Range`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
+    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, _) = range.split_once('-')?;
+    Some((first.parse().ok()?, size.parse().ok()?))
+}
+
+/// An `ETag` that stands for the very bytes.
+fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
+}
+
+/// The digest that a header names.
+pub(in crate::registry) fn digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, text.parse().unwrap());
+            content_range(&headers)
+        };
+        assert_eq!(read("bytes 5-9/10"), Some((5, 10)));
+        for wrong in ["bytes 5-9/*", "bytes */10", "5-9/10", "bytes -9/10"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

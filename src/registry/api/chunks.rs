@@ -1,0 +1,171 @@
+//! Blob push by PATCH: the newest `Location`, the server's own `Range`, taken up again where it
+//! broke.
+//!
+//! Believes the server about how far it is; the digest at the end shows whether that was true.
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
+use reqwest::{Method, StatusCode, Url};
+
+use super::upload::{Manner, Outcome, Session, Upload};
+use crate::content::Kind;
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::Call;
+use crate::registry::http::retry::Trouble;
+use crate::registry::http::upload_body::Unsent;
+
+/// How far an answer says that a session is, `at` bytes sent before and `length` with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    /// So many bytes of the blob.
+    Bytes(u64),
+    /// It may count within the chunk (zot) or have lost one: the session must be asked.
+    Unclear,
+}
+
+/// The last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
+fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
+    let text = headers.get(RANGE)?.to_str().ok()?.trim();
+    let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
+    let (first, last) = text.split_once('-')?;
+    Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+}
+
+fn reached(headers: &HeaderMap, at: u64, length: u64) -> Reached {
+    match range(headers) {
+        None => Reached::Bytes(at + length),
+        Some((_, last)) if last.checked_add(1) == Some(at + length) => Reached::Bytes(at + length),
+        // "0-0" is also what an empty session says.
+        Some((0, last)) if last > 0 && last >= at && last < at + length && last != length - 1 => {
+            Reached::Bytes(last + 1)
+        }
+        Some(_) => Reached::Unclear,
+    }
+}
+
+impl Upload<'_> {
+    /// Sends chunks of `size` bytes, or more where the session wants more, and closes the session;
+    /// `manner` is how this was asked for.
+    pub fn in_chunks(&self, session: Session, size: u64, manner: Manner) -> Result<Outcome, Unsent> {
+        let host = self.host;
+        let total = self.blob.size;
+        let chunk = size.max(session.least);
+        let mut url = session.url;
+        let mut feed = self.feed(0)?;
+        let (mut at, mut created) = (0, false);
+        let mut tries = host.tries();
+        let mut relogin = false;
+        while at < total {
+            let length = chunk.min(total - at);
+            let content_range = format!("{at}-{}", at + length - 1);
+            let call = self.call(Method::PATCH, url.clone()).header(CONTENT_RANGE, &content_range);
+            let authorization = self.authorization(&url)?;
+            let sent = host.stream(&call, authorization.as_ref(), length, &mut feed);
+            let end = match sent {
+                Ok(response) if response.status().is_success() => {
+                    let headers = response.headers().clone();
+                    url = host.next(&url, &headers, &self.subject)?.unwrap_or(url);
+                    created = response.status() == StatusCode::CREATED;
+                    if created && at + length < total {
+                        // ECR takes the first chunk for all and drops the others without a word.
+                        let what = format_args!("{}: its first chunk was taken for all", self.subject);
+                        return Ok(Outcome::Otherwise(Manner::OneChunk, host.error(Kind::Refused, what)));
+                    }
+                    match reached(&headers, at, length) {
+                        Reached::Bytes(end) => end,
+                        Reached::Unclear => self.stands(&mut url)?.filter(|end| *end <= total).unwrap_or(at + length),
+                    }
+                }
+                Ok(response) => match self.judge(response, authorization.as_ref(), manner)? {
+                    Outcome::Relogin if !relogin => {
+                        relogin = true;
+                        self.stands(&mut url)?.unwrap_or(at)
+                    }
+                    outcome => return Ok(outcome),
+                },
+                Err(Unsent::Trouble(trouble)) if trouble.again => {
+                    // Only where the session still knows how far it is; else all is sent again.
+                    let Some(end) = self.stands(&mut url)?.filter(|end| *end <= total) else {
+                        return Err(trouble.into());
+                    };
+                    tries.again(trouble)?;
+                    end
+                }
+                Err(unsent) => return Err(unsent),
+            };
+            if end > at {
+                tries = host.tries();
+                relogin = false;
+            } else if !relogin {
+                let what = format_args!("{}: stays at byte {at}", self.subject);
+                tries.again(Trouble::passing(host.error(Kind::Failed, what)))?;
+            }
+            if end != at + length {
+                feed = self.feed(end)?;
+            }
+            at = end;
+        }
+        if total == 0 {
+            // Its only check is its end.
+            feed.piece(0).map_err(Unsent::Content)?;
+        }
+        self.close(url, created, manner)
+    }
+
+    fn close(&self, url: Url, created: bool, manner: Manner) -> Result<Outcome, Unsent> {
+        let call = self.call(Method::PUT, self.closing(url)).header(CONTENT_LENGTH, "0");
+        let authorization = self.authorization(&call.url)?;
+        let response = self.host.exchange(&call, authorization.as_ref())?;
+        let is_refused = response.status().is_client_error() && response.status() != StatusCode::UNAUTHORIZED;
+        // Already there: nothing was left to close.
+        if created && is_refused && self.is_there()? {
+            return Ok(Outcome::Stored);
+        }
+        self.judge(response, authorization.as_ref(), manner)
+    }
+
+    /// How far the session is, by its own words; where it goes on.
+    fn stands(&self, url: &mut Url) -> Result<Option<u64>, Unsent> {
+        let call = Call::new(Method::GET, url.clone(), Scopes::push(self.repository), &self.subject);
+        let response = match self.host.send(&call) {
+            Ok(response) => response,
+            Err(trouble) if trouble.error.kind == Kind::Cancelled => return Err(trouble.into()),
+            Err(_) => return Ok(None),
+        };
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let Some((0, last)) = range(response.headers()) else { return Ok(None) };
+        if let Some(next) = self.host.next(url, response.headers(), &self.subject)? {
+            *url = next;
+        }
+        Ok(Some(if last == 0 { 0 } else { last.saturating_add(1) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_the_blob_of_the_chunk_and_of_nothing() {
+        let told = |text: &str, at, length| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RANGE, text.parse().unwrap());
+            reached(&headers, at, length)
+        };
+        for (text, at, length, expected) in [
+            ("0-99", 0, 100, Reached::Bytes(100)),
+            ("bytes=0-199", 100, 100, Reached::Bytes(200)),
+            ("100-199", 100, 100, Reached::Bytes(200)),
+            ("0-149", 100, 100, Reached::Bytes(150)),
+            ("0-99", 100, 100, Reached::Unclear),
+            ("0-0", 0, 100, Reached::Unclear),
+            ("0-999", 100, 100, Reached::Unclear),
+            ("0-18446744073709551615", 100, 100, Reached::Unclear),
+            ("junk", 0, 100, Reached::Bytes(100)),
+        ] {
+            assert_eq!(told(text, at, length), expected, "{text} at {at}");
+        }
+        assert_eq!(reached(&HeaderMap::new(), 100, 100), Reached::Bytes(200));
+    }
+}

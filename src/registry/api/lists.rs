@@ -1,0 +1,108 @@
+//! Lists of names: the tags of a repository, the repositories of a registry.
+//!
+//! By `Link`, and by `n` and `last` where a server gives none. A name that is none is left out and
+//! said.
+
+use std::collections::HashSet;
+
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use super::paging::Pages;
+use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::oci::{Repository, Tag};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host};
+
+/// Names asked for on a page.
+const PER_PAGE: usize = 1000;
+/// Bytes of a page.
+const PAGE: u64 = 16 << 20;
+
+#[derive(Deserialize)]
+struct Page {
+    tags: Option<Vec<String>>,
+    repositories: Option<Vec<String>>,
+}
+
+impl Host {
+    /// Every tag of a repository.
+    pub fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let title = format!("tags of {}", repository.path());
+        let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
+        let first = Call::new(Method::GET, url, Scopes::pull(repository), &title);
+        let names = self.names(&first, |page| page.tags.take())?;
+        Ok(self.readable(&title, "a tag", names, |text| Tag::new(text).ok()))
+    }
+
+    /// Every repository that the registry lists, in its order.
+    pub fn repositories(&self) -> Result<Vec<Repository>, Error> {
+        let title = "list of repositories";
+        let wrong = |_| self.error(Kind::Refused, "not a host name");
+        let url = self.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
+        let first = Call::new(Method::GET, url, Scopes::catalog(), title);
+        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.kind {
+            Kind::Absent | Kind::Denied | Kind::Refused => {
+                error.help(format!("{} may list none, or not to this login: name repositories instead", self.name))
+            }
+            _ => error,
+        })?;
+        let prefix = &self.rules.prefix;
+        let inside = names.into_iter().filter_map(|name| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned));
+        Ok(self.readable(title, "a repository", inside, |text| Repository::new(&self.name, text).ok()))
+    }
+
+    fn readable<T>(
+        &self,
+        title: &str,
+        kind: &str,
+        names: impl IntoIterator<Item = String>,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let mut found = Vec::new();
+        for text in names {
+            match read(&text) {
+                Some(name) => found.push(name),
+                None => {
+                    self.engine.flow.warn(format!(
+                        "registry {}: {title}: {:?} is not {kind}",
+                        self.name,
+                        escape(&text)
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    /// Every name of a list, once.
+    fn names(&self, first: &Call, of: impl Fn(&mut Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
+        let title = first.subject.clone();
+        let mut pages = Pages::new(first.clone());
+        let mut seen = HashSet::new();
+        let mut names = Vec::new();
+        while let Some(answer) = pages.next(self, PAGE)? {
+            if !answer.status.is_success() {
+                return Err(self.refusal(&answer, &title));
+            }
+            let mut page: Page = serde_json::from_slice(&answer.body)
+                .map_err(|error| self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))))?;
+            let page = of(&mut page).unwrap_or_default();
+            let before = names.len();
+            names.extend(page.iter().filter(|name| seen.insert((*name).clone())).cloned());
+            let (full, fresh) = (page.len() >= PER_PAGE, names.len() > before);
+            if let (None, Some(last), true) = (pages.upcoming(), page.last(), full && fresh) {
+                pages.go_on(first, after(&first.url, last));
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// The page behind `last`.
+fn after(first: &Url, last: &str) -> Url {
+    let mut url = first.clone();
+    url.query_pairs_mut().append_pair("last", last);
+    url
+}

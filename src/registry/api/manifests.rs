@@ -1,0 +1,209 @@
+//! Manifests: looked up, fetched and hashed, pushed.
+//!
+//! Raw bytes travel as they are; every body is hashed, whatever the headers say.
+
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Method, StatusCode};
+
+use super::blobs::digest;
+use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::flow::Event;
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host, SMALL};
+use crate::registry::http::response::Answer;
+use crate::registry::http::retry::Trouble;
+
+/// The names of things that a registry says it does not have though they were just pushed.
+const UNKNOWN: [&str; 3] = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+
+/// A fetched manifest.
+pub(in crate::registry) struct Fetched {
+    /// As the `Content-Type` says, or the document itself.
+    pub media_type: String,
+    /// Hashed from the bytes.
+    pub digest: Digest,
+    /// The bytes.
+    pub raw: Bytes,
+}
+
+impl Host {
+    fn manifest_call(
+        &self,
+        method: Method,
+        repository: &Repository,
+        name: &str,
+        scopes: Scopes,
+    ) -> Result<Call, Error> {
+        let url = self.at(repository, &format!("manifests/{name}"))?;
+        let joint = if name.contains(':') { '@' } else { ':' };
+        let call = Call::new(method, url, scopes, format!("{}{joint}{name}", repository.path()));
+        Ok(media_type::DOCUMENTS.iter().fold(call, |call, accepted| call.header(ACCEPT, accepted)))
+    }
+
+    /// Whether and as what a manifest is there: by HEAD, or by GET where that does not say enough.
+    fn look(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Descriptor>, Error> {
+        let call = self.manifest_call(Method::HEAD, repository, name, scopes.clone())?;
+        let answer = self.ask(&call, SMALL)?;
+        match answer.status.as_u16() {
+            200 => {}
+            404 => return Ok(None),
+            // Some servers know no HEAD here.
+            400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
+            _ => return Err(self.refusal(&answer, &call.subject)),
+        }
+        let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
+        let size = answer.header("content-length").and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
+        match (digest(&answer.headers), known, size) {
+            (Some(digest), Some(known), Some(size)) => Ok(Some(Descriptor::new(known, digest, size))),
+            _ => Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
+        }
+    }
+
+    /// A manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
+    /// digest's are asked for once more: a proxy in between may have broken them.
+    pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
+        match self.fetch_once(repository, name, scopes) {
+            Err(error) if error.kind == Kind::Mismatch => {
+                self.engine.flow.event(Event::Detail(format!("{}; asked for once more", error.what)));
+                self.fetch_once(repository, name, scopes)
+            }
+            other => other,
+        }
+    }
+
+    fn fetch_once(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
+        let call = self.manifest_call(Method::GET, repository, name, scopes.clone())?;
+        let answer = self.ask(&call, MAX_DOCUMENT)?;
+        match answer.status {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            _ => return Err(self.refusal(&answer, &call.subject)),
+        }
+        let wanted = name.parse::<Digest>().ok();
+        let found = Digest::of(wanted.map_or(Algorithm::Sha256, |wanted| wanted.algorithm()), &answer.body);
+        if wanted.is_some_and(|wanted| wanted != found) {
+            let what = format_args!("{}: content has digest {found}", call.subject);
+            return Err(self.error(Kind::Mismatch, what).help(
+                "the registry holds a damaged manifest, or something on the way changes it: push it there again",
+            ));
+        }
+        let media_type = shown_type(&answer);
+        Ok(Some(Fetched { media_type, digest: found, raw: answer.body }))
+    }
+
+    /// What a reference names now.
+    pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let repository = &reference.repository;
+        let name = match (&reference.digest, &reference.tag) {
+            (Some(digest), _) => digest.to_string(),
+            (None, Some(tag)) => tag.to_string(),
+            (None, None) => "latest".to_owned(),
+        };
+        let found = self.look(repository, &name, &Scopes::pull(repository))?.ok_or_else(|| {
+            self.error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
+                .help("check the name; a registry may hide what the login may not see")
+        })?;
+        if reference.digest.is_some_and(|wanted| wanted != found.digest) {
+            let what = format_args!("{name}: answered with digest {}", found.digest);
+            return Err(self.error(Kind::Mismatch, what));
+        }
+        if media_type::document_kind(&found.media_type).is_none() {
+            let schema1 =
+                matches!(found.media_type.as_str(), media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED);
+            let shown = escape(&found.media_type);
+            let what = format_args!("{reference}: expected an OCI or Docker manifest or index, found {shown:?}");
+            let help = if schema1 { "push the image again with a current client" } else { "name an image or artifact" };
+            return Err(self.error(Kind::Refused, what).help(help));
+        }
+        Ok(found)
+    }
+
+    /// The document under a digest.
+    pub fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        let name = descriptor.digest.to_string();
+        let subject = format!("{}@{name}", repository.path());
+        let fetched = self
+            .fetch(repository, &name, &Scopes::pull(repository))?
+            .ok_or_else(|| self.error(Kind::Absent, format_args!("{subject} not found")))?;
+        if fetched.raw.len() as u64 != descriptor.size {
+            let what = format_args!("{subject}: expected {} bytes, found {}", descriptor.size, fetched.raw.len());
+            return Err(self.error(Kind::Mismatch, what));
+        }
+        Document::with_digest(&descriptor.media_type, descriptor.digest, fetched.raw.as_ref()).map_err(|error| {
+            self.error(Kind::Mismatch, format_args!("{}: {}", repository.path(), escape(&error.to_string())))
+        })
+    }
+
+    /// Whether a manifest is there.
+    pub fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        Ok(self
+            .look(repository, &digest.to_string(), &Scopes::pull(repository))?
+            .is_some_and(|found| found.digest == digest))
+    }
+
+    /// What a tag names, if anything.
+    pub fn tag(&self, repository: &Repository, tag: &Tag, scopes: &Scopes) -> Result<Option<Digest>, Error> {
+        Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
+    }
+
+    /// The digest over the bytes that a tag, or without one `expected`, gives now.
+    pub fn read_back(
+        &self,
+        repository: &Repository,
+        tag: Option<&Tag>,
+        expected: Digest,
+    ) -> Result<Option<Digest>, Error> {
+        let name = tag.map_or_else(|| expected.to_string(), Tag::to_string);
+        let fetched = self.fetch(repository, &name, &Scopes::pull(repository))?;
+        Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
+    }
+
+    /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
+    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: Bytes) -> Result<Answer, Error> {
+        let url = self.at(repository, &format!("manifests/{name}"))?;
+        let joint = if name.contains(':') { '@' } else { ':' };
+        let mut call =
+            Call::new(Method::PUT, url, Scopes::push(repository), format!("{}{joint}{name}", repository.path()))
+                .header(CONTENT_TYPE, media_type)
+                .header(CONTENT_LENGTH, &raw.len().to_string());
+        let expected = name.parse::<Digest>().unwrap_or_else(|_| Digest::sha256(&raw));
+        call.body = Some(raw);
+        let mut tries = self.tries();
+        loop {
+            let answer = self.ask(&call, SMALL)?;
+            if answer.status.is_success() {
+                return match digest(&answer.headers) {
+                    Some(found) if found.algorithm() == expected.algorithm() && found != expected => {
+                        let what = format_args!("{}: stored as {found}, expected {expected}", call.subject);
+                        Err(self.error(Kind::Mismatch, what))
+                    }
+                    _ => Ok(answer),
+                };
+            }
+            let again = UNKNOWN.iter().any(|code| answer.says(code));
+            let mut error = self.refusal(&answer, &call.subject);
+            if again && error.kind == Kind::Absent {
+                error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
+            }
+            tries.again(Trouble { error, again, after: None })?;
+        }
+    }
+}
+
+impl Fetched {
+    fn descriptor(&self) -> Descriptor {
+        Descriptor::new(self.media_type.clone(), self.digest, self.raw.len() as u64)
+    }
+}
+
+/// The type that an answer claims; where it is none of a document, the document's own claim.
+fn shown_type(answer: &Answer) -> String {
+    let claimed = answer.media_type().unwrap_or_default();
+    let is_generic = matches!(claimed, "" | "application/json" | "application/octet-stream" | "text/plain");
+    let sniffed = if is_generic { Document::sniff(&answer.body) } else { None };
+    sniffed.unwrap_or_else(|| claimed.to_owned())
+}

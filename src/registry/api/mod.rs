@@ -1,0 +1,13 @@
+//! The distribution protocol: blobs, manifests, tags, referrers and lists.
+
+pub(super) mod blobs;
+pub(super) mod chunks;
+pub(super) mod foreign_layers;
+pub(super) mod lists;
+pub(super) mod manifests;
+pub(super) mod mounts;
+pub(super) mod paging;
+pub(super) mod ping;
+pub(super) mod referrers;
+pub(super) mod tags;
+pub(super) mod upload;

@@ -1,0 +1,294 @@
+//! Logins in the auth files of docker and podman (`config.json`, `auth.json`).
+//!
+//! Works on bytes: which files are read, and how a credential helper is run, is the caller's business. No
+//! error repeats what stands in a file.
+
+use std::collections::BTreeMap;
+
+use base64ct::{Base64, Base64Unpadded, Encoding as _};
+use serde::Deserialize;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::registry::settings::Credential;
+
+/// The key under which docker keeps docker.io's login.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+/// The user name by which a helper says that its secret is an identity token.
+const TOKEN_USER: &str = "<token>";
+
+/// Asks the credential helper NAME for the login at a server: its answer as it came, `None` where it says
+/// that it has none, or why it could not be asked.
+pub type Ask<'a> = &'a dyn Fn(&str, &str) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
+
+/// A file's part that is about logins.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    #[serde(default)]
+    auths: Option<BTreeMap<String, Option<Entry>>>,
+    #[serde(default)]
+    creds_store: Option<String>,
+    #[serde(default)]
+    cred_helpers: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Entry {
+    #[serde(default)]
+    auth: Option<String>,
+    #[serde(default)]
+    identitytoken: Option<String>,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        for part in [&mut self.auth, &mut self.identitytoken, &mut self.password] {
+            part.zeroize();
+        }
+    }
+}
+
+/// What a helper answers to `get` and is told by `store`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Helped {
+    username: String,
+    secret: String,
+}
+
+/// The key under which a login for `host` is kept: docker's own for docker.io.
+pub fn key(host: &str) -> &str {
+    if host == "docker.io" { DOCKER_HUB } else { host }
+}
+
+/// Every key under which a host's login may stand, the usual one first.
+pub fn keys(host: &str) -> Vec<&str> {
+    match host {
+        "docker.io" => vec![DOCKER_HUB, "docker.io", "index.docker.io", "registry-1.docker.io"],
+        other => vec![other],
+    }
+}
+
+/// Whether a file's key means one of `keys`: older ones have a scheme in front or a path behind.
+pub fn means(key: &str, keys: &[&str]) -> bool {
+    let bare = |key: &str| -> Option<String> {
+        let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
+        match rest {
+            Some(rest) => rest.split('/').next().map(ToOwned::to_owned),
+            None => Some(key.strip_suffix('/').unwrap_or(key).to_owned()),
+        }
+    };
+    keys.contains(&key) || bare(key).is_some_and(|bare| keys.contains(&bare.as_str()))
+}
+
+fn parse(file: &[u8]) -> Result<File, String> {
+    // The parser's own words may hold what it read.
+    let wrong = |error: serde_json::Error| {
+        let (line, column) = (error.line(), error.column());
+        format!("expected the form of docker's config.json, found something else at line {line}, column {column}")
+    };
+    if file.iter().all(u8::is_ascii_whitespace) {
+        Ok(File::default())
+    } else {
+        serde_json::from_slice(file).map_err(wrong)
+    }
+}
+
+/// The helper that keeps the login of `host`, with the server's name for it; `None`: the file itself does.
+///
+/// # Errors
+/// Text that says what is wrong with the file.
+pub fn helper(file: &[u8], host: &str) -> Result<Option<(String, String)>, String> {
+    Ok(parse(file)?.helpers(host).into_iter().next())
+}
+
+impl File {
+    /// Helper and server name, in the order in which they are asked.
+    fn helpers(&self, host: &str) -> Vec<(String, String)> {
+        let own = self.cred_helpers.iter().flatten();
+        let named = keys(host).into_iter().find_map(|key| own.clone().find(|(listed, _)| *listed == key));
+        if let Some((server, helper)) = named {
+            // An empty one is docker's way to say: in the file, whatever credsStore says.
+            return if helper.is_empty() { Vec::new() } else { vec![(helper.clone(), server.clone())] };
+        }
+        match self.creds_store.as_deref() {
+            None | Some("") => Vec::new(),
+            Some(store) => {
+                let servers = keys(host).into_iter().take(2);
+                servers.map(|server| (store.to_owned(), server.to_owned())).collect()
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn credential(&self, key: &str) -> Result<Option<Credential>, String> {
+        let filled = |part: &Option<String>| part.clone().filter(|text| !text.is_empty());
+        if let Some(token) = filled(&self.identitytoken) {
+            return Ok(Some(Credential::Identity(Zeroizing::new(token))));
+        }
+        if let Some(auth) = filled(&self.auth).map(Zeroizing::new) {
+            let wrong = || format!("login of {}: expected USER:PASSWORD in base64", crate::base::fault::escape(key));
+            let bytes = Base64::decode_vec(&auth).or_else(|_| Base64Unpadded::decode_vec(&auth));
+            let bytes = Zeroizing::new(bytes.map_err(|_| wrong())?);
+            let text = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
+            let (username, password) = text.split_once(':').ok_or_else(wrong)?;
+            // Some writers fill up with zeros.
+            let password = password.trim_end_matches('\0');
+            return Ok((!username.is_empty() || !password.is_empty()).then(|| Credential::password(username, password)));
+        }
+        Ok(match (filled(&self.username), filled(&self.password)) {
+            (Some(username), Some(password)) => {
+                Some(Credential::Password { username, password: Zeroizing::new(password) })
+            }
+            _ => None,
+        })
+    }
+}
+
+/// The login for `host` and repository `path` (empty: none is meant) that `file`, the bytes of one auth
+/// file, gives. Podman's keys with a path win over all that is the whole host's, the longest first; then a
+/// helper, then the host's own entry. `Ok(None)`: it has none.
+///
+/// # Errors
+/// Text that says what is wrong with the file or the helper; no secrets.
+pub fn find(file: &[u8], host: &str, path: &str, ask: Ask<'_>) -> Result<Option<Credential>, String> {
+    let parsed = parse(file)?;
+    let entries = || parsed.auths.iter().flatten().filter_map(|(key, entry)| Some((key.as_str(), entry.as_ref()?)));
+    let mut scope = path;
+    while !scope.is_empty() {
+        let wanted = format!("{host}/{scope}");
+        if let Some((key, entry)) = entries().find(|(key, _)| *key == wanted)
+            && let Some(credential) = entry.credential(key)?
+        {
+            return Ok(Some(credential));
+        }
+        scope = scope.rsplit_once('/').map_or("", |(above, _)| above);
+    }
+    for (helper, server) in parsed.helpers(host) {
+        if let Some(answer) = ask(&helper, &server)? {
+            return helped(&answer, &helper).map(Some);
+        }
+    }
+    let keys = keys(host);
+    let exact = keys.iter().filter_map(|wanted| entries().find(|(key, _)| key == wanted));
+    for (key, entry) in exact.chain(entries().filter(|(key, _)| means(key, &keys))) {
+        if let Some(credential) = entry.credential(key)? {
+            return Ok(Some(credential));
+        }
+    }
+    Ok(None)
+}
+
+fn helped(answer: &[u8], helper: &str) -> Result<Credential, String> {
+    let Helped { username, secret } = serde_json::from_slice(answer).map_err(|_| {
+        format!(
+            "credential helper docker-credential-{helper}: expected JSON with Username and Secret, found something else"
+        )
+    })?;
+    Ok(if username == TOKEN_USER {
+        Credential::Identity(Zeroizing::new(secret))
+    } else {
+        Credential::Password { username, password: Zeroizing::new(secret) }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nobody(_: &str, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        panic!("no helper was to be asked")
+    }
+
+    fn shown(found: Option<Credential>) -> Option<String> {
+        match found? {
+            Credential::Password { username, password } => Some(format!("{username}:{}", *password)),
+            Credential::Identity(token) => Some(format!("token:{}", *token)),
+        }
+    }
+
+    fn user(file: &str, host: &str, path: &str) -> Option<String> {
+        shown(find(file.as_bytes(), host, path, &nobody).unwrap())
+    }
+
+    #[test]
+    fn hosts_paths_and_docker_hub_are_found() {
+        // "a:b", "c:d", "e:f", "g:h:i" in base64.
+        let file = r#"{"auths":{
+            "https://index.docker.io/v1/":{"auth":"YTpi"},
+            "quay.example":{"auth":"Yzpk","email":"x"},
+            "quay.example/org":{"auth":"ZTpm"},
+            "quay.example/org/empty":{},
+            "https://old.example/v2/":{"auth":"YTpi"},
+            "colon.example":{"auth":"ZzpoOmk="},
+            "unpadded.example":{"auth":"ZzpoOmk"},
+            "apart.example":{"username":"u","password":"p"},
+            "null.example":null,
+            "token.example":{"auth":"YTpi","identitytoken":"t0"}},
+            "HttpHeaders":{"x":"y"}}"#;
+        assert_eq!(user(file, "docker.io", "library/alpine").as_deref(), Some("a:b"));
+        assert_eq!(user(file, "quay.example", "other/x").as_deref(), Some("c:d"));
+        assert_eq!(user(file, "quay.example", "organ/x").as_deref(), Some("c:d"));
+        assert_eq!(user(file, "quay.example", "org").as_deref(), Some("e:f"));
+        assert_eq!(user(file, "quay.example", "org/empty/x").as_deref(), Some("e:f"));
+        assert_eq!(user(file, "quay.example", "").as_deref(), Some("c:d"));
+        assert_eq!(user(file, "old.example", "x").as_deref(), Some("a:b"));
+        assert_eq!(user(file, "colon.example", "x").as_deref(), Some("g:h:i"));
+        assert_eq!(user(file, "unpadded.example", "x").as_deref(), Some("g:h:i"));
+        assert_eq!(user(file, "apart.example", "x").as_deref(), Some("u:p"));
+        assert_eq!(user(file, "token.example", "x").as_deref(), Some("token:t0"));
+        for none in ["ghcr.io", "null.example", "example", "org"] {
+            assert_eq!(user(file, none, "x"), None, "{none}");
+        }
+        assert_eq!(user("{}", "ghcr.io", "x"), None);
+        assert_eq!(user(" \n", "ghcr.io", "x"), None);
+        assert_eq!(user(r#"{"auths":{"docker.io":{"auth":"Yzpk"}}}"#, "docker.io", "a/b").as_deref(), Some("c:d"));
+    }
+
+    #[test]
+    fn helpers_are_asked_by_host_then_for_all_then_the_file_is_read() {
+        let file = r#"{"auths":{"one.example":{},"two.example":{"auth":"YTpi"},"plain.example":{"auth":"Yzpk"},
+            "one.example/ns":{"auth":"ZTpm"}},
+            "credsStore":"all","credHelpers":{"one.example":"own","plain.example":""}}"#;
+        let ask = |helper: &str, server: &str| {
+            let answer = match (helper, server) {
+                ("own", "one.example") => r#"{"ServerURL":"x","Username":"u","Secret":"s"}"#,
+                ("all", "https://index.docker.io/v1/") => r#"{"Username":"<token>","Secret":"t"}"#,
+                ("all", "odd.example") => "canary",
+                ("all", "broken.example") => return Err("credential helper: broken".to_owned()),
+                _ => return Ok(None),
+            };
+            Ok(Some(Zeroizing::new(answer.as_bytes().to_vec())))
+        };
+        let login = |host: &str, path: &str| shown(find(file.as_bytes(), host, path, &ask).unwrap());
+        assert_eq!(login("one.example", "x").as_deref(), Some("u:s"));
+        assert_eq!(login("one.example", "ns/x").as_deref(), Some("e:f"));
+        assert_eq!(login("docker.io", "library/x").as_deref(), Some("token:t"));
+        assert_eq!(login("two.example", "x").as_deref(), Some("a:b"));
+        assert_eq!(login("plain.example", "x").as_deref(), Some("c:d"));
+        assert_eq!(login("none.example", "x"), None);
+        let odd = find(file.as_bytes(), "odd.example", "", &ask).unwrap_err();
+        assert!(odd.contains("docker-credential-all") && !odd.contains("canary"), "{odd}");
+        assert!(find(file.as_bytes(), "broken.example", "", &ask).unwrap_err().contains("broken"));
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_without_its_content() {
+        for wrong in [
+            "{",
+            r#"{"auths":{"ghcr.io":{"auth":"%%canary"}}}"#,
+            r#"{"auths":{"ghcr.io":{"auth":"Y2FuYXJ5"}}}"#,
+            r#"{"auths":{"ghcr.io":{"auth":7781}}}"#,
+            r#"{"auths":{"ghcr.io":"canary"}}"#,
+            r#"{"auths":["canary"]}"#,
+        ] {
+            let error = find(wrong.as_bytes(), "ghcr.io", "x", &nobody).unwrap_err();
+            assert!(!error.contains("canary") && !error.contains("7781") && !error.contains("Y2Fu"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Tokens: asked of the realm that a registry names, with its login where the realm may have it.
+//!
+//! The only file that sends a login anywhere but to the registry: to a realm of the same scheme, host
+//! and port, to one that was named, to two that everybody knows; to no other, and never by redirect.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::authorization::{Scopes, Token, basic, secret};
+use crate::base::fault::escape;
+use crate::content::Kind;
+use crate::registry::http::call::{Host, SMALL};
+use crate::registry::http::origin;
+use crate::registry::http::retry::{self, Trouble};
+use crate::registry::settings::Credential;
+
+/// How long before its end a token is no longer used.
+const MARGIN: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct Granted {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+impl Host {
+    /// Whether the realm may have this registry's login.
+    fn may_have_login(&self, home: &Url, realm: &Url) -> bool {
+        if origin::same(home, realm) {
+            return true;
+        }
+        let authority = origin::authority(realm);
+        let built_in = matches!(
+            (self.rules.login_host.as_str(), authority.as_str()),
+            ("docker.io", "auth.docker.io") | ("registry.gitlab.com", "gitlab.com")
+        );
+        built_in && realm.scheme() == "https" || self.rules.realms.contains(&authority)
+    }
+
+    /// A token for `scopes`, asked for anew; once more where the login was refused and another one is there now.
+    pub fn token(&self, realm: &Url, service: Option<&str>, scopes: &Scopes, now: Duration) -> Result<Token, Trouble> {
+        let login = self.login(scopes.path())?;
+        match self.token_once(realm, service, scopes, now) {
+            Err(trouble) if trouble.error.kind == Kind::Denied => match login {
+                Some(login) if self.another_login(scopes.path(), &login)? => {
+                    self.token_once(realm, service, scopes, now)
+                }
+                _ => Err(trouble),
+            },
+            ended => ended,
+        }
+    }
+
+    fn token_once(&self, realm: &Url, service: Option<&str>, scopes: &Scopes, now: Duration) -> Result<Token, Trouble> {
+        let home = self.base()?;
+        let authority = escape(&origin::authority(realm));
+        let both_here =
+            origin::is_loopback(&origin::authority(&home)) && origin::is_loopback(&origin::authority(realm));
+        let plain = home.scheme() == "http" || both_here;
+        if realm.scheme() != "https" && !plain {
+            let what = format_args!("token server {authority}: expected https, found {}", realm.scheme());
+            return Err(Trouble::last(self.error(Kind::Policy, what).help("the registry must name an https realm")));
+        }
+        if origin::is_forbidden(realm) {
+            let what = format_args!("token server {authority}: a link-local or metadata address");
+            return Err(Trouble::last(self.error(Kind::Policy, what).help("do not trust this registry")));
+        }
+        let mut realm = realm.clone();
+        let _ = realm.set_username("");
+        let _ = realm.set_password(None);
+        let mut login = self.login(scopes.path())?;
+        let trusted = self.may_have_login(&home, &realm);
+        if login.is_some() && !trusted {
+            self.auth.withhold(&authority);
+            login = None;
+        }
+        let address = realm.clone();
+        let client = self.client(&realm, trusted)?;
+        let texts = scopes.texts(&self.rules.prefix);
+        let subject = format!("token of {authority}");
+        let request = match login.as_deref() {
+            Some(Credential::Identity(token)) => {
+                let form = refresh(token, service, &texts);
+                client
+                    .request(Method::POST, realm)
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(form.as_str().to_owned())
+            }
+            other => {
+                {
+                    let mut query = realm.query_pairs_mut();
+                    if let Some(service) = service {
+                        query.append_pair("service", service);
+                    }
+                    for scope in &texts {
+                        query.append_pair("scope", scope);
+                    }
+                }
+                let mut request = client.get(realm);
+                if let Some(Credential::Password { username, password }) = other
+                    && let Some(value) = basic(username, password)
+                {
+                    request = request.header(AUTHORIZATION, value);
+                }
+                request
+            }
+        };
+        let response = self
+            .wait(self.settings.idle, request.header(ACCEPT, "application/json").send())
+            .map_err(|stop| self.stopped(&subject, stop))?
+            .map_err(|error| self.broken(&address, &subject, &error))?;
+        self.refused_by_proxy(&address, &subject, response.status())?;
+        if retry::passes(response.status().as_u16()) {
+            return Err(self.troubled(response, &subject));
+        }
+        let answer = self.whole(response, SMALL, &subject)?;
+        if !answer.status.is_success() {
+            let mut error = self.refusal(&answer, &subject);
+            if error.kind == Kind::Absent || error.kind == Kind::Refused {
+                error.kind = Kind::Denied;
+            }
+            return Err(Trouble::last(error));
+        }
+        let wrong = || Trouble::last(self.error(Kind::Failed, format_args!("{subject}: the answer holds no token")));
+        let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
+        let token = granted.token.or(granted.access_token).map(Zeroizing::new);
+        let token = token.filter(|token| !token.is_empty()).ok_or_else(wrong)?;
+        let header = secret(&Zeroizing::new(format!("Bearer {}", *token))).ok_or_else(wrong)?;
+        let lasts = Duration::from_secs(granted.expires_in.unwrap_or(60).clamp(1, 24 * 3600));
+        // A token shorter than the margin is still good for a moment.
+        let ends = now + lasts.saturating_sub(MARGIN).max(Duration::from_secs(1));
+        Ok(Token { header, ends })
+    }
+}
+
+/// The form of an OAuth2 refresh (distribution's "oauth2 token authentication").
+fn refresh(token: &str, service: Option<&str>, scopes: &[String]) -> Zeroizing<String> {
+    let mut form = Zeroizing::new(String::from("grant_type=refresh_token&client_id=packmule"));
+    let mut add = |key: &str, value: &str| {
+        form.push('&');
+        form.push_str(key);
+        form.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
+                form.push(char::from(byte));
+            } else {
+                form.push('%');
+                form.push_str(&crate::oci::digest::encode_hex(&[byte]));
+            }
+        }
+    };
+    if let Some(service) = service {
+        add("service", service);
+    }
+    add("scope", &scopes.join(" "));
+    add("refresh_token", token);
+    form
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Repository;
+
+    #[test]
+    fn the_refresh_form_is_encoded() {
+        let repository = Repository::new("h.example", "a/b").unwrap();
+        let form = refresh("t&o=k", Some("my registry"), &Scopes::pull(&repository).texts(""));
+        assert_eq!(
+            *form,
+            "grant_type=refresh_token&client_id=packmule&service=my%20registry&scope=repository%3aa%2fb%3apull&refresh_token=t%26o%3dk"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! What a certificate says: whom it names and who signed it. For error texts only; checks nothing.
+//!
+//! Reads DER (X.690) of RFC 5280 as far as the two names, from bytes that nobody vouches for.
+
+/// Names in a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::registry) struct Names {
+    /// Who signed it.
+    pub issuer: String,
+    /// Whom it is for.
+    pub subject: String,
+}
+
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const OID: u8 = 0x06;
+/// `[0]`, explicit: the version.
+const VERSION: u8 = 0xa0;
+/// id-at-commonName, 2.5.4.3.
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+/// id-at-organizationName, 2.5.4.10.
+const ORGANIZATION: &[u8] = &[0x55, 4, 10];
+
+/// Cuts the first element off `bytes`: its tag and content.
+fn element<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut length = usize::from(first);
+    if first & 0x80 != 0 {
+        let count = usize::from(first & 0x7f);
+        if !(1..=3).contains(&count) {
+            return None;
+        }
+        let (digits, behind) = rest.split_at_checked(count)?;
+        length = digits.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        rest = behind;
+    }
+    let (content, behind) = rest.split_at_checked(length)?;
+    *bytes = behind;
+    Some((tag, content))
+}
+
+fn of(tag: u8, bytes: &mut &[u8]) -> Option<()> {
+    (element(bytes)?.0 == tag).then_some(())
+}
+
+/// The common name of a Name, else its organization.
+fn shown(mut name: &[u8]) -> String {
+    let mut organization = None;
+    while let Some((SET, mut set)) = element(&mut name) {
+        while let Some((SEQUENCE, mut pair)) = element(&mut set) {
+            let (Some((OID, kind)), Some((_, value))) = (element(&mut pair), element(&mut pair)) else { break };
+            let value = String::from_utf8_lossy(value).into_owned();
+            if kind == COMMON_NAME {
+                return value;
+            }
+            if kind == ORGANIZATION {
+                organization = Some(value);
+            }
+        }
+    }
+    organization.unwrap_or_else(|| "nobody".to_owned())
+}
+
+/// The names in a DER certificate; not escaped.
+pub(in crate::registry) fn names(mut der: &[u8]) -> Option<Names> {
+    let (_, mut certificate) = element(&mut der)?;
+    let (_, mut body) = element(&mut certificate)?;
+    if body.first() == Some(&VERSION) {
+        of(VERSION, &mut body)?;
+    }
+    // Serial number, signature algorithm.
+    of(0x02, &mut body)?;
+    of(SEQUENCE, &mut body)?;
+    let (_, issuer) = element(&mut body)?;
+    // Validity.
+    of(SEQUENCE, &mut body)?;
+    let (_, subject) = element(&mut body)?;
+    Some(Names { issuer: shown(issuer), subject: shown(subject) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len();
+        let mut out = vec![tag];
+        if length < 128 {
+            out.push(u8::try_from(length).unwrap());
+        } else {
+            out.extend([0x82, u8::try_from(length >> 8).unwrap(), u8::try_from(length & 255).unwrap()]);
+        }
+        [out, content.to_vec()].concat()
+    }
+
+    fn name(kind: &[u8], text: &str) -> Vec<u8> {
+        der(SEQUENCE, &der(SET, &der(SEQUENCE, &[der(OID, kind), der(0x0c, text.as_bytes())].concat())))
+    }
+
+    fn certificate(issuer: &[u8], subject: &[u8]) -> Vec<u8> {
+        let validity = der(SEQUENCE, &[0; 40]);
+        let parts = [der(VERSION, &der(2, &[2])), der(2, &[1; 20]), der(SEQUENCE, &[]), issuer.to_vec(), validity];
+        let body = [parts.concat(), subject.to_vec(), vec![0; 200]].concat();
+        der(SEQUENCE, &der(SEQUENCE, &body))
+    }
+
+    #[test]
+    fn common_name_or_organization() {
+        let made = certificate(&name(ORGANIZATION, "Some CA"), &name(COMMON_NAME, "a.example"));
+        let expected = Names { issuer: "Some CA".to_owned(), subject: "a.example".to_owned() };
+        assert_eq!(names(&made), Some(expected));
+        assert_eq!(names(&certificate(&der(SEQUENCE, &[]), &[0x30, 0])).unwrap().issuer, "nobody");
+    }
+
+    #[test]
+    fn no_bytes_break_it() {
+        let made = certificate(&name(COMMON_NAME, "ca"), &name(COMMON_NAME, "x"));
+        for end in 0..made.len() {
+            names(&made[..end]);
+            for value in [0, 0x80, 0x84, 0xff] {
+                let mut broken = made.clone();
+                broken[end] = value;
+                names(&broken);
+            }
+        }
+        assert_eq!(names(b""), None);
+    }
+}

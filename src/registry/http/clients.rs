@@ -1,0 +1,287 @@
+//! The HTTP clients of a run: one for all hosts without settings of their own, others where
+//! certificates, proxies or HTTP versions differ.
+//!
+//! The only file that builds one. A client certificate is shown to its own registry alone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::{Client, Url};
+use zeroize::Zeroizing;
+
+use super::call::lock;
+use super::origin;
+use super::resolver::Elsewhere;
+use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::registry::settings::{HostSettings, Settings};
+
+/// Hosts remembered: whoever redirects us to a new name each time is not remembered for ever.
+const MOST_KNOWN: usize = 1000;
+
+/// What sets one client apart.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// The host whose settings it has; empty: those for all.
+    owner: String,
+    /// Checks no certificate.
+    lax: bool,
+    /// Shows the owner's certificate.
+    identity: bool,
+    /// Speaks HTTP/1.1 only.
+    old: bool,
+    /// Speaks TLS 1.2 at most.
+    tls12: bool,
+    /// For addresses that answers lead to.
+    strange: bool,
+}
+
+/// How an address is to be asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::registry) struct Way {
+    /// Even without checking its certificate.
+    pub lax: bool,
+    /// With the certificate that its registry knows us by.
+    pub identity: bool,
+    /// By HTTP/1.1 only.
+    pub old: bool,
+    /// By TLS 1.2 at most.
+    pub tls12: bool,
+    /// An answer leads there: its name may not mean just any address.
+    pub strange: bool,
+}
+
+/// Clients and single hosts' settings, each made once.
+pub(in crate::registry) struct Clients {
+    settings: Arc<Settings>,
+    hosts: Mutex<HashMap<String, Arc<HostSettings>>>,
+    made: Mutex<HashMap<Key, Client>>,
+}
+
+impl Clients {
+    /// Builds the client that most hosts share, so that a bad CA file or proxy is told at once.
+    pub fn new(settings: Arc<Settings>) -> Result<Self, Error> {
+        let clients = Self { settings, hosts: Mutex::default(), made: Mutex::default() };
+        clients.get("", &HostSettings::default(), Way::default())?;
+        Ok(clients)
+    }
+
+    /// What `host` (as references name it) wants differently.
+    pub fn host(&self, host: &str) -> Result<Arc<HostSettings>, Error> {
+        // Names that come with redirects are looked up as files: only those that are names.
+        let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\\', '%']);
+        if !host.trim_end_matches('.').split('.').all(is_name) {
+            return Ok(Arc::default());
+        }
+        let mut hosts = lock(&self.hosts);
+        if let Some(known) = hosts.get(host) {
+            return Ok(Arc::clone(known));
+        }
+        let found = (self.settings.hosts)(host).map_err(|why| {
+            Error::new(Kind::Policy, format!("registry {host}: settings: {}", escape(&why)))
+                .help("mend the files that describe it")
+        })?;
+        let found = Arc::new(found);
+        if hosts.len() < MOST_KNOWN {
+            hosts.insert(host.to_owned(), Arc::clone(&found));
+        }
+        Ok(found)
+    }
+
+    /// The client for a registry's own address.
+    pub fn home(&self, name: &str, own: &HostSettings, url: &Url, old: bool) -> Result<Client, Error> {
+        let lax = own.insecure || self.is_insecure(name, url);
+        self.get(name, own, Way { lax, identity: true, old, ..Way::default() })
+    }
+
+    /// The client for an address elsewhere; `trusted`: it was named as one that may have the login,
+    /// so it gets its own certificate too.
+    pub fn elsewhere(&self, url: &Url, trusted: bool, old: bool) -> Result<Client, Error> {
+        let name = origin::named(url);
+        let own = self.host(&name)?;
+        let lax = own.insecure || self.is_insecure(&name, url);
+        self.get(&name, &own, Way { lax, identity: trusted, old, strange: true, ..Way::default() })
+    }
+
+    /// A client that checks nothing and shows nothing: to look at a certificate that was refused, or,
+    /// by TLS 1.2, at a refusal that TLS 1.3 gives too late to be heard.
+    pub fn looking(&self, name: &str, own: &HostSettings, tls12: bool) -> Result<Client, Error> {
+        self.get(name, own, Way { lax: true, old: true, tls12, ..Way::default() })
+    }
+
+    fn is_insecure(&self, name: &str, url: &Url) -> bool {
+        let authority = origin::authority(url);
+        let host = url.host_str().unwrap_or_default();
+        self.settings.insecure.iter().any(|named| named == name || *named == authority || named == host)
+    }
+
+    fn get(&self, name: &str, own: &HostSettings, way: Way) -> Result<Client, Error> {
+        let identity = way.identity && own.client.is_some();
+        let differs = identity || !own.ca.is_empty() || own.proxy.is_some();
+        let owner = if differs { name.to_owned() } else { String::new() };
+        let key = Key { owner, lax: way.lax, identity, old: way.old, tls12: way.tls12, strange: way.strange };
+        let mut made = lock(&self.made);
+        if let Some(client) = made.get(&key) {
+            return Ok(client.clone());
+        }
+        let client = self.build(name, own, Way { identity, ..way })?;
+        made.insert(key, client.clone());
+        Ok(client)
+    }
+
+    fn build(&self, name: &str, own: &HostSettings, way: Way) -> Result<Client, Error> {
+        let about = if name.is_empty() { String::new() } else { format!("registry {name}: ") };
+        let settings = &self.settings;
+        let mut roots = Vec::new();
+        for pem in settings.ca.iter().chain(&own.ca) {
+            let found = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+            if found.is_empty() {
+                let what = format!("{about}CA file: expected PEM certificates, found none");
+                return Err(
+                    Error::new(Kind::Policy, what).help("give a file with BEGIN CERTIFICATE blocks, as to --ca")
+                );
+            }
+            roots.extend(found);
+        }
+        let identity = match own.client.as_ref().filter(|_| way.identity) {
+            None => None,
+            Some(client) => {
+                let pem = Zeroizing::new([&client.certificate[..], b"\n", &client.key[..]].concat());
+                Some(reqwest::Identity::from_pem(&pem).map_err(|_| {
+                    let what = format!("{about}client certificate: expected a PEM certificate and its private key");
+                    Error::new(Kind::Policy, what).help("give both as PEM, the key without passphrase")
+                })?)
+            }
+        };
+        let build = |own_only: bool| -> reqwest::Result<Client> {
+            let mut builder = Client::builder()
+                .user_agent(&settings.user_agent)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                .connect_timeout(settings.connect)
+                .http2_initial_stream_window_size(1 << 20)
+                .no_proxy();
+            if let Some(proxy) = &own.proxy {
+                if !proxy.is_empty() {
+                    builder = builder.proxy(reqwest::Proxy::all(proxy)?);
+                }
+            } else {
+                let except = reqwest::NoProxy::from_string(&self.except());
+                if let Some(proxy) = &settings.proxies.https {
+                    builder = builder.proxy(reqwest::Proxy::https(proxy)?.no_proxy(except.clone()));
+                }
+                if let Some(proxy) = &settings.proxies.http {
+                    builder = builder.proxy(reqwest::Proxy::http(proxy)?.no_proxy(except));
+                }
+            }
+            if way.old {
+                builder = builder.http1_only();
+            }
+            if way.strange {
+                builder = builder.dns_resolver(Arc::new(Elsewhere));
+            }
+            if way.tls12 {
+                builder = builder.tls_version_max(reqwest::tls::Version::TLS_1_2);
+            }
+            if let Some(identity) = &identity {
+                builder = builder.identity(identity.clone());
+            }
+            let roots = roots.iter().cloned();
+            builder = if own_only { builder.tls_certs_only(roots) } else { builder.tls_certs_merge(roots) };
+            builder.tls_danger_accept_invalid_certs(way.lax).tls_info(way.lax).build()
+        };
+        // A machine without any system roots still has plain http and --ca.
+        build(false).or_else(|_| build(true)).map_err(|error| {
+            let text = escape(&error.without_url().to_string());
+            Error::new(Kind::Policy, format!("{about}http client: {text}"))
+                .help("check certificates and the proxy settings")
+        })
+    }
+
+    /// Hosts that the proxies for all are not for: those that were named, and this machine, which no
+    /// proxy reaches.
+    fn except(&self) -> String {
+        let named = self.settings.proxies.except.as_deref().unwrap_or_default();
+        format!("{named},localhost,127.0.0.0/8,::1")
+    }
+
+    /// Host and port of the proxy that an address is asked by, if it is.
+    pub fn proxy(&self, own: &HostSettings, url: &Url) -> Option<String> {
+        let all = &self.settings.proxies;
+        let matcher = match &own.proxy {
+            Some(proxy) => Matcher::builder().all(proxy.as_str()).build(),
+            None => Matcher::builder()
+                .https(all.https.as_deref().unwrap_or_default())
+                .http(all.http.as_deref().unwrap_or_default())
+                .no(self.except())
+                .build(),
+        };
+        let found = matcher.intercept(&url.as_str().parse().ok()?)?;
+        let host = escape(found.uri().host()?);
+        Some(found.uri().port_u16().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{ClientCertificate, Proxies};
+
+    fn clients(proxies: Proxies) -> Clients {
+        Clients::new(Arc::new(Settings { proxies, ..Settings::default() })).unwrap()
+    }
+
+    #[test]
+    fn proxies_are_named_without_their_login() {
+        let proxies = Proxies {
+            https: Some("http://u:hunter2@proxy.example:3128".to_owned()),
+            http: None,
+            except: Some("inside.example,10.0.0.0/8".to_owned()),
+        };
+        let clients = clients(proxies);
+        let by = |own: &HostSettings, url: &str| clients.proxy(own, &Url::parse(url).unwrap());
+        let plain = HostSettings::default();
+        assert_eq!(by(&plain, "https://a.example/v2/").as_deref(), Some("proxy.example:3128"));
+        for direct in [
+            "http://a.example/",
+            "https://x.inside.example/",
+            "https://10.1.2.3:5000/",
+            "https://localhost:5000/",
+            "https://127.9.9.9/",
+            "https://[::1]/",
+        ] {
+            assert_eq!(by(&plain, direct), None, "{direct}");
+        }
+        let none = HostSettings { proxy: Some(String::new()), ..HostSettings::default() };
+        assert_eq!(by(&none, "https://a.example/"), None);
+        let other = HostSettings { proxy: Some("http://other:1".to_owned()), ..HostSettings::default() };
+        assert_eq!(by(&other, "http://x.inside.example/").as_deref(), Some("other:1"));
+    }
+
+    #[test]
+    fn bad_certificates_are_told_without_their_content() {
+        let clients = clients(Proxies::default());
+        let url = Url::parse("https://a.example/").unwrap();
+        let client = ClientCertificate { certificate: b"x".to_vec(), key: Zeroizing::new(b"hunter2".to_vec()) };
+        for own in [
+            HostSettings { client: Some(client), ..HostSettings::default() },
+            HostSettings { ca: vec![b"no pem".to_vec()], ..HostSettings::default() },
+        ] {
+            let error = clients.home("a.example", &own, &url, false).unwrap_err();
+            assert_eq!(error.kind, Kind::Policy);
+            assert!(error.what.contains("a.example") && !format!("{error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_paths_are_not_looked_up() {
+        let settings = Settings { hosts: Box::new(|host| Err(format!("asked for {host}"))), ..Settings::default() };
+        let clients = Clients::new(Arc::new(settings)).unwrap();
+        for strange in ["..", "a/../../b", "", "a..b", "%2e"] {
+            assert!(clients.host(strange).is_ok(), "{strange}");
+        }
+        assert!(clients.host("a.example:5000").is_err() && clients.host("[::1]:5000").is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Limits in bytes per second, shared by all bodies that go through them, both ways.
+//!
+//! Waits on the flow's clock; knows nothing of requests.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::call::lock;
+use super::retry;
+use crate::content::Error;
+use crate::flow::Flow;
+
+/// What may go at once after a pause.
+const BURST: Duration = Duration::from_millis(100);
+
+/// The limits of a run: one over all registries, one for each that has its own. Registries that are opened apart share
+/// them by sharing this.
+#[derive(Default)]
+pub struct Limits {
+    all: Option<Arc<Rate>>,
+    hosts: Mutex<HashMap<String, Arc<Rate>>>,
+}
+
+impl Limits {
+    /// `all`: bytes per second over all registries, both ways together; `None`: as fast as it goes.
+    pub fn new(all: Option<u64>) -> Self {
+        Self { all: all.map(|limit| Arc::new(Rate::new(limit))), hosts: Mutex::default() }
+    }
+
+    /// What holds for `host`, whose own limit is `own`.
+    pub(in crate::registry) fn of(&self, host: &str, own: Option<u64>) -> Vec<Arc<Rate>> {
+        let own = own.map(|limit| {
+            Arc::clone(lock(&self.hosts).entry(host.to_owned()).or_insert_with(|| Arc::new(Rate::new(limit))))
+        });
+        self.all.iter().cloned().chain(own).collect()
+    }
+}
+
+/// One limit.
+pub(in crate::registry) struct Rate {
+    per_second: u64,
+    /// When everything taken so far has had its time.
+    free: Mutex<Duration>,
+}
+
+impl Rate {
+    /// `per_second` bytes; none at all is one.
+    pub fn new(per_second: u64) -> Self {
+        Self { per_second: per_second.max(1), free: Mutex::default() }
+    }
+
+    /// Waits until `bytes` more may have gone.
+    pub fn take(&self, flow: &Flow, bytes: u64) -> Result<(), Error> {
+        let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.per_second);
+        let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        let wait = {
+            let mut free = lock(&self.free);
+            let now = flow.clock().elapsed();
+            *free = (*free).max(now.saturating_sub(BURST)).saturating_add(time);
+            free.saturating_sub(now)
+        };
+        retry::pause(flow, wait)
+    }
+
+    /// Bytes that are a quarter of a second's.
+    pub fn piece(&self) -> u64 {
+        (self.per_second / 4).max(1 << 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::flow::{Clock as _, FixedClock, Silent};
+
+    #[test]
+    fn who_shares_limits_shares_each_of_them() {
+        let limits = Limits::new(Some(1000));
+        let (one, other) = (limits.of("a.example", Some(10)), limits.of("a.example", Some(10)));
+        assert!(one.len() == 2 && one.iter().zip(&other).all(|(one, other)| Arc::ptr_eq(one, other)));
+        assert!(!Arc::ptr_eq(&one[1], &limits.of("b.example", Some(10))[1]));
+        assert!(limits.of("c.example", None).len() == 1 && Limits::default().of("c.example", None).is_empty());
+    }
+
+    #[test]
+    fn ten_seconds_of_bytes_take_ten_seconds() {
+        let clock = Arc::new(FixedClock::default());
+        let flow = Flow::new(Arc::new(Silent), clock.clone(), 1, 1);
+        let rate = Rate::new(1000);
+        for _ in 0..100 {
+            rate.take(&flow, 100).unwrap();
+        }
+        let taken = clock.elapsed();
+        assert!(taken >= Duration::from_millis(9800) && taken <= Duration::from_millis(10_100), "{taken:?}");
+        flow.cancel_flag().store(true, Ordering::Relaxed);
+        assert!(rate.take(&flow, 1).is_err(), "a cancelled run waits for nothing");
+    }
+}

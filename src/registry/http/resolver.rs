@@ -1,0 +1,47 @@
+//! Names that answers lead to: looked up, and refused where they mean a link-local or metadata
+//! address, which only a name of its owner's making would.
+//!
+//! For addresses elsewhere alone: a registry that its user names may be where it is.
+
+use std::net::SocketAddr;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::origin;
+
+/// Looks names up as the system does, and leaves out what may not be asked.
+pub(in crate::registry) struct Elsewhere;
+
+impl Resolve for Elsewhere {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The port is set by whoever connects.
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            Ok(permitted(found)?)
+        })
+    }
+}
+
+/// The addresses that may be asked; an error where that leaves none.
+fn permitted(mut found: Vec<SocketAddr>) -> std::io::Result<Addrs> {
+    let any = !found.is_empty();
+    found.retain(|address| !origin::is_forbidden_address(address.ip()));
+    if any && found.is_empty() {
+        return Err(std::io::Error::other("the name means a link-local or metadata address, which is not asked"));
+    }
+    Ok(Box::new(found.into_iter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_link_local_addresses_are_refused() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        assert!(permitted(addresses(&["169.254.169.254:0", "[fe80::1]:0"])).is_err());
+        let mixed = permitted(addresses(&["169.254.169.254:0", "192.0.2.1:0"])).unwrap();
+        assert_eq!(mixed.collect::<Vec<_>>(), addresses(&["192.0.2.1:0"]));
+        assert_eq!(permitted(Vec::new()).unwrap().count(), 0);
+    }
+}

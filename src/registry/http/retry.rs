@@ -1,0 +1,177 @@
+//! When a step is tried again, and how long is waited before.
+//!
+//! Full jitter, doubling, `Retry-After` obeyed up to a minute. Knows nothing of what the step does.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::content::{Error, Kind};
+use crate::flow::{Event, Flow};
+
+/// Longest first wait; doubles from try to try.
+const FIRST: Duration = Duration::from_millis(400);
+/// Longest wait of our own choice.
+const MOST: Duration = Duration::from_secs(20);
+/// Longest wait that a server may ask for.
+const MOST_ASKED: Duration = Duration::from_secs(60);
+/// Behind a wait that was asked for, they come back spread over this.
+const SPREAD: Duration = Duration::from_millis(500);
+/// Waits are cut into pieces so that a cancelled run ends soon.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Why a step failed, and whether another try may do.
+#[derive(Debug)]
+pub(in crate::registry) struct Trouble {
+    /// The failure.
+    pub error: Error,
+    /// Whether to try again.
+    pub again: bool,
+    /// How long the server asked to wait.
+    pub after: Option<Duration>,
+}
+
+impl Trouble {
+    /// Another try will not help.
+    pub fn last(error: Error) -> Self {
+        Self { error, again: false, after: None }
+    }
+
+    /// Another try may do.
+    pub fn passing(error: Error) -> Self {
+        Self { error, again: true, after: None }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::last(error)
+    }
+}
+
+/// Counts the tries of one step.
+pub(in crate::registry) struct Tries<'a> {
+    flow: &'a Flow,
+    most: u32,
+    done: u32,
+}
+
+impl<'a> Tries<'a> {
+    /// `most` tries after the first.
+    pub fn new(flow: &'a Flow, most: u32) -> Self {
+        Self { flow, most, done: 0 }
+    }
+
+    /// The same after `done` tries.
+    pub fn resumed(flow: &'a Flow, most: u32, done: u32) -> Self {
+        Self { flow, most, done }
+    }
+
+    /// Waits before the next try, or gives the error back when there is none.
+    pub fn again(&mut self, trouble: Trouble) -> Result<(), Error> {
+        if !trouble.again {
+            return Err(trouble.error);
+        }
+        if self.done >= self.most {
+            let Error { kind, what, help } = trouble.error;
+            let tries = self.done + 1;
+            let what = if tries > 1 { format!("{what} (tried {tries} times)") } else { what };
+            return Err(Error { kind, what, help });
+        }
+        // All who were asked to wait would come back at the same moment.
+        let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));
+        self.done += 1;
+        self.flow.event(Event::Detail(format!(
+            "{}; trying again in {} ms ({} of {})",
+            trouble.error.what,
+            wait.as_millis(),
+            self.done,
+            self.most
+        )));
+        pause(self.flow, wait)
+    }
+}
+
+/// Waits, cancellable.
+pub(in crate::registry) fn pause(flow: &Flow, mut wait: Duration) -> Result<(), Error> {
+    while !wait.is_zero() {
+        flow.check()?;
+        let step = wait.min(STEP);
+        flow.clock().sleep(step);
+        wait -= step;
+    }
+    flow.check()?;
+    Ok(())
+}
+
+/// Between nothing and the doubled wait.
+fn jitter(done: u32) -> Duration {
+    share(FIRST.saturating_mul(1 << done.min(10)).min(MOST))
+}
+
+/// Between nothing and `most`.
+fn share(most: Duration) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness all wait the longest time: slower, not wrong.
+    let share = getrandom::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
+    most * u32::from(share) / u32::from(u16::MAX)
+}
+
+/// `Retry-After`, seconds or a date, capped.
+pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = if let Ok(seconds) = text.parse::<u64>() {
+        seconds
+    } else {
+        let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        date.saturating_sub(u64::try_from(now).unwrap_or(0))
+    };
+    Some(Duration::from_secs(seconds).min(MOST_ASKED))
+}
+
+/// Whether a status may pass by itself.
+pub(in crate::registry) fn passes(status: u16) -> bool {
+    matches!(status, 408 | 429) || (status >= 500 && !matches!(status, 501 | 505))
+}
+
+/// A failure that may pass.
+pub(in crate::registry) fn failed(what: impl Into<String>) -> Trouble {
+    Trouble::passing(Error::new(Kind::Failed, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(text: &str, now: i64) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, text.parse().unwrap());
+        retry_after(&headers, now).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn retry_after_is_read_and_capped() {
+        assert_eq!(after("7", 0), Some(7));
+        assert_eq!(after("99999999", 0), Some(60));
+        assert_eq!(after("Thu, 01 Jan 1970 00:01:40 GMT", 90), Some(10));
+        assert_eq!(after("Thu, 01 Jan 1970 00:01:40 GMT", 900), Some(0));
+        assert_eq!(after("soon", 0), None);
+    }
+
+    #[test]
+    fn waits_grow_and_stay_below_the_cap() {
+        for done in 0..40 {
+            assert!(jitter(done) <= FIRST.saturating_mul(1 << done.min(10)).min(MOST));
+        }
+    }
+
+    #[test]
+    fn what_passes() {
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert!(passes(status));
+        }
+        for status in [200, 400, 401, 403, 404, 405, 413, 416, 501] {
+            assert!(!passes(status));
+        }
+    }
+}

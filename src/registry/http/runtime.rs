@@ -1,0 +1,87 @@
+//! The private runtime behind the blocking face, and the one way to wait on it.
+//!
+//! Every wait looks at the flow's cancel flag ten times a second and ends when nothing came for the
+//! idle time. No I/O of its own.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::timeout;
+
+use crate::content::{Error, Kind};
+use crate::flow::Flow;
+
+/// How often a wait looks up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Why a wait ended without its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registry) enum Stop {
+    /// The run was cancelled.
+    Cancelled,
+    /// Nothing came for this long.
+    Idle(Duration),
+}
+
+/// Runtime and flow.
+pub(in crate::registry) struct Engine {
+    runtime: Option<Runtime>,
+    handle: Handle,
+    /// The flow of the run.
+    pub flow: Flow,
+}
+
+impl Engine {
+    /// Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
+    /// hashing is done by the callers.
+    pub fn new(flow: Flow) -> Result<Self, Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("registry")
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error| Error::new(Kind::Io, format!("threads of the registry client: {error}")))?;
+        let handle = runtime.handle().clone();
+        Ok(Self { runtime: Some(runtime), handle, flow })
+    }
+
+    /// Where tasks are spawned.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for `future`, at most `idle` long.
+    pub fn wait<F: Future>(&self, idle: Duration, future: F) -> Result<F::Output, Stop> {
+        if self.flow.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        self.handle.block_on(async {
+            let mut future = pin!(future);
+            let mut waited = Duration::ZERO;
+            loop {
+                if let Ok(output) = timeout(TICK, future.as_mut()).await {
+                    return Ok(output);
+                }
+                if self.flow.is_cancelled() {
+                    return Err(Stop::Cancelled);
+                }
+                waited += TICK;
+                if waited >= idle {
+                    return Err(Stop::Idle(idle));
+                }
+            }
+        })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // A name lookup that hangs must not hold the process.
+            runtime.shutdown_background();
+        }
+    }
+}

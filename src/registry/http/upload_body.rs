@@ -1,0 +1,258 @@
+//! Content on its way up: read by the calling thread in large pieces, sent by the runtime.
+//!
+//! A piece is handed on without a copy and its buffer comes back; at most a handful exist. A body
+//! that fails never reaches the server whole.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::task::Poll;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
+use reqwest::{Body, Response};
+use tokio::sync::mpsc;
+
+use super::call::{Call, Host};
+use super::retry::{self, Trouble};
+use crate::content::{Error, Kind};
+
+/// Bytes of a piece: large enough that threads seldom meet, four of them are a transfer's memory.
+const PIECE: usize = 256 << 10;
+
+/// A buffer that goes home when the last byte was sent.
+struct Lent {
+    buffer: Vec<u8>,
+    used: usize,
+    home: SyncSender<Vec<u8>>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.used]
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // Nobody there, or enough there: it is freed.
+        let _ = self.home.try_send(std::mem::take(&mut self.buffer));
+    }
+}
+
+/// Reads content in pieces and sees that it has exactly its size.
+pub(in crate::registry) struct Feed<'a> {
+    reader: Box<dyn Read + Send + 'a>,
+    left: u64,
+    size: u64,
+    subject: String,
+    home: SyncSender<Vec<u8>>,
+    back: Receiver<Vec<u8>>,
+    ended: bool,
+}
+
+impl<'a> Feed<'a> {
+    /// Over `reader`, which has `size` bytes.
+    pub fn new(reader: Box<dyn Read + Send + 'a>, size: u64, subject: &str) -> Self {
+        let (home, back) = sync_channel(2);
+        Self { reader, left: size, size, subject: subject.to_owned(), home, back, ended: false }
+    }
+
+    /// The next piece, full unless it is the last of `most` bytes or of all. The last of all is given
+    /// only when the reader has ended without error.
+    pub fn piece(&mut self, most: u64) -> Result<Bytes, Error> {
+        let want = usize::try_from(self.left.min(most)).map_or(PIECE, |left| left.min(PIECE));
+        let mut buffer = self.back.try_recv().unwrap_or_default();
+        if buffer.len() < want {
+            buffer.resize(want, 0);
+        }
+        let mut used = 0;
+        while used < want {
+            let count = self.read(&mut buffer[used..want])?;
+            if count == 0 {
+                let found = self.size - self.left + used as u64;
+                return Err(self.wrong(&format!("found {found}")));
+            }
+            used += count;
+        }
+        self.left -= used as u64;
+        if self.left == 0 && !self.ended {
+            self.ended = true;
+            if self.read(&mut [0])? > 0 {
+                return Err(self.wrong("found more"));
+            }
+        }
+        Ok(Bytes::from_owner(Lent { buffer, used, home: self.home.clone() }))
+    }
+
+    /// Leaves out the first `bytes`: the registry has them.
+    pub fn skip(&mut self, mut bytes: u64) -> Result<(), Error> {
+        while bytes > 0 {
+            bytes -= self.piece(bytes)?.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match self.reader.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other.map_err(|error| Error::from_io(&self.subject, error)),
+            }
+        }
+    }
+
+    fn wrong(&self, found: &str) -> Error {
+        Error::new(Kind::Mismatch, format!("{}: expected {} bytes, {found}", self.subject, self.size))
+    }
+}
+
+/// Why content did not get up.
+pub(in crate::registry) enum Unsent {
+    /// The content's own error.
+    Content(Error),
+    /// The registry's.
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Unsent {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<Error> for Unsent {
+    fn from(error: Error) -> Self {
+        Self::Trouble(Trouble::last(error))
+    }
+}
+
+impl Host {
+    /// Sends `call` with the next `length` bytes of `feed` as its body.
+    pub fn stream(
+        &self,
+        call: &Call,
+        authorization: Option<&HeaderValue>,
+        length: u64,
+        feed: &mut Feed<'_>,
+    ) -> Result<Response, Unsent> {
+        let most = self.piece();
+        let first = feed.piece(length.min(most)).map_err(Unsent::Content)?;
+        if first.len() as u64 == length {
+            let mut call = call.clone().header(CONTENT_LENGTH, &length.to_string());
+            call.body = Some(first);
+            return Ok(self.exchange(&call, authorization)?);
+        }
+        self.pace.hold(&self.engine.flow)?;
+        let (sender, body) = channel(length);
+        let mut request = self
+            .client(&call.url, false)?
+            .request(call.method.clone(), call.url.clone())
+            .headers(call.headers.clone())
+            .header(CONTENT_LENGTH, length)
+            .body(body);
+        if let Some(value) = authorization {
+            request = request.header(AUTHORIZATION, value);
+        }
+        let mut answer = self.engine.handle().spawn(request.send());
+        let mut left = length;
+        let mut piece = first;
+        let stopped = loop {
+            left -= piece.len() as u64;
+            if let Err(error) = self.spend(piece.len() as u64) {
+                break Some(Unsent::Trouble(error.into()));
+            }
+            match self.wait(self.settings.idle, sender.send(piece)) {
+                Ok(Ok(())) if left > 0 && !answer.is_finished() => {}
+                // All was given, or an answer came before that, or the connection broke.
+                Ok(_) => break None,
+                Err(stop) => break Some(Unsent::Trouble(self.stopped(&call.subject, stop))),
+            }
+            piece = match feed.piece(left.min(most)) {
+                Ok(piece) => piece,
+                Err(error) => break Some(Unsent::Content(error)),
+            };
+        };
+        // Closed before `length` bytes went through, the channel breaks the request off.
+        drop(sender);
+        if let Some(unsent) = stopped {
+            answer.abort();
+            return Err(unsent);
+        }
+        let response = match self.wait(self.patience(length), &mut answer) {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(error))) => return Err(self.broken(&call.url, &call.subject, &error).into()),
+            Ok(Err(_)) => {
+                return Err(retry::failed(format!("registry {}: {}: broke off", self.name, call.subject)).into());
+            }
+            Err(stop) => {
+                answer.abort();
+                return Err(self.stopped(&call.subject, stop).into());
+            }
+        };
+        self.warn(response.headers());
+        self.refused_by_proxy(&call.url, &call.subject, response.status())?;
+        Ok(response)
+    }
+}
+
+/// A body of exactly `length` bytes, or an error in it.
+fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
+    let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+    let mut left = length;
+    let stream = futures_util::stream::poll_fn(move |context| match receiver.poll_recv(context) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Some(piece)) => {
+            left = left.saturating_sub(piece.len() as u64);
+            Poll::Ready(Some(Ok(piece)))
+        }
+        Poll::Ready(None) if left > 0 => {
+            left = 0;
+            Poll::Ready(Some(Err(io::Error::other("the content broke off"))))
+        }
+        Poll::Ready(None) => Poll::Ready(None),
+    });
+    (sender, Body::wrap_stream(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(content: &'static [u8], size: u64) -> Result<Vec<u8>, Error> {
+        let mut feed = Feed::new(Box::new(content), size, "blob x");
+        let mut out = Vec::new();
+        loop {
+            out.extend_from_slice(&feed.piece(4)?);
+            if out.len() as u64 >= size {
+                return Ok(out);
+            }
+        }
+    }
+
+    #[test]
+    fn exactly_the_size_comes_through() {
+        assert_eq!(pieces(b"abcdefghi", 9).unwrap(), b"abcdefghi");
+        assert_eq!(pieces(b"", 0).unwrap(), b"");
+        for (content, size) in [(&b"abc"[..], 4), (b"abcde", 4), (b"", 1), (b"a", 0)] {
+            assert_eq!(pieces(content, size).unwrap_err().kind, Kind::Mismatch);
+        }
+    }
+
+    #[test]
+    fn what_is_skipped_is_read_and_counted() {
+        let mut feed = Feed::new(Box::new(&b"abcdefghi"[..]), 9, "blob x");
+        feed.skip(6).unwrap();
+        assert_eq!(feed.piece(u64::MAX).unwrap(), &b"ghi"[..]);
+        assert!(Feed::new(Box::new(&b"abc"[..]), 9, "blob x").skip(6).is_err());
+    }
+
+    #[test]
+    fn buffers_come_back() {
+        let mut feed = Feed::new(Box::new(io::repeat(1).take(4 << 20)), 4 << 20, "blob x");
+        let mut places = std::collections::HashSet::new();
+        for _ in 0..16 {
+            places.insert(feed.piece(u64::MAX).unwrap().as_ptr());
+        }
+        assert!(places.len() <= 2, "{places:?}");
+    }
+}

@@ -1,0 +1,226 @@
+//! One scanner and what it says: content goes to its standard input, and only exit status 0 is clean.
+//!
+//! It knows neither blobs nor layers. What a scanner says is kept bounded and shown to people; nothing is read out of
+//! it.
+
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+
+use super::Options;
+use super::starter::{Started, Starter};
+use crate::base::fault::{Class, Fault, escape};
+use crate::flow::{Cancelled, Flow};
+use crate::program::{self, End, Failure, Limits, Surroundings};
+
+/// Bytes of a scanner's output that are kept.
+const SAID: usize = 1024;
+/// Characters of its version that are kept.
+const VERSION: usize = 200;
+/// How long it may take to say its version.
+const VERSION_TIME: Duration = Duration::from_secs(60);
+/// How long a look at its pipes may take before the run's own flag is looked at.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// A scanner that can be started.
+#[derive(Debug)]
+pub struct Scanner {
+    command: String,
+    words: Vec<String>,
+    options: Options,
+    starter: Starter,
+    at_once: usize,
+}
+
+/// How the scanner judged one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// Why it is not clean; `None`: it is.
+    pub problem: Option<Problem>,
+    /// What the scanner wrote, the beginning of it.
+    pub said: String,
+}
+
+/// Why something is not clean.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Problem {
+    /// The scanner ended with this status, which is not 0: infected, a limit exceeded, an error of its own.
+    Exit(i32),
+    /// A signal ended the scanner.
+    Signal(i32),
+    /// It took longer than this, in seconds, and was ended.
+    Timeout(u64),
+    /// It could not be started, or broke off.
+    Failed(String),
+    /// A layer that cannot be looked into: not all of its files could be given.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exit(status) => write!(f, "expected the scanner's exit status 0, found {status}"),
+            Self::Signal(number) => write!(f, "expected the scanner's exit status 0, found its end by signal {number}"),
+            Self::Timeout(seconds) => write!(f, "expected the scanner's end within {seconds} s, found none"),
+            Self::Failed(why) => write!(f, "expected the scanner's exit status 0, found none: {why}"),
+            Self::Unreadable(why) => write!(f, "expected a layer that can be looked into, found {why}"),
+        }
+    }
+}
+
+impl Scanner {
+    /// The scanner of `command`: words, parted and quoted as a shell does, without anything else that a shell does.
+    /// Up to `at_once` of them run at the same time. The threads that start them are
+    /// started here, so that the others may be confined after it.
+    ///
+    /// # Errors
+    /// Class usage where there is no program in `command`; class io.
+    pub fn new(command: &str, options: Options, surroundings: &Surroundings, at_once: usize) -> Result<Self, Fault> {
+        let wrong = |problem: &str| {
+            Fault::new(Class::Usage, format!("--scan {command:?}: {problem}"))
+                .help("name a program and its options, such as --scan 'clamdscan --no-summary -'")
+        };
+        let mut words = shell_words::split(command).map_err(|error| wrong(&error.to_string()))?.into_iter();
+        let program = words.next().filter(|program| !program.is_empty());
+        let program = program.ok_or_else(|| wrong("expected a program, found none"))?;
+        let starter = Starter::new(&program, surroundings, at_once)
+            .map_err(|error| Fault::new(Class::Io, format!("scanner: expected a thread to start it, found {error}")))?;
+        Ok(Self { command: command.to_owned(), words: words.collect(), options, starter, at_once: at_once.max(1) })
+    }
+
+    /// The command as it was given.
+    pub fn command(&self) -> &str {
+        &self.command
+    }
+
+    /// How it scans.
+    pub(super) const fn options(&self) -> Options {
+        self.options
+    }
+
+    /// How many may run at once.
+    pub(super) const fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// What it says of itself and of its database: the first line that it prints when `--version` is added to its
+    /// words, escaped; `None` where it prints none or fails.
+    ///
+    /// # Errors
+    /// Class policy where it cannot be started at all: nothing would be clean.
+    pub fn version(&self, flow: &Flow) -> Result<Option<String>, Fault> {
+        let words = self.words.iter().cloned().chain(["--version".to_owned()]).collect();
+        let limits = Limits { output: SAID, time: VERSION_TIME.min(self.options.timeout) };
+        let started = self.starter.start(words, limits).map_err(|failure| {
+            Fault::new(Class::Policy, format!("--scan {}: expected a scanner, found none: {failure}", self.command))
+                .help("name a program that is in PATH, or by its path")
+        })?;
+        let answer = self.given(started).finish(flow)?;
+        let line = answer.said.lines().map(str::trim).find(|line| !line.is_empty());
+        Ok(line.filter(|_| answer.problem.is_none()).map(|line| escape(line).chars().take(VERSION).collect()))
+    }
+
+    /// Starts one; it is given content piece by piece.
+    pub(super) fn begin(&self) -> Given<'_> {
+        match self.starter.start(self.words.clone(), Limits { output: SAID, time: self.options.timeout }) {
+            Ok(started) => self.given(started),
+            Err(failure) => Given { scanner: self, started: None, end: Some(Err(failure)) },
+        }
+    }
+
+    const fn given(&self, started: Started) -> Given<'_> {
+        Given { scanner: self, started: Some(started), end: None }
+    }
+}
+
+/// Content that is being given to one scanner. Dropped, the scanner is ended.
+pub(super) struct Given<'a> {
+    scanner: &'a Scanner,
+    started: Option<Started>,
+    // How it ended, once that is known.
+    end: Option<Result<Option<End>, Failure>>,
+}
+
+impl Given<'_> {
+    /// Gives more. A scanner that takes no more, or has ended, is no error here: what counts is how it ends.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub(super) fn feed(&mut self, mut bytes: &[u8], flow: &Flow) -> Result<(), Cancelled> {
+        while !bytes.is_empty() && self.end.is_none() {
+            flow.check()?;
+            let Some(started) = self.started.as_mut().filter(|started| started.pipes.is_open()) else { return Ok(()) };
+            match started.pipes.step(bytes, WAIT) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) => self.end = Some(Err(Failure::Broken(error))),
+            }
+            self.look();
+        }
+        Ok(())
+    }
+
+    fn look(&mut self) {
+        let Some(started) = self.started.as_ref().filter(|_| self.end.is_none()) else { return };
+        match started.end.try_recv() {
+            Ok(end) => self.end = Some(Ok(end)),
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => self.end = Some(Ok(None)),
+        }
+    }
+
+    /// That was all: waits for the scanner's end.
+    ///
+    /// # Errors
+    /// [`Cancelled`].
+    pub(super) fn finish(mut self, flow: &Flow) -> Result<Answer, Cancelled> {
+        if let Some(started) = &mut self.started {
+            started.pipes.close();
+        }
+        while self.end.is_none() {
+            flow.check()?;
+            let Some(started) = &mut self.started else { break };
+            if !started.pipes.is_speaking() {
+                // It has closed its output, or ended.
+                match started.end.recv_timeout(WAIT) {
+                    Ok(end) => self.end = Some(Ok(end)),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => self.end = Some(Ok(None)),
+                }
+                continue;
+            }
+            if let Err(error) = started.pipes.step(&[], WAIT) {
+                self.end = Some(Err(Failure::Broken(error)));
+            }
+            self.look();
+        }
+        let problem = self.problem();
+        Ok(Answer { problem, said: self.said() })
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        match &self.end {
+            Some(Ok(Some(End::Exited(status)))) => match (status.code(), program::signal(*status)) {
+                (Some(0), _) => None,
+                (Some(code), _) => Some(Problem::Exit(code)),
+                (None, signal) => Some(Problem::Signal(signal.unwrap_or_default())),
+            },
+            Some(Ok(Some(End::Slow))) => Some(Problem::Timeout(self.scanner.options.timeout.as_secs())),
+            Some(Ok(None)) | None => Some(Problem::Failed("its end could not be seen".to_owned())),
+            Some(Err(failure)) => Some(Problem::Failed(failure.to_string())),
+        }
+    }
+
+    fn said(&mut self) -> String {
+        let Some(mut started) = self.started.take() else { return String::new() };
+        // What is in the pipe still.
+        let _ = started.pipes.step(&[], Duration::ZERO);
+        let mut said = String::from_utf8_lossy(started.pipes.said()).trim().to_owned();
+        if started.pipes.is_long() {
+            said.push('…');
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+pub(in crate::scan) mod tests;
