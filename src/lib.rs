@@ -5,13 +5,15 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
-//! | 2 decisions | `select`, `plan`, `route`, `wanted`, [`receipt`], [`report`] | pure; reach the world through floor 1; the page that a run is approved from |
-//! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`scan`], [`state`], [`audit`], `token` | adapters that implement floor 1; where secrets come from; what a scanner says of content; what was accepted last; who did what; keys on cards and HSMs |
-//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], [`program`], [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
-//! | 0 nouns | [`oci`], [`fault`], [`moment`], [`size`] | no I/O |
-//!
-//! Floor 4, the command line, is `cli` and the binary.
+//! | 7 program | `main` | the call of the command line |
+//! | 6 command line | [`cli`] | what was typed, what is shown, exit codes |
+//! | 5 operations | `operate` | what the tool does: export, verify, import, copy, diff, sign |
+//! | 4 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
+//! | 3 places | [`bundle`], `registry`, `layout`, [`scan`], `secret`, `keys` | what implements the traits of [`content`]; scanners; where secrets come from; keys on cards and HSMs |
+//! | 3 papers | [`receipt`], [`report`], [`state`], [`audit`] | what an import did; the page that a run is approved from; what was accepted last; who did what |
+//! | 2 contracts | [`content`], [`program`], [`signing`] | traits and checked streams; other programs; keys and policy |
+//! | 1 tools | [`closure`], [`flow`], [`system`], [`toml_error`] | the walk of what an artifact reaches; cancel flag and events; what systems do each in their own way; faults of TOML files |
+//! | 0 nouns | [`oci`], [`base`] | digests, descriptors, documents, names; faults, sizes, times |
 //!
 //! What is absent: `oci` does no I/O; `bundle` knows no network and no terminal; `registry` knows
 //! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the

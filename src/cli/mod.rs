@@ -1,16 +1,16 @@
 //! The command line: reads the arguments, runs one command, reports how it ended.
 //!
 //! # One command, one file
-//! `cli/NAME.rs` holds a `pub struct Args` (derive [`clap::Args`]) and
+//! `cli/commands/*/NAME.rs` holds a `pub struct Args` (derive [`clap::Args`]) and
 //! ```text
 //! impl Args { pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> }
 //! ```
-//! It turns what was typed into what it means (`place`, [`trust`], `network`), calls one operation with
+//! It turns what was typed into what it means ([`args`]), calls one operation with
 //! `&session.flow`, and gives back an [`Outcome`]: text for people, a JSON value for programs. It prints
 //! nothing, knows no exit code and reads neither environment nor clock but through `session.world`. Then it
-//! gets a variant in [`Command`] and an arm in `dispatch`. `key` is the first example.
+//! gets a variant in `Command` and an arm in `dispatch`. `key` is the first example.
 //!
-//! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`report`] alone shows it.
+//! Every failure is a [`Fault`]; [`exit`] alone turns its class into a code, [`output`] alone shows it.
 //! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
 
 pub mod args;

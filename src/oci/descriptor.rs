@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
+use super::member::optional;
 use super::{Digest, Platform};
 
 /// The largest integer that every JSON reader keeps exactly, 2^53 − 1: the cap of every size.
@@ -96,12 +97,6 @@ impl<'de, T: Deserialize<'de>> Once<T> {
     }
 }
 
-/// Takes a member where it is of its type.
-pub(super) fn hint<'de, T: DeserializeOwned, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
-    let raw: Box<RawValue> = map.next_value()?;
-    Ok(serde_json::from_str(raw.get()).ok())
-}
-
 impl<'de> Deserialize<'de> for Descriptor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Members)
@@ -128,14 +123,14 @@ impl<'de> Visitor<'de> for Members {
                 "digest" => digest.take("digest", &mut map)?,
                 "size" => size.take("size", &mut map)?,
                 "data" => data.take("data", &mut map)?,
-                "artifactType" => artifact_type = hint(&mut map)?,
-                "annotations" => annotations = hint(&mut map)?,
+                "artifactType" => artifact_type = optional(&mut map)?,
+                "annotations" => annotations = optional(&mut map)?,
                 // Two of them are no platform.
                 "platform" => {
-                    let found = hint(&mut map)?;
+                    let found = optional(&mut map)?;
                     platform = if std::mem::replace(&mut is_placed, true) { None } else { found };
                 }
-                "urls" => urls = hint(&mut map)?,
+                "urls" => urls = optional(&mut map)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }

@@ -8,6 +8,7 @@ pub mod descriptor;
 pub mod digest;
 pub mod document;
 pub mod media_type;
+mod member;
 pub mod platform;
 pub mod reference;
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-use super::descriptor::hint;
+use super::member::optional;
 
 /// The platform of an index entry, or a filter of `--platform`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -74,9 +74,9 @@ impl<'de> Deserialize<'de> for Platform {
                     match name.as_str() {
                         "os" => once(&mut os, map.next_value()?)?,
                         "architecture" => once(&mut architecture, map.next_value()?)?,
-                        "os.version" => platform.os_version = hint(&mut map)?,
-                        "os.features" => platform.os_features = hint(&mut map)?.unwrap_or_default(),
-                        "variant" => platform.variant = hint(&mut map)?,
+                        "os.version" => platform.os_version = optional(&mut map)?,
+                        "os.features" => platform.os_features = optional(&mut map)?.unwrap_or_default(),
+                        "variant" => platform.variant = optional(&mut map)?,
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }

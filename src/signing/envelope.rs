@@ -1,4 +1,4 @@
-//! The signature file: a DSSE 1.0 envelope over a statement, in one canonical form (`spec/signatures.md`).
+//! The signature file: a DSSE 1.0 envelope over a statement, in one canonical form (`spec/signature.md`).
 //!
 //! ```text
 //! {"payload":BASE64,"payloadType":"application/vnd.packmule.statement.v1+json","signatures":[{"keyid":HEX,"sig":BASE64}]}

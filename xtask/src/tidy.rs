@@ -1,9 +1,12 @@
-//! `cargo xtask tidy`: what the compiler does not check about this tree (module docs, floors, words, hosts).
+//! `cargo xtask tidy`: what the compiler does not check about this tree (module docs, floors, cycles, links, words, hosts).
 //!
 //! The checks take texts, not paths, so that each one is tested on a small wrong input; only `tree` reads the disk.
 //! It must not change a file: it only says what is wrong and where.
 
+pub mod cycles;
 pub mod floors;
+pub mod links;
+pub mod parity;
 pub mod source;
 pub mod words;
 
@@ -66,6 +69,16 @@ pub fn tree(root: &Path) -> Result<Vec<File>, Failed> {
 
 /// Runs every check; an empty list is a tidy tree.
 pub fn check(files: &[File]) -> Vec<Finding> {
+    let mut found = each(files);
+    floors::phantoms(files, &mut found);
+    words::phantoms(files, &mut found);
+    links::check(files, &mut found);
+    parity::check(files, &mut found);
+    found
+}
+
+/// The checks that look at one file alone.
+fn each(files: &[File]) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in files {
         words::hosts(file, &mut found);
@@ -128,7 +141,7 @@ mod tests {
     use super::*;
 
     fn one(path: &str, text: &str) -> Vec<String> {
-        check(&[File { path: path.into(), text: text.into() }]).iter().map(ToString::to_string).collect()
+        each(&[File { path: path.into(), text: text.into() }]).iter().map(ToString::to_string).collect()
     }
 
     #[test]

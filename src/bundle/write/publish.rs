@@ -1,5 +1,5 @@
 //! The end of writing: volumes made durable and read back, then everything gets its final name, the
-//! manifest last (`spec/writing.md`).
+//! manifest last (`spec/bundle.md`).
 
 use std::fs::File;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Writing a bundle: in order, append only, killed and continued at any point (`spec/writing.md`).
+//! Writing a bundle: in order, append only, killed and continued at any point (`spec/bundle.md`).
 //!
 //! This file drives: it prepares the directory, runs passes over the frames until every blob is
 //! right, and finishes. The pass itself is `append`, its content comes from `fetch`.

@@ -35,7 +35,7 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
-/// The largest leaf, in bytes, that stands with the documents at the front (`spec/tar.md`).
+/// The largest leaf, in bytes, that stands with the documents at the front (`spec/tar-stream.md`).
 pub const SMALL: u64 = 64 << 10;
 
 /// One blob to carry.
