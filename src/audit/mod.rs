@@ -1,7 +1,7 @@
 //! Audit logs: who did what when, one line an event, each line with the digest of the one before (`spec/audit.md`).
 //!
-//! [`line`] is the form, [`log`] appends, [`head`] keeps the newest digest apart from the log, so that a tail that was cut off
-//! shows, [`check`] reads all of it. It knows no command: what happened is told by the caller.
+//! [`mod@line`] is the form, [`log`] appends, [`head`] keeps the newest digest apart from the log, so that a tail that was cut off
+//! shows, [`mod@check`] reads all of it. It knows no command: what happened is told by the caller.
 
 pub mod check;
 pub mod head;

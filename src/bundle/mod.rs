@@ -1,7 +1,7 @@
 //! The bundle, format 1: a signed manifest and one tar stream in zstd frames and volumes.
 //!
 //! `spec/` is what this follows. It knows the file system, no network and no terminal. Trust is a
-//! type: [`open`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
+//! type: [`open()`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
 //! content.
 
 pub mod check;
@@ -14,7 +14,7 @@ pub mod volumes;
 #[cfg(feature = "carry")]
 pub mod write;
 
-/// What [`gate`] shares between threads; loom's in `xtask/model`.
+/// The locks and counters of [`check::gate`]; `xtask/model` puts loom's in their place.
 mod sync {
     pub use std::sync::atomic::{AtomicUsize, Ordering};
     pub use std::sync::{Mutex, MutexGuard, PoisonError};

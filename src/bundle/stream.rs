@@ -281,7 +281,7 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
 /// else: what lacks at a place where some were lost.
 ///
 /// # Errors
-/// As [`write`]; [`Class::Usage`] for a number that no frame has.
+/// As [`write()`]; [`Class::Usage`] for a number that no frame has.
 pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
     let (manifest, volumes) = of_volumes(bundle)?;
     let geometry = super::format::offsets::Geometry::new(&manifest)?;

@@ -117,7 +117,7 @@ pub struct Manner {
 }
 
 /// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
-/// written volumes ([`crate::bundle::check::parallel::read_back`]), `None` leaves that out. With [`Manner::leave_out`] a leaf
+/// written volumes ([`crate::bundle::write::read_back`]), `None` leaves that out. With [`Manner::leave_out`] a leaf
 /// that is wrong or gone twice becomes missing in place of ending the run.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ impl Receipt {
     /// The rules between members.
     ///
     /// # Errors
-    /// [`Class::Format`].
+    /// [`crate::base::fault::Class::Format`].
     pub fn check(&self) -> Result<(), Fault> {
         if self.format != FORMAT {
             return Err(wrong(format_args!("expected format {FORMAT:?}, found {:?}", self.format)));

@@ -1,8 +1,8 @@
 //! The report of a run as a value (`--report`): what someone who is no container expert approves a bundle from.
 //!
 //! [`Page`] is made by the command line, becomes JSON as it stands (schema `packmule.report.v1`, `packmule schema
-//! report`) and HTML in [`html`]. Pure: no file, no clock, no judgement; a verdict is shown here and never found. All
-//! text is as it came, from outside too; [`markup`] alone escapes it on its way to a page.
+//! report`) and HTML in `html`. Pure: no file, no clock, no judgement; a verdict is shown here and never found. All
+//! text is as it came, from outside too; `markup` alone escapes it on its way to a page.
 
 mod contents;
 mod html;

@@ -3,13 +3,13 @@
 //! Nothing here is part of the program; nothing in `src/` may use it.
 
 pub mod bench;
+pub mod ci;
 pub mod corpus;
 pub mod fuzz;
 pub mod guard;
 pub mod install;
 pub mod services;
 pub mod shell;
-pub mod test;
 pub mod tidy;
 pub mod vectors;
 pub mod windows;

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};
-use xtask::{bench, corpus, fuzz, guard, install, test, tidy, vectors, windows};
+use xtask::{bench, ci, corpus, fuzz, guard, install, tidy, vectors, windows};
 
-const USAGE: &str = "usage: cargo xtask test [ARGS of cargo test] | tidy | vectors [--check] | guard | windows | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta|policy]... | corpus [bench | push HOST]";
+const USAGE: &str = "usage: cargo xtask quick|test|sweep [ARGS of the test programs] | tidy | vectors [--check] | guard | windows | fuzz [SECONDS] | mutants [ARGS of cargo mutants] | services | bench [set|large|memory|copy|many|delta|policy]... | corpus [bench | push HOST]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -14,8 +14,10 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["vectors"] => vectors::run(&root, false),
         ["vectors", "--check"] => vectors::run(&root, true),
-        ["services"] => test::serve(),
-        ["test", ref rest @ ..] => test::run(&root, rest),
+        ["services"] => ci::serve(),
+        ["quick", ref rest @ ..] => ci::quick(&root, rest),
+        ["test", ref rest @ ..] => ci::test(&root, rest),
+        ["sweep", ref rest @ ..] => ci::sweep(&root, rest),
         ["fuzz"] => fuzz::run(&root, 60),
         ["fuzz", seconds] => seconds.parse().map_err(|_| Failed::new(USAGE)).and_then(|time| fuzz::run(&root, time)),
         ["mutants", ref rest @ ..] => fuzz::mutants(&root, rest),

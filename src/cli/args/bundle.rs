@@ -29,7 +29,7 @@ impl From<Untrusted> for Opened {
 /// `confined` the process is confined to what it needs, and to these directories, before the first byte is parsed.
 ///
 /// # Errors
-/// As [`crate::bundle::open`] and [`stream::open`]; class usage for `dirs` beside a stream.
+/// As [`crate::bundle::open()`] and [`stream::open`]; class usage for `dirs` beside a stream.
 pub fn open_any(
     text: &str,
     dirs: &[PathBuf],
@@ -70,7 +70,7 @@ pub fn open_any(
 /// Opens the bundle that `text` names, whose files lie in a directory.
 ///
 /// # Errors
-/// As [`crate::bundle::open`]; class usage for a stream.
+/// As [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let path = match Bundle::parse(text, |path| session.path(path))? {
         Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),

@@ -22,6 +22,7 @@ const MAX_MAPS: u64 = 64 << 20;
 /// Where to, and what may stand in the way.
 #[derive(clap::Args, Debug)]
 pub struct Arrival {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// HOST[:PORT][/PREFIX] or oci:DIR
     #[arg(long, value_name = "PLACE")]
     pub to: String,

@@ -17,6 +17,7 @@ use crate::oci::{Platform, Reference, Repository, Tag};
 /// The selectors, and the filters over all of them.
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG]
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,

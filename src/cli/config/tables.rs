@@ -52,6 +52,7 @@ pub struct Registry {
     /// The name of a credential.
     #[schemars(with = "Option<String>")]
     pub credential: Option<Spanned<String>>,
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// Where to ask in the host's place: https://HOST[:PORT][/PREFIX].
     #[schemars(with = "Option<String>")]
     pub endpoint: Option<Spanned<String>>,

@@ -23,6 +23,7 @@ use crate::operate::diff::{Contents, Difference, compare, of_bundle};
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// The old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, HOST[:PORT][/PREFIX]
     #[arg(value_name = "A")]
     old: String,

@@ -24,6 +24,7 @@ const MAX: usize = 64 << 10;
 /// `login HOST -u USER [--password-stdin]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// HOST[:PORT], as references name it
     host: String,
     /// The user

@@ -12,6 +12,7 @@ use crate::registry::auth::docker_config;
 /// `logout HOST`
 #[derive(clap::Args, Debug)]
 pub struct Args {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// HOST[:PORT], as references name it
     host: String,
     /// Only this file, in the form of docker's config.json

@@ -1,0 +1,121 @@
+//! What is checked before a change lands: `quick` while working, `test` for all of it, `sweep` without strides.
+//!
+//! Standard output ends in the count of all tests; stages, tests and their durations go to standard error.
+
+mod runner;
+
+use crate::install::{self, Tools};
+use crate::services::{self, Services};
+use crate::shell::{self, Failed};
+use crate::{corpus, guard, tidy, vectors};
+use std::path::{Path, PathBuf};
+
+/// What is checked and tested: the ordinary program and PKCS#11, in one build.
+const FEATURES: [&str; 2] = ["--features", "packmule/pkcs11"];
+
+/// Set for tests that otherwise try only some of their cases.
+const SWEEP: &str = "PACKMULE_TEST_SWEEP";
+
+/// `cargo xtask quick`: format, tidy, lints, unit tests, and the vectors in process; no service, nothing installed.
+pub fn quick(root: &Path, args: &[&str]) -> Result<(), Failed> {
+    inspect(root)?;
+    lint(root)?;
+    let programs = shell::stage("build", || runner::build(root, &[&["--workspace", "--lib"], &FEATURES[..]].concat()))?;
+    shell::stage("unit tests", || runner::run(&programs, args, &[]))?;
+    let programs = shell::stage("build", || runner::build(root, &[&["--test", "bundle"], &FEATURES[..]].concat()))?;
+    shell::stage("vectors in process", || runner::run(&programs, &["vectors::"], &[]))
+}
+
+/// `cargo xtask test`: everything; `args` go to the test programs.
+pub fn test(root: &Path, args: &[&str]) -> Result<(), Failed> {
+    all(root, args, &[])
+}
+
+/// `cargo xtask sweep`: like `test`, and tests that try some of their cases try all of them.
+pub fn sweep(root: &Path, args: &[&str]) -> Result<(), Failed> {
+    all(root, args, &[(SWEEP.to_owned(), "1".to_owned())])
+}
+
+/// Checks that need no build of the program.
+fn inspect(root: &Path) -> Result<(), Failed> {
+    shell::stage("format", || shell::run(shell::command("cargo").current_dir(root).args(["fmt", "--all", "--check"])))?;
+    shell::stage("tidy", || tidy::run(root))
+}
+
+fn lint(root: &Path) -> Result<(), Failed> {
+    shell::stage("clippy", || {
+        let lint = ["clippy", "--quiet", "--workspace", "--all-targets"];
+        let words = [&lint[..], &FEATURES, &["--", "-D", "warnings"]].concat();
+        shell::run(shell::command("cargo").current_dir(root).args(words))
+    })
+}
+
+/// Formatting, tidiness, generated vectors and lints, then the corpus, the registries, and all tests.
+fn all(root: &Path, args: &[&str], vars: &[(String, String)]) -> Result<(), Failed> {
+    inspect(root)?;
+    shell::stage("vectors", || vectors::run(root, true))?;
+    // The downloads of the one side and the compiler of the other hardly meet.
+    let (built, prepared) = std::thread::scope(|scope| {
+        let prepared = scope.spawn(prepare);
+        let built = lint(root)
+            .and_then(|()| shell::stage("clippy of the small builds", || guard::lint(root)))
+            .and_then(|()| shell::stage("pages", || pages(root)))
+            .and_then(|()| shell::stage("build", || runner::build(root, &[&["--workspace"], &FEATURES[..]].concat())));
+        (built, prepared.join().unwrap_or_else(|_| Err(Failed::new("preparation: worker panicked"))))
+    });
+    let programs = built?;
+    let (tools, layout) = prepared?;
+    shell::stage("second verifier", || second(root, &tools))?;
+    let guard = shell::stage("guard build", || guard::build(root))?;
+    // From this thread, which stays: the services are tied to it.
+    let mut services = shell::stage("services", || services::start(&tools))?;
+    seed(&mut services, &tools, layout.as_deref())?;
+    let mut vars = [&services.vars[..], vars].concat();
+    let guard = guard.map_or_else(|| "none".to_owned(), |path| path.display().to_string());
+    vars.push(("PACKMULE_TEST_GUARD".to_owned(), guard));
+    shell::stage("tests", || runner::run(&programs, args, &vars))
+}
+
+/// The pages of the library, private items too: every link in them leads somewhere.
+fn pages(root: &Path) -> Result<(), Failed> {
+    let words = ["doc", "--quiet", "--package", "packmule", "--no-deps", "--document-private-items"];
+    shell::run(shell::command("cargo").current_dir(root).args(words).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The second verifier on every vector: it must say what each expects.
+fn second(root: &Path, tools: &Tools) -> Result<(), Failed> {
+    let python = match tools.get("python3") {
+        Ok(python) => python,
+        Err(e) => return install::missing("second verifier", &e),
+    };
+    let mut verifier = shell::command(python);
+    verifier.current_dir(root).args(["spec/verify.py", "--vectors", "testdata/vectors"]);
+    shell::run(&mut verifier)
+}
+
+/// `cargo xtask services`: the same registries, seeded in the same way, until told to stop.
+pub fn serve() -> Result<(), Failed> {
+    let (tools, layout) = prepare()?;
+    services::run(&tools, |services| seed(services, &tools, layout.as_deref()))
+}
+
+/// Programs and corpus; no corpus where it cannot be made and nothing demands it.
+fn prepare() -> Result<(Tools, Option<PathBuf>), Failed> {
+    let tools = shell::stage("install", install::all)?;
+    match shell::stage("corpus", || corpus::test(&tools)) {
+        Ok(layout) => Ok((tools, Some(layout))),
+        Err(e) => install::missing("corpus", &e).map(|()| (tools, None)),
+    }
+}
+
+/// Fills the first registry with the corpus and names both for the tests.
+fn seed(services: &mut Services, tools: &Tools, layout: Option<&Path>) -> Result<(), Failed> {
+    let Some(layout) = layout else { return Ok(()) };
+    services.set("PACKMULE_TEST_CORPUS", layout.display().to_string());
+    let Some(host) = services.var("PACKMULE_TEST_DISTRIBUTION").map(str::to_owned) else { return Ok(()) };
+    match shell::stage("seed", || corpus::seed::push(tools, layout, &host)) {
+        Ok(()) => services.set("PACKMULE_TEST_SOURCE", host),
+        Err(e) => install::missing("PACKMULE_TEST_SOURCE", &e)?,
+    }
+    Ok(())
+}
