@@ -9,7 +9,7 @@ use packmule::base::fault::{Class, Fault};
 use packmule::bundle::format::frame;
 use packmule::bundle::frames::media::Media;
 use packmule::bundle::source::one_pass::arrive;
-use packmule::bundle::write::writer::{Input, InputBlob, Options, write};
+use packmule::bundle::write::{Input, InputBlob, Options, write};
 use packmule::bundle::write::{flat, publish, read_back};
 use packmule::bundle::{Manifest, Output, Untrusted, open, stream};
 use packmule::content::{Kind, Passing as _, Source as _};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use packmule::base::fault::Class;
-use packmule::bundle::write::publish::Sign;
-use packmule::bundle::write::writer::{Input, Options, Written};
+use packmule::bundle::write::Sign;
+use packmule::bundle::write::{Input, Options, Written};
 use packmule::bundle::write::{flat, read_back};
 use packmule::bundle::{Error, Output};
 use packmule::flow::Flow;

@@ -8,7 +8,7 @@ use packmule::bundle::format::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIF
 use packmule::bundle::format::offsets::Geometry;
 use packmule::bundle::time::Moment;
 use packmule::bundle::write::frames::SMALL;
-use packmule::bundle::write::writer::{DEFAULT_VOLUME, LEAST_VOLUME};
+use packmule::bundle::write::{DEFAULT_VOLUME, LEAST_VOLUME};
 use packmule::oci::document::MAX_DOCUMENT;
 use packmule::oci::{Absent, Algorithm, Digest, Reason, Repository};
 

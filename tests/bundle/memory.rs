@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use packmule::bundle::write::writer::{Input, InputBlob, Options, write};
+use packmule::bundle::write::{Input, InputBlob, Options, write};
 use packmule::bundle::{Output, open, stream};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::flow::{FixedClock, Flow, Silent};

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use packmule::bundle::check::parallel;
-use packmule::bundle::write::writer::{InputBlob, Options, write};
+use packmule::bundle::write::{InputBlob, Options, write};
 use packmule::bundle::{Output, open};
 use packmule::oci::media_type::OCI_MANIFEST;
 use packmule::oci::{Algorithm, Descriptor, Document};

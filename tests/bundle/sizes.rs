@@ -8,7 +8,7 @@ use packmule::bundle::format::frame::MAX_PLAIN;
 use packmule::bundle::format::manifest::Blob;
 use packmule::bundle::format::tar::{Content, Tar};
 use packmule::bundle::write::frames::{Manner, SMALL, cut};
-use packmule::bundle::write::writer::{Options, write};
+use packmule::bundle::write::{Options, write};
 use packmule::bundle::write::{flat, read_back};
 use packmule::bundle::{Output, open, stream};
 use packmule::content::Source as _;

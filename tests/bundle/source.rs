@@ -30,7 +30,7 @@ fn names_tags_and_referrers_are_each_repositorys_own() {
     let (referrer, stranger) = (document(Some(image.descriptor()), "of it"), document(None, "of nothing"));
     for document in [&referrer, &stranger] {
         let blob = input.blobs[0].clone();
-        input.blobs.push(packmule::bundle::write::writer::InputBlob {
+        input.blobs.push(packmule::bundle::write::InputBlob {
             descriptor: document.descriptor(),
             document: Some(document.clone()),
             ..blob

@@ -64,12 +64,12 @@ impl Source for Strange {
 fn written(
     source: &Strange,
     dir: &Path,
-    input: &packmule::bundle::write::writer::Input,
+    input: &packmule::bundle::write::Input,
     flow: &packmule::flow::Flow,
 ) -> Result<(), Error> {
     let output = Output::open(dir, &input.name, false)?;
-    let options = packmule::bundle::write::writer::Options { sign: store::SIGN, read_back: None, leave_out: false };
-    packmule::bundle::write::writer::write(flow, source, &output, input, options).map(drop)
+    let options = packmule::bundle::write::Options { sign: store::SIGN, read_back: None, leave_out: false };
+    packmule::bundle::write::write(flow, source, &output, input, options).map(drop)
 }
 
 #[test]

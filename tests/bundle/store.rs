@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use packmule::bundle::format::manifest::MEDIA_TYPE;
 use packmule::bundle::time::Moment;
-use packmule::bundle::write::publish::Sign;
-use packmule::bundle::write::writer::{Input, InputBlob, Options, Written, write};
+use packmule::bundle::write::Sign;
+use packmule::bundle::write::{Input, InputBlob, Options, Written, write};
 use packmule::bundle::{Error, Name, Output};
 use packmule::content::{self, Kind, Ranges, Source};
 use packmule::flow::{Event, Events, FixedClock, Flow, Silent};

@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::base::fault::Class;
     use crate::bundle::time::Moment;
-    use crate::bundle::write::writer::{Input, InputBlob, Options, write};
+    use crate::bundle::write::{Input, InputBlob, Options, write};
     use crate::bundle::{Name, Output, open};
     use crate::content::{self, Source};
     use crate::flow::{FixedClock, Flow, Silent};

@@ -5,8 +5,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
 use super::frames::Piece;
-use super::pass::Trouble;
-use super::writer::Input;
+use super::input::Input;
+use super::outcome::Trouble;
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::tar::{Content, Tar};

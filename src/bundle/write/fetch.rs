@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use super::writer::InputBlob;
+use super::input::InputBlob;
 use crate::bundle::frames::pool::{Gate, lock, wait};
 use crate::content::checked::read_some;
 use crate::content::{Error, Kind, Source};

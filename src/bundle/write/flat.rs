@@ -5,10 +5,11 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::input::{Input, InputBlob};
+use super::outcome::{Options, Written, wrong_twice};
 use super::output::{Output, create, make_own_folder, write_error};
 use super::publish::{self, sync};
 use super::resume;
-use super::writer::{Input, InputBlob, Options, Written, wrong_twice};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, Manifest};

@@ -16,9 +16,11 @@ use std::thread;
 use super::digests::{self, Blobs};
 use super::fetch::Fetch;
 use super::frames::{Piece, Section};
+use super::input::Input;
 use super::journal::Journal;
+use super::layout::Layout;
+use super::outcome::Trouble;
 use super::output::{Output, open_own, write_error};
-use super::writer::{Input, Layout};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Frame, Volume};
@@ -30,31 +32,6 @@ use crate::flow::{Event, Flow};
 
 /// Frames in memory beside one a job.
 const SPARE: usize = 4;
-
-/// Why a pass ended early.
-#[derive(Debug)]
-pub enum Trouble {
-    /// A blob is not what its digest or size says, or no longer there.
-    Wrong {
-        /// Its member.
-        member: usize,
-        /// What was found.
-        what: String,
-    },
-    /// A frame of an earlier run does not read back.
-    Damaged {
-        /// Its index.
-        frame: usize,
-    },
-    /// Anything else.
-    Ended(Error),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Ended(error)
-    }
-}
 
 /// What the threads of a pass share.
 struct Pass<'a> {

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 
+use super::outcome::{Options, Written};
 use super::output::{Output, write_error};
 use super::resume;
-use super::writer::{Options, Written};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
@@ -16,12 +16,6 @@ use crate::bundle::format::offsets::Geometry;
 use crate::bundle::volumes::local::open_plain;
 use crate::flow::Flow;
 use crate::oci::Digest;
-
-/// Makes the bytes of `NAME.sig.json` from those of the manifest.
-pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
-/// Verifies written volumes, which lie in the directory as `NAME.NNNN.tar.zst.partial`, and compares the
-/// digests that were taken while they were written ([`super::read_back::read_back`]).
-pub type ReadBack<'a> = dyn Fn(&Path, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
 
 /// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
 /// renamed already gets its unfinished name again.

@@ -7,8 +7,8 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::input::{Input, InputBlob};
 use super::output::Output;
-use super::writer::{Input, InputBlob};
 use crate::bundle::time::Moment;
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Error, Name, Standing};

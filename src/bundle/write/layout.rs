@@ -1,0 +1,65 @@
+//! Which volume each frame goes into: pure arithmetic on sizes.
+
+use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::name::MAX_VOLUMES;
+
+/// The least limit of a volume's size, in bytes.
+pub const LEAST_VOLUME: u64 = 32 << 20;
+/// The default limit: what FAT32 and ISO 9660 hold.
+pub const DEFAULT_VOLUME: u64 = (4 << 30) - 1;
+
+/// Lays frames into volumes, none above a limit.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    limit: u64,
+    volumes: Vec<(u64, u64)>,
+}
+
+impl Layout {
+    /// An empty one; `limit` in bytes.
+    pub const fn new(limit: u64) -> Self {
+        Self { limit, volumes: Vec::new() }
+    }
+
+    /// Volume, counted from 0, and offset that the next frame of `size` bytes will have.
+    pub fn peek(&self, size: u64) -> (usize, u64) {
+        match self.volumes.last() {
+            Some((_, bytes)) if bytes.saturating_add(size) <= self.limit => (self.volumes.len() - 1, *bytes),
+            _ => (self.volumes.len(), 0),
+        }
+    }
+
+    /// Adds that frame.
+    pub fn add(&mut self, size: u64) -> (usize, u64) {
+        let place = self.peek(size);
+        self.volumes.resize(place.0 + 1, (0, 0));
+        let (frames, bytes) = &mut self.volumes[place.0];
+        *frames += 1;
+        *bytes += size;
+        place
+    }
+
+    /// Frames and bytes of each volume.
+    pub fn volumes(&self) -> &[(u64, u64)] {
+        &self.volumes
+    }
+}
+
+/// Refuses volumes that are too small to be carried; needs nothing, so that it comes before all work.
+///
+/// # Errors
+/// [`Class::Usage`].
+pub fn check_volume_size(size: u64) -> Result<(), Error> {
+    if size >= LEAST_VOLUME {
+        return Ok(());
+    }
+    Err(Error::new(Class::Usage, format!("volume size {size}: expected at least {LEAST_VOLUME} bytes"))
+        .help("use --volume-size 32MiB or more"))
+}
+
+/// The refusal of a bundle of `count` volumes.
+pub fn too_many_volumes(count: usize) -> Error {
+    Error::new(Class::Usage, format!("export: expected at most {MAX_VOLUMES} volumes, found {count}"))
+        .help("use a larger --volume-size, or select fewer artifacts")
+}
