@@ -94,7 +94,7 @@ fn b2_b3_b4_every_file_cut_flipped_and_lengthened() {
             refused(&good[..length], format!("cut to {length}"));
         }
         for at in 0..good.len() {
-            for bit in 0..8 {
+            for bit in crate::bits(at) {
                 let mut flipped = good.clone();
                 flipped[at] ^= 1 << bit;
                 refused(&flipped, format!("byte {at}, bit {bit}"));

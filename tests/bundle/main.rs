@@ -62,6 +62,11 @@ use packmule::signing::{Policy, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// The bits that are flipped in the byte at an offset: one, which differs from byte to byte; all of them in a sweep.
+fn bits(at: usize) -> std::ops::Range<usize> {
+    if std::env::var_os("PACKMULE_TEST_SWEEP").is_some() { 0..8 } else { at % 8..at % 8 + 1 }
+}
+
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// The key that is trusted, and one that is not.

@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 
 use super::shelf::{Image, noise};
-use super::world::{command, dir, finals, fresh, layout, packmule, text, var};
+use super::world::{command, dir, finals, fresh, layout, packmule, stride, text, var};
 
 /// No run has more calls of a kind in one thread.
 const MOST: usize = 60;
@@ -43,7 +43,7 @@ fn export_survives(test: &str, what: &str, calls: &[(&str, usize)]) {
     let mut hit = 0;
     for &(call, step) in calls {
         let mut last = None;
-        for nth in (1..MOST).step_by(step) {
+        for nth in (1..MOST).step_by(stride(step)) {
             for file in finals(&out) {
                 std::fs::remove_file(dir().join(test).join(file)).unwrap();
             }
@@ -106,7 +106,7 @@ fn p2_an_unpack_killed_at_any_call_leaves_nothing_wrong() {
     let folder = dir().join("unpack-at/l");
     let mut hit = 0;
     for (call, step) in [("/^rename", 1), ("fsync", 1), ("syncfs", 1), ("/^mkdir", 1), ("openat", 7)] {
-        for nth in (1..MOST).step_by(step) {
+        for nth in (1..MOST).step_by(stride(step)) {
             drop(std::fs::remove_dir_all(&folder));
             let args = ["unpack", "unpack-at/calm/b", "--key", "k.pub.pem", "unpack-at/l"];
             let (code, told) = injected(&strace, call, "signal=KILL", nth, &args);
@@ -157,7 +157,7 @@ fn p1_a_replacement_killed_at_any_call_is_the_old_the_new_or_none() {
     let (was, becomes) = (read("old/b.json"), read("calm/b.json"));
     let mut seen = [0; 3];
     for (call, step) in [("/^rename", 1), ("/^unlink", 1), ("fsync", 1), ("openat", 9)] {
-        for nth in (1..MOST).step_by(step) {
+        for nth in (1..MOST).step_by(stride(step)) {
             link("replaced/old", "replaced/now");
             let (code, told) = injected(&strace, call, "signal=KILL", nth, &args);
             if code == Some(0) {

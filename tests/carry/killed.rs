@@ -3,7 +3,7 @@
 
 use super::kill::injected;
 use super::shelf::{Image, Shelf, noise};
-use super::world::{dir, fresh, layout, packmule, var};
+use super::world::{dir, fresh, layout, packmule, stride, var};
 
 /// A bundle of one image below `test`.
 fn bundle(test: &str) -> (Image, String) {
@@ -22,7 +22,7 @@ fn p2_an_import_killed_at_any_call_sets_no_tag_before_all_is_there() {
     let (mut hit, mut seen) = (0, [0; 2]);
     for (call, step) in [("connect", 1), ("sendto", 1), ("/^write", 2), ("/^recv", 2), ("openat", 9)] {
         let mut last = None;
-        for nth in (1..80).step_by(step) {
+        for nth in (1..80).step_by(stride(step)) {
             let shelf = Shelf::plain(&[]);
             let args = ["import", &out, "--key", "k.pub.pem", "--to", shelf.host(), "-j", "2"];
             let (code, told) = injected(&strace, call, "signal=KILL", nth, &args);
@@ -66,7 +66,7 @@ fn p2_a_signing_killed_at_any_call_leaves_the_old_file_or_the_new_one() {
     assert_ne!(old, new);
     let mut seen = [0; 2];
     for (call, step) in [("/^rename", 1), ("fsync", 1), ("write", 1), ("/^unlink", 1), ("openat", 4)] {
-        for nth in (1..60).step_by(step) {
+        for nth in (1..60).step_by(stride(step)) {
             std::fs::write(&file, &old).unwrap();
             let (code, told) = injected(&strace, call, "signal=KILL", nth, &args);
             if code == Some(0) {

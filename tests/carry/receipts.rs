@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::kill::injected;
 use super::shelf::{Hook, Image, Shelf, noise};
-use super::world::{command, dir, fresh, layout, manifest, packmule, prefix, refused, sha256, text, var};
+use super::world::{command, dir, fresh, layout, manifest, packmule, prefix, refused, sha256, stride, text, var};
 
 fn read(path: &str) -> Value {
     serde_json::from_slice(&fs::read(dir().join(path)).unwrap()).unwrap()
@@ -212,7 +212,7 @@ fn p1_a_receipt_is_whole_or_not_there_wherever_the_run_is_killed() {
     let paths = ["r.json", "r.sig.json"].map(|name| dir().join("killed-receipt").join(name));
     let mut seen = [0; 2];
     for (call, step) in [("/^rename", 1), ("fsync", 1), ("ftruncate", 1), ("/^unlink", 1)] {
-        for nth in (1..40).step_by(step) {
+        for nth in (1..40).step_by(stride(step)) {
             paths.iter().for_each(|path| drop(fs::remove_file(path)));
             let (code, told) = injected(&strace, call, "signal=KILL", nth, &args);
             let there = paths[0].exists();

@@ -7,7 +7,7 @@ use packmule::state::{Found, Store};
 
 use super::kill::injected;
 use super::shelf::{Image, noise};
-use super::world::{command, dir, fresh, layout, packmule, text, var};
+use super::world::{command, dir, fresh, layout, packmule, stride, text, var};
 
 /// Two bundles of channel apps below `test`, and a state in which the first one was accepted.
 fn two(test: &str) {
@@ -55,7 +55,7 @@ fn survives(test: &str, what: &str, calls: &[(&str, usize)]) {
     assert!(old != new && before != after);
     let mut seen = [0; 2];
     for &(call, step) in calls {
-        for nth in (1..80).step_by(step) {
+        for nth in (1..80).step_by(stride(step)) {
             std::fs::write(&path, &old).unwrap();
             std::fs::write(site.join("index.json"), &before).unwrap();
             let (code, told) = injected(&strace, call, what, nth, &words(&args));

@@ -18,6 +18,11 @@ pub fn var(name: &str) -> Option<String> {
     None
 }
 
+/// How far apart the calls lie at which a run is broken off: `step`; in a sweep none is left out.
+pub fn stride(step: usize) -> usize {
+    if std::env::var_os("PACKMULE_TEST_SWEEP").is_some() { 1 } else { step }
+}
+
 /// A run of the binary without the test's own environment.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_packmule"));
