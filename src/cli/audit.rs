@@ -175,22 +175,23 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let unreadable = RefCell::new(None);
     let find = |first: Option<Digest>| {
         let Some(dir) = &dir else { return Ok(None) };
-        let own = Head::look(&place(dir, &full)).unwrap_or_else(|error| {
+        Ok(Head::look(&place(dir, &full), first).unwrap_or_else(|error| {
             unreadable.replace(Some(error.to_string()));
             None
-        });
-        // A log that was moved, or a copy.
-        Ok(own.or_else(|| Head::find(dir, first?)))
+        }))
     };
-    let Snapshot { length, held } = Snapshot::take(&file, &full, find).map_err(io)?;
-    let report = check(BufReader::new((&file).take(length)), held.as_ref()).map_err(io)?;
-    let known = held.map(|held| held.newest.number);
-    let head = match (checks, known, unreadable.into_inner()) {
+    let Snapshot { length, known } = Snapshot::take(&file, &full, find).map_err(io)?;
+    let report = check(BufReader::new((&file).take(length)), known.as_ref()).map_err(io)?;
+    let held = known.and_then(|known| known.held);
+    let head = match (checks, held, unreadable.into_inner()) {
         (false, ..) => "not compared (--check)".to_owned(),
-        (true, Some(known), _) if report.lines < known => format!("the state knows {known} lines"),
-        (true, Some(known), _) => match report.lines - known {
-            0 => "the state knows the newest line".to_owned(),
-            more => format!("the state knows line {known}, and not the {more} after it"),
+        (true, Some(held), _) if report.lines < held.newest.number => {
+            format!("the state knows {} lines", held.newest.number)
+        }
+        (true, Some(held), _) => match (held.newest.number, report.lines - held.newest.number, report.unheld) {
+            (_, 0, _) => "the state knows the newest line".to_owned(),
+            (known, more, 0) => format!("the state knows line {known}; the {more} after it are not its own"),
+            (known, more, own) => format!("the state knows line {known}, and not the {more} after it, its own: {own}"),
         },
         (true, None, Some(error)) => format!("not compared, it cannot be read: {}", escape(&error)),
         (true, None, None) => "not compared, the state here knows none: a cut tail would not show".to_owned(),
