@@ -21,6 +21,7 @@ use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
 use crate::flow::Clock;
 use crate::oci::Digest;
+use crate::redact::{Secrets, redact_argument};
 
 /// The tool's name and version.
 pub const TOOL: &str = concat!("packmule ", env!("CARGO_PKG_VERSION"));
@@ -41,14 +42,14 @@ pub struct Subject {
     to: Option<String>,
 }
 
-/// Finds it, by the names that arguments have.
-pub fn subject(matches: &ArgMatches) -> Subject {
+/// Finds it, by the names that arguments have; without `secrets`, and without what has the form of one.
+pub fn subject(matches: &ArgMatches, secrets: &Secrets) -> Subject {
     let mut inner = matches;
     while let Some((_, below)) = inner.subcommand() {
         inner = below;
     }
     // What has a scheme may hold a password or a token.
-    let shown = |text: &str| (!text.contains("://")).then(|| escape(text));
+    let shown = |text: &str| (!text.contains("://")).then(|| escape(&secrets.hide(&redact_argument(text))));
     let text = |name| inner.try_get_one::<String>(name).ok().flatten().and_then(|text| shown(text));
     let path = |name| {
         let path = inner.try_get_one::<PathBuf>(name).ok().flatten();

@@ -7,7 +7,7 @@ use super::Finding;
 /// Every top-level module of `src/` and the floor it stands on.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault", "moment", "size"]),
-    (1, &["closure", "content", "flow", "stream", "pool", "program", "signing", "system", "wrong"]),
+    (1, &["closure", "content", "flow", "stream", "pool", "program", "redact", "signing", "system", "wrong"]),
     // Decisions (select … receipt) and places (bundle … secret).
     (
         2,
