@@ -3,6 +3,7 @@
 //! The system's own search takes an empty entry of PATH, and `.`, for the current directory, which may be the medium.
 //! Here only absolute entries count, and what is found is started by that path and no other.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -33,13 +34,12 @@ pub fn search(program: &str, surroundings: &Surroundings) -> Result<PathBuf, Fai
 }
 
 /// The environment for a program: like the caller's, but what it starts itself is not looked for in the current
-/// directory either.
-pub fn environment(surroundings: &Surroundings) -> impl Iterator<Item = (&OsString, OsString)> {
-    surroundings.env.iter().map(|(name, value)| {
-        let value = if name == PATH { std::env::join_paths(absolute(value)).ok() } else { None }
-            .unwrap_or_else(|| value.clone());
-        (name, value)
-    })
+/// directory either. It always has a PATH: without one, or with an empty one, some shells look there.
+pub fn environment(surroundings: &Surroundings) -> BTreeMap<OsString, OsString> {
+    let mut env = surroundings.env.clone();
+    let path = env.get(OsStr::new(PATH)).and_then(|path| std::env::join_paths(absolute(path)).ok());
+    env.insert(PATH.into(), path.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT.into()));
+    env
 }
 
 /// The absolute entries.
@@ -102,11 +102,19 @@ mod tests {
 
     #[test]
     fn what_a_program_starts_is_not_looked_for_here_either() {
-        let env = [(PATH.into(), ".:/usr/bin::bin:/bin".into()), ("X".into(), ".:a".into())].into();
-        let surroundings = Surroundings { env, dir: PathBuf::new() };
-        let given: Vec<(String, String)> = environment(&surroundings)
-            .map(|(name, value)| (name.to_str().unwrap().to_owned(), value.into_string().unwrap()))
-            .collect();
-        assert_eq!(given, [("PATH".to_owned(), "/usr/bin:/bin".to_owned()), ("X".to_owned(), ".:a".to_owned())]);
+        for (path, given) in [
+            (Some(".:/usr/bin::bin:/bin"), "/usr/bin:/bin"),
+            (Some("/bin"), "/bin"),
+            (Some("."), DEFAULT),
+            (Some(""), DEFAULT),
+            (None, DEFAULT),
+        ] {
+            let path = path.map(|path| (PATH.into(), path.into()));
+            let env: BTreeMap<OsString, OsString> = path.into_iter().chain([("X".into(), ".:a".into())]).collect();
+            let made = environment(&Surroundings { env, dir: PathBuf::new() });
+            let expected: BTreeMap<OsString, OsString> =
+                [(PATH.into(), given.into()), ("X".into(), ".:a".into())].into();
+            assert_eq!(made, expected);
+        }
     }
 }

@@ -94,13 +94,7 @@ impl Secrets {
                 found.push(value.to_owned());
             }
             for range in secrets(&argument) {
-                let secret = &argument[range];
-                found.push(secret.to_owned());
-                // The user's name may be repeated alone, the password too.
-                let plain: String = units(secret).iter().map(|unit| unit.is).collect();
-                found.extend(plain.split_once(':').map(|(_, password)| password.to_owned()));
-                found.extend(secret.split_once(':').map(|(_, password)| password.to_owned()));
-                found.push(plain);
+                found.extend(parts(&argument[range]));
             }
         }
         Self::from_list(found)
@@ -153,6 +147,19 @@ impl Secrets {
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// All of a secret that a message may quote: the whole, as typed and without its percent signs, and what stands between
+/// the characters that a reader of names cuts at. A user's name counts as one only with its password.
+fn parts(secret: &str) -> Vec<String> {
+    let plain: String = units(secret).iter().map(|unit| unit.is).collect();
+    let mut all = Vec::new();
+    for whole in [secret, &plain] {
+        let password = whole.split_once(':').map_or(whole, |(_, password)| password);
+        all.extend([whole, password].map(ToOwned::to_owned));
+        all.extend(password.split([':', '@', '/', '=', ',', '&', '?', '#', ';', '+']).map(ToOwned::to_owned));
+    }
+    all
 }
 
 /// Whether an argument holds what has the form of a secret.

@@ -14,6 +14,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("HTTPS://robot:s3/cret@s3cretCanary@host/m", "HTTPS://***@host/m"),
     ("robot:x/s3cretCanary/y@host/m", "***@host/m"),
     ("robot:x@s3cretCanary@host/m", "***@host/m"),
+    ("a:1,as=robot:x@s3cretCanary@host/m", "***@host/m"),
     (
         "robot:s3cretCanary@host/m@sha256:0f5f777430d430e4a0ffc7d5722fb0638db29d14c8088b0628d716b8276dce47",
         "***@host/m@sha256:0f5f777430d430e4a0ffc7d5722fb0638db29d14c8088b0628d716b8276dce47",
@@ -92,12 +93,6 @@ fn what_is_no_secret_is_left_as_it_is() {
     }
 }
 
-/// What [`redact_argument`] takes out, and what stands after its first colon.
-fn parts(typed: &str) -> Vec<&str> {
-    let all = secrets(typed).into_iter().map(|range| &typed[range]);
-    all.flat_map(|secret| [Some(secret), secret.split_once(':').map(|(_, password)| password)]).flatten().collect()
-}
-
 #[test]
 fn u1_a_part_of_a_typed_secret_is_found_again() {
     let of = |words: &[&str]| {
@@ -106,7 +101,9 @@ fn u1_a_part_of_a_typed_secret_is_found_again() {
     for (typed, _) in SPELLINGS {
         let secrets = of(&["import", "--to", typed]);
         // All that was hidden in it, without its form: what the parser of a host, a tag or a number quotes.
-        for part in parts(typed) {
+        let cut = |secret: &str| secret.split_once('@').map(|(_, rest)| rest.to_owned());
+        let all = super::secrets(typed).into_iter().map(|range| &typed[range]);
+        for part in all.flat_map(|secret| parts(secret).into_iter().chain(cut(secret))) {
             assert!(!secrets.hide(&format!("tag {part:?}: expected letters")).contains(CANARY), "{typed}: {part}");
         }
     }
