@@ -183,16 +183,14 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     };
     let Snapshot { length, known } = Snapshot::take(&file, &full, find).map_err(io)?;
     let report = check(BufReader::new((&file).take(length)), known.as_ref()).map_err(io)?;
-    let held = known.and_then(|known| known.held);
-    let head = match (checks, held, unreadable.into_inner()) {
+    let newest = known.and_then(|known| known.held).map(|held| held.newest.number);
+    let head = match (checks, newest, unreadable.into_inner()) {
         (false, ..) => "not compared (--check)".to_owned(),
-        (true, Some(held), _) if report.lines < held.newest.number => {
-            format!("the state knows {} lines", held.newest.number)
-        }
-        (true, Some(held), _) => match (held.newest.number, report.lines - held.newest.number, report.unheld) {
-            (_, 0, _) => "the state knows the newest line".to_owned(),
-            (known, more, 0) => format!("the state knows line {known}; the {more} after it are not its own"),
-            (known, more, own) => format!("the state knows line {known}, and not the {more} after it, its own: {own}"),
+        (true, Some(known), _) if report.lines < known => format!("the state knows {known} lines"),
+        (true, Some(known), _) => match (report.lines - known, report.unheld) {
+            (0, _) => "the state knows the newest line".to_owned(),
+            (more, 0) => format!("the state knows line {known}; the {more} after it are not its own"),
+            (more, own) => format!("the state knows line {known}, and not the {more} after it, its own: {own}"),
         },
         (true, None, Some(error)) => format!("not compared, it cannot be read: {}", escape(&error)),
         (true, None, None) => "not compared, the state here knows none: a cut tail would not show".to_owned(),
@@ -220,7 +218,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let open: Vec<u64> = report.open.keys().copied().collect();
     let result = json!({
         "log": shown, "lines": report.lines, "newest": report.newest.map(|newest| json!({ "number": newest.number, "digest": newest.digest })),
-        "head": if held.is_some() { "compared" } else { "not compared" }, "open": open, "faults": count, "recent": report.recent,
+        "head": if newest.is_some() { "compared" } else { "not compared" }, "open": open, "faults": count, "recent": report.recent,
     });
     let outcome = Outcome::new(text, result);
     let mut faults: Vec<Fault> = report.faults.iter().map(|what| Fault::new(Class::Integrity, what.clone())).collect();

@@ -84,6 +84,12 @@ impl Stderr {
         Self { secrets, ..self }
     }
 
+    /// What is not written.
+    #[cfg(feature = "online")]
+    pub fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets)
+    }
+
     /// Writes `text` and a line end; secrets are left out.
     pub fn line(&self, text: &str) {
         let text = self.secrets.hide_all(text);

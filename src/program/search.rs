@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, Surroundings};
-use crate::system;
 
 /// Where programs are looked for without a PATH.
 const DEFAULT: &str = "/usr/bin:/bin";
@@ -30,31 +31,30 @@ pub fn search(program: &str, surroundings: &Surroundings) -> Result<PathBuf, Fai
         return Err(Failure::Absent);
     }
     let path = surroundings.env.get(OsStr::new(PATH)).map_or(OsStr::new(DEFAULT), OsString::as_os_str);
-    absolute(path).map(|dir| dir.join(program)).find(|file| is_program(file)).ok_or(Failure::Absent)
+    absolute(path).map(|dir| Path::new(dir).join(program)).find(|file| is_program(file)).ok_or(Failure::Absent)
 }
 
 /// The environment for a program: like the caller's, but what it starts itself is not looked for in the current
 /// directory either. It always has a PATH: without one, or with an empty one, some shells look there.
 pub fn environment(surroundings: &Surroundings) -> BTreeMap<OsString, OsString> {
     let mut env = surroundings.env.clone();
-    let path = env.get(OsStr::new(PATH)).and_then(|path| std::env::join_paths(absolute(path)).ok());
-    env.insert(PATH.into(), path.filter(|path| !path.is_empty()).unwrap_or_else(|| DEFAULT.into()));
+    let entries: Vec<&OsStr> = env.get(OsStr::new(PATH)).into_iter().flat_map(|path| absolute(path)).collect();
+    let path = if entries.is_empty() { DEFAULT.into() } else { entries.join(OsStr::new(":")) };
+    env.insert(PATH.into(), path);
     env
 }
 
 /// The absolute entries.
-fn absolute(path: &OsStr) -> impl Iterator<Item = PathBuf> {
-    std::env::split_paths(path).filter(|dir| dir.is_absolute())
+fn absolute(path: &OsStr) -> impl Iterator<Item = &OsStr> {
+    path.as_bytes().split(|byte| *byte == b':').map(OsStr::from_bytes).filter(|dir| Path::new(dir).is_absolute())
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| found.is_file() && system::mode(&found).is_some_and(|mode| mode & 0o111 != 0))
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn place(path: &Path, mode: u32) {

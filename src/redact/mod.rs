@@ -9,6 +9,9 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use zeroize::Zeroizing;
 
 use crate::base::fault::{Fault, escape};
 
@@ -17,6 +20,8 @@ pub const HIDDEN: &str = "***";
 
 /// The shortest secret that is looked for by itself: shorter ones are parts of ordinary words.
 const SHORTEST: usize = 3;
+/// The same for a secret that was read, in bytes.
+const SHORTEST_LEARNED: usize = 6;
 
 /// The words before `=` whose value is a secret, with neither `-` nor `_`: by their end.
 const ENDINGS: [&str; 13] = [
@@ -69,33 +74,27 @@ pub fn redact_argument(argument: &str) -> Cow<'_, str> {
     without(argument, found)
 }
 
-/// The secrets of a command line.
-#[derive(Clone, Default)]
-pub struct Secrets(Vec<String>);
+/// The secrets of a run: those of its command line, and those that it read.
+#[derive(Default)]
+pub struct Secrets {
+    typed: Vec<String>,
+    learned: Mutex<Vec<Zeroizing<String>>>,
+}
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Secrets({})", self.0.len())
+        write!(f, "Secrets({})", self.typed.len())
     }
 }
 
 impl Secrets {
     /// Finds those of `arguments`, the program's name first.
     pub fn of(arguments: &[OsString]) -> Self {
-        let mut found: Vec<String> = Vec::new();
-        let mut is_value = false;
-        for argument in arguments.iter().skip(1) {
-            let argument = argument.to_string_lossy();
-            if std::mem::take(&mut is_value) && !argument.starts_with('-') {
-                found.push(argument.to_string());
-            }
-            is_value = argument.strip_prefix('-').is_some_and(|name| name == "p" || is_secret(name));
-            if let Some(value) = argument.strip_prefix("-p").filter(|_| !argument.contains('=')) {
-                found.push(value.to_owned());
-            }
-            for range in secrets(&argument) {
-                found.extend(parts(&argument[range]));
-            }
+        let words: Vec<Cow<'_, str>> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+        let mut found = typed(words.iter().skip(1).map(|word| &**word));
+        // Where an argument is a command line itself.
+        for word in words.iter().skip(1).filter(|word| word.contains(char::is_whitespace)) {
+            found.extend(typed(word.split_whitespace().skip(1).map(|word| word.trim_matches(['"', '\'']))));
         }
         Self::from_list(found)
     }
@@ -111,17 +110,29 @@ impl Secrets {
         // The longest first: a part of it may be one, too.
         all.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         all.dedup();
-        Self(all)
+        Self { typed: all, learned: Mutex::default() }
+    }
+
+    /// Takes in a secret that was read: no message shows it from now on, whoever repeats it. Results are left as they are,
+    /// since a password may be an ordinary word.
+    pub fn learn(&self, secret: &str) {
+        if secret.len() >= SHORTEST_LEARNED {
+            self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(Zeroizing::new(secret.to_owned()));
+        }
     }
 
     /// `text` without them.
     pub fn hide(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+        self.typed.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
     }
 
     /// A message without them, and without what has the form of a secret.
     pub fn hide_all(&self, text: &str) -> String {
-        self.hide(&redact(text))
+        let text = self.hide(&redact(text));
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned
+            .iter()
+            .fold(text, |text, secret| if text.contains(&***secret) { text.replace(&***secret, HIDDEN) } else { text })
     }
 
     /// A fault with such messages, its others too.
@@ -145,8 +156,27 @@ impl Secrets {
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.typed.is_empty()
     }
+}
+
+/// The secrets among the words of a command line, the program's name left away.
+fn typed<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut is_value = false;
+    for word in words {
+        if std::mem::take(&mut is_value) && !word.starts_with('-') {
+            found.push(word.to_owned());
+        }
+        is_value = word.strip_prefix('-').is_some_and(|name| name == "p" || is_secret(name));
+        if let Some(value) = word.strip_prefix("-p").filter(|_| !word.contains('=')) {
+            found.push(value.to_owned());
+        }
+        for range in secrets(word) {
+            found.extend(parts(&word[range]));
+        }
+    }
+    found
 }
 
 /// All of a secret that a message may quote: the whole, as typed and without its percent signs, and what stands between

@@ -113,6 +113,8 @@ fn u1_a_part_of_a_typed_secret_is_found_again() {
         &["login", "h", &format!("-p{CANARY}")],
         &["x", "--token", CANARY],
         &["x", "-password", CANARY],
+        &["verify", "b", "--scan", "clam --password 's3cretCanary' -"],
+        &["verify", "b", "--scan", "clam --url=https://me:s3cretCanary@h"],
     ] {
         let secrets = of(words);
         assert_eq!(secrets.hide(&format!("unexpected argument '{CANARY}' found")), "unexpected argument '***' found");
@@ -129,4 +131,14 @@ fn u1_a_part_of_a_typed_secret_is_found_again() {
         assert_eq!(odd.hide(spelt), HIDDEN, "{spelt}");
     }
     assert!(of(&["verify", "b", "--key", "k.pub.pem", "--passphrase-file", "p", "-p"]).is_empty());
+}
+
+#[test]
+fn u1_a_secret_that_was_read_is_in_no_message() {
+    let secrets = Secrets::default();
+    secrets.learn(CANARY);
+    secrets.learn("short");
+    assert_eq!(secrets.hide_all("denied: me s3cretCanary in short"), "denied: me *** in short");
+    // A result may have the word for another reason.
+    assert_eq!(secrets.hide(CANARY), CANARY);
 }

@@ -110,6 +110,26 @@ fn u1_no_spelling_of_a_typed_secret_is_written_anywhere() {
 }
 
 #[test]
+fn u1_a_scanners_secret_is_neither_recorded_nor_reported() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bundle = small("scan-secrets");
+    let script = dir().join("scan-secrets/scanner");
+    fs::write(&script, "#!/bin/sh\n[ \"$2\" = s3cretCanary ] && cat >/dev/null\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let scan = format!("{} --password s3cretCanary", script.display());
+    let to = ["--to", "oci:scan-secrets/site", "--receipt", "scan-secrets/receipt.json", "--sign", "k.pem"];
+    let more = ["--scan", &scan, "--audit", "scan-secrets/log", "--state", "scan-secrets/state"];
+    let pages = ["--report", "scan-secrets/r.html", "--report", "scan-secrets/r.json"];
+    let args = [&["import", &bundle, "--key", "k.pub.pem"][..], &to, &more, &pages].concat();
+    let (done, stderr) = packmule(&args, 0);
+    assert!(!done.to_string().contains(CANARY) && !stderr.contains(CANARY), "{done}{stderr}");
+    let shown = done["result"]["scan"]["scanner"].as_str().unwrap();
+    assert!(shown.ends_with("scanner --password ***"), "{shown}");
+    fs::remove_file(script).unwrap();
+    assert_eq!(holds(&dir().join("scan-secrets")), None);
+}
+
+#[test]
 fn u1_a_list_with_a_secret_is_not_repeated() {
     let bundle = small("listed-secrets");
     for line in

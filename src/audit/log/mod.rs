@@ -206,10 +206,10 @@ impl Log {
     fn look(&self) -> Result<Seen, Fault> {
         let tail = self.tail()?;
         let Some(head) = &self.head else { return Ok(Seen { tail, known: None, past: 0 }) };
-        let held = head.held().map_err(|error| self.io(&error))?;
+        let said = head.held().map_err(|error| self.io(&error))?;
         // As nearly always.
-        if let Some(held) = held.filter(|held| Some(held.newest) == tail.last) {
-            return Ok(Seen { tail, known: Some(Known::alone(held)), past: 0 });
+        if let Some(said) = said.filter(|said| Some(said.newest) == tail.last) {
+            return Ok(Seen { tail, known: Some(Known::alone(said)), past: 0 });
         }
         let first = first_line(&self.file, tail.end).map_err(|error| self.io(&error))?;
         let known = head.known(first).map_err(|error| self.io(&error))?;
@@ -221,7 +221,7 @@ impl Log {
     fn hold(&self, known: &Known, newest: Newest) -> Result<(), Fault> {
         let Some(head) = &self.head else { return Ok(()) };
         let first = match known.held {
-            Some(held) => held.first,
+            Some(said) => said.first,
             None if newest.number == 1 => newest.digest,
             None => {
                 let end = self.file.metadata().and_then(|found| first_line(&self.file, found.len()));
