@@ -5,14 +5,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, Read as _};
 
-use super::head::Held;
+use super::head::Known;
 use super::line::{Event, Line, MAX_LINE, Newest};
+use super::state_id::StateId;
 use crate::oci::Digest;
 
 /// So many faults are named; the others are counted.
 pub const NAMED: usize = 20;
 /// So many of the last lines are kept for showing.
 pub const SHOWN: usize = 100;
+/// So many lines of a state may lie past the one that its head knows: a run was killed between a line and its head.
+pub const UNHELD: u64 = 1;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -29,6 +32,8 @@ pub struct Report {
     pub recent: VecDeque<Line>,
     /// Runs that began and did not end, by the number of their line: still at work, or killed.
     pub open: BTreeMap<u64, Line>,
+    /// Lines of the state that lie past the last line that it knows.
+    pub unheld: u64,
 }
 
 impl Report {
@@ -36,12 +41,15 @@ impl Report {
         if self.faults.len() < NAMED { self.faults.push(what) } else { self.more += 1 }
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    /// Takes the next line; gives the state that wrote it.
+    fn take(&mut self, bytes: &[u8]) -> Option<StateId> {
         let number = self.lines;
         let Some(line) = Line::parse(bytes) else {
             let what = if bytes.ends_with(b"\n") { "is no line of an audit log" } else { "is cut off" };
-            return self.fault(format!("line {number} {what}"));
+            self.fault(format!("line {number} {what}"));
+            return None;
         };
+        let state = line.state;
         let before = self.newest;
         if line.number != number {
             self.fault(format!("line {number} has the number {}: lines are gone or were added", line.number));
@@ -57,24 +65,36 @@ impl Report {
         if self.recent.len() > SHOWN {
             self.recent.pop_front();
         }
+        state
     }
 
-    /// Compares with what the head of this log says.
-    fn against(&mut self, held: &Held, at: Option<Digest>) {
-        let Newest { digest, number } = held.newest;
-        if self.lines < number {
-            self.fault(format!("{number} lines are known to its head, found {}: its tail was cut off", self.lines));
-        } else if at != Some(digest) {
-            self.fault(format!("line {number} is not the one that its head knows ({digest}): it was changed"));
+    /// Compares with what the state knows.
+    fn against(&mut self, known: &Known, at: Option<Digest>) {
+        if let Some(Newest { digest, number }) = known.held.map(|held| held.newest) {
+            if self.lines < number {
+                let what = format!("{number} lines are known to its head, found {}: its tail was cut off", self.lines);
+                return self.fault(what);
+            }
+            if at != Some(digest) {
+                return self
+                    .fault(format!("line {number} is not the one that its head knows ({digest}): it was changed"));
+            }
+        }
+        if self.unheld > UNHELD {
+            let Known { state, .. } = known;
+            self.fault(format!(
+                "{} lines of the state {state} lie past the last one that it knows, at most {UNHELD} can: they were added",
+                self.unheld
+            ));
         }
     }
 }
 
-/// Reads the log. `held` is what its head says, read when the log was not longer than it is now.
+/// Reads the log. `known` is what the state knew of it when it was not longer than it is now.
 ///
 /// # Errors
 /// Those of `log`; what is wrong with the lines stands in the report.
-pub fn check(mut log: impl BufRead, held: Option<&Held>) -> io::Result<Report> {
+pub fn check(mut log: impl BufRead, known: Option<&Known>) -> io::Result<Report> {
     let mut report = Report::default();
     let mut at = None;
     let mut bytes = Vec::new();
@@ -84,19 +104,26 @@ pub fn check(mut log: impl BufRead, held: Option<&Held>) -> io::Result<Report> {
             break;
         }
         report.lines += 1;
-        report.take(&bytes);
+        let state = report.take(&bytes);
         if bytes.len() > MAX_LINE {
             report.fault(format!("line {} is longer than {MAX_LINE} bytes: nothing after it was read", report.lines));
             break;
         }
         let newest = Newest::of(report.lines, &bytes);
-        if held.is_some_and(|held| held.newest.number == newest.number) {
-            at = Some(newest.digest);
+        if let Some(known) = known {
+            if known.held.is_some_and(|held| held.newest.number == newest.number) {
+                at = Some(newest.digest);
+            }
+            if known.knows(newest) {
+                report.unheld = 0;
+            } else if state == Some(known.state) {
+                report.unheld += 1;
+            }
         }
         report.newest = Some(newest);
     }
-    if let Some(held) = held {
-        report.against(held, at);
+    if let Some(known) = known {
+        report.against(known, at);
     }
     Ok(report)
 }

@@ -1,5 +1,5 @@
-//! The head of a log: number and digest of its newest line, kept in the state, where whoever cuts the log's tail off
-//! does not reach (`spec/audit.md`).
+//! The head of a log: number and digest of the newest line that its state wrote, kept in the state, where whoever cuts
+//! the log's tail off, or puts one on, does not reach (`spec/audit.md`).
 //!
 //! Two slots in one file, written in turn and in place, so that a run that has given up opening files can still do it;
 //! one that was written by half leaves the other. Locks nothing: the log's lock is the lock of its head.
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::line::Newest;
+use super::state_id::StateId;
 use crate::oci::Digest;
 use crate::system::{self, Found};
 
@@ -18,6 +19,10 @@ use crate::system::{self, Found};
 const FORMAT: &str = "packmule.audit-head.v1";
 /// Bytes of a slot.
 const SLOT: usize = 512;
+/// The file of the state's id, next to the heads.
+const ID: &str = "id";
+/// The ending of a head's name.
+const ENDING: &str = "head";
 
 /// Members in the order of their names.
 #[derive(Clone, Serialize, Deserialize)]
@@ -27,6 +32,7 @@ struct Record {
     first: Digest,
     format: String,
     number: u64,
+    state: StateId,
 }
 
 /// What a head says.
@@ -36,21 +42,58 @@ pub struct Held {
     pub newest: Newest,
     /// The digest of the first line: which log it is.
     pub first: Digest,
+    /// The state whose line the newest is.
+    pub state: StateId,
+}
+
+/// What a state knows of a log, and by which its own lines are judged.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The id that the state's own lines have.
+    pub state: StateId,
+    /// What its head of the log says; `None` where it has written no line there.
+    pub held: Option<Held>,
+    // What the state holds of logs with this first line: one log has several names where it lies on a medium, or is
+    // seen from several mounts.
+    others: Vec<Newest>,
+}
+
+impl Known {
+    fn new(held: Option<Held>, id: Option<StateId>, dir: &Path, first: Option<Digest>) -> Option<Self> {
+        let others: Vec<Held> = first.map(|first| all(dir, first)).unwrap_or_default();
+        // A log that was moved, or a copy.
+        let held = held.or_else(|| others.iter().copied().max_by_key(|held| held.newest.number));
+        let state = held.map(|held| held.state).or(id)?;
+        Some(Self { state, held, others: others.into_iter().map(|held| held.newest).collect() })
+    }
+
+    /// What a head says, where nothing else needs to be looked at.
+    pub(super) const fn alone(held: Held) -> Self {
+        Self { state: held.state, held: Some(held), others: Vec::new() }
+    }
+
+    /// Whether a line stands where the state has seen it: it and all before it are known, whoever wrote them.
+    pub fn knows(&self, line: Newest) -> bool {
+        self.held.is_some_and(|held| held.newest == line) || self.others.contains(&line)
+    }
 }
 
 /// A head's file.
 #[derive(Debug)]
 pub struct Head {
     file: File,
+    dir: PathBuf,
+    state: StateId,
 }
 
 /// Where the head of the log at `path`, absolute and without links, lies below `dir`.
 pub fn place(dir: &Path, path: &Path) -> PathBuf {
     let name = Digest::sha256(path.as_os_str().as_encoded_bytes()).hex()[..32].to_owned();
-    dir.join(format!("{name}.head"))
+    dir.join(format!("{name}.{ENDING}"))
 }
 
-fn checked(file: File) -> io::Result<File> {
+/// `file`, if it is a plain one that only its owner can write.
+pub(super) fn checked(file: File) -> io::Result<File> {
     let metadata = file.metadata()?;
     if metadata.is_file() && system::mode(&metadata).is_none_or(|mode| mode & 0o022 == 0) {
         Ok(file)
@@ -60,48 +103,33 @@ fn checked(file: File) -> io::Result<File> {
 }
 
 impl Head {
-    /// Opens the head at `path` for writing; it and its folder are made where they are not there.
+    /// Opens the head at `path` for writing, and the state's id next to it; they and their folder are made where they are
+    /// not there.
     ///
     /// # Errors
-    /// The file system's; a file that others can write.
+    /// The file system's; a file that others can write, or that holds something else.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        system::make_private_folders(folder)?;
+        let dir = folder(path);
+        system::make_private_folders(dir)?;
         let file = checked(system::open_writable(path)?)?;
-        system::sync_folder(folder)?;
-        Ok(Self { file })
+        let state = StateId::open(&dir.join(ID))?;
+        system::sync_folder(dir)?;
+        Ok(Self { file, dir: dir.to_owned(), state })
     }
 
-    /// What the head at `path` says; `None` where there is none.
+    /// What the state with the head at `path` knows of the log whose first line has the digest `first`; `None` where it
+    /// has no id yet. Nothing is made.
     ///
     /// # Errors
     /// The file system's; a head that cannot be read.
-    pub fn look(path: &Path) -> io::Result<Option<Held>> {
-        match system::open_file(path) {
-            Ok(file) => Self { file: checked(file)? }.held(),
-            Err(unopened) if unopened.found == Found::Nothing => Ok(None),
-            Err(unopened) => Err(unopened.error),
-        }
+    pub fn look(path: &Path, first: Option<Digest>) -> io::Result<Option<Known>> {
+        let dir = folder(path);
+        Ok(Known::new(look(path)?, StateId::look(&dir.join(ID))?, dir, first))
     }
 
-    /// The head of the log whose first line has the digest `first`, wherever that log lay, of all in `dir`.
-    pub fn find(dir: &Path, first: Digest) -> Option<Held> {
-        let entries = std::fs::read_dir(dir).ok()?.flatten();
-        let heads = entries.filter_map(|entry| Self::look(&entry.path()).ok().flatten());
-        heads.filter(|held| held.first == first).max_by_key(|held| held.newest.number)
-    }
-
-    fn slots(&self) -> io::Result<[Option<Record>; 2]> {
-        let mut bytes = Vec::new();
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(0))?;
-        file.take(2 * SLOT as u64 + 1).read_to_end(&mut bytes)?;
-        let slot = |at: usize| parse(bytes.get(at * SLOT..(at + 1) * SLOT)?);
-        let slots = [slot(0), slot(1)];
-        if !bytes.is_empty() && slots.iter().all(Option::is_none) {
-            return Err(io::Error::other("expected the head of an audit log, found something else"));
-        }
-        Ok(slots)
+    /// The state that it belongs to.
+    pub const fn state(&self) -> StateId {
+        self.state
     }
 
     /// What it says now; `None` for a new one.
@@ -109,11 +137,17 @@ impl Head {
     /// # Errors
     /// The file system's; a file that is no head.
     pub fn held(&self) -> io::Result<Option<Held>> {
-        let newest = self.slots()?.into_iter().flatten().max_by_key(|record| record.number);
-        Ok(newest.map(|record| Held {
-            newest: Newest { digest: record.digest, number: record.number },
-            first: record.first,
-        }))
+        Ok(held(&slots(&self.file)?))
+    }
+
+    /// What its state knows of the log whose first line has the digest `first`.
+    ///
+    /// # Errors
+    /// As [`Head::held`].
+    pub fn known(&self, first: Option<Digest>) -> io::Result<Known> {
+        let held = self.held()?;
+        let alone = Known { state: self.state, held: None, others: Vec::new() };
+        Ok(Known::new(held, Some(self.state), &self.dir, first).unwrap_or(alone))
     }
 
     /// Holds this from now on, durably.
@@ -121,11 +155,11 @@ impl Head {
     /// # Errors
     /// The file system's; what was held then still is.
     pub fn hold(&self, held: Held) -> io::Result<()> {
-        let slots = self.slots()?;
+        let slots = slots(&self.file)?;
         let number = |at: usize| slots[at].as_ref().map(|record| record.number);
         let at = usize::from(number(0) > number(1));
-        let Held { newest, first } = held;
-        let record = Record { digest: newest.digest, first, format: FORMAT.to_owned(), number: newest.number };
+        let Held { newest: Newest { digest, number }, first, state } = held;
+        let record = Record { digest, first, format: FORMAT.to_owned(), number, state };
         let mut file = &self.file;
         if slots.iter().any(Option::is_some) {
             file.seek(SeekFrom::Start(at as u64 * SLOT as u64))?;
@@ -137,6 +171,49 @@ impl Head {
         }
         file.sync_all()
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+/// What the head at `path` says; `None` where there is none.
+fn look(path: &Path) -> io::Result<Option<Held>> {
+    match system::open_file(path) {
+        Ok(file) => Ok(held(&slots(&checked(file)?)?)),
+        Err(unopened) if unopened.found == Found::Nothing => Ok(None),
+        Err(unopened) => Err(unopened.error),
+    }
+}
+
+/// What all heads in `dir` say of logs whose first line has the digest `first`, wherever these lay.
+fn all(dir: &Path, first: Digest) -> Vec<Held> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == ENDING));
+    let heads = paths.filter_map(|path| look(&path).ok().flatten());
+    heads.filter(|held| held.first == first).collect()
+}
+
+fn slots(mut file: &File) -> io::Result<[Option<Record>; 2]> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(2 * SLOT as u64 + 1).read_to_end(&mut bytes)?;
+    let slot = |at: usize| parse(bytes.get(at * SLOT..(at + 1) * SLOT)?);
+    let slots = [slot(0), slot(1)];
+    if !bytes.is_empty() && slots.iter().all(Option::is_none) {
+        return Err(io::Error::other("expected the head of an audit log, found something else"));
+    }
+    Ok(slots)
+}
+
+/// The newest of the slots.
+fn held(slots: &[Option<Record>; 2]) -> Option<Held> {
+    let newest = slots.iter().flatten().max_by_key(|record| record.number);
+    newest.map(|record| Held {
+        newest: Newest { digest: record.digest, number: record.number },
+        first: record.first,
+        state: record.state,
+    })
 }
 
 /// A record, its digest and blanks up to the slot's end.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state_id::StateId;
 use crate::base::time::Moment;
 use crate::oci::Digest;
 use crate::oci::descriptor::MAX_SIZE;
@@ -72,6 +73,10 @@ pub struct Line {
     /// The keys whose signatures let the bundle in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<String>,
+    /// The id of the state that wrote it; absent where the run had no place for a state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
+    pub state: Option<StateId>,
     /// At the beginning: BUNDLE or the output, as typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -125,8 +130,14 @@ pub struct Newest {
 }
 
 impl Line {
-    /// The line of `entry` behind `last`.
-    pub(super) fn behind(last: Option<Newest>, at: Moment, mended: Option<u64>, entry: Entry) -> Self {
+    /// The line of `entry`, which `state` writes after `last`.
+    pub(super) fn after(
+        last: Option<Newest>,
+        state: Option<StateId>,
+        at: Moment,
+        mended: Option<u64>,
+        entry: Entry,
+    ) -> Self {
         let Entry { begin, bundle, command, exit, keyids, name, outcome, receipt, signers, subject, to, tool, user } =
             entry;
         Self {
@@ -145,6 +156,7 @@ impl Line {
             previous: last.map(|last| last.digest),
             receipt,
             signers,
+            state,
             subject,
             to,
             tool,

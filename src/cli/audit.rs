@@ -21,6 +21,7 @@ use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
 use crate::flow::Clock;
 use crate::oci::Digest;
+use crate::redact::{Secrets, redact_argument};
 
 /// The tool's name and version.
 pub const TOOL: &str = concat!("packmule ", env!("CARGO_PKG_VERSION"));
@@ -41,14 +42,14 @@ pub struct Subject {
     to: Option<String>,
 }
 
-/// Finds it, by the names that arguments have.
-pub fn subject(matches: &ArgMatches) -> Subject {
+/// Finds it, by the names that arguments have; without `secrets`, and without what has the form of one.
+pub fn subject(matches: &ArgMatches, secrets: &Secrets) -> Subject {
     let mut inner = matches;
     while let Some((_, below)) = inner.subcommand() {
         inner = below;
     }
     // What has a scheme may hold a password or a token.
-    let shown = |text: &str| (!text.contains("://")).then(|| escape(text));
+    let shown = |text: &str| (!text.contains("://")).then(|| escape(&secrets.hide(&redact_argument(text))));
     let text = |name| inner.try_get_one::<String>(name).ok().flatten().and_then(|text| shown(text));
     let path = |name| {
         let path = inner.try_get_one::<PathBuf>(name).ok().flatten();
@@ -175,22 +176,21 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let unreadable = RefCell::new(None);
     let find = |first: Option<Digest>| {
         let Some(dir) = &dir else { return Ok(None) };
-        let own = Head::look(&place(dir, &full)).unwrap_or_else(|error| {
+        Ok(Head::look(&place(dir, &full), first).unwrap_or_else(|error| {
             unreadable.replace(Some(error.to_string()));
             None
-        });
-        // A log that was moved, or a copy.
-        Ok(own.or_else(|| Head::find(dir, first?)))
+        }))
     };
-    let Snapshot { length, held } = Snapshot::take(&file, &full, find).map_err(io)?;
-    let report = check(BufReader::new((&file).take(length)), held.as_ref()).map_err(io)?;
-    let known = held.map(|held| held.newest.number);
-    let head = match (checks, known, unreadable.into_inner()) {
+    let Snapshot { length, known } = Snapshot::take(&file, &full, find).map_err(io)?;
+    let report = check(BufReader::new((&file).take(length)), known.as_ref()).map_err(io)?;
+    let newest = known.and_then(|known| known.held).map(|held| held.newest.number);
+    let head = match (checks, newest, unreadable.into_inner()) {
         (false, ..) => "not compared (--check)".to_owned(),
         (true, Some(known), _) if report.lines < known => format!("the state knows {known} lines"),
-        (true, Some(known), _) => match report.lines - known {
-            0 => "the state knows the newest line".to_owned(),
-            more => format!("the state knows line {known}, and not the {more} after it"),
+        (true, Some(known), _) => match (report.lines - known, report.unheld) {
+            (0, _) => "the state knows the newest line".to_owned(),
+            (more, 0) => format!("the state knows line {known}; the {more} after it are not its own"),
+            (more, own) => format!("the state knows line {known}, and not the {more} after it, its own: {own}"),
         },
         (true, None, Some(error)) => format!("not compared, it cannot be read: {}", escape(&error)),
         (true, None, None) => "not compared, the state here knows none: a cut tail would not show".to_owned(),
@@ -218,7 +218,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let open: Vec<u64> = report.open.keys().copied().collect();
     let result = json!({
         "log": shown, "lines": report.lines, "newest": report.newest.map(|newest| json!({ "number": newest.number, "digest": newest.digest })),
-        "head": if held.is_some() { "compared" } else { "not compared" }, "open": open, "faults": count, "recent": report.recent,
+        "head": if newest.is_some() { "compared" } else { "not compared" }, "open": open, "faults": count, "recent": report.recent,
     });
     let outcome = Outcome::new(text, result);
     let mut faults: Vec<Fault> = report.faults.iter().map(|what| Fault::new(Class::Integrity, what.clone())).collect();

@@ -64,6 +64,7 @@ use self::report_files::Sheets;
 use self::world::World;
 use crate::base::fault::{Class, Fault};
 use crate::flow::Flow;
+use crate::redact::Secrets;
 
 #[derive(Parser, Debug)]
 #[command(name = "packmule", version, about, max_term_width = 100, infer_long_args = false)]
@@ -241,6 +242,7 @@ pub fn run(world: &mut World) -> u8 {
     if let Some(progress) = &told.progress {
         progress.close();
     }
+    let ended = clean(ended, &told.secrets);
     let ended = match &told.audit {
         Some(audit) => audit.end(ended, world.caught_signal()),
         None => ended,
@@ -248,7 +250,7 @@ pub fn run(world: &mut World) -> u8 {
     let report = Report { json: told.json, command: &told.words, signal: world.caught_signal() };
     let log = told.audit.as_ref().and_then(|audit| audit.newest().ok().flatten());
     let ended = report.write(ended, &told.sheets, &*world.clock, log.map(|newest| newest.digest));
-    report.finish(ended, &mut world.stdout, &world.stderr.clone())
+    report.finish(clean(ended, &told.secrets), &mut world.stdout, &world.stderr.clone())
 }
 
 /// What is known about a run by the time that it ends, however it ends.
@@ -259,19 +261,31 @@ struct Told {
     progress: Option<Arc<Progress>>,
     audit: Option<Arc<audit::Run>>,
     sheets: Sheets,
+    secrets: Arc<Secrets>,
+}
+
+/// What is shown and written of a run's end: no word of it is a secret of the command line.
+fn clean(ended: Result<Outcome, Fault>, secrets: &Secrets) -> Result<Outcome, Fault> {
+    let Outcome { text, mut result, fault, page } = ended.map_err(|fault| secrets.clean(fault))?;
+    secrets.clean_json(&mut result);
+    Ok(Outcome { text: secrets.hide(&text), result, fault: fault.map(|fault| secrets.clean(fault)), page })
 }
 
 fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
+    let kept = world.keep_memory();
     let grammar = Line::command();
     let typed = environment::read(&grammar, &world.args, &world.env);
     told.json = typed.json;
     told.words = typed.words.join(" ");
+    let secrets = Arc::new(Secrets::of(&typed.args));
+    told.secrets = Arc::clone(&secrets);
+    world.stderr = world.stderr.clone().hiding(Arc::clone(&secrets));
     if let Some(fault) = typed.fault {
         return Err(fault);
     }
     let parsed = grammar
         .try_get_matches_from(&typed.args)
-        .and_then(|matches| Line::from_arg_matches(&matches).map(|line| (line, audit::subject(&matches))));
+        .and_then(|matches| Line::from_arg_matches(&matches).map(|line| (line, audit::subject(&matches, &secrets))));
     let (Line { globals, command }, subject) = match parsed {
         Ok(parsed) => parsed,
         Err(error) => return not_a_command(&error, &told.words),
@@ -287,10 +301,13 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     told.progress = Some(Arc::clone(&progress));
     let jobs = usize::from(globals.jobs);
     let flow = Flow::new(progress, Arc::clone(&world.clock), jobs, jobs.min(world.cores));
+    if let Err(error) = kept {
+        flow.warn(format!("memory: expected to keep it out of core dumps, found {error}"));
+    }
     world.watch_signals(&flow.cancel_flag()).map_err(|error| {
         Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
     })?;
-    told.sheets = Sheets::open(&globals.reports, &told.words, world)?;
+    told.sheets = Sheets::open(&globals.reports, &told.words, world)?.hiding(Arc::clone(&secrets));
     let mut session = Session { world, flow, globals, audit: None };
     session.audit = audit::begin(&session, &told.words, subject)?.map(Arc::new);
     told.audit.clone_from(&session.audit);

@@ -4,12 +4,15 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use base64ct::{Base64, Encoding as _};
+
 use super::Session;
 use super::args::network::Network;
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
+use crate::redact::Secrets;
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
 /// Tries after a failed one, where nobody says anything.
@@ -82,10 +85,26 @@ fn open_as(
     }
     let chosen = credential.map(ToOwned::to_owned);
     let logins = Logins::new(Arc::clone(config), chosen, files, session.world.surroundings(), session.flow.clone());
-    let credentials = Box::new(move |host: &str, path: &str| logins.find(host, path));
+    let secrets = session.world.stderr.secrets();
+    let credentials = Box::new(move |host: &str, path: &str| {
+        let found = logins.find(host, path)?;
+        found.iter().for_each(|login| learn(login, &secrets));
+        Ok(found)
+    });
     let limits = Arc::clone(limits);
     let settings = Settings { credentials, limits, ..settings(network, session, Arc::clone(config))? };
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// A registry that repeats a login in what it answers does not bring it into a message.
+fn learn(login: &Credential, secrets: &Secrets) {
+    match login {
+        Credential::Password { username, password } => {
+            secrets.learn(password);
+            secrets.learn(&Base64::encode_string(format!("{username}:{}", **password).as_bytes()));
+        }
+        Credential::Identity(token) => secrets.learn(token),
+    }
 }
 
 /// Registries that know one login alone, whoever asks for it: for trying it.
@@ -98,6 +117,7 @@ pub fn open_with(
     config: Arc<Config>,
     login: Credential,
 ) -> Result<Registries, Fault> {
+    learn(&login, &session.world.stderr.secrets());
     let credentials = Box::new(move |_: &str, _: &str| Ok(Some(login.clone())));
     let settings = Settings { credentials, limits: limits(network), ..settings(network, session, config)? };
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))

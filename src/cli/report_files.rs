@@ -7,15 +7,20 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::world::World;
 use crate::base::fault::{Class, Fault};
+use crate::redact::Secrets;
 use crate::report::{HTML_BEGINS, HTML_UNFINISHED, JSON_BEGINS, Page, to_html};
 use crate::system::{self, Claim};
 
 /// The files of one run.
 #[derive(Debug, Default)]
-pub struct Sheets(Vec<Sheet>);
+pub struct Sheets {
+    all: Vec<Sheet>,
+    secrets: Arc<Secrets>,
+}
 
 #[derive(Debug)]
 struct Sheet {
@@ -45,7 +50,7 @@ impl Sheets {
             let full = world.path(path);
             match Sheet::open(&full, path, command) {
                 Ok((sheet, is_new)) => {
-                    sheets.0.push(sheet);
+                    sheets.all.push(sheet);
                     made.extend(is_new.then_some(full));
                 }
                 Err(fault) => {
@@ -58,9 +63,15 @@ impl Sheets {
         Ok(sheets)
     }
 
+    /// None of `secrets` is written into them.
+    #[must_use]
+    pub fn hiding(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..self }
+    }
+
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Writes `page` into each.
@@ -69,12 +80,12 @@ impl Sheets {
     /// Class io, for the first that cannot be written; the others are.
     pub fn fill(&self, page: &Page) -> Result<(), Fault> {
         let mut ended = Ok(());
-        for sheet in &self.0 {
+        for sheet in &self.all {
             let text = match sheet.form {
                 Form::Html => to_html(page),
                 Form::Json => page.to_json(),
             };
-            if let Err(error) = sheet.fill(text.into_bytes()) {
+            if let Err(error) = sheet.fill(self.secrets.hide(&text).into_bytes()) {
                 let fault = Fault::new(Class::Io, format!("--report {}: {error}", sheet.shown));
                 ended = ended.and(Err(fault.help("make room for it, or name another file, and run it again")));
             }
@@ -198,7 +209,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sheets = open(dir.path(), &["a.html", "b.json"]).unwrap();
         let long = Page { text: vec!["PASS".repeat(400); 9], ..page() };
-        for (sheet, text) in sheets.0.iter().zip([to_html(&long), long.to_json()]) {
+        for (sheet, text) in sheets.all.iter().zip([to_html(&long), long.to_json()]) {
             let mut file = sheet.claim.file();
             file.seek(SeekFrom::Start(sheet.reserved as u64)).unwrap();
             file.write_all(&text.as_bytes()[sheet.reserved..]).unwrap();

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::flow::Clock;
 pub use crate::flow::FixedClock;
+use crate::redact::Secrets;
 use crate::system;
 
 /// Everything that a run takes from outside its own arguments.
@@ -66,17 +67,33 @@ pub struct Terminal {
 /// Standard error, written by one thread at a time, whole lines at once. Failures are ignored: there is no
 /// other place to tell of them.
 #[derive(Clone)]
-pub struct Stderr(Arc<Mutex<Box<dyn Write + Send>>>);
+pub struct Stderr {
+    stream: Arc<Mutex<Box<dyn Write + Send>>>,
+    secrets: Arc<Secrets>,
+}
 
 impl Stderr {
     /// Takes a stream.
     pub fn new(stream: impl Write + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new(Box::new(stream))))
+        Self { stream: Arc::new(Mutex::new(Box::new(stream))), secrets: Arc::default() }
     }
 
-    /// Writes `text` and a line end.
+    /// Writes none of `secrets` from now on.
+    #[must_use]
+    pub fn hiding(self, secrets: Arc<Secrets>) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// What is not written.
+    #[cfg(feature = "online")]
+    pub fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets)
+    }
+
+    /// Writes `text` and a line end; secrets are left out.
     pub fn line(&self, text: &str) {
-        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.secrets.hide_all(text);
+        let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = stream.write_all(format!("{text}\n").as_bytes()).and_then(|()| stream.flush());
     }
 }
@@ -286,6 +303,15 @@ impl World {
     /// No terminal; the person broke off.
     pub fn ask(&mut self, text: &str) -> io::Result<()> {
         if self.real { await_line(text) } else { (self.prompt)(text).map(drop) }
+    }
+
+    /// From now on a crash leaves no image of the memory, and no other program of the user's looks into it: secrets will be
+    /// read. Does nothing in a test world.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn keep_memory(&self) -> io::Result<()> {
+        if self.real { system::keep_memory() } else { Ok(()) }
     }
 
     /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. One that was

@@ -120,6 +120,11 @@ fn plain(document: &Document) -> Value {
     value
 }
 
+/// Whether a raw name is a tag or a reference.
+pub(super) fn is_name(raw: &str) -> bool {
+    Tag::new(raw).is_ok() || raw.parse::<Reference>().is_ok()
+}
+
 /// What the raw names of an entry say: references, a mere tag below `local`. Names that are neither
 /// are left out; the entry can still be asked for by its raw name.
 pub(super) fn references(raw: &[String], local: &Repository) -> Vec<Reference> {

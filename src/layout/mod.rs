@@ -40,7 +40,7 @@ pub struct Entry {
     /// The descriptor.
     pub descriptor: Descriptor,
     /// What it is called: `io.containerd.image.name` and `org.opencontainers.image.ref.name` as
-    /// references, a mere tag as `localhost/DIR:TAG`. Empty where it has no usable name.
+    /// references, a mere tag as `localhost/DIR:TAG`. Empty where it has no usable name ([`Layout::odd_names`]).
     pub names: Vec<Reference>,
     // As they stand in the file.
     raw: Vec<String>,
@@ -190,6 +190,13 @@ impl Layout {
     /// The entries of `index.json` as it was when the layout was opened, in its order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The names of all entries that are neither tag nor reference, each with what it stands for. An artifact has no such
+    /// name elsewhere.
+    pub fn odd_names(&self) -> impl Iterator<Item = (&str, Digest)> {
+        let names = self.entries.iter().flat_map(|entry| entry.raw.iter().map(|raw| (&**raw, entry.descriptor.digest)));
+        names.filter(|(raw, _)| !index::is_name(raw))
     }
 
     /// `localhost/DIR`: the repository of mere tags and of entries without a name.

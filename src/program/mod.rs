@@ -2,10 +2,13 @@
 //!
 //! One runner: [`start`] gives the program, to be watched and ended ([`Running`]), and its pipes ([`Pipes`]), which
 //! another thread may use. What comes back is capped in size, the whole run in time. Environment and directory are
-//! the caller's, never this process' own. It judges nothing that a program says.
+//! the caller's, never this process' own. A program is started by its absolute path, for which no relative entry of PATH is
+//! searched. It judges nothing that a program says.
 
 #[cfg(not(unix))]
 mod elsewhere;
+#[cfg(unix)]
+mod search;
 #[cfg(unix)]
 mod unix;
 
@@ -31,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What programs are started in.
 #[derive(Clone, Default)]
 pub struct Surroundings {
-    /// Their environment; PATH is where they are looked for.
+    /// Their environment; the absolute entries of PATH are where they are looked for.
     pub env: BTreeMap<OsString, OsString>,
     /// Their directory; empty: this process' own.
     pub dir: PathBuf,

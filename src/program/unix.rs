@@ -1,6 +1,7 @@
 //! Programs on Unix: a process group, pipes that never block, one look at both ends.
 
 use std::io::{self, PipeReader, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use zeroize::Zeroizing;
 
+use super::search::{environment, search};
 use super::{End, Failure, Kin, Limits, Surroundings};
 
 /// Bytes moved at once.
@@ -70,18 +72,16 @@ pub fn start(
     limits: Limits,
     kin: Kin,
 ) -> Result<(Running, Pipes), Failure> {
+    let path = search(program, surroundings)?;
     let (output, theirs) = io::pipe().map_err(Failure::Broken)?;
-    let mut command = Command::new(program);
-    command.args(words).env_clear().envs(&surroundings.env).stdin(Stdio::piped());
+    let mut command = Command::new(path);
+    command.arg0(program).args(words).env_clear().envs(environment(surroundings)).stdin(Stdio::piped());
     if !surroundings.dir.as_os_str().is_empty() {
         command.current_dir(&surroundings.dir);
     }
     match kin {
         Kin::Ours => command.stderr(Stdio::null()),
-        Kin::Apart => {
-            use std::os::unix::process::CommandExt as _;
-            command.process_group(0).stderr(theirs.try_clone().map_err(Failure::Broken)?)
-        }
+        Kin::Apart => command.process_group(0).stderr(theirs.try_clone().map_err(Failure::Broken)?),
     };
     command.stdout(theirs);
     let deadline = Deadline::new(limits.time).map_err(Failure::Broken)?;

@@ -55,7 +55,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    /// The scanner's command line, as it was given.
+    /// The scanner's command line, as it was given, without secrets.
     pub scanner: String,
     /// The first line of what it prints for `--version`, escaped, at most 200 characters: its version and its
     /// database's. `None` where it does not say.

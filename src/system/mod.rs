@@ -15,13 +15,13 @@ use std::path::Path;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, lock, make_private_folder, mode,
-    open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, keep_memory, lock, make_private_folder,
+    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, lock, make_private_folder, mode,
-    open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, keep_memory, lock, make_private_folder,
+    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
 /// Why a file or folder was not opened.

@@ -300,3 +300,29 @@ pub fn ignored_signals() -> u64 {
 pub fn shared(_: impl Fn(&str) -> Option<OsString>) -> [PathBuf; 2] {
     ["/etc", "/var/lib"].map(PathBuf::from)
 }
+
+/// Keeps the memory of this process out of core dumps, its children's too, and on Linux from other programs of its user.
+///
+/// # Errors
+/// The system's.
+pub fn keep_memory() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // The limit does not hold for a dump that is piped to a program (core(5)).
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn u1_memory_is_kept_out_of_dumps() {
+        use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+        super::keep_memory().unwrap();
+        let limit = getrlimit(Resource::Core);
+        assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+}

@@ -29,6 +29,10 @@ fn imported(dir: &Path) -> (Vec<u8>, Vec<u8>) {
     fs::write(dir.join("salt.pub.pem"), key().public().to_pem()).unwrap();
     fs::write(dir.join("site.pem"), key().to_pem(None).unwrap()).unwrap();
     fs::set_permissions(dir.join("site.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    // The example's state has this id.
+    fs::create_dir_all(dir.join("state/audit")).unwrap();
+    fs::write(dir.join("state/audit/id"), "5a1f0c7e93b24d68a0e4c1d2b3f49687\n").unwrap();
+    fs::set_permissions(dir.join("state/audit/id"), fs::Permissions::from_mode(0o600)).unwrap();
     let args = ["import", "salt", "--key", "salt.pub.pem", "--to", "oci:site", "--state", "state"];
     let more = ["--receipt", "received.json", "--sign", "site.pem", "--audit", "site.jsonl"];
     let (mut world, _, stderr) = World::for_test(&[&args[..], &more].concat(), dir);

@@ -125,3 +125,65 @@ fn several_volumes_packed() {
     let layout = opened("packed2", &source, &["--volume-size", "32MiB"], |count| count > 1);
     read_by_all(&layout, &source);
 }
+
+#[test]
+fn e1_names_of_a_layout_that_are_none_are_told() {
+    use super::shelf::{Image, noise};
+    use super::world::{fresh, layout, refused};
+    let bundle = fresh("odd-names");
+    layout("odd-names/source", &[Image::new(vec![noise(8300, 900)]), Image::new(vec![noise(8301, 900)])]);
+    let index = dir().join("odd-names/source/index.json");
+    let mut value: Value = serde_json::from_slice(&std::fs::read(&index).unwrap()).unwrap();
+    let digest = value["manifests"][1]["digest"].as_str().unwrap().to_owned();
+    value["manifests"][1]["annotations"] = json!({ "org.opencontainers.image.ref.name": "Wrong Name\u{1b}[31m:x y" });
+    std::fs::write(&index, value.to_string()).unwrap();
+    let told = |stderr: &str| {
+        let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("warning: layout ")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(&digest) && lines[0].contains("Wrong Name"), "{stderr}");
+        assert!(lines[0].contains("expected a tag or a reference") && !stderr.contains('\u{1b}'), "{stderr}");
+    };
+    let (done, stderr) = packmule(&["export", "oci:odd-names/source", "-o", &bundle, "--sign", "k.pem"], 0);
+    told(&stderr);
+    // It is carried all the same.
+    let roots = done["result"]["artifacts"].to_string();
+    assert!(roots.contains(&digest), "{done}");
+    for args in [
+        &["ls", "oci:odd-names/source"][..],
+        &["diff", "oci:odd-names/source", &format!("./{bundle}")],
+        &["copy", "oci:odd-names/source", "--to", "oci:odd-names/site"],
+        &["export", &format!("oci:odd-names/source:{digest}"), "-o", "odd-names/one", "--sign", "k.pem"],
+        &["export", "oci:odd-names/source:Wrong Name\u{1b}[31m:x y", "-o", "odd-names/raw", "--sign", "k.pem"],
+    ] {
+        told(&packmule(args, 0).1);
+    }
+    // A selection without it is none of its business.
+    let other = value["manifests"][0]["digest"].as_str().unwrap();
+    let (_, stderr) =
+        packmule(&["export", &format!("oci:odd-names/source:{other}"), "-o", "odd-names/two", "--sign", "k.pem"], 0);
+    assert!(!stderr.contains("warning: layout"), "{stderr}");
+    refused(&["export", "oci:odd-names/source:gone", "-o", "odd-names/three", "--sign", "k.pem"], 20);
+}
+
+#[test]
+fn b17_what_lies_next_to_a_bundle_is_told_to_whoever_asks() {
+    use super::shelf::{Image, noise};
+    use super::world::{fresh, layout};
+    let bundle = fresh("beside");
+    layout("beside-source", &[Image::new(vec![noise(8310, 900)])]);
+    packmule(&["export", "oci:beside-source", "-o", &bundle, "--sign", "k.pem"], 0);
+    let verify = ["verify", &bundle, "--key", "k.pub.pem"];
+    let import = ["import", &bundle, "--key", "k.pub.pem", "--to", "oci:beside-site"];
+    let inspect = ["inspect", &bundle];
+    let told = |args: &[&str], more: &[&str]| packmule(&[args, more].concat(), 0).1;
+    for args in [&verify[..], &import, &inspect] {
+        assert!(!told(args, &["-v"]).contains("not looked at"), "{args:?}");
+    }
+    let folder = dir().join(&bundle).parent().unwrap().to_owned();
+    std::fs::write(folder.join("autorun\u{1b}[31m.inf"), "x").unwrap();
+    std::fs::create_dir(folder.join("more")).unwrap();
+    for args in [&verify[..], &import, &inspect] {
+        let said = told(args, &["-v"]);
+        assert!(said.contains("not looked at: autorun\\u{1b}[31m.inf, more/"), "{args:?}: {said}");
+        assert!(!told(args, &[]).contains("autorun"), "{args:?}");
+    }
+}

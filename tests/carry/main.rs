@@ -21,6 +21,7 @@ mod receipts;
 mod refusals;
 mod report;
 mod scan;
+mod secrets;
 #[path = "../registries/server.rs"]
 mod server;
 mod shelf;

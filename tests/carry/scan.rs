@@ -184,6 +184,39 @@ fn u4_exit_2_killed_timeout_and_absent_are_policy_and_all_are_listed() {
 }
 
 #[test]
+fn u4_no_program_is_started_from_the_medium_or_the_current_directory() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let test = "scan-path";
+    let name = bundle(test, &[Image::new(vec![noise(40, 1000)])]);
+    for planted in ["clamdscan", "bin/clamdscan"] {
+        let path = dir().join(test).join(planted);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\necho run >> {}/{test}/ran\n", dir().display())).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let (bundle, key) = (format!("../{name}"), "../k.pub.pem");
+    let run = |scanner: &str, path: &str| {
+        let args = ["verify", &bundle, "--key", key, "--scan", scanner];
+        command(&args).current_dir(dir().join(test)).env("PATH", path).output().unwrap()
+    };
+    for path in ["", ".", ":/usr/bin:/bin", "/usr/bin:/bin:", "/usr/bin:.:/bin", "bin:/usr/bin:/bin", "./bin"] {
+        let ended = run("clamdscan", path);
+        let told = text(&ended.stderr);
+        assert!(ended.status.code() == Some(15) && told.contains("not found"), "{path:?}: {told}");
+        // Nor by a program that is started.
+        let ended = run("/bin/sh -c 'cat >/dev/null; clamdscan; exit 1'", path);
+        assert_eq!(ended.status.code(), Some(15), "{path:?}");
+        assert!(!dir().join(test).join("ran").exists(), "{path:?}");
+    }
+    // In a directory that PATH names in full, or by a path that was typed, it is meant.
+    let full = format!("{}/{test}/bin", dir().display());
+    for (scanner, path) in [("clamdscan", &*full), ("./clamdscan", "/usr/bin"), ("bin/clamdscan", "")] {
+        assert_eq!(run(scanner, path).status.code(), Some(0), "{scanner} {path}: {}", text(&run(scanner, path).stderr));
+        std::fs::remove_file(dir().join(test).join("ran")).unwrap();
+    }
+}
+
+#[test]
 fn u4_nothing_is_pushed_before_all_is_scanned() {
     let test = "scan-push";
     let images = [Image::new(vec![noise(6, 1000), noise(7, 500)])];

@@ -5,57 +5,48 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::head::{Head, Held};
+use super::check::UNHELD;
+use super::head::{Head, Held, Known};
 use super::line::{Entry, Line, MAX_LINE, Newest};
+use super::turn::wait;
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
 use crate::oci::Digest;
 use crate::system::{self, Turn};
-
-/// How often another run's lock is waited for, and how long each time: together ten seconds.
-const TRIES: usize = 1000;
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// A log that is read while others may write to it.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Its bytes up to here are whole lines, but for what a killed run left.
     pub length: u64,
-    /// What its head said then.
-    pub held: Option<Held>,
+    /// What the state knew of it then.
+    pub known: Option<Known>,
 }
 
 impl Snapshot {
-    /// Looks at `file`, which lies at `path`, in a moment when nobody writes; `head` finds the head by the digest of the first line.
+    /// Looks at `file`, which lies at `path`, in a moment when nobody writes; `look` finds what the state knows, by the digest of the first line.
     ///
     /// # Errors
-    /// The file system's; those of `head`.
+    /// The file system's; those of `look`.
     pub fn take(
         file: &File,
         path: &Path,
-        head: impl Fn(Option<Digest>) -> io::Result<Option<Held>>,
+        look: impl Fn(Option<Digest>) -> io::Result<Option<Known>>,
     ) -> io::Result<Self> {
         let _turn = wait(file, path, true)?;
         let length = file.metadata()?.len();
-        let mut first = vec![0; MAX_LINE.min(usize::try_from(length).unwrap_or(MAX_LINE))];
-        system::read_exact_at(file, &mut first, 0)?;
-        let end = first.iter().position(|byte| *byte == b'\n');
-        let first = end.map(|end| Digest::sha256(&first[..=end]));
-        Ok(Self { length, held: head(first)? })
+        let first = first_line(file, length)?;
+        Ok(Self { length, known: look(first)? })
     }
 }
 
-/// Waits for a turn, which others have for moments only.
-fn wait<'a>(file: &'a File, path: &Path, readers: bool) -> io::Result<Turn<'a>> {
-    for _ in 0..TRIES {
-        match system::turn(file, path, readers)? {
-            Some(turn) => return Ok(turn),
-            None => std::thread::sleep(PAUSE),
-        }
-    }
-    Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program has held its lock for ten seconds"))
+/// The digest of the first line of a log that is `length` bytes long.
+fn first_line(file: &File, length: u64) -> io::Result<Option<Digest>> {
+    let mut first = vec![0; MAX_LINE.min(usize::try_from(length).unwrap_or(MAX_LINE))];
+    system::read_exact_at(file, &mut first, 0)?;
+    let end = first.iter().position(|byte| *byte == b'\n');
+    Ok(end.map(|end| Digest::sha256(&first[..=end])))
 }
 
 /// A log, open for lines.
@@ -74,6 +65,14 @@ struct Tail {
     // So many bytes follow.
     torn: u64,
     last: Option<Newest>,
+}
+
+/// A log that goes on from what its state knows.
+struct Seen {
+    tail: Tail,
+    known: Option<Known>,
+    // Lines of the state that it does not know.
+    past: u64,
 }
 
 impl Log {
@@ -144,39 +143,92 @@ impl Log {
         Ok(Tail { end, torn: length - end, last: Some(Newest::of(line.number, last)) })
     }
 
-    /// Whether the log goes on from what its head says.
-    fn follows(&self, tail: &Tail, held: &Held) -> Result<(), Fault> {
-        let Newest { digest, number } = held.newest;
-        let found = tail.last.map_or(0, |last| last.number);
+    /// Whether the log goes on from what its state knows, with no more lines of the state than can be; gives how many.
+    fn follows(&self, tail: &Tail, known: &Known) -> Result<u64, Fault> {
+        let held = known.held.map(|held| held.newest);
+        let (found, number) = (tail.last.map_or(0, |last| last.number), held.map_or(0, |held| held.number));
         if found < number {
             return Err(self
                 .altered(&format!("expected {number} lines, as its head says, found {found}: its tail was cut off")));
         }
-        let same = match tail.last.filter(|last| last.number == number) {
-            Some(last) => last.digest == digest,
-            // A run was killed between a line and its head.
-            None => self.digest_of(number)? == Some(digest),
-        };
-        if same {
-            return Ok(());
+        let past = self.past(tail, known)?;
+        if past > UNHELD {
+            let state = known.state;
+            return Err(self.altered(&format!(
+                "expected at most {UNHELD} line of this state ({state}) past line {number}, as its head says, found {past}"
+            )));
         }
-        Err(self.altered(&format!("expected line {number} to be {digest}, as its head says, found another")))
+        Ok(past)
     }
 
-    /// The digest of the line with this number.
-    fn digest_of(&self, number: u64) -> Result<Option<Digest>, Fault> {
+    /// Reads on from the line that the head knows; counts the state's lines that lie past all that the state knows.
+    fn past(&self, tail: &Tail, known: &Known) -> Result<u64, Fault> {
+        let failed = |error: io::Error| self.io(&error);
+        let held = known.held.map(|held| held.newest);
+        let from = held.map_or(0, |held| held.number);
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(0)).map_err(|error| self.io(&error))?;
-        let mut lines = BufReader::new(file);
-        let mut line = Vec::new();
-        for _ in 0..number {
-            line.clear();
-            let mut one = io::Read::take(&mut lines, MAX_LINE as u64);
-            if one.read_until(b'\n', &mut line).map_err(|error| self.io(&error))? == 0 {
-                return Ok(None);
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let mut lines = BufReader::new(io::Read::take(file, tail.end));
+        let (mut last, mut past, mut bytes) = (None, 0, Vec::new());
+        for number in 1.. {
+            bytes.clear();
+            if io::Read::take(&mut lines, MAX_LINE as u64).read_until(b'\n', &mut bytes).map_err(failed)? == 0 {
+                break;
             }
+            // What lies before it the head vouches for.
+            if number < from {
+                continue;
+            }
+            let line = Newest::of(number, &bytes);
+            if let Some(held) = held.filter(|held| held.number == number && held.digest != line.digest) {
+                let digest = held.digest;
+                return Err(
+                    self.altered(&format!("expected line {number} to be {digest}, as its head says, found another"))
+                );
+            }
+            if known.knows(line) {
+                past = 0;
+            } else {
+                let read = Line::parse(&bytes);
+                let read =
+                    read.filter(|read| read.number == number && read.previous == last.map(|last: Newest| last.digest));
+                let read = read.ok_or_else(|| {
+                    self.altered(&format!("expected line {number} to follow the one before it, found another"))
+                })?;
+                past += u64::from(read.state == Some(known.state));
+            }
+            last = Some(line);
         }
-        Ok(Some(Digest::sha256(&line)))
+        Ok(past)
+    }
+
+    /// Looks at the log, which must go on from what its state knows.
+    fn look(&self) -> Result<Seen, Fault> {
+        let tail = self.tail()?;
+        let Some(head) = &self.head else { return Ok(Seen { tail, known: None, past: 0 }) };
+        let said = head.held().map_err(|error| self.io(&error))?;
+        // As nearly always.
+        if let Some(said) = said.filter(|said| Some(said.newest) == tail.last) {
+            return Ok(Seen { tail, known: Some(Known::alone(said)), past: 0 });
+        }
+        let first = first_line(&self.file, tail.end).map_err(|error| self.io(&error))?;
+        let known = head.known(first).map_err(|error| self.io(&error))?;
+        let past = self.follows(&tail, &known)?;
+        Ok(Seen { tail, known: Some(known), past })
+    }
+
+    /// Lets the head know the line `newest`.
+    fn hold(&self, known: &Known, newest: Newest) -> Result<(), Fault> {
+        let Some(head) = &self.head else { return Ok(()) };
+        let first = match known.held {
+            Some(said) => said.first,
+            None if newest.number == 1 => newest.digest,
+            None => {
+                let end = self.file.metadata().and_then(|found| first_line(&self.file, found.len()));
+                end.map_err(|error| self.io(&error))?.unwrap_or(newest.digest)
+            }
+        };
+        head.hold(Held { newest, first, state: known.state }).map_err(|error| self.io(&error))
     }
 
     /// Appends a line: it is on the medium, and its head too, when this returns.
@@ -185,17 +237,17 @@ impl Log {
     /// [`Class::Io`]: it cannot be written, or the log is not as its head says; [`Class::Lock`].
     pub fn append(&self, at: Moment, entry: Entry) -> Result<Newest, Fault> {
         let _turn = self.turn()?;
-        let tail = self.tail()?;
-        let held = self.head.as_ref().map(Head::held).transpose().map_err(|error| self.io(&error))?.flatten();
-        if let Some(held) = &held {
-            self.follows(&tail, held)?;
+        let Seen { tail, known, past } = self.look()?;
+        // A run was killed between a line and its head. Were there two such, nobody could tell them from added ones.
+        if let (Some(known), Some(last), true) = (&known, tail.last, past > 0) {
+            self.hold(known, last)?;
         }
         // What a killed run left of a line that no head knows.
         if tail.torn > 0 {
             self.file.set_len(tail.end).map_err(|error| self.io(&error))?;
         }
         let mended = Some(tail.torn).filter(|torn| *torn > 0);
-        let line = Line::behind(tail.last, at, mended, entry);
+        let line = Line::after(tail.last, known.as_ref().map(|known| known.state), at, mended, entry);
         let bytes = line.to_bytes();
         if bytes.len() > MAX_LINE {
             return Err(self.io(&io::Error::other(format!("a line of {} bytes, at most {MAX_LINE}", bytes.len()))));
@@ -208,13 +260,8 @@ impl Log {
             return Err(self.io(&error));
         }
         let newest = Newest::of(line.number, &bytes);
-        if let Some(head) = &self.head {
-            let first = match held {
-                Some(held) => held.first,
-                None if line.number == 1 => newest.digest,
-                None => self.digest_of(1)?.unwrap_or(newest.digest),
-            };
-            head.hold(Held { newest, first }).map_err(|error| self.io(&error))?;
+        if let Some(known) = &known {
+            self.hold(known, newest)?;
         }
         Ok(newest)
     }
@@ -225,7 +272,7 @@ impl Log {
     /// As [`Log::append`].
     pub fn newest(&self) -> Result<Option<Newest>, Fault> {
         let _turn = self.turn()?;
-        Ok(self.tail()?.last)
+        Ok(self.look()?.tail.last)
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::path::PathBuf;
 
 use super::*;
-use crate::audit::{Event, check};
+use crate::audit::{Event, Report, StateId, check};
 
 struct Desk {
     _folder: tempfile::TempDir,
@@ -45,14 +45,40 @@ impl Desk {
         std::fs::read(&self.log).unwrap()
     }
 
+    /// What the state knows of the log with these bytes.
+    fn known(&self, bytes: &[u8]) -> Known {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        Head::look(&self.head, end.map(|end| Digest::sha256(&bytes[..=end]))).unwrap().unwrap()
+    }
+
     fn held(&self) -> Held {
-        Head::look(&self.head).unwrap().unwrap()
+        self.known(&self.bytes()).held.unwrap()
+    }
+
+    fn check(&self, bytes: &[u8]) -> Report {
+        check(Cursor::new(bytes), Some(&self.known(bytes))).unwrap()
     }
 
     fn faults(&self, bytes: &[u8]) -> usize {
-        let held = self.held();
-        let report = check(Cursor::new(bytes), Some(&held)).unwrap();
-        report.faults.len()
+        self.check(bytes).faults.len()
+    }
+
+    /// Another state with a head of the same log.
+    fn other(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let head = folder.path().join("audit/x.head");
+        Self { _folder: folder, log: self.log.clone(), head }
+    }
+
+    /// Puts lines on the log as whoever can write it does: chained, and each as if `state` had written it.
+    fn forge(&self, count: u64, state: Option<StateId>) {
+        let mut bytes = self.bytes();
+        for _ in 0..count {
+            let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+            let last = lines.last().map(|line| Newest::of(lines.len() as u64, line));
+            bytes.extend(Line::after(last, state, Moment::from_unix(0).unwrap(), None, entry(None)).to_bytes());
+        }
+        std::fs::write(&self.log, bytes).unwrap();
     }
 }
 
@@ -72,8 +98,10 @@ fn lines_are_chained_and_canonical_and_the_head_knows_the_last() {
     }
     assert_eq!(desk.held().newest, Newest::of(6, lines[5]));
     assert_eq!(desk.held().first, Digest::sha256(lines[0]));
-    let report = check(Cursor::new(&bytes), Some(&desk.held())).unwrap();
+    let report = desk.check(&bytes);
     assert!(report.faults.is_empty() && report.open.is_empty() && report.lines == 6, "{report:?}");
+    let id = StateId::look(&desk.head.with_file_name("id")).unwrap();
+    assert!(id.is_some() && lines.iter().all(|line| Line::parse(line).unwrap().state == id), "each names its state");
     desk.append(None).unwrap();
     let report = check(Cursor::new(desk.bytes()), None).unwrap();
     assert_eq!(report.open.keys().collect::<Vec<_>>(), [&7], "a run without an end shows");
@@ -171,17 +199,103 @@ fn u3_what_a_killed_run_left_is_taken_away_and_told() {
 fn u3_a_line_that_its_head_does_not_know_yet_is_no_harm() {
     let desk = Desk::with(2);
     let head = std::fs::read(&desk.head).unwrap();
-    for _ in 0..3 {
+    desk.append(None).unwrap();
+    std::fs::write(&desk.head, &head).unwrap();
+    let report = desk.check(&desk.bytes());
+    assert!(report.faults.is_empty() && report.unheld == 1, "{report:?}");
+    let file = File::open(&desk.log).unwrap();
+    let seen = Snapshot::take(&file, &desk.log, |first| Head::look(&desk.head, first)).unwrap();
+    assert_eq!((seen.length, seen.known.unwrap().held), (desk.bytes().len() as u64, Some(desk.held())));
+    assert_eq!(desk.append(None).unwrap().number, 6);
+    assert_eq!(desk.held().newest.number, 6);
+    assert_eq!(desk.faults(&desk.bytes()), 0);
+    // The first run that a state noted in a log was killed so, too.
+    let first = Desk::with(0);
+    first.append(None).unwrap();
+    std::fs::write(&first.head, b"").unwrap();
+    assert_eq!(first.faults(&first.bytes()), 0);
+    assert_eq!(first.append(None).unwrap().number, 2);
+}
+
+#[test]
+fn u3_lines_that_were_put_on_are_found_and_none_is_adopted() {
+    for (count, is_bad) in [(1, false), (2, true), (5, true)] {
+        let desk = Desk::with(2);
+        desk.forge(count, Some(desk.held().state));
+        let before = desk.bytes();
+        let report = desk.check(&before);
+        assert_eq!((report.faults.len() == 1, report.unheld), (is_bad, count), "{report:?}");
+        if !is_bad {
+            assert_eq!(desk.append(None).unwrap().number, 6);
+            continue;
+        }
+        assert!(report.faults[0].contains("were added"), "{report:?}");
+        for _ in 0..2 {
+            let fault = desk.append(None).unwrap_err();
+            assert!(fault.class == Class::Io && fault.what.contains("past line 4, as its head says"), "{fault:?}");
+            assert!(desk.open().newest().is_err(), "a receipt names no line of these");
+            assert_eq!((desk.bytes(), desk.held().newest.number), (before.clone(), 4), "nothing was written");
+        }
+    }
+    // Where the state's head of this log is lost, its own lines still are.
+    let desk = Desk::with(2);
+    std::fs::remove_file(&desk.head).unwrap();
+    assert_eq!((desk.faults(&desk.bytes()), desk.append(None).unwrap_err().class), (1, Class::Io));
+}
+
+#[test]
+fn u3_a_head_judges_the_lines_of_its_own_state() {
+    let guard = Desk::with(2);
+    let import = guard.other();
+    for number in 5..8 {
+        assert_eq!(import.append(None).unwrap().number, number);
+    }
+    assert_ne!(guard.held().state, import.held().state);
+    // The guard wrote none of the three.
+    let report = guard.check(&guard.bytes());
+    assert!(report.faults.is_empty() && report.unheld == 0, "{report:?}");
+    assert_eq!(guard.append(None).unwrap().number, 8);
+    // Nor does one without a state.
+    Log::open(&guard.log, None).unwrap().append(Moment::from_unix(0).unwrap(), entry(None)).unwrap();
+    let bytes = guard.bytes();
+    let last = bytes.split_inclusive(|byte| *byte == b'\n').next_back().unwrap();
+    assert_eq!(Line::parse(last).unwrap().state, None);
+    for desk in [&guard, &import] {
+        assert_eq!(desk.faults(&desk.bytes()), 0);
         desk.append(None).unwrap();
     }
-    std::fs::write(&desk.head, &head).unwrap();
-    assert_eq!(desk.faults(&desk.bytes()), 0);
-    let file = File::open(&desk.log).unwrap();
-    let seen =
-        Snapshot::take(&file, &desk.log, |first| Ok(Head::find(desk.head.parent().unwrap(), first.unwrap()))).unwrap();
-    assert_eq!((seen.length, seen.held), (desk.bytes().len() as u64, Some(desk.held())));
-    assert_eq!(desk.append(None).unwrap().number, 8);
-    assert_eq!(desk.held().newest.number, 8);
+    // What was put on for one of them, the other cannot tell from what that one wrote.
+    guard.forge(2, Some(import.held().state));
+    assert_eq!((guard.faults(&guard.bytes()), import.faults(&guard.bytes())), (0, 1));
+    assert_eq!(import.append(None).unwrap_err().class, Class::Io);
+    // Not even the other may cover up what does not follow.
+    let whole = guard.bytes();
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let last = text.lines().last().unwrap();
+    std::fs::write(&guard.log, [&text[..], &last.replace("\"number\":14", "\"number\":15"), "\n"].concat()).unwrap();
+    let fault = guard.append(None).unwrap_err();
+    assert!(fault.class == Class::Io && fault.what.contains("follow the one before"), "{fault:?}");
+}
+
+#[test]
+fn u3_one_log_under_two_names_has_two_heads_that_vouch_for_it() {
+    let desk = Desk::with(1);
+    // The medium that it lies on has another name now; the state is the same.
+    let renamed =
+        Desk { _folder: tempfile::tempdir().unwrap(), log: desk.log.clone(), head: desk.head.with_file_name("y.head") };
+    for number in [3, 4, 5] {
+        assert_eq!(renamed.append(None).unwrap().number, number);
+    }
+    assert_eq!((desk.faults(&desk.bytes()), renamed.faults(&desk.bytes())), (0, 0));
+    assert_eq!(desk.append(None).unwrap().number, 6);
+    let whole = desk.bytes();
+    desk.forge(2, Some(desk.held().state));
+    assert_eq!((desk.faults(&desk.bytes()), renamed.faults(&desk.bytes())), (1, 1));
+    // A third name: what the others know must be there.
+    std::fs::write(&desk.log, &whole[..whole.len() / 2]).unwrap();
+    let third = Desk { head: desk.head.with_file_name("z.head"), ..renamed };
+    let fault = third.append(None).unwrap_err();
+    assert!(fault.what.contains("tail was cut off"), "{fault:?}");
 }
 
 #[test]
@@ -216,7 +330,7 @@ fn many_write_at_once() {
             });
         }
     });
-    let report = check(Cursor::new(desk.bytes()), Some(&desk.held())).unwrap();
+    let report = desk.check(&desk.bytes());
     assert!(report.faults.is_empty() && report.lines == 80 && report.open.is_empty(), "{report:?}");
 }
 
@@ -242,5 +356,5 @@ fn a_head_that_others_can_write_is_refused() {
     let desk = Desk::with(1);
     std::fs::set_permissions(&desk.head, std::fs::Permissions::from_mode(0o622)).unwrap();
     assert_eq!(Log::open(&desk.log, Some(&desk.head)).unwrap_err().class, Class::Io);
-    assert!(Head::look(&desk.head).is_err());
+    assert!(Head::look(&desk.head, None).is_err());
 }

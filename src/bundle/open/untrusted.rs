@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use super::trusted::Trusted;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::format::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use crate::bundle::volumes::foreign_files::{Beside, beside};
 use crate::bundle::volumes::local::{Volumes, read_capped};
 use crate::bundle::{Error, Manifest, Name};
 use crate::oci::Digest;
@@ -105,6 +106,11 @@ impl Untrusted {
     /// A bundle whose first two files came in a stream: there is no directory.
     pub(in crate::bundle) const fn of_stream(name: Name, manifest: Vec<u8>, signatures: Vec<u8>) -> Self {
         Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures), learns: false, detached: Vec::new() }
+    }
+
+    /// What lies next to its files and is not the bundle's; nothing next to a stream.
+    pub fn beside(&self) -> Beside {
+        beside(&self.dirs, &self.name)
     }
 
     /// The same, its volumes looked for in `dirs` too.

@@ -1,4 +1,5 @@
 //! Where the volumes of a bundle lie.
 
 pub mod flat;
+pub mod foreign_files;
 pub mod local;

@@ -6,9 +6,11 @@ use super::place::Bundle;
 use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::Untrusted;
 use crate::bundle::stream::{self, Bytes, Stream};
+use crate::bundle::volumes::foreign_files::Beside;
 use crate::cli::Session;
 use crate::cli::confine::confine;
 use crate::cli::world::World;
+use crate::flow::Event;
 use crate::system::pipe;
 
 /// A bundle that was opened: manifest and signatures were read, nothing was judged.
@@ -52,6 +54,7 @@ pub fn open_any(
                 confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
             }
             let head = open(text, session)?.with_volume_dirs(dirs).learning(session.reports());
+            tell_beside(&head, session);
             return Ok(Opened { head, rest: None });
         }
     };
@@ -65,6 +68,21 @@ pub fn open_any(
     }
     let Stream { head, rest } = stream::open(read, &session.flow)?;
     Ok(Opened { head: head.learning(session.reports()), rest: Some(rest) })
+}
+
+/// Tells under `-v` what lies next to a bundle and is not looked at: nobody vouches for it.
+fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
+    if session.globals.verbose == 0 {
+        return;
+    }
+    let Beside { names, more } = bundle.beside();
+    if names.is_empty() {
+        return;
+    }
+    let names: Vec<String> = names.iter().map(|name| escape(name)).collect();
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let text = format!("not of bundle {}, and not looked at: {}{more}", bundle.name(), names.join(", "));
+    session.flow.event(Event::Detail(text));
 }
 
 /// Opens the bundle that `text` names, whose files lie in a directory.

@@ -1,7 +1,7 @@
 //! What is selected where: the selectors and filters that `export` and `copy` share. What was typed becomes one
 //! source, opened, and what is wanted there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -136,6 +136,7 @@ impl Selecting {
                             ));
                         }
                     };
+                    warn_of_names(&opened.1, dir, reference.as_deref(), session);
                     for one in in_layout(&opened.1, reference.as_deref())? {
                         wanted.push(renamed(one, selector)?);
                     }
@@ -150,6 +151,25 @@ impl Selecting {
             Some((_, layout)) => Ok((Box::new(layout), wanted)),
             None => Ok((registries(session)?, wanted)),
         }
+    }
+}
+
+/// So many odd names are told; the others are counted.
+const NAMED: usize = 20;
+
+/// Warns of names in a layout that are neither tag nor reference, as far as `name` selects what has them: what they stand
+/// for has only its digest, or its other names.
+pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &Session<'_>) {
+    let digest = name.and_then(|name| layout.find(Some(name)).ok()).map(|entry| entry.descriptor.digest);
+    let odd: Vec<_> = layout.odd_names().filter(|(_, of)| name.is_none() || digest == Some(*of)).collect();
+    let shown = dir.display();
+    for (raw, digest) in odd.iter().take(NAMED) {
+        session.flow.warn(format!(
+            "layout {shown}: entry {digest}: expected a tag or a reference for its name, found {raw:?}: taken without it"
+        ));
+    }
+    if odd.len() > NAMED {
+        session.flow.warn(format!("layout {shown}: {} more names are neither tag nor reference", odd.len() - NAMED));
     }
 }
 

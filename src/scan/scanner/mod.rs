@@ -11,6 +11,7 @@ use super::starter::{Started, Starter};
 use crate::base::fault::{Class, Fault, escape};
 use crate::flow::{Cancelled, Flow};
 use crate::program::{self, End, Failure, Limits, Surroundings};
+use crate::redact::Secrets;
 
 /// Bytes of a scanner's output that are kept.
 const SAID: usize = 1024;
@@ -76,8 +77,10 @@ impl Scanner {
     /// # Errors
     /// Class usage where there is no program in `command`; class io.
     pub fn new(command: &str, options: Options, surroundings: &Surroundings, at_once: usize) -> Result<Self, Fault> {
+        // What is told and recorded of it; the words that it is started with are as they were typed.
+        let shown = Secrets::of(&["".into(), command.into()]).hide_all(command);
         let wrong = |problem: &str| {
-            Fault::new(Class::Usage, format!("--scan {command:?}: {problem}"))
+            Fault::new(Class::Usage, format!("--scan {shown:?}: {problem}"))
                 .help("name a program and its options, such as --scan 'clamdscan --no-summary -'")
         };
         let mut words = shell_words::split(command).map_err(|error| wrong(&error.to_string()))?.into_iter();
@@ -85,10 +88,10 @@ impl Scanner {
         let program = program.ok_or_else(|| wrong("expected a program, found none"))?;
         let starter = Starter::new(&program, surroundings, at_once)
             .map_err(|error| Fault::new(Class::Io, format!("scanner: expected a thread to start it, found {error}")))?;
-        Ok(Self { command: command.to_owned(), words: words.collect(), options, starter, at_once: at_once.max(1) })
+        Ok(Self { command: shown, words: words.collect(), options, starter, at_once: at_once.max(1) })
     }
 
-    /// The command as it was given.
+    /// The command as it was given, without secrets.
     pub fn command(&self) -> &str {
         &self.command
     }

@@ -8,7 +8,7 @@ use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::destination::Naming;
 use crate::cli::args::place::Destination as Typed;
-use crate::cli::args::selectors::in_layout;
+use crate::cli::args::selectors::{in_layout, warn_of_names};
 use crate::cli::diff_text::{as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
@@ -94,6 +94,7 @@ impl Args {
             Side::Bundle(text) => of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &full),
             Side::Place(Typed::Layout(dir)) => {
                 let layout = Layout::open(&session.path(dir))?;
+                warn_of_names(&layout, dir, None, session);
                 let selection = Selection { wanted: in_layout(&layout, None)?, ..Selection::default() };
                 of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
             }

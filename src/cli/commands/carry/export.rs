@@ -191,6 +191,13 @@ impl Args {
             let (key, value) = text.split_once('=').ok_or_else(|| {
                 Fault::usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
             })?;
+            if crate::redact::has_secret(value) {
+                let what = format!("--annotation {key}: a secret in an argument");
+                return Err(Fault::usage(
+                    what,
+                    "leave it out: a manifest is read by all, and others saw it; change it",
+                ));
+            }
             if map.insert(key.to_owned(), value.to_owned()).is_some() {
                 return Err(Fault::usage(format!("--annotation {key}: given twice"), "give each key once"));
             }

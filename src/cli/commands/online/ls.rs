@@ -31,6 +31,7 @@ impl Args {
                 return Err(Fault::new(Class::Usage, what).help("name the layout's directory alone"));
             }
             let layout = Layout::open(&session.path(dir.as_ref()))?;
+            crate::cli::args::selectors::warn_of_names(&layout, dir.as_ref(), None, session);
             return Ok(self.entries(&layout));
         }
         #[cfg(feature = "online")]

@@ -1,0 +1,67 @@
+//! What lies next to a bundle and belongs to no part of it: told to whoever wants to know, never opened.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::bundle::Name;
+
+/// So many names are told; the others are counted.
+pub const NAMED: usize = 20;
+
+/// Files and folders that are not the bundle's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// The first of them by name, a folder with a slash behind it; at most [`NAMED`].
+    pub names: Vec<String>,
+    /// Those that are not named.
+    pub more: usize,
+}
+
+/// Looks for them in `dirs`. A folder that cannot be listed has none: who needs it says so.
+pub(in crate::bundle) fn beside(dirs: &[PathBuf], name: &Name) -> Beside {
+    let own = [name.manifest(), name.signatures(), name.checksums(), name.flat()];
+    let mut names = BTreeSet::new();
+    let mut count = 0;
+    for entry in dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten() {
+        let file = entry.file_name().to_string_lossy().into_owned();
+        if own.contains(&file) || name.volume_number(&file).is_some() {
+            continue;
+        }
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        names.insert(if is_folder { format!("{file}/") } else { file });
+        count += 1;
+        if names.len() > NAMED {
+            names.pop_last();
+        }
+    }
+    Beside { more: count - names.len(), names: names.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_not_the_bundles_is_named_or_counted() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let name = Name::new("b").unwrap();
+        let paths = dirs.each_ref().map(|dir| dir.path().to_owned());
+        for own in ["b.json", "b.sig.json", "b.sha256", "b.0001.tar.zst", "b.0000.tar.zst"] {
+            std::fs::write(paths[0].join(own), b"").unwrap();
+        }
+        std::fs::create_dir(paths[0].join("b.oci")).unwrap();
+        assert_eq!(beside(&paths, &name), Beside::default());
+        std::fs::write(paths[1].join("autorun.inf"), b"").unwrap();
+        std::fs::write(paths[0].join("b.1.tar.zst"), b"").unwrap();
+        std::fs::create_dir(paths[0].join("c")).unwrap();
+        std::os::unix::fs::symlink("/etc", paths[0].join("d")).unwrap();
+        let found = beside(&paths, &name);
+        assert_eq!((found.names, found.more), (["autorun.inf", "b.1.tar.zst", "c/", "d"].map(Into::into).to_vec(), 0));
+        for number in 0..NAMED {
+            std::fs::write(paths[0].join(format!("e{number:02}")), b"").unwrap();
+        }
+        let found = beside(&paths, &name);
+        assert_eq!((found.names.len(), found.more, found.names[0].as_str()), (NAMED, 4, "autorun.inf"));
+        assert_eq!(beside(&[paths[0].join("none")], &name), Beside::default());
+    }
+}

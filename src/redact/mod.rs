@@ -1,0 +1,343 @@
+//! Takes secrets out of text that is shown or written: a password before an `@`, signatures and tokens in addresses,
+//! what follows `--password`.
+//!
+//! Two ways, since neither does alone. [`redact`] knows the forms that secrets have, wherever a text comes from.
+//! [`Secrets`] knows those of the command line, and finds them again where a message quotes a part of one, which has no
+//! form any more. Both would rather hide too much: a name that is hidden can be looked up, a secret that was shown must
+//! be changed. Neither is trust: what refuses a secret in an argument is the reader of that argument.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+use zeroize::Zeroizing;
+
+use crate::base::fault::{Fault, escape};
+
+/// Stands in place of a secret.
+pub const HIDDEN: &str = "***";
+
+/// The shortest secret that is looked for by itself: shorter ones are parts of ordinary words.
+const SHORTEST: usize = 3;
+/// The same for a secret that was read, in bytes.
+const SHORTEST_LEARNED: usize = 6;
+
+/// The words before `=` whose value is a secret, with neither `-` nor `_`: by their end.
+const ENDINGS: [&str; 13] = [
+    "signature",
+    "token",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "accountkey",
+    "accesskey",
+    "apikey",
+    "authorization",
+    "amzcredential",
+    "googcredential",
+    "pinvalue",
+];
+/// Those that are short, as a whole.
+const WORDS: [&str; 7] = ["sig", "sas", "pwd", "pass", "pin", "auth", "bearer"];
+
+/// Words in front of a place that are no user's name.
+const PLACES: [&str; 5] = ["oci:", "docker-archive:", "bundle:", "file:", "storage:"];
+
+/// What tokens of well-known makers begin with.
+const TOKENS: [&str; 9] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "dckr_pat_", "dckr_oat_"];
+
+/// One character of a word, `%40` and `%2540` read as the `@` that they stand for, and where it stands.
+#[derive(Clone, Copy)]
+struct Unit {
+    is: char,
+    from: usize,
+    to: usize,
+}
+
+/// `text` without what has the form of a secret.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let mut found = schemes(text);
+    for word in words(text) {
+        found.extend(
+            secrets(&text[word.clone()]).into_iter().map(|range| word.start + range.start..word.start + range.end),
+        );
+    }
+    without(text, found)
+}
+
+/// `argument`, which is one word whatever is in it, without what has the form of a secret.
+pub fn redact_argument(argument: &str) -> Cow<'_, str> {
+    let mut found = secrets(argument);
+    found.extend(schemes(argument));
+    without(argument, found)
+}
+
+/// The secrets of a run: those of its command line, and those that it read.
+#[derive(Default)]
+pub struct Secrets {
+    typed: Vec<String>,
+    learned: Mutex<Vec<Zeroizing<String>>>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.typed.len())
+    }
+}
+
+impl Secrets {
+    /// Finds those of `arguments`, the program's name first.
+    pub fn of(arguments: &[OsString]) -> Self {
+        let words: Vec<Cow<'_, str>> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+        let mut found = typed(words.iter().skip(1).map(|word| &**word));
+        // Where an argument is a command line itself.
+        for word in words.iter().skip(1).filter(|word| word.contains(char::is_whitespace)) {
+            found.extend(typed(word.split_whitespace().skip(1).map(|word| word.trim_matches(['"', '\'']))));
+        }
+        Self::from_list(found)
+    }
+
+    /// Each as it is, and as the ways out of the program spell it.
+    fn from_list(found: Vec<String>) -> Self {
+        let mut all = Vec::new();
+        for secret in found.into_iter().filter(|secret| secret.chars().count() >= SHORTEST) {
+            let quoted = format!("{secret:?}");
+            let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            all.extend([escape(&secret), quoted[1..quoted.len() - 1].to_owned(), html, secret]);
+        }
+        // The longest first: a part of it may be one, too.
+        all.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        all.dedup();
+        Self { typed: all, learned: Mutex::default() }
+    }
+
+    /// Takes in a secret that was read: no message shows it from now on, whoever repeats it. Results are left as they are,
+    /// since a password may be an ordinary word.
+    pub fn learn(&self, secret: &str) {
+        if secret.len() >= SHORTEST_LEARNED {
+            self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(Zeroizing::new(secret.to_owned()));
+        }
+    }
+
+    /// `text` without them.
+    pub fn hide(&self, text: &str) -> String {
+        self.typed.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
+    }
+
+    /// A message without them, and without what has the form of a secret.
+    pub fn hide_all(&self, text: &str) -> String {
+        let text = self.hide(&redact(text));
+        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        learned
+            .iter()
+            .fold(text, |text, secret| if text.contains(&***secret) { text.replace(&***secret, HIDDEN) } else { text })
+    }
+
+    /// A fault with such messages, its others too.
+    #[must_use]
+    pub fn clean(&self, fault: Fault) -> Fault {
+        let Fault { class, what, help, others } = fault;
+        let others = others.into_iter().map(|other| self.clean(other)).collect();
+        Fault { class, what: self.hide_all(&what), help: help.map(|help| self.hide_all(&help)), others }
+    }
+
+    /// A JSON value without them.
+    pub fn clean_json(&self, value: &mut serde_json::Value) {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => *text = self.hide(text),
+            Value::Array(list) => list.iter_mut().for_each(|one| self.clean_json(one)),
+            Value::Object(members) => members.values_mut().for_each(|one| self.clean_json(one)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.typed.is_empty()
+    }
+}
+
+/// The secrets among the words of a command line, the program's name left away.
+fn typed<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut is_value = false;
+    for word in words {
+        if std::mem::take(&mut is_value) && !word.starts_with('-') {
+            found.push(word.to_owned());
+        }
+        is_value = word.strip_prefix('-').is_some_and(|name| name == "p" || is_secret(name));
+        if let Some(value) = word.strip_prefix("-p").filter(|_| !word.contains('=')) {
+            found.push(value.to_owned());
+        }
+        for range in secrets(word) {
+            found.extend(parts(&word[range]));
+        }
+    }
+    found
+}
+
+/// All of a secret that a message may quote: the whole, as typed and without its percent signs, and what stands between
+/// the characters that a reader of names cuts at. A user's name counts as one only with its password.
+fn parts(secret: &str) -> Vec<String> {
+    let plain: String = units(secret).iter().map(|unit| unit.is).collect();
+    let mut all = Vec::new();
+    for whole in [secret, &plain] {
+        let password = whole.split_once(':').map_or(whole, |(_, password)| password);
+        all.extend([whole, password].map(ToOwned::to_owned));
+        all.extend(password.split([':', '@', '/', '=', ',', '&', '?', '#', ';', '+']).map(ToOwned::to_owned));
+    }
+    all
+}
+
+/// Whether an argument holds what has the form of a secret.
+pub fn has_secret(argument: &str) -> bool {
+    !secrets(argument).is_empty() || !schemes(argument).is_empty()
+}
+
+fn without(text: &str, mut found: Vec<Range<usize>>) -> Cow<'_, str> {
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    found.sort_by_key(|range| (range.start, range.end));
+    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
+    for range in found {
+        if range.start >= at {
+            out.push_str(&text[at..range.start]);
+            out.push_str(HIDDEN);
+        }
+        at = at.max(range.end);
+    }
+    out.push_str(&text[at..]);
+    Cow::Owned(out)
+}
+
+/// The parts of a message that no secret goes beyond.
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let is_end = |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '`' | '<' | '>');
+    let mut at = 0;
+    text.split(is_end).map(move |word| {
+        let start = at;
+        // The character after it is one of several bytes only where it is white space.
+        at = start + word.len() + text[start + word.len()..].chars().next().map_or(0, char::len_utf8);
+        start..start + word.len()
+    })
+}
+
+/// What is secret in one word.
+fn secrets(word: &str) -> Vec<Range<usize>> {
+    let units = units(word);
+    let mut found: Vec<Range<usize>> = login(&units).into_iter().collect();
+    found.extend(values(&units));
+    found.extend(tokens(word));
+    found.sort_by_key(|range| range.start);
+    found
+}
+
+fn units(word: &str) -> Vec<Unit> {
+    let bytes = word.as_bytes();
+    let mut units = Vec::with_capacity(word.len());
+    let mut at = 0;
+    while let Some(first) = word[at..].chars().next() {
+        let mut digits = at + 1;
+        // `%2540` is `%40` once more.
+        while first == '%' && bytes[digits..].starts_with(b"25") {
+            digits += 2;
+        }
+        let code = (first == '%').then(|| word.get(digits..digits + 2)).flatten();
+        let read = code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(u8::is_ascii);
+        let unit = match read {
+            Some(byte) => Unit { is: byte.into(), from: at, to: digits + 2 },
+            None => Unit { is: first, from: at, to: at + first.len_utf8() },
+        };
+        at = unit.to;
+        units.push(unit);
+    }
+    units
+}
+
+fn starts_with(units: &[Unit], text: &str) -> bool {
+    units.len() >= text.len() && units.iter().zip(text.chars()).all(|(unit, is)| unit.is.eq_ignore_ascii_case(&is))
+}
+
+/// `USER:PASSWORD` before the last `@` that begins no digest; after a scheme whatever stands there.
+fn login(units: &[Unit]) -> Option<Range<usize>> {
+    let is_login = |at: &usize| {
+        let rest = &units[at + 1..];
+        units[*at].is == '@' && !["sha256:", "sha512:"].iter().any(|name| starts_with(rest, name)) && !is_digest(rest)
+    };
+    let at = (0..units.len()).rev().find(is_login)?;
+    let scheme = (0..at).find(|begin| starts_with(&units[*begin..], "://"));
+    let start = match scheme {
+        Some(begin) => begin + 3,
+        None => {
+            let begin = PLACES.iter().find(|place| starts_with(units, place)).map_or(0, |place| place.len());
+            let colon = begin + units.get(begin..at)?.iter().position(|unit| unit.is == ':')?;
+            // `--to=`, `as=`
+            let before = units[begin..colon].iter().rposition(|unit| matches!(unit.is, '=' | ','));
+            before.map_or(begin, |before| begin + before + 1)
+        }
+    };
+    (start < at).then(|| units[start].from..units[at].from)
+}
+
+/// `NAME:` and at least 32 hex digits.
+fn is_digest(units: &[Unit]) -> bool {
+    let Some(colon) = units.iter().position(|unit| unit.is == ':') else { return false };
+    let hex = units[colon + 1..].iter().take_while(|unit| unit.is.is_ascii_hexdigit()).count();
+    units[..colon].iter().all(|unit| unit.is.is_ascii_alphanumeric()) && hex >= 32
+}
+
+fn is_secret(name: &str) -> bool {
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    WORDS.contains(&name.as_str()) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// What follows `sig=`, `--password=`: up to the end of the word, whatever stands there.
+fn values(units: &[Unit]) -> Option<Range<usize>> {
+    let is_name = |unit: &&Unit| unit.is.is_ascii_alphanumeric() || matches!(unit.is, '-' | '_' | '.');
+    // RFC 7512 calls the device a token.
+    let is_key = (0..units.len()).any(|at| starts_with(&units[at..], "pkcs11:"));
+    let at = (0..units.len()).filter(|at| units[*at].is == '=').find(|at| {
+        let name: Vec<char> = units[..*at].iter().rev().take_while(is_name).map(|unit| unit.is).collect();
+        let name: String = name.into_iter().rev().collect();
+        is_secret(&name) && !(is_key && name == "token")
+    })?;
+    let (first, last) = (units.get(at + 1)?, units.last()?);
+    Some(first.from..last.to)
+}
+
+/// Tokens that are known by what they begin with.
+fn tokens(word: &str) -> Vec<Range<usize>> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let length = |at: usize| word.as_bytes()[at..].iter().take_while(|byte| is_part(byte)).count();
+    let known = TOKENS.iter().flat_map(|begin| word.match_indices(begin)).map(|(at, _)| at..at + length(at));
+    // A JSON Web Token: `{"` in base64, and two dots.
+    let webs = word.match_indices("eyJ").map(|(at, _)| at..at + length(at));
+    let webs = webs.filter(|range| range.len() > 30 && word[range.clone()].matches('.').count() == 2);
+    known.filter(|range| range.len() > 10).chain(webs).collect()
+}
+
+/// `Bearer TOKEN`, `Basic LOGIN`: two words of a header.
+fn schemes(text: &str) -> Vec<Range<usize>> {
+    let all: Vec<Range<usize>> = words(text).filter(|word| !word.is_empty()).collect();
+    let is_scheme = |word: &str| {
+        let name = word.rsplit([':', '=', ',']).next().unwrap_or(word);
+        name.eq_ignore_ascii_case("bearer") || name.eq_ignore_ascii_case("basic")
+    };
+    let is_token = |word: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+        let bare = word.trim_end_matches([',', ';']).trim_end_matches('=');
+        // Not an ordinary word, such as in "Bearer authentication".
+        bare.len() >= 8
+            && bare.bytes().all(is_part)
+            && bare.bytes().skip(1).any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+    };
+    let pairs = all.windows(2).filter(|pair| is_scheme(&text[pair[0].clone()]) && is_token(&text[pair[1].clone()]));
+    pairs.map(|pair| pair[1].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;
