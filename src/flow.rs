@@ -149,6 +149,12 @@ impl Flow {
         Self { events: Arc::new(Silent), ..self.clone() }
     }
 
+    /// Another listener that is given what `make` makes of this flow's.
+    #[must_use]
+    pub fn with_events(&self, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) -> Self {
+        Self { events: make(Arc::clone(&self.events)), ..self.clone() }
+    }
+
     /// The same events, flag and clock with another number of jobs.
     #[must_use]
     pub fn with_jobs(mut self, jobs: usize) -> Self {
