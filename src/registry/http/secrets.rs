@@ -126,36 +126,53 @@ impl Secrets {
 
 /// The length of what stands at `at` of a secret's form, if it is one or enough of one.
 fn found(text: &str, at: usize, form: &[u8]) -> Option<usize> {
-    let rest = &text.as_bytes()[at..];
-    let mut same = rest.iter().zip(form).take_while(|(one, other)| one.eq_ignore_ascii_case(other)).count();
+    let rest = text.as_bytes().get(at..)?;
+    let (mut length, mut same) = (0, 0);
+    for byte in form {
+        let Some(step) = step(&rest[length..], *byte) else { break };
+        length += step;
+        same += 1;
+    }
     if same == 0 {
         return None;
     }
-    while !text.is_char_boundary(at + same) {
-        same += 1;
+    while !text.is_char_boundary(at + length) {
+        length += 1;
     }
-    let behind = text.get(at + same..)?;
+    let behind = text.get(at + length..)?;
     let is_cut = || behind.is_empty() || behind.starts_with(['…', ')', '"', '\'', '\\', '<', ',']);
     let counts = same >= form.len() || same >= PLAIN_PART || (same >= CUT_PART && is_cut());
     if !counts {
         return None;
     }
-    // What else belongs to an encoded form: its last characters depend on what stood behind the secret.
+    // The last characters of an encoded form depend on what stood behind the secret; nothing else is glued to one.
     let tail =
         behind.bytes().take(4).take_while(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte)).count();
-    Some(same + if same >= form.len() { 0 } else { tail })
+    Some(length + tail)
+}
+
+/// How many bytes of a text stand for a byte of a form: the byte itself in either case, `%XX`, `+` for a space, or behind `\`.
+fn step(text: &[u8], byte: u8) -> Option<usize> {
+    match text {
+        [first, ..] if first.eq_ignore_ascii_case(&byte) => Some(1),
+        [b'%', high, low, ..] => {
+            let pair = [*high, *low];
+            let value = u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?;
+            value.eq_ignore_ascii_case(&byte).then_some(3)
+        }
+        [b'+', ..] if byte == b' ' => Some(1),
+        [b'\\', next, ..] if *next == byte => Some(2),
+        _ => None,
+    }
 }
 
 /// The forms of a secret: as it is, and as texts carry it.
 fn forms(secret: &str) -> Vec<Form> {
     let mut forms = encoded(secret);
     if secret.len() >= LEAST {
-        let json = serde_json::to_string(secret).map(Zeroizing::new).unwrap_or_default();
-        let json = json.trim_matches('"');
-        for form in [secret, json, &json.replace('/', "\\/"), &crate::base::fault::escape(secret), &percent(secret)] {
+        for form in [secret, &crate::base::fault::escape(secret)] {
             forms.push(Zeroizing::new(form.as_bytes().to_vec()));
         }
-        forms.push(Zeroizing::new(percent(secret).replace("%20", "+").into_bytes()));
     }
     // A text that was cut when it was made a form is one of its start only.
     forms.iter_mut().for_each(|form| {
@@ -179,22 +196,9 @@ fn encoded(secret: &str) -> Vec<Form> {
     let bytes = &secret.as_bytes()[..whole];
     for text in [Base64Unpadded::encode_string(bytes), Base64UrlUnpadded::encode_string(bytes)] {
         let text = Zeroizing::new(text);
-        forms.push(Zeroizing::new(percent(&text).into_bytes()));
         forms.push(Zeroizing::new(text.as_bytes().to_vec()));
     }
     forms
-}
-
-/// All but unreserved characters as `%XX`.
-fn percent(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
 }
 
 /// `%XX` as what they stand for.
