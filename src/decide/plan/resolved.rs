@@ -48,3 +48,56 @@ impl Resolved {
         Ok(slot.insert(found).clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+    use crate::content::Kind;
+    use crate::oci::Document;
+
+    /// Its tags name something else each time.
+    #[derive(Default)]
+    struct Moving(AtomicU8);
+
+    impl Source for Moving {
+        fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+            let now = self.0.fetch_add(1, Ordering::Relaxed);
+            std::thread::yield_now();
+            if reference.tag.as_ref().is_some_and(|tag| tag.as_str() == "odd") && now % 2 == 0 {
+                return Err(Error::new(Kind::Failed, "not now"));
+            }
+            let digest = reference.digest.unwrap_or_else(|| Digest::sha256(&[now]));
+            Ok(Descriptor::new("x/y", digest, 1))
+        }
+        fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, Error> {
+            Err(Error::new(Kind::Absent, ""))
+        }
+        fn blob(&self, _: &Repository, _: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+            Err(Error::new(Kind::Absent, ""))
+        }
+        fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
+            Ok(false)
+        }
+    }
+
+    #[test]
+    fn a_tag_is_asked_for_once_by_however_many() {
+        let (source, resolved) = (Moving::default(), Resolved::default());
+        let get = |text: &str| resolved.get(&source, &text.parse().unwrap());
+        let found: Vec<Descriptor> = std::thread::scope(|scope| {
+            let asked: Vec<_> = (0..16).map(|_| scope.spawn(|| get("h.example/a:1").unwrap())).collect();
+            asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(found.iter().all(|one| *one == found[0]));
+        assert_eq!(source.0.load(Ordering::Relaxed), 1);
+        get(&format!("h.example/a:2@{}", found[0].digest)).unwrap();
+        assert_eq!(source.0.load(Ordering::Relaxed), 1, "its digest is known as well");
+        let others = ["h.example/a:2", "h.example/b:1", "g.example/a:1"].map(|text| get(text).unwrap().digest);
+        assert!(others.iter().all(|other| *other != found[0].digest) && others[0] != others[1]);
+        // A failure is not kept.
+        assert!(get("h.example/a:odd").is_err() && get("h.example/a:odd").is_ok());
+    }
+}

@@ -73,13 +73,18 @@ pub(in crate::registry) fn is_forbidden_address(address: IpAddr) -> bool {
             v6.is_unicast_link_local()
                 || v6.is_unspecified()
                 || METADATA_V6.contains(&v6)
-                || (!v6.is_loopback() && inside(v6).into_iter().any(|v4| v4.is_loopback() || is_forbidden_v4(v4)))
+                || (!v6.is_loopback() && inside(v6).into_iter().any(is_forbidden_inside))
         }
     }
 }
 
 fn is_forbidden_v4(v4: Ipv4Addr) -> bool {
     v4.is_link_local() || v4.octets()[0] == 0 || METADATA_V4.contains(&v4)
+}
+
+/// Of an address inside another one. Zeros are what fills the places where none is.
+fn is_forbidden_inside(v4: Ipv4Addr) -> bool {
+    v4.is_loopback() || v4.is_link_local() || METADATA_V4.contains(&v4)
 }
 
 /// The IPv4 addresses that an IPv6 address may be a wrapping of; a translator or tunnel on the way unwraps it.
