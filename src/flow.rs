@@ -149,10 +149,11 @@ impl Flow {
         Self { events: Arc::new(Silent), ..self.clone() }
     }
 
-    /// Another listener that is given what `make` makes of this flow's.
+    /// Returns the flow with the listener that `make` makes of its own.
     #[must_use]
-    pub fn with_events(&self, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) -> Self {
-        Self { events: make(Arc::clone(&self.events)), ..self.clone() }
+    pub fn with_events(mut self, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) -> Self {
+        self.events = make(self.events);
+        self
     }
 
     /// The same events, flag and clock with another number of jobs.

@@ -153,9 +153,8 @@ impl Disk {
         let is_there = || absent_is_none(openat(&self.root, name, FILE, Mode::empty())).map(|found| found.is_some());
         match partial.publish_new() {
             // Another run was faster, and may have swept our temporary file away.
-            Err(Errno::EXIST | Errno::NOENT) if is_there()? => Ok(()),
+            Err(Errno::EXIST | Errno::NOENT | Errno::INVAL | Errno::NOSYS) if is_there()? => Ok(()),
             // Not every file system knows it: looked at just before.
-            Err(Errno::INVAL | Errno::NOSYS) if is_there()? => Ok(()),
             Err(Errno::INVAL | Errno::NOSYS) => self.replace(name, bytes),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(rustix::fs::fsync(&self.root)?),

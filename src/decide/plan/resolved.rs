@@ -66,7 +66,7 @@ mod tests {
         fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
             let now = self.0.fetch_add(1, Ordering::Relaxed);
             std::thread::yield_now();
-            if reference.tag.as_ref().is_some_and(|tag| tag.as_str() == "odd") && now % 2 == 0 {
+            if reference.tag.as_ref().is_some_and(|tag| tag.as_str() == "odd") && now.is_multiple_of(2) {
                 return Err(Error::new(Kind::Failed, "not now"));
             }
             let digest = reference.digest.unwrap_or_else(|| Digest::sha256(&[now]));

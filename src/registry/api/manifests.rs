@@ -187,7 +187,7 @@ impl Host {
     }
 
     /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
-    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: Bytes) -> Result<Answer, Error> {
+    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
         let condition = Condition::Always;
         let mut tries = self.tries();
         loop {

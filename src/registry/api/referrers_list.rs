@@ -5,7 +5,7 @@
 //! it has waited, reads again: a list that another one wrote from an older reading lacks entries by then, and is mended from a
 //! new reading. Nothing is lost as long as the others' way from reading to writing is shorter than that wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ const SPREAD: Duration = Duration::from_secs(1);
 const MOST_ROUNDS: u32 = 20;
 /// Conditions that did not hold, in a row, after which they are left out: a registry, or a proxy, misreads them.
 const MOST_UNMET: u32 = 8;
+
+/// The lists that a run has to do with, by repository and subject; each locked by whoever changes it.
+pub(in crate::registry) type Listings = HashMap<(Repository, Digest), Arc<Mutex<Listing>>>;
 
 /// What this run knows of one list.
 #[derive(Default)]

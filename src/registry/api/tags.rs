@@ -20,9 +20,9 @@ impl Host {
         let raw = Bytes::from_owner(document.shared());
         let name = document.digest().to_string();
         let Some(subject) = document.subject() else {
-            return self.put(repository, &name, document.media_type(), raw).map(drop);
+            return self.put(repository, &name, document.media_type(), &raw).map(drop);
         };
-        let answer = self.put(repository, &name, document.media_type(), raw).map_err(|error| {
+        let answer = self.put(repository, &name, document.media_type(), &raw).map_err(|error| {
             if error.kind != Kind::Refused {
                 return error;
             }
@@ -42,7 +42,7 @@ impl Host {
             return Ok(());
         }
         let raw = Bytes::from_owner(document.shared());
-        match self.put(repository, tag.as_str(), document.media_type(), raw) {
+        match self.put(repository, tag.as_str(), document.media_type(), &raw) {
             Ok(_) => self.named_now(repository, tag, before, document.digest()),
             Err(error) => Err(self.judged(repository, tag, before, document.digest(), error)),
         }

@@ -22,8 +22,8 @@ use super::retry::{self, Trouble};
 use super::runtime::{Engine, Stop};
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
-use crate::oci::{Digest, Repository};
-use crate::registry::api::referrers_list::Listing;
+use crate::oci::Digest;
+use crate::registry::api::referrers_list::Listings;
 use crate::registry::api::upload::Session;
 use crate::registry::auth::authorization::{Auth, Scopes};
 use crate::registry::rules::Rules;
@@ -103,7 +103,7 @@ pub(in crate::registry) struct Host {
     /// Upload sessions that a refused mount opened.
     pub sessions: ByDigest<Session>,
     /// The lists of referrers that this run has to do with, by repository and subject; each locked by whoever changes it.
-    pub listings: Mutex<HashMap<(Repository, Digest), Arc<Mutex<Listing>>>>,
+    pub listings: Mutex<Listings>,
     /// Its first address that answered.
     pub base: Mutex<Option<Url>>,
     /// When all pings had failed, and how: a list of artifacts does not wait for each.

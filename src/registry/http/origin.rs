@@ -93,18 +93,16 @@ fn inside(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
     let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));
     let last = at([12, 13, 14, 15]);
     match v6.segments() {
-        // NAT64 (RFC 6052).
-        [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
         // NAT64 of a site's own (RFC 8215): a prefix of any length that RFC 6052 knows, whose octet 8 stays out.
         [0x64, 0xff9b, 1, ..] => vec![at([6, 7, 9, 10]), at([7, 9, 10, 11]), at([9, 10, 11, 12]), last],
         // 6to4 (RFC 3056).
         [0x2002, ..] => vec![at([2, 3, 4, 5])],
         // Teredo (RFC 4380): the server, and the client's with each bit turned.
         [0x2001, 0, ..] => vec![at([4, 5, 6, 7]), Ipv4Addr::from(!u32::from(last))],
-        // Translated (RFC 2765), and compatible (RFC 4291), which nobody should use any longer.
-        [0, 0, 0, 0, 0xffff, 0, ..] | [0, 0, 0, 0, 0, 0, ..] => vec![last],
-        // ISATAP (RFC 5214).
-        [_, _, _, _, 0 | 0x200, 0x5efe, ..] => vec![last],
+        // NAT64 (RFC 6052); translated (RFC 2765) and compatible (RFC 4291), which nobody should use any longer; ISATAP (RFC 5214).
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff | 0, 0, ..] | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => {
+            vec![last]
+        }
         _ => Vec::new(),
     }
 }
