@@ -149,6 +149,13 @@ impl Flow {
         Self { events: Arc::new(Silent), ..self.clone() }
     }
 
+    /// Returns the flow with the listener that `make` makes of its own.
+    #[must_use]
+    pub fn with_events(mut self, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) -> Self {
+        self.events = make(self.events);
+        self
+    }
+
     /// The same events, flag and clock with another number of jobs.
     #[must_use]
     pub fn with_jobs(mut self, jobs: usize) -> Self {

@@ -14,7 +14,7 @@ use super::audit::{TOOL, now};
 use super::commands::carry::key::load_signers;
 use super::freshness::Told;
 use super::newfile::name;
-use super::receipt::signature_path;
+use super::receipt::{earlier, signature_path};
 use super::{Session, exit};
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
@@ -100,13 +100,18 @@ impl Receipting {
         let partial = PathBuf::from(partial);
         // A run that was killed between the two names left the signatures alone.
         let is_left = partial.symlink_metadata().is_ok();
-        let others = if is_left { vec![path.clone()] } else { vec![path.clone(), signature_path(&path)] };
-        let is_free = || match others.iter().find(|path| path.symlink_metadata().is_ok()) {
-            None => Ok(()),
-            Some(there) => {
-                let there = escape(&there.to_string_lossy());
-                let what = format!("--receipt {shown}: expected no file {there}, found one");
-                Err(Fault::usage(what, "choose another name; a receipt is never overwritten"))
+        let is_free = || {
+            if earlier::is_failed(&path) {
+                return Ok(());
+            }
+            let others = if is_left { vec![path.clone()] } else { vec![path.clone(), signature_path(&path)] };
+            match others.iter().find(|path| path.symlink_metadata().is_ok()) {
+                None => Ok(()),
+                Some(there) => {
+                    let there = escape(&there.to_string_lossy());
+                    let what = format!("--receipt {shown}: expected no file {there}, or a failed import's receipt");
+                    Err(Fault::usage(what, "choose another name; only the receipt of a failed import makes room"))
+                }
             }
         };
         is_free()?;
@@ -168,7 +173,7 @@ impl Slip {
         self.keys.iter().try_for_each(|key| envelope.sign_with(&**key))?;
         let keyids: Vec<String> = envelope.keyids().map(ToOwned::to_owned).collect();
         let signatures = (!keyids.is_empty()).then(|| envelope.to_bytes());
-        self.publish(&bytes, signatures.as_deref()).map_err(|error| {
+        let moved = self.publish(&bytes, signatures.as_deref()).map_err(|error| {
             let what = format!("--receipt {}: {error}", self.shown);
             if error.kind() == io::ErrorKind::AlreadyExists {
                 return Fault::usage(what, "choose another name; a receipt is never overwritten");
@@ -179,17 +184,25 @@ impl Slip {
             0 => "signed by nobody".to_owned(),
             _ => format!("signed by {}", keyids.join(", ")),
         };
-        let line = format!("receipt    {}, {by}\n", self.shown);
+        let moved = moved.map(|path| escape(&path.to_string_lossy()));
+        let earlier = moved.as_ref().map(|moved| format!("earlier    that of the failed import is {moved} now\n"));
+        let line = format!("receipt    {}, {by}\n{}", self.shown, earlier.unwrap_or_default());
         let arrived = receipt.arrived();
-        let json = json!({ "file": self.shown, "digest": digest, "keyids": keyids, "arrived": arrived });
+        let mut json = json!({ "file": self.shown, "digest": digest, "keyids": keyids, "arrived": arrived });
+        if let Some(moved) = moved {
+            json["earlier"] = json!(moved);
+        }
         Ok(Written { line, json })
     }
 
-    fn publish(&self, bytes: &[u8], signatures: Option<&[u8]>) -> io::Result<()> {
+    /// Gives the new receipt its name; gives where an earlier one went.
+    fn publish(&self, bytes: &[u8], signatures: Option<&[u8]>) -> io::Result<Option<PathBuf>> {
         let mut file = &self.file;
         self.file.set_len(0)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        // Whole by now, so that there is one to take its place.
+        let moved = earlier::make_room(&self.path)?;
         let target = signature_path(&self.path);
         match signatures {
             Some(signatures) => {
@@ -207,7 +220,8 @@ impl Slip {
             },
         }
         name(&self.partial, &self.path)?;
-        system::sync_name(&self.path)
+        system::sync_name(&self.path)?;
+        Ok(moved)
     }
 }
 

@@ -221,6 +221,14 @@ pub trait Destination: Inventory {
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
     /// Makes `tag` name `document`, which is there, and reads it back.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
+    /// Makes `tag` name `document` as [`Destination::set_tag`] does, unless it names another one by now: then the tag stays,
+    /// and what it names is returned. Looks just before it sets.
+    fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
+        match self.tag(repository, tag)? {
+            Some(found) if found != document.digest() => Ok(Some(found)),
+            _ => self.set_tag(repository, tag, document).map(|()| None),
+        }
+    }
     /// Makes `document`, which is there and has no tag, findable: where a place lists only what it
     /// was told to list (a layout's `index.json`). Nothing to do for a registry. Called with the tags,
     /// after everything was put.
@@ -240,10 +248,22 @@ pub trait Destination: Inventory {
     fn rights(&self) -> Option<&dyn Rights> {
         None
     }
-    /// Makes everything that was put durable (an index file, an fsync). Called once, at the end.
+    /// Lists of referrers that whoever pushes must keep, where the place has such.
+    fn lists(&self) -> Option<&dyn Lists> {
+        None
+    }
+    /// Makes everything that was put durable (an index file, an fsync), and what others may have overwritten whole again.
+    /// Called once, at the end.
     fn finish(&self) -> Result<(), Error> {
         Ok(())
     }
+}
+
+/// Keeps lists of referrers by hand.
+pub trait Lists: Sync {
+    /// Makes the list of referrers of the document's subject name the document, which was there before this run: a run
+    /// that was interrupted may have left it without its entry.
+    fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
 }
 
 /// Takes blobs over from a sibling repository without sending them.

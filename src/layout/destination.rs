@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{INDEX, Index, Layout, MAX_INDEX, Writer};
+use super::{Change, INDEX, Index, Layout, MAX_INDEX, Writer};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
@@ -41,6 +41,38 @@ impl Layout {
         }
         let free = self.disk.free().map_or_else(|_| String::new(), |free| format!("; {free} bytes are free"));
         Error { what: refused.what + &free, ..refused }.help("make room and run it again: what is there stays")
+    }
+
+    /// The index as it stands in the file now.
+    fn read_index(&self) -> Result<Index, Error> {
+        Self::index_or_new(&self.path, &self.disk).map_err(|fault| Error::new(Kind::Refused, fault.what))
+    }
+
+    fn change(&self, change: Change) -> Result<(), Error> {
+        let writer = self.writer()?;
+        self.apply(&change, &mut locked(&writer.index))?;
+        locked(&writer.changes).push(change);
+        Ok(())
+    }
+
+    fn apply(&self, change: &Change, index: &mut Index) -> Result<(), Error> {
+        match change {
+            Change::Plain(document) => index.set_plain(document),
+            Change::Name { name, document, is_new } => {
+                let wanted = document.digest().to_string();
+                if let Some(found) = index.named(name).filter(|found| *is_new && *found != wanted) {
+                    let found = crate::base::fault::escape(found);
+                    let what = format!(
+                        "tag exists: layout {}: {name}: expected {wanted} or none, found {found}; it was set during this run",
+                        self.path.display()
+                    );
+                    return Err(Error::new(Kind::Policy, what)
+                        .help("move it with --tag-conflict move, or leave it with --tag-conflict keep"));
+                }
+                index.set(name, document);
+            }
+        }
+        Ok(())
     }
 
     fn size_of(&self, digest: Digest) -> Result<Option<u64>, Error> {
@@ -189,13 +221,24 @@ impl Destination for Layout {
 
     /// The name stands in `index.json` after [`Destination::finish`]; an entry that had it goes.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        locked(&self.writer()?.index).set(&format!("{repository}:{tag}"), document);
+        self.change(Change::Name { name: format!("{repository}:{tag}"), document: document.clone(), is_new: false })?;
         Ok(())
     }
 
+    fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
+        let name = format!("{repository}:{tag}");
+        // From the file, too: other programs write it without our lock.
+        let known =
+            [self.tag(repository, tag)?, self.read_index()?.named(&name).and_then(|digest| digest.parse().ok())];
+        if let Some(found) = known.into_iter().flatten().find(|found| *found != document.digest()) {
+            return Ok(Some(found));
+        }
+        self.change(Change::Name { name, document: document.clone(), is_new: true })?;
+        Ok(None)
+    }
+
     fn set_root(&self, _: &Repository, document: &Document) -> Result<(), Error> {
-        locked(&self.writer()?.index).set_plain(document);
-        Ok(())
+        self.change(Change::Plain(document.clone()))
     }
 
     fn finish(&self) -> Result<(), Error> {
@@ -203,9 +246,15 @@ impl Destination for Layout {
         let io = |error: &std::io::Error| self.refusal(format!("layout {}", self.path.display()), error);
         self.flush(&mut locked(&writer.waiting))?;
         self.disk.sync_folders().map_err(|error| io(&error))?;
-        let bytes = locked(&writer.index)
+        let mut index = self.read_index()?;
+        for change in locked(&writer.changes).iter() {
+            self.apply(change, &mut index)?;
+        }
+        let bytes = index
             .to_bytes()
             .map_err(|error| Error::new(Kind::Refused, format!("layout {}: {INDEX}: {error}", self.path.display())))?;
-        self.disk.replace(INDEX, &bytes).map_err(|error| io(&error))
+        self.disk.replace(INDEX, &bytes).map_err(|error| io(&error))?;
+        *locked(&writer.index) = index;
+        Ok(())
     }
 }

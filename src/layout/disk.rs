@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 
 use crate::content::{Error, Kind};
@@ -145,6 +145,22 @@ impl Disk {
         Ok(rustix::fs::fsync(&self.root)?)
     }
 
+    /// Writes a file at the top, unless one has the name: then that one stays, which others may hold.
+    pub(super) fn begin(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut partial = self.partial(self.root.try_clone()?, name.to_owned())?;
+        partial.write_all(bytes)?;
+        partial.sync()?;
+        let is_there = || absent_is_none(openat(&self.root, name, FILE, Mode::empty())).map(|found| found.is_some());
+        match partial.publish_new() {
+            // Another run was faster, and may have swept our temporary file away.
+            Err(Errno::EXIST | Errno::NOENT | Errno::INVAL | Errno::NOSYS) if is_there()? => Ok(()),
+            // Not every file system knows it: looked at just before.
+            Err(Errno::INVAL | Errno::NOSYS) => self.replace(name, bytes),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(rustix::fs::fsync(&self.root)?),
+        }
+    }
+
     /// Bytes that the file system has left for this user.
     pub(super) fn free(&self) -> io::Result<u64> {
         let found = rustix::fs::fstatvfs(&self.root)?;
@@ -185,6 +201,13 @@ impl Partial {
     /// Makes the content durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// Gives it its name unless something has it.
+    fn publish_new(mut self) -> Result<(), Errno> {
+        renameat_with(&self.folder, &self.temporary, &self.folder, &self.name, RenameFlags::NOREPLACE)?;
+        self.done = true;
+        Ok(())
     }
 
     /// Gives it its name. The content is complete, checked and durable by now.

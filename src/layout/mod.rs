@@ -56,10 +56,21 @@ pub struct Layout {
     writer: Option<Writer>,
 }
 
+/// One change of the index.
+enum Change {
+    /// A name; `is_new`: unless it stands for something else.
+    Name { name: String, document: Document, is_new: bool },
+    /// An entry without a name.
+    Plain(Document),
+}
+
 struct Writer {
     // Held as long as the layout is open for writing.
     _lock: File,
+    // As it will be written.
     index: Mutex<Index>,
+    // What this run does to it: other programs may write it meanwhile, and know no lock.
+    changes: Mutex<Vec<Change>>,
     // Small blobs, written but not yet durable, in the order they were put.
     waiting: Mutex<Vec<(Digest, u64, Partial)>>,
 }
@@ -97,7 +108,8 @@ impl Layout {
         std::fs::create_dir_all(path).map_err(io)?;
         let disk = Disk::open(path).map_err(io)?;
         if !Self::is_there(path, &disk)? {
-            disk.replace(MARKER, MARKER_CONTENT).map_err(io)?;
+            // Two runs that begin one layout lock one file.
+            disk.begin(MARKER, MARKER_CONTENT).map_err(io)?;
         }
         let lock = disk.top(MARKER).map_err(io)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
@@ -111,7 +123,8 @@ impl Layout {
         disk.sweep().map_err(io)?;
         let index = Self::index_or_new(path, &disk)?;
         let mut layout = Self::build(path, disk, &index)?;
-        layout.writer = Some(Writer { _lock: lock, index: Mutex::new(index), waiting: Mutex::new(Vec::new()) });
+        let (index, changes, waiting) = (Mutex::new(index), Mutex::default(), Mutex::default());
+        layout.writer = Some(Writer { _lock: lock, index, changes, waiting });
         Ok(layout)
     }
 

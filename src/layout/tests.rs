@@ -292,3 +292,52 @@ fn old_entries_without_media_type_are_read() {
     assert_eq!(layout.entries()[0].descriptor.media_type, OCI_MANIFEST);
     assert_eq!(layout.find(Some("v1")).unwrap().names[0].repository, *layout.repository());
 }
+
+#[test]
+fn c2_what_others_write_meanwhile_stays_and_a_new_name_is_looked_at_again() {
+    let folder = TempDir::new().unwrap();
+    let layout = Layout::create(folder.path()).unwrap();
+    let (one, two) = (manifest(&layout, b"one", None), manifest(&layout, b"two", None));
+    let (place, theirs) = (repository("b.example/a"), tag("theirs"));
+    layout.set_tag(&place, &tag("before"), &one).unwrap();
+    layout.finish().unwrap();
+    assert_eq!(layout.set_new_tag(&place, &tag("ours"), &one).unwrap(), None);
+    // Another program, which knows no lock of ours.
+    let foreign = |name: &str| {
+        let mut now = index(folder.path());
+        now["manifests"].as_array_mut().unwrap().push(json!({
+            "mediaType": OCI_MANIFEST, "digest": two.digest(), "size": two.size(), "annotations": {index::REF_NAME: name},
+        }));
+        std::fs::write(folder.path().join(INDEX), now.to_string()).unwrap();
+    };
+    foreign("b.example/a:theirs");
+    assert_eq!(layout.set_new_tag(&place, &theirs, &one).unwrap(), Some(two.digest()));
+    layout.finish().unwrap();
+    let named = |name: &str| {
+        let bytes = std::fs::read(folder.path().join(INDEX)).unwrap();
+        Index::parse(&bytes).unwrap().named(name).map(ToOwned::to_owned)
+    };
+    assert_eq!(named("b.example/a:theirs"), Some(two.digest().to_string()));
+    assert_eq!(named("b.example/a:ours"), Some(one.digest().to_string()));
+    // Between the look and the end.
+    assert_eq!(layout.set_new_tag(&place, &tag("late"), &one).unwrap(), None);
+    foreign("b.example/a:late");
+    assert_eq!(layout.finish().unwrap_err().kind, Kind::Policy);
+    assert_eq!(named("b.example/a:late"), Some(two.digest().to_string()));
+}
+
+#[test]
+fn c2_two_that_begin_one_layout_lock_one_file() {
+    let folder = TempDir::new().unwrap();
+    let disk = Disk::open(folder.path()).unwrap();
+    assert!(!Layout::is_there(folder.path(), &disk).unwrap());
+    // The other has looked, too, before this one begins it.
+    let held = Layout::create(folder.path()).unwrap();
+    disk.begin(MARKER, MARKER_CONTENT).unwrap();
+    let lock = disk.top(MARKER).unwrap();
+    let taken = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(taken, Err(rustix::io::Errno::WOULDBLOCK));
+    drop(held);
+    let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.collect::<Vec<_>>(), [MARKER]);
+}

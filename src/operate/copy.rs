@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::fault::{Class, Fault};
 use crate::content::{Destination, Error, Source, TagList};
-use crate::decide::plan;
+use crate::decide::plan::{self, Resolved};
 use crate::decide::route::Route;
 use crate::decide::select::{Referrers, Selection, Wanted};
 use crate::flow::{Event, Flow, each};
@@ -49,7 +48,7 @@ pub fn run(
     destination: &dyn Destination,
     request: &Request,
 ) -> Result<Outcome, Fault> {
-    let source = Glance { place: source, resolved: Mutex::default() };
+    let source = Glance { place: source, resolved: Resolved::default() };
     let mut selection = request.selection.clone();
     if !request.names.is_empty() {
         selection.wanted = named(&source, &selection.wanted, &request.names)?;
@@ -186,29 +185,12 @@ fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest
 /// that is not there is missed when it is fetched, before anything is tagged.
 struct Glance<'a> {
     place: &'a dyn Source,
-    resolved: Mutex<HashMap<String, Descriptor>>,
-}
-
-impl Glance<'_> {
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Descriptor>> {
-        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    resolved: Resolved,
 }
 
 impl Source for Glance<'_> {
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
-        // By what decides: a digest pins, whatever tag stands beside it.
-        let key = match reference.digest {
-            Some(digest) => format!("{}@{digest}", reference.repository),
-            None => reference.to_string(),
-        };
-        if let Some(found) = self.known().get(&key) {
-            return Ok(found.clone());
-        }
-        let found = self.place.resolve(reference)?;
-        let pinned = format!("{}@{}", reference.repository, found.digest);
-        self.known().extend([(key, found.clone()), (pinned, found.clone())]);
-        Ok(found)
+        self.resolved.get(self.place, reference)
     }
 
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {

@@ -18,8 +18,12 @@ use self::http::call::{Host, lock};
 use self::http::clients::Clients;
 pub use self::http::rate::Limits;
 use self::http::runtime::Engine;
+use self::http::secrets::Redacted;
+pub use self::http::secrets::Secrets;
 pub use self::settings::{ClientCertificate, Credential, HostLookup, HostSettings, Lookup, Proxies, Settings};
-use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Ranges, Referrers, Rights, Source, TagList};
+use crate::content::{
+    Body, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
+};
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
@@ -41,6 +45,7 @@ impl Registries {
     pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
         let settings = Arc::new(settings);
         let clients = Arc::new(Clients::new(Arc::clone(&settings))?);
+        let flow = flow.with_events(|events| Arc::new(Redacted { events, secrets: Arc::clone(&settings.secrets) }));
         let engine = Arc::new(Engine::new(flow)?);
         Ok(Self { hosts: Mutex::default(), clients, settings, engine })
     }
@@ -50,7 +55,20 @@ impl Registries {
     /// # Errors
     /// [`Kind::Absent`], [`Kind::Denied`] or [`Kind::Refused`] where it lists none, as many do.
     pub fn repositories(&self, host: &str) -> Result<Vec<Repository>, Error> {
-        self.named(host)?.repositories()
+        self.shown(self.named(host).and_then(|host| host.repositories()))
+    }
+
+    /// Asks the registry of a repository; what it fails with leaves without the secrets that were sent.
+    fn ask<T>(
+        &self,
+        repository: &Repository,
+        question: impl FnOnce(&Arc<Host>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.shown(self.host(repository).and_then(|host| question(&host)))
+    }
+
+    fn shown<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        answer.map_err(|error| self.settings.secrets.out_of(error))
     }
 
     fn host(&self, repository: &Repository) -> Result<Arc<Host>, Error> {
@@ -77,19 +95,19 @@ impl Registries {
 
 impl Source for Registries {
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
-        self.host(&reference.repository)?.resolve(reference)
+        self.ask(&reference.repository, |host| host.resolve(reference))
     }
 
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
-        self.host(repository)?.document(repository, descriptor)
+        self.ask(repository, |host| host.document(repository, descriptor))
     }
 
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
-        Ok(Box::new(self.host(repository)?.whole_blob(repository, descriptor)?))
+        Ok(Box::new(self.ask(repository, |host| host.whole_blob(repository, descriptor))?))
     }
 
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
-        self.host(repository)?.holds(repository, descriptor)
+        self.ask(repository, |host| host.holds(repository, descriptor))
     }
 
     fn ranges(&self) -> Option<&dyn Ranges> {
@@ -113,56 +131,71 @@ impl Ranges for Registries {
         offset: u64,
         length: u64,
     ) -> Result<Option<Box<dyn Read + Send>>, Error> {
-        let stream = self.host(repository)?.part(repository, descriptor, offset, offset.saturating_add(length))?;
+        let end = offset.saturating_add(length);
+        let stream = self.ask(repository, |host| host.part(repository, descriptor, offset, end))?;
         Ok(stream.map(|stream| Box::new(stream) as Box<dyn Read + Send>))
     }
 }
 
 impl Referrers for Registries {
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
-        self.host(repository)?.referrers(repository, subject)
+        self.ask(repository, |host| host.referrers(repository, subject))
     }
 
     fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
-        self.host(repository)?.has_only_tags(repository, subject)
+        self.ask(repository, |host| host.has_only_tags(repository, subject))
     }
 }
 
 impl TagList for Registries {
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        self.host(repository)?.tags(repository)
+        self.ask(repository, |host| host.tags(repository))
     }
 }
 
 impl Inventory for Registries {
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
-        self.host(repository)?.has_blob(repository, blob, Scopes::pull(repository))
+        self.ask(repository, |host| host.has_blob(repository, blob, Scopes::pull(repository)))
     }
 
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
-        self.host(repository)?.has_manifest(repository, digest)
+        self.ask(repository, |host| host.has_manifest(repository, digest))
     }
 
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
-        self.host(repository)?.tag(repository, tag, &Scopes::pull(repository))
+        self.ask(repository, |host| host.tag(repository, tag, &Scopes::pull(repository)))
     }
 
     fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
-        self.host(repository)?.read_back(repository, tag, expected)
+        self.ask(repository, |host| host.read_back(repository, tag, expected))
     }
 }
 
 impl Destination for Registries {
     fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
-        self.host(repository)?.put_blob(repository, blob, body)
+        self.ask(repository, |host| host.put_blob(repository, blob, body))
     }
 
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
-        self.host(repository)?.put_document(repository, document)
+        self.ask(repository, |host| host.put_document(repository, document))
     }
 
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        self.host(repository)?.set_tag(repository, tag, document)
+        self.ask(repository, |host| host.set_tag(repository, tag, document))
+    }
+
+    fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
+        self.ask(repository, |host| host.set_new_tag(repository, tag, document))
+    }
+
+    fn lists(&self) -> Option<&dyn Lists> {
+        Some(self)
+    }
+
+    /// Looks once more at the lists of referrers that were written.
+    fn finish(&self) -> Result<(), Error> {
+        let hosts: Vec<Arc<Host>> = lock(&self.hosts).values().cloned().collect();
+        hosts.iter().try_for_each(|host| self.shown(host.settle()))
     }
 
     fn mounts(&self) -> Option<&dyn Mounts> {
@@ -176,16 +209,23 @@ impl Destination for Registries {
 
 impl Rights for Registries {
     fn may_pull(&self, repository: &Repository) -> Result<(), Error> {
-        self.host(repository)?.may_pull(repository)
+        self.ask(repository, |host| host.may_pull(repository))
     }
 
     fn may_push(&self, repository: &Repository) -> Result<(), Error> {
-        self.host(repository)?.may_push(repository)
+        self.ask(repository, |host| host.may_push(repository))
     }
 }
 
 impl Mounts for Registries {
     fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error> {
-        self.host(repository)?.mount(repository, blob, from)
+        self.ask(repository, |host| host.mount(repository, blob, from))
+    }
+}
+
+impl Lists for Registries {
+    fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        let Some(subject) = document.subject() else { return Ok(()) };
+        self.ask(repository, |host| host.list_present(repository, subject.digest, document))
     }
 }

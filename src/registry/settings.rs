@@ -9,6 +9,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::http::rate::Limits;
+use super::http::secrets::Secrets;
 
 /// A login at a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -136,6 +137,9 @@ pub struct Settings {
     pub idle: Duration,
     /// How fast; other [`super::Registries`] may have the same.
     pub limits: Arc<Limits>,
+    /// Takes the secrets that are sent; errors and events are free of them. Whoever shows what a registry says by other ways
+    /// can ask it, too.
+    pub secrets: Arc<Secrets>,
 }
 
 impl Default for Settings {
@@ -153,6 +157,7 @@ impl Default for Settings {
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             limits: Arc::default(),
+            secrets: Arc::default(),
         }
     }
 }

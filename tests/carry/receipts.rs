@@ -186,6 +186,36 @@ fn a_receipt_tells_of_an_import_that_failed_part_way() {
 }
 
 #[test]
+fn p1_a_failed_imports_receipt_makes_room_for_the_same_command() {
+    let images = two("twice", 9460);
+    let args = |to: &str, code| import("twice/b", to, "twice/r.json", &["--sign", "k.pem"], code);
+    let bytes = |name: &str| fs::read(dir().join("twice").join(name)).unwrap();
+    let mut failed = Vec::new();
+    for number in 1..=2 {
+        let target = refusing(images[0].digest());
+        let done = args(target.host(), 21);
+        assert_eq!(done["result"]["receipt"]["earlier"].is_string(), number > 1, "{done}");
+        failed.push((bytes("r.json"), bytes("r.sig.json")));
+    }
+    let target = Shelf::plain(&[]);
+    let done = args(target.host(), 0);
+    assert!(done["result"]["receipt"]["earlier"].as_str().unwrap().ends_with("r.failed-2.json"), "{done}");
+    for (number, (receipt, signatures)) in failed.iter().enumerate() {
+        let name = format!("r.failed-{}", number + 1);
+        assert_eq!((&bytes(&format!("{name}.json")), &bytes(&format!("{name}.sig.json"))), (receipt, signatures));
+        assert!(first(&format!("twice/{name}.json"), &["--key", "k.pub.pem"]).starts_with("NOTHING ARRIVED"));
+    }
+    assert!(first("twice/r.json", &["--key", "k.pub.pem"]).starts_with("ALL ARRIVED"));
+    // A receipt of success stays.
+    let good = bytes("r.json");
+    let told =
+        refused(&["import", "twice/b", "--key", "k.pub.pem", "--to", target.host(), "--receipt", "twice/r.json"], 2);
+    assert!(told.contains("failed import"), "{told}");
+    assert_eq!(bytes("r.json"), good);
+    assert!(!dir().join("twice/r.failed-3.json").exists());
+}
+
+#[test]
 fn d2_a_registry_that_gives_other_bytes_than_it_took_is_not_believed() {
     let images = two("lying", 9500);
     let wrong = Image::new(vec![noise(9600, 100)]);

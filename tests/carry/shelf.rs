@@ -84,6 +84,11 @@ impl Shelf {
         self.store.lock().unwrap().contains_key(path)
     }
 
+    /// Loses what stands under a path below `/v2/`.
+    pub fn remove(&self, path: &str) {
+        self.store.lock().unwrap().remove(path);
+    }
+
     /// The paths under which manifests stand.
     pub fn manifests(&self) -> Vec<String> {
         self.store.lock().unwrap().keys().filter(|path| path.contains("/manifests/")).cloned().collect()

@@ -22,9 +22,10 @@ pub fn address(name: &str) -> Option<String> {
     found
 }
 
-/// A clock whose waits are counted, not waited.
+/// A clock whose waits are counted, and waited only where it is `real`.
 pub struct Counting {
     start: Instant,
+    real: bool,
     slept: Mutex<Duration>,
 }
 
@@ -33,10 +34,13 @@ impl Clock for Counting {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs().cast_signed())
     }
     fn elapsed(&self) -> Duration {
-        self.start.elapsed() + *self.slept.lock().unwrap()
+        self.start.elapsed() + if self.real { Duration::ZERO } else { *self.slept.lock().unwrap() }
     }
     fn sleep(&self, time: Duration) {
         *self.slept.lock().unwrap() += time;
+        if self.real {
+            std::thread::sleep(time);
+        }
     }
 }
 
@@ -67,7 +71,16 @@ pub struct Client {
 
 /// A client under `settings`.
 pub fn client(settings: Settings) -> Client {
-    let clock = Arc::new(Counting { start: Instant::now(), slept: Mutex::default() });
+    clocked(settings, false)
+}
+
+/// A client that waits when it says so, as others' writes take their time.
+pub fn waiting() -> Client {
+    clocked(Settings::default(), true)
+}
+
+fn clocked(settings: Settings, real: bool) -> Client {
+    let clock = Arc::new(Counting { start: Instant::now(), real, slept: Mutex::default() });
     let heard = Arc::new(Heard::default());
     let flow = Flow::new(heard.clone(), clock.clone(), 4, 2);
     Client { registries: Registries::new(settings, flow.clone()).unwrap(), clock, heard, flow }

@@ -7,6 +7,8 @@
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod echoes;
+mod encodings;
 mod encrypted;
 mod evil;
 mod faults;
@@ -16,6 +18,7 @@ mod login;
 mod products;
 mod pulls;
 mod quirky;
+mod races;
 mod redirects;
 mod referrers;
 mod roundtrip;

@@ -62,6 +62,27 @@ fn r3_a_server_without_ranges_is_read_again_from_its_start() {
 }
 
 #[test]
+fn r3_a_range_that_is_refused_begins_the_blob_anew() {
+    let blob = content(1 << 20, 35);
+    for status in [416, 400, 501] {
+        let (bytes, wholes) = (blob.0.clone(), AtomicUsize::new(0));
+        let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
+            ("/v2/", _) => reply(200, ""),
+            (_, Some(_)) => reply(status, "").with("Content-Range", format!("bytes */{}", bytes.len())),
+            (_, None) if wholes.fetch_add(1, Ordering::Relaxed) == 0 => {
+                Reply { cut: Some(bytes.len() / 2), ..reply(200, bytes.clone()) }
+            }
+            _ => reply(200, bytes.clone()),
+        });
+        let client = anonymous();
+        assert!(read(&client.registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0, "{status}");
+        assert_eq!(server.requests().len(), 3, "half, the refused rest, the whole");
+        let part = client.registries.range(&repository(&server), &blob.descriptor(), 5, 10).unwrap();
+        assert!(part.is_none(), "{status}: a place without ranges says so");
+    }
+}
+
+#[test]
 fn r3_a_stream_that_always_breaks_ends() {
     let blob = content(1 << 20, 33);
     let bytes = blob.0.clone();

@@ -53,6 +53,9 @@ pub struct Manners {
     pub longest_login: usize,
     /// Mounts: this status.
     pub mount: u16,
+    /// `If-Match` and `If-None-Match` at a PUT of a manifest: `None` ignores them, `Some(true)` obeys, `Some(false)` always
+    /// refuses.
+    pub conditions: Option<bool>,
 }
 
 impl Manners {
@@ -73,6 +76,7 @@ impl Manners {
         page: usize::MAX,
         longest_login: usize::MAX,
         mount: 201,
+        conditions: None,
     };
 }
 
@@ -95,6 +99,7 @@ struct Store {
 /// A running registry.
 pub struct Quirky {
     pub server: Server,
+    store: Arc<Mutex<Store>>,
 }
 
 fn error(status: u16, code: &str) -> Reply {
@@ -104,8 +109,23 @@ fn error(status: u16, code: &str) -> Reply {
 
 impl Quirky {
     pub fn start(manners: Manners) -> Self {
+        Self::start_telling(manners, |_| {})
+    }
+
+    /// The same; `before` is told of each request before it is answered, and may ask on its own.
+    pub fn start_telling(manners: Manners, before: impl Fn(&Request) + Send + Sync + 'static) -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
-        Self { server: Server::start(move |request, _| store.lock().unwrap().answer(&manners, request)) }
+        let own = Arc::clone(&store);
+        let answer = move |request: &Request, _: usize| {
+            before(request);
+            own.lock().unwrap().answer(&manners, request)
+        };
+        Self { server: Server::start(answer), store }
+    }
+
+    /// Loses a manifest.
+    pub fn forget(&self, repository: &str, digest: &str) {
+        self.store.lock().unwrap().manifests.remove(&(repository.to_owned(), digest.to_owned()));
     }
 
     /// Requests of a method so far.
@@ -268,6 +288,16 @@ impl Store {
             if manners.only_images && !config.contains("image.config") {
                 return error(400, "MANIFEST_INVALID");
             }
+            let now = self.tags.get(&(repo.clone(), name.to_owned())).map(|digest| format!("\"{digest}\""));
+            let is_met = match (request.header("if-none-match"), request.header("if-match")) {
+                (Some("*"), _) => now.is_none(),
+                (_, Some(etag)) => now.as_deref() == Some(etag),
+                _ => true,
+            };
+            let has_condition = request.header("if-none-match").or(request.header("if-match")).is_some();
+            if manners.conditions.is_some_and(|obeys| if obeys { !is_met } else { has_condition }) {
+                return error(412, "PRECONDITION_FAILED");
+            }
             if !name.contains(':') {
                 let stands = self.tags.get(&(repo.clone(), name.to_owned())).is_some_and(|found| *found != digest);
                 match manners.fixed.filter(|_| stands) {
@@ -290,7 +320,9 @@ impl Store {
         }
         match self.manifests.get(&(repo, digest.clone())) {
             Some((media_type, raw)) => {
-                reply(200, raw.clone()).with("Content-Type", media_type).with("Docker-Content-Digest", digest)
+                let etag = format!("\"{digest}\"");
+                let answer = reply(200, raw.clone()).with("Content-Type", media_type);
+                answer.with("Docker-Content-Digest", digest).with("ETag", etag)
             }
             None => error(404, "MANIFEST_UNKNOWN"),
         }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::library::fault;
+use super::library::{Library, fault};
 use crate::base::fault::{Class, Fault};
-use crate::content::{Error, Kind, Source};
+use crate::content::{Error, Kind};
 use crate::decide::select::Referrers;
 use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
@@ -20,7 +20,7 @@ const NONE: &str = "carry the artifacts without what refers to them: `--referrer
 
 /// The answers so far.
 pub struct Asked<'a> {
-    source: &'a dyn Source,
+    library: &'a Library<'a>,
     which: &'a Referrers,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
     // `None`: the place gives no list, and each tag is asked for.
@@ -30,8 +30,8 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Nothing asked yet.
-    pub fn new(source: &'a dyn Source, which: &'a Referrers) -> Self {
-        Self { source, which, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
+    pub fn new(library: &'a Library<'a>, which: &'a Referrers) -> Self {
+        Self { library, which, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
     }
 
     /// The referrers of a subject that was asked for.
@@ -67,7 +67,7 @@ impl<'a> Asked<'a> {
         items: &[(Repository, Digest, bool)],
         faults: &mut Vec<Fault>,
     ) -> Result<(), Fault> {
-        let Some(place) = self.source.referrers() else { return Ok(()) };
+        let Some(place) = self.library.source().referrers() else { return Ok(()) };
         let mut seen = HashSet::new();
         let keys = items.iter().map(|(repository, digest, _)| (repository.clone(), *digest));
         let keys: Vec<_> = keys.filter(|key| !self.lists.contains_key(key) && seen.insert(key.clone())).collect();
@@ -120,8 +120,8 @@ impl<'a> Asked<'a> {
                 }
             }
         }
-        let source = self.source;
-        let answers = each(flow, &probes, |(_, reference)| source.resolve(reference))?;
+        let library = self.library;
+        let answers = each(flow, &probes, |(_, reference)| library.resolve(reference))?;
         for ((digest, reference), answer) in probes.into_iter().zip(answers) {
             match answer {
                 Ok(descriptor) => {
@@ -148,7 +148,7 @@ impl<'a> Asked<'a> {
         let new: BTreeSet<&Repository> =
             items.iter().map(|(repository, ..)| repository).filter(|key| !self.tags.contains_key(key)).collect();
         let new: Vec<Repository> = new.into_iter().cloned().collect();
-        let Some(place) = self.source.tags() else {
+        let Some(place) = self.library.source().tags() else {
             self.tags.extend(new.into_iter().map(|repository| (repository, None)));
             return Ok(());
         };

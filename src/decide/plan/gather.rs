@@ -78,7 +78,7 @@ struct Gather<'a> {
 /// # Errors
 /// [`Class::Cancelled`] alone; all other failures stand in [`Gathered::faults`].
 pub fn gather(flow: &Flow, library: &Library<'_>, selection: &Selection, roots: Vec<Root>) -> Result<Gathered, Fault> {
-    let mut asked = Asked::new(library.source(), &selection.referrers);
+    let mut asked = Asked::new(library, &selection.referrers);
     warn_of_what_stays(flow, &mut asked, selection, &roots)?;
     let mut gather = Gather {
         selection,

@@ -6,25 +6,27 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::resolved::Resolved;
 use crate::base::fault::{Class, Fault, escape};
 use crate::content::checked::Checked;
 use crate::content::{Error, Kind, Source};
 use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, OCI_CONFIG, document_kind};
-use crate::oci::{Descriptor, Digest, Document, Platform, Repository};
+use crate::oci::{Descriptor, Digest, Document, Platform, Reference, Repository};
 
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// Documents of one source.
 pub struct Library<'a> {
     source: &'a dyn Source,
+    resolved: Resolved,
     kept: Mutex<HashMap<Digest, Document>>,
 }
 
 impl<'a> Library<'a> {
     /// An empty one over `source`.
     pub fn new(source: &'a dyn Source) -> Self {
-        Self { source, kept: Mutex::new(HashMap::new()) }
+        Self { source, resolved: Resolved::default(), kept: Mutex::new(HashMap::new()) }
     }
 
     /// The source.
@@ -34,6 +36,14 @@ impl<'a> Library<'a> {
 
     fn kept(&self) -> MutexGuard<'_, HashMap<Digest, Document>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a reference names, the same whenever it is asked for.
+    ///
+    /// # Errors
+    /// The source's.
+    pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.resolved.get(self.source, reference)
     }
 
     /// The document of `descriptor`, fetched if it is not here yet.

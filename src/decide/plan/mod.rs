@@ -14,6 +14,7 @@ mod gather;
 mod leaves;
 mod library;
 mod platform;
+mod resolved;
 mod roots;
 mod summary;
 
@@ -27,6 +28,7 @@ use self::bases::Homes;
 use self::gather::Gathered;
 use self::leaves::Leaves;
 use self::library::Library;
+pub use self::resolved::Resolved;
 use crate::base::fault::{Class, Fault};
 use crate::closure::{self, Closure, Role};
 use crate::content::Source;

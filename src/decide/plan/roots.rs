@@ -46,7 +46,7 @@ pub struct Root {
 pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Result<Root, Fault> {
     let reference = &wanted.reference;
     let subject = reference.to_string();
-    let mut descriptor = library.source().resolve(reference).map_err(|error| fault(&subject, error))?;
+    let mut descriptor = library.resolve(reference).map_err(|error| fault(&subject, error))?;
     if let Some(pinned) = reference.digest.filter(|pinned| *pinned != descriptor.digest) {
         let text = format!("{subject}: expected digest {pinned}, found {}", descriptor.digest);
         return Err(Fault::new(Class::Source, text));

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use crate::base::fault::{Class, Fault};
 use crate::content::Kind;
 use crate::flow::Event;
-use crate::oci::{Digest, Repository};
+use crate::oci::{Digest, Document, Repository, Tag};
 
-use super::Run;
 use super::plan::{Job, Plan, Shape, locked};
+use super::{Run, TagConflict, preflight};
 
 struct Task<'p> {
     repository: &'p Repository,
@@ -89,12 +89,11 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
             return Ok(());
         }
         let document = run.documents.get(&job.artifact.repository, &job.artifact.descriptor())?;
-        let set = |tag| run.destination.set_tag(&job.repository, tag, &document);
-        let mut result = tags.iter().try_for_each(set);
+        let mut result = tags.iter().try_for_each(|tag| set(run, job, tag, &document));
         if result.is_ok() && is_untagged {
-            result = run.destination.set_root(&job.repository, &document);
+            result = run.destination.set_root(&job.repository, &document).map_err(|error| run.at_destination(error));
         }
-        match result.map_err(|error| run.at_destination(error)) {
+        match result {
             Err(fault) if !run.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
             Err(fault) => job.fail(fault),
             Ok(()) => {
@@ -104,4 +103,23 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
         }
         Ok(())
     })
+}
+
+/// Sets one tag. The preflight saw none, or was told to move it: one that came since is treated as it would have been then.
+fn set(run: &Run, job: &Job, tag: &Tag, document: &Document) -> Result<(), Fault> {
+    let at_destination = |error| run.at_destination(error);
+    if run.request.tag_conflict == TagConflict::Move {
+        return run.destination.set_tag(&job.repository, tag, document).map_err(at_destination);
+    }
+    let Some(found) = run.destination.set_new_tag(&job.repository, tag, document).map_err(at_destination)? else {
+        return Ok(());
+    };
+    if run.request.tag_conflict == TagConflict::Fail {
+        let fault = preflight::conflict(job, tag, found);
+        return Err(Fault { what: format!("{}; it was set during this run", fault.what), ..fault });
+    }
+    let mut needs = locked(&job.needs);
+    needs.tags.retain(|own| own != tag);
+    needs.kept.push(tag.clone());
+    Ok(())
 }

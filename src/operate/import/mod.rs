@@ -12,6 +12,7 @@ mod blobs;
 pub mod checks;
 mod documents;
 mod ledger;
+mod lists;
 mod manifests;
 mod outcome;
 mod plan;
@@ -191,6 +192,7 @@ fn carry_out(run: &Run, plan: &plan::Plan, gate: &dyn Gate) -> Result<Outcome, F
         gate.pass()?;
         run.crew.check()?;
         counts.add(&self::recheck::look(run, plan)?);
+        lists::look(run, plan)?;
         if plan.jobs.iter().any(|job| !job.has_failed()) {
             gate.accept()?;
         }

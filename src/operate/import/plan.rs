@@ -21,6 +21,8 @@ pub(super) struct Shape {
     pub descriptor: Descriptor,
     pub leaves: Vec<Descriptor>,
     pub children: Vec<Digest>,
+    /// It refers to another document.
+    pub has_subject: bool,
     /// Some child was left out by a platform filter.
     pub is_sparse: bool,
     /// Longest way down to a document without children.
@@ -97,6 +99,7 @@ fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
         descriptor: document.descriptor(),
         leaves: document.config().into_iter().chain(document.layers()).map(thin).collect(),
         children: Vec::new(),
+        has_subject: document.subject().is_some(),
         is_sparse: false,
         height: 0,
     };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::base::fault::{Class, Fault};
 use crate::content::Error;
 use crate::flow::Event;
-use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
+use crate::oci::{Absent, Descriptor, Digest, Reason, Repository, Tag};
 use crate::receipt::How;
 
 use super::plan::{Job, Needs, Plan, flat, locked};
@@ -165,6 +165,12 @@ fn not_carried(
     Ok(faults)
 }
 
+/// The fault of a tag that names something else.
+pub(super) fn conflict(job: &Job, tag: &Tag, now: Digest) -> Fault {
+    let what = format!("tag exists: {}:{tag}: expected {} or none, found {now}", job.repository, job.artifact.digest);
+    Fault::new(Class::Policy, what).help("move it with --tag-conflict move, or leave it with --tag-conflict keep")
+}
+
 fn tags(run: &Run, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
     let mut faults = Vec::new();
     for tag in &job.artifact.tags {
@@ -178,14 +184,7 @@ fn tags(run: &Run, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
         };
         match (now, run.request.tag_conflict) {
             (Some(now), _) if now == job.artifact.digest => {}
-            (Some(now), TagConflict::Fail) => {
-                let what = format!(
-                    "tag exists: {}:{tag}: expected {} or none, found {now}",
-                    job.repository, job.artifact.digest
-                );
-                let help = "move it with --tag-conflict move, or leave it with --tag-conflict keep";
-                faults.push(Fault::new(Class::Policy, what).help(help));
-            }
+            (Some(now), TagConflict::Fail) => faults.push(conflict(job, tag, now)),
             (Some(_), TagConflict::Keep) => found.kept.push(tag.clone()),
             (Some(_), TagConflict::Move) | (None, _) => found.tags.push(tag.clone()),
         }

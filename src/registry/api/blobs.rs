@@ -6,13 +6,14 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
 use crate::content::{Error, Kind};
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::authorization::Scopes;
 use crate::registry::http::call::{Call, Drip, Host, SMALL};
+use crate::registry::http::encoding::coding;
 use crate::registry::http::origin;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::{self, Tries, Trouble};
@@ -29,7 +30,7 @@ impl Host {
         let response = self.open(&call)?;
         match response.status().as_u16() {
             200..=299 => {
-                let found = length(response.headers());
+                let found = length(response.headers()).filter(|_| coding(response.headers()).is_none());
                 if found.is_some_and(|found| found != blob.size) {
                     let what = format_args!("{subject}: expected {} bytes, found {}", blob.size, found.unwrap_or(0));
                     return Err(self.error(Kind::Mismatch, what));
@@ -68,7 +69,6 @@ impl Host {
         start: u64,
         end: u64,
     ) -> Result<Option<Stream>, Error> {
-        let call = call.header(ACCEPT_ENCODING, "identity");
         let mut stream = Stream {
             host: Arc::clone(self),
             call,
@@ -77,6 +77,7 @@ impl Host {
             size: blob.size,
             response: None,
             etag: None,
+            coding: None,
             drip: Drip::default(),
             skip: 0,
             current: Bytes::new(),
@@ -123,6 +124,8 @@ pub(in crate::registry) struct Stream {
     response: Option<Response>,
     /// The version that the bytes so far are of, where the server names one that is exact.
     etag: Option<HeaderValue>,
+    /// How the answer says that its body is compressed.
+    coding: Option<String>,
     drip: Drip,
     /// Bytes of the answer that lie before `at`.
     skip: u64,
@@ -170,18 +173,30 @@ impl Stream {
                     return Ok(false);
                 }
                 if let Some(found) = length(response.headers()).filter(|found| *found != self.size) {
+                    if let Some(coding) = coding(response.headers()) {
+                        return Err(Trouble::last(self.host.compressed(&call.subject, &coding)));
+                    }
                     let what = format_args!("{}: expected {} bytes, found {found}", call.subject, self.size);
                     return Err(Trouble::last(self.host.error(Kind::Mismatch, what)));
                 }
                 self.skip = self.at;
             }
-            StatusCode::RANGE_NOT_SATISFIABLE if by_range && only_part => return Ok(false),
+            // The storage behind it does not take this range, or none: what came is good, the rest comes with the whole.
+            StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED if by_range => {
+                self.whole_only = true;
+                if only_part {
+                    return Ok(false);
+                }
+                let what = format_args!("{}: the rest is refused, status {}", call.subject, response.status().as_u16());
+                return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+            }
             _ => {
                 let answer = self.host.whole(response, SMALL, &call.subject)?;
                 return Err(Trouble::last(self.host.refusal(&answer, &call.subject)));
             }
         }
         self.etag = exact_etag(response.headers());
+        self.coding = coding(response.headers());
         self.response = Some(response);
         Ok(true)
     }
@@ -204,6 +219,10 @@ impl Stream {
                 self.connect(false)?;
             }
             let mut chunk = self.chunk()?;
+            let is_over = chunk.len() as u64 > self.skip + (self.end - self.at) && self.end == self.size;
+            if let Some(coding) = self.coding.as_ref().filter(|_| chunk.is_empty() || is_over) {
+                return Err(Trouble::last(self.host.compressed(&self.call.subject, coding)));
+            }
             if chunk.is_empty() {
                 let what = format!(
                     "registry {}: {}: ended {} bytes early",
@@ -258,6 +277,8 @@ impl Read for Stream {
         }
         if self.current.is_empty() {
             if let Err(error) = self.refill() {
+                // The one way out that is not a method of the registries.
+                let error = self.host.settings.secrets.out_of(error);
                 self.failed = Some(error.clone());
                 return Err(error.into_io());
             }
@@ -294,7 +315,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
 }
 
 /// An `ETag` that stands for the very bytes.
-fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(in crate::registry) fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
 }
 

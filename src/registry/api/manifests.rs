@@ -3,10 +3,10 @@
 //! Raw bytes travel as they are; every body is hashed, whatever the headers say.
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 
-use super::blobs::digest;
+use super::blobs::{digest, exact_etag};
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
@@ -14,11 +14,31 @@ use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
 use crate::registry::auth::authorization::Scopes;
 use crate::registry::http::call::{Call, Host, SMALL};
+use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
 
 /// The names of things that a registry says it does not have though they were just pushed.
 const UNKNOWN: [&str; 3] = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+
+/// What a PUT depends on, for registries that know such conditions; the others take it as it comes.
+#[derive(Clone, Debug)]
+pub(in crate::registry) enum Condition {
+    /// Nothing.
+    Always,
+    /// Nothing has the name.
+    IfAbsent,
+    /// What has the name is still this version.
+    IfUnchanged(HeaderValue),
+}
+
+/// How a PUT that was understood ended.
+pub(in crate::registry) enum Put {
+    /// Stored.
+    Stored(Answer),
+    /// Its condition did not hold.
+    Unmet,
+}
 
 /// A fetched manifest.
 pub(in crate::registry) struct Fetched {
@@ -28,6 +48,8 @@ pub(in crate::registry) struct Fetched {
     pub digest: Digest,
     /// The bytes.
     pub raw: Bytes,
+    /// The version that the registry says they are, where it names one that stands for the very bytes.
+    pub etag: Option<HeaderValue>,
 }
 
 impl Host {
@@ -56,7 +78,9 @@ impl Host {
             _ => return Err(self.refusal(&answer, &call.subject)),
         }
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
-        let size = answer.header("content-length").and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
+        // A compressed answer's length is not the manifest's.
+        let size = answer.header("content-length").filter(|_| coding(&answer.headers).is_none());
+        let size = size.and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
         match (digest(&answer.headers), known, size) {
             (Some(digest), Some(known), Some(size)) => Ok(Some(Descriptor::new(known, digest, size))),
             _ => Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
@@ -91,8 +115,8 @@ impl Host {
                 "the registry holds a damaged manifest, or something on the way changes it: push it there again",
             ));
         }
-        let media_type = shown_type(&answer);
-        Ok(Some(Fetched { media_type, digest: found, raw: answer.body }))
+        let (media_type, etag) = (shown_type(&answer), exact_etag(&answer.headers));
+        Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag }))
     }
 
     /// What a reference names now.
@@ -163,34 +187,60 @@ impl Host {
     }
 
     /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
-    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: Bytes) -> Result<Answer, Error> {
+    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
+        let condition = Condition::Always;
+        let mut tries = self.tries();
+        loop {
+            match self.put_once(repository, name, media_type, raw.clone(), &condition) {
+                Ok(Put::Stored(answer)) => return Ok(answer),
+                // Without a condition none is unmet.
+                Ok(Put::Unmet) => return Err(self.error(Kind::Refused, format_args!("{name}: status 412"))),
+                Err(trouble) => tries.again(trouble)?,
+            }
+        }
+    }
+
+    /// One try of a PUT, under a condition.
+    pub fn put_once(
+        &self,
+        repository: &Repository,
+        name: &str,
+        media_type: &str,
+        raw: Bytes,
+        condition: &Condition,
+    ) -> Result<Put, Trouble> {
         let url = self.at(repository, &format!("manifests/{name}"))?;
         let joint = if name.contains(':') { '@' } else { ':' };
         let mut call =
             Call::new(Method::PUT, url, Scopes::push(repository), format!("{}{joint}{name}", repository.path()))
                 .header(CONTENT_TYPE, media_type)
                 .header(CONTENT_LENGTH, &raw.len().to_string());
+        match condition {
+            Condition::Always => {}
+            Condition::IfAbsent => drop(call.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            Condition::IfUnchanged(etag) => drop(call.headers.insert(IF_MATCH, etag.clone())),
+        }
         let expected = name.parse::<Digest>().unwrap_or_else(|_| Digest::sha256(&raw));
         call.body = Some(raw);
-        let mut tries = self.tries();
-        loop {
-            let answer = self.ask(&call, SMALL)?;
-            if answer.status.is_success() {
-                return match digest(&answer.headers) {
-                    Some(found) if found.algorithm() == expected.algorithm() && found != expected => {
-                        let what = format_args!("{}: stored as {found}, expected {expected}", call.subject);
-                        Err(self.error(Kind::Mismatch, what))
-                    }
-                    _ => Ok(answer),
-                };
-            }
-            let again = UNKNOWN.iter().any(|code| answer.says(code));
-            let mut error = self.refusal(&answer, &call.subject);
-            if again && error.kind == Kind::Absent {
-                error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
-            }
-            tries.again(Trouble { error, again, after: None })?;
+        let answer = self.send(&call).and_then(|response| self.whole(response, SMALL, &call.subject))?;
+        if answer.status.is_success() {
+            return match digest(&answer.headers) {
+                Some(found) if found.algorithm() == expected.algorithm() && found != expected => {
+                    let what = format_args!("{}: stored as {found}, expected {expected}", call.subject);
+                    Err(Trouble::last(self.error(Kind::Mismatch, what)))
+                }
+                _ => Ok(Put::Stored(answer)),
+            };
         }
+        if answer.status == StatusCode::PRECONDITION_FAILED && !matches!(condition, Condition::Always) {
+            return Ok(Put::Unmet);
+        }
+        let again = UNKNOWN.iter().any(|code| answer.says(code));
+        let mut error = self.refusal(&answer, &call.subject);
+        if again && error.kind == Kind::Absent {
+            error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
+        }
+        Err(Trouble { error, again, after: None })
     }
 }
 

@@ -9,5 +9,6 @@ pub(super) mod mounts;
 pub(super) mod paging;
 pub(super) mod ping;
 pub(super) mod referrers;
+pub(super) mod referrers_list;
 pub(super) mod tags;
 pub(super) mod upload;

@@ -1,24 +1,21 @@
-//! Referrers: the API where there is one, else the fallback tag, read and written.
+//! Referrers: the API where there is one, else the fallback tag, read; [`super::referrers_list`] writes it.
 //!
 //! "None" is said only where the registry says so; an error is never an empty list.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use bytes::Bytes;
 use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
+use super::manifests::Fetched;
 use super::paging::Pages;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
-use crate::oci::{Descriptor, Digest, Document, Repository, Tag, media_type};
+use crate::oci::{Descriptor, Digest, Repository, Tag, media_type};
 use crate::registry::auth::authorization::Scopes;
 use crate::registry::http::call::{Call, Host, lock};
-use crate::registry::http::retry::Trouble;
 
 /// What to do where a registry takes no referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";
@@ -30,13 +27,13 @@ struct List {
 }
 
 /// What a fallback tag names.
-enum Fallback {
+pub(in crate::registry) enum Fallback {
     /// Nothing.
     Absent,
     /// The subject itself: this registry reads any digest-like tag as a digest.
     Subject,
     /// A list.
-    List(Vec<Descriptor>, Bytes),
+    List(Vec<Descriptor>, Fetched),
 }
 
 impl Host {
@@ -58,7 +55,11 @@ impl Host {
     }
 
     /// `None` where there is no such API.
-    fn referrers_api(&self, repository: &Repository, subject: Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+    pub(in crate::registry) fn referrers_api(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
         // One host may have several kinds of repositories, told apart by the first part of their paths.
         let kind = repository.path().split('/').next().unwrap_or_default();
         if lock(&self.no_referrers).contains(kind) {
@@ -94,7 +95,13 @@ impl Host {
         Ok(Some(all))
     }
 
-    fn fallback(&self, repository: &Repository, subject: Digest, scopes: &Scopes) -> Result<Fallback, Error> {
+    /// What the fallback tag of a subject names.
+    pub(in crate::registry) fn fallback(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        scopes: &Scopes,
+    ) -> Result<Fallback, Error> {
         let tag = Tag::referrers_fallback(subject);
         let Some(fetched) = self.fetch(repository, tag.as_str(), scopes)? else { return Ok(Fallback::Absent) };
         if fetched.digest == subject || subject == Digest::of(subject.algorithm(), &fetched.raw) {
@@ -109,55 +116,7 @@ impl Host {
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
             self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
         })?;
-        Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched.raw))
-    }
-
-    /// Puts `document` on the fallback list of `subject`: reads, adds, writes, and reads again,
-    /// until it stands there; others may write at the same time.
-    pub fn list_referrer(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
-        let scopes = Scopes::push(repository);
-        let tag = Tag::referrers_fallback(subject);
-        // Some registries list it by themselves and do not say so in the answer to the PUT.
-        let listed = self.referrers_api(repository, subject).ok().flatten().unwrap_or_default();
-        if listed.iter().any(|entry| entry.digest == document.digest()) {
-            return Ok(());
-        }
-        self.engine.flow.check()?;
-        let turn = Arc::clone(lock(&self.fallbacks).entry((repository.path().to_owned(), subject)).or_default());
-        let _turn = lock(&turn);
-        let mut tries = self.tries();
-        let mut written = false;
-        loop {
-            let raw = match self.fallback(repository, subject, &scopes)? {
-                Fallback::List(list, _) if list.iter().any(|entry| entry.digest == document.digest()) => return Ok(()),
-                Fallback::List(_, raw) => Some(raw),
-                Fallback::Absent => None,
-                Fallback::Subject => {
-                    let what = format_args!(
-                        "tag {}:{tag}: names the subject itself, so it cannot list referrers",
-                        repository.path()
-                    );
-                    return Err(self.error(Kind::Refused, what).help(ADVICE));
-                }
-            };
-            if written {
-                let what =
-                    format_args!("tag {}:{tag}: accepted, but {} is not on it", repository.path(), document.digest());
-                tries.again(Trouble {
-                    error: self.error(Kind::Refused, what).help(ADVICE),
-                    again: true,
-                    after: None,
-                })?;
-            }
-            let index = with_entry(raw.as_deref(), document)
-                .map_err(|why| self.error(Kind::Mismatch, format_args!("tag {}:{tag}: {why}", repository.path())))?;
-            if index.len() as u64 > MAX_DOCUMENT {
-                let what = format_args!("tag {}:{tag}: the list of referrers is full", repository.path());
-                return Err(self.error(Kind::Refused, what).help(ADVICE));
-            }
-            self.put(repository, tag.as_str(), media_type::OCI_INDEX, Bytes::from(index))?;
-            written = true;
-        }
+        Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched))
     }
 }
 
@@ -168,47 +127,9 @@ fn filtered(list: Vec<Descriptor>, subject: Digest) -> Vec<Descriptor> {
     list.into_iter().filter(is_document).filter(|entry| seen.insert(entry.digest)).collect()
 }
 
-/// The list with an entry for `document`; members that are not known here stay.
-fn with_entry(raw: Option<&[u8]>, document: &Document) -> Result<Vec<u8>, String> {
-    let mut index = match raw {
-        Some(raw) => serde_json::from_slice(raw).map_err(|error| escape(&error.to_string()))?,
-        None => json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": []}),
-    };
-    let mut entry = document.descriptor();
-    entry.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
-    entry.annotations = document.annotations().cloned();
-    let entry = serde_json::to_value(entry).map_err(|error| error.to_string())?;
-    let members = index.as_object_mut().ok_or("not an object")?;
-    match members.entry("manifests").or_insert_with(|| json!([])) {
-        Value::Array(entries) => entries.push(entry),
-        null @ Value::Null => *null = Value::Array(vec![entry]),
-        _ => return Err("manifests is not a list".to_owned()),
-    }
-    serde_json::to_vec(&index).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_keeps_what_it_had() {
-        let raw = r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2},"layers":[],"annotations":{"a":"b"}}"#;
-        let document = Document::parse(media_type::OCI_MANIFEST, raw.as_bytes()).unwrap();
-        let first = with_entry(None, &document).unwrap();
-        let list: List = serde_json::from_slice(&first).unwrap();
-        let entry = &list.manifests.unwrap()[0];
-        assert_eq!(entry.digest, document.digest());
-        assert_eq!(entry.artifact_type.as_deref(), Some("application/vnd.oci.empty.v1+json"));
-        assert_eq!(entry.annotation("a"), Some("b"));
-        let old = br#"{"schemaVersion":2,"x":1,"manifests":[{"digest":"d","y":2}]}"#;
-        let value: Value = serde_json::from_slice(&with_entry(Some(old), &document).unwrap()).unwrap();
-        assert_eq!((&value["x"], &value["manifests"][0]["y"]), (&json!(1), &json!(2)));
-        assert_eq!(value["manifests"].as_array().map(Vec::len), Some(2));
-        for wrong in ["[]", "{\"manifests\":1}", "x"] {
-            assert!(with_entry(Some(wrong.as_bytes()), &document).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn only_documents_other_than_the_subject_are_referrers() {

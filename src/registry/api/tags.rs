@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::manifests::{Condition, Put};
 use crate::content::{Error, Kind};
 use crate::oci::{Digest, Document, Repository, Tag};
 use crate::registry::auth::authorization::Scopes;
@@ -19,9 +20,9 @@ impl Host {
         let raw = Bytes::from_owner(document.shared());
         let name = document.digest().to_string();
         let Some(subject) = document.subject() else {
-            return self.put(repository, &name, document.media_type(), raw).map(drop);
+            return self.put(repository, &name, document.media_type(), &raw).map(drop);
         };
-        let answer = self.put(repository, &name, document.media_type(), raw).map_err(|error| {
+        let answer = self.put(repository, &name, document.media_type(), &raw).map_err(|error| {
             if error.kind != Kind::Refused {
                 return error;
             }
@@ -29,26 +30,68 @@ impl Host {
             Error::new(error.kind, what).help(super::referrers::ADVICE)
         })?;
         match answer.header("oci-subject") {
-            None => self.list_referrer(repository, subject.digest, document),
+            None => self.list_new(repository, subject.digest, document),
             Some(_) => Ok(()),
         }
     }
 
     /// Makes a tag name a document, unless it does, and reads it back.
     pub fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        let scopes = Scopes::push(repository);
-        let wanted = document.digest();
-        let before = self.tag(repository, tag, &scopes)?;
-        if before == Some(wanted) {
+        let before = self.tag(repository, tag, &Scopes::push(repository))?;
+        if before == Some(document.digest()) {
             return Ok(());
         }
         let raw = Bytes::from_owner(document.shared());
-        if let Err(error) = self.put(repository, tag.as_str(), document.media_type(), raw) {
-            return Err(self.judged(repository, tag, before, wanted, error));
+        match self.put(repository, tag.as_str(), document.media_type(), &raw) {
+            Ok(_) => self.named_now(repository, tag, before, document.digest()),
+            Err(error) => Err(self.judged(repository, tag, before, document.digest(), error)),
         }
+    }
+
+    /// Makes a tag that nothing has name a document, and reads it back; gives what it names where that is another one. A
+    /// registry that knows conditions is told to keep a tag that came since it was looked at.
+    pub fn set_new_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        document: &Document,
+    ) -> Result<Option<Digest>, Error> {
+        let (scopes, wanted) = (Scopes::push(repository), document.digest());
+        let mut condition = Condition::IfAbsent;
         let mut tries = self.tries();
         loop {
-            let found = self.tag(repository, tag, &scopes)?;
+            match self.tag(repository, tag, &scopes)? {
+                Some(found) if found == wanted => return Ok(None),
+                Some(found) => return Ok(Some(found)),
+                None => {}
+            }
+            let raw = Bytes::from_owner(document.shared());
+            match self.put_once(repository, tag.as_str(), document.media_type(), raw, &condition) {
+                Ok(Put::Stored(_)) => return self.named_now(repository, tag, None, wanted).map(|()| None),
+                // Looked at once more: where nothing is there after all, this registry misreads conditions.
+                Ok(Put::Unmet) if self.tag(repository, tag, &scopes)?.is_none() => condition = Condition::Always,
+                Ok(Put::Unmet) => {}
+                Err(trouble) if trouble.again => tries.again(trouble)?,
+                // An immutable tag that came since is refused in many words.
+                Err(trouble) => match self.tag(repository, tag, &scopes) {
+                    Ok(Some(found)) if found != wanted => return Ok(Some(found)),
+                    _ => return Err(trouble.error),
+                },
+            }
+        }
+    }
+
+    /// Reads a tag that was set until it names what it was set to.
+    fn named_now(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        before: Option<Digest>,
+        wanted: Digest,
+    ) -> Result<(), Error> {
+        let mut tries = self.tries();
+        loop {
+            let found = self.tag(repository, tag, &Scopes::push(repository))?;
             if found == Some(wanted) {
                 return Ok(());
             }

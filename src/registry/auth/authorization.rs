@@ -156,6 +156,7 @@ impl Host {
                     .help("mend the auth file or its helper")
             })?;
         let found = found.map(Arc::new);
+        found.iter().for_each(|login| self.settings.secrets.login(login));
         if found.is_none() && self.rules.login_host == "docker.io" {
             self.warn_once("asked without a login: it limits anonymous pulls; see `packmule login docker.io -u USER`");
         }

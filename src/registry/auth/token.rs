@@ -127,9 +127,11 @@ impl Host {
             return Err(Trouble::last(error));
         }
         let wrong = || Trouble::last(self.error(Kind::Failed, format_args!("{subject}: the answer holds no token")));
+        self.plain(&answer, &subject)?;
         let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
         let token = granted.token.or(granted.access_token).map(Zeroizing::new);
         let token = token.filter(|token| !token.is_empty()).ok_or_else(wrong)?;
+        self.settings.secrets.token(&token);
         let header = secret(&Zeroizing::new(format!("Bearer {}", *token))).ok_or_else(wrong)?;
         let lasts = Duration::from_secs(granted.expires_in.unwrap_or(60).clamp(1, 24 * 3600));
         // A token shorter than the margin is still good for a moment.

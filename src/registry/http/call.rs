@@ -23,6 +23,7 @@ use super::runtime::{Engine, Stop};
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::oci::Digest;
+use crate::registry::api::referrers_list::Listings;
 use crate::registry::api::upload::Session;
 use crate::registry::auth::authorization::{Auth, Scopes};
 use crate::registry::rules::Rules;
@@ -83,7 +84,7 @@ impl Call {
     }
 }
 
-/// Held by whoever changes one fallback tag.
+/// Held by whoever finds something out.
 type Turn = Arc<Mutex<()>>;
 
 /// One registry.
@@ -101,8 +102,8 @@ pub(in crate::registry) struct Host {
     pub clients: Arc<Clients>,
     /// Upload sessions that a refused mount opened.
     pub sessions: ByDigest<Session>,
-    /// One lock a fallback tag.
-    pub fallbacks: ByDigest<Turn>,
+    /// The lists of referrers that this run has to do with, by repository and subject; each locked by whoever changes it.
+    pub listings: Mutex<Listings>,
     /// Its first address that answered.
     pub base: Mutex<Option<Url>>,
     /// When all pings had failed, and how: a list of artifacts does not wait for each.
@@ -148,7 +149,7 @@ impl Host {
             no_referrers: Mutex::default(),
             finding_out: Turn::default(),
             sessions: Mutex::default(),
-            fallbacks: Mutex::default(),
+            listings: Mutex::default(),
             examined: Mutex::default(),
             h2_failures: AtomicU32::default(),
             old: AtomicBool::default(),
@@ -283,7 +284,9 @@ impl Host {
     pub fn ask(&self, call: &Call, cap: u64) -> Result<Answer, Error> {
         let mut tries = self.tries();
         loop {
-            match self.send(call).and_then(|response| self.whole(response, cap, &call.subject)) {
+            let answer = self.send(call).and_then(|response| self.whole(response, cap, &call.subject));
+            let answer = answer.and_then(|answer| self.plain(&answer, &call.subject).map(|()| answer));
+            match answer {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => tries.again(trouble)?,
             }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 use zeroize::Zeroizing;
 
@@ -131,6 +132,10 @@ impl Clients {
     }
 
     fn build(&self, name: &str, own: &HostSettings, way: Way) -> Result<Client, Error> {
+        let proxies = &self.settings.proxies;
+        for proxy in [&own.proxy, &proxies.https, &proxies.http].into_iter().flatten() {
+            self.settings.secrets.proxy(proxy);
+        }
         let about = if name.is_empty() { String::new() } else { format!("registry {name}: ") };
         let settings = &self.settings;
         let mut roots = Vec::new();
@@ -155,7 +160,10 @@ impl Clients {
             }
         };
         let build = |own_only: bool| -> reqwest::Result<Client> {
+            // Digests are over the bytes as they are stored.
+            let identity_only = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
             let mut builder = Client::builder()
+                .default_headers(identity_only)
                 .user_agent(&settings.user_agent)
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())

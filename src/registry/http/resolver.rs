@@ -42,6 +42,10 @@ mod tests {
         assert!(permitted(addresses(&["169.254.169.254:0", "[fe80::1]:0"])).is_err());
         let mixed = permitted(addresses(&["169.254.169.254:0", "192.0.2.1:0"])).unwrap();
         assert_eq!(mixed.collect::<Vec<_>>(), addresses(&["192.0.2.1:0"]));
+        for wrapped in ["[64:ff9b::a9fe:a9fe]:0", "[64:ff9b:1::7f00:1]:0", "168.63.129.16:0", "[::ffff:192.0.0.192]:0"]
+        {
+            assert!(permitted(addresses(&[wrapped])).is_err(), "{wrapped}");
+        }
         assert_eq!(permitted(Vec::new()).unwrap().count(), 0);
     }
 }

@@ -110,7 +110,7 @@ fn jitter(done: u32) -> Duration {
 }
 
 /// Between nothing and `most`.
-fn share(most: Duration) -> Duration {
+pub(in crate::registry) fn share(most: Duration) -> Duration {
     let mut random = [0; 2];
     // Without randomness all wait the longest time: slower, not wrong.
     let share = getrandom::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));

@@ -2,6 +2,9 @@
 //!
 //! A receipt that is shown without a key is said to be not authenticated, as a bundle is.
 
+#[cfg(feature = "carry")]
+pub(super) mod earlier;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
