@@ -13,7 +13,7 @@ use crate::system;
 const MOST: u32 = 100_000;
 
 /// Whether the file is the receipt of an import that did not bring all.
-pub(super) fn is_failed(path: &Path) -> bool {
+pub(crate) fn is_failed(path: &Path) -> bool {
     let mut bytes = Vec::new();
     let read = system::open_file(path).map(|file| file.take(MAX_RECEIPT + 1).read_to_end(&mut bytes));
     if !matches!(read, Ok(Ok(_))) {
@@ -27,7 +27,7 @@ pub(super) fn is_failed(path: &Path) -> bool {
 ///
 /// # Errors
 /// The system's; what was there is there still, under one of the two names.
-pub(super) fn make_room(path: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn make_room(path: &Path) -> io::Result<Option<PathBuf>> {
     if !is_failed(path) {
         return Ok(None);
     }
