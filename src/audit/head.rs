@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::line::Newest;
 use crate::oci::Digest;
-use crate::system::{self, Found};
+use crate::system::{self, Access, Found};
 
 /// The value of `format`.
 const FORMAT: &str = "packmule.audit-head.v1";
@@ -67,7 +67,8 @@ impl Head {
     pub fn open(path: &Path) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("."));
         system::make_private_folders(folder)?;
-        let file = checked(system::open_writable(path)?)?;
+        let (file, _) = system::open_or_create(path, Access::Write, 0o600)?;
+        let file = checked(file)?;
         system::sync_folder(folder)?;
         Ok(Self { file })
     }

@@ -17,6 +17,7 @@ mod kill;
 mod killed;
 mod layouts;
 mod machine;
+mod outputs;
 mod receipts;
 mod refusals;
 mod report;

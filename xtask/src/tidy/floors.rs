@@ -7,7 +7,7 @@ use super::Finding;
 /// Every top-level module of `src/` and the floor it stands on.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault", "moment", "size"]),
-    (1, &["closure", "content", "flow", "stream", "pool", "program", "signing", "system", "wrong"]),
+    (1, &["closure", "content", "flow", "stream", "pool", "program", "signing", "system", "outfile", "wrong"]),
     // Decisions (select … receipt) and places (bundle … secret).
     (
         2,
@@ -27,6 +27,7 @@ pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("signing", "wrong", "a policy is a file that people write"),
     ("plan", "select", "a plan is made of a selection"),
     ("copy", "import", "a copy pushes as an import does"),
+    ("outfile", "system", "files are opened in each system's own way"),
     ("main", "cli", "the program is the call of the command line"),
 ];
 
