@@ -147,7 +147,7 @@ pub fn check_folder(folder: &Path, subject: &str) -> Result<(), Fault> {
     let (real, rest) = real(folder);
     if SPECIAL.iter().any(|root| real.starts_with(root)) && !real.starts_with(MEMORY) {
         let what = format!("{subject}: expected a directory for files, found one of devices");
-        return Err(Fault::new(Class::Usage, what).help("mount the medium, and name the directory where it is mounted"));
+        return Err(Fault::new(Class::Io, what).help("mount the medium, and name the directory where it is mounted"));
     }
     // The last part may be made; what is above it would be the medium's.
     if rest > 1 && MEDIA.iter().any(|root| real.starts_with(root)) {

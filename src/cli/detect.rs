@@ -36,7 +36,7 @@ pub fn path(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<PathBuf> {
 
 /// What lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
 pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
-    let file = system::open_file(&path).ok()?;
+    let file = system::open_followed(&path).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);
     let mut bytes = vec![0; LOOKED.min(length)];
     system::read_exact_at(&file, &mut bytes, 0).ok()?;

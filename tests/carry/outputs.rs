@@ -330,7 +330,7 @@ fn a12_nothing_is_writable_for_others_whatever_the_umask() {
     let script = r#"
         set -e; umask 000; cd open-umask; mkdir out; chmod 755 out
         more="--key ../k.pub.pem --state out/state"
-        "$P" export oci:source -o out/v --sign ../k.pem --volume-size 1MiB
+        "$P" export oci:source -o out/v --sign ../k.pem
         "$P" export oci:source -o out/f --sign ../k.pem --flat
         "$P" key new -o out/key.pem --no-passphrase
         "$P" sign out/v --sign out/key.pem
