@@ -184,6 +184,7 @@ fn real(path: &Path) -> (PathBuf, usize) {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unnecessary_wraps, reason = "the form that `look` takes")]
     fn never(_: &File) -> io::Result<bool> {
         Ok(false)
     }

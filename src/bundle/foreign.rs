@@ -7,7 +7,7 @@ use std::path::Path;
 use super::volumes::local::{Volumes, read_capped};
 use super::{Error, Name};
 use crate::base::fault::Class;
-use crate::outfile::{MANIFEST_BEGINS, begins};
+use crate::outfile::{MANIFEST_BEGINS, begins, is_manifest};
 use crate::system::{self, Found};
 
 /// How every signature file begins.
@@ -26,8 +26,11 @@ const FLAT: [&str; 3] = ["oci-layout", "index.json", "blobs"];
 pub fn check(dir: &Path, name: &Name) -> Result<(), Error> {
     check_begin(&dir.join(name.manifest()), MANIFEST_BEGINS)?;
     check_begin(&dir.join(name.signatures()), SIGNATURES_BEGIN)?;
-    for number in Volumes::new(vec![dir.to_owned()], name.clone()).present()? {
-        check_begin(&dir.join(name.volume(number)), VOLUME_BEGINS)?;
+    // Beside a manifest they are its bundle's, however damaged.
+    if !is_manifest(&dir.join(name.manifest())) {
+        for number in Volumes::new(vec![dir.to_owned()], name.clone()).present()? {
+            check_begin(&dir.join(name.volume(number)), VOLUME_BEGINS)?;
+        }
     }
     check_checksums(&dir.join(name.checksums()), name)?;
     check_flat(&dir.join(name.flat()))
@@ -99,11 +102,10 @@ mod tests {
             std::fs::write(at(file), text).unwrap();
             assert_eq!(checked(), Ok(()), "{file}");
         }
-        let others: [(&str, &str); 5] = [
+        let others: [(&str, &str); 4] = [
             ("app.json", "{\"name\":\"app\"}"),
             ("app.sig.json", "{}"),
             ("app.sha256", &format!("{digest}  app.iso\n")),
-            ("app.0002.tar.zst", "a text"),
             ("app.oci", "a file"),
         ];
         for (file, text) in others {
@@ -113,6 +115,11 @@ mod tests {
             std::fs::remove_file(at(file)).unwrap();
             before.iter().for_each(|before| std::fs::write(at(file), before).unwrap());
         }
+        std::fs::write(at("app.0002.tar.zst"), "a text").unwrap();
+        assert_eq!(checked(), Ok(()), "a damaged volume of the bundle");
+        std::fs::remove_file(at("app.json")).unwrap();
+        assert_eq!(checked(), Err(Class::Usage), "nobody's");
+        std::fs::remove_file(at("app.0002.tar.zst")).unwrap();
         std::fs::create_dir_all(at("app.oci/blobs")).unwrap();
         assert_eq!(checked(), Ok(()));
         std::fs::write(at("app.oci/notes.txt"), "mine").unwrap();

@@ -39,7 +39,7 @@ impl Draft {
             let path = PathBuf::from(path);
             match system::create(&path, mode) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => tries += 1,
-                made => return made.map(|file| Self { path, target: target.to_owned(), file }),
+                created => return created.map(|file| Self { path, target: target.to_owned(), file }),
             }
         }
     }
@@ -101,11 +101,11 @@ pub fn check(path: &Path, world: &World) -> Result<(), Fault> {
 /// Class usage where it exists or is a file of a bundle, io.
 pub fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(), Fault> {
     check(path, world)?;
-    let made = Draft::beside(&world.path(path), mode).and_then(|draft| {
+    let done = Draft::beside(&world.path(path), mode).and_then(|draft| {
         draft.fill(bytes)?;
         draft.settle()
     });
-    made.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { exists(path) } else { failed(path, &error) })
+    done.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { exists(path) } else { failed(path, &error) })
 }
 
 /// The device, pipe or open stream that `path` names, which is written to as it is; `None` where [`create`] would make a

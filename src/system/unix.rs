@@ -56,8 +56,7 @@ pub fn open_or_create(path: &Path, access: Access, mode: u32) -> Result<(File, b
     };
     let mut tries = 0;
     loop {
-        let made = rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(mode));
-        match made {
+        match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(mode)) {
             Ok(file) => return Ok((File::from(file), true)),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(no_file(error)),

@@ -286,7 +286,8 @@ fn a11_a_fifo_under_a_name_that_is_opened_holds_nothing_up() {
     packmule(&export(&["--init-state"]), 0);
     let import = ["import", "fifos/apps-1", "--key", "k.pub.pem", "--to", "oci:fifos/site", "--state", "fifos/state"];
     packmule(&[&import[..], &["--init-state", "--receipt", "fifos/r.json", "--sign", "k.pem"]].concat(), 0);
-    let states = content(&at("state")).into_keys().filter(|path| path.ends_with(".lock"));
+    let states =
+        content(&at("state")).into_keys().filter(|path| Path::new(path).extension().is_some_and(|end| end == "lock"));
     let locks: Vec<String> = states.map(|path| path.replace(&format!("{}/", dir().display()), "")).collect();
     assert_eq!(locks.len(), 2, "{locks:?}");
     let (b, x) = ("fifos/b", "fifos/x");
