@@ -142,7 +142,7 @@ const MEMORY: &str = "/dev/shm";
 /// point. `subject` is the option and the name.
 ///
 /// # Errors
-/// [`Class::Usage`]; [`Class::Io`] where a medium is missing.
+/// [`Class::Io`].
 pub fn check_folder(folder: &Path, subject: &str) -> Result<(), Fault> {
     let (real, rest) = real(folder);
     if SPECIAL.iter().any(|root| real.starts_with(root)) && !real.starts_with(MEMORY) {
@@ -250,7 +250,7 @@ mod tests {
         // Another file system is a medium.
         assert!(unmounted_below(Path::new("/proc/self"), Path::new("/proc")).is_none());
         for folder in ["/dev", "/dev/sdq", "/proc/self", "/sys/new"] {
-            assert_eq!(check_folder(Path::new(folder), "-o").unwrap_err().class, Class::Usage, "{folder}");
+            assert_eq!(check_folder(Path::new(folder), "-o").unwrap_err().class, Class::Io, "{folder}");
         }
         assert!(check_folder(&root.join("a/b/c"), "-o").is_ok());
     }

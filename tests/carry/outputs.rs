@@ -228,8 +228,8 @@ fn a10_a_medium_that_is_not_there_is_not_written_beside() {
     packmule(&line.split(' ').collect::<Vec<_>>(), 0);
     assert!(dir().join("medium/usb/apps-1.json").exists(), "no number was spent");
     for to in ["/dev/site", "/proc/site"] {
-        refused(&["unpack", "medium/b", to, "--key", "k.pub.pem"], 2);
-        refused(&["import", "medium/b", "--to", &format!("oci:{to}"), "--key", "k.pub.pem"], 2);
+        refused(&["unpack", "medium/b", to, "--key", "k.pub.pem"], 22);
+        refused(&["import", "medium/b", "--to", &format!("oci:{to}"), "--key", "k.pub.pem"], 22);
     }
 }
 
