@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::line::Newest;
 use super::state_id::StateId;
 use crate::oci::Digest;
-use crate::system::{self, Found};
+use crate::system::{self, Access, Found};
 
 /// The value of `format`.
 const FORMAT: &str = "packmule.audit-head.v1";
@@ -111,7 +111,8 @@ impl Head {
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = folder(path);
         system::make_private_folders(dir)?;
-        let file = checked(system::open_writable(path)?)?;
+        let (file, _) = system::open_or_create(path, Access::Write, 0o600)?;
+        let file = checked(file)?;
         let state = StateId::open(&dir.join(ID))?;
         system::sync_folder(dir)?;
         Ok(Self { file, dir: dir.to_owned(), state })

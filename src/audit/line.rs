@@ -174,6 +174,37 @@ impl Line {
         (is_good && line.to_bytes() == bytes).then_some(line)
     }
 
+    /// Whether `bytes`, which have no line end, may be the beginning of the first line of a log.
+    pub fn is_begun(bytes: &[u8]) -> bool {
+        let mut rest = bytes;
+        // Takes what both have; `false` where they differ.
+        let literal = |rest: &mut &[u8], expected: &[u8]| {
+            let common = rest.len().min(expected.len());
+            let is_same = rest[..common] == expected[..common];
+            *rest = &rest[common..];
+            is_same
+        };
+        let is_time = |at: usize, byte: u8| match b"0000-00-00T00:00:00Z".get(at) {
+            Some(b'0') => byte.is_ascii_digit(),
+            expected => expected == Some(&byte),
+        };
+        if !literal(&mut rest, BEGINS) {
+            return false;
+        }
+        let (time, behind) = rest.split_at(rest.len().min(20));
+        if !time.iter().enumerate().all(|(at, byte)| is_time(at, *byte)) {
+            return false;
+        }
+        rest = behind;
+        if !literal(&mut rest, b"\",\"command\":\"") {
+            return false;
+        }
+        let words = rest.iter().take_while(|byte| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-')).count();
+        rest = &rest[words..];
+        let format = format!("\",\"event\":\"begin\",\"format\":\"{FORMAT}\",\"number\":1,");
+        literal(&mut rest, format.as_bytes())
+    }
+
     /// Its bytes, line end included.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Serialising cannot fail: every key is a string and writing goes to memory.

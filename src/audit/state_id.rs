@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::turn::wait;
 use crate::oci::digest::encode_hex;
-use crate::system::{self, Found};
+use crate::system::{self, Access, Found};
 
 /// Bytes of an id.
 const BYTES: usize = 16;
@@ -29,7 +29,8 @@ impl StateId {
     /// # Errors
     /// The file system's; a file that holds something else, or that others can write.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = super::head::checked(system::open_writable(path)?)?;
+        let (file, _) = system::open_or_create(path, Access::Write, 0o600)?;
+        let file = super::head::checked(file)?;
         let _turn = wait(&file, path, false)?;
         let mut text = Vec::new();
         (&file).take(FILE as u64 + 1).read_to_end(&mut text)?;

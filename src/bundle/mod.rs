@@ -5,6 +5,8 @@
 //! content.
 
 pub mod check;
+#[cfg(feature = "carry")]
+mod foreign;
 pub mod format;
 pub mod frames;
 pub mod open;

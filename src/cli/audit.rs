@@ -4,6 +4,7 @@
 //! line are noted only where they name a bundle or a place, and never where one may hold a secret.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::PathBuf;
@@ -51,11 +52,13 @@ pub fn subject(matches: &ArgMatches, secrets: &Secrets) -> Subject {
     // What has a scheme may hold a password or a token.
     let shown = |text: &str| (!text.contains("://")).then(|| escape(&secrets.hide(&redact_argument(text))));
     let text = |name| inner.try_get_one::<String>(name).ok().flatten().and_then(|text| shown(text));
+    let bundle = inner.try_get_one::<OsString>("bundle").ok().flatten();
+    let bundle = bundle.and_then(|bundle| shown(&bundle.to_string_lossy()));
     let path = |name| {
         let path = inner.try_get_one::<PathBuf>(name).ok().flatten();
         path.and_then(|path| shown(&path.to_string_lossy()))
     };
-    Subject { subject: text("bundle").or_else(|| path("output")), to: text("to") }
+    Subject { subject: bundle.or_else(|| path("output")), to: text("to") }
 }
 
 /// The moment that a clock shows.
@@ -73,7 +76,8 @@ pub fn now(clock: &dyn Clock) -> Result<Moment, Fault> {
 /// Class io: the log cannot be written, or is not as it was left; class lock.
 pub fn begin(session: &Session<'_>, command: &str, subject: Subject) -> Result<Option<Run>, Fault> {
     let Some(path) = &session.globals.audit else { return Ok(None) };
-    let path = absolute(&session.path(path));
+    // A link is found, and refused, when the log is opened.
+    let (typed, path) = (session.path(path), absolute(&session.path(path)));
     let heads = store(session).map(|store| store.dir().join("audit"));
     if heads.is_none() {
         let shown = path.display();
@@ -81,7 +85,7 @@ pub fn begin(session: &Session<'_>, command: &str, subject: Subject) -> Result<O
             .flow
             .warn(format!("audit log {shown}: there is no place for a state (--state): a cut tail would not show"));
     }
-    let log = Log::open(&path, heads.map(|dir| place(&dir, &path)).as_deref())?;
+    let log = Log::open(&typed, heads.map(|dir| place(&dir, &path)).as_deref())?;
     let clock = Arc::clone(&session.world.clock);
     let (user, command) = (session.world.user, command.to_owned());
     let Subject { subject, to } = subject;

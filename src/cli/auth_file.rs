@@ -16,6 +16,7 @@ use super::world::World;
 use crate::base::fault::escape;
 use crate::program::{self, Failure, Limits, Surroundings};
 use crate::registry::auth::docker_config;
+use crate::system;
 
 /// The largest auth file, in bytes.
 const MAX: u64 = 1 << 20;
@@ -59,12 +60,14 @@ pub fn docker(world: &World) -> Option<PathBuf> {
 /// Why it cannot be read.
 pub fn read(path: &Path) -> Result<Option<Bytes>, String> {
     let wrong = |error: &dyn fmt::Display| format!("auth file {}: {error}", path.display());
-    let file = match std::fs::File::open(path) {
+    let file = match system::open_followed(path) {
         Ok(file) => file,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(wrong(&error)),
+        // How it is said that there is none.
+        Err(_) if path == Path::new("/dev/null") => return Ok(None),
+        Err(unopened) => match unopened.error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => return Ok(None),
+            _ => return Err(wrong(&unopened.error)),
+        },
     };
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(MAX + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
@@ -187,6 +190,34 @@ impl Members {
     }
 }
 
+/// What a file of docker's or podman's says: one of these at least, or it is another program's.
+const KEYS: [&str; 24] = [
+    "HttpHeaders",
+    "aliases",
+    "auths",
+    "cliPluginsExtraDirs",
+    "configFormat",
+    "credHelpers",
+    "credsStore",
+    "currentContext",
+    "detachKeys",
+    "experimental",
+    "features",
+    "imagesFormat",
+    "networksFormat",
+    "nodesFormat",
+    "plugins",
+    "pluginsFormat",
+    "proxies",
+    "psFormat",
+    "pruneFilters",
+    "secretFormat",
+    "serviceInspectFormat",
+    "servicesFormat",
+    "statsFormat",
+    "volumesFormat",
+];
+
 /// The file with a login for `host`, as docker writes it. An older one is replaced.
 ///
 /// # Errors
@@ -197,7 +228,11 @@ pub fn with_login(file: &[u8], host: &str, username: &str, password: &str) -> Re
     let entry = Zeroizing::new(format!("{{\n\t\t\t\"auth\": \"{}\"\n\t\t}}", *auth));
     let entry = RawValue::from_string(entry.to_string()).map_err(|error| error.to_string())?;
     let key = docker_config::key(host);
-    let changed = Members::parse(file)?.with_auths(|auths| {
+    let members = Members::parse(file)?;
+    if !members.0.is_empty() && !members.0.iter().any(|(key, _)| KEYS.contains(&key.as_str())) {
+        return Err("expected a file of docker's or podman's, found another JSON object".to_owned());
+    }
+    let changed = members.with_auths(|auths| {
         match auths.0.iter_mut().find(|(own, _)| own == key) {
             Some((_, value)) => *value = entry,
             None => auths.0.push((key.to_owned(), entry)),
@@ -266,6 +301,7 @@ mod tests {
         let spaces = r#"{"auths":{"a.example/ns":{"auth":"YTpi"}}}"#;
         assert!(without(spaces.as_bytes(), "a.example").unwrap().is_none());
         assert!(without(b"{\"auths\":null}", "a.example").unwrap().is_none());
+        assert!(with_login(br#"{"absent":[],"format":"packmule.bundle.v1"}"#, "a.example", "u", "canary").is_err());
         for wrong in [&b"["[..], b"{\"auths\":7781}", b"\"canary\"", b"{} x"] {
             let error = with_login(wrong, "a.example", "u", "canary").unwrap_err();
             assert!(!error.contains("canary") && !error.contains("7781"), "{error}");

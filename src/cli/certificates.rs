@@ -2,7 +2,6 @@
 //!
 //! `*.crt` are roots that it may be signed by, `X.cert` with `X.key` is what it knows this machine by.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 use super::world::World;
 use crate::registry::ClientCertificate;
 use crate::secret;
+use crate::system;
 
 /// The largest file of certificates, in bytes.
 const MAX: usize = 1 << 20;
@@ -82,7 +82,7 @@ fn read(files: &[PathBuf], dir: &Path) -> Result<Found, String> {
 pub fn certificates(file: &Path) -> Result<Vec<u8>, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("certificates {}: {error}", file.display());
     let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(|error| wrong(&error))?;
+    let opened = system::open_followed(file).map_err(|unopened| wrong(&unopened.error))?;
     opened.take(MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error))?;
     if bytes.len() > MAX {
         return Err(wrong(&format!("expected at most {MAX} bytes, found more")));

@@ -2,6 +2,7 @@
 //!
 //! Told from the first bytes alone; nothing is parsed.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use super::freshness::absolute;
 use crate::audit::head::place;
 use crate::audit::line;
 use crate::receipt;
+use crate::system;
 
 /// So many bytes are looked at: a line of an audit log.
 const LOOKED: usize = line::MAX_LINE;
@@ -24,8 +26,8 @@ pub enum Paper {
 }
 
 /// The plain file that `text` names, the ending `.json` left away or not. Nothing is opened.
-pub fn path(text: &str, session: &Session<'_>) -> Option<PathBuf> {
-    let typed = session.path(Path::new(text));
+pub fn path(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<PathBuf> {
+    let typed = session.path(Path::new(text.as_ref()));
     let mut longer = typed.clone().into_os_string();
     longer.push(".json");
     let plain = |path: &PathBuf| path.metadata().is_ok_and(|found| found.is_file());
@@ -34,10 +36,10 @@ pub fn path(text: &str, session: &Session<'_>) -> Option<PathBuf> {
 
 /// What lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
 pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
-    let file = File::open(&path).ok()?;
+    let file = system::open_followed(&path).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);
     let mut bytes = vec![0; LOOKED.min(length)];
-    crate::system::read_exact_at(&file, &mut bytes, 0).ok()?;
+    system::read_exact_at(&file, &mut bytes, 0).ok()?;
     if bytes.starts_with(receipt::BEGINS) {
         return Some(Paper::Receipt(path, file));
     }
@@ -50,7 +52,7 @@ pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
 
 /// The receipt or audit log that `text` names.
 #[cfg(feature = "carry")]
-pub fn find(text: &str, session: &Session<'_>) -> Option<Paper> {
+pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<Paper> {
     let path = path(text, session)?;
     let full = absolute(&path);
     look(path, &full, super::audit::heads(session).as_deref())

@@ -40,10 +40,20 @@ impl Side {
     pub fn import(place: &Destination, looks: bool, session: &Session<'_>) -> Self {
         let name = match place {
             Destination::Registry { host, prefix } => format!("registry:{host}/{prefix}"),
-            Destination::Layout(dir) => format!("oci:{}", absolute(&session.path(dir)).display()),
+            Destination::Layout(dir) => format!("oci:{}", distinct(&absolute(&session.path(dir)))),
         };
         if looks { Self::Peek(name) } else { Self::Into(name) }
     }
+}
+
+/// `path` as text; bytes that are none are written as `\xNN`, so that two such paths stay two.
+fn distinct(path: &Path) -> String {
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
 }
 
 /// `path` without links, as far as it is there.

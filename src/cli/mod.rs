@@ -64,6 +64,7 @@ use self::report_files::Sheets;
 use self::world::World;
 use crate::base::fault::{Class, Fault};
 use crate::flow::Flow;
+use crate::outfile;
 use crate::redact::Secrets;
 
 #[derive(Parser, Debug)]
@@ -307,6 +308,9 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     world.watch_signals(&flow.cancel_flag()).map_err(|error| {
         Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
     })?;
+    for path in globals.reports.iter().chain(&globals.audit) {
+        outfile::unmounted(&world.path(path)).into_iter().for_each(|warning| flow.warn(warning));
+    }
     told.sheets = Sheets::open(&globals.reports, &told.words, world)?.hiding(Arc::clone(&secrets));
     let mut session = Session { world, flow, globals, audit: None };
     session.audit = audit::begin(&session, &told.words, subject)?.map(Arc::new);

@@ -2,7 +2,6 @@
 //!
 //! Every failure with a key is of class usage, and comes before any work. Writes nothing.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -29,7 +28,7 @@ pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>
         let what = format!("key {}: {error}", shown(path));
         Fault::new(Class::Usage, what).help("give a PEM file that you can read")
     };
-    let file = File::open(world.path(path)).map_err(unreadable)?;
+    let file = system::open_followed(&world.path(path)).map_err(|unopened| unreadable(unopened.error))?;
     let mode = system::mode(&file.metadata().map_err(unreadable)?);
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
     file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;

@@ -1,19 +1,19 @@
 //! `import --receipt FILE [--sign KEY]`: the receipt of one import, its keys and its name looked at before any work,
 //! written whole and durably however the import ended.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use super::args::trust::Trust;
 use super::audit::{TOOL, now};
 use super::commands::carry::key::load_signers;
 use super::freshness::Told;
-use super::newfile::name;
+use super::newfile::{Draft, name};
 use super::receipt::{earlier, signature_path};
 use super::{Session, exit};
 use crate::base::fault::{Class, Fault, escape};
@@ -22,12 +22,15 @@ use crate::bundle::Trusted;
 use crate::decide::route::Route;
 use crate::oci::Digest;
 use crate::operate::import::Account;
+use crate::outfile::{Place, Refusal, check_name, look, unmounted};
 use crate::receipt::{
-    Arrival, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Scan, Signer, State,
+    Arrival, BEGINS, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Scan,
+    Signer, State,
 };
 use crate::scan::Summary;
+use crate::signing::envelope::MAX_FILE;
 use crate::signing::{self, Envelope, statement};
-use crate::system;
+use crate::system::{self, Access};
 
 /// The options.
 #[derive(clap::Args, Debug)]
@@ -47,10 +50,14 @@ pub struct Receipting {
 pub struct Slip {
     path: PathBuf,
     shown: String,
-    partial: PathBuf,
-    file: File,
+    out: Out,
     keys: Vec<Box<dyn signing::Signer>>,
     started: Moment,
+}
+
+enum Out {
+    File { partial: PathBuf, file: File },
+    Stream(File),
 }
 
 /// What an import has to say.
@@ -90,55 +97,102 @@ impl Receipting {
         let Some(typed) = &self.receipt else { return Ok(None) };
         let keys = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         let (path, shown) = (session.path(typed), escape(&typed.to_string_lossy()));
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.strip_suffix(".json").is_none_or(|stem| stem.is_empty() || name.ends_with(".sig.json")) {
-            let what = format!("--receipt {shown}: expected a name that ends in .json, and not in .sig.json");
-            return Err(Fault::usage(what, "name it for example received/apps-7.json"));
+        let started = now(session.flow.clock())?;
+        if let Some(stream) = self.stream(&path, &shown)? {
+            return Ok(Some(Slip { path, shown, out: Out::Stream(stream), keys, started }));
         }
-        let mut partial = path.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        // A run that was killed between the two names left the signatures alone.
-        let is_left = partial.symlink_metadata().is_ok();
-        let is_free = || {
-            if earlier::is_failed(&path) {
-                return Ok(());
-            }
-            let others = if is_left { vec![path.clone()] } else { vec![path.clone(), signature_path(&path)] };
-            match others.iter().find(|path| path.symlink_metadata().is_ok()) {
-                None => Ok(()),
-                Some(there) => {
-                    let there = escape(&there.to_string_lossy());
-                    let what = format!("--receipt {shown}: expected no file {there}, or a failed import's receipt");
-                    Err(Fault::usage(what, "choose another name; only the receipt of a failed import makes room"))
-                }
-            }
-        };
-        is_free()?;
-        let io = |error: io::Error| {
-            Fault::new(Class::Io, format!("--receipt {shown}: {error}"))
-                .help("name a file in a folder that is there and that you can write to")
-        };
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o644).custom_flags(flags);
-        let file = options.open(&partial).map_err(io)?;
-        let held = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            // Whoever had it may have given it its name, or taken it away.
-            Ok(()) => {
-                let own = file.metadata().map_err(io)?.ino();
-                partial.symlink_metadata().is_ok_and(|there| there.ino() == own)
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => false,
-            Err(error) => return Err(io(error.into())),
-        };
-        if !held {
-            let what = format!("--receipt {shown}: another import writes it");
-            return Err(Fault::new(Class::Lock, what).help("wait for it, or choose another name"));
-        }
-        is_free()?;
-        Ok(Some(Slip { path, shown, partial, file, keys, started: now(session.flow.clock())? }))
+        let (partial, file) = claim(&path, &shown)?;
+        unmounted(&path).into_iter().for_each(|warning| session.flow.warn(warning));
+        Ok(Some(Slip { path, shown, out: Out::File { partial, file }, keys, started }))
     }
+
+    /// The device or pipe that the receipt is written to.
+    fn stream(&self, path: &Path, shown: &str) -> Result<Option<File>, Fault> {
+        // What stands there otherwise is looked at with the names of the files.
+        let Ok(Place::Stream(stream)) = look(path, |_| Ok(true)) else { return Ok(None) };
+        if self.sign.is_empty() {
+            return Ok(Some(stream));
+        }
+        let what =
+            format!("--receipt {shown}: expected a file, found a device or pipe, beside which no signatures can stand");
+        Err(Fault::usage(what, "name a file, or leave --sign away"))
+    }
+}
+
+/// Takes the receipt's unfinished file for this run alone.
+fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
+    let subject = format!("--receipt {shown}");
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.strip_suffix(".json").is_none_or(|stem| stem.is_empty() || name.ends_with(".sig.json")) {
+        let what = format!("{subject}: expected a name that ends in .json, and not in .sig.json");
+        return Err(Fault::usage(what, "name it for example received/apps-7.json"));
+    }
+    let refused = |refusal: Refusal| refusal.into_fault(&subject, "receipt");
+    check_name(path).map_err(refused)?;
+    let mut partial = path.to_owned().into_os_string();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    // A run that was killed between the two names left the signatures alone.
+    let is_left = partial.symlink_metadata().is_ok();
+    let signatures = signature_path(path);
+    let is_free = || {
+        if earlier::is_failed(path) {
+            return Ok(());
+        }
+        let there = [path, &*signatures].into_iter().find(|path| path.symlink_metadata().is_ok());
+        match there {
+            None => Ok(()),
+            Some(there) if is_left && there == signatures && is_receipts(there) => Ok(()),
+            Some(there) => {
+                let there = escape(&there.to_string_lossy());
+                let what = format!("{subject}: expected no file {there}, or a failed import's receipt");
+                Err(Fault::usage(what, "choose another name; only the receipt of a failed import makes room"))
+            }
+        }
+    };
+    is_free()?;
+    let io = |error: io::Error| refused(Refusal::Io(error));
+    let (file, is_new) =
+        system::open_or_create(&partial, Access::Write, 0o644).map_err(|unopened| refused(unopened.into()))?;
+    let held = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        // Whoever had it may have given it its name, or taken it away.
+        Ok(()) => {
+            let own = file.metadata().map_err(io)?.ino();
+            partial.symlink_metadata().is_ok_and(|there| there.ino() == own)
+        }
+        Err(rustix::io::Errno::WOULDBLOCK) => false,
+        Err(error) => return Err(io(error.into())),
+    };
+    if !held {
+        let what = format!("{subject}: another import writes it");
+        return Err(Fault::new(Class::Lock, what).help("wait for it, or choose another name"));
+    }
+    if !is_new && !is_unfinished(&file).map_err(io)? {
+        let what = format!("{subject}: {} is no unfinished receipt", escape(&partial.to_string_lossy()));
+        return Err(Fault::usage(what, "choose another name, or move that file away"));
+    }
+    is_free()?;
+    Ok((partial, file))
+}
+
+/// Whether a file is what a killed run may have left of a receipt.
+fn is_unfinished(mut file: &File) -> io::Result<bool> {
+    let mut found = Vec::new();
+    file.take(BEGINS.len() as u64).read_to_end(&mut found)?;
+    file.rewind()?;
+    Ok(BEGINS.starts_with(&found))
+}
+
+/// Whether a file holds signatures over a receipt.
+fn is_receipts(path: &Path) -> bool {
+    let bytes = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        system::open_file(path)?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let envelope = bytes().ok().and_then(|bytes| Envelope::parse(&bytes).ok());
+    let names = |payload: &[u8]| payload.windows(MEDIA_TYPE.len()).any(|window| window == MEDIA_TYPE.as_bytes());
+    envelope.is_some_and(|envelope| names(&envelope.payload))
 }
 
 impl Slip {
@@ -195,10 +249,13 @@ impl Slip {
         Ok(Written { line, json })
     }
 
-    /// Gives the new receipt its name; gives where an earlier one went.
+    /// Gives the new receipt its name; returns where an earlier one went.
     fn publish(&self, bytes: &[u8], signatures: Option<&[u8]>) -> io::Result<Option<PathBuf>> {
-        let mut file = &self.file;
-        self.file.set_len(0)?;
+        let (partial, mut file) = match &self.out {
+            Out::File { partial, file } => (partial, file),
+            Out::Stream(stream) => return { stream }.write_all(bytes).map(|()| None),
+        };
+        file.set_len(0)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         // Whole by now, so that there is one to take its place.
@@ -206,20 +263,15 @@ impl Slip {
         let target = signature_path(&self.path);
         match signatures {
             Some(signatures) => {
-                let mut partial = target.clone().into_os_string();
-                partial.push(".partial");
-                let mut file = system::create_anew(partial.as_ref(), 0o644)?;
-                file.write_all(signatures)?;
-                file.sync_all()?;
-                // It was not there, or a killed run left it, whose place this run has.
-                std::fs::rename(&partial, &target)?;
+                let draft = Draft::beside(&target, 0o644)?;
+                draft.fill(signatures)?;
+                // A killed run left it, whose place this run has.
+                if is_receipts(&target) { draft.replace()? } else { draft.settle()? }
             }
-            None => match std::fs::remove_file(&target) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            },
+            None if is_receipts(&target) => std::fs::remove_file(&target)?,
+            None => {}
         }
-        name(&self.partial, &self.path)?;
+        name(partial, &self.path)?;
         system::sync_name(&self.path)?;
         Ok(moved)
     }
@@ -228,7 +280,9 @@ impl Slip {
 impl Drop for Slip {
     fn drop(&mut self) {
         // Gone already where the receipt has its name. Best effort: what stays is taken up by the next run.
-        let _ = std::fs::remove_file(&self.partial);
+        if let Out::File { partial, .. } = &self.out {
+            let _ = std::fs::remove_file(partial);
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! Replacing a small file of the user's: whole or not at all, for its owner alone (0600).
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::fs::DirBuilder;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown};
 use std::path::Path;
 
+use super::newfile::Draft;
 use crate::base::fault::Class;
+use crate::system::{self, Found};
 
 /// Gives `path` the content `bytes`; a link stays one, and what it leads to is replaced. `before` is what was
 /// read from it (`None`: there was no file). Folders that are not there are made, for the user alone. The
@@ -18,36 +20,28 @@ pub fn replace(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> io::Result<(
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy().into_owned();
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let partial = dir.join(format!(".{name}.{:016x}", u64::from_ne_bytes(random)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial)?;
-    let written = || -> io::Result<()> {
-        if let Ok(old) = target.metadata() {
-            let new = file.metadata()?;
-            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            }
+    let draft = Draft::beside(&target, 0o600)?;
+    if let Ok(old) = target.metadata() {
+        let new = draft.file().metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(draft.file(), Some(old.uid()), Some(old.gid()))?;
         }
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        let now = match std::fs::read(&target) {
-            Ok(now) => Some(zeroize::Zeroizing::new(now)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        if now.as_ref().map(|now| now.as_slice()) != before {
-            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program has just changed it"));
-        }
-        std::fs::rename(&partial, &target)?;
-        File::open(dir)?.sync_all()
-    }();
-    if written.is_err() {
-        // Gone already where only the folder could not be synced.
-        let _ = std::fs::remove_file(&partial);
     }
-    written
+    draft.fill(bytes)?;
+    // A device that stands there is not replaced.
+    let now = match system::open_file(&target) {
+        Ok(mut file) => {
+            let mut now = zeroize::Zeroizing::new(Vec::new());
+            file.read_to_end(&mut now)?;
+            Some(now)
+        }
+        Err(unopened) if unopened.found == Found::Nothing => None,
+        Err(unopened) => return Err(unopened.error),
+    };
+    if now.as_ref().map(|now| now.as_slice()) != before {
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another program has just changed it"));
+    }
+    draft.replace()
 }
 
 /// What a failure of [`replace`] is.
@@ -78,6 +72,11 @@ mod tests {
             assert_eq!(replace(&path, before, b"three").unwrap_err().kind(), io::ErrorKind::ResourceBusy);
         }
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        let pipe = dir.path().join("a/b/pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        assert!(replace(&pipe, None, b"three").is_err() && replace(&pipe, Some(b""), b"three").is_err());
+        assert!(!pipe.metadata().unwrap().is_file());
+        std::fs::remove_file(pipe).unwrap();
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 }

@@ -5,12 +5,13 @@
 //! ended in between leaves what says so. A file that is no report is never touched.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::world::World;
 use crate::base::fault::{Class, Fault};
+use crate::outfile::{Place, Refusal, begins, look};
 use crate::redact::Secrets;
 use crate::report::{HTML_BEGINS, HTML_UNFINISHED, JSON_BEGINS, Page, to_html};
 use crate::system::{self, Claim};
@@ -24,11 +25,17 @@ pub struct Sheets {
 
 #[derive(Debug)]
 struct Sheet {
-    claim: Claim,
+    out: Out,
     shown: String,
     form: Form,
-    // What stands in it until the run has ended, in bytes.
-    reserved: usize,
+}
+
+#[derive(Debug)]
+enum Out {
+    // What stands in it until the run has ended has `reserved` bytes.
+    File { claim: Claim, reserved: usize },
+    // A device or a pipe, to which only the end is told.
+    Stream(File),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,17 +113,20 @@ impl Sheet {
                 return Err(Fault::new(Class::Usage, what).help("name it so: the ending chooses the form"));
             }
         };
-        let io = |error: io::Error| {
-            Fault::new(Class::Io, format!("--report {shown}: {error}")).help("name a file where you can write")
-        };
-        let Some(claim) = system::claim(path).map_err(io)? else {
+        let subject = format!("--report {shown}");
+        let refused = |refusal: Refusal| refusal.into_fault(&subject, "report");
+        let io = |error: io::Error| refused(Refusal::Io(error));
+        // What is claimed is looked at again.
+        if let Place::Stream(stream) = look(path, |_| Ok(true)).map_err(refused)? {
+            return Ok((Self { out: Out::Stream(stream), shown, form }, false));
+        }
+        let Some(claim) = system::claim(path).map_err(|unopened| refused(unopened.into()))? else {
             let what = format!("--report {shown}: expected it for this run alone, found another one that writes it");
             return Err(Fault::new(Class::Lock, what).help("name another file, each once"));
         };
         let is_new = claim.is_new();
         if !is_new && !is_report(claim.file(), form).map_err(io)? {
-            let what = format!("--report {shown}: expected no file or an earlier report, found another file");
-            return Err(Fault::new(Class::Usage, what).help("name another file"));
+            return Err(refused(Refusal::Other));
         }
         let beginning = match form {
             Form::Html => HTML_UNFINISHED.to_owned(),
@@ -135,15 +145,18 @@ impl Sheet {
             }
             return Err(io(error));
         }
-        Ok((Self { claim, shown, form, reserved: beginning.len() }, is_new))
+        Ok((Self { out: Out::File { claim, reserved: beginning.len() }, shown, form }, is_new))
     }
 
     fn fill(&self, mut bytes: Vec<u8>) -> io::Result<()> {
-        let mut file = self.claim.file();
-        if bytes.len() < self.reserved {
-            bytes.resize(self.reserved, b'\n');
+        let (mut file, reserved) = match &self.out {
+            Out::Stream(stream) => return { stream }.write_all(&bytes),
+            Out::File { claim, reserved } => (claim.file(), *reserved),
+        };
+        if bytes.len() < reserved {
+            bytes.resize(reserved, b'\n');
         }
-        let (first, rest) = bytes.split_at(self.reserved);
+        let (first, rest) = bytes.split_at(reserved);
         file.seek(SeekFrom::Start(first.len() as u64))?;
         file.write_all(rest)?;
         file.sync_all()?;
@@ -161,16 +174,11 @@ fn unfinished(command: &str) -> String {
 
 /// Whether a file is an earlier report, or an empty one.
 fn is_report(file: &File, form: Form) -> io::Result<bool> {
-    if !file.metadata()?.is_file() {
-        return Ok(false);
-    }
-    let begins = match form {
+    let own = match form {
         Form::Html => HTML_BEGINS,
         Form::Json => JSON_BEGINS,
     };
-    let mut found = Vec::new();
-    file.take(begins.len() as u64).read_to_end(&mut found)?;
-    Ok(found.is_empty() || found == begins.as_bytes())
+    Ok(file.metadata()?.len() == 0 || begins(file, own.as_bytes())?)
 }
 
 #[cfg(test)]
@@ -210,9 +218,10 @@ mod tests {
         let sheets = open(dir.path(), &["a.html", "b.json"]).unwrap();
         let long = Page { text: vec!["PASS".repeat(400); 9], ..page() };
         for (sheet, text) in sheets.all.iter().zip([to_html(&long), long.to_json()]) {
-            let mut file = sheet.claim.file();
-            file.seek(SeekFrom::Start(sheet.reserved as u64)).unwrap();
-            file.write_all(&text.as_bytes()[sheet.reserved..]).unwrap();
+            let Out::File { claim, reserved } = &sheet.out else { unreachable!() };
+            let mut file = claim.file();
+            file.seek(SeekFrom::Start(*reserved as u64)).unwrap();
+            file.write_all(&text.as_bytes()[*reserved..]).unwrap();
         }
         let html = std::fs::read_to_string(dir.path().join("a.html")).unwrap();
         let (shown, hidden) = html.split_once("</p><!--").unwrap();
@@ -232,7 +241,8 @@ mod tests {
             std::os::unix::fs::symlink(&other, dir.path().join("link.html")).unwrap();
             rustix::fs::mkfifoat(rustix::fs::CWD, dir.path().join("pipe.json"), 0o600.into()).unwrap();
             assert_eq!(open(dir.path(), &["link.html"]).unwrap_err().class, Class::Io);
-            assert_eq!(open(dir.path(), &["pipe.json"]).unwrap_err().class, Class::Usage);
+            // Nobody reads it.
+            assert_eq!(open(dir.path(), &["pipe.json"]).unwrap_err().class, Class::Io);
         }
         std::fs::create_dir(dir.path().join("dir.json")).unwrap();
         for (names, class) in [

@@ -61,6 +61,14 @@ impl List {
         (text, 0)
     }
 
+    /// Whether `bytes` are a list as an import writes it, to the byte: every artifact by its digest, each with a leaf that
+    /// lacks. What a person wrote or changed is none.
+    pub fn is_written(bytes: &[u8]) -> bool {
+        let is_whole =
+            |(reference, leaves): &(Reference, BTreeSet<Digest>)| reference.digest.is_some() && !leaves.is_empty();
+        Self::parse(bytes).is_ok_and(|list| list.lines.values().all(is_whole) && list.to_text().0.as_bytes() == bytes)
+    }
+
     /// Reads a list. Empty lines and lines that begin with `#`, which a person may have added, are left out.
     ///
     /// # Errors
@@ -114,6 +122,14 @@ mod tests {
         assert_eq!((text.as_str(), dropped), (&*format!("{pinned} {one} {two} {three}\nreg.example/c:2\n"), 0));
         assert_eq!(List::parse(text.as_bytes()).unwrap(), list);
         assert_eq!(list.leaves().len(), 3);
+        assert!(!List::is_written(text.as_bytes()), "an artifact without digest and leaves");
+        let written = format!("{pinned} {one} {two} {three}\n");
+        assert!(List::is_written(written.as_bytes()) && List::is_written(b""));
+        for other in
+            [format!("# mine\n{written}"), written.replace('\n', "\r\n"), format!("{pinned}\n"), "\n".to_owned()]
+        {
+            assert!(!List::is_written(other.as_bytes()), "{other}");
+        }
         let edited = format!("# from site 7\r\n\r\nalpine\r\n{pinned}\r\n");
         let edited = List::parse(edited.as_bytes()).unwrap();
         let names: Vec<String> = edited.references().map(ToString::to_string).collect();

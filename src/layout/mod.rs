@@ -105,7 +105,7 @@ impl Layout {
     /// writes to it, [`Class::Format`] and [`Class::Io`] as [`Layout::open`].
     pub fn create(path: &Path) -> Result<Self, Fault> {
         let io = |error: std::io::Error| Fault::new(Class::Io, format!("layout {}: {error}", path.display()));
-        std::fs::create_dir_all(path).map_err(io)?;
+        crate::system::make_folders(path).map_err(io)?;
         let disk = Disk::open(path).map_err(io)?;
         if !Self::is_there(path, &disk)? {
             // Two runs that begin one layout lock one file.

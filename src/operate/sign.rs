@@ -26,7 +26,7 @@ pub struct Signed {
 /// there would be more than a file may hold, lock, io; those of `add`.
 pub fn beside(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
     bundle.claimed()?;
-    let output = Output::open(bundle.dir(), bundle.name(), true)?;
+    let output = Output::of_bundle(bundle.dir(), bundle.name(), true)?;
     // Read again under the lock: another signer may have been faster.
     let now = crate::bundle::open(&bundle.dir().join(bundle.name().manifest()))?;
     if now.id() != bundle.id() {

@@ -15,14 +15,25 @@ use std::path::Path;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, keep_memory, lock, make_private_folder,
-    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, device, ignored_signals, keep_memory, lock,
+    make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
+    read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, ignored_signals, keep_memory, lock, make_private_folder,
-    mode, open_file, open_growing, open_writable, owner, read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, device, ignored_signals, keep_memory, lock,
+    make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
+    read_exact_at, shared, sync_folder, turn, user,
 };
+
+/// How a file is opened that is to be changed; it can be read, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anywhere.
+    Write,
+    /// At its end alone: a file that the system lets only grow (`chattr +a`) can be opened so.
+    Append,
+}
 
 /// Why a file or folder was not opened.
 #[derive(Debug)]
@@ -188,7 +199,7 @@ mod tests {
     fn one_writes_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        let files = [0, 1].map(|_| open_writable(&path).unwrap());
+        let files = [0, 1].map(|_| open_or_create(&path, Access::Write, 0o600).unwrap().0);
         let held = turn(&files[0], &path, false).unwrap();
         assert!(held.is_some() && turn(&files[1], &path, false).unwrap().is_none());
         drop(held);

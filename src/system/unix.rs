@@ -3,20 +3,20 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat};
+use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, fstat, openat};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{Found, Unopened};
+use super::{Access, Found, Unopened};
 
+/// How often a file that comes and goes while it is opened is tried again.
+const TRIES: usize = 16;
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// To look at: what is opened so is neither read nor waited for.
-const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 // NONBLOCK: a FIFO that was put under the name must not stop us.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
@@ -32,12 +32,88 @@ pub const STATES: &[&str] = &[];
 /// # Errors
 /// What is in its place.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
-    open_plain(|flags| rustix::fs::open(path, flags, Mode::empty()))
+    open_plain(FILE, |flags| rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// Opens a plain file for reading as [`open_file`] does, but follows a link to it: for files that the operator names and
+/// often keeps behind links, such as keys.
+///
+/// # Errors
+/// What is in its place.
+pub fn open_followed(path: &Path) -> Result<File, Unopened> {
+    open_plain(FILE.difference(OFlags::NOFOLLOW), |flags| rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// Opens a plain file to read and write, which is made with `mode` where there is none; with whether it was made. No link is
+/// followed, and pipes and devices are looked at and not opened.
+///
+/// # Errors
+/// What is in its place.
+pub fn open_or_create(path: &Path, access: Access, mode: u32) -> Result<(File, bool), Unopened> {
+    let flags = match access {
+        Access::Write => FILE | OFlags::RDWR,
+        Access::Append => FILE | OFlags::RDWR | OFlags::APPEND,
+    };
+    let mut tries = 0;
+    loop {
+        match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(mode)) {
+            Ok(file) => return Ok((File::from(file), true)),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(no_file(error)),
+        }
+        match open_plain(flags, |flags| rustix::fs::open(path, flags, Mode::empty())) {
+            // Whoever had it took it away.
+            Err(unopened) if unopened.found == Found::Nothing && tries < TRIES => tries += 1,
+            opened => return opened.map(|file| (file, false)),
+        }
+    }
+}
+
+/// Opens a character device or a pipe for writing, or what this process has open under a name such as `/dev/stdout`; `None`
+/// where `path` is none of them. A block device is none: what is written there replaces what it holds.
+///
+/// # Errors
+/// The system's; a pipe that nobody reads.
+pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
+    let name = path.to_str().unwrap_or_default();
+    let number = ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|folder| name.strip_prefix(folder));
+    match (name, number) {
+        ("/dev/stdout", _) | (_, Some("1")) => {
+            return io::stdout().as_fd().try_clone_to_owned().map(|fd| Some(fd.into()));
+        }
+        ("/dev/stderr", _) | (_, Some("2")) => {
+            return io::stderr().as_fd().try_clone_to_owned().map(|fd| Some(fd.into()));
+        }
+        _ => {}
+    }
+    // The names of open files are links by nature.
+    let is_open = number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    let flags = OFlags::CLOEXEC | if is_open { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let seen = match rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        seen => fstat(&seen?)?,
+    };
+    if !matches!(FileType::from_raw_mode(seen.st_mode), FileType::CharacterDevice | FileType::Fifo) {
+        return Ok(None);
+    }
+    let file = match rustix::fs::open(path, flags | OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty()) {
+        Err(Errno::NXIO) => return Err(io::Error::other("expected a program that reads it, found none")),
+        file => file?,
+    };
+    let now = fstat(&file)?;
+    if (now.st_dev, now.st_ino) != (seen.st_dev, seen.st_ino) {
+        return Err(io::Error::other("another file was put in its place"));
+    }
+    // Writing waits for who reads.
+    fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
+    Ok(Some(File::from(file)))
 }
 
 /// Looks at what `open` leads to, then opens it; what was put in its place meanwhile is not it.
-fn open_plain(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
-    let seen = open(LOOK).map_err(no_file)?;
+fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
+    // What is opened so is neither read nor waited for.
+    let look = OFlags::PATH | OFlags::CLOEXEC | flags.intersection(OFlags::NOFOLLOW);
+    let seen = open(look).map_err(no_file)?;
     let before = fstat(&seen).map_err(no_file)?;
     match FileType::from_raw_mode(before.st_mode) {
         FileType::RegularFile => {}
@@ -47,7 +123,7 @@ fn open_plain(open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, U
             return Err(Unopened { found: Found::OtherKind, error });
         }
     }
-    let file = open(FILE).map_err(no_file)?;
+    let file = open(flags).map_err(no_file)?;
     let now = fstat(&file).map_err(no_file)?;
     if (now.st_dev, now.st_ino) == (before.st_dev, before.st_ino) {
         return Ok(File::from(file));
@@ -100,7 +176,7 @@ impl Folder {
     /// # Errors
     /// As [`open_file`].
     pub fn file(&self, name: &str) -> Result<File, Unopened> {
-        open_plain(|flags| openat(&self.0, name, flags, Mode::empty()))
+        open_plain(FILE, |flags| openat(&self.0, name, flags, Mode::empty()))
     }
 
     /// Calls `each` with the name of every entry.
@@ -137,6 +213,11 @@ pub fn owner(metadata: &Metadata) -> Option<u32> {
     Some(metadata.uid())
 }
 
+/// The number of the file system that a file lies on; `None` where the system has none.
+pub fn device(metadata: &Metadata) -> Option<u64> {
+    Some(metadata.dev())
+}
+
 /// The user's number that this process works as.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -158,12 +239,21 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
+/// Makes a folder that only its owner can write in, and those above it that are not there.
+///
+/// # Errors
+/// As [`create`].
+pub fn make_folders(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o755).recursive(true).create(path)
+}
+
 /// Waits until the names in a folder are on the medium.
 ///
 /// # Errors
 /// The system's.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
-    match File::open(path)?.sync_all() {
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match File::from(rustix::fs::open(path, flags, Mode::empty())?).sync_all() {
         // Some file systems know no fsync of directories.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         done => done,
@@ -184,38 +274,14 @@ impl Drop for Lock {
 /// Takes the lock that a file stands for, which is made where it is not there and stays; `None` where somebody has it.
 ///
 /// # Errors
-/// The system's; a link is not followed.
+/// The system's; a link is not followed, and what is no plain file not opened.
 pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)?;
+    let (file, _) = open_or_create(path, Access::Write, 0o600)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Lock(file))),
         Err(Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Opens a file to read and write, which is made for its owner alone where it is not there. No link is followed.
-///
-/// # Errors
-/// The system's.
-pub fn open_writable(path: &Path) -> io::Result<File> {
-    writable(OpenOptions::new().read(true).write(true).truncate(false), path)
-}
-
-/// The same, to read and append to: a file that the system lets only grow (`chattr +a`) can be opened so.
-///
-/// # Errors
-/// The system's.
-pub fn open_growing(path: &Path) -> io::Result<File> {
-    writable(OpenOptions::new().read(true).append(true), path)
-}
-
-fn writable(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    options.create(true).mode(0o600).custom_flags(flags).open(path)
 }
 
 /// A turn at a file that several runs use; it ends when this is dropped.
@@ -268,23 +334,16 @@ impl Drop for Claim {
     }
 }
 
-/// Opens a file, which is made where it is not there; `None` where somebody has claimed it. It may be of another kind, which
-/// its metadata tells.
+/// Opens a plain file, which is made where it is not there; `None` where somebody has claimed it.
 ///
 /// # Errors
-/// The system's; a link is not followed, a pipe not waited for.
-pub fn claim(path: &Path) -> io::Result<Option<Claim>> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits()).unwrap_or_default();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(flags);
-    let (file, is_new) = match options.clone().create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.open(path)?, false),
-        opened => (opened?, true),
-    };
+/// What is in its place; a link is not followed, a pipe not waited for.
+pub fn claim(path: &Path) -> Result<Option<Claim>, Unopened> {
+    let (file, is_new) = open_or_create(path, Access::Write, 0o644)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(Claim { file, is_new })),
         Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(Unopened { found: Found::Refusal, error: error.into() }),
     }
 }
 

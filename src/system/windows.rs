@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{Found, Unopened};
+use super::{Access, Found, Unopened};
 
 // Values of the Windows API, by their names there.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
@@ -54,6 +54,50 @@ fn open(path: &Path, share: u32) -> Result<(File, Metadata), Unopened> {
 /// What is in its place.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
     open(path, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE).map(|(file, _)| file)
+}
+
+/// Opens a file for reading, behind a link too.
+///
+/// # Errors
+/// The system's.
+pub fn open_followed(path: &Path) -> Result<File, Unopened> {
+    File::open(path).map_err(|error| {
+        let found = if error.kind() == io::ErrorKind::NotFound { Found::Nothing } else { Found::Refusal };
+        Unopened { found, error }
+    })
+}
+
+/// Opens a file to read and write, which is made where there is none; with whether it was made. No link is followed.
+///
+/// # Errors
+/// What is in its place.
+pub fn open_or_create(path: &Path, _: Access, _: u32) -> Result<(File, bool), Unopened> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    made_or_opened(&options, path)
+}
+
+fn made_or_opened(options: &OpenOptions, path: &Path) -> Result<(File, bool), Unopened> {
+    let refused = |error: io::Error| Unopened { found: Found::Refusal, error };
+    let (file, is_new) = match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.open(path).map_err(refused)?, false),
+        made => (made.map_err(refused)?, true),
+    };
+    let metadata = file.metadata().map_err(refused)?;
+    if metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
+        let error = io::Error::other("a reparse point, which is not followed");
+        return Err(Unopened { found: Found::Link, error });
+    }
+    Ok((file, is_new))
+}
+
+/// Nothing is a stream here.
+///
+/// # Errors
+/// None.
+#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+pub const fn open_stream(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
 }
 
 /// A folder that is open. Until it is closed, neither it nor a folder that it was opened through can be renamed or deleted,
@@ -143,6 +187,11 @@ pub const fn owner(_: &Metadata) -> Option<u32> {
     None
 }
 
+/// The number of the file system that a file lies on; `None` where the system has none.
+pub const fn device(_: &Metadata) -> Option<u64> {
+    None
+}
+
 /// The user's number that this process works as: users have none, and nobody is root.
 pub const fn user() -> u32 {
     u32::MAX
@@ -162,6 +211,14 @@ pub fn create(path: &Path, _: u32) -> io::Result<File> {
 /// As [`create`].
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir(path)
+}
+
+/// Makes a folder and those above it that are not there.
+///
+/// # Errors
+/// As [`create`].
+pub fn make_folders(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
 }
 
 /// Nothing to wait for: folders cannot be synced here, NTFS keeps names in its journal.
@@ -193,28 +250,6 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
         Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Opens a file to read and write, which is made where it is not there. No link is followed.
-///
-/// # Errors
-/// The system's.
-pub fn open_writable(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
-    if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
-        return Err(io::Error::other("a reparse point, which is not followed"));
-    }
-    Ok(file)
-}
-
-/// The same, to read and append to.
-///
-/// # Errors
-/// The system's.
-pub fn open_growing(path: &Path) -> io::Result<File> {
-    open_writable(path)
 }
 
 /// A turn at a file that several runs use; it ends when this is dropped.
@@ -261,20 +296,13 @@ impl Claim {
 ///
 /// # Errors
 /// The system's; a link is not followed.
-pub fn claim(path: &Path) -> io::Result<Option<Claim>> {
+pub fn claim(path: &Path) -> Result<Option<Claim>, Unopened> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).share_mode(FILE_SHARE_READ).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
-    let opened = match options.clone().create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path).map(|file| (file, false)),
-        opened => opened.map(|file| (file, true)),
-    };
-    match opened {
-        Ok((file, _)) if file.metadata()?.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 => {
-            Err(io::Error::other("expected a plain file, found a link"))
-        }
+    match made_or_opened(&options, path) {
         Ok((file, is_new)) => Ok(Some(Claim { file, is_new })),
-        Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
-        Err(error) => Err(error),
+        Err(unopened) if unopened.error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => Ok(None),
+        Err(unopened) => Err(unopened),
     }
 }
 

@@ -17,6 +17,7 @@ mod kill;
 mod killed;
 mod layouts;
 mod machine;
+mod outputs;
 mod races;
 mod receipts;
 mod refusals;

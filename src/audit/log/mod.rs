@@ -13,7 +13,8 @@ use super::turn::wait;
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
 use crate::oci::Digest;
-use crate::system::{self, Turn};
+use crate::outfile::{Refusal, check_name};
+use crate::system::{self, Access, Turn};
 
 /// A log that is read while others may write to it.
 #[derive(Debug)]
@@ -82,18 +83,11 @@ impl Log {
     /// [`Class::Io`]: either cannot be written, is a link or no plain file.
     pub fn open(path: &Path, head: Option<&Path>) -> Result<Self, Fault> {
         let shown = escape(&path.to_string_lossy());
-        let io = |error: io::Error| {
-            Fault::new(Class::Io, format!("audit log {shown}: {error}")).help("name a file that you can write to")
-        };
-        let other = || io(io::Error::other("expected a plain file, found another kind"));
-        // A pipe would be felt at its other end.
-        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-            return Err(other());
-        }
-        let file = system::open_growing(path).map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
-            return Err(other());
-        }
+        let subject = format!("audit log {shown}");
+        let refused = |refusal: Refusal| refusal.into_fault(&subject, "audit log");
+        check_name(path).map_err(refused)?;
+        let (file, _) =
+            system::open_or_create(path, Access::Append, 0o600).map_err(|unopened| refused(unopened.into()))?;
         let head = head.map(|head| {
             Head::open(head).map_err(|error| {
                 let what = format!("audit log {shown}: its head {}: {error}", escape(&head.to_string_lossy()));
@@ -130,10 +124,11 @@ impl Log {
         let mut bytes = vec![0; usize::try_from(length - from).unwrap_or_default()];
         system::read_exact_at(&self.file, &mut bytes, from).map_err(io)?;
         let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
-            if from == 0 {
+            // What a killed run left of a first line; any other file is not touched.
+            if from == 0 && Line::is_begun(&bytes) {
                 return Ok(Tail { end: 0, torn: length, last: None });
             }
-            return Err(self.altered("expected lines of an audit log, found something else"));
+            return Err(self.altered("expected lines of an audit log, found another file"));
         };
         let start = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let last = &bytes[start..=end];

@@ -4,16 +4,16 @@
 //! Everything unfinished ends in `.partial`; `NAME.lock` stands while a run works.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
 use crate::base::fault::Class;
 use crate::bundle::volumes::local::Volumes;
-use crate::bundle::{Error, Name};
-use crate::system;
+use crate::bundle::{Error, Name, foreign};
+use crate::system::{self, Access, Found};
 
 /// The largest file on FAT32.
 const FAT_FILE: u64 = (4 << 30) - 1;
@@ -57,26 +57,23 @@ pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
 
 /// A new file under `path`, in place of what was left there: never what a link there leads to.
 pub(in crate::bundle) fn create(path: &Path) -> std::io::Result<File> {
-    system::create_anew(path, 0o666)
+    system::create_anew(path, 0o644)
 }
 
 /// A file of an unfinished run, to be read and appended to; an empty one where there is none. A medium may come from
 /// anywhere: a link, or a file that has another name beside this one, is refused.
 pub(in crate::bundle) fn open_own(path: &Path) -> std::io::Result<File> {
-    use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC).bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).append(true).create(true).custom_flags(flags).open(path)?;
-    let found = file.metadata()?;
-    if found.is_file() && found.nlink() == 1 {
-        Ok(file)
-    } else {
-        Err(std::io::Error::other("expected a plain file with this name alone, found another kind or name; remove it"))
-    }
+    let other = "expected a plain file with this name alone, found another kind or name; remove it";
+    let (file, _) = system::open_or_create(path, Access::Append, 0o644).map_err(|unopened| match unopened.found {
+        Found::Link | Found::OtherKind => std::io::Error::other(other),
+        Found::Nothing | Found::Refusal => unopened.error,
+    })?;
+    if file.metadata()?.nlink() == 1 { Ok(file) } else { Err(std::io::Error::other(other)) }
 }
 
 /// A folder of an unfinished run, made where there is none; a link is refused.
 pub(in crate::bundle) fn make_own_folder(path: &Path) -> std::io::Result<()> {
-    let Err(error) = std::fs::create_dir(path) else { return Ok(()) };
+    let Err(error) = DirBuilder::new().mode(0o755).create(path) else { return Ok(()) };
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(std::io::Error::other("expected a folder, found a link or file; remove it")),
@@ -93,12 +90,12 @@ struct Lock {
 impl Lock {
     fn take(path: PathBuf) -> Result<Self, Error> {
         loop {
-            let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits()).unwrap_or_default();
-            let file = {
-                use std::os::unix::fs::OpenOptionsExt as _;
-                OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(&path)
+            let (file, _) = system::open_or_create(&path, Access::Write, 0o644)
+                .map_err(|unopened| write_error(&path, &unopened.error))?;
+            // At the end it is removed: another program's lock, or list of versions, is not ours to take.
+            if file.metadata().is_ok_and(|found| found.len() > 0) {
+                return Err(foreign::refused(&path));
             }
-            .map_err(|error| write_error(&path, &error))?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -131,8 +128,23 @@ impl Output {
     ///
     /// # Errors
     /// [`Class::Io`] where the directory is not there or not writable; [`Class::Lock`] where another
-    /// run writes this bundle; [`Class::Usage`] where it exists and `overwrite` is not said.
+    /// run writes this bundle; [`Class::Usage`] where it exists and `overwrite` is not said, and where a file of one of its
+    /// names is no bundle's.
     pub fn open(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
+        let output = Self::of_bundle(dir, name, overwrite)?;
+        if let (false, Some(found)) = (overwrite, output.existing()?) {
+            return Err(Error::new(Class::Usage, format!("{}: expected no bundle, found one", found.display()))
+                .help("say --overwrite to replace it, or choose another name"));
+        }
+        foreign::check(dir, name)?;
+        Ok(output)
+    }
+
+    /// Takes the lock of `name` in `dir`, whatever stands there.
+    ///
+    /// # Errors
+    /// [`Class::Io`], [`Class::Lock`]; [`Class::Usage`] where another program has a file of the lock's name.
+    pub fn of_bundle(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
         let shown = dir.display();
         let metadata = std::fs::metadata(dir)
             .map_err(|error| Error::io(&shown, &error).help("make the directory, or name another one with -o"))?;
@@ -141,12 +153,7 @@ impl Output {
                 .help("name a directory with -o"));
         }
         let lock = Lock::take(dir.join(format!("{name}.lock")))?;
-        let output = Self { dir: dir.to_owned(), name: name.clone(), overwrite, _lock: lock };
-        if let (false, Some(found)) = (overwrite, output.existing()?) {
-            return Err(Error::new(Class::Usage, format!("{}: expected no bundle, found one", found.display()))
-                .help("say --overwrite to replace it, or choose another name"));
-        }
-        Ok(output)
+        Ok(Self { dir: dir.to_owned(), name: name.clone(), overwrite, _lock: lock })
     }
 
     /// The first file of a bundle under its final name. Volumes alone are one, too, unless a run that
@@ -159,7 +166,10 @@ impl Output {
             return Ok(None);
         }
         let volume = self.volumes()?.first().map(|&number| self.path(&self.name.volume(number)));
-        Ok(volume.or_else(|| Some(self.flat()).filter(|path| path.symlink_metadata().is_ok())))
+        let others = [self.flat(), self.path(&self.name.signatures()), self.path(&self.name.checksums())];
+        // An empty one is none.
+        let is_there = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.len() > 0 || found.is_dir());
+        Ok(volume.or_else(|| others.into_iter().find(is_there)))
     }
 
     /// Whether a manifest that is not empty stands under the final name.
@@ -411,10 +421,10 @@ mod tests {
         assert!(!output.has_manifest() && !output.overwrite());
         put("b.json", "");
         assert!(!output.has_manifest(), "an empty one is none");
-        put("b.json", "{");
+        put("b.json", "{\"absent\":[");
         assert!(output.has_manifest());
         for number in [0, 1, 12] {
-            put(&format!("b.{number:04}.tar.zst"), "x");
+            std::fs::write(dir.path().join(format!("b.{number:04}.tar.zst")), b"\x28\xb5\x2f\xfd").unwrap();
             put(&format!("b.{number:04}.tar.zst.partial"), "x");
         }
         assert_eq!(output.volumes(), Ok(vec![1, 12]));

@@ -29,6 +29,7 @@ use crate::bundle::frames::built::Built;
 use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch, lock};
 use crate::content::Source;
 use crate::flow::{Event, Flow};
+use crate::system;
 
 /// Frames in memory beside one a job.
 const SPARE: usize = 4;
@@ -98,7 +99,8 @@ impl Pass<'_> {
         let path = self.output.partial_volume(volume + 1);
         // No truncation: checked to be a frame's size when the journal was read.
         let size = usize::try_from(frame.stored_size()).unwrap_or_default();
-        File::open(&path)
+        system::open_file(&path)
+            .map_err(std::io::Error::from)
             .and_then(|file| file.read_exact_at(&mut buffer[..size], offset))
             .map_err(|error| Error::io(path.display(), &error))?;
         let built = Built::read(buffer, frame).ok_or(Trouble::Damaged { frame: index })?;

@@ -1,7 +1,6 @@
 //! The end of writing: volumes made durable and read back, then everything gets its final name, the
 //! manifest last (`spec/bundle.md`).
 
-use std::fs::File;
 use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
@@ -16,6 +15,7 @@ use crate::bundle::format::offsets::Geometry;
 use crate::bundle::volumes::local::open_plain;
 use crate::flow::Flow;
 use crate::oci::Digest;
+use crate::system;
 
 /// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
 /// renamed already gets its unfinished name again.
@@ -59,7 +59,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
 }
 
 pub(in crate::bundle) fn sync(path: &Path) -> Result<(), Error> {
-    let file = File::open(path).map_err(|error| Error::io(path.display(), &error))?;
+    let file = system::open_file(path).map_err(|unopened| Error::io(path.display(), &unopened.error))?;
     // A failed fsync is never tried again: what the second one says means nothing.
     file.sync_all().map_err(|error| write_error(path, &error))?;
     // Only advice: so that reading back reads the medium.

@@ -1,5 +1,6 @@
 //! BUNDLE on the command line: finds and opens it. Whom to believe is [`super::trust`]'s.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::place::Bundle;
@@ -33,11 +34,12 @@ impl From<Untrusted> for Opened {
 /// # Errors
 /// As [`crate::bundle::open()`] and [`stream::open`]; class usage for `dirs` beside a stream.
 pub fn open_any(
-    text: &str,
+    text: impl AsRef<OsStr>,
     dirs: &[PathBuf],
     confined: Option<&[PathBuf]>,
     session: &mut Session<'_>,
 ) -> Result<Opened, Fault> {
+    let text = text.as_ref();
     let place = Bundle::parse(text, |path| session.path(path))?;
     let read: Bytes = match place {
         Bundle::Stdin if session.world.terminal.stdin => {
@@ -59,8 +61,11 @@ pub fn open_any(
         }
     };
     if !dirs.is_empty() {
-        return Err(Fault::new(Class::Usage, format!("--volume-dir: {text} is a stream, which holds its volumes"))
-            .help("leave --volume-dir away"));
+        return Err(Fault::new(
+            Class::Usage,
+            format!("--volume-dir: {} is a stream, which holds its volumes", text.display()),
+        )
+        .help("leave --volume-dir away"));
     }
     if let Some(beside) = confined {
         // It is open already.
@@ -89,7 +94,8 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
 ///
 /// # Errors
 /// As [`crate::bundle::open()`]; class usage for a stream.
-pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let text = text.as_ref();
     let path = match Bundle::parse(text, |path| session.path(path))? {
         Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),
         Bundle::In(dir) => session.path(&dir),
@@ -107,7 +113,8 @@ fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {
     pipe::open(path).map_err(|error| crate::bundle::Error::io(path.display(), &error))
 }
 
-fn no_stream(text: &str) -> Fault {
+fn no_stream(text: &OsStr) -> Fault {
+    let text = text.display();
     Fault::new(Class::Usage, format!("bundle {text}: expected files in a directory, found a stream"))
         .help("write it to a directory first: tar x")
 }
@@ -127,7 +134,7 @@ pub fn asking(world: &mut World) -> impl FnMut(&str) -> bool + Send {
 
 /// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
 /// where `text` names no bundle, which [`open`] then says.
-pub fn directories(text: &str, session: &Session<'_>) -> Vec<PathBuf> {
+pub fn directories(text: impl AsRef<OsStr>, session: &Session<'_>) -> Vec<PathBuf> {
     match Bundle::parse(text, |path| session.path(path)) {
         Ok(Bundle::Named { dir, .. } | Bundle::In(dir)) => vec![session.path(&dir)],
         Ok(Bundle::Stream(path)) => vec![session.path(&path)],

@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::fault::{Class, Fault};
+use crate::bundle::format::manifest::MAX_MANIFEST;
 use crate::bundle::time::Moment;
+use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Error, Manifest, Standing};
 use crate::cli::Session;
 use crate::cli::freshness::store;
@@ -89,7 +91,8 @@ impl Channel {
         if let Some(begun) = self.read(channel, series.begun()?)? {
             // That run was killed between signing and its end.
             let path = target(&format!("{channel}-{}", begun.sequence))?;
-            if std::fs::read(path.with_extension("json")).is_ok_and(|found| found == begun.bytes) {
+            let published = read_capped(&path.with_extension("json"), MAX_MANIFEST).ok().flatten();
+            if published.is_some_and(|found| found == begun.bytes) {
                 series.done()?;
                 last = Some(begun);
             } else if !path.with_extension("plan.partial").exists() {
@@ -216,23 +219,37 @@ fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
 /// Where a bundle goes: the directory, which must be there, and its name; `channel` names it in a directory.
 ///
 /// # Errors
-/// Class usage.
+/// Class usage; class io where a directory is not there.
 pub fn target(
     path: &Path,
     session: &Session<'_>,
     channel: Option<&str>,
 ) -> Result<(PathBuf, crate::bundle::Name), Fault> {
-    let full = session.path(path);
-    if let (Some(name), true) = (channel, full.is_dir()) {
-        return Ok((full, crate::bundle::Name::new(name)?));
+    let (full, subject) = (session.path(path), format!("-o {}", path.display()));
+    // A path forgets a slash or a dot at its end, and what is no directory would be a bundle's name beside it.
+    let last = path.as_os_str().as_encoded_bytes().rsplit(|byte| *byte == b'/').next();
+    let is_folder = matches!(last, Some(b"" | b"." | b".."));
+    let seen = full.metadata();
+    if is_folder && !seen.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+        let what = format!("{subject}: expected a directory, found none");
+        return Err(Fault::new(Class::Io, what).help("look whether the medium is mounted; else make the directory"));
     }
-    let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
-        Fault::usage(
-            format!("-o {}: expected DIR/NAME, found a directory", path.display()),
-            "add a slash and the bundle's name, or say --channel",
-        )
-    })?;
-    // In the process itself a bare name has no directory, not even a dot.
-    let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
-    Ok((dir, crate::bundle::Name::new(name)?))
+    let (dir, name) = match (channel, &seen) {
+        (Some(name), Ok(found)) if found.is_dir() => (full, name.to_owned()),
+        (_, Ok(found)) if !found.is_dir() && !found.is_file() => {
+            let what = format!("{subject}: expected DIR/NAME, found a device, pipe or socket");
+            return Err(Fault::usage(what, "mount the medium, and name a directory on it"));
+        }
+        _ => {
+            let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
+                let what = format!("{subject}: expected DIR/NAME, found a directory");
+                Fault::usage(what, "add a slash and the bundle's name, or say --channel")
+            })?;
+            // In the process itself a bare name has no directory, not even a dot.
+            let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            (dir.to_owned(), name.to_owned())
+        }
+    };
+    crate::outfile::check_folder(&dir, &subject)?;
+    Ok((dir, crate::bundle::Name::new(&name)?))
 }

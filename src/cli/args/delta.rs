@@ -2,8 +2,9 @@
 //!
 //! Nothing of a base is authenticated here: it only says what may stay behind.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -11,13 +12,19 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::detect::{self, Paper};
+use crate::cli::newfile::Draft;
+use crate::cli::pem::shown;
 use crate::decide::select::Delivered;
 use crate::decide::wanted::{List, MAX_BYTES};
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Artifact, Digest, Reference};
 use crate::operate::import::Wanted as Lacking;
+use crate::outfile::{Place, look, unmounted};
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::system;
+
+/// What `--wanted-out` writes.
+const NOUN: &str = "wanted list";
 
 /// What stays behind, and what must come again.
 #[derive(clap::Args, Debug)]
@@ -25,7 +32,7 @@ pub struct Delta {
     /// Leave out what this bundle has delivered (its NAME.json is enough), what this receipt says arrived, or what the
     /// channel's last export had; repeat it for more
     #[arg(long = "base", value_name = "last|BUNDLE|RECEIPT")]
-    bases: Vec<String>,
+    bases: Vec<OsString>,
     /// Take what a wanted list names, and the content that it lists whatever --base says
     #[arg(long, value_name = "FILE")]
     wanted: Option<PathBuf>,
@@ -67,7 +74,8 @@ impl Delta {
                 let Some(bytes) = newest()? else { continue };
                 (crate::decide::delta::of_bytes(&bytes)?, Digest::sha256(&bytes))
             } else if let Some(Paper::Receipt(_, file)) = detect::find(text, session) {
-                let (receipt, digest) = receipt(text, file)?;
+                let text = text.to_string_lossy();
+                let (receipt, digest) = receipt(&text, file)?;
                 if receipt.blobs.is_empty() {
                     session.flow.warn(format!("--base {text}: the receipt says that nothing arrived"));
                 }
@@ -95,19 +103,20 @@ impl Asked {
 /// The receipt and its digest. Nobody authenticates it here.
 fn receipt(text: &str, file: File) -> Result<(Receipt, Digest), Fault> {
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_RECEIPT + 1), &mut bytes).map_err(|error| {
+    file.take(MAX_RECEIPT + 1).read_to_end(&mut bytes).map_err(|error| {
         Fault::new(Class::Io, format!("--base {text}: {error}")).help("name a file that can be read")
     })?;
     Ok((Receipt::parse(&bytes)?, Digest::sha256(&bytes)))
 }
 
 fn read(path: &Path, session: &Session<'_>) -> Result<List, Fault> {
-    let io = |error: std::io::Error| {
+    let io = |error: io::Error| {
         Fault::new(Class::Io, format!("--wanted {}: {error}", path.display())).help("name a list that can be read")
     };
-    let file = File::open(session.path(path)).map_err(io)?;
+    // It came on a medium.
+    let file = system::open_file(&session.path(path)).map_err(|unopened| io(unopened.error))?;
     let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut std::io::Read::take(file, MAX_BYTES as u64 + 1), &mut bytes).map_err(io)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
     List::parse(&bytes)
 }
 
@@ -130,31 +139,66 @@ pub fn wanted(artifacts: &[Artifact], lacking: &[Lacking]) -> List {
     list
 }
 
-/// Writes the list, whole or not at all; one that was there is replaced.
-///
-/// # Errors
-/// Class io.
-pub fn write(path: &Path, list: &List, session: &Session<'_>) -> Result<(), Fault> {
-    let (text, dropped) = list.to_text();
-    if dropped > 0 {
-        session.flow.warn(format!("--wanted-out {}: {dropped} artifacts had no room in it", path.display()));
+/// Where the list of `--wanted-out` goes.
+pub struct WantedOut {
+    shown: String,
+    target: PathBuf,
+    place: Place,
+}
+
+impl WantedOut {
+    /// Looks at `path`, before any work.
+    ///
+    /// # Errors
+    /// Class usage for a file that is no earlier list, and for the name of a bundle's file; class io.
+    pub fn open(path: &Path, session: &Session<'_>) -> Result<Self, Fault> {
+        let (shown, target) = (format!("--wanted-out {}", shown(path)), session.path(path));
+        let place = look(&target, is_list).map_err(|refusal| refusal.into_fault(&shown, NOUN))?;
+        unmounted(&target).into_iter().for_each(|warning| session.flow.warn(warning));
+        let wanted = Self { shown, target, place };
+        if !matches!(wanted.place, Place::Stream(_)) {
+            // Whether it can be made there shows by making it.
+            wanted.draft().map_err(|error| wanted.failed(&error))?;
+        }
+        Ok(wanted)
     }
-    let target = session.path(path);
-    let written = || -> std::io::Result<()> {
-        let mut partial = target.clone().into_os_string();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let mut file = system::create_anew(&partial, 0o666)?;
-        let named = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-        named.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
-            // Best effort: the next run removes it, too.
-            let _ = std::fs::remove_file(&partial);
-        })
-    };
-    written().map_err(|error| {
-        Fault::new(Class::Io, format!("--wanted-out {}: {error}", path.display()))
-            .help("name a file in a folder that is there")
-    })
+
+    fn draft(&self) -> io::Result<Draft> {
+        Draft::beside(&self.target, 0o644)
+    }
+
+    fn failed(&self, error: &io::Error) -> Fault {
+        Fault::new(Class::Io, format!("{}: {error}", self.shown))
+            .help("name a file in a directory that is there, where you can write")
+    }
+
+    /// Writes the list, whole or not at all; an earlier one is replaced.
+    ///
+    /// # Errors
+    /// Class io; class usage where another file came there meanwhile.
+    pub fn write(mut self, list: &List, session: &Session<'_>) -> Result<(), Fault> {
+        let (text, dropped) = list.to_text();
+        if dropped > 0 {
+            session.flow.warn(format!("{}: {dropped} artifacts had no room in it", self.shown));
+        }
+        if let Place::Stream(stream) = &mut self.place {
+            return stream.write_all(text.as_bytes()).map_err(|error| self.failed(&error));
+        }
+        let draft = self.draft().and_then(|draft| draft.fill(text.as_bytes()).map(|()| draft));
+        let draft = draft.map_err(|error| self.failed(&error))?;
+        let named = match look(&self.target, is_list).map_err(|refusal| refusal.into_fault(&self.shown, NOUN))? {
+            Place::Own => draft.replace(),
+            Place::Free | Place::Stream(_) => draft.settle(),
+        };
+        named.map_err(|error| self.failed(&error))
+    }
+}
+
+/// Whether a file is a list as [`WantedOut::write`] writes it.
+fn is_list(file: &File) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(List::is_written(&bytes))
 }
 
 #[cfg(test)]

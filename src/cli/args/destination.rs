@@ -1,6 +1,5 @@
 //! What arrives where, under which names: the options that `import` and `copy` share, and what became of it.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,8 @@ use crate::content::Destination;
 use crate::decide::route::{Map, Place, Route};
 use crate::layout::{Layout, Nothing};
 use crate::operate::import::{Landed, TagConflict};
+use crate::outfile;
+use crate::system;
 
 /// The largest list of maps, in bytes.
 const MAX_MAPS: u64 = 64 << 20;
@@ -82,11 +83,21 @@ impl Naming {
 /// The text of a file of at most [`MAX_MAPS`] bytes.
 fn capped(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_MAPS + 1).read_to_string(&mut text)?;
+    system::open_file(path)?.take(MAX_MAPS + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_MAPS {
         return Err(io::Error::other(format!("expected at most {MAX_MAPS} bytes, found more")));
     }
     Ok(text)
+}
+
+/// Looks whether a layout can lie in `dir`; `typed` names it in messages.
+///
+/// # Errors
+/// Class usage, class io.
+pub fn fit_for_layout(dir: &Path, typed: &str, session: &Session<'_>) -> Result<(), Fault> {
+    outfile::check_folder(dir, typed)?;
+    outfile::unmounted(dir).into_iter().for_each(|warning| session.flow.warn(warning));
+    Ok(())
 }
 
 /// `--tag-conflict`
@@ -132,6 +143,7 @@ impl Arrival {
         Ok(match typed {
             Typed::Layout(dir) => {
                 let dir = session.path(&dir);
+                fit_for_layout(&dir, &self.to, session)?;
                 let destination: Box<dyn Destination> = if !self.dry_run {
                     Box::new(Layout::create(&dir)?)
                 } else if let Some(layout) = Layout::look(&dir)? {

@@ -1,6 +1,7 @@
 //! Places as typed: sources, selectors, destinations, bundles. What was typed becomes what it means; nothing is
 //! opened, but a bundle's path is looked at to tell a directory from a name.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::base::fault::Fault;
@@ -97,6 +98,18 @@ fn refuse_others(text: &str, subject: &str) -> Result<(), Fault> {
 fn login(subject: &str) -> Fault {
     let what = format!("{subject} …@…: a secret in an argument");
     Fault::usage(what, "give credentials by --authfile or docker's config")
+}
+
+/// A bundle's path, which need not be UTF-8, without `bundle:`.
+fn without_scheme(typed: &OsStr) -> &Path {
+    if let Some(text) = typed.to_str() {
+        return Path::new(text.strip_prefix("bundle:").unwrap_or(text));
+    }
+    #[cfg(unix)]
+    if let Some(rest) = std::os::unix::ffi::OsStrExt::as_bytes(typed).strip_prefix(b"bundle:") {
+        return Path::new(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(rest));
+    }
+    Path::new(typed)
 }
 
 impl Source {
@@ -208,11 +221,13 @@ impl Bundle {
     ///
     /// # Errors
     /// Class usage.
-    pub fn parse(text: &str, at: impl Fn(&Path) -> PathBuf) -> Result<Self, Fault> {
-        if text == "-" {
+    pub fn parse(text: impl AsRef<OsStr>, at: impl Fn(&Path) -> PathBuf) -> Result<Self, Fault> {
+        let typed = text.as_ref();
+        if typed == "-" {
             return Ok(Self::Stdin);
         }
-        let path = Path::new(text.strip_prefix("bundle:").unwrap_or(text));
+        let text = &*typed.to_string_lossy();
+        let path = without_scheme(typed);
         if !text.starts_with("bundle:") {
             refuse_others(text, "bundle")?;
         }
@@ -310,6 +325,12 @@ mod tests {
         assert_eq!(parse(".").unwrap(), Bundle::In(".".into()));
         assert_eq!(parse("stream").unwrap(), Bundle::Stream("stream".into()));
         assert_eq!(parse("-").unwrap(), Bundle::Stdin);
+        #[cfg(unix)]
+        for typed in [&b"\xff/b"[..], b"bundle:\xff/b"] {
+            let [typed, dir] = [typed, b"\xff"].map(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes);
+            let parsed = Bundle::parse(typed, Path::to_owned).unwrap();
+            assert_eq!(parsed, Bundle::Named { dir: dir.into(), name: "b".into() });
+        }
         assert!(parse("a.b").is_err() && parse("..x").is_err() && parse("s3://b/n").is_err());
     }
 }

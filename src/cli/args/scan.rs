@@ -2,6 +2,7 @@
 //!
 //! The scanner is made ready before the command confines itself: the threads that start scanners stay outside.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ impl Scan {
     ///
     /// # Errors
     /// Class usage for a command that is none, and for files of layers in a stream.
-    pub fn open(&self, bundle: &str, fail_fast: bool, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
+    pub fn open(&self, bundle: &OsStr, fail_fast: bool, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         let Some(command) = &self.command else { return Ok(None) };
         if self.files && is_stream(bundle, session) {
             return Err(no_files("a stream"));
@@ -65,7 +66,7 @@ impl Scan {
     /// # Errors
     /// As [`Scan::open`]; class usage for a stream.
     #[cfg(feature = "carry")]
-    pub fn before_a_push(&self, bundle: &str, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
+    pub fn before_a_push(&self, bundle: &OsStr, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         if self.command.is_some() && is_stream(bundle, session) {
             let what = "--scan: all is scanned before the first push, and a stream is read once";
             return Err(
@@ -76,7 +77,7 @@ impl Scan {
     }
 }
 
-fn is_stream(bundle: &str, session: &Session<'_>) -> bool {
+fn is_stream(bundle: &OsStr, session: &Session<'_>) -> bool {
     matches!(Bundle::parse(bundle, |path| session.path(path)), Ok(Bundle::Stdin | Bundle::Stream(_)))
 }
 

@@ -18,6 +18,7 @@ use crate::oci::Digest;
 use crate::receipt::{Arrival, MAX_RECEIPT, MEDIA_TYPE, Receipt, State};
 use crate::signing::envelope::MAX_FILE;
 use crate::signing::{Envelope, EnvelopeError, Judgement, Policy, statement};
+use crate::system::{self, Found};
 
 /// `X.json` → `X.sig.json`.
 pub fn signature_path(path: &Path) -> PathBuf {
@@ -38,11 +39,11 @@ fn read(path: &Path, mut file: File, most: u64) -> Result<Vec<u8>, Fault> {
 
 fn envelope(path: &Path) -> Result<Option<Envelope>, Fault> {
     let path = signature_path(path);
-    let file = match File::open(&path) {
+    let file = match system::open_file(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            let what = format!("receipt's signatures {}: {error}", escape(&path.to_string_lossy()));
+        Err(unopened) if unopened.found == Found::Nothing => return Ok(None),
+        Err(unopened) => {
+            let what = format!("receipt's signatures {}: {}", escape(&path.to_string_lossy()), unopened.error);
             return Err(Fault::new(Class::Io, what).help("check that the file can be read, and run it again"));
         }
     };

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "base"]),
     (1, &["closure", "flow", "redact", "system", "toml_error"]),
-    (2, &["content", "program", "signing"]),
+    (2, &["content", "outfile", "program", "signing"]),
     // Places, and the forms of what stands beside a bundle.
     (3, &["bundle", "registry", "layout", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),
     (4, &["decide"]),

@@ -46,7 +46,7 @@ impl Args {
         }
         let io = |error: io::Error| Fault::new(Class::Io, format!("{}: {error}", dir.display()));
         for part in ["", "keys", "usb"] {
-            fs::create_dir_all(dir.join(part)).map_err(io)?;
+            crate::system::make_folders(&dir.join(part)).map_err(io)?;
         }
         let mut demo = Demo { session, dir: self.dir.display().to_string(), steps: Vec::new() };
         demo.say("Real artifacts, made here: an image for two platforms, its SBOM, a model file.")?;

@@ -1,6 +1,8 @@
 //! `diff`: what is new, gone or changed between two sides, and whether all of a bundle is at a place. A bundle's
 //! manifest is not authenticated here, and that is said.
 
+use std::ffi::{OsStr, OsString};
+
 use serde_json::{Value, json};
 
 use crate::base::fault::{Class, Fault};
@@ -26,10 +28,10 @@ pub struct Args {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
     /// The old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, HOST[:PORT][/PREFIX]
     #[arg(value_name = "A")]
-    old: String,
+    old: OsString,
     /// The new side; a place where A is a bundle: whether all of the bundle is there
     #[arg(value_name = "B")]
-    new: String,
+    new: OsString,
     #[command(flatten)]
     naming: Naming,
     /// Read every blob at the place, not only ask for it
@@ -44,14 +46,15 @@ pub struct Args {
 
 /// A side as typed.
 enum Side {
-    Bundle(String),
+    Bundle(OsString),
     Place(Typed),
 }
 
 impl Side {
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(typed: &OsStr) -> Result<Self, Fault> {
+        let text = &*typed.to_string_lossy();
         if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
-            return Ok(Self::Bundle(text.to_owned()));
+            return Ok(Self::Bundle(typed.to_owned()));
         }
         let help = "write a bundle as ./DIR/NAME, a place as HOST or oci:DIR";
         Typed::parse(text).map(Self::Place).map_err(|fault| fault.help(help))
@@ -130,13 +133,13 @@ impl Args {
         let word = if seen.findings.is_empty() { "all at" } else { "not all at" };
         text.push_str(&format!(
             "{word} {}: {} artifacts, {} blobs ({read}), {} differences\n",
-            self.new,
+            self.new.display(),
             artifacts.len(),
             seen.blobs,
             seen.findings.len()
         ));
         let result = json!({
-            "authenticated": false, "id": bundle.id(), "place": self.new, "same": seen.findings.is_empty(),
+            "authenticated": false, "id": bundle.id(), "place": self.new.to_string_lossy(), "same": seen.findings.is_empty(),
             "content": self.content, "artifacts": artifacts.len(), "blobs": seen.blobs, "bytes": seen.bytes,
             "differences": findings(&seen),
         });
@@ -162,7 +165,7 @@ impl Args {
             text.push_str("bundles' manifests are not authenticated here: verify them with --key\n");
         }
         let result = json!({
-            "authenticated": false, "old": self.old, "new": self.new, "same": found.changes.is_empty(),
+            "authenticated": false, "old": self.old.to_string_lossy(), "new": self.new.to_string_lossy(), "same": found.changes.is_empty(),
             "unchanged": found.same, "differences": as_json(found),
             "delta": { "blobs": found.carried.blobs, "bytes": found.carried.bytes, "exact": found.is_exact,
                 "left_out": { "blobs": found.left_out.blobs, "bytes": found.left_out.bytes } },

@@ -25,6 +25,7 @@ use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
 use crate::oci::{Digest, Reason};
 use crate::operate::export::{Manner, Settings};
+use crate::outfile::unmounted;
 use crate::signing::{Envelope, statement};
 
 /// `export SELECTOR... [--base last|BUNDLE|RECEIPT]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
@@ -99,6 +100,9 @@ impl Args {
             Some(path) if !(self.dry_run && self.channel.is_given()) => Some(target(path, session, name.as_deref())?),
             _ => None,
         };
+        if let Some(warning) = target.as_ref().filter(|_| !self.dry_run).and_then(|(dir, _)| unmounted(dir)) {
+            session.flow.warn(warning);
+        }
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         // The output's faults come before any network work.
         let output = match &target {

@@ -1,5 +1,6 @@
 //! `import`: a bundle's artifacts into a registry or a layout, under their names there.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ use crate::bundle::source::one_pass::{Arriving, arrive};
 use crate::bundle::stream::{Bytes, Members};
 use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
-use crate::cli::args::delta;
+use crate::cli::args::delta::{self, WantedOut};
 use crate::cli::args::destination::Arrival;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
@@ -45,7 +46,7 @@ struct Books {
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
-    bundle: String,
+    bundle: OsString,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -71,13 +72,14 @@ impl Args {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
         let slip = self.receipting.open(session)?;
+        let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
         let trust = self.trust.read(Side::import(&typed, self.arrival.dry_run, session), session)?;
         let bundle = open_any(&self.bundle, &self.volume_dirs, None, session);
         let (bundle, rest) = trust.authenticate(bundle, session)?;
         let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), scanner, ..Books::default() };
         // From here on there is a bundle to tell of, whatever happens.
         let done = self.carry(typed, maps, &bundle, rest, &mut books, session);
-        let done = self.list_wanted(&bundle, &books, done, session);
+        let done = list_wanted(wanted_out, &bundle, &books, done, session);
         let order = trust.order();
         let id = bundle.id();
         let mut more = json!({ "id": id, "name": bundle.manifest().name, "signed": bundle.judgement().good });
@@ -181,20 +183,20 @@ impl Args {
             }
         }
     }
+}
 
-    /// Writes the list of what lacked, where one is asked for.
-    fn list_wanted(
-        &self,
-        bundle: &Trusted,
-        books: &Books,
-        done: Result<crate::operate::import::Outcome, Fault>,
-        session: &Session<'_>,
-    ) -> Result<crate::operate::import::Outcome, Fault> {
-        let Some(path) = &self.wanted_out else { return done };
-        let lacking = books.lacking.lock().unwrap_or_else(PoisonError::into_inner);
-        let Err(fault) = delta::write(path, &delta::wanted(&bundle.manifest().artifacts, &lacking), session) else {
-            return done;
-        };
-        Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault))
-    }
+/// Writes the list of what lacked, where one is asked for.
+fn list_wanted(
+    out: Option<WantedOut>,
+    bundle: &Trusted,
+    books: &Books,
+    done: Result<crate::operate::import::Outcome, Fault>,
+    session: &Session<'_>,
+) -> Result<crate::operate::import::Outcome, Fault> {
+    let Some(out) = out else { return done };
+    let lacking = books.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+    let Err(fault) = out.write(&delta::wanted(&bundle.manifest().artifacts, &lacking), session) else {
+        return done;
+    };
+    Err(Fault::from_list(done.err().into_iter().chain([fault.clone()]).collect()).unwrap_or(fault))
 }

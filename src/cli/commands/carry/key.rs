@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
-use crate::cli::newfile::{create, exists};
+use crate::cli::newfile::{check as check_new, create};
 use crate::cli::output::Outcome;
 use crate::cli::passphrase;
 use crate::cli::pem::{read_file, read_public, shown, wrong};
@@ -121,9 +121,7 @@ fn new(
 ) -> Result<Outcome, Fault> {
     let public_output = public_path(output);
     for path in [output, &public_output] {
-        if world.path(path).symlink_metadata().is_ok() {
-            return Err(exists(path));
-        }
+        check_new(path, world)?;
     }
     let passphrase = match (open, passphrase_file) {
         (true, _) => None,

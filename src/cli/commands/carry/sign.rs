@@ -1,5 +1,7 @@
 //! `sign`: one more signature on a bundle, made here, elsewhere, or by somebody else.
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -10,10 +12,11 @@ use crate::bundle::Untrusted;
 use crate::bundle::volumes::local::read_capped;
 use crate::cli::Session;
 use crate::cli::args::bundle::open;
-use crate::cli::newfile::create;
+use crate::cli::newfile::{create, failed, stream};
 use crate::cli::output::Outcome;
 use crate::cli::pem::{read_public, shown};
 use crate::operate::sign::{Signed, apart, beside};
+use crate::outfile::unmounted;
 use crate::signing::envelope::{MAX_FILE, MAX_SIGNATURE};
 use crate::signing::{Envelope, PublicKey, pae};
 
@@ -22,7 +25,7 @@ use crate::signing::{Envelope, PublicKey, pae};
 #[command(group(clap::ArgGroup::new("how").required(true).args(["sign", "merge", "payload", "attach"])))]
 pub struct Args {
     /// DIR/NAME, NAME.json, or a directory with one bundle
-    bundle: String,
+    bundle: OsString,
     /// A private key that signs: a PEM file, or pkcs11:…; repeat it for more
     #[arg(long, value_name = "KEY")]
     sign: Vec<PathBuf>,
@@ -51,6 +54,9 @@ impl Args {
     /// Class usage for a key and an output that exists, format, signature, lock, io.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let keys = self.public_keys(session)?;
+        let warning = self.output.as_ref().and_then(|path| unmounted(&session.path(path)));
+        warning.into_iter().for_each(|warning| session.flow.warn(warning));
+        let out = self.output.as_ref().map(|path| stream(path, session.world)).transpose()?.flatten();
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         let bundle = open(&self.bundle, session)?;
         if self.payload {
@@ -70,7 +76,10 @@ impl Args {
         };
         // What is merged, is merged with what there is; a signature alone travels alone.
         let (signed, bytes) = apart(&bundle, !self.merge.is_empty(), add)?;
-        create(output, 0o644, &bytes, session.world)?;
+        match out {
+            Some(mut stream) => stream.write_all(&bytes).map_err(|error| failed(output, &error))?,
+            None => create(output, 0o644, &bytes, session.world)?,
+        }
         Ok(told(&bundle, &signed, Some(shown(output))))
     }
 

@@ -1,5 +1,6 @@
 //! `unpack`: a bundle's content as an OCI layout.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -7,6 +8,7 @@ use serde_json::json;
 use crate::base::fault::Fault;
 use crate::cli::Session;
 use crate::cli::args::bundle::{Opened, open};
+use crate::cli::args::destination::fit_for_layout;
 use crate::cli::args::trust::Trust;
 use crate::cli::freshness::Side;
 use crate::cli::output::Outcome;
@@ -18,7 +20,7 @@ use crate::operate::import::checks::BundleGate;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// DIR/NAME, NAME.json, or a directory with one bundle
-    bundle: String,
+    bundle: OsString,
     /// The layout's directory: new, empty, or a layout to add to
     dir: PathBuf,
     #[command(flatten)]
@@ -35,6 +37,7 @@ impl Args {
         let gate = BundleGate::open(&bundle, &session.flow)?;
         let manifest = bundle.manifest();
         let dir = session.path(&self.dir);
+        fit_for_layout(&dir, &self.dir.to_string_lossy(), session)?;
         let done = crate::operate::import::unpack::unpack(
             &session.flow,
             &bundle,

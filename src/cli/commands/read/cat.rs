@@ -1,5 +1,6 @@
 //! `cat`: a bundle as a stream on standard output, for a pipe, a tape or a diode. It judges nothing.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -15,7 +16,7 @@ use crate::cli::output::Outcome;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// DIR/NAME, NAME.json, or a directory with one bundle
-    bundle: String,
+    bundle: OsString,
     /// The bytes of these frames alone, numbered as messages do: 3 or 5-9, commas between
     #[arg(long, value_name = "LIST")]
     frames: Option<String>,

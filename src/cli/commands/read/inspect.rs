@@ -1,6 +1,7 @@
 //! `inspect`: what a bundle says of itself. Nothing of it is authenticated here, and that is said. A receipt and an audit
 //! log are shown by their own modules.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -26,7 +27,7 @@ use crate::signing::Policy;
 pub struct Args {
     /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input); a receipt; an audit log
     #[arg(value_name = "BUNDLE|RECEIPT|AUDITLOG")]
-    bundle: String,
+    bundle: OsString,
     /// Hash everything; a bundle is still not authenticated
     #[arg(long)]
     check: bool,
@@ -83,7 +84,10 @@ impl Args {
         session: &mut Session<'_>,
     ) -> Result<Outcome, Fault> {
         if policy.is_some() {
-            let what = format!("{}: expected a receipt beside --key and --policy, found none", escape(&self.bundle));
+            let what = format!(
+                "{}: expected a receipt beside --key and --policy, found none",
+                escape(&self.bundle.to_string_lossy())
+            );
             return Err(Fault::new(Class::Usage, what).help("a bundle is authenticated by `packmule verify`"));
         }
         let Opened { head: bundle, rest } = open_any(&self.bundle, &[], confined, session)?;

@@ -1,5 +1,6 @@
 //! `verify`: PASS, PART or REFUSED, and why.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -26,7 +27,7 @@ use crate::report::{Base, Verdict as Word};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
-    bundle: String,
+    bundle: OsString,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -39,7 +40,7 @@ pub struct Args {
     volume_dirs: Vec<PathBuf>,
     /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
     #[arg(long = "base", value_name = "BUNDLE")]
-    bases: Vec<String>,
+    bases: Vec<OsString>,
     /// Keep a state of one's own, as a guard does: what passes is the last one accepted from now on
     #[arg(long, conflicts_with = "volumes")]
     record: bool,
@@ -73,9 +74,10 @@ impl Args {
         let Opened { head, rest } = match bundle {
             Ok(bundle) => bundle,
             Err(fault) if fault.class == Class::Format => {
-                let report =
-                    session.reports().then(|| Found { sight: Sight::of_none(&self.bundle), ..Found::default() });
-                return Ok(refused(&self.bundle, None, fault, &[], report));
+                let report = session
+                    .reports()
+                    .then(|| Found { sight: Sight::of_none(&self.bundle.to_string_lossy()), ..Found::default() });
+                return Ok(refused(&self.bundle.to_string_lossy(), None, fault, &[], report));
             }
             Err(fault) => return Err(fault),
         };
@@ -169,11 +171,11 @@ fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String], repor
 }
 
 /// A base that can be compared with. What is wrong with it says nothing of the bundle.
-fn base(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
+fn base(text: &OsStr, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let found = open(text, session).and_then(|base| base.claimed().map(|_| base).map_err(Fault::from));
     found.map_err(|fault| {
         let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
-        Fault { class, what: format!("--base {text}: {}", fault.what), ..fault }
+        Fault { class, what: format!("--base {}: {}", text.display(), fault.what), ..fault }
     })
 }
 
