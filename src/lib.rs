@@ -8,7 +8,7 @@
 //! | 3 operations | `export`, `verify`, `import` (with `unpack`), `copy`, `diff`, `base`, `sign` | what the tool does |
 //! | 2 decisions | `select`, `plan`, `route`, `wanted`, [`receipt`], [`report`] | pure; reach the world through floor 1; the page that a run is approved from |
 //! | 2 places | `bundle`, `registry`, `layout`, `secret`, [`scan`], [`state`], [`audit`], `token` | adapters that implement floor 1; where secrets come from; what a scanner says of content; what was accepted last; who did what; keys on cards and HSMs |
-//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], [`program`], [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, what systems do each in their own way, faults of files |
+//! | 1 contracts | [`closure`], [`content`], [`flow`], [`stream`], [`signing`], [`program`], [`spelling`], [`system`], [`wrong`] | the walk of what an artifact reaches, traits, cancel and events, checked streams, keys and policy, other programs, values in their one spelling, what systems do each in their own way, faults of files |
 //! | 0 nouns | [`oci`], [`fault`], [`moment`], [`size`] | no I/O |
 //!
 //! Floor 4, the command line, is `cli` and the binary.
@@ -42,6 +42,8 @@ pub mod scan;
 #[cfg(feature = "online")]
 pub mod secret;
 pub mod signing;
+pub mod spelling;
 pub mod state;
 pub mod system;
 pub mod toml_error;
+

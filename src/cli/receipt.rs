@@ -2,14 +2,15 @@
 //!
 //! A receipt that is shown without a key is said to be not authenticated, as a bundle is.
 
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::output::Outcome;
 use super::progress::size as show_size;
+use super::output::Outcome;
 use crate::base::fault::{Class, Fault, escape};
 use crate::oci::Digest;
 use crate::receipt::{Arrival, MAX_RECEIPT, MEDIA_TYPE, Receipt, State};

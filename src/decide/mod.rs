@@ -5,3 +5,4 @@ pub mod plan;
 pub mod route;
 pub mod select;
 pub mod wanted;
+

@@ -1,3 +1,4 @@
 //! Private keys that are not in a file.
 
 pub mod pkcs11;
+

@@ -10,3 +10,4 @@ pub mod import;
 #[cfg(feature = "carry")]
 pub mod sign;
 pub mod verify;
+

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+
 #[cfg(not(unix))]
 pub use self::elsewhere::{Pipes, Running, signal, start};
 #[cfg(unix)]

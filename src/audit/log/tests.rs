@@ -3,8 +3,8 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use super::*;
 use crate::audit::{Event, check};
+use super::*;
 
 struct Desk {
     _folder: tempfile::TempDir,

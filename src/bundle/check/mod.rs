@@ -6,4 +6,5 @@ pub mod gate;
 pub mod one_pass;
 pub mod parallel;
 
+
 use super::sync;

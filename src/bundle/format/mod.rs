@@ -7,3 +7,4 @@ pub mod manifest;
 pub mod name;
 pub mod offsets;
 pub mod tar;
+

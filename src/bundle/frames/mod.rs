@@ -7,3 +7,4 @@ pub(super) mod members;
 pub(super) mod one_pass;
 pub(super) mod pool;
 pub(super) mod random;
+

@@ -4,3 +4,4 @@ pub mod catalog;
 pub(super) mod policy;
 pub mod trusted;
 pub mod untrusted;
+

@@ -3,8 +3,8 @@
 //! Decides nothing itself: sections and order are [`crate::signing`]'s.
 
 use super::trusted::Trusted;
-use crate::base::fault::{Class, Fault};
 use crate::bundle::{Error, Manifest};
+use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 use crate::signing::policy::Kinds;
 use crate::signing::{Admission, Claims, Policy};

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::trusted::Trusted;
-use crate::base::fault::{Class, Fault};
-use crate::bundle::format::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use crate::bundle::volumes::local::{Volumes, read_capped};
+use crate::bundle::format::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use super::trusted::Trusted;
 use crate::bundle::{Error, Manifest, Name};
+use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 use crate::signing::{Envelope, Judgement, Policy, statement};
 

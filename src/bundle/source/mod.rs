@@ -4,3 +4,4 @@ pub(super) mod cache;
 #[cfg(feature = "carry")]
 pub mod one_pass;
 pub(super) mod random;
+

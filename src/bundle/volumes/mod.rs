@@ -2,3 +2,4 @@
 
 pub mod flat;
 pub mod local;
+

@@ -11,3 +11,4 @@ pub mod publish;
 pub mod read_back;
 pub mod resume;
 pub mod writer;
+

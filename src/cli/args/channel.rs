@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::fault::{Class, Fault};
-use crate::bundle::time::Moment;
-use crate::bundle::{Error, Manifest, Standing};
 use crate::cli::Session;
 use crate::cli::freshness::store;
+use crate::bundle::time::Moment;
+use crate::bundle::{Error, Manifest, Standing};
+use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::claims::is_channel;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::bundle::Opened;
-use crate::base::fault::{Class, Fault, escape};
-use crate::bundle::stream::Bytes;
-use crate::bundle::volumes::local::read_capped;
-use crate::bundle::{Detached, Error, Trusted, Untrusted};
 use crate::cli::Session;
+use super::bundle::Opened;
 use crate::cli::freshness::{Keeper, Side, Told};
-use crate::cli::pem::read_public;
 use crate::cli::trusted_file;
+use crate::cli::pem::read_public;
 use crate::cli::world::World;
+use crate::bundle::volumes::local::read_capped;
+use crate::bundle::stream::Bytes;
+use crate::bundle::{Detached, Error, Trusted, Untrusted};
+use crate::base::fault::{Class, Fault, escape};
 use crate::signing::policy::file::MAX_FILE;
 use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 
@@ -163,9 +163,9 @@ fn read_policy(path: &Path, world: &World) -> Result<Policy, Fault> {
 mod tests {
     use std::sync::Arc;
 
-    use super::*;
     use crate::cli::world::World;
     use crate::cli::{Globals, Session, progress};
+    use super::*;
     use crate::flow::{Flow, Silent};
     use crate::signing::SigningKey;
 

@@ -4,3 +4,4 @@
 pub mod carry;
 pub mod online;
 pub mod read;
+

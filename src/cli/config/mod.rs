@@ -19,6 +19,7 @@ use super::world::World;
 use crate::base::fault::Fault;
 use crate::oci::Repository;
 use crate::secret::Secret;
+use crate::spelling::Table;
 pub use crate::toml_error::At;
 use crate::toml_error::{self, Text};
 
@@ -128,11 +129,7 @@ impl ConfigFiles {
 /// # Errors
 /// Class usage.
 pub fn read(path: &Path, world: &World) -> Result<String, Fault> {
-    super::trusted_file::read(
-        path,
-        &super::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX },
-        world,
-    )
+    super::trusted_file::read(path, &super::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX }, world)
 }
 
 fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<tables::File, Fault> {
@@ -162,7 +159,7 @@ impl Config {
             if let Some(other) = self.credentials.get(&name) {
                 return Err(at.wrong(format!("credential {name:?}: stands in {} too", other.at), "keep one of them"));
             }
-            let credential = credential(&name, table.into_inner(), file, at, &dir)?;
+            let credential = credential(&name, table.into_inner().into_inner(), file, at, &dir)?;
             self.credentials.insert(name, credential);
         }
         for (scope, table) in read.registry {
@@ -266,9 +263,14 @@ fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
     })
 }
 
-fn registry(scope: &str, table: Spanned<tables::Registry>, file: Text<'_>, dir: &Path) -> Result<Registry, Fault> {
+fn registry(
+    scope: &str,
+    table: Spanned<Table<tables::Registry>>,
+    file: Text<'_>,
+    dir: &Path,
+) -> Result<Registry, Fault> {
     let at = file.at(&table.span());
-    let table = table.into_inner();
+    let table = table.into_inner().into_inner();
     let subject = format!("registry {scope:?}");
     let (name, namespace) = scope.split_once('/').unwrap_or((scope, ""));
     host(name, &at, &subject)?;

@@ -11,3 +11,4 @@ pub(super) mod ping;
 pub(super) mod referrers;
 pub(super) mod tags;
 pub(super) mod upload;
+

@@ -11,6 +11,7 @@ mod glob;
 mod kinds;
 mod roll;
 mod section;
+
 mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -125,9 +125,9 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
+    use crate::signing::policy::{Rules, Sections};
     use super::*;
     use crate::oci::Digest;
-    use crate::signing::policy::{Rules, Sections};
     use crate::signing::{SigningKey, statement};
 
     fn key(seed: u8) -> SigningKey {

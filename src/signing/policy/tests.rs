@@ -1,8 +1,8 @@
 //! Who must have signed: keys of a command line, and sections of a policy file.
 
+use crate::signing::{SigningKey, statement};
 use super::*;
 use crate::oci::Digest;
-use crate::signing::{SigningKey, statement};
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()

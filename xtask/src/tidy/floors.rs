@@ -7,7 +7,7 @@ use super::Finding;
 /// Every top-level module of `src/` and the floor it stands on.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "fault", "moment", "size"]),
-    (1, &["closure", "content", "flow", "stream", "pool", "program", "signing", "system", "wrong"]),
+    (1, &["closure", "content", "flow", "stream", "pool", "program", "signing", "spelling", "system", "wrong"]),
     // Decisions (select … receipt) and places (bundle … secret).
     (
         2,
@@ -24,6 +24,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
 pub const SIBLINGS: &[(&str, &str, &str)] = &[
     ("content", "flow", "being cancelled is one of a contract's errors"),
     ("stream", "content", "a checked reader fails in the contracts' own error"),
+    ("signing", "spelling", "a policy is a file that people write"),
     ("signing", "wrong", "a policy is a file that people write"),
     ("plan", "select", "a plan is made of a selection"),
     ("copy", "import", "a copy pushes as an import does"),

@@ -7,3 +7,4 @@ pub mod import;
 pub mod key;
 pub mod sign;
 pub mod unpack;
+

@@ -12,3 +12,4 @@ pub mod logout;
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod schema;
+

@@ -1,18 +1,32 @@
-//! A value of a policy in its one spelling: a table only as a table, a word only as a text.
+//! A value of a file that people write in its one spelling: a table only as a table, a word only as a text.
 //!
 //! What serde derives takes a list in the place of a table too, member by member, and `{ word = {} }` in the place of a
-//! word. A policy that one reader takes so and another refuses is no policy (`spec/policy.md`).
+//! word. A policy that one reader takes so and another refuses is no policy (`spec/policy.md`); a setting that its writer
+//! did not name is no setting (`spec/configuration.md`).
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 /// A table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Table<T>(T);
+
+impl<T> Table<T> {
+    /// Gives the table's value.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> DerefMut for Table<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
 
 impl<T> Deref for Table<T> {
     type Target = T;
@@ -29,7 +43,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
 }
 
 /// One of some words.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Word<T>(T);
 
 impl<T> Deref for Word<T> {
