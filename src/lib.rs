@@ -46,4 +46,3 @@ pub mod spelling;
 pub mod state;
 pub mod system;
 pub mod toml_error;
-

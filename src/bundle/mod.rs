@@ -20,12 +20,12 @@ mod sync {
     pub use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
-pub use crate::base::time as time;
+pub use self::format::channel::Standing;
 pub use self::format::error::Error;
 pub use self::format::manifest::Manifest;
 pub use self::format::name::Name;
+pub use self::open::trusted::Trusted;
+pub use self::open::untrusted::{Detached, Untrusted, open};
 #[cfg(feature = "carry")]
 pub use self::write::output::Output;
-pub use self::open::trusted::Trusted;
-pub use self::format::channel::Standing;
-pub use self::open::untrusted::{Detached, Untrusted, open};
+pub use crate::base::time;

@@ -9,12 +9,12 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::frames::one_pass::Feed;
-use super::volumes::local::Volumes;
 use super::format::manifest::{MAX_MANIFEST, Manifest, check_ends};
-use super::open::trusted::Trusted;
 use super::format::tar::{header, padded};
+use super::frames::one_pass::Feed;
+use super::open::trusted::Trusted;
 use super::open::untrusted::Untrusted;
+use super::volumes::local::Volumes;
 use super::{Error, Name};
 use crate::base::fault::Class;
 use crate::flow::{Event, Flow};

@@ -18,8 +18,8 @@ use super::{Session, exit};
 use crate::audit::head::place;
 use crate::audit::{Entry, Event, Head, Line, Log, Newest, Snapshot, check};
 use crate::base::fault::{Class, Fault, escape};
-use crate::flow::Clock;
 use crate::base::time::Moment;
+use crate::flow::Clock;
 use crate::oci::Digest;
 
 /// The tool's name and version.

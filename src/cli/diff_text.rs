@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::operate::diff::{Change, Difference, Name};
 use crate::oci::Tag;
+use crate::operate::diff::{Change, Difference, Name};
 
 /// One change as a line.
 pub fn line(repository: &str, tag: Option<&Tag>, change: &Change) -> String {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::Session;
 use super::args::place::Destination;
-use crate::bundle::time::Moment;
 use crate::base::fault::{Class, Fault};
+use crate::bundle::time::Moment;
 use crate::signing::{Claims, Order, Rules};
 use crate::state::destination::normal;
 use crate::state::order::{judge, judge_policy};

@@ -51,7 +51,6 @@ pub mod report_files;
 pub mod trusted_file;
 pub mod world;
 
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -59,8 +58,8 @@ use std::sync::{Arc, PoisonError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use self::progress::Progress;
 use self::output::{Outcome, Report};
+use self::progress::Progress;
 use self::report_files::Sheets;
 use self::world::World;
 use crate::base::fault::{Class, Fault};

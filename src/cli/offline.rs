@@ -1,9 +1,9 @@
 //! What stands in the place of the network options in a build without a network: none, and one refusal.
 
 use super::Session;
+use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
 use crate::operate::diff::there::Place;
-use crate::base::fault::Fault;
 
 /// No options.
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::{Value, json};
 
-use super::report_data;
 use super::exit;
+use super::report_data;
 use super::report_files::Sheets;
 use super::world::Stderr;
 use crate::base::fault::{Class, Fault, escape};
@@ -219,8 +219,8 @@ pub(super) const fn advice(class: Class) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::world::Written;
     use super::*;
+    use crate::cli::world::Written;
 
     struct Broken(io::ErrorKind);
 

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::world::Stderr;
 use crate::base::fault::escape;
-use crate::flow::{Clock, Event, Events};
 pub use crate::base::size::show as size;
+use crate::flow::{Clock, Event, Events};
 
 /// What a person asked to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -216,8 +216,8 @@ impl Events for Progress {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::world::Written;
     use super::*;
+    use crate::cli::world::Written;
     use crate::flow::FixedClock;
 
     fn run(mode: Mode, details: bool) -> String {

@@ -2,15 +2,14 @@
 //!
 //! A receipt that is shown without a key is said to be not authenticated, as a bundle is.
 
-
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::progress::size as show_size;
 use super::output::Outcome;
+use super::progress::size as show_size;
 use crate::base::fault::{Class, Fault, escape};
 use crate::oci::Digest;
 use crate::receipt::{Arrival, MAX_RECEIPT, MEDIA_TYPE, Receipt, State};
@@ -123,6 +122,9 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
                 let who = holders.iter().find(|(id, ..)| id == keyid);
                 let who = who.map(|(_, holder, role)| format!("  {} ({})", escape(holder), escape(role)));
                 text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
+            }
+            for keyid in &judgement.ended {
+                text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
             }
             for keyid in &judgement.unknown {
                 text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));

@@ -9,22 +9,22 @@ use std::path::PathBuf;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use serde_json::{Value, json};
 
+use super::args::trust::Trust;
 use super::audit::{TOOL, now};
 use super::commands::carry::key::load_signers;
-use super::newfile::name;
 use super::freshness::Told;
-use super::args::trust::Trust;
-use super::{Session, exit};
+use super::newfile::name;
 use super::receipt::signature_path;
-use crate::bundle::Trusted;
+use super::{Session, exit};
 use crate::base::fault::{Class, Fault, escape};
-use crate::operate::import::Account;
 use crate::base::time::Moment;
+use crate::bundle::Trusted;
+use crate::decide::route::Route;
 use crate::oci::Digest;
+use crate::operate::import::Account;
 use crate::receipt::{
     Arrival, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Scan, Signer, State,
 };
-use crate::decide::route::Route;
 use crate::scan::Summary;
 use crate::signing::{self, Envelope, statement};
 use crate::system;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Session;
+use super::args::network::Network;
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
-use super::args::network::Network;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};

@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
+use crate::base::fault::Fault;
 use crate::bundle::{Manifest, Untrusted};
 use crate::closure::{Closure, Role};
-use crate::base::fault::Fault;
+use crate::decide::select::{Base, Leaf};
 use crate::flow::Flow;
 use crate::oci::{Digest, Reason, Repository};
 use crate::receipt::Receipt;
-use crate::decide::select::{Base, Leaf};
 
 /// The base that a bundle is: what it carried, and what it found delivered by its own bases.
 ///

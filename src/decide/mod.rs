@@ -5,4 +5,3 @@ pub mod plan;
 pub mod route;
 pub mod select;
 pub mod wanted;
-

@@ -1,4 +1,3 @@
 //! Private keys that are not in a file.
 
 pub mod pkcs11;
-

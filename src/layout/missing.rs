@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
-use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 
 /// No layout yet.

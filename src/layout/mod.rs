@@ -18,8 +18,8 @@ use std::sync::{Mutex, OnceLock};
 
 use rustix::fs::FlockOperation;
 
-use crate::content::{Error, Kind};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
@@ -220,7 +220,10 @@ impl Layout {
         let mut found = found.peekable();
         let path = self.path.display();
         let first = found.next().ok_or_else(|| {
-            Error::new(Kind::Absent, format!("layout {path}: expected {}, found none", crate::base::fault::escape(name)))
+            Error::new(
+                Kind::Absent,
+                format!("layout {path}: expected {}, found none", crate::base::fault::escape(name)),
+            )
         })?;
         match found.find(|other| other.descriptor.digest != first.descriptor.digest) {
             None => Ok(first),

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::content::checked::Checked;
 use crate::content::{Body, Destination, Inventory, Ranges, Referrers, Source, TagList};
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Algorithm, Tag};
-use crate::content::checked::Checked;
 
 struct Bytes(Vec<u8>, Descriptor);
 

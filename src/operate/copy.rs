@@ -8,14 +8,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::content::{Destination, Error, Source, TagList};
 use crate::base::fault::{Class, Fault};
-use crate::flow::{Event, Flow, each};
-use crate::operate::import::{self, Done, Landed, Open, Outcome, Sides, TagConflict};
-use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::content::{Destination, Error, Source, TagList};
 use crate::decide::plan;
 use crate::decide::route::Route;
 use crate::decide::select::{Referrers, Selection, Wanted};
+use crate::flow::{Event, Flow, each};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::operate::import::{self, Done, Landed, Open, Outcome, Sides, TagConflict};
 
 /// What to copy and how.
 pub struct Request<'a> {

@@ -6,18 +6,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::bundle::write::publish::{ReadBack, Sign};
+use crate::base::fault::{Class, Fault};
 use crate::bundle::format::manifest::Form;
 use crate::bundle::time::Moment;
+use crate::bundle::write::flat;
+use crate::bundle::write::publish::{ReadBack, Sign};
 use crate::bundle::write::writer::{self, DEFAULT_VOLUME, Input, InputBlob};
 use crate::bundle::{Manifest, Output, Standing};
-use crate::bundle::write::flat;
 use crate::closure::Role;
 use crate::content::Source;
-use crate::base::fault::{Class, Fault};
+use crate::decide::plan::Plan;
 use crate::flow::Flow;
 use crate::oci::Digest;
-use crate::decide::plan::Plan;
 
 /// zstd's level unless another is asked for.
 pub const DEFAULT_LEVEL: i32 = 9;

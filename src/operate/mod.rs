@@ -10,4 +10,3 @@ pub mod import;
 #[cfg(feature = "carry")]
 pub mod sign;
 pub mod verify;
-

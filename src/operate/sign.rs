@@ -4,9 +4,9 @@
 //! The manifest is signed as it lies there. That it is a manifest is checked; whom to believe is not
 //! this operation's question.
 
+use crate::base::fault::{Class, Fault};
 use crate::bundle::write::output::Output;
 use crate::bundle::{Error, Untrusted};
-use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 use crate::signing::Envelope;
 

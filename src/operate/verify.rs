@@ -3,18 +3,18 @@
 //! Decides nothing itself: signatures are the policy's, bytes the reader's and its gate's. It says
 //! PASS of the whole bundle, PART of chosen volumes. It writes nothing. A stream is read once, to its end.
 
+use crate::base::fault::{Class, Fault};
 use crate::bundle::check::damage::Refusal;
+use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::{Tally, check, check_volume};
 use crate::bundle::frames::media::{Ask, Media};
 use crate::bundle::stream::{Members, Stream};
 use crate::bundle::{Trusted, Untrusted};
-use crate::bundle::check::one_pass;
-use crate::base::fault::{Class, Fault};
+use crate::content::checked::Onlooker;
 use crate::flow::{Event, Flow};
 use crate::oci::Digest;
 use crate::scan::{Passing, Scanner, Summary};
 use crate::signing::Policy;
-use crate::content::checked::Onlooker;
 
 /// What is asked.
 #[derive(Clone, Debug, Default)]

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-
 #[cfg(not(unix))]
 pub use self::elsewhere::{Pipes, Running, signal, start};
 #[cfg(unix)]

@@ -25,12 +25,12 @@ use serde::{Deserialize, Serialize};
 use self::archive::Wrong;
 use self::ledger::{Found, Ledger};
 use self::uses::Uses;
-use crate::closure::{WalkError, walk};
-use crate::content::{Error, Kind, Source};
 use crate::base::fault::{Class, Fault, escape};
+use crate::closure::{WalkError, walk};
+use crate::content::checked::Checked;
+use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Artifact, Descriptor, Digest, Repository, Tag};
-use crate::content::checked::Checked;
 
 pub use self::passing::{Passing, no_files};
 pub use self::scanner::{Problem, Scanner};

@@ -10,10 +10,10 @@ use super::scanner::{Given, Scanner};
 use super::uses::Uses;
 use super::{Summary, summary};
 use crate::base::fault::{Class, Fault};
+use crate::content::checked::{Look, Onlooker};
 use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Artifact, Digest, Document};
-use crate::content::checked::{Look, Onlooker};
 
 /// A scan of what passes.
 pub struct Passing<'a> {

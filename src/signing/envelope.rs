@@ -207,8 +207,8 @@ pub fn statement(media_type: &str, digest: Digest, size: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use crate::signing::SigningKey;
     use super::*;
+    use crate::signing::SigningKey;
 
     fn signed(count: u8) -> Envelope {
         let mut envelope = Envelope::new(statement(BUNDLE_TYPE, Digest::sha256(b"manifest"), 8));

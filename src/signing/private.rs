@@ -212,9 +212,9 @@ mod tests {
 
     use pkcs8::pkcs5::pbes2::{Pbkdf2Params, ScryptParams};
 
-    use crate::signing::key::{MAX_FILE, PUBLIC, contents, spki};
     use super::*;
     use crate::oci::Digest;
+    use crate::signing::key::{MAX_FILE, PUBLIC, contents, spki};
 
     fn hex(text: &str) -> Vec<u8> {
         (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()

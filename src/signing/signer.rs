@@ -98,9 +98,9 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
-    use crate::signing::{BUNDLE_TYPE, statement};
     use super::*;
     use crate::oci::Digest;
+    use crate::signing::{BUNDLE_TYPE, statement};
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32]).unwrap()

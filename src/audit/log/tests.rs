@@ -3,8 +3,8 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use crate::audit::{Event, check};
 use super::*;
+use crate::audit::{Event, check};
 
 struct Desk {
     _folder: tempfile::TempDir,

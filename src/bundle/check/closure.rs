@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::one_pass::MAX_KEPT;
+use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::open::catalog::Catalogue;
-use super::one_pass::MAX_KEPT;
 use crate::bundle::open::trusted::Trusted;
 use crate::closure::{Closure, Role, WalkError, walk};
-use crate::base::fault::Class;
 use crate::flow::Flow;
 use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};

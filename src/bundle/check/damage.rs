@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
 use crate::bundle::frames::random::{Pieces as _, Plain};
 use crate::bundle::open::trusted::Trusted;
-use crate::base::fault::{Class, Fault};
 use crate::flow::Flow;
 
 /// A refusal of the whole bundle.

@@ -6,5 +6,4 @@ pub mod gate;
 pub mod one_pass;
 pub mod parallel;
 
-
 use super::sync;

@@ -9,19 +9,19 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::bundle::Error;
-use crate::bundle::frames::one_pass::{Belt, Feed, is_cut_off};
-use super::parallel::{Seen, Tally, gate_of, passed, walk_unit};
 use super::closure;
 use super::gate::Gate;
-use crate::bundle::open::trusted::Trusted;
-use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::pool::lock;
+use super::parallel::{Seen, Tally, gate_of, passed, walk_unit};
 use crate::base::fault::{Class, Fault};
+use crate::bundle::Error;
+use crate::bundle::format::tar::Tar;
+use crate::bundle::frames::one_pass::{Belt, Feed, is_cut_off};
+use crate::bundle::frames::pool::lock;
+use crate::bundle::open::trusted::Trusted;
+use crate::content::checked::{Look, Onlooker};
 use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
-use crate::content::checked::{Look, Onlooker};
 
 /// The most bytes that are kept of what passes: documents, and what looks like one.
 pub const MAX_KEPT: u64 = 256 << 20;

@@ -5,17 +5,17 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use crate::bundle::Error;
 use super::damage::{self, Broken, Refusal};
 pub use super::gate::Tally;
 use super::gate::{Closed, Gate, Step};
+use crate::base::fault::{Class, Fault};
+use crate::bundle::Error;
 use crate::bundle::format::offsets::{Geometry, Unit};
+use crate::bundle::format::tar::Content;
 use crate::bundle::frames::members::{Cursor, Part};
+use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::{Pieces, Plain};
 use crate::bundle::open::trusted::Trusted;
-use crate::bundle::format::tar::Content;
-use crate::bundle::frames::pool::lock;
-use crate::base::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
 

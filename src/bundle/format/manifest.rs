@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::Error;
 use super::name::{MAX_VOLUMES, Name};
+use crate::bundle::Error;
 use crate::bundle::time::Moment;
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::document::MAX_DOCUMENT;

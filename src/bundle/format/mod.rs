@@ -7,4 +7,3 @@ pub mod manifest;
 pub mod name;
 pub mod offsets;
 pub mod tar;
-

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::bundle::Error;
 use crate::base::fault::Class;
+use crate::bundle::Error;
 
 /// `[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?`, and no device name of DOS: legal on FAT32, exFAT, NTFS,
 /// ISO 9660 Joliet and UDF.

@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use crate::bundle::Error;
 use super::manifest::{Form, Manifest};
 use super::tar::{TRAILER, Tar};
+use crate::bundle::Error;
 use crate::oci::Digest;
 
 /// One frame in its place.

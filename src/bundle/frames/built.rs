@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 
+use super::pool::Lease;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::manifest;
-use super::pool::Lease;
 use crate::oci::Digest;
 
 use xxhash_rust::xxh64::Xxh64;

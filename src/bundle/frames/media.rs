@@ -3,8 +3,8 @@
 //!
 //! Asks for a medium by what it is given for that; knows no terminal.
 
-use crate::bundle::Error;
 use super::one_pass::Feed;
+use crate::bundle::Error;
 use crate::bundle::open::trusted::Trusted;
 
 /// Asks for the next medium; `false`: there will be none.

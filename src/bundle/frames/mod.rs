@@ -7,4 +7,3 @@ pub(super) mod members;
 pub(super) mod one_pass;
 pub(super) mod pool;
 pub(super) mod random;
-

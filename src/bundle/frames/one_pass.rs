@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 
 use xxhash_rust::xxh64::Xxh64;
 
+use super::pool::{Lease, Pool, Queue, Watch, lock};
+use super::random::Pieces;
+use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::offsets::Place;
-use super::random::Pieces;
 use crate::bundle::open::trusted::Trusted;
-use super::pool::{Lease, Pool, Queue, Watch, lock};
-use crate::base::fault::Class;
 use crate::flow::Flow;
 use crate::oci::{Algorithm, Digest, Hasher};
 

@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use xxhash_rust::xxh64::Xxh64;
 
+use crate::bundle::Error;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::offsets::Place;
-use crate::bundle::Error;
 use crate::bundle::volumes::local::Volumes;
 use crate::oci::{Digest, Hasher};
 

@@ -4,4 +4,3 @@ pub mod catalog;
 pub(super) mod policy;
 pub mod trusted;
 pub mod untrusted;
-

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::catalog::Catalogue;
-use crate::bundle::volumes::local::{Volumes, open_plain, read_capped};
-use crate::bundle::volumes::flat::Flat;
-use crate::bundle::format::offsets::{Geometry, Unit};
 use crate::bundle::format::manifest::Form;
+use crate::bundle::format::offsets::{Geometry, Unit};
 use crate::bundle::source::cache::Shelf;
+use crate::bundle::volumes::flat::Flat;
+use crate::bundle::volumes::local::{Volumes, open_plain, read_capped};
 use crate::bundle::{Error, Manifest};
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
@@ -41,10 +41,15 @@ impl Trusted {
     pub(in crate::bundle) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
         let id = Digest::sha256(&manifest.to_bytes());
         let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
-        Self::new(id, manifest.clone(), volumes, Judgement { good: Vec::new(), unknown: Vec::new() })
+        Self::new(id, manifest.clone(), volumes, Judgement::default())
     }
 
-    pub(in crate::bundle) fn new(id: Digest, manifest: Manifest, volumes: Volumes, judgement: Judgement) -> Result<Self, Error> {
+    pub(in crate::bundle) fn new(
+        id: Digest,
+        manifest: Manifest,
+        volumes: Volumes,
+        judgement: Judgement,
+    ) -> Result<Self, Error> {
         let geometry = Geometry::new(&manifest)?;
         let dir = volumes.dirs().first();
         let flat = match (manifest.form, dir) {

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use crate::bundle::volumes::local::{Volumes, read_capped};
-use crate::bundle::format::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use super::trusted::Trusted;
-use crate::bundle::{Error, Manifest, Name};
 use crate::base::fault::{Class, Fault};
+use crate::bundle::format::manifest::{MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use crate::bundle::volumes::local::{Volumes, read_capped};
+use crate::bundle::{Error, Manifest, Name};
 use crate::oci::Digest;
 use crate::signing::{Envelope, Judgement, Policy, statement};
 
@@ -251,7 +251,7 @@ impl Untrusted {
     /// # Errors
     /// [`Class::Format`].
     pub fn assume(self) -> Result<Trusted, Error> {
-        self.trust(Judgement { good: Vec::new(), unknown: Vec::new() })
+        self.trust(Judgement::default())
     }
 
     fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex};
 
 use crate::bundle::Error;
 use crate::bundle::check::closure;
-use crate::bundle::format::offsets::Unit;
-use crate::bundle::frames::members::Cursor as Members;
 use crate::bundle::check::one_pass::MAX_KEPT;
+use crate::bundle::format::offsets::Unit;
+use crate::bundle::format::tar::{Tar, padded};
+use crate::bundle::frames::members::Cursor as Members;
+use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::whole;
 use crate::bundle::open::trusted::Trusted;
-use crate::bundle::format::tar::{Tar, padded};
-use crate::bundle::frames::pool::lock;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
 
@@ -232,11 +232,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::base::fault::Class;
     use crate::bundle::time::Moment;
     use crate::bundle::write::writer::{Input, InputBlob, Options, write};
     use crate::bundle::{Name, Output, open};
     use crate::content::{self, Source};
-    use crate::base::fault::Class;
     use crate::flow::{FixedClock, Flow, Silent};
     use crate::oci::media_type::OCI_MANIFEST;
     use crate::oci::{Artifact, Reference, Repository};

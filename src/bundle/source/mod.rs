@@ -4,4 +4,3 @@ pub(super) mod cache;
 #[cfg(feature = "carry")]
 pub mod one_pass;
 pub(super) mod random;
-

@@ -5,10 +5,10 @@
 
 use std::io::{self, Read};
 
+use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::{Cursor, Part};
 use crate::bundle::frames::random::{Pieces as _, Plain};
 use crate::bundle::open::trusted::Trusted;
-use crate::bundle::format::tar::Tar;
 use crate::content::{Error, Kind, Referrers, Source, TagList};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 

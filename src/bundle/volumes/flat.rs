@@ -10,16 +10,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::bundle::check::parallel::{Tally, passed};
+use crate::base::fault::{Class, Fault};
 use crate::bundle::check::gate::{Gate, Step};
-use crate::bundle::open::trusted::Trusted;
+use crate::bundle::check::parallel::{Tally, passed};
 use crate::bundle::format::tar::{Content, Tar};
 use crate::bundle::frames::pool::lock;
+use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Name};
-use crate::base::fault::{Class, Fault};
+use crate::content::checked::read_some;
 use crate::flow::{Event, Flow};
 use crate::oci::{Algorithm, Digest, Hasher};
-use crate::content::checked::read_some;
 use crate::system::{Folder, Found, Unopened};
 
 /// Bytes read at once.

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::bundle::{Error, Name};
 use crate::base::fault::Class;
+use crate::bundle::{Error, Name};
 use crate::system::{self, Found};
 
 /// How many volumes are kept open.

@@ -2,4 +2,3 @@
 
 pub mod flat;
 pub mod local;
-

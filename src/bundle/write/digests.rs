@@ -4,14 +4,14 @@
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
-use crate::bundle::Error;
-use super::pass::Trouble;
-use crate::bundle::frames::built::Built;
 use super::frames::Piece;
-use crate::bundle::format::tar::{Content, Tar};
-use crate::bundle::frames::pool::lock;
+use super::pass::Trouble;
 use super::writer::Input;
 use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::tar::{Content, Tar};
+use crate::bundle::frames::built::Built;
+use crate::bundle::frames::pool::lock;
 use crate::flow::{Event, Flow};
 use crate::oci::{Algorithm, Digest, Hasher};
 

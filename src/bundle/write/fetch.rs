@@ -9,11 +9,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::bundle::frames::pool::{Gate, lock, wait};
 use super::writer::InputBlob;
+use crate::bundle::frames::pool::{Gate, lock, wait};
+use crate::content::checked::read_some;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};
-use crate::content::checked::read_some;
 
 /// How many bytes are read between two looks at the cancel flag.
 const STEP: usize = 256 << 10;
@@ -255,8 +255,8 @@ impl<'a> Fetch<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::Ranges;
     use crate::base::fault::Class;
+    use crate::content::Ranges;
     use crate::flow::{FixedClock, Silent};
     use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 

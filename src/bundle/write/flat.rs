@@ -5,18 +5,18 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::publish::{self, sync};
-use crate::bundle::format::manifest::{Form, Manifest};
 use super::output::{Output, create, make_own_folder, write_error};
-use crate::bundle::format::tar::{Content, Tar};
-use super::writer::{Input, InputBlob, Options, Written, wrong_twice};
-use crate::bundle::Error;
+use super::publish::{self, sync};
 use super::resume;
-use crate::content::Source;
+use super::writer::{Input, InputBlob, Options, Written, wrong_twice};
 use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::manifest::{Form, Manifest};
+use crate::bundle::format::tar::{Content, Tar};
+use crate::content::Source;
+use crate::content::checked::{Checked, read_some};
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
-use crate::content::checked::{Checked, read_some};
 
 /// Bytes copied at once.
 const STEP: usize = 1 << 20;

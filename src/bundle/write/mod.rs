@@ -11,4 +11,3 @@ pub mod publish;
 pub mod read_back;
 pub mod resume;
 pub mod writer;
-

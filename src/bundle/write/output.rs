@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
+use crate::base::fault::Class;
 use crate::bundle::volumes::local::Volumes;
 use crate::bundle::{Error, Name};
-use crate::base::fault::Class;
 use crate::system;
 
 /// The largest file on FAT32.

@@ -13,19 +13,19 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::bundle::Error;
-use crate::bundle::frames::built::Built;
-use super::frames::{Piece, Section};
 use super::digests::{self, Blobs};
 use super::fetch::Fetch;
+use super::frames::{Piece, Section};
 use super::journal::Journal;
-use crate::bundle::format::manifest::{Frame, Volume};
 use super::output::{Output, open_own, write_error};
-use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch, lock};
 use super::writer::{Input, Layout};
-use crate::content::Source;
 use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::manifest::{Frame, Volume};
+use crate::bundle::format::tar::Tar;
+use crate::bundle::frames::built::Built;
+use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch, lock};
+use crate::content::Source;
 use crate::flow::{Event, Flow};
 
 /// Frames in memory beside one a job.

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use rustix::fs::{Advice, fadvise};
 
-use crate::bundle::volumes::local::open_plain;
-use crate::bundle::format::offsets::Geometry;
-use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
 use super::output::{Output, write_error};
-use super::writer::{Options, Written};
-use crate::bundle::Error;
 use super::resume;
+use super::writer::{Options, Written};
 use crate::base::fault::Class;
+use crate::bundle::Error;
+use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
+use crate::bundle::format::offsets::Geometry;
+use crate::bundle::volumes::local::open_plain;
 use crate::flow::Flow;
 use crate::oci::Digest;
 

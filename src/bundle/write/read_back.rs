@@ -7,14 +7,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::bundle::frames::one_pass::Belt;
+use crate::base::fault::{Class, Fault};
+use crate::bundle::check::one_pass::{Checking, Span};
 use crate::bundle::format::offsets::Geometry;
 use crate::bundle::frames::media::Media;
-use crate::bundle::check::one_pass::{Checking, Span};
-use crate::bundle::open::trusted::Trusted;
+use crate::bundle::frames::one_pass::Belt;
 use crate::bundle::frames::pool::lock;
+use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
-use crate::base::fault::{Class, Fault};
 use crate::flow::{Event, Flow};
 
 /// Runs of volumes that share no unit with others.
@@ -42,7 +42,9 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     let bundle = Trusted::just_written(dir, manifest)?;
     let plain = |fault: Fault| Error { class: fault.class, what: fault.what, help: fault.help };
     if bundle.flat().is_some() {
-        return crate::bundle::check::parallel::check(&bundle, flow, false).map(drop).map_err(|refusal| plain(refusal.fault));
+        return crate::bundle::check::parallel::check(&bundle, flow, false)
+            .map(drop)
+            .map_err(|refusal| plain(refusal.fault));
     }
     if let Some(error) = bundle.survey().into_iter().next() {
         return Err(error);

@@ -7,10 +7,10 @@ use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::volumes::local::read_capped;
 use super::output::Output;
-use crate::bundle::time::Moment;
 use super::writer::{Input, InputBlob};
+use crate::bundle::time::Moment;
+use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Error, Name, Standing};
 use crate::flow::Flow;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};

@@ -6,19 +6,19 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
-use super::pass::{Trouble, pass};
 use super::frames::{Manner, Piece, cut};
-use super::publish::{self, ReadBack, Sign};
-use crate::bundle::format::frame::stored_size;
 use super::journal::Journal;
+use super::output::Output;
+use super::pass::{Trouble, pass};
+use super::publish::{self, ReadBack, Sign};
+use crate::base::fault::Class;
+use crate::bundle::format::frame::stored_size;
 use crate::bundle::format::manifest::{Blob, FORMAT, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume};
 use crate::bundle::format::name::MAX_VOLUMES;
-use super::output::Output;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::time::Moment;
 use crate::bundle::{Error, Name, Standing};
 use crate::content::Source;
-use crate::base::fault::Class;
 use crate::flow::{Event, Flow};
 use crate::oci::media_type::is_compressed;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};

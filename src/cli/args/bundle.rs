@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::Session;
-use crate::cli::confine::confine;
 use super::place::Bundle;
-use crate::cli::world::World;
+use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::Untrusted;
 use crate::bundle::stream::{self, Bytes, Stream};
-use crate::base::fault::{Class, Fault, escape};
+use crate::cli::Session;
+use crate::cli::confine::confine;
+use crate::cli::world::World;
 use crate::system::pipe;
 
 /// A bundle that was opened: manifest and signatures were read, nothing was judged.

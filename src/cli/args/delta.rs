@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::detect::{self, Paper};
-use crate::base::fault::{Class, Fault};
-use crate::operate::import::Wanted as Lacking;
+use crate::decide::select::Delivered;
+use crate::decide::wanted::{List, MAX_BYTES};
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Artifact, Digest, Reference};
+use crate::operate::import::Wanted as Lacking;
 use crate::receipt::{MAX_RECEIPT, Receipt};
-use crate::decide::select::Delivered;
 use crate::system;
-use crate::decide::wanted::{List, MAX_BYTES};
 
 /// What stays behind, and what must come again.
 #[derive(clap::Args, Debug)]

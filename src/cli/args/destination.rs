@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::Session;
 use super::place::Destination as Typed;
-use crate::cli::progress::size as show;
-use crate::cli::output::Outcome;
-use crate::content::Destination;
 use crate::base::fault::{Class, Fault};
-use crate::operate::import::{Landed, TagConflict};
-use crate::layout::{Layout, Nothing};
+use crate::cli::Session;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::content::Destination;
 use crate::decide::route::{Map, Place, Route};
+use crate::layout::{Layout, Nothing};
+use crate::operate::import::{Landed, TagConflict};
 
 /// The largest list of maps, in bytes.
 const MAX_MAPS: u64 = 64 << 20;
@@ -164,7 +164,13 @@ impl Arrival {
 
     /// The outcome for people and programs. `word`: what was done to the artifacts (`imported`), `verb` what a
     /// dry run would do; `more` is added to the JSON, `last` to the text.
-    pub fn told(&self, done: &crate::operate::import::Outcome, (verb, word): (&str, &str), more: Value, last: &str) -> Outcome {
+    pub fn told(
+        &self,
+        done: &crate::operate::import::Outcome,
+        (verb, word): (&str, &str),
+        more: Value,
+        last: &str,
+    ) -> Outcome {
         let word = if self.dry_run { format!("would {verb}") } else { word.to_owned() };
         let mut text = String::new();
         for one in &done.artifacts {

@@ -17,6 +17,5 @@ pub mod selectors;
 pub mod size;
 pub mod trust;
 
-
 #[cfg(all(feature = "carry", not(feature = "online")))]
 pub use crate::cli::offline as network;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::size;
+use crate::base::fault::Fault;
 use crate::cli::config::ConfigFiles;
 use crate::cli::{Session, registries};
-use super::size;
 use crate::content::{Destination, Source};
 use crate::operate::diff::there::Place;
-use crate::base::fault::Fault;
 
 /// The options, for every command that speaks to registries.
 #[derive(Args, Clone, Debug, Default)]

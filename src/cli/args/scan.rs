@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::Session;
-use crate::cli::report_data::SCAN;
 use super::place::Bundle;
 #[cfg(feature = "carry")]
 use crate::base::fault::Class;
 use crate::base::fault::{Fault, escape};
+use crate::cli::Session;
+use crate::cli::report_data::SCAN;
 use crate::flow::Event;
 use crate::report::{Check, Mark};
 use crate::scan::{Options, Scanner, Summary, no_files};

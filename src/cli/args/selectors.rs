@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::cli::Session;
 use super::place::{Selector, Source as Typed};
-use crate::content::Source;
 use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::content::Source;
+use crate::decide::select::{Delivered, IndexMode, Referrers, Selection, Wanted};
 use crate::layout::Layout;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Platform, Reference, Repository, Tag};
-use crate::decide::select::{Delivered, IndexMode, Referrers, Selection, Wanted};
 
 /// The selectors, and the filters over all of them.
 #[derive(clap::Args, Debug)]

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::Session;
 use super::bundle::Opened;
-use crate::cli::freshness::{Keeper, Side, Told};
-use crate::cli::trusted_file;
-use crate::cli::pem::read_public;
-use crate::cli::world::World;
-use crate::bundle::volumes::local::read_capped;
-use crate::bundle::stream::Bytes;
-use crate::bundle::{Detached, Error, Trusted, Untrusted};
 use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::stream::Bytes;
+use crate::bundle::volumes::local::read_capped;
+use crate::bundle::{Detached, Error, Trusted, Untrusted};
+use crate::cli::Session;
+use crate::cli::freshness::{Keeper, Side, Told};
+use crate::cli::pem::read_public;
+use crate::cli::trusted_file;
+use crate::cli::world::World;
 use crate::signing::policy::file::MAX_FILE;
 use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 
@@ -149,7 +149,7 @@ fn read_policy(path: &Path, world: &World) -> Result<Policy, Fault> {
     let kind = |noun, most| trusted_file::Kind { noun, option: "--policy", most };
     let bytes = trusted_file::read_bytes(path, &kind("policy", MAX_FILE), world)?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    policy::file::parse(path, &bytes, |name| {
+    policy::file::parse(path, &bytes, world.clock.unix(), |name| {
         let key = dir.join(name);
         let pem = trusted_file::read_bytes(&key, &kind("key", crate::signing::key::MAX_FILE as u64), world)?;
         PublicKey::from_pem(&pem).map_err(|error| {
@@ -163,9 +163,9 @@ fn read_policy(path: &Path, world: &World) -> Result<Policy, Fault> {
 mod tests {
     use std::sync::Arc;
 
+    use super::*;
     use crate::cli::world::World;
     use crate::cli::{Globals, Session, progress};
-    use super::*;
     use crate::flow::{Flow, Silent};
     use crate::signing::SigningKey;
 

@@ -4,4 +4,3 @@
 pub mod carry;
 pub mod online;
 pub mod read;
-

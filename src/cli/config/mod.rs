@@ -129,7 +129,11 @@ impl ConfigFiles {
 /// # Errors
 /// Class usage.
 pub fn read(path: &Path, world: &World) -> Result<String, Fault> {
-    super::trusted_file::read(path, &super::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX }, world)
+    super::trusted_file::read(
+        path,
+        &super::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX },
+        world,
+    )
 }
 
 fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<tables::File, Fault> {

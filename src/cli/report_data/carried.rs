@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::cli::freshness::Told;
 use super::{Bytes, Found, Sight, page};
-use crate::bundle::{Trusted, open};
 use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::{Trusted, open};
+use crate::cli::freshness::Told;
 use crate::flow::Flow;
 use crate::operate::import::Landed;
 use crate::report::{Check, Page, Verdict};

@@ -1,11 +1,11 @@
 //! The checks of a bundle, each with its result, told from what was found. Nothing is checked here.
 
 use super::{Found, words};
+use crate::base::fault::{Class, Fault};
+use crate::base::size::show;
 use crate::bundle::Manifest;
 use crate::bundle::check::parallel::Tally;
-use crate::base::fault::{Class, Fault};
 use crate::report::{Check, Mark};
-use crate::base::size::show;
 
 /// The check that a scanner makes.
 pub const SCAN: &str = "Search for malware";

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::bundle::Manifest;
 use crate::bundle::open::catalog::{Catalogue, Entry};
-use crate::operate::diff::{Change, Difference, Name};
 use crate::oci::media_type::OCI_CONFIG;
 use crate::oci::{Algorithm, Artifact, Digest, Platform, Reason};
+use crate::operate::diff::{Change, Difference, Name};
 use crate::report::{Brought, Contents, Item, Kind, Novelty, Repository};
 
 /// The config of Docker's images.

@@ -16,12 +16,12 @@ pub use self::checks::{Bytes, SCAN};
 use super::exit;
 use super::freshness::Told;
 use super::output::advice;
-use crate::bundle::{Manifest, Trusted, Untrusted};
-use crate::operate::diff::{Change, Difference};
 use crate::base::fault::{Class, Fault};
-use crate::flow::Clock;
 use crate::base::time::Moment;
+use crate::bundle::{Manifest, Trusted, Untrusted};
+use crate::flow::Clock;
 use crate::oci::{Digest, Reason};
+use crate::operate::diff::{Change, Difference};
 use crate::report::{
     Absent, Base, Bundle, Changed, Check, Contents, News, Page, Position, Signatures, Signer, Standing, Transfer,
     Verdict,

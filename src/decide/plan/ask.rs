@@ -7,11 +7,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::library::fault;
-use crate::content::{Error, Kind, Source};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Error, Kind, Source};
+use crate::decide::select::Referrers;
 use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
-use crate::decide::select::Referrers;
 
 /// How many referrers one subject may have.
 pub const MAX_REFERRERS: usize = 10_000;

@@ -8,12 +8,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::gather::Gathered;
 use super::library::Library;
-use crate::closure::{Closure, MAX_LEVELS};
 use crate::base::fault::Fault;
+use crate::closure::{Closure, MAX_LEVELS};
+use crate::decide::select::{Base, Delivered};
 use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
-use crate::decide::select::{Base, Delivered};
 
 /// The leaves that were delivered, each with a repository that has it, if that is known.
 pub type Homes = HashMap<Digest, Option<Repository>>;

@@ -10,13 +10,13 @@ use super::ask::Asked;
 use super::library::{Library, fault, refuse_unknown};
 use super::platform::lacking;
 use super::roots::{Cuts, Root};
+use crate::base::fault::{Class, Fault, escape};
 use crate::closure::MAX_LEVELS;
 use crate::content::{Error, Kind};
-use crate::base::fault::{Class, Fault, escape};
+use crate::decide::select::{Referrers, Selection};
 use crate::flow::{Flow, each};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
-use crate::decide::select::{Referrers, Selection};
 
 /// How many levels of referrers of referrers travel.
 pub const MAX_REFERRER_LEVELS: usize = 100;

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::content::{Error, Kind, Source};
 use crate::base::fault::{Class, Fault, escape};
+use crate::content::checked::Checked;
+use crate::content::{Error, Kind, Source};
 use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::media_type::{DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, OCI_CONFIG, document_kind};
 use crate::oci::{Descriptor, Digest, Document, Platform, Repository};
-use crate::content::checked::Checked;
 
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 

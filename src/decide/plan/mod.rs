@@ -23,17 +23,17 @@ pub use self::ask::MAX_REFERRERS;
 pub use self::gather::MAX_REFERRER_LEVELS;
 pub use self::summary::{ArtifactSummary, Summary};
 
-use crate::closure::{self, Closure, Role};
-use crate::content::Source;
-use crate::base::fault::{Class, Fault};
-use crate::flow::{Event, Flow, each};
-use crate::oci::descriptor::MAX_SIZE;
-use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
-use crate::decide::select::Selection;
 use self::bases::Homes;
 use self::gather::Gathered;
 use self::leaves::Leaves;
 use self::library::Library;
+use crate::base::fault::{Class, Fault};
+use crate::closure::{self, Closure, Role};
+use crate::content::Source;
+use crate::decide::select::Selection;
+use crate::flow::{Event, Flow, each};
+use crate::oci::descriptor::MAX_SIZE;
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
 /// The largest leaf, in bytes, that stands with the documents at the front (`spec/tar.md`).
 pub const SMALL: u64 = 64 << 10;

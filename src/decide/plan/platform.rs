@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::Value;
 
 use super::library::{Library, fault};
+use crate::base::fault::{Class, Fault};
 use crate::closure::MAX_LEVELS;
 use crate::content::Kind as Failure;
-use crate::base::fault::{Class, Fault};
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Descriptor, Digest, Document, Platform, Repository, canonical};
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::library::{Library, fault, refuse_unknown};
 use super::platform::{Filter, cuts, is_whole, matches, rebuild, replaced, single};
 use crate::base::fault::{Class, Fault};
+use crate::decide::select::{IndexMode, Selection, Wanted};
 use crate::oci::media_type::Kind;
 use crate::oci::{Digest, Document, Repository, Tag};
-use crate::decide::select::{IndexMode, Selection, Wanted};
 
 /// The (index, child) pairs that a filter leaves out of sparse indexes.
 pub type Cuts = Arc<HashSet<(Digest, Digest)>>;

@@ -10,9 +10,9 @@ pub mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::base::fault::Fault;
 use crate::bundle::{Manifest, Untrusted};
 use crate::closure::Closure;
-use crate::base::fault::Fault;
 use crate::flow::Flow;
 use crate::oci::{Artifact, Digest, Reason, Repository, Tag};
 

@@ -3,13 +3,13 @@
 use std::io::Read;
 
 use super::{Contents, Naming};
+use crate::base::fault::Fault;
 use crate::closure::Role;
 use crate::content::{Error, Referrers, Source, TagList};
-use crate::base::fault::Fault;
-use crate::flow::Flow;
-use crate::oci::{Descriptor, Document, Reference, Repository};
 use crate::decide::plan;
 use crate::decide::select::Selection;
+use crate::flow::Flow;
+use crate::oci::{Descriptor, Document, Reference, Repository};
 
 /// What a place holds of `selection`: its documents are read, its blobs are not looked for.
 ///

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use crate::closure::{WalkError, walk};
-use crate::content::{Error, Inventory, Kind, Source};
 use crate::base::fault::{Class, Fault, escape};
+use crate::closure::{WalkError, walk};
+use crate::content::checked::Checked;
+use crate::content::{Error, Inventory, Kind, Source};
+use crate::decide::route::Route;
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Reason, Repository};
-use crate::decide::route::Route;
-use crate::content::checked::Checked;
 
 /// What can be read from and asked for what it has.
 pub trait Place: Source + Inventory {}

@@ -5,13 +5,13 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::content::checked::Checked;
 use crate::content::{Body, Error, Kind, Source};
 use crate::flow::{Event, Flow};
 use crate::oci::{Descriptor, Repository};
-use crate::content::checked::Checked;
 
-use super::workers::Crew;
 use super::plan::locked;
+use super::workers::Crew;
 
 pub(super) struct Carried<'a> {
     pub flow: &'a Flow,

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use crate::content::{Error, Kind};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::receipt::How;

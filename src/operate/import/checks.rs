@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::bundle::Trusted;
-use crate::bundle::source::one_pass::Arriving;
-use crate::bundle::check::parallel::check_computed;
 use crate::base::fault::Fault;
+use crate::bundle::Trusted;
+use crate::bundle::check::parallel::check_computed;
+use crate::bundle::source::one_pass::Arriving;
 use crate::flow::Flow;
 use crate::operate::import::Gate;
-use crate::scan::{Scanner, Summary};
 use crate::operate::verify::blobs;
+use crate::scan::{Scanner, Summary};
 
 /// The gate of an import: the medium's files and the documents were checked before the first push, and
 /// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was

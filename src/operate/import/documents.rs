@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::content::{Error, Source};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Error, Source};
 use crate::oci::{Descriptor, Digest, Document, Repository};
 
 use super::Sides;

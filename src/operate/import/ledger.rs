@@ -12,8 +12,8 @@ use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
 use crate::receipt::{Arrival, Counts, How, Leaf, Named, Outcome, State};
 
 use super::Run;
-use super::workers::Crew;
 use super::plan::{Job, Plan, locked};
+use super::workers::Crew;
 
 /// What was done, by what was read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::Kind;
 use crate::base::fault::{Class, Fault};
+use crate::content::Kind;
 use crate::flow::Event;
 use crate::oci::{Digest, Repository};
 

@@ -23,17 +23,17 @@ mod workers;
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::content::{Destination, Error, Source};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Destination, Error, Source};
+use crate::decide::route::Route;
 use crate::flow::{Event, Flow};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
-use crate::decide::route::Route;
 
+use self::documents::Documents;
 pub use self::ledger::Account;
 use self::ledger::Ledger;
-use self::workers::Crew;
-use self::documents::Documents;
 pub use self::outcome::{Done, Landed, Outcome};
+use self::workers::Crew;
 
 /// What to do with a tag that names another digest at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::closure::{WalkError, walk};
 use crate::base::fault::Fault;
+use crate::closure::{WalkError, walk};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository, Tag};
 

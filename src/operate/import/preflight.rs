@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::Error;
 use crate::base::fault::{Class, Fault};
+use crate::content::Error;
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
 use crate::receipt::How;

@@ -4,12 +4,12 @@
 use std::path::Path;
 
 use super::{Gate, Outcome, Request, Sides, TagConflict, run};
-use crate::content::Source;
 use crate::base::fault::{Class, Fault};
+use crate::content::Source;
+use crate::decide::route::{Place, Route};
 use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::{Absent, Artifact};
-use crate::decide::route::{Place, Route};
 
 /// Unpacks `artifacts` into the layout at `directory`, which is made where there is none and added to
 /// where there is one. A name that stands for something else there moves: a month's bundle goes over

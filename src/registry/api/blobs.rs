@@ -9,13 +9,13 @@ use bytes::{Buf, Bytes};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
-use crate::registry::http::response::Answer;
+use crate::content::{Error, Kind};
+use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::authorization::Scopes;
 use crate::registry::http::call::{Call, Drip, Host, SMALL};
 use crate::registry::http::origin;
+use crate::registry::http::response::Answer;
 use crate::registry::http::retry::{self, Tries, Trouble};
-use crate::content::{Error, Kind};
-use crate::oci::{Descriptor, Digest, Repository};
 
 /// So many bytes without a break, and the breaks before are forgotten.
 const PROGRESS: u64 = 1 << 20;

@@ -6,12 +6,12 @@
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::Call;
-use crate::registry::http::upload_body::Unsent;
-use crate::registry::http::retry::Trouble;
 use super::upload::{Manner, Outcome, Session, Upload};
 use crate::content::Kind;
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::Call;
+use crate::registry::http::retry::Trouble;
+use crate::registry::http::upload_body::Unsent;
 
 /// How far an answer says that a session is, `at` bytes sent before and `length` with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

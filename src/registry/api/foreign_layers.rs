@@ -8,14 +8,14 @@ use std::sync::Arc;
 use reqwest::header::RANGE;
 use reqwest::{Method, Url};
 
-use crate::registry::auth::authorization::Scopes;
 use super::blobs::{Stream, length};
-use crate::registry::http::call::{Call, Host};
-use crate::registry::http::origin;
-use crate::content::{Error, Kind};
 use crate::base::fault::escape;
+use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Repository, media_type};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host};
+use crate::registry::http::origin;
 
 /// Addresses tried.
 const MOST_URLS: usize = 8;

@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
+use super::paging::Pages;
+use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::oci::{Repository, Tag};
 use crate::registry::auth::authorization::Scopes;
 use crate::registry::http::call::{Call, Host};
-use super::paging::Pages;
-use crate::content::{Error, Kind};
-use crate::base::fault::escape;
-use crate::oci::{Repository, Tag};
 
 /// Names asked for on a page.
 const PER_PAGE: usize = 1000;

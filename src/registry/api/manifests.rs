@@ -6,16 +6,16 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 
-use crate::registry::http::response::Answer;
-use crate::registry::auth::authorization::Scopes;
 use super::blobs::digest;
-use crate::registry::http::call::{Call, Host, SMALL};
-use crate::registry::http::retry::Trouble;
-use crate::content::{Error, Kind};
 use crate::base::fault::escape;
+use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host, SMALL};
+use crate::registry::http::response::Answer;
+use crate::registry::http::retry::Trouble;
 
 /// The names of things that a registry says it does not have though they were just pushed.
 const UNKNOWN: [&str; 3] = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];

@@ -11,4 +11,3 @@ pub(super) mod ping;
 pub(super) mod referrers;
 pub(super) mod tags;
 pub(super) mod upload;
-

@@ -5,14 +5,14 @@
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION};
 use reqwest::{Method, Response, Url};
 
-use crate::registry::auth::authorization::Scopes;
 use super::blobs::digest;
-use crate::registry::http::call::{Call, Host, SMALL, lock};
-use crate::registry::http::retry::Trouble;
 use super::upload::Session;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Repository};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host, SMALL, lock};
+use crate::registry::http::retry::Trouble;
 
 /// What a server may ask for at least (`OCI-Chunk-Min-Length`).
 const CHUNK_BOUNDS: (u64, u64) = (1 << 10, 64 << 20);

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use reqwest::Url;
 use reqwest::header::LINK;
 
-use crate::registry::http::response::Answer;
+use crate::content::{Error, Kind};
 use crate::registry::http::call::{Call, Host};
 use crate::registry::http::headers;
-use crate::content::{Error, Kind};
+use crate::registry::http::response::Answer;
 
 /// Pages of one list.
 const MOST_PAGES: usize = 1000;

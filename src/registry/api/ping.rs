@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
+use crate::content::{Error, Kind};
+use crate::oci::Repository;
 use crate::registry::http::call::{Host, lock};
 use crate::registry::http::connection::{self, Fate};
 use crate::registry::http::retry::{self, Tries, Trouble};
-use crate::content::{Error, Kind};
-use crate::oci::Repository;
 
 /// How long a registry that did not answer counts as down without being asked again.
 const DOWN_FOR: Duration = Duration::from_secs(30);

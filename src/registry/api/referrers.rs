@@ -11,14 +11,14 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, lock};
 use super::paging::Pages;
-use crate::registry::http::retry::Trouble;
-use crate::content::{Error, Kind};
 use crate::base::fault::escape;
+use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag, media_type};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host, lock};
+use crate::registry::http::retry::Trouble;
 
 /// What to do where a registry takes no referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
+use crate::content::{Error, Kind};
+use crate::oci::{Digest, Document, Repository, Tag};
 use crate::registry::auth::authorization::Scopes;
 use crate::registry::http::call::Host;
 use crate::registry::http::retry::Trouble;
-use crate::content::{Error, Kind};
-use crate::oci::{Digest, Document, Repository, Tag};
 
 /// What registries say, in lower case, of a tag that may not move: ECR, ACR, Harbor, Nexus, Quay,
 /// Artifactory, GitLab.

@@ -5,15 +5,15 @@
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, Url};
 
-use crate::registry::auth::authorization::Scopes;
 use super::blobs::digest;
-use crate::registry::http::call::{Call, Host, MOST_HOPS, SMALL, lock};
-use crate::registry::http::upload_body::{Feed, Unsent};
-use crate::registry::http::origin;
-use crate::registry::http::retry::{self, Trouble};
 use crate::content::{Body, Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Repository};
+use crate::registry::auth::authorization::Scopes;
+use crate::registry::http::call::{Call, Host, MOST_HOPS, SMALL, lock};
+use crate::registry::http::origin;
+use crate::registry::http::retry::{self, Trouble};
+use crate::registry::http::upload_body::{Feed, Unsent};
 
 /// Bytes of a chunk: what even the strictest servers take.
 const CHUNK: u64 = 4 << 20;

@@ -11,14 +11,14 @@ use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
+use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::oci::Repository;
 use crate::registry::http::call::{Host, lock};
 use crate::registry::http::headers::Challenge;
 use crate::registry::http::origin;
 use crate::registry::http::retry::Trouble;
 use crate::registry::settings::Credential;
-use crate::content::{Error, Kind};
-use crate::base::fault::escape;
-use crate::oci::Repository;
 
 /// What a call needs: the repository whose login counts, and the scopes of its token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -238,9 +238,9 @@ impl Host {
 
 #[cfg(test)]
 mod tests {
-    use crate::registry::{Registries, Settings};
     use super::*;
     use crate::flow::{Event, Events, FixedClock, Flow};
+    use crate::registry::{Registries, Settings};
 
     struct Heard(Mutex<Vec<Event>>);
 

@@ -2,10 +2,10 @@
 
 use reqwest::Method;
 
-use crate::registry::Registries;
 use super::authorization::Scopes;
-use crate::registry::http::call::{Call, SMALL};
 use crate::content::{Error, Kind};
+use crate::registry::Registries;
+use crate::registry::http::call::{Call, SMALL};
 
 impl Registries {
     /// Logs in at `host` (as references name it) with the login that the settings give for it. `false`: the

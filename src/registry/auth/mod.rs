@@ -4,4 +4,3 @@ pub(super) mod authorization;
 pub mod docker_config;
 pub(super) mod login;
 pub(super) mod token;
-

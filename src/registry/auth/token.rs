@@ -11,12 +11,12 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::authorization::{Scopes, Token, basic, secret};
+use crate::base::fault::escape;
+use crate::content::Kind;
 use crate::registry::http::call::{Host, SMALL};
 use crate::registry::http::origin;
 use crate::registry::http::retry::{self, Trouble};
 use crate::registry::settings::Credential;
-use crate::content::Kind;
-use crate::base::fault::escape;
 
 /// How long before its end a token is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);

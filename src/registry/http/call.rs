@@ -12,21 +12,21 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, Method, Response, Url};
 
-use super::response::Answer;
-use crate::registry::auth::authorization::{Auth, Scopes};
 use super::clients::Clients;
-use super::runtime::{Engine, Stop};
 use super::headers;
 use super::origin;
 use super::pace::Pace;
 use super::rate::Rate;
+use super::response::Answer;
 use super::retry::{self, Trouble};
+use super::runtime::{Engine, Stop};
+use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::oci::Digest;
+use crate::registry::api::upload::Session;
+use crate::registry::auth::authorization::{Auth, Scopes};
 use crate::registry::rules::Rules;
 use crate::registry::settings::{HostSettings, Settings};
-use crate::registry::api::upload::Session;
-use crate::content::{Error, Kind};
-use crate::base::fault::escape;
-use crate::oci::Digest;
 
 /// Redirects followed in one exchange.
 pub(in crate::registry) const MOST_HOPS: usize = 5;

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 use super::call::lock;
 use super::origin;
 use super::resolver::Elsewhere;
-use crate::registry::settings::{HostSettings, Settings};
-use crate::content::{Error, Kind};
 use crate::base::fault::escape;
+use crate::content::{Error, Kind};
+use crate::registry::settings::{HostSettings, Settings};
 
 /// Hosts remembered: whoever redirects us to a new name each time is not remembered for ever.
 const MOST_KNOWN: usize = 1000;

@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 
 use reqwest::{StatusCode, Url};
 
-use super::certificate;
 use super::call::{Host, lock};
+use super::certificate;
 use super::retry::Trouble;
-use crate::content::Kind;
 use crate::base::fault::escape;
+use crate::content::Kind;
 use crate::flow::Event;
 
 /// Failures of HTTP/2 after which a registry is spoken to by HTTP/1.1.

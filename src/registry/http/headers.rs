@@ -6,8 +6,8 @@ use http_auth::ParamValue;
 pub use reqwest::Url;
 
 use super::origin;
-use crate::content::Kind;
 use crate::base::fault::escape;
+use crate::content::Kind;
 
 /// What a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

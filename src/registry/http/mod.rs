@@ -13,4 +13,3 @@ pub(super) mod response;
 pub(super) mod retry;
 pub(super) mod runtime;
 pub(super) mod upload_body;
-

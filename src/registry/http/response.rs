@@ -8,8 +8,8 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 
-use crate::content::{Error, Kind};
 use crate::base::fault::escape;
+use crate::content::{Error, Kind};
 
 /// A whole answer.
 pub(in crate::registry) struct Answer {

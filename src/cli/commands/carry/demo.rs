@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::output::Outcome;
+use crate::content::checked::Checked;
 use crate::content::{Body, Destination};
-use crate::base::fault::{Class, Fault};
 use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
-use crate::content::checked::Checked;
 
 /// What the demo's application "is".
 const PAGE: &str = "<!doctype html><title>Tide table</title><h1>Tide table</h1><p>High water 06:12 and 18:40.</p>\n";

@@ -3,22 +3,22 @@
 
 use serde_json::{Value, json};
 
+use crate::base::fault::{Class, Fault};
+use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::destination::Naming;
-use crate::cli::diff_text::{as_json, line};
 use crate::cli::args::place::Destination as Typed;
-use crate::cli::progress::size as show;
-use crate::cli::output::Outcome;
 use crate::cli::args::selectors::in_layout;
-use crate::bundle::Untrusted;
+use crate::cli::diff_text::{as_json, line};
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::decide::route::{Map, Place, Route};
+use crate::decide::select::Selection;
+use crate::layout::Layout;
+use crate::oci::Repository;
 use crate::operate::diff::place::of_place;
 use crate::operate::diff::there::{Place as Readable, Request, Seen, look};
 use crate::operate::diff::{Contents, Difference, compare, of_bundle};
-use crate::base::fault::{Class, Fault};
-use crate::layout::Layout;
-use crate::oci::Repository;
-use crate::decide::route::{Map, Place, Route};
-use crate::decide::select::Selection;
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
 #[derive(clap::Args, Debug)]
@@ -87,7 +87,9 @@ impl Args {
         let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
         let path = |repository: &Repository| Ok(repository.path().to_owned());
         match side {
-            Side::Bundle(text) if bare => of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &mapped),
+            Side::Bundle(text) if bare => {
+                of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &mapped)
+            }
             Side::Bundle(text) => of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &full),
             Side::Place(Typed::Layout(dir)) => {
                 let layout = Layout::open(&session.path(dir))?;
@@ -187,16 +189,16 @@ fn differ(count: usize) -> Fault {
 
 #[cfg(feature = "online")]
 mod online {
-    use crate::cli::{Session, registries};
     use super::Args;
-    use crate::content::{Error, Kind, TagList as _};
-    use crate::operate::diff::Contents;
-    use crate::operate::diff::place::of_place;
     use crate::base::fault::{Class, Fault};
+    use crate::cli::{Session, registries};
+    use crate::content::{Error, Kind, TagList as _};
+    use crate::decide::select::{Selection, Wanted};
     use crate::flow::each;
     use crate::oci::{Reference, Repository};
+    use crate::operate::diff::Contents;
+    use crate::operate::diff::place::of_place;
     use crate::registry::Registries;
-    use crate::decide::select::{Selection, Wanted};
 
     impl Args {
         pub(super) fn registry(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<Contents, Fault> {

@@ -5,26 +5,26 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::Session;
-use crate::cli::report_data;
-use crate::cli::args::channel::{Channel, Place, target};
-use crate::cli::args::delta::{Asked, Delta};
 use super::key::load_signers;
-use crate::cli::progress::size as show;
-use crate::cli::output::Outcome;
-use crate::cli::args::selectors::Selecting;
-use crate::cli::args::size;
-use crate::bundle::write::publish::ReadBack;
+use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
+use crate::bundle::write::publish::ReadBack;
+use crate::bundle::write::read_back;
 use crate::bundle::write::writer::check_volume_size;
 use crate::bundle::{Error, Manifest, Output};
-use crate::bundle::write::read_back;
-use crate::operate::export::{Manner, Settings};
-use crate::base::fault::{Class, Fault, escape};
-use crate::oci::{Digest, Reason};
+use crate::cli::Session;
+use crate::cli::args::channel::{Channel, Place, target};
+use crate::cli::args::delta::{Asked, Delta};
+use crate::cli::args::selectors::Selecting;
+use crate::cli::args::size;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::cli::report_data;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
+use crate::oci::{Digest, Reason};
+use crate::operate::export::{Manner, Settings};
 use crate::signing::{Envelope, statement};
 
 /// `export SELECTOR... [--base last|BUNDLE|RECEIPT]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
@@ -198,7 +198,13 @@ impl Args {
         Ok(map)
     }
 
-    fn told(&self, done: &crate::operate::export::Outcome, partial: &[Fault], resumed: bool, keyids: &[&str]) -> Outcome {
+    fn told(
+        &self,
+        done: &crate::operate::export::Outcome,
+        partial: &[Fault],
+        resumed: bool,
+        keyids: &[&str],
+    ) -> Outcome {
         let manifest = &done.manifest;
         let bytes = done.bytes;
         let content: u64 = manifest.blobs.iter().map(|blob| blob.size).sum();

@@ -5,25 +5,25 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
+use crate::base::fault::Fault;
+use crate::bundle::Trusted;
+use crate::bundle::frames::media::Media;
+use crate::bundle::source::one_pass::{Arriving, arrive};
+use crate::bundle::stream::{Bytes, Members};
 use crate::cli::Session;
-use crate::cli::report_data;
-use crate::cli::args::destination::Arrival;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
 use crate::cli::args::delta;
-use crate::operate::import::checks::{BundleGate, PassingGate};
-use crate::cli::freshness::Side;
+use crate::cli::args::destination::Arrival;
 use crate::cli::args::place::Destination as Typed;
-use crate::cli::receipt_write::{Receipting, Report};
-use crate::cli::output::Outcome;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
-use crate::bundle::Trusted;
-use crate::bundle::source::one_pass::{Arriving, arrive};
-use crate::bundle::frames::media::Media;
-use crate::bundle::stream::{Bytes, Members};
-use crate::base::fault::Fault;
-use crate::operate::import::{Account, Request, Sides, Wanted};
+use crate::cli::freshness::Side;
+use crate::cli::output::Outcome;
+use crate::cli::receipt_write::{Receipting, Report};
+use crate::cli::report_data;
 use crate::decide::route::{Map, Route};
+use crate::operate::import::checks::{BundleGate, PassingGate};
+use crate::operate::import::{Account, Request, Sides, Wanted};
 use crate::scan::{Scanner, Summary};
 
 /// What is noted while an import runs.
@@ -164,8 +164,9 @@ impl Args {
             account: books.account.as_ref(),
         };
         let (flow, to) = (session.flow.clone(), &*opened.destination);
-        let pass =
-            |source: &Arriving<'_>| crate::operate::import::run(&flow, source, to, &PassingGate(source, bundle), &request);
+        let pass = |source: &Arriving<'_>| {
+            crate::operate::import::run(&flow, source, to, &PassingGate(source, bundle), &request)
+        };
         match (gate, rest) {
             (Some(gate), _) => {
                 let gate = gate.with_scanner(books.scanner.as_ref());

@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::newfile::{create, exists};
+use crate::cli::output::Outcome;
 use crate::cli::passphrase;
 use crate::cli::pem::{read_file, read_public, shown, wrong};
-use crate::cli::output::Outcome;
 use crate::cli::world::World;
-use crate::base::fault::{Class, Fault};
+use crate::keys::pkcs11::Uri;
+use crate::keys::pkcs11::uri::SCHEME;
 use crate::signing::envelope::MAX_SIGNATURES;
 use crate::signing::key::{self, Contents, KeyError};
 use crate::signing::{Algorithm, PublicKey, Signer, SigningKey};
-use crate::keys::pkcs11::Uri;
-use crate::keys::pkcs11::uri::SCHEME;
 
 /// `key …`
 #[derive(clap::Args, Debug)]

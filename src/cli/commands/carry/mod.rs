@@ -7,4 +7,3 @@ pub mod import;
 pub mod key;
 pub mod sign;
 pub mod unpack;
-

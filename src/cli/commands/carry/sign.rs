@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::cli::Session;
-use crate::cli::args::bundle::open;
 use super::key::load_signers;
-use crate::cli::newfile::create;
-use crate::cli::pem::{read_public, shown};
-use crate::cli::output::Outcome;
+use crate::base::fault::{Class, Fault};
 use crate::bundle::Untrusted;
 use crate::bundle::volumes::local::read_capped;
-use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::args::bundle::open;
+use crate::cli::newfile::create;
+use crate::cli::output::Outcome;
+use crate::cli::pem::{read_public, shown};
 use crate::operate::sign::{Signed, apart, beside};
 use crate::signing::envelope::{MAX_FILE, MAX_SIGNATURE};
 use crate::signing::{Envelope, PublicKey, pae};

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::base::fault::Fault;
 use crate::cli::Session;
 use crate::cli::args::bundle::{Opened, open};
-use crate::operate::import::checks::BundleGate;
-use crate::cli::freshness::Side;
-use crate::cli::progress::size as show;
-use crate::cli::output::Outcome;
 use crate::cli::args::trust::Trust;
-use crate::base::fault::Fault;
+use crate::cli::freshness::Side;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
 use crate::operate::import::Landed;
+use crate::operate::import::checks::BundleGate;
 
 /// `unpack BUNDLE TRUST DIR`
 #[derive(clap::Args, Debug)]
@@ -35,8 +35,14 @@ impl Args {
         let gate = BundleGate::open(&bundle, &session.flow)?;
         let manifest = bundle.manifest();
         let dir = session.path(&self.dir);
-        let done =
-            crate::operate::import::unpack::unpack(&session.flow, &bundle, &dir, &gate, &manifest.artifacts, &manifest.absent)?;
+        let done = crate::operate::import::unpack::unpack(
+            &session.flow,
+            &bundle,
+            &dir,
+            &gate,
+            &manifest.artifacts,
+            &manifest.absent,
+        )?;
         let landed = done.artifacts.iter().filter(|one| !matches!(one.landed, Landed::Failed(_))).count();
         let order = trust.order();
         let mut text = format!(

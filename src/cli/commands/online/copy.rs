@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::destination::Arrival;
 use crate::cli::args::network::Network;
 use crate::cli::args::place::{Destination as Typed, Source as From};
-use crate::cli::registries;
-use crate::cli::output::Outcome;
 use crate::cli::args::selectors::Selecting;
-use crate::operate::copy::Request;
-use crate::base::fault::{Class, Fault};
-use crate::operate::import::Sides;
+use crate::cli::output::Outcome;
+use crate::cli::registries;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Repository, Tag};
+use crate::operate::copy::Request;
+use crate::operate::import::Sides;
 
 /// `copy SELECTOR... --to PLACE`
 #[derive(clap::Args, Debug)]

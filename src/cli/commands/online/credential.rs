@@ -10,12 +10,12 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
 
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
-use crate::cli::config::{self, Config, ConfigFiles, Kind, Username};
 use crate::cli::args::network::Network;
+use crate::cli::config::{self, Config, ConfigFiles, Kind, Username};
 use crate::cli::output::Outcome;
 use crate::cli::{logins, registries, replace};
-use crate::base::fault::{Class, Fault};
 
 /// `credential …`
 #[derive(clap::Args, Debug)]

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::cli::Session;
 use super::login::{host, unusable};
+use crate::base::fault::Fault;
+use crate::cli::Session;
 use crate::cli::output::Outcome;
 use crate::cli::{auth_file, replace};
-use crate::base::fault::Fault;
 use crate::registry::auth::docker_config;
 
 /// `logout HOST`

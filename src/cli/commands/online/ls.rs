@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::cli::Session;
-use crate::cli::progress::size as show;
-use crate::cli::output::Outcome;
 use crate::base::fault::{Class, Fault, escape};
+use crate::cli::Session;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
 use crate::layout::Layout;
 
 /// `ls PLACE [--digests]`
@@ -66,12 +66,12 @@ impl Args {
 mod online {
     use serde_json::json;
 
-    use crate::cli::args::place::Destination as Typed;
-    use crate::cli::{Session, registries};
-    use crate::cli::output::Outcome;
     use super::Args;
-    use crate::content::{Error, Inventory as _, TagList as _};
     use crate::base::fault::{Class, Fault};
+    use crate::cli::args::place::Destination as Typed;
+    use crate::cli::output::Outcome;
+    use crate::cli::{Session, registries};
+    use crate::content::{Error, Inventory as _, TagList as _};
     use crate::flow::each;
     use crate::oci::{Digest, Repository, Tag};
 

@@ -12,4 +12,3 @@ pub mod logout;
 pub mod ls;
 #[cfg(feature = "online")]
 pub mod schema;
-

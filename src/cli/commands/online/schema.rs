@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::config::tables;
 use crate::cli::output::Outcome;
-use crate::base::fault::{Class, Fault};
 
 /// `schema NAME`
 #[derive(clap::Args, Debug)]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::base::fault::{Class, Fault};
+use crate::bundle::stream::{write, write_frames};
 use crate::cli::Session;
 use crate::cli::args::bundle::{directories, open};
 use crate::cli::confine::confine;
 use crate::cli::output::Outcome;
-use crate::bundle::stream::{write, write_frames};
-use crate::base::fault::{Class, Fault};
 
 /// `cat BUNDLE > STREAM`
 #[derive(clap::Args, Debug)]

@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::audit::{self, Shown};
-use crate::cli::args::bundle::{Opened, open_any};
-use crate::cli::confine::confine;
-use crate::cli::freshness::absolute;
-use crate::cli::detect::{self, Paper};
-use crate::cli::output::Outcome;
-use crate::cli::args::trust::Trust;
-use crate::cli::{Session, receipt};
+use crate::base::fault::{Class, Fault, escape};
+use crate::bundle::Untrusted;
+use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::check;
 use crate::bundle::format::manifest::Form;
 use crate::bundle::stream::Members;
-use crate::bundle::Untrusted;
-use crate::bundle::check::one_pass;
-use crate::base::fault::{Class, Fault, escape};
+use crate::cli::args::bundle::{Opened, open_any};
+use crate::cli::args::trust::Trust;
+use crate::cli::audit::{self, Shown};
+use crate::cli::confine::confine;
+use crate::cli::detect::{self, Paper};
+use crate::cli::freshness::absolute;
+use crate::cli::output::Outcome;
+use crate::cli::{Session, receipt};
 use crate::signing::Policy;
 
 /// `inspect BUNDLE|RECEIPT|AUDITLOG`

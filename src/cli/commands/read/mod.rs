@@ -3,4 +3,3 @@
 pub mod cat;
 pub mod inspect;
 pub mod verify;
-

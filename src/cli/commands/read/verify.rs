@@ -4,23 +4,23 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::Session;
-use crate::cli::report_data::{self, Bytes, Found, Sight};
-use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_any};
-use crate::cli::diff_text::{as_json, line};
-use crate::cli::confine::above;
-use crate::cli::freshness::{Side, Told};
-use crate::cli::output::Outcome;
-use crate::cli::args::scan::{self, Scan};
-use crate::cli::args::trust::Trust;
+use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::frames::media::Ask;
 use crate::bundle::stream::Stream;
 use crate::bundle::{Trusted, Untrusted};
-use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
-use crate::base::fault::{Class, Fault, escape};
+use crate::cli::Session;
+use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_any};
+use crate::cli::args::scan::{self, Scan};
+use crate::cli::args::trust::Trust;
+use crate::cli::confine::above;
+use crate::cli::diff_text::{as_json, line};
+use crate::cli::freshness::{Side, Told};
+use crate::cli::output::Outcome;
+use crate::cli::report_data::{self, Bytes, Found, Sight};
 use crate::oci::Repository;
-use crate::report::{Base, Verdict as Word};
+use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
 use crate::operate::verify::{Request, Verdict};
+use crate::report::{Base, Verdict as Word};
 
 /// `verify BUNDLE TRUST`
 #[derive(clap::Args, Debug)]
@@ -62,8 +62,10 @@ impl Args {
         } else {
             vec![]
         };
-        let beside: Vec<PathBuf> =
-            beside.chain(crate::cli::freshness::store(session).map(|store| store.dir().to_owned())).chain(media).collect();
+        let beside: Vec<PathBuf> = beside
+            .chain(crate::cli::freshness::store(session).map(|store| store.dir().to_owned()))
+            .chain(media)
+            .collect();
         // Who keeps a state must write it.
         let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
@@ -84,9 +86,13 @@ impl Args {
         let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
         let is_at_hand = rest.is_none() && !can_ask;
         let verdict = match rest {
-            Some(rest) => {
-                crate::operate::verify::stream_scanned(&session.flow, Stream { head, rest }, &policy, &request, scanner.as_ref())
-            }
+            Some(rest) => crate::operate::verify::stream_scanned(
+                &session.flow,
+                Stream { head, rest },
+                &policy,
+                &request,
+                scanner.as_ref(),
+            ),
             None => {
                 let mut ask = asking(session.world);
                 let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
@@ -223,6 +229,9 @@ fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Out
             }
         }
     }
+    for keyid in &signed.ended {
+        text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
+    }
     for keyid in &signed.unknown {
         text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
     }
@@ -234,6 +243,7 @@ fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Out
         "created": manifest.created,
         "tool": manifest.tool,
         "signed": signed.good,
+        "ended": signed.ended,
         "unknown": signed.unknown,
         "artifacts": manifest.artifacts.len(),
         "absent": manifest.absent.len(),

@@ -18,11 +18,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::content::{Error, Kind, Referrers as ListReferrers, TagList};
+use crate::decide::select::{IndexMode, Referrers, Wanted};
 use crate::flow::{Events, FixedClock};
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Platform, Reference, Tag};
-use crate::decide::select::{IndexMode, Referrers, Wanted};
-
 
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";

@@ -15,14 +15,13 @@ use tempfile::TempDir;
 use super::plan::locked;
 use super::unpack::unpack;
 use super::*;
+use crate::content::checked::Checked;
 use crate::content::{Body, Inventory, Kind, Mounts, Rights};
+use crate::decide::route::Place;
 use crate::flow::{FixedClock, Silent};
 use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Digest, Document, Reason, Reference, Tag};
-use crate::decide::route::Place;
-use crate::content::checked::Checked;
-
 
 fn flow(jobs: usize) -> Flow {
     Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), jobs, 1)
