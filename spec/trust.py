@@ -107,7 +107,7 @@ def signature_holds(key, message, signature):  # signature.md, Keys: "verificati
     point = add(times(s, BASE), times(k, (P - x, y, z, P - t)))
     return len(signature) == 64 and s < L and encode(point) == r and not is_low_order(point)
 # ==== Keys and signatures
-Trust = collections.namedtuple("Trust", "keys threshold sections")  # keys: by keyid; sections: by channel, of a policy; None with --key
+Trust = collections.namedtuple("Trust", "keys ended threshold sections")  # keys: by keyid; ended: those past their end; sections: by channel
 PEM = r"\s*-----BEGIN PUBLIC KEY-----\s([^-]+)-----END PUBLIC KEY-----\s*"
 ALGORITHMS = {bytes.fromhex("302a300506032b6570032100"): 32,  # signature.md, Keys and ML-DSA: what stands before the key, and its length
               bytes.fromhex("308207b2300b0609608648016503040312038207a100"): 1952,
@@ -123,17 +123,17 @@ def load_key(path, content, keys):  # signature.md, Keys: adds it to the keys; g
     require(keyid not in keys, "USAGE", "%s: a key that is given twice" % path)
     keys[keyid] = key
     return keyid
-def load_trust(files, threshold, policy):  # signature.md, Who must have signed, point 4; cli.md, TRUST: keys or a policy
+def load_trust(files, threshold, policy, moment):  # signature.md, Who must have signed, point 4; cli.md, TRUST: keys or a policy
     if policy is not None:
         require(not files and threshold is None, "USAGE", "a policy, and keys or a threshold beside it")
-        return load_policy(policy)
+        return load_policy(policy, moment)
     keys = {}
     def content(path):
         with open(path, "rb") as file: return file.read(64 * KIB + 1)
     for path in files: load_key(path, attempt([], content, path) or b"", keys)
     threshold = len(keys) if threshold is None else threshold
     require(keys and 1 <= threshold <= len(keys), "USAGE", "%d keys given, threshold %d" % (len(keys), threshold))
-    return Trust(keys, threshold, None)
+    return Trust(keys, set(), threshold, None)
 def parse_envelope(path, raw):  # signature.md, Envelope: gives payloadType, payload, and pairs of keyid and signature
     form = lambda holds: require(holds, "FMT", "%s: not in its form" % path)
     envelope = parse_canonical(raw, path)
@@ -146,7 +146,7 @@ def parse_envelope(path, raw):  # signature.md, Envelope: gives payloadType, pay
         form(re.fullmatch("[0-9a-f]{64}", entry["keyid"]) and entry["sig"] and len(entry["sig"]) <= 64 * KIB)
     in_order([entry["keyid"] for entry in signatures], path)
     return envelope["payloadType"], payload, [(entry["keyid"], entry["sig"]) for entry in signatures]
-def check_signatures(envelopes, manifest, keys, threshold):  # signature.md, Statement, PAE, Who must have signed, Lying apart; steps 2 to 4
+def check_signatures(envelopes, manifest, keys, ended, threshold):  # signature.md, Statement, PAE, Who must have signed, Lying apart; steps 2 to 4
     parsed = [(path, *parse_envelope(path, raw)) for path, raw in envelopes]  # pairs of path and content. The form of all, first
     statement = b'{"digest":"sha256:%s","mediaType":"application/vnd.packmule.bundle.v1+json","size":%d}' % (
         hashlib.sha256(manifest).hexdigest().encode(), len(manifest))
@@ -158,40 +158,54 @@ def check_signatures(envelopes, manifest, keys, threshold):  # signature.md, Sta
         require(holds or not key, "SIG", "%s: bad signature of key %s" % (path, keyid))
         all_of.add(keyid)
     require(all_of, "SIG", "signed by nobody")
-    known = all_of & keys.keys()
+    known = (all_of & keys.keys()) - ended
     require(len(known) >= threshold, "TRUST", "signed by %s; known of these: %d, expected: %d" % (" ".join(sorted(all_of)), len(known), threshold))
-    return known, all_of - known
+    return known, all_of - keys.keys()
 # ==== Policy
+DOCUMENTS = {"application/vnd.oci.image.manifest.v1+json": "manifest", "application/vnd.docker.distribution.manifest.v2+json": "manifest",
+             "application/vnd.oci.image.index.v1+json": "index", "application/vnd.docker.distribution.manifest.list.v2+json": "index"}
 Entry = collections.namedtuple("Entry", "keyids holder role")
-Document = collections.namedtuple("Document", "type config children")  # type: artifactType, else config; config: its media type, of an index None
-Child = collections.namedtuple("Child", "digest unknown is_document")  # an entry of an index; unknown: for platform unknown/unknown
+Document = collections.namedtuple("Document", "media_type artifact_type config layers children")  # config: of an index None; all as Descriptors
+Descriptor = collections.namedtuple("Descriptor", "media_type digest size")
 UNITS = {"": 1, "B": 1, "kB": 1000, **{p + "B": 1000 ** n for n, p in enumerate("KMGT", 1)}, **{p + "iB": 1024 ** n for n, p in enumerate("KMGT", 1)}}
 def size_of(v):  # cli.md, Places: SIZE in bytes; else None
     found = type(v) is str and re.fullmatch(r"([0-9]{1,20})\s*([A-Za-z]*)", v)
     size = int(found[1]) * UNITS.get(found[2], 1 << 64) if found else 1 << 64
     return size if size < 1 << 64 and found[2] in UNITS else None
 is_size_text = lambda v: size_of(v) is not None
+def span_of(v):  # policy.md, limits.expires: seconds; else None
+    found = type(v) is str and re.fullmatch("([0-9]+)([smhd])", v)
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] if found and int(found[1]) < 1 << 32 else None
+def seconds_of(v):  # of a time, since the year 0
+    year, month, day, hour, minute, second = map(int, re.findall("[0-9]+", v))
+    days = 365 * year + (year + 3) // 4 - (year + 99) // 100 + (year + 399) // 400 + day
+    return ((days + sum(calendar.monthrange(year or 2000, m)[1] for m in range(1, month))) * 24 + hour) * 3600 + minute * 60 + second
+is_until = lambda v: is_time(v) or is_string(v) and is_time(v + "T00:00:00Z")  # policy.md, [key.NAME]
+is_over = lambda until, moment: moment >= until if len(until) > 10 else moment[:10] > until
 is_word = lambda v: type(v) is str and v.strip() and not re.search("[\0-\x1f\x7f-\x9f]", v)
 is_texts, is_patterns = list_of(is_string), list_of(is_string, 1)
 within = lambda **members: lambda v: is_object(v) and all(name in members and members[name](value) for name, value in v.items())
-KEY = {"public": lambda v: is_string(v) or is_patterns(v), "holder": is_word, "role": is_word}  # policy.md, [key.NAME]
+KEY = {"public": lambda v: is_string(v) or is_patterns(v), "holder": is_word, "role": is_word, "until?": is_until}  # policy.md, [key.NAME]
+SIZES, REFERRERS = {"bundle": is_size_text, "blob": is_size_text}, {"referrers": is_texts, "except": is_texts}
+
 SECTION = {  # policy.md, [channel.NAME], [no_channel]
     "keys": list_of(is_string, 1), "threshold?": number_of(1, MAX_INTEGER), "roles?": is_texts, "repositories?": is_patterns,
-    "types?": is_patterns, "limits?": within(bundle=is_size_text, blob=is_size_text), "epoch?": number_of(0, (1 << 63) - 1),
-    "require?": within(bundle=list_of(matches("expires|sequence|previous")), referrers=is_texts), "unknown_signatures?": matches("show|refuse")}
-NO_CHANNEL = {name: holds for name, holds in SECTION.items() if name != "epoch?"} | {"require?": within(referrers=is_texts)}
-def load_policy(path):  # policy.md, The file, [key.NAME], [channel.NAME]
-    owners, keys, entries, sections = (0, os.geteuid()), {}, {}, {}
+    "tags?": is_patterns, "types?": is_patterns, "limits?": within(expires=lambda v: span_of(v), **SIZES), "epoch?": number_of(0, (1 << 63) - 1),
+    "require?": within(bundle=list_of(matches("expires|sequence|previous")), **REFERRERS), "unknown_signatures?": matches("show|refuse")}
+NO_CHANNEL = {name: holds for name, holds in SECTION.items() if name != "epoch?"} | {"limits?": within(**SIZES), "require?": within(**REFERRERS)}
+def load_policy(path, moment):  # policy.md, The file, [key.NAME], [channel.NAME]
+    owners, keys, entries, sections, ended = (0, os.geteuid()), {}, {}, {}, set()
     raw = read_own(path, 4 * MIB, owners)
     require(raw[:3] != b"\xef\xbb\xbf" and b"\r" not in raw, "USAGE", "%s: a byte order mark or a carriage return" % path)
     try: table = tomllib.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error: raise Refused("USAGE", "%s: not TOML: %s" % (path, error))
     tables = lambda v: is_object(v) and all(map(is_object, v.values()))
-    check_members(table, {"key?": tables, "channel?": tables, "no_channel?": is_object}, path, "USAGE")
+    check_members(table, {"version?": is_size, "key?": tables, "channel?": tables, "no_channel?": is_object}, path, "USAGE")
     for name, given in table.get("key", {}).items():
         check_members(given, KEY, "%s: key.%s" % (path, name), "USAGE")
         files = [os.path.join(os.path.dirname(path), file) for file in ([given["public"]] if is_string(given["public"]) else given["public"])]
         entries[name] = Entry({load_key(file, read_own(file, 64 * KIB, owners), keys) for file in files}, given["holder"], given["role"])
+        ended |= entries[name].keyids if "until" in given and is_over(given["until"], moment) else set()
     for channel, given in [*table.get("channel", {}).items(), *([(None, table["no_channel"])] if "no_channel" in table else [])]:
         what = "%s: %s" % (path, "no_channel" if channel is None else "channel." + channel)
         require(channel is None or is_channel(channel), "USAGE", "%s: no channel can have this name" % what)
@@ -200,10 +214,10 @@ def load_policy(path):  # policy.md, The file, [key.NAME], [channel.NAME]
         counted = [entries[name] for name in given["keys"]]
         holders, roles = {entry.holder for entry in counted}, {entry.role for entry in counted}
         require(given.get("threshold", 1) <= len(holders) and roles >= set(given.get("roles", [])), "USAGE", "%s: threshold or roles" % what)
-        sections[channel] = {"threshold": len(holders), "epoch": 0, **ANY, **given, "keys": counted}
+        sections[channel] = {"threshold": len(holders), "epoch": 0, **ANY, **given, "keys": counted, "version": table.get("version", 0)}
     require(keys and sections, "USAGE", "%s: no key, or no section" % path)
-    return Trust(keys, 1, sections)
-ANY = {"roles": [], "repositories": ["*"], "types": ["*"], "limits": {}, "require": {}, "unknown_signatures": "show"}  # where nothing is said
+    return Trust(keys, ended, 1, sections)
+ANY = {"roles": [], "repositories": ["*"], "tags": ["*"], "types": ["*"], "limits": {}, "require": {}, "unknown_signatures": "show"}  # where nothing is said
 def rules_of(sections, m, signers):  # policy.md, Order, points 2 and 3: the bundle's section, once holders and roles are enough
     if sections is None: return ANY  # --key: "one section without any rules"
     channel = m.get("channel")
@@ -226,37 +240,58 @@ def fits(patterns, text):  # policy.md: in a pattern `*` is any text. Each part 
     return any(map(one, patterns))
 def forbidden(rules, m, unknown):  # policy.md, Order, point 3: all that the manifest alone shows
     sizes = [blob["size"] for blob in m["blobs"]]
-    for a in m["artifacts"]:
+    for a in m["artifacts"] + [a for a in m["absent"] if "repository" in a]:
         if not fits(rules["repositories"], a["repository"]): yield "POLICY", "%s: not of repositories" % a["repository"]
+        if not all(fits(rules["tags"], tag) for tag in a.get("tags", [])): yield "POLICY", "%s: a tag that is not of tags" % a["repository"]
     for limit, size in (("bundle", sum(sizes)), ("blob", max(sizes))):
         if limit in rules["limits"] and size > size_of(rules["limits"][limit]): yield "POLICY", "%d bytes: above limits.%s" % (size, limit)
-    if "expires" in rules["require"].get("bundle", []) and "expires" not in m: yield "POLICY", "it has no expires"
+    ceiling = rules["limits"].get("expires", "366d" if "expires" in rules["require"].get("bundle", []) else None)
+    if ceiling and ("expires" not in m or seconds_of(m["expires"]) - seconds_of(m["created"]) > span_of(ceiling)):
+        yield "POLICY", "it expires never, or later than %s after it was made" % ceiling
     if "channel" in m and m["epoch"] != rules.get("epoch", m["epoch"]): yield "STALE", "epoch %d; expected: %d" % (m["epoch"], rules["epoch"])
     if unknown and rules["unknown_signatures"] == "refuse": yield "POLICY", "signed by unknown keys: %s" % " ".join(sorted(unknown))
-IMAGE = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+STAND_INS = ("application/octet-stream", "application/json", "text/html", "")
+EMPTY = ["%s:%s" % (name, hashlib.new(name, b"{}").hexdigest()) for name in ("sha256", "sha512")]
+essence = lambda media_type: media_type.split(";")[0].strip(" \t").encode().lower().decode()  # of ASCII letters alone
+is_file_system = lambda layer: essence(layer.media_type).startswith(("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."))
+def is_image(document):  # policy.md, Images
+    kind = document.config and essence(document.config.media_type)
+    could_be = kind in STAND_INS or "docker" in document.media_type or any(map(is_file_system, document.layers))
+    return document.config is not None and (kind in CONFIGS or could_be and document.config.digest not in EMPTY)
+def types_of(document):  # policy.md, types: all that must be allowed
+    own, config = [document.artifact_type] if document.artifact_type else [], document.config
+    stated = [] if config is None else [config.media_type]
+    if own and stated == ["application/vnd.oci.empty.v1+json"] and config.digest in EMPTY: stated = []
+    return own + stated + [CONFIGS[0]] * bool(is_image(document) and not set(stated) & set(CONFIGS))
 def unasked(rules, m, documents):  # policy.md, Order, point 4: types, and the referrers that images must bring. documents: all carried, by digest
-    for digest, document in documents.items():
-        if document.type is not None and not fits(rules["types"], document.type): yield "POLICY", "%s: not of types: %s" % (digest, document.type)
+    for digest, kind in ((digest, kind) for digest, document in documents.items() for kind in types_of(document)):
+        if not fits(rules["types"], kind): yield "POLICY", "%s: not of types: %s" % (digest, kind)
+    patterns, spared = rules["require"].get("referrers", []), rules["require"].get("except", [])
+    def is_spared(layers): return layers and all(fits(spared, layer.media_type) and not is_file_system(layer) for layer in layers)
+    is_document = lambda child: child.media_type in DOCUMENTS
     @functools.cache
     def leads(digest):  # to the manifest of an image
         document = documents.get(digest)
-        below = [child.digest for child in document.children if child.is_document and not child.unknown] if document else []
-        return document and (document.config in IMAGE or any(map(leads, below)))
+        below = [child.digest for child in document.children if is_document(child)] if document else []
+        return document and (is_image(document) and not is_spared(document.layers) or any(map(leads, below)))
     def brought(repository, digest, pattern):
-        children = [child.digest for child in documents[digest].children if not child.unknown]
-        below = documents[digest].config is None and all((repository, child, pattern) in found for child in children)
-        return below or (repository, digest, pattern) in found
-    patterns = rules["require"].get("referrers", [])
-    kinds = [(a["repository"], a.get("subject"), documents[a["digest"]].type) for a in m["artifacts"]]
-    found = {(repository, subject, p) for repository, subject, kind in kinds for p in patterns if kind is not None and fits([p], kind)}
+        has = lambda child: (repository, child.digest, pattern) in found or is_document(child) and child.digest in documents and not leads(child.digest)
+        children = documents[digest].children
+        return (repository, digest, pattern) in found or children and all(map(has, children))
+    left_out, found = {a["digest"] for a in m["absent"] if a["reason"] != "base"}, set()
+    for a, document in ((a, documents[a["digest"]]) for a in m["artifacts"]):
+        says = any(layer.size and layer.digest not in EMPTY and layer.digest not in left_out for layer in document.layers)
+        kind = document.artifact_type or document.config and document.config.media_type
+        if "subject" in a and says and not is_image(document) and kind is not None:
+            found |= {(a["repository"], a["subject"], pattern) for pattern in patterns if fits([pattern], kind)}
     for a in m["artifacts"]:
-        cosign = a["tags"] and all(re.fullmatch(r"sha256-[0-9a-f]{64}\.(sig|att|sbom)", tag) for tag in a["tags"])
-        if "subject" not in a and leads(a["digest"]) and not cosign:
-            lacks = [pattern for pattern in patterns if not brought(a["repository"], a["digest"], pattern)]
-            if lacks: yield "POLICY", "%s@%s: without a referrer of %s" % (a["repository"], a["digest"], lacks)
+        lacks = [pattern for pattern in patterns if leads(a["digest"]) and not brought(a["repository"], a["digest"], pattern)]
+        if lacks: yield "POLICY", "%s@%s: without a referrer of %s" % (a["repository"], a["digest"], lacks)
 # ==== State
+now = lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 RECORD = {"channel": is_channel, "destination": is_string, "epoch": is_size, "format": matches(r"packmule\.state\.v1"), "id": is_sha256,
-          "machine": matches("([0-9a-f]{64})?"), "sequence": is_size}
+          "machine": matches("([0-9a-f]{64})?"), "policy?": number_of(1, MAX_INTEGER), "sequence": is_size}
 def own_machine():  # state.md, Record: machine
     text = (attempt([], pathlib.Path("/etc/machine-id").read_bytes) or b"").strip()
     return hashlib.sha256(b"packmule state\n" + text).hexdigest() if text else ""
@@ -271,7 +306,6 @@ def check_order(m, bundle_id, rules, moment, state, machine, stale, notes):  # v
     def refuse(fault):  # --allow-stale lifts it
         require(stale, "STALE", fault)
         notes.append("overlooked: " + fault)
-    moment = moment or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     if moment >= m.get("expires", "~"): refuse("expired at %s" % m["expires"])
     if "channel" not in m or state is None: return notes.append("order not checked: no channel, or no state")
     folder, machine, faults = os.path.join(state, "import", m["channel"]), own_machine() if machine is None else machine, []
@@ -279,6 +313,9 @@ def check_order(m, bundle_id, rules, moment, state, machine, stale, notes):  # v
     records = list(filter(None, [attempt(faults, read_record, os.path.join(folder, name), m["channel"], machine) for name in names]))
     notes += ["order not checked against %s" % fault for _, fault in faults]
     if not records: return notes.append("order not checked: no record that can be used")
+    version, held = rules.get("version"), max(record.get("policy", 0) for record in records)
+    if version is None and held: notes.append("a policy of version %d let the last bundle in; keys alone have no rules" % held)
+    require(version is None or version >= held, "STALE", "policy of version %s; held: %d" % (version, held))
     place, highest = (m["epoch"], m["sequence"]), max((record["epoch"], record["sequence"]) for record in records)
     held = {record["id"] for record in records if (record["epoch"], record["sequence"]) == highest}
     require(place != highest or held == {bundle_id}, "STALE", "epoch %d, sequence %d was of another bundle: %s" % (*highest, sorted(held)))

@@ -10,9 +10,9 @@ Without --key and --policy it takes /etc/packmule/trust.toml; states are compare
 `zstd` for packed frames. To be read beside the specification: each function names its section there. Whom to believe is trust.py's work."""
 import argparse, bisect, collections, concurrent.futures, functools, hashlib, itertools, os, re, stat, struct, subprocess, sys
 sys.dont_write_bytecode = True  # of what is imported now
-from trust import CLASSES, KIB, MIB, MAX_INTEGER, Child, Document, Number, Refused, attempt, canonical, check_members, check_order, \
+from trust import CLASSES, DOCUMENTS, KIB, MIB, MAX_INTEGER, Descriptor, Document, Number, Refused, attempt, canonical, check_members, check_order, \
     check_signatures, forbidden, in_order, integer, is_channel, is_digest, is_object, is_sha256, is_size, is_string, is_time, length, \
-    list_of, load_trust, matches, number_of, parse, parse_canonical, read, read_whole, require, rules_of, text_of, unasked, unbase64
+    list_of, load_trust, matches, now, number_of, parse, parse_canonical, read, read_whole, require, rules_of, text_of, unasked, unbase64
 # ==== XXH64
 M64 = (1 << 64) - 1
 P1, P2, P3, P4, P5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
@@ -38,8 +38,6 @@ def xxh64(data):  # frame.md, Stored: XXH64 with seed 0, all of its 64 bits
     h = (h ^ h >> 29) * P3 & M64
     return h ^ h >> 32
 # ==== Manifest
-DOCUMENTS = {"application/vnd.oci.image.manifest.v1+json": "manifest", "application/vnd.docker.distribution.manifest.v2+json": "manifest",
-             "application/vnd.oci.image.index.v1+json": "index", "application/vnd.docker.distribution.manifest.list.v2+json": "index"}
 LABEL, COMPONENT = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 REPOSITORY = r"(?P<host>({0}(\.{0})*|\[[0-9a-f:.]{{2,45}}\])(:(?P<port>[1-9][0-9]{{0,4}}))?)/{1}(/{1})*".format(LABEL, COMPONENT)
 def is_repository(v):  # manifest.md, artifacts
@@ -203,11 +201,7 @@ def descriptor(value, what):  # closure.md, Walk: gives media type, digest and s
     size, content = integer(value.get("size", Number, what), what + ": size"), unbase64(data or "")
     require(media_type is not None and is_digest(digest), "FMT", "%s: mediaType or digest of a descriptor" % what)
     return media_type, digest, size, data is None or content is not None and len(content) == size and has_digest(content, digest)
-def is_unknown(value):  # policy.md, Image: whether a descriptor is for platform unknown/unknown, each of the three said once
-    said = lambda pairs, name: [v for key, v in pairs if key == name] if type(pairs) is Pairs else []
-    platform = said(value, "platform")
-    return len(platform) == 1 and said(platform[0], "os") == said(platform[0], "architecture") == ["unknown"]
-def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, which are unknown, artifactType, digest of subject
+def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives descriptors, artifactType, digest of subject
     document = parse(raw, 100, what, Pairs, Number)
     require(type(document) is Pairs, "FMT", "%s: no object" % what)
     own, version = document.get("mediaType", str, what), document.get("schemaVersion", Number, what)
@@ -220,7 +214,7 @@ def check_document(raw, media_type, what):  # closure.md, Walk: the rules. Gives
     found = [descriptor(value, what) for value in (manifests if config is None else [config] + (layers or []))]
     subjects, artifact_type = [] if subject is None else [descriptor(subject, what)], document.get("artifactType", str, what) or None
     require(all(holds for *_, holds in found + subjects), "INT", "%s: data of a descriptor" % what)
-    return [entry[:3] for entry in found], list(map(is_unknown, manifests or [])), artifact_type, subjects[0][1] if subjects else None
+    return [Descriptor(*entry[:3]) for entry in found], artifact_type, subjects[0][1] if subjects else None
 def closure(m, judge):  # closure.md: Walk, Equation, Absences. A generator: it gives digest and size of a document and is sent its content; last None
     sizes, listed = {blob["digest"]: blob["size"] for blob in m["blobs"]}, {entry["digest"]: entry["size"] for entry in m["blobs"] + m["absent"]}
     artifacts = {a["digest"]: (a.get("artifactType"), a.get("subject")) for a in m["artifacts"]}
@@ -233,12 +227,11 @@ def closure(m, judge):  # closure.md: Walk, Equation, Absences. A generator: it 
         if digest not in sizes or level <= levels.get(digest, 0): return  # absent, or all below was checked as deep as this
         if digest not in below:
             require(1 <= sizes[digest] <= 4 * MIB, "FMT", "document %s: %d bytes" % (digest, sizes[digest]))
-            found, unknown, *own = check_document((yield digest, sizes[digest]), media_type, "document " + digest)
+            found, *own = check_document((yield digest, sizes[digest]), media_type, "document " + digest)
             require(artifacts.get(digest, tuple(own)) == tuple(own), "FMT", "artifact %s: artifactType or subject" % digest)
             documents = DOCUMENTS if DOCUMENTS[media_type] == "index" else ()  # the media types that make an entry a document here
             below[digest] = [entry for entry in found if entry[0] in documents]
-            config = None if documents else found[0][0]
-            carried[digest] = Document(own[0] or config, config, [Child(e[1], of, e[0] in documents) for e, of in zip(found, unknown)])
+            carried[digest] = Document(media_type, own[0], *(None, [], found) if documents else (found[0], found[1:], []))
             leaves.update(entry[1:] for entry in found if entry[0] not in documents)
         levels[digest] = level
         for entry in below[digest]: yield from arrive(*entry, level + 1)
@@ -334,7 +327,8 @@ def check_content(m, units, contents, members, source, stream, rules, faults):  
 def verify(place, key_files, threshold, faults, policy=None, time=None, state=None, machine=None, stale=False, signatures=(), notes=None):
     """verification.md, Order. Gives the bundle id; adds to faults, and to notes what is no fault. time: YYYY-MM-DDTHH:MM:SSZ in place of the
     clock's; state: the directory; machine: the records' `machine` in place of this one's; stale: --allow-stale; signatures: files that lie apart."""
-    trust, path, notes = load_trust(key_files, threshold, policy), find(place), [] if notes is None else notes
+    moment = time or now()
+    trust, path, notes = load_trust(key_files, threshold, policy, moment), find(place), [] if notes is None else notes
     stream = None if path else Stream(place)
     if stream:
         (first, envelope), (second, raw) = stream.first(2 * MIB), stream.first(64 * MIB)
@@ -350,7 +344,7 @@ def verify(place, key_files, threshold, faults, policy=None, time=None, state=No
     for file in signatures:
         require(length(file) > 0, "IO", "%s: none, or empty" % file)
         envelopes.append((file, read_whole(file, 2 * MIB)))
-    signers, unknown = check_signatures(envelopes, raw, trust.keys, trust.threshold)
+    signers, unknown = check_signatures(envelopes, raw, trust.keys, trust.ended, trust.threshold)
     notes += ["signed by an unknown key: " + keyid for keyid in sorted(unknown)]
     m, bundle_id = check_manifest(raw, os.path.basename(path), "volumes" if stream else "volumes|flat"), "sha256:" + hashlib.sha256(raw).hexdigest()
     index_size, flat = sum(map(len, index_json(m))), m["form"] == "flat"
@@ -358,7 +352,7 @@ def verify(place, key_files, threshold, faults, policy=None, time=None, state=No
     rules = rules_of(trust.sections, m, signers)
     faults.extend(forbidden(rules, m, unknown))
     if faults: return bundle_id
-    check_order(m, bundle_id, rules, time, state, machine, stale, notes)
+    check_order(m, bundle_id, rules, moment, state, machine, stale, notes)
     files, outside = [("%s.%04d.tar.zst" % (path, number + 1), v["size"]) for number, v in enumerate(m["volumes"])], []
     stream or check_beside(path, m, files, bundle_id, faults)
     if flat:

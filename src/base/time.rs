@@ -13,6 +13,19 @@ const LAST: i64 = 253_402_300_799;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
 
+/// Reads a span of time, `35d`, `12h`, `15m` or `90s`, the number up to 2^32 − 1; gives its seconds.
+pub fn span(text: &str) -> Option<i64> {
+    let number = text.strip_suffix(['s', 'm', 'h', 'd'])?;
+    let factor = match text.bytes().last()? {
+        b's' => 1,
+        b'm' => 60,
+        b'h' => 3600,
+        _ => DAY,
+    };
+    let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u32>().ok().filter(|_| is_number).map(|number| i64::from(number) * factor)
+}
+
 /// A moment, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
@@ -45,6 +58,15 @@ impl Moment {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub const fn unix(self) -> i64 {
         self.0
+    }
+
+    /// Reads a date, `YYYY-MM-DD`, as the moment at which that day is over; or the one form.
+    pub fn parse_end(text: &str) -> Option<Self> {
+        if text.len() == "0000-00-00".len() {
+            // The last day there is ends after the last second that can be written.
+            return Self::parse(&format!("{text}T00:00:00Z")).map(|day| Self(day.0 + DAY));
+        }
+        Self::parse(text)
     }
 
     /// Reads the one form.
@@ -125,6 +147,29 @@ mod tests {
             "2026-11-21",
         ] {
             assert_eq!(Moment::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_a_number_and_a_unit() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("12h", 43_200), ("35d", 3_024_000), ("0d", 0), ("007s", 7)]
+        {
+            assert_eq!(span(text), Some(seconds), "{text}");
+        }
+        assert_eq!(span("4294967295d"), Some(4_294_967_295 * DAY));
+        for wrong in ["", "d", "90", "+5d", "-5d", "5 d", "5w", "5D", "4294967296s", "1.5h", "5dd", "٥d"] {
+            assert_eq!(span(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_date_ends_with_its_day() {
+        let unix = |text: &str| Moment::parse_end(text).map(Moment::unix);
+        assert_eq!(unix("2027-01-31"), unix("2027-02-01T00:00:00Z"));
+        assert_eq!(unix("2028-02-29"), unix("2028-03-01T00:00:00Z"));
+        assert_eq!(unix("9999-12-31"), Some(LAST + 1));
+        for wrong in ["2027-02-29", "2027-1-31", "2027-01-31T", "31-01-2027", "2027-01-31T00:00:00+01:00", ""] {
+            assert_eq!(unix(wrong), None, "{wrong}");
         }
     }
 

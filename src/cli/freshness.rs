@@ -13,7 +13,8 @@ use super::args::place::Destination;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::time::Moment;
 use crate::signing::{Claims, Order, Rules};
-use crate::state::order::judge;
+use crate::state::destination::normal;
+use crate::state::order::{judge, judge_policy};
 use crate::state::{Asked, Candidate, Found, Position, Seat, Step, Store};
 
 /// Whose state it is.
@@ -39,7 +40,8 @@ impl Side {
     /// An import to `place`; `looks` only, in a dry run.
     pub fn import(place: &Destination, looks: bool, session: &Session<'_>) -> Self {
         let name = match place {
-            Destination::Registry { host, prefix } => format!("registry:{host}/{prefix}"),
+            // However it was typed, one registry has one state.
+            Destination::Registry { host, prefix } => normal(&format!("registry:{host}/{prefix}")),
             Destination::Layout(dir) => format!("oci:{}", distinct(&absolute(&session.path(dir)))),
         };
         if looks { Self::Peek(name) } else { Self::Into(name) }
@@ -80,7 +82,8 @@ pub struct Keeper {
 
 #[derive(Debug, Default)]
 struct Inner {
-    seat: Option<(Seat, Position, Step)>,
+    // With what it will hold, once all has passed: the position, and the policy's version.
+    seat: Option<(Seat, Option<(Position, u64)>)>,
     told: Told,
 }
 
@@ -168,13 +171,14 @@ impl Keeper {
         let asked =
             Asked { state: rules.sequence, previous: rules.previous, init: self.init, allow_stale: self.allow_stale };
         let step = judge(&found, &bundle, asked)?;
+        let (held_version, version) = self.version(channel, rules, told)?;
         let held = match &found {
             Found::Held(held) | Found::Foreign(held) => format!("{}/{}", held.epoch, held.sequence),
             Found::Nothing | Found::Damaged(_) => "none".to_owned(),
         };
         told.json["state"] = json!(step.word());
         told.line = match &step {
-            Step::First => format!("{at}: the first one here"),
+            Step::First => format!("{at}: the first one here, so no older one was looked for"),
             Step::Same => format!("{at}: the one that is held already"),
             Step::Next => format!("{at}: above {held}, the last one accepted"),
             Step::Behind(_) => format!("{at}: OLDER than {held}, the last one accepted"),
@@ -184,8 +188,40 @@ impl Keeper {
         if seat.is_none() && matches!(self.side, Side::Into(_)) {
             told.line.push_str(", not kept: there is no place for a state (--state)");
         }
-        self.inner().seat = seat.map(|seat| (seat, position, step));
+        self.beside(channel, &position, told);
+        let next = match found {
+            _ if step.moves() => Some((position, version)),
+            // The policy may move up alone.
+            Found::Held(held) if version > held_version => Some((held, version)),
+            _ => None,
+        };
+        self.inner().seat = seat.map(|seat| (seat, next));
         Ok(())
+    }
+
+    /// The destination whose record this run looks at; `None`: all of them.
+    fn destination(&self) -> Option<&str> {
+        match &self.side {
+            Side::Look => None,
+            Side::Into(destination) | Side::Peek(destination) => Some(destination),
+        }
+    }
+
+    /// The version of a policy that is held, and the one to be held from now on; that of this run must not be older.
+    fn version(&self, channel: &str, rules: &Rules, told: &mut Told) -> Result<(u64, u64), Fault> {
+        let held = self.store.as_ref().map_or(0, |store| store.policy(channel, self.destination()));
+        told.warnings.extend(judge_policy(channel, held, rules.version)?);
+        Ok((held, held.max(rules.version.unwrap_or_default())))
+    }
+
+    /// Warns of a higher position below another prefix of the same registry: what `--map` sends there has no order here.
+    fn beside(&self, channel: &str, position: &Position, told: &mut Told) {
+        let (Some(store), Some(destination)) = (&self.store, self.destination()) else { return };
+        let above = store.beside(channel, destination).into_iter().filter(|(_, held)| held.above(position));
+        told.warnings.extend(above.map(|(other, held)| {
+            let (epoch, sequence) = (held.epoch, held.sequence);
+            format!("state: {other} holds {epoch}/{sequence} of channel {channel}, above this one; {destination} has its own order")
+        }));
     }
 }
 
@@ -205,7 +241,8 @@ impl Order for Keeper {
             }
         }
         match claims.channel {
-            None => "not checked, a bundle without a channel".clone_into(&mut told.line),
+            None => "not checked, a bundle without a channel: nothing tells an older one from the newest"
+                .clone_into(&mut told.line),
             Some(channel) => faults.extend(self.turn(channel, claims, rules, &mut told).err()),
         }
         if !told.json.is_null() {
@@ -220,7 +257,7 @@ impl Order for Keeper {
 
     fn accept(&self) -> Result<(), Fault> {
         match &self.inner().seat {
-            Some((seat, position, step)) if step.moves() => seat.hold(position),
+            Some((seat, Some((position, policy)))) => seat.hold(position, *policy),
             _ => Ok(()),
         }
     }

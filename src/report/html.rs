@@ -208,6 +208,7 @@ fn signers(html: &mut Html, signatures: &Signatures) {
             Standing::Signed => "<tr><th scope=row>signed with",
             Standing::Counted => "<tr class=good><th scope=row>✓ right, counts",
             Standing::Aside => "<tr><th scope=row>– right, does not count here",
+            Standing::Ended => "<tr class=warn><th scope=row>– right, but the key's time is over: does not count",
             Standing::Unknown => "<tr><th scope=row>– by an unknown key, does not count",
             Standing::Wrong => "<tr class=bad><th scope=row>✕ WRONG",
             Standing::Missing => "<tr class=warn><th scope=row>– not signed",
@@ -374,6 +375,9 @@ fn checks(html: &mut Html, page: &Page) {
 }
 
 fn proofs(html: &mut Html, page: &Page) {
+    if let Some(handling) = &page.handling {
+        html.raw("<section><h2>What was done to the content</h2><p>").text(handling).raw("</p></section>");
+    }
     if page.proven.is_empty() && page.unproven.is_empty() {
         return;
     }

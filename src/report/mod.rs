@@ -106,6 +106,9 @@ pub struct Page {
     /// What they do not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unproven: Vec<String>,
+    /// What is done to content, and what is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handling: Option<String>,
     /// The newest hash of the audit log, where one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,
@@ -184,6 +187,8 @@ pub enum Standing {
     Counted,
     /// Signed, but it does not count for this bundle.
     Aside,
+    /// Signed, but the key's time is over: it does not count.
+    Ended,
     /// Signed by a key that nobody here knows.
     Unknown,
     /// The signature is wrong.

@@ -92,6 +92,7 @@ fn full(count: &mut u32) -> Page {
         checks: vec![Check { name: text(), result: Mark::Passed, detail: text() }],
         proven: vec![text()],
         unproven: vec![text()],
+        handling: Some(text()),
         audit: Some(text()),
         text: vec![text()],
         document: None,

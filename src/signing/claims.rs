@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::policy::Rules;
 use crate::base::fault::Fault;
-use crate::oci::{Artifact, Digest};
+use crate::oci::{Absent, Artifact, Digest};
 
 /// The members of an authenticated manifest that a policy looks at.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub struct Claims<'a> {
     pub expires: Option<i64>,
     /// What it carries.
     pub artifacts: &'a [Artifact],
+    /// What it refers to and does not carry.
+    pub absent: &'a [Absent],
     /// The largest blob that it carries: digest and bytes.
     pub largest: Option<(Digest, u64)>,
     /// Bytes of all blobs that it carries.

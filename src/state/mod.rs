@@ -3,6 +3,7 @@
 //! [`order`] decides on values alone; [`Store`] is where they lie; [`series`] is the exporter's side. A record is replaced
 //! whole or not at all, under a lock. Nothing here knows a bundle's form: what is stored is who, which number, which id.
 
+pub mod destination;
 pub mod order;
 mod record;
 pub mod series;
@@ -31,6 +32,7 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Seat {
     path: PathBuf,
+    folder: PathBuf,
     channel: String,
     destination: String,
     machine: String,
@@ -77,6 +79,7 @@ impl Store {
         let lock = Lock::take(&folder.join(format!("{stem}.lock")), &what)?;
         Ok(Seat {
             path: folder.join(format!("{stem}.json")),
+            folder,
             channel: channel.to_owned(),
             destination: destination.to_owned(),
             machine: self.machine.clone(),
@@ -86,7 +89,32 @@ impl Store {
 
     /// What is held for (channel, destination), looked at without the seat.
     pub fn look(&self, channel: &str, destination: &str) -> Found {
-        found(&self.folder(channel).join(format!("{}.json", stem(destination))), channel, &self.machine)
+        found(&spelled(&self.folder(channel), channel, destination), channel, &self.machine)
+    }
+
+    /// The highest version of a policy that let a bundle of the channel in: into `destination`, this machine's record or
+    /// another's, or into any by this machine's records. 0 where no record has one.
+    pub fn policy(&self, channel: &str, destination: Option<&str>) -> u64 {
+        let counts = |record: &Record| match destination {
+            Some(destination) => destination::normal(&record.destination) == destination,
+            None => record.machine == self.machine,
+        };
+        let counted = records(&self.folder(channel), channel).filter(counts);
+        counted.map(|record| record.policy()).max().unwrap_or(0)
+    }
+
+    /// What other destinations at the registry of `destination` hold of the channel, by this machine's records.
+    pub fn beside(&self, channel: &str, destination: &str) -> Vec<(String, Position)> {
+        let Some(host) = destination::registry(destination) else { return Vec::new() };
+        let is_there = |record: &Record| {
+            let one = destination::normal(&record.destination);
+            record.machine == self.machine && one != destination && destination::registry(&one) == Some(host)
+        };
+        let mut beside: Vec<_> = (records(&self.folder(channel), channel).filter(is_there))
+            .map(|record| (record.destination.clone(), record.position()))
+            .collect();
+        beside.sort_by(|one, other| one.0.cmp(&other.0));
+        beside
     }
 
     /// The highest position of a bundle's channel over all destinations; with what is damaged if nothing else is there.
@@ -123,15 +151,15 @@ impl Store {
 impl Seat {
     /// What is held.
     pub fn found(&self) -> Found {
-        found(&self.path, &self.channel, &self.machine)
+        found(&spelled(&self.folder, &self.channel, &self.destination), &self.channel, &self.machine)
     }
 
-    /// Holds `position` from now on, durably.
+    /// Holds `position` and the version of a policy (0: none) from now on, durably.
     ///
     /// # Errors
     /// [`Class::Io`]; what was held then still is.
-    pub fn hold(&self, position: &Position) -> Result<(), Fault> {
-        let record = Record::new(&self.channel, &self.destination, &self.machine, position);
+    pub fn hold(&self, position: &Position, policy: u64) -> Result<(), Fault> {
+        let record = Record::new(&self.channel, &self.destination, &self.machine, position, policy);
         replace(&self.path, &record.to_bytes()).map_err(|error| io_fault(&self.path, &error))
     }
 }
@@ -141,22 +169,42 @@ fn stem(destination: &str) -> String {
     Digest::sha256(destination.as_bytes()).hex()[..32].to_owned()
 }
 
-/// What the record at `path` says, which must be this channel's and the destination's that the path names.
-fn found(path: &Path, channel: &str, machine: &str) -> Found {
-    let damaged = |why: String| Found::Damaged(format!("{}: {why}", escape(&path.to_string_lossy())));
-    let bytes = match read(path, MAX_RECORD) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Found::Nothing,
-        Err(error) => return damaged(error.to_string()),
-    };
-    let Some(record) = Record::parse(&bytes) else {
-        return damaged("expected a state, found something else".to_owned());
-    };
+/// The record of `destination`: under its own name, else that of the highest one under another spelling of it.
+fn spelled(folder: &Path, channel: &str, destination: &str) -> PathBuf {
+    let own = folder.join(format!("{}.json", stem(destination)));
+    if own.symlink_metadata().is_ok() {
+        return own;
+    }
+    let others = records(folder, channel).filter(|record| destination::normal(&record.destination) == destination);
+    let highest = others.max_by_key(|record| (record.position().epoch, record.position().sequence));
+    highest.map_or(own, |record| folder.join(format!("{}.json", stem(&record.destination))))
+}
+
+/// All records of a channel that are in their form.
+fn records<'a>(folder: &Path, channel: &'a str) -> impl Iterator<Item = Record> + use<'a> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let named = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    named.filter_map(|path| record(&path, channel).ok().flatten())
+}
+
+/// The record at `path`, which must be this channel's and the destination's that the path names; why it is none.
+fn record(path: &Path, channel: &str) -> Result<Option<Record>, String> {
+    let Some(bytes) = read(path, MAX_RECORD).map_err(|error| error.to_string())? else { return Ok(None) };
+    let record = Record::parse(&bytes).ok_or("expected a state, found something else")?;
     let is_its_own = path.file_stem().is_some_and(|name| name == stem(&record.destination).as_str());
     if record.channel != channel || !is_its_own {
-        return damaged("expected the state of this channel and destination, found another's".to_owned());
+        return Err("expected the state of this channel and destination, found another's".to_owned());
     }
-    if record.machine == machine { Found::Held(record.position()) } else { Found::Foreign(record.position()) }
+    Ok(Some(record))
+}
+
+fn found(path: &Path, channel: &str, machine: &str) -> Found {
+    match record(path, channel) {
+        Ok(None) => Found::Nothing,
+        Ok(Some(record)) if record.machine == machine => Found::Held(record.position()),
+        Ok(Some(record)) => Found::Foreign(record.position()),
+        Err(why) => Found::Damaged(format!("{}: {why}", escape(&path.to_string_lossy()))),
+    }
 }
 
 /// A plain file's bytes, which only its owner can write; `None` where there is none.

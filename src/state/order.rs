@@ -126,6 +126,27 @@ pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step
     Err(stale(format!("expected a state of what was accepted last, found {lacks}"), begin))
 }
 
+/// Whether a policy of `version` may follow on one of version `held`, the highest that let a bundle of `channel` in; keys
+/// of a command line, which have no version, may. Gives what there is to warn of.
+///
+/// # Errors
+/// [`Class::Stale`].
+pub fn judge_policy(channel: &str, held: u64, version: Option<u64>) -> Result<Option<String>, Fault> {
+    match version {
+        Some(version) if version < held => {
+            let what = format!(
+                "channel {channel}: expected a policy of version {held} or above, found {version}: an older one"
+            );
+            Err(Fault::new(Class::Stale, what)
+                .help("get the newest policy; to go back on purpose, give the old rules a higher version"))
+        }
+        None if held > 0 => Ok(Some(format!(
+            "state: the last bundle of channel {channel} came in under a policy of version {held}; keys alone have no rules"
+        ))),
+        _ => Ok(None),
+    }
+}
+
 fn turn(held: &Position, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, Fault> {
     let found = &bundle.position;
     let stale =
@@ -207,6 +228,27 @@ mod tests {
             assert!(step.moves() && step.word() == "gap");
         }
         assert_eq!(judge(&held, &bundle(at(0, 7, "a"), Some("x")), asked).unwrap(), Step::Same);
+    }
+
+    #[test]
+    fn s15_an_older_policy_is_stale_and_keys_alone_are_warned_of() {
+        for (held, version, expected) in [
+            (0, Some(0), Ok(false)),
+            (0, None, Ok(false)),
+            (0, Some(1), Ok(false)),
+            (7, Some(7), Ok(false)),
+            (7, Some(8), Ok(false)),
+            (7, Some(6), Err(Class::Stale)),
+            (7, Some(0), Err(Class::Stale)),
+            (7, None, Ok(true)),
+        ] {
+            let judged = judge_policy("apps", held, version);
+            assert_eq!(
+                judged.map(|warned| warned.is_some()).map_err(|fault| fault.class),
+                expected,
+                "{held} {version:?}"
+            );
+        }
     }
 
     #[test]

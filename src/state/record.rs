@@ -19,11 +19,14 @@ pub struct Record {
     format: String,
     id: Digest,
     pub machine: String,
+    // The highest version of a policy that let a bundle in; absent where none had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    policy: Option<u64>,
     sequence: u64,
 }
 
 impl Record {
-    pub fn new(channel: &str, destination: &str, machine: &str, position: &Position) -> Self {
+    pub fn new(channel: &str, destination: &str, machine: &str, position: &Position, policy: u64) -> Self {
         Self {
             channel: channel.to_owned(),
             destination: destination.to_owned(),
@@ -31,6 +34,7 @@ impl Record {
             format: FORMAT.to_owned(),
             id: position.id,
             machine: machine.to_owned(),
+            policy: Some(policy).filter(|version| *version > 0),
             sequence: position.sequence,
         }
     }
@@ -39,13 +43,19 @@ impl Record {
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         let is_place = record.epoch.max(record.sequence) <= MAX_SIZE && record.id.algorithm() == Algorithm::Sha256;
+        let is_version = record.policy.is_none_or(|version| (1..=MAX_SIZE).contains(&version));
         let is_text = !record.destination.chars().chain(record.machine.chars()).any(char::is_control);
-        (record.format == FORMAT && is_place && is_text && record.to_bytes() == bytes).then_some(record)
+        (record.format == FORMAT && is_place && is_version && is_text && record.to_bytes() == bytes).then_some(record)
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
         // Serialising cannot fail: every key is a string and writing goes to memory.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The version of the policy, 0 where none had one.
+    pub fn policy(&self) -> u64 {
+        self.policy.unwrap_or_default()
     }
 
     pub const fn position(&self) -> Position {

@@ -32,7 +32,7 @@ fn what_is_held_is_found_again_for_its_owner_alone() {
     assert_eq!(store.highest(&bundle()), Found::Nothing);
     let seat = store.take("apps", "x").unwrap();
     assert_eq!(seat.found(), Found::Nothing);
-    seat.hold(&at(0, 7)).unwrap();
+    seat.hold(&at(0, 7), 0).unwrap();
     assert_eq!(seat.found(), Found::Held(at(0, 7)));
     assert_eq!(store.look("apps", "x"), Found::Held(at(0, 7)));
     assert_eq!(store.look("apps", "y"), Found::Nothing);
@@ -40,7 +40,7 @@ fn what_is_held_is_found_again_for_its_owner_alone() {
     for path in [file_of(&store), store.folder("apps"), store.dir().to_owned()] {
         assert_eq!(path.metadata().unwrap().mode() & 0o077, 0, "{}", path.display());
     }
-    store.take("apps", "y").unwrap().hold(&at(1, 2)).unwrap();
+    store.take("apps", "y").unwrap().hold(&at(1, 2), 0).unwrap();
     assert_eq!(store.highest(&bundle()), Found::Held(at(1, 2)));
 }
 
@@ -49,7 +49,7 @@ fn s15_of_two_ids_in_one_place_the_one_that_speaks_against_the_bundle_counts() {
     let (_dir, store) = store();
     let position = |id: &str| Position { epoch: 0, sequence: 7, id: Digest::sha256(id.as_bytes()) };
     for (destination, id) in [("x", "one"), ("y", "two"), ("z", "one")] {
-        store.take("apps", destination).unwrap().hold(&position(id)).unwrap();
+        store.take("apps", destination).unwrap().hold(&position(id), 0).unwrap();
     }
     for (own, other) in [("one", "two"), ("two", "one")] {
         let same = Candidate { position: position(own), ..bundle() };
@@ -82,7 +82,7 @@ fn a_seat_is_taken_once() {
 fn s16_what_is_no_state_is_never_a_low_one() {
     let (_dir, store) = store();
     let seat = store.take("apps", "x").unwrap();
-    seat.hold(&at(0, 7)).unwrap();
+    seat.hold(&at(0, 7), 0).unwrap();
     let path = file_of(&store);
     let good = std::fs::read(&path).unwrap();
     for end in 0..good.len() {
@@ -115,7 +115,7 @@ fn s16_what_is_no_state_is_never_a_low_one() {
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
     assert!(matches!(seat.found(), Found::Damaged(_)));
     // A state is written in its place, not through it.
-    seat.hold(&at(0, 9)).unwrap();
+    seat.hold(&at(0, 9), 0).unwrap();
     assert!(path.symlink_metadata().unwrap().is_file());
     assert_eq!(std::fs::read(&elsewhere).unwrap(), good);
     drop(seat);
@@ -127,12 +127,12 @@ fn s16_what_is_no_state_is_never_a_low_one() {
 fn p2_what_a_killed_run_left_is_no_state() {
     let (_dir, store) = store();
     let seat = store.take("apps", "x").unwrap();
-    seat.hold(&at(0, 7)).unwrap();
+    seat.hold(&at(0, 7), 0).unwrap();
     let path = file_of(&store);
     std::fs::write(path.with_extension("json.new"), b"{\"half").unwrap();
     assert_eq!(seat.found(), Found::Held(at(0, 7)));
     assert_eq!(store.highest(&bundle()), Found::Held(at(0, 7)));
-    seat.hold(&at(0, 8)).unwrap();
+    seat.hold(&at(0, 8), 0).unwrap();
     assert_eq!(seat.found(), Found::Held(at(0, 8)));
     assert!(!path.with_extension("json.new").exists());
 }
@@ -148,4 +148,37 @@ fn s16_a_place_that_cannot_be_written_is_said_before_any_work() {
         assert_eq!(store.series("apps").unwrap_err().class, Class::Io);
         assert!(!matches!(store.highest(&bundle()), Found::Held(_)));
     }
+}
+
+#[test]
+fn s15_the_version_of_a_policy_is_held_beside_the_position() {
+    let (_dir, store) = store();
+    assert_eq!((store.policy("apps", Some("x")), store.policy("apps", None)), (0, 0));
+    store.take("apps", "x").unwrap().hold(&at(0, 7), 3).unwrap();
+    store.take("apps", "y").unwrap().hold(&at(0, 8), 0).unwrap();
+    assert_eq!((store.policy("apps", Some("x")), store.policy("apps", Some("y"))), (3, 0));
+    assert_eq!((store.policy("apps", None), store.policy("other", None)), (3, 0));
+    // Another machine's counts for who takes it over, and for nobody else.
+    let other = Store::new(store.dir().to_owned(), "there".to_owned());
+    assert_eq!((other.policy("apps", Some("x")), other.policy("apps", None)), (3, 0));
+    let without = std::fs::read_to_string(store.folder("apps").join(format!("{}.json", stem("y")))).unwrap();
+    assert!(!without.contains("policy"), "{without}");
+}
+
+#[test]
+fn s15_a_record_under_another_spelling_is_found() {
+    let (_dir, store) = store();
+    let own = "registry:localhost:5000/mirror";
+    store.take("apps", "registry:127.0.0.1:5000/mirror").unwrap().hold(&at(0, 7), 2).unwrap();
+    store.take("apps", "registry:[::1]:5000/mirror/").unwrap().hold(&at(0, 8), 1).unwrap();
+    assert_eq!((store.look("apps", own), store.policy("apps", Some(own))), (Found::Held(at(0, 8)), 2));
+    let seat = store.take("apps", own).unwrap();
+    assert_eq!(seat.found(), Found::Held(at(0, 8)));
+    seat.hold(&at(0, 9), 2).unwrap();
+    assert_eq!((seat.found(), store.look("apps", own)), (Found::Held(at(0, 9)), Found::Held(at(0, 9))));
+    // Beside it: other prefixes of the same registry, under their own names.
+    store.take("apps", "registry:127.0.0.1:5000/other").unwrap().hold(&at(0, 4), 0).unwrap();
+    store.take("apps", "registry:localhost:5001/other").unwrap().hold(&at(0, 5), 0).unwrap();
+    assert_eq!(store.beside("apps", own), [("registry:127.0.0.1:5000/other".to_owned(), at(0, 4))]);
+    assert!(store.beside("apps", "oci:/srv").is_empty() && store.beside("other", own).is_empty());
 }

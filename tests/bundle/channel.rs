@@ -9,20 +9,21 @@ use serde_json::Value;
 
 use crate::{Bundle, Ended, packmule_at};
 
-const NOW: i64 = 1_767_225_600;
-const DAY: i64 = 86_400;
+pub const NOW: i64 = 1_767_225_600;
+pub const DAY: i64 = 86_400;
 
-struct Site(Bundle);
+/// A place with both sides.
+pub struct Site(Bundle);
 
 impl Site {
     /// With this section for channel apps; keys 1 and 2 are there.
-    fn new(section: &str) -> Self {
+    pub fn new(section: &str) -> Self {
         let site = Self(Bundle::small("9", &[1]));
         site.policy(section);
         site
     }
 
-    fn policy(&self, section: &str) {
+    pub fn policy(&self, section: &str) {
         let text = format!(
             "[key]\nrelease = {{ public = \"1.pub.pem\", holder = \"release desk\", role = \"release\" }}\n\
              [channel.apps]\nkeys = [\"release\"]\n{section}\n"
@@ -30,41 +31,41 @@ impl Site {
         fs::write(self.path("trust.toml"), text).unwrap();
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub fn path(&self, file: &str) -> PathBuf {
         self.0.root.path().join(file)
     }
 
-    fn run_at(&self, words: &str, clock: i64) -> Ended {
+    pub fn run_at(&self, words: &str, clock: i64) -> Ended {
         let words: Vec<&str> = words.split(' ').collect();
         packmule_at(self.0.root.path(), &words, None, clock)
     }
 
-    fn run(&self, words: &str, code: u8) -> String {
+    pub fn run(&self, words: &str, code: u8) -> String {
         let ended = self.run_at(words, NOW);
         assert_eq!(ended.code, code, "{words}: {}{}", ended.stdout, ended.stderr);
         ended.stderr + &ended.stdout
     }
 
-    fn export(&self, more: &str, code: u8) -> String {
+    pub fn export(&self, more: &str, code: u8) -> String {
         self.run(&format!("export oci:source -o usb --sign 1.pem --state out --channel apps {more}"), code)
     }
 
-    fn import(&self, bundle: &str, more: &str, code: u8) -> String {
+    pub fn import(&self, bundle: &str, more: &str, code: u8) -> String {
         let words = format!("import usb/{bundle} --policy trust.toml --to oci:site --state in {more}");
         self.run(words.trim_end(), code)
     }
 
     /// Bytes of the importer's one record.
-    fn held(&self) -> Vec<u8> {
+    pub fn held(&self) -> Vec<u8> {
         fs::read(self.record()).unwrap()
     }
 
-    fn record(&self) -> PathBuf {
+    pub fn record(&self) -> PathBuf {
         let mut entries = fs::read_dir(self.path("in/import/apps")).unwrap().map(|entry| entry.unwrap().path());
         entries.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap()
     }
 
-    fn manifest(&self, bundle: &str) -> Value {
+    pub fn manifest(&self, bundle: &str) -> Value {
         serde_json::from_slice(&fs::read(self.path(&format!("usb/{bundle}.json"))).unwrap()).unwrap()
     }
 }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod again;
+mod anchors;
 mod arrive;
 mod by_hand;
 mod channel;

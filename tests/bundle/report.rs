@@ -121,6 +121,9 @@ fn a_bundle_that_passes_can_be_approved_from_its_page() {
     assert_eq!((&report["verdict"], &report["schema"]), (&"PASS".into(), &"packmule.report.v1".into()));
     let id = report["bundle"]["id"].as_str().unwrap();
     assert_eq!(id, packmule::oci::Digest::sha256(&fs::read(desk.path("usb/b.json")).unwrap()).to_string());
+    for said in [report["handling"].as_str().unwrap(), &html] {
+        assert!(said.contains("verifies content and never transforms it"), "{said}");
+    }
     // In groups, in their order.
     let groups: String = html.split("<b>").skip(1).take(16).map(|group| &group[..4]).collect();
     assert_eq!(groups, id["sha256:".len()..]);

@@ -28,8 +28,8 @@ for name in ("check_manifest", "unpack", "xxh64"):
     remember(verify, name)
 for name in ("decode", "is_low_order", "signature_holds"):
     remember(trust, name)
-remember(verify, "load_trust", lambda files, threshold, policy: (tuple(files), threshold, policy))
-remember(verify, "check_signatures", lambda envelopes, manifest, keys, threshold: (tuple(envelopes), manifest, tuple(keys), threshold))
+remember(verify, "load_trust", lambda files, threshold, policy, _: (tuple(files), threshold, policy))
+remember(verify, "check_signatures", lambda envelopes, manifest, keys, ended, threshold: (tuple(envelopes), manifest, tuple(keys), tuple(ended), threshold))
 remember(verify, "plan", lambda m, index_size: id(m))  # which check_manifest remembers
 
 with tempfile.TemporaryDirectory() as away:

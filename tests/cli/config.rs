@@ -216,8 +216,15 @@ fn the_schema_is_printed() {
         assert!(schema["properties"][table].is_object(), "{table}");
     }
     let rule = schema["$defs"]["Rule"]["properties"].as_object().unwrap();
-    let keys = "epoch keys limits repositories require roles threshold types unknown_signatures";
+    let keys = "epoch keys limits repositories require roles tags threshold types unknown_signatures";
     assert_eq!(rule.keys().map(String::as_str).collect::<Vec<_>>().join(" "), keys);
+    let members = |name: &str| -> Vec<String> {
+        schema["$defs"][name]["properties"].as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(members("Key"), ["holder", "public", "role", "until"]);
+    assert_eq!(members("Limits"), ["blob", "bundle", "expires"]);
+    assert_eq!(members("Require"), ["bundle", "except", "referrers"]);
+    assert_eq!(schema["properties"]["version"]["maximum"], 9_007_199_254_740_991_u64);
     assert_eq!(schema["additionalProperties"], false);
     assert!(!ended.stdout.contains("null"), "{}", ended.stdout);
     assert_eq!(home.run(&["schema", "nonsense"], "").code, 2);

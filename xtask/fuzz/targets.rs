@@ -117,7 +117,7 @@ pub fn policy(bytes: &[u8]) {
         let key = seed.first_chunk().and_then(|seed| SigningKey::from_bytes(seed).ok());
         key.map(|key| key.public().clone()).ok_or_else(|| Fault::new(Class::Usage, "key: expected one, found none"))
     };
-    match signing::policy::file::parse(Path::new("trust.toml"), bytes, load) {
+    match signing::policy::file::parse(Path::new("trust.toml"), bytes, 0, load) {
         Ok(read) => {
             let known: HashSet<&str> = read.keyids().collect();
             let sections = read.sections().into_iter();

@@ -5,6 +5,7 @@
 
 #![allow(clippy::too_many_lines, reason = "the cases are tables")]
 
+mod anchors;
 mod apart;
 mod artifacts;
 mod closure;
@@ -20,6 +21,7 @@ mod frame;
 mod good;
 mod holders;
 mod hybrid;
+mod images;
 mod indexes;
 mod key_files;
 mod kinds;
@@ -88,9 +90,11 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     limits::add(&mut book);
     rules::add(&mut book);
     referrers::add(&mut book);
+    images::add(&mut book);
     indexes::add(&mut book);
     state::add(&mut book);
     records::add(&mut book);
+    anchors::add(&mut book);
     apart::add(&mut book);
     hybrid::add(&mut book);
     let passes = book.0.iter().filter(|scene| scene.expect == "PASS").count();

@@ -13,7 +13,7 @@ use crate::bundle::open::catalog::Catalogue;
 use crate::bundle::open::trusted::Trusted;
 use crate::closure::{Closure, Role, WalkError, walk};
 use crate::flow::Flow;
-use crate::oci::document::DocumentError;
+use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};
 use crate::signing::policy::Kinds;
 
@@ -26,6 +26,18 @@ pub fn document(descriptor: &Descriptor, raw: impl Into<Arc<[u8]>>) -> Result<Do
         let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
         Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")
     })
+}
+
+/// Whether a blob of this size, as the manifest lists it, can be a document. Asked before anything of it is read.
+///
+/// # Errors
+/// [`Class::Format`].
+pub(in crate::bundle) fn check_size(digest: Digest, size: u64) -> Result<(), Error> {
+    if (1..=MAX_DOCUMENT).contains(&size) {
+        return Ok(());
+    }
+    Err(Error::format(format!("manifest {digest}: expected a document of 1 to {MAX_DOCUMENT} bytes, found {size}"))
+        .help("the bundle was signed with this list of blobs; ask who made it"))
 }
 
 impl Trusted {

@@ -288,9 +288,7 @@ fn closure(bundle: &Trusted, kept: &Kept, done: &[bool], flow: &Flow) -> Option<
     let fetch = |descriptor: &Descriptor| {
         let digest = descriptor.digest;
         let Some(index) = bundle.blob_index(&digest) else { return Ok(None) };
-        if bundle.manifest().blobs[index].size > MAX_DOCUMENT {
-            return Err(Error::format(format!("manifest {digest}: above the limit of a document")));
-        }
+        closure::check_size(digest, bundle.manifest().blobs[index].size)?;
         if let Some(raw) = kept.blobs.get(&digest) {
             return closure::document(descriptor, Arc::clone(raw)).map(Some);
         }

@@ -21,6 +21,7 @@ impl Manifest {
             created: self.created.unix(),
             expires: self.expires.map(crate::bundle::time::Moment::unix),
             artifacts: &self.artifacts,
+            absent: &self.absent,
             largest: self.blobs.iter().max_by_key(|blob| blob.size).map(|blob| (blob.digest, blob.size)),
             total: self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size)),
         }
@@ -53,7 +54,7 @@ impl Trusted {
     /// # Errors
     /// [`Class::Policy`] for what the section forbids and only the documents show.
     pub(in crate::bundle) fn check_kinds(&self, kinds: &Kinds<'_>) -> Result<(), Error> {
-        kinds.forbidden(&self.manifest().artifacts).map_or(Ok(()), |what| {
+        kinds.forbidden(&self.manifest().artifacts, &self.manifest().absent).map_or(Ok(()), |what| {
             Err(Error::new(Class::Policy, what)
                 .help("have the bundle made without them, or with what lacks; or change the policy"))
         })

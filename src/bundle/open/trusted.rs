@@ -41,7 +41,7 @@ impl Trusted {
     pub(in crate::bundle) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
         let id = Digest::sha256(&manifest.to_bytes());
         let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
-        Self::new(id, manifest.clone(), volumes, Judgement { good: Vec::new(), unknown: Vec::new() })
+        Self::new(id, manifest.clone(), volumes, Judgement::default())
     }
 
     pub(in crate::bundle) fn new(

@@ -257,7 +257,7 @@ impl Untrusted {
     /// # Errors
     /// [`Class::Format`].
     pub fn assume(self) -> Result<Trusted, Error> {
-        self.trust(Judgement { good: Vec::new(), unknown: Vec::new() })
+        self.trust(Judgement::default())
     }
 
     fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {

@@ -167,9 +167,7 @@ impl Trusted {
     pub fn carried_document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
         let Some(index) = self.blob_index(&descriptor.digest) else { return Ok(None) };
         let digest = descriptor.digest;
-        if self.manifest().blobs[index].size > MAX_DOCUMENT {
-            return Err(Error::format(format!("manifest {digest}: above the limit of a document")));
-        }
+        closure::check_size(digest, self.manifest().blobs[index].size)?;
         let raw = match self.flat() {
             Some(flat) => flat.whole(&digest, self.manifest().blobs[index].size)?.into(),
             None => self.kept_document(index)?,

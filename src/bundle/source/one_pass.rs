@@ -24,7 +24,6 @@ use crate::bundle::frames::random::Pieces as _;
 use crate::bundle::open::trusted::Trusted;
 use crate::content::{self, Kind, Passing, Source};
 use crate::flow::{Flow, each};
-use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
@@ -210,9 +209,7 @@ impl Arriving<'_> {
                 let digest = descriptor.digest;
                 // Whether one may be absent is the closure's to say.
                 let Some(index) = self.bundle.blob_index(&digest) else { continue };
-                if self.bundle.manifest().blobs[index].size > MAX_DOCUMENT {
-                    return Err(Error::format(format!("manifest {digest}: above the limit of a document")).into());
-                }
+                closure::check_size(digest, self.bundle.manifest().blobs[index].size)?;
                 let Some(raw) = lock(&self.kept).get(&digest) else {
                     waiting.push(descriptor);
                     continue;

@@ -198,18 +198,8 @@ fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
     let wrong = |what: &str| {
         Fault::usage(format!("--expires {text:?}: {what}"), "write it as 2026-12-31T00:00:00Z, 35d, 12h or 15m")
     };
-    let factor = match text.chars().next_back() {
-        Some('s') => Some(1),
-        Some('m') => Some(60),
-        Some('h') => Some(3600),
-        Some('d') => Some(86_400),
-        _ => None,
-    };
-    let moment = match factor {
-        Some(factor) => {
-            let number = text[..text.len() - 1].parse::<u32>().ok();
-            number.and_then(|number| start.unix().checked_add(i64::from(number) * factor))
-        }
+    let moment = match crate::base::time::span(text) {
+        Some(seconds) => start.unix().checked_add(seconds),
         None => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second),
     };
     let moment = moment.and_then(Moment::from_unix).ok_or_else(|| wrong("expected a time"))?;

@@ -149,7 +149,7 @@ fn read_policy(path: &Path, world: &World) -> Result<Policy, Fault> {
     let kind = |noun, most| trusted_file::Kind { noun, option: "--policy", most };
     let bytes = trusted_file::read_bytes(path, &kind("policy", MAX_FILE), world)?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    policy::file::parse(path, &bytes, |name| {
+    policy::file::parse(path, &bytes, world.clock.unix(), |name| {
         let key = dir.join(name);
         let pem = trusted_file::read_bytes(&key, &kind("key", crate::signing::key::MAX_FILE as u64), world)?;
         PublicKey::from_pem(&pem).map_err(|error| {

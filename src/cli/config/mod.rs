@@ -19,6 +19,7 @@ use super::world::World;
 use crate::base::fault::Fault;
 use crate::oci::Repository;
 use crate::secret::Secret;
+use crate::spelling::Table;
 pub use crate::toml_error::At;
 use crate::toml_error::{self, Text};
 
@@ -162,7 +163,7 @@ impl Config {
             if let Some(other) = self.credentials.get(&name) {
                 return Err(at.wrong(format!("credential {name:?}: stands in {} too", other.at), "keep one of them"));
             }
-            let credential = credential(&name, table.into_inner(), file, at, &dir)?;
+            let credential = credential(&name, table.into_inner().into_inner(), file, at, &dir)?;
             self.credentials.insert(name, credential);
         }
         for (scope, table) in read.registry {
@@ -266,9 +267,14 @@ fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
     })
 }
 
-fn registry(scope: &str, table: Spanned<tables::Registry>, file: Text<'_>, dir: &Path) -> Result<Registry, Fault> {
+fn registry(
+    scope: &str,
+    table: Spanned<Table<tables::Registry>>,
+    file: Text<'_>,
+    dir: &Path,
+) -> Result<Registry, Fault> {
     let at = file.at(&table.span());
-    let table = table.into_inner();
+    let table = table.into_inner().into_inner();
     let subject = format!("registry {scope:?}");
     let (name, namespace) = scope.split_once('/').unwrap_or((scope, ""));
     host(name, &at, &subject)?;

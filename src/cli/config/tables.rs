@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 use crate::secret;
+use crate::spelling::Table;
 
 /// Tables that other versions read.
-type Later = Option<IgnoredAny>;
+type Later = Option<Table<BTreeMap<String, Table<toml::Table>>>>;
 /// What the schema says of those.
 type AnyTables = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>;
 
@@ -27,10 +28,10 @@ type AnyTables = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>;
 pub struct File {
     /// Registries by HOST or HOST/NAMESPACE; the longest that fits counts.
     #[schemars(with = "BTreeMap<String, Registry>")]
-    pub registry: BTreeMap<String, Spanned<Registry>>,
+    pub registry: BTreeMap<String, Spanned<Table<Registry>>>,
     /// Credentials by name.
     #[schemars(with = "BTreeMap<String, Credential>")]
-    pub credential: BTreeMap<String, Spanned<Credential>>,
+    pub credential: BTreeMap<String, Spanned<Table<Credential>>>,
     /// Blob containers. Not read by this version.
     #[schemars(with = "AnyTables")]
     pub storage: Later,

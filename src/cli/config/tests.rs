@@ -40,6 +40,33 @@ fn the_published_example_loads() {
     assert!(matches!(&config.credentials["harbor"].kind, Kind::Password { username: Username::Secret(_), .. }));
 }
 
+/// serde would take a list for a table, member by member.
+#[test]
+fn s17_a_list_in_the_place_of_a_table_is_refused() {
+    for (text, line) in [
+        ("registry = []", 1),
+        ("[registry]\n\"r.example\" = [\"a\"]", 2),
+        ("[registry]\n\"r.example\" = []", 2),
+        ("[[registry.\"r.example\"]]\nretries = 1", 1),
+        ("credential = []", 1),
+        ("[credential]\na = [\"r.example\", \"u\", { env = \"X\" }]", 2),
+        ("[credential]\na = []", 2),
+        ("[credential]\na = { username = \"u\", password = [\"X\"] }", 2),
+        ("[credential]\na = { username = [\"u\"], password = { env = \"X\" } }", 2),
+        ("[credential]\na = { identity = [\"id\"] }", 2),
+        ("[credential]\na = { identity = \"system\", cloud = [\"a\", \"s\", \"v\"] }", 2),
+        ("storage = []", 1),
+        ("[storage]\nlow = [\"https://x\"]", 2),
+        ("export = 1", 1),
+        ("[[import]]\nto = \"r.example\"", 1),
+        ("[rule]\nhub = \"x\"", 2),
+    ] {
+        let (what, _) = refused(text);
+        assert!(what.starts_with(&format!("/x/packmule.toml:{line}: ")), "{text}: {what}");
+    }
+    assert!(load("[storage]\nlow = { url = [1, { a = 2 }] }\n[export.a.b]\nx = 1", &[]).is_ok());
+}
+
 #[test]
 fn the_example_with_all_tables_loads() {
     let config = load(include_str!("../../../testdata/packmule.example.toml"), &[]).unwrap();

@@ -28,8 +28,10 @@ impl Sight {
         });
         let unknown = judgement.unknown.iter();
         let unknown = unknown.map(|keyid| Called { keyid: keyid.clone(), who: None, call: Call::Unknown });
-        let roll =
-            Roll { section: admission.section.clone(), called: good.chain(unknown).collect(), ..Roll::default() };
+        let ended = judgement.ended.iter();
+        let ended = ended.map(|keyid| Called { keyid: keyid.clone(), who: None, call: Call::Ended });
+        let called = good.chain(ended).chain(unknown).collect();
+        let roll = Roll { section: admission.section.clone(), called, ..Roll::default() };
         let name = bundle.manifest().name.to_string();
         Self { name, id: Some(bundle.id()), roll: Some(roll), manifest: None }
     }

@@ -124,6 +124,18 @@ pub fn unproven(stage: &Stage<'_>) -> Vec<String> {
     lines
 }
 
+/// What is done to content, and what is not.
+pub const fn handling(bytes: &Bytes) -> &'static str {
+    match bytes {
+        Bytes::Written => {
+            "packmule carries content and does not transform it: every blob and manifest is the source's, byte for byte. Only an index that was cut to fewer platforms was made anew, and it is shown as such."
+        }
+        _ => {
+            "packmule verifies content and never transforms it: no blob or manifest is changed, cleaned, converted or rebuilt. What arrives is byte for byte what was signed, harmful content too."
+        }
+    }
+}
+
 /// A reason in a word and in a sentence.
 pub const fn absent(reason: Reason) -> (&'static str, &'static str) {
     match reason {

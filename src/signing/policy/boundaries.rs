@@ -1,13 +1,10 @@
 //! The limits of a policy, each with what is just allowed and the next that is not.
 
-use serde_json::json;
-
-use super::kinds::Kinds;
 use super::section::{Rules, Section, list};
 use super::tests::{claims, parsed};
 use super::*;
-use crate::oci::media_type::{OCI_CONFIG, OCI_MANIFEST};
-use crate::oci::{Artifact, Digest, Document, Repository, Tag};
+use crate::oci::media_type::OCI_MANIFEST;
+use crate::oci::{Absent, Artifact, Digest, Reason, Repository, Tag};
 
 #[test]
 fn a_policy_file_has_at_most_4_mib() {
@@ -23,7 +20,7 @@ fn a_policy_file_has_at_most_4_mib() {
 
 #[test]
 fn a_section_forbids_from_the_first_byte_above_its_limits() {
-    let judgement = Judgement { good: Vec::new(), unknown: Vec::new() };
+    let judgement = Judgement::default();
     let forbids = |rules: Rules, claims: &Claims<'_>| {
         let section =
             Section { name: "channel any".to_owned(), entries: Vec::new(), threshold: 1, roles: Vec::new(), rules };
@@ -44,6 +41,53 @@ fn a_section_forbids_from_the_first_byte_above_its_limits() {
         assert!(forbids(rules(), &placeless) && !forbids(rules(), &bundle), "{sequence} {previous}");
     }
     assert!(!forbids(Rules::default(), &placeless));
+    for (lifetime, forbidden) in [(99, true), (100, false), (101, false)] {
+        let rules = Rules { lifetime: Some(lifetime), ..Rules::default() };
+        let living = Claims { created: 50, expires: Some(150), ..claims(Some("any"), &[]) };
+        assert_eq!(forbids(rules, &living), forbidden, "{lifetime}");
+    }
+    // Between the ends of what can be written nothing overflows.
+    let eternal = Claims { created: i64::MIN, expires: Some(i64::MAX), ..claims(Some("any"), &[]) };
+    assert!(forbids(Rules { lifetime: Some(i64::MAX - 1), ..Rules::default() }, &eternal));
+}
+
+#[test]
+fn what_an_import_reads_or_sets_is_held_to_the_patterns_too() {
+    let forbids = |rules: Rules, claims: &Claims<'_>| {
+        let (name, entries, roles) = ("channel any".to_owned(), Vec::new(), Vec::new());
+        let faults = Section { name, entries, threshold: 1, roles, rules }.forbids(claims, &Judgement::default());
+        faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    let globs = |text: &str| Some(vec![Glob::new(text.to_owned())]);
+    let base = |repository: Option<&str>| Absent {
+        digest: Digest::sha256(b"layer"),
+        reason: Reason::Base,
+        repository: repository.map(|name| Repository::exact(name).unwrap()),
+        size: 1,
+    };
+    let absent = [base(None), base(Some("r.example/public/y")), base(Some("r.example/secret/app"))];
+    let public = || Rules { repositories: globs("r.example/public/*"), ..Rules::default() };
+    let faults = forbids(public(), &Claims { absent: &absent, ..claims(Some("any"), &[]) });
+    assert!(
+        faults.len() == 1 && faults[0].contains("r.example/secret/app") && !faults[0].contains("public/y"),
+        "{faults:?}"
+    );
+    assert!(forbids(public(), &Claims { absent: &absent[..2], ..claims(Some("any"), &[]) }).is_empty());
+    assert!(forbids(Rules::default(), &Claims { absent: &absent, ..claims(Some("any"), &[]) }).is_empty());
+    let artifacts = [Artifact {
+        artifact_type: None,
+        digest: Digest::sha256(b"a"),
+        media_type: OCI_MANIFEST.to_owned(),
+        original: None,
+        repository: Repository::exact("r.example/public/x").unwrap(),
+        size: 1,
+        subject: None,
+        tags: ["1.0", "latest"].map(|tag| Tag::new(tag).unwrap()).to_vec(),
+    }];
+    let tagged = claims(Some("any"), &artifacts);
+    let faults = forbids(Rules { tags: globs("1.*"), ..Rules::default() }, &tagged);
+    assert!(faults.len() == 1 && faults[0].contains("latest") && !faults[0].contains("1.0"), "{faults:?}");
+    assert!(forbids(Rules { tags: globs("*"), ..Rules::default() }, &tagged).is_empty());
 }
 
 #[test]
@@ -52,38 +96,4 @@ fn of_more_than_sixteen_names_the_rest_is_counted() {
     assert!(list(&names[..16]).ends_with("n15, n16"));
     assert!(list(&names[..17]).ends_with("n16, 1 more"));
     assert!(list(&names).ends_with("n16, 2 more"));
-}
-
-#[test]
-fn what_is_an_image_must_bring_its_referrer() {
-    let demands = Rules { referrers: vec![Glob::new("application/spdx+json".to_owned())], ..Rules::default() };
-    let lacks = |config: &str, tags: &[&str]| {
-        let config = json!({ "mediaType": config, "digest": Digest::sha256(b"x"), "size": 1 });
-        let body = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [] });
-        let document = Document::parse(OCI_MANIFEST, body.to_string().into_bytes()).unwrap();
-        let artifact = Artifact {
-            artifact_type: None,
-            digest: document.digest(),
-            media_type: OCI_MANIFEST.to_owned(),
-            original: None,
-            repository: Repository::new("r.example", "a").unwrap(),
-            size: document.size(),
-            subject: None,
-            tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
-        };
-        let mut kinds = Kinds::new(&demands);
-        kinds.see(&document);
-        kinds.forbidden(&[artifact]).is_some()
-    };
-    assert!(lacks(OCI_CONFIG, &["1"]));
-    assert!(lacks("application/vnd.docker.container.image.v1+json", &["1"]));
-    assert!(!lacks("application/vnd.cncf.helm.config.v1+json", &["1"]), "a chart is no image");
-    // Only under cosign's own tags is it cosign's.
-    for end in ["sig", "att", "sbom"] {
-        assert!(!lacks(OCI_CONFIG, &[&format!("sha256-{}.{end}", "0a".repeat(32))]), "{end}");
-    }
-    for (hex, end) in [("0".repeat(63), "sig"), ("0".repeat(65), "sig"), ("g".repeat(64), "sig"), ("0".repeat(64), "x")]
-    {
-        assert!(lacks(OCI_CONFIG, &[&format!("sha256-{hex}.{end}")]), "{hex}.{end}");
-    }
 }

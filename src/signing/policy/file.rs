@@ -3,7 +3,7 @@
 //! Bytes become a policy; key files are read by the caller, who knows where they lie. Every failure is of class usage and
 //! names file and line.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -14,21 +14,31 @@ use toml::de::DeTable;
 
 use super::glob::Glob;
 use super::section::{Entry, Rules, Section};
-use super::spelling::{Table, Word};
 use super::{Policy, Sections};
 use crate::base::fault::{Class, Fault};
+use crate::base::time::{Moment, span};
+use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::PublicKey;
 use crate::signing::claims::is_channel;
+use crate::spelling::{Table, Word};
 use crate::toml_error::{At, Text, nearest};
 
 /// The largest policy file, in bytes: thousands of keys.
 pub const MAX_FILE: u64 = 4 << 20;
+/// Most seconds from a bundle's making to its end where one is demanded and nothing else is said: 366 days. Without any
+/// ceiling the year 9999 would satisfy the demand; within a year keys, people and what is known of a content's faults
+/// change.
+const LIFETIME: i64 = 366 * 86_400;
 
 /// trust.toml
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(title = "trust.toml", rename = "trust.toml"))]
 #[serde(deny_unknown_fields)]
 pub struct File {
+    /// The version of this file, raised by whoever changes it: a state that has seen a higher one refuses it. 0 unless it
+    /// is given.
+    #[cfg_attr(feature = "online", schemars(with = "Option<u64>", range(max = 9_007_199_254_740_991_u64)))]
+    version: Option<Spanned<u64>>,
     /// Who may sign, by a name of your own.
     #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Key>"))]
     key: BTreeMap<String, Spanned<Table<Key>>>,
@@ -55,6 +65,9 @@ struct Key {
     /// What its signature means: release, guard.
     #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
     role: Spanned<String>,
+    /// The last day (2027-01-31, in UTC) or the moment (2027-01-31T12:00:00Z) until which it counts.
+    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
+    until: Option<Spanned<String>>,
 }
 
 /// What bundles must have, and may be.
@@ -72,13 +85,16 @@ struct Rule {
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
     roles: Vec<Spanned<String>>,
-    /// Repositories that may be in it; `*` is any text. Any unless it is given.
+    /// Repositories that may be in it, also those that base content is mounted from; `*` is any text. Any unless it is given.
     #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
     repositories: Option<Spanned<Vec<String>>>,
-    /// Types of artifacts that may be in it: artifactType, else the config's media type. Any unless it is given.
+    /// Tags that may be in it. Any unless it is given.
+    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
+    tags: Option<Spanned<Vec<String>>>,
+    /// Types of documents that may be in it: artifactType and the config's media type. Any unless it is given.
     #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
     types: Option<Spanned<Vec<String>>>,
-    /// Most bytes.
+    /// Most bytes, and the longest life.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Limits"))]
     limits: Table<Limits>,
@@ -95,7 +111,7 @@ struct Rule {
     unknown_signatures: Word<Unknown>,
 }
 
-/// Sizes, as 200GiB.
+/// Sizes, as 200GiB, and a span of time, as 90d.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -106,6 +122,9 @@ struct Limits {
     /// One blob.
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     blob: Option<Spanned<String>>,
+    /// From when a bundle was made until it expires, which it then must say; 366d where `require` asks for `expires`.
+    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
+    expires: Option<Spanned<String>>,
 }
 
 /// What must be there.
@@ -120,6 +139,10 @@ struct Require {
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
     referrers: Vec<Spanned<String>>,
+    /// Layer types of signatures and attestations, which need no referrer; `*` is any text.
+    #[serde(default)]
+    #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
+    except: Vec<Spanned<String>>,
 }
 
 /// What a bundle of a channel may be asked for.
@@ -189,13 +212,15 @@ impl Words {
     }
 }
 
-/// Reads a policy. `path` is for messages; `load` reads the public key of a file as the policy names it.
+/// Reads a policy. `path` is for messages; `now`, in seconds since 1970, decides which keys are past their end; `load` reads
+/// the public key of a file as the policy names it.
 ///
 /// # Errors
 /// Class usage: what is no policy, with its line; those of `load` likewise.
 pub fn parse(
     path: &Path,
     bytes: &[u8],
+    now: i64,
     mut load: impl FnMut(&str) -> Result<PublicKey, Fault>,
 ) -> Result<Policy, Fault> {
     let text = text_of(path, bytes)?;
@@ -203,14 +228,18 @@ pub fn parse(
     let table = DeTable::parse(text).map_err(|error| file.refused(&error))?;
     let tables = File::deserialize(toml::de::Deserializer::from(table)).map_err(|error| file.refused(&error))?;
     let mut keys: HashMap<String, PublicKey> = HashMap::new();
-    let mut entries = BTreeMap::new();
+    let (mut entries, mut ended) = (BTreeMap::new(), HashSet::new());
     // As they stand in the file, so that of two that are the same the second is named.
     let mut named: Vec<_> = tables.key.iter().collect();
     named.sort_by_key(|(_, key)| key.span().start);
     for (name, key) in named {
         let entry = entry(name, key, file, &mut load, &mut keys)?;
+        if until(name, key.get_ref(), file)?.is_some_and(|end| now >= end.unix()) {
+            ended.extend(entry.keyids.iter().cloned());
+        }
         entries.insert(name.as_str(), entry);
     }
+    let version = version(&tables, file)?;
     let at = file.at(&(0..0));
     if entries.is_empty() {
         return Err(at.wrong("expected at least one [key.NAME], found none", "add who may sign"));
@@ -222,7 +251,8 @@ pub fn parse(
             let what = format!("channel {name:?}: expected 1 to 31 of a-z 0-9 _ -, a letter or digit first");
             return Err(at.wrong(what, "write it as exports name it"));
         }
-        channels.insert(name.clone(), section(&format!("channel {name}"), rule.get_ref(), file, &at, &entries)?);
+        channels
+            .insert(name.clone(), section(&format!("channel {name}"), rule.get_ref(), file, &at, (&entries, version))?);
     }
     let no_channel = match &tables.no_channel {
         None => None,
@@ -235,7 +265,11 @@ pub fn parse(
                 let what = "no_channel: require.bundle: only bundles of channels have these";
                 return Err(file.at(&members.span()).wrong(what, "leave it away, or name a channel"));
             }
-            let mut section = section("no_channel", rule, file, &at, &entries)?;
+            if let Some(expires) = &rule.limits.expires {
+                let what = "no_channel: limits.expires: only bundles of channels expire";
+                return Err(file.at(&expires.span()).wrong(what, "leave it away, or name a channel"));
+            }
+            let mut section = section("no_channel", rule, file, &at, (&entries, version))?;
             section.rules.epoch = None;
             Some(section)
         }
@@ -244,7 +278,7 @@ pub fn parse(
         let what = "expected [channel.NAME] or [no_channel], found neither: every bundle would be refused";
         return Err(at.wrong(what, "say whose signatures count"));
     }
-    Ok(Policy::of_sections(keys, Sections { channels, no_channel }))
+    Ok(Policy::of_sections(keys, Sections { channels, no_channel }, ended))
 }
 
 /// The file as text, without what other programs may read otherwise.
@@ -302,7 +336,32 @@ fn entry(
     Ok(Entry { name: name.to_owned(), holder, role, keyids })
 }
 
-fn section(name: &str, rule: &Rule, file: Text<'_>, at: &At, known: &BTreeMap<&str, Entry>) -> Result<Section, Fault> {
+/// The version that the file names, else 0.
+fn version(tables: &File, file: Text<'_>) -> Result<u64, Fault> {
+    let Some(version) = &tables.version else { return Ok(0) };
+    if *version.get_ref() > MAX_SIZE {
+        let what = "version: expected a number up to 2^53 - 1";
+        return Err(file.at(&version.span()).wrong(what, "count from 1"));
+    }
+    Ok(*version.get_ref())
+}
+
+/// The moment from which on an entry's signatures no longer count.
+fn until(name: &str, key: &Key, file: Text<'_>) -> Result<Option<Moment>, Fault> {
+    let Some(text) = &key.until else { return Ok(None) };
+    Moment::parse_end(text.get_ref()).map(Some).ok_or_else(|| {
+        let what = format!("key {name:?}: until: expected a day or a moment in UTC");
+        file.at(&text.span()).wrong(what, "write it as \"2027-01-31\" or \"2027-01-31T12:00:00Z\"")
+    })
+}
+
+fn section(
+    name: &str,
+    rule: &Rule,
+    file: Text<'_>,
+    at: &At,
+    (known, version): (&BTreeMap<&str, Entry>, u64),
+) -> Result<Section, Fault> {
     let mut entries = Vec::with_capacity(rule.keys.get_ref().len());
     let mut named = BTreeSet::new();
     for key in rule.keys.get_ref() {
@@ -348,11 +407,11 @@ fn section(name: &str, rule: &Rule, file: Text<'_>, at: &At, known: &BTreeMap<&s
         entries,
         threshold,
         roles: rule.roles.iter().map(|role| role.get_ref().clone()).collect(),
-        rules: rules(name, rule, file)?,
+        rules: rules(name, rule, file, version)?,
     })
 }
 
-fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
+fn rules(name: &str, rule: &Rule, file: Text<'_>, version: u64) -> Result<Rules, Fault> {
     let size = |word: &str, text: &Option<Spanned<String>>| {
         let Some(text) = text else { return Ok(None) };
         crate::base::size::parse(text.get_ref()).map(Some).ok_or_else(|| {
@@ -373,17 +432,29 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>) -> Result<Rules, Fault> {
         let what = format!("{name}: epoch: expected a number up to 2^63 - 1");
         return Err(file.at(&epoch.span()).wrong(what, "write the one that its bundles have"));
     }
+    let ceiling = rule.limits.expires.as_ref().map(|text| {
+        span(text.get_ref()).filter(|seconds| *seconds > 0).ok_or_else(|| {
+            let what = format!("{name}: limits.expires: expected a span of time above 0");
+            file.at(&text.span()).wrong(what, "write it as 90d")
+        })
+    });
+    let ceiling = ceiling.transpose()?;
+    let patterns = |list: &[Spanned<String>]| list.iter().map(|kind| Glob::new(kind.get_ref().clone())).collect();
     let asks = |wanted: fn(Member) -> bool| demanded.iter().any(|member| wanted(**member));
     Ok(Rules {
         repositories: globs("repositories", &rule.repositories)?,
+        tags: globs("tags", &rule.tags)?,
         types: globs("types", &rule.types)?,
         bundle: size("bundle", &rule.limits.bundle)?,
         blob: size("blob", &rule.limits.blob)?,
         epoch: Some(rule.epoch.as_ref().map_or(0, |epoch| *epoch.get_ref())),
-        expires: asks(|member| matches!(member, Member::Expires)),
+        expires: asks(|member| matches!(member, Member::Expires)) || ceiling.is_some(),
+        lifetime: ceiling.or_else(|| asks(|member| matches!(member, Member::Expires)).then_some(LIFETIME)),
         sequence: asks(|member| matches!(member, Member::Sequence | Member::Previous)),
         previous: asks(|member| matches!(member, Member::Previous)),
-        referrers: rule.require.referrers.iter().map(|kind| Glob::new(kind.get_ref().clone())).collect(),
+        referrers: patterns(&rule.require.referrers),
+        except: patterns(&rule.require.except),
         refuse_unknown: matches!(*rule.unknown_signatures, Unknown::Refuse),
+        version: Some(version),
     })
 }

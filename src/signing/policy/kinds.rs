@@ -4,12 +4,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::image;
 use super::section::{Rules, list};
-use crate::oci::media_type::{OCI_CONFIG, document_kind};
-use crate::oci::{Artifact, Descriptor, Digest, Document, Repository};
-
-/// The config of Docker's images.
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+use crate::oci::media_type::document_kind;
+use crate::oci::{Absent, Artifact, Digest, Document, Reason, Repository};
 
 /// What was seen of the documents so far.
 pub struct Kinds<'a> {
@@ -18,13 +16,21 @@ pub struct Kinds<'a> {
 }
 
 struct Seen {
-    // `artifactType`, else the config's media type; none of a plain index.
-    kind: Option<String>,
-    // By its config, whatever its artifactType says: what runs it does not ask for that.
+    // All that must be allowed.
+    types: Vec<String>,
+    // As a list of referrers shows it.
+    shown: Option<String>,
     is_image: bool,
-    // Of an index: what it holds for a platform, attestations left out; and whether that is a document.
+    // It is an image's manifest, and the rules except it from bringing referrers.
+    is_excepted: bool,
+    // Of an index: its entries, and whether each is a document.
     children: Vec<(Digest, bool)>,
+    // Of a manifest: its layers that hold something.
+    content: Vec<Digest>,
 }
+
+/// For each digest that was asked for, whether it leads to an image that must bring referrers.
+type Led = HashMap<Digest, bool>;
 
 impl<'a> Kinds<'a> {
     /// For these rules.
@@ -37,23 +43,23 @@ impl<'a> Kinds<'a> {
         if self.rules.types.is_none() && self.rules.referrers.is_empty() {
             return;
         }
-        let config = document.config().map(|config| config.media_type.as_str());
-        let own = document.artifact_type();
-        let is_image = config.is_some_and(|kind| kind == OCI_CONFIG || kind == DOCKER_CONFIG);
-        let for_a_platform = document
-            .manifests()
-            .iter()
-            .filter(|child| !child.platform.as_ref().is_some_and(crate::oci::Platform::is_unknown));
-        let is_document = |child: &Descriptor| document_kind(&child.media_type).is_some();
-        let children = for_a_platform.map(|child| (child.digest, is_document(child))).collect();
-        self.seen.insert(document.digest(), Seen { kind: own.or(config).map(ToOwned::to_owned), is_image, children });
+        let children = document.manifests().iter();
+        let seen = Seen {
+            types: image::types(document),
+            shown: document.shown_artifact_type().map(ToOwned::to_owned),
+            is_image: image::is_image(document),
+            is_excepted: image::is_excepted(document, &self.rules.except),
+            children: children.map(|child| (child.digest, document_kind(&child.media_type).is_some())).collect(),
+            content: image::content(document),
+        };
+        self.seen.insert(document.digest(), seen);
     }
 
     /// What the rules forbid, once all documents were seen.
-    pub fn forbidden(&self, artifacts: &[Artifact]) -> Option<String> {
+    pub fn forbidden(&self, artifacts: &[Artifact], absent: &[Absent]) -> Option<String> {
         let mut wrong = Vec::new();
         if let Some(allowed) = &self.rules.types {
-            let mut others: Vec<String> = self.seen.values().filter_map(|seen| seen.kind.clone()).collect();
+            let mut others: Vec<String> = self.seen.values().flat_map(|seen| seen.types.clone()).collect();
             others.retain(|kind| !allowed.iter().any(|glob| glob.matches(kind)));
             others.sort();
             others.dedup();
@@ -61,15 +67,17 @@ impl<'a> Kinds<'a> {
                 wrong.push(format!("expected artifacts of allowed types only, found {}", list(&others)));
             }
         }
+        let unread = absent.iter().filter(|one| one.reason != Reason::Base).map(|one| one.digest).collect();
+        let mut led = Led::new();
         for demanded in &self.rules.referrers {
             let brought: HashSet<(&Repository, Digest)> = artifacts
                 .iter()
-                .filter(|one| self.kind(&one.digest).is_some_and(|kind| demanded.matches(kind)))
+                .filter(|one| self.says(&one.digest, &unread).is_some_and(|kind| demanded.matches(kind)))
                 .filter_map(|one| Some((&one.repository, one.subject?)))
                 .collect();
             let lack: Vec<String> = artifacts
                 .iter()
-                .filter(|one| self.is_image(one) && !self.has(&brought, one))
+                .filter(|one| self.leads_to_image(one.digest, &mut led) && !self.has(&brought, one, &mut led))
                 .map(|one| format!("{}@{}", one.repository, one.digest))
                 .collect();
             if !lack.is_empty() {
@@ -83,32 +91,38 @@ impl<'a> Kinds<'a> {
         (!wrong.is_empty()).then(|| format!("policy: {}", wrong.join("; ")))
     }
 
-    fn kind(&self, digest: &Digest) -> Option<&str> {
-        self.seen.get(digest)?.kind.as_deref()
+    /// The type of a referrer that says something: no image, with a layer that holds something and is not among `unread`,
+    /// those that the bundle leaves out and no base has brought.
+    fn says(&self, digest: &Digest, unread: &HashSet<Digest>) -> Option<&str> {
+        let seen = self.seen.get(digest).filter(|seen| !seen.is_image)?;
+        let has_content = seen.content.iter().any(|layer| !unread.contains(layer));
+        seen.shown.as_deref().filter(|_| has_content)
     }
 
-    /// An image, or an index of images; not a referrer, nor what cosign keeps under tags of its own.
-    fn is_image(&self, artifact: &Artifact) -> bool {
-        let of_cosign = |text: &str| {
-            let hex = text.strip_prefix("sha256-").and_then(|rest| rest.split_once('.'));
-            let is_hex =
-                |hex: &str| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-            hex.is_some_and(|(hex, end)| is_hex(hex) && matches!(end, "sig" | "att" | "sbom"))
-        };
-        let kept_by_cosign = !artifact.tags.is_empty() && artifact.tags.iter().all(|tag| of_cosign(&tag.to_string()));
-        artifact.subject.is_none() && !kept_by_cosign && self.leads_to_image(artifact.digest, &mut HashSet::new())
+    /// Whether this is an image that must bring referrers, or an index that leads to one.
+    fn leads_to_image(&self, digest: Digest, led: &mut Led) -> bool {
+        let Some(seen) = self.seen.get(&digest) else { return false };
+        if let Some(leads) = led.get(&digest) {
+            return *leads;
+        }
+        // For what would contain itself.
+        led.insert(digest, false);
+        let mut children = seen.children.iter().filter(|(_, is_document)| *is_document);
+        let leads = seen.is_image && !seen.is_excepted || children.any(|(child, _)| self.leads_to_image(*child, led));
+        led.insert(digest, leads);
+        leads
     }
 
-    fn leads_to_image(&self, digest: Digest, met: &mut HashSet<Digest>) -> bool {
-        let Some(seen) = self.seen.get(&digest).filter(|_| met.insert(digest)) else { return false };
-        seen.is_image
-            || seen.children.iter().any(|(child, is_document)| *is_document && self.leads_to_image(*child, met))
-    }
-
-    /// With the artifact itself, or with each of its platforms.
-    fn has(&self, brought: &HashSet<(&Repository, Digest)>, artifact: &Artifact) -> bool {
+    /// With the artifact itself, or with each of its entries; not with those that are documents, carried, and lead to no
+    /// image.
+    fn has(&self, brought: &HashSet<(&Repository, Digest)>, artifact: &Artifact, led: &mut Led) -> bool {
         let with = |digest: &Digest| brought.contains(&(&artifact.repository, *digest));
         let children = self.seen.get(&artifact.digest).map_or(&[][..], |seen| &seen.children);
-        with(&artifact.digest) || !children.is_empty() && children.iter().all(|(child, _)| with(child))
+        let mut needs_none = |child: &Digest, is_document: bool| {
+            is_document && self.seen.contains_key(child) && !self.leads_to_image(*child, led)
+        };
+        with(&artifact.digest)
+            || !children.is_empty()
+                && children.iter().all(|(child, is_document)| with(child) || needs_none(child, *is_document))
     }
 }

@@ -6,14 +6,16 @@
 
 #[cfg(test)]
 mod boundaries;
+#[cfg(test)]
+mod demands;
 pub mod file;
 mod glob;
+mod image;
 mod kinds;
 mod roll;
 mod section;
-mod spelling;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use self::glob::Glob;
@@ -32,6 +34,8 @@ pub struct Policy {
     // Without sections.
     threshold: usize,
     sections: Option<Sections>,
+    // Keys of a file whose `until` is over.
+    ended: HashSet<String>,
     order: Option<Arc<dyn Order>>,
 }
 
@@ -77,10 +81,12 @@ pub enum PolicyError {
 }
 
 /// What a signature file is worth under a policy that it satisfies.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// Ids of the policy's keys whose signatures hold, ascending.
+    /// Ids of the policy's keys whose signatures hold, ascending; those of keys past their end are not among them.
     pub good: Vec<String>,
+    /// Ids of the policy's keys that are past their end and whose signatures hold: they count for nothing and are shown.
+    pub ended: Vec<String>,
     /// Key ids that the policy does not know: they count for nothing and are shown.
     pub unknown: Vec<String>,
 }
@@ -117,6 +123,12 @@ pub enum Distrust {
     #[error("signature file: expected a signature by a trusted key, found {}", .found.join(", "))]
     Unknown {
         /// The key ids in the file.
+        found: Vec<String>,
+    },
+    /// The only good signatures are by keys past their end.
+    #[error("signature file: expected a signature by a key that still counts, found only those of {}, whose `until` is over", .found.join(", "))]
+    Ended {
+        /// The ids of these keys.
         found: Vec<String>,
     },
     /// Good ones, but not enough.
@@ -167,12 +179,12 @@ impl Policy {
             return Err(PolicyError::Threshold { threshold, keys: keys.len() });
         }
         let keys = keys.into_iter().map(|key| (key.id().to_owned(), key)).collect();
-        Ok(Self { keys, threshold, sections: None, order: None })
+        Ok(Self { keys, threshold, sections: None, ended: HashSet::new(), order: None })
     }
 
-    /// A policy with sections over all `keys`, by their ids.
-    fn of_sections(keys: HashMap<String, PublicKey>, sections: Sections) -> Self {
-        Self { keys, threshold: 1, sections: Some(sections), order: None }
+    /// A policy with sections over all `keys`, by their ids, of which those in `ended` are past their end.
+    fn of_sections(keys: HashMap<String, PublicKey>, sections: Sections, ended: HashSet<String>) -> Self {
+        Self { keys, threshold: 1, sections: Some(sections), ended, order: None }
     }
 
     /// The same, with who keeps the order of channels.
@@ -208,7 +220,7 @@ impl Policy {
         if let Some(sections) = &self.sections {
             let section = sections.pick(claims.channel)?;
             let counted = section.counted(judgement);
-            section.enough(&counted)?;
+            section.enough(&counted).map_err(|refusal| past_their_end(refusal.into(), judgement))?;
             if let Some(fault) = Fault::from_list(section.forbids(claims, judgement)) {
                 return Err(fault);
             }
@@ -236,6 +248,9 @@ impl Policy {
     /// [`Refusal`]: of class signature before trust.
     pub fn judge_all(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
         let judgement = self.check(statement, envelopes)?;
+        if judgement.good.is_empty() && !judgement.ended.is_empty() {
+            return Err(Distrust::Ended { found: judgement.ended }.into());
+        }
         if judgement.good.is_empty() {
             return Err(Distrust::Unknown { found: judgement.unknown }.into());
         }
@@ -251,23 +266,35 @@ impl Policy {
             return Err(BadSignature::OtherStatement);
         }
         let message = pae(statement);
-        let (mut good, mut unknown, mut bad) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut good, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let (mut unknown, mut bad) = (BTreeSet::new(), BTreeSet::new());
         for signature in envelopes.iter().flat_map(|envelope| &envelope.signatures) {
             let keyid = signature.keyid.clone();
             match self.keys.get(&keyid) {
                 None => unknown.insert(keyid),
-                Some(key) if key.verifies(&message, &signature.sig) => good.insert(keyid),
-                Some(_) => bad.insert(keyid),
+                Some(key) if !key.verifies(&message, &signature.sig) => bad.insert(keyid),
+                Some(_) if self.ended.contains(&keyid) => ended.insert(keyid),
+                Some(_) => good.insert(keyid),
             };
         }
         if !bad.is_empty() {
             return Err(BadSignature::Bad(bad.into_iter().collect()));
         }
-        if good.is_empty() && unknown.is_empty() {
+        if good.is_empty() && ended.is_empty() && unknown.is_empty() {
             return Err(BadSignature::None);
         }
-        Ok(Judgement { good: good.into_iter().collect(), unknown: unknown.into_iter().collect() })
+        let listed = |ids: BTreeSet<String>| ids.into_iter().collect();
+        Ok(Judgement { good: listed(good), ended: listed(ended), unknown: listed(unknown) })
     }
+}
+
+/// The refusal of too few, with the keys whose signatures would have held and are past their end.
+fn past_their_end(mut fault: Fault, judgement: &Judgement) -> Fault {
+    fault.others.extend(judgement.ended.iter().map(|keyid| {
+        Fault::new(Class::Trust, format!("key {keyid}: its signature holds and does not count: its `until` is over"))
+            .help("have it signed by a key that still counts, or give this one a later end in the policy")
+    }));
+    fault
 }
 
 impl Sections {
@@ -309,6 +336,9 @@ impl From<Refusal> for Fault {
             Refusal::Signature(_) => (Class::Signature, "do not use it; get manifest and signature file again"),
             Refusal::Trust(Distrust::TooFewHolders { .. } | Distrust::NoRole { .. }) => {
                 (Class::Trust, "have the others look at it and sign: `packmule sign BUNDLE --sign KEY`")
+            }
+            Refusal::Trust(Distrust::Ended { .. }) => {
+                (Class::Trust, "have it signed by a key that still counts, or give this one a later end in the policy")
             }
             Refusal::Trust(_) => (Class::Trust, "use it only once its holder has confirmed the key by another way"),
         };

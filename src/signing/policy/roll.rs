@@ -15,6 +15,8 @@ pub enum Call {
     Counted,
     /// Its signature holds and does not count: not in this section, or another key of its holder lacks.
     Aside,
+    /// Its signature holds and does not count: its `until` is over.
+    Ended,
     /// It signed, and is no key of the policy.
     Unknown,
     /// Its signature does not hold.
@@ -70,6 +72,7 @@ impl Policy {
         let (known, unknown): (Vec<&str>, Vec<&str>) =
             signed.into_iter().partition(|keyid| self.keys.contains_key(*keyid));
         let (good, wrong): (Vec<&str>, Vec<&str>) = known.into_iter().partition(|keyid| holds(keyid));
+        let (ended, good): (Vec<&str>, Vec<&str>) = good.into_iter().partition(|keyid| self.ended.contains(*keyid));
         let judged = !good.is_empty() && wrong.is_empty();
         let channel = judged.then(channel).flatten();
         let section = (self.sections.as_ref().zip(channel))
@@ -77,6 +80,7 @@ impl Policy {
         let mut roll = Roll::default();
         let judgement = Judgement {
             good: good.iter().map(|keyid| (*keyid).to_owned()).collect(),
+            ended: ended.iter().map(|keyid| (*keyid).to_owned()).collect(),
             unknown: unknown.iter().map(|keyid| (*keyid).to_owned()).collect(),
         };
         let mut counts: BTreeSet<&str> = BTreeSet::new();
@@ -104,8 +108,9 @@ impl Policy {
         counted.iter().for_each(|keyid| call(keyid, Call::Counted));
         wrong.iter().for_each(|keyid| call(keyid, Call::Wrong));
         aside.iter().for_each(|keyid| call(keyid, Call::Aside));
+        ended.iter().for_each(|keyid| call(keyid, Call::Ended));
         unknown.iter().for_each(|keyid| call(keyid, Call::Unknown));
-        let here = |keyid: &&&str| !good.contains(*keyid) && !wrong.contains(*keyid);
+        let here = |keyid: &&&str| !good.contains(*keyid) && !wrong.contains(*keyid) && !self.ended.contains(**keyid);
         lacks.iter().filter(here).for_each(|keyid| call(keyid, Call::Missing));
         roll
     }
@@ -142,7 +147,11 @@ mod tests {
     fn policy() -> Policy {
         let section = Section {
             name: "no_channel".to_owned(),
-            entries: vec![entry("release desk", "release", &[1]), entry("guard desk", "guard", &[2, 3])],
+            entries: vec![
+                entry("release desk", "release", &[1]),
+                entry("guard desk", "guard", &[2, 3]),
+                entry("old desk", "guard", &[5]),
+            ],
             threshold: 2,
             roles: vec!["release".to_owned(), "guard".to_owned()],
             rules: Rules::default(),
@@ -154,9 +163,10 @@ mod tests {
             roles: Vec::new(),
             rules: Rules::default(),
         };
-        let keys = [1, 2, 3, 4].map(|seed| (key(seed).public().id().to_owned(), key(seed).public().clone()));
+        // Key 5 is past its end.
+        let keys = [1, 2, 3, 4, 5].map(|seed| (key(seed).public().id().to_owned(), key(seed).public().clone()));
         let sections = Sections { channels: [("x".to_owned(), other)].into(), no_channel: Some(section) };
-        Policy::of_sections(keys.into_iter().collect(), sections)
+        Policy::of_sections(keys.into_iter().collect(), sections, [key(5).public().id().to_owned()].into())
     }
 
     fn signed(seeds: &[u8]) -> (Vec<u8>, Envelope) {
@@ -188,8 +198,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_past_its_end_is_named_and_counts_for_nothing() {
+        let (statement, envelope) = signed(&[1, 5]);
+        let roll = policy().roll(&statement, std::slice::from_ref(&envelope), || Some(None));
+        assert_eq!((roll.needed, roll.counted), (2, 1));
+        assert_eq!(roll.missing_roles, ["guard"]);
+        assert!(calls(&roll).contains(&("old desk".to_owned(), Call::Ended)), "{roll:?}");
+        // Alone it opens nothing, and nobody misses its signature.
+        let (statement, envelope) = signed(&[5]);
+        let roll = policy().roll(&statement, std::slice::from_ref(&envelope), || unreachable!("no key that counts"));
+        assert_eq!(roll.called.iter().map(|one| one.call).collect::<Vec<_>>(), [Call::Ended]);
+        let (statement, envelope) = signed(&[1, 2, 3]);
+        let roll = policy().roll(&statement, std::slice::from_ref(&envelope), || Some(None));
+        assert!(!calls(&roll).contains(&("old desk".to_owned(), Call::Missing)), "{roll:?}");
+    }
+
+    #[test]
     fn it_agrees_with_the_judge() {
-        for seeds in [&[1, 2, 3][..], &[1, 2], &[2, 3], &[1], &[4], &[9], &[]] {
+        for seeds in [&[1, 2, 3][..], &[1, 5], &[5], &[2, 3, 5], &[1, 2], &[2, 3], &[1], &[4], &[9], &[]] {
             let (statement, envelope) = signed(seeds);
             let policy = policy();
             let roll = policy.roll(&statement, std::slice::from_ref(&envelope), || Some(None));

@@ -43,9 +43,11 @@ pub struct Section {
 /// What bundles may be, and what is demanded of their order. The default forbids nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Repositories, as the manifest names them.
+    /// Repositories, as the manifest names them: those that an import writes, and those that it reads or mounts from.
     pub repositories: Option<Vec<Glob>>,
-    /// Types of artifacts.
+    /// Tags that an import may set.
+    pub tags: Option<Vec<Glob>>,
+    /// Types of documents.
     pub types: Option<Vec<Glob>>,
     /// Most bytes of all blobs carried.
     pub bundle: Option<u64>,
@@ -55,14 +57,20 @@ pub struct Rules {
     pub epoch: Option<u64>,
     /// Whether it must say when it expires.
     pub expires: bool,
+    /// Most seconds from when it was made until it expires.
+    pub lifetime: Option<i64>,
     /// Whether its place in the channel must be known to be right: no state, no bundle.
     pub sequence: bool,
     /// Whether it must follow the bundle that was accepted last.
     pub previous: bool,
     /// Types of referrers that every image must bring.
     pub referrers: Vec<Glob>,
+    /// Layer types of manifests that need no referrer, unless a layer of theirs is a file system's.
+    pub except: Vec<Glob>,
     /// Whether a signature under a key that the policy does not have refuses the bundle.
     pub refuse_unknown: bool,
+    /// The version of the policy file, 0 where it names none; `None` under keys of a command line.
+    pub version: Option<u64>,
 }
 
 impl Section {
@@ -105,14 +113,18 @@ impl Section {
             let what = format!("expected no signature under an unknown key, found {}", list(&judgement.unknown));
             forbid(what, "have it signed by known keys alone, or add the key to the policy");
         }
-        if let Some(allowed) = &rules.repositories {
-            let names: BTreeSet<String> = claims.artifacts.iter().map(|one| one.repository.to_string()).collect();
-            let others: Vec<String> =
-                names.into_iter().filter(|name| !allowed.iter().any(|glob| glob.matches(name))).collect();
-            if !others.is_empty() {
+        let written = claims.artifacts.iter().map(|one| one.repository.to_string());
+        let read = claims.absent.iter().filter_map(|one| one.repository.as_ref()).map(ToString::to_string);
+        let tags = claims.artifacts.iter().flat_map(|one| &one.tags).map(ToString::to_string);
+        for (names, word, member) in [
+            (others(rules.repositories.as_deref(), written), "repositories", "repositories"),
+            (others(rules.repositories.as_deref(), read), "repositories of base content", "repositories"),
+            (others(rules.tags.as_deref(), tags), "tags", "tags"),
+        ] {
+            if !names.is_empty() {
                 forbid(
-                    format!("expected allowed repositories only, found {}", list(&others)),
-                    "add them to `repositories` of this section, or have the bundle made without them",
+                    format!("expected allowed {word} only, found {}", list(&names)),
+                    &format!("add them to `{member}` of this section, or have the bundle made without them"),
                 );
             }
         }
@@ -139,6 +151,15 @@ impl Section {
                 forbid(format!("expected a bundle with {word}, found none"), help);
             }
         }
+        if let (Some(most), Some(expires)) = (rules.lifetime, claims.expires)
+            && expires.saturating_sub(claims.created) > most
+        {
+            let found = expires.saturating_sub(claims.created);
+            forbid(
+                format!("expected a bundle that expires within {most} seconds after it was made, found {found}"),
+                "have it exported with a nearer --expires, or raise limits.expires",
+            );
+        }
         if let (Some(epoch), Some(found)) = (rules.epoch, claims.epoch)
             && epoch != found
         {
@@ -150,6 +171,13 @@ impl Section {
         }
         faults
     }
+}
+
+/// Those of `names` that no pattern allows, each once; none where any is allowed.
+fn others(allowed: Option<&[Glob]>, names: impl Iterator<Item = String>) -> Vec<String> {
+    let Some(allowed) = allowed else { return Vec::new() };
+    let names: BTreeSet<String> = names.filter(|name| !allowed.iter().any(|glob| glob.matches(name))).collect();
+    names.into_iter().collect()
 }
 
 /// Some of them, and how many more.

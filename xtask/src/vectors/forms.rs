@@ -1,7 +1,7 @@
 //! The other forms of a bundle: streams and flat ones (`spec/bundle.md`, forms).
 
 use super::Book;
-use super::content::{Content, seal, tar_header};
+use super::content::{Content, MANIFEST, describe, index, seal, sha256, tar_header};
 use super::curve::Key;
 use super::frame::stored;
 use super::good::volumes;
@@ -12,6 +12,7 @@ use serde_json::json;
 pub fn add(book: &mut Book) {
     streams(book);
     flat(book);
+    of_no_bytes(book);
 }
 
 /// The members of a stream: header, content and padding each.
@@ -226,5 +227,42 @@ fn flat(book: &mut Book) {
     ];
     for (name, expect, comment, edit) in edits {
         book.change(files(), name, expect, comment, edit);
+    }
+}
+
+/// A document that has no bytes, in every form: its size alone refuses it, before its digest is looked at.
+fn of_no_bytes(book: &mut Book) {
+    let child = |digest: &str| {
+        let mut content = Content::new();
+        let mut entry = describe(MANIFEST, b"");
+        entry["digest"] = json!(digest);
+        let root = content.document(&index(&[entry]));
+        content.put_as(digest, b"");
+        content.artifact("registry.example/notes/salt", &["1"], &root);
+        content
+    };
+    let mut artifact = Content::new();
+    let mut root = describe(MANIFEST, b"more");
+    root["size"] = json!(4);
+    artifact.put_as(&sha256(b"more"), b"");
+    artifact.artifact("registry.example/notes/salt", &["1"], &root);
+    for (name, comment, content) in [
+        ("child", "an index's child of no bytes", child(&sha256(b""))),
+        ("child-of-another-digest", "an index's child of no bytes under another digest", child(&sha256(b"another"))),
+        ("artifact", "an artifact whose blob has no bytes", artifact),
+    ] {
+        book.add(content.signed(), &format!("M4-no-bytes-{name}"), "FMT", comment);
+        let stream = streamed(content.signed());
+        book.add(stream, &format!("M4-no-bytes-{name}-in-stream"), "FMT", &format!("{comment}, in a stream"));
+        let flat = laid_flat(&content, &[Key::of(1)]);
+        let mut lacking = flat.clone();
+        lacking.entries.pop();
+        book.add(flat, &format!("M4-no-bytes-{name}-in-flat"), "FMT", &format!("{comment}, in a file"));
+        book.add(
+            lacking,
+            &format!("M4-no-bytes-{name}-in-no-file"),
+            "FMT",
+            &format!("{comment}, and its file is not there"),
+        );
     }
 }

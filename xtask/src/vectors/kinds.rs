@@ -83,8 +83,18 @@ fn types(book: &mut Book) {
         let inner = content.document(&inner);
         content.document(&index(&[inner]))
     });
+    let other_config = |config: &str, bytes: &[u8], layer: &str| {
+        one(|content| {
+            let (config, layer) = (content.put(config, bytes), content.put(layer, SALT));
+            let mut document = image(&config, &[layer]);
+            document["artifactType"] = json!("application/spdx+json");
+            let mut root = content.document(&document);
+            root["artifactType"] = json!("application/spdx+json");
+            root
+        })
+    };
     let empty_list = one(|content| content.document(&index(&[])));
-    let cases: [(&str, &'static str, &str, &Content, &str); 28] = [
+    let cases: [(&str, &'static str, &str, &Content, &str); 37] = [
         ("ok-exact", "PASS", "the artifactType is allowed", &salt, "text/plain"),
         ("ok-star", "PASS", "a pattern allows the artifactType", &salt, "text/*"),
         ("other", "POLICY", "the artifactType is not allowed", &salt, "text/html"),
@@ -93,7 +103,7 @@ fn types(book: &mut Book) {
         (
             "config-beside-artifact-type",
             "POLICY",
-            "the config's type is allowed, the artifactType goes before it",
+            "the config's type is allowed, the artifactType is not",
             &salt,
             "application/vnd.oci.empty.v1+json",
         ),
@@ -111,18 +121,81 @@ fn types(book: &mut Book) {
         ("artifact-type-empty", "POLICY", "an empty artifactType is none", &typed(json!("")), "x/y"),
         ("ok-artifact-type-null", "PASS", "artifactType null is none", &typed(json!(null)), IMAGE_CONFIG),
         (
-            "ok-artifact-type-of-image",
-            "PASS",
-            "an image's artifactType goes before its config's type",
+            "artifact-type-of-image-alone",
+            "POLICY",
+            "an image's artifactType is allowed, its config's type is not",
             &typed(json!("x/y")),
             "x/y",
         ),
         (
             "artifact-type-of-image",
             "POLICY",
-            "an image's artifactType goes before its config's type",
+            "an image's config's type is allowed, its artifactType is not",
             &typed(json!("x/y")),
             IMAGE_CONFIG,
+        ),
+        (
+            "ok-artifact-type-of-image-and-config",
+            "PASS",
+            "an image's artifactType is allowed, and its config's type",
+            &typed(json!("x/y")),
+            "x/y\", \"application/vnd.oci.image.*",
+        ),
+        (
+            "image-as-sbom",
+            "POLICY",
+            "an image whose artifactType says SPDX, which alone is allowed",
+            &typed(json!("application/spdx+json")),
+            "application/spdx+json",
+        ),
+        (
+            "chart-as-sbom",
+            "POLICY",
+            "another config than the empty one beside the artifactType that is allowed",
+            &other_config("x/chart", b"{}", "x/y"),
+            "application/spdx+json",
+        ),
+        (
+            "full-config-as-empty",
+            "POLICY",
+            "a config that is empty by its type alone, beside the artifactType that is allowed",
+            &other_config(EMPTY, b"{ }", "x/y"),
+            "application/spdx+json",
+        ),
+        (
+            "ok-empty-config",
+            "PASS",
+            "the empty config beside the artifactType that is allowed",
+            &other_config(EMPTY, b"{}", "x/y"),
+            "application/spdx+json",
+        ),
+        (
+            "config-with-parameter",
+            "POLICY",
+            "a parameter on the type of an image's config is a part of it",
+            &one(|content| document(content, "application/vnd.oci.image.config.v1+json; x=y", |_| ())),
+            IMAGE_CONFIG,
+        ),
+        (
+            "image-under-another-config",
+            "POLICY",
+            "the types of artifact and config are allowed, but its layer makes it an image",
+            &other_config("application/spdx+json", b"{ }", "application/vnd.oci.image.layer.v1.tar"),
+            "application/spdx+json",
+        ),
+        (
+            "ok-image-under-another-config",
+            "PASS",
+            "the types of artifact and config are allowed, and images are, too",
+            &other_config("application/spdx+json", b"{ }", "application/vnd.oci.image.layer.v1.tar"),
+            "application/spdx+json\", \"application/vnd.oci.image.config.v1+json",
+        ),
+        (
+            "ok-void-under-another-config",
+            "PASS",
+            "its layer would make it an image, but its config says nothing",
+            &other_config("application/spdx+json", b"{}", "application/vnd.oci.image.layer.v1.tar"),
+            "application/spdx+json",
         ),
         (
             "ok-docker",

@@ -135,7 +135,7 @@ fn members(book: &mut Book) {
     let only_channel = &POLICY[POLICY.find("[channel").unwrap_or_default()..];
     for (name, comment, policy) in [
         ("unknown-table", "a table that is not named", more("[keys]\nx = 1")),
-        ("unknown-member", "a member of the file that is not named", format!("version = 1\n{POLICY}")),
+        ("unknown-member", "a member of the file that is not named", format!("issue = 1\n{POLICY}")),
         (
             "unknown-in-entry",
             "a member of an entry that is not named",

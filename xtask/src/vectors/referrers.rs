@@ -1,7 +1,7 @@
 //! Referrers that every image must bring (`spec/policy.md`, `require.referrers`).
 
 use super::Book;
-use super::content::{Content, DOCKER_MANIFEST, EMPTY, SALT, image, index};
+use super::content::{Content, EMPTY, SALT, describe, image};
 use super::desk::{POLICY, held, more, placed};
 use super::kinds::{IMAGE_CONFIG, plain_image};
 use serde_json::{Value, json};
@@ -15,8 +15,7 @@ pub const SPDX: &str = "application/spdx+json";
 /// Adds them all.
 pub fn add(book: &mut Book) {
     brought(book);
-    images(book);
-    cosign(book);
+    said(book);
 }
 
 /// A document of this config type.
@@ -35,9 +34,21 @@ pub fn other_image(content: &mut Content, word: &str) -> Value {
 
 /// Makes a document of this artifactType an artifact that refers to `subject`.
 pub fn refer(content: &mut Content, repository: &str, subject: &Value, kind: &str) -> Value {
+    refer_with(content, repository, subject, kind, |_| ())
+}
+
+/// Like `refer`, for a document that `edit` has changed.
+fn refer_with(
+    content: &mut Content,
+    repository: &str,
+    subject: &Value,
+    kind: &str,
+    edit: impl FnOnce(&mut Value),
+) -> Value {
     let root = document(content, EMPTY, |document| {
         document["artifactType"] = json!(kind);
         document["subject"] = subject.clone();
+        edit(document);
     });
     let mut entry = root.clone();
     entry["artifactType"] = json!(kind);
@@ -80,7 +91,8 @@ fn brought(book: &mut Book) {
     });
     let by_config = with(|content, root| {
         let config = content.put(SPDX, b"{}");
-        let mut document = image(&config, &[]);
+        let layer = content.put("text/plain", SALT);
+        let mut document = image(&config, &[layer]);
         document["subject"] = root.clone();
         let mut entry = content.document(&document);
         entry["subject"] = root["digest"].clone();
@@ -177,104 +189,86 @@ fn brought(book: &mut Book) {
     }
 }
 
-fn images(book: &mut Book) {
-    let alone = |config: &str, edit: &dyn Fn(&mut Value, &mut Value)| {
-        shelf(|content| {
-            let mut entry = json!({});
-            let root = document(content, config, |document| edit(document, &mut entry));
-            let mut named = root;
-            for member in ["artifactType", "subject"] {
-                if let Some(value) = entry.get(member) {
-                    named[member] = value.clone();
-                }
-            }
-            content.artifact(HERE, &["1"], &named);
+/// What a referrer must hold.
+fn said(book: &mut Book) {
+    let layers = |layers: &dyn Fn(&mut Content) -> Value| {
+        with(|content, root| {
+            let layers = layers(content);
+            // What the document does not refer to would be left over.
+            refer_with(content, HERE, root, SPDX, |document| document["layers"] = layers);
+            let text =
+                content.blobs.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect::<Vec<_>>().concat();
+            content.blobs.retain(|(digest, _)| {
+                text.contains(digest.as_str()) || content.artifacts.iter().any(|entry| entry["digest"] == json!(digest))
+            });
         })
     };
-    let docker = "application/vnd.docker.container.image.v1+json";
-    let subject = super::content::describe(super::content::MANIFEST, b"elsewhere");
-    let typed = |kind: &'static str| {
-        move |document: &mut Value, entry: &mut Value| {
-            document["artifactType"] = json!(kind);
-            entry["artifactType"] = json!(kind);
-        }
+    let other = |content: &mut Content| content.put("x/sbom", b"sbom");
+    let left_out = |reason: &str, more: bool| {
+        let lacking = describe("x/sbom", b"lacking");
+        let content = layers(&|content| {
+            let mut layers = vec![lacking.clone()];
+            layers.extend(more.then(|| other(content)));
+            json!(layers)
+        });
+        content.with("absent", json!([{ "digest": lacking["digest"], "reason": reason, "size": lacking["size"] }]))
+    };
+    let posing = |edit: &dyn Fn(&mut Value)| {
+        with(|content, root| {
+            let mut entry = document(content, IMAGE_CONFIG, |document| {
+                document["artifactType"] = json!(SPDX);
+                document["subject"] = root.clone();
+                edit(document);
+            });
+            refer(content, HERE, &entry, SPDX);
+            entry["artifactType"] = json!(SPDX);
+            entry["subject"] = root["digest"].clone();
+            content.artifact(HERE, &[], &entry);
+        })
     };
     for (name, comment, passes, content) in [
-        ("no-image", "what has another config is no image", true, alone(EMPTY, &|_, _| ())),
+        ("without-layers", "the referrer has no layer", false, layers(&|_| json!([]))),
+        ("layers-null", "the referrer's layers are null", false, layers(&|_| json!(null))),
         (
-            "of-docker",
-            "an image as Docker has it",
+            "empty-layer",
+            "the referrer's one layer is the empty one, {}",
             false,
-            alone(docker, &|document, _| document["mediaType"] = json!(DOCKER_MANIFEST)),
-        ),
-        ("docker-config", "a manifest of OCI with Docker's config is an image", false, alone(docker, &|_, _| ())),
-        ("typed-image", "an image with an artifactType is still one", false, alone(IMAGE_CONFIG, &typed("x/y"))),
-        ("typed-as-image", "an artifactType that says image makes none", true, alone(EMPTY, &typed(IMAGE_CONFIG))),
-        (
-            "longer-config",
-            "a config whose type only begins like an image's",
-            true,
-            alone("application/vnd.oci.image.config.v1+jsonx", &|_, _| ()),
+            layers(&|content| json!([content.put(EMPTY, b"{}")])),
         ),
         (
-            "with-subject",
-            "what has a subject is no image, whatever its config",
-            true,
-            alone(IMAGE_CONFIG, &|document, entry| {
-                document["subject"] = subject.clone();
-                entry["subject"] = subject["digest"].clone();
+            "empty-layer-renamed",
+            "the referrer's one layer is {} under another type",
+            false,
+            layers(&|content| json!([content.put(SPDX, b"{}")])),
+        ),
+        (
+            "empty-layer-of-sha512",
+            "the referrer's one layer is {} under its sha512",
+            false,
+            layers(&|content| {
+                let digest = super::content::sha512(b"{}");
+                content.put_as(&digest, b"{}");
+                json!([{ "digest": digest, "mediaType": SPDX, "size": 2 }])
             }),
         ),
-    ] {
-        add_one(book, name, comment, passes, "\"application/spdx+json\"", &content);
-    }
-}
-
-fn cosign(book: &mut Book) {
-    let hex = "0123456789abcdef".repeat(4);
-    let tag = |algorithm: &str, hex: &str, end: &str| format!("{algorithm}-{hex}{end}");
-    for (name, comment, passes, tags) in [
-        ("tag-sig", "its one tag is a signature's of cosign", true, vec![tag("sha256", &hex, ".sig")]),
-        ("tag-att", "its one tag is an attestation's of cosign", true, vec![tag("sha256", &hex, ".att")]),
-        ("tag-sbom", "its one tag is an SBOM's of cosign", true, vec![tag("sha256", &hex, ".sbom")]),
         (
-            "tags-of-cosign",
-            "all of its tags are cosign's",
-            true,
-            vec![tag("sha256", &hex, ".att"), tag("sha256", &hex, ".sig")],
-        ),
-        (
-            "tag-beside-sig",
-            "a tag of its own beside cosign's",
+            "layer-of-no-bytes",
+            "the referrer's one layer has no bytes",
             false,
-            vec!["1".to_owned(), tag("sha256", &hex, ".sig")],
+            layers(&|content| json!([content.put(SPDX, b"")])),
         ),
-        ("tag-other-end", "another end", false, vec![tag("sha256", &hex, ".sif")]),
-        ("tag-end-upper-case", "another end", false, vec![tag("sha256", &hex, ".SIG")]),
-        ("tag-longer-end", "another end", false, vec![tag("sha256", &hex, ".sig.1")]),
-        ("tag-63-digits", "a digit too few", false, vec![tag("sha256", &hex[1..], ".sig")]),
-        ("tag-65-digits", "a digit too many", false, vec![tag("sha256", &format!("{hex}0"), ".sig")]),
-        ("tag-upper-case", "digits in upper case", false, vec![tag("sha256", &hex.to_uppercase(), ".sig")]),
-        ("tag-sha512", "of another algorithm", false, vec![tag("sha512", &hex, ".sig")]),
-        ("no-tag", "no tag at all: an image", false, vec![]),
+        (
+            "one-layer-of-two",
+            "the referrer's second layer holds something",
+            true,
+            layers(&|content| json!([content.put(EMPTY, b"{}"), other(content)])),
+        ),
+        ("layer-missing", "the source did not have the referrer's one layer", false, left_out("missing", false)),
+        ("layer-foreign", "the referrer's one layer is foreign and not carried", false, left_out("foreign", false)),
+        ("layer-by-base", "a base has delivered the referrer's one layer", true, left_out("base", false)),
+        ("layer-missing-of-two", "one of the referrer's two layers is carried", true, left_out("missing", true)),
+        ("image-as-referrer", "an image that calls itself an SBOM is no referrer of that type", false, posing(&|_| ())),
     ] {
-        let content = shelf(|content| {
-            let root = plain_image(content);
-            content.artifact(HERE, &tags.iter().map(String::as_str).collect::<Vec<_>>(), &root);
-        });
         add_one(book, name, comment, passes, "\"application/spdx+json\"", &content);
     }
-    let index_of = shelf(|content| {
-        let child = plain_image(content);
-        let root = content.document(&index(&[child]));
-        content.artifact(HERE, &[&tag("sha256", &hex, ".sig")], &root);
-    });
-    add_one(
-        book,
-        "tag-sig-of-index",
-        "an index whose one tag is cosign's",
-        true,
-        "\"application/spdx+json\"",
-        &index_of,
-    );
 }

@@ -1,13 +1,15 @@
-//! Repositories that a section of a policy allows (`spec/policy.md`, `repositories`).
+//! Repositories and tags that a section of a policy allows (`spec/policy.md`, `repositories`, `tags`).
 
 use super::Book;
-use super::content::Content;
+use super::content::{Content, describe};
 use super::desk::{base, held, more, placed};
 use serde_json::json;
 
 /// Adds them all.
 pub fn add(book: &mut Book) {
     repositories(book);
+    mounted(book);
+    tags(book);
 }
 
 fn repositories(book: &mut Book) {
@@ -105,5 +107,112 @@ fn repositories(book: &mut Book) {
             .strip_prefix("ok-")
             .map_or_else(|| format!("policy-repositories-{name}"), |name| format!("ok-policy-repositories-{name}"));
         book.add(held(&named(repositories), &[1, 2], &list(patterns)), &name, expect, comment);
+    }
+}
+
+/// Repositories that an import would mount base content from.
+fn mounted(book: &mut Book) {
+    let lacking = describe("text/plain", b"delivered earlier");
+    let with = |repository: Option<&str>, reason: &str| {
+        let mut content = Content::salt_with(|document| {
+            document["layers"] = json!([lacking]);
+        });
+        content.blobs.retain(|(_, bytes)| bytes != super::content::SALT);
+        let mut absent = json!({ "digest": lacking["digest"], "reason": reason, "size": lacking["size"] });
+        if let Some(repository) = repository {
+            absent["repository"] = json!(repository);
+        }
+        placed(content.with("absent", json!([absent])), 0, 7)
+    };
+    let only = "\"registry.example/notes/*\"";
+    for (name, comment, passes, repository, patterns) in [
+        ("mounted", "base content of a repository that is allowed", true, Some("registry.example/notes/base"), only),
+        (
+            "mounted-own",
+            "base content of the artifact's own repository",
+            true,
+            Some("registry.example/notes/salt"),
+            only,
+        ),
+        ("mounted-nowhere", "base content that names no repository", true, None, only),
+        (
+            "mounted-by-second-pattern",
+            "base content of a repository that the second pattern allows",
+            true,
+            Some("registry.example/secret/app"),
+            "\"registry.example/notes/*\", \"*/secret/*\"",
+        ),
+        (
+            "mounted-not",
+            "base content of a repository that is not allowed",
+            false,
+            Some("registry.example/secret/app"),
+            only,
+        ),
+        (
+            "mounted-other-host",
+            "base content of another host's repository",
+            false,
+            Some("other.example/notes/salt"),
+            only,
+        ),
+        (
+            "mounted-longer",
+            "base content of a repository that only begins like one",
+            false,
+            Some("registry.example/notesx/salt"),
+            only,
+        ),
+    ] {
+        let policy = more(&format!("repositories = [{patterns}]"));
+        let (name, expect) = if passes {
+            (format!("ok-policy-repositories-{name}"), "PASS")
+        } else {
+            (format!("policy-repositories-{name}"), "POLICY")
+        };
+        book.add(held(&with(repository, "base"), &[1, 2], &policy), &name, expect, comment);
+    }
+    for (name, expect, repository) in [
+        ("ok-policy-repositories-mounted-no-channel", "PASS", "registry.example/notes/base"),
+        ("policy-repositories-mounted-no-channel", "POLICY", "registry.example/secret/app"),
+    ] {
+        let mut content = with(Some(repository), "base");
+        content.more.retain(|member, _| member == "absent");
+        let policy = more(&format!("[no_channel]\nkeys = [\"guard\"]\nrepositories = [{only}]"));
+        book.add(held(&content, &[2], &policy), name, expect, "base content of a bundle without a channel");
+    }
+    let any = held(&with(Some("registry.example/secret/app"), "base"), &[1, 2], &more(""));
+    book.add(any, "ok-policy-repositories-mounted-any", "PASS", "base content, and any repository is allowed");
+}
+
+fn tags(book: &mut Book) {
+    let tagged = |tags: &[&str]| {
+        let mut content = Content::salt();
+        let root = content.artifacts.remove(0);
+        content.artifact("registry.example/notes/salt", tags, &root);
+        placed(content, 0, 7)
+    };
+    for (name, comment, passes, tags, patterns) in [
+        ("exact", "the tag is allowed", true, &["1.0"][..], "\"1.0\""),
+        ("star", "a pattern allows the tag", true, &["1.0"], "\"1.*\""),
+        ("both", "each tag is allowed by one of two patterns", true, &["1.0", "latest"], "\"1.*\", \"latest\""),
+        ("none", "an artifact without a tag", true, &[], "\"1.*\""),
+        ("other", "the tag is not allowed", false, &["2.0"], "\"1.*\""),
+        ("one-of-two", "the second of two tags is not allowed", false, &["1.0", "latest"], "\"1.*\""),
+        ("upper-case", "the case of letters counts", false, &["LATEST"], "\"latest\""),
+        ("shorter", "the pattern is but the start of the tag", false, &["1.0"], "\"1\""),
+    ] {
+        let policy = more(&format!("tags = [{patterns}]"));
+        let (name, expect) =
+            if passes { (format!("ok-policy-tags-{name}"), "PASS") } else { (format!("policy-tags-{name}"), "POLICY") };
+        book.add(held(&tagged(tags), &[1, 2], &policy), &name, expect, comment);
+    }
+    for (name, lines) in [("empty", "tags = []"), ("text", "tags = \"1.0\""), ("number", "tags = [1]")] {
+        book.add(
+            base(&more(lines)),
+            &format!("S17-policy-tags-{name}"),
+            "USAGE",
+            "tags is a list of patterns, not empty",
+        );
     }
 }

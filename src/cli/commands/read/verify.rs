@@ -231,6 +231,9 @@ fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Out
             }
         }
     }
+    for keyid in &signed.ended {
+        text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
+    }
     for keyid in &signed.unknown {
         text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
     }
@@ -242,6 +245,7 @@ fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Out
         "created": manifest.created,
         "tool": manifest.tool,
         "signed": signed.good,
+        "ended": signed.ended,
         "unknown": signed.unknown,
         "artifacts": manifest.artifacts.len(),
         "absent": manifest.absent.len(),
