@@ -24,15 +24,16 @@ const FLAT: [&str; 3] = ["oci-layout", "index.json", "blobs"];
 /// # Errors
 /// [`Class::Usage`]; [`Class::Io`] for a link or another kind of file.
 pub fn check(dir: &Path, name: &Name) -> Result<(), Error> {
-    check_begin(&dir.join(name.manifest()), MANIFEST_BEGINS)?;
-    check_begin(&dir.join(name.signatures()), SIGNATURES_BEGIN)?;
+    let manifest = dir.join(name.manifest());
+    check_begin(&manifest, MANIFEST_BEGINS)?;
     // Beside a manifest they are its bundle's, however damaged.
-    if !is_manifest(&dir.join(name.manifest())) {
+    if !is_manifest(&manifest) {
+        check_begin(&dir.join(name.signatures()), SIGNATURES_BEGIN)?;
         for number in Volumes::new(vec![dir.to_owned()], name.clone()).present()? {
             check_begin(&dir.join(name.volume(number)), VOLUME_BEGINS)?;
         }
+        check_checksums(&dir.join(name.checksums()), name)?;
     }
-    check_checksums(&dir.join(name.checksums()), name)?;
     check_flat(&dir.join(name.flat()))
 }
 
@@ -92,34 +93,29 @@ mod tests {
         let at = |file: &str| dir.path().join(file);
         let checked = || check(dir.path(), &name).map_err(|error| error.class);
         let digest = "0".repeat(64);
-        let own: [(&str, &str); 4] = [
-            ("app.json", "{\"absent\":[], and then damage"),
-            ("app.sig.json", "{\"payload\":\"e30=\""),
-            ("app.sha256", &format!("{digest}  app.json\n{digest}  app.0001.tar.zst\n")),
-            ("app.0001.tar.zst", ""),
-        ];
+        let sums = format!("{digest}  app.json\n{digest}  app.0001.tar.zst\n");
+        let own = [("app.sig.json", "{\"payload\":\"e30=\""), ("app.sha256", &*sums), ("app.0001.tar.zst", "")];
         for (file, text) in own {
             std::fs::write(at(file), text).unwrap();
             assert_eq!(checked(), Ok(()), "{file}");
         }
-        let others: [(&str, &str); 4] = [
-            ("app.json", "{\"name\":\"app\"}"),
-            ("app.sig.json", "{}"),
-            ("app.sha256", &format!("{digest}  app.iso\n")),
-            ("app.oci", "a file"),
-        ];
+        let sums = format!("{digest}  app.iso\n");
+        let others = [("app.sig.json", "{}"), ("app.sha256", &*sums), ("app.0002.tar.zst", "a text")];
         for (file, text) in others {
             let before = std::fs::read(at(file)).ok();
             std::fs::write(at(file), text).unwrap();
             assert_eq!(checked(), Err(Class::Usage), "{file}");
+            std::fs::write(at("app.json"), "{\"absent\":[], and then damage").unwrap();
+            assert_eq!(checked(), Ok(()), "{file} of a damaged bundle");
+            std::fs::write(at("app.json"), "{\"name\":\"app\"}").unwrap();
+            assert_eq!(checked(), Err(Class::Usage), "another manifest");
+            std::fs::remove_file(at("app.json")).unwrap();
             std::fs::remove_file(at(file)).unwrap();
             before.iter().for_each(|before| std::fs::write(at(file), before).unwrap());
         }
-        std::fs::write(at("app.0002.tar.zst"), "a text").unwrap();
-        assert_eq!(checked(), Ok(()), "a damaged volume of the bundle");
-        std::fs::remove_file(at("app.json")).unwrap();
-        assert_eq!(checked(), Err(Class::Usage), "nobody's");
-        std::fs::remove_file(at("app.0002.tar.zst")).unwrap();
+        std::fs::write(at("app.oci"), "a file").unwrap();
+        assert_eq!(checked(), Err(Class::Usage));
+        std::fs::remove_file(at("app.oci")).unwrap();
         std::fs::create_dir_all(at("app.oci/blobs")).unwrap();
         assert_eq!(checked(), Ok(()));
         std::fs::write(at("app.oci/notes.txt"), "mine").unwrap();

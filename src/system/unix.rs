@@ -118,8 +118,9 @@ fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) ->
     match FileType::from_raw_mode(before.st_mode) {
         FileType::RegularFile => {}
         FileType::Symlink => return Err(no_file(Errno::LOOP)),
-        _ => {
-            let error = io::Error::other("expected a plain file, found another kind");
+        kind => {
+            let found = if kind == FileType::Directory { "a directory" } else { "another kind" };
+            let error = io::Error::other(format!("expected a plain file, found {found}"));
             return Err(Unopened { found: Found::OtherKind, error });
         }
     }

@@ -93,14 +93,16 @@ fn a_stdout_that_breaks_is_never_success() {
     assert_eq!(ended.status.code(), Some(2));
 }
 
+/// Waits for what comes through a FIFO.
+const WAITS: [&str; 6] = ["key", "new", "-o", "k.pem", "--passphrase-file", "fifo"];
+
 /// A FIFO that nobody writes holds the run; the first signal is noted, the second ends it at once.
 #[test]
 fn the_second_signal_ends_a_run_at_once() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap().success());
     for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
-        let mut child =
-            command(dir.path(), &["key", "check", "fifo"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command(dir.path(), &WAITS).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let status = format!("/proc/{}/status", child.id());
         let begin = Instant::now();
         let handles = || {
@@ -128,7 +130,11 @@ fn a_signal_that_was_ignored_stays_ignored() {
     let dir = tempfile::tempdir().unwrap();
     assert!(Command::new("mkfifo").arg(dir.path().join("fifo")).status().unwrap().success());
     let mut child = Command::new("sh")
-        .args(["-c", "trap '' HUP; exec \"$0\" key check fifo", env!("CARGO_BIN_EXE_packmule")])
+        .args([
+            "-c",
+            "trap '' HUP; exec \"$0\" key new -o k.pem --passphrase-file fifo",
+            env!("CARGO_BIN_EXE_packmule"),
+        ])
         .current_dir(dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
