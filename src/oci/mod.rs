@@ -10,6 +10,7 @@ pub mod document;
 pub mod media_type;
 pub mod platform;
 pub mod reference;
+mod text;
 
 pub use self::artifact::{Absent, Artifact, Reason};
 pub use self::descriptor::Descriptor;

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod again;
+mod amplify;
 mod arrive;
 mod by_hand;
 mod channel;
@@ -51,7 +52,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use packmule::base::fault::{Class, Fault};
-use packmule::bundle::open;
+use packmule::bundle::format::manifest::Blob;
+use packmule::bundle::{Manifest, open};
 use packmule::cli::commands::carry::demo::noise;
 use packmule::cli::run;
 use packmule::cli::world::World;
@@ -67,6 +69,15 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The key that is trusted, and one that is not.
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()
+}
+
+/// A manifest that lists these blobs and no artifact: for what follows from sizes alone.
+fn manifest_of(blobs: &[Blob]) -> Arc<Manifest> {
+    let example = examples::examples().remove("salt.json").unwrap();
+    let mut manifest = Manifest::parse(&example).unwrap();
+    manifest.artifacts.clear();
+    manifest.blobs = blobs.to_vec();
+    Arc::new(manifest)
 }
 
 fn put(layout: &Path, bytes: &[u8]) -> (String, usize) {

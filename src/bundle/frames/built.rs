@@ -64,7 +64,7 @@ impl Built {
     /// what `entry` and its own checksum say.
     pub fn read(mut buffer: Lease, entry: &manifest::Frame) -> Option<Self> {
         let size = usize::try_from(entry.stored_size()).ok()?;
-        if let Some(digest) = entry.digest {
+        if let Some(digest) = entry.digest.as_deref().copied() {
             let good = Digest::sha256(&buffer[..size]) == digest;
             return good.then_some(Self { buffer, length: size, plain: entry.plain, kind: Kind::Packed(digest) });
         }
@@ -87,11 +87,11 @@ impl Built {
     }
 
     /// As the manifest lists it.
-    pub const fn entry(&self) -> manifest::Frame {
+    pub fn entry(&self) -> manifest::Frame {
         match self.kind {
             Kind::Stored { .. } => manifest::Frame { digest: None, plain: self.plain, size: None },
             Kind::Packed(digest) => {
-                manifest::Frame { digest: Some(digest), plain: self.plain, size: Some(self.length as u64) }
+                manifest::Frame { digest: Some(Box::new(digest)), plain: self.plain, size: Some(self.length as u64) }
             }
         }
     }

@@ -86,9 +86,9 @@ impl<'a> Belt<'a> {
     /// For `frames` of `bundle`, opened by `cpus` threads. With `digests` those of the volumes
     /// are taken too; then `frames` are those of whole volumes.
     pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
-        let places = &bundle.geometry().places[frames.clone()];
         // Below 17 MiB: the manifest's rules say so.
-        let largest = places.iter().map(|place| place.size.max(place.plain)).max().unwrap_or_default();
+        let entries = bundle.manifest().frames[frames.clone()].iter();
+        let largest = entries.map(|frame| frame.stored_size().max(frame.plain)).max().unwrap_or_default();
         let pool = Pool::sized(cpus.max(1) + SPARE, usize::try_from(largest).unwrap_or_default());
         Arc::new(Self {
             bundle,
@@ -106,8 +106,8 @@ impl<'a> Belt<'a> {
         })
     }
 
-    fn places(&self) -> &'a [Place] {
-        &self.bundle.geometry().places
+    fn place(&self, frame: usize) -> Place {
+        self.bundle.geometry().place(frame)
     }
 
     /// Nothing more is wanted: all that wait go on with nothing.
@@ -163,7 +163,7 @@ impl<'a> Belt<'a> {
             let taken = self.pool.take(&self.stop, || Some(()));
             let Some(((), mut lease)) = taken else { break };
             // A frame is below 17 MiB: the manifest's rules say so.
-            let size = usize::try_from(self.places()[index].size).unwrap_or_default();
+            let size = usize::try_from(self.place(index).size).unwrap_or_default();
             let read = match flow.check() {
                 Ok(()) => feed.frame(index, &mut lease[..size], &mut faults),
                 Err(cancelled) => Err(cancelled.into()),
@@ -198,7 +198,7 @@ impl<'a> Belt<'a> {
         for index in self.frames.clone() {
             let ended = || self.is_stopped() || index >= self.limit.load(Ordering::Relaxed);
             let Some(lease) = self.read.get(index, ended) else { return };
-            let place = &self.places()[index];
+            let place = self.place(index);
             let mut hasher = match open.take() {
                 Some((volume, hasher)) if volume == place.volume => hasher,
                 before => {
@@ -234,7 +234,7 @@ impl<'a> Belt<'a> {
     }
 
     fn open_frame(&self, index: usize, mut lease: Lease, scratch: &mut Vec<u8>) -> Result<Opened, Error> {
-        let place = &self.places()[index];
+        let place = self.place(index);
         let volume = self.bundle.volumes().file_name(place.volume);
         let at = || format!("volume {volume}, offset {}, frame {}", place.offset, index + 1);
         let plain = usize::try_from(place.plain).unwrap_or_default();

@@ -175,7 +175,7 @@ pub fn arrive<T: Send>(
     work: impl Fn(&Arriving<'_>) -> Result<T, Fault> + Sync,
 ) -> Result<T, Fault> {
     let geometry = bundle.geometry();
-    let belt = Belt::new(bundle, 0..geometry.places.len(), flow.cpus, false);
+    let belt = Belt::new(bundle, 0..geometry.frames(), flow.cpus, false);
     let arriving = Arriving {
         bundle,
         flow,
@@ -241,7 +241,7 @@ impl Arriving<'_> {
         let Some(unit) = self.bundle.geometry().units.get(index) else {
             return Err(Error::format("stream: a manifest that an artifact refers to did not come").into());
         };
-        let bytes: u64 = self.bundle.geometry().places[unit.frames.clone()].iter().map(|place| place.plain).sum();
+        let bytes: u64 = self.bundle.geometry().plain(unit.frames.clone());
         if bytes > MAX_KEPT {
             return Err(too_many().into());
         }

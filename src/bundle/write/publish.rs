@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 
@@ -51,6 +52,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     }
     let own = |error: Error| Error { class: Class::Bug, ..error };
     manifest.check().map_err(own)?;
+    let manifest = Arc::new(manifest);
     Geometry::new(&manifest).map_err(own)?;
     for number in 1..=manifest.volumes.len() {
         sync(&output.partial_volume(number))?;
@@ -61,6 +63,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;
     let files = publish(output, &manifest, &bytes, &signatures)?;
+    let manifest = Arc::unwrap_or_clone(manifest);
     Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
 }
 

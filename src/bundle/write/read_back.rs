@@ -21,7 +21,7 @@ use crate::flow::{Event, Flow};
 fn spans(geometry: &Geometry) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (index, unit) in geometry.units.iter().enumerate() {
-        let starts_volume = geometry.places[unit.frames.start].offset == 0;
+        let starts_volume = geometry.place(unit.frames.start).offset == 0;
         match spans.last_mut() {
             Some(span) if !starts_volume => {
                 span.frames.end = unit.frames.end;
