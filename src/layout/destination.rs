@@ -5,7 +5,7 @@
 //! them. Nothing here decides what a name may move to.
 
 use std::io::{Read, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{INDEX, Index, Layout, MAX_INDEX, Writer};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
@@ -85,6 +85,36 @@ impl Layout {
         }
     }
 
+    /// `index.json` as it lies there now; read again only where it is another file than the last time, or has changed.
+    fn index_of_now(&self) -> Result<Option<Arc<Index>>, Error> {
+        let shown = || format!("layout {}: {INDEX}", self.path.display());
+        let io = |error: std::io::Error| Error::io(shown(), &error);
+        let mut last = self.writer.as_ref().map(|writer| locked(&writer.read_back));
+        let now = self.disk.stamp(INDEX).map_err(io)?;
+        if let (Some(Some((stamp, index))), Some(now)) = (last.as_deref(), &now)
+            && stamp == now
+        {
+            return Ok(Some(Arc::clone(index)));
+        }
+        let Some(bytes) = self.disk.read(INDEX, MAX_INDEX).map_err(io)? else { return Ok(None) };
+        let index =
+            Index::parse(&bytes).map_err(|error| Error::new(Kind::Mismatch, format!("{}: {error}", shown())))?;
+        let index = Arc::new(index);
+        if let Some(last) = &mut last {
+            **last = now.map(|now| (now, Arc::clone(&index)));
+        }
+        Ok(Some(index))
+    }
+
+    /// The refusal of an `index.json` that nobody could read again.
+    fn too_many_names(&self, found: u64) -> Error {
+        let what = format!(
+            "layout {}: {INDEX}: expected at most {MAX_INDEX} bytes, found {found} or more",
+            self.path.display()
+        );
+        Error::new(Kind::Refused, what).help("bring fewer tags into one layout, or bring them into a registry")
+    }
+
     /// Makes what waits durable, then gives it its names, in the order it was put.
     fn flush(&self, waiting: &mut Vec<(Digest, u64, super::Partial)>) -> Result<(), Error> {
         if waiting.is_empty() {
@@ -95,6 +125,7 @@ impl Layout {
         let waiting = std::mem::take(waiting);
         self.disk.sync_all().map_err(|error| io(&error))?;
         for (digest, _, partial) in waiting {
+            self.check()?;
             partial.publish().map_err(|error| self.io(digest, &error))?;
         }
         Ok(())
@@ -131,8 +162,8 @@ impl Inventory for Layout {
         if let Some(writer) = &self.writer {
             return Ok(locked(&writer.index).named(&name).and_then(|digest| digest.parse().ok()));
         }
-        let entry = self.entries.iter().rfind(|entry| entry.raw.contains(&name));
-        Ok(entry.map(|entry| entry.descriptor.digest))
+        let place = self.found.raw.get(&name).and_then(|places| places.last());
+        Ok(place.map(|place| self.entries[*place].descriptor.digest))
     }
 
     /// From the files, whatever this run knows: a name that waits for [`Destination::finish`] is none yet.
@@ -140,11 +171,7 @@ impl Inventory for Layout {
         let digest = match tag {
             None => expected,
             Some(tag) => {
-                let io = |error: std::io::Error| Error::io(format!("layout {}: {INDEX}", self.path.display()), &error);
-                let Some(bytes) = self.disk.read(INDEX, MAX_INDEX).map_err(io)? else { return Ok(None) };
-                let index = Index::parse(&bytes).map_err(|error| {
-                    Error::new(Kind::Mismatch, format!("layout {}: {INDEX}: {error}", self.path.display()))
-                })?;
+                let Some(index) = self.index_of_now()? else { return Ok(None) };
                 let named = index.named(&format!("{repository}:{tag}")).and_then(|digest| digest.parse().ok());
                 let Some(digest) = named else { return Ok(None) };
                 digest
@@ -163,6 +190,7 @@ impl Destination for Layout {
     fn check_room(&self, blobs: &[&Descriptor]) -> Result<(), Error> {
         let mut needed = 0_u64;
         for blob in blobs {
+            self.check()?;
             if self.size_of(blob.digest)? != Some(blob.size) {
                 needed = needed.saturating_add(blob.size);
             }
@@ -189,8 +217,10 @@ impl Destination for Layout {
 
     /// The name stands in `index.json` after [`Destination::finish`]; an entry that had it goes.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        locked(&self.writer()?.index).set(&format!("{repository}:{tag}"), document);
-        Ok(())
+        self.check()?;
+        let mut index = locked(&self.writer()?.index);
+        index.set(&format!("{repository}:{tag}"), document);
+        if index.added() > MAX_INDEX { Err(self.too_many_names(index.added())) } else { Ok(()) }
     }
 
     fn set_root(&self, _: &Repository, document: &Document) -> Result<(), Error> {
@@ -206,6 +236,10 @@ impl Destination for Layout {
         let bytes = locked(&writer.index)
             .to_bytes()
             .map_err(|error| Error::new(Kind::Refused, format!("layout {}: {INDEX}: {error}", self.path.display())))?;
+        if bytes.len() as u64 > MAX_INDEX {
+            return Err(self.too_many_names(bytes.len() as u64));
+        }
+        self.check()?;
         self.disk.replace(INDEX, &bytes).map_err(|error| io(&error))
     }
 }

@@ -109,7 +109,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         }
         fail_fast && !faults.is_empty()
     };
-    if ended(&mut faults, bundle.survey()) {
+    if ended(&mut faults, bundle.survey(flow)) {
         return Err(Fault::from_list(faults).unwrap_or_else(gate_bug).into());
     }
     let closure = bundle.closure(flow).err();

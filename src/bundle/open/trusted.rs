@@ -12,6 +12,7 @@ use crate::bundle::source::cache::Shelf;
 use crate::bundle::volumes::flat::Flat;
 use crate::bundle::volumes::local::{Volumes, open_plain, read_capped};
 use crate::bundle::{Error, Manifest};
+use crate::flow::Flow;
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
 
@@ -128,12 +129,18 @@ impl Trusted {
     }
 
     /// The files of the medium against the manifest, without reading them: every volume there and of
-    /// its length, none beyond, the checksum list (where there is one) as computed. All faults.
-    pub fn survey(&self) -> Vec<Error> {
+    /// its length, none beyond, the checksum list (where there is one) as computed. All faults; once the run is cancelled
+    /// that alone.
+    pub fn survey(&self, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
-        errors.extend((0..self.manifest.volumes.len()).filter_map(|volume| self.fits(volume).err()));
+        for volume in 0..self.manifest.volumes.len() {
+            if let Err(cancelled) = flow.check() {
+                return vec![cancelled.into()];
+            }
+            errors.extend(self.fits(volume).err());
+        }
         if let Some(flat) = &self.flat {
-            errors.extend(flat.survey(&self.geometry.tar, self));
+            errors.extend(flat.survey(&self.geometry.tar, self, flow));
         }
         if self.volumes.is_finished() {
             errors.extend(self.survey_beside());

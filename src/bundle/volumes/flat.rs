@@ -129,7 +129,7 @@ impl Flat {
     }
 
     /// What lies below the root and must not: entries that the manifest does not name.
-    pub fn survey(&self, tar: &Tar, bundle: &Trusted) -> Vec<Error> {
+    pub fn survey(&self, tar: &Tar, bundle: &Trusted, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         let top = |name: &str| matches!(name, "oci-layout" | "index.json" | "blobs");
         self.entries(&[], top, &mut errors);
@@ -144,6 +144,9 @@ impl Flat {
         }
         // Of those that must be there each is opened as what it must be.
         for member in 0..tar.members() {
+            if let Err(cancelled) = flow.check() {
+                return vec![cancelled.into()];
+            }
             errors.extend(self.file(&path_of(tar, member), tar.size(member)).err());
         }
         errors

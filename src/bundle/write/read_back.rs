@@ -46,7 +46,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
             .map(drop)
             .map_err(|refusal| plain(refusal.fault));
     }
-    if let Some(error) = bundle.survey().into_iter().next() {
+    if let Some(error) = bundle.survey(flow).into_iter().next() {
         return Err(error);
     }
     let spans = spans(bundle.geometry());

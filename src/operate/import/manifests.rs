@@ -21,6 +21,7 @@ struct Task<'p> {
 pub(super) fn send(run: &Run, plan: &Plan) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
     for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        run.flow.check()?;
         for digest in &locked(&job.needs).documents {
             let Some(shape) = plan.shapes.get(digest) else { continue };
             let task = waves
@@ -89,7 +90,10 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
             return Ok(());
         }
         let document = run.documents.get(&job.artifact.repository, &job.artifact.descriptor())?;
-        let set = |tag| run.destination.set_tag(&job.repository, tag, &document);
+        let set = |tag| {
+            run.flow.check()?;
+            run.destination.set_tag(&job.repository, tag, &document)
+        };
         let mut result = tags.iter().try_for_each(set);
         if result.is_ok() && is_untagged {
             result = run.destination.set_root(&job.repository, &document);
