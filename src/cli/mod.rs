@@ -285,7 +285,10 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
         Arc::clone(&world.clock),
     ));
     told.progress = Some(Arc::clone(&progress));
-    let jobs = usize::from(globals.jobs);
+    let report = Report { json: told.json, command: &told.words, signal: None };
+    let (stdout, stderr) = report.last_words();
+    world.watch_memory(stdout, stderr);
+    let jobs = world.affordable(usize::from(globals.jobs));
     let flow = Flow::new(progress, Arc::clone(&world.clock), jobs, jobs.min(world.cores));
     world.watch_signals(&flow.cancel_flag()).map_err(|error| {
         Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))

@@ -36,6 +36,10 @@ impl Layout {
     /// An error of the file system; of a full one with what is free and what to do.
     fn refusal(&self, subject: String, error: &std::io::Error) -> Error {
         let refused = Error::io(subject, error);
+        if let (std::io::ErrorKind::FileTooLarge, Some(limit)) = (error.kind(), crate::system::file_size_limit()) {
+            let told = format!("{}; this process may write files of at most {limit} bytes (ulimit -f)", refused.what);
+            return Error { what: told, ..refused }.help("raise the limit and run it again: what is there stays");
+        }
         if !matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
             return refused;
         }

@@ -102,8 +102,8 @@ impl Index {
 
     /// The text of the digest that `name` stands for: of the last entry, as tools overwrite.
     pub(super) fn named(&self, name: &str) -> Option<&str> {
-        let places = self.named.get(name)?.iter().rev();
-        let entry = places.filter_map(|place| self.manifests.get(*place)?.as_ref()).next()?;
+        let mut places = self.named.get(name)?.iter().rev();
+        let entry = places.find_map(|place| self.manifests.get(*place)?.as_ref())?;
         entry.get("digest")?.as_str()
     }
 

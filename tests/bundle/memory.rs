@@ -92,8 +92,8 @@ fn layer(size: u64, media_type: &str) -> Descriptor {
     }
 }
 
-/// A child of this process that does `work` and tells its peak in KiB.
-pub fn kib_peak(work: &str, dir: &Path) -> u64 {
+/// A child of this process that does `work` and tells a number behind `word`.
+pub fn told_by(work: &str, dir: &Path, label: &str) -> u64 {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", work, "--nocapture"])
         .env(ALONE, dir)
@@ -101,8 +101,13 @@ pub fn kib_peak(work: &str, dir: &Path) -> u64 {
         .unwrap();
     let told = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "{told}");
-    let peak = told.lines().find_map(|line| line.strip_prefix("peak KiB: ")).expect("the child measured");
-    peak.parse().unwrap()
+    let number = told.lines().find_map(|line| line.strip_prefix(label)).expect("the child measured");
+    number.trim().parse().unwrap()
+}
+
+/// A child of this process that does `work` and tells its peak in KiB.
+pub fn kib_peak(work: &str, dir: &Path) -> u64 {
+    told_by(work, dir, "peak KiB:")
 }
 
 /// The same in MiB.

@@ -16,7 +16,7 @@ use crate::bundle::frames::members::{Cursor, Part};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::{Pieces, Plain};
 use crate::bundle::open::trusted::Trusted;
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start};
 use crate::oci::Hasher;
 
 /// Sees what a unit holds while it is checked.
@@ -148,8 +148,9 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
             }
         }
     };
+    let work = || gate.work(&order, step);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        let threads = start(scope, flow.cpus.max(1), work);
         // A panic was taken note of by the gate, which stays closed; here it must only not spread.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });

@@ -95,10 +95,7 @@ impl<'a> Plain<'a> {
             return Err(self.refuse(frame, &format!("expected {digest}, found {found}")));
         }
         let mut content = Vec::new();
-        frame::unpack(&self.buffer, place.plain, &mut content).map_err(|problem| {
-            Error::format(format!("{}: packed frame is against the rules: {problem}", self.at(frame)))
-                .help("the bundle was signed with this frame in it; ask who made it")
-        })?;
+        frame::unpack(&self.buffer, place.plain, &mut content).map_err(|why| why.at(&self.at(frame)))?;
         self.ready = 0..content.len();
         self.state = State::Packed { content };
         Ok(())

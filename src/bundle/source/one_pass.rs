@@ -23,7 +23,7 @@ use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::Pieces as _;
 use crate::bundle::open::trusted::Trusted;
 use crate::content::{self, Kind, Passing, Source};
-use crate::flow::{Flow, each};
+use crate::flow::{Flow, each, start};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
@@ -369,9 +369,8 @@ impl Passing for Arriving<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..self.flow.jobs.min(units.len()) {
-                scope.spawn(work);
-            }
+            let others = self.flow.jobs.min(units.len()).saturating_sub(1);
+            drop(start(scope, others, work));
             work();
         });
         let mut faults = faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -19,7 +19,7 @@ use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Name};
 use crate::content::checked::read_some;
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::system::{Folder, Found, Unopened};
 
@@ -273,8 +273,9 @@ pub(in crate::bundle) fn check_files(
             if stop { Step::Stop } else { Step::Open }
         }
     };
+    let work = || gate.work(&order, step);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        let threads = start(scope, flow.cpus.max(1), work);
         // A panic was taken note of by the gate, which stays closed; here it must only not spread.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });

@@ -15,7 +15,7 @@ use crate::bundle::frames::one_pass::Belt;
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start};
 
 /// Runs of volumes that share no unit with others.
 fn spans(geometry: &Geometry) -> Vec<Span> {
@@ -73,7 +73,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
         }
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        let threads = start(scope, lanes, lane);
         // Each is waited for.
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and)
     })
