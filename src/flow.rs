@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::base::fault::{Class, Fault};
@@ -164,6 +165,72 @@ impl Flow {
     }
 }
 
+/// The system gave no thread.
+#[derive(Debug, thiserror::Error)]
+#[error("threads: expected one more, found none: {0}")]
+pub struct NoThread(std::io::Error);
+
+impl NoThread {
+    /// What to do about it.
+    pub const HELP: &str = "use fewer --jobs, or let the process have more threads and memory (ulimit -u, ulimit -v)";
+}
+
+impl From<NoThread> for Fault {
+    fn from(none: NoThread) -> Self {
+        Self::new(Class::Io, none.to_string()).help(NoThread::HELP)
+    }
+}
+
+/// Starts up to `count` threads that each do `work`: as many as the system gives. Where it gives none, the caller does the
+/// work itself and there are none to wait for.
+pub fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    count: usize,
+    work: impl Fn() + Send + Copy + 'scope,
+) -> Vec<ScopedJoinHandle<'scope, ()>> {
+    let mut threads = Vec::new();
+    while threads.len() < count {
+        match std::thread::Builder::new().spawn_scoped(scope, work) {
+            Ok(thread) => threads.push(thread),
+            Err(_) => break,
+        }
+    }
+    if threads.is_empty() && count > 0 {
+        work();
+    }
+    threads
+}
+
+/// Starts one thread, which cannot be done without.
+///
+/// # Errors
+/// [`NoThread`].
+pub fn start_one<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, NoThread> {
+    std::thread::Builder::new().spawn_scoped(scope, work).map_err(NoThread)
+}
+
+/// Starts up to `count` threads that each do `work`, and one at least.
+///
+/// # Errors
+/// [`NoThread`].
+pub fn start_some<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    count: usize,
+    work: impl Fn() + Send + Copy + 'scope,
+) -> Result<Vec<ScopedJoinHandle<'scope, ()>>, NoThread> {
+    let mut threads = vec![start_one(scope, work)?];
+    while threads.len() < count {
+        match start_one(scope, work) {
+            Ok(thread) => threads.push(thread),
+            Err(_) => break,
+        }
+    }
+    Ok(threads)
+}
+
 /// `work` done for every item with at most `flow.jobs` threads; the results stand in the items' order
 /// whatever the timing.
 ///
@@ -172,20 +239,20 @@ impl Flow {
 pub fn each<T: Sync, R: Send>(flow: &Flow, items: &[T], work: impl Fn(&T) -> R + Sync) -> Result<Vec<R>, Cancelled> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(items.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..flow.jobs.min(items.len()) {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { return };
-                    if flow.is_cancelled() {
-                        return;
-                    }
-                    let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
+    let run = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return };
+            if flow.is_cancelled() {
+                return;
+            }
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
         }
+    };
+    std::thread::scope(|scope| {
+        let run = &run;
+        drop(start(scope, flow.jobs.min(items.len()), run));
     });
     flow.check()?;
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);

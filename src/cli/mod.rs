@@ -300,7 +300,10 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
         Arc::clone(&world.clock),
     ));
     told.progress = Some(Arc::clone(&progress));
-    let jobs = usize::from(globals.jobs);
+    let report = Report { json: told.json, command: &told.words, signal: None };
+    let (stdout, stderr) = report.last_words();
+    world.watch_memory(stdout, stderr);
+    let jobs = world.affordable(usize::from(globals.jobs));
     let flow = Flow::new(progress, Arc::clone(&world.clock), jobs, jobs.min(world.cores));
     if let Err(error) = kept {
         flow.warn(format!("memory: expected to keep it out of core dumps, found {error}"));

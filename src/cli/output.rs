@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::exit;
 use super::report_data;
 use super::report_files::Sheets;
-use super::world::Stderr;
+use super::world::{Stderr, Written};
 use crate::base::fault::{Class, Fault, escape};
 use crate::flow::Clock;
 use crate::oci::Digest;
 use crate::report::Page;
 pub(super) use crate::report::ascii;
+use crate::system::memory::Exhausted;
 
 /// What a command has to say when it comes to its end.
 #[derive(Clone, Debug, Default)]
@@ -85,6 +86,14 @@ impl Report<'_> {
                 if code == exit::OK { exit::code(Class::Io, None) } else { code }
             }
         }
+    }
+
+    /// What is said, on standard output and standard error, when there is no memory: the end of a run of class io.
+    pub fn last_words(&self) -> (Vec<u8>, Vec<u8>) {
+        let (mut stdout, stderr) = (Vec::new(), Written::default());
+        let fault = Fault::new(Class::Io, Exhausted.to_string()).help(Exhausted::HELP);
+        self.finish(Err(fault), &mut stdout, &Stderr::new(stderr.clone()));
+        (stdout, stderr.text().into_bytes())
     }
 
     /// Writes the reports, before anything is said of the run: one that cannot be written is a fault of it. `log` is the
@@ -220,7 +229,6 @@ pub(super) const fn advice(class: Class) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::world::Written;
 
     struct Broken(io::ErrorKind);
 

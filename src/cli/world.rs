@@ -163,6 +163,15 @@ fn await_line(text: &str) -> io::Result<()> {
     }
 }
 
+/// Bytes of addresses that the program takes without any job, and those of a job: its stack, a frame, what packs it.
+const OWN_SPACE: u64 = 224 << 20;
+const JOB_SPACE: u64 = 48 << 20;
+
+fn affordable(space: u64, jobs: usize) -> usize {
+    let most = space.saturating_sub(OWN_SPACE) / JOB_SPACE;
+    jobs.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
+}
+
 impl World {
     /// The world of this process.
     pub fn process() -> Self {
@@ -335,7 +344,27 @@ impl World {
             signal_hook::flag::register_usize(signal, Arc::clone(&self.caught), number)?;
             signal_hook::flag::register(signal, Arc::clone(cancel))?;
         }
+        if let Some(signal) = system::TOO_LARGE {
+            // Whatever it sets: a write above the limit of a file's size is then an error, which names the file.
+            signal_hook::flag::register(signal, Arc::default())?;
+        }
         Ok(())
+    }
+
+    /// From now on a process that gets no memory says `stderr` and `stdout` and ends as class io does. Does nothing in a
+    /// test world, whose process has other tenants.
+    pub fn watch_memory(&self, stdout: Vec<u8>, stderr: Vec<u8>) {
+        if self.real {
+            let end = || std::process::exit(i32::from(super::exit::code(crate::base::fault::Class::Io, None)));
+            system::memory::on_exhaustion(stdout, stderr, end);
+        }
+    }
+
+    /// How many of `jobs` the address space has room for, where that is limited: each takes a thread and its buffers.
+    pub fn affordable(&self, jobs: usize) -> usize {
+        let Some(space) = system::address_space().filter(|_| self.real) else { return jobs };
+        system::be_frugal();
+        affordable(space, jobs)
     }
 
     /// The number of the signal that was caught last.

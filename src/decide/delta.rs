@@ -21,7 +21,7 @@ pub fn of_bundle(flow: &Flow, bundle: Untrusted) -> Result<Base, Fault> {
     let (id, manifest) = (bundle.id(), bundle.claimed()?);
     // Whatever is wrong with the volumes, or that there are none, is no fault here.
     let closure = bundle.assume().ok().and_then(|bundle| {
-        let is_whole = bundle.survey().is_empty();
+        let is_whole = bundle.survey(flow).is_empty();
         is_whole.then(|| bundle.closure(flow).ok()).flatten()
     });
     flow.check()?;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use crate::base::fault::{Class, Fault, escape};
+use crate::flow::Flow;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Artifact, Digest, Reference, Repository, Tag};
 
@@ -171,11 +172,12 @@ impl Route {
     ///
     /// # Errors
     /// [`Class::Policy`] when a name cannot be mapped, or when two artifacts would get the same tag of
-    /// one repository with different digests; every such pair is listed.
-    pub fn assign(&self, artifacts: &[Artifact]) -> Result<Vec<Repository>, Fault> {
+    /// one repository with different digests; every such pair is listed. [`Class::Cancelled`].
+    pub fn assign(&self, flow: &Flow, artifacts: &[Artifact]) -> Result<Vec<Repository>, Fault> {
         let mut faults = Vec::new();
         let mut given = Vec::with_capacity(artifacts.len());
         for artifact in artifacts {
+            flow.check()?;
             match self.destination(&artifact.repository) {
                 Ok(repository) => given.push(repository),
                 Err(fault) => faults.push(fault),
@@ -188,6 +190,7 @@ impl Route {
         let mut faults = Vec::new();
         for (artifact, repository) in artifacts.iter().zip(&given) {
             for tag in &artifact.tags {
+                flow.check()?;
                 let (first, digest) =
                     *taken.entry((repository, tag)).or_insert((&artifact.repository, artifact.digest));
                 if digest != artifact.digest {
@@ -215,9 +218,16 @@ fn host_as_path(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::flow::{FixedClock, Silent};
+
+    fn flow() -> Flow {
+        Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1)
+    }
 
     fn repository(text: &str) -> Repository {
         Repository::exact(text).unwrap()
@@ -284,12 +294,12 @@ mod tests {
     fn collisions_are_named_with_both_sources() {
         let route = route("reg.site", false, &[]);
         let (one, two) = (artifact("a.example/x", "1", "one"), artifact("b.example/x", "1", "two"));
-        let fault = route.assign(&[one.clone(), two.clone()]).unwrap_err();
+        let fault = route.assign(&flow(), &[one.clone(), two.clone()]).unwrap_err();
         assert_eq!(fault.class, Class::Policy);
         assert!(fault.what.contains("a.example/x:1") && fault.what.contains("b.example/x:1"), "{fault}");
         let same = Artifact { repository: two.repository.clone(), ..one.clone() };
         let other = Artifact { tags: vec![Tag::new("2").unwrap()], ..two };
-        assert!(route.assign(&[one, same, other]).is_ok());
+        assert!(route.assign(&flow(), &[one, same, other]).is_ok());
     }
 
     proptest! {

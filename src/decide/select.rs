@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::oci::{Artifact, Digest, Platform, Reference, Repository, Tag};
 
 /// One selected reference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
     /// What to resolve at the source.
     pub reference: Reference,

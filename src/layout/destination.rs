@@ -5,7 +5,7 @@
 //! them. Nothing here decides what a name may move to.
 
 use std::io::{Read, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Change, INDEX, Index, Layout, MAX_INDEX, Writer};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
@@ -36,6 +36,10 @@ impl Layout {
     /// An error of the file system; of a full one with what is free and what to do.
     fn refusal(&self, subject: String, error: &std::io::Error) -> Error {
         let refused = Error::io(subject, error);
+        if let (std::io::ErrorKind::FileTooLarge, Some(limit)) = (error.kind(), crate::system::file_size_limit()) {
+            let told = format!("{}; this process may write files of at most {limit} bytes (ulimit -f)", refused.what);
+            return Error { what: told, ..refused }.help("raise the limit and run it again: what is there stays");
+        }
         if !matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
             return refused;
         }
@@ -49,10 +53,12 @@ impl Layout {
     }
 
     fn change(&self, change: Change) -> Result<(), Error> {
+        self.check()?;
         let writer = self.writer()?;
-        self.apply(&change, &mut locked(&writer.index))?;
+        let mut index = locked(&writer.index);
+        self.apply(&change, &mut index)?;
         locked(&writer.changes).push(change);
-        Ok(())
+        if index.added() > MAX_INDEX { Err(self.too_many_names(index.added())) } else { Ok(()) }
     }
 
     fn apply(&self, change: &Change, index: &mut Index) -> Result<(), Error> {
@@ -117,6 +123,36 @@ impl Layout {
         }
     }
 
+    /// `index.json` as it lies there now; read again only where it is another file than the last time, or has changed.
+    fn index_of_now(&self) -> Result<Option<Arc<Index>>, Error> {
+        let shown = || format!("layout {}: {INDEX}", self.path.display());
+        let io = |error: std::io::Error| Error::io(shown(), &error);
+        let mut last = self.writer.as_ref().map(|writer| locked(&writer.read_back));
+        let now = self.disk.stamp(INDEX).map_err(io)?;
+        if let (Some(Some((stamp, index))), Some(now)) = (last.as_deref(), &now)
+            && stamp == now
+        {
+            return Ok(Some(Arc::clone(index)));
+        }
+        let Some(bytes) = self.disk.read(INDEX, MAX_INDEX).map_err(io)? else { return Ok(None) };
+        let index =
+            Index::parse(&bytes).map_err(|error| Error::new(Kind::Mismatch, format!("{}: {error}", shown())))?;
+        let index = Arc::new(index);
+        if let Some(last) = &mut last {
+            **last = now.map(|now| (now, Arc::clone(&index)));
+        }
+        Ok(Some(index))
+    }
+
+    /// The refusal of an `index.json` that nobody could read again.
+    fn too_many_names(&self, found: u64) -> Error {
+        let what = format!(
+            "layout {}: {INDEX}: expected at most {MAX_INDEX} bytes, found {found} or more",
+            self.path.display()
+        );
+        Error::new(Kind::Refused, what).help("bring fewer tags into one layout, or bring them into a registry")
+    }
+
     /// Makes what waits durable, then gives it its names, in the order it was put.
     fn flush(&self, waiting: &mut Vec<(Digest, u64, super::Partial)>) -> Result<(), Error> {
         if waiting.is_empty() {
@@ -127,6 +163,7 @@ impl Layout {
         let waiting = std::mem::take(waiting);
         self.disk.sync_all().map_err(|error| io(&error))?;
         for (digest, _, partial) in waiting {
+            self.check()?;
             partial.publish().map_err(|error| self.io(digest, &error))?;
         }
         Ok(())
@@ -163,8 +200,8 @@ impl Inventory for Layout {
         if let Some(writer) = &self.writer {
             return Ok(locked(&writer.index).named(&name).and_then(|digest| digest.parse().ok()));
         }
-        let entry = self.entries.iter().rfind(|entry| entry.raw.contains(&name));
-        Ok(entry.map(|entry| entry.descriptor.digest))
+        let place = self.found.raw.get(&name).and_then(|places| places.last());
+        Ok(place.map(|place| self.entries[*place].descriptor.digest))
     }
 
     /// From the files, whatever this run knows: a name that waits for [`Destination::finish`] is none yet.
@@ -172,11 +209,7 @@ impl Inventory for Layout {
         let digest = match tag {
             None => expected,
             Some(tag) => {
-                let io = |error: std::io::Error| Error::io(format!("layout {}: {INDEX}", self.path.display()), &error);
-                let Some(bytes) = self.disk.read(INDEX, MAX_INDEX).map_err(io)? else { return Ok(None) };
-                let index = Index::parse(&bytes).map_err(|error| {
-                    Error::new(Kind::Mismatch, format!("layout {}: {INDEX}: {error}", self.path.display()))
-                })?;
+                let Some(index) = self.index_of_now()? else { return Ok(None) };
                 let named = index.named(&format!("{repository}:{tag}")).and_then(|digest| digest.parse().ok());
                 let Some(digest) = named else { return Ok(None) };
                 digest
@@ -195,6 +228,7 @@ impl Destination for Layout {
     fn check_room(&self, blobs: &[&Descriptor]) -> Result<(), Error> {
         let mut needed = 0_u64;
         for blob in blobs {
+            self.check()?;
             if self.size_of(blob.digest)? != Some(blob.size) {
                 needed = needed.saturating_add(blob.size);
             }
@@ -221,15 +255,16 @@ impl Destination for Layout {
 
     /// The name stands in `index.json` after [`Destination::finish`]; an entry that had it goes.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        self.change(Change::Name { name: format!("{repository}:{tag}"), document: document.clone(), is_new: false })?;
-        Ok(())
+        let name = format!("{repository}:{tag}");
+        self.change(Change::Name { name, document: document.clone(), is_new: false })
     }
 
     fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
         let name = format!("{repository}:{tag}");
         // From the file, too: other programs write it without our lock.
-        let known =
-            [self.tag(repository, tag)?, self.read_index()?.named(&name).and_then(|digest| digest.parse().ok())];
+        let there = self.index_of_now()?;
+        let there = there.as_ref().and_then(|index| index.named(&name)?.parse().ok());
+        let known = [self.tag(repository, tag)?, there];
         if let Some(found) = known.into_iter().flatten().find(|found| *found != document.digest()) {
             return Ok(Some(found));
         }
@@ -248,11 +283,16 @@ impl Destination for Layout {
         self.disk.sync_folders().map_err(|error| io(&error))?;
         let mut index = self.read_index()?;
         for change in locked(&writer.changes).iter() {
+            self.check()?;
             self.apply(change, &mut index)?;
         }
         let bytes = index
             .to_bytes()
             .map_err(|error| Error::new(Kind::Refused, format!("layout {}: {INDEX}: {error}", self.path.display())))?;
+        if bytes.len() as u64 > MAX_INDEX {
+            return Err(self.too_many_names(bytes.len() as u64));
+        }
+        self.check()?;
         self.disk.replace(INDEX, &bytes).map_err(|error| io(&error))?;
         *locked(&writer.index) = index;
         Ok(())

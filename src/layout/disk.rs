@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use crate::content::{Error, Kind};
@@ -21,6 +21,14 @@ const PARTIAL: &str = ".partial-";
 pub(super) struct Disk {
     root: OwnedFd,
     serial: AtomicU64,
+}
+
+/// Tells a file, as it is now, from another and from what it was.
+#[derive(PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
+    size: i64,
+    changed: (i64, u64),
 }
 
 /// A file under a temporary name; removed when it is dropped before it got its own.
@@ -103,6 +111,16 @@ impl Disk {
         let mut bytes = Vec::new();
         file.take(max + 1).read_to_end(&mut bytes)?;
         Ok(Some(bytes))
+    }
+
+    /// Which file lies under a name at the top, and when it was last changed.
+    pub(super) fn stamp(&self, name: &str) -> io::Result<Option<Stamp>> {
+        let found = absent_is_none(statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        Ok(found.map(|found| Stamp {
+            file: (found.st_dev, found.st_ino),
+            size: found.st_size,
+            changed: (found.st_mtime, found.st_mtime_nsec),
+        }))
     }
 
     /// A file at the top that is there, for a lock.

@@ -2,6 +2,8 @@
 //!
 //! Members that are not ours are kept as they came. Bytes in, bytes out; no I/O.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value, json};
 
 use crate::base::fault::escape;
@@ -16,7 +18,14 @@ pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The file as parsed.
 pub(super) struct Index {
     members: Map<String, Value>,
-    manifests: Vec<Value>,
+    // `None`: its name went to another.
+    manifests: Vec<Option<Value>>,
+    // Where the entries of each name stand, in their order.
+    named: HashMap<String, Vec<usize>>,
+    // The digests of entries without a name.
+    plain: HashSet<String>,
+    // Bytes that the names set here take in the file, at least.
+    added: u64,
 }
 
 /// The names that a descriptor carries, as they stand there.
@@ -31,7 +40,30 @@ impl Index {
         let mut members = Map::new();
         members.insert("schemaVersion".into(), json!(2));
         members.insert("mediaType".into(), json!(OCI_INDEX));
-        Self { members, manifests: Vec::new() }
+        Self::of(members, Vec::new())
+    }
+
+    fn of(members: Map<String, Value>, manifests: Vec<Value>) -> Self {
+        let mut index = Self { members, manifests: Vec::new(), named: HashMap::new(), plain: HashSet::new(), added: 0 };
+        manifests.into_iter().for_each(|value| index.push(value));
+        index
+    }
+
+    fn push(&mut self, value: Value) {
+        let place = self.manifests.len();
+        let mut is_named = false;
+        for name in raw_names(&value) {
+            is_named = true;
+            let places = self.named.entry(name.to_owned()).or_default();
+            // Both annotations mostly say the same.
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+        if !is_named && let Some(digest) = value.get("digest").and_then(Value::as_str) {
+            self.plain.insert(digest.to_owned());
+        }
+        self.manifests.push(Some(value));
     }
 
     /// Reads the bytes of an `index.json`; the error says what was expected and found.
@@ -41,7 +73,7 @@ impl Index {
             return Err("expected schemaVersion 2".into());
         }
         match members.remove("manifests") {
-            Some(Value::Array(manifests)) => Ok(Self { members, manifests }),
+            Some(Value::Array(manifests)) => Ok(Self::of(members, manifests)),
             _ => Err("expected an array manifests".into()),
         }
     }
@@ -65,37 +97,43 @@ impl Index {
                 .map(|descriptor| (descriptor, names))
                 .map_err(|error| format!("entry {number}: {}", escape(&error.to_string())))
         };
-        self.manifests.iter().enumerate().map(read).collect()
+        self.manifests.iter().flatten().enumerate().map(read).collect()
     }
 
     /// The text of the digest that `name` stands for: of the last entry, as tools overwrite.
     pub(super) fn named(&self, name: &str) -> Option<&str> {
-        let entry = self.manifests.iter().rfind(|value| raw_names(value).any(|own| own == name))?;
+        let mut places = self.named.get(name)?.iter().rev();
+        let entry = places.find_map(|place| self.manifests.get(*place)?.as_ref())?;
         entry.get("digest")?.as_str()
+    }
+
+    /// Bytes that the names set here take in the file, at least.
+    pub(super) const fn added(&self) -> u64 {
+        self.added
     }
 
     /// Makes `name` stand for `document` and nothing else.
     pub(super) fn set(&mut self, name: &str, document: &Document) {
-        self.manifests.retain(|value| raw_names(value).all(|own| own != name));
+        for place in self.named.remove(name).unwrap_or_default() {
+            self.manifests[place] = None;
+        }
+        // Twice the name, a digest, and the names of the members.
+        self.added += 2 * name.len() as u64 + 200;
         let mut value = plain(document);
         value["annotations"] = json!({ REF_NAME: name, CONTAINERD_NAME: name });
-        self.manifests.push(value);
+        self.push(value);
     }
 
     /// Adds `document` without a name, unless an entry without one is there.
     pub(super) fn set_plain(&mut self, document: &Document) {
-        let digest = document.digest().to_string();
-        let is_there = self.manifests.iter().any(|value| {
-            value.get("digest").and_then(Value::as_str) == Some(&digest) && raw_names(value).next().is_none()
-        });
-        if !is_there {
-            self.manifests.push(plain(document));
+        if !self.plain.contains(&document.digest().to_string()) {
+            self.push(plain(document));
         }
     }
 
     /// The bytes to write: entries by name, then digest; members in order of their keys.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let mut manifests = self.manifests.clone();
+        let mut manifests: Vec<Value> = self.manifests.iter().flatten().cloned().collect();
         let key = |value: &Value| {
             let name = raw_names(value).last().unwrap_or_default().to_owned();
             (name, value.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned())

@@ -10,20 +10,22 @@ mod index;
 mod missing;
 mod source;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::FlockOperation;
 
 use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
+use crate::flow::{Cancelled, Flow};
 use crate::oci::document::MAX_DOCUMENT;
-use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
-use self::disk::{Disk, Partial};
+use self::disk::{Disk, Partial, Stamp};
 use self::index::Index;
 pub use self::missing::Nothing;
 
@@ -52,8 +54,39 @@ pub struct Layout {
     disk: Disk,
     repository: Repository,
     entries: Vec<Entry>,
+    found: Found,
     referrers: OnceLock<HashMap<Digest, Vec<Descriptor>>>,
     writer: Option<Writer>,
+    // Once it is set, what takes long ends.
+    cancel: Arc<AtomicBool>,
+}
+
+/// Where in `entries` something stands, in their order.
+#[derive(Default)]
+struct Found {
+    raw: HashMap<String, Vec<usize>>,
+    references: HashMap<Reference, Vec<usize>>,
+    digests: HashMap<Digest, Vec<usize>>,
+    tags: HashMap<Repository, BTreeSet<Tag>>,
+}
+
+impl Found {
+    fn of(entries: &[Entry]) -> Self {
+        let mut found = Self::default();
+        for (place, entry) in entries.iter().enumerate() {
+            for raw in &entry.raw {
+                found.raw.entry(raw.clone()).or_default().push(place);
+            }
+            for reference in &entry.names {
+                found.references.entry(reference.clone()).or_default().push(place);
+                if let Some(tag) = &reference.tag {
+                    found.tags.entry(reference.repository.clone()).or_default().insert(tag.clone());
+                }
+            }
+            found.digests.entry(entry.descriptor.digest).or_default().push(place);
+        }
+        found
+    }
 }
 
 /// One change of the index.
@@ -73,6 +106,8 @@ struct Writer {
     changes: Mutex<Vec<Change>>,
     // Small blobs, written but not yet durable, in the order they were put.
     waiting: Mutex<Vec<(Digest, u64, Partial)>>,
+    // What `index.json` said when it was last read back, and of which file that was.
+    read_back: Mutex<Option<(Stamp, Arc<Index>)>>,
 }
 
 impl Layout {
@@ -123,8 +158,13 @@ impl Layout {
         disk.sweep().map_err(io)?;
         let index = Self::index_or_new(path, &disk)?;
         let mut layout = Self::build(path, disk, &index)?;
-        let (index, changes, waiting) = (Mutex::new(index), Mutex::default(), Mutex::default());
-        layout.writer = Some(Writer { _lock: lock, index, changes, waiting });
+        layout.writer = Some(Writer {
+            _lock: lock,
+            index: Mutex::new(index),
+            changes: Mutex::default(),
+            waiting: Mutex::default(),
+            read_back: Mutex::default(),
+        });
         Ok(layout)
     }
 
@@ -197,7 +237,20 @@ impl Layout {
             .map(|(descriptor, raw)| Entry { descriptor, names: index::references(&raw, &repository), raw })
             .collect();
         let path = path.to_owned();
-        Ok(Self { path, disk, repository, entries, referrers: OnceLock::new(), writer: None })
+        let entries: Vec<Entry> = entries;
+        let (found, cancel) = (Found::of(&entries), Arc::default());
+        Ok(Self { path, disk, repository, entries, found, referrers: OnceLock::new(), writer: None, cancel })
+    }
+
+    /// Ends what takes long once `flow` is cancelled.
+    #[must_use]
+    pub fn in_flow(mut self, flow: &Flow) -> Self {
+        self.cancel = flow.cancel_flag();
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.cancel.load(Ordering::Relaxed) { Err(Cancelled.into()) } else { Ok(()) }
     }
 
     /// The entries of `index.json` as it was when the layout was opened, in its order.
@@ -225,15 +278,12 @@ impl Layout {
     pub fn find(&self, name: Option<&str>) -> Result<&Entry, Error> {
         let reference = name.and_then(|name| name.parse::<Reference>().ok());
         let digest = name.and_then(|name| name.parse::<Digest>().ok());
-        let fits = |entry: &&Entry| match name {
-            None => true,
-            Some(name) => {
-                entry.raw.iter().any(|own| own == name)
-                    || digest == Some(entry.descriptor.digest)
-                    || reference.as_ref().is_some_and(|wanted| entry.names.contains(wanted))
-            }
-        };
-        self.one_of(self.entries.iter().filter(fits), name.unwrap_or("an entry"))
+        let Some(name) = name else { return self.one_of(self.entries.iter(), "an entry") };
+        let raw = self.found.raw.get(name);
+        let digests = digest.and_then(|digest| self.found.digests.get(&digest));
+        let references = reference.and_then(|reference| self.found.references.get(&reference));
+        let places: BTreeSet<usize> = [raw, digests, references].into_iter().flatten().flatten().copied().collect();
+        self.one_of(places.into_iter().map(|place| &self.entries[place]), name)
     }
 
     fn one_of<'a>(&self, found: impl Iterator<Item = &'a Entry>, name: &str) -> Result<&'a Entry, Error> {

@@ -54,6 +54,7 @@ impl Layout {
         let mut open: Vec<(Descriptor, bool)> =
             self.entries.iter().map(|entry| (entry.descriptor.clone(), true)).collect();
         while let Some((descriptor, is_entry)) = open.pop() {
+            self.check()?;
             if document_kind(&descriptor.media_type).is_none() || !seen.insert(descriptor.digest) {
                 continue;
             }
@@ -92,7 +93,8 @@ impl Source for Layout {
             file.take(MAX_DOCUMENT).read_to_end(&mut raw).map_err(|error| Error::io(&name, &error))?;
             return Ok(Descriptor::new(Document::sniff(&raw).ok_or_else(absent)?, digest, size));
         }
-        let entry = self.one_of(self.entries.iter().filter(|entry| entry.names.contains(reference)), &name)?;
+        let places = self.found.references.get(reference).into_iter().flatten();
+        let entry = self.one_of(places.map(|place| &self.entries[*place]), &name)?;
         Ok(Descriptor::new(&*entry.descriptor.media_type, entry.descriptor.digest, entry.descriptor.size))
     }
 
@@ -160,11 +162,6 @@ impl Referrers for Layout {
 
 impl TagList for Layout {
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
-        let names = self.entries.iter().flat_map(|entry| &entry.names);
-        let mut tags: Vec<Tag> =
-            names.filter(|name| name.repository == *repository).filter_map(|name| name.tag.clone()).collect();
-        tags.sort();
-        tags.dedup();
-        Ok(tags)
+        Ok(self.found.tags.get(repository).into_iter().flatten().cloned().collect())
     }
 }

@@ -1,7 +1,7 @@
 //! An artifact: a manifest in its repository with its tags, as a bundle lists it and an import
 //! pushes it (`spec/manifest.md`, `artifacts`).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Descriptor, Digest, Repository, Tag};
 
@@ -27,7 +27,15 @@ pub struct Artifact {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
     /// Its tags, sorted; empty where it travels by digest alone.
+    #[serde(deserialize_with = "exactly")]
     pub tags: Vec<Tag>,
+}
+
+/// Reads a list, without the room that a growing one keeps for more.
+fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tag>, D::Error> {
+    let mut tags = Vec::deserialize(deserializer)?;
+    tags.shrink_to_fit();
+    Ok(tags)
 }
 
 impl Artifact {

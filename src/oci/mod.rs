@@ -11,6 +11,7 @@ pub mod media_type;
 mod member;
 pub mod platform;
 pub mod reference;
+mod text;
 
 pub use self::artifact::{Absent, Artifact, Reason};
 pub use self::descriptor::Descriptor;

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Digest;
+use super::text::Text;
 
 /// Host, and path below it. Displays as `host/path` and orders as that text does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ pub struct Repository {
 
 /// A tag: `[A-Za-z0-9_][A-Za-z0-9._-]{0,127}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(String);
+pub struct Tag(Text);
 
 /// A repository with a tag, a digest, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -187,12 +188,12 @@ impl Tag {
         let good = (1..=128).contains(&text.len())
             && !text.starts_with(['.', '-'])
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if good { Ok(Self(text.to_owned())) } else { Err(ReferenceError::Tag(cut(text))) }
+        if good { Ok(Self(Text::new(text))) } else { Err(ReferenceError::Tag(cut(text))) }
     }
 
     /// The tag as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// The fallback tag of the referrers of `subject`: `<alg>-<hex>`, the hex cut to 64 digits as the
@@ -200,19 +201,20 @@ impl Tag {
     pub fn referrers_fallback(subject: Digest) -> Self {
         let mut hex = subject.hex();
         hex.truncate(FALLBACK_DIGITS);
-        Self(format!("{}-{hex}", subject.algorithm().name()))
+        Self(Text::new(&format!("{}-{hex}", subject.algorithm().name())))
     }
 
     /// Whether this is the form of a fallback tag, which lists the referrers of some subject.
     pub fn is_referrers_fallback(&self) -> bool {
-        let hex = self.0.strip_prefix("sha256-").or_else(|| self.0.strip_prefix("sha512-")).unwrap_or_default();
+        let text = self.as_str();
+        let hex = text.strip_prefix("sha256-").or_else(|| text.strip_prefix("sha512-")).unwrap_or_default();
         hex.len() == FALLBACK_DIGITS && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     }
 }
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -231,7 +233,7 @@ impl<'de> Deserialize<'de> for Repository {
 
 impl Serialize for Tag {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -266,7 +268,7 @@ impl FromStr for Reference {
         let host = if host == "index.docker.io" { "docker.io" } else { &host };
         let path = if host == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path };
         let repository = Repository::new(host, &path)?;
-        let tag = if tag.is_none() && digest.is_none() { Some(Tag("latest".to_owned())) } else { tag };
+        let tag = if tag.is_none() && digest.is_none() { Some(Tag(Text::new("latest"))) } else { tag };
         Ok(Self { repository, tag, digest })
     }
 }

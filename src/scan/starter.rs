@@ -55,15 +55,21 @@ impl Starter {
     pub(super) fn new(program: &str, surroundings: &Surroundings, count: usize) -> std::io::Result<Self> {
         let (orders, taken) = mpsc::sync_channel::<Order>(1);
         let taken = Arc::new(Mutex::new(taken));
-        for _ in 0..count.max(1) {
+        for number in 0..count.max(1) {
             let (program, surroundings, taken) = (program.to_owned(), surroundings.clone(), Arc::clone(&taken));
-            std::thread::Builder::new().name("scanners".into()).spawn(move || {
+            let started = std::thread::Builder::new().name("scanners".into()).spawn(move || {
                 loop {
                     let order = taken.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(order) = order else { return };
                     order.fill(&program, &surroundings);
                 }
-            })?;
+            });
+            match started {
+                Ok(_) => {}
+                // Those that there are start them all.
+                Err(_) if number > 0 => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(Self { orders })
     }

@@ -3,6 +3,7 @@
 //!
 //! One face, a file a system behind it. Nothing here judges: what is refused, and in which words, is the caller's.
 
+pub mod memory;
 pub mod pipe;
 #[cfg(unix)]
 mod unix;
@@ -15,15 +16,15 @@ use std::path::Path;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, device, ignored_signals, keep_memory, lock,
-    make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
-    read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, TOO_LARGE, Turn, address_space, be_frugal, claim, create, device,
+    file_size_limit, ignored_signals, keep_memory, lock, make_folders, make_private_folder, mode, open_file,
+    open_followed, open_or_create, open_stream, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 #[cfg(windows)]
 pub use self::windows::{
-    Claim, Folder, Lock, SIGNALS, STATES, Turn, claim, create, device, ignored_signals, keep_memory, lock,
-    make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
-    read_exact_at, shared, sync_folder, turn, user,
+    Claim, Folder, Lock, SIGNALS, STATES, TOO_LARGE, Turn, address_space, be_frugal, claim, create, device,
+    file_size_limit, ignored_signals, keep_memory, lock, make_folders, make_private_folder, mode, open_file,
+    open_followed, open_or_create, open_stream, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
 /// How a file is opened that is to be changed; it can be read, too.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, fstat, openat};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use rustix::process::{Resource, getrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use super::{Access, Found, Unopened};
 
@@ -22,6 +23,29 @@ const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXE
 
 /// The signals that ask a process to end.
 pub const SIGNALS: &[i32] = &[SIGHUP, SIGINT, SIGTERM];
+
+/// The signal that ends a process which writes a file above its limit; caught, the write fails instead.
+pub const TOO_LARGE: Option<i32> = Some(SIGXFSZ);
+
+/// The largest file, in bytes, that this process may write (`ulimit -f`); `None` without a limit.
+pub fn file_size_limit() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
+
+/// How many bytes of addresses this process may have (`ulimit -v`); `None` without a limit.
+pub fn address_space() -> Option<u64> {
+    getrlimit(Resource::As).current
+}
+
+/// Makes the C library reserve no addresses for threads one by one, where it does.
+pub fn be_frugal() {
+    #[cfg(all(target_os = "linux", target_env = "gnu", feature = "guard"))]
+    #[allow(unsafe_code, reason = "it sets a number of the C library's allocator")]
+    // SAFETY: no thread but this one runs yet, and the call takes plain numbers.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
 
 /// Variables that name a folder for states beside those of the XDG base directories.
 pub const STATES: &[&str] = &[];

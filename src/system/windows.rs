@@ -27,6 +27,22 @@ const ERROR_SHARING_VIOLATION: i32 = 32;
 /// The signals that ask a process to end, as far as there are such: Ctrl-C, and what the C library makes itself.
 pub const SIGNALS: &[i32] = &[SIGINT, SIGTERM];
 
+/// No signal tells of a file that is too large.
+pub const TOO_LARGE: Option<i32> = None;
+
+/// No limit of this kind is known here.
+pub const fn file_size_limit() -> Option<u64> {
+    None
+}
+
+/// No limit of this kind is known here.
+pub const fn address_space() -> Option<u64> {
+    None
+}
+
+/// Nothing is reserved here.
+pub const fn be_frugal() {}
+
 /// Variables that name a folder for states beside those of the XDG base directories.
 pub const STATES: &[&str] = &["LOCALAPPDATA"];
 

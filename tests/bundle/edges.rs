@@ -267,7 +267,7 @@ fn m3_the_digest_of_a_stored_frame_is_compared_too() {
     let size = usize::try_from(manifest.frames[0].stored_size()).unwrap();
     fs::remove_file(bundle.path("b.sha256")).unwrap();
     for (digest, fits) in [(Digest::sha256(&volume[..size]), true), (Digest::sha256(b"another"), false)] {
-        manifest.frames[0].digest = Some(digest);
+        manifest.frames[0].digest = Some(Box::new(digest));
         let bytes = manifest.to_bytes();
         fs::write(bundle.path("b.sig.json"), SIGN_1(&bytes).unwrap()).unwrap();
         fs::write(bundle.path("b.json"), bytes).unwrap();

@@ -12,6 +12,7 @@ use packmule::oci::digest::encode_hex;
 use packmule::oci::{Algorithm, Digest};
 use packmule::signing::PublicKey;
 
+use crate::manifest_of;
 use crate::vectors::{lay, unhex, verify};
 
 fn page(name: &str) -> String {
@@ -103,7 +104,7 @@ fn the_worked_numbers_are_right() {
     let zero = Digest::from_raw(Algorithm::Sha256, &[0; 32]).unwrap();
     let long = Digest::from_raw(Algorithm::Sha512, &[0; 64]).unwrap();
     let blobs = [Blob { digest: zero, size: 10 << 30 }, Blob { digest: long, size: 1 }];
-    let tar = Tar::new(&[], &blobs).unwrap();
+    let tar = Tar::new(manifest_of(&blobs)).unwrap();
     let text = page("tar-stream.md");
     for (member, name) in [(2, "a blob of 10 GiB"), (3, "the pax header")] {
         let header = tar.header(member);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod again;
+mod amplify;
 mod anchors;
 mod arrive;
 mod by_hand;
@@ -22,11 +23,13 @@ mod hybrid;
 mod imports;
 mod inspect;
 mod limits;
+mod many_tags;
 mod media;
 mod memory;
 mod panic;
 mod planted;
 mod policy;
+mod process;
 mod read_back;
 mod reads;
 mod report;
@@ -52,7 +55,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use packmule::base::fault::{Class, Fault};
-use packmule::bundle::open;
+use packmule::bundle::format::manifest::Blob;
+use packmule::bundle::{Manifest, open};
 use packmule::cli::commands::carry::demo::noise;
 use packmule::cli::run;
 use packmule::cli::world::World;
@@ -73,6 +77,15 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The key that is trusted, and one that is not.
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()
+}
+
+/// A manifest that lists these blobs and no artifact: for what follows from sizes alone.
+fn manifest_of(blobs: &[Blob]) -> Arc<Manifest> {
+    let example = examples::examples().remove("salt.json").unwrap();
+    let mut manifest = Manifest::parse(&example).unwrap();
+    manifest.artifacts.clear();
+    manifest.blobs = blobs.to_vec();
+    Arc::new(manifest)
 }
 
 fn put(layout: &Path, bytes: &[u8]) -> (String, usize) {

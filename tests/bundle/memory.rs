@@ -17,7 +17,7 @@ use packmule::signing::Policy;
 use crate::store::{SIGN_1, input, listed, repository};
 
 /// Set for the process that measures, to the directory that it works in.
-const ALONE: &str = "PACKMULE_TEST_ALONE";
+pub const ALONE: &str = "PACKMULE_TEST_ALONE";
 
 /// Content made from its position: noise, every eighth KiB zeros, so that packing saves a little.
 struct Made {
@@ -92,8 +92,8 @@ fn layer(size: u64, media_type: &str) -> Descriptor {
     }
 }
 
-/// A child of this process that does `work` and tells its peak in MiB.
-fn peak_of(work: &str, dir: &Path) -> u64 {
+/// A child of this process that does `work` and tells a number behind `word`.
+pub fn told_by(work: &str, dir: &Path, label: &str) -> u64 {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", work, "--nocapture"])
         .env(ALONE, dir)
@@ -101,15 +101,24 @@ fn peak_of(work: &str, dir: &Path) -> u64 {
         .unwrap();
     let told = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success(), "{told}");
-    let peak = told.lines().find_map(|line| line.strip_prefix("peak MiB: ")).expect("the child measured");
-    peak.parse().unwrap()
+    let number = told.lines().find_map(|line| line.strip_prefix(label)).expect("the child measured");
+    number.trim().parse().unwrap()
 }
 
-fn tell_peak() {
+/// A child of this process that does `work` and tells its peak in KiB.
+pub fn kib_peak(work: &str, dir: &Path) -> u64 {
+    told_by(work, dir, "peak KiB:")
+}
+
+/// The same in MiB.
+fn peak_of(work: &str, dir: &Path) -> u64 {
+    kib_peak(work, dir).div_ceil(1 << 10)
+}
+
+pub fn tell_peak() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    println!("\npeak MiB: {}", peak.div_ceil(1 << 10));
+    println!("\npeak KiB: {}", peak.trim().trim_end_matches(" kB"));
 }
 
 #[test]

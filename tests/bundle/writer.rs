@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use packmule::base::fault::Class;
 use packmule::bundle::format::offsets::Geometry;
@@ -49,7 +50,7 @@ fn what_is_written_reads_by_hand_and_knows_no_threads() {
     assert!(written.manifest.volumes.len() > 2);
     assert!(written.manifest.volumes.iter().all(|volume| volume.size <= 32 << 20));
     assert!(written.manifest.frames.iter().any(|frame| frame.size.is_some()));
-    Geometry::new(&Manifest::parse(&expected["apps.json"]).unwrap()).unwrap();
+    Geometry::new(&Arc::new(Manifest::parse(&expected["apps.json"]).unwrap())).unwrap();
     let mut listed = written.files.clone();
     listed.sort();
     assert_eq!(names(dir.path()), listed, "nothing but the bundle stays");

@@ -40,12 +40,13 @@ pub const TARGETS: &[Target] = &[
 pub fn manifest(bytes: &[u8]) {
     if let Ok(read) = Manifest::parse(bytes) {
         assert_eq!(read.to_bytes(), bytes, "one manifest, one form");
+        let read = std::sync::Arc::new(read);
         if let Ok(geometry) = Geometry::new(&read) {
-            let plain: u64 = geometry.places.iter().map(|place| place.plain).sum();
+            let plain = geometry.plain(0..geometry.frames());
             let length = if read.form == Form::Flat { 0 } else { geometry.tar.length() };
             assert_eq!(plain, length, "the frames hold the stream");
             let frames: usize = geometry.units.iter().map(|unit| unit.frames.len()).sum();
-            assert_eq!(frames, geometry.places.len(), "each frame is in one unit");
+            assert_eq!(frames, geometry.frames(), "each frame is in one unit");
         }
     }
 }
@@ -151,7 +152,7 @@ pub fn stream(bytes: &[u8]) {
         let volumes: u64 = manifest.volumes.iter().map(|volume| member(volume.size)).sum();
         assert_eq!(first + second + volumes + 1024, bytes.len() as u64, "nothing before, between or behind");
         assert_eq!(tally.blobs, manifest.blobs.len() as u64, "every blob was seen");
-        assert_eq!(tally.frames, bundle.geometry().places.len() as u64, "every frame was read");
+        assert_eq!(tally.frames, bundle.geometry().frames() as u64, "every frame was read");
     }
 }
 

@@ -59,29 +59,29 @@ pub(in crate::bundle) fn frames(
     flow: &Flow,
     again: &mut BTreeSet<usize>,
 ) -> Result<Vec<Error>, Error> {
-    let (places, all) = (&bundle.geometry().places, bundle.geometry().units[unit].frames.clone());
+    let (geometry, all) = (bundle.geometry(), bundle.geometry().units[unit].frames.clone());
     let rest = match broken {
         Broken::Unread => all,
         Broken::At(frame) => {
-            again.insert(places[frame].volume);
+            again.insert(geometry.volume_of(frame));
             frame..all.end
         }
         Broken::Whole => {
-            again.extend(places[all].iter().map(|place| place.volume));
+            again.extend(all.map(|frame| geometry.volume_of(frame)));
             return Ok(Vec::new());
         }
     };
     let mut found = Vec::new();
     for frame in rest {
         flow.check()?;
-        if again.contains(&places[frame].volume) {
+        if again.contains(&geometry.volume_of(frame)) {
             continue;
         }
         // A frame that is as it was signed is no better when it comes again.
         if let Err(error) = drain(bundle, frame)
             && is_of_the_medium(&error)
         {
-            again.insert(places[frame].volume);
+            again.insert(geometry.volume_of(frame));
             found.push(error);
         }
     }
@@ -94,7 +94,7 @@ pub(in crate::bundle) fn is_of_the_medium(error: &Error) -> bool {
 }
 
 fn drain(bundle: &Trusted, frame: usize) -> Result<(), Error> {
-    let mut plain = Plain::new(&bundle.geometry().places, bundle.volumes(), frame..frame + 1);
+    let mut plain = Plain::new(bundle.geometry(), bundle.volumes(), frame..frame + 1);
     while !plain.next_piece()?.is_empty() {}
     Ok(())
 }

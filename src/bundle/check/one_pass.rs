@@ -263,7 +263,7 @@ pub fn check_seen(
 ) -> Result<Tally, Fault> {
     let geometry = bundle.geometry();
     flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
-    let whole = Span { frames: 0..geometry.places.len(), units: 0..geometry.units.len() };
+    let whole = Span { frames: 0..geometry.frames(), units: 0..geometry.units.len() };
     let belt = Belt::new(bundle, whole.frames.clone(), flow.cpus, false);
     let checking = Checking::new(bundle, flow, fail_fast).seen_by(onlooker);
     let (beside, is_more) = checking.part(&whole, &belt, feed, flow.cpus)?;

@@ -16,7 +16,7 @@ use crate::bundle::frames::members::{Cursor, Part};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::{Pieces, Plain};
 use crate::bundle::open::trusted::Trusted;
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start};
 use crate::oci::Hasher;
 
 /// Sees what a unit holds while it is checked.
@@ -37,7 +37,7 @@ impl Seen for Blind {
 
 /// One unit, every byte of it; with the error the frame that it lies in, where it is one frame's.
 fn check_unit(bundle: &Trusted, unit: &Unit, flow: &Flow) -> Result<Tally, (Error, Option<usize>)> {
-    let mut plain = Plain::new(&bundle.geometry().places, bundle.volumes(), unit.frames.clone());
+    let mut plain = Plain::new(bundle.geometry(), bundle.volumes(), unit.frames.clone());
     walk_unit(bundle, unit, &mut plain, flow, &mut Blind).map_err(|error| (error, plain.broken()))
 }
 
@@ -89,7 +89,7 @@ pub(in crate::bundle) fn walk_unit(
 /// front, so that the threads end together.
 fn schedule(bundle: &Trusted) -> Vec<usize> {
     let geometry = bundle.geometry();
-    let length = |unit: &Unit| geometry.places[unit.frames.clone()].iter().map(|place| place.plain).sum::<u64>();
+    let length = |unit: &Unit| geometry.plain(unit.frames.clone());
     let mut order: Vec<usize> = (0..geometry.units.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(length(&geometry.units[index])));
     order
@@ -109,7 +109,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         }
         fail_fast && !faults.is_empty()
     };
-    if ended(&mut faults, bundle.survey()) {
+    if ended(&mut faults, bundle.survey(flow)) {
         return Err(Fault::from_list(faults).unwrap_or_else(gate_bug).into());
     }
     let closure = bundle.closure(flow).err();
@@ -131,7 +131,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     let step = |index: usize| {
         let unit = &geometry.units[index];
         // A volume that is not there, or of another length, was named once already.
-        if geometry.places[unit.frames.clone()].iter().any(|place| amiss.contains(&place.volume)) {
+        if unit.frames.clone().any(|frame| amiss.contains(&geometry.volume_of(frame))) {
             lock(&broken).push((index, Broken::Unread));
             return Step::Open;
         }
@@ -148,8 +148,9 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
             }
         }
     };
+    let work = || gate.work(&order, step);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        let threads = start(scope, flow.cpus.max(1), work);
         // A panic was taken note of by the gate, which stays closed; here it must only not spread.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });
@@ -215,7 +216,7 @@ fn expected(geometry: &Geometry, unit: &Unit) -> Tally {
             as u64,
         members: members.len() as u64,
         frames: unit.frames.len() as u64,
-        bytes: geometry.places[unit.frames.clone()].iter().map(|place| place.plain).sum(),
+        bytes: geometry.plain(unit.frames.clone()),
     }
 }
 

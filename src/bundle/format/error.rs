@@ -50,6 +50,18 @@ impl From<Error> for Fault {
     }
 }
 
+impl From<crate::system::memory::Exhausted> for Error {
+    fn from(exhausted: crate::system::memory::Exhausted) -> Self {
+        Self::new(Class::Io, exhausted.to_string()).help(crate::system::memory::Exhausted::HELP)
+    }
+}
+
+impl From<crate::flow::NoThread> for Error {
+    fn from(none: crate::flow::NoThread) -> Self {
+        Self::new(Class::Io, none.to_string()).help(crate::flow::NoThread::HELP)
+    }
+}
+
 impl From<crate::flow::Cancelled> for Error {
     fn from(_: crate::flow::Cancelled) -> Self {
         Self::new(Class::Cancelled, "cancelled")

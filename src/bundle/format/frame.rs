@@ -13,6 +13,9 @@
 use xxhash_rust::xxh64::Xxh64;
 use zstd::zstd_safe::{self, CParameter, DParameter};
 
+use crate::bundle::Error;
+use crate::system::memory::Exhausted;
+
 /// The most bytes of the tar stream in one frame: what bounds every buffer.
 pub const MAX_PLAIN: u64 = 16 << 20;
 /// A raw block: zstd's largest.
@@ -72,9 +75,9 @@ pub fn store(plain: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn compress(plain: &[u8], level: i32) -> Option<Vec<u8>> {
+fn compress(plain: &[u8], level: i32) -> Result<Vec<u8>, Exhausted> {
     // A context of its own for each frame: what it made before can not show in the bytes.
-    let mut context = zstd_safe::CCtx::try_create()?;
+    let mut context = zstd_safe::CCtx::try_create().ok_or(Exhausted)?;
     for parameter in [
         CParameter::CompressionLevel(level),
         CParameter::WindowLog(WINDOW_LOG),
@@ -82,23 +85,27 @@ fn compress(plain: &[u8], level: i32) -> Option<Vec<u8>> {
         CParameter::ContentSizeFlag(true),
         CParameter::DictIdFlag(false),
     ] {
-        context.set_parameter(parameter).ok()?;
+        context.set_parameter(parameter).map_err(|_| Exhausted)?;
     }
     let mut packed = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
-    context.compress2(&mut packed, plain).ok()?;
-    Some(packed)
+    // There is room for the worst, so nothing else can lack.
+    context.compress2(&mut packed, plain).map_err(|_| Exhausted)?;
+    Ok(packed)
 }
 
 /// `plain` as a packed frame at `level`, if packing is worth it: the first 256 KiB shrink by 5 % at
 /// level 1, and the whole then by 5 %. Level 0 packs nothing.
-pub fn pack(plain: &[u8], level: i32) -> Option<Vec<u8>> {
+///
+/// # Errors
+/// [`Exhausted`]: whether it is worth it is not known, and the frame must not depend on that.
+pub fn pack(plain: &[u8], level: i32) -> Result<Option<Vec<u8>>, Exhausted> {
     let saves = |packed: usize, plain: usize| packed <= plain - plain / 20;
     let probe = &plain[..plain.len().min(PROBE)];
     if level == 0 || !saves(compress(probe, 1)?.len(), probe.len()) {
-        return None;
+        return Ok(None);
     }
     let packed = compress(plain, level)?;
-    saves(packed.len(), plain.len()).then_some(packed)
+    Ok(saves(packed.len(), plain.len()).then_some(packed))
 }
 
 /// What the header of a packed frame promises, where it follows the rules.
@@ -128,21 +135,41 @@ fn check_header(packed: &[u8], plain: u64) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Why a packed frame was not unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packed {
+    /// It is against the rules of `spec/frame.md`.
+    Misformed(&'static str),
+    /// There was no memory for it.
+    Exhausted,
+}
+
+impl Packed {
+    /// The refusal of the frame at a place.
+    pub fn at(self, place: &str) -> Error {
+        match self {
+            Self::Misformed(problem) => Error::format(format!("{place}: packed frame is against the rules: {problem}"))
+                .help("the bundle was signed with this frame in it; ask who made it"),
+            Self::Exhausted => Exhausted.into(),
+        }
+    }
+}
+
 /// The content of a packed frame whose digest held; exactly `plain` bytes, into `out`.
 ///
 /// # Errors
-/// What is against the rules of `spec/frame.md`.
-pub fn unpack(packed: &[u8], plain: u64, out: &mut Vec<u8>) -> Result<(), &'static str> {
-    check_header(packed, plain)?;
+/// [`Packed`].
+pub fn unpack(packed: &[u8], plain: u64, out: &mut Vec<u8>) -> Result<(), Packed> {
+    check_header(packed, plain).map_err(Packed::Misformed)?;
     let size = usize::try_from(plain.min(MAX_PLAIN)).unwrap_or_default();
     out.clear();
     out.reserve_exact(size);
-    let mut context = zstd_safe::DCtx::try_create().ok_or("no memory for it")?;
-    context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(|_| "no memory for it")?;
+    let mut context = zstd_safe::DCtx::try_create().ok_or(Packed::Exhausted)?;
+    context.set_parameter(DParameter::WindowLogMax(WINDOW_LOG)).map_err(|_| Packed::Exhausted)?;
     match context.decompress(out, packed) {
         Ok(count) if count as u64 == plain => Ok(()),
-        Ok(_) => Err("its content is shorter than the manifest says"),
-        Err(_) => Err("it cannot be decompressed to what the manifest says"),
+        Ok(_) => Err(Packed::Misformed("its content is shorter than the manifest says")),
+        Err(_) => Err(Packed::Misformed("it cannot be decompressed to what the manifest says")),
     }
 }
 
@@ -167,7 +194,7 @@ mod tests {
     #[test]
     fn packed_frames_round_trip_and_are_capped() {
         let plain = b"all work and no play makes jack a dull boy\n".repeat(9000);
-        let packed = pack(&plain, 9).unwrap();
+        let packed = pack(&plain, 9).unwrap().unwrap();
         let mut out = Vec::new();
         unpack(&packed, plain.len() as u64, &mut out).unwrap();
         assert_eq!(out, plain);
@@ -177,7 +204,7 @@ mod tests {
         let mut longer = packed.clone();
         longer.push(0);
         assert!(unpack(&longer, plain.len() as u64, &mut out).is_err());
-        assert!(pack(&plain, 0).is_none());
+        assert!(pack(&plain, 0).unwrap().is_none());
     }
 
     #[test]
@@ -201,7 +228,7 @@ mod tests {
                 state.to_be_bytes()[0]
             })
             .collect();
-        assert!(pack(&noise, 9).is_none());
+        assert!(pack(&noise, 9).unwrap().is_none());
     }
 
     #[test]
@@ -221,7 +248,7 @@ mod tests {
             let left = compress(&plain, 1).unwrap().len();
             if (1899..=1901).contains(&left) {
                 met[left - 1899] += 1;
-                assert_eq!(pack(&plain, 1).is_some(), left <= 1900, "{left}");
+                assert_eq!(pack(&plain, 1).unwrap().is_some(), left <= 1900, "{left}");
             }
         }
         assert!(met.iter().all(|count| *count > 0), "{met:?}");

@@ -4,17 +4,19 @@
 //! Members stand in the order of their names, so that serialising gives RFC 8785 at once; a reader
 //! serialises what it parsed and refuses other bytes.
 
-use std::collections::{BTreeMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use serde::{Deserialize, Serialize};
 
 use super::name::{MAX_VOLUMES, Name};
+use super::notes::Notes;
 use crate::bundle::Error;
 use crate::bundle::time::Moment;
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
-use crate::oci::{Absent, Algorithm, Artifact, Digest, Reason};
+use crate::oci::{Absent, Algorithm, Artifact, Digest, Reason, Tag};
 
 /// The value of `format`.
 pub const FORMAT: &str = "packmule.bundle.v1";
@@ -40,8 +42,9 @@ pub struct Blob {
 #[serde(deny_unknown_fields)]
 pub struct Frame {
     /// Digest of its compressed bytes.
+    // Not in line: frames without a digest may be many, and of a few bytes each in the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub digest: Option<Digest>,
+    pub digest: Option<Box<Digest>>,
     /// How many bytes of the tar stream it holds.
     pub plain: u64,
     /// Compressed size in bytes, of a packed frame.
@@ -88,7 +91,7 @@ pub enum Form {
 pub struct Manifest {
     pub absent: Vec<Absent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub annotations: Option<BTreeMap<String, String>>,
+    pub annotations: Option<Notes>,
     pub artifacts: Vec<Artifact>,
     pub bases: Vec<Digest>,
     pub blobs: Vec<Blob>,
@@ -117,9 +120,58 @@ pub struct Manifest {
 struct Head {
     format: String,
     #[serde(default)]
-    requires: Vec<String>,
+    requires: Features,
     #[serde(default)]
     tool: String,
+}
+
+/// The first few entries of `requires`, cut, which is what a refusal names: there may be millions.
+#[derive(Default)]
+struct Features(Vec<String>);
+
+impl<'de> Deserialize<'de> for Features {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Strings;
+        impl<'de> serde::de::Visitor<'de> for Strings {
+            type Value = Features;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an array of strings")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut all: A) -> Result<Features, A::Error> {
+                let mut features = Features::default();
+                while let Some(feature) = all.next_element::<String>()? {
+                    if features.0.len() < NAMED {
+                        features.0.push(shorten(&feature));
+                    }
+                }
+                Ok(features)
+            }
+        }
+        deserializer.deserialize_seq(Strings)
+    }
+}
+
+/// How many unknown features a refusal names.
+const NAMED: usize = 8;
+
+fn shorten(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// Takes bytes as long as they are those that were read.
+struct Same<'a>(&'a [u8]);
+
+impl std::io::Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn wrong(what: impl std::fmt::Display) -> Error {
@@ -152,17 +204,16 @@ impl Manifest {
         check_ends(bytes)?;
         let head: Head = serde_json::from_slice(bytes).map_err(wrong)?;
         if head.format != FORMAT {
-            let found: String = head.format.chars().take(100).collect();
+            let found = shorten(&head.format);
             return Err(wrong(format_args!("expected format {FORMAT:?}, found {found:?}")));
         }
-        if !head.requires.is_empty() {
-            let cut = |text: &str| text.chars().take(100).collect::<String>();
-            let needs: Vec<String> = head.requires.iter().take(8).map(|feature| cut(feature)).collect();
-            return Err(wrong(format_args!("needs {}, written by {}", needs.join(", "), cut(&head.tool)))
+        let needs = head.requires.0;
+        if !needs.is_empty() {
+            return Err(wrong(format_args!("needs {}, written by {}", needs.join(", "), shorten(&head.tool)))
                 .help("read it with a newer packmule"));
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(wrong)?;
-        if manifest.to_bytes() != bytes {
+        if !manifest.is_written_as(bytes) {
             return Err(wrong("expected canonical JSON (RFC 8785), found another form of it"));
         }
         manifest.check()?;
@@ -173,6 +224,12 @@ impl Manifest {
     pub fn to_bytes(&self) -> Vec<u8> {
         // Serialising these structs cannot fail: every key is a string and writing goes to memory.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Whether its canonical bytes are these; they are compared as they are made.
+    fn is_written_as(&self, bytes: &[u8]) -> bool {
+        let mut same = Same(bytes);
+        serde_json::to_writer(&mut same, self).is_ok() && same.0.is_empty()
     }
 
     /// `NAME.sha256`: what `sha256sum -c` reads, a function of the manifest and its digest.
@@ -189,7 +246,7 @@ impl Manifest {
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
     pub fn check(&self) -> Result<(), Error> {
-        let own = (self.frames.iter().filter_map(|frame| frame.digest.as_ref()))
+        let own = (self.frames.iter().filter_map(|frame| frame.digest.as_deref()))
             .chain(self.volumes.iter().map(|volume| &volume.digest))
             .chain(&self.bases)
             .chain(&self.previous);
@@ -216,7 +273,7 @@ impl Manifest {
         if annotations.is_empty() {
             return Err(wrong("annotations: expected to be absent when empty"));
         }
-        for (key, value) in annotations {
+        for (key, value) in annotations.iter() {
             let key_is_good = (1..=128).contains(&key.len()) && key.is_ascii() && is_clean(key);
             if !key_is_good || value.len() > 64 << 10 || !is_clean(value) {
                 return Err(wrong(format_args!(
@@ -260,19 +317,10 @@ impl Manifest {
         if !self.artifacts.is_sorted_by(|a, b| (&a.repository, &a.digest) < (&b.repository, &b.digest)) {
             return Err(wrong("artifacts: expected in order of repository and digest, each once"));
         }
-        let carried: HashSet<Digest> = self.blobs.iter().map(|blob| blob.digest).collect();
-        let mut named = HashSet::new();
-        let mut members = BTreeMap::new();
+        let carried = self.blobs_in_order();
         for artifact in &self.artifacts {
-            if !carried.contains(&artifact.digest) {
+            if carried.binary_search_by_key(&&artifact.digest, |blob| &blob.digest).is_err() {
                 return Err(wrong(format_args!("artifact {}: is not among the blobs", artifact.digest)));
-            }
-            let own = (&artifact.media_type, artifact.size, &artifact.artifact_type, artifact.subject);
-            if *members.entry(artifact.digest).or_insert(own) != own {
-                return Err(wrong(format_args!(
-                    "artifact {}: its members differ between repositories",
-                    artifact.digest
-                )));
             }
             if document_kind(&artifact.media_type).is_none() {
                 return Err(wrong(format_args!(
@@ -292,27 +340,43 @@ impl Manifest {
             if !artifact.tags.is_sorted() {
                 return Err(wrong(format_args!("artifact {}: expected tags in order", artifact.digest)));
             }
-            for tag in &artifact.tags {
-                if !named.insert((&artifact.repository, tag)) {
-                    return Err(wrong(format_args!("tag {}:{tag} stands twice", artifact.repository)));
-                }
+        }
+        self.check_same()?;
+        self.artifacts.chunk_by(|a, b| a.repository == b.repository).try_for_each(check_tags)
+    }
+
+    /// The same manifest in several repositories has the same members.
+    fn check_same(&self) -> Result<(), Error> {
+        let mut artifacts: Vec<&Artifact> = self.artifacts.iter().collect();
+        artifacts.sort_by_key(|artifact| &artifact.digest);
+        let own = |artifact: &Artifact| (artifact.size, artifact.subject);
+        let is_same = |a: &Artifact, b: &Artifact| {
+            own(a) == own(b) && a.media_type == b.media_type && a.artifact_type == b.artifact_type
+        };
+        match artifacts.windows(2).find(|pair| pair[0].digest == pair[1].digest && !is_same(pair[0], pair[1])) {
+            None => Ok(()),
+            Some(pair) => {
+                Err(wrong(format_args!("artifact {}: its members differ between repositories", pair[0].digest)))
             }
         }
-        Ok(())
+    }
+
+    fn blobs_in_order(&self) -> Vec<&Blob> {
+        let mut blobs: Vec<&Blob> = self.blobs.iter().collect();
+        blobs.sort_unstable_by_key(|blob| &blob.digest);
+        blobs
     }
 
     fn check_blobs(&self) -> Result<(), Error> {
         if self.blobs.len() > MAX_BLOBS || self.absent.len() > MAX_BLOBS {
             return Err(wrong(format_args!("expected at most {MAX_BLOBS} blobs")));
         }
-        let mut seen = HashSet::with_capacity(self.blobs.len());
-        for blob in &self.blobs {
-            if blob.size > MAX_SIZE {
-                return Err(wrong(format_args!("blob {}: size above 2^53-1", blob.digest)));
-            }
-            if !seen.insert(blob.digest) {
-                return Err(wrong(format_args!("blob {} stands twice", blob.digest)));
-            }
+        if let Some(blob) = self.blobs.iter().find(|blob| blob.size > MAX_SIZE) {
+            return Err(wrong(format_args!("blob {}: size above 2^53-1", blob.digest)));
+        }
+        let blobs = self.blobs_in_order();
+        if let Some(pair) = blobs.windows(2).find(|pair| pair[0].digest == pair[1].digest) {
+            return Err(wrong(format_args!("blob {} stands twice", pair[0].digest)));
         }
         if !self.absent.is_sorted_by(|a, b| a.digest < b.digest) {
             return Err(wrong("absent: expected in order of digest, each once"));
@@ -321,7 +385,8 @@ impl Manifest {
             if absent.repository.is_some() && absent.reason != Reason::Base {
                 return Err(wrong(format_args!("absent {}: repository stands with reason base only", absent.digest)));
             }
-            if absent.size > MAX_SIZE || seen.contains(&absent.digest) {
+            let is_carried = blobs.binary_search_by_key(&&absent.digest, |blob| &blob.digest).is_ok();
+            if absent.size > MAX_SIZE || is_carried {
                 return Err(wrong(format_args!(
                     "absent {}: size above 2^53-1, or carried all the same",
                     absent.digest
@@ -340,7 +405,7 @@ impl Manifest {
         }
         for (index, frame) in self.frames.iter().enumerate() {
             let plain_is_good = (1..=super::frame::MAX_PLAIN).contains(&frame.plain);
-            let packed_is_good = match (frame.size, frame.digest) {
+            let packed_is_good = match (frame.size, &frame.digest) {
                 (Some(size), Some(_)) => size >= 1 && size < super::frame::stored_size(frame.plain.min(1 << 30)),
                 (Some(_), None) => false,
                 (None, _) => true,
@@ -379,4 +444,35 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Within one repository a tag stands once. The artifacts' tags, each in order, are merged: nothing is held of them.
+fn check_tags(artifacts: &[Artifact]) -> Result<(), Error> {
+    let mut heads: BinaryHeap<Reverse<(&Tag, usize, usize)>> = artifacts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, artifact)| Some(Reverse((artifact.tags.first()?, at, 0))))
+        .collect();
+    let mut last: Option<&Tag> = None;
+    while let Some(Reverse((tag, at, place))) = heads.pop() {
+        if last == Some(tag) {
+            return Err(wrong(format_args!("tag {}:{tag} stands twice", artifacts[at].repository)));
+        }
+        last = Some(tag);
+        if let Some(next) = artifacts[at].tags.get(place + 1) {
+            heads.push(Reverse((next, at, place + 1)));
+        }
+    }
+    Ok(())
+}
+
+/// A manifest of these artifacts and blobs alone, for tests of what follows from them.
+#[cfg(test)]
+pub(in crate::bundle) fn holding(artifacts: &[Artifact], blobs: &[Blob]) -> std::sync::Arc<Manifest> {
+    let page = include_str!("../../../spec/manifest.md");
+    let line = page.lines().find(|line| line.starts_with("{\"absent\":[]")).unwrap_or_default();
+    let mut manifest: Manifest = serde_json::from_str(line).unwrap_or_else(|error| panic!("the example: {error}"));
+    manifest.artifacts = artifacts.to_vec();
+    manifest.blobs = blobs.to_vec();
+    std::sync::Arc::new(manifest)
 }

@@ -1,9 +1,11 @@
 //! The bytes of a bundle: manifest, frames, tar headers, names, offsets (`spec/manifest.md`, `spec/frame.md`, `spec/tar-stream.md`). No file is opened here.
 
 pub mod channel;
+pub mod computed;
 pub mod error;
 pub mod frame;
 pub mod manifest;
 pub mod name;
+pub mod notes;
 pub mod offsets;
 pub mod tar;

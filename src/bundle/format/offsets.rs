@@ -2,6 +2,7 @@
 //! alone (`spec/frame.md`, `spec/verification.md`).
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::manifest::{Form, Manifest};
 use super::tar::{TRAILER, Tar};
@@ -39,8 +40,11 @@ pub struct Unit {
 pub struct Geometry {
     /// The tar stream.
     pub tar: Tar,
-    /// Every frame in order.
-    pub places: Vec<Place>,
+    manifest: Arc<Manifest>,
+    // Of every frame the first byte in its volume.
+    offsets: Vec<u64>,
+    // Of every volume the first frame.
+    volumes: Vec<usize>,
     /// Every unit in order.
     pub units: Vec<Unit>,
     // The unit of each member, trailer included.
@@ -52,11 +56,13 @@ impl Geometry {
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`] where the frames do not cut the stream as the spec says.
-    pub fn new(manifest: &Manifest) -> Result<Self, Error> {
-        let tar = Tar::new(&manifest.artifacts, &manifest.blobs)
+    pub fn new(manifest: &Arc<Manifest>) -> Result<Self, Error> {
+        let tar = Tar::new(Arc::clone(manifest))
             .ok_or_else(|| Error::format("manifest: the members' sizes add up to more than 64 bits hold"))?;
         if manifest.form == Form::Flat {
-            return Ok(Self { places: Vec::new(), units: Vec::new(), tar, unit_of: Vec::new() });
+            let manifest = Arc::clone(manifest);
+            let (offsets, volumes, units, unit_of) = Default::default();
+            return Ok(Self { tar, manifest, offsets, volumes, units, unit_of });
         }
         let units = cut(manifest, &tar)?;
         let mut unit_of = vec![0; tar.members() + 1];
@@ -65,7 +71,52 @@ impl Geometry {
                 unit_of[member] = u32::try_from(index).unwrap_or(u32::MAX);
             }
         }
-        Ok(Self { places: places(manifest), units, tar, unit_of })
+        let (mut offsets, mut volumes) = (Vec::with_capacity(manifest.frames.len()), Vec::new());
+        let mut frames = manifest.frames.iter();
+        for entry in &manifest.volumes {
+            volumes.push(offsets.len());
+            let mut offset = 0;
+            for frame in frames.by_ref().take(usize::try_from(entry.frames).unwrap_or(usize::MAX)) {
+                offsets.push(offset);
+                offset += frame.stored_size();
+            }
+        }
+        Ok(Self { tar, manifest: Arc::clone(manifest), offsets, volumes, units, unit_of })
+    }
+
+    /// How many frames there are.
+    pub const fn frames(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// A frame in its place.
+    ///
+    /// # Panics
+    /// Beyond the last frame.
+    pub fn place(&self, frame: usize) -> Place {
+        let entry = &self.manifest.frames[frame];
+        Place {
+            volume: self.volume_of(frame),
+            offset: self.offsets[frame],
+            size: entry.stored_size(),
+            plain: entry.plain,
+            packed: entry.size.and(entry.digest.as_deref().copied()),
+            digest: entry.digest.as_deref().copied(),
+        }
+    }
+
+    /// The volume, counted from 0, that a frame lies in.
+    pub fn volume_of(&self, frame: usize) -> usize {
+        // The first volume begins with the first frame.
+        self.volumes.partition_point(|first| *first <= frame).saturating_sub(1)
+    }
+
+    /// Bytes of the tar stream in some frames.
+    ///
+    /// # Panics
+    /// Beyond the last frame.
+    pub fn plain(&self, frames: Range<usize>) -> u64 {
+        self.manifest.frames[frames].iter().map(|frame| frame.plain).sum()
     }
 
     /// The unit that holds a member.
@@ -83,21 +134,6 @@ impl Geometry {
     pub fn unit_index(&self, member: usize) -> usize {
         self.unit_of[member] as usize
     }
-}
-
-fn places(manifest: &Manifest) -> Vec<Place> {
-    let mut places = Vec::with_capacity(manifest.frames.len());
-    let mut frames = manifest.frames.iter();
-    for (volume, entry) in manifest.volumes.iter().enumerate() {
-        let mut offset = 0;
-        for frame in frames.by_ref().take(usize::try_from(entry.frames).unwrap_or(usize::MAX)) {
-            let size = frame.stored_size();
-            let packed = frame.size.and(frame.digest);
-            places.push(Place { volume, offset, size, plain: frame.plain, packed, digest: frame.digest });
-            offset += size;
-        }
-    }
-    places
 }
 
 fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {

@@ -17,11 +17,11 @@
 //! | 329, 337 | 8 | device numbers `0000000`, NUL |
 //! | 345 | 167 | zero |
 
-use serde::Serialize;
+use std::sync::Arc;
 
-use super::manifest::Blob;
-use crate::oci::media_type::OCI_INDEX;
-use crate::oci::{Algorithm, Artifact, Digest};
+use super::computed::{Index, LAYOUT, Reader};
+use super::manifest::{Blob, Manifest};
+use crate::oci::{Algorithm, Digest};
 
 /// A tar block, in bytes.
 pub const BLOCK: u64 = 512;
@@ -31,17 +31,15 @@ pub const TRAILER: u64 = 2 * BLOCK;
 const MTIME: u64 = 315_532_800;
 /// From this size on a ustar size field does not hold octal digits.
 const OCTAL_LIMIT: u64 = 1 << 33;
-/// `oci-layout`.
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Index of a member: `oci-layout`, `index.json`, then the blobs.
 pub type MemberIndex = usize;
 
 /// What a member's content is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content<'a> {
-    /// These bytes, computed from the manifest.
-    Computed(&'a [u8]),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Computed from the manifest ([`Tar::computed`]).
+    Computed,
     /// The blob.
     Blob(Digest),
 }
@@ -49,62 +47,10 @@ pub enum Content<'a> {
 /// The stream's members and their places.
 #[derive(Debug)]
 pub struct Tar {
-    index: Vec<u8>,
-    blobs: Vec<Blob>,
+    manifest: Arc<Manifest>,
+    index: Index,
     // Start of each member, then of the trailer.
     starts: Vec<u64>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Index<'a> {
-    manifests: Vec<Entry<'a>>,
-    media_type: &'a str,
-    schema_version: u8,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Names>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    artifact_type: Option<&'a str>,
-    digest: Digest,
-    media_type: &'a str,
-    size: u64,
-}
-
-#[derive(Serialize)]
-struct Names {
-    #[serde(rename = "io.containerd.image.name")]
-    containerd: String,
-    #[serde(rename = "org.opencontainers.image.ref.name")]
-    oci: String,
-}
-
-/// `index.json` for `artifacts` in their order: one descriptor for each tag, one without annotations
-/// for an artifact that has none.
-pub fn index_json(artifacts: &[Artifact]) -> Vec<u8> {
-    let mut manifests = Vec::new();
-    for artifact in artifacts {
-        let entry = |annotations| Entry {
-            annotations,
-            artifact_type: artifact.artifact_type.as_deref(),
-            digest: artifact.digest,
-            media_type: &artifact.media_type,
-            size: artifact.size,
-        };
-        for tag in &artifact.tags {
-            let name = format!("{}:{tag}", artifact.repository);
-            manifests.push(entry(Some(Names { containerd: name.clone(), oci: name })));
-        }
-        if artifact.tags.is_empty() {
-            manifests.push(entry(None));
-        }
-    }
-    // Serialising these structs cannot fail: every key is a string and writing goes to memory.
-    serde_json::to_vec(&Index { manifests, media_type: OCI_INDEX, schema_version: 2 }).unwrap_or_default()
 }
 
 fn octal(field: &mut [u8], value: u64) {
@@ -179,12 +125,12 @@ const fn header_size(algorithm: Algorithm) -> u64 {
 }
 
 impl Tar {
-    /// The stream of these artifacts and blobs; `None` if its length leaves 64 bits.
-    pub fn new(artifacts: &[Artifact], blobs: &[Blob]) -> Option<Self> {
-        let index = index_json(artifacts);
+    /// The stream of a manifest's artifacts and blobs; `None` if its length leaves 64 bits.
+    pub fn new(manifest: Arc<Manifest>) -> Option<Self> {
+        let (index, blobs) = (Index::new(&manifest.artifacts), &manifest.blobs);
         let mut starts = Vec::with_capacity(blobs.len() + 3);
         let mut at = 0_u64;
-        for size in [LAYOUT.len() as u64, index.len() as u64] {
+        for size in [LAYOUT.len() as u64, index.length()] {
             starts.push(at);
             at += BLOCK + padded(size);
         }
@@ -195,12 +141,16 @@ impl Tar {
         }
         starts.push(at);
         at.checked_add(TRAILER)?;
-        Some(Self { index, blobs: blobs.to_vec(), starts })
+        Some(Self { manifest, index, starts })
     }
 
     /// How many members there are; the trailer is none.
-    pub const fn members(&self) -> usize {
-        self.blobs.len() + 2
+    pub fn members(&self) -> usize {
+        self.manifest.blobs.len() + 2
+    }
+
+    fn blob(&self, member: MemberIndex) -> &Blob {
+        &self.manifest.blobs[member - 2]
     }
 
     /// Length of the stream in bytes, trailer included.
@@ -225,26 +175,28 @@ impl Tar {
     pub fn header(&self, member: MemberIndex) -> Vec<u8> {
         match member {
             0 => header(b"oci-layout", LAYOUT.len() as u64, b'0').to_vec(),
-            1 => header(b"index.json", self.index.len() as u64, b'0').to_vec(),
-            _ => blob_header(&self.blobs[member - 2]),
+            1 => header(b"index.json", self.index.length(), b'0').to_vec(),
+            _ => blob_header(self.blob(member)),
         }
     }
 
     /// Size of a member's content in bytes.
     pub fn size(&self, member: MemberIndex) -> u64 {
-        match self.content(member) {
-            Content::Computed(bytes) => bytes.len() as u64,
-            Content::Blob(_) => self.blobs[member - 2].size,
+        match member {
+            0 => LAYOUT.len() as u64,
+            1 => self.index.length(),
+            _ => self.blob(member).size,
         }
     }
 
     /// Content of a member.
-    pub fn content(&self, member: MemberIndex) -> Content<'_> {
-        match member {
-            0 => Content::Computed(LAYOUT),
-            1 => Content::Computed(&self.index),
-            _ => Content::Blob(self.blobs[member - 2].digest),
-        }
+    pub fn content(&self, member: MemberIndex) -> Content {
+        if member < Self::of_blob(0) { Content::Computed } else { Content::Blob(self.blob(member).digest) }
+    }
+
+    /// Reads the content of a computed member from a position on.
+    pub fn computed(&self, member: MemberIndex, position: u64) -> Reader<'_> {
+        if member == 0 { Reader::layout(position) } else { self.index.from(&self.manifest.artifacts, position) }
     }
 
     /// The member of the blob at `index` in the manifest.
@@ -257,7 +209,7 @@ impl Tar {
         match member {
             0 => "oci-layout".to_owned(),
             1 => "index.json".to_owned(),
-            _ if member < self.members() => format!("blob {}", self.blobs[member - 2].digest),
+            _ if member < self.members() => format!("blob {}", self.blob(member).digest),
             _ => "end of the tar stream".to_owned(),
         }
     }
@@ -267,6 +219,10 @@ impl Tar {
 mod tests {
     use super::*;
 
+    fn tar(blobs: &[Blob]) -> Option<Tar> {
+        Tar::new(crate::bundle::format::manifest::holding(&[], blobs))
+    }
+
     #[test]
     fn header_is_what_gnu_tar_reads() {
         let dir = tempfile::tempdir().unwrap();
@@ -274,13 +230,17 @@ mod tests {
             Blob { digest: Digest::sha256(b"hello"), size: 5 },
             Blob { digest: Digest::of(Algorithm::Sha512, b"hello"), size: 5 },
         ];
-        let tar = Tar::new(&[], &blobs).unwrap();
+        let tar = tar(&blobs).unwrap();
         let mut bytes = Vec::new();
         for member in 0..tar.members() {
             assert_eq!(bytes.len() as u64, tar.start(member));
             bytes.extend(tar.header(member));
             match tar.content(member) {
-                Content::Computed(content) => bytes.extend_from_slice(content),
+                Content::Computed => {
+                    let from = bytes.len();
+                    bytes.resize(from + usize::try_from(tar.size(member)).unwrap(), 0);
+                    tar.computed(member, 0).fill(&mut bytes[from..]);
+                }
                 Content::Blob(_) => bytes.extend_from_slice(b"hello"),
             }
             bytes.resize(usize::try_from(tar.end(member)).unwrap(), 0);
@@ -309,7 +269,7 @@ mod tests {
     #[test]
     fn members_have_names_for_messages() {
         let blob = Blob { digest: Digest::sha256(b"x"), size: 1 };
-        let tar = Tar::new(&[], std::slice::from_ref(&blob)).unwrap();
+        let tar = tar(std::slice::from_ref(&blob)).unwrap();
         let names: Vec<String> = (0..4).map(|member| tar.name(member)).collect();
         assert_eq!(names, ["oci-layout", "index.json", &format!("blob {}", blob.digest), "end of the tar stream"]);
     }
@@ -325,6 +285,6 @@ mod tests {
     #[test]
     fn lengths_that_overflow_are_no_stream() {
         let blob = Blob { digest: Digest::sha256(b""), size: u64::MAX - 1024 };
-        assert!(Tar::new(&[], &[blob]).is_none());
+        assert!(tar(&[blob]).is_none());
     }
 }

@@ -10,6 +10,7 @@ use super::pool::Lease;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::manifest;
 use crate::oci::Digest;
+use crate::system::memory::Exhausted;
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -48,8 +49,11 @@ impl Built {
     }
 
     /// The frame of the first `plain` bytes of `buffer`, packed if that is worth it.
-    pub fn packed(mut buffer: Lease, plain: usize, level: i32) -> Self {
-        match frame::pack(&buffer[..plain], level) {
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn packed(mut buffer: Lease, plain: usize, level: i32) -> Result<Self, Exhausted> {
+        Ok(match frame::pack(&buffer[..plain], level)? {
             // Smaller than the plain bytes, which is what makes it worth it.
             Some(packed) => {
                 buffer[..packed.len()].copy_from_slice(&packed);
@@ -57,14 +61,14 @@ impl Built {
                 Self { length: packed.len(), plain: plain as u64, kind, buffer }
             }
             None => Self::stored(buffer, plain),
-        }
+        })
     }
 
     /// The frame that `buffer` begins with, as read from a medium; `None` where its bytes are not
     /// what `entry` and its own checksum say.
     pub fn read(mut buffer: Lease, entry: &manifest::Frame) -> Option<Self> {
         let size = usize::try_from(entry.stored_size()).ok()?;
-        if let Some(digest) = entry.digest {
+        if let Some(digest) = entry.digest.as_deref().copied() {
             let good = Digest::sha256(&buffer[..size]) == digest;
             return good.then_some(Self { buffer, length: size, plain: entry.plain, kind: Kind::Packed(digest) });
         }
@@ -87,11 +91,11 @@ impl Built {
     }
 
     /// As the manifest lists it.
-    pub const fn entry(&self) -> manifest::Frame {
+    pub fn entry(&self) -> manifest::Frame {
         match self.kind {
             Kind::Stored { .. } => manifest::Frame { digest: None, plain: self.plain, size: None },
             Kind::Packed(digest) => {
-                manifest::Frame { digest: Some(digest), plain: self.plain, size: Some(self.length as u64) }
+                manifest::Frame { digest: Some(Box::new(digest)), plain: self.plain, size: Some(self.length as u64) }
             }
         }
     }
@@ -141,7 +145,7 @@ mod tests {
     fn slices_are_the_frame_and_read_back() {
         for size in [1, 512, RAW_BLOCK - 1, RAW_BLOCK, RAW_BLOCK + 1, 3 * RAW_BLOCK] {
             let plain: Vec<u8> = (0..size).map(|index| u8::try_from(index % 251).unwrap()).collect();
-            for built in [Built::stored(lease(&plain), size), Built::packed(lease(&plain), size, 3)] {
+            for built in [Built::stored(lease(&plain), size), Built::packed(lease(&plain), size, 3).unwrap()] {
                 let bytes: Vec<u8> = built.slices().iter().flat_map(|slice| slice.to_vec()).collect();
                 let entry = built.entry();
                 assert_eq!(bytes.len() as u64, entry.stored_size());

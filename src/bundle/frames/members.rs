@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::bundle::Error;
+use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{BLOCK, Content, Tar};
 use crate::oci::{Digest, Hasher};
 
@@ -25,6 +26,8 @@ pub struct Cursor<'a> {
     header: Vec<u8>,
     size: u64,
     digest: Option<Digest>,
+    // What content that is computed must be.
+    expected: Option<Reader<'a>>,
     hash: bool,
     hasher: Option<Hasher>,
     /// Members that were seen whole and hold.
@@ -44,6 +47,7 @@ impl<'a> Cursor<'a> {
             header: Vec::new(),
             size: 0,
             digest: None,
+            expected: None,
             hash,
             hasher: None,
             members: 0,
@@ -57,6 +61,7 @@ impl<'a> Cursor<'a> {
         self.member = member;
         self.at = 0;
         self.digest = None;
+        self.expected = None;
         if member >= self.tar.members() {
             // The trailer: padding alone.
             self.header.clear();
@@ -65,9 +70,12 @@ impl<'a> Cursor<'a> {
         }
         self.header = self.tar.header(member);
         self.size = self.tar.size(member);
-        if let Content::Blob(digest) = self.tar.content(member) {
-            self.digest = Some(digest);
-            self.hasher = self.hash.then(|| Hasher::new(digest.algorithm()));
+        match self.tar.content(member) {
+            Content::Computed => self.expected = Some(self.tar.computed(member, 0)),
+            Content::Blob(digest) => {
+                self.digest = Some(digest);
+                self.hasher = self.hash.then(|| Hasher::new(digest.algorithm()));
+            }
         }
     }
 
@@ -89,19 +97,16 @@ impl<'a> Cursor<'a> {
             (count, Part::Compared)
         } else if self.at < content_end {
             let count = upto(content_end);
-            match self.tar.content(self.member) {
-                Content::Computed(expected) => {
-                    if piece[..count] != expected[at(header)..at(header) + count] {
-                        return Err(self.refuse("content differs from the computed one"));
-                    }
-                    (count, Part::Compared)
+            if let Some(expected) = &mut self.expected {
+                if !expected.is_next(&piece[..count]) {
+                    return Err(self.refuse("content differs from the computed one"));
                 }
-                Content::Blob(_) => {
-                    if let Some(hasher) = &mut self.hasher {
-                        hasher.update(&piece[..count]);
-                    }
-                    (count, Part::Content(0..count))
+                (count, Part::Compared)
+            } else {
+                if let Some(hasher) = &mut self.hasher {
+                    hasher.update(&piece[..count]);
                 }
+                (count, Part::Content(0..count))
             }
         } else {
             let count = upto(end);

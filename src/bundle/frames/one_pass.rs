@@ -18,7 +18,7 @@ use crate::bundle::Error;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::offsets::Place;
 use crate::bundle::open::trusted::Trusted;
-use crate::flow::Flow;
+use crate::flow::{Flow, NoThread, start_one, start_some};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// Buffers beside one for each thread that opens frames: the one that is read, and one that waits.
@@ -86,9 +86,9 @@ impl<'a> Belt<'a> {
     /// For `frames` of `bundle`, opened by `cpus` threads. With `digests` those of the volumes
     /// are taken too; then `frames` are those of whole volumes.
     pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
-        let places = &bundle.geometry().places[frames.clone()];
         // Below 17 MiB: the manifest's rules say so.
-        let largest = places.iter().map(|place| place.size.max(place.plain)).max().unwrap_or_default();
+        let entries = bundle.manifest().frames[frames.clone()].iter();
+        let largest = entries.map(|frame| frame.stored_size().max(frame.plain)).max().unwrap_or_default();
         let pool = Pool::sized(cpus.max(1) + SPARE, usize::try_from(largest).unwrap_or_default());
         Arc::new(Self {
             bundle,
@@ -106,8 +106,8 @@ impl<'a> Belt<'a> {
         })
     }
 
-    fn places(&self) -> &'a [Place] {
-        &self.bundle.geometry().places
+    fn place(&self, frame: usize) -> Place {
+        self.bundle.geometry().place(frame)
     }
 
     /// Nothing more is wanted: all that wait go on with nothing.
@@ -127,29 +127,44 @@ impl<'a> Belt<'a> {
         self.fed.wake();
     }
 
-    /// Reads every frame and the end, in the caller's thread, while `takers` take.
+    /// Reads every frame and the end, in the caller's thread, while `takers` take: the first, and of the others, which all
+    /// do the same work, as many as the system has threads for.
     ///
     /// # Errors
-    /// Only a panic in a thread: [`Class::Bug`].
+    /// A panic in a thread: [`Class::Bug`]; no thread: [`Class::Io`].
     pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, takers: &[&(dyn Fn() + Sync)]) -> Result<(), Error> {
+        let open = || self.open_frames();
+        let take = |taker: &(dyn Fn() + Sync)| {
+            let _watch = Watch(&self.stop);
+            taker();
+        };
         std::thread::scope(|scope| {
             let mut threads = Vec::new();
-            for _ in 0..self.cpus {
-                threads.push(scope.spawn(|| self.open_frames()));
+            let mut start_all = || -> Result<(), NoThread> {
+                threads.extend(start_some(scope, self.cpus, open)?);
+                if self.digests.is_some() {
+                    threads.push(start_one(scope, || self.hash_volumes())?);
+                }
+                for (number, taker) in takers.iter().enumerate() {
+                    match start_one(scope, move || take(*taker)) {
+                        Ok(thread) => threads.push(thread),
+                        // Those that there are do its part.
+                        Err(_) if number > 0 => break,
+                        Err(none) => return Err(none),
+                    }
+                }
+                Ok(())
+            };
+            let started = start_all();
+            if started.is_ok() {
+                let told = self.feed(flow, feed);
+                self.fed.put(0, told);
+            } else {
+                self.stop();
             }
-            if self.digests.is_some() {
-                threads.push(scope.spawn(|| self.hash_volumes()));
-            }
-            for taker in takers {
-                threads.push(scope.spawn(move || {
-                    let _watch = Watch(&self.stop);
-                    taker();
-                }));
-            }
-            let told = self.feed(flow, feed);
-            self.fed.put(0, told);
             // Each is waited for.
             let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and);
+            started?;
             ended.map_err(|_| Error::new(Class::Bug, "internal error: a worker of the check ended early"))
         })
     }
@@ -163,7 +178,7 @@ impl<'a> Belt<'a> {
             let taken = self.pool.take(&self.stop, || Some(()));
             let Some(((), mut lease)) = taken else { break };
             // A frame is below 17 MiB: the manifest's rules say so.
-            let size = usize::try_from(self.places()[index].size).unwrap_or_default();
+            let size = usize::try_from(self.place(index).size).unwrap_or_default();
             let read = match flow.check() {
                 Ok(()) => feed.frame(index, &mut lease[..size], &mut faults),
                 Err(cancelled) => Err(cancelled.into()),
@@ -198,7 +213,7 @@ impl<'a> Belt<'a> {
         for index in self.frames.clone() {
             let ended = || self.is_stopped() || index >= self.limit.load(Ordering::Relaxed);
             let Some(lease) = self.read.get(index, ended) else { return };
-            let place = &self.places()[index];
+            let place = self.place(index);
             let mut hasher = match open.take() {
                 Some((volume, hasher)) if volume == place.volume => hasher,
                 before => {
@@ -234,7 +249,7 @@ impl<'a> Belt<'a> {
     }
 
     fn open_frame(&self, index: usize, mut lease: Lease, scratch: &mut Vec<u8>) -> Result<Opened, Error> {
-        let place = &self.places()[index];
+        let place = self.place(index);
         let volume = self.bundle.volumes().file_name(place.volume);
         let at = || format!("volume {volume}, offset {}, frame {}", place.offset, index + 1);
         let plain = usize::try_from(place.plain).unwrap_or_default();
@@ -250,10 +265,7 @@ impl<'a> Belt<'a> {
         if found != digest {
             return Err(Error::integrity(format!("{}: expected {digest}, found {found}", at())));
         }
-        frame::unpack(bytes, place.plain, scratch).map_err(|problem| {
-            Error::format(format!("{}: packed frame is against the rules: {problem}", at()))
-                .help("the bundle was signed with this frame in it; ask who made it")
-        })?;
+        frame::unpack(bytes, place.plain, scratch).map_err(|why| why.at(&at()))?;
         // Into the buffer, so that what waits on the belt is bounded by the buffers.
         lease[..plain].copy_from_slice(scratch);
         Ok(Opened { lease, plain, is_stored: false })

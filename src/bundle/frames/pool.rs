@@ -10,6 +10,7 @@ use std::time::Duration;
 
 #[cfg(feature = "carry")]
 use crate::bundle::format::frame::{MAX_PLAIN, stored_size};
+use crate::system::memory;
 
 /// How often a wait looks whether the run was stopped.
 const LOOK: Duration = Duration::from_millis(50);
@@ -43,10 +44,11 @@ pub struct Lease {
     pool: Arc<Pool>,
 }
 
-/// Buffers, made when first needed.
+/// Buffers, made when first needed; where there is no memory for one more, those that there are go round.
 #[derive(Debug)]
 pub struct Pool {
     free: Mutex<(Vec<Vec<u8>>, usize)>,
+    count: usize,
     size: usize,
     changed: Condvar,
 }
@@ -61,7 +63,7 @@ impl Pool {
 
     /// At most `count` buffers of `size` bytes.
     pub fn sized(count: usize, size: usize) -> Arc<Self> {
-        Arc::new(Self { free: Mutex::new((Vec::new(), count)), size, changed: Condvar::new() })
+        Arc::new(Self { free: Mutex::new((Vec::new(), count)), count, size, changed: Condvar::new() })
     }
 
     /// Takes a buffer and, in the same moment, what `next` gives: so buffers go out in its order.
@@ -71,6 +73,10 @@ impl Pool {
         loop {
             if stop.load(Ordering::Relaxed) {
                 return None;
+            }
+            if free.0.is_empty() && free.1 > 0 && free.1 < self.count && !memory::has_room(self.size) {
+                // Those that there are must do.
+                free.1 = 0;
             }
             if !free.0.is_empty() || free.1 > 0 {
                 let item = next()?;
@@ -211,6 +217,28 @@ mod tests {
             assert!(fourth.join().unwrap(), "it waited until nothing was wanted");
         });
         drop((second, third));
+    }
+
+    #[test]
+    fn where_memory_ends_the_buffers_that_there_are_go_round() {
+        let (pool, stop) = (Pool::sized(3, 8), AtomicBool::new(false));
+        let take = || pool.take(&stop, || Some(())).map(|((), lease)| lease);
+        let first = take().unwrap();
+        // No machine has so much.
+        let huge = Arc::new(Pool {
+            free: Mutex::new((Vec::new(), 2)),
+            count: 3,
+            size: usize::MAX / 4,
+            changed: Condvar::new(),
+        });
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| huge.take(&stop, || Some(())).is_none());
+            std::thread::sleep(LOOK);
+            stop.store(true, Ordering::Relaxed);
+            assert!(second.join().unwrap(), "it waited for one that comes back");
+        });
+        assert_eq!(lock(&huge.free).1, 0);
+        drop(first);
     }
 
     #[cfg(feature = "carry")]

@@ -9,7 +9,7 @@ use xxhash_rust::xxh64::Xxh64;
 
 use crate::bundle::Error;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
-use crate::bundle::format::offsets::Place;
+use crate::bundle::format::offsets::Geometry;
 use crate::bundle::volumes::local::Volumes;
 use crate::oci::{Digest, Hasher};
 
@@ -28,7 +28,7 @@ pub trait Pieces {
 
 /// Reads frames in order.
 pub struct Plain<'a> {
-    places: &'a [Place],
+    geometry: &'a Geometry,
     volumes: &'a Volumes,
     frames: Range<usize>,
     state: State,
@@ -61,9 +61,9 @@ enum State {
 }
 
 impl<'a> Plain<'a> {
-    /// Over `frames`, whose places are `places`.
-    pub const fn new(places: &'a [Place], volumes: &'a Volumes, frames: Range<usize>) -> Self {
-        Self { places, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
+    /// Over `frames`.
+    pub const fn new(geometry: &'a Geometry, volumes: &'a Volumes, frames: Range<usize>) -> Self {
+        Self { geometry, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
     }
 
     /// The frame that could not be read, or did not hold.
@@ -72,7 +72,7 @@ impl<'a> Plain<'a> {
     }
 
     fn begin(&mut self, frame: usize) -> Result<(), Error> {
-        let place = &self.places[frame];
+        let place = self.geometry.place(frame);
         let Some(digest) = place.packed else {
             let mut header = [0; STORED_HEADER];
             self.volumes.read_exact(place.volume, place.offset, &mut header)?;
@@ -95,10 +95,7 @@ impl<'a> Plain<'a> {
             return Err(self.refuse(frame, &format!("expected {digest}, found {found}")));
         }
         let mut content = Vec::new();
-        frame::unpack(&self.buffer, place.plain, &mut content).map_err(|problem| {
-            Error::format(format!("{}: packed frame is against the rules: {problem}", self.at(frame)))
-                .help("the bundle was signed with this frame in it; ask who made it")
-        })?;
+        frame::unpack(&self.buffer, place.plain, &mut content).map_err(|why| why.at(&self.at(frame)))?;
         self.ready = 0..content.len();
         self.state = State::Packed { content };
         Ok(())
@@ -108,7 +105,7 @@ impl<'a> Plain<'a> {
     fn stored_block(&mut self) -> Result<Option<Range<usize>>, Error> {
         const STEP: usize = BLOCK_HEADER + RAW_BLOCK;
         let State::Stored { frame, read, content, whole } = &mut self.state else { return Ok(None) };
-        let (frame, place) = (*frame, &self.places[*frame]);
+        let (frame, place) = (*frame, self.geometry.place(*frame));
         let left = place.plain - *read;
         let index = usize::try_from(*read / RAW_BLOCK as u64).unwrap_or_default();
         if left == 0 {
@@ -155,7 +152,7 @@ impl<'a> Plain<'a> {
     }
 
     fn at(&self, frame: usize) -> String {
-        let place = &self.places[frame];
+        let place = self.geometry.place(frame);
         format!("volume {}, offset {}, frame {}", self.volumes.file_name(place.volume), place.offset, frame + 1)
     }
 
@@ -213,10 +210,10 @@ fn index_end(plain: u64) -> usize {
 ///
 /// # Errors
 /// As [`Pieces::next_piece`].
-pub fn whole(places: &[Place], volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
-    let length: u64 = places[frames.clone()].iter().map(|place| place.plain).sum();
+pub fn whole(geometry: &Geometry, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
+    let length = geometry.plain(frames.clone());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    let mut plain = Plain::new(places, volumes, frames);
+    let mut plain = Plain::new(geometry, volumes, frames);
     loop {
         let piece = plain.next_piece()?;
         if piece.is_empty() {

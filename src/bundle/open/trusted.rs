@@ -2,9 +2,8 @@
 //! (`spec/verification.md`, step 8).
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalogue;
 use crate::bundle::format::manifest::Form;
@@ -13,20 +12,22 @@ use crate::bundle::source::cache::Shelf;
 use crate::bundle::volumes::flat::Flat;
 use crate::bundle::volumes::local::{Volumes, open_plain, read_capped};
 use crate::bundle::{Error, Manifest};
+use crate::flow::Flow;
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
 
 /// A bundle whose manifest is authenticated: the only thing that gives content.
 pub struct Trusted {
     id: Digest,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     geometry: Geometry,
     volumes: Volumes,
     // In form flat, where there are no volumes.
     flat: Option<Flat>,
     judgement: Judgement,
     pub(in crate::bundle) admission: Admission,
-    index: HashMap<Digest, usize>,
+    // The blobs' places in `blobs`, by their digests.
+    index: Vec<u32>,
     // Filled by the walk over the documents, where someone asked for it.
     pub(in crate::bundle) catalogue: Option<OnceLock<Catalogue>>,
     pub(in crate::bundle) shelf: Shelf,
@@ -50,6 +51,7 @@ impl Trusted {
         volumes: Volumes,
         judgement: Judgement,
     ) -> Result<Self, Error> {
+        let manifest = Arc::new(manifest);
         let geometry = Geometry::new(&manifest)?;
         let dir = volumes.dirs().first();
         let flat = match (manifest.form, dir) {
@@ -61,7 +63,9 @@ impl Trusted {
                     .help("a flat bundle is a directory; a stream is made of one in volumes"));
             }
         };
-        let index = manifest.blobs.iter().enumerate().map(|(index, blob)| (blob.digest, index)).collect();
+        // No truncation: at most 500,000.
+        let mut index: Vec<u32> = (0..u32::try_from(manifest.blobs.len()).unwrap_or(u32::MAX)).collect();
+        index.sort_unstable_by_key(|index| &manifest.blobs[*index as usize].digest);
         Ok(Self {
             id,
             manifest,
@@ -82,7 +86,7 @@ impl Trusted {
     }
 
     /// The manifest.
-    pub const fn manifest(&self) -> &Manifest {
+    pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
@@ -113,22 +117,30 @@ impl Trusted {
 
     /// Where a unit begins on the medium, for messages.
     pub(in crate::bundle) fn place_of(&self, unit: &Unit) -> String {
-        let place = &self.geometry.places[unit.frames.start];
+        let place = self.geometry.place(unit.frames.start);
         format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
     }
 
     /// The place of a blob in `blobs`.
     pub fn blob_index(&self, digest: &Digest) -> Option<usize> {
-        self.index.get(digest).copied()
+        let blobs = &self.manifest.blobs;
+        let found = self.index.binary_search_by_key(&digest, |index| &blobs[*index as usize].digest).ok()?;
+        Some(self.index[found] as usize)
     }
 
     /// The files of the medium against the manifest, without reading them: every volume there and of
-    /// its length, none beyond, the checksum list (where there is one) as computed. All faults.
-    pub fn survey(&self) -> Vec<Error> {
+    /// its length, none beyond, the checksum list (where there is one) as computed. All faults; once the run is cancelled
+    /// that alone.
+    pub fn survey(&self, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
-        errors.extend((0..self.manifest.volumes.len()).filter_map(|volume| self.fits(volume).err()));
+        for volume in 0..self.manifest.volumes.len() {
+            if let Err(cancelled) = flow.check() {
+                return vec![cancelled.into()];
+            }
+            errors.extend(self.fits(volume).err());
+        }
         if let Some(flat) = &self.flat {
-            errors.extend(flat.survey(&self.geometry.tar, self));
+            errors.extend(flat.survey(&self.geometry.tar, self, flow));
         }
         if self.volumes.is_finished() {
             errors.extend(self.survey_beside());

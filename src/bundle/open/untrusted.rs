@@ -261,9 +261,10 @@ impl Untrusted {
     }
 
     fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {
-        let manifest = self.claimed()?;
-        let learns = self.learns;
-        let mut bundle = Trusted::new(self.id(), manifest, Volumes::new(self.dirs, self.name), judgement)?;
+        let (manifest, id, learns) = (self.claimed()?, self.id(), self.learns);
+        // They count no more, and may be many.
+        drop(self.manifest);
+        let mut bundle = Trusted::new(id, manifest, Volumes::new(self.dirs, self.name), judgement)?;
         bundle.catalogue = learns.then(OnceLock::new);
         Ok(bundle)
     }

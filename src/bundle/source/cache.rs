@@ -136,7 +136,7 @@ impl Trusted {
         let frame = match &*slot {
             Some(frame) => Arc::clone(frame),
             None => {
-                let frame = whole(&self.geometry().places, self.volumes(), unit.frames.clone())?;
+                let frame = whole(self.geometry(), self.volumes(), unit.frames.clone())?;
                 self.compare_around(unit, &frame)?;
                 Arc::new(frame)
             }
@@ -194,11 +194,11 @@ impl Trusted {
             return Ok(Arc::clone(raw));
         }
         // In a volume that does not fit, nothing is to be had.
-        let places = &geometry.places[unit.frames.clone()];
-        let volumes = places.first().zip(places.last()).map(|(first, last)| first.volume..=last.volume);
-        volumes.into_iter().flatten().try_for_each(|volume| self.fits(volume))?;
-        documents.read += places.iter().map(|place| place.plain).sum::<u64>();
-        let content = whole(&geometry.places, self.volumes(), unit.frames.clone())?;
+        let frames = &unit.frames;
+        let volumes = geometry.volume_of(frames.start)..=geometry.volume_of(frames.end.saturating_sub(1));
+        volumes.into_iter().try_for_each(|volume| self.fits(volume))?;
+        documents.read += geometry.plain(frames.clone());
+        let content = whole(geometry, self.volumes(), unit.frames.clone())?;
         if let Err(error) = self.compare_around(unit, &content) {
             documents.amiss.get_or_insert(error);
         }
@@ -352,7 +352,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bundle = bundle(dir.path(), false);
         let unit = bundle.geometry().unit_of(Tar::of_blob(9)).clone();
-        let good = whole(&bundle.geometry().places, bundle.volumes(), unit.frames.clone()).unwrap();
+        let good = whole(bundle.geometry(), bundle.volumes(), unit.frames.clone()).unwrap();
         bundle.compare_around(&unit, &good).unwrap();
         let tar = &bundle.geometry().tar;
         let (member, from) = (Tar::of_blob(9), tar.start(unit.members.start));
@@ -376,7 +376,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let bundle = bundle(dir.path(), scattered);
-            assert_eq!(bundle.geometry().places.len(), 5, "four frames and the end");
+            assert_eq!(bundle.geometry().frames(), 5, "four frames and the end");
             lock(&bundle.shelf.documents).room = room;
             let found = bundle.closure(&flow()).err().map(|error| error.class);
             assert_eq!(found, class, "scattered: {scattered}, room: {room}");

@@ -23,7 +23,7 @@ use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::Pieces as _;
 use crate::bundle::open::trusted::Trusted;
 use crate::content::{self, Kind, Passing, Source};
-use crate::flow::{Flow, each};
+use crate::flow::{Flow, each, start};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
@@ -174,7 +174,7 @@ pub fn arrive<T: Send>(
     work: impl Fn(&Arriving<'_>) -> Result<T, Fault> + Sync,
 ) -> Result<T, Fault> {
     let geometry = bundle.geometry();
-    let belt = Belt::new(bundle, 0..geometry.places.len(), flow.cpus, false);
+    let belt = Belt::new(bundle, 0..geometry.frames(), flow.cpus, false);
     let arriving = Arriving {
         bundle,
         flow,
@@ -238,7 +238,7 @@ impl Arriving<'_> {
         let Some(unit) = self.bundle.geometry().units.get(index) else {
             return Err(Error::format("stream: a manifest that an artifact refers to did not come").into());
         };
-        let bytes: u64 = self.bundle.geometry().places[unit.frames.clone()].iter().map(|place| place.plain).sum();
+        let bytes: u64 = self.bundle.geometry().plain(unit.frames.clone());
         if bytes > MAX_KEPT {
             return Err(too_many().into());
         }
@@ -366,9 +366,8 @@ impl Passing for Arriving<'_> {
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..self.flow.jobs.min(units.len()) {
-                scope.spawn(work);
-            }
+            let others = self.flow.jobs.min(units.len()).saturating_sub(1);
+            drop(start(scope, others, work));
             work();
         });
         let mut faults = faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);

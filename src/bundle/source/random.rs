@@ -29,7 +29,7 @@ impl<'a> BlobReader<'a> {
         let member = Tar::of_blob(index);
         let unit = geometry.unit_of(member);
         Self {
-            plain: Plain::new(&geometry.places, bundle.volumes(), unit.frames.clone()),
+            plain: Plain::new(geometry, bundle.volumes(), unit.frames.clone()),
             cursor: Cursor::new(&geometry.tar, unit.members.start, false),
             member,
             held: Vec::new(),

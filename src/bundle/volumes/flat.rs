@@ -13,12 +13,13 @@ use std::sync::Mutex;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::check::gate::{Gate, Step};
 use crate::bundle::check::parallel::{Tally, passed};
+use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{Content, Tar};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Name};
 use crate::content::checked::read_some;
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::system::{Folder, Found, Unopened};
 
@@ -41,7 +42,7 @@ fn place(digest: &Digest) -> [String; 3] {
 fn path_of(tar: &Tar, member: usize) -> Vec<String> {
     match tar.content(member) {
         Content::Blob(digest) => place(&digest).to_vec(),
-        Content::Computed(_) => vec![tar.name(member)],
+        Content::Computed => vec![tar.name(member)],
     }
 }
 
@@ -128,7 +129,7 @@ impl Flat {
     }
 
     /// What lies below the root and must not: entries that the manifest does not name.
-    pub fn survey(&self, tar: &Tar, bundle: &Trusted) -> Vec<Error> {
+    pub fn survey(&self, tar: &Tar, bundle: &Trusted, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         let top = |name: &str| matches!(name, "oci-layout" | "index.json" | "blobs");
         self.entries(&[], top, &mut errors);
@@ -143,6 +144,9 @@ impl Flat {
         }
         // Of those that must be there each is opened as what it must be.
         for member in 0..tar.members() {
+            if let Err(cancelled) = flow.check() {
+                return vec![cancelled.into()];
+            }
             errors.extend(self.file(&path_of(tar, member), tar.size(member)).err());
         }
         errors
@@ -183,9 +187,9 @@ impl Flat {
         let shown = self.shown(&path);
         let mut file = self.file(&path, size)?;
         let mut buffer = vec![0; STEP.min(usize::try_from(size).unwrap_or(STEP).max(1))];
-        let mut hasher = match tar.content(member) {
-            Content::Blob(digest) => Some((digest, Hasher::new(digest.algorithm()))),
-            Content::Computed(_) => None,
+        let mut content = match tar.content(member) {
+            Content::Blob(digest) => Expected::Digest(digest, Box::new(Hasher::new(digest.algorithm()))),
+            Content::Computed => Expected::Bytes(tar.computed(member, 0)),
         };
         let mut at = 0;
         loop {
@@ -195,15 +199,13 @@ impl Flat {
             if count == 0 {
                 break;
             }
-            match (&mut hasher, tar.content(member)) {
-                (Some((_, hasher)), _) => hasher.update(&buffer[..count]),
-                (None, Content::Computed(expected)) => {
-                    let from = usize::try_from(at).unwrap_or(usize::MAX);
-                    if expected.get(from..from.saturating_add(count)) != Some(&buffer[..count]) {
+            match &mut content {
+                Expected::Digest(_, hasher) => hasher.update(&buffer[..count]),
+                Expected::Bytes(expected) => {
+                    if !expected.is_next(&buffer[..count]) {
                         return Err(Error::integrity(format!("{shown}: content differs from the computed one")));
                     }
                 }
-                (None, Content::Blob(_)) => {}
             }
             at += count as u64;
             flow.event(Event::Bytes(count as u64));
@@ -211,13 +213,22 @@ impl Flat {
         if at != size {
             return Err(Error::integrity(format!("{shown}: expected {size} bytes, read {at}")));
         }
-        match hasher.map(|(expected, hasher)| (expected, hasher.finish())) {
-            Some((expected, found)) if expected != found => {
-                Err(Error::integrity(format!("{shown}: content has digest {found}")))
+        if let Expected::Digest(expected, hasher) = content {
+            let found = hasher.finish();
+            if found != expected {
+                return Err(Error::integrity(format!("{shown}: content has digest {found}")));
             }
-            _ => Ok(size),
         }
+        Ok(size)
     }
+}
+
+/// What the content of a file must be.
+enum Expected<'a> {
+    /// Of this digest.
+    Digest(Digest, Box<Hasher>),
+    /// These bytes.
+    Bytes(Reader<'a>),
 }
 
 /// Compares the computed files: what an import must have seen although no artifact asks for it.
@@ -262,8 +273,9 @@ pub(in crate::bundle) fn check_files(
             if stop { Step::Stop } else { Step::Open }
         }
     };
+    let work = || gate.work(&order, step);
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..flow.cpus.max(1)).map(|_| scope.spawn(|| gate.work(&order, step))).collect();
+        let threads = start(scope, flow.cpus.max(1), work);
         // A panic was taken note of by the gate, which stays closed; here it must only not spread.
         threads.into_iter().for_each(|thread| drop(thread.join()));
     });

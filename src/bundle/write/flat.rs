@@ -2,7 +2,7 @@
 //! whole. What a killed run left is hashed again and kept.
 
 use std::fs;
-use std::io::{Read, Write as _};
+use std::io::{BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::input::{Input, InputBlob};
@@ -13,7 +13,7 @@ use super::resume;
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, Manifest};
-use crate::bundle::format::tar::{Content, Tar};
+use crate::bundle::format::tar::Tar;
 use crate::content::Source;
 use crate::content::checked::{Checked, read_some};
 use crate::flow::{Event, Flow, each};
@@ -68,11 +68,18 @@ pub fn write(
     let manifest = Manifest { form: Form::Flat, ..input.manifest(Vec::new(), Vec::new()) };
     let tar = input.tar()?;
     for member in 0..Tar::of_blob(0) {
-        if let Content::Computed(content) = tar.content(member) {
-            let path = root.join(tar.name(member));
-            create(&path).and_then(|mut file| file.write_all(content)).map_err(|error| write_error(&path, &error))?;
-            sync(&path)?;
+        let path = root.join(tar.name(member));
+        let mut content = tar.computed(member, 0);
+        let mut file = create(&path).map(BufWriter::new).map_err(|error| write_error(&path, &error))?;
+        loop {
+            flow.check()?;
+            match content.piece(STEP) {
+                [] => break,
+                piece => file.write_all(piece).map_err(|error| write_error(&path, &error))?,
+            }
         }
+        file.flush().map_err(|error| write_error(&path, &error))?;
+        sync(&path)?;
     }
     sync_folders(&root)?;
     left_out.reverse();

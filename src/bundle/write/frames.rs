@@ -121,8 +121,9 @@ impl Piece {
             let content = start + header.len() as u64;
             let end = content + tar.size(member);
             self.copy(start, &header, plain);
-            if let Content::Computed(bytes) = tar.content(member) {
-                self.copy(content, bytes, plain);
+            if tar.content(member) == Content::Computed {
+                let span = overlap(&self.span, &(content..end));
+                tar.computed(member, span.start - content).fill(&mut plain[self.place(&span)]);
             }
             plain[self.place(&overlap(&self.span, &(end..tar.end(member))))].fill(0);
         }
@@ -142,7 +143,7 @@ impl Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::format::manifest::Blob;
+    use crate::bundle::format::manifest::{Blob, holding};
     use crate::oci::Digest;
 
     fn pieces(sizes: &[u64]) -> (Tar, Vec<Piece>) {
@@ -152,7 +153,7 @@ mod tests {
             .map(|(index, &size)| Blob { digest: Digest::sha256(&index.to_be_bytes()), size })
             .collect();
         let manners: Vec<Manner> = sizes.iter().map(|&size| Manner { small: size <= SMALL, packable: false }).collect();
-        let tar = Tar::new(&[], &blobs).unwrap();
+        let tar = Tar::new(holding(&[], &blobs)).unwrap();
         let pieces = cut(&tar, &manners);
         (tar, pieces)
     }
@@ -201,7 +202,7 @@ mod tests {
         let blob = |size| Blob { digest: Digest::sha256(b"any"), size };
         let cut = |sizes: &[u64], manner: &[Manner]| {
             let blobs: Vec<Blob> = sizes.iter().copied().map(blob).collect();
-            super::cut(&Tar::new(&[], &blobs).unwrap(), manner)
+            super::cut(&Tar::new(holding(&[], &blobs)).unwrap(), manner)
         };
         let small = Manner { small: true, packable: false };
         let large = Manner { small: false, packable: false };
@@ -211,7 +212,7 @@ mod tests {
         let alone = cut(&[MAX_PLAIN - 512], &[small]);
         assert_eq!((alone[1].plain(), alone[1].packable), (MAX_PLAIN, true));
         // Others may fill it with those before them to the last byte, and no further.
-        let before = Tar::new(&[], &[]).unwrap().start(2);
+        let before = Tar::new(holding(&[], &[])).unwrap().start(2);
         for (size, members) in [(MAX_PLAIN - before - 512, 0..3), (MAX_PLAIN - before - 511, 0..2)] {
             assert_eq!(cut(&[size], &[small])[0].members, members);
         }
@@ -229,7 +230,7 @@ mod tests {
             subject: None,
             tags: Vec::new(),
         };
-        let tar = |length| Tar::new(&[artifact(length)], &[]).unwrap();
+        let tar = |length| Tar::new(holding(&[artifact(length)], &[])).unwrap();
         let most = usize::try_from(MAX_DOCUMENT + 1 - tar(1).size(1)).unwrap();
         assert_eq!(tar(most).size(1), MAX_DOCUMENT);
         assert_eq!(super::cut(&tar(most), &[])[0].members, 0..2);

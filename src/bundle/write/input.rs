@@ -3,10 +3,12 @@
 //! The bytes of the volumes depend on nothing else. Nothing is fetched or written here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::frames::{Manner, Piece, cut};
 use crate::base::fault::Class;
 use crate::bundle::format::manifest::{Blob, FORMAT, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume};
+use crate::bundle::format::notes::Notes;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::time::Moment;
 use crate::bundle::{Error, Name, Standing};
@@ -71,7 +73,7 @@ impl Input {
         let standing = self.standing.as_ref();
         Manifest {
             absent: self.absent.clone(),
-            annotations: (!self.annotations.is_empty()).then(|| self.annotations.clone()),
+            annotations: (!self.annotations.is_empty()).then(|| Notes::from(&self.annotations)),
             artifacts: self.artifacts.clone(),
             bases: self.bases.clone(),
             blobs: self
@@ -117,7 +119,7 @@ impl Input {
     /// [`Class::Usage`].
     pub(in crate::bundle) fn tar(&self) -> Result<Tar, Error> {
         let manifest = self.manifest(Vec::new(), Vec::new());
-        Tar::new(&manifest.artifacts, &manifest.blobs)
+        Tar::new(Arc::new(manifest))
             .ok_or_else(|| Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold"))
     }
 

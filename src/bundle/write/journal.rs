@@ -29,13 +29,13 @@ fn parse(line: &str) -> Option<Frame> {
         Frame { digest: None, plain, size: None }
     } else {
         let size = size.parse().ok().filter(|size| (1..stored_size(plain)).contains(size))?;
-        Frame { digest: Some(digest.parse().ok()?), plain, size: Some(size) }
+        Frame { digest: Some(Box::new(digest.parse().ok()?)), plain, size: Some(size) }
     };
     (words.next().is_none() && format(&frame).trim_end() == line).then_some(frame)
 }
 
 fn format(frame: &Frame) -> String {
-    match (frame.size, frame.digest) {
+    match (frame.size, &frame.digest) {
         (Some(size), Some(digest)) => format!("{} {size} {digest}\n", frame.plain),
         _ => format!("{} - -\n", frame.plain),
     }
@@ -109,7 +109,7 @@ mod tests {
         let path = dir.path().join("a.journal.partial");
         let frames = [
             Frame { digest: None, plain: 512, size: None },
-            Frame { digest: Some(Digest::sha256(b"x")), plain: 1 << 20, size: Some(700) },
+            Frame { digest: Some(Box::new(Digest::sha256(b"x"))), plain: 1 << 20, size: Some(700) },
             Frame { digest: None, plain: 1024, size: None },
         ];
         let mut journal = Journal::open(path.clone()).unwrap();

@@ -39,9 +39,14 @@ pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
             Error { what: refused.what + &free, ..refused }
                 .help("make room and run the same export again: it goes on where it stopped")
         }
-        std::io::ErrorKind::FileTooLarge => {
-            refused.help("the file system takes no larger file: use --volume-size fat32")
-        }
+        std::io::ErrorKind::FileTooLarge => match system::file_size_limit() {
+            None => refused.help("the file system takes no larger file: use --volume-size fat32"),
+            Some(limit) => Error {
+                what: format!("{}; this process may write files of at most {limit} bytes (ulimit -f)", refused.what),
+                ..refused
+            }
+            .help("raise the limit, or use a --volume-size below it"),
+        },
         _ => refused,
     }
 }
@@ -339,6 +344,7 @@ impl Output {
         )]
         let kind = stat.f_type as u64;
         holds(&shown, kind, largest)?;
+        permits(&shown, system::file_size_limit(), largest)?;
         let free = free_bytes(&self.dir).map_err(|error| Error::io(&shown, &error))?;
         let length = |number| std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
         let held = self.partial_volumes()?.into_iter().map(length).sum();
@@ -357,6 +363,17 @@ fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error
         .help("use --volume-size fat32"));
     }
     Ok(())
+}
+
+/// Whether the process may write files of `largest` bytes.
+fn permits(shown: &impl fmt::Display, limit: Option<u64>, largest: u64) -> Result<(), Error> {
+    match limit.filter(|limit| largest > *limit) {
+        None => Ok(()),
+        Some(limit) => {
+            let what = format!("{shown}: expected files of at most {limit} bytes (ulimit -f), found {largest}");
+            Err(Error::new(Class::Io, what).help("raise the limit, or use a --volume-size below it"))
+        }
+    }
 }
 
 /// Whether `have` bytes are room for the `least` and the `most` that are needed.

@@ -28,7 +28,7 @@ use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::built::Built;
 use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch, lock};
 use crate::content::Source;
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start, start_one, start_some};
 use crate::system;
 
 /// Frames in memory beside one a job.
@@ -83,7 +83,8 @@ impl Pass<'_> {
     fn pack(&self) {
         let _watch = Watch(self.stop);
         while let Some((index, (buffer, plain))) = self.to_pack.first(|| self.stop.load(Ordering::Relaxed)) {
-            self.made.put(index, Ok(Built::packed(buffer, plain, self.input.level)));
+            let made = Built::packed(buffer, plain, self.input.level);
+            self.made.put(index, made.map_err(|exhausted| Trouble::Ended(exhausted.into())));
         }
     }
 
@@ -145,9 +146,7 @@ impl Pass<'_> {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..self.flow.jobs.min(leaves / 2) {
-                scope.spawn(work);
-            }
+            drop(start(scope, self.flow.jobs.min(leaves / 2).saturating_sub(1), work));
             work();
         });
         failed.into_inner().unwrap_or_default().map_or(Ok(()), Err)
@@ -221,6 +220,15 @@ impl Pass<'_> {
     }
 }
 
+/// Sets the flag when it goes.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The refusal of a medium that does not take a frame; with those behind it `left` bytes are to be written.
 fn unwritten(path: &Path, error: &io::Error, left: u64) -> Error {
     let refused = write_error(path, error);
@@ -278,21 +286,21 @@ pub fn pass(
     };
     let pool = Pool::new(flow.jobs + SPARE);
     let mut layout = Layout::new(input.volume_size);
+    let (work, pack) = (|| pass.work(&pool), || pass.pack());
     let digests = thread::scope(|scope| {
-        for _ in 0..flow.jobs {
-            scope.spawn(|| pass.work(&pool));
-        }
-        for _ in 0..flow.cpus {
-            scope.spawn(|| pass.pack());
-        }
+        // Whatever ends it, they are told.
+        let _end = End(&stop);
         let (to_blobs, blobs) = channel();
         let (to_volumes, volumes) = channel();
-        let blobs = scope.spawn(|| {
+        let blobs = start_one(scope, || {
             let blobs = blobs;
             let _watch = Watch(pass.stop);
             pass.blobs.take(&blobs);
         });
-        let volumes = scope.spawn(move || digests::of_volumes(&volumes));
+        let blobs = blobs.map_err(Error::from)?;
+        let volumes = start_one(scope, move || digests::of_volumes(&volumes)).map_err(Error::from)?;
+        start_some(scope, flow.cpus, pack).map_err(Error::from)?;
+        start_some(scope, flow.jobs, work).map_err(Error::from)?;
         let appended = pass.append(journal, &mut layout, &to_blobs, &to_volumes);
         drop((to_blobs, to_volumes));
         stop.store(true, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 //! manifest last (`spec/bundle.md`).
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 
@@ -45,6 +46,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     }
     let own = |error: Error| Error { class: Class::Bug, ..error };
     manifest.check().map_err(own)?;
+    let manifest = Arc::new(manifest);
     Geometry::new(&manifest).map_err(own)?;
     for number in 1..=manifest.volumes.len() {
         sync(&output.partial_volume(number))?;
@@ -55,6 +57,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;
     let files = publish(output, &manifest, &bytes, &signatures)?;
+    let manifest = Arc::unwrap_or_clone(manifest);
     Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
 }
 

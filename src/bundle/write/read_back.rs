@@ -15,13 +15,13 @@ use crate::bundle::frames::one_pass::Belt;
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
-use crate::flow::{Event, Flow};
+use crate::flow::{Event, Flow, start};
 
 /// Runs of volumes that share no unit with others.
 fn spans(geometry: &Geometry) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (index, unit) in geometry.units.iter().enumerate() {
-        let starts_volume = geometry.places[unit.frames.start].offset == 0;
+        let starts_volume = geometry.place(unit.frames.start).offset == 0;
         match spans.last_mut() {
             Some(span) if !starts_volume => {
                 span.frames.end = unit.frames.end;
@@ -46,7 +46,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
             .map(drop)
             .map_err(|refusal| plain(refusal.fault));
     }
-    if let Some(error) = bundle.survey().into_iter().next() {
+    if let Some(error) = bundle.survey(flow).into_iter().next() {
         return Err(error);
     }
     let spans = spans(bundle.geometry());
@@ -73,7 +73,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
         }
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        let threads = start(scope, lanes, lane);
         // Each is waited for.
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and)
     })

@@ -145,9 +145,9 @@ impl Arrival {
                 let dir = session.path(&dir);
                 fit_for_layout(&dir, &self.to, session)?;
                 let destination: Box<dyn Destination> = if !self.dry_run {
-                    Box::new(Layout::create(&dir)?)
+                    Box::new(Layout::create(&dir)?.in_flow(&session.flow))
                 } else if let Some(layout) = Layout::look(&dir)? {
-                    Box::new(layout)
+                    Box::new(layout.in_flow(&session.flow))
                 } else {
                     Box::new(Nothing::at(&dir)?)
                 };

@@ -10,6 +10,7 @@ use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::content::Source;
 use crate::decide::select::{Delivered, IndexMode, Referrers, Selection, Wanted};
+use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Platform, Reference, Repository, Tag};
@@ -127,7 +128,7 @@ impl Selecting {
                 Typed::Layout { dir, reference } => {
                     let path = session.path(dir);
                     let opened = match layout.take() {
-                        None => (path.clone(), Layout::open(&path)?),
+                        None => (path.clone(), Layout::open(&path)?.in_flow(&session.flow)),
                         Some(opened) if opened.0 == path => opened,
                         Some(_) => {
                             return Err(Fault::usage(
@@ -137,7 +138,7 @@ impl Selecting {
                         }
                     };
                     warn_of_names(&opened.1, dir, reference.as_deref(), session);
-                    for one in in_layout(&opened.1, reference.as_deref())? {
+                    for one in in_layout(&session.flow, &opened.1, reference.as_deref())? {
                         wanted.push(renamed(one, selector)?);
                     }
                     layout = Some(opened);
@@ -176,8 +177,8 @@ pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &
 /// What a layout's selector means: one entry, or all of them.
 ///
 /// # Errors
-/// Class source for an entry that is not there or cannot be read.
-pub fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
+/// Class source for an entry that is not there or cannot be read; cancelled.
+pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
     let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
         if entry.names.is_empty() {
             let reference =
@@ -206,6 +207,7 @@ pub fn in_layout(layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fau
     };
     let mut all = Vec::new();
     for entry in layout.entries() {
+        flow.check()?;
         if !refers(entry)? {
             all.extend(wanted(entry));
         }

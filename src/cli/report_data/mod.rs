@@ -11,6 +11,8 @@ mod words;
 
 #[cfg(feature = "carry")]
 pub use self::carried::{exported, imported};
+use std::collections::BTreeMap;
+
 use self::checks::Stage;
 pub use self::checks::{Bytes, SCAN};
 use super::exit;
@@ -18,6 +20,7 @@ use super::freshness::Told;
 use super::output::advice;
 use crate::base::fault::{Class, Fault};
 use crate::base::time::Moment;
+use crate::bundle::format::notes::Notes;
 use crate::bundle::{Manifest, Trusted, Untrusted};
 use crate::flow::Clock;
 use crate::oci::{Digest, Reason};
@@ -199,7 +202,8 @@ fn signatures(roll: &Roll, own: bool) -> Signatures {
 }
 
 fn transfer(manifest: &Manifest, found: &Found<'_>) -> Transfer {
-    let mut notes = manifest.annotations.clone().unwrap_or_default();
+    let all = manifest.annotations.iter().flat_map(Notes::iter);
+    let mut notes: BTreeMap<String, String> = all.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     let mut registries: Vec<String> = manifest
         .artifacts
         .iter()

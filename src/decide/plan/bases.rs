@@ -32,6 +32,7 @@ pub fn homes(
     let mut homes = Homes::new();
     let mut asked: HashSet<usize> = HashSet::new();
     for node in closure.leaves().filter(|node| !delivered.again.contains(&node.descriptor.digest)) {
+        flow.check()?;
         let descriptor = &node.descriptor;
         let having = delivered.bases.iter().enumerate().filter_map(|(number, base)| {
             let leaf = base.leaves.get(&descriptor.digest).filter(|leaf| leaf.size == descriptor.size)?;

@@ -94,6 +94,7 @@ pub fn gather(flow: &Flow, library: &Library<'_>, selection: &Selection, roots: 
         let mut next = Vec::new();
         let mut news = Vec::new();
         for (item, document) in wave.into_iter().zip(documents) {
+            flow.check()?;
             match document {
                 Ok(document) => gather.take(item, &document, &mut next, &mut news),
                 Err(error) => gather.lost(&item, error),
@@ -103,6 +104,7 @@ pub fn gather(flow: &Flow, library: &Library<'_>, selection: &Selection, roots: 
             news.iter().map(|item| (item.origin.clone(), item.descriptor.digest, item.depth == 1)).collect();
         gather.out.faults.extend(asked.ask(flow, &askable)?);
         for item in &news {
+            flow.check()?;
             gather.referrers(item, &asked, &mut next);
         }
         wave = next;
@@ -229,9 +231,11 @@ impl Gather<'_> {
             Why::Cosign(tag) => (Some(tag), None),
             Why::Refers(_) | Why::Child(_) => (None, None),
         };
-        if let Some(tag) = tag.filter(|tag| !artifact.tags.contains(tag)) {
-            artifact.tags.push(tag.clone());
-            artifact.tags.sort();
+        // In order, and each once.
+        if let Some(tag) = tag
+            && let Err(place) = artifact.tags.binary_search(tag)
+        {
+            artifact.tags.insert(place, tag.clone());
         }
         // Reached from two indexes: the lower digest, whatever the order.
         artifact.original = artifact.original.into_iter().chain(original).min();

@@ -39,6 +39,7 @@ pub fn look(
     let mut places: HashMap<Digest, BTreeSet<&Repository>> = HashMap::new();
     let mut ordinary: HashSet<Digest> = HashSet::new();
     for (origin, digest) in &gathered.carried {
+        flow.check()?;
         let Some(document) = library.held(digest) else { continue };
         let below = document.manifests().iter().filter(|child| document_kind(&child.media_type).is_none());
         for leaf in document.config().into_iter().chain(document.layers()).chain(below) {

@@ -32,7 +32,7 @@ pub use self::resolved::Resolved;
 use crate::base::fault::{Class, Fault};
 use crate::closure::{self, Closure, Role};
 use crate::content::Source;
-use crate::decide::select::Selection;
+use crate::decide::select::{Selection, Wanted};
 use crate::flow::{Event, Flow, each};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
@@ -92,12 +92,8 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     let library = Library::new(source);
     let mut failures = Failures { allow: selection.allow_partial, faults: Vec::new(), partial: Vec::new() };
 
-    let mut wanted = Vec::new();
-    for one in &selection.wanted {
-        if !wanted.contains(&one) {
-            wanted.push(one);
-        }
-    }
+    let mut seen = HashSet::new();
+    let wanted: Vec<&Wanted> = selection.wanted.iter().filter(|one| seen.insert(*one)).collect();
     flow.event(Event::Stage { name: "resolving", bytes: 0, items: wanted.len() as u64 });
     let resolved = each(flow, &wanted, |wanted| {
         let root = roots::root(&library, selection, wanted);
@@ -123,7 +119,7 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     }
 
     let artifacts: Vec<Artifact> = std::mem::take(&mut gathered.artifacts).into_values().collect();
-    let (closure, leaves, homes) = match walk(&artifacts, &library, &gathered) {
+    let (closure, leaves, homes) = match walk(flow, &artifacts, &library, &gathered) {
         Ok(closure) => {
             let homes = bases::homes(flow, &library, &gathered, &selection.delivered, &closure)?;
             let mut leaves = leaves::look(flow, &library, &gathered, &closure, selection.foreign, &homes)?;
@@ -174,8 +170,9 @@ impl Failures {
     }
 }
 
-fn walk(artifacts: &[Artifact], library: &Library<'_>, gathered: &Gathered) -> Result<Closure, Fault> {
+fn walk(flow: &Flow, artifacts: &[Artifact], library: &Library<'_>, gathered: &Gathered) -> Result<Closure, Fault> {
     let closure = closure::walk(artifacts, |_, descriptor| {
+        flow.check()?;
         let digest = descriptor.digest;
         if gathered.digests.contains(&digest) {
             return Ok(library.held(&digest));

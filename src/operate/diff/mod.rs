@@ -98,8 +98,9 @@ impl Contents {
         self.names.extend(tags.iter().map(|tag| (own(Some(tag.clone())), digest)));
     }
 
-    fn artifacts(&mut self, artifacts: &[Artifact], name: &Naming) -> Result<(), Fault> {
+    fn artifacts(&mut self, flow: &Flow, artifacts: &[Artifact], name: &Naming) -> Result<(), Fault> {
         for artifact in artifacts {
+            flow.check()?;
             self.name(&name(&artifact.repository)?, artifact.digest, &artifact.tags);
             self.documents.insert(artifact.digest);
         }
@@ -123,9 +124,14 @@ pub type Naming<'a> = dyn Fn(&Repository) -> Result<String, Fault> + 'a;
 ///
 /// # Errors
 /// Those of `name`.
-pub fn of_manifest(manifest: &Manifest, closure: Option<&Closure>, name: &Naming) -> Result<Contents, Fault> {
+pub fn of_manifest(
+    flow: &Flow,
+    manifest: &Manifest,
+    closure: Option<&Closure>,
+    name: &Naming,
+) -> Result<Contents, Fault> {
     let mut contents = Contents { is_exact: closure.is_some(), ..Contents::default() };
-    contents.artifacts(&manifest.artifacts, name)?;
+    contents.artifacts(flow, &manifest.artifacts, name)?;
     contents.blobs.extend(manifest.blobs.iter().map(|blob| (blob.digest, blob.size)));
     let relied_on = manifest.absent.iter().filter(|absent| absent.reason == Reason::Base);
     contents.blobs.extend(relied_on.map(|absent| (absent.digest, absent.size)));
@@ -141,18 +147,22 @@ pub fn of_manifest(manifest: &Manifest, closure: Option<&Closure>, name: &Naming
 pub fn of_bundle(flow: &Flow, bundle: Untrusted, name: &Naming) -> Result<Contents, Fault> {
     let manifest = bundle.claimed()?;
     let closure = bundle.assume().ok().and_then(|bundle| {
-        let is_whole = bundle.survey().is_empty();
+        let is_whole = bundle.survey(flow).is_empty();
         is_whole.then(|| bundle.closure(flow).ok()).flatten()
     });
     flow.check()?;
-    of_manifest(&manifest, closure.as_ref(), name)
+    of_manifest(flow, &manifest, closure.as_ref(), name)
 }
 
 /// Compares.
-pub fn compare(old: &Contents, new: &Contents) -> Difference {
+///
+/// # Errors
+/// [`crate::base::fault::Class::Cancelled`].
+pub fn compare(flow: &Flow, old: &Contents, new: &Contents) -> Result<Difference, Fault> {
     let mut changes = Vec::new();
     let mut same = 0;
     for (name, &digest) in &new.names {
+        flow.check()?;
         let held = || old.held.contains(&(name.repository.clone(), digest));
         match old.names.get(name) {
             Some(&before) if before == digest => same += 1,
@@ -162,6 +172,7 @@ pub fn compare(old: &Contents, new: &Contents) -> Difference {
         }
     }
     for (name, &digest) in &old.names {
+        flow.check()?;
         let is_held = name.tag.is_none() && new.held.contains(&(name.repository.clone(), digest));
         if !is_held && !new.names.contains_key(name) {
             changes.push((name.clone(), Change::Gone(digest)));
@@ -173,12 +184,19 @@ pub fn compare(old: &Contents, new: &Contents) -> Difference {
         let stays = old.blobs.contains_key(digest) && !new.documents.contains(digest);
         if stays { left_out.add(size) } else { carried.add(size) }
     }
-    Difference { changes, same, carried, left_out, is_exact: new.is_exact }
+    Ok(Difference { changes, same, carried, left_out, is_exact: new.is_exact })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::flow::{FixedClock, Silent};
+
+    fn flow() -> Flow {
+        Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1)
+    }
 
     fn digest(text: &str) -> Digest {
         Digest::sha256(text.as_bytes())
@@ -200,7 +218,7 @@ mod tests {
         let old = side(&[("a", "1", "x"), ("a", "2", "y"), ("b", "1", "z"), ("c", "", "r")], &[], &[]);
         let new =
             side(&[("a", "1", "x"), ("a", "2", "q"), ("d", "1", "z"), ("c", "now", "r"), ("a", "", "y")], &[], &[]);
-        let found = compare(&old, &new);
+        let found = compare(&flow(), &old, &new).unwrap();
         let shown: Vec<String> = (found.changes.iter())
             .map(|(name, change)| {
                 let tag = name.tag.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -215,7 +233,8 @@ mod tests {
         // What had a tag and is only a digest now, and the other way round, is there all the same.
         assert_eq!(shown, ["changed a:2", "gone b:1", "new c:now", "new d:1"]);
         assert_eq!(found.same, 2);
-        assert!(compare(&old, &old).changes.is_empty() && compare(&new, &new).same == 5);
+        let same = |side| compare(&flow(), side, side).unwrap();
+        assert!(same(&old).changes.is_empty() && same(&new).same == 5);
     }
 
     #[test]
@@ -223,7 +242,7 @@ mod tests {
         let old = side(&[("a", "1", "m")], &[("m", 5), ("layer", 100), ("gone", 7)], &["m"]);
         let new =
             side(&[("a", "1", "m"), ("a", "2", "n")], &[("m", 5), ("n", 6), ("layer", 100), ("top", 30)], &["m", "n"]);
-        let found = compare(&old, &new);
+        let found = compare(&flow(), &old, &new).unwrap();
         assert_eq!((found.carried, found.left_out), (Sum { blobs: 3, bytes: 41 }, Sum { blobs: 1, bytes: 100 }));
     }
 }

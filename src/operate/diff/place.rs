@@ -21,7 +21,7 @@ pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &N
         return Ok(contents);
     }
     let plan = plan::make(flow, &Listed(place), selection)?;
-    contents.artifacts(&plan.artifacts, name)?;
+    contents.artifacts(flow, &plan.artifacts, name)?;
     for blob in &plan.blobs {
         contents.blobs.insert(blob.descriptor.digest, blob.descriptor.size);
         if blob.role == Role::Document {

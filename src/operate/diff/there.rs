@@ -60,7 +60,7 @@ pub struct Seen {
 /// # Errors
 /// [`Class::Destination`] where the place cannot be asked, [`Class::Policy`] for names, [`Class::Cancelled`].
 pub fn look(flow: &Flow, place: &dyn Place, request: &Request) -> Result<Seen, Fault> {
-    let repositories = request.route.assign(request.artifacts)?;
+    let repositories = request.route.assign(flow, request.artifacts)?;
     let absent: HashMap<Digest, Reason> = request.absent.iter().map(|one| (one.digest, one.reason)).collect();
     let mut items = Vec::new();
     for (artifact, repository) in request.artifacts.iter().zip(&repositories) {

@@ -27,7 +27,7 @@ impl<'a> BundleGate<'a> {
     /// # Errors
     /// Class format, integrity, io: everything that is wrong with the files.
     pub fn open(bundle: &'a Trusted, flow: &'a Flow) -> Result<Self, Fault> {
-        let faults = bundle.survey().into_iter().map(Fault::from).collect();
+        let faults = bundle.survey(flow).into_iter().map(Fault::from).collect();
         if let Some(fault) = Fault::from_list(faults) {
             return Err(fault);
         }

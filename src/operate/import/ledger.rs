@@ -3,12 +3,12 @@
 //! Nothing is believed: every manifest and tag that is said to be there is read again at the end. It changes nothing
 //! there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
 use crate::base::fault::{Class, Fault, escape};
 use crate::flow::Event;
-use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
+use crate::oci::{Absent, Descriptor, Digest, Reason, Repository, Tag};
 use crate::receipt::{Arrival, Counts, How, Leaf, Named, Outcome, State};
 
 use super::Run;
@@ -143,7 +143,8 @@ fn differs(job: &Job, read: &Read) -> Option<String> {
         return Some(format!("{}: read back: expected manifest {expected}, found {found}", job.repository));
     }
     let needs = locked(&job.needs);
-    let mut tags = job.artifact.tags.iter().zip(&read.tags).filter(|(tag, _)| !needs.kept.contains(tag));
+    let kept: HashSet<&Tag> = needs.kept.iter().collect();
+    let mut tags = job.artifact.tags.iter().zip(&read.tags).filter(|(tag, _)| !kept.contains(tag));
     tags.find(|(_, found)| **found != Some(expected)).map(|(tag, found)| {
         format!("{}:{tag}: read back: expected {expected}, found {}", job.repository, shown(*found))
     })
@@ -157,10 +158,11 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
         None if needs.documents.is_empty() && needs.tags.is_empty() => Outcome::Present,
         None => Outcome::Pushed,
     };
+    let (kept, set): (HashSet<&Tag>, HashSet<&Tag>) = (needs.kept.iter().collect(), needs.tags.iter().collect());
     let state = |tag, read: Option<Digest>| match outcome {
-        _ if needs.kept.contains(tag) && read != Some(job.artifact.digest) => State::Kept,
+        _ if kept.contains(tag) && read != Some(job.artifact.digest) => State::Kept,
         Outcome::Failed if read != Some(job.artifact.digest) => State::Failed,
-        _ if needs.tags.contains(tag) => State::Set,
+        _ if set.contains(tag) => State::Set,
         _ => State::Present,
     };
     let tags = job.artifact.tags.iter().enumerate().map(|(at, tag)| {

@@ -21,6 +21,7 @@ struct Task<'p> {
 pub(super) fn send(run: &Run, plan: &Plan) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
     for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+        run.flow.check()?;
         for digest in &locked(&job.needs).documents {
             let Some(shape) = plan.shapes.get(digest) else { continue };
             let task = waves
@@ -107,6 +108,7 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
 
 /// Sets one tag. The preflight saw none, or was told to move it: one that came since is treated as it would have been then.
 fn set(run: &Run, job: &Job, tag: &Tag, document: &Document) -> Result<(), Fault> {
+    run.flow.check()?;
     let at_destination = |error| run.at_destination(error);
     if run.request.tag_conflict == TagConflict::Move {
         return run.destination.set_tag(&job.repository, tag, document).map_err(at_destination);

@@ -166,7 +166,7 @@ pub fn run(
     gate: &dyn Gate,
     request: &Request,
 ) -> Result<Outcome, Fault> {
-    let repositories = request.route.assign(request.artifacts)?;
+    let repositories = request.route.assign(flow, request.artifacts)?;
     let documents = Documents::new(source, request.sides);
     let run = Run { flow, source, destination, request, documents, crew: Crew::new(flow), ledger: Ledger::default() };
     let items = request.artifacts.len() as u64;

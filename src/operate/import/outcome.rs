@@ -1,5 +1,7 @@
 //! What became of an import, artifact by artifact.
 
+use std::collections::HashSet;
+
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Digest, Repository, Tag};
 
@@ -88,8 +90,11 @@ pub(super) fn list(plan: &Plan) -> Vec<Done> {
                 None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
                 None => Landed::Pushed,
             };
-            let failed = matches!(landed, Landed::Failed(_));
-            let stands = |tag: &&Tag| !needs.kept.contains(tag) && (!failed || !needs.tags.contains(tag));
+            let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
+            if matches!(landed, Landed::Failed(_)) {
+                gone.extend(&needs.tags);
+            }
+            let stands = |tag: &&Tag| !gone.contains(tag);
             Done {
                 repository: job.artifact.repository.clone(),
                 destination: job.repository.clone(),

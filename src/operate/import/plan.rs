@@ -145,13 +145,14 @@ pub(super) fn make<'a>(run: &Run<'a>, repositories: Vec<Repository>) -> Result<P
     let mut shapes: HashMap<Digest, Shape> = shapes.into_inner().unwrap_or_else(PoisonError::into_inner);
     one_size_each(run, &shapes)?;
     let jobs = run.request.artifacts.iter().zip(repositories).map(|(artifact, repository)| {
+        run.crew.check()?;
         let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
         order.add(artifact.digest);
         let (documents, missing) = (order.documents, order.missing);
         let (needs, failed) = (Mutex::default(), Mutex::default());
-        Job { artifact, repository, documents, missing, needs, failed }
+        Ok(Job { artifact, repository, documents, missing, needs, failed })
     });
-    let jobs = jobs.collect();
+    let jobs = jobs.collect::<Result<_, Fault>>()?;
     Ok(Plan { jobs, shapes, absent })
 }
 

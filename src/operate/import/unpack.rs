@@ -25,7 +25,7 @@ pub fn unpack(
     artifacts: &[Artifact],
     absent: &[Absent],
 ) -> Result<Outcome, Fault> {
-    let layout = Layout::create(directory)?;
+    let layout = Layout::create(directory)?.in_flow(flow);
     let route = Route::new(Place::Same, false, Vec::new());
     let request = Request {
         artifacts,

@@ -4,6 +4,7 @@
 //! idle time. No I/O of its own.
 
 use std::future::Future;
+use std::panic::catch_unwind;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 
 use crate::content::{Error, Kind};
-use crate::flow::Flow;
+use crate::flow::{Flow, NoThread};
 
 /// How often a wait looks up.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,13 +38,14 @@ impl Engine {
     /// Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
     /// hashing is done by the callers.
     pub fn new(flow: Flow) -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("registry")
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|error| Error::new(Kind::Io, format!("threads of the registry client: {error}")))?;
+        let failed = |why: &dyn std::fmt::Display| {
+            Error::new(Kind::Io, format!("threads of the registry client: {why}")).help(NoThread::HELP)
+        };
+        let build =
+            || Builder::new_multi_thread().worker_threads(2).thread_name("registry").enable_io().enable_time().build();
+        // It panics where the system gives it no thread.
+        let runtime = catch_unwind(build).map_err(|_| failed(&"expected two, found none"))?;
+        let runtime = runtime.map_err(|error| failed(&error))?;
         let handle = runtime.handle().clone();
         Ok(Self { runtime: Some(runtime), handle, flow })
     }

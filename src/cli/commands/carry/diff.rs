@@ -82,7 +82,7 @@ impl Args {
         let bare = old.is_registry() || new.is_registry();
         let route = self.naming.route(Place::Layout, maps);
         let contents = |side: &Side| self.contents(side, bare, &route, session);
-        let found = compare(&contents(&old)?, &contents(&new)?);
+        let found = compare(&session.flow, &contents(&old)?, &contents(&new)?)?;
         Ok(self.told(&found, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
     }
 
@@ -96,9 +96,9 @@ impl Args {
             }
             Side::Bundle(text) => of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &full),
             Side::Place(Typed::Layout(dir)) => {
-                let layout = Layout::open(&session.path(dir))?;
+                let layout = Layout::open(&session.path(dir))?.in_flow(&session.flow);
                 warn_of_names(&layout, dir, None, session);
-                let selection = Selection { wanted: in_layout(&layout, None)?, ..Selection::default() };
+                let selection = Selection { wanted: in_layout(&session.flow, &layout, None)?, ..Selection::default() };
                 of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
             }
             Side::Place(Typed::Registry { host, prefix }) => self.registry(host, prefix, session),
@@ -117,7 +117,7 @@ impl Args {
             Typed::Registry { host, prefix } => {
                 (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.place(session)?)
             }
-            Typed::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?)),
+            Typed::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?.in_flow(&session.flow))),
         };
         let route = self.naming.route(place, maps);
         let (artifacts, absent) = (&manifest.artifacts, &manifest.absent);

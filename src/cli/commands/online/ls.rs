@@ -30,7 +30,7 @@ impl Args {
                 let what = format!("place {}: expected oci:DIR", self.place);
                 return Err(Fault::new(Class::Usage, what).help("name the layout's directory alone"));
             }
-            let layout = Layout::open(&session.path(dir.as_ref()))?;
+            let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);
             crate::cli::args::selectors::warn_of_names(&layout, dir.as_ref(), None, session);
             return Ok(self.entries(&layout));
         }

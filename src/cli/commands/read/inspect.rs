@@ -11,6 +11,7 @@ use crate::bundle::Untrusted;
 use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::check;
 use crate::bundle::format::manifest::Form;
+use crate::bundle::format::notes::Notes;
 use crate::bundle::stream::Members;
 use crate::cli::args::bundle::{Opened, open_any};
 use crate::cli::args::trust::Trust;
@@ -116,7 +117,7 @@ impl Args {
             text.push_str(&format!("expires    {expires}\n"));
         }
         text.push_str(&signatures);
-        for (key, value) in manifest.annotations.iter().flatten() {
+        for (key, value) in manifest.annotations.iter().flat_map(Notes::iter) {
             text.push_str(&format!("note       {}: {}\n", escape(key), escape(value)));
         }
         for base in &manifest.bases {

@@ -202,7 +202,8 @@ fn news(
     }
     // What has passed cannot be read again: names and sizes are the manifest's then.
     let closure = if is_at_hand { Some(bundle.closure(&session.flow)?) } else { None };
-    let mut found = compare(&before, &of_manifest(manifest, closure.as_ref(), &full)?);
+    let after = of_manifest(&session.flow, manifest, closure.as_ref(), &full)?;
+    let mut found = compare(&session.flow, &before, &after)?;
     found.changes.retain(|(_, change)| !matches!(change, Change::Gone(_)));
     for (name, change) in &found.changes {
         outcome.text.push_str(&line(&name.repository, name.tag.as_ref(), change));

@@ -3,6 +3,7 @@
 mod account;
 mod again;
 mod bases;
+mod many;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};

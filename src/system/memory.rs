@@ -1,0 +1,142 @@
+//! The end of memory: a process that gets none ends with a message and a documented exit code, not with a signal.
+//!
+//! The program's allocator is the system's own. Where that gives nothing, [`Memory`] writes what [`on_exhaustion`] was
+//! given, which needs no memory any more, and ends the process. Whoever can do with less asks by [`has_room`] first.
+
+#![allow(unsafe_code, reason = "an allocator is; every call goes to the system's, under the same contract")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The allocator of the program.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory;
+
+/// What is said at the end of memory.
+struct Words {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    end: fn() -> !,
+}
+
+static WORDS: OnceLock<Words> = OnceLock::new();
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    // This thread can do without what it asks for, or is the one that ends the process.
+    static IS_FALLIBLE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, where there is no memory, these bytes are written and `end` ends the process, for which it has no memory
+/// either. Only the first call counts.
+pub fn on_exhaustion(stdout: Vec<u8>, stderr: Vec<u8>, end: fn() -> !) {
+    // One that is set already stays.
+    let _ = WORDS.set(Words { stdout, stderr, end });
+}
+
+/// Whether there is room for so many bytes in one piece, now. They are not kept: another thread may take them.
+pub fn has_room(bytes: usize) -> bool {
+    let before = IS_FALLIBLE.replace(true);
+    let has = Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+    IS_FALLIBLE.set(before);
+    has
+}
+
+/// Ends the process where that was arranged; else the caller's way is the usual one.
+#[cold]
+fn exhausted() {
+    let Some(words) = WORDS.get() else { return };
+    if IS_FALLIBLE.get() {
+        return;
+    }
+    if IS_ENDING.swap(true, Ordering::SeqCst) {
+        // Another thread ends the process.
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    IS_FALLIBLE.set(true);
+    write(&words.stdout, &words.stderr);
+    (words.end)()
+}
+
+/// Writes without memory and without a lock, which this thread may hold. What cannot be written is not said: the code
+/// tells.
+#[cfg(unix)]
+fn write(stdout: &[u8], stderr: &[u8]) {
+    for (mut bytes, is_error) in [(stderr, true), (stdout, false)] {
+        while !bytes.is_empty() {
+            let to = if is_error { rustix::stdio::stderr() } else { rustix::stdio::stdout() };
+            match rustix::io::write(to, bytes) {
+                Ok(count) if count > 0 => bytes = &bytes[count..],
+                _ => break,
+            }
+        }
+    }
+}
+
+#[cfg(windows)]
+fn write(stdout: &[u8], stderr: &[u8]) {
+    let _ = std::io::stderr().write_all(stderr);
+    let _ = std::io::stdout().write_all(stdout);
+}
+
+/// There was no memory for something that can be done without the program's allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("memory: expected room for what the command needs, found none")]
+pub struct Exhausted;
+
+impl Exhausted {
+    /// What to do about it.
+    pub const HELP: &str = "give the process more memory (ulimit -v), or use fewer --jobs";
+}
+
+// SAFETY: every request goes to the system's allocator as it came, and its answer goes back.
+unsafe impl GlobalAlloc for Memory {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract.
+        let given = unsafe { System.alloc(layout) };
+        if given.is_null() {
+            exhausted();
+        }
+        given
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's contract.
+        let given = unsafe { System.alloc_zeroed(layout) };
+        if given.is_null() {
+            exhausted();
+        }
+        given
+    }
+
+    unsafe fn realloc(&self, old: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's contract.
+        let given = unsafe { System.realloc(old, layout, size) };
+        if given.is_null() {
+            exhausted();
+        }
+        given
+    }
+
+    unsafe fn dealloc(&self, old: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract.
+        unsafe { System.dealloc(old, layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_told_without_being_taken() {
+        assert!(has_room(1 << 20));
+        assert!(!has_room(usize::MAX / 4));
+        assert!(!IS_FALLIBLE.get());
+    }
+}
