@@ -34,16 +34,41 @@ pub struct Platform {
 pub struct PlatformError(String);
 
 impl Platform {
-    /// Whether this entry is what `filter` asks for: same OS and architecture, and the same variant
-    /// where the filter names one. `linux/arm64` and `linux/arm64/v8` are the same, as in containerd.
+    /// Whether this entry is what `filter` asks for: the same operating system and architecture, and the same variant
+    /// where the filter names one. Spellings are compared as containerd normalizes them, so that `linux/x86_64` asks
+    /// for `linux/amd64`, and `linux/arm` is `linux/arm/v7`.
     pub fn matches(&self, filter: &Self) -> bool {
-        let variant = |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_deref()) {
-            ("arm64", None) => Some("v8".to_owned()),
-            (_, variant) => variant.map(ToOwned::to_owned),
+        let (own, asked) = (self.normalized(), filter.normalized());
+        own.0 == asked.0 && own.1 == asked.1 && (!filter.names_a_variant() || own.2 == asked.2)
+    }
+
+    /// Whether it names a variant, by itself or by the name of its architecture (`armhf`).
+    fn names_a_variant(&self) -> bool {
+        self.variant.is_some() || ["armhf", "armel"].contains(&self.architecture.to_ascii_lowercase().as_str())
+    }
+
+    /// Operating system, architecture and variant in containerd's spelling; the variant is empty where it is the
+    /// architecture's first one (`amd64/v1`, `arm64/v8`).
+    fn normalized(&self) -> (String, String, String) {
+        let lower = |text: &str| text.to_ascii_lowercase();
+        let os = match lower(&self.os) {
+            os if os == "macos" => "darwin".to_owned(),
+            os => os,
         };
-        self.os == filter.os
-            && self.architecture == filter.architecture
-            && (filter.variant.is_none() || variant(self) == variant(filter))
+        let variant = self.variant.as_deref().map(lower).unwrap_or_default();
+        let (architecture, variant) = match lower(&self.architecture).as_str() {
+            "i386" => ("386", String::new()),
+            "x86_64" | "x86-64" | "amd64" if variant == "v1" => ("amd64", String::new()),
+            "x86_64" | "x86-64" => ("amd64", variant),
+            "aarch64" | "arm64" if ["8", "v8"].contains(&variant.as_str()) => ("arm64", String::new()),
+            "aarch64" => ("arm64", variant),
+            "armhf" => ("arm", "v7".to_owned()),
+            "armel" => ("arm", "v6".to_owned()),
+            "arm" if variant.is_empty() => ("arm", "v7".to_owned()),
+            "arm" if variant.len() == 1 => ("arm", format!("v{variant}")),
+            other => return (os, other.to_owned(), variant),
+        };
+        (os, architecture.to_owned(), variant)
     }
 
     /// Whether this is BuildKit's `unknown/unknown`, which marks attestations.
@@ -132,6 +157,39 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_are_compared_as_containerd_normalizes_them() {
+        let platform = |text: &str| text.parse::<Platform>().unwrap();
+        for (entry, filter) in [
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/v7", "linux/arm"),
+            ("linux/arm/7", "linux/armhf"),
+            ("linux/arm/v6", "linux/armel"),
+            ("linux/arm/v6", "linux/arm"),
+            ("linux/arm64", "linux/arm64/v8"),
+            ("linux/arm64/v8", "linux/aarch64"),
+            ("linux/amd64", "linux/amd64/v1"),
+            ("linux/amd64", "Linux/X86_64"),
+            ("linux/x86-64/v1", "linux/amd64"),
+            ("linux/386", "linux/i386"),
+            ("darwin/arm64", "macos/ARM64"),
+            ("linux/s390x", "linux/s390x"),
+        ] {
+            assert!(platform(entry).matches(&platform(filter)), "{entry} {filter}");
+        }
+        for (entry, filter) in [
+            ("linux/arm/v6", "linux/arm/v7"),
+            ("linux/arm/v6", "linux/armhf"),
+            ("linux/arm", "linux/arm/v6"),
+            ("linux/amd64/v3", "linux/amd64/v1"),
+            ("linux/amd64", "linux/amd64/v3"),
+            ("linux/arm64", "linux/arm"),
+            ("windows/amd64", "linux/amd64"),
+        ] {
+            assert!(!platform(entry).matches(&platform(filter)), "{entry} {filter}");
+        }
+    }
 
     #[test]
     fn only_an_object_that_says_it_once_is_unknown() {
