@@ -48,6 +48,14 @@ pub enum ReferenceError {
     /// Not a tag.
     #[error("tag {0:?}: expected at most 128 letters, digits, _ . - and no . or - in front")]
     Tag(String),
+    /// A chart's version with `+`, which no tag has; and the tag that helm pushes it under.
+    #[error("tag {found:?}: expected no +, which a tag cannot have; helm writes it as _: {written}")]
+    ChartVersion {
+        /// The version as it stands there.
+        found: String,
+        /// The tag.
+        written: String,
+    },
     /// Not a digest.
     #[error(transparent)]
     Digest(#[from] super::digest::DigestError),
@@ -183,12 +191,21 @@ impl Tag {
     /// Takes a tag.
     ///
     /// # Errors
-    /// [`ReferenceError::Tag`].
+    /// [`ReferenceError::Tag`], [`ReferenceError::ChartVersion`].
     pub fn new(text: &str) -> Result<Self, ReferenceError> {
-        let good = (1..=128).contains(&text.len())
-            && !text.starts_with(['.', '-'])
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-        if good { Ok(Self(Text::new(text))) } else { Err(ReferenceError::Tag(cut(text))) }
+        let is_good = |text: &str| {
+            (1..=128).contains(&text.len())
+                && !text.starts_with(['.', '-'])
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        if is_good(text) {
+            return Ok(Self(Text::new(text)));
+        }
+        let written = text.replace('+', "_");
+        if is_good(&written) {
+            return Err(ReferenceError::ChartVersion { found: text.to_owned(), written });
+        }
+        Err(ReferenceError::Tag(cut(text)))
     }
 
     /// The tag as text.

@@ -116,6 +116,8 @@ impl Source {
     /// # Errors
     /// Class usage.
     pub fn parse(text: &str) -> Result<Self, Fault> {
+        // Charts are named so: `oci://HOST/REPO:TAG` is a registry's, not a layout in a directory //HOST.
+        let text = text.strip_prefix("oci://").unwrap_or(text);
         if let Some(rest) = text.strip_prefix("oci:") {
             let (dir, reference) = match rest.split_once(':') {
                 Some((dir, reference)) => (dir, Some(reference)),
@@ -197,6 +199,7 @@ impl Destination {
     /// Class usage.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let help = "write HOST, HOST/PREFIX or oci:DIR";
+        let text = text.strip_prefix("oci://").unwrap_or(text);
         if let Some(dir) = text.strip_prefix("oci:") {
             if dir.is_empty() || dir.contains(':') {
                 return Err(Fault::usage(format!("destination {text}: expected oci:DIR"), help));
@@ -263,6 +266,12 @@ mod tests {
             reference: reference.map(Into::into),
         };
         assert_eq!(Source::parse("oci:a/b").unwrap(), layout("a/b", None));
+        assert_eq!(
+            Source::parse("oci://h.example/charts/app:1").unwrap(),
+            Source::parse("h.example/charts/app:1").unwrap()
+        );
+        let wrong = Source::parse("h.example/charts/app:1.0.0+up2").unwrap_err();
+        assert!(wrong.what.ends_with("helm writes it as _: 1.0.0_up2"), "{}", wrong.what);
         assert_eq!(Source::parse("oci:a:host:5000/x:v1").unwrap(), layout("a", Some("host:5000/x:v1")));
         assert!(matches!(Source::parse("alpine").unwrap(), Source::Registry(_)));
         for name in ["[::1]:5000/a:t", "docker:27-dind", "dir:1", "docker:5000/x"] {
@@ -308,6 +317,7 @@ mod tests {
         assert_eq!(Destination::parse("h.example/a/b/").unwrap(), registry("h.example", "a/b"));
         assert_eq!(Destination::parse("docker:5000/x").unwrap(), registry("docker:5000", "x"));
         assert_eq!(Destination::parse("oci:out").unwrap(), Destination::Layout("out".into()));
+        assert_eq!(Destination::parse("oci://h.example/a").unwrap(), Destination::parse("h.example/a").unwrap());
         for wrong in ["", "/", "h.example/A", "h.example/a:tag", "oci:", "oci:a:b", "az://a/b"] {
             assert_eq!(Destination::parse(wrong).unwrap_err().class, Class::Usage, "{wrong}");
         }
