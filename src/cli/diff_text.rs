@@ -15,15 +15,18 @@ pub fn line(repository: &str, tag: Option<&Tag>, change: &Change) -> String {
     }
 }
 
-/// The changes for programs.
+/// So many changes are listed at most; of more it is said how many.
+pub const LISTED: usize = 100_000;
+
+/// The changes for programs, the first [`LISTED`].
 pub fn as_json(found: &Difference) -> Vec<Value> {
     let one = |(name, change): &(Name, Change)| {
         let (word, old, new) = match change {
-            Change::New(digest) => ("new", None, Some(digest)),
-            Change::Gone(digest) => ("gone", Some(digest), None),
-            Change::Changed { old, new } => ("changed", Some(old), Some(new)),
+            Change::New(digest) => ("new", None, Some(&**digest)),
+            Change::Gone(digest) => ("gone", Some(&**digest), None),
+            Change::Changed { old, new } => ("changed", Some(&**old), Some(&**new)),
         };
-        json!({ "repository": name.repository, "tag": name.tag, "change": word, "old": old, "new": new })
+        json!({ "repository": &*name.repository, "tag": name.tag, "change": word, "old": old, "new": new })
     };
-    found.changes.iter().map(one).collect()
+    found.changes.iter().take(LISTED).map(one).collect()
 }

@@ -223,11 +223,37 @@ fn a_verify_of_its_own_process() {
     tell_peak();
 }
 
+/// A comparison holds every name of both sides, and every difference: more than a verdict, but no repository per tag.
+#[test]
+fn a_comparison_takes_no_more_than_thirty_bytes_a_byte() {
+    let peak = |dir: &Path| kib_peak("amplify::a_comparison_of_its_own_process", dir);
+    let small = tempfile::tempdir().unwrap();
+    lay(small.path(), &example());
+    let dir = tempfile::tempdir().unwrap();
+    let size = lay(dir.path(), &tags("", 3, SIZE, SIZE)) as u64;
+    let more = (peak(dir.path()).saturating_sub(peak(small.path()))) << 10;
+    println!("a comparison: {}.{:02} bytes a byte", more / size, more % size * 100 / size);
+    assert!(more <= 30 * size, "{more} bytes of memory for {size} of manifest");
+}
+
+/// Runs only as a child of the test above: against nothing, so that every name is a difference.
+#[test]
+fn a_comparison_of_its_own_process() {
+    let Some(dir) = std::env::var_os(ALONE) else { return };
+    let bundle = open(&Path::new(&dir).join("b.json")).unwrap();
+    let full = |repository: &Repository| Ok(repository.to_string());
+    let contents = packmule::operate::diff::of_bundle(&flow(2), bundle, &full).unwrap();
+    let found =
+        packmule::operate::diff::compare(&flow(2), &packmule::operate::diff::Contents::default(), &contents).unwrap();
+    assert!(!found.changes.is_empty());
+    tell_peak();
+}
+
 /// The program itself within 600,000 KiB of address space, of which its threads take most: it ends with a verdict.
 #[test]
 fn an_index_json_of_gigabytes_needs_no_gigabytes() {
     let dir = tempfile::tempdir().unwrap();
-    lay(dir.path(), &tags("", 3, SIZE, 6 << 20));
+    lay(dir.path(), &tags("", 3, SIZE, 3 << 20));
     fs::write(dir.path().join("k.pem"), key(1).public().to_pem()).unwrap();
     let run = |words: &str| {
         let line = format!("ulimit -v 600000; exec \"$P\" {words}");
@@ -243,6 +269,8 @@ fn an_index_json_of_gigabytes_needs_no_gigabytes() {
     assert!(code == Some(11) && told.contains("need volume 1"), "{code:?} {told}");
     let (code, told) = run("inspect b --check");
     assert!(code == Some(11) && told.contains("not authenticated"), "{code:?}");
+    let (code, told) = run("diff ./b ./b");
+    assert!(code == Some(0) && told.contains("same "), "{code:?}");
 }
 
 /// An `index.json` that is longer than a frame: written in both forms, read back, verified, and what hands take out.

@@ -112,7 +112,7 @@ fn x4_a_limit_of_file_sizes_is_named_and_no_signal_kills() {
     let dir = prepare();
     fs::create_dir_all(dir.path().join("usb")).unwrap();
     let export = "export oci:source -o usb/b --sign k.pem";
-    // 4 MiB, which is below what is written: told before anything is fetched.
+    // 4 MiB, which is below what is written.
     let (code, told) = shell(dir.path(), &format!("ulimit -f 4096; exec \"$P\" {export}"));
     assert!(
         code == Some(22) && told.contains("4194304 bytes (ulimit -f)") && told.contains("--volume-size"),

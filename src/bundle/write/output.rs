@@ -45,7 +45,7 @@ pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
                 what: format!("{}; this process may write files of at most {limit} bytes (ulimit -f)", refused.what),
                 ..refused
             }
-            .help("raise the limit, or use a --volume-size below it"),
+            .help("raise the limit, or use a --volume-size below it (32MiB is the least)"),
         },
         _ => refused,
     }
@@ -344,12 +344,12 @@ impl Output {
         )]
         let kind = stat.f_type as u64;
         holds(&shown, kind, largest)?;
-        permits(&shown, system::file_size_limit(), largest)?;
         let free = free_bytes(&self.dir).map_err(|error| Error::io(&shown, &error))?;
         let length = |number| std::fs::metadata(self.partial_volume(number)).map_or(0, |metadata| metadata.len());
         let held = self.partial_volumes()?.into_iter().map(length).sum();
         let have = free.saturating_add(held);
-        room(&shown, have, least, most)
+        let limited = exceeds(&shown, system::file_size_limit(), largest);
+        Ok(room(&shown, have, least, most)?.or(limited))
     }
 }
 
@@ -365,15 +365,10 @@ fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error
     Ok(())
 }
 
-/// Whether the process may write files of `largest` bytes.
-fn permits(shown: &impl fmt::Display, limit: Option<u64>, largest: u64) -> Result<(), Error> {
-    match limit.filter(|limit| largest > *limit) {
-        None => Ok(()),
-        Some(limit) => {
-            let what = format!("{shown}: expected files of at most {limit} bytes (ulimit -f), found {largest}");
-            Err(Error::new(Class::Io, what).help("raise the limit, or use a --volume-size below it"))
-        }
-    }
+/// What is said where files of up to `largest` bytes are above what the process may write.
+fn exceeds(shown: &impl fmt::Display, limit: Option<u64>, largest: u64) -> Option<String> {
+    let limit = limit.filter(|limit| largest > *limit)?;
+    Some(format!("{shown}: files may have up to {largest} bytes, and this process writes at most {limit} (ulimit -f)"))
 }
 
 /// Whether `have` bytes are room for the `least` and the `most` that are needed.
@@ -388,6 +383,13 @@ fn room(shown: &impl fmt::Display, have: u64, least: u64, most: u64) -> Result<O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn x4_a_limit_of_the_process_is_told_before_the_start() {
+        let told = |limit, largest| exceeds(&"usb", limit, largest);
+        assert_eq!((told(None, 9), told(Some(9), 9)), (None, None));
+        assert!(told(Some(8), 9).is_some_and(|text| text.contains("up to 9 bytes") && text.contains("at most 8")));
+    }
 
     #[test]
     fn what_just_fits_has_room() {

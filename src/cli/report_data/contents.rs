@@ -40,11 +40,11 @@ pub fn tree(manifest: &Manifest, catalogue: Option<&Catalogue>, news: Option<&Di
 
 fn novelty(name: &Name, change: &Change) -> Option<((String, Digest), Novelty)> {
     let (digest, novelty) = match change {
-        Change::New(digest) => (*digest, Novelty::New),
-        Change::Changed { new, .. } => (*new, Novelty::Changed),
+        Change::New(digest) => (**digest, Novelty::New),
+        Change::Changed { new, .. } => (**new, Novelty::Changed),
         Change::Gone(_) => return None,
     };
-    Some(((name.repository.clone(), digest), novelty))
+    Some(((name.repository.to_string(), digest), novelty))
 }
 
 struct Grower<'a> {

@@ -9,6 +9,7 @@ pub mod place;
 pub mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::base::fault::Fault;
 use crate::bundle::{Manifest, Untrusted};
@@ -19,19 +20,19 @@ use crate::oci::{Artifact, Digest, Reason, Repository, Tag};
 /// What a name is: a tag of a repository, or a digest in one that has no tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
-    /// As it is compared.
-    pub repository: String,
+    /// As it is compared; all names of one artifact share it.
+    pub repository: Arc<str>,
     /// The tag, if it has one.
     pub tag: Option<Tag>,
     // Of what has no tag: its own digest.
-    digest: Option<Digest>,
+    digest: Option<Arc<Digest>>,
 }
 
 /// What one side holds.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    names: BTreeMap<Name, Digest>,
-    held: BTreeSet<(String, Digest)>,
+    names: BTreeMap<Name, Arc<Digest>>,
+    held: BTreeSet<(Arc<str>, Arc<Digest>)>,
     /// All blobs that it has or relies on, with their sizes in bytes.
     blobs: BTreeMap<Digest, u64>,
     /// Those of them that are documents, which every bundle carries.
@@ -41,18 +42,18 @@ pub struct Contents {
 }
 
 /// What became of a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// On the new side alone.
-    New(Digest),
+    New(Arc<Digest>),
     /// On the old side alone.
-    Gone(Digest),
+    Gone(Arc<Digest>),
     /// It means something else.
     Changed {
         /// On the old side.
-        old: Digest,
+        old: Arc<Digest>,
         /// On the new side.
-        new: Digest,
+        new: Arc<Digest>,
     },
 }
 
@@ -89,13 +90,17 @@ pub struct Difference {
 
 impl Contents {
     fn name(&mut self, repository: &str, digest: Digest, tags: &[Tag]) {
-        self.held.insert((repository.to_owned(), digest));
-        let own =
-            |tag: Option<Tag>| Name { digest: tag.is_none().then_some(digest), repository: repository.to_owned(), tag };
+        let (repository, digest): (Arc<str>, _) = (repository.into(), Arc::new(digest));
+        self.held.insert((Arc::clone(&repository), Arc::clone(&digest)));
+        let own = |tag: Option<Tag>| Name {
+            digest: tag.is_none().then(|| Arc::clone(&digest)),
+            repository: Arc::clone(&repository),
+            tag,
+        };
         if tags.is_empty() {
-            self.names.insert(own(None), digest);
+            self.names.insert(own(None), Arc::clone(&digest));
         }
-        self.names.extend(tags.iter().map(|tag| (own(Some(tag.clone())), digest)));
+        self.names.extend(tags.iter().map(|tag| (own(Some(tag.clone())), Arc::clone(&digest))));
     }
 
     fn artifacts(&mut self, flow: &Flow, artifacts: &[Artifact], name: &Naming) -> Result<(), Fault> {
@@ -145,13 +150,11 @@ pub fn of_manifest(
 /// # Errors
 /// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Cancelled`], those of `name`.
 pub fn of_bundle(flow: &Flow, bundle: Untrusted, name: &Naming) -> Result<Contents, Fault> {
-    let manifest = bundle.claimed()?;
-    let closure = bundle.assume().ok().and_then(|bundle| {
-        let is_whole = bundle.survey(flow).is_empty();
-        is_whole.then(|| bundle.closure(flow).ok()).flatten()
-    });
+    let bundle = bundle.assume()?;
+    let is_whole = bundle.survey(flow).is_empty();
+    let closure = is_whole.then(|| bundle.closure(flow).ok()).flatten();
     flow.check()?;
-    of_manifest(flow, &manifest, closure.as_ref(), name)
+    of_manifest(flow, bundle.manifest(), closure.as_ref(), name)
 }
 
 /// Compares.
@@ -161,21 +164,25 @@ pub fn of_bundle(flow: &Flow, bundle: Untrusted, name: &Naming) -> Result<Conten
 pub fn compare(flow: &Flow, old: &Contents, new: &Contents) -> Result<Difference, Fault> {
     let mut changes = Vec::new();
     let mut same = 0;
-    for (name, &digest) in &new.names {
+    let holds = |side: &Contents, name: &Name, digest: &Arc<Digest>| {
+        name.tag.is_none() && side.held.contains(&(Arc::clone(&name.repository), Arc::clone(digest)))
+    };
+    for (name, digest) in &new.names {
         flow.check()?;
-        let held = || old.held.contains(&(name.repository.clone(), digest));
         match old.names.get(name) {
-            Some(&before) if before == digest => same += 1,
-            Some(&before) => changes.push((name.clone(), Change::Changed { old: before, new: digest })),
-            None if name.tag.is_none() && held() => same += 1,
-            None => changes.push((name.clone(), Change::New(digest))),
+            Some(before) if before == digest => same += 1,
+            Some(before) => {
+                let (old, new) = (Arc::clone(before), Arc::clone(digest));
+                changes.push((name.clone(), Change::Changed { old, new }));
+            }
+            None if holds(old, name, digest) => same += 1,
+            None => changes.push((name.clone(), Change::New(Arc::clone(digest)))),
         }
     }
-    for (name, &digest) in &old.names {
+    for (name, digest) in &old.names {
         flow.check()?;
-        let is_held = name.tag.is_none() && new.held.contains(&(name.repository.clone(), digest));
-        if !is_held && !new.names.contains_key(name) {
-            changes.push((name.clone(), Change::Gone(digest)));
+        if !holds(new, name, digest) && !new.names.contains_key(name) {
+            changes.push((name.clone(), Change::Gone(Arc::clone(digest))));
         }
     }
     changes.sort_by(|a, b| a.0.cmp(&b.0));
@@ -189,8 +196,6 @@ pub fn compare(flow: &Flow, old: &Contents, new: &Contents) -> Result<Difference
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::flow::{FixedClock, Silent};
 

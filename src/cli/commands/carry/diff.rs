@@ -11,7 +11,7 @@ use crate::cli::Session;
 use crate::cli::args::destination::Naming;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::selectors::{in_layout, warn_of_names};
-use crate::cli::diff_text::{as_json, line};
+use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::decide::route::{Map, Place, Route};
@@ -149,8 +149,12 @@ impl Args {
 
     fn told(&self, found: &Difference, has_bundle: bool) -> Outcome {
         let mut text = String::new();
-        for (name, change) in &found.changes {
+        for (name, change) in found.changes.iter().take(LISTED) {
             text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+        }
+        let unlisted = found.changes.len().saturating_sub(LISTED);
+        if unlisted > 0 {
+            text.push_str(&format!("and        {unlisted} more names differ\n"));
         }
         text.push_str(&format!("same       {} names\n", found.same));
         let at_least = if found.is_exact { "" } else { "at least " };
@@ -166,7 +170,7 @@ impl Args {
         }
         let result = json!({
             "authenticated": false, "old": self.old.to_string_lossy(), "new": self.new.to_string_lossy(), "same": found.changes.is_empty(),
-            "unchanged": found.same, "differences": as_json(found),
+            "unchanged": found.same, "differences": as_json(found), "unlisted": unlisted,
             "delta": { "blobs": found.carried.blobs, "bytes": found.carried.bytes, "exact": found.is_exact,
                 "left_out": { "blobs": found.left_out.blobs, "bytes": found.left_out.bytes } },
         });

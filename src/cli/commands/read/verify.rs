@@ -14,7 +14,7 @@ use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::confine::above;
-use crate::cli::diff_text::{as_json, line};
+use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::freshness::{Side, Told};
 use crate::cli::output::Outcome;
 use crate::cli::report_data::{self, Bytes, Found, Sight};
@@ -205,11 +205,16 @@ fn news(
     let after = of_manifest(&session.flow, manifest, closure.as_ref(), &full)?;
     let mut found = compare(&session.flow, &before, &after)?;
     found.changes.retain(|(_, change)| !matches!(change, Change::Gone(_)));
-    for (name, change) in &found.changes {
+    for (name, change) in found.changes.iter().take(LISTED) {
         outcome.text.push_str(&line(&name.repository, name.tag.as_ref(), change));
     }
+    let unlisted = found.changes.len().saturating_sub(LISTED);
+    if unlisted > 0 {
+        outcome.text.push_str(&format!("and        {unlisted} more names are new or changed\n"));
+    }
     outcome.text.push_str(&format!("same       {} names\n", found.same));
-    outcome.result["news"] = json!({ "bases": named, "differences": as_json(&found), "unchanged": found.same });
+    outcome.result["news"] =
+        json!({ "bases": named, "differences": as_json(&found), "unlisted": unlisted, "unchanged": found.same });
     Ok((told, found))
 }
 
