@@ -14,13 +14,14 @@ use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use self::auth::authorization::Scopes;
-use self::http::call::{Host, lock};
+use self::http::call::Host;
 use self::http::clients::Clients;
 pub use self::http::rate::Limits;
 use self::http::runtime::Engine;
 use self::http::secrets::Redacted;
 pub use self::http::secrets::Secrets;
 pub use self::settings::{ClientCertificate, Credential, HostLookup, HostSettings, Lookup, Proxies, Settings};
+use crate::base::lock::lock;
 use crate::content::{
     Body, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
 };

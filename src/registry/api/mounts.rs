@@ -7,11 +7,12 @@ use reqwest::{Method, Response, Url};
 
 use super::blobs::digest;
 use super::upload::Session;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Repository};
 use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, SMALL, lock};
+use crate::registry::http::call::{Call, Host, SMALL};
 use crate::registry::http::retry::Trouble;
 
 /// What a server may ask for at least (`OCI-Chunk-Min-Length`).

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::Repository;
-use crate::registry::http::call::{Host, lock};
+use crate::registry::http::call::Host;
 use crate::registry::http::connection::{self, Fate};
 use crate::registry::http::retry::{self, Tries, Trouble};
 

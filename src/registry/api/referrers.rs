@@ -11,11 +11,12 @@ use serde::Deserialize;
 use super::manifests::Fetched;
 use super::paging::Pages;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Repository, Tag, media_type};
 use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, lock};
+use crate::registry::http::call::{Call, Host};
 
 /// What to do where a registry takes no referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";

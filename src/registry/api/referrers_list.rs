@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 use super::manifests::{Condition, Put};
 use super::referrers::{ADVICE, Fallback};
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::each;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Digest, Document, Repository, Tag, media_type};
 use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Host, lock};
+use crate::registry::http::call::Host;
 use crate::registry::http::retry::{Trouble, pause, share};
 
 /// How long after its last write a list is looked at again, at least.

@@ -6,11 +6,12 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, Url};
 
 use super::blobs::digest;
+use crate::base::lock::lock;
 use crate::content::{Body, Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Repository};
 use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, MOST_HOPS, SMALL, lock};
+use crate::registry::http::call::{Call, Host, MOST_HOPS, SMALL};
 use crate::registry::http::origin;
 use crate::registry::http::retry::{self, Trouble};
 use crate::registry::http::upload_body::{Feed, Unsent};

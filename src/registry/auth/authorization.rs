@@ -12,9 +12,10 @@ use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::Repository;
-use crate::registry::http::call::{Host, lock};
+use crate::registry::http::call::Host;
 use crate::registry::http::headers::Challenge;
 use crate::registry::http::origin;
 use crate::registry::http::retry::Trouble;

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,6 +21,7 @@ use super::response::Answer;
 use super::retry::{self, Trouble};
 use super::runtime::{Engine, Stop};
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::Digest;
 use crate::registry::api::referrers_list::Listings;
@@ -120,11 +121,6 @@ pub(in crate::registry) struct Host {
     pub old: AtomicBool,
     rates: Vec<Arc<Rate>>,
     warned: Mutex<HashSet<String>>,
-}
-
-/// The lock's content; a panic elsewhere leaves nothing half done here.
-pub(in crate::registry) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Host {

@@ -11,10 +11,10 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 use zeroize::Zeroizing;
 
-use super::call::lock;
 use super::origin;
 use super::resolver::Elsewhere;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::registry::settings::{HostSettings, Settings};
 

@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering;
 
 use reqwest::{StatusCode, Url};
 
-use super::call::{Host, lock};
+use super::call::Host;
 use super::certificate;
 use super::retry::Trouble;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
 

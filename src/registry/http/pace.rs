@@ -4,11 +4,11 @@
 //! A permit is held while a thread waits for this registry and never while it waits for anything
 //! else (a disk, another registry, a consumer), so that permits cannot lock each other out.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use super::call::lock;
 use super::retry;
+use crate::base::lock::{lock, wait};
 use crate::content::Error;
 use crate::flow::{Cancelled, Event, Flow};
 
@@ -62,7 +62,7 @@ impl Pace {
         while state.active >= state.limit {
             flow.check()?;
             state.waiting += 1;
-            state = self.freed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait(&self.freed, state, TICK);
             state.waiting -= 1;
         }
         state.active += 1;

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::call::lock;
 use super::retry;
+use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::Flow;
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding as _};
 use zeroize::Zeroizing;
 
-use super::call::lock;
+use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::{Event, Events};
 use crate::registry::settings::Credential;
