@@ -7,13 +7,15 @@ use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATC
 use reqwest::{Method, StatusCode};
 
 use super::blobs::{digest, exact_etag};
+use super::call::Call;
+use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, SMALL};
+use crate::registry::auth::scopes::Scopes;
+use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
@@ -52,7 +54,7 @@ pub(in crate::registry) struct Fetched {
     pub etag: Option<HeaderValue>,
 }
 
-impl Host {
+impl Registry {
     fn manifest_call(
         &self,
         method: Method,
@@ -75,7 +77,7 @@ impl Host {
             404 => return Ok(None),
             // Some servers know no HEAD here.
             400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
-            _ => return Err(self.refusal(&answer, &call.subject)),
+            _ => return Err(self.refusal(&answer, &call.request.subject)),
         }
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
         // A compressed answer's length is not the manifest's.
@@ -92,7 +94,7 @@ impl Host {
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         match self.fetch_once(repository, name, scopes) {
             Err(error) if error.kind == Kind::Mismatch => {
-                self.engine.flow.event(Event::Detail(format!("{}; asked for once more", error.what)));
+                self.http.flow().event(Event::Detail(format!("{}; asked for once more", error.what)));
                 self.fetch_once(repository, name, scopes)
             }
             other => other,
@@ -105,13 +107,13 @@ impl Host {
         match answer.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(self.refusal(&answer, &call.subject)),
+            _ => return Err(self.refusal(&answer, &call.request.subject)),
         }
         let wanted = name.parse::<Digest>().ok();
         let found = Digest::of(wanted.map_or(Algorithm::Sha256, |wanted| wanted.algorithm()), &answer.body);
         if wanted.is_some_and(|wanted| wanted != found) {
-            let what = format_args!("{}: content has digest {found}", call.subject);
-            return Err(self.error(Kind::Mismatch, what).help(
+            let what = format_args!("{}: content has digest {found}", call.request.subject);
+            return Err(self.http.error(Kind::Mismatch, what).help(
                 "the registry holds a damaged manifest, or something on the way changes it: push it there again",
             ));
         }
@@ -128,12 +130,13 @@ impl Host {
             (None, None) => "latest".to_owned(),
         };
         let found = self.look(repository, &name, &Scopes::pull(repository))?.ok_or_else(|| {
-            self.error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
+            self.http
+                .error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
                 .help("check the name; a registry may hide what the login may not see")
         })?;
         if reference.digest.is_some_and(|wanted| wanted != found.digest) {
             let what = format_args!("{name}: answered with digest {}", found.digest);
-            return Err(self.error(Kind::Mismatch, what));
+            return Err(self.http.error(Kind::Mismatch, what));
         }
         if media_type::document_kind(&found.media_type).is_none() {
             let schema1 =
@@ -141,7 +144,7 @@ impl Host {
             let shown = escape(&found.media_type);
             let what = format_args!("{reference}: expected an OCI or Docker manifest or index, found {shown:?}");
             let help = if schema1 { "push the image again with a current client" } else { "name an image or artifact" };
-            return Err(self.error(Kind::Refused, what).help(help));
+            return Err(self.http.error(Kind::Refused, what).help(help));
         }
         Ok(found)
     }
@@ -152,13 +155,13 @@ impl Host {
         let subject = format!("{}@{name}", repository.path());
         let fetched = self
             .fetch(repository, &name, &Scopes::pull(repository))?
-            .ok_or_else(|| self.error(Kind::Absent, format_args!("{subject} not found")))?;
+            .ok_or_else(|| self.http.error(Kind::Absent, format_args!("{subject} not found")))?;
         if fetched.raw.len() as u64 != descriptor.size {
             let what = format_args!("{subject}: expected {} bytes, found {}", descriptor.size, fetched.raw.len());
-            return Err(self.error(Kind::Mismatch, what));
+            return Err(self.http.error(Kind::Mismatch, what));
         }
         Document::with_digest(&descriptor.media_type, descriptor.digest, fetched.raw.as_ref()).map_err(|error| {
-            self.error(Kind::Mismatch, format_args!("{}: {}", repository.path(), escape(&error.to_string())))
+            self.http.error(Kind::Mismatch, format_args!("{}: {}", repository.path(), escape(&error.to_string())))
         })
     }
 
@@ -189,12 +192,12 @@ impl Host {
     /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
     pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
         let condition = Condition::Always;
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             match self.put_once(repository, name, media_type, raw.clone(), &condition) {
                 Ok(Put::Stored(answer)) => return Ok(answer),
                 // Without a condition none is unmet.
-                Ok(Put::Unmet) => return Err(self.error(Kind::Refused, format_args!("{name}: status 412"))),
+                Ok(Put::Unmet) => return Err(self.http.error(Kind::Refused, format_args!("{name}: status 412"))),
                 Err(trouble) => tries.again(trouble)?,
             }
         }
@@ -217,17 +220,17 @@ impl Host {
                 .header(CONTENT_LENGTH, &raw.len().to_string());
         match condition {
             Condition::Always => {}
-            Condition::IfAbsent => drop(call.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
-            Condition::IfUnchanged(etag) => drop(call.headers.insert(IF_MATCH, etag.clone())),
+            Condition::IfAbsent => drop(call.request.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            Condition::IfUnchanged(etag) => drop(call.request.headers.insert(IF_MATCH, etag.clone())),
         }
         let expected = name.parse::<Digest>().unwrap_or_else(|_| Digest::sha256(&raw));
-        call.body = Some(raw);
-        let answer = self.send(&call).and_then(|response| self.whole(response, SMALL, &call.subject))?;
+        call.request.body = Some(raw);
+        let answer = self.send(&call).and_then(|response| self.http.whole(response, SMALL, &call.request.subject))?;
         if answer.status.is_success() {
             return match digest(&answer.headers) {
                 Some(found) if found.algorithm() == expected.algorithm() && found != expected => {
-                    let what = format_args!("{}: stored as {found}, expected {expected}", call.subject);
-                    Err(Trouble::last(self.error(Kind::Mismatch, what)))
+                    let what = format_args!("{}: stored as {found}, expected {expected}", call.request.subject);
+                    Err(Trouble::last(self.http.error(Kind::Mismatch, what)))
                 }
                 _ => Ok(Put::Stored(answer)),
             };
@@ -236,7 +239,7 @@ impl Host {
             return Ok(Put::Unmet);
         }
         let again = UNKNOWN.iter().any(|code| answer.says(code));
-        let mut error = self.refusal(&answer, &call.subject);
+        let mut error = self.refusal(&answer, &call.request.subject);
         if again && error.kind == Kind::Absent {
             error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
         }

@@ -8,15 +8,16 @@ use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::call::Call;
 use super::manifests::Fetched;
 use super::paging::Pages;
+use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Repository, Tag, media_type};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host};
+use crate::registry::auth::scopes::Scopes;
 
 /// What to do where a registry takes no referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";
@@ -37,7 +38,7 @@ pub(in crate::registry) enum Fallback {
     List(Vec<Descriptor>, Fetched),
 }
 
-impl Host {
+impl Registry {
     /// What refers to `subject`.
     pub fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
         if let Some(list) = self.referrers_api(repository, subject)? {
@@ -86,10 +87,10 @@ impl Host {
             if answer.media_type() != Some(media_type::OCI_INDEX) {
                 let found = escape(answer.media_type().unwrap_or_default());
                 let what = format_args!("{title}: expected an index, found {found:?}");
-                return Err(self.error(Kind::Mismatch, what).help(ADVICE));
+                return Err(self.http.error(Kind::Mismatch, what).help(ADVICE));
             }
             let list: List = serde_json::from_slice(&answer.body).map_err(|error| {
-                self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
             })?;
             all.extend(list.manifests.unwrap_or_default());
         }
@@ -112,10 +113,10 @@ impl Host {
         if fetched.media_type != media_type::OCI_INDEX {
             let found = escape(&fetched.media_type);
             let what = format_args!("{title}: expected an index of referrers, found {found:?}");
-            return Err(self.error(Kind::Refused, what).help(ADVICE));
+            return Err(self.http.error(Kind::Refused, what).help(ADVICE));
         }
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
-            self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+            self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
         })?;
         Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched))
     }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::manifests::{Condition, Put};
+use super::registry::Registry;
 use crate::content::{Error, Kind};
 use crate::oci::{Digest, Document, Repository, Tag};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::Host;
+use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::Trouble;
 
 /// What registries say, in lower case, of a tag that may not move: ECR, ACR, Harbor, Nexus, Quay,
@@ -14,7 +14,7 @@ use crate::registry::http::retry::Trouble;
 const FIXED: [&str; 7] =
     ["immutable", "already exist", "locked", "updating existing", "overwrite", "protected", "readonly"];
 
-impl Host {
+impl Registry {
     /// Pushes a document by its digest, and makes its subject's referrers list it.
     pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let raw = Bytes::from_owner(document.shared());
@@ -58,7 +58,7 @@ impl Host {
     ) -> Result<Option<Digest>, Error> {
         let (scopes, wanted) = (Scopes::push(repository), document.digest());
         let mut condition = Condition::IfAbsent;
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             match self.tag(repository, tag, &scopes)? {
                 Some(found) if found == wanted => return Ok(None),
@@ -89,7 +89,7 @@ impl Host {
         before: Option<Digest>,
         wanted: Digest,
     ) -> Result<(), Error> {
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             let found = self.tag(repository, tag, &Scopes::push(repository))?;
             if found == Some(wanted) {
@@ -103,7 +103,7 @@ impl Host {
                         "tag {}:{tag}: accepted, but it names {found}, expected {wanted}",
                         repository.path()
                     );
-                    self.error(Kind::Refused, what).help("somebody else may be setting the same tag")
+                    self.http.error(Kind::Refused, what).help("somebody else may be setting the same tag")
                 }
             };
             // What is read may lag behind what was written.
@@ -134,7 +134,8 @@ impl Host {
 
     fn fixed(&self, repository: &Repository, tag: &Tag, before: Digest, wanted: Digest, why: &str) -> Error {
         let what = format_args!("tag {}:{tag}: stays at {before}, not moved to {wanted}{why}", repository.path());
-        self.error(Kind::Policy, what)
+        self.http
+            .error(Kind::Policy, what)
             .help("the tag is immutable there: leave it with --tag-conflict keep, or map it to another name")
     }
 }

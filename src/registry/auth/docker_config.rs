@@ -9,7 +9,7 @@ use base64ct::{Base64, Base64Unpadded, Encoding as _};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::registry::settings::Credential;
+use crate::registry::credential::Credential;
 
 /// The key under which docker keeps docker.io's login.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";

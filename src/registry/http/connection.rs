@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 
 use reqwest::{StatusCode, Url};
 
-use super::call::Host;
 use super::certificate;
+use super::exchange::Http;
 use super::retry::Trouble;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
@@ -74,7 +74,7 @@ pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
     (fate, text)
 }
 
-impl Host {
+impl Http {
     /// A failed exchange with `url` as trouble.
     pub fn broken(&self, url: &Url, subject: &str, error: &reqwest::Error) -> Trouble {
         let (mut fate, mut text) = look(error);
@@ -155,7 +155,7 @@ impl Host {
         let failures = self.h2_failures.fetch_add(1, Ordering::Relaxed) + 1;
         let told = text.contains("HTTP/1.1") || text.contains("HTTP_1_1");
         if (failures >= MOST_H2 || told) && !self.old.swap(true, Ordering::Relaxed) {
-            self.engine.flow.event(Event::Detail(format!(
+            self.flow().event(Event::Detail(format!(
                 "registry {}: HTTP/2 fails ({}); going on by HTTP/1.1",
                 self.name,
                 escape(text)
@@ -190,7 +190,7 @@ impl Host {
         let asked = || {
             let url = url.join("/v2/").ok()?;
             let client = self.clients.looking(&self.name, &self.own, true).ok()?;
-            let error = self.engine.wait(self.settings.idle, client.head(url).send()).ok()?.err()?;
+            let error = self.runtime.wait(self.settings.idle, client.head(url).send()).ok()?.err()?;
             let (fate, text) = look(&error);
             (fate == Fate::Alert).then_some(text)
         };
@@ -203,7 +203,7 @@ impl Host {
     fn certificate_at(&self, url: &Url) -> Option<certificate::Names> {
         let url = url.join("/v2/").ok()?;
         let client = self.clients.looking(&self.name, &self.own, false).ok()?;
-        let response = self.engine.wait(self.settings.idle, client.head(url).send()).ok()?.ok()?;
+        let response = self.runtime.wait(self.settings.idle, client.head(url).send()).ok()?.ok()?;
         let info = response.extensions().get::<reqwest::tls::TlsInfo>()?;
         certificate::names(info.peer_certificate()?)
     }

@@ -5,7 +5,7 @@
 
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-use super::call::Host;
+use super::exchange::Http;
 use super::response::Answer;
 use super::retry::Trouble;
 use crate::base::fault::escape;
@@ -23,7 +23,7 @@ pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
-impl Host {
+impl Http {
     /// The error of a body that is not what it should be and says that it is compressed.
     pub fn compressed(&self, subject: &str, coding: &str) -> Error {
         let what = format_args!(

@@ -1,4 +1,4 @@
-//! The private runtime behind the blocking face, and the one way to wait on it.
+//! The private async runtime behind the blocking traits, and the one way to wait on it.
 //!
 //! Every wait looks at the flow's cancel flag ten times a second and ends when nothing came for the
 //! idle time. No I/O of its own.
@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{self, Builder, Handle};
 use tokio::time::timeout;
 
 use crate::content::{Error, Kind};
@@ -25,15 +25,15 @@ pub(in crate::registry) enum Stop {
     Idle(Duration),
 }
 
-/// Runtime and flow.
-pub(in crate::registry) struct Engine {
-    runtime: Option<Runtime>,
+/// The runtime and the flow of the run.
+pub(in crate::registry) struct Runtime {
+    runtime: Option<runtime::Runtime>,
     handle: Handle,
-    /// The flow of the run.
+    /// Its cancel flag, clock and events.
     pub flow: Flow,
 }
 
-impl Engine {
+impl Runtime {
     /// Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
     /// hashing is done by the callers.
     pub fn new(flow: Flow) -> Result<Self, Error> {
@@ -77,7 +77,7 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for Runtime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // A name lookup that hangs must not hold the process.

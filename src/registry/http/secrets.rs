@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::{Event, Events};
-use crate::registry::settings::Credential;
+use crate::registry::credential::Credential;
 
 /// In the place of a secret.
 const REDACTED: &str = "[redacted]";
