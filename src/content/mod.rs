@@ -33,32 +33,11 @@ pub enum Kind {
     Cancelled,
 }
 
-/// A failure at a place.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{what}")]
-pub struct Error {
-    /// How.
-    pub kind: Kind,
-    /// Subject, expected, found; no secrets.
-    pub what: String,
-    /// One thing to do.
-    pub help: Option<String>,
-}
+/// A failure at a place: a fault whose class says how the place failed. Its texts hold no secrets.
+pub type Error = Fault<Kind>;
 
 impl Error {
-    /// An error of `kind`.
-    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), help: None }
-    }
-
-    /// The same with advice.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// An error of the local file system at `subject`.
+    /// Makes an error of the local file system at `subject`.
     pub fn io(subject: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::new(Kind::Io, format!("{subject}: {error}"))
     }
@@ -76,17 +55,23 @@ impl Error {
         }
     }
 
-    /// As a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
+    /// Makes a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
     /// a place did, else the class that the kind itself says.
     pub fn into_fault(self, side: Class) -> Fault {
-        let class = match self.kind {
+        self.classed(|kind| match kind {
             Kind::Absent | Kind::Denied | Kind::Refused | Kind::Failed | Kind::Mismatch => side,
             Kind::Policy => Class::Policy,
             Kind::Io => Class::Io,
             Kind::Content(class) => class,
             Kind::Cancelled => Class::Cancelled,
-        };
-        Fault { class, what: self.what, help: self.help, others: Vec::new() }
+        })
+    }
+}
+
+impl From<Fault> for Error {
+    /// Passes a fault of the content through a place.
+    fn from(fault: Fault) -> Self {
+        fault.classed(Kind::Content)
     }
 }
 

@@ -138,9 +138,7 @@ impl Secrets {
     /// A fault with such messages, its others too.
     #[must_use]
     pub fn clean(&self, fault: Fault) -> Fault {
-        let Fault { class, what, help, others } = fault;
-        let others = others.into_iter().map(|other| self.clean(other)).collect();
-        Fault { class, what: self.hide_all(&what), help: help.map(|help| self.hide_all(&help)), others }
+        fault.map_texts(&|text| self.hide_all(&text))
     }
 
     /// A JSON value without them.

@@ -124,7 +124,7 @@ mod tests {
     fn an_endpoint_is_an_address_without_login_and_not_plain_by_itself() {
         for wrong in ["mirror", "ftp://h/", "http://h.example/", "https://u:p@h/", "https://h/?q", "file:///x"] {
             let error = rules("docker.io", wrong).unwrap_err();
-            assert_eq!(error.kind, Kind::Policy, "{wrong}");
+            assert_eq!(error.class, Kind::Policy, "{wrong}");
             assert!(!error.what.contains("u:p"));
         }
         assert!(rules("docker.io", "http://127.0.0.1:5000").is_ok());

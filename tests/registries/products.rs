@@ -89,9 +89,9 @@ fn d1_ecr_takes_the_first_patch_for_all_and_makes_no_repository() {
     let elsewhere = Repository::new(&registry.server.host, "app").unwrap();
     let layer = content(10, 5);
     let error = client.registries.put_blob(&elsewhere, &layer.descriptor(), &layer).unwrap_err();
-    assert!(error.kind == Kind::Absent && error.help.unwrap().contains("create it"), "{}", error.what);
+    assert!(error.class == Kind::Absent && error.help.unwrap().contains("create it"), "{}", error.what);
     let rights = client.registries.rights().unwrap();
-    assert_eq!(rights.may_push(&elsewhere).unwrap_err().kind, Kind::Absent);
+    assert_eq!(rights.may_push(&elsewhere).unwrap_err().class, Kind::Absent);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn d1_quay_pages_by_opaque_links_and_takes_only_images() {
     assert_eq!(found.len(), 5);
     let strange = manifest(&layer.descriptor(), &layer.descriptor(), None);
     let error = client.registries.put_manifest(&repository, &strange).unwrap_err();
-    assert!(error.kind == Kind::Refused && error.what.contains("MANIFEST_INVALID"), "{error}");
+    assert!(error.class == Kind::Refused && error.what.contains("MANIFEST_INVALID"), "{error}");
     // One that refers to something says that it is this artifact, and what to leave out.
     let referrer = manifest(&layer.descriptor(), &layer.descriptor(), Some(&document.descriptor()));
     let error = client.registries.put_manifest(&repository, &referrer).unwrap_err();
@@ -156,7 +156,7 @@ fn d1_gitlab_gives_the_subject_for_its_fallback_tag() {
     let subject = carry(&client, &repository, 10).unwrap();
     assert!(Referrers::referrers(&client.registries, &repository, subject.digest()).unwrap().is_empty());
     let error = refer(&client, &repository, &subject, 9).unwrap_err();
-    assert!(error.kind == Kind::Refused && error.what.contains("names the subject itself"), "{error}");
+    assert!(error.class == Kind::Refused && error.what.contains("names the subject itself"), "{error}");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn stays(registry: &Quirky) {
     let other = manifest(&config, &config, None);
     client.registries.put_manifest(&repository, &other).unwrap();
     let error = client.registries.set_tag(&repository, &tag("v1"), &other).unwrap_err();
-    assert_eq!(error.kind, Kind::Policy, "{error}");
+    assert_eq!(error.class, Kind::Policy, "{error}");
     assert!(error.what.contains("v1") && error.what.contains(&first.digest().to_string()), "{error}");
 }
 
@@ -198,7 +198,7 @@ fn d5_an_immutable_tag_that_is_denied_in_words() {
     carry(&client, &repository, 10).unwrap();
     let (_, config) = image_config();
     let error = client.registries.set_tag(&repository, &tag("v1"), &manifest(&config, &config, None)).unwrap_err();
-    assert_eq!(error.kind, Kind::Denied, "{error}");
+    assert_eq!(error.class, Kind::Denied, "{error}");
 }
 
 #[test]

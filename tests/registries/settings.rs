@@ -75,7 +75,7 @@ fn a_host_whose_settings_cannot_be_read_is_not_asked() {
         Settings { hosts: Box::new(|_| Err("certs.d/x/ca.crt: not readable".to_owned())), ..Settings::default() };
     let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
     let error = client(settings).registries.resolve(&reference).unwrap_err();
-    assert!(error.kind == Kind::Policy && error.what.contains("certs.d/x/ca.crt"), "{error}");
+    assert!(error.class == Kind::Policy && error.what.contains("certs.d/x/ca.crt"), "{error}");
     assert!(server.requests().is_empty());
 }
 

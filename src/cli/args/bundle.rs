@@ -100,7 +100,7 @@ pub fn open(text: &str, session: &Session<'_>) -> Result<Untrusted, Fault> {
         }
         Bundle::Stdin => return Err(no_stream(text)),
     };
-    Ok(crate::bundle::open(&path)?)
+    crate::bundle::open(&path)
 }
 
 fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {

@@ -132,7 +132,7 @@ impl Upload<'_> {
         let call = Call::new(Method::GET, url.clone(), Scopes::push(self.repository), &self.subject);
         let response = match self.registry.send(&call) {
             Ok(response) => response,
-            Err(trouble) if trouble.error.kind == Kind::Cancelled => return Err(trouble.into()),
+            Err(trouble) if trouble.error.class == Kind::Cancelled => return Err(trouble.into()),
             Err(_) => return Ok(None),
         };
         if !response.status().is_success() {

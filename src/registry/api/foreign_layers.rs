@@ -54,14 +54,14 @@ impl Registry {
             Ok(None) => self.http.error(Kind::Failed, format_args!("blob {}: not given whole", blob.digest)),
             Err(error) => error,
         };
-        if !matches!(failure.kind, Kind::Absent | Kind::Refused) {
+        if !matches!(failure.class, Kind::Absent | Kind::Refused) {
             return Err(failure);
         }
         for call in self.elsewhere(blob) {
             match self.stream_of(call, blob, 0, blob.size) {
                 Ok(Some(stream)) => return Ok(stream),
                 Ok(None) => {}
-                Err(error) if error.kind == Kind::Cancelled => return Err(error),
+                Err(error) if error.class == Kind::Cancelled => return Err(error),
                 Err(error) => {
                     self.http.flow().event(Event::Detail(error.what.clone()));
                     failure = error;

@@ -43,7 +43,7 @@ impl Registry {
         let wrong = |_| self.http.error(Kind::Refused, "not a host name");
         let url = self.http.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
         let first = Call::new(Method::GET, url, Scopes::catalog(), title);
-        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.kind {
+        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.class {
             Kind::Absent | Kind::Denied | Kind::Refused => {
                 error.help(format!("{} may list none, or not to this login: name repositories instead", self.http.name))
             }

@@ -40,6 +40,16 @@ pub(in crate::registry) enum Put {
     Stored(Answer),
     /// Its condition did not hold.
     Unmet,
+    /// It is refused, and another try would be, too.
+    Refused(Refusal),
+}
+
+/// A refusal of a manifest: the answer, and the error that it is.
+pub(in crate::registry) struct Refusal {
+    /// The answer, for those who read more from it.
+    pub answer: Answer,
+    /// What it is where nothing more is read from it.
+    pub error: Error,
 }
 
 /// A fetched manifest.
@@ -93,7 +103,7 @@ impl Registry {
     /// digest's are asked for once more: a proxy in between may have broken them.
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         match self.fetch_once(repository, name, scopes) {
-            Err(error) if error.kind == Kind::Mismatch => {
+            Err(error) if error.class == Kind::Mismatch => {
                 self.http.flow().event(Event::Detail(format!("{}; asked for once more", error.what)));
                 self.fetch_once(repository, name, scopes)
             }
@@ -191,11 +201,26 @@ impl Registry {
 
     /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
     pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
+        match self.put_always(repository, name, media_type, raw)? {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => Err(refusal.error),
+        }
+    }
+
+    /// PUTs a manifest as [`Self::put`] does, and returns a refusal with its answer.
+    pub fn put_always(
+        &self,
+        repository: &Repository,
+        name: &str,
+        media_type: &str,
+        raw: &Bytes,
+    ) -> Result<Result<Answer, Refusal>, Error> {
         let condition = Condition::Always;
         let mut tries = self.http.tries();
         loop {
             match self.put_once(repository, name, media_type, raw.clone(), &condition) {
-                Ok(Put::Stored(answer)) => return Ok(answer),
+                Ok(Put::Stored(answer)) => return Ok(Ok(answer)),
+                Ok(Put::Refused(refusal)) => return Ok(Err(refusal)),
                 // Without a condition none is unmet.
                 Ok(Put::Unmet) => return Err(self.http.error(Kind::Refused, format_args!("{name}: status 412"))),
                 Err(trouble) => tries.again(trouble)?,
@@ -240,10 +265,10 @@ impl Registry {
         }
         let again = UNKNOWN.iter().any(|code| answer.says(code));
         let mut error = self.refusal(&answer, &call.request.subject);
-        if again && error.kind == Kind::Absent {
+        if again && error.class == Kind::Absent {
             error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
         }
-        Err(Trouble { error, again, after: None })
+        if again { Err(Trouble { error, again, after: None }) } else { Ok(Put::Refused(Refusal { answer, error })) }
     }
 }
 

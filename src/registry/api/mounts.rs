@@ -34,7 +34,7 @@ impl Registry {
             .append_pair("from", &format!("{}{}", self.http.rules.prefix, from.path()));
         let scopes = Scopes::push(repository).and_pull(from);
         let call = Call::new(Method::POST, url, scopes, &subject).header(CONTENT_LENGTH, "0");
-        let not = |error: Error| match error.kind {
+        let not = |error: Error| match error.class {
             Kind::Cancelled | Kind::Policy => Err(error),
             _ => {
                 self.http.flow().event(Event::Detail(format!("{}; it is sent instead", error.what)));
@@ -133,7 +133,7 @@ impl Registry {
         // One that cannot be deleted ends by itself.
         let call = Call::new(Method::DELETE, session.url, Scopes::push(repository), &subject);
         match self.send(&call) {
-            Err(Trouble { error, .. }) if error.kind == Kind::Cancelled => Err(error),
+            Err(Trouble { error, .. }) if error.class == Kind::Cancelled => Err(error),
             _ => Ok(()),
         }
     }

@@ -145,6 +145,7 @@ impl Registry {
                     listing.written = Some(now());
                     listing.longest = listing.longest.max(now().saturating_sub(begun));
                 }
+                Ok(Put::Refused(refusal)) => return Err(refusal.error),
                 Ok(Put::Unmet) => {
                     unmet += 1;
                     pause(self.http.flow(), share(SPREAD / 4))?;

@@ -106,7 +106,7 @@ impl Upload<'_> {
                 Err(Unsent::Content(error)) => return Err(error),
                 Err(Unsent::Trouble(trouble)) => trouble,
             };
-            if trouble.error.kind == Kind::Cancelled {
+            if trouble.error.class == Kind::Cancelled {
                 return Err(trouble.error);
             }
             tries.again(trouble)?;

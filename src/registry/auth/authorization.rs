@@ -169,7 +169,7 @@ impl Auth {
     pub fn refusal(&self, http: &Http, answer: &Answer, subject: &str) -> Error {
         let error = answer.refusal(&http.name, subject);
         match self.withheld() {
-            Some(realm) if error.kind == Kind::Denied => {
+            Some(realm) if error.class == Kind::Denied => {
                 let what = format!("{}; its token server is {realm}, which was given no login", error.what);
                 Error::new(Kind::Policy, what).help(format!(
                     "if {realm} may have it, say so with --realm {}={realm}; another port is another server",

@@ -55,7 +55,7 @@ impl Auth {
     ) -> Result<Token, Trouble> {
         let login = self.login(http, scopes.path())?;
         match self.token_once(http, realm, service, scopes, now) {
-            Err(trouble) if trouble.error.kind == Kind::Denied => match login {
+            Err(trouble) if trouble.error.class == Kind::Denied => match login {
                 Some(login) if self.another_login(http, scopes.path(), &login)? => {
                     self.token_once(http, realm, service, scopes, now)
                 }
@@ -137,8 +137,8 @@ impl Auth {
         let answer = http.whole(response, SMALL, &subject)?;
         if !answer.status.is_success() {
             let mut error = self.refusal(http, &answer, &subject);
-            if error.kind == Kind::Absent || error.kind == Kind::Refused {
-                error.kind = Kind::Denied;
+            if error.class == Kind::Absent || error.class == Kind::Refused {
+                error.class = Kind::Denied;
             }
             return Err(Trouble::last(error));
         }

@@ -278,7 +278,7 @@ mod tests {
             HostSettings { ca: vec![b"no pem".to_vec()], ..HostSettings::default() },
         ] {
             let error = clients.home("a.example", &own, &url, false).unwrap_err();
-            assert_eq!(error.kind, Kind::Policy);
+            assert_eq!(error.class, Kind::Policy);
             assert!(error.what.contains("a.example") && !format!("{error:?}").contains("hunter2"), "{error}");
         }
     }

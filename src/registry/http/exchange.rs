@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WWW_AUTHE
 use reqwest::{Client, Method, Response, Url};
 
 use super::clients::Clients;
+use super::fate::Fate;
 use super::headers::{self, Challenge};
 use super::origin;
 use super::pace::Pace;
@@ -47,6 +48,8 @@ pub(in crate::registry) struct Http {
     pub down: Mutex<Option<(Duration, Error)>>,
     /// Certificates that were refused, by host, as a text.
     pub examined: Mutex<HashMap<String, String>>,
+    /// Why connections were closed as soon as they were made, by host, where that could be found out.
+    pub alerts: Mutex<HashMap<String, Option<(Fate, String)>>>,
     /// Failures of HTTP/2.
     pub h2_failures: AtomicU32,
     /// HTTP/1.1 only, since HTTP/2 failed.
@@ -82,6 +85,7 @@ impl Http {
             down: Mutex::default(),
             warned: Mutex::default(),
             examined: Mutex::default(),
+            alerts: Mutex::default(),
             h2_failures: AtomicU32::default(),
             old: AtomicBool::default(),
         })
@@ -261,7 +265,7 @@ mod tests {
             let location = HeaderValue::from_str(to).unwrap();
             http.hop(&Url::parse(from).unwrap(), &location, "blob")
                 .map(|url| url.to_string())
-                .map_err(|error| error.kind)
+                .map_err(|error| error.class)
         };
         assert_eq!(hop("https://a/x", "/y?z=1"), Ok("https://a/y?z=1".to_owned()));
         assert_eq!(hop("http://a/x", "https://u:p@b/y"), Ok("https://b/y".to_owned()));

@@ -7,6 +7,7 @@ pub(super) mod clients;
 pub(super) mod connection;
 pub(super) mod encoding;
 pub(super) mod exchange;
+pub(super) mod fate;
 pub mod headers;
 pub(super) mod origin;
 pub(super) mod pace;

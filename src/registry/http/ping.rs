@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
-use super::connection::{self, Fate};
 use super::exchange::Http;
+use super::fate::{Fate, look};
 use super::retry::{self, Tries, Trouble};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
@@ -52,7 +52,10 @@ impl Http {
             let sent = self.client(&url, false)?.get(url.clone()).send();
             let response = match self.wait(self.settings.idle, sent).map_err(|stop| self.stopped("ping", stop))? {
                 Ok(response) => response,
-                Err(error) if index + 1 < self.rules.endpoints.len() && connection::look(&error).0 == Fate::NotTls => {
+                Err(error)
+                    if index + 1 < self.rules.endpoints.len()
+                        && matches!(look(&error).0, Fate::NotTls | Fate::HungUp) =>
+                {
                     continue;
                 }
                 Err(error) => return Err(self.broken(&url, "ping", &error)),

@@ -56,8 +56,8 @@ impl Answer {
         self.errors().iter().any(|error| error.code.eq_ignore_ascii_case(code))
     }
 
-    /// The registry's own words: code and message of its first error.
-    fn words(&self) -> String {
+    /// Returns the registry's own words: code and message of its first error, escaped; empty where it says nothing.
+    pub fn words(&self) -> String {
         let Some(first) = self.errors().into_iter().next() else { return String::new() };
         let text = match first.message {
             Some(message) if !message.is_empty() => format!("{}: {message}", first.code),
@@ -131,7 +131,7 @@ mod tests {
             (429, Kind::Failed),
             (503, Kind::Failed),
         ] {
-            assert_eq!(answer(status, "").refusal("h", "s").kind, kind, "{status}");
+            assert_eq!(answer(status, "").refusal("h", "s").class, kind, "{status}");
         }
     }
 

@@ -73,10 +73,11 @@ impl<'a> Tries<'a> {
             return Err(trouble.error);
         }
         if self.done >= self.most {
-            let Error { kind, what, help } = trouble.error;
-            let tries = self.done + 1;
-            let what = if tries > 1 { format!("{what} (tried {tries} times)") } else { what };
-            return Err(Error { kind, what, help });
+            let mut error = trouble.error;
+            if self.done > 0 {
+                error.what = format!("{} (tried {} times)", error.what, self.done + 1);
+            }
+            return Err(error);
         }
         // All who were asked to wait would come back at the same moment.
         let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));

@@ -27,28 +27,28 @@ pub(in crate::registry) enum Stop {
 
 /// The runtime and the flow of the run.
 pub(in crate::registry) struct Runtime {
-    runtime: Option<runtime::Runtime>,
+    inner: Option<runtime::Runtime>,
     handle: Handle,
     /// Its cancel flag, clock and events.
     pub flow: Flow,
 }
 
 impl Runtime {
-    /// Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
+    /// Starts the runtime. Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
     /// hashing is done by the callers.
     pub fn new(flow: Flow) -> Result<Self, Error> {
-        let runtime = Builder::new_multi_thread()
+        let inner = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("registry")
             .enable_io()
             .enable_time()
             .build()
             .map_err(|error| Error::new(Kind::Io, format!("threads of the registry client: {error}")))?;
-        let handle = runtime.handle().clone();
-        Ok(Self { runtime: Some(runtime), handle, flow })
+        let handle = inner.handle().clone();
+        Ok(Self { inner: Some(inner), handle, flow })
     }
 
-    /// Where tasks are spawned.
+    /// Returns where tasks are spawned.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -79,9 +79,9 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(inner) = self.inner.take() {
             // A name lookup that hangs must not hold the process.
-            runtime.shutdown_background();
+            inner.shutdown_background();
         }
     }
 }

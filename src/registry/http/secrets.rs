@@ -91,12 +91,12 @@ impl Secrets {
         }
     }
 
-    /// An error without them.
+    /// Returns an error without them.
     pub(in crate::registry) fn out_of(&self, error: Error) -> Error {
-        Error { what: self.without(error.what), help: error.help.map(|help| self.without(help)), kind: error.kind }
+        error.map_texts(&|text| self.without(text))
     }
 
-    /// A text without them.
+    /// Returns a text without them.
     pub fn without(&self, text: String) -> String {
         let known = lock(&self.0);
         let bytes = text.as_bytes();

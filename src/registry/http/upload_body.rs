@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(pieces(b"abcdefghi", 9).unwrap(), b"abcdefghi");
         assert_eq!(pieces(b"", 0).unwrap(), b"");
         for (content, size) in [(&b"abc"[..], 4), (b"abcde", 4), (b"", 1), (b"a", 0)] {
-            assert_eq!(pieces(content, size).unwrap_err().kind, Kind::Mismatch);
+            assert_eq!(pieces(content, size).unwrap_err().class, Kind::Mismatch);
         }
     }
 
