@@ -4,10 +4,11 @@
 //! operation.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 
 /// The time, as the process or a test gives it.
 pub trait Clock: Send + Sync {
@@ -40,11 +41,11 @@ impl Clock for FixedClock {
     }
 
     fn elapsed(&self) -> Duration {
-        *self.slept.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.slept)
     }
 
     fn sleep(&self, time: Duration) {
-        *self.slept.lock().unwrap_or_else(PoisonError::into_inner) += time;
+        *lock(&self.slept) += time;
     }
 }
 
@@ -182,13 +183,13 @@ pub fn each<T: Sync, R: Send>(flow: &Flow, items: &[T], work: impl Fn(&T) -> R +
                         return;
                     }
                     let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                    lock(&done).push((index, result));
                 }
             });
         }
     });
     flow.check()?;
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done = into_inner(done);
     done.sort_by_key(|(index, _)| *index);
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }

@@ -116,7 +116,7 @@ impl Fault {
 }
 
 impl Class {
-    /// Order in which classes win: a bug and a signal first, then format before integrity and so on.
+    /// Returns the order in which classes win: a bug and a signal first, then format before integrity and so on.
     pub const fn rank(self) -> u8 {
         match self {
             Self::Bug => 0,
@@ -145,7 +145,7 @@ impl<C> fmt::Display for Fault<C> {
 
 impl<C: fmt::Debug> std::error::Error for Fault<C> {}
 
-/// `text` with control characters, bidirectional overrides and other invisible characters escaped,
+/// Returns `text` with control characters, bidirectional overrides and other invisible characters escaped,
 /// cut to 400 characters: how untrusted text may reach a terminal, a log or a report.
 pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -21,12 +21,12 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// A user with a password.
+    /// Makes a login of a user with a password.
     pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Password { username: username.into(), password: Zeroizing::new(password.into()) }
     }
 
-    /// An identity token.
+    /// Makes a login of an identity token.
     pub fn identity(token: impl Into<String>) -> Self {
         Self::Identity(Zeroizing::new(token.into()))
     }

@@ -28,7 +28,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The rules for the registry that references name `name`.
+    /// Returns the rules for the registry that references name `name`.
     ///
     /// # Errors
     /// [`Kind::Policy`] for an endpoint that is no address, or plain http where nobody said so.
@@ -94,7 +94,7 @@ impl Rules {
         })
     }
 
-    /// Whether an address is one of this registry's own.
+    /// Returns whether an address is one of this registry's own.
     pub fn is_home(&self, url: &Url) -> bool {
         self.endpoints.iter().any(|endpoint| origin::same(endpoint, url))
     }

@@ -144,6 +144,27 @@ fn a_tag_that_does_not_move_is_told() {
 }
 
 #[test]
+fn a_tag_may_not_move_where_the_registry_says_so_and_not_where_a_name_does() {
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let other = manifest(&config, &content(1, 1).descriptor(), None);
+    let tag = packmule::oci::Tag::new("immutable").unwrap();
+    for (status, code, kind) in [
+        (400, "TAG_INVALID", Kind::Refused),
+        (400, "TAG_IMMUTABLE", Kind::Policy),
+        (409, "CONFLICT", Kind::Policy),
+        (403, "DENIED", Kind::Denied),
+    ] {
+        let server = Server::start(move |request, _| match request.method.as_str() {
+            "PUT" => reply(status, format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#)),
+            _ => manifest_reply(),
+        });
+        let repository = Repository::new(&server.host, "locked/readonly").unwrap();
+        let error = anonymous().registries.set_tag(&repository, &tag, &other).unwrap_err();
+        assert_eq!(error.class, kind, "{error}");
+    }
+}
+
+#[test]
 fn warnings_are_shown_once() {
     let client = anonymous();
     let warned = Server::start(|_, _| manifest_reply().with("Warning", "299 - \"soon gone\""));

@@ -6,7 +6,7 @@ use packmule::content::{Destination, Kind};
 use packmule::oci::Repository;
 
 use super::hosts::{Bytes, anonymous, client, content, login};
-use super::quirky::{Manners, Quirky};
+use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Request, Server, reply};
 
 const MIB: usize = 1 << 20;
@@ -164,10 +164,10 @@ fn a_login_that_ends_between_chunks_is_had_anew() {
 
 #[test]
 fn a_proxy_that_takes_one_mebibyte_gets_smaller_chunks() {
-    let registry = Quirky::start(Manners { most_body: MIB, ..Manners::PLAIN });
+    let registry = Quirky::start(Habits { most_body: MIB, ..Habits::PLAIN });
     let blob = content(3 * MIB, 86);
     anonymous().registries.put_blob(&repository(&registry.server), &blob.descriptor(), &blob).unwrap();
-    let impossible = Quirky::start(Manners { most_body: 1000, ..Manners::PLAIN });
+    let impossible = Quirky::start(Habits { most_body: 1000, ..Habits::PLAIN });
     let error =
         anonymous().registries.put_blob(&repository(&impossible.server), &blob.descriptor(), &blob).unwrap_err();
     assert!(error.class == Kind::Refused && error.what.contains("413"), "{error}");
@@ -231,7 +231,7 @@ fn d7_rights_are_told_before_anything_is_sent() {
         assert_eq!(error.class, kind, "{error}");
         client.registries.rights().unwrap().may_pull(&repository(&server)).unwrap();
     }
-    let registry = Quirky::start(Manners::PLAIN);
+    let registry = Quirky::start(Habits::PLAIN);
     let client = anonymous();
     let rights = client.registries.rights().unwrap();
     rights.may_push(&repository(&registry.server)).unwrap();

@@ -25,7 +25,7 @@ use crate::registry::http::retry::{self, Tries, Trouble};
 const PROGRESS: u64 = 1 << 20;
 
 impl Registry {
-    /// Whether the blob is there, by HEAD.
+    /// Returns whether the blob is there, by HEAD.
     pub fn has_blob(&self, repository: &Repository, blob: &Descriptor, scopes: Scopes) -> Result<bool, Error> {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
@@ -47,7 +47,7 @@ impl Registry {
         }
     }
 
-    /// The blob's bytes `start..end`; `None` where a part was asked for and is not given.
+    /// Streams the blob's bytes `start..end`; `None` where a part was asked for and is not given.
     pub fn part(
         self: &Arc<Self>,
         repository: &Repository,
@@ -64,7 +64,7 @@ impl Registry {
         self.stream_of(Call::new(Method::GET, url, Scopes::pull(repository), subject), blob, start, end)
     }
 
-    /// Bytes `start..end` of what `call` asks for, which is `blob`.
+    /// Streams the bytes `start..end` of what `call` asks for, which is `blob`.
     pub fn stream_of(
         self: &Arc<Self>,
         call: Call,
@@ -104,12 +104,12 @@ impl Registry {
     }
 }
 
-/// The answer whole, as it is judged.
+/// Reads the whole answer, to judge it.
 fn answer_of(registry: &Registry, response: Response, subject: &str) -> Result<Answer, Error> {
     registry.http.whole(response, SMALL, subject).map_err(|trouble| trouble.error)
 }
 
-/// What a header says of the length.
+/// Returns what a header says of the length.
 pub(in crate::registry) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
@@ -208,7 +208,7 @@ impl Stream {
         Ok(true)
     }
 
-    /// The next bytes of the answer; empty at its end.
+    /// Reads the next bytes of the answer; empty at its end.
     fn chunk(&mut self) -> Result<Bytes, Trouble> {
         let Some(response) = &mut self.response else { return Ok(Bytes::new()) };
         let url = response.url().clone();
@@ -258,7 +258,7 @@ impl Stream {
         Ok(())
     }
 
-    /// As [`Self::fill`], over breaks.
+    /// Fills `current` as [`Self::fill`] does, and connects again after breaks.
     fn refill(&mut self) -> Result<(), Error> {
         loop {
             match self.fill() {
@@ -315,7 +315,7 @@ impl Stream {
     }
 }
 
-/// First byte and full size of a `Content-Range`.
+/// Returns first byte and full size of a `Content-Range`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -323,12 +323,12 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, size.parse().ok()?))
 }
 
-/// An `ETag` that stands for the very bytes.
+/// Returns an `ETag` that stands for the very bytes.
 pub(in crate::registry) fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
 }
 
-/// The digest that a header names.
+/// Returns the digest that a header names.
 pub(in crate::registry) fn digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }

@@ -18,12 +18,12 @@ pub(in crate::registry) struct Call {
 }
 
 impl Call {
-    /// A question without body.
+    /// Makes a question without body.
     pub fn new(method: Method, url: Url, scopes: Scopes, subject: impl Into<String>) -> Self {
         Self { request: Request::new(method, url, subject), scopes: Some(scopes) }
     }
 
-    /// A question that no login goes with, wherever it leads.
+    /// Makes a question that no login goes with, wherever it leads.
     pub fn without_login(method: Method, url: Url, subject: impl Into<String>) -> Self {
         Self { request: Request::new(method, url, subject), scopes: None }
     }

@@ -23,7 +23,7 @@ enum Reached {
     Unclear,
 }
 
-/// The last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
+/// Returns the last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
 fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(RANGE)?.to_str().ok()?.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
@@ -127,7 +127,7 @@ impl Upload<'_> {
         self.judge(response, authorization.as_ref(), mode)
     }
 
-    /// How far the session is, by its own words; where it goes on.
+    /// Asks the session how far it is; `url` is then where it goes on.
     fn stands(&self, url: &mut Url) -> Result<Option<u64>, Unsent> {
         let call = Call::new(Method::GET, url.clone(), Scopes::push(self.repository), &self.subject);
         let response = match self.registry.send(&call) {

@@ -22,7 +22,7 @@ use crate::registry::http::origin;
 const MOST_URLS: usize = 8;
 
 impl Registry {
-    /// The addresses of foreign content that may be asked.
+    /// Returns the addresses of foreign content that may be asked.
     fn elsewhere(&self, blob: &Descriptor) -> Vec<Call> {
         if !media_type::is_foreign(&blob.media_type) {
             return Vec::new();
@@ -47,7 +47,7 @@ impl Registry {
         calls
     }
 
-    /// The whole content: of the registry, else of the first of its own addresses that gives it.
+    /// Streams the whole content: of the registry, else of the first of its own addresses that gives it.
     pub fn whole_blob(self: &Arc<Self>, repository: &Repository, blob: &Descriptor) -> Result<Stream, Error> {
         let mut failure = match self.part(repository, blob, 0, blob.size) {
             Ok(Some(stream)) => return Ok(stream),
@@ -71,7 +71,7 @@ impl Registry {
         Err(failure)
     }
 
-    /// Whether the content can be had, here or at its own addresses.
+    /// Returns whether the content can be had, here or at its own addresses.
     pub fn holds(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
         if self.has_blob(repository, blob, Scopes::pull(repository))? {
             return Ok(true);

@@ -34,7 +34,7 @@ pub(in crate::registry) struct Listing {
 }
 
 impl Listing {
-    /// When what others made of an older reading has arrived.
+    /// Returns when everything has arrived that others wrote from an older reading.
     pub fn settled(&self) -> Option<Duration> {
         self.written.map(|written| written + SETTLE.max(self.longest * SLOWER))
     }

@@ -28,7 +28,7 @@ struct Page {
 }
 
 impl Registry {
-    /// Every tag of a repository.
+    /// Returns every tag of a repository.
     pub fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         let title = format!("tags of {}", repository.path());
         let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
@@ -37,7 +37,7 @@ impl Registry {
         Ok(self.readable(&title, "a tag", names, |text| Tag::new(text).ok()))
     }
 
-    /// Every repository that the registry lists, in its order.
+    /// Returns every repository that the registry lists, in its order.
     pub fn repositories(&self) -> Result<Vec<Repository>, Error> {
         let title = "list of repositories";
         let wrong = |_| self.http.error(Kind::Refused, "not a host name");
@@ -77,7 +77,7 @@ impl Registry {
         found
     }
 
-    /// Every name of a list, once.
+    /// Returns every name of a list, once.
     fn names(&self, first: &Call, of: impl Fn(&mut Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
         let title = first.request.subject.clone();
         let mut pages = Pages::new(first.clone());
@@ -102,7 +102,7 @@ impl Registry {
     }
 }
 
-/// The page behind `last`.
+/// Returns the page after `last`.
 fn after(first: &Url, last: &str) -> Url {
     let mut url = first.clone();
     url.query_pairs_mut().append_pair("last", last);

@@ -78,7 +78,7 @@ impl Registry {
         Ok(media_type::DOCUMENTS.iter().fold(call, |call, accepted| call.header(ACCEPT, accepted)))
     }
 
-    /// Whether and as what a manifest is there: by HEAD, or by GET where that does not say enough.
+    /// Returns the descriptor of a manifest that is there: by HEAD, or by GET where that does not say enough.
     fn look(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Descriptor>, Error> {
         let call = self.manifest_call(Method::HEAD, repository, name, scopes.clone())?;
         let answer = self.ask(&call, SMALL)?;
@@ -99,7 +99,7 @@ impl Registry {
         }
     }
 
-    /// A manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
+    /// Fetches a manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
     /// digest's are asked for once more: a proxy in between may have broken them.
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         match self.fetch_once(repository, name, scopes) {
@@ -131,7 +131,7 @@ impl Registry {
         Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag }))
     }
 
-    /// What a reference names now.
+    /// Returns what a reference names now.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         let repository = &reference.repository;
         let name = match (&reference.digest, &reference.tag) {
@@ -159,7 +159,7 @@ impl Registry {
         Ok(found)
     }
 
-    /// The document under a digest.
+    /// Fetches the document under a digest.
     pub fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         let name = descriptor.digest.to_string();
         let subject = format!("{}@{name}", repository.path());
@@ -175,19 +175,19 @@ impl Registry {
         })
     }
 
-    /// Whether a manifest is there.
+    /// Returns whether a manifest is there.
     pub fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
         Ok(self
             .look(repository, &digest.to_string(), &Scopes::pull(repository))?
             .is_some_and(|found| found.digest == digest))
     }
 
-    /// What a tag names, if anything.
+    /// Returns what a tag names, if anything.
     pub fn tag(&self, repository: &Repository, tag: &Tag, scopes: &Scopes) -> Result<Option<Digest>, Error> {
         Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
     }
 
-    /// The digest over the bytes that a tag, or without one `expected`, gives now.
+    /// Returns the digest over the bytes that a tag, or without one `expected`, gives now.
     pub fn read_back(
         &self,
         repository: &Repository,
@@ -199,7 +199,7 @@ impl Registry {
         Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
     }
 
-    /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
+    /// Puts a manifest under `name`, again while the registry does not yet know its parts.
     pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
         match self.put_always(repository, name, media_type, raw)? {
             Ok(answer) => Ok(answer),
@@ -207,7 +207,7 @@ impl Registry {
         }
     }
 
-    /// PUTs a manifest as [`Self::put`] does, and returns a refusal with its answer.
+    /// Puts a manifest as [`Self::put`] does, and returns a refusal with its answer.
     pub fn put_always(
         &self,
         repository: &Repository,
@@ -228,7 +228,7 @@ impl Registry {
         }
     }
 
-    /// One try of a PUT, under a condition.
+    /// Puts a manifest once, under a condition.
     pub fn put_once(
         &self,
         repository: &Repository,
@@ -278,7 +278,7 @@ impl Fetched {
     }
 }
 
-/// The type that an answer claims; where it is none of a document, the document's own claim.
+/// Returns the type that an answer claims; where it is none of a document, the document's own claim.
 fn shown_type(answer: &Answer) -> String {
     let claimed = answer.media_type().unwrap_or_default();
     let is_generic = matches!(claimed, "" | "application/json" | "application/octet-stream" | "text/plain");

@@ -84,7 +84,7 @@ impl Registry {
         Ok(self.session(repository, &call.request.url, &response, subject)?)
     }
 
-    /// The session that an answer opens.
+    /// Returns the session that an answer opens.
     fn session(
         &self,
         repository: &Repository,
@@ -111,7 +111,7 @@ impl Registry {
         Ok(Session { url, least: least.map_or(0, |least| least.clamp(CHUNK_BOUNDS.0, CHUNK_BOUNDS.1)) })
     }
 
-    /// Where a session goes on, if the answer says so.
+    /// Returns where a session goes on, if the answer says so.
     pub fn next(&self, from: &Url, headers: &HeaderMap, subject: &str) -> Result<Option<Url>, Error> {
         match headers.get(LOCATION) {
             Some(location) if !location.is_empty() => self.http.hop(from, location, subject).map(Some),
@@ -119,7 +119,7 @@ impl Registry {
         }
     }
 
-    /// Whether the login may write the repository: opens a session and leaves it, as nothing else
+    /// Returns whether the login may write the repository: opens a session and leaves it, as nothing else
     /// tells before the first byte.
     pub fn may_push(&self, repository: &Repository) -> Result<(), Error> {
         let subject = format!("push to {}", repository.path());
@@ -138,7 +138,7 @@ impl Registry {
         }
     }
 
-    /// Whether the login may read the repository: asks for one of its tags. A repository that is not
+    /// Returns whether the login may read the repository: asks for one of its tags. A repository that is not
     /// there, or a registry that lists no tags, forbids nothing.
     pub fn may_pull(&self, repository: &Repository) -> Result<(), Error> {
         let subject = format!("pull of {}", repository.path());

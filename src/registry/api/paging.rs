@@ -20,12 +20,12 @@ pub(in crate::registry) struct Pages {
 }
 
 impl Pages {
-    /// From the first page.
+    /// Makes a walk from the first page.
     pub fn new(first: Call) -> Self {
         Self { next: Some(first), seen: HashSet::new() }
     }
 
-    /// How many pages were asked for.
+    /// Returns how many pages were asked for.
     pub fn count(&self) -> usize {
         self.seen.len()
     }
@@ -37,12 +37,12 @@ impl Pages {
         self.next = Some(call);
     }
 
-    /// The call that comes next.
+    /// Returns the call that comes next.
     pub fn upcoming(&self) -> Option<&Call> {
         self.next.as_ref()
     }
 
-    /// The next page, whatever its status; `None` behind the last.
+    /// Asks for the next page, whatever its status; `None` after the last.
     pub fn next(&mut self, registry: &Registry, cap: u64) -> Result<Option<Answer>, Error> {
         let Some(mut call) = self.next.take() else { return Ok(None) };
         if self.seen.len() >= MOST_PAGES {
@@ -69,7 +69,7 @@ impl Pages {
     }
 }
 
-/// The target of the first `rel=next`.
+/// Returns the target of the first `rel=next`.
 fn next_of(answer: &Answer) -> Option<&str> {
     answer.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(headers::next_link)
 }

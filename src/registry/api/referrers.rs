@@ -39,7 +39,7 @@ pub(in crate::registry) enum Fallback {
 }
 
 impl Registry {
-    /// What refers to `subject`.
+    /// Returns what refers to `subject`.
     pub fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
         if let Some(list) = self.referrers_api(repository, subject)? {
             return Ok(filtered(list, subject));
@@ -50,13 +50,13 @@ impl Registry {
         }
     }
 
-    /// Whether lists stand under tags alone. One thread asks, the others learn from it.
+    /// Returns whether lists stand under tags alone. One thread asks, the others learn from it.
     pub fn has_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
         let _turn = lock(&self.finding_out);
         Ok(self.referrers_api(repository, subject)?.is_none())
     }
 
-    /// `None` where there is no such API.
+    /// Asks the referrers API; `None` where there is none.
     pub(in crate::registry) fn referrers_api(
         &self,
         repository: &Repository,
@@ -97,7 +97,7 @@ impl Registry {
         Ok(Some(all))
     }
 
-    /// What the fallback tag of a subject names.
+    /// Returns what the fallback tag of a subject names.
     pub(in crate::registry) fn fallback(
         &self,
         repository: &Repository,
@@ -122,7 +122,7 @@ impl Registry {
     }
 }
 
-/// What can be a referrer: a document, once, and not the subject.
+/// Keeps what can be a referrer: a document, once, and not the subject.
 fn filtered(list: Vec<Descriptor>, subject: Digest) -> Vec<Descriptor> {
     let mut seen = HashSet::from([subject]);
     let is_document = |entry: &Descriptor| media_type::document_kind(&entry.media_type).is_some();

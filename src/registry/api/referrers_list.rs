@@ -112,8 +112,8 @@ impl Registry {
         self.bring(repository, subject, listing).inspect_err(|_| drop(listing.own.remove(&document.digest())))
     }
 
-    /// Writes the list until it names all that it must: what this run put there, and what stood there before and is gone from
-    /// it though its manifest is not.
+    /// Writes the list until it names all that it must: what this run put there, and what stood there before and is
+    /// gone from it though its manifest is not.
     fn bring(&self, repository: &Repository, subject: Digest, listing: &mut Listing) -> Result<(), Error> {
         let tag = Tag::referrers_fallback(subject);
         let title = format!("tag {}:{tag}", repository.path());
@@ -193,8 +193,8 @@ impl Registry {
         Ok(Standing { index, condition, names })
     }
 
-    /// The entries that are to be added. `None`: something else had to be asked to know, and the list is no longer as it was
-    /// just now.
+    /// Returns the entries that are to be added. `None`: something else had to be asked to know, and the list is no
+    /// longer as it was just now.
     fn lacking(
         &self,
         repository: &Repository,
@@ -234,7 +234,7 @@ fn entry(document: &Document) -> Result<Value, String> {
     serde_json::to_value(entry).map_err(|error| error.to_string())
 }
 
-/// The list with more entries; members that are not known here stay.
+/// Returns the list with more entries; members that are not known here stay.
 fn with_entries(mut index: Value, more: impl Iterator<Item = Value>) -> Result<Vec<u8>, String> {
     let members = index.as_object_mut().ok_or("not an object")?;
     match members.entry("manifests").or_insert_with(|| json!([])) {

@@ -22,7 +22,9 @@ use crate::registry::settings::Settings;
 
 /// One registry.
 pub(in crate::registry) struct Registry {
+    /// How requests are exchanged with it.
     pub http: Http,
+    /// What is known of its logins.
     pub auth: Auth,
     /// Upload sessions that a refused mount opened, by path of the repository and digest of the blob.
     pub sessions: Mutex<HashMap<(String, Digest), Session>>,

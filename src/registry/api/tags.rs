@@ -113,8 +113,8 @@ impl Registry {
         }
     }
 
-    /// Returns the error for a refused tag: one that named something else before, and that the registry says may not move, is
-    /// immutable.
+    /// Returns the error for a refused tag: one that named something else before, and that the registry says may not
+    /// move, is immutable.
     fn judged(
         &self,
         repository: &Repository,

@@ -174,7 +174,7 @@ impl Upload<'_> {
         session
     }
 
-    /// What an answer to content sent in a mode means.
+    /// Judges the answer to content that was sent in this mode.
     pub fn judge(
         &self,
         response: Response,

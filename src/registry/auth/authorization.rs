@@ -181,7 +181,7 @@ impl Auth {
     }
 }
 
-/// A header with the only server that it may be sent to.
+/// Returns a header with the only server that it may be sent to.
 fn at_home(http: &Http, header: Option<HeaderValue>) -> Result<Option<Authorization>, Trouble> {
     let Some(header) = header else { return Ok(None) };
     Ok(Some(Authorization { header, home: http.base()? }))

@@ -31,7 +31,7 @@ struct Granted {
 }
 
 impl Auth {
-    /// Whether the realm may have this registry's login.
+    /// Returns whether the realm may have this registry's login.
     fn may_have_login(http: &Http, home: &Url, realm: &Url) -> bool {
         if origin::same(home, realm) {
             return true;
@@ -44,7 +44,7 @@ impl Auth {
         built_in && realm.scheme() == "https" || http.rules.realms.contains(&authority)
     }
 
-    /// A token for `scopes`, asked for anew; once more where the login was refused and another one is there now.
+    /// Asks for a token for `scopes`; once more where the login was refused and another one is there now.
     pub fn token(
         &self,
         http: &Http,
@@ -156,7 +156,7 @@ impl Auth {
     }
 }
 
-/// The form of an OAuth2 refresh (distribution's "oauth2 token authentication").
+/// Returns the form of an OAuth2 refresh (distribution's "oauth2 token authentication").
 fn refresh(token: &str, service: Option<&str>, scopes: &[String]) -> Zeroizing<String> {
     let mut form = Zeroizing::new(String::from("grant_type=refresh_token&client_id=packmule"));
     let mut add = |key: &str, value: &str| {

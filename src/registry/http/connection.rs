@@ -20,7 +20,7 @@ use crate::flow::Event;
 const MOST_H2: u32 = 2;
 
 impl Http {
-    /// A failed exchange with `url` as trouble.
+    /// Turns a failed exchange with `url` into trouble.
     pub fn broken(&self, url: &Url, subject: &str, error: &reqwest::Error) -> Trouble {
         let (mut fate, mut text) = look(error);
         if fate == Fate::Closed
@@ -82,7 +82,7 @@ impl Http {
         if wants_login { Trouble::last(failure) } else { Trouble::passing(failure) }
     }
 
-    /// Whether a proxy answered in the registry's place; its refusal as trouble.
+    /// Checks that no proxy answered in the registry's place; its refusal is trouble.
     pub fn refused_by_proxy(&self, url: &Url, subject: &str, status: StatusCode) -> Result<(), Trouble> {
         if status != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Ok(());
@@ -102,7 +102,7 @@ impl Http {
         }
     }
 
-    /// What the certificate at `url` says of itself, for a text behind the refusal; empty where it
+    /// Returns what the certificate at `url` says of itself, for a text after the refusal; empty where it
     /// cannot be had. Asked once.
     fn examined(&self, url: &Url) -> String {
         let key = super::origin::authority(url);
@@ -116,7 +116,7 @@ impl Http {
         seen
     }
 
-    /// The alert behind a connection that was closed as soon as it was made: a server of TLS 1.3
+    /// Returns the alert behind a connection that was closed as soon as it was made: a server of TLS 1.3
     /// refuses our certificate, or that we have none, only after its handshake. Asked once.
     fn alerted(&self, url: &Url) -> Option<(Fate, String)> {
         let key = super::origin::authority(url);

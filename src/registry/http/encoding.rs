@@ -11,7 +11,7 @@ use super::retry::Trouble;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 
-/// The coding that an answer says its body has, if any.
+/// Returns the coding that an answer says its body has, if any.
 pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
     let all: Vec<String> = headers
         .get_all(CONTENT_ENCODING)
@@ -24,7 +24,7 @@ pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
 }
 
 impl Http {
-    /// The error of a body that is not what it should be and says that it is compressed.
+    /// Returns the error of a body that is not what it should be and says that it is compressed.
     pub fn compressed(&self, subject: &str, coding: &str) -> Error {
         let what = format_args!(
             "{subject}: a proxy compressed the answer (Content-Encoding: {}); expected it as it is stored, as digests are over identity bytes",

@@ -36,7 +36,7 @@ pub(in crate::registry) enum Fate {
     Never,
 }
 
-/// The fate of a failed connection, and the innermost text of its error.
+/// Returns the fate of a failed connection, and the innermost text of its error.
 pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
     let mut texts: Vec<String> = Vec::new();
     let mut broke = false;

@@ -24,7 +24,7 @@ pub(in crate::registry) struct Request {
 }
 
 impl Request {
-    /// A request without headers and body.
+    /// Makes a request without headers and body.
     pub fn new(method: Method, url: Url, subject: impl Into<String>) -> Self {
         Self { method, url, headers: HeaderMap::new(), body: None, subject: subject.into() }
     }

@@ -196,7 +196,7 @@ impl Http {
     }
 }
 
-/// A body of exactly `length` bytes, or an error in it.
+/// Makes a body of exactly `length` bytes, or an error in it.
 fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
     let mut left = length;
