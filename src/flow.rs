@@ -4,11 +4,12 @@
 //! operation.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 
 /// The time, as the process or a test gives it.
 pub trait Clock: Send + Sync {
@@ -41,11 +42,11 @@ impl Clock for FixedClock {
     }
 
     fn elapsed(&self) -> Duration {
-        *self.slept.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.slept)
     }
 
     fn sleep(&self, time: Duration) {
-        *self.slept.lock().unwrap_or_else(PoisonError::into_inner) += time;
+        *lock(&self.slept) += time;
     }
 }
 
@@ -247,7 +248,7 @@ pub fn each<T: Sync, R: Send>(flow: &Flow, items: &[T], work: impl Fn(&T) -> R +
                 return;
             }
             let result = work(item);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+            lock(&done).push((index, result));
         }
     };
     std::thread::scope(|scope| {
@@ -255,7 +256,7 @@ pub fn each<T: Sync, R: Send>(flow: &Flow, items: &[T], work: impl Fn(&T) -> R +
         drop(start(scope, flow.jobs.min(items.len()), run));
     });
     flow.check()?;
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut done = into_inner(done);
     done.sort_by_key(|(index, _)| *index);
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }

@@ -13,7 +13,7 @@
 //! | 3 papers | [`receipt`], [`report`], [`state`], [`audit`] | what an import did; the page that a run is approved from; what was accepted last; who did what |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits and checked streams; which files an output may change; other programs; keys and policy |
 //! | 1 tools | [`closure`], [`flow`], [`redact`], [`spelling`], [`system`], [`toml_error`] | the walk of what an artifact reaches; cancel flag and events; text without secrets; values in their one spelling; what systems do each in their own way; faults of TOML files |
-//! | 0 nouns | [`oci`], [`base`] | digests, descriptors, documents, names; faults, sizes, times |
+//! | 0 nouns | [`oci`], [`base`] | digests, descriptors, documents, names; faults, locks, sizes, times |
 //!
 //! What is absent: `oci` does no I/O; `bundle` knows no network and no terminal; `registry` knows
 //! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the

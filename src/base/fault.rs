@@ -39,38 +39,71 @@ pub enum Class {
     Cancelled,
 }
 
-/// A failure with its advice.
+/// Faults that code handles otherwise than others of their class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing more comes from a stream that was ended; why it was ended is told by whoever ended it.
+    StreamEnded,
+    /// The content of a stream has passed already and cannot be read again.
+    HasPassed,
+}
+
+/// A failure with its advice. `C` says by what it is told apart: by the class of an operation, or, at a place, by how the
+/// place failed (`content::Kind`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Fault<C = Class> {
     /// Which class.
-    pub class: Class,
+    pub class: C,
     /// Subject, expected, found: a lower-case fragment. Untrusted parts are escaped when shown.
     pub what: String,
     /// One thing to do.
     pub help: Option<String>,
+    /// Why it is handled otherwise than other faults of its class, if it is.
+    pub reason: Option<Reason>,
     /// The other faults of the same run, when everything was tried and all is listed.
     pub others: Vec<Fault>,
 }
 
-impl Fault {
-    /// A fault of `class`.
-    pub fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), help: None, others: Vec::new() }
+impl<C> Fault<C> {
+    /// Makes a fault of `class`.
+    pub fn new(class: C, what: impl Into<String>) -> Self {
+        Self { class, what: what.into(), help: None, reason: None, others: Vec::new() }
     }
 
-    /// A fault of what was typed or configured, with its advice.
-    pub fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self::new(Class::Usage, what).help(help)
-    }
-
-    /// The same with one line of advice.
+    /// Sets the advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// One fault out of many: the first of the class that counts most, the others behind it, each once.
+    /// Sets the reason.
+    #[must_use]
+    pub fn reason(mut self, reason: Reason) -> Self {
+        self.reason = Some(reason);
+        self
+    }
+
+    /// Changes how the fault is classified, and nothing else.
+    pub fn classed<D>(self, class: impl FnOnce(C) -> D) -> Fault<D> {
+        Fault { class: class(self.class), what: self.what, help: self.help, reason: self.reason, others: self.others }
+    }
+
+    /// Changes every text, also those of the other faults.
+    #[must_use]
+    pub fn map_texts(self, change: &dyn Fn(String) -> String) -> Self {
+        let others = self.others.into_iter().map(|other| other.map_texts(change)).collect();
+        Self { class: self.class, what: change(self.what), help: self.help.map(change), reason: self.reason, others }
+    }
+}
+
+impl Fault {
+    /// Makes a fault of what was typed or configured, with its advice.
+    pub fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(Class::Usage, what).help(help)
+    }
+
+    /// Makes one fault out of many: the first of the class that counts most, with the others after it, each once.
     /// `None` when there is none.
     pub fn from_list(mut faults: Vec<Self>) -> Option<Self> {
         let mut seen = HashSet::new();
@@ -83,7 +116,7 @@ impl Fault {
 }
 
 impl Class {
-    /// Order in which classes win: a bug and a signal first, then format before integrity and so on.
+    /// Returns the order in which classes win: a bug and a signal first, then format before integrity and so on.
     pub const fn rank(self) -> u8 {
         match self {
             Self::Bug => 0,
@@ -104,15 +137,15 @@ impl Class {
     }
 }
 
-impl fmt::Display for Fault {
+impl<C> fmt::Display for Fault<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
     }
 }
 
-impl std::error::Error for Fault {}
+impl<C: fmt::Debug> std::error::Error for Fault<C> {}
 
-/// `text` with control characters, bidirectional overrides and other invisible characters escaped,
+/// Returns `text` with control characters, bidirectional overrides and other invisible characters escaped,
 /// cut to 400 characters: how untrusted text may reach a terminal, a log or a report.
 pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

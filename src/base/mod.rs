@@ -1,5 +1,6 @@
-//! Nouns that every module may use: sizes, times, faults.
+//! What every module may use: faults, locks, sizes, times.
 
 pub mod fault;
+pub mod lock;
 pub mod size;
 pub mod time;

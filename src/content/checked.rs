@@ -23,15 +23,15 @@ pub fn read_some(from: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> io::Resu
 
 /// Sees blobs while they pass and are checked; called from many threads.
 pub trait Onlooker: Sync {
-    /// A blob begins to pass. One that breaks off is dropped.
+    /// Begins to watch a blob. What it returns is dropped where the blob breaks off.
     fn blob(&self, digest: Digest, size: u64) -> Box<dyn Look + '_>;
 }
 
 /// Sees one blob.
 pub trait Look {
-    /// More of its content, of which nothing is known yet.
+    /// Takes more of its content, of which nothing is known yet.
     fn content(&mut self, bytes: &[u8]);
-    /// All of it has passed, and its digest holds.
+    /// Ends the watch: all of it has passed, and its digest holds.
     fn whole(self: Box<Self>);
 }
 
@@ -55,7 +55,7 @@ impl<R: Read> Checked<R> {
         Error::new(Kind::Mismatch, format!("blob {}: {detail}", self.descriptor.digest)).into_io()
     }
 
-    /// At the end of the content: nothing may follow and the digest must hold.
+    /// Checks the end of the content: nothing may follow and the digest must hold.
     fn settle(&mut self) -> io::Result<()> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         if read_some(&mut self.inner, &mut [0])? != 0 {

@@ -33,32 +33,11 @@ pub enum Kind {
     Cancelled,
 }
 
-/// A failure at a place.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{what}")]
-pub struct Error {
-    /// How.
-    pub kind: Kind,
-    /// Subject, expected, found; no secrets.
-    pub what: String,
-    /// One thing to do.
-    pub help: Option<String>,
-}
+/// A failure at a place: a fault whose class says how the place failed. Its texts hold no secrets.
+pub type Error = Fault<Kind>;
 
 impl Error {
-    /// An error of `kind`.
-    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), help: None }
-    }
-
-    /// The same with advice.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// An error of the local file system at `subject`.
+    /// Makes an error of the local file system at `subject`.
     pub fn io(subject: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::new(Kind::Io, format!("{subject}: {error}"))
     }
@@ -68,7 +47,7 @@ impl Error {
         io::Error::other(self)
     }
 
-    /// The error that a reader carried, or a plain I/O error at `subject`.
+    /// Returns the error that a reader carried, or a plain I/O error at `subject`.
     pub fn from_io(subject: impl std::fmt::Display, error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(own) => own,
@@ -76,17 +55,23 @@ impl Error {
         }
     }
 
-    /// As a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
+    /// Makes a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
     /// a place did, else the class that the kind itself says.
     pub fn into_fault(self, side: Class) -> Fault {
-        let class = match self.kind {
+        self.classed(|kind| match kind {
             Kind::Absent | Kind::Denied | Kind::Refused | Kind::Failed | Kind::Mismatch => side,
             Kind::Policy => Class::Policy,
             Kind::Io => Class::Io,
             Kind::Content(class) => class,
             Kind::Cancelled => Class::Cancelled,
-        };
-        Fault { class, what: self.what, help: self.help, others: Vec::new() }
+        })
+    }
+}
+
+impl From<Fault> for Error {
+    /// Passes a fault of the content through a place.
+    fn from(fault: Fault) -> Self {
+        fault.classed(Kind::Content)
     }
 }
 
@@ -98,21 +83,21 @@ impl From<crate::flow::Cancelled> for Error {
 
 /// What can be read from.
 pub trait Source: Sync {
-    /// What `reference` names now: its descriptor (media type, digest, size). A digest in the
+    /// Returns what `reference` names now: its descriptor (media type, digest, size). A digest in the
     /// reference pins; a tag beside it is only a name.
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error>;
 
-    /// The document under a digest, its bytes hashed and parsed.
+    /// Returns the document under a digest, its bytes hashed and parsed.
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error>;
 
-    /// The content of a blob from its first byte. Not checked: whoever consumes it wraps it in
+    /// Returns the content of a blob from its first byte. Not checked: whoever consumes it wraps it in
     /// [`crate::content::checked::Checked`]. Reading may resume inside; errors are [`Error::into_io`]'s.
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
 
-    /// Whether the blob is there, by HEAD or a look; used before work begins.
+    /// Returns whether the blob is there, by HEAD or a look; used before work begins.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
 
-    /// Where a blob or document stands among those that cost least when they are asked for in this order, because
+    /// Returns where a blob or document stands among those that cost least when they are asked for in this order, because
     /// they are read together; `None` for one that is read alone.
     fn position(&self, _digest: &Digest) -> Option<u64> {
         None
@@ -141,7 +126,7 @@ pub trait Source: Sync {
 
 /// A source whose blobs pass once, in its own order, as those of a stream do.
 pub trait Passing: Sync {
-    /// Whether the blob is still to come; one that is not can be asked for now, if at all.
+    /// Returns whether the blob is still to come; one that is not can be asked for now, if at all.
     fn is_to_come(&self, digest: &Digest) -> bool;
 
     /// Lets everything pass. `take` is called with each blob that `wants` names when its turn has come, several
@@ -158,7 +143,7 @@ pub trait Passing: Sync {
 
 /// Reads parts of blobs.
 pub trait Ranges: Sync {
-    /// Exactly `length` bytes from `offset`; `Ok(None)` where this place does not answer ranges for
+    /// Reads exactly `length` bytes from `offset`; `Ok(None)` where this place does not answer ranges for
     /// this blob, and the whole must be streamed.
     fn range(
         &self,
@@ -175,7 +160,7 @@ pub trait Referrers: Sync {
     /// An empty list means that there are none; anything else is an error.
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
 
-    /// Whether every list of this repository stands under a fallback tag, so that a repository without
+    /// Returns whether every list of this repository stands under a fallback tag, so that a repository without
     /// such tags has no referrers. `subject` is a manifest that is there.
     fn only_tags(&self, _repository: &Repository, _subject: Digest) -> Result<bool, Error> {
         Ok(false)
@@ -184,30 +169,31 @@ pub trait Referrers: Sync {
 
 /// Lists tags.
 pub trait TagList: Sync {
-    /// Every tag of the repository.
+    /// Returns every tag of the repository.
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
 }
 
 /// What can be asked for what it has.
 pub trait Inventory: Sync {
-    /// Whether the repository has the blob.
+    /// Returns whether the repository has the blob.
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
-    /// Whether the repository has the manifest.
+    /// Returns whether the repository has the manifest.
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
-    /// Whether the place takes a manifest only after all that it needs, so that one that is there is whole.
+    /// Returns whether the place takes a manifest only after all that it needs, so that one that is there is whole.
     fn keeps_whole(&self) -> bool {
         true
     }
-    /// The digest that the tag names, if it names one.
+    /// Returns the digest that the tag names, if it names one.
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
-    /// The digest over the bytes of the manifest that `tag` names now, without a tag of the one under `expected`: read
-    /// from the place as it is now and hashed here, in the algorithm of `expected`. `None`: it has none.
+    /// Returns the digest over the bytes of the manifest that `tag` names now, without a tag of the one under
+    /// `expected`: read from the place as it is now and hashed here, in the algorithm of `expected`. `None`: it has
+    /// none.
     fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error>;
 }
 
 /// Content that can be read again from its start, so that a failed upload can be sent again.
 pub trait Body: Sync {
-    /// A checked reader over the whole content: it gives the last bytes only when size and digest
+    /// Opens a checked reader over the whole content: it gives the last bytes only when size and digest
     /// hold ([`crate::content::checked::Checked`]).
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
 }
@@ -235,12 +221,12 @@ pub trait Destination: Inventory {
     fn set_root(&self, _repository: &Repository, _document: &Document) -> Result<(), Error> {
         Ok(())
     }
-    /// Whether the place can hold `blobs`, each once, those included that it has already; asked before
+    /// Returns whether the place can hold `blobs`, each once, those included that it has already; asked before
     /// the first is sent. Yes, where nobody can know it (registries).
     fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
         Ok(())
     }
-    /// Mounting from another repository of the same place, where it has that.
+    /// Returns how blobs are mounted from another repository of the same place, where it has that.
     fn mounts(&self) -> Option<&dyn Mounts> {
         None
     }
@@ -274,12 +260,12 @@ pub trait Mounts: Sync {
 
 /// Tells before any transfer what a login permits.
 pub trait Rights: Sync {
-    /// Whether the repository may be read; one that is not there forbids nothing.
+    /// Returns whether the repository may be read; one that is not there forbids nothing.
     ///
     /// # Errors
     /// [`Kind::Denied`] where not, and whatever kept the place from telling.
     fn may_pull(&self, repository: &Repository) -> Result<(), Error>;
-    /// Whether the repository may be written. Stores nothing.
+    /// Returns whether the repository may be written. Stores nothing.
     ///
     /// # Errors
     /// [`Kind::Denied`] where not, [`Kind::Absent`] where it must be created first,

@@ -61,7 +61,7 @@ impl Layout {
             let document = match self.read_document(&descriptor) {
                 Ok(document) => document,
                 // A sparse index: what is not there refers to nothing here.
-                Err(error) if error.kind == Kind::Absent && !is_entry => continue,
+                Err(error) if error.class == Kind::Absent && !is_entry => continue,
                 Err(error) => return Err(error),
             };
             if let Some(subject) = document.subject() {
@@ -109,7 +109,7 @@ impl Source for Layout {
     fn holds(&self, _: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         match self.open_blob(descriptor) {
             Ok(_) => Ok(true),
-            Err(error) if error.kind == Kind::Absent => Ok(false),
+            Err(error) if error.class == Kind::Absent => Ok(false),
             Err(error) => Err(error),
         }
     }

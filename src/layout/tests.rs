@@ -90,8 +90,8 @@ fn what_is_written_is_read_back_by_name_digest_and_referrer() {
         sbom.descriptor()
     );
     let missing = layout.resolve(&"reg.example/app:v2".parse().unwrap()).unwrap_err();
-    assert_eq!(missing.kind, Kind::Absent);
-    assert_eq!(layout.find(None).unwrap_err().kind, Kind::Refused);
+    assert_eq!(missing.class, Kind::Absent);
+    assert_eq!(layout.find(None).unwrap_err().class, Kind::Refused);
     let referrers = Referrers::referrers(&layout, &repository("reg.example/app"), image.digest()).unwrap();
     assert_eq!(referrers.len(), 1);
     assert_eq!((referrers[0].digest, referrers[0].artifact_type.as_deref()), (sbom.digest(), Some("example/sbom")));
@@ -144,7 +144,7 @@ fn p1_nothing_half_done_has_a_final_name() {
     wrong.0 = b"wrong".to_vec();
     for size in [5, 4, 6] {
         wrong.1.size = size;
-        assert_eq!(layout.put_blob(layout.repository(), &wrong.1, &wrong).unwrap_err().kind, Kind::Mismatch);
+        assert_eq!(layout.put_blob(layout.repository(), &wrong.1, &wrong).unwrap_err().class, Kind::Mismatch);
     }
     let large = vec![7; 3 << 20];
     let descriptor = put(&layout, &large);
@@ -244,7 +244,7 @@ fn a1_links_are_not_followed() {
     let secret = body(b"secret").1;
     std::fs::write(outside.path().join("secret"), b"secret").unwrap();
     std::os::unix::fs::symlink(outside.path().join("secret"), blobs.join(secret.digest.hex())).unwrap();
-    assert_eq!(layout.blob(layout.repository(), &secret).err().unwrap().kind, Kind::Io);
+    assert_eq!(layout.blob(layout.repository(), &secret).err().unwrap().class, Kind::Io);
     // A directory that is a link: nothing is read or written behind it.
     std::fs::remove_dir_all(&blobs).unwrap();
     std::os::unix::fs::symlink(outside.path(), &blobs).unwrap();
@@ -263,7 +263,7 @@ fn damaged_blobs_are_named() {
     let file = |digest: Digest| folder.path().join("blobs/sha256").join(digest.hex());
     let layer = &image.layers()[0];
     std::fs::write(file(layer.digest), b"long layer").unwrap();
-    assert_eq!(layout.blob(layout.repository(), layer).err().unwrap().kind, Kind::Mismatch);
+    assert_eq!(layout.blob(layout.repository(), layer).err().unwrap().class, Kind::Mismatch);
     assert!(!layout.has_blob(layout.repository(), layer).unwrap());
     // The manifest itself is there; that it is whole this place does not promise.
     assert!(layout.has_manifest(layout.repository(), image.digest()).unwrap() && !layout.keeps_whole());
@@ -272,9 +272,9 @@ fn damaged_blobs_are_named() {
     std::fs::write(file(image.digest()), raw).unwrap();
     assert!(!layout.has_manifest(layout.repository(), image.digest()).unwrap());
     let error = layout.document(layout.repository(), &image.descriptor()).unwrap_err();
-    assert_eq!(error.kind, Kind::Mismatch);
+    assert_eq!(error.class, Kind::Mismatch);
     std::fs::remove_file(file(image.digest())).unwrap();
-    assert_eq!(layout.document(layout.repository(), &image.descriptor()).unwrap_err().kind, Kind::Absent);
+    assert_eq!(layout.document(layout.repository(), &image.descriptor()).unwrap_err().class, Kind::Absent);
     assert!(!layout.holds(layout.repository(), &image.descriptor()).unwrap());
 }
 
@@ -322,7 +322,7 @@ fn c2_what_others_write_meanwhile_stays_and_a_new_name_is_looked_at_again() {
     // Between the look and the end.
     assert_eq!(layout.set_new_tag(&place, &tag("late"), &one).unwrap(), None);
     foreign("b.example/a:late");
-    assert_eq!(layout.finish().unwrap_err().kind, Kind::Policy);
+    assert_eq!(layout.finish().unwrap_err().class, Kind::Policy);
     assert_eq!(named("b.example/a:late"), Some(two.digest().to_string()));
 }
 

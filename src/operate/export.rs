@@ -72,7 +72,7 @@ pub struct Outcome {
 /// # Errors
 /// [`Class::Io`].
 pub fn pending(flow: &Flow, output: &Output, settings: &Settings) -> Result<Option<Input>, Fault> {
-    Ok(crate::bundle::write::resume::resume(flow, output, &settings.request, &settings.tool)?)
+    crate::bundle::write::resume::resume(flow, output, &settings.request, &settings.tool)
 }
 
 /// The writer's input of a plan.

@@ -30,7 +30,7 @@ pub fn beside(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), 
     // Read again under the lock: another signer may have been faster.
     let now = crate::bundle::open(&bundle.dir().join(bundle.name().manifest()))?;
     if now.id() != bundle.id() {
-        return Err(Error::integrity("manifest: changed while it was being signed").into());
+        return Err(Error::integrity("manifest: changed while it was being signed"));
     }
     let mut envelope = own(&now)?;
     add(&mut envelope)?;

@@ -170,7 +170,7 @@ fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> (Option<Fa
     for number in &request.volumes {
         if let Err(error) = check_volume(bundle, number - 1, flow) {
             again.push(bundle.volumes().file_name(number - 1));
-            faults.push(Fault::from(error));
+            faults.push(error);
             if request.fail_fast {
                 break;
             }

@@ -28,7 +28,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// The rules for the registry that references name `name`.
+    /// Returns the rules for the registry that references name `name`.
     ///
     /// # Errors
     /// [`Kind::Policy`] for an endpoint that is no address, or plain http where nobody said so.
@@ -94,7 +94,7 @@ impl Rules {
         })
     }
 
-    /// Whether an address is one of this registry's own.
+    /// Returns whether an address is one of this registry's own.
     pub fn is_home(&self, url: &Url) -> bool {
         self.endpoints.iter().any(|endpoint| origin::same(endpoint, url))
     }
@@ -124,7 +124,7 @@ mod tests {
     fn an_endpoint_is_an_address_without_login_and_not_plain_by_itself() {
         for wrong in ["mirror", "ftp://h/", "http://h.example/", "https://u:p@h/", "https://h/?q", "file:///x"] {
             let error = rules("docker.io", wrong).unwrap_err();
-            assert_eq!(error.kind, Kind::Policy, "{wrong}");
+            assert_eq!(error.class, Kind::Policy, "{wrong}");
             assert!(!error.what.contains("u:p"));
         }
         assert!(rules("docker.io", "http://127.0.0.1:5000").is_ok());

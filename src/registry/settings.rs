@@ -8,40 +8,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::credential::Credential;
 use super::http::rate::Limits;
 use super::http::secrets::Secrets;
-
-/// A login at a registry.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Credential {
-    /// A user with a password or access token.
-    Password {
-        /// The user.
-        username: String,
-        /// The password.
-        password: Zeroizing<String>,
-    },
-    /// An identity token, exchanged at the realm (OAuth2 refresh).
-    Identity(Zeroizing<String>),
-}
-
-impl Credential {
-    /// A user with a password.
-    pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self::Password { username: username.into(), password: Zeroizing::new(password.into()) }
-    }
-
-    /// An identity token.
-    pub fn identity(token: impl Into<String>) -> Self {
-        Self::Identity(Zeroizing::new(token.into()))
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credential(redacted)")
-    }
-}
 
 /// Finds the login for a host (as references name it) and a repository path (empty where none is
 /// meant): `Ok(None)` for none, `Err` with why a helper or file could not be asked.

@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "an allocator is; every call goes to the system's, under the same contract")]
 
+use crate::base::fault::{Class, Fault};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -88,6 +89,12 @@ fn write(stdout: &[u8], stderr: &[u8]) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("memory: expected room for what the command needs, found none")]
 pub struct Exhausted;
+
+impl From<Exhausted> for Fault {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::new(Class::Io, exhausted.to_string()).help(Exhausted::HELP)
+    }
+}
 
 impl Exhausted {
     /// What to do about it.

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use packmule::base::fault::{Class, Fault};
+use packmule::base::fault::{Class, Fault, Reason};
 use packmule::bundle::format::frame;
 use packmule::bundle::frames::media::Media;
 use packmule::bundle::source::one_pass::arrive;
@@ -192,7 +192,8 @@ fn what_has_passed_is_not_given_again() {
             arriving.blob(&repository, &large).unwrap().read_exact(&mut first).unwrap();
             assert_eq!(first, content[..100]);
             let error = arriving.blob(&repository, &large).err().unwrap();
-            assert_eq!(error.kind, Kind::Content(Class::Destination), "{error}");
+            assert_eq!(error.class, Kind::Content(Class::Destination), "{error}");
+            assert_eq!(error.reason, Some(Reason::HasPassed));
             *seen.lock().unwrap() += 1;
             Ok(())
         })?;

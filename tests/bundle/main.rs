@@ -228,7 +228,7 @@ fn verdict(dir: &Path, request: &Request) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match open(&dir.join("b.json")) {
         Ok(bundle) => packmule::operate::verify::run(&flow(), bundle, &policy, request),
-        Err(error) => Verdict::refused(error.into()),
+        Err(error) => Verdict::refused(error),
     }
 }
 

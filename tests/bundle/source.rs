@@ -51,7 +51,7 @@ fn names_tags_and_referrers_are_each_repositorys_own() {
     let resolve = |repository: &Repository, tag: Option<&str>, digest: Option<Digest>| {
         let tag = tag.map(|tag| Tag::new(tag).unwrap());
         let found = bundle.resolve(&Reference { repository: repository.clone(), tag, digest });
-        found.map(|descriptor| descriptor.digest).map_err(|error| error.kind)
+        found.map(|descriptor| descriptor.digest).map_err(|error| error.class)
     };
     let here = repository();
     for (repository, tag, expected) in [
@@ -105,8 +105,8 @@ fn of_an_absent_blob_the_reason_is_told() {
         [(away.digest, "(listed as absent: foreign)"), (Digest::sha256(b"x"), "(listed as absent: missing)")]
     {
         let error = bundle.blob(&repository(), &Descriptor::new("a/b", digest, 99)).err().unwrap();
-        assert!(error.kind == Kind::Absent && error.to_string().ends_with(told), "{error}");
+        assert!(error.class == Kind::Absent && error.to_string().ends_with(told), "{error}");
     }
     let error = bundle.blob(&repository(), &Descriptor::new("a/b", Digest::sha256(b"y"), 99)).err().unwrap();
-    assert!(error.kind == Kind::Absent && !error.to_string().contains("absent:"), "{error}");
+    assert!(error.class == Kind::Absent && !error.to_string().contains("absent:"), "{error}");
 }

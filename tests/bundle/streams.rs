@@ -24,7 +24,7 @@ fn verify(read: impl Read + Send + 'static, fail_fast: bool) -> Verdict {
         Ok(opened) => {
             packmule::operate::verify::stream(&flow(), opened, &policy, &Request { fail_fast, ..Request::default() })
         }
-        Err(error) => Verdict::refused(error.into()),
+        Err(error) => Verdict::refused(error),
     }
 }
 

@@ -71,7 +71,7 @@ fn r1_a_body_that_a_proxy_compressed_is_told_as_such() {
             client.registries.resolve(&reference).unwrap_err(),
             TagList::tags(&client.registries, &repository).unwrap_err(),
         ] {
-            assert_eq!(error.kind, Kind::Mismatch, "{error}");
+            assert_eq!(error.class, Kind::Mismatch, "{error}");
             assert!(error.what.contains("a proxy compressed") && error.what.contains("gzip"), "{error}");
             assert!(error.what.contains("digests are over identity bytes") && error.help.is_some(), "{error}");
         }

@@ -88,7 +88,7 @@ fn u1_whatever_a_registry_says_the_login_stays() {
         let mut failed = |error: Option<Error>| {
             let error = error.unwrap();
             silent(&client, Some(&error));
-            kinds.push(error.kind);
+            kinds.push(error.class);
         };
         failed(registries.resolve(&reference).err());
         failed(registries.blob(&repository, &layer.descriptor()).err());
@@ -211,7 +211,7 @@ fn r7_realms_that_may_not_have_the_login() {
             "http://metadata.google.internal/token".to_owned(),
         ] {
             let (_, client, error) = at_realm(&realm, settings());
-            assert_eq!(error.kind, Kind::Policy, "{realm}: {error}");
+            assert_eq!(error.class, Kind::Policy, "{realm}: {error}");
             silent(&client, Some(&error));
         }
     }
@@ -255,7 +255,7 @@ fn r6_token_servers_that_fail() {
         let client = client(login("mule", CANARY));
         let reference: Reference = format!("{}/a/b:c", registry.host).parse().unwrap();
         let error = client.registries.resolve(&reference).unwrap_err();
-        assert!(error.kind == kind && error.what.contains(words), "{words}: {error:?}");
+        assert!(error.class == kind && error.what.contains(words), "{words}: {error:?}");
         assert!(registry.requests().len() <= 6, "no loop");
         silent(&client, Some(&error));
     }
@@ -291,7 +291,7 @@ fn m8_the_addresses_of_foreign_layers_get_no_login_and_only_https_is_asked() {
     };
     let client = client(login("mule", CANARY));
     let error = client.registries.blob(&repository(&registry), &foreign).err().unwrap();
-    assert_eq!(error.kind, Kind::Absent, "{error}");
+    assert_eq!(error.class, Kind::Absent, "{error}");
     assert!(!client.registries.holds(&repository(&registry), &foreign).unwrap());
     assert!(evil.requests().is_empty());
     assert!(format!("{:?}", client.heard.0.lock().unwrap()).contains("only https is"));

@@ -37,7 +37,7 @@ fn r5_retry_after_is_waited() {
     let busy = Server::start(|_, _| reply(503, r#"{"errors":[{"code":"UNAVAILABLE","message":"later"}]}"#));
     let reference: Reference = format!("{}/a/b:c", busy.host).parse().unwrap();
     let error = client.registries.resolve(&reference).unwrap_err();
-    assert_eq!(error.kind, Kind::Failed);
+    assert_eq!(error.class, Kind::Failed);
     assert!(error.what.contains("UNAVAILABLE: later") && error.what.contains("tried 5 times"), "{error}");
 }
 
@@ -80,7 +80,7 @@ fn r6_a_token_that_no_longer_holds_is_had_anew_once() {
     }
     let reference: Reference = format!("{}/never/b:c", server.host).parse().unwrap();
     let before = server.requests().len();
-    assert_eq!(anonymous().registries.resolve(&reference).unwrap_err().kind, Kind::Denied);
+    assert_eq!(anonymous().registries.resolve(&reference).unwrap_err().class, Kind::Denied);
     assert!(server.requests().len() - before <= 5, "asked for ever");
 }
 
@@ -140,7 +140,28 @@ fn a_tag_that_does_not_move_is_told() {
     let other = manifest(&config, &content(1, 1).descriptor(), None);
     let tag = packmule::oci::Tag::new("fixed").unwrap();
     let error = anonymous().registries.set_tag(&repository(&server), &tag, &other).unwrap_err();
-    assert_eq!(error.kind, Kind::Policy, "{error}");
+    assert_eq!(error.class, Kind::Policy, "{error}");
+}
+
+#[test]
+fn a_tag_may_not_move_where_the_registry_says_so_and_not_where_a_name_does() {
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let other = manifest(&config, &content(1, 1).descriptor(), None);
+    let tag = packmule::oci::Tag::new("immutable").unwrap();
+    for (status, code, kind) in [
+        (400, "TAG_INVALID", Kind::Refused),
+        (400, "TAG_IMMUTABLE", Kind::Policy),
+        (409, "CONFLICT", Kind::Policy),
+        (403, "DENIED", Kind::Denied),
+    ] {
+        let server = Server::start(move |request, _| match request.method.as_str() {
+            "PUT" => reply(status, format!(r#"{{"errors":[{{"code":"{code}"}}]}}"#)),
+            _ => manifest_reply(),
+        });
+        let repository = Repository::new(&server.host, "locked/readonly").unwrap();
+        let error = anonymous().registries.set_tag(&repository, &tag, &other).unwrap_err();
+        assert_eq!(error.class, kind, "{error}");
+    }
 }
 
 #[test]
@@ -168,14 +189,14 @@ fn r2_a_hanging_server_is_left_after_the_idle_time_and_on_cancel() {
     let begun = Instant::now();
     let impatient = client(Settings { idle: Duration::from_millis(300), retries: 1, ..Settings::default() });
     let error = impatient.registries.resolve(&reference).unwrap_err();
-    assert_eq!(error.kind, Kind::Failed, "{error}");
+    assert_eq!(error.class, Kind::Failed, "{error}");
     let cancelled = client(Settings::default());
     let flag = cancelled.flow.cancel_flag();
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(300));
         flag.store(true, Ordering::Relaxed);
     });
-    assert_eq!(cancelled.registries.resolve(&reference).unwrap_err().kind, Kind::Cancelled);
+    assert_eq!(cancelled.registries.resolve(&reference).unwrap_err().class, Kind::Cancelled);
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
@@ -240,7 +261,7 @@ fn m15_docker_schema_1_is_refused_by_name() {
     });
     let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
     let error = anonymous().registries.resolve(&reference).unwrap_err();
-    assert!(error.kind == Kind::Refused && error.what.contains("v1+prettyjws"), "{error}");
+    assert!(error.class == Kind::Refused && error.what.contains("v1+prettyjws"), "{error}");
 }
 
 #[test]

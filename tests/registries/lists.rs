@@ -37,7 +37,7 @@ fn a_catalog_that_is_closed_is_no_empty_list() {
     for (status, kind) in [(404, Kind::Absent), (401, Kind::Denied), (405, Kind::Refused), (500, Kind::Failed)] {
         let server = Server::start(move |request, _| reply(if request.path == "/v2/" { 200 } else { status }, ""));
         let error = anonymous().registries.repositories(&server.host).unwrap_err();
-        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(error.class, kind, "{error}");
     }
     let odd = Server::start(|_, _| reply(200, r#"{"repositories":["good/one","../evil","A"]}"#));
     let client = anonymous();
@@ -99,7 +99,7 @@ fn r10_an_error_at_the_referrers_is_never_an_empty_list() {
             _ => reply(404, ""),
         });
         let found = Referrers::referrers(&anonymous().registries, &repository(&server), Digest::sha256(b"s"));
-        assert_eq!(found.err().map(|error| error.kind), kind, "{status}");
+        assert_eq!(found.err().map(|error| error.class), kind, "{status}");
     }
 }
 
@@ -138,6 +138,6 @@ fn r10_pages_of_referrers() {
         ("half/x", Kind::Absent),
     ] {
         let error = list(path).unwrap_err();
-        assert_eq!(error.kind, kind, "{path}: {error}");
+        assert_eq!(error.class, kind, "{path}: {error}");
     }
 }

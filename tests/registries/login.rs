@@ -66,7 +66,7 @@ fn r6_a_refused_login_is_looked_up_once_more() {
         });
         let (settings, asked) = changing(&server.host);
         let error = refused(&server.host, settings);
-        assert_eq!(error.kind, if status == 404 { Kind::Absent } else { Kind::Denied }, "{error}");
+        assert_eq!(error.class, if status == 404 { Kind::Absent } else { Kind::Denied }, "{error}");
         assert!(asked.load(Ordering::Relaxed) <= lookups, "{asked:?}");
     }
 }
@@ -87,7 +87,7 @@ fn r6_a_token_servers_refusal_too() {
         });
         let (settings, asked) = changing(&server.host);
         let error = refused(&server.host, settings);
-        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(error.class, kind, "{error}");
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }
@@ -102,7 +102,7 @@ fn r7_a_login_that_was_kept_back_was_not_tried() {
         _ => reply(401, "").with("WWW-Authenticate", address.clone()),
     });
     let error = client(login("mule", "canary-7783")).registries.log_in(&server.host).unwrap_err();
-    assert!(error.kind == Kind::Policy && error.help.unwrap().contains("--realm"));
+    assert!(error.class == Kind::Policy && error.help.unwrap().contains("--realm"));
     assert!(realm.requests().iter().all(|request| request.header("authorization").is_none()));
     let named = Settings { realms: vec![(server.host.clone(), realm.host.clone())], ..login("mule", "canary-7783") };
     assert!(client(named).registries.log_in(&server.host).unwrap());
@@ -117,16 +117,16 @@ fn htpasswd() {
         let (Some(host), Some(password)) = (address(name), password("PACKMULE_TEST_HTPASSWD")) else { continue };
         use_it(&host, login("mule", &password));
         let error = refused(&host, login("mule", "canary-7781"));
-        assert_eq!(error.kind, Kind::Denied);
+        assert_eq!(error.class, Kind::Denied);
         assert!(!format!("{error:?}").contains("canary-7781"));
-        assert_eq!(refused(&host, Settings::default()).kind, Kind::Denied);
+        assert_eq!(refused(&host, Settings::default()).class, Kind::Denied);
         let client = anonymous();
         let put = client.registries.put_blob(&fresh(&host, "x"), &content(1, 1).descriptor(), &content(1, 1));
-        assert_eq!(put.unwrap_err().kind, Kind::Denied);
+        assert_eq!(put.unwrap_err().class, Kind::Denied);
         let rights = client.registries.rights().unwrap();
-        assert_eq!(rights.may_push(&fresh(&host, "x")).unwrap_err().kind, Kind::Denied);
-        assert_eq!(rights.may_pull(&fresh(&host, "x")).unwrap_err().kind, Kind::Denied);
-        assert_eq!(client.registries.repositories(&host).unwrap_err().kind, Kind::Denied);
+        assert_eq!(rights.may_push(&fresh(&host, "x")).unwrap_err().class, Kind::Denied);
+        assert_eq!(rights.may_pull(&fresh(&host, "x")).unwrap_err().class, Kind::Denied);
+        assert_eq!(client.registries.repositories(&host).unwrap_err().class, Kind::Denied);
     }
 }
 
@@ -143,7 +143,7 @@ fn identity_tokens() {
         // The token server takes the password for a refresh token.
         use_it(&host, realm(&host, identity(&password)));
         let error = refused(&host, realm(&host, identity("canary-7783")));
-        assert_eq!(error.kind, Kind::Denied, "{error}");
+        assert_eq!(error.class, Kind::Denied, "{error}");
         assert!(!format!("{error:?}").contains("canary-7783"));
     }
 }
@@ -154,11 +154,11 @@ fn tokens() {
         let (Some(host), Some(password)) = (address(name), password("PACKMULE_TEST_TOKEN")) else { continue };
         use_it(&host, realm(&host, login("mule", &password)));
         let error = refused(&host, realm(&host, login("mule", "canary-7782")));
-        assert_eq!(error.kind, Kind::Denied, "{error}");
+        assert_eq!(error.class, Kind::Denied, "{error}");
         assert!(!format!("{error:?}").contains("canary-7782"));
         // The realm is on another port and not named: asked without login, and that is said.
         let error = refused(&host, login("mule", &password));
-        assert_eq!(error.kind, Kind::Policy, "{error}");
+        assert_eq!(error.class, Kind::Policy, "{error}");
         assert!(error.help.unwrap().contains(&format!("--realm {host}=")));
     }
 }

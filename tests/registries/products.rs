@@ -4,7 +4,7 @@ use packmule::content::{Destination, Error, Kind, Mounts, Referrers, Source, Tag
 use packmule::oci::{Descriptor, Document, Repository, Tag, media_type};
 
 use super::hosts::{Bytes, Client, anonymous, client, content, login, manifest, read};
-use super::quirky::{Location, Manners, Quirky};
+use super::quirky::{Habits, Location, Quirky};
 use super::server::{Server, reply};
 
 const MIB: usize = 1 << 20;
@@ -53,8 +53,8 @@ fn refer(client: &Client, repository: &Repository, subject: &Document, seed: u64
     Ok(referrer)
 }
 
-fn works(manners: Manners, size: usize) -> (Quirky, Client) {
-    let registry = Quirky::start(manners);
+fn works(habits: Habits, size: usize) -> (Quirky, Client) {
+    let registry = Quirky::start(habits);
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "made/app").unwrap();
     let subject = carry(&client, &repository, size).unwrap();
@@ -67,64 +67,64 @@ fn works(manners: Manners, size: usize) -> (Quirky, Client) {
 
 #[test]
 fn d1_as_specified() {
-    let (registry, _) = works(Manners::PLAIN, 5 * MIB);
+    let (registry, _) = works(Habits::PLAIN, 5 * MIB);
     assert_eq!(registry.count("PATCH"), 0, "one PUT is enough");
-    works(Manners { referrers: None, location: Location::Absolute, ..Manners::PLAIN }, 10);
-    works(Manners { location: Location::Unsaid, ..Manners::PLAIN }, MIB);
+    works(Habits { referrers: None, location: Location::Absolute, ..Habits::PLAIN }, 10);
+    works(Habits { location: Location::Unsaid, ..Habits::PLAIN }, MIB);
 }
 
 #[test]
 fn d1_ghcr_takes_four_mebibytes_at_most() {
-    let manners = Manners { most_body: 4 * MIB, location: Location::State, ..Manners::PLAIN };
-    let (registry, _) = works(manners, 9 * MIB + 5);
+    let habits = Habits { most_body: 4 * MIB, location: Location::State, ..Habits::PLAIN };
+    let (registry, _) = works(habits, 9 * MIB + 5);
     assert_eq!(registry.count("PATCH"), 3);
 }
 
 #[test]
 fn d1_ecr_takes_the_first_patch_for_all_and_makes_no_repository() {
-    let manners = Manners { first_patch_is_all: true, put_refused: Some(405), made_only: true, ..Manners::PLAIN };
-    let (registry, client) = works(manners, 9 * MIB);
+    let habits = Habits { first_patch_is_all: true, put_refused: Some(405), made_only: true, ..Habits::PLAIN };
+    let (registry, client) = works(habits, 9 * MIB);
     let sent = registry.server.requests();
     assert!(sent.iter().any(|request| request.method == "PATCH" && request.body.len() == 9 * MIB), "one chunk of all");
     let elsewhere = Repository::new(&registry.server.host, "app").unwrap();
     let layer = content(10, 5);
     let error = client.registries.put_blob(&elsewhere, &layer.descriptor(), &layer).unwrap_err();
-    assert!(error.kind == Kind::Absent && error.help.unwrap().contains("create it"), "{}", error.what);
+    assert!(error.class == Kind::Absent && error.help.unwrap().contains("create it"), "{}", error.what);
     let rights = client.registries.rights().unwrap();
-    assert_eq!(rights.may_push(&elsewhere).unwrap_err().kind, Kind::Absent);
+    assert_eq!(rights.may_push(&elsewhere).unwrap_err().class, Kind::Absent);
 }
 
 #[test]
 fn d1_acr_has_a_limit_for_one_body_and_for_a_login() {
-    let manners = Manners { most_body: 20 * MIB, longest_login: 6 << 10, ..Manners::PLAIN };
-    works(manners, 21 * MIB);
-    let registry = Quirky::start(Manners { fixed: Some((405, "UNSUPPORTED")), ..manners });
+    let habits = Habits { most_body: 20 * MIB, longest_login: 6 << 10, ..Habits::PLAIN };
+    works(habits, 21 * MIB);
+    let registry = Quirky::start(Habits { fixed: Some((405, "UNSUPPORTED")), ..habits });
     stays(&registry);
 }
 
 #[test]
 fn d1_artifactory_knows_no_put_of_content() {
-    let (registry, _) = works(Manners { put_refused: Some(404), location: Location::Absolute, ..Manners::PLAIN }, MIB);
+    let (registry, _) = works(Habits { put_refused: Some(404), location: Location::Absolute, ..Habits::PLAIN }, MIB);
     assert!(registry.count("PATCH") > 0);
 }
 
 #[test]
 fn d1_harbor_forgets_for_a_moment_and_fixes_tags() {
-    works(Manners { lag: 1, referrers: Some(401), ..Manners::PLAIN }, 1000);
-    stays(&Quirky::start(Manners { fixed: Some((412, "PRECONDITION")), ..Manners::PLAIN }));
-    stays(&Quirky::start(Manners { fixed: Some((201, "")), ..Manners::PLAIN }));
+    works(Habits { lag: 1, referrers: Some(401), ..Habits::PLAIN }, 1000);
+    stays(&Quirky::start(Habits { fixed: Some((412, "PRECONDITION")), ..Habits::PLAIN }));
+    stays(&Quirky::start(Habits { fixed: Some((201, "")), ..Habits::PLAIN }));
 }
 
 #[test]
 fn d1_nexus_forgets_for_a_moment() {
-    works(Manners { lag: 3, ..Manners::PLAIN }, 1000);
-    stays(&Quirky::start(Manners { fixed: Some((400, "Updating existing tag is not allowed")), ..Manners::PLAIN }));
+    works(Habits { lag: 3, ..Habits::PLAIN }, 1000);
+    stays(&Quirky::start(Habits { fixed: Some((400, "Updating existing tag is not allowed")), ..Habits::PLAIN }));
 }
 
 #[test]
 fn d1_quay_pages_by_opaque_links_and_takes_only_images() {
-    let manners = Manners { page: 2, only_images: true, referrers: Some(400), ..Manners::PLAIN };
-    let (registry, client) = works(manners, 1000);
+    let habits = Habits { page: 2, only_images: true, referrers: Some(400), ..Habits::PLAIN };
+    let (registry, client) = works(habits, 1000);
     let repository = Repository::new(&registry.server.host, "made/app").unwrap();
     let layer = content(10, 6);
     client.registries.put_blob(&repository, &layer.descriptor(), &layer).unwrap();
@@ -139,7 +139,7 @@ fn d1_quay_pages_by_opaque_links_and_takes_only_images() {
     assert_eq!(found.len(), 5);
     let strange = manifest(&layer.descriptor(), &layer.descriptor(), None);
     let error = client.registries.put_manifest(&repository, &strange).unwrap_err();
-    assert!(error.kind == Kind::Refused && error.what.contains("MANIFEST_INVALID"), "{error}");
+    assert!(error.class == Kind::Refused && error.what.contains("MANIFEST_INVALID"), "{error}");
     // One that refers to something says that it is this artifact, and what to leave out.
     let referrer = manifest(&layer.descriptor(), &layer.descriptor(), Some(&document.descriptor()));
     let error = client.registries.put_manifest(&repository, &referrer).unwrap_err();
@@ -150,25 +150,25 @@ fn d1_quay_pages_by_opaque_links_and_takes_only_images() {
 
 #[test]
 fn d1_gitlab_gives_the_subject_for_its_fallback_tag() {
-    let registry = Quirky::start(Manners { tags_are_digests: true, location: Location::State, ..Manners::PLAIN });
+    let registry = Quirky::start(Habits { tags_are_digests: true, location: Location::State, ..Habits::PLAIN });
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "made/app").unwrap();
     let subject = carry(&client, &repository, 10).unwrap();
     assert!(Referrers::referrers(&client.registries, &repository, subject.digest()).unwrap().is_empty());
     let error = refer(&client, &repository, &subject, 9).unwrap_err();
-    assert!(error.kind == Kind::Refused && error.what.contains("names the subject itself"), "{error}");
+    assert!(error.class == Kind::Refused && error.what.contains("names the subject itself"), "{error}");
 }
 
 #[test]
 fn d1_zot_counts_within_the_chunk() {
-    let manners = Manners {
+    let habits = Habits {
         range_of_chunk: true,
         most_body: 4 * MIB,
         referrers: None,
         location: Location::State,
-        ..Manners::PLAIN
+        ..Habits::PLAIN
     };
-    let (registry, _) = works(manners, 9 * MIB);
+    let (registry, _) = works(habits, 9 * MIB);
     assert_eq!(registry.count("PATCH"), 3);
 }
 
@@ -184,26 +184,26 @@ fn stays(registry: &Quirky) {
     let other = manifest(&config, &config, None);
     client.registries.put_manifest(&repository, &other).unwrap();
     let error = client.registries.set_tag(&repository, &tag("v1"), &other).unwrap_err();
-    assert_eq!(error.kind, Kind::Policy, "{error}");
+    assert_eq!(error.class, Kind::Policy, "{error}");
     assert!(error.what.contains("v1") && error.what.contains(&first.digest().to_string()), "{error}");
 }
 
 #[test]
 fn d5_an_immutable_tag_that_is_denied_in_words() {
-    stays(&Quirky::start(Manners { fixed: Some((403, "immutable")), ..Manners::PLAIN }));
+    stays(&Quirky::start(Habits { fixed: Some((403, "immutable")), ..Habits::PLAIN }));
     // Not every 403 is about the tag.
-    let registry = Quirky::start(Manners { fixed: Some((403, "DENIED")), ..Manners::PLAIN });
+    let registry = Quirky::start(Habits { fixed: Some((403, "DENIED")), ..Habits::PLAIN });
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "made/denied").unwrap();
     carry(&client, &repository, 10).unwrap();
     let (_, config) = image_config();
     let error = client.registries.set_tag(&repository, &tag("v1"), &manifest(&config, &config, None)).unwrap_err();
-    assert_eq!(error.kind, Kind::Denied, "{error}");
+    assert_eq!(error.class, Kind::Denied, "{error}");
 }
 
 #[test]
 fn d4_blob_unknown_three_times_then_good() {
-    let registry = Quirky::start(Manners { lag: 3, ..Manners::PLAIN });
+    let registry = Quirky::start(Habits { lag: 3, ..Habits::PLAIN });
     let client = anonymous();
     carry(&client, &Repository::new(&registry.server.host, "a/b").unwrap(), 100).unwrap();
 }
@@ -211,7 +211,7 @@ fn d4_blob_unknown_three_times_then_good() {
 #[test]
 fn d10_whatever_a_mount_says_the_content_comes() {
     for mount in [202, 401, 403, 404, 500] {
-        let registry = Quirky::start(Manners { mount, ..Manners::PLAIN });
+        let registry = Quirky::start(Habits { mount, ..Habits::PLAIN });
         let client = anonymous();
         carry(&client, &Repository::new(&registry.server.host, "a/b").unwrap(), 100).unwrap();
         if mount == 202 {

@@ -91,7 +91,7 @@ fn r3_a_stream_that_always_breaks_ends() {
         (_, from) => Reply { cut: Some(10), ..partial(&bytes, from.unwrap_or(0)) },
     });
     let error = read(&anonymous().registries, &repository(&server), &blob.descriptor()).unwrap_err();
-    assert_eq!(error.kind, Kind::Failed, "{error}");
+    assert_eq!(error.class, Kind::Failed, "{error}");
     assert!(server.requests().len() <= 6);
 }
 
@@ -107,14 +107,14 @@ fn r1_r2_lies_are_a_mismatch() {
         });
         let client = anonymous();
         let blob = blob.descriptor();
-        assert_eq!(read(&client.registries, &repository(&server), &blob).unwrap_err().kind, Kind::Mismatch);
+        assert_eq!(read(&client.registries, &repository(&server), &blob).unwrap_err().class, Kind::Mismatch);
         let document = client.registries.document(&repository(&server), &blob);
-        assert_eq!(document.unwrap_err().kind, Kind::Mismatch);
+        assert_eq!(document.unwrap_err().class, Kind::Mismatch);
     }
     let server = Server::start(|_, _| reply(200, vec![b' '; 5 << 20]).with("Content-Type", media_type::OCI_MANIFEST));
     let big = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b""), 5 << 20);
     let error = anonymous().registries.document(&repository(&server), &big).unwrap_err();
-    assert_eq!(error.kind, Kind::Mismatch, "{error}");
+    assert_eq!(error.class, Kind::Mismatch, "{error}");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn r1_a_digest_pins_whatever_head_says() {
     let server =
         Server::start(|_, _| manifest_reply().with("Docker-Content-Digest", Digest::sha256(b"another").to_string()));
     let wanted: Reference = format!("{}/a/b@{}", server.host, Digest::sha256(b"wanted")).parse().unwrap();
-    assert_eq!(anonymous().registries.resolve(&wanted).unwrap_err().kind, Kind::Mismatch);
+    assert_eq!(anonymous().registries.resolve(&wanted).unwrap_err().class, Kind::Mismatch);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn r1_a_manifest_that_was_broken_on_the_way_is_asked_for_once_more() {
         let config = Bytes(b"{}".to_vec()).descriptor();
         let wanted = manifest(&config, &config, None).descriptor();
         let found = anonymous().registries.document(&repository(&server), &wanted);
-        assert_eq!(found.err().map(|error| error.kind), (broken == 2).then_some(Kind::Mismatch), "{broken}");
+        assert_eq!(found.err().map(|error| error.class), (broken == 2).then_some(Kind::Mismatch), "{broken}");
         assert_eq!(server.requests().len(), 2);
     }
 }
@@ -154,11 +154,11 @@ fn r2_drips_end_though_something_always_comes() {
     let impatient = || client(Settings { idle: Duration::from_millis(200), retries: 1, ..Settings::default() });
     let begun = Instant::now();
     let error = read(&impatient().registries, &repository(&server), &blob.descriptor()).unwrap_err();
-    assert!(error.kind == Kind::Failed && error.what.contains("a second"), "{error}");
+    assert!(error.class == Kind::Failed && error.what.contains("a second"), "{error}");
     let config = Bytes(b"{}".to_vec()).descriptor();
     let wanted = manifest(&config, &config, None).descriptor();
     let error = impatient().registries.document(&repository(&server), &wanted).unwrap_err();
-    assert!(error.kind == Kind::Failed && error.what.contains("a second"), "{error}");
+    assert!(error.class == Kind::Failed && error.what.contains("a second"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
@@ -170,9 +170,9 @@ fn r2_a_body_without_end_is_cut_at_its_size() {
         _ => reply(200, vec![7; 16 << 20]).with("Content-Length", (1_u64 << 60).to_string()),
     });
     let blob = content(1000, 39).descriptor();
-    assert_eq!(read(&anonymous().registries, &repository(&server), &blob).unwrap_err().kind, Kind::Mismatch);
+    assert_eq!(read(&anonymous().registries, &repository(&server), &blob).unwrap_err().class, Kind::Mismatch);
     let big = Descriptor::new(media_type::OCI_MANIFEST, Digest::sha256(b""), 5);
-    assert_eq!(anonymous().registries.document(&repository(&server), &big).unwrap_err().kind, Kind::Mismatch);
+    assert_eq!(anonymous().registries.document(&repository(&server), &big).unwrap_err().class, Kind::Mismatch);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn r3_content_that_changed_on_the_way_is_read_from_its_start() {
         let client = anonymous();
         // What came of the old version does not fit the digest: found, and never given as a whole.
         let error = read(&client.registries, &repository(&server), &blob.descriptor()).unwrap_err();
-        assert_eq!(error.kind, Kind::Mismatch, "{error}");
+        assert_eq!(error.class, Kind::Mismatch, "{error}");
         let last = server.requests().pop().unwrap();
         assert_eq!(first_byte(&last).is_some(), knows, "read again from its start");
         assert!(read(&client.registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0);

@@ -1,6 +1,6 @@
-//! A registry in this process that keeps what it is given and has the manners of a product.
+//! A registry in this process that keeps what it is given and has the habits of a product.
 //!
-//! It checks digests and children as real ones do; what it does otherwise stands in its [`Manners`].
+//! It checks digests and children as real ones do; what it does otherwise stands in its [`Habits`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ pub enum Location {
 
 /// What a product does otherwise.
 #[derive(Clone, Copy)]
-pub struct Manners {
+pub struct Habits {
     pub location: Location,
     /// PUT of content: this status instead of taking it.
     pub put_refused: Option<u16>,
@@ -58,7 +58,7 @@ pub struct Manners {
     pub conditions: Option<bool>,
 }
 
-impl Manners {
+impl Habits {
     /// As the specification says.
     pub const PLAIN: Self = Self {
         location: Location::Relative,
@@ -108,17 +108,17 @@ fn error(status: u16, code: &str) -> Reply {
 }
 
 impl Quirky {
-    pub fn start(manners: Manners) -> Self {
-        Self::start_telling(manners, |_| {})
+    pub fn start(habits: Habits) -> Self {
+        Self::start_telling(habits, |_| {})
     }
 
     /// The same; `before` is told of each request before it is answered, and may ask on its own.
-    pub fn start_telling(manners: Manners, before: impl Fn(&Request) + Send + Sync + 'static) -> Self {
+    pub fn start_telling(habits: Habits, before: impl Fn(&Request) + Send + Sync + 'static) -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
         let own = Arc::clone(&store);
         let answer = move |request: &Request, _: usize| {
             before(request);
-            own.lock().unwrap().answer(&manners, request)
+            own.lock().unwrap().answer(&habits, request)
         };
         Self { server: Server::start(answer), store }
     }
@@ -135,11 +135,11 @@ impl Quirky {
 }
 
 impl Store {
-    fn answer(&mut self, manners: &Manners, request: &Request) -> Reply {
-        if request.header("authorization").is_some_and(|login| login.len() > manners.longest_login) {
+    fn answer(&mut self, habits: &Habits, request: &Request) -> Reply {
+        if request.header("authorization").is_some_and(|login| login.len() > habits.longest_login) {
             return error(400, "HEADER_TOO_LONG");
         }
-        if request.body.len() > manners.most_body {
+        if request.body.len() > habits.most_body {
             return error(413, "SIZE_INVALID");
         }
         let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
@@ -148,44 +148,44 @@ impl Store {
             [("/blobs/uploads/", 'u'), ("/blobs/", 'b'), ("/manifests/", 'm'), ("/tags/", 't'), ("/referrers/", 'r')]
         {
             let Some((repository, name)) = path.split_once(mark) else { continue };
-            if manners.made_only && !repository.starts_with("made/") {
+            if habits.made_only && !repository.starts_with("made/") {
                 return error(404, "NAME_UNKNOWN");
             }
             return match kind {
-                'u' => self.upload(manners, request, repository, name, query),
-                'b' => self.blob(manners, request, repository, name),
-                'm' => self.manifest(manners, request, repository, name),
-                't' => self.tags(manners, repository, query),
-                _ => self.referrers(manners, repository, name),
+                'u' => self.upload(habits, request, repository, name, query),
+                'b' => self.blob(habits, request, repository, name),
+                'm' => self.manifest(habits, request, repository, name),
+                't' => self.tags(habits, repository, query),
+                _ => self.referrers(habits, repository, name),
             };
         }
         error(404, "NOT_FOUND")
     }
 
-    fn lags(&mut self, manners: &Manners, what: &str) -> bool {
+    fn lags(&mut self, habits: &Habits, what: &str) -> bool {
         let asked = self.asked.entry(what.to_owned()).or_default();
         *asked += 1;
-        *asked <= manners.lag
+        *asked <= habits.lag
     }
 
-    fn at(&mut self, manners: &Manners, request: &Request, repository: &str, session: &str, status: u16) -> Reply {
+    fn at(&mut self, habits: &Habits, request: &Request, repository: &str, session: &str, status: u16) -> Reply {
         self.next += 1;
         let host = request.header("host").unwrap_or_default();
         let path = format!("/v2/{repository}/blobs/uploads/{session}");
         let answer = reply(status, "");
-        let answer = match manners.location {
+        let answer = match habits.location {
             Location::Relative => answer.with("Location", path),
             Location::Absolute => answer.with("Location", format!("http://{host}{path}")),
             Location::State => answer.with("Location", format!("{path}?_state={}%3D", self.next)),
             Location::Unsaid => answer.with("Location", "").with("Docker-Upload-UUID", session),
         };
-        if manners.least_chunk > 0 {
-            return answer.with("OCI-Chunk-Min-Length", manners.least_chunk.to_string());
+        if habits.least_chunk > 0 {
+            return answer.with("OCI-Chunk-Min-Length", habits.least_chunk.to_string());
         }
         answer
     }
 
-    fn upload(&mut self, manners: &Manners, request: &Request, repository: &str, name: &str, query: &str) -> Reply {
+    fn upload(&mut self, habits: &Habits, request: &Request, repository: &str, name: &str, query: &str) -> Reply {
         let param = |key: &str| {
             let pair = query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
             pair.map(|value| value.replace("%3A", ":").replace("%2F", "/"))
@@ -193,10 +193,10 @@ impl Store {
         match request.method.as_str() {
             "POST" => {
                 if let (Some(digest), Some(from)) = (param("mount"), param("from")) {
-                    if manners.mount != 201 && manners.mount != 202 {
-                        return error(manners.mount, "DENIED");
+                    if habits.mount != 201 && habits.mount != 202 {
+                        return error(habits.mount, "DENIED");
                     }
-                    let found = self.blobs.get(&(from, digest.clone())).filter(|_| manners.mount == 201).cloned();
+                    let found = self.blobs.get(&(from, digest.clone())).filter(|_| habits.mount == 201).cloned();
                     if let Some(content) = found {
                         self.blobs.insert((repository.to_owned(), digest), content);
                         return reply(201, "");
@@ -205,31 +205,31 @@ impl Store {
                 self.next += 1;
                 let session = format!("s{}", self.next);
                 self.sessions.insert(session.clone(), Session { content: Vec::new(), patches: 0 });
-                self.at(manners, request, repository, &session, 202)
+                self.at(habits, request, repository, &session, 202)
             }
             "DELETE" => reply(if self.sessions.remove(name).is_some() { 204 } else { 404 }, ""),
             "GET" => {
                 let Some(session) = self.sessions.get(name) else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
                 let range = format!("0-{}", session.content.len().saturating_sub(1));
-                self.at(manners, request, repository, name, 204).with("Range", range)
+                self.at(habits, request, repository, name, 204).with("Range", range)
             }
             "PATCH" => {
                 let Some(session) = self.sessions.get_mut(name) else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
                 let from = session.content.len();
                 let first = request.header("content-range").and_then(|range| range.split_once('-')?.0.parse().ok());
-                if first != Some(from) && !manners.first_patch_is_all {
+                if first != Some(from) && !habits.first_patch_is_all {
                     return error(416, "RANGE_INVALID");
                 }
                 session.patches += 1;
-                if !manners.first_patch_is_all || session.patches == 1 {
+                if !habits.first_patch_is_all || session.patches == 1 {
                     session.content.extend_from_slice(&request.body);
                 }
-                let end = if manners.range_of_chunk { request.body.len() } else { session.content.len() };
-                let status = if manners.first_patch_is_all { 201 } else { 202 };
-                self.at(manners, request, repository, name, status).with("Range", format!("0-{}", end.max(1) - 1))
+                let end = if habits.range_of_chunk { request.body.len() } else { session.content.len() };
+                let status = if habits.first_patch_is_all { 201 } else { 202 };
+                self.at(habits, request, repository, name, status).with("Range", format!("0-{}", end.max(1) - 1))
             }
             "PUT" => {
-                if let Some(status) = manners.put_refused.filter(|_| !request.body.is_empty()) {
+                if let Some(status) = habits.put_refused.filter(|_| !request.body.is_empty()) {
                     return error(status, "UNSUPPORTED");
                 }
                 let Some(mut session) = self.sessions.remove(name) else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
@@ -245,9 +245,9 @@ impl Store {
         }
     }
 
-    fn blob(&mut self, manners: &Manners, request: &Request, repository: &str, name: &str) -> Reply {
+    fn blob(&mut self, habits: &Habits, request: &Request, repository: &str, name: &str) -> Reply {
         let key = (repository.to_owned(), name.to_owned());
-        if !self.blobs.contains_key(&key) || (request.method == "HEAD" && self.lags(manners, name)) {
+        if !self.blobs.contains_key(&key) || (request.method == "HEAD" && self.lags(habits, name)) {
             return error(404, "BLOB_UNKNOWN");
         }
         let content = &self.blobs[&key];
@@ -272,7 +272,7 @@ impl Store {
             .collect()
     }
 
-    fn manifest(&mut self, manners: &Manners, request: &Request, repository: &str, name: &str) -> Reply {
+    fn manifest(&mut self, habits: &Habits, request: &Request, repository: &str, name: &str) -> Reply {
         let repo = repository.to_owned();
         if request.method == "PUT" {
             let digest = Digest::sha256(&request.body).to_string();
@@ -281,11 +281,11 @@ impl Store {
                 let key = (repo.clone(), digest.clone());
                 self.blobs.contains_key(&key) || self.manifests.contains_key(&key)
             };
-            if !Self::children(&document).iter().all(has) || self.lags(manners, &format!("put {digest}")) {
+            if !Self::children(&document).iter().all(has) || self.lags(habits, &format!("put {digest}")) {
                 return error(404, "BLOB_UNKNOWN");
             }
             let config = document["config"]["mediaType"].as_str().unwrap_or("application/vnd.oci.image.config.v1+json");
-            if manners.only_images && !config.contains("image.config") {
+            if habits.only_images && !config.contains("image.config") {
                 return error(400, "MANIFEST_INVALID");
             }
             let now = self.tags.get(&(repo.clone(), name.to_owned())).map(|digest| format!("\"{digest}\""));
@@ -295,12 +295,12 @@ impl Store {
                 _ => true,
             };
             let has_condition = request.header("if-none-match").or(request.header("if-match")).is_some();
-            if manners.conditions.is_some_and(|obeys| if obeys { !is_met } else { has_condition }) {
+            if habits.conditions.is_some_and(|obeys| if obeys { !is_met } else { has_condition }) {
                 return error(412, "PRECONDITION_FAILED");
             }
             if !name.contains(':') {
                 let stands = self.tags.get(&(repo.clone(), name.to_owned())).is_some_and(|found| *found != digest);
-                match manners.fixed.filter(|_| stands) {
+                match habits.fixed.filter(|_| stands) {
                     Some((201, _)) => return reply(201, ""),
                     Some((status, code)) => return error(status, code),
                     None => drop(self.tags.insert((repo.clone(), name.to_owned()), digest.clone())),
@@ -309,13 +309,13 @@ impl Store {
             let media_type = request.header("content-type").unwrap_or_default().to_owned();
             self.manifests.insert((repo, digest.clone()), (media_type, request.body.clone()));
             let answer = reply(201, "").with("Docker-Content-Digest", digest);
-            return match document["subject"]["digest"].as_str().filter(|_| manners.referrers.is_none()) {
+            return match document["subject"]["digest"].as_str().filter(|_| habits.referrers.is_none()) {
                 Some(subject) => answer.with("OCI-Subject", subject),
                 None => answer,
             };
         }
         let mut digest = self.tags.get(&(repo.clone(), name.to_owned())).cloned().unwrap_or_else(|| name.to_owned());
-        if manners.tags_are_digests && name.starts_with("sha256-") {
+        if habits.tags_are_digests && name.starts_with("sha256-") {
             digest = name.replacen('-', ":", 1);
         }
         match self.manifests.get(&(repo, digest.clone())) {
@@ -328,7 +328,7 @@ impl Store {
         }
     }
 
-    fn tags(&self, manners: &Manners, repository: &str, query: &str) -> Reply {
+    fn tags(&self, habits: &Habits, repository: &str, query: &str) -> Reply {
         let names: Vec<&String> =
             self.tags.keys().filter(|(repo, _)| repo == repository).map(|(_, name)| name).collect();
         if names.is_empty() {
@@ -336,7 +336,7 @@ impl Store {
         }
         // The token is opaque: only this registry knows that it is a number.
         let from = query.split_once("next_page=x").map_or(0_usize, |(_, from)| from.parse().unwrap());
-        let until = from.saturating_add(manners.page).min(names.len());
+        let until = from.saturating_add(habits.page).min(names.len());
         let page = serde_json::json!({"name": repository, "tags": names[from..until]}).to_string();
         let answer = reply(200, page);
         if until == names.len() {
@@ -345,8 +345,8 @@ impl Store {
         answer.with("Link", format!("</v2/{repository}/tags/list?next_page=x{until}>; rel=\"next\""))
     }
 
-    fn referrers(&self, manners: &Manners, repository: &str, subject: &str) -> Reply {
-        if let Some(status) = manners.referrers {
+    fn referrers(&self, habits: &Habits, repository: &str, subject: &str) -> Reply {
+        if let Some(status) = habits.referrers {
             return error(status, "UNSUPPORTED");
         }
         let mut seen = HashSet::new();

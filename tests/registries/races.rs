@@ -8,7 +8,7 @@ use packmule::oci::{Digest, Document, Repository, Tag, media_type};
 use packmule::registry::Settings;
 
 use super::hosts::{Bytes, Client, anonymous, client, content, fresh, manifest};
-use super::quirky::{Manners, Quirky};
+use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Request, Server, reply};
 
 fn named(agent: &str) -> Client {
@@ -53,10 +53,10 @@ fn sorted(documents: &[&Document]) -> Vec<Digest> {
 type Chance = Arc<std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 /// A registry at which, before the PUT of a name by `agent` is answered, something else happens once.
-fn interrupted(manners: Manners, agent: &'static str, is_it: fn(&str) -> bool) -> (Quirky, Chance) {
+fn interrupted(habits: Habits, agent: &'static str, is_it: fn(&str) -> bool) -> (Quirky, Chance) {
     let chance = Chance::default();
     let own = Arc::clone(&chance);
-    let registry = Quirky::start_telling(manners, move |request| {
+    let registry = Quirky::start_telling(habits, move |request| {
         let name = request.path.rsplit('/').next().unwrap_or_default();
         if request.method == "PUT" && is_by(request, agent) && is_it(name) {
             let then = own.lock().unwrap().take();
@@ -73,7 +73,7 @@ fn is_list(name: &str) -> bool {
 #[test]
 fn c2_a_list_overwritten_from_an_older_reading_is_whole_at_the_end_of_both() {
     for b_ends_first in [true, false] {
-        let (registry, chance) = interrupted(Manners::PLAIN, "a", is_list);
+        let (registry, chance) = interrupted(Habits::PLAIN, "a", is_list);
         let (a, b) = (named("a"), Arc::new(named("b")));
         let repository = Repository::new(&registry.server.host, "a/b").unwrap();
         let subject = pushed(&a, &repository, 1, None);
@@ -96,7 +96,7 @@ fn c2_a_list_overwritten_from_an_older_reading_is_whole_at_the_end_of_both() {
 
 #[test]
 fn c2_a_mending_that_is_overwritten_is_mended() {
-    let (registry, chance) = interrupted(Manners::PLAIN, "a", is_list);
+    let (registry, chance) = interrupted(Habits::PLAIN, "a", is_list);
     let (a, b) = (named("a"), Arc::new(named("b")));
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let subject = pushed(&a, &repository, 1, None);
@@ -126,7 +126,7 @@ fn c2_a_mending_that_is_overwritten_is_mended() {
 #[test]
 fn c2_a_registry_that_knows_conditions_loses_nothing_at_any_time() {
     for (conditions, all) in [(Some(true), true), (Some(false), false)] {
-        let (registry, chance) = interrupted(Manners { conditions, ..Manners::PLAIN }, "a", is_list);
+        let (registry, chance) = interrupted(Habits { conditions, ..Habits::PLAIN }, "a", is_list);
         let (a, b) = (named("a"), Arc::new(named("b")));
         let repository = Repository::new(&registry.server.host, "a/b").unwrap();
         let subject = pushed(&a, &repository, 1, None);
@@ -142,7 +142,7 @@ fn c2_a_registry_that_knows_conditions_loses_nothing_at_any_time() {
 
 #[test]
 fn c2_what_others_lose_by_an_older_reading_is_put_back_while_its_manifest_is_there() {
-    let registry = Quirky::start(Manners::PLAIN);
+    let registry = Quirky::start(Habits::PLAIN);
     let (a, b) = (named("a"), named("b"));
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let subject = pushed(&a, &repository, 1, None);
@@ -170,7 +170,7 @@ fn c2_what_others_lose_by_an_older_reading_is_put_back_while_its_manifest_is_the
 
 #[test]
 fn c2_a_referrer_without_its_entry_is_listed_when_it_is_met_again() {
-    let registry = Quirky::start(Manners::PLAIN);
+    let registry = Quirky::start(Habits::PLAIN);
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let subject = pushed(&client, &repository, 1, None);
@@ -194,7 +194,7 @@ fn c2_a_referrer_without_its_entry_is_listed_when_it_is_met_again() {
 #[test]
 fn d5_a_tag_that_came_before_it_is_set_stays() {
     for conditions in [None, Some(true)] {
-        let registry = Quirky::start(Manners { conditions, ..Manners::PLAIN });
+        let registry = Quirky::start(Habits { conditions, ..Habits::PLAIN });
         let client = anonymous();
         let repository = Repository::new(&registry.server.host, "a/b").unwrap();
         let (ours, theirs) = (pushed(&client, &repository, 1, None), pushed(&client, &repository, 2, None));
@@ -214,8 +214,7 @@ fn d5_a_tag_that_came_before_it_is_set_stays() {
 
 #[test]
 fn d5_a_tag_that_comes_between_looking_and_setting_stays_where_conditions_are_known() {
-    let (registry, chance) =
-        interrupted(Manners { conditions: Some(true), ..Manners::PLAIN }, "a", |name| name == "v1");
+    let (registry, chance) = interrupted(Habits { conditions: Some(true), ..Habits::PLAIN }, "a", |name| name == "v1");
     let (a, b) = (named("a"), Arc::new(named("b")));
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let (ours, theirs) = (pushed(&a, &repository, 1, None), pushed(&a, &repository, 2, None));
@@ -228,8 +227,8 @@ fn d5_a_tag_that_comes_between_looking_and_setting_stays_where_conditions_are_kn
 
 #[test]
 fn d5_an_immutable_tag_that_came_between_is_named() {
-    let manners = Manners { fixed: Some((400, "TAG_IMMUTABLE")), ..Manners::PLAIN };
-    let (registry, chance) = interrupted(manners, "a", |name| name == "v1");
+    let habits = Habits { fixed: Some((400, "TAG_IMMUTABLE")), ..Habits::PLAIN };
+    let (registry, chance) = interrupted(habits, "a", |name| name == "v1");
     let (a, b) = (named("a"), Arc::new(named("b")));
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let (ours, theirs) = (pushed(&a, &repository, 1, None), pushed(&a, &repository, 2, None));
@@ -241,7 +240,7 @@ fn d5_an_immutable_tag_that_came_between_is_named() {
 
 #[test]
 fn d5_conditions_that_are_misread_do_not_keep_a_tag_from_being_set() {
-    let registry = Quirky::start(Manners { conditions: Some(false), ..Manners::PLAIN });
+    let registry = Quirky::start(Habits { conditions: Some(false), ..Habits::PLAIN });
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let ours = pushed(&client, &repository, 1, None);

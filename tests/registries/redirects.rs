@@ -69,7 +69,7 @@ fn redirects_to_link_local_addresses_and_in_circles_end() {
     for (path, kind) in [("meta/x", Kind::Policy), ("round/x", Kind::Failed)] {
         let repository = Repository::new(&registry.host, path).unwrap();
         let error = client.registries.blob(&repository, &content(9, 9).descriptor()).err().unwrap();
-        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(error.class, kind, "{error}");
     }
 }
 
@@ -95,14 +95,14 @@ fn a_realm_elsewhere_gets_the_login_only_where_it_is_named() {
     });
     let registry = with_realm(&realm.host);
     let error = resolve(&registry.host, login("mule", SECRET)).unwrap_err();
-    assert_eq!(error.kind, Kind::Policy, "{error}");
+    assert_eq!(error.class, Kind::Policy, "{error}");
     assert!(!realm.requests().is_empty() && is_clean(&realm.requests()));
     let named = vec![(registry.host.clone(), realm.host.clone())];
     resolve(&registry.host, Settings { realms: named, ..login("mule", SECRET) }).unwrap();
     // Named for another registry is not named.
     let other = vec![("localhost:1".to_owned(), realm.host.clone())];
     assert_eq!(
-        resolve(&registry.host, Settings { realms: other, ..login("mule", SECRET) }).unwrap_err().kind,
+        resolve(&registry.host, Settings { realms: other, ..login("mule", SECRET) }).unwrap_err().class,
         Kind::Policy
     );
 }
@@ -173,8 +173,8 @@ fn tags_go_on_at_the_same_origin_only() {
     let client = client(Settings::default());
     let tags = |path: &str| TagList::tags(&client.registries, &Repository::new(&registry.host, path).unwrap());
     assert_eq!(tags("good/x").unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(tags("evil/x").unwrap_err().kind, Kind::Policy);
-    assert_eq!(tags("round/x").unwrap_err().kind, Kind::Failed);
+    assert_eq!(tags("evil/x").unwrap_err().class, Kind::Policy);
+    assert_eq!(tags("round/x").unwrap_err().class, Kind::Failed);
     assert!(evil.requests().is_empty());
 }
 

@@ -89,8 +89,8 @@ fn a_fallback_tag_that_is_no_list_is_refused_and_kept() {
     let tag = Tag::referrers_fallback(subject.digest());
     client.registries.set_tag(&repository, &tag, &other).unwrap();
     let error = Referrers::referrers(&client.registries, &repository, subject.digest()).unwrap_err();
-    assert_eq!(error.kind, Kind::Refused, "{error}");
+    assert_eq!(error.class, Kind::Refused, "{error}");
     let referrer = manifest(&config, &layer.descriptor(), Some(&subject.descriptor()));
-    assert_eq!(client.registries.put_manifest(&repository, &referrer).unwrap_err().kind, Kind::Refused);
+    assert_eq!(client.registries.put_manifest(&repository, &referrer).unwrap_err().class, Kind::Refused);
     assert_eq!(client.registries.tag(&repository, &tag).unwrap(), Some(other.digest()));
 }

@@ -83,7 +83,7 @@ fn ranges_give_exactly_their_bytes() {
             assert!(out == blob.0[start..end], "{offset}+{length} at {host}");
         }
         let beyond = client.registries.range(&repository, &descriptor, 1, 3 << 20);
-        assert_eq!(beyond.err().map(|error| error.kind), Some(Kind::Refused));
+        assert_eq!(beyond.err().map(|error| error.class), Some(Kind::Refused));
     });
 }
 
@@ -128,11 +128,11 @@ fn what_is_not_there_is_absent() {
         let client = anonymous();
         let repository = fresh(host, "nothing");
         let reference: Reference = format!("{repository}:v1").parse().unwrap();
-        assert_eq!(client.registries.resolve(&reference).unwrap_err().kind, Kind::Absent);
+        assert_eq!(client.registries.resolve(&reference).unwrap_err().class, Kind::Absent);
         let blob = content(10, 6).descriptor();
-        assert_eq!(client.registries.blob(&repository, &blob).err().unwrap().kind, Kind::Absent);
-        assert_eq!(client.registries.document(&repository, &blob).unwrap_err().kind, Kind::Absent);
-        assert_eq!(TagList::tags(&client.registries, &repository).unwrap_err().kind, Kind::Absent);
+        assert_eq!(client.registries.blob(&repository, &blob).err().unwrap().class, Kind::Absent);
+        assert_eq!(client.registries.document(&repository, &blob).unwrap_err().class, Kind::Absent);
+        assert_eq!(TagList::tags(&client.registries, &repository).unwrap_err().class, Kind::Absent);
         assert!(!client.registries.has_manifest(&repository, blob.digest).unwrap());
     });
 }
@@ -165,7 +165,7 @@ fn a_bodys_own_error_comes_back_and_nothing_is_stored() {
             let blob = Descriptor::new("application/octet-stream", digest, size as u64);
             let body = Failing(size, AtomicUsize::new(0));
             let error = client.registries.put_blob(&repository, &blob, &body).unwrap_err();
-            assert_eq!((error.kind, error.what.as_str()), (Kind::Content(Class::Integrity), "frame 7: bad"));
+            assert_eq!((error.class, error.what.as_str()), (Kind::Content(Class::Integrity), "frame 7: bad"));
             assert_eq!(body.1.load(Ordering::Relaxed), 1, "bad content is not tried again");
             assert!(!client.registries.has_blob(&repository, &blob).unwrap());
         }
@@ -179,10 +179,10 @@ fn content_other_than_its_digest_is_not_stored() {
         let repository = fresh(host, "wrong");
         let wrong = Descriptor { digest: Digest::sha256(b"other"), ..content(600_000, 8).descriptor() };
         let error = client.registries.put_blob(&repository, &wrong, &content(600_000, 8)).unwrap_err();
-        assert_eq!(error.kind, Kind::Refused, "{error}");
+        assert_eq!(error.class, Kind::Refused, "{error}");
         let short = Descriptor { size: 600_001, ..content(600_000, 8).descriptor() };
         let error = client.registries.put_blob(&repository, &short, &content(600_000, 8)).unwrap_err();
-        assert_eq!(error.kind, Kind::Mismatch, "{error}");
+        assert_eq!(error.class, Kind::Mismatch, "{error}");
     });
 }
 
@@ -195,7 +195,7 @@ fn a_missing_layer_is_refused_after_some_tries() {
         client.registries.put_blob(&repository, &config.descriptor(), &config).unwrap();
         let document = manifest(&config.descriptor(), &content(9, 9).descriptor(), None);
         let error = client.registries.put_manifest(&repository, &document).unwrap_err();
-        assert_eq!(error.kind, Kind::Refused, "{error}");
+        assert_eq!(error.class, Kind::Refused, "{error}");
         assert!(error.what.contains("BLOB_UNKNOWN") && error.what.contains("tried 5 times"), "{error}");
     });
 }
@@ -209,6 +209,6 @@ fn a_registry_that_is_down_is_tried_and_named() {
     let client = anonymous();
     let reference: Reference = format!("{host}/a/b:c").parse().unwrap();
     let error = client.registries.resolve(&reference).unwrap_err();
-    assert_eq!(error.kind, Kind::Failed);
+    assert_eq!(error.class, Kind::Failed);
     assert!(error.what.contains(&host) && error.what.contains("tried 5 times"), "{error}");
 }

@@ -11,7 +11,7 @@ use packmule::registry::{Credential, HostSettings, Limits, Proxies, Settings};
 
 use super::faults::manifest_reply;
 use super::hosts::{Bytes, Client, client, content, manifest, read};
-use super::quirky::{Manners, Quirky};
+use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Server, reply};
 
 const MIB: usize = 1 << 20;
@@ -33,7 +33,7 @@ fn details(client: &Client) -> Vec<String> {
 
 #[test]
 fn an_endpoint_is_asked_in_its_place_with_its_own_login() {
-    let mirror = Quirky::start(Manners::PLAIN);
+    let mirror = Quirky::start(Habits::PLAIN);
     let endpoint = Some(format!("http://{}/hub/x", mirror.server.host));
     let client = client(for_host("registry.example", HostSettings { endpoint, ..HostSettings::default() }));
     let repository = Repository::new("registry.example", "team/app").unwrap();
@@ -75,7 +75,7 @@ fn a_host_whose_settings_cannot_be_read_is_not_asked() {
         Settings { hosts: Box::new(|_| Err("certs.d/x/ca.crt: not readable".to_owned())), ..Settings::default() };
     let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
     let error = client(settings).registries.resolve(&reference).unwrap_err();
-    assert!(error.kind == Kind::Policy && error.what.contains("certs.d/x/ca.crt"), "{error}");
+    assert!(error.class == Kind::Policy && error.what.contains("certs.d/x/ca.crt"), "{error}");
     assert!(server.requests().is_empty());
 }
 
@@ -161,7 +161,7 @@ fn r12_ipv6_alone() {
 
 #[test]
 fn limits_of_the_rate_hold_both_ways() {
-    let quirky = Quirky::start(Manners::PLAIN);
+    let quirky = Quirky::start(Habits::PLAIN);
     let repository = Repository::new(&quirky.server.host, "a/b").unwrap();
     let next = AtomicUsize::new(520);
     let rate = MIB as u64;

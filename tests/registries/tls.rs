@@ -41,12 +41,12 @@ fn a_private_ca_and_client_certificates_at_real_registries() {
     for (variable, is_mutual) in VARIANTS {
         let Some(host) = address(variable) else { continue };
         let (_, unknown) = resolve(&host, Settings::default());
-        assert_eq!(unknown.kind, Kind::Failed, "never plain http after a certificate error: {unknown}");
+        assert_eq!(unknown.class, Kind::Failed, "never plain http after a certificate error: {unknown}");
         assert!(unknown.what.contains("UnknownIssuer"), "{unknown}");
         assert!(unknown.help.unwrap().contains("--ca"));
         if is_mutual {
             let (_, nameless) = resolve(&host, own(file("ca.pem"), None));
-            assert_eq!(nameless.kind, Kind::Failed, "{nameless}");
+            assert_eq!(nameless.class, Kind::Failed, "{nameless}");
             assert!(nameless.help.as_ref().unwrap().contains("client certificate"), "{nameless:?}");
         } else {
             // It names who signed and for whom.
@@ -77,15 +77,15 @@ fn a_ca_for_all_and_insecure_by_name() {
     let Some(dir) = address("PACKMULE_TEST_CERTIFICATES") else { return };
     let Some(host) = address("PACKMULE_TEST_TLS") else { return };
     let ca = vec![std::fs::read(std::path::Path::new(&dir).join("ca.pem")).unwrap()];
-    assert_eq!(resolve(&host, Settings { ca, ..Settings::default() }).1.kind, Kind::Absent);
+    assert_eq!(resolve(&host, Settings { ca, ..Settings::default() }).1.class, Kind::Absent);
     let insecure = |host: &str| Settings { insecure: vec![host.to_owned()], ..Settings::default() };
-    assert_eq!(resolve(&host, insecure(&host)).1.kind, Kind::Absent);
+    assert_eq!(resolve(&host, insecure(&host)).1.class, Kind::Absent);
     let named = host.replace("127.0.0.1", "localhost");
-    assert_eq!(resolve(&named, insecure(&host)).1.kind, Kind::Failed, "named for another host");
+    assert_eq!(resolve(&named, insecure(&host)).1.class, Kind::Failed, "named for another host");
     let own = HostSettings { insecure: true, ..HostSettings::default() };
     let one = host.clone();
     let hosts = move |name: &str| Ok(if name == one { own.clone() } else { HostSettings::default() });
-    assert_eq!(resolve(&host, Settings { hosts: Box::new(hosts), ..Settings::default() }).1.kind, Kind::Absent);
+    assert_eq!(resolve(&host, Settings { hosts: Box::new(hosts), ..Settings::default() }).1.class, Kind::Absent);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn r11_certificates_that_do_not_hold() {
         let server = front.serve(|_, _| manifest_reply());
         let settings = Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() };
         let (_, error) = resolve(&server.host, settings);
-        assert_eq!(error.kind, Kind::Failed, "{name}: {error}");
+        assert_eq!(error.class, Kind::Failed, "{name}: {error}");
         assert!(error.what.contains("certificate"), "{name}: {error}");
         for word in words {
             assert!(error.what.contains(word), "{name}: {error}");
@@ -121,7 +121,7 @@ fn r11_certificates_that_do_not_hold() {
 fn r11_a_server_of_tls_1_0() {
     let server = alert();
     let (_, error) = resolve(&server.host, Settings::default());
-    assert_eq!(error.kind, Kind::Failed, "{error}");
+    assert_eq!(error.class, Kind::Failed, "{error}");
     assert!(error.what.contains("TLS ended") && error.help.as_ref().unwrap().contains("TLS 1.2"), "{error:?}");
     assert!(server.all_requests().is_empty(), "plain http was tried");
 }

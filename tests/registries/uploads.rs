@@ -6,7 +6,7 @@ use packmule::content::{Destination, Kind};
 use packmule::oci::Repository;
 
 use super::hosts::{Bytes, anonymous, client, content, login};
-use super::quirky::{Manners, Quirky};
+use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Request, Server, reply};
 
 const MIB: usize = 1 << 20;
@@ -104,7 +104,7 @@ fn a_session_that_never_moves_ends() {
     let (server, _) = chunked(|_, _, _| reply(202, "").with("Range", "0-0"));
     let blob = content(6 * MIB, 83);
     let error = anonymous().registries.put_blob(&repository(&server), &blob.descriptor(), &blob).unwrap_err();
-    assert!(error.kind == Kind::Failed && error.what.contains("stays at byte 0"), "{error}");
+    assert!(error.class == Kind::Failed && error.what.contains("stays at byte 0"), "{error}");
     assert!(server.requests().len() < 40);
 }
 
@@ -164,13 +164,13 @@ fn a_login_that_ends_between_chunks_is_had_anew() {
 
 #[test]
 fn a_proxy_that_takes_one_mebibyte_gets_smaller_chunks() {
-    let registry = Quirky::start(Manners { most_body: MIB, ..Manners::PLAIN });
+    let registry = Quirky::start(Habits { most_body: MIB, ..Habits::PLAIN });
     let blob = content(3 * MIB, 86);
     anonymous().registries.put_blob(&repository(&registry.server), &blob.descriptor(), &blob).unwrap();
-    let impossible = Quirky::start(Manners { most_body: 1000, ..Manners::PLAIN });
+    let impossible = Quirky::start(Habits { most_body: 1000, ..Habits::PLAIN });
     let error =
         anonymous().registries.put_blob(&repository(&impossible.server), &blob.descriptor(), &blob).unwrap_err();
-    assert!(error.kind == Kind::Refused && error.what.contains("413"), "{error}");
+    assert!(error.class == Kind::Refused && error.what.contains("413"), "{error}");
 }
 
 #[test]
@@ -228,10 +228,10 @@ fn d7_rights_are_told_before_anything_is_sent() {
         });
         let client = anonymous();
         let error = client.registries.rights().unwrap().may_push(&repository(&server)).unwrap_err();
-        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(error.class, kind, "{error}");
         client.registries.rights().unwrap().may_pull(&repository(&server)).unwrap();
     }
-    let registry = Quirky::start(Manners::PLAIN);
+    let registry = Quirky::start(Habits::PLAIN);
     let client = anonymous();
     let rights = client.registries.rights().unwrap();
     rights.may_push(&repository(&registry.server)).unwrap();
@@ -239,5 +239,5 @@ fn d7_rights_are_told_before_anything_is_sent() {
     let methods: Vec<String> = registry.server.requests().into_iter().map(|request| request.method).collect();
     assert_eq!(methods, ["POST", "DELETE", "GET"], "its session is given back");
     let closed = Server::start(|_, _| reply(403, ""));
-    assert_eq!(rights.may_pull(&repository(&closed)).unwrap_err().kind, Kind::Denied);
+    assert_eq!(rights.may_pull(&repository(&closed)).unwrap_err().class, Kind::Denied);
 }

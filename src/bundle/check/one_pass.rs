@@ -231,7 +231,7 @@ impl<'a> Checking<'a> {
         if is_more {
             faults.push(trailing(&faults));
         }
-        passed(self.gate, faults.into_iter().map(Fault::from).collect()).map_err(|mut fault| {
+        passed(self.gate, faults).map_err(|mut fault| {
             // What others met before they stopped is left out: one was asked for.
             if self.fail_fast {
                 fault.others.clear();

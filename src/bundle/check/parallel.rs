@@ -103,7 +103,7 @@ fn schedule(bundle: &Trusted) -> Vec<usize> {
 pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Refusal> {
     let mut faults: Vec<Fault> = Vec::new();
     let ended = |faults: &mut Vec<Fault>, new: Vec<Error>| {
-        faults.extend(new.into_iter().map(Fault::from));
+        faults.extend(new);
         if fail_fast {
             faults.truncate(1);
         }
@@ -170,7 +170,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     found.dedup();
     // The same fault of a document may have been met by the walk already.
     found.retain(|error| faults.iter().all(|fault| fault.what != error.what));
-    faults.extend(found.into_iter().map(Fault::from));
+    faults.extend(found);
     let again = again.into_iter().map(|volume| bundle.volumes().file_name(volume)).collect();
     passed(gate, faults).map_err(|fault| Refusal { fault, again })
 }

@@ -13,7 +13,7 @@ use xxhash_rust::xxh64::Xxh64;
 
 use super::pool::{Lease, Pool, Queue, Watch, lock};
 use super::random::Pieces;
-use crate::base::fault::Class;
+use crate::base::fault::{Class, Reason};
 use crate::bundle::Error;
 use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::offsets::Place;
@@ -322,10 +322,8 @@ impl Taking<'_> {
 
 /// What a taker is told when its frames do not come; why is told by the feed.
 pub fn is_cut_off(error: &Error) -> bool {
-    error.what == CUT_OFF
+    error.reason == Some(Reason::StreamEnded)
 }
-
-const CUT_OFF: &str = "the stream ended";
 
 impl Pieces for Taking<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
@@ -333,7 +331,9 @@ impl Pieces for Taking<'_> {
             self.now = None;
             match self.next_frame() {
                 None => return Ok(&[]),
-                Some(Ok(None)) => return Err(Error::new(Class::Cancelled, CUT_OFF)),
+                Some(Ok(None)) => {
+                    return Err(Error::new(Class::Cancelled, "the stream ended").reason(Reason::StreamEnded));
+                }
                 Some(Err(error)) => return Err(error),
                 Some(Ok(Some(opened))) => self.now = Some((opened, 0)),
             }

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, Reason};
 use crate::bundle::Error;
 use crate::bundle::check::closure;
 use crate::bundle::check::gate::Gate;
@@ -236,16 +236,16 @@ impl Arriving<'_> {
     fn early_unit(&self) -> Result<(), Fault> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(unit) = self.bundle.geometry().units.get(index) else {
-            return Err(Error::format("stream: a manifest that an artifact refers to did not come").into());
+            return Err(Error::format("stream: a manifest that an artifact refers to did not come"));
         };
         let bytes: u64 = self.bundle.geometry().plain(unit.frames.clone());
         if bytes > MAX_KEPT {
-            return Err(too_many().into());
+            return Err(too_many());
         }
         let blobs = self.unit(index, unit, &|_| true)?;
         let mut kept = lock(&self.kept);
         blobs.into_iter().for_each(|(digest, content)| kept.add(digest, content));
-        kept.fault().map_or(Ok(()), |error| Err(error.into()))
+        kept.fault().map_or(Ok(()), Err)
     }
 
     /// Checks a whole unit; gives the blobs of it that are wanted.
@@ -275,10 +275,10 @@ impl Arriving<'_> {
     /// The fault of an error; of one that only says that nothing came, what the feed says.
     fn told(&self, error: Error) -> Fault {
         if !is_cut_off(&error) {
-            return error.into();
+            return error;
         }
-        let ended = self.belt.ended().map(|(faults, _)| faults.into_iter().map(Fault::from).collect());
-        ended.and_then(Fault::from_list).unwrap_or_else(|| error.into())
+        let ended = self.belt.ended().map(|(faults, _)| faults);
+        ended.and_then(Fault::from_list).unwrap_or(error)
     }
 
     /// The final gate: everything passed, each once, and nothing was wrong with it. Waits for the end.
@@ -294,7 +294,7 @@ impl Arriving<'_> {
         }
         let again = || Fault::new(Class::Bug, "internal error: the gate was closed before");
         let gate = lock(&self.gate).take().ok_or_else(again)?;
-        passed(gate, faults.into_iter().map(Fault::from).collect()).map(drop)
+        passed(gate, faults).map(drop)
     }
 
     fn pass_unit(
@@ -321,8 +321,7 @@ impl Arriving<'_> {
             let taken = take(&blob.digest);
             let flight = lock(&self.flights).remove(&blob.digest);
             if let Err(fault) = taken {
-                let error = Error { class: fault.class, what: fault.what.clone(), help: None };
-                return Err(if is_cut_off(&error) { self.told(error) } else { fault });
+                return Err(self.told(fault));
             }
             let flight = flight.ok_or_else(|| Fault::new(Class::Bug, "internal error: a blob was not given back"))?;
             return self.count(index, flight.finish(unit, self.flow));
@@ -402,6 +401,7 @@ impl Source for Arriving<'_> {
                 flights.extend(begun.map(|flight| (digest, flight)));
                 let what = format!("blob {digest}: has passed, a stream cannot be read again");
                 Err(content::Error::new(Kind::Content(Class::Destination), what)
+                    .reason(Reason::HasPassed)
                     .help("run the same import again: what is there already is not sent again; or import from files"))
             }
         }

@@ -281,6 +281,6 @@ pub(in crate::bundle) fn check_files(
     });
     let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     found.sort_by(|a, b| a.what.cmp(&b.what));
-    faults.extend(found.into_iter().map(Fault::from));
+    faults.extend(found);
     passed(gate, faults)
 }

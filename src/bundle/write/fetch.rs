@@ -53,7 +53,7 @@ fn mismatch(what: String) -> Error {
 /// Whether `error` is this blob's alone: what came is wrong or not there; or, where blobs may be left out, the source keeps
 /// failing or refusing at it although it answers when asked for it.
 pub(in crate::bundle) fn is_its_own(error: &Error, source: &dyn Source, blob: &InputBlob, leave_out: bool) -> bool {
-    match error.kind {
+    match error.class {
         Kind::Mismatch | Kind::Absent => true,
         Kind::Failed | Kind::Refused | Kind::Denied => {
             leave_out && blob.document.is_none() && source.holds(&blob.repository, &blob.descriptor).is_ok()
@@ -339,7 +339,7 @@ mod tests {
             blob.descriptor.size = size;
             let mut into = vec![0; usize::try_from(size).unwrap()];
             let error = Fetch::new(&source, &flow, &stop).part(0, &blob, &(0..size), 0, &mut into).unwrap_err();
-            assert_eq!(error.kind, Kind::Mismatch);
+            assert_eq!(error.class, Kind::Mismatch);
             assert_eq!(error.what, format!("blob {} from localhost/a: {told}", blob.descriptor.digest));
         }
     }

@@ -149,8 +149,7 @@ fn one(
             return Ok(None);
         };
         if !super::fetch::is_its_own(&error, source, blob, leave_out) {
-            let fault = error.into_fault(Class::Source);
-            return Err(Error { class: fault.class, what: fault.what, help: fault.help });
+            return Err(error.into_fault(Class::Source));
         }
         what = format!("blob {digest} from {}: {}", blob.repository, error.what);
         if attempt == 0 {

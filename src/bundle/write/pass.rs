@@ -167,8 +167,7 @@ impl Pass<'_> {
             if self.fetch.is_its_own(&error, blob, self.leave_out) {
                 Trouble::Wrong { member: section.member, what: error.what }
             } else {
-                let fault = error.into_fault(Class::Source);
-                Trouble::Ended(Error { class: fault.class, what: fault.what, help: fault.help })
+                Trouble::Ended(error.into_fault(Class::Source))
             }
         })
     }

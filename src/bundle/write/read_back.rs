@@ -40,7 +40,7 @@ fn spans(geometry: &Geometry) -> Vec<Span> {
 /// [`Class::Io`] where a volume is not what was written; the fault of the check that counts most.
 pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
     let bundle = Trusted::just_written(dir, manifest)?;
-    let plain = |fault: Fault| Error { class: fault.class, what: fault.what, help: fault.help };
+    let plain = |fault: Fault| Error { others: Vec::new(), ..fault };
     if bundle.flat().is_some() {
         return crate::bundle::check::parallel::check(&bundle, flow, false)
             .map(drop)

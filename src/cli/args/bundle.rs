@@ -106,7 +106,7 @@ pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted,
         }
         Bundle::Stdin => return Err(no_stream(text)),
     };
-    Ok(crate::bundle::open(&path)?)
+    crate::bundle::open(&path)
 }
 
 fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {

@@ -181,7 +181,7 @@ impl Place {
     /// # Errors
     /// Class io.
     pub fn begin(&self, manifest: &[u8]) -> Result<(), Error> {
-        self.series.begin(manifest).map_err(|fault| Error { class: fault.class, what: fault.what, help: fault.help })
+        self.series.begin(manifest)
     }
 
     /// It is published.

@@ -129,7 +129,7 @@ impl<'a> Asked<'a> {
                     found.extend(reference.tag.map(|tag| (tag, descriptor)));
                 }
                 // Gone since the list, or never there.
-                Err(Error { kind: Kind::Absent, .. }) => {}
+                Err(Error { class: Kind::Absent, .. }) => {}
                 Err(error) => faults.push(not_obtained(&reference.to_string(), error)),
             }
         }
@@ -157,7 +157,7 @@ impl<'a> Asked<'a> {
             let list = match answer {
                 Ok(list) => Some(list.into_iter().collect()),
                 // A place that gives no list may still give the tags.
-                Err(Error { kind: Kind::Absent | Kind::Denied | Kind::Refused, .. }) => None,
+                Err(Error { class: Kind::Absent | Kind::Denied | Kind::Refused, .. }) => None,
                 Err(error) => {
                     faults.push(not_obtained(&format!("tags of {repository}"), error));
                     Some(HashSet::new())

@@ -247,7 +247,7 @@ impl Gather<'_> {
         let subject = format!("manifest {digest}");
         match item.why {
             Why::Child(index) => {
-                let fault = match error.kind {
+                let fault = match error.class {
                     Kind::Absent => lacking(&item.descriptor, &item.origin, index),
                     _ => fault(&subject, error),
                 };

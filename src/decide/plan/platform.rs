@@ -112,7 +112,7 @@ impl Filter<'_> {
         let document = match self.library.get(self.origin, entry) {
             Ok(document) => document,
             Err(_) if self.lenient => return Ok(Verdict::Keep),
-            Err(error) if error.kind == Failure::Absent => return Err(lacking(entry, self.origin, index.digest())),
+            Err(error) if error.class == Failure::Absent => return Err(lacking(entry, self.origin, index.digest())),
             Err(error) => return Err(fault(&format!("manifest {}", entry.digest), error)),
         };
         if kind == Kind::Manifest {

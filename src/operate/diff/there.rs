@@ -99,7 +99,7 @@ pub fn look(flow: &Flow, place: &dyn Place, request: &Request) -> Result<Seen, F
 
 /// What the place says of something: `None`, or what is wrong with it.
 fn said(error: Error) -> Result<String, Fault> {
-    match error.kind {
+    match error.class {
         Kind::Absent => Ok("not found".to_owned()),
         Kind::Mismatch => Ok(escape(&error.what)),
         _ => Err(error.into_fault(Class::Destination)),

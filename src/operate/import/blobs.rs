@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use crate::base::fault::{Class, Fault};
-use crate::content::{Error, Kind};
+use crate::base::fault::{Class, Fault, Reason};
+use crate::content::Error;
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::receipt::How;
@@ -85,7 +85,7 @@ fn one(run: &Run, task: &Task, counts: &Mutex<Outcome>) -> Result<(), Fault> {
             Err(error) => {
                 let fault = match body.failure() {
                     // It passed already: the destination is why it is asked for again.
-                    Some(own) if own.kind == Kind::Content(Class::Destination) => run.at_destination(own),
+                    Some(own) if own.reason == Some(Reason::HasPassed) => run.at_destination(own),
                     Some(own) => return Err(own.into_fault(run.request.sides.source)),
                     None => run.at_destination(error),
                 };

@@ -27,7 +27,7 @@ impl<'a> BundleGate<'a> {
     /// # Errors
     /// Class format, integrity, io: everything that is wrong with the files.
     pub fn open(bundle: &'a Trusted, flow: &'a Flow) -> Result<Self, Fault> {
-        let faults = bundle.survey(flow).into_iter().map(Fault::from).collect();
+        let faults = bundle.survey(flow);
         if let Some(fault) = Fault::from_list(faults) {
             return Err(fault);
         }
@@ -59,7 +59,7 @@ impl Gate for BundleGate<'_> {
     }
 
     fn pass(&self) -> Result<(), Fault> {
-        Ok(check_computed(self.bundle, self.flow)?)
+        check_computed(self.bundle, self.flow)
     }
 
     fn accept(&self) -> Result<(), Fault> {

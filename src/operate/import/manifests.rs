@@ -47,7 +47,7 @@ fn one(run: &Run, task: &Task) -> Result<(), Fault> {
     let Some(job) = task.jobs.iter().find(|job| !job.has_failed()) else { return Ok(()) };
     let document = run.documents.get(&job.artifact.repository, &task.shape.descriptor)?;
     if let Err(error) = run.destination.put_manifest(task.repository, &document) {
-        let is_refused = matches!(error.kind, Kind::Refused | Kind::Absent);
+        let is_refused = matches!(error.class, Kind::Refused | Kind::Absent);
         let mut fault = run.at_destination(error);
         if task.shape.is_sparse && is_refused {
             let what = format!(

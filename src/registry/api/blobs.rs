@@ -9,10 +9,13 @@ use bytes::{Buf, Bytes};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 
+use super::call::Call;
+use super::registry::Registry;
 use crate::content::{Error, Kind};
 use crate::oci::{Descriptor, Digest, Repository};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Drip, Host, SMALL};
+use crate::registry::auth::scopes::Scopes;
+use crate::registry::http::body::Drip;
+use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
 use crate::registry::http::origin;
 use crate::registry::http::response::Answer;
@@ -21,8 +24,8 @@ use crate::registry::http::retry::{self, Tries, Trouble};
 /// So many bytes without a break, and the breaks before are forgotten.
 const PROGRESS: u64 = 1 << 20;
 
-impl Host {
-    /// Whether the blob is there, by HEAD.
+impl Registry {
+    /// Returns whether the blob is there, by HEAD.
     pub fn has_blob(&self, repository: &Repository, blob: &Descriptor, scopes: Scopes) -> Result<bool, Error> {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
@@ -33,18 +36,18 @@ impl Host {
                 let found = length(response.headers()).filter(|_| coding(response.headers()).is_none());
                 if found.is_some_and(|found| found != blob.size) {
                     let what = format_args!("{subject}: expected {} bytes, found {}", blob.size, found.unwrap_or(0));
-                    return Err(self.error(Kind::Mismatch, what));
+                    return Err(self.http.error(Kind::Mismatch, what));
                 }
                 Ok(true)
             }
             404 => Ok(false),
             // Storage behind a redirect that is signed for GET alone; the registry has sent us there.
-            403 | 405 if !origin::same(&self.base()?, response.url()) => Ok(true),
+            403 | 405 if !origin::same(&self.http.base()?, response.url()) => Ok(true),
             _ => Err(self.refusal(&answer_of(self, response, &subject)?, &subject)),
         }
     }
 
-    /// The blob's bytes `start..end`; `None` where a part was asked for and is not given.
+    /// Streams the blob's bytes `start..end`; `None` where a part was asked for and is not given.
     pub fn part(
         self: &Arc<Self>,
         repository: &Repository,
@@ -55,13 +58,13 @@ impl Host {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         if end > blob.size || start > end {
             let what = format_args!("{subject}: expected a range within {} bytes, found {start}..{end}", blob.size);
-            return Err(self.error(Kind::Refused, what));
+            return Err(self.http.error(Kind::Refused, what));
         }
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
         self.stream_of(Call::new(Method::GET, url, Scopes::pull(repository), subject), blob, start, end)
     }
 
-    /// Bytes `start..end` of what `call` asks for, which is `blob`.
+    /// Streams the bytes `start..end` of what `call` asks for, which is `blob`.
     pub fn stream_of(
         self: &Arc<Self>,
         call: Call,
@@ -70,7 +73,7 @@ impl Host {
         end: u64,
     ) -> Result<Option<Stream>, Error> {
         let mut stream = Stream {
-            host: Arc::clone(self),
+            registry: Arc::clone(self),
             call,
             at: start,
             end,
@@ -90,7 +93,7 @@ impl Host {
         if start == end && is_part {
             return Ok(Some(stream));
         }
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             match stream.connect(is_part) {
                 Ok(true) => return Ok(Some(stream)),
@@ -101,19 +104,19 @@ impl Host {
     }
 }
 
-/// The answer whole, as it is judged.
-fn answer_of(host: &Host, response: Response, subject: &str) -> Result<Answer, Error> {
-    host.whole(response, SMALL, subject).map_err(|trouble| trouble.error)
+/// Reads the whole answer, to judge it.
+fn answer_of(registry: &Registry, response: Response, subject: &str) -> Result<Answer, Error> {
+    registry.http.whole(response, SMALL, subject).map_err(|trouble| trouble.error)
 }
 
-/// What a header says of the length.
+/// Returns what a header says of the length.
 pub(in crate::registry) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A blob, or a part of one, as it comes.
 pub(in crate::registry) struct Stream {
-    host: Arc<Host>,
+    registry: Arc<Registry>,
     call: Call,
     /// Next byte to give.
     at: u64,
@@ -145,12 +148,12 @@ impl Stream {
         if by_range {
             call = call.header(RANGE, &format!("bytes={}-{}", self.at, self.end.saturating_sub(1)));
             if let Some(etag) = &self.etag {
-                call.headers.insert(IF_RANGE, etag.clone());
+                call.request.headers.insert(IF_RANGE, etag.clone());
             }
         }
         self.skip = 0;
         self.drip = Drip::default();
-        let response = self.host.send(&call)?;
+        let response = self.registry.send(&call)?;
         match response.status() {
             StatusCode::PARTIAL_CONTENT if by_range => {
                 if content_range(response.headers()) != Some((self.at, self.size)) {
@@ -158,14 +161,14 @@ impl Stream {
                     if only_part {
                         return Ok(false);
                     }
-                    let what = format_args!("{}: answered another range", call.subject);
-                    return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+                    let what = format_args!("{}: answered another range", call.request.subject);
+                    return Err(Trouble::passing(self.registry.http.error(Kind::Failed, what)));
                 }
                 let now = exact_etag(response.headers());
                 if self.etag.is_some() && now != self.etag {
                     self.whole_only = true;
-                    let what = format_args!("{}: it changed on the way", call.subject);
-                    return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+                    let what = format_args!("{}: it changed on the way", call.request.subject);
+                    return Err(Trouble::passing(self.registry.http.error(Kind::Failed, what)));
                 }
             }
             StatusCode::OK => {
@@ -174,10 +177,10 @@ impl Stream {
                 }
                 if let Some(found) = length(response.headers()).filter(|found| *found != self.size) {
                     if let Some(coding) = coding(response.headers()) {
-                        return Err(Trouble::last(self.host.compressed(&call.subject, &coding)));
+                        return Err(Trouble::last(self.registry.http.compressed(&call.request.subject, &coding)));
                     }
-                    let what = format_args!("{}: expected {} bytes, found {found}", call.subject, self.size);
-                    return Err(Trouble::last(self.host.error(Kind::Mismatch, what)));
+                    let what = format_args!("{}: expected {} bytes, found {found}", call.request.subject, self.size);
+                    return Err(Trouble::last(self.registry.http.error(Kind::Mismatch, what)));
                 }
                 self.skip = self.at;
             }
@@ -187,12 +190,16 @@ impl Stream {
                 if only_part {
                     return Ok(false);
                 }
-                let what = format_args!("{}: the rest is refused, status {}", call.subject, response.status().as_u16());
-                return Err(Trouble::passing(self.host.error(Kind::Failed, what)));
+                let what = format_args!(
+                    "{}: the rest is refused, status {}",
+                    call.request.subject,
+                    response.status().as_u16()
+                );
+                return Err(Trouble::passing(self.registry.http.error(Kind::Failed, what)));
             }
             _ => {
-                let answer = self.host.whole(response, SMALL, &call.subject)?;
-                return Err(Trouble::last(self.host.refusal(&answer, &call.subject)));
+                let answer = self.registry.http.whole(response, SMALL, &call.request.subject)?;
+                return Err(Trouble::last(self.registry.refusal(&answer, &call.request.subject)));
             }
         }
         self.etag = exact_etag(response.headers());
@@ -201,14 +208,15 @@ impl Stream {
         Ok(true)
     }
 
-    /// The next bytes of the answer; empty at its end.
+    /// Reads the next bytes of the answer; empty at its end.
     fn chunk(&mut self) -> Result<Bytes, Trouble> {
         let Some(response) = &mut self.response else { return Ok(Bytes::new()) };
         let url = response.url().clone();
         let chunk = self
-            .host
-            .chunk(response, &mut self.drip, &self.call.subject)?
-            .map_err(|error| self.host.broken(&url, &self.call.subject, &error))?;
+            .registry
+            .http
+            .chunk(response, &mut self.drip, &self.call.request.subject)?
+            .map_err(|error| self.registry.http.broken(&url, &self.call.request.subject, &error))?;
         Ok(chunk.unwrap_or_default())
     }
 
@@ -221,13 +229,13 @@ impl Stream {
             let mut chunk = self.chunk()?;
             let is_over = chunk.len() as u64 > self.skip + (self.end - self.at) && self.end == self.size;
             if let Some(coding) = self.coding.as_ref().filter(|_| chunk.is_empty() || is_over) {
-                return Err(Trouble::last(self.host.compressed(&self.call.subject, coding)));
+                return Err(Trouble::last(self.registry.http.compressed(&self.call.request.subject, coding)));
             }
             if chunk.is_empty() {
                 let what = format!(
                     "registry {}: {}: ended {} bytes early",
-                    self.host.name,
-                    self.call.subject,
+                    self.registry.http.name,
+                    self.call.request.subject,
                     self.end - self.at
                 );
                 return Err(retry::failed(what));
@@ -238,8 +246,8 @@ impl Stream {
             chunk.advance(usize::try_from(skip).unwrap_or(chunk.len()));
             if chunk.len() as u64 > self.end - self.at {
                 if self.end == self.size {
-                    let what = format_args!("{}: expected {} bytes, found more", self.call.subject, self.size);
-                    return Err(Trouble::last(self.host.error(Kind::Mismatch, what)));
+                    let what = format_args!("{}: expected {} bytes, found more", self.call.request.subject, self.size);
+                    return Err(Trouble::last(self.registry.http.error(Kind::Mismatch, what)));
                 }
                 chunk.truncate(usize::try_from(self.end - self.at).unwrap_or(0));
             }
@@ -250,7 +258,7 @@ impl Stream {
         Ok(())
     }
 
-    /// As [`Self::fill`], over breaks.
+    /// Fills `current` as [`Self::fill`] does, and connects again after breaks.
     fn refill(&mut self) -> Result<(), Error> {
         loop {
             match self.fill() {
@@ -261,7 +269,8 @@ impl Stream {
                         self.breaks = 0;
                     }
                     self.since = 0;
-                    let mut tries = Tries::resumed(&self.host.engine.flow, self.host.rules.retries, self.breaks);
+                    let mut tries =
+                        Tries::resumed(self.registry.http.flow(), self.registry.http.rules.retries, self.breaks);
                     tries.again(trouble)?;
                     self.breaks += 1;
                 }
@@ -278,7 +287,7 @@ impl Read for Stream {
         if self.current.is_empty() {
             if let Err(error) = self.refill() {
                 // The one way out that is not a method of the registries.
-                let error = self.host.settings.secrets.out_of(error);
+                let error = self.registry.http.settings.secrets.out_of(error);
                 self.failed = Some(error.clone());
                 return Err(error.into_io());
             }
@@ -306,7 +315,7 @@ impl Stream {
     }
 }
 
-/// First byte and full size of a `Content-Range`.
+/// Returns first byte and full size of a `Content-Range`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -314,12 +323,12 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, size.parse().ok()?))
 }
 
-/// An `ETag` that stands for the very bytes.
+/// Returns an `ETag` that stands for the very bytes.
 pub(in crate::registry) fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
 }
 
-/// The digest that a header names.
+/// Returns the digest that a header names.
 pub(in crate::registry) fn digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }

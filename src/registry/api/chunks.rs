@@ -6,10 +6,11 @@
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Method, StatusCode, Url};
 
-use super::upload::{Manner, Outcome, Session, Upload};
+use super::call::Call;
+use super::session::Session;
+use super::upload::{Upload, UploadMode, UploadOutcome};
 use crate::content::Kind;
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::Call;
+use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::Trouble;
 use crate::registry::http::upload_body::Unsent;
 
@@ -22,7 +23,7 @@ enum Reached {
     Unclear,
 }
 
-/// The last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
+/// Returns the last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
 fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(RANGE)?.to_str().ok()?.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
@@ -44,39 +45,42 @@ fn reached(headers: &HeaderMap, at: u64, length: u64) -> Reached {
 
 impl Upload<'_> {
     /// Sends chunks of `size` bytes, or more where the session wants more, and closes the session;
-    /// `manner` is how this was asked for.
-    pub fn in_chunks(&self, session: Session, size: u64, manner: Manner) -> Result<Outcome, Unsent> {
-        let host = self.host;
+    /// `mode` is how this was asked for.
+    pub fn in_chunks(&self, session: Session, size: u64, mode: UploadMode) -> Result<UploadOutcome, Unsent> {
+        let registry = self.registry;
         let total = self.blob.size;
         let chunk = size.max(session.least);
         let mut url = session.url;
-        let mut feed = self.feed(0)?;
+        let mut content = self.content(0)?;
         let (mut at, mut created) = (0, false);
-        let mut tries = host.tries();
+        let mut tries = registry.http.tries();
         let mut relogin = false;
         while at < total {
             let length = chunk.min(total - at);
             let content_range = format!("{at}-{}", at + length - 1);
             let call = self.call(Method::PATCH, url.clone()).header(CONTENT_RANGE, &content_range);
             let authorization = self.authorization(&url)?;
-            let sent = host.stream(&call, authorization.as_ref(), length, &mut feed);
+            let sent = registry.http.stream(&call.request, authorization.as_ref(), length, &mut content);
             let end = match sent {
                 Ok(response) if response.status().is_success() => {
                     let headers = response.headers().clone();
-                    url = host.next(&url, &headers, &self.subject)?.unwrap_or(url);
+                    url = registry.next(&url, &headers, &self.subject)?.unwrap_or(url);
                     created = response.status() == StatusCode::CREATED;
                     if created && at + length < total {
                         // ECR takes the first chunk for all and drops the others without a word.
                         let what = format_args!("{}: its first chunk was taken for all", self.subject);
-                        return Ok(Outcome::Otherwise(Manner::OneChunk, host.error(Kind::Refused, what)));
+                        return Ok(UploadOutcome::Otherwise(
+                            UploadMode::OneChunk,
+                            registry.http.error(Kind::Refused, what),
+                        ));
                     }
                     match reached(&headers, at, length) {
                         Reached::Bytes(end) => end,
                         Reached::Unclear => self.stands(&mut url)?.filter(|end| *end <= total).unwrap_or(at + length),
                     }
                 }
-                Ok(response) => match self.judge(response, authorization.as_ref(), manner)? {
-                    Outcome::Relogin if !relogin => {
+                Ok(response) => match self.judge(response, authorization.as_ref(), mode)? {
+                    UploadOutcome::Relogin if !relogin => {
                         relogin = true;
                         self.stands(&mut url)?.unwrap_or(at)
                     }
@@ -93,49 +97,49 @@ impl Upload<'_> {
                 Err(unsent) => return Err(unsent),
             };
             if end > at {
-                tries = host.tries();
+                tries = registry.http.tries();
                 relogin = false;
             } else if !relogin {
                 let what = format_args!("{}: stays at byte {at}", self.subject);
-                tries.again(Trouble::passing(host.error(Kind::Failed, what)))?;
+                tries.again(Trouble::passing(registry.http.error(Kind::Failed, what)))?;
             }
             if end != at + length {
-                feed = self.feed(end)?;
+                content = self.content(end)?;
             }
             at = end;
         }
         if total == 0 {
             // Its only check is its end.
-            feed.piece(0).map_err(Unsent::Content)?;
+            content.piece(0).map_err(Unsent::Content)?;
         }
-        self.close(url, created, manner)
+        self.close(url, created, mode)
     }
 
-    fn close(&self, url: Url, created: bool, manner: Manner) -> Result<Outcome, Unsent> {
+    fn close(&self, url: Url, created: bool, mode: UploadMode) -> Result<UploadOutcome, Unsent> {
         let call = self.call(Method::PUT, self.closing(url)).header(CONTENT_LENGTH, "0");
-        let authorization = self.authorization(&call.url)?;
-        let response = self.host.exchange(&call, authorization.as_ref())?;
+        let authorization = self.authorization(&call.request.url)?;
+        let response = self.registry.http.exchange(&call.request, authorization.as_ref())?;
         let is_refused = response.status().is_client_error() && response.status() != StatusCode::UNAUTHORIZED;
         // Already there: nothing was left to close.
         if created && is_refused && self.is_there()? {
-            return Ok(Outcome::Stored);
+            return Ok(UploadOutcome::Stored);
         }
-        self.judge(response, authorization.as_ref(), manner)
+        self.judge(response, authorization.as_ref(), mode)
     }
 
-    /// How far the session is, by its own words; where it goes on.
+    /// Asks the session how far it is; `url` is then where it goes on.
     fn stands(&self, url: &mut Url) -> Result<Option<u64>, Unsent> {
         let call = Call::new(Method::GET, url.clone(), Scopes::push(self.repository), &self.subject);
-        let response = match self.host.send(&call) {
+        let response = match self.registry.send(&call) {
             Ok(response) => response,
-            Err(trouble) if trouble.error.kind == Kind::Cancelled => return Err(trouble.into()),
+            Err(trouble) if trouble.error.class == Kind::Cancelled => return Err(trouble.into()),
             Err(_) => return Ok(None),
         };
         if !response.status().is_success() {
             return Ok(None);
         }
         let Some((0, last)) = range(response.headers()) else { return Ok(None) };
-        if let Some(next) = self.host.next(url, response.headers(), &self.subject)? {
+        if let Some(next) = self.registry.next(url, response.headers(), &self.subject)? {
             *url = next;
         }
         Ok(Some(if last == 0 { 0 } else { last.saturating_add(1) }))

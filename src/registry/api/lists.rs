@@ -8,12 +8,13 @@ use std::collections::HashSet;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
+use super::call::Call;
 use super::paging::Pages;
+use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::oci::{Repository, Tag};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host};
+use crate::registry::auth::scopes::Scopes;
 
 /// Names asked for on a page.
 const PER_PAGE: usize = 1000;
@@ -26,8 +27,8 @@ struct Page {
     repositories: Option<Vec<String>>,
 }
 
-impl Host {
-    /// Every tag of a repository.
+impl Registry {
+    /// Returns every tag of a repository.
     pub fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         let title = format!("tags of {}", repository.path());
         let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
@@ -36,21 +37,21 @@ impl Host {
         Ok(self.readable(&title, "a tag", names, |text| Tag::new(text).ok()))
     }
 
-    /// Every repository that the registry lists, in its order.
+    /// Returns every repository that the registry lists, in its order.
     pub fn repositories(&self) -> Result<Vec<Repository>, Error> {
         let title = "list of repositories";
-        let wrong = |_| self.error(Kind::Refused, "not a host name");
-        let url = self.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
+        let wrong = |_| self.http.error(Kind::Refused, "not a host name");
+        let url = self.http.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
         let first = Call::new(Method::GET, url, Scopes::catalog(), title);
-        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.kind {
+        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.class {
             Kind::Absent | Kind::Denied | Kind::Refused => {
-                error.help(format!("{} may list none, or not to this login: name repositories instead", self.name))
+                error.help(format!("{} may list none, or not to this login: name repositories instead", self.http.name))
             }
             _ => error,
         })?;
-        let prefix = &self.rules.prefix;
+        let prefix = &self.http.rules.prefix;
         let inside = names.into_iter().filter_map(|name| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned));
-        Ok(self.readable(title, "a repository", inside, |text| Repository::new(&self.name, text).ok()))
+        Ok(self.readable(title, "a repository", inside, |text| Repository::new(&self.http.name, text).ok()))
     }
 
     fn readable<T>(
@@ -65,9 +66,9 @@ impl Host {
             match read(&text) {
                 Some(name) => found.push(name),
                 None => {
-                    self.engine.flow.warn(format!(
+                    self.http.flow().warn(format!(
                         "registry {}: {title}: {:?} is not {kind}",
-                        self.name,
+                        self.http.name,
                         escape(&text)
                     ));
                 }
@@ -76,9 +77,9 @@ impl Host {
         found
     }
 
-    /// Every name of a list, once.
+    /// Returns every name of a list, once.
     fn names(&self, first: &Call, of: impl Fn(&mut Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
-        let title = first.subject.clone();
+        let title = first.request.subject.clone();
         let mut pages = Pages::new(first.clone());
         let mut seen = HashSet::new();
         let mut names = Vec::new();
@@ -86,21 +87,22 @@ impl Host {
             if !answer.status.is_success() {
                 return Err(self.refusal(&answer, &title));
             }
-            let mut page: Page = serde_json::from_slice(&answer.body)
-                .map_err(|error| self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))))?;
+            let mut page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
+                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
+            })?;
             let page = of(&mut page).unwrap_or_default();
             let before = names.len();
             names.extend(page.iter().filter(|name| seen.insert((*name).clone())).cloned());
             let (full, fresh) = (page.len() >= PER_PAGE, names.len() > before);
             if let (None, Some(last), true) = (pages.upcoming(), page.last(), full && fresh) {
-                pages.go_on(first, after(&first.url, last));
+                pages.go_on(first, after(&first.request.url, last));
             }
         }
         Ok(names)
     }
 }
 
-/// The page behind `last`.
+/// Returns the page after `last`.
 fn after(first: &Url, last: &str) -> Url {
     let mut url = first.clone();
     url.query_pairs_mut().append_pair("last", last);

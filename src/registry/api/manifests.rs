@@ -7,13 +7,15 @@ use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATC
 use reqwest::{Method, StatusCode};
 
 use super::blobs::{digest, exact_etag};
+use super::call::Call;
+use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, SMALL};
+use crate::registry::auth::scopes::Scopes;
+use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
@@ -38,6 +40,16 @@ pub(in crate::registry) enum Put {
     Stored(Answer),
     /// Its condition did not hold.
     Unmet,
+    /// It is refused, and another try would be, too.
+    Refused(Refusal),
+}
+
+/// A refusal of a manifest: the answer, and the error that it is.
+pub(in crate::registry) struct Refusal {
+    /// The answer, for those who read more from it.
+    pub answer: Answer,
+    /// What it is where nothing more is read from it.
+    pub error: Error,
 }
 
 /// A fetched manifest.
@@ -52,7 +64,7 @@ pub(in crate::registry) struct Fetched {
     pub etag: Option<HeaderValue>,
 }
 
-impl Host {
+impl Registry {
     fn manifest_call(
         &self,
         method: Method,
@@ -66,7 +78,7 @@ impl Host {
         Ok(media_type::DOCUMENTS.iter().fold(call, |call, accepted| call.header(ACCEPT, accepted)))
     }
 
-    /// Whether and as what a manifest is there: by HEAD, or by GET where that does not say enough.
+    /// Returns the descriptor of a manifest that is there: by HEAD, or by GET where that does not say enough.
     fn look(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Descriptor>, Error> {
         let call = self.manifest_call(Method::HEAD, repository, name, scopes.clone())?;
         let answer = self.ask(&call, SMALL)?;
@@ -75,7 +87,7 @@ impl Host {
             404 => return Ok(None),
             // Some servers know no HEAD here.
             400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
-            _ => return Err(self.refusal(&answer, &call.subject)),
+            _ => return Err(self.refusal(&answer, &call.request.subject)),
         }
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
         // A compressed answer's length is not the manifest's.
@@ -87,12 +99,12 @@ impl Host {
         }
     }
 
-    /// A manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
+    /// Fetches a manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
     /// digest's are asked for once more: a proxy in between may have broken them.
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         match self.fetch_once(repository, name, scopes) {
-            Err(error) if error.kind == Kind::Mismatch => {
-                self.engine.flow.event(Event::Detail(format!("{}; asked for once more", error.what)));
+            Err(error) if error.class == Kind::Mismatch => {
+                self.http.flow().event(Event::Detail(format!("{}; asked for once more", error.what)));
                 self.fetch_once(repository, name, scopes)
             }
             other => other,
@@ -105,13 +117,13 @@ impl Host {
         match answer.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(self.refusal(&answer, &call.subject)),
+            _ => return Err(self.refusal(&answer, &call.request.subject)),
         }
         let wanted = name.parse::<Digest>().ok();
         let found = Digest::of(wanted.map_or(Algorithm::Sha256, |wanted| wanted.algorithm()), &answer.body);
         if wanted.is_some_and(|wanted| wanted != found) {
-            let what = format_args!("{}: content has digest {found}", call.subject);
-            return Err(self.error(Kind::Mismatch, what).help(
+            let what = format_args!("{}: content has digest {found}", call.request.subject);
+            return Err(self.http.error(Kind::Mismatch, what).help(
                 "the registry holds a damaged manifest, or something on the way changes it: push it there again",
             ));
         }
@@ -119,7 +131,7 @@ impl Host {
         Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag }))
     }
 
-    /// What a reference names now.
+    /// Returns what a reference names now.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         let repository = &reference.repository;
         let name = match (&reference.digest, &reference.tag) {
@@ -128,12 +140,13 @@ impl Host {
             (None, None) => "latest".to_owned(),
         };
         let found = self.look(repository, &name, &Scopes::pull(repository))?.ok_or_else(|| {
-            self.error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
+            self.http
+                .error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
                 .help("check the name; a registry may hide what the login may not see")
         })?;
         if reference.digest.is_some_and(|wanted| wanted != found.digest) {
             let what = format_args!("{name}: answered with digest {}", found.digest);
-            return Err(self.error(Kind::Mismatch, what));
+            return Err(self.http.error(Kind::Mismatch, what));
         }
         if media_type::document_kind(&found.media_type).is_none() {
             let schema1 =
@@ -141,40 +154,40 @@ impl Host {
             let shown = escape(&found.media_type);
             let what = format_args!("{reference}: expected an OCI or Docker manifest or index, found {shown:?}");
             let help = if schema1 { "push the image again with a current client" } else { "name an image or artifact" };
-            return Err(self.error(Kind::Refused, what).help(help));
+            return Err(self.http.error(Kind::Refused, what).help(help));
         }
         Ok(found)
     }
 
-    /// The document under a digest.
+    /// Fetches the document under a digest.
     pub fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         let name = descriptor.digest.to_string();
         let subject = format!("{}@{name}", repository.path());
         let fetched = self
             .fetch(repository, &name, &Scopes::pull(repository))?
-            .ok_or_else(|| self.error(Kind::Absent, format_args!("{subject} not found")))?;
+            .ok_or_else(|| self.http.error(Kind::Absent, format_args!("{subject} not found")))?;
         if fetched.raw.len() as u64 != descriptor.size {
             let what = format_args!("{subject}: expected {} bytes, found {}", descriptor.size, fetched.raw.len());
-            return Err(self.error(Kind::Mismatch, what));
+            return Err(self.http.error(Kind::Mismatch, what));
         }
         Document::with_digest(&descriptor.media_type, descriptor.digest, fetched.raw.as_ref()).map_err(|error| {
-            self.error(Kind::Mismatch, format_args!("{}: {}", repository.path(), escape(&error.to_string())))
+            self.http.error(Kind::Mismatch, format_args!("{}: {}", repository.path(), escape(&error.to_string())))
         })
     }
 
-    /// Whether a manifest is there.
+    /// Returns whether a manifest is there.
     pub fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
         Ok(self
             .look(repository, &digest.to_string(), &Scopes::pull(repository))?
             .is_some_and(|found| found.digest == digest))
     }
 
-    /// What a tag names, if anything.
+    /// Returns what a tag names, if anything.
     pub fn tag(&self, repository: &Repository, tag: &Tag, scopes: &Scopes) -> Result<Option<Digest>, Error> {
         Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
     }
 
-    /// The digest over the bytes that a tag, or without one `expected`, gives now.
+    /// Returns the digest over the bytes that a tag, or without one `expected`, gives now.
     pub fn read_back(
         &self,
         repository: &Repository,
@@ -186,21 +199,36 @@ impl Host {
         Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
     }
 
-    /// PUTs a manifest under `name`, again while the registry does not yet know its parts.
+    /// Puts a manifest under `name`, again while the registry does not yet know its parts.
     pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
+        match self.put_always(repository, name, media_type, raw)? {
+            Ok(answer) => Ok(answer),
+            Err(refusal) => Err(refusal.error),
+        }
+    }
+
+    /// Puts a manifest as [`Self::put`] does, and returns a refusal with its answer.
+    pub fn put_always(
+        &self,
+        repository: &Repository,
+        name: &str,
+        media_type: &str,
+        raw: &Bytes,
+    ) -> Result<Result<Answer, Refusal>, Error> {
         let condition = Condition::Always;
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             match self.put_once(repository, name, media_type, raw.clone(), &condition) {
-                Ok(Put::Stored(answer)) => return Ok(answer),
+                Ok(Put::Stored(answer)) => return Ok(Ok(answer)),
+                Ok(Put::Refused(refusal)) => return Ok(Err(refusal)),
                 // Without a condition none is unmet.
-                Ok(Put::Unmet) => return Err(self.error(Kind::Refused, format_args!("{name}: status 412"))),
+                Ok(Put::Unmet) => return Err(self.http.error(Kind::Refused, format_args!("{name}: status 412"))),
                 Err(trouble) => tries.again(trouble)?,
             }
         }
     }
 
-    /// One try of a PUT, under a condition.
+    /// Puts a manifest once, under a condition.
     pub fn put_once(
         &self,
         repository: &Repository,
@@ -217,17 +245,17 @@ impl Host {
                 .header(CONTENT_LENGTH, &raw.len().to_string());
         match condition {
             Condition::Always => {}
-            Condition::IfAbsent => drop(call.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
-            Condition::IfUnchanged(etag) => drop(call.headers.insert(IF_MATCH, etag.clone())),
+            Condition::IfAbsent => drop(call.request.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            Condition::IfUnchanged(etag) => drop(call.request.headers.insert(IF_MATCH, etag.clone())),
         }
         let expected = name.parse::<Digest>().unwrap_or_else(|_| Digest::sha256(&raw));
-        call.body = Some(raw);
-        let answer = self.send(&call).and_then(|response| self.whole(response, SMALL, &call.subject))?;
+        call.request.body = Some(raw);
+        let answer = self.send(&call).and_then(|response| self.http.whole(response, SMALL, &call.request.subject))?;
         if answer.status.is_success() {
             return match digest(&answer.headers) {
                 Some(found) if found.algorithm() == expected.algorithm() && found != expected => {
-                    let what = format_args!("{}: stored as {found}, expected {expected}", call.subject);
-                    Err(Trouble::last(self.error(Kind::Mismatch, what)))
+                    let what = format_args!("{}: stored as {found}, expected {expected}", call.request.subject);
+                    Err(Trouble::last(self.http.error(Kind::Mismatch, what)))
                 }
                 _ => Ok(Put::Stored(answer)),
             };
@@ -236,11 +264,11 @@ impl Host {
             return Ok(Put::Unmet);
         }
         let again = UNKNOWN.iter().any(|code| answer.says(code));
-        let mut error = self.refusal(&answer, &call.subject);
-        if again && error.kind == Kind::Absent {
+        let mut error = self.refusal(&answer, &call.request.subject);
+        if again && error.class == Kind::Absent {
             error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
         }
-        Err(Trouble { error, again, after: None })
+        if again { Err(Trouble { error, again, after: None }) } else { Ok(Put::Refused(Refusal { answer, error })) }
     }
 }
 
@@ -250,7 +278,7 @@ impl Fetched {
     }
 }
 
-/// The type that an answer claims; where it is none of a document, the document's own claim.
+/// Returns the type that an answer claims; where it is none of a document, the document's own claim.
 fn shown_type(answer: &Answer) -> String {
     let claimed = answer.media_type().unwrap_or_default();
     let is_generic = matches!(claimed, "" | "application/json" | "application/octet-stream" | "text/plain");

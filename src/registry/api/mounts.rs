@@ -6,18 +6,21 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION};
 use reqwest::{Method, Response, Url};
 
 use super::blobs::digest;
-use super::upload::Session;
+use super::call::Call;
+use super::registry::Registry;
+use super::session::Session;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Repository};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, SMALL, lock};
+use crate::registry::auth::scopes::Scopes;
+use crate::registry::http::body::SMALL;
 use crate::registry::http::retry::Trouble;
 
 /// What a server may ask for at least (`OCI-Chunk-Min-Length`).
 const CHUNK_BOUNDS: (u64, u64) = (1 << 10, 64 << 20);
 
-impl Host {
+impl Registry {
     /// Tries to mount; keeps the session that a refusal opens. Whatever else stands in the way, the
     /// content can still be sent: only our own rules and a cancelled run are errors.
     pub fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error> {
@@ -28,13 +31,13 @@ impl Host {
         let mut url = self.at(repository, "blobs/uploads/")?;
         url.query_pairs_mut()
             .append_pair("mount", &blob.digest.to_string())
-            .append_pair("from", &format!("{}{}", self.rules.prefix, from.path()));
+            .append_pair("from", &format!("{}{}", self.http.rules.prefix, from.path()));
         let scopes = Scopes::push(repository).and_pull(from);
         let call = Call::new(Method::POST, url, scopes, &subject).header(CONTENT_LENGTH, "0");
-        let not = |error: Error| match error.kind {
+        let not = |error: Error| match error.class {
             Kind::Cancelled | Kind::Policy => Err(error),
             _ => {
-                self.engine.flow.event(Event::Detail(format!("{}; it is sent instead", error.what)));
+                self.http.flow().event(Event::Detail(format!("{}; it is sent instead", error.what)));
                 Ok(false)
             }
         };
@@ -45,13 +48,13 @@ impl Host {
         match response.status().as_u16() {
             201 => Ok(digest(response.headers()).is_none_or(|found| found == blob.digest)),
             202 => {
-                if let Ok(session) = self.session(repository, &call.url, &response, &subject) {
+                if let Ok(session) = self.session(repository, &call.request.url, &response, &subject) {
                     lock(&self.sessions).insert((repository.path().to_owned(), blob.digest), session);
                 }
                 Ok(false)
             }
             // Not permitted or not known there.
-            _ => match self.whole(response, SMALL, &subject) {
+            _ => match self.http.whole(response, SMALL, &subject) {
                 Ok(answer) => not(self.refusal(&answer, &subject)),
                 Err(trouble) => not(trouble.error),
             },
@@ -65,22 +68,23 @@ impl Host {
         let response = self.send(&call)?;
         let status = response.status().as_u16();
         if status != 202 {
-            let answer = self.whole(response, SMALL, subject)?;
+            let answer = self.http.whole(response, SMALL, subject)?;
             let mut error = self.refusal(&answer, subject);
             if status == 404 {
-                error = error.help(format!("if {} makes no repositories by itself, create it there first", self.name));
+                error =
+                    error.help(format!("if {} makes no repositories by itself, create it there first", self.http.name));
             } else if status == 405 {
                 error = error.help("the registry may be read-only");
             } else if answer.status.is_success() {
                 let what = format_args!("{subject}: expected status 202, found {status}");
-                error = self.error(Kind::Failed, what);
+                error = self.http.error(Kind::Failed, what);
             }
             return Err(Trouble::last(error));
         }
-        Ok(self.session(repository, &call.url, &response, subject)?)
+        Ok(self.session(repository, &call.request.url, &response, subject)?)
     }
 
-    /// The session that an answer opens.
+    /// Returns the session that an answer opens.
     fn session(
         &self,
         repository: &Repository,
@@ -96,7 +100,10 @@ impl Host {
                 Some(name) => self.at(repository, &format!("blobs/uploads/{name}"))?,
                 None => {
                     let what = format_args!("{subject}: the answer names no Location");
-                    return Err(self.error(Kind::Failed, what).help("the registry, or a proxy before it, drops it"));
+                    return Err(self
+                        .http
+                        .error(Kind::Failed, what)
+                        .help("the registry, or a proxy before it, drops it"));
                 }
             },
         };
@@ -104,19 +111,19 @@ impl Host {
         Ok(Session { url, least: least.map_or(0, |least| least.clamp(CHUNK_BOUNDS.0, CHUNK_BOUNDS.1)) })
     }
 
-    /// Where a session goes on, if the answer says so.
+    /// Returns where a session goes on, if the answer says so.
     pub fn next(&self, from: &Url, headers: &HeaderMap, subject: &str) -> Result<Option<Url>, Error> {
         match headers.get(LOCATION) {
-            Some(location) if !location.is_empty() => self.hop(from, location, subject).map(Some),
+            Some(location) if !location.is_empty() => self.http.hop(from, location, subject).map(Some),
             _ => Ok(None),
         }
     }
 
-    /// Whether the login may write the repository: opens a session and leaves it, as nothing else
+    /// Returns whether the login may write the repository: opens a session and leaves it, as nothing else
     /// tells before the first byte.
     pub fn may_push(&self, repository: &Repository) -> Result<(), Error> {
         let subject = format!("push to {}", repository.path());
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         let session = loop {
             match self.begin(repository, &subject) {
                 Ok(session) => break session,
@@ -126,12 +133,12 @@ impl Host {
         // One that cannot be deleted ends by itself.
         let call = Call::new(Method::DELETE, session.url, Scopes::push(repository), &subject);
         match self.send(&call) {
-            Err(Trouble { error, .. }) if error.kind == Kind::Cancelled => Err(error),
+            Err(Trouble { error, .. }) if error.class == Kind::Cancelled => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Whether the login may read the repository: asks for one of its tags. A repository that is not
+    /// Returns whether the login may read the repository: asks for one of its tags. A repository that is not
     /// there, or a registry that lists no tags, forbids nothing.
     pub fn may_pull(&self, repository: &Repository) -> Result<(), Error> {
         let subject = format!("pull of {}", repository.path());

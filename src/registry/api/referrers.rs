@@ -8,14 +8,16 @@ use reqwest::header::ACCEPT;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::call::Call;
 use super::manifests::Fetched;
 use super::paging::Pages;
+use super::registry::Registry;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Repository, Tag, media_type};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Call, Host, lock};
+use crate::registry::auth::scopes::Scopes;
 
 /// What to do where a registry takes no referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";
@@ -36,8 +38,8 @@ pub(in crate::registry) enum Fallback {
     List(Vec<Descriptor>, Fetched),
 }
 
-impl Host {
-    /// What refers to `subject`.
+impl Registry {
+    /// Returns what refers to `subject`.
     pub fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
         if let Some(list) = self.referrers_api(repository, subject)? {
             return Ok(filtered(list, subject));
@@ -48,13 +50,13 @@ impl Host {
         }
     }
 
-    /// Whether lists stand under tags alone. One thread asks, the others learn from it.
+    /// Returns whether lists stand under tags alone. One thread asks, the others learn from it.
     pub fn has_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
         let _turn = lock(&self.finding_out);
         Ok(self.referrers_api(repository, subject)?.is_none())
     }
 
-    /// `None` where there is no such API.
+    /// Asks the referrers API; `None` where there is none.
     pub(in crate::registry) fn referrers_api(
         &self,
         repository: &Repository,
@@ -85,17 +87,17 @@ impl Host {
             if answer.media_type() != Some(media_type::OCI_INDEX) {
                 let found = escape(answer.media_type().unwrap_or_default());
                 let what = format_args!("{title}: expected an index, found {found:?}");
-                return Err(self.error(Kind::Mismatch, what).help(ADVICE));
+                return Err(self.http.error(Kind::Mismatch, what).help(ADVICE));
             }
             let list: List = serde_json::from_slice(&answer.body).map_err(|error| {
-                self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
             })?;
             all.extend(list.manifests.unwrap_or_default());
         }
         Ok(Some(all))
     }
 
-    /// What the fallback tag of a subject names.
+    /// Returns what the fallback tag of a subject names.
     pub(in crate::registry) fn fallback(
         &self,
         repository: &Repository,
@@ -111,16 +113,16 @@ impl Host {
         if fetched.media_type != media_type::OCI_INDEX {
             let found = escape(&fetched.media_type);
             let what = format_args!("{title}: expected an index of referrers, found {found:?}");
-            return Err(self.error(Kind::Refused, what).help(ADVICE));
+            return Err(self.http.error(Kind::Refused, what).help(ADVICE));
         }
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
-            self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+            self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
         })?;
         Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched))
     }
 }
 
-/// What can be a referrer: a document, once, and not the subject.
+/// Keeps what can be a referrer: a document, once, and not the subject.
 fn filtered(list: Vec<Descriptor>, subject: Digest) -> Vec<Descriptor> {
     let mut seen = HashSet::from([subject]);
     let is_document = |entry: &Descriptor| media_type::document_kind(&entry.media_type).is_some();

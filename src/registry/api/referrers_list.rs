@@ -5,52 +5,32 @@
 //! it has waited, reads again: a list that another one wrote from an older reading lacks entries by then, and is mended from a
 //! new reading. Nothing is lost as long as the others' way from reading to writing is shorter than that wait.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::listing::Listing;
 use super::manifests::{Condition, Put};
 use super::referrers::{ADVICE, Fallback};
+use super::registry::Registry;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::each;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Digest, Document, Repository, Tag, media_type};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::{Host, lock};
+use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::{Trouble, pause, share};
 
-/// How long after its last write a list is looked at again, at least.
-const SETTLE: Duration = Duration::from_secs(2);
-/// The wait is so many times the slowest write of this run: others may be as slow.
-const SLOWER: u32 = 4;
 /// Up to so much more, so that two that mend one list do not keep step.
 const SPREAD: Duration = Duration::from_secs(1);
 /// How often lists are looked at again before the run gives up on those who always overwrite them.
 const MOST_ROUNDS: u32 = 20;
 /// Conditions that did not hold, in a row, after which they are left out: a registry, or a proxy, misreads them.
 const MOST_UNMET: u32 = 8;
-
-/// The lists that a run has to do with, by repository and subject; each locked by whoever changes it.
-pub(in crate::registry) type Listings = HashMap<(Repository, Digest), Arc<Mutex<Listing>>>;
-
-/// What this run knows of one list.
-#[derive(Default)]
-pub(in crate::registry) struct Listing {
-    /// The entries that it must have.
-    own: BTreeMap<Digest, Value>,
-    /// What stood there whenever it was read.
-    seen: BTreeMap<Digest, Value>,
-    /// Entries whose manifests are gone: theirs are not put back.
-    gone: BTreeSet<Digest>,
-    /// When this run wrote it last; `None`: never, or it was looked at since.
-    written: Option<Duration>,
-    /// The longest way from reading it to the answer to writing it.
-    longest: Duration,
-}
 
 /// The list as it stands.
 struct Standing {
@@ -62,7 +42,7 @@ struct Standing {
     names: BTreeSet<Digest>,
 }
 
-impl Host {
+impl Registry {
     /// Puts a document that was just pushed on the list of `subject`.
     pub fn list_new(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
         // Some registries list it by themselves and do not say so in the answer to the PUT.
@@ -70,7 +50,7 @@ impl Host {
         if listed.iter().any(|entry| entry.digest == document.digest()) {
             return Ok(());
         }
-        self.engine.flow.check()?;
+        self.http.flow().check()?;
         let listing = self.listing(repository, subject);
         let mut listing = lock(&listing);
         self.enter(repository, subject, document, &mut listing)
@@ -95,7 +75,7 @@ impl Host {
 
     /// Looks again at every list that this run wrote, until each stands as it should a while after it was written last.
     pub fn settle(&self) -> Result<(), Error> {
-        let flow = &self.engine.flow;
+        let flow = self.http.flow();
         for _ in 0..MOST_ROUNDS {
             let all: Vec<_> =
                 lock(&self.listings).iter().map(|(key, listing)| (key.clone(), Arc::clone(listing))).collect();
@@ -112,7 +92,7 @@ impl Host {
             looked.into_iter().collect::<Result<(), Error>>()?;
         }
         let what = format_args!("lists of referrers: overwritten by others {MOST_ROUNDS} times");
-        Err(self.error(Kind::Refused, what).help("let the others end, and run it again: nothing else is sent"))
+        Err(self.http.error(Kind::Refused, what).help("let the others end, and run it again: nothing else is sent"))
     }
 
     fn listing(&self, repository: &Repository, subject: Digest) -> Arc<Mutex<Listing>> {
@@ -126,20 +106,21 @@ impl Host {
         document: &Document,
         listing: &mut Listing,
     ) -> Result<(), Error> {
-        let wrong = |why: String| self.error(Kind::Mismatch, format_args!("manifest {}: {why}", document.digest()));
+        let wrong =
+            |why: String| self.http.error(Kind::Mismatch, format_args!("manifest {}: {why}", document.digest()));
         listing.own.insert(document.digest(), entry(document).map_err(wrong)?);
         self.bring(repository, subject, listing).inspect_err(|_| drop(listing.own.remove(&document.digest())))
     }
 
-    /// Writes the list until it names all that it must: what this run put there, and what stood there before and is gone from
-    /// it though its manifest is not.
+    /// Writes the list until it names all that it must: what this run put there, and what stood there before and is
+    /// gone from it though its manifest is not.
     fn bring(&self, repository: &Repository, subject: Digest, listing: &mut Listing) -> Result<(), Error> {
         let tag = Tag::referrers_fallback(subject);
         let title = format!("tag {}:{tag}", repository.path());
-        let now = || self.engine.flow.clock().elapsed();
-        let (mut tries, mut unmet, mut is_written) = (self.tries(), 0, false);
+        let now = || self.http.flow().clock().elapsed();
+        let (mut tries, mut unmet, mut is_written) = (self.http.tries(), 0, false);
         loop {
-            self.engine.flow.check()?;
+            self.http.flow().check()?;
             let begun = now();
             let standing = self.standing(repository, subject, &title, listing)?;
             let lacking = self.lacking(repository, &standing, listing)?;
@@ -147,14 +128,14 @@ impl Host {
             let Some(first) = lacking.first_key_value() else { return Ok(()) };
             if std::mem::take(&mut is_written) {
                 let what = format_args!("{title}: accepted, but {} is not on it", first.0);
-                tries.again(Trouble::passing(self.error(Kind::Refused, what).help(ADVICE)))?;
+                tries.again(Trouble::passing(self.http.error(Kind::Refused, what).help(ADVICE)))?;
                 continue;
             }
             let index = with_entries(standing.index, lacking.into_values())
-                .map_err(|why| self.error(Kind::Mismatch, format_args!("{title}: {why}")))?;
+                .map_err(|why| self.http.error(Kind::Mismatch, format_args!("{title}: {why}")))?;
             if index.len() as u64 > MAX_DOCUMENT {
                 let what = format_args!("{title}: the list of referrers is full");
-                return Err(self.error(Kind::Refused, what).help(ADVICE));
+                return Err(self.http.error(Kind::Refused, what).help(ADVICE));
             }
             let condition = if unmet < MOST_UNMET { standing.condition } else { Condition::Always };
             // One try: before another the list is read again.
@@ -164,9 +145,10 @@ impl Host {
                     listing.written = Some(now());
                     listing.longest = listing.longest.max(now().saturating_sub(begun));
                 }
+                Ok(Put::Refused(refusal)) => return Err(refusal.error),
                 Ok(Put::Unmet) => {
                     unmet += 1;
-                    pause(&self.engine.flow, share(SPREAD / 4))?;
+                    pause(self.http.flow(), share(SPREAD / 4))?;
                 }
                 Err(trouble) => {
                     // It may have arrived though its answer did not.
@@ -187,7 +169,9 @@ impl Host {
         let (index, condition) = match self.fallback(repository, subject, &Scopes::push(repository))? {
             Fallback::List(_, fetched) => {
                 let index = serde_json::from_slice(&fetched.raw).map_err(|error| {
-                    self.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+                    self.http
+                        .error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
+                        .help(ADVICE)
                 })?;
                 (index, fetched.etag.map_or(Condition::Always, Condition::IfUnchanged))
             }
@@ -196,7 +180,7 @@ impl Host {
             }
             Fallback::Subject => {
                 let what = format_args!("{title}: names the subject itself, so it cannot list referrers");
-                return Err(self.error(Kind::Refused, what).help(ADVICE));
+                return Err(self.http.error(Kind::Refused, what).help(ADVICE));
             }
         };
         let mut names = BTreeSet::new();
@@ -209,8 +193,8 @@ impl Host {
         Ok(Standing { index, condition, names })
     }
 
-    /// The entries that are to be added. `None`: something else had to be asked to know, and the list is no longer as it was
-    /// just now.
+    /// Returns the entries that are to be added. `None`: something else had to be asked to know, and the list is no
+    /// longer as it was just now.
     fn lacking(
         &self,
         repository: &Repository,
@@ -243,13 +227,6 @@ impl Host {
     }
 }
 
-impl Listing {
-    /// When what others made of an older reading has arrived.
-    fn settled(&self) -> Option<Duration> {
-        self.written.map(|written| written + SETTLE.max(self.longest * SLOWER))
-    }
-}
-
 fn entry(document: &Document) -> Result<Value, String> {
     let mut entry = document.descriptor();
     entry.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
@@ -257,7 +234,7 @@ fn entry(document: &Document) -> Result<Value, String> {
     serde_json::to_value(entry).map_err(|error| error.to_string())
 }
 
-/// The list with more entries; members that are not known here stay.
+/// Returns the list with more entries; members that are not known here stay.
 fn with_entries(mut index: Value, more: impl Iterator<Item = Value>) -> Result<Vec<u8>, String> {
     let members = index.as_object_mut().ok_or("not an object")?;
     match members.entry("manifests").or_insert_with(|| json!([])) {
@@ -295,19 +272,5 @@ mod tests {
         for wrong in ["[]", r#"{"manifests":1}"#] {
             assert!(add(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_wait_is_never_short_and_grows_with_slow_writes() {
-        let at = |written, longest| {
-            let listing = Listing {
-                written: Some(Duration::from_secs(written)),
-                longest: Duration::from_secs(longest),
-                ..Listing::default()
-            };
-            listing.settled().unwrap().as_secs()
-        };
-        assert_eq!((at(10, 0), at(10, 3)), (12, 22));
-        assert!(Listing::default().settled().is_none());
     }
 }

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
-use super::manifests::{Condition, Put};
+use super::manifests::{Condition, Put, Refusal};
+use super::registry::Registry;
 use crate::content::{Error, Kind};
 use crate::oci::{Digest, Document, Repository, Tag};
-use crate::registry::auth::authorization::Scopes;
-use crate::registry::http::call::Host;
+use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::Trouble;
 
 /// What registries say, in lower case, of a tag that may not move: ECR, ACR, Harbor, Nexus, Quay,
@@ -14,7 +14,7 @@ use crate::registry::http::retry::Trouble;
 const FIXED: [&str; 7] =
     ["immutable", "already exist", "locked", "updating existing", "overwrite", "protected", "readonly"];
 
-impl Host {
+impl Registry {
     /// Pushes a document by its digest, and makes its subject's referrers list it.
     pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let raw = Bytes::from_owner(document.shared());
@@ -23,11 +23,11 @@ impl Host {
             return self.put(repository, &name, document.media_type(), &raw).map(drop);
         };
         let answer = self.put(repository, &name, document.media_type(), &raw).map_err(|error| {
-            if error.kind != Kind::Refused {
+            if error.class != Kind::Refused {
                 return error;
             }
             let what = format!("{}; it refers to {}, which this registry may not take", error.what, subject.digest);
-            Error::new(error.kind, what).help(super::referrers::ADVICE)
+            Error::new(error.class, what).help(super::referrers::ADVICE)
         })?;
         match answer.header("oci-subject") {
             None => self.list_new(repository, subject.digest, document),
@@ -42,9 +42,9 @@ impl Host {
             return Ok(());
         }
         let raw = Bytes::from_owner(document.shared());
-        match self.put(repository, tag.as_str(), document.media_type(), &raw) {
+        match self.put_always(repository, tag.as_str(), document.media_type(), &raw)? {
             Ok(_) => self.named_now(repository, tag, before, document.digest()),
-            Err(error) => Err(self.judged(repository, tag, before, document.digest(), error)),
+            Err(refusal) => Err(self.judged(repository, tag, before, document.digest(), refusal)),
         }
     }
 
@@ -58,7 +58,7 @@ impl Host {
     ) -> Result<Option<Digest>, Error> {
         let (scopes, wanted) = (Scopes::push(repository), document.digest());
         let mut condition = Condition::IfAbsent;
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             match self.tag(repository, tag, &scopes)? {
                 Some(found) if found == wanted => return Ok(None),
@@ -71,12 +71,14 @@ impl Host {
                 // Looked at once more: where nothing is there after all, this registry misreads conditions.
                 Ok(Put::Unmet) if self.tag(repository, tag, &scopes)?.is_none() => condition = Condition::Always,
                 Ok(Put::Unmet) => {}
-                Err(trouble) if trouble.again => tries.again(trouble)?,
                 // An immutable tag that came since is refused in many words.
-                Err(trouble) => match self.tag(repository, tag, &scopes) {
-                    Ok(Some(found)) if found != wanted => return Ok(Some(found)),
-                    _ => return Err(trouble.error),
-                },
+                Ok(Put::Refused(Refusal { error, .. })) | Err(Trouble { error, again: false, .. }) => {
+                    match self.tag(repository, tag, &scopes) {
+                        Ok(Some(found)) if found != wanted => return Ok(Some(found)),
+                        _ => return Err(error),
+                    }
+                }
+                Err(trouble) => tries.again(trouble)?,
             }
         }
     }
@@ -89,7 +91,7 @@ impl Host {
         before: Option<Digest>,
         wanted: Digest,
     ) -> Result<(), Error> {
-        let mut tries = self.tries();
+        let mut tries = self.http.tries();
         loop {
             let found = self.tag(repository, tag, &Scopes::push(repository))?;
             if found == Some(wanted) {
@@ -103,7 +105,7 @@ impl Host {
                         "tag {}:{tag}: accepted, but it names {found}, expected {wanted}",
                         repository.path()
                     );
-                    self.error(Kind::Refused, what).help("somebody else may be setting the same tag")
+                    self.http.error(Kind::Refused, what).help("somebody else may be setting the same tag")
                 }
             };
             // What is read may lag behind what was written.
@@ -111,20 +113,22 @@ impl Host {
         }
     }
 
-    /// A refusal of a tag: where it stood before and the words are those, it may not move.
+    /// Returns the error for a refused tag: one that named something else before, and that the registry says may not
+    /// move, is immutable.
     fn judged(
         &self,
         repository: &Repository,
         tag: &Tag,
         before: Option<Digest>,
         wanted: Digest,
-        error: Error,
+        refusal: Refusal,
     ) -> Error {
+        let Refusal { answer, error } = refusal;
         let Some(before) = before else { return error };
-        let text = error.what.to_ascii_lowercase();
+        let text = answer.words().to_ascii_lowercase();
         let says_so = FIXED.iter().any(|word| text.contains(word));
-        let by_status = ["status 405", "status 409", "status 412"].iter().any(|status| text.contains(status));
-        match error.kind {
+        let by_status = matches!(answer.status.as_u16(), 405 | 409 | 412);
+        match error.class {
             Kind::Refused if says_so || by_status => {}
             Kind::Denied if says_so => {}
             _ => return error,
@@ -134,7 +138,8 @@ impl Host {
 
     fn fixed(&self, repository: &Repository, tag: &Tag, before: Digest, wanted: Digest, why: &str) -> Error {
         let what = format_args!("tag {}:{tag}: stays at {before}, not moved to {wanted}{why}", repository.path());
-        self.error(Kind::Policy, what)
+        self.http
+            .error(Kind::Policy, what)
             .help("the tag is immutable there: leave it with --tag-conflict keep, or map it to another name")
     }
 }

@@ -9,7 +9,7 @@ use base64ct::{Base64, Base64Unpadded, Encoding as _};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::registry::settings::Credential;
+use crate::registry::credential::Credential;
 
 /// The key under which docker keeps docker.io's login.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
@@ -60,12 +60,12 @@ struct Helped {
     secret: String,
 }
 
-/// The key under which a login for `host` is kept: docker's own for docker.io.
+/// Returns the key under which a login for `host` is kept: docker's own for docker.io.
 pub fn key(host: &str) -> &str {
     if host == "docker.io" { DOCKER_HUB } else { host }
 }
 
-/// Every key under which a host's login may stand, the usual one first.
+/// Returns every key under which a host's login may stand, the usual one first.
 pub fn keys(host: &str) -> Vec<&str> {
     match host {
         "docker.io" => vec![DOCKER_HUB, "docker.io", "index.docker.io", "registry-1.docker.io"],
@@ -73,7 +73,7 @@ pub fn keys(host: &str) -> Vec<&str> {
     }
 }
 
-/// Whether a file's key means one of `keys`: older ones have a scheme in front or a path behind.
+/// Returns whether a file's key means one of `keys`: older ones have a scheme in front or a path behind.
 pub fn means(key: &str, keys: &[&str]) -> bool {
     let bare = |key: &str| -> Option<String> {
         let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
@@ -98,7 +98,7 @@ fn parse(file: &[u8]) -> Result<File, String> {
     }
 }
 
-/// The helper that keeps the login of `host`, with the server's name for it; `None`: the file itself does.
+/// Returns the helper that keeps the login of `host`, with the server's name for it; `None`: the file itself does.
 ///
 /// # Errors
 /// Text that says what is wrong with the file.
@@ -107,7 +107,7 @@ pub fn helper(file: &[u8], host: &str) -> Result<Option<(String, String)>, Strin
 }
 
 impl File {
-    /// Helper and server name, in the order in which they are asked.
+    /// Returns helper and server name, in the order in which they are asked.
     fn helpers(&self, host: &str) -> Vec<(String, String)> {
         let own = self.cred_helpers.iter().flatten();
         let named = keys(host).into_iter().find_map(|key| own.clone().find(|(listed, _)| *listed == key));
@@ -150,7 +150,7 @@ impl Entry {
     }
 }
 
-/// The login for `host` and repository `path` (empty: none is meant) that `file`, the bytes of one auth
+/// Returns the login for `host` and repository `path` (empty: none is meant) that `file`, the bytes of one auth
 /// file, gives. Podman's keys with a path win over all that is the whole host's, the longest first; then a
 /// helper, then the host's own entry. `Ok(None)`: it has none.
 ///

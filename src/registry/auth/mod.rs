@@ -1,6 +1,6 @@
-//! Logins and tokens: which challenge counts, and which `Authorization` a call gets.
+//! Logins and tokens: which `Authorization` a request gets.
 
 pub(super) mod authorization;
 pub mod docker_config;
-pub(super) mod login;
+pub(super) mod scopes;
 pub(super) mod token;

@@ -10,13 +10,15 @@ use reqwest::{Method, Url};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::authorization::{Scopes, Token, basic, secret};
+use super::authorization::{Auth, Token, basic, secret};
+use super::scopes::Scopes;
 use crate::base::fault::escape;
 use crate::content::Kind;
-use crate::registry::http::call::{Host, SMALL};
+use crate::registry::credential::Credential;
+use crate::registry::http::body::SMALL;
+use crate::registry::http::exchange::Http;
 use crate::registry::http::origin;
 use crate::registry::http::retry::{self, Trouble};
-use crate::registry::settings::Credential;
 
 /// How long before its end a token is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -28,27 +30,34 @@ struct Granted {
     expires_in: Option<u64>,
 }
 
-impl Host {
-    /// Whether the realm may have this registry's login.
-    fn may_have_login(&self, home: &Url, realm: &Url) -> bool {
+impl Auth {
+    /// Returns whether the realm may have this registry's login.
+    fn may_have_login(http: &Http, home: &Url, realm: &Url) -> bool {
         if origin::same(home, realm) {
             return true;
         }
         let authority = origin::authority(realm);
         let built_in = matches!(
-            (self.rules.login_host.as_str(), authority.as_str()),
+            (http.rules.login_host.as_str(), authority.as_str()),
             ("docker.io", "auth.docker.io") | ("registry.gitlab.com", "gitlab.com")
         );
-        built_in && realm.scheme() == "https" || self.rules.realms.contains(&authority)
+        built_in && realm.scheme() == "https" || http.rules.realms.contains(&authority)
     }
 
-    /// A token for `scopes`, asked for anew; once more where the login was refused and another one is there now.
-    pub fn token(&self, realm: &Url, service: Option<&str>, scopes: &Scopes, now: Duration) -> Result<Token, Trouble> {
-        let login = self.login(scopes.path())?;
-        match self.token_once(realm, service, scopes, now) {
-            Err(trouble) if trouble.error.kind == Kind::Denied => match login {
-                Some(login) if self.another_login(scopes.path(), &login)? => {
-                    self.token_once(realm, service, scopes, now)
+    /// Asks for a token for `scopes`; once more where the login was refused and another one is there now.
+    pub fn token(
+        &self,
+        http: &Http,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &Scopes,
+        now: Duration,
+    ) -> Result<Token, Trouble> {
+        let login = self.login(http, scopes.path())?;
+        match self.token_once(http, realm, service, scopes, now) {
+            Err(trouble) if trouble.error.class == Kind::Denied => match login {
+                Some(login) if self.another_login(http, scopes.path(), &login)? => {
+                    self.token_once(http, realm, service, scopes, now)
                 }
                 _ => Err(trouble),
             },
@@ -56,32 +65,39 @@ impl Host {
         }
     }
 
-    fn token_once(&self, realm: &Url, service: Option<&str>, scopes: &Scopes, now: Duration) -> Result<Token, Trouble> {
-        let home = self.base()?;
+    fn token_once(
+        &self,
+        http: &Http,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &Scopes,
+        now: Duration,
+    ) -> Result<Token, Trouble> {
+        let home = http.base()?;
         let authority = escape(&origin::authority(realm));
         let both_here =
             origin::is_loopback(&origin::authority(&home)) && origin::is_loopback(&origin::authority(realm));
         let plain = home.scheme() == "http" || both_here;
         if realm.scheme() != "https" && !plain {
             let what = format_args!("token server {authority}: expected https, found {}", realm.scheme());
-            return Err(Trouble::last(self.error(Kind::Policy, what).help("the registry must name an https realm")));
+            return Err(Trouble::last(http.error(Kind::Policy, what).help("the registry must name an https realm")));
         }
         if origin::is_forbidden(realm) {
             let what = format_args!("token server {authority}: a link-local or metadata address");
-            return Err(Trouble::last(self.error(Kind::Policy, what).help("do not trust this registry")));
+            return Err(Trouble::last(http.error(Kind::Policy, what).help("do not trust this registry")));
         }
         let mut realm = realm.clone();
         let _ = realm.set_username("");
         let _ = realm.set_password(None);
-        let mut login = self.login(scopes.path())?;
-        let trusted = self.may_have_login(&home, &realm);
+        let mut login = self.login(http, scopes.path())?;
+        let trusted = Self::may_have_login(http, &home, &realm);
         if login.is_some() && !trusted {
-            self.auth.withhold(&authority);
+            self.withhold(&authority);
             login = None;
         }
         let address = realm.clone();
-        let client = self.client(&realm, trusted)?;
-        let texts = scopes.texts(&self.rules.prefix);
+        let client = http.client(&realm, trusted)?;
+        let texts = scopes.texts(&http.rules.prefix);
         let subject = format!("token of {authority}");
         let request = match login.as_deref() {
             Some(Credential::Identity(token)) => {
@@ -110,28 +126,28 @@ impl Host {
                 request
             }
         };
-        let response = self
-            .wait(self.settings.idle, request.header(ACCEPT, "application/json").send())
-            .map_err(|stop| self.stopped(&subject, stop))?
-            .map_err(|error| self.broken(&address, &subject, &error))?;
-        self.refused_by_proxy(&address, &subject, response.status())?;
+        let response = http
+            .wait(http.settings.idle, request.header(ACCEPT, "application/json").send())
+            .map_err(|stop| http.stopped(&subject, stop))?
+            .map_err(|error| http.broken(&address, &subject, &error))?;
+        http.refused_by_proxy(&address, &subject, response.status())?;
         if retry::passes(response.status().as_u16()) {
-            return Err(self.troubled(response, &subject));
+            return Err(http.troubled(response, &subject));
         }
-        let answer = self.whole(response, SMALL, &subject)?;
+        let answer = http.whole(response, SMALL, &subject)?;
         if !answer.status.is_success() {
-            let mut error = self.refusal(&answer, &subject);
-            if error.kind == Kind::Absent || error.kind == Kind::Refused {
-                error.kind = Kind::Denied;
+            let mut error = self.refusal(http, &answer, &subject);
+            if error.class == Kind::Absent || error.class == Kind::Refused {
+                error.class = Kind::Denied;
             }
             return Err(Trouble::last(error));
         }
-        let wrong = || Trouble::last(self.error(Kind::Failed, format_args!("{subject}: the answer holds no token")));
-        self.plain(&answer, &subject)?;
+        let wrong = || Trouble::last(http.error(Kind::Failed, format_args!("{subject}: the answer holds no token")));
+        http.plain(&answer, &subject)?;
         let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
         let token = granted.token.or(granted.access_token).map(Zeroizing::new);
         let token = token.filter(|token| !token.is_empty()).ok_or_else(wrong)?;
-        self.settings.secrets.token(&token);
+        http.settings.secrets.token(&token);
         let header = secret(&Zeroizing::new(format!("Bearer {}", *token))).ok_or_else(wrong)?;
         let lasts = Duration::from_secs(granted.expires_in.unwrap_or(60).clamp(1, 24 * 3600));
         // A token shorter than the margin is still good for a moment.
@@ -140,7 +156,7 @@ impl Host {
     }
 }
 
-/// The form of an OAuth2 refresh (distribution's "oauth2 token authentication").
+/// Returns the form of an OAuth2 refresh (distribution's "oauth2 token authentication").
 fn refresh(token: &str, service: Option<&str>, scopes: &[String]) -> Zeroizing<String> {
     let mut form = Zeroizing::new(String::from("grant_type=refresh_token&client_id=packmule"));
     let mut add = |key: &str, value: &str| {

@@ -44,7 +44,7 @@ fn of(tag: u8, bytes: &mut &[u8]) -> Option<()> {
     (element(bytes)?.0 == tag).then_some(())
 }
 
-/// The common name of a Name, else its organization.
+/// Returns the common name of a Name, else its organization.
 fn shown(mut name: &[u8]) -> String {
     let mut organization = None;
     while let Some((SET, mut set)) = element(&mut name) {
@@ -62,7 +62,7 @@ fn shown(mut name: &[u8]) -> String {
     organization.unwrap_or_else(|| "nobody".to_owned())
 }
 
-/// The names in a DER certificate; not escaped.
+/// Returns the names in a DER certificate; not escaped.
 pub(in crate::registry) fn names(mut der: &[u8]) -> Option<Names> {
     let (_, mut certificate) = element(&mut der)?;
     let (_, mut body) = element(&mut certificate)?;

@@ -11,10 +11,10 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 use zeroize::Zeroizing;
 
-use super::call::lock;
 use super::origin;
 use super::resolver::Elsewhere;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::registry::settings::{HostSettings, Settings};
 
@@ -68,7 +68,7 @@ impl Clients {
         Ok(clients)
     }
 
-    /// What `host` (as references name it) wants differently.
+    /// Returns what `host` (as references name it) wants differently.
     pub fn host(&self, host: &str) -> Result<Arc<HostSettings>, Error> {
         // Names that come with redirects are looked up as files: only those that are names.
         let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\\', '%']);
@@ -90,13 +90,13 @@ impl Clients {
         Ok(found)
     }
 
-    /// The client for a registry's own address.
+    /// Returns the client for a registry's own address.
     pub fn home(&self, name: &str, own: &HostSettings, url: &Url, old: bool) -> Result<Client, Error> {
         let lax = own.insecure || self.is_insecure(name, url);
         self.get(name, own, Way { lax, identity: true, old, ..Way::default() })
     }
 
-    /// The client for an address elsewhere; `trusted`: it was named as one that may have the login,
+    /// Returns the client for an address elsewhere; `trusted`: it was named as one that may have the login,
     /// so it gets its own certificate too.
     pub fn elsewhere(&self, url: &Url, trusted: bool, old: bool) -> Result<Client, Error> {
         let name = origin::named(url);
@@ -105,7 +105,7 @@ impl Clients {
         self.get(&name, &own, Way { lax, identity: trusted, old, strange: true, ..Way::default() })
     }
 
-    /// A client that checks nothing and shows nothing: to look at a certificate that was refused, or,
+    /// Returns a client that checks nothing and shows nothing: to look at a certificate that was refused, or,
     /// by TLS 1.2, at a refusal that TLS 1.3 gives too late to be heard.
     pub fn looking(&self, name: &str, own: &HostSettings, tls12: bool) -> Result<Client, Error> {
         self.get(name, own, Way { lax: true, old: true, tls12, ..Way::default() })
@@ -215,7 +215,7 @@ impl Clients {
         format!("{named},localhost,127.0.0.0/8,::1")
     }
 
-    /// Host and port of the proxy that an address is asked by, if it is.
+    /// Returns host and port of the proxy that an address is asked by, if it is.
     pub fn proxy(&self, own: &HostSettings, url: &Url) -> Option<String> {
         let all = &self.settings.proxies;
         let matcher = match &own.proxy {
@@ -278,7 +278,7 @@ mod tests {
             HostSettings { ca: vec![b"no pem".to_vec()], ..HostSettings::default() },
         ] {
             let error = clients.home("a.example", &own, &url, false).unwrap_err();
-            assert_eq!(error.kind, Kind::Policy);
+            assert_eq!(error.class, Kind::Policy);
             assert!(error.what.contains("a.example") && !format!("{error:?}").contains("hunter2"), "{error}");
         }
     }

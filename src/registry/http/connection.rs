@@ -3,85 +3,31 @@
 //! A certificate that is refused is looked at, by a connection that sends nothing but `HEAD /v2/`.
 //! Never turns to plain http by itself.
 
-use std::error::Error as _;
 use std::sync::atomic::Ordering;
 
 use reqwest::{StatusCode, Url};
 
-use super::call::{Host, lock};
 use super::certificate;
+use super::exchange::Http;
+use super::fate::{Fate, look};
 use super::retry::Trouble;
 use crate::base::fault::escape;
+use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
 
 /// Failures of HTTP/2 after which a registry is spoken to by HTTP/1.1.
 const MOST_H2: u32 = 2;
 
-/// What is wrong with a connection, for choosing what comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::registry) enum Fate {
-    /// The certificate is not accepted.
-    Certificate,
-    /// The other side ended TLS: its version, or our certificate.
-    Alert,
-    /// The other side does not speak TLS.
-    NotTls,
-    /// HTTP/2 broke.
-    Http2,
-    /// The proxy refused.
-    Proxy,
-    /// Anything else; may pass.
-    Passing,
-    /// The request cannot be made.
-    Never,
-}
-
-/// The fate of a failed connection, and the innermost text of its error.
-pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
-    let mut texts: Vec<String> = Vec::new();
-    let mut broke = false;
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        if let Some(io) = one.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
-            broke |= matches!(io.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted);
-        }
-        texts.push(one.to_string());
-        cause = one.source();
-    }
-    let text = texts.last().cloned().filter(|text| !text.is_empty());
-    let text = text.unwrap_or_else(|| if error.is_timeout() { "timed out" } else { "broke off" }.to_owned());
-    if error.is_builder() {
-        return (Fate::Never, text);
-    }
-    // rustls, hyper and h2 are not direct dependencies; these are the texts of their errors.
-    let any = |parts: &[&str]| texts.iter().any(|text| parts.iter().any(|part| text.contains(part)));
-    let fate = if any(&["tunnel error"]) {
-        Fate::Proxy
-    } else if any(&["peer certificate", "certificate not valid"]) {
-        Fate::Certificate
-    } else if any(&["fatal alert", "peer is incompatible"]) {
-        Fate::Alert
-    } else if any(&["corrupt message"]) || (error.is_connect() && broke) {
-        Fate::NotTls
-    } else if any(&["http2 error", "stream error", "connection error received", "connection error detected"]) {
-        Fate::Http2
-    } else {
-        Fate::Passing
-    };
-    (fate, text)
-}
-
-impl Host {
-    /// A failed exchange with `url` as trouble.
+impl Http {
+    /// Turns a failed exchange with `url` into trouble.
     pub fn broken(&self, url: &Url, subject: &str, error: &reqwest::Error) -> Trouble {
         let (mut fate, mut text) = look(error);
-        if fate == Fate::Passing
+        if fate == Fate::Closed
             && url.scheme() == "https"
-            && let Some(alert) = self.alerted(url, &text)
+            && let Some(alert) = self.alerted(url)
         {
-            (fate, text) = (Fate::Alert, alert);
+            (fate, text) = alert;
         }
         let text = escape(&text);
         let failed = |what: std::fmt::Arguments<'_>| self.error(Kind::Failed, what);
@@ -89,7 +35,7 @@ impl Host {
         let at = if place == self.name { String::new() } else { format!(" at {}", escape(&place)) };
         match fate {
             Fate::Never => Trouble::last(failed(format_args!("{subject}: {text}"))),
-            Fate::Proxy => self.proxy_refused(url, subject, &text),
+            Fate::Proxy { wants_login } => self.proxy_refused(url, subject, &text, wants_login),
             Fate::Certificate => {
                 let seen = self.examined(url);
                 let what = format_args!("expected a certificate{at} that holds, found: {text}{seen}");
@@ -99,25 +45,21 @@ impl Host {
                     )),
                 )
             }
-            Fate::Alert => {
-                let wants_ours = ["CertificateRequired", "BadCertificate", "HandshakeFailure"]
-                    .iter()
-                    .any(|word| text.contains(word))
-                    && self.own.client.is_none();
-                let help = if wants_ours {
+            Fate::Alert { wants_certificate } => {
+                let help = if wants_certificate && self.own.client.is_none() {
                     format!("{place} asks for a client certificate: name one that it knows in its settings")
                 } else {
                     format!("{place} must speak TLS 1.2 or later and take our certificate")
                 };
                 Trouble::last(failed(format_args!("{subject}: TLS ended{at}: {text}")).help(help))
             }
-            Fate::NotTls if text.contains("corrupt message") => {
+            Fate::NotTls => {
                 let failure = failed(format_args!("{subject}: no TLS{at}: {text}"));
                 Trouble::last(failure.help(format!("if {place} speaks plain http, say so with --plain-http {place}")))
             }
-            Fate::NotTls | Fate::Passing | Fate::Http2 => {
-                if fate == Fate::Http2 {
-                    self.less_http2(&text);
+            Fate::HungUp | Fate::Closed | Fate::Passing | Fate::Http2 { .. } => {
+                if let Fate::Http2 { wants_http1 } = fate {
+                    self.less_http2(&text, wants_http1);
                 }
                 let stage = if error.is_connect() { "no connection" } else { "connection lost" };
                 let by = match self.clients.proxy(&self.own, url).filter(|_| error.is_connect()) {
@@ -130,9 +72,8 @@ impl Host {
         }
     }
 
-    fn proxy_refused(&self, url: &Url, subject: &str, text: &str) -> Trouble {
+    fn proxy_refused(&self, url: &Url, subject: &str, text: &str, wants_login: bool) -> Trouble {
         let proxy = self.clients.proxy(&self.own, url).unwrap_or_else(|| "of the system".to_owned());
-        let wants_login = text.contains("authorization required") || text.contains("407");
         let failure = self.error(Kind::Failed, format_args!("{subject}: proxy {proxy}: {text}")).help(if wants_login {
             format!("give {proxy} its login, in the proxy's address")
         } else {
@@ -141,20 +82,19 @@ impl Host {
         if wants_login { Trouble::last(failure) } else { Trouble::passing(failure) }
     }
 
-    /// Whether a proxy answered in the registry's place; its refusal as trouble.
+    /// Checks that no proxy answered in the registry's place; its refusal is trouble.
     pub fn refused_by_proxy(&self, url: &Url, subject: &str, status: StatusCode) -> Result<(), Trouble> {
         if status != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Ok(());
         }
-        Err(self.proxy_refused(url, subject, "login refused or missing, status 407"))
+        Err(self.proxy_refused(url, subject, "login refused or missing, status 407", true))
     }
 
     /// Goes on without HTTP/2 where it fails again, or where the other side says so.
-    fn less_http2(&self, text: &str) {
+    fn less_http2(&self, text: &str, wants_http1: bool) {
         let failures = self.h2_failures.fetch_add(1, Ordering::Relaxed) + 1;
-        let told = text.contains("HTTP/1.1") || text.contains("HTTP_1_1");
-        if (failures >= MOST_H2 || told) && !self.old.swap(true, Ordering::Relaxed) {
-            self.engine.flow.event(Event::Detail(format!(
+        if (failures >= MOST_H2 || wants_http1) && !self.old.swap(true, Ordering::Relaxed) {
+            self.flow().event(Event::Detail(format!(
                 "registry {}: HTTP/2 fails ({}); going on by HTTP/1.1",
                 self.name,
                 escape(text)
@@ -162,7 +102,7 @@ impl Host {
         }
     }
 
-    /// What the certificate at `url` says of itself, for a text behind the refusal; empty where it
+    /// Returns what the certificate at `url` says of itself, for a text after the refusal; empty where it
     /// cannot be had. Asked once.
     fn examined(&self, url: &Url) -> String {
         let key = super::origin::authority(url);
@@ -176,33 +116,30 @@ impl Host {
         seen
     }
 
-    /// The alert behind a connection that was closed as soon as it was made: a server of TLS 1.3
+    /// Returns the alert behind a connection that was closed as soon as it was made: a server of TLS 1.3
     /// refuses our certificate, or that we have none, only after its handshake. Asked once.
-    fn alerted(&self, url: &Url, text: &str) -> Option<String> {
-        if !matches!(text, "channel closed" | "connection closed before message completed" | "connection closed") {
-            return None;
-        }
-        let key = format!("alert of {}", super::origin::authority(url));
-        if let Some(known) = lock(&self.examined).get(&key) {
-            return Some(known.clone()).filter(|known| !known.is_empty());
+    fn alerted(&self, url: &Url) -> Option<(Fate, String)> {
+        let key = super::origin::authority(url);
+        if let Some(known) = lock(&self.alerts).get(&key) {
+            return known.clone();
         }
         let asked = || {
             let url = url.join("/v2/").ok()?;
             let client = self.clients.looking(&self.name, &self.own, true).ok()?;
-            let error = self.engine.wait(self.settings.idle, client.head(url).send()).ok()?.err()?;
+            let error = self.runtime.wait(self.settings.idle, client.head(url).send()).ok()?.err()?;
             let (fate, text) = look(&error);
-            (fate == Fate::Alert).then_some(text)
+            matches!(fate, Fate::Alert { .. }).then_some((fate, text))
         };
         // With a certificate of ours it would say the same of our showing none.
         let alert = if self.own.client.is_none() { asked() } else { None };
-        lock(&self.examined).insert(key, alert.clone().unwrap_or_default());
+        lock(&self.alerts).insert(key, alert.clone());
         alert
     }
 
     fn certificate_at(&self, url: &Url) -> Option<certificate::Names> {
         let url = url.join("/v2/").ok()?;
         let client = self.clients.looking(&self.name, &self.own, false).ok()?;
-        let response = self.engine.wait(self.settings.idle, client.head(url).send()).ok()?.ok()?;
+        let response = self.runtime.wait(self.settings.idle, client.head(url).send()).ok()?.ok()?;
         let info = response.extensions().get::<reqwest::tls::TlsInfo>()?;
         certificate::names(info.peer_certificate()?)
     }

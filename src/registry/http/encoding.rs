@@ -5,13 +5,13 @@
 
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-use super::call::Host;
+use super::exchange::Http;
 use super::response::Answer;
 use super::retry::Trouble;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 
-/// The coding that an answer says its body has, if any.
+/// Returns the coding that an answer says its body has, if any.
 pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
     let all: Vec<String> = headers
         .get_all(CONTENT_ENCODING)
@@ -23,8 +23,8 @@ pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
     (!all.is_empty()).then(|| all.join(", "))
 }
 
-impl Host {
-    /// The error of a body that is not what it should be and says that it is compressed.
+impl Http {
+    /// Returns the error of a body that is not what it should be and says that it is compressed.
     pub fn compressed(&self, subject: &str, coding: &str) -> Error {
         let what = format_args!(
             "{subject}: a proxy compressed the answer (Content-Encoding: {}); expected it as it is stored, as digests are over identity bytes",

@@ -24,8 +24,8 @@ pub enum Challenge {
 }
 
 impl Challenge {
-    /// The best one of a `WWW-Authenticate` (RFC 9110, 11.6.1): Bearer before Basic. `None` where there is none that is
-    /// understood, or the field is malformed.
+    /// Returns the best one of a `WWW-Authenticate` (RFC 9110, 11.6.1): Bearer before Basic. `None` where there is none
+    /// that is understood, or the field is malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let mut best = None;
         for challenge in http_auth::parse_challenges(text).ok()? {
@@ -47,7 +47,7 @@ impl Challenge {
     }
 }
 
-/// The target of the first `rel=next` of a `Link` (RFC 8288), as it stands there.
+/// Returns the target of the first `rel=next` of a `Link` (RFC 8288), as it stands there.
 pub fn next_link(text: &str) -> Option<&str> {
     let mut rest = text;
     // Targets may hold commas, so the brackets lead.
@@ -67,12 +67,12 @@ pub fn next_link(text: &str) -> Option<&str> {
     None
 }
 
-/// The page that a `Link`'s target leads to from `page`; `None` where it is of another origin.
+/// Returns the page that a `Link`'s target leads to from `page`; `None` where it is of another origin.
 pub fn next_page(page: &Url, target: &str) -> Option<Url> {
     page.join(target).ok().filter(|next| origin::same(next, page))
 }
 
-/// Where a `Location` leads from `from`, if it may be followed: never from https to http, never to a link-local or metadata
+/// Returns where a `Location` leads from `from`, if it may be followed: never from https to http, never to a link-local or metadata
 /// address, and without a login in it.
 ///
 /// # Errors

@@ -1,14 +1,19 @@
-//! HTTP with one registry: connections, retries, pace, redirects. Knows nothing of the distribution protocol.
+//! HTTP with one registry: requests, redirects, connections, retries, pace. Knows no logins and nothing of the distribution
+//! protocol.
 
-pub(super) mod call;
+pub(super) mod body;
 pub(super) mod certificate;
 pub(super) mod clients;
 pub(super) mod connection;
 pub(super) mod encoding;
+pub(super) mod exchange;
+pub(super) mod fate;
 pub mod headers;
 pub(super) mod origin;
 pub(super) mod pace;
+pub(super) mod ping;
 pub(super) mod rate;
+pub(super) mod request;
 pub(super) mod resolver;
 pub(super) mod response;
 pub(super) mod retry;

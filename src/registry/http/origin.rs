@@ -6,31 +6,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
-/// Whether two addresses have the same scheme, host and port.
+/// Returns whether two addresses have the same scheme, host and port.
 pub(in crate::registry) fn same(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// `host` or `host:port` of an address, as it is named in settings.
+/// Returns `host` or `host:port` of an address, as it is named in settings.
 pub(in crate::registry) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// The endpoint's host for a host in references.
+/// Returns the endpoint's host for a host in references.
 pub(in crate::registry) fn endpoint(host: &str) -> &str {
     if host == "docker.io" { "registry-1.docker.io" } else { host }
 }
 
-/// What references call the host of an address.
+/// Returns what references call the host of an address.
 pub(in crate::registry) fn named(url: &Url) -> String {
     let authority = authority(url);
     if authority == "registry-1.docker.io" { "docker.io".to_owned() } else { authority }
 }
 
-/// Whether a host (with or without port) is this machine.
+/// Returns whether a host (with or without port) is this machine.
 pub(in crate::registry) fn is_loopback(host: &str) -> bool {
     let Ok(url) = Url::parse(&format!("http://{host}/")) else { return false };
     let name = url.host_str().unwrap_or_default();
@@ -42,7 +42,7 @@ fn address(host: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Whether an address is link-local or a cloud's metadata service, to which no answer may send us.
+/// Returns whether an address is link-local or a cloud's metadata service, to which no answer may send us.
 pub(in crate::registry) fn is_forbidden(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
     if METADATA_NAMES.contains(&host.as_str()) {
@@ -64,8 +64,8 @@ const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
 ];
 
-/// Whether an address, such as a name was found to mean, is link-local or a cloud's metadata service, or carries such a one,
-/// or this machine's, inside.
+/// Returns whether an address, such as a name was found to mean, is link-local or a cloud's metadata service, or
+/// carries such a one, or this machine's, inside.
 pub(in crate::registry) fn is_forbidden_address(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_forbidden_v4(v4),
@@ -82,12 +82,12 @@ fn is_forbidden_v4(v4: Ipv4Addr) -> bool {
     v4.is_link_local() || v4.octets()[0] == 0 || METADATA_V4.contains(&v4)
 }
 
-/// Of an address inside another one. Zeros are what fills the places where none is.
+/// Checks an address inside another one. Zeros are what fills the places where none is.
 fn is_forbidden_inside(v4: Ipv4Addr) -> bool {
     v4.is_loopback() || v4.is_link_local() || METADATA_V4.contains(&v4)
 }
 
-/// The IPv4 addresses that an IPv6 address may be a wrapping of; a translator or tunnel on the way unwraps it.
+/// Returns the IPv4 addresses that an IPv6 address may be a wrapping of; a translator or tunnel on the way unwraps it.
 fn inside(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
     let octets = v6.octets();
     let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));

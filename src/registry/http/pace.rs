@@ -4,11 +4,11 @@
 //! A permit is held while a thread waits for this registry and never while it waits for anything
 //! else (a disk, another registry, a consumer), so that permits cannot lock each other out.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use super::call::lock;
 use super::retry;
+use crate::base::lock::{lock, wait};
 use crate::content::Error;
 use crate::flow::{Cancelled, Event, Flow};
 
@@ -49,20 +49,20 @@ impl Drop for Permit<'_> {
 }
 
 impl Pace {
-    /// At most `most` at once, from the start.
+    /// Makes permits for at most `most` at once, from the start.
     pub fn new(most: usize) -> Self {
         let most = most.max(1);
         let state = State { limit: most, active: 0, waiting: 0, changed: None, closed_until: Duration::ZERO };
         Self { most, state: Mutex::new(state), freed: Condvar::new() }
     }
 
-    /// A permit, as soon as there is one.
+    /// Waits for a permit.
     pub fn enter(&self, flow: &Flow) -> Result<Permit<'_>, Cancelled> {
         let mut state = lock(&self.state);
         while state.active >= state.limit {
             flow.check()?;
             state.waiting += 1;
-            state = self.freed.wait_timeout(state, TICK).unwrap_or_else(PoisonError::into_inner).0;
+            state = wait(&self.freed, state, TICK);
             state.waiting -= 1;
         }
         state.active += 1;
@@ -78,7 +78,7 @@ impl Pace {
         retry::pause(flow, until.saturating_sub(flow.clock().elapsed()))
     }
 
-    /// The registry said that it is too much, with `status`, and asked to wait.
+    /// Halves the permits: the registry answered `status`, and may have asked to wait.
     pub fn slower(&self, flow: &Flow, name: &str, status: u16, after: Option<Duration>) {
         let now = flow.clock().elapsed();
         let (from, to) = {
@@ -100,7 +100,7 @@ impl Pace {
         }
     }
 
-    /// The registry answered as it should.
+    /// Adds a permit after some time without refusals: the registry answered as it should.
     pub fn well(&self, flow: &Flow, name: &str) {
         let more = {
             let mut state = lock(&self.state);

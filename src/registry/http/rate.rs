@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::call::lock;
 use super::retry;
+use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::Flow;
 
@@ -23,12 +23,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// `all`: bytes per second over all registries, both ways together; `None`: as fast as it goes.
+    /// Makes the limits of a run. `all`: bytes per second over all registries, both ways together; `None`: as fast as
+    /// it goes.
     pub fn new(all: Option<u64>) -> Self {
         Self { all: all.map(|limit| Arc::new(Rate::new(limit))), hosts: Mutex::default() }
     }
 
-    /// What holds for `host`, whose own limit is `own`.
+    /// Returns the limits that hold for `host`, whose own limit is `own`.
     pub(in crate::registry) fn of(&self, host: &str, own: Option<u64>) -> Vec<Arc<Rate>> {
         let own = own.map(|limit| {
             Arc::clone(lock(&self.hosts).entry(host.to_owned()).or_insert_with(|| Arc::new(Rate::new(limit))))
@@ -45,7 +46,7 @@ pub(in crate::registry) struct Rate {
 }
 
 impl Rate {
-    /// `per_second` bytes; none at all is one.
+    /// Makes a limit of `per_second` bytes, at least one.
     pub fn new(per_second: u64) -> Self {
         Self { per_second: per_second.max(1), free: Mutex::default() }
     }
@@ -63,7 +64,7 @@ impl Rate {
         retry::pause(flow, wait)
     }
 
-    /// Bytes that are a quarter of a second's.
+    /// Returns the bytes of a quarter of a second.
     pub fn piece(&self) -> u64 {
         (self.per_second / 4).max(1 << 10)
     }

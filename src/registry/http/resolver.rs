@@ -22,7 +22,7 @@ impl Resolve for Elsewhere {
     }
 }
 
-/// The addresses that may be asked; an error where that leaves none.
+/// Returns the addresses that may be asked; an error where that leaves none.
 fn permitted(mut found: Vec<SocketAddr>) -> std::io::Result<Addrs> {
     let any = !found.is_empty();
     found.retain(|address| !origin::is_forbidden_address(address.ip()));

@@ -36,12 +36,12 @@ struct One {
 }
 
 impl Answer {
-    /// A header as text.
+    /// Returns a header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The media type, without parameters.
+    /// Returns the media type, without parameters.
     pub fn media_type(&self) -> Option<&str> {
         let text = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
         Some(text.split(';').next().unwrap_or_default().trim())
@@ -51,13 +51,13 @@ impl Answer {
         serde_json::from_slice::<Errors>(&self.body).unwrap_or_default().errors
     }
 
-    /// Whether the answer names this error code.
+    /// Returns whether the answer names this error code.
     pub fn says(&self, code: &str) -> bool {
         self.errors().iter().any(|error| error.code.eq_ignore_ascii_case(code))
     }
 
-    /// The registry's own words: code and message of its first error.
-    fn words(&self) -> String {
+    /// Returns the registry's own words: code and message of its first error, escaped; empty where it says nothing.
+    pub fn words(&self) -> String {
         let Some(first) = self.errors().into_iter().next() else { return String::new() };
         let text = match first.message {
             Some(message) if !message.is_empty() => format!("{}: {message}", first.code),
@@ -66,7 +66,7 @@ impl Answer {
         format!(" ({})", escape(&text))
     }
 
-    /// Whether a refusal is a firewall's, in its own words: no login changes it.
+    /// Returns whether a refusal is a firewall's, in its own words: no login changes it.
     fn is_about_the_address(&self) -> bool {
         let about = |message: &str| {
             let message = message.to_ascii_lowercase();
@@ -75,7 +75,7 @@ impl Answer {
         self.errors().iter().filter_map(|error| error.message.as_deref()).any(about)
     }
 
-    /// The error that an unexpected answer to a question about `subject` is.
+    /// Returns the error for an unexpected answer to a question about `subject`.
     pub fn refusal(&self, host: &str, subject: &str) -> Error {
         let kind = match self.status.as_u16() {
             401 | 403 => Kind::Denied,
@@ -131,7 +131,7 @@ mod tests {
             (429, Kind::Failed),
             (503, Kind::Failed),
         ] {
-            assert_eq!(answer(status, "").refusal("h", "s").kind, kind, "{status}");
+            assert_eq!(answer(status, "").refusal("h", "s").class, kind, "{status}");
         }
     }
 

@@ -32,12 +32,12 @@ pub(in crate::registry) struct Trouble {
 }
 
 impl Trouble {
-    /// Another try will not help.
+    /// Makes trouble that another try will not help.
     pub fn last(error: Error) -> Self {
         Self { error, again: false, after: None }
     }
 
-    /// Another try may do.
+    /// Makes trouble that another try may help.
     pub fn passing(error: Error) -> Self {
         Self { error, again: true, after: None }
     }
@@ -57,12 +57,12 @@ pub(in crate::registry) struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    /// `most` tries after the first.
+    /// Starts counting: `most` tries after the first.
     pub fn new(flow: &'a Flow, most: u32) -> Self {
         Self { flow, most, done: 0 }
     }
 
-    /// The same after `done` tries.
+    /// Starts counting after `done` tries.
     pub fn resumed(flow: &'a Flow, most: u32, done: u32) -> Self {
         Self { flow, most, done }
     }
@@ -73,10 +73,11 @@ impl<'a> Tries<'a> {
             return Err(trouble.error);
         }
         if self.done >= self.most {
-            let Error { kind, what, help } = trouble.error;
-            let tries = self.done + 1;
-            let what = if tries > 1 { format!("{what} (tried {tries} times)") } else { what };
-            return Err(Error { kind, what, help });
+            let mut error = trouble.error;
+            if self.done > 0 {
+                error.what = format!("{} (tried {} times)", error.what, self.done + 1);
+            }
+            return Err(error);
         }
         // All who were asked to wait would come back at the same moment.
         let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));
@@ -104,12 +105,12 @@ pub(in crate::registry) fn pause(flow: &Flow, mut wait: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Between nothing and the doubled wait.
+/// Returns a random time between nothing and the doubled wait.
 fn jitter(done: u32) -> Duration {
     share(FIRST.saturating_mul(1 << done.min(10)).min(MOST))
 }
 
-/// Between nothing and `most`.
+/// Returns a random time between nothing and `most`.
 pub(in crate::registry) fn share(most: Duration) -> Duration {
     let mut random = [0; 2];
     // Without randomness all wait the longest time: slower, not wrong.
@@ -117,7 +118,7 @@ pub(in crate::registry) fn share(most: Duration) -> Duration {
     most * u32::from(share) / u32::from(u16::MAX)
 }
 
-/// `Retry-After`, seconds or a date, capped.
+/// Reads `Retry-After`, seconds or a date, capped.
 pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = if let Ok(seconds) = text.parse::<u64>() {
@@ -129,12 +130,12 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<
     Some(Duration::from_secs(seconds).min(MOST_ASKED))
 }
 
-/// Whether a status may pass by itself.
+/// Returns whether a status may pass by itself.
 pub(in crate::registry) fn passes(status: u16) -> bool {
     matches!(status, 408 | 429) || (status >= 500 && !matches!(status, 501 | 505))
 }
 
-/// A failure that may pass.
+/// Makes trouble of a failure that may pass.
 pub(in crate::registry) fn failed(what: impl Into<String>) -> Trouble {
     Trouble::passing(Error::new(Kind::Failed, what))
 }

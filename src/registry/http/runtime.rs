@@ -1,4 +1,4 @@
-//! The private runtime behind the blocking face, and the one way to wait on it.
+//! The private async runtime behind the blocking traits, and the one way to wait on it.
 //!
 //! Every wait looks at the flow's cancel flag ten times a second and ends when nothing came for the
 //! idle time. No I/O of its own.
@@ -8,7 +8,7 @@ use std::panic::catch_unwind;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{self, Builder, Handle};
 use tokio::time::timeout;
 
 use crate::content::{Error, Kind};
@@ -26,16 +26,16 @@ pub(in crate::registry) enum Stop {
     Idle(Duration),
 }
 
-/// Runtime and flow.
-pub(in crate::registry) struct Engine {
-    runtime: Option<Runtime>,
+/// The runtime and the flow of the run.
+pub(in crate::registry) struct Runtime {
+    inner: Option<runtime::Runtime>,
     handle: Handle,
-    /// The flow of the run.
+    /// Its cancel flag, clock and events.
     pub flow: Flow,
 }
 
-impl Engine {
-    /// Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
+impl Runtime {
+    /// Starts the runtime. Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
     /// hashing is done by the callers.
     pub fn new(flow: Flow) -> Result<Self, Error> {
         let failed = |why: &dyn std::fmt::Display| {
@@ -44,13 +44,13 @@ impl Engine {
         let build =
             || Builder::new_multi_thread().worker_threads(2).thread_name("registry").enable_io().enable_time().build();
         // It panics where the system gives it no thread.
-        let runtime = catch_unwind(build).map_err(|_| failed(&"expected two, found none"))?;
-        let runtime = runtime.map_err(|error| failed(&error))?;
-        let handle = runtime.handle().clone();
-        Ok(Self { runtime: Some(runtime), handle, flow })
+        let inner = catch_unwind(build).map_err(|_| failed(&"expected two, found none"))?;
+        let inner = inner.map_err(|error| failed(&error))?;
+        let handle = inner.handle().clone();
+        Ok(Self { inner: Some(inner), handle, flow })
     }
 
-    /// Where tasks are spawned.
+    /// Returns where tasks are spawned.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -79,11 +79,11 @@ impl Engine {
     }
 }
 
-impl Drop for Engine {
+impl Drop for Runtime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(inner) = self.inner.take() {
             // A name lookup that hangs must not hold the process.
-            runtime.shutdown_background();
+            inner.shutdown_background();
         }
     }
 }

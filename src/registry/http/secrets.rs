@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding as _};
 use zeroize::Zeroizing;
 
-use super::call::lock;
+use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::{Event, Events};
-use crate::registry::settings::Credential;
+use crate::registry::credential::Credential;
 
 /// In the place of a secret.
 const REDACTED: &str = "[redacted]";
@@ -91,12 +91,12 @@ impl Secrets {
         }
     }
 
-    /// An error without them.
+    /// Returns an error without them.
     pub(in crate::registry) fn out_of(&self, error: Error) -> Error {
-        Error { what: self.without(error.what), help: error.help.map(|help| self.without(help)), kind: error.kind }
+        error.map_texts(&|text| self.without(text))
     }
 
-    /// A text without them.
+    /// Returns a text without them.
     pub fn without(&self, text: String) -> String {
         let known = lock(&self.0);
         let bytes = text.as_bytes();
@@ -124,7 +124,7 @@ impl Secrets {
     }
 }
 
-/// The length of what stands at `at` of a secret's form, if it is one or enough of one.
+/// Returns the length of what stands at `at` of a secret's form, if it is one or enough of one.
 fn found(text: &str, at: usize, form: &[u8]) -> Option<usize> {
     let rest = text.as_bytes().get(at..)?;
     let (mut length, mut same) = (0, 0);
@@ -151,7 +151,8 @@ fn found(text: &str, at: usize, form: &[u8]) -> Option<usize> {
     Some(length + tail)
 }
 
-/// How many bytes of a text stand for a byte of a form: the byte itself in either case, `%XX`, `+` for a space, or behind `\`.
+/// Returns how many bytes of a text stand for a byte of a form: the byte itself in either case, `%XX`, `+` for a space,
+/// or behind `\`.
 fn step(text: &[u8], byte: u8) -> Option<usize> {
     match text {
         [first, ..] if first.eq_ignore_ascii_case(&byte) => Some(1),
@@ -166,7 +167,7 @@ fn step(text: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// The forms of a secret: as it is, and as texts carry it.
+/// Returns the forms of a secret: as it is, and as texts carry it.
 fn forms(secret: &str) -> Vec<Form> {
     let mut forms = encoded(secret);
     if secret.len() >= LEAST {
@@ -186,7 +187,7 @@ fn forms(secret: &str) -> Vec<Form> {
     forms
 }
 
-/// A secret in base64, without the last characters, which depend on what stands behind it.
+/// Returns a secret in base64, without the last characters, which depend on what follows it.
 fn encoded(secret: &str) -> Vec<Form> {
     let whole = secret.len() / 3 * 3;
     let mut forms = Vec::new();
@@ -201,7 +202,7 @@ fn encoded(secret: &str) -> Vec<Form> {
     forms
 }
 
-/// `%XX` as what they stand for.
+/// Replaces each `%XX` by what it stands for.
 fn decoded(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();

@@ -8,11 +8,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::Poll;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH};
 use reqwest::{Body, Response};
 use tokio::sync::mpsc;
 
-use super::call::{Call, Host};
+use super::exchange::Http;
+use super::request::{Authorization, Request};
 use super::retry::{self, Trouble};
 use crate::content::{Error, Kind};
 
@@ -39,8 +40,8 @@ impl Drop for Lent {
     }
 }
 
-/// Reads content in pieces and sees that it has exactly its size.
-pub(in crate::registry) struct Feed<'a> {
+/// Reads content in pieces and checks that it has exactly its size.
+pub(in crate::registry) struct UploadBody<'a> {
     reader: Box<dyn Read + Send + 'a>,
     left: u64,
     size: u64,
@@ -50,14 +51,14 @@ pub(in crate::registry) struct Feed<'a> {
     ended: bool,
 }
 
-impl<'a> Feed<'a> {
-    /// Over `reader`, which has `size` bytes.
+impl<'a> UploadBody<'a> {
+    /// Makes a body from `reader`, which has `size` bytes.
     pub fn new(reader: Box<dyn Read + Send + 'a>, size: u64, subject: &str) -> Self {
         let (home, back) = sync_channel(2);
         Self { reader, left: size, size, subject: subject.to_owned(), home, back, ended: false }
     }
 
-    /// The next piece, full unless it is the last of `most` bytes or of all. The last of all is given
+    /// Reads the next piece, full unless it is the last of `most` bytes or of all. The last of all is given
     /// only when the reader has ended without error.
     pub fn piece(&mut self, most: u64) -> Result<Bytes, Error> {
         let want = usize::try_from(self.left.min(most)).map_or(PIECE, |left| left.min(PIECE));
@@ -84,7 +85,7 @@ impl<'a> Feed<'a> {
         Ok(Bytes::from_owner(Lent { buffer, used, home: self.home.clone() }))
     }
 
-    /// Leaves out the first `bytes`: the registry has them.
+    /// Skips the first `bytes`, which the registry has.
     pub fn skip(&mut self, mut bytes: u64) -> Result<(), Error> {
         while bytes > 0 {
             bytes -= self.piece(bytes)?.len() as u64;
@@ -126,34 +127,34 @@ impl From<Error> for Unsent {
     }
 }
 
-impl Host {
-    /// Sends `call` with the next `length` bytes of `feed` as its body.
+impl Http {
+    /// Sends `request` with the next `length` bytes of `body` as its body.
     pub fn stream(
         &self,
-        call: &Call,
-        authorization: Option<&HeaderValue>,
+        request: &Request,
+        authorization: Option<&Authorization>,
         length: u64,
-        feed: &mut Feed<'_>,
+        body: &mut UploadBody<'_>,
     ) -> Result<Response, Unsent> {
         let most = self.piece();
-        let first = feed.piece(length.min(most)).map_err(Unsent::Content)?;
+        let first = body.piece(length.min(most)).map_err(Unsent::Content)?;
         if first.len() as u64 == length {
-            let mut call = call.clone().header(CONTENT_LENGTH, &length.to_string());
-            call.body = Some(first);
-            return Ok(self.exchange(&call, authorization)?);
+            let mut request = request.clone().header(CONTENT_LENGTH, &length.to_string());
+            request.body = Some(first);
+            return Ok(self.exchange(&request, authorization)?);
         }
-        self.pace.hold(&self.engine.flow)?;
-        let (sender, body) = channel(length);
-        let mut request = self
-            .client(&call.url, false)?
-            .request(call.method.clone(), call.url.clone())
-            .headers(call.headers.clone())
+        self.pace.hold(self.flow())?;
+        let (sender, channel) = channel(length);
+        let mut built = self
+            .client(&request.url, false)?
+            .request(request.method.clone(), request.url.clone())
+            .headers(request.headers.clone())
             .header(CONTENT_LENGTH, length)
-            .body(body);
-        if let Some(value) = authorization {
-            request = request.header(AUTHORIZATION, value);
+            .body(channel);
+        if let Some(value) = authorization.and_then(|authorization| authorization.at(&request.url)) {
+            built = built.header(AUTHORIZATION, value);
         }
-        let mut answer = self.engine.handle().spawn(request.send());
+        let mut answer = self.runtime.handle().spawn(built.send());
         let mut left = length;
         let mut piece = first;
         let stopped = loop {
@@ -165,9 +166,9 @@ impl Host {
                 Ok(Ok(())) if left > 0 && !answer.is_finished() => {}
                 // All was given, or an answer came before that, or the connection broke.
                 Ok(_) => break None,
-                Err(stop) => break Some(Unsent::Trouble(self.stopped(&call.subject, stop))),
+                Err(stop) => break Some(Unsent::Trouble(self.stopped(&request.subject, stop))),
             }
-            piece = match feed.piece(left.min(most)) {
+            piece = match body.piece(left.min(most)) {
                 Ok(piece) => piece,
                 Err(error) => break Some(Unsent::Content(error)),
             };
@@ -180,22 +181,22 @@ impl Host {
         }
         let response = match self.wait(self.patience(length), &mut answer) {
             Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(error))) => return Err(self.broken(&call.url, &call.subject, &error).into()),
+            Ok(Ok(Err(error))) => return Err(self.broken(&request.url, &request.subject, &error).into()),
             Ok(Err(_)) => {
-                return Err(retry::failed(format!("registry {}: {}: broke off", self.name, call.subject)).into());
+                return Err(retry::failed(format!("registry {}: {}: broke off", self.name, request.subject)).into());
             }
             Err(stop) => {
                 answer.abort();
-                return Err(self.stopped(&call.subject, stop).into());
+                return Err(self.stopped(&request.subject, stop).into());
             }
         };
         self.warn(response.headers());
-        self.refused_by_proxy(&call.url, &call.subject, response.status())?;
+        self.refused_by_proxy(&request.url, &request.subject, response.status())?;
         Ok(response)
     }
 }
 
-/// A body of exactly `length` bytes, or an error in it.
+/// Makes a body of exactly `length` bytes, or an error in it.
 fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
     let mut left = length;
@@ -219,7 +220,7 @@ mod tests {
     use super::*;
 
     fn pieces(content: &'static [u8], size: u64) -> Result<Vec<u8>, Error> {
-        let mut feed = Feed::new(Box::new(content), size, "blob x");
+        let mut feed = UploadBody::new(Box::new(content), size, "blob x");
         let mut out = Vec::new();
         loop {
             out.extend_from_slice(&feed.piece(4)?);
@@ -234,21 +235,21 @@ mod tests {
         assert_eq!(pieces(b"abcdefghi", 9).unwrap(), b"abcdefghi");
         assert_eq!(pieces(b"", 0).unwrap(), b"");
         for (content, size) in [(&b"abc"[..], 4), (b"abcde", 4), (b"", 1), (b"a", 0)] {
-            assert_eq!(pieces(content, size).unwrap_err().kind, Kind::Mismatch);
+            assert_eq!(pieces(content, size).unwrap_err().class, Kind::Mismatch);
         }
     }
 
     #[test]
     fn what_is_skipped_is_read_and_counted() {
-        let mut feed = Feed::new(Box::new(&b"abcdefghi"[..]), 9, "blob x");
+        let mut feed = UploadBody::new(Box::new(&b"abcdefghi"[..]), 9, "blob x");
         feed.skip(6).unwrap();
         assert_eq!(feed.piece(u64::MAX).unwrap(), &b"ghi"[..]);
-        assert!(Feed::new(Box::new(&b"abc"[..]), 9, "blob x").skip(6).is_err());
+        assert!(UploadBody::new(Box::new(&b"abc"[..]), 9, "blob x").skip(6).is_err());
     }
 
     #[test]
     fn buffers_come_back() {
-        let mut feed = Feed::new(Box::new(io::repeat(1).take(4 << 20)), 4 << 20, "blob x");
+        let mut feed = UploadBody::new(Box::new(io::repeat(1).take(4 << 20)), 4 << 20, "blob x");
         let mut places = std::collections::HashSet::new();
         for _ in 0..16 {
             places.insert(feed.piece(u64::MAX).unwrap().as_ptr());

@@ -220,7 +220,7 @@ mod online {
                 let tags = match tags {
                     Ok(tags) => tags,
                     // A catalog may list what has gone.
-                    Err(error) if error.kind == Kind::Absent => continue,
+                    Err(error) if error.class == Kind::Absent => continue,
                     Err(error) => return Err(at_source(error)),
                 };
                 let artifacts = tags.into_iter().filter(|tag| !tag.is_referrers_fallback());

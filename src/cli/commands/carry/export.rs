@@ -12,7 +12,7 @@ use crate::bundle::time::Moment;
 use crate::bundle::write::ReadBack;
 use crate::bundle::write::check_volume_size;
 use crate::bundle::write::read_back;
-use crate::bundle::{Error, Manifest, Output};
+use crate::bundle::{Manifest, Output};
 use crate::cli::Session;
 use crate::cli::args::channel::{Channel, Place, target};
 use crate::cli::args::delta::{Asked, Delta};
@@ -140,11 +140,7 @@ impl Args {
             place.as_ref().map_or(Ok(()), |place| place.begin(manifest))?;
             let id = Digest::sha256(manifest);
             let mut envelope = Envelope::new(statement(MEDIA_TYPE, id, manifest.len() as u64));
-            signers.iter().try_for_each(|signer| envelope.sign_with(&**signer)).map_err(|fault| Error {
-                class: fault.class,
-                what: fault.what,
-                help: fault.help,
-            })?;
+            signers.iter().try_for_each(|signer| envelope.sign_with(&**signer))?;
             Ok(envelope.to_bytes())
         };
         let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&read_back::read_back) };

@@ -172,7 +172,7 @@ fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String], repor
 
 /// A base that can be compared with. What is wrong with it says nothing of the bundle.
 fn base(text: &OsStr, session: &Session<'_>) -> Result<Untrusted, Fault> {
-    let found = open(text, session).and_then(|base| base.claimed().map(|_| base).map_err(Fault::from));
+    let found = open(text, session).and_then(|base| base.claimed().map(|_| base));
     found.map_err(|fault| {
         let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
         Fault { class, what: format!("--base {}: {}", text.display(), fault.what), ..fault }

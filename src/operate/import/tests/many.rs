@@ -130,6 +130,6 @@ fn a_layout_takes_no_more_names_than_its_file_can_be_read_with() {
             break error;
         }
     };
-    assert!(refused.kind == Kind::Refused && refused.what.contains("index.json"), "{refused:?}");
+    assert!(refused.class == Kind::Refused && refused.what.contains("index.json"), "{refused:?}");
     assert!((60_000..80_000).contains(&names.next().unwrap()));
 }

@@ -6,30 +6,23 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
 
+use super::exchange::Http;
+use super::fate::{Fate, look};
+use super::retry::{self, Tries, Trouble};
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
-use crate::oci::Repository;
-use crate::registry::http::call::{Host, lock};
-use crate::registry::http::connection::{self, Fate};
-use crate::registry::http::retry::{self, Tries, Trouble};
 
 /// How long a registry that did not answer counts as down without being asked again.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
-impl Host {
-    /// The address of `path` below a repository; the first call pings.
-    pub fn at(&self, repository: &Repository, path: &str) -> Result<Url, Error> {
-        let base = self.base()?;
-        let text = format!("/v2/{}{}/{path}", self.rules.prefix, repository.path());
-        base.join(&text).map_err(|_| self.error(Kind::Refused, format_args!("{text:?} is not a path")))
-    }
-
-    /// Scheme, host and port, found by a ping on the first call.
+impl Http {
+    /// Returns scheme, host and port, found by a ping on the first call.
     pub fn base(&self) -> Result<Url, Error> {
         let mut base = lock(&self.base);
         if let Some(known) = &*base {
             return Ok(known.clone());
         }
-        let now = || self.engine.flow.clock().elapsed();
+        let now = || self.flow().clock().elapsed();
         let mut down = lock(&self.down);
         if let Some((since, error)) = &*down
             && now().saturating_sub(*since) < DOWN_FOR
@@ -47,19 +40,22 @@ impl Host {
         }
     }
 
-    /// Counts the tries of a step at this registry.
+    /// Starts counting the tries of one step at this registry.
     pub fn tries(&self) -> Tries<'_> {
-        Tries::new(&self.engine.flow, self.rules.retries)
+        Tries::new(self.flow(), self.rules.retries)
     }
 
     fn ping(&self) -> Result<Url, Trouble> {
-        self.pace.hold(&self.engine.flow)?;
+        self.pace.hold(self.flow())?;
         for (index, endpoint) in self.rules.endpoints.iter().enumerate() {
             let url = endpoint.join("/v2/").map_err(|_| self.error(Kind::Refused, "not a host name"))?;
             let sent = self.client(&url, false)?.get(url.clone()).send();
             let response = match self.wait(self.settings.idle, sent).map_err(|stop| self.stopped("ping", stop))? {
                 Ok(response) => response,
-                Err(error) if index + 1 < self.rules.endpoints.len() && connection::look(&error).0 == Fate::NotTls => {
+                Err(error)
+                    if index + 1 < self.rules.endpoints.len()
+                        && matches!(look(&error).0, Fate::NotTls | Fate::HungUp) =>
+                {
                     continue;
                 }
                 Err(error) => return Err(self.broken(&url, "ping", &error)),
@@ -70,7 +66,7 @@ impl Host {
                 return Err(self.troubled(response, "ping"));
             }
             if response.status() == StatusCode::UNAUTHORIZED {
-                self.auth.learn(response.headers());
+                self.learn(response.headers());
             }
             return Ok(url);
         }

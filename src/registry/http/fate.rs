@@ -1,0 +1,81 @@
+//! What is wrong with a connection that failed, read from the errors of the libraries.
+//!
+//! Their texts are read here and nowhere else; what follows from it is decided in [`super::connection`].
+
+use std::error::Error as _;
+
+/// What is wrong with a connection, for choosing what comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::registry) enum Fate {
+    /// The certificate is not accepted.
+    Certificate,
+    /// The other side ended TLS: its version, or our certificate.
+    Alert {
+        /// It may want a certificate of ours.
+        wants_certificate: bool,
+    },
+    /// The other side answers with something other than TLS.
+    NotTls,
+    /// The other side closed the connection while it was made.
+    HungUp,
+    /// HTTP/2 broke.
+    Http2 {
+        /// The other side says that it wants HTTP/1.1.
+        wants_http1: bool,
+    },
+    /// The proxy refused.
+    Proxy {
+        /// It wants a login.
+        wants_login: bool,
+    },
+    /// The other side closed the connection as soon as it was made.
+    Closed,
+    /// Anything else; may pass.
+    Passing,
+    /// The request cannot be made.
+    Never,
+}
+
+/// Returns the fate of a failed connection, and the innermost text of its error.
+pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
+    let mut texts: Vec<String> = Vec::new();
+    let mut broke = false;
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        if let Some(io) = one.downcast_ref::<std::io::Error>() {
+            use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+            broke |= matches!(io.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted);
+        }
+        texts.push(one.to_string());
+        cause = one.source();
+    }
+    let text = texts.last().cloned().filter(|text| !text.is_empty());
+    let text = text.unwrap_or_else(|| if error.is_timeout() { "timed out" } else { "broke off" }.to_owned());
+    if error.is_builder() {
+        return (Fate::Never, text);
+    }
+    // rustls, hyper and h2 are not direct dependencies; these are the texts of their errors, read nowhere else.
+    let any = |parts: &[&str]| texts.iter().any(|text| parts.iter().any(|part| text.contains(part)));
+    let last = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+    let fate = if any(&["tunnel error"]) {
+        Fate::Proxy { wants_login: last(&["authorization required", "407"]) }
+    } else if any(&["peer certificate", "certificate not valid"]) {
+        Fate::Certificate
+    } else if any(&["fatal alert", "peer is incompatible"]) {
+        Fate::Alert { wants_certificate: last(&["CertificateRequired", "BadCertificate", "HandshakeFailure"]) }
+    } else if last(&["corrupt message"]) {
+        Fate::NotTls
+    } else if any(&["corrupt message"]) || (error.is_connect() && broke) {
+        Fate::HungUp
+    } else if any(&["http2 error", "stream error", "connection error received", "connection error detected"]) {
+        Fate::Http2 { wants_http1: last(&["HTTP/1.1", "HTTP_1_1"]) }
+    } else if matches!(
+        text.as_str(),
+        "channel closed" | "connection closed before message completed" | "connection closed"
+    ) {
+        Fate::Closed
+    } else {
+        Fate::Passing
+    };
+    (fate, text)
+}

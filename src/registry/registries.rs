@@ -1,0 +1,233 @@
+//! Every registry of a run behind the blocking traits of [`crate::content`].
+//!
+//! Only chooses the registry and keeps secrets out of errors; [`super::api`] asks the questions.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+
+use super::api::registry::Registry;
+use super::auth::scopes::Scopes;
+use super::http::clients::Clients;
+use super::http::runtime::Runtime;
+use super::http::secrets::Redacted;
+use super::settings::Settings;
+use crate::base::lock::lock;
+use crate::content::{
+    Body, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
+};
+use crate::flow::Flow;
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+/// Every registry that a run talks to; [`Repository::host`] says which. Its methods block and may be
+/// called from many threads, none of them a runtime's.
+pub struct Registries {
+    known: Mutex<HashMap<String, Arc<Registry>>>,
+    clients: Arc<Clients>,
+    settings: Arc<Settings>,
+    runtime: Arc<Runtime>,
+}
+
+impl Registries {
+    /// Makes a client under `settings`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Kind::Policy`] for a CA file or proxy that cannot be used, [`Kind::Io`] where no thread can
+    /// be started.
+    pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
+        let settings = Arc::new(settings);
+        let clients = Arc::new(Clients::new(Arc::clone(&settings))?);
+        let flow = flow.with_events(|events| Arc::new(Redacted { events, secrets: Arc::clone(&settings.secrets) }));
+        let runtime = Arc::new(Runtime::new(flow)?);
+        Ok(Self { known: Mutex::default(), clients, settings, runtime })
+    }
+
+    /// Returns every repository that `host` (as references name it) lists (`_catalog`), in its order.
+    ///
+    /// # Errors
+    /// [`Kind::Absent`], [`Kind::Denied`] or [`Kind::Refused`] where it lists none, as many do.
+    pub fn repositories(&self, host: &str) -> Result<Vec<Repository>, Error> {
+        self.shown(self.named(host).and_then(|registry| registry.repositories()))
+    }
+
+    /// Logs in at `host` (as references name it) with the login that the settings give for it. `false`: the
+    /// registry asks for none, so nothing was tried.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] where it is refused; [`Kind::Policy`] where the registry names a token server that may not
+    /// have it.
+    pub fn log_in(&self, host: &str) -> Result<bool, Error> {
+        self.shown(self.named(host).and_then(|registry| registry.log_in()))
+    }
+
+    /// Asks the registry of a repository. Errors leave without the secrets that were sent.
+    fn ask<T>(
+        &self,
+        repository: &Repository,
+        question: impl FnOnce(&Arc<Registry>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.shown(self.of(repository).and_then(|registry| question(&registry)))
+    }
+
+    fn shown<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
+        answer.map_err(|error| self.settings.secrets.out_of(error))
+    }
+
+    fn of(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
+        let name = repository.host();
+        if name.is_empty() {
+            let what = format!("repository {}: expected a registry's host in front", repository.path());
+            return Err(Error::new(Kind::Refused, what).help("write HOST/REPOSITORY"));
+        }
+        self.named(name)
+    }
+
+    fn named(&self, name: &str) -> Result<Arc<Registry>, Error> {
+        let mut known = lock(&self.known);
+        if let Some(registry) = known.get(name) {
+            return Ok(Arc::clone(registry));
+        }
+        let (runtime, settings, clients) = (&self.runtime, &self.settings, &self.clients);
+        let registry = Registry::new(name, Arc::clone(runtime), Arc::clone(settings), Arc::clone(clients))?;
+        let registry = Arc::new(registry);
+        known.insert(name.to_owned(), Arc::clone(&registry));
+        Ok(registry)
+    }
+}
+
+impl Source for Registries {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        self.ask(&reference.repository, |registry| registry.resolve(reference))
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.ask(repository, |registry| registry.document(repository, descriptor))
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, Error> {
+        Ok(Box::new(self.ask(repository, |registry| registry.whole_blob(repository, descriptor))?))
+    }
+
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.holds(repository, descriptor))
+    }
+
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        Some(self)
+    }
+
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        Some(self)
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        Some(self)
+    }
+}
+
+impl Ranges for Registries {
+    fn range(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send>>, Error> {
+        let end = offset.saturating_add(length);
+        let stream = self.ask(repository, |registry| registry.part(repository, descriptor, offset, end))?;
+        Ok(stream.map(|stream| Box::new(stream) as Box<dyn Read + Send>))
+    }
+}
+
+impl Referrers for Registries {
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        self.ask(repository, |registry| registry.referrers(repository, subject))
+    }
+
+    fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.has_only_tags(repository, subject))
+    }
+}
+
+impl TagList for Registries {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        self.ask(repository, |registry| registry.tags(repository))
+    }
+}
+
+impl Inventory for Registries {
+    fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.has_blob(repository, blob, Scopes::pull(repository)))
+    }
+
+    fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.has_manifest(repository, digest))
+    }
+
+    fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
+        self.ask(repository, |registry| registry.tag(repository, tag, &Scopes::pull(repository)))
+    }
+
+    fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
+        self.ask(repository, |registry| registry.read_back(repository, tag, expected))
+    }
+}
+
+impl Destination for Registries {
+    fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.put_blob(repository, blob, body))
+    }
+
+    fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.put_document(repository, document))
+    }
+
+    fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.set_tag(repository, tag, document))
+    }
+
+    fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
+        self.ask(repository, |registry| registry.set_new_tag(repository, tag, document))
+    }
+
+    fn lists(&self) -> Option<&dyn Lists> {
+        Some(self)
+    }
+
+    /// Looks once more at the lists of referrers that were written.
+    fn finish(&self) -> Result<(), Error> {
+        let known: Vec<Arc<Registry>> = lock(&self.known).values().cloned().collect();
+        known.iter().try_for_each(|registry| self.shown(registry.settle()))
+    }
+
+    fn mounts(&self) -> Option<&dyn Mounts> {
+        Some(self)
+    }
+
+    fn rights(&self) -> Option<&dyn Rights> {
+        Some(self)
+    }
+}
+
+impl Rights for Registries {
+    fn may_pull(&self, repository: &Repository) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.may_pull(repository))
+    }
+
+    fn may_push(&self, repository: &Repository) -> Result<(), Error> {
+        self.ask(repository, |registry| registry.may_push(repository))
+    }
+}
+
+impl Mounts for Registries {
+    fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error> {
+        self.ask(repository, |registry| registry.mount(repository, blob, from))
+    }
+}
+
+impl Lists for Registries {
+    fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
+        let Some(subject) = document.subject() else { return Ok(()) };
+        self.ask(repository, |registry| registry.list_present(repository, subject.digest, document))
+    }
+}
