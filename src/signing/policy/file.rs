@@ -13,7 +13,8 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::glob::Glob;
-use super::section::{Entry, Rules, Section};
+use super::rules::Rules;
+use super::section::{Entry, Section};
 use super::{Policy, Sections};
 use crate::base::fault::{Class, Fault};
 use crate::base::time::{Moment, span};
