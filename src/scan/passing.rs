@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::ledger::Ledger;
 use super::scanner::{Given, Scanner};
+use super::summary::Summary;
 use super::uses::Uses;
-use super::{Summary, summary};
 use crate::base::fault::{Class, Fault};
 use crate::content::checked::{Look, Onlooker};
 use crate::flow::{Event, Flow};
@@ -47,7 +47,7 @@ impl<'a> Passing<'a> {
             return Ok(None);
         }
         let uses = self.uses.into_inner().unwrap_or_else(PoisonError::into_inner);
-        summary(self.scanner, self.version, self.ledger, &uses, artifacts).map(Some)
+        Summary::of(self.scanner, self.version, self.ledger, &uses, artifacts).map(Some)
     }
 }
 
