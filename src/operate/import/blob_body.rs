@@ -10,12 +10,12 @@ use crate::content::{Body, Error, Kind, Source};
 use crate::flow::{Event, Flow};
 use crate::oci::{Descriptor, Repository};
 
-use super::plan::locked;
-use super::workers::Crew;
+use super::work::locked;
+use super::workers::Workers;
 
-pub(super) struct Carried<'a> {
+pub(super) struct BlobBody<'a> {
     pub flow: &'a Flow,
-    pub crew: &'a Crew<'a>,
+    pub workers: &'a Workers<'a>,
     pub source: &'a dyn Source,
     pub repository: &'a Repository,
     pub blob: &'a Descriptor,
@@ -23,15 +23,15 @@ pub(super) struct Carried<'a> {
     failure: Arc<Mutex<Option<Error>>>,
 }
 
-impl<'a> Carried<'a> {
+impl<'a> BlobBody<'a> {
     pub(super) fn new(
         flow: &'a Flow,
-        crew: &'a Crew<'a>,
+        workers: &'a Workers<'a>,
         source: &'a dyn Source,
         repository: &'a Repository,
         blob: &'a Descriptor,
     ) -> Self {
-        Self { flow, crew, source, repository, blob, told: Arc::default(), failure: Arc::default() }
+        Self { flow, workers, source, repository, blob, told: Arc::default(), failure: Arc::default() }
     }
 
     /// The source's error, if the last reading ended in one. Whatever the destination makes of it,
@@ -49,9 +49,9 @@ impl<'a> Carried<'a> {
     }
 }
 
-impl Body for Carried<'_> {
+impl Body for BlobBody<'_> {
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
-        let opened = if self.crew.is_stopped() {
+        let opened = if self.workers.is_stopped() {
             Err(Error::new(Kind::Cancelled, "cancelled"))
         } else {
             self.source.blob(self.repository, self.blob)
@@ -59,10 +59,10 @@ impl Body for Carried<'_> {
         match opened {
             Ok(reader) => {
                 *locked(&self.failure) = None;
-                Ok(Box::new(Told {
+                Ok(Box::new(BodyReader {
                     inner: Checked::new(reader, self.blob.clone()),
                     flow: self.flow.clone(),
-                    stop: self.crew.stop_flag(),
+                    stop: self.workers.stop_flag(),
                     position: 0,
                     furthest: Arc::clone(&self.told),
                     failure: Arc::clone(&self.failure),
@@ -76,7 +76,7 @@ impl Body for Carried<'_> {
     }
 }
 
-struct Told<R> {
+struct BodyReader<R> {
     inner: R,
     flow: Flow,
     stop: Arc<AtomicBool>,
@@ -86,7 +86,7 @@ struct Told<R> {
     failure: Arc<Mutex<Option<Error>>>,
 }
 
-impl<R: Read> Read for Told<R> {
+impl<R: Read> Read for BodyReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = if self.flow.is_cancelled() || self.stop.load(Ordering::Relaxed) {
             Err(Error::new(Kind::Cancelled, "cancelled").into_io())

@@ -8,7 +8,7 @@ use crate::content::{Error, Source};
 use crate::oci::{Descriptor, Digest, Document, Repository};
 
 use super::Sides;
-use super::plan::locked;
+use super::work::locked;
 
 /// Bytes of documents that are kept.
 const ROOM: u64 = 64 << 20;

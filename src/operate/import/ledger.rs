@@ -11,13 +11,13 @@ use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository, Tag};
 use crate::receipt::{Arrival, Counts, How, Leaf, Named, Outcome, State};
 
-use super::Run;
-use super::plan::{Job, Plan, locked};
-use super::workers::Crew;
+use super::Context;
+use super::work::{Job, Work, locked};
+use super::workers::Workers;
 
 /// What was done, by what was read back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct Ledger {
     /// Every artifact in the request's order; empty where the import ended before it had a plan.
     pub artifacts: Vec<Arrival>,
     /// The leaves of those that are there, by digest.
@@ -28,11 +28,11 @@ pub struct Account {
 
 /// What became of each blob in each repository that needed it.
 #[derive(Default)]
-pub(super) struct Ledger(Mutex<HashMap<(Repository, Digest), (How, u64)>>);
+pub(super) struct BlobNotes(Mutex<HashMap<(Repository, Digest), (How, u64)>>);
 
-impl Ledger {
+impl BlobNotes {
     /// What this run did outweighs what it found afterwards.
-    pub(super) fn note(&self, repository: &Repository, blob: &Descriptor, how: How) {
+    pub(super) fn add(&self, repository: &Repository, blob: &Descriptor, how: How) {
         let mut notes = locked(&self.0);
         let note = notes.entry((repository.clone(), blob.digest)).or_insert((how, blob.size));
         if how != How::Found {
@@ -64,53 +64,58 @@ struct Read {
     tags: Vec<Option<Digest>>,
 }
 
-/// Reads back what `ended` left at the destination and fills in the account. What is not there as it was said to be is a
+/// Reads back what `ended` left at the destination and fills in the ledger. What is not there as it was said to be is a
 /// fault of its artifact, and without `keep_going` of the run.
-pub(super) fn close<T>(run: &Run, plan: &Plan, ended: Result<T, Fault>, account: &Mutex<Account>) -> Result<T, Fault> {
+pub(super) fn close<T>(
+    context: &Context,
+    work: &Work,
+    ended: Result<T, Fault>,
+    ledger: &Mutex<Ledger>,
+) -> Result<T, Fault> {
     let failure = ended.as_ref().err();
-    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
         if let Some(fault) = failure.filter(|_| !may_be_there(job)) {
             job.fail(Fault::new(fault.class, format!("the import ended before it: {}", fault.what)));
         }
     }
-    let jobs: Vec<&Job> = plan.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
     let found: Mutex<HashMap<(&Repository, Digest), Read>> = Mutex::default();
-    run.flow.event(Event::Stage { name: "reading back", bytes: 0, items: jobs.len() as u64 });
+    context.flow.event(Event::Stage { name: "reading back", bytes: 0, items: jobs.len() as u64 });
     // Its own: that of a failed run has stopped.
-    let crew = Crew::new(run.flow);
-    let read = crew.each(&jobs, |job| {
-        match of(run, job) {
+    let workers = Workers::new(context.flow);
+    let read = workers.each(&jobs, |job| {
+        match of(context, job) {
             Ok(read) => {
                 if let Some(what) = differs(job, &read) {
-                    job.fail(Fault::new(run.request.sides.destination, what).help(
+                    job.fail(Fault::new(context.request.sides.destination, what).help(
                         "look whether someone else writes there or the registry loses content; then run the import again",
                     ));
                 }
                 locked(&found).insert((&job.repository, job.artifact.digest), read);
             }
-            Err(fault) if failure.is_some() || !run.request.keep_going || fault.class == Class::Cancelled => {
+            Err(fault) if failure.is_some() || !context.request.keep_going || fault.class == Class::Cancelled => {
                 return Err(fault);
             }
             Err(fault) => job.fail(fault),
         }
-        run.flow.event(Event::Item(job.repository.to_string()));
+        context.flow.event(Event::Item(job.repository.to_string()));
         Ok(())
     });
     let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     for job in &jobs {
         if !found.contains_key(&(&job.repository, job.artifact.digest)) && !job.has_failed() {
             let why = read.as_ref().err().map_or("the import ended", |fault| fault.what.as_str());
-            job.fail(Fault::new(run.request.sides.destination, format!("not read back: {why}")));
+            job.fail(Fault::new(context.request.sides.destination, format!("not read back: {why}")));
         }
     }
-    *locked(account) = Account {
-        artifacts: plan.jobs.iter().map(|job| arrival(job, &found)).collect(),
-        blobs: leaves(run, plan),
-        counts: run.ledger.counts(),
+    *locked(ledger) = Ledger {
+        artifacts: work.jobs.iter().map(|job| arrival(job, &found)).collect(),
+        blobs: leaves(context, work),
+        counts: context.notes.counts(),
     };
     let ended = ended?;
     read?;
-    if !run.request.keep_going {
+    if !context.request.keep_going {
         let missed = jobs.iter().filter_map(|job| locked(&job.failed).clone()).collect();
         Fault::from_list(missed).map_or(Ok(()), Err)?;
     }
@@ -123,11 +128,11 @@ fn may_be_there(job: &Job) -> bool {
     needs.is_tagged || (needs.is_known && needs.documents.is_empty() && needs.tags.is_empty())
 }
 
-fn of(run: &Run, job: &Job) -> Result<Read, Fault> {
+fn of(context: &Context, job: &Job) -> Result<Read, Fault> {
     let digest = job.artifact.digest;
     let read = |tag| {
-        run.flow.check()?;
-        run.destination.read_back(&job.repository, tag, digest).map_err(|error| run.at_destination(error))
+        context.flow.check()?;
+        context.destination.read_back(&job.repository, tag, digest).map_err(|error| context.at_destination(error))
     };
     let manifest = read(None)?;
     let tags = job.artifact.tags.iter().map(|tag| read(Some(tag))).collect::<Result<_, Fault>>()?;
@@ -182,13 +187,13 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
 }
 
 /// The leaves of what is there. Of several repositories the first, but one where the leaf was asked for before all.
-fn leaves(run: &Run, plan: &Plan) -> Vec<Leaf> {
-    let notes = locked(&run.ledger.0);
+fn leaves(context: &Context, work: &Work) -> Vec<Leaf> {
+    let notes = locked(&context.notes.0);
     let mut leaves: BTreeMap<Digest, Leaf> = BTreeMap::new();
-    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
-        let shapes = job.documents.iter().filter_map(|digest| plan.shapes.get(digest));
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+        let shapes = job.documents.iter().filter_map(|digest| work.shapes.get(digest));
         for leaf in shapes.flat_map(|shape| &shape.leaves) {
-            let absent: Option<&&Absent> = plan.absent.get(&leaf.digest);
+            let absent: Option<&&Absent> = work.absent.get(&leaf.digest);
             if absent.is_some_and(|absent| absent.reason == Reason::Foreign) {
                 continue;
             }

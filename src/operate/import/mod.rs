@@ -15,10 +15,10 @@ mod ledger;
 mod lists;
 mod manifests;
 mod outcome;
-mod plan;
 mod preflight;
 mod recheck;
 pub mod unpack;
+mod work;
 mod workers;
 
 use std::collections::HashMap;
@@ -31,10 +31,10 @@ use crate::flow::{Event, Flow};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
 
 use self::documents::Documents;
-pub use self::ledger::Account;
-use self::ledger::Ledger;
-pub use self::outcome::{Done, Landed, Outcome};
-use self::workers::Crew;
+use self::ledger::BlobNotes;
+pub use self::ledger::Ledger;
+pub use self::outcome::{Done, Imported, Landed};
+use self::workers::Workers;
 
 /// What to do with a tag that names another digest at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Sides {
 
 /// Base content that the destination lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct MissingBase {
     /// The destination's repository that needs it.
     pub destination: Repository,
     /// The artifact that needs it, by its place in the request.
@@ -97,24 +97,24 @@ pub struct Request<'a> {
     /// where that works, in place of being sent.
     pub siblings: Option<&'a HashMap<Digest, Repository>>,
     /// Takes the base blobs that lack.
-    pub wanted: Option<&'a Mutex<Vec<Wanted>>>,
+    pub wanted: Option<&'a Mutex<Vec<MissingBase>>>,
     /// Takes what was done, read back, however the import ends.
-    pub account: Option<&'a Mutex<Account>>,
+    pub ledger: Option<&'a Mutex<Ledger>>,
 }
 
 /// Passed once, after all content was pushed and before the first tag is set.
-pub trait Gate: Sync {
+pub trait ImportCheck: Sync {
     /// Asked before the first push, when nothing at the destination stands in the way.
     ///
     /// # Errors
     /// The fault for which nothing may be pushed.
-    fn admit(&self) -> Result<(), Fault> {
+    fn before_push(&self) -> Result<(), Fault> {
         Ok(())
     }
 
     /// # Errors
     /// The fault for which no tag may be set: the content was not the whole of what was signed.
-    fn pass(&self) -> Result<(), Fault>;
+    fn before_tags(&self) -> Result<(), Fault>;
 
     /// Notes that the content is taken, durably, when something of it is about to get its names. Not called where
     /// nothing is.
@@ -127,26 +127,26 @@ pub trait Gate: Sync {
 }
 
 /// The gate where nothing is to be counted.
-pub struct Open;
+pub struct NoCheck;
 
-impl Gate for Open {
-    fn pass(&self) -> Result<(), Fault> {
+impl ImportCheck for NoCheck {
+    fn before_tags(&self) -> Result<(), Fault> {
         Ok(())
     }
 }
 
 /// What every step of one run is given.
-struct Run<'a> {
+struct Context<'a> {
     flow: &'a Flow,
     source: &'a dyn Source,
     destination: &'a dyn Destination,
     request: &'a Request<'a>,
     documents: Documents<'a>,
-    crew: Crew<'a>,
-    ledger: Ledger,
+    workers: Workers<'a>,
+    notes: BlobNotes,
 }
 
-impl Run<'_> {
+impl Context<'_> {
     fn at_destination(&self, error: Error) -> Fault {
         error.into_fault(self.request.sides.destination)
     }
@@ -158,46 +158,54 @@ impl Run<'_> {
 /// # Errors
 /// [`Class::Policy`] for what stands in the way (names, tags, base content), all in one fault; the
 /// classes of [`Sides`]; the gate's own. Then no tag was set by this run, except where the fault came
-/// while tags were being set. With an account also [`Sides::destination`]'s for what is not there when it is read back.
+/// while tags were being set. With a ledger also [`Sides::destination`]'s for what is not there when it is read back.
 pub fn run(
     flow: &Flow,
     source: &dyn Source,
     destination: &dyn Destination,
-    gate: &dyn Gate,
+    check: &dyn ImportCheck,
     request: &Request,
-) -> Result<Outcome, Fault> {
+) -> Result<Imported, Fault> {
     let repositories = request.route.assign(flow, request.artifacts)?;
     let documents = Documents::new(source, request.sides);
-    let run = Run { flow, source, destination, request, documents, crew: Crew::new(flow), ledger: Ledger::default() };
+    let context = Context {
+        flow,
+        source,
+        destination,
+        request,
+        documents,
+        workers: Workers::new(flow),
+        notes: BlobNotes::default(),
+    };
     let items = request.artifacts.len() as u64;
     flow.event(Event::Stage { name: "planning", bytes: 0, items });
-    let plan = plan::make(&run, repositories)?;
+    let work = work::make(&context, repositories)?;
     flow.event(Event::Stage { name: "checking the destination", bytes: 0, items });
-    let ended = carry_out(&run, &plan, gate);
-    let ended = match request.account {
-        Some(account) => self::ledger::close(&run, &plan, ended, account),
+    let ended = carry_out(&context, &work, check);
+    let ended = match request.ledger {
+        Some(ledger) => self::ledger::close(&context, &work, ended, ledger),
         None => ended,
     };
-    Ok(Outcome { artifacts: outcome::list(&plan), ..ended? })
+    Ok(Imported { artifacts: outcome::list(&work), ..ended? })
 }
 
 /// Does what was planned; gives the counts.
-fn carry_out(run: &Run, plan: &plan::Plan, gate: &dyn Gate) -> Result<Outcome, Fault> {
-    preflight::look(run, plan)?;
-    gate.admit()?;
-    let mut counts = blobs::send(run, plan)?;
-    if !run.request.dry_run {
-        manifests::send(run, plan)?;
-        run.crew.check()?;
-        gate.pass()?;
-        run.crew.check()?;
-        counts.add(&self::recheck::look(run, plan)?);
-        lists::look(run, plan)?;
-        if plan.jobs.iter().any(|job| !job.has_failed()) {
-            gate.accept()?;
+fn carry_out(context: &Context, work: &work::Work, check: &dyn ImportCheck) -> Result<Imported, Fault> {
+    preflight::look(context, work)?;
+    check.before_push()?;
+    let mut counts = blobs::send(context, work)?;
+    if !context.request.dry_run {
+        manifests::send(context, work)?;
+        context.workers.check()?;
+        check.before_tags()?;
+        context.workers.check()?;
+        counts.add(&self::recheck::look(context, work)?);
+        lists::look(context, work)?;
+        if work.jobs.iter().any(|job| !job.has_failed()) {
+            check.accept()?;
         }
-        manifests::tag(run, plan)?;
-        run.destination.finish().map_err(|error| run.at_destination(error))?;
+        manifests::tag(context, work)?;
+        context.destination.finish().map_err(|error| context.at_destination(error))?;
     }
     Ok(counts)
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{Gate, Outcome, Request, Sides, TagConflict, run};
+use super::{ImportCheck, Imported, Request, Sides, TagConflict, run};
 use crate::base::fault::{Class, Fault};
 use crate::content::Source;
 use crate::decide::route::{Place, Route};
@@ -21,10 +21,10 @@ pub fn unpack(
     flow: &Flow,
     source: &dyn Source,
     directory: &Path,
-    gate: &dyn Gate,
+    check: &dyn ImportCheck,
     artifacts: &[Artifact],
     absent: &[Absent],
-) -> Result<Outcome, Fault> {
+) -> Result<Imported, Fault> {
     let layout = Layout::create(directory)?.in_flow(flow);
     let route = Route::new(Place::Same, false, Vec::new());
     let request = Request {
@@ -37,7 +37,7 @@ pub fn unpack(
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
         siblings: None,
         wanted: None,
-        account: None,
+        ledger: None,
     };
-    run(flow, source, &layout, gate, &request)
+    run(flow, source, &layout, check, &request)
 }

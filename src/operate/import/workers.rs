@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::fault::{Class, Fault};
 use crate::flow::{Flow, each};
 
-pub(super) struct Crew<'a> {
+pub(super) struct Workers<'a> {
     flow: &'a Flow,
     stop: Arc<AtomicBool>,
 }
 
-impl<'a> Crew<'a> {
+impl<'a> Workers<'a> {
     pub(super) fn new(flow: &'a Flow) -> Self {
         Self { flow, stop: Arc::default() }
     }

@@ -14,7 +14,7 @@ use crate::cli::freshness::Side;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::operate::import::Landed;
-use crate::operate::import::checks::BundleGate;
+use crate::operate::import::checks::BundleCheck;
 
 /// `unpack BUNDLE TRUST DIR`
 #[derive(clap::Args, Debug)]
@@ -34,7 +34,7 @@ impl Args {
         let trust = self.trust.read(Side::Look, session)?;
         let bundle = open(&self.bundle, session).map(Opened::from);
         let (bundle, _) = trust.authenticate(bundle, session)?;
-        let gate = BundleGate::open(&bundle, &session.flow)?;
+        let gate = BundleCheck::open(&bundle, &session.flow)?;
         let manifest = bundle.manifest();
         let dir = session.path(&self.dir);
         fit_for_layout(&dir, &self.dir.to_string_lossy(), session)?;

@@ -13,7 +13,7 @@ fn m17_all_that_lacks_and_all_tags_in_the_way_are_one_list_before_the_first_push
     let absent = base(set.shared, Some("a.example/base"));
     let wanted = Mutex::new(Vec::new());
     let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    let fault = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap_err();
+    let fault = run(&flow(4), &set.source, &rooms, &NoCheck, &request).unwrap_err();
     let all: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
     assert_eq!(fault.class, Class::Policy);
     assert!(fault.others.iter().all(|other| other.others.is_empty()), "nothing hides behind another");
@@ -34,7 +34,7 @@ fn m17_a_blob_that_went_elsewhere_is_mounted_from_any_repository_that_has_it() {
         rooms.add(&repository(&format!("reg.site/m/{there}")), set.shared);
         let absent = base(set.shared, stated);
         let request = Request { absent: &absent, ..request(&set.artifacts, &route) };
-        let outcome = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap();
+        let outcome = run(&flow(4), &set.source, &rooms, &NoCheck, &request).unwrap();
         assert!(outcome.is_good(), "{stated:?}");
         assert!(["x", "y", "z"].iter().all(|name| rooms.has(&repository(&format!("reg.site/m/{name}")), set.shared)));
     }
@@ -44,7 +44,7 @@ fn m17_a_blob_that_went_elsewhere_is_mounted_from_any_repository_that_has_it() {
     let absent = base(set.shared, Some("a.example/y"));
     let wanted = Mutex::new(Vec::new());
     let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    assert_eq!(run(&flow(4), &set.source, &rooms, &Open, &request).unwrap_err().class, Class::Policy);
+    assert_eq!(run(&flow(4), &set.source, &rooms, &NoCheck, &request).unwrap_err().class, Class::Policy);
     let mut lacking: Vec<String> = locked(&wanted).iter().map(|one| one.destination.to_string()).collect();
     lacking.dedup();
     assert_eq!(lacking, ["reg.site/m/x", "reg.site/m/z"]);
@@ -57,7 +57,7 @@ fn m17_under_keep_going_the_other_artifacts_arrive() {
     let wanted = Mutex::new(Vec::new());
     let request =
         Request { absent: &absent, keep_going: true, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap();
+    let outcome = run(&flow(4), &set.source, &rooms, &NoCheck, &request).unwrap();
     assert_eq!(outcome.fault().unwrap().others.len(), 1);
     assert!(matches!(outcome.artifacts[2].landed, Landed::Failed(_)));
     assert_eq!((locked(&rooms.tags).len(), locked(&wanted).len()), (3, 1));
@@ -66,8 +66,8 @@ fn m17_under_keep_going_the_other_artifacts_arrive() {
 #[test]
 fn m17_a_base_blob_that_goes_before_the_tags_keeps_them_away() {
     struct Sweep<'a>(&'a Rooms, Digest);
-    impl Gate for Sweep<'_> {
-        fn pass(&self) -> Result<(), Fault> {
+    impl ImportCheck for Sweep<'_> {
+        fn before_tags(&self) -> Result<(), Fault> {
             locked(&self.0.blobs).retain(|(_, digest)| *digest != self.1);
             Ok(())
         }

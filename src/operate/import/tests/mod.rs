@@ -1,9 +1,9 @@
 //! Tests of the import, layout to layout, with sources that lie and destinations that fail.
 
-mod account;
-mod again;
 mod bases;
+mod ledger;
 mod many;
+mod recheck;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::plan::locked;
 use super::unpack::unpack;
+use super::work::locked;
 use super::*;
 use crate::content::checked::Checked;
 use crate::content::{Body, Inventory, Kind, Mounts, Rights};
@@ -278,8 +278,8 @@ impl Source for Liar<'_> {
 /// A gate that says no, or only looks whether a tag was set before it.
 struct Looks<'a>(&'a Rooms, bool);
 
-impl Gate for Looks<'_> {
-    fn pass(&self) -> Result<(), Fault> {
+impl ImportCheck for Looks<'_> {
+    fn before_tags(&self) -> Result<(), Fault> {
         assert_eq!(self.0.count("tag"), 0);
         self.0.call("gate");
         if self.1 { Ok(()) } else { Err(Fault::new(Class::Integrity, "incomplete")) }
@@ -301,7 +301,7 @@ fn request<'a>(artifacts: &'a [Artifact], route: &'a Route) -> Request<'a> {
         sides: Sides::BUNDLE,
         siblings: None,
         wanted: None,
-        account: None,
+        ledger: None,
     }
 }
 
@@ -321,7 +321,7 @@ fn everything_arrives_once_and_tags_come_after_the_gate() {
             assert_eq!(outcome.mounted, if mounts { 4 } else { 0 });
 
             let calls = locked(&rooms.calls).len();
-            let again = run(&flow(jobs), &set.source, &rooms, &Open, &request).unwrap();
+            let again = run(&flow(jobs), &set.source, &rooms, &NoCheck, &request).unwrap();
             assert!(again.artifacts.iter().all(|done| done.landed == Landed::Present));
             assert_eq!((again.pushed, again.mounted, again.bytes), (0, 0, 0));
             assert_eq!(locked(&rooms.calls).len(), calls, "nothing but manifests and tags is asked for");
@@ -334,17 +334,17 @@ fn d7_every_repository_that_may_not_be_written_is_told_before_anything_is_sent()
     let (set, route) = (set(), registry_route());
     let closed: Vec<Repository> = ["reg.site/m/x", "reg.site/m/z"].iter().map(|text| repository(text)).collect();
     let rooms = Rooms { closed: closed.clone(), ..Rooms::new() };
-    let fault = run(&flow(4), &set.source, &rooms, &Open, &request(&set.artifacts, &route)).unwrap_err();
+    let fault = run(&flow(4), &set.source, &rooms, &NoCheck, &request(&set.artifacts, &route)).unwrap_err();
     assert_eq!((fault.class, fault.others.len()), (Class::Destination, 1), "{fault:?}");
     let told: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
     assert_eq!(told, ["push to reg.site/m/x: not permitted", "push to reg.site/m/z: not permitted"]);
     assert_eq!((rooms.count("rights"), rooms.count("put"), rooms.count("manifest")), (3, 0, 0));
     // A dry run writes nothing, not even to ask; with `keep_going` the others arrive.
     let dry = Request { dry_run: true, ..request(&set.artifacts, &route) };
-    run(&flow(4), &set.source, &rooms, &Open, &dry).unwrap();
+    run(&flow(4), &set.source, &rooms, &NoCheck, &dry).unwrap();
     assert_eq!(rooms.count("rights"), 3);
     let others = Request { keep_going: true, ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &others).unwrap();
+    let outcome = run(&flow(4), &set.source, &rooms, &NoCheck, &others).unwrap();
     assert!(!outcome.is_good() && rooms.count("tag") > 0);
     assert!(locked(&rooms.blobs).iter().all(|(repository, _)| !closed.contains(repository)));
 }
@@ -368,7 +368,7 @@ fn d12_what_the_source_does_wrong_ends_the_run_without_a_tag() {
                 let (set, rooms) = (set(), Rooms::new());
                 let liar = Liar { inner: &set.source, about: set.shared, lie };
                 let request = Request { keep_going, ..request(&set.artifacts, &route) };
-                let fault = run(&flow(jobs), &liar, &rooms, &Open, &request).unwrap_err();
+                let fault = run(&flow(jobs), &liar, &rooms, &NoCheck, &request).unwrap_err();
                 assert_eq!(fault.class, class, "{fault}");
                 assert_eq!(rooms.count("tag") + rooms.count("manifest"), 0);
             }
@@ -376,7 +376,7 @@ fn d12_what_the_source_does_wrong_ends_the_run_without_a_tag() {
     }
     let (set, rooms) = (set(), Rooms::new());
     let liar = Liar { inner: &set.source, about: set.shared, lie: Lie::BreakOnce(AtomicBool::new(false)) };
-    assert!(run(&flow(2), &liar, &rooms, &Open, &request(&set.artifacts, &route)).unwrap().is_good());
+    assert!(run(&flow(2), &liar, &rooms, &NoCheck, &request(&set.artifacts, &route)).unwrap().is_good());
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn a_cancelled_run_ends_as_cancelled() {
         let (set, rooms, flow) = (set(), Rooms::new(), flow(jobs));
         let liar = Liar { inner: &set.source, about: set.shared, lie: Lie::Cancel(flow.cancel_flag()) };
         let request = Request { keep_going: true, ..request(&set.artifacts, &route) };
-        let fault = run(&flow, &liar, &rooms, &Open, &request).unwrap_err();
+        let fault = run(&flow, &liar, &rooms, &NoCheck, &request).unwrap_err();
         assert_eq!((fault.class, rooms.count("tag")), (Class::Cancelled, 0), "{fault}");
     }
 }
@@ -398,11 +398,11 @@ fn the_destinations_failures_are_recorded_under_keep_going() {
         let deny = Some(repository("reg.site/m/y"));
         let rooms = Rooms { mounts: false, deny, ..Rooms::new() };
         let plain = request(&set.artifacts, &route);
-        let fault = run(&flow(jobs), &set.source, &rooms, &Open, &plain).unwrap_err();
+        let fault = run(&flow(jobs), &set.source, &rooms, &NoCheck, &plain).unwrap_err();
         assert_eq!((fault.class, rooms.count("tag")), (Class::Destination, 0));
 
         let going = Request { keep_going: true, ..plain };
-        let outcome = run(&flow(jobs), &set.source, &rooms, &Open, &going).unwrap();
+        let outcome = run(&flow(jobs), &set.source, &rooms, &NoCheck, &going).unwrap();
         let fault = outcome.fault().unwrap();
         assert_eq!((fault.class, fault.others.len()), (Class::Partial, 1));
         let failed: Vec<_> = outcome.artifacts.iter().filter(|done| matches!(done.landed, Landed::Failed(_))).collect();
@@ -422,7 +422,7 @@ fn tags_that_exist_fail_stay_or_move() {
             locked(&rooms.tags).insert(format!("reg.site/m/{name}"), other);
         }
         let request = Request { tag_conflict: conflict, ..request(&set.artifacts, &route) };
-        let result = run(&flow(2), &set.source, &rooms, &Open, &request);
+        let result = run(&flow(2), &set.source, &rooms, &NoCheck, &request);
         let now = locked(&rooms.tags).get("reg.site/m/x:v1").copied();
         match conflict {
             TagConflict::Fail => {
@@ -452,16 +452,16 @@ fn base_content_is_proved_or_all_that_lacks_is_listed() {
     let rooms = Rooms::new();
     let wanted = Mutex::new(Vec::new());
     let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    let fault = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap_err();
+    let fault = run(&flow(4), &set.source, &rooms, &NoCheck, &request).unwrap_err();
     assert_eq!((fault.class, rooms.count("put")), (Class::Policy, 0));
     let lacking: HashSet<Repository> = locked(&wanted).iter().map(|wanted| wanted.destination.clone()).collect();
     assert_eq!(lacking.len(), 3);
 
     rooms.add(&repository("reg.site/m/base"), set.shared);
     let dry = Request { dry_run: true, wanted: None, ..request };
-    assert!(run(&flow(4), &set.source, &rooms, &Open, &dry).unwrap().is_good());
+    assert!(run(&flow(4), &set.source, &rooms, &NoCheck, &dry).unwrap().is_good());
     assert!(!rooms.has(&repository("reg.site/m/x"), set.shared));
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &Request { dry_run: false, ..dry }).unwrap();
+    let outcome = run(&flow(4), &set.source, &rooms, &NoCheck, &Request { dry_run: false, ..dry }).unwrap();
     assert!(outcome.is_good());
     assert!(rooms.has(&repository("reg.site/m/x"), set.shared));
 }
@@ -471,7 +471,7 @@ fn what_was_missing_at_export_fails_its_artifact_alone() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
     let absent = [Absent { digest: Digest::sha256(b"three"), reason: Reason::Missing, repository: None, size: 5 }];
     let request = Request { absent: &absent, ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap();
+    let outcome = run(&flow(4), &set.source, &rooms, &NoCheck, &request).unwrap();
     assert_eq!(outcome.fault().unwrap().others.len(), 1);
     assert!(matches!(outcome.artifacts[2].landed, Landed::Failed(_)));
     assert_eq!(locked(&rooms.tags).len(), 3);
@@ -494,7 +494,7 @@ fn unpack_gives_the_index_of_the_tar_stream_and_can_be_repeated() {
     let read = || -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(directory.join("index.json")).unwrap()).unwrap()
     };
-    let outcome = unpack(&flow(4), &set.source, &directory, &Open, &set.artifacts, &[]).unwrap();
+    let outcome = unpack(&flow(4), &set.source, &directory, &NoCheck, &set.artifacts, &[]).unwrap();
     assert!(outcome.is_good());
     let first = read();
     let names: Vec<&str> = first["manifests"]
@@ -506,13 +506,13 @@ fn unpack_gives_the_index_of_the_tar_stream_and_can_be_repeated() {
     assert_eq!(names, ["-", "a.example/x:latest", "a.example/x:v1", "a.example/y:v1", "b.example:5000/z:v1"]);
     assert_eq!(first["manifests"][0]["digest"], json!(set.artifacts[1].digest));
     assert!(first["manifests"][0].get("annotations").is_none());
-    let again = unpack(&flow(1), &set.source, &directory, &Open, &set.artifacts, &[]).unwrap();
+    let again = unpack(&flow(1), &set.source, &directory, &NoCheck, &set.artifacts, &[]).unwrap();
     assert_eq!((again.pushed, again.bytes), (0, 0));
     assert_eq!(read(), first);
 
     let other = TempDir::new().unwrap();
     let liar = Liar { inner: &set.source, about: set.shared, lie: Lie::Flip };
-    let fault = unpack(&flow(4), &liar, other.path(), &Open, &set.artifacts, &[]).unwrap_err();
+    let fault = unpack(&flow(4), &liar, other.path(), &NoCheck, &set.artifacts, &[]).unwrap_err();
     assert_eq!(fault.class, Class::Integrity);
     assert!(!other.path().join("index.json").exists());
     assert!(!other.path().join("blobs/sha256").join(set.shared.hex()).exists());

@@ -9,7 +9,7 @@ use crate::closure::{WalkError, walk};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository, Tag};
 
-use super::Run;
+use super::Context;
 
 /// The lock of a mutex; a thread that panicked ends the program anyway.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -60,7 +60,7 @@ pub(super) struct Needs {
     pub is_tagged: bool,
 }
 
-pub(super) struct Plan<'a> {
+pub(super) struct Work<'a> {
     pub jobs: Vec<Job<'a>>,
     pub shapes: HashMap<Digest, Shape>,
     pub absent: HashMap<Digest, &'a Absent>,
@@ -116,36 +116,37 @@ fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
 }
 
 /// Walks every artifact once, as many at a time as there are jobs.
-pub(super) fn make<'a>(run: &Run<'a>, repositories: Vec<Repository>) -> Result<Plan<'a>, Fault> {
-    let absent: HashMap<Digest, &Absent> = run.request.absent.iter().map(|absent| (absent.digest, absent)).collect();
+pub(super) fn make<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> Result<Work<'a>, Fault> {
+    let absent: HashMap<Digest, &Absent> =
+        context.request.absent.iter().map(|absent| (absent.digest, absent)).collect();
     let shapes = Mutex::new(HashMap::new());
     // One that lies in many repositories is walked once.
     let mut seen = HashSet::new();
     let is_new = |artifact: &&'a Artifact| seen.insert((artifact.digest, &artifact.media_type, artifact.size));
-    let walked: Vec<&Artifact> = run.request.artifacts.iter().filter(is_new).collect();
-    run.crew.each(&walked, |&artifact| {
+    let walked: Vec<&Artifact> = context.request.artifacts.iter().filter(is_new).collect();
+    context.workers.each(&walked, |&artifact| {
         let fetch = |repository: &Repository, descriptor: &Descriptor| {
-            run.crew.check()?;
+            context.workers.check()?;
             let is_left_out = absent
                 .get(&descriptor.digest)
                 .is_some_and(|absent| matches!(absent.reason, Reason::Platform | Reason::Missing));
             if is_left_out {
                 return Ok(None);
             }
-            let document = run.documents.get(repository, descriptor)?;
+            let document = context.documents.get(repository, descriptor)?;
             locked(&shapes).entry(descriptor.digest).or_insert_with(|| shape(&document, &absent));
             Ok(Some(document))
         };
         match walk([artifact], fetch) {
             Ok(_) => Ok(()),
             Err(WalkError::Fetch(fault)) => Err(fault),
-            Err(error) => Err(run.documents.misshapen(error.to_string())),
+            Err(error) => Err(context.documents.misshapen(error.to_string())),
         }
     })?;
     let mut shapes: HashMap<Digest, Shape> = shapes.into_inner().unwrap_or_else(PoisonError::into_inner);
-    one_size_each(run, &shapes)?;
-    let jobs = run.request.artifacts.iter().zip(repositories).map(|(artifact, repository)| {
-        run.crew.check()?;
+    one_size_each(context, &shapes)?;
+    let jobs = context.request.artifacts.iter().zip(repositories).map(|(artifact, repository)| {
+        context.workers.check()?;
         let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
         order.add(artifact.digest);
         let (documents, missing) = (order.documents, order.missing);
@@ -153,18 +154,18 @@ pub(super) fn make<'a>(run: &Run<'a>, repositories: Vec<Repository>) -> Result<P
         Ok(Job { artifact, repository, documents, missing, needs, failed })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
-    Ok(Plan { jobs, shapes, absent })
+    Ok(Work { jobs, shapes, absent })
 }
 
 /// A digest has one size in the whole run; the walks see only one artifact each.
-fn one_size_each(run: &Run, shapes: &HashMap<Digest, Shape>) -> Result<(), Fault> {
+fn one_size_each(context: &Context, shapes: &HashMap<Digest, Shape>) -> Result<(), Fault> {
     let mut sizes: HashMap<Digest, u64> = HashMap::new();
-    let roots = run.request.artifacts.iter().map(|artifact| (artifact.digest, artifact.size));
+    let roots = context.request.artifacts.iter().map(|artifact| (artifact.digest, artifact.size));
     let below = shapes.values().flat_map(|shape| shape.leaves.iter().chain([&shape.descriptor]));
     for (digest, size) in roots.chain(below.map(|descriptor| (descriptor.digest, descriptor.size))) {
         let first = *sizes.entry(digest).or_insert(size);
         if first != size {
-            return Err(run.documents.misshapen(format!("blob {digest}: two sizes, {first} and {size} bytes")));
+            return Err(context.documents.misshapen(format!("blob {digest}: two sizes, {first} and {size} bytes")));
         }
     }
     Ok(())
