@@ -84,10 +84,10 @@ pub fn run(
     };
     let done = import::run(
         flow,
-        &planned,
-        destination,
-        &NoCheck,
         &import::Request {
+            source: &planned,
+            destination,
+            check: &NoCheck,
             artifacts: &plan.artifacts,
             absent: &plan.absent,
             route: request.route,

@@ -64,6 +64,9 @@ fn the_import_and_plan_of_its_own_process() {
     for _ in 0..2 {
         let (layout, account) = (Layout::create(&dir.join("site")).unwrap(), Mutex::new(Ledger::default()));
         let request = import::Request {
+            source: &memory,
+            destination: &layout,
+            check: &import::NoCheck,
             artifacts: &input.artifacts,
             absent: &[],
             route: &route,
@@ -75,7 +78,7 @@ fn the_import_and_plan_of_its_own_process() {
             wanted: None,
             ledger: Some(&account),
         };
-        let outcome = import::run(&flow(2), &memory, &layout, &import::NoCheck, &request).unwrap();
+        let outcome = import::run(&flow(2), &request).unwrap();
         assert!(outcome.is_good());
         assert_eq!(account.into_inner().unwrap().artifacts.len(), input.artifacts.len());
     }

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::receipt::How;
 
-use super::work::{Work, locked};
-use super::{Context, MissingBase};
+use super::context::Context;
+use super::request::MissingBase;
+use super::work::Work;
 
 /// What became of one blob in one repository.
 enum Found {
@@ -27,7 +29,7 @@ type Needed<'p> = (&'p Repository, Digest);
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut needed: BTreeMap<Needed, Descriptor> = BTreeMap::new();
     for job in &work.jobs {
-        let mut needs = locked(&job.needs);
+        let mut needs = lock(&job.needs);
         // Its documents may share some.
         needs.bases.sort_by_key(|leaf| leaf.digest);
         needs.bases.dedup_by_key(|leaf| leaf.digest);
@@ -42,10 +44,10 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
             Ok(false) => Found::Lacking,
             Err(error) => failed(context, error)?,
         };
-        locked(&found).insert(*place, answer);
+        lock(&found).insert(*place, answer);
         Ok(())
     })?;
-    let found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let found = into_inner(found);
     let mut having: HashMap<Digest, BTreeSet<&Repository>> = HashMap::new();
     for ((repository, digest), _) in found.iter().filter(|(_, answer)| matches!(answer, Found::There)) {
         having.entry(*digest).or_default().insert(repository);
@@ -56,11 +58,11 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     context.workers.each(&lacking, |(place, leaf)| {
         context.workers.check()?;
         if is_taken_over(context, work, place.0, leaf, having.get(&leaf.digest))? {
-            locked(&found).insert(*place, Found::Mounted);
+            lock(&found).insert(*place, Found::Mounted);
         }
         Ok(())
     })?;
-    settle(context, work, &found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
+    settle(context, work, &into_inner(found));
     Ok(())
 }
 
@@ -101,7 +103,7 @@ fn is_taken_over(
 fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
     let mut counted: HashSet<Needed> = HashSet::new();
     for (artifact, job) in work.jobs.iter().enumerate() {
-        let mut needs = locked(&job.needs);
+        let mut needs = lock(&job.needs);
         let mut faults = Vec::new();
         for leaf in &needs.bases.clone() {
             let place = (&job.repository, leaf.digest);
@@ -115,7 +117,7 @@ fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
                 Some(Found::Lacking) | None => {
                     if let Some(wanted) = context.request.wanted {
                         let destination = job.repository.clone();
-                        locked(wanted).push(MissingBase { destination, artifact, blob: leaf.clone() });
+                        lock(wanted).push(MissingBase { destination, artifact, blob: leaf.clone() });
                     }
                     let what = format!(
                         "base blob {} of {}: expected at the destination, not found",

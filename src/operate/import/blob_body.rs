@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::base::lock::lock;
 use crate::content::checked::Checked;
 use crate::content::{Body, Error, Kind, Source};
 use crate::flow::{Event, Flow};
 use crate::oci::{Descriptor, Repository};
 
-use super::work::locked;
 use super::workers::Workers;
 
 pub(super) struct BlobBody<'a> {
@@ -37,7 +37,7 @@ impl<'a> BlobBody<'a> {
     /// The source's error, if the last reading ended in one. Whatever the destination makes of it,
     /// it is the source's.
     pub(super) fn failure(&self) -> Option<Error> {
-        locked(&self.failure).clone()
+        lock(&self.failure).clone()
     }
 
     /// Tells the bytes that were not sent because they were there: bars end at their totals.
@@ -58,7 +58,7 @@ impl Body for BlobBody<'_> {
         };
         match opened {
             Ok(reader) => {
-                *locked(&self.failure) = None;
+                *lock(&self.failure) = None;
                 Ok(Box::new(BodyReader {
                     inner: Checked::new(reader, self.blob.clone()),
                     flow: self.flow.clone(),
@@ -69,7 +69,7 @@ impl Body for BlobBody<'_> {
                 }))
             }
             Err(error) => {
-                *locked(&self.failure) = Some(error.clone());
+                *lock(&self.failure) = Some(error.clone());
                 Err(error.into_io())
             }
         }
@@ -105,7 +105,7 @@ impl<R: Read> Read for BodyReader<R> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 let error = Error::from_io("source", error);
-                *locked(&self.failure) = Some(error.clone());
+                *lock(&self.failure) = Some(error.clone());
                 Err(error.into_io())
             }
         }

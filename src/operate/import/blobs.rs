@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::receipt::How;
 
 use super::blob_body::BlobBody;
-use super::work::{Job, Work, locked};
-use super::{Context, Imported};
+use super::context::Context;
+use super::outcome::Imported;
+use super::work::{Job, Work};
 
 struct Task<'p> {
     blob: Descriptor,
@@ -29,7 +31,7 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
     let bytes = tasks.iter().map(|task| task.blob.size).sum();
     let all: Vec<&Descriptor> = tasks.iter().map(|task| &task.blob).collect();
     context.destination.check_room(&all).map_err(|error| context.at_destination(error))?;
-    let mounted = work.jobs.iter().map(|job| locked(&job.needs).mounted).sum();
+    let mounted = work.jobs.iter().map(|job| lock(&job.needs).mounted).sum();
     if context.request.dry_run {
         return Ok(Imported { pushed: tasks.len() as u64, bytes, mounted, ..Imported::default() });
     }
@@ -51,14 +53,14 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
             passing.pass(&|digest| later.contains_key(digest), &|digest| later.get(digest).map_or(Ok(()), send))?;
         }
     }
-    Ok(counts.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(into_inner(counts))
 }
 
 /// Largest first: the last ones to end are short. Behind them those that the source reads together, as they stand there.
 fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
-        for blob in &locked(&job.needs).leaves {
+        for blob in &lock(&job.needs).leaves {
             let from = &job.artifact.repository;
             let task =
                 tasks.entry(blob.digest).or_insert_with(|| Task { blob: blob.clone(), from, to: BTreeMap::new() });
@@ -115,19 +117,19 @@ fn into(
     if let (Some(from), Some(mounts)) = (have, context.destination.mounts()) {
         // A mount that fails in any way costs no more than the send that follows.
         if from != repository && mounts.mount(repository, blob, from).unwrap_or(false) {
-            locked(counts).mounted += 1;
+            lock(counts).mounted += 1;
             context.notes.add(repository, blob, How::Mounted);
             return Ok(());
         }
     }
     if context.destination.has_blob(repository, blob)? {
-        locked(counts).present += 1;
+        lock(counts).present += 1;
         context.notes.add(repository, blob, How::Found);
         return Ok(());
     }
     context.destination.put_blob(repository, blob, body)?;
     context.notes.add(repository, blob, How::Sent);
-    let mut counts = locked(counts);
+    let mut counts = lock(counts);
     counts.pushed += 1;
     counts.bytes += blob.size;
     Ok(())

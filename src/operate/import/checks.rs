@@ -1,8 +1,9 @@
 //! The gate of `import` and `unpack`: what is checked of a bundle before the first push and before the first tag.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::base::fault::Fault;
+use crate::base::lock::{into_inner, lock};
 use crate::bundle::Trusted;
 use crate::bundle::check::parallel::check_computed;
 use crate::bundle::source::one_pass::Arriving;
@@ -44,7 +45,7 @@ impl<'a> BundleCheck<'a> {
 
     /// What the scanner said, once it was asked.
     pub fn into_scanned(self) -> Option<Summary> {
-        self.scanned.into_inner().unwrap_or_else(PoisonError::into_inner)
+        into_inner(self.scanned)
     }
 }
 
@@ -54,7 +55,7 @@ impl ImportCheck for BundleCheck<'_> {
         let artifacts = &self.bundle.manifest().artifacts;
         let summary = crate::scan::run(self.flow, scanner, self.bundle, artifacts, &blobs(self.bundle))?;
         let fault = summary.fault();
-        *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+        *lock(&self.scanned) = Some(summary);
         fault.map_or(Ok(()), Err)
     }
 

@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::oci::{Digest, Repository};
 
-use super::Context;
-use super::work::{Job, Work, locked};
+use super::context::Context;
+use super::work::{Job, Work};
 
 /// Makes the lists name what was not pushed because it was there.
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     let Some(lists) = context.destination.lists() else { return Ok(()) };
     let mut tasks: BTreeMap<(&Repository, Digest), Vec<&Job>> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
-        let pushed: HashSet<Digest> = locked(&job.needs).documents.iter().copied().collect();
+        let pushed: HashSet<Digest> = lock(&job.needs).documents.iter().copied().collect();
         for digest in job.documents.iter().filter(|digest| !pushed.contains(digest)) {
             if work.shapes.get(digest).is_some_and(|shape| shape.has_subject) {
                 tasks.entry((&job.repository, *digest)).or_default().push(job);

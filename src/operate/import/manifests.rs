@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
 use crate::oci::{Digest, Document, Repository, Tag};
 
-use super::work::{Job, Shape, Work, locked};
-use super::{Context, TagConflict, preflight};
+use super::context::Context;
+use super::preflight;
+use super::request::TagConflict;
+use super::work::{Job, Shape, Work};
 
 struct Task<'p> {
     repository: &'p Repository,
@@ -22,7 +25,7 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
         context.flow.check()?;
-        for digest in &locked(&job.needs).documents {
+        for digest in &lock(&job.needs).documents {
             let Some(shape) = work.shapes.get(digest) else { continue };
             let task = waves
                 .entry(shape.height)
@@ -75,11 +78,11 @@ pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
     let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
     context.flow.event(Event::Stage { name: "tagging", bytes: 0, items: jobs.len() as u64 });
     context.workers.each(&jobs, |job| {
-        let tags = locked(&job.needs).tags.clone();
+        let tags = lock(&job.needs).tags.clone();
         let is_untagged = job.artifact.tags.is_empty();
         // Nothing to set, or a document that was not carried and is at the destination already.
         if tags.is_empty() && !is_untagged {
-            locked(&job.needs).is_tagged = true;
+            lock(&job.needs).is_tagged = true;
             return Ok(());
         }
         if !work.shapes.contains_key(&job.artifact.digest) {
@@ -99,7 +102,7 @@ pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
             Err(fault) if !context.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
             Err(fault) => job.fail(fault),
             Ok(()) => {
-                locked(&job.needs).is_tagged = true;
+                lock(&job.needs).is_tagged = true;
                 context.flow.event(Event::Item(job.repository.to_string()));
             }
         }
@@ -121,7 +124,7 @@ fn set(context: &Context, job: &Job, tag: &Tag, document: &Document) -> Result<(
         let fault = preflight::conflict(job, tag, found);
         return Err(Fault { what: format!("{}; it was set during this run", fault.what), ..fault });
     }
-    let mut needs = locked(&job.needs);
+    let mut needs = lock(&job.needs);
     needs.tags.retain(|own| own != tag);
     needs.kept.push(tag.clone());
     Ok(())

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::oci::{Digest, Repository, Tag};
 
-use super::work::{Work, flat, locked};
+use super::work::{Work, flat};
 
 /// What became of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,8 +85,8 @@ pub(super) fn list(work: &Work) -> Vec<Done> {
     work.jobs
         .iter()
         .map(|job| {
-            let needs = locked(&job.needs);
-            let landed = match &*locked(&job.failed) {
+            let needs = lock(&job.needs);
+            let landed = match &*lock(&job.failed) {
                 Some(fault) => Landed::Failed(fault.clone()),
                 None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
                 None => Landed::Pushed,

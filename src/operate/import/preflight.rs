@@ -5,13 +5,16 @@
 use std::collections::BTreeMap;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository, Tag};
 use crate::receipt::How;
 
-use super::work::{Job, Needs, Work, flat, locked};
-use super::{Context, TagConflict, bases};
+use super::bases;
+use super::context::Context;
+use super::request::TagConflict;
+use super::work::{Job, Needs, Work, flat};
 
 /// Looks at every artifact and fills in its needs.
 ///
@@ -23,7 +26,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
         let mut faults = documents(context, work, job, &mut found)?;
         faults.extend(tags(context, job, &mut found)?);
         found.is_known = true;
-        *locked(&job.needs) = found;
+        *lock(&job.needs) = found;
         if let Some(fault) = Fault::from_list(faults) {
             job.fail(fault);
         }
@@ -35,7 +38,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     if context.request.keep_going {
         return Ok(());
     }
-    let failed = work.jobs.iter().filter_map(|job| locked(&job.failed).clone());
+    let failed = work.jobs.iter().filter_map(|job| lock(&job.failed).clone());
     let faults = failed.flat_map(flat).filter(|fault| fault.class != Class::Partial).collect();
     Fault::from_list(faults).map_or(Ok(()), Err)
 }
@@ -45,7 +48,7 @@ fn rights(context: &Context, work: &Work) -> Result<(), Fault> {
     let Some(rights) = context.destination.rights().filter(|_| !context.request.dry_run) else { return Ok(()) };
     let mut written: BTreeMap<&Repository, Vec<&Job>> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
-        let needs = locked(&job.needs);
+        let needs = lock(&job.needs);
         if !needs.documents.is_empty() || !needs.tags.is_empty() {
             written.entry(&job.repository).or_default().push(job);
         }

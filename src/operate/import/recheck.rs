@@ -7,11 +7,14 @@
 use std::collections::BTreeSet;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
 
-use super::work::{Job, Work, locked};
-use super::{Context, Imported, blobs, manifests};
+use super::context::Context;
+use super::outcome::Imported;
+use super::work::{Job, Work};
+use super::{blobs, manifests};
 
 /// One thing that must be there.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +32,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
         return Ok(Imported::default());
     }
     let is_base = |job: &Job, thing: &Thing| {
-        let is_it = |digest| locked(&job.needs).bases.iter().any(|leaf| leaf.digest == digest);
+        let is_it = |digest| lock(&job.needs).bases.iter().any(|leaf| leaf.digest == digest);
         matches!(thing, Thing::Blob(digest, _) if is_it(*digest))
     };
     tell(context, work, &gone, "of a base was there and is gone", is_base)?;
@@ -71,7 +74,7 @@ fn tell(
 
 /// What this run pushed for a job, or found there before.
 fn things(job: &Job) -> Vec<Thing> {
-    let needs = locked(&job.needs);
+    let needs = lock(&job.needs);
     let blobs = needs.leaves.iter().chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));
     blobs.chain(needs.documents.iter().map(|digest| Thing::Manifest(*digest))).collect()
 }
@@ -97,7 +100,7 @@ fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p
         match found.map_err(|error| context.at_destination(error)) {
             Ok(true) => context.flow.event(Event::Item(repository.to_string())),
             Ok(false) => {
-                locked(&gone).insert(place.clone());
+                lock(&gone).insert(place.clone());
             }
             Err(fault) if !context.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
             Err(fault) => {
@@ -107,5 +110,5 @@ fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p
         }
         Ok(())
     })?;
-    Ok(gone.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(into_inner(gone))
 }

@@ -2,9 +2,10 @@
 //! cancelled. What an item is, is not their business.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::flow::{Flow, each};
 
 pub(super) struct Workers<'a> {
@@ -47,12 +48,12 @@ impl<'a> Workers<'a> {
                 // An item that ended only because another had failed adds nothing.
                 let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
                 if !is_echo {
-                    faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+                    lock(&faults).push(fault);
                 }
                 self.stop.store(true, Ordering::Relaxed);
             }
         });
-        let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let faults = into_inner(faults);
         if let Some(fault) = Fault::from_list(faults) {
             return Err(fault);
         }

@@ -24,7 +24,7 @@ use crate::cli::receipt_write::{Receipting, Report};
 use crate::cli::report_data;
 use crate::decide::route::{Map, Route};
 use crate::operate::import::checks::{BundleCheck, OnePassCheck};
-use crate::operate::import::{Ledger, MissingBase, Request, Sides};
+use crate::operate::import::{Ledger, MissingBase, NoCheck, Request, Sides};
 use crate::scan::{Scanner, Summary};
 
 /// What is noted while an import runs.
@@ -153,7 +153,11 @@ impl Args {
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
         let route = &*books.route.insert(self.arrival.route(opened.place, maps));
+        let (flow, to) = (session.flow.clone(), &*opened.destination);
         let request = Request {
+            source: bundle,
+            destination: to,
+            check: &NoCheck,
             artifacts: &manifest.artifacts,
             absent: &manifest.absent,
             route,
@@ -165,14 +169,14 @@ impl Args {
             wanted: Some(&books.lacking),
             ledger: books.account.as_ref(),
         };
-        let (flow, to) = (session.flow.clone(), &*opened.destination);
         let pass = |source: &Arriving<'_>| {
-            crate::operate::import::run(&flow, source, to, &OnePassCheck(source, bundle), &request)
+            let check = OnePassCheck(source, bundle);
+            crate::operate::import::run(&flow, &Request { source, check: &check, ..request })
         };
         match (gate, rest) {
             (Some(gate), _) => {
                 let gate = gate.with_scanner(books.scanner.as_ref());
-                let done = crate::operate::import::run(&flow, bundle, to, &gate, &request);
+                let done = crate::operate::import::run(&flow, &Request { check: &gate, ..request });
                 books.scanned = gate.into_scanned();
                 done
             }

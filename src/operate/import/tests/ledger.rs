@@ -6,8 +6,8 @@ use crate::receipt::{How, Outcome as Came, State};
 fn carried(rooms: &Rooms, set: &Set, keep_going: bool, passes: bool) -> (Result<Imported, Fault>, Ledger) {
     let route = registry_route();
     let ledger = Mutex::default();
-    let request = Request { ledger: Some(&ledger), keep_going, ..request(&set.artifacts, &route) };
-    let done = run(&flow(4), &set.source, rooms, &Looks(rooms, passes), &request);
+    let request = Request { ledger: Some(&ledger), keep_going, ..request(set, rooms, &route) };
+    let done = run(&flow(4), &Request { check: &Looks(rooms, passes), ..request });
     (done, ledger.into_inner().unwrap())
 }
 
@@ -88,8 +88,8 @@ fn a_layout_is_read_back_from_its_files() {
     let folder = TempDir::new().unwrap();
     let ledger = Mutex::default();
     let layout = Layout::create(folder.path()).unwrap();
-    let request = Request { ledger: Some(&ledger), ..request(&set.artifacts, &route) };
-    run(&flow(2), &set.source, &layout, &NoCheck, &request).unwrap();
+    let request = Request { ledger: Some(&ledger), ..request(&set, &layout, &route) };
+    run(&flow(2), &request).unwrap();
     assert_eq!(outcomes(&ledger.into_inner().unwrap()), [Came::Pushed; 4]);
     // A name that is not in the file yet is none, whatever the writer knows.
     let tag = Tag::new("new").unwrap();

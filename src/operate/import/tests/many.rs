@@ -86,8 +86,8 @@ fn carried(artifacts: &[Artifact], set: &Set, jobs: usize, last: usize) -> (Resu
     let rooms = Counted { store: open().in_flow(&flow), flag: flow.cancel_flag(), steps: AtomicUsize::new(0), last };
     let (route, ledger) = (Route::new(Place::Layout, true, Vec::new()), Mutex::default());
     let absent: [Absent; 0] = [];
-    let request = Request { ledger: Some(&ledger), absent: &absent, ..request(artifacts, &route) };
-    let done = run(&flow, &set.source, &rooms, &NoCheck, &request);
+    let request = Request { ledger: Some(&ledger), absent: &absent, artifacts, ..request(&set, &rooms, &route) };
+    let done = run(&flow, &request);
     let steps = rooms.steps.load(Ordering::SeqCst);
     drop(rooms);
     (done, steps, open().entries().len())
