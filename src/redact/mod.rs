@@ -9,11 +9,12 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use zeroize::Zeroizing;
 
 use crate::base::fault::{Fault, escape};
+use crate::base::lock::lock;
 
 /// Stands in place of a secret.
 pub const HIDDEN: &str = "***";
@@ -117,7 +118,7 @@ impl Secrets {
     /// since a password may be an ordinary word.
     pub fn learn(&self, secret: &str) {
         if secret.len() >= SHORTEST_LEARNED {
-            self.learned.lock().unwrap_or_else(PoisonError::into_inner).push(Zeroizing::new(secret.to_owned()));
+            lock(&self.learned).push(Zeroizing::new(secret.to_owned()));
         }
     }
 
@@ -129,7 +130,7 @@ impl Secrets {
     /// A message without them, and without what has the form of a secret.
     pub fn hide_all(&self, text: &str) -> String {
         let text = self.hide(&redact(text));
-        let learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let learned = lock(&self.learned);
         learned
             .iter()
             .fold(text, |text, secret| if text.contains(&***secret) { text.replace(&***secret, HIDDEN) } else { text })

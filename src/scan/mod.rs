@@ -6,8 +6,8 @@
 //! listed. It knows no bundle and no terminal, and writes nothing.
 
 mod archive;
+mod coverage;
 mod layer;
-mod ledger;
 mod passing;
 mod records;
 mod run;

@@ -1,6 +1,6 @@
 //! The scan of a source whose content is at hand: several blobs at a time, each read to its end.
 //!
-//! What counts as clean is the ledger's to say, what a scanner's end means the scanner's.
+//! `coverage` decides whether all is clean, `scanner` what the end of a scanner means.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -8,8 +8,8 @@ use std::io::{self, Read};
 use std::sync::atomic::AtomicU64;
 
 use super::archive::Wrong;
+use super::coverage::{Coverage, Found};
 use super::layer;
-use super::ledger::{Found, Ledger};
 use super::scanner::{Answer, Problem, Scanner};
 use super::summary::Summary;
 use super::uses::Uses;
@@ -30,7 +30,7 @@ struct Run<'a> {
     source: &'a dyn Source,
     repository: &'a Repository,
     uses: Uses,
-    ledger: Ledger,
+    coverage: Coverage,
     // How far all layers may expand, still.
     room: AtomicU64,
 }
@@ -52,19 +52,19 @@ pub fn run(
     let bytes = blobs.iter().map(|(_, size)| size).sum();
     flow.event(Event::Stage { name: "scanning", bytes, items: blobs.len() as u64 });
     let Some(repository) = artifacts.first().map(|artifact| &artifact.repository) else {
-        return Summary::of(scanner, version, Ledger::new(blobs), &uses, artifacts);
+        return Summary::of(scanner, version, Coverage::new(blobs), &uses, artifacts);
     };
     // Largest first: the last ones to end are short.
     let mut order: Vec<(Digest, u64)> = blobs.to_vec();
     order.sort_by_key(|(digest, size)| (Reverse(*size), *digest));
-    let ledger = Ledger::new(blobs);
+    let coverage = Coverage::new(blobs);
     let room = AtomicU64::new(layer::RUN.of(bytes));
-    let run = Run { flow, scanner, source, repository, uses, ledger, room };
+    let run = Run { flow, scanner, source, repository, uses, coverage, room };
     let done = each(&flow.clone().with_jobs(scanner.at_once()), &order, |(digest, size)| run.one(*digest, *size))?;
     if let Some(fault) = Fault::from_list(done.into_iter().filter_map(Result::err).collect()) {
         return Err(fault);
     }
-    Summary::of(scanner, version, run.ledger, &run.uses, artifacts)
+    Summary::of(scanner, version, run.coverage, &run.uses, artifacts)
 }
 
 /// What the documents say of the blobs.
@@ -89,7 +89,7 @@ fn uses(flow: &Flow, source: &dyn Source, artifacts: &[Artifact], blobs: &[(Dige
 
 impl Run<'_> {
     fn one(&self, digest: Digest, size: u64) -> Result<(), Fault> {
-        if self.scanner.options().fail_fast && self.ledger.is_stained() {
+        if self.scanner.options().fail_fast && self.coverage.is_stained() {
             return Ok(());
         }
         let descriptor = Descriptor::new("application/octet-stream", digest, size);
@@ -109,7 +109,7 @@ impl Run<'_> {
         match content.failed {
             Some(error) => Err(fault(error)),
             None => {
-                self.ledger.count(digest, content.read, files);
+                self.coverage.count(digest, content.read, files);
                 self.flow.event(Event::Item(digest.to_string()));
                 Ok(())
             }
@@ -119,7 +119,7 @@ impl Run<'_> {
     fn whole(&self, digest: Digest, content: &mut Proven<'_>) -> Result<(), Fault> {
         // Without a whole content nothing the scanner says counts: its failure is the caller's to tell.
         if let Some(answer) = give(self.scanner, content, self.flow)? {
-            self.ledger.judge(digest, None, answer);
+            self.coverage.judge(digest, None, answer);
         }
         Ok(())
     }
@@ -129,12 +129,12 @@ impl Run<'_> {
             // Nothing is in it that could be given.
             let mut first = [0];
             if !matches!(inner.read(&mut first), Ok(1))
-                || (self.scanner.options().fail_fast && self.ledger.is_stained())
+                || (self.scanner.options().fail_fast && self.coverage.is_stained())
             {
                 return Ok(());
             }
             if let Some(answer) = give(self.scanner, &mut first.chain(inner), self.flow)? {
-                self.ledger.judge(digest, Some(path), answer);
+                self.coverage.judge(digest, Some(path), answer);
             }
             Ok(())
         };
@@ -145,7 +145,7 @@ impl Run<'_> {
             Err(Wrong::Archive(_)) if content.failed.is_some() => Ok(0),
             Err(Wrong::Archive(what)) => {
                 let problem = Problem::Unreadable(what);
-                self.ledger.find(Found { blob: digest, path: None, problem, said: String::new() });
+                self.coverage.find(Found { blob: digest, path: None, problem, said: String::new() });
                 Ok(0)
             }
         }

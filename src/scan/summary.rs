@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Found, Ledger};
+use super::coverage::{Coverage, Found};
 use super::scanner::{Problem, Scanner};
 use super::uses::{Used, Uses};
 use crate::base::fault::{Class, Fault, escape};
@@ -55,18 +55,18 @@ pub struct Finding {
 }
 
 impl Summary {
-    /// Closes the ledger and names the artifacts that use each finding's blob.
+    /// Ends the count and names the artifacts that use each finding's blob.
     ///
     /// # Errors
     /// Class bug where a blob was not scanned just once and whole.
     pub(super) fn of(
         scanner: &Scanner,
         version: Option<String>,
-        ledger: Ledger,
+        coverage: Coverage,
         uses: &Uses,
         artifacts: &[Artifact],
     ) -> Result<Self, Fault> {
-        let closed = ledger.close()?;
+        let closed = coverage.close()?;
         let mut named: Option<(Digest, (Vec<Used>, bool))> = None;
         let mut findings = Vec::with_capacity(closed.found.len());
         for Found { blob, path, problem, said } in closed.found {
