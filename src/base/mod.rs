@@ -1,6 +1,7 @@
-//! Nouns that every module may use: sizes, times, faults.
+//! What every module may use: faults, locks, sizes, times, text without secrets.
 
 pub mod fault;
 pub mod lock;
+pub mod redact;
 pub mod size;
 pub mod time;

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::starter::{Started, Starter};
 use crate::base::fault::{Class, Fault, escape};
+use crate::base::redact::Secrets;
 use crate::flow::{Cancelled, Flow};
 use crate::program::{self, End, Failure, Limits, Surroundings};
-use crate::redact::Secrets;
 
 /// Bytes of a scanner's output that are kept.
 const SAID: usize = 1024;
