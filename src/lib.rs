@@ -12,8 +12,8 @@
 //! | 3 places | [`bundle`], `registry`, `layout`, [`scan`], `secret`, `keys` | what implements the traits of [`content`]; scanners; where secrets come from; keys on cards and HSMs |
 //! | 3 papers | [`receipt`], [`report`], [`state`], [`audit`] | what an import did; the page that a run is approved from; what was accepted last; who did what |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits and checked streams; which files an output may change; other programs; keys and policy |
-//! | 1 tools | [`closure`], [`flow`], [`redact`], [`spelling`], [`system`], [`toml_error`] | the walk of what an artifact reaches; cancel flag and events; text without secrets; values in their one spelling; what systems do each in their own way; faults of TOML files |
-//! | 0 nouns | [`oci`], [`base`] | digests, descriptors, documents, names; faults, locks, sizes, times |
+//! | 1 tools | [`closure`], [`flow`], [`system`], [`toml_file`] | the walk of what an artifact reaches; cancel flag and events; what systems do each in their own way; TOML files that people write |
+//! | 0 nouns | [`oci`], [`base`] | digests, descriptors, documents, names; faults, locks, sizes, times, text without secrets |
 //!
 //! What is absent: `oci` does no I/O; `bundle` knows no network and no terminal; `registry` knows
 //! nothing of bundles; only `cli` knows exit codes; only `cli::world` reads the environment and the
@@ -38,7 +38,6 @@ pub mod operate;
 pub mod outfile;
 pub mod program;
 pub mod receipt;
-pub mod redact;
 #[cfg(feature = "online")]
 pub mod registry;
 pub mod report;
@@ -46,7 +45,6 @@ pub mod scan;
 #[cfg(feature = "online")]
 pub mod secret;
 pub mod signing;
-pub mod spelling;
 pub mod state;
 pub mod system;
-pub mod toml_error;
+pub mod toml_file;

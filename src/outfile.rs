@@ -3,6 +3,8 @@
 //! A mistyped name must destroy nothing. A file is changed only if an earlier run wrote one of its kind, which its content
 //! tells and not its name; links are not followed; what is no file is written to and never replaced; and no name of a
 //! bundle's files is taken. Every command asks here. Writes nothing itself.
+//!
+//! It stands above `system`, which knows files but neither bundles nor what packmule writes.
 
 use std::fs::File;
 use std::io::{self, Read as _};

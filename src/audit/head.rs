@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::line::Newest;
+use super::own_file::checked;
 use super::state_id::StateId;
 use crate::oci::Digest;
 use crate::system::{self, Access, Found};
@@ -90,16 +91,6 @@ pub struct Head {
 pub fn place(dir: &Path, path: &Path) -> PathBuf {
     let name = Digest::sha256(path.as_os_str().as_encoded_bytes()).hex()[..32].to_owned();
     dir.join(format!("{name}.{ENDING}"))
-}
-
-/// `file`, if it is a plain one that only its owner can write.
-pub(super) fn checked(file: File) -> io::Result<File> {
-    let metadata = file.metadata()?;
-    if metadata.is_file() && system::mode(&metadata).is_none_or(|mode| mode & 0o022 == 0) {
-        Ok(file)
-    } else {
-        Err(io::Error::other("expected a plain file that only its owner can write"))
-    }
 }
 
 impl Head {

@@ -8,6 +8,7 @@ pub mod check;
 pub mod head;
 pub mod line;
 pub mod log;
+mod own_file;
 pub mod state_id;
 mod turn;
 

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::own_file::checked;
 use super::turn::wait;
 use crate::oci::digest::encode_hex;
 use crate::system::{self, Access, Found};
@@ -30,7 +31,7 @@ impl StateId {
     /// The file system's; a file that holds something else, or that others can write.
     pub fn open(path: &Path) -> io::Result<Self> {
         let (file, _) = system::open_or_create(path, Access::Write, 0o600)?;
-        let file = super::head::checked(file)?;
+        let file = checked(file)?;
         let _turn = wait(&file, path, false)?;
         let mut text = Vec::new();
         (&file).take(FILE as u64 + 1).read_to_end(&mut text)?;
@@ -55,7 +56,7 @@ impl StateId {
     /// As [`StateId::open`].
     pub fn look(path: &Path) -> io::Result<Option<Self>> {
         let file = match system::open_file(path) {
-            Ok(file) => super::head::checked(file)?,
+            Ok(file) => checked(file)?,
             Err(unopened) if unopened.found == Found::Nothing => return Ok(None),
             Err(unopened) => return Err(unopened.error),
         };

@@ -19,10 +19,10 @@ use super::{Session, exit};
 use crate::audit::head::place;
 use crate::audit::{Entry, Event, Head, Line, Log, Newest, Snapshot, check};
 use crate::base::fault::{Class, Fault, escape};
+use crate::base::redact::{Secrets, redact_argument};
 use crate::base::time::Moment;
 use crate::flow::Clock;
 use crate::oci::Digest;
-use crate::redact::{Secrets, redact_argument};
 
 /// The tool's name and version.
 pub const TOOL: &str = concat!("packmule ", env!("CARGO_PKG_VERSION"));

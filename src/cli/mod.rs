@@ -63,9 +63,9 @@ use self::progress::Progress;
 use self::report_files::Sheets;
 use self::world::World;
 use crate::base::fault::{Class, Fault};
+use crate::base::redact::Secrets;
 use crate::flow::Flow;
 use crate::outfile;
-use crate::redact::Secrets;
 
 #[derive(Parser, Debug)]
 #[command(name = "packmule", version, about, max_term_width = 100, infer_long_args = false)]

@@ -21,7 +21,7 @@ use crate::base::time::Moment;
 use crate::bundle::Trusted;
 use crate::decide::route::Route;
 use crate::oci::Digest;
-use crate::operate::import::Account;
+use crate::operate::import::Ledger;
 use crate::outfile::{Place, Refusal, check_name, look, unmounted};
 use crate::receipt::{
     Arrival, BEGINS, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Scan,
@@ -73,7 +73,7 @@ pub struct Report<'a> {
     /// The names there.
     pub route: Option<&'a Route>,
     /// What was done.
-    pub account: Account,
+    pub account: Ledger,
     /// Why not all of it.
     pub fault: Option<&'a Fault>,
     /// What a scanner said.

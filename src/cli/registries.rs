@@ -12,7 +12,7 @@ use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
-use crate::redact::Secrets;
+use crate::base::redact::Secrets;
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
 /// Tries after a failed one, where nobody says anything.

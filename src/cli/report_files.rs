@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use super::world::World;
 use crate::base::fault::{Class, Fault};
+use crate::base::redact::Secrets;
 use crate::outfile::{Place, Refusal, begins, look};
-use crate::redact::Secrets;
 use crate::report::{HTML_BEGINS, HTML_UNFINISHED, JSON_BEGINS, Page, to_html};
 use crate::system::{self, Claim};
 

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
+use crate::base::redact::Secrets;
 use crate::flow::Clock;
 pub use crate::flow::FixedClock;
-use crate::redact::Secrets;
 use crate::system;
 
 /// Everything that a run takes from outside its own arguments.

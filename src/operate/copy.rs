@@ -14,7 +14,7 @@ use crate::decide::route::Route;
 use crate::decide::select::{Referrers, Selection, Wanted};
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
-use crate::operate::import::{self, Done, Landed, Open, Outcome, Sides, TagConflict};
+use crate::operate::import::{self, Done, Imported, Landed, NoCheck, Sides, TagConflict};
 
 /// What to copy and how.
 pub struct Request<'a> {
@@ -47,7 +47,7 @@ pub fn run(
     source: &dyn Source,
     destination: &dyn Destination,
     request: &Request,
-) -> Result<Outcome, Fault> {
+) -> Result<Imported, Fault> {
     let source = Glance { place: source, resolved: Resolved::default() };
     let mut selection = request.selection.clone();
     if !request.names.is_empty() {
@@ -62,7 +62,7 @@ pub fn run(
         present = old.into_iter().filter_map(|(_, same)| same).collect();
         selection.wanted = new.into_iter().map(|(wanted, _)| wanted).collect();
         if selection.wanted.is_empty() && !present.is_empty() {
-            return Ok(Outcome { artifacts: present, ..Outcome::default() });
+            return Ok(Imported { artifacts: present, ..Imported::default() });
         }
     }
     let plan = match plan::make(flow, &source, &selection) {
@@ -84,10 +84,10 @@ pub fn run(
     };
     let done = import::run(
         flow,
-        &planned,
-        destination,
-        &Open,
         &import::Request {
+            source: &planned,
+            destination,
+            check: &NoCheck,
             artifacts: &plan.artifacts,
             absent: &plan.absent,
             route: request.route,
@@ -97,11 +97,11 @@ pub fn run(
             sides: request.sides,
             siblings: request.is_one_place.then_some(&planned.origins),
             wanted: None,
-            account: None,
+            ledger: None,
         },
     )?;
     present.extend(done.artifacts);
-    Ok(Outcome { artifacts: present, ..done })
+    Ok(Imported { artifacts: present, ..done })
 }
 
 /// The one artifact of the selection under each name, pinned to what it is now.

@@ -3,13 +3,14 @@
 //!
 //! Layers cannot be looked into here: which blobs are layers is known only when all documents have passed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
-use super::ledger::Ledger;
+use super::coverage::Coverage;
 use super::scanner::{Given, Scanner};
+use super::summary::Summary;
 use super::uses::Uses;
-use super::{Summary, summary};
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::content::checked::{Look, Onlooker};
 use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
@@ -20,7 +21,7 @@ pub struct Passing<'a> {
     scanner: &'a Scanner,
     flow: &'a Flow,
     version: Option<String>,
-    ledger: Ledger,
+    coverage: Coverage,
     uses: Mutex<Uses>,
 }
 
@@ -34,8 +35,8 @@ impl<'a> Passing<'a> {
             return Err(no_files("a stream"));
         }
         let version = scanner.version(flow)?;
-        let (ledger, uses) = (Ledger::new(blobs), Mutex::default());
-        Ok(Self { scanner, flow, version, ledger, uses })
+        let (coverage, uses) = (Coverage::new(blobs), Mutex::default());
+        Ok(Self { scanner, flow, version, coverage, uses })
     }
 
     /// All has passed; `holds` tells whether it was whole and right. What was found before it broke off is told too.
@@ -43,11 +44,11 @@ impl<'a> Passing<'a> {
     /// # Errors
     /// Class bug where it holds and a blob was not scanned.
     pub fn finish(self, artifacts: &[Artifact], holds: bool) -> Result<Option<Summary>, Fault> {
-        if !holds && !self.ledger.is_stained() {
+        if !holds && !self.coverage.is_stained() {
             return Ok(None);
         }
-        let uses = self.uses.into_inner().unwrap_or_else(PoisonError::into_inner);
-        summary(self.scanner, self.version, self.ledger, &uses, artifacts).map(Some)
+        let uses = into_inner(self.uses);
+        Summary::of(self.scanner, self.version, self.coverage, &uses, artifacts).map(Some)
     }
 }
 
@@ -59,7 +60,7 @@ pub fn no_files(what: &str) -> Fault {
 
 impl Onlooker for Passing<'_> {
     fn blob(&self, digest: Digest, size: u64) -> Box<dyn Look + '_> {
-        let is_idle = self.scanner.options().fail_fast && self.ledger.is_stained();
+        let is_idle = self.scanner.options().fail_fast && self.coverage.is_stained();
         let given = (!is_idle).then(|| self.scanner.begin());
         Box::new(Eye { passing: self, digest, size, bytes: 0, given, document: Vec::new() })
     }
@@ -92,12 +93,12 @@ impl Look for Eye<'_> {
         if size <= MAX_DOCUMENT {
             let document = Document::sniff(&document).and_then(|kind| Document::parse(&kind, document).ok());
             if let Some(document) = document {
-                passing.uses.lock().unwrap_or_else(PoisonError::into_inner).see(&document);
+                lock(&passing.uses).see(&document);
             }
         }
         if let Some(Ok(answer)) = given.map(|given| given.finish(passing.flow)) {
-            passing.ledger.judge(digest, None, answer);
-            passing.ledger.count(digest, bytes, 0);
+            passing.coverage.judge(digest, None, answer);
+            passing.coverage.count(digest, bytes, 0);
             passing.flow.event(Event::Item(digest.to_string()));
         }
     }

@@ -5,9 +5,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::base::lock::lock;
 use crate::program::{self, End, Failure, Kin, Limits, Pipes, Surroundings};
 
 /// The first and the longest pause between two looks at a scanner.
@@ -59,7 +60,7 @@ impl Starter {
             let (program, surroundings, taken) = (program.to_owned(), surroundings.clone(), Arc::clone(&taken));
             let started = std::thread::Builder::new().name("scanners".into()).spawn(move || {
                 loop {
-                    let order = taken.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let order = lock(&taken).recv();
                     let Ok(order) = order else { return };
                     order.fill(&program, &surroundings);
                 }

@@ -1,7 +1,8 @@
 //! What is told of findings. Whole runs are in `tests/carry/scan.rs`.
 
 use super::*;
-use crate::oci::Digest;
+use crate::base::fault::{Class, escape};
+use crate::oci::{Digest, Repository, Tag};
 
 fn finding(path: Option<&str>, problem: Problem, said: &str) -> Finding {
     let used = Used {

@@ -4,11 +4,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Used;
-use crate::oci::{Artifact, Digest, Document};
+use serde::{Deserialize, Serialize};
+
+use crate::oci::{Artifact, Digest, Document, Repository, Tag};
 
 /// The most artifacts that a finding names.
 const NAMED: usize = 20;
+
+/// An artifact that uses a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// Its repository.
+    pub repository: Repository,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// Its digest.
+    pub digest: Digest,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Uses {

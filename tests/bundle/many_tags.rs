@@ -11,7 +11,7 @@ use packmule::decide::route::{Place, Route};
 use packmule::decide::select::{Selection, Wanted};
 use packmule::layout::Layout;
 use packmule::oci::{Artifact, Repository, Tag};
-use packmule::operate::import::{self, Account, Sides, TagConflict};
+use packmule::operate::import::{self, Ledger, Sides, TagConflict};
 
 use crate::key;
 use crate::memory::{ALONE, told_by};
@@ -62,8 +62,11 @@ fn the_import_and_plan_of_its_own_process() {
     let before = ticks();
     let route = Route::new(Place::Same, false, Vec::new());
     for _ in 0..2 {
-        let (layout, account) = (Layout::create(&dir.join("site")).unwrap(), Mutex::new(Account::default()));
+        let (layout, account) = (Layout::create(&dir.join("site")).unwrap(), Mutex::new(Ledger::default()));
         let request = import::Request {
+            source: &memory,
+            destination: &layout,
+            check: &import::NoCheck,
             artifacts: &input.artifacts,
             absent: &[],
             route: &route,
@@ -73,9 +76,9 @@ fn the_import_and_plan_of_its_own_process() {
             sides: Sides::PLACES,
             siblings: None,
             wanted: None,
-            account: Some(&account),
+            ledger: Some(&account),
         };
-        let outcome = import::run(&flow(2), &memory, &layout, &import::Open, &request).unwrap();
+        let outcome = import::run(&flow(2), &request).unwrap();
         assert!(outcome.is_good());
         assert_eq!(account.into_inner().unwrap().artifacts.len(), input.artifacts.len());
     }

@@ -18,7 +18,7 @@ use crate::decide::select::Delivered;
 use crate::decide::wanted::{List, MAX_BYTES};
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Artifact, Digest, Reference};
-use crate::operate::import::Wanted as Lacking;
+use crate::operate::import::MissingBase as Lacking;
 use crate::outfile::{Place, look, unmounted};
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::system;

@@ -179,7 +179,7 @@ impl Arrival {
     /// dry run would do; `more` is added to the JSON, `last` to the text.
     pub fn told(
         &self,
-        done: &crate::operate::import::Outcome,
+        done: &crate::operate::import::Imported,
         (verb, word): (&str, &str),
         more: Value,
         last: &str,

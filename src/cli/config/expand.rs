@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::base::fault::Fault;
-use crate::toml_error::Text;
+use crate::toml_file::error::Text;
 
 /// Expands all values of `table`; `$$` before `{` is one `$` that begins nothing.
 ///

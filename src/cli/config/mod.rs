@@ -19,9 +19,9 @@ use super::world::World;
 use crate::base::fault::Fault;
 use crate::oci::Repository;
 use crate::secret::Secret;
-use crate::spelling::Table;
-pub use crate::toml_error::At;
-use crate::toml_error::{self, Text};
+pub use crate::toml_file::error::At;
+use crate::toml_file::error::{Text, nearest};
+use crate::toml_file::spelling::Table;
 
 /// The largest configuration file, in bytes.
 const MAX: u64 = 1 << 20;
@@ -188,7 +188,7 @@ impl Config {
             let Some(credential) = self.credentials.get(name) else {
                 let known: Vec<_> = self.credentials.keys().cloned().collect();
                 let what = format!("registry {:?}: there is no credential {name:?}", registry.host);
-                let help = match toml_error::nearest(name, &known, "config") {
+                let help = match nearest(name, &known, "config") {
                     near if near.starts_with("did you") => near,
                     _ => format!("add [credential.{name}]"),
                 };

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use toml::Spanned;
 
 use crate::secret;
-use crate::spelling::Table;
+use crate::toml_file::spelling::Table;
 
 /// Tables that other versions read.
 type Later = Option<Table<BTreeMap<String, Table<toml::Table>>>>;

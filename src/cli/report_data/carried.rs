@@ -48,7 +48,7 @@ fn verdict(fault: Option<&Fault>) -> Verdict {
 /// The report of an import of `bundle` to `to`, or of its dry run.
 pub fn imported(
     bundle: &Trusted,
-    done: &crate::operate::import::Outcome,
+    done: &crate::operate::import::Imported,
     (to, order, dry_run): (&str, Told, bool),
     scan: Option<Check>,
     fault: Option<&Fault>,

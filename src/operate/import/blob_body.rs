@@ -5,17 +5,17 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::base::lock::lock;
 use crate::content::checked::Checked;
 use crate::content::{Body, Error, Kind, Source};
 use crate::flow::{Event, Flow};
 use crate::oci::{Descriptor, Repository};
 
-use super::plan::locked;
-use super::workers::Crew;
+use super::workers::Workers;
 
-pub(super) struct Carried<'a> {
+pub(super) struct BlobBody<'a> {
     pub flow: &'a Flow,
-    pub crew: &'a Crew<'a>,
+    pub workers: &'a Workers<'a>,
     pub source: &'a dyn Source,
     pub repository: &'a Repository,
     pub blob: &'a Descriptor,
@@ -23,21 +23,21 @@ pub(super) struct Carried<'a> {
     failure: Arc<Mutex<Option<Error>>>,
 }
 
-impl<'a> Carried<'a> {
+impl<'a> BlobBody<'a> {
     pub(super) fn new(
         flow: &'a Flow,
-        crew: &'a Crew<'a>,
+        workers: &'a Workers<'a>,
         source: &'a dyn Source,
         repository: &'a Repository,
         blob: &'a Descriptor,
     ) -> Self {
-        Self { flow, crew, source, repository, blob, told: Arc::default(), failure: Arc::default() }
+        Self { flow, workers, source, repository, blob, told: Arc::default(), failure: Arc::default() }
     }
 
     /// The source's error, if the last reading ended in one. Whatever the destination makes of it,
     /// it is the source's.
     pub(super) fn failure(&self) -> Option<Error> {
-        locked(&self.failure).clone()
+        lock(&self.failure).clone()
     }
 
     /// Tells the bytes that were not sent because they were there: bars end at their totals.
@@ -49,34 +49,34 @@ impl<'a> Carried<'a> {
     }
 }
 
-impl Body for Carried<'_> {
+impl Body for BlobBody<'_> {
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
-        let opened = if self.crew.is_stopped() {
+        let opened = if self.workers.is_stopped() {
             Err(Error::new(Kind::Cancelled, "cancelled"))
         } else {
             self.source.blob(self.repository, self.blob)
         };
         match opened {
             Ok(reader) => {
-                *locked(&self.failure) = None;
-                Ok(Box::new(Told {
+                *lock(&self.failure) = None;
+                Ok(Box::new(BodyReader {
                     inner: Checked::new(reader, self.blob.clone()),
                     flow: self.flow.clone(),
-                    stop: self.crew.stop_flag(),
+                    stop: self.workers.stop_flag(),
                     position: 0,
                     furthest: Arc::clone(&self.told),
                     failure: Arc::clone(&self.failure),
                 }))
             }
             Err(error) => {
-                *locked(&self.failure) = Some(error.clone());
+                *lock(&self.failure) = Some(error.clone());
                 Err(error.into_io())
             }
         }
     }
 }
 
-struct Told<R> {
+struct BodyReader<R> {
     inner: R,
     flow: Flow,
     stop: Arc<AtomicBool>,
@@ -86,7 +86,7 @@ struct Told<R> {
     failure: Arc<Mutex<Option<Error>>>,
 }
 
-impl<R: Read> Read for Told<R> {
+impl<R: Read> Read for BodyReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = if self.flow.is_cancelled() || self.stop.load(Ordering::Relaxed) {
             Err(Error::new(Kind::Cancelled, "cancelled").into_io())
@@ -105,7 +105,7 @@ impl<R: Read> Read for Told<R> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
                 let error = Error::from_io("source", error);
-                *locked(&self.failure) = Some(error.clone());
+                *lock(&self.failure) = Some(error.clone());
                 Err(error.into_io())
             }
         }

@@ -1,27 +1,28 @@
 //! The gate of `import` and `unpack`: what is checked of a bundle before the first push and before the first tag.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::base::fault::Fault;
+use crate::base::lock::{into_inner, lock};
 use crate::bundle::Trusted;
 use crate::bundle::check::parallel::check_computed;
 use crate::bundle::source::one_pass::Arriving;
 use crate::flow::Flow;
-use crate::operate::import::Gate;
+use crate::operate::import::ImportCheck;
 use crate::operate::verify::blobs;
 use crate::scan::{Scanner, Summary};
 
 /// The gate of an import: the medium's files and the documents were checked before the first push, and
 /// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was
 /// pushed came through a checked reader; one that the destination has was not read.
-pub struct BundleGate<'a> {
+pub struct BundleCheck<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
     scanner: Option<&'a Scanner>,
     scanned: Mutex<Option<Summary>>,
 }
 
-impl<'a> BundleGate<'a> {
+impl<'a> BundleCheck<'a> {
     /// Checks files, documents and closure of `bundle`.
     ///
     /// # Errors
@@ -44,21 +45,21 @@ impl<'a> BundleGate<'a> {
 
     /// What the scanner said, once it was asked.
     pub fn into_scanned(self) -> Option<Summary> {
-        self.scanned.into_inner().unwrap_or_else(PoisonError::into_inner)
+        into_inner(self.scanned)
     }
 }
 
-impl Gate for BundleGate<'_> {
-    fn admit(&self) -> Result<(), Fault> {
+impl ImportCheck for BundleCheck<'_> {
+    fn before_push(&self) -> Result<(), Fault> {
         let Some(scanner) = self.scanner else { return Ok(()) };
         let artifacts = &self.bundle.manifest().artifacts;
         let summary = crate::scan::run(self.flow, scanner, self.bundle, artifacts, &blobs(self.bundle))?;
         let fault = summary.fault();
-        *self.scanned.lock().unwrap_or_else(PoisonError::into_inner) = Some(summary);
+        *lock(&self.scanned) = Some(summary);
         fault.map_or(Ok(()), Err)
     }
 
-    fn pass(&self) -> Result<(), Fault> {
+    fn before_tags(&self) -> Result<(), Fault> {
         check_computed(self.bundle, self.flow)
     }
 
@@ -68,10 +69,10 @@ impl Gate for BundleGate<'_> {
 }
 
 /// The gate of an import from what passes once: all of it was checked.
-pub struct PassingGate<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
+pub struct OnePassCheck<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
 
-impl Gate for PassingGate<'_, '_> {
-    fn pass(&self) -> Result<(), Fault> {
+impl ImportCheck for OnePassCheck<'_, '_> {
+    fn before_tags(&self) -> Result<(), Fault> {
         self.0.gate()
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::content::{Error, Source};
 use crate::oci::{Descriptor, Digest, Document, Repository};
 
-use super::Sides;
-use super::plan::locked;
+use super::request::Sides;
 
 /// Bytes of documents that are kept.
 const ROOM: u64 = 64 << 20;
@@ -29,7 +29,7 @@ impl<'a> Documents<'a> {
     pub(super) fn get(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Fault> {
         // The parsed form depends on the media type: another one is another question.
         let same = |document: &&Document| document.media_type() == descriptor.media_type;
-        if let Some(document) = locked(&self.kept).1.get(&descriptor.digest).filter(same) {
+        if let Some(document) = lock(&self.kept).1.get(&descriptor.digest).filter(same) {
             return Ok(document.clone());
         }
         let fault = |error: Error| error.into_fault(self.sides.source);
@@ -44,7 +44,7 @@ impl<'a> Documents<'a> {
             );
             return Err(Fault::new(self.sides.source, what));
         }
-        let mut kept = locked(&self.kept);
+        let mut kept = lock(&self.kept);
         if kept.0 + document.size() <= self.room && kept.1.insert(document.digest(), document.clone()).is_none() {
             kept.0 += document.size();
         }

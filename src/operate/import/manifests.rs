@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
 use crate::oci::{Digest, Document, Repository, Tag};
 
-use super::plan::{Job, Plan, Shape, locked};
-use super::{Run, TagConflict, preflight};
+use super::context::Context;
+use super::preflight;
+use super::request::TagConflict;
+use super::work::{Job, Shape, Work};
 
 struct Task<'p> {
     repository: &'p Repository,
@@ -18,12 +21,12 @@ struct Task<'p> {
 }
 
 /// Pushes the documents that lack, height by height.
-pub(super) fn send(run: &Run, plan: &Plan) -> Result<(), Fault> {
+pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
-    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
-        run.flow.check()?;
-        for digest in &locked(&job.needs).documents {
-            let Some(shape) = plan.shapes.get(digest) else { continue };
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+        context.flow.check()?;
+        for digest in &lock(&job.needs).documents {
+            let Some(shape) = work.shapes.get(digest) else { continue };
             let task = waves
                 .entry(shape.height)
                 .or_default()
@@ -33,22 +36,22 @@ pub(super) fn send(run: &Run, plan: &Plan) -> Result<(), Fault> {
         }
     }
     let items = waves.values().map(|wave| wave.len() as u64).sum();
-    run.flow.event(Event::Stage { name: "sending manifests", bytes: 0, items });
+    context.flow.event(Event::Stage { name: "sending manifests", bytes: 0, items });
     for wave in waves.into_values() {
         let mut tasks: Vec<Task> = wave.into_values().collect();
         // Those that are not kept are read again, cheapest as they stand.
-        tasks.sort_by_cached_key(|task| run.source.position(&task.shape.descriptor.digest));
-        run.crew.each(&tasks, |task| one(run, task))?;
+        tasks.sort_by_cached_key(|task| context.source.position(&task.shape.descriptor.digest));
+        context.workers.each(&tasks, |task| one(context, task))?;
     }
     Ok(())
 }
 
-fn one(run: &Run, task: &Task) -> Result<(), Fault> {
+fn one(context: &Context, task: &Task) -> Result<(), Fault> {
     let Some(job) = task.jobs.iter().find(|job| !job.has_failed()) else { return Ok(()) };
-    let document = run.documents.get(&job.artifact.repository, &task.shape.descriptor)?;
-    if let Err(error) = run.destination.put_manifest(task.repository, &document) {
+    let document = context.documents.get(&job.artifact.repository, &task.shape.descriptor)?;
+    if let Err(error) = context.destination.put_manifest(task.repository, &document) {
         let is_refused = matches!(error.class, Kind::Refused | Kind::Absent);
-        let mut fault = run.at_destination(error);
+        let mut fault = context.at_destination(error);
         if task.shape.is_sparse && is_refused {
             let what = format!(
                 "{}@{}: an index with left-out platforms is not taken: {}",
@@ -58,7 +61,7 @@ fn one(run: &Run, task: &Task) -> Result<(), Fault> {
             );
             fault = Fault::new(Class::Policy, what).help("export with --index rebuild");
         }
-        if !run.request.keep_going || fault.class == Class::Cancelled {
+        if !context.request.keep_going || fault.class == Class::Cancelled {
             return Err(fault);
         }
         for job in &task.jobs {
@@ -66,40 +69,41 @@ fn one(run: &Run, task: &Task) -> Result<(), Fault> {
         }
         return Ok(());
     }
-    run.flow.event(Event::Item(document.digest().to_string()));
+    context.flow.event(Event::Item(document.digest().to_string()));
     Ok(())
 }
 
 /// Sets the tags of every artifact that has come; one without tags is made findable.
-pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
-    let jobs: Vec<&Job> = plan.jobs.iter().filter(|job| !job.has_failed()).collect();
-    run.flow.event(Event::Stage { name: "tagging", bytes: 0, items: jobs.len() as u64 });
-    run.crew.each(&jobs, |job| {
-        let tags = locked(&job.needs).tags.clone();
+pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
+    context.flow.event(Event::Stage { name: "tagging", bytes: 0, items: jobs.len() as u64 });
+    context.workers.each(&jobs, |job| {
+        let tags = lock(&job.needs).tags.clone();
         let is_untagged = job.artifact.tags.is_empty();
         // Nothing to set, or a document that was not carried and is at the destination already.
         if tags.is_empty() && !is_untagged {
-            locked(&job.needs).is_tagged = true;
+            lock(&job.needs).is_tagged = true;
             return Ok(());
         }
-        if !plan.shapes.contains_key(&job.artifact.digest) {
+        if !work.shapes.contains_key(&job.artifact.digest) {
             if !is_untagged {
                 let what = format!("{}@{}: not carried, so not tagged", job.repository, job.artifact.digest);
                 job.fail(Fault::new(Class::Partial, what).help("export it again when the source has it"));
             }
             return Ok(());
         }
-        let document = run.documents.get(&job.artifact.repository, &job.artifact.descriptor())?;
-        let mut result = tags.iter().try_for_each(|tag| set(run, job, tag, &document));
+        let document = context.documents.get(&job.artifact.repository, &job.artifact.descriptor())?;
+        let mut result = tags.iter().try_for_each(|tag| set(context, job, tag, &document));
         if result.is_ok() && is_untagged {
-            result = run.destination.set_root(&job.repository, &document).map_err(|error| run.at_destination(error));
+            result =
+                context.destination.set_root(&job.repository, &document).map_err(|error| context.at_destination(error));
         }
         match result {
-            Err(fault) if !run.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
+            Err(fault) if !context.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
             Err(fault) => job.fail(fault),
             Ok(()) => {
-                locked(&job.needs).is_tagged = true;
-                run.flow.event(Event::Item(job.repository.to_string()));
+                lock(&job.needs).is_tagged = true;
+                context.flow.event(Event::Item(job.repository.to_string()));
             }
         }
         Ok(())
@@ -107,20 +111,20 @@ pub(super) fn tag(run: &Run, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// Sets one tag. The preflight saw none, or was told to move it: one that came since is treated as it would have been then.
-fn set(run: &Run, job: &Job, tag: &Tag, document: &Document) -> Result<(), Fault> {
-    run.flow.check()?;
-    let at_destination = |error| run.at_destination(error);
-    if run.request.tag_conflict == TagConflict::Move {
-        return run.destination.set_tag(&job.repository, tag, document).map_err(at_destination);
+fn set(context: &Context, job: &Job, tag: &Tag, document: &Document) -> Result<(), Fault> {
+    context.flow.check()?;
+    let at_destination = |error| context.at_destination(error);
+    if context.request.tag_conflict == TagConflict::Move {
+        return context.destination.set_tag(&job.repository, tag, document).map_err(at_destination);
     }
-    let Some(found) = run.destination.set_new_tag(&job.repository, tag, document).map_err(at_destination)? else {
+    let Some(found) = context.destination.set_new_tag(&job.repository, tag, document).map_err(at_destination)? else {
         return Ok(());
     };
-    if run.request.tag_conflict == TagConflict::Fail {
+    if context.request.tag_conflict == TagConflict::Fail {
         let fault = preflight::conflict(job, tag, found);
         return Err(Fault { what: format!("{}; it was set during this run", fault.what), ..fault });
     }
-    let mut needs = locked(&job.needs);
+    let mut needs = lock(&job.needs);
     needs.tags.retain(|own| own != tag);
     needs.kept.push(tag.clone());
     Ok(())

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::oci::{Digest, Repository, Tag};
 
-use super::plan::{Plan, flat, locked};
+use super::work::{Work, flat};
 
 /// What became of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Done {
 
 /// The whole import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Imported {
     /// Every artifact, in the request's order.
     pub artifacts: Vec<Done>,
     /// Blobs sent. In a dry run: blobs that would be looked for, and sent if they lack.
@@ -50,7 +51,7 @@ pub struct Outcome {
     pub bytes: u64,
 }
 
-impl Outcome {
+impl Imported {
     /// Adds what a second round sent.
     pub(super) fn add(&mut self, round: &Self) {
         self.pushed += round.pushed;
@@ -80,12 +81,12 @@ impl Outcome {
     }
 }
 
-pub(super) fn list(plan: &Plan) -> Vec<Done> {
-    plan.jobs
+pub(super) fn list(work: &Work) -> Vec<Done> {
+    work.jobs
         .iter()
         .map(|job| {
-            let needs = locked(&job.needs);
-            let landed = match &*locked(&job.failed) {
+            let needs = lock(&job.needs);
+            let landed = match &*lock(&job.failed) {
                 Some(fault) => Landed::Failed(fault.clone()),
                 None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
                 None => Landed::Pushed,

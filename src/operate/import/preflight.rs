@@ -5,56 +5,59 @@
 use std::collections::BTreeMap;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository, Tag};
 use crate::receipt::How;
 
-use super::plan::{Job, Needs, Plan, flat, locked};
-use super::{Run, TagConflict, bases};
+use super::bases;
+use super::context::Context;
+use super::request::TagConflict;
+use super::work::{Job, Needs, Work, flat};
 
 /// Looks at every artifact and fills in its needs.
 ///
 /// Without `keep_going`, all that stands in the way is one fault. An artifact that was incomplete at
 /// export and is so at the destination fails alone either way.
-pub(super) fn look(run: &Run, plan: &Plan) -> Result<(), Fault> {
-    run.crew.each(&plan.jobs, |job| {
+pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
+    context.workers.each(&work.jobs, |job| {
         let mut found = Needs::default();
-        let mut faults = documents(run, plan, job, &mut found)?;
-        faults.extend(tags(run, job, &mut found)?);
+        let mut faults = documents(context, work, job, &mut found)?;
+        faults.extend(tags(context, job, &mut found)?);
         found.is_known = true;
-        *locked(&job.needs) = found;
+        *lock(&job.needs) = found;
         if let Some(fault) = Fault::from_list(faults) {
             job.fail(fault);
         }
-        run.flow.event(Event::Item(job.repository.to_string()));
+        context.flow.event(Event::Item(job.repository.to_string()));
         Ok(())
     })?;
-    bases::look(run, plan)?;
-    rights(run, plan)?;
-    if run.request.keep_going {
+    bases::look(context, work)?;
+    rights(context, work)?;
+    if context.request.keep_going {
         return Ok(());
     }
-    let failed = plan.jobs.iter().filter_map(|job| locked(&job.failed).clone());
+    let failed = work.jobs.iter().filter_map(|job| lock(&job.failed).clone());
     let faults = failed.flat_map(flat).filter(|fault| fault.class != Class::Partial).collect();
     Fault::from_list(faults).map_or(Ok(()), Err)
 }
 
 /// Asks, once a repository that something is to be written to, whether the login may.
-fn rights(run: &Run, plan: &Plan) -> Result<(), Fault> {
-    let Some(rights) = run.destination.rights().filter(|_| !run.request.dry_run) else { return Ok(()) };
+fn rights(context: &Context, work: &Work) -> Result<(), Fault> {
+    let Some(rights) = context.destination.rights().filter(|_| !context.request.dry_run) else { return Ok(()) };
     let mut written: BTreeMap<&Repository, Vec<&Job>> = BTreeMap::new();
-    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
-        let needs = locked(&job.needs);
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+        let needs = lock(&job.needs);
         if !needs.documents.is_empty() || !needs.tags.is_empty() {
             written.entry(&job.repository).or_default().push(job);
         }
     }
     let written: Vec<(&Repository, Vec<&Job>)> = written.into_iter().collect();
-    run.crew.each(&written, |(repository, jobs)| {
-        run.crew.check()?;
+    context.workers.each(&written, |(repository, jobs)| {
+        context.workers.check()?;
         let Err(error) = rights.may_push(repository) else { return Ok(()) };
-        let fault = run.at_destination(error);
+        let fault = context.at_destination(error);
         if fault.class == Class::Cancelled {
             return Err(fault);
         }
@@ -66,8 +69,8 @@ fn rights(run: &Run, plan: &Plan) -> Result<(), Fault> {
 }
 
 /// A destination's error is the job's; that the run was cancelled is not.
-fn noted(run: &Run, faults: &mut Vec<Fault>, error: Error) -> Result<(), Fault> {
-    let fault = run.at_destination(error);
+fn noted(context: &Context, faults: &mut Vec<Fault>, error: Error) -> Result<(), Fault> {
+    let fault = context.at_destination(error);
     if fault.class == Class::Cancelled {
         return Err(fault);
     }
@@ -75,36 +78,36 @@ fn noted(run: &Run, faults: &mut Vec<Fault>, error: Error) -> Result<(), Fault> 
     Ok(())
 }
 
-fn documents(run: &Run, plan: &Plan, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
+fn documents(context: &Context, work: &Work, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
     let mut faults = Vec::new();
     for &digest in job.missing.iter().chain(&job.documents) {
-        run.crew.check()?;
-        match run.destination.has_manifest(&job.repository, digest) {
-            Ok(true) if run.destination.keeps_whole() => continue,
-            Ok(true) => match is_whole(run, plan, job, digest) {
+        context.workers.check()?;
+        match context.destination.has_manifest(&job.repository, digest) {
+            Ok(true) if context.destination.keeps_whole() => continue,
+            Ok(true) => match is_whole(context, work, job, digest) {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => {
-                    noted(run, &mut faults, error)?;
+                    noted(context, &mut faults, error)?;
                     return Ok(faults);
                 }
             },
             Ok(false) => {}
             Err(error) => {
                 // One refusal is enough; the next would be the same.
-                noted(run, &mut faults, error)?;
+                noted(context, &mut faults, error)?;
                 return Ok(faults);
             }
         }
-        if !plan.shapes.contains_key(&digest) {
+        if !work.shapes.contains_key(&digest) {
             faults.push(incomplete(job, "manifest", digest));
             continue;
         }
         found.documents.push(digest);
-        for leaf in plan.shapes.get(&digest).iter().flat_map(|shape| &shape.leaves) {
-            match plan.absent.get(&leaf.digest) {
+        for leaf in work.shapes.get(&digest).iter().flat_map(|shape| &shape.leaves) {
+            match work.absent.get(&leaf.digest) {
                 None => found.leaves.push(leaf.clone()),
-                Some(absent) => faults.extend(not_carried(run, job, leaf, absent, found)?),
+                Some(absent) => faults.extend(not_carried(context, job, leaf, absent, found)?),
             }
         }
     }
@@ -113,15 +116,15 @@ fn documents(run: &Run, plan: &Plan, job: &Job, found: &mut Needs) -> Result<Vec
 
 /// Whether a document that is there has its leaves there, but for those that no bundle of it need have. The documents
 /// below it are looked at for themselves.
-fn is_whole(run: &Run, plan: &Plan, job: &Job, digest: Digest) -> Result<bool, Error> {
-    let Some(shape) = plan.shapes.get(&digest) else { return Ok(true) };
+fn is_whole(context: &Context, work: &Work, job: &Job, digest: Digest) -> Result<bool, Error> {
+    let Some(shape) = work.shapes.get(&digest) else { return Ok(true) };
     for leaf in &shape.leaves {
-        let may_lack = plan.absent.get(&leaf.digest).is_some_and(|absent| absent.reason == Reason::Foreign);
-        if !may_lack && !run.destination.has_blob(&job.repository, leaf)? {
+        let may_lack = work.absent.get(&leaf.digest).is_some_and(|absent| absent.reason == Reason::Foreign);
+        if !may_lack && !context.destination.has_blob(&job.repository, leaf)? {
             return Ok(false);
         }
         if !may_lack {
-            run.ledger.note(&job.repository, leaf, How::Found);
+            context.notes.add(&job.repository, leaf, How::Found);
         }
     }
     Ok(true)
@@ -137,14 +140,14 @@ fn incomplete(job: &Job, what: &str, digest: Digest) -> Fault {
 }
 
 fn not_carried(
-    run: &Run,
+    context: &Context,
     job: &Job,
     leaf: &Descriptor,
     absent: &Absent,
     found: &mut Needs,
 ) -> Result<Vec<Fault>, Fault> {
     let mut faults = Vec::new();
-    run.crew.check()?;
+    context.workers.check()?;
     match absent.reason {
         Reason::Foreign => return Ok(faults),
         Reason::Base => {
@@ -153,11 +156,11 @@ fn not_carried(
         }
         Reason::Missing | Reason::Platform => {}
     }
-    match run.destination.has_blob(&job.repository, leaf) {
+    match context.destination.has_blob(&job.repository, leaf) {
         Ok(true) => return Ok(faults),
         Ok(false) => {}
         Err(error) => {
-            noted(run, &mut faults, error)?;
+            noted(context, &mut faults, error)?;
             return Ok(faults);
         }
     }
@@ -171,18 +174,18 @@ pub(super) fn conflict(job: &Job, tag: &Tag, now: Digest) -> Fault {
     Fault::new(Class::Policy, what).help("move it with --tag-conflict move, or leave it with --tag-conflict keep")
 }
 
-fn tags(run: &Run, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
+fn tags(context: &Context, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
     let mut faults = Vec::new();
     for tag in &job.artifact.tags {
-        run.crew.check()?;
-        let now = match run.destination.tag(&job.repository, tag) {
+        context.workers.check()?;
+        let now = match context.destination.tag(&job.repository, tag) {
             Ok(now) => now,
             Err(error) => {
-                noted(run, &mut faults, error)?;
+                noted(context, &mut faults, error)?;
                 break;
             }
         };
-        match (now, run.request.tag_conflict) {
+        match (now, context.request.tag_conflict) {
             (Some(now), _) if now == job.artifact.digest => {}
             (Some(now), TagConflict::Fail) => faults.push(conflict(job, tag, now)),
             (Some(_), TagConflict::Keep) => found.kept.push(tag.clone()),

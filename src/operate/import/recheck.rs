@@ -7,11 +7,14 @@
 use std::collections::BTreeSet;
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
 
-use super::plan::{Job, Plan, locked};
-use super::{Outcome, Run, blobs, manifests};
+use super::context::Context;
+use super::outcome::Imported;
+use super::work::{Job, Work};
+use super::{blobs, manifests};
 
 /// One thing that must be there.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,38 +23,38 @@ enum Thing {
     Manifest(Digest),
 }
 
-type Place<'p> = (&'p Repository, Thing);
+type Expected<'p> = (&'p Repository, Thing);
 
 /// Asks for everything that this run needed; sends what went, once. Gives what that took.
-pub(super) fn look(run: &Run, plan: &Plan) -> Result<Outcome, Fault> {
-    let gone = lacking(run, plan)?;
+pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
+    let gone = lacking(context, work)?;
     if gone.is_empty() {
-        return Ok(Outcome::default());
+        return Ok(Imported::default());
     }
     let is_base = |job: &Job, thing: &Thing| {
-        let is_it = |digest| locked(&job.needs).bases.iter().any(|leaf| leaf.digest == digest);
+        let is_it = |digest| lock(&job.needs).bases.iter().any(|leaf| leaf.digest == digest);
         matches!(thing, Thing::Blob(digest, _) if is_it(*digest))
     };
-    tell(run, plan, &gone, "of a base was there and is gone", is_base)?;
-    run.flow.warn(format!(
+    tell(context, work, &gone, "of a base was there and is gone", is_base)?;
+    context.flow.warn(format!(
         "{} blobs and manifests that were at the destination are gone again: they are sent once more",
         gone.len()
     ));
-    let counts = blobs::send(run, plan)?;
-    manifests::send(run, plan)?;
-    tell(run, plan, &lacking(run, plan)?, "was sent twice and is not there", |_, _| true)?;
+    let counts = blobs::send(context, work)?;
+    manifests::send(context, work)?;
+    tell(context, work, &lacking(context, work)?, "was sent twice and is not there", |_, _| true)?;
     Ok(counts)
 }
 
 /// What is gone, of those things that `concerns` names, is a fault of its job.
 fn tell(
-    run: &Run,
-    plan: &Plan,
-    gone: &BTreeSet<Place<'_>>,
+    context: &Context,
+    work: &Work,
+    gone: &BTreeSet<Expected<'_>>,
     became: &str,
     concerns: impl Fn(&Job, &Thing) -> bool,
 ) -> Result<(), Fault> {
-    for job in plan.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
         let is_gone = |thing: &Thing| gone.contains(&(&job.repository, thing.clone())) && concerns(job, thing);
         let Some(thing) = things(job).into_iter().find(is_gone) else { continue };
         let what = match thing {
@@ -59,9 +62,9 @@ fn tell(
             Thing::Manifest(digest) => format!("manifest {digest}"),
         };
         let what = format!("{}: {what} {became}", job.repository);
-        let fault = Fault::new(run.request.sides.destination, what)
+        let fault = Fault::new(context.request.sides.destination, what)
             .help("look whether a garbage collection runs there; then run the import again");
-        if !run.request.keep_going {
+        if !context.request.keep_going {
             return Err(fault);
         }
         job.fail(fault);
@@ -71,35 +74,35 @@ fn tell(
 
 /// What this run pushed for a job, or found there before.
 fn things(job: &Job) -> Vec<Thing> {
-    let needs = locked(&job.needs);
+    let needs = lock(&job.needs);
     let blobs = needs.leaves.iter().chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));
     blobs.chain(needs.documents.iter().map(|digest| Thing::Manifest(*digest))).collect()
 }
 
-fn lacking<'p>(run: &Run, plan: &'p Plan) -> Result<BTreeSet<Place<'p>>, Fault> {
-    let jobs: Vec<&Job> = plan.jobs.iter().filter(|job| !job.has_failed()).collect();
-    let of = |job: &&'p Job<'p>| -> Vec<Place<'p>> {
+fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p>>, Fault> {
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let of = |job: &&'p Job<'p>| -> Vec<Expected<'p>> {
         things(job).into_iter().map(|thing| (&job.repository, thing)).collect()
     };
-    let all: BTreeSet<Place<'p>> = jobs.iter().flat_map(of).collect();
-    let all: Vec<Place<'p>> = all.into_iter().collect();
-    run.flow.event(Event::Stage { name: "looking once more", bytes: 0, items: all.len() as u64 });
+    let all: BTreeSet<Expected<'p>> = jobs.iter().flat_map(of).collect();
+    let all: Vec<Expected<'p>> = all.into_iter().collect();
+    context.flow.event(Event::Stage { name: "looking once more", bytes: 0, items: all.len() as u64 });
     let gone = std::sync::Mutex::new(BTreeSet::new());
-    run.crew.each(&all, |place| {
-        run.crew.check()?;
+    context.workers.each(&all, |place| {
+        context.workers.check()?;
         let (repository, thing) = place;
         let found = match thing {
             Thing::Blob(digest, size) => {
-                run.destination.has_blob(repository, &Descriptor::new("application/octet-stream", *digest, *size))
+                context.destination.has_blob(repository, &Descriptor::new("application/octet-stream", *digest, *size))
             }
-            Thing::Manifest(digest) => run.destination.has_manifest(repository, *digest),
+            Thing::Manifest(digest) => context.destination.has_manifest(repository, *digest),
         };
-        match found.map_err(|error| run.at_destination(error)) {
-            Ok(true) => run.flow.event(Event::Item(repository.to_string())),
+        match found.map_err(|error| context.at_destination(error)) {
+            Ok(true) => context.flow.event(Event::Item(repository.to_string())),
             Ok(false) => {
-                locked(&gone).insert(place.clone());
+                lock(&gone).insert(place.clone());
             }
-            Err(fault) if !run.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
+            Err(fault) if !context.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
             Err(fault) => {
                 let concerned = |job: &&&Job| job.repository == **repository && things(job).contains(thing);
                 jobs.iter().filter(concerned).for_each(|job| job.fail(fault.clone()));
@@ -107,5 +110,5 @@ fn lacking<'p>(run: &Run, plan: &'p Plan) -> Result<BTreeSet<Place<'p>>, Fault> 
         }
         Ok(())
     })?;
-    Ok(gone.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    Ok(into_inner(gone))
 }

@@ -1,9 +1,10 @@
 //! Unpack: an import into a layout, under the source's own names, host included, so that the
-//! `index.json` is what a bundle's tar stream has (`spec/tar-stream.md`).
+//! `index.json` is the one that a bundle's tar stream has (`spec/tar-stream.md`).
 
 use std::path::Path;
 
-use super::{Gate, Outcome, Request, Sides, TagConflict, run};
+use super::outcome::Imported;
+use super::request::{self, ImportCheck, Sides, TagConflict};
 use crate::base::fault::{Class, Fault};
 use crate::content::Source;
 use crate::decide::route::{Place, Route};
@@ -11,23 +12,33 @@ use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::{Absent, Artifact};
 
-/// Unpacks `artifacts` into the layout at `directory`, which is made where there is none and added to
-/// where there is one. A name that stands for something else there moves: a month's bundle goes over
-/// the last one's.
+/// What to unpack, and where to.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Where the content comes from.
+    pub source: &'a dyn Source,
+    /// The layout's directory: made where there is none, added to where there is one.
+    pub directory: &'a Path,
+    /// What is checked on the way.
+    pub check: &'a dyn ImportCheck,
+    /// The artifacts.
+    pub artifacts: &'a [Artifact],
+    /// What is reachable from them but not carried.
+    pub absent: &'a [Absent],
+}
+
+/// Unpacks into a layout. A name that stands for something else there moves: a month's bundle goes over the last one's.
 ///
 /// # Errors
-/// As [`Layout::create`] and [`run`]; the layout's own failures are [`Class::Io`].
-pub fn unpack(
-    flow: &Flow,
-    source: &dyn Source,
-    directory: &Path,
-    gate: &dyn Gate,
-    artifacts: &[Artifact],
-    absent: &[Absent],
-) -> Result<Outcome, Fault> {
+/// Those of [`Layout::create`] and [`super::run()`]; the layout's own failures are [`Class::Io`].
+pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
+    let Request { source, directory, check, artifacts, absent } = *request;
     let layout = Layout::create(directory)?.in_flow(flow);
     let route = Route::new(Place::Same, false, Vec::new());
-    let request = Request {
+    let request = request::Request {
+        source,
+        destination: &layout,
+        check,
         artifacts,
         absent,
         route: &route,
@@ -37,7 +48,7 @@ pub fn unpack(
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
         siblings: None,
         wanted: None,
-        account: None,
+        ledger: None,
     };
-    run(flow, source, &layout, gate, &request)
+    super::run(flow, &request)
 }

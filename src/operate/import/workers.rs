@@ -2,17 +2,18 @@
 //! cancelled. What an item is, is not their business.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::flow::{Flow, each};
 
-pub(super) struct Crew<'a> {
+pub(super) struct Workers<'a> {
     flow: &'a Flow,
     stop: Arc<AtomicBool>,
 }
 
-impl<'a> Crew<'a> {
+impl<'a> Workers<'a> {
     pub(super) fn new(flow: &'a Flow) -> Self {
         Self { flow, stop: Arc::default() }
     }
@@ -47,12 +48,12 @@ impl<'a> Crew<'a> {
                 // An item that ended only because another had failed adds nothing.
                 let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
                 if !is_echo {
-                    faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+                    lock(&faults).push(fault);
                 }
                 self.stop.store(true, Ordering::Relaxed);
             }
         });
-        let faults = faults.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let faults = into_inner(faults);
         if let Some(fault) = Fault::from_list(faults) {
             return Err(fault);
         }

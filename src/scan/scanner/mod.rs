@@ -6,12 +6,11 @@
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use super::Options;
 use super::starter::{Started, Starter};
 use crate::base::fault::{Class, Fault, escape};
+use crate::base::redact::Secrets;
 use crate::flow::{Cancelled, Flow};
 use crate::program::{self, End, Failure, Limits, Surroundings};
-use crate::redact::Secrets;
 
 /// Bytes of a scanner's output that are kept.
 const SAID: usize = 1024;
@@ -21,6 +20,17 @@ const VERSION: usize = 200;
 const VERSION_TIME: Duration = Duration::from_secs(60);
 /// How long a look at its pipes may take before the run's own flag is looked at.
 const WAIT: Duration = Duration::from_millis(50);
+
+/// How to scan.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The regular files of layers, each by itself, in place of the layers.
+    pub files: bool,
+    /// How long a scanner may take over one thing, from its start on.
+    pub timeout: Duration,
+    /// Begin nothing new after the first finding.
+    pub fail_fast: bool,
+}
 
 /// A scanner that can be started.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The limits of a policy, each with what is just allowed and the next that is not.
 
-use super::section::{Rules, Section, list};
+use super::rules::Rules;
+use super::section::{Section, list};
 use super::tests::{claims, parsed};
 use super::*;
 use crate::oci::media_type::OCI_MANIFEST;

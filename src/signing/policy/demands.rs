@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kinds::Kinds;
-use super::section::Rules;
+use super::rules::Rules;
 use super::*;
 use crate::oci::media_type::{OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Absent, Artifact, Digest, Document, Reason, Repository, Tag};

@@ -13,15 +13,16 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::glob::Glob;
-use super::section::{Entry, Rules, Section};
+use super::rules::Rules;
+use super::section::{Entry, Section};
 use super::{Policy, Sections};
 use crate::base::fault::{Class, Fault};
 use crate::base::time::{Moment, span};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::PublicKey;
 use crate::signing::claims::is_channel;
-use crate::spelling::{Table, Word};
-use crate::toml_error::{At, Text, nearest};
+use crate::toml_file::error::{At, Text, nearest};
+use crate::toml_file::spelling::{Table, Word};
 
 /// The largest policy file, in bytes: thousands of keys.
 pub const MAX_FILE: u64 = 4 << 20;

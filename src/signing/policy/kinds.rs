@@ -5,7 +5,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::image;
-use super::section::{Rules, list};
+use super::rules::Rules;
+use super::section::list;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Digest, Document, Reason, Repository};
 

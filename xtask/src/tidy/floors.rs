@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// Every top-level module of `src/` and the floor it stands on.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "base"]),
-    (1, &["closure", "flow", "redact", "spelling", "system", "toml_error"]),
+    (1, &["closure", "flow", "system", "toml_file"]),
     (2, &["content", "outfile", "program", "signing"]),
     // Places, and the forms of what stands beside a bundle.
     (3, &["bundle", "registry", "layout", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),

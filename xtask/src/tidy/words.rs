@@ -10,7 +10,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("rpassword", &["cli"]),
-    ("toml", &["cli", "signing", "toml_error"]),
+    ("toml", &["cli", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
     ("reqwest", &["registry"]),
     ("tokio", &["registry"]),

@@ -191,7 +191,7 @@ impl Args {
             let (key, value) = text.split_once('=').ok_or_else(|| {
                 Fault::usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
             })?;
-            if crate::redact::has_secret(value) {
+            if crate::base::redact::has_secret(value) {
                 let what = format!("--annotation {key}: a secret in an argument");
                 return Err(Fault::usage(
                     what,

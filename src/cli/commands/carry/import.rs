@@ -23,17 +23,17 @@ use crate::cli::output::Outcome;
 use crate::cli::receipt_write::{Receipting, Report};
 use crate::cli::report_data;
 use crate::decide::route::{Map, Route};
-use crate::operate::import::checks::{BundleGate, PassingGate};
-use crate::operate::import::{Account, Request, Sides, Wanted};
+use crate::operate::import::checks::{BundleCheck, OnePassCheck};
+use crate::operate::import::{Ledger, MissingBase, NoCheck, Request, Sides};
 use crate::scan::{Scanner, Summary};
 
 /// What is noted while an import runs.
 #[derive(Default)]
 struct Books {
     /// Base content that lacked.
-    lacking: Mutex<Vec<Wanted>>,
+    lacking: Mutex<Vec<MissingBase>>,
     /// What was done, where a receipt is asked for.
-    account: Option<Mutex<Account>>,
+    account: Option<Mutex<Ledger>>,
     /// The names, once the destination is open.
     route: Option<Route>,
     /// The scanner, if one is asked.
@@ -91,7 +91,7 @@ impl Args {
         scan::tell(books.scanned.as_ref(), &mut last, &mut more);
         let mut unwritten = None;
         if let Some(slip) = slip {
-            let partial = done.as_ref().ok().and_then(crate::operate::import::Outcome::fault);
+            let partial = done.as_ref().ok().and_then(crate::operate::import::Imported::fault);
             let report = Report {
                 bundle: &bundle,
                 order: &order,
@@ -146,14 +146,18 @@ impl Args {
         rest: Option<Bytes>,
         books: &mut Books,
         session: &mut Session<'_>,
-    ) -> Result<crate::operate::import::Outcome, Fault> {
+    ) -> Result<crate::operate::import::Imported, Fault> {
         let is_asked = rest.is_none() && books.scanner.is_none() && bundle.lacks_any() && can_ask(session.world);
         // What lies there is looked at before the destination is opened.
-        let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(bundle, &session.flow)?) } else { None };
+        let gate = if rest.is_none() && !is_asked { Some(BundleCheck::open(bundle, &session.flow)?) } else { None };
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
         let route = &*books.route.insert(self.arrival.route(opened.place, maps));
+        let (flow, to) = (session.flow.clone(), &*opened.destination);
         let request = Request {
+            source: bundle,
+            destination: to,
+            check: &NoCheck,
             artifacts: &manifest.artifacts,
             absent: &manifest.absent,
             route,
@@ -163,16 +167,16 @@ impl Args {
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
             siblings: None,
             wanted: Some(&books.lacking),
-            account: books.account.as_ref(),
+            ledger: books.account.as_ref(),
         };
-        let (flow, to) = (session.flow.clone(), &*opened.destination);
         let pass = |source: &Arriving<'_>| {
-            crate::operate::import::run(&flow, source, to, &PassingGate(source, bundle), &request)
+            let check = OnePassCheck(source, bundle);
+            crate::operate::import::run(&flow, &Request { source, check: &check, ..request })
         };
         match (gate, rest) {
             (Some(gate), _) => {
                 let gate = gate.with_scanner(books.scanner.as_ref());
-                let done = crate::operate::import::run(&flow, bundle, to, &gate, &request);
+                let done = crate::operate::import::run(&flow, &Request { check: &gate, ..request });
                 books.scanned = gate.into_scanned();
                 done
             }
@@ -190,9 +194,9 @@ fn list_wanted(
     out: Option<WantedOut>,
     bundle: &Trusted,
     books: &Books,
-    done: Result<crate::operate::import::Outcome, Fault>,
+    done: Result<crate::operate::import::Imported, Fault>,
     session: &Session<'_>,
-) -> Result<crate::operate::import::Outcome, Fault> {
+) -> Result<crate::operate::import::Imported, Fault> {
     let Some(out) = out else { return done };
     let lacking = books.lacking.lock().unwrap_or_else(PoisonError::into_inner);
     let Err(fault) = out.write(&delta::wanted(&bundle.manifest().artifacts, &lacking), session) else {

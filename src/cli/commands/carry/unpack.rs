@@ -14,7 +14,8 @@ use crate::cli::freshness::Side;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::operate::import::Landed;
-use crate::operate::import::checks::BundleGate;
+use crate::operate::import::checks::BundleCheck;
+use crate::operate::import::unpack::{self, Request};
 
 /// `unpack BUNDLE TRUST DIR`
 #[derive(clap::Args, Debug)]
@@ -34,18 +35,18 @@ impl Args {
         let trust = self.trust.read(Side::Look, session)?;
         let bundle = open(&self.bundle, session).map(Opened::from);
         let (bundle, _) = trust.authenticate(bundle, session)?;
-        let gate = BundleGate::open(&bundle, &session.flow)?;
+        let gate = BundleCheck::open(&bundle, &session.flow)?;
         let manifest = bundle.manifest();
         let dir = session.path(&self.dir);
         fit_for_layout(&dir, &self.dir.to_string_lossy(), session)?;
-        let done = crate::operate::import::unpack::unpack(
-            &session.flow,
-            &bundle,
-            &dir,
-            &gate,
-            &manifest.artifacts,
-            &manifest.absent,
-        )?;
+        let request = Request {
+            source: &bundle,
+            directory: &dir,
+            check: &gate,
+            artifacts: &manifest.artifacts,
+            absent: &manifest.absent,
+        };
+        let done = unpack::run(&session.flow, &request)?;
         let landed = done.artifacts.iter().filter(|one| !matches!(one.landed, Landed::Failed(_))).count();
         let order = trust.order();
         let mut text = format!(

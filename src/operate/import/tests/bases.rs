@@ -9,11 +9,11 @@ fn base(digest: Digest, repository: Option<&str>) -> [Absent; 1] {
 #[test]
 fn m17_all_that_lacks_and_all_tags_in_the_way_are_one_list_before_the_first_push() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
-    locked(&rooms.tags).insert("reg.site/m/y:v1".to_owned(), Digest::sha256(b"other"));
+    lock(&rooms.tags).insert("reg.site/m/y:v1".to_owned(), Digest::sha256(b"other"));
     let absent = base(set.shared, Some("a.example/base"));
     let wanted = Mutex::new(Vec::new());
-    let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    let fault = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap_err();
+    let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set, &rooms, &route) };
+    let fault = run(&flow(4), &request).unwrap_err();
     let all: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
     assert_eq!(fault.class, Class::Policy);
     assert!(fault.others.iter().all(|other| other.others.is_empty()), "nothing hides behind another");
@@ -21,7 +21,7 @@ fn m17_all_that_lacks_and_all_tags_in_the_way_are_one_list_before_the_first_push
     assert_eq!(all.iter().filter(|what| what.starts_with("tag exists")).count(), 1, "{all:?}");
     assert_eq!((rooms.count("put"), rooms.count("manifest"), rooms.count("tag")), (0, 0, 0));
     // The index and its child, in one repository, need it both; it is asked for once.
-    let artifacts: Vec<usize> = locked(&wanted).iter().map(|wanted| wanted.artifact).collect();
+    let artifacts: Vec<usize> = lock(&wanted).iter().map(|wanted| wanted.artifact).collect();
     assert_eq!(artifacts, [0, 1, 2, 3]);
     assert_eq!(rooms.count("head"), 3);
 }
@@ -33,8 +33,8 @@ fn m17_a_blob_that_went_elsewhere_is_mounted_from_any_repository_that_has_it() {
         let rooms = Rooms::new();
         rooms.add(&repository(&format!("reg.site/m/{there}")), set.shared);
         let absent = base(set.shared, stated);
-        let request = Request { absent: &absent, ..request(&set.artifacts, &route) };
-        let outcome = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap();
+        let request = Request { absent: &absent, ..request(&set, &rooms, &route) };
+        let outcome = run(&flow(4), &request).unwrap();
         assert!(outcome.is_good(), "{stated:?}");
         assert!(["x", "y", "z"].iter().all(|name| rooms.has(&repository(&format!("reg.site/m/{name}")), set.shared)));
     }
@@ -43,9 +43,9 @@ fn m17_a_blob_that_went_elsewhere_is_mounted_from_any_repository_that_has_it() {
     rooms.add(&repository("reg.site/m/y"), set.shared);
     let absent = base(set.shared, Some("a.example/y"));
     let wanted = Mutex::new(Vec::new());
-    let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    assert_eq!(run(&flow(4), &set.source, &rooms, &Open, &request).unwrap_err().class, Class::Policy);
-    let mut lacking: Vec<String> = locked(&wanted).iter().map(|one| one.destination.to_string()).collect();
+    let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set, &rooms, &route) };
+    assert_eq!(run(&flow(4), &request).unwrap_err().class, Class::Policy);
+    let mut lacking: Vec<String> = lock(&wanted).iter().map(|one| one.destination.to_string()).collect();
     lacking.dedup();
     assert_eq!(lacking, ["reg.site/m/x", "reg.site/m/z"]);
 }
@@ -55,28 +55,27 @@ fn m17_under_keep_going_the_other_artifacts_arrive() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
     let absent = base(Digest::sha256(b"three"), None);
     let wanted = Mutex::new(Vec::new());
-    let request =
-        Request { absent: &absent, keep_going: true, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap();
+    let request = Request { absent: &absent, keep_going: true, wanted: Some(&wanted), ..request(&set, &rooms, &route) };
+    let outcome = run(&flow(4), &request).unwrap();
     assert_eq!(outcome.fault().unwrap().others.len(), 1);
     assert!(matches!(outcome.artifacts[2].landed, Landed::Failed(_)));
-    assert_eq!((locked(&rooms.tags).len(), locked(&wanted).len()), (3, 1));
+    assert_eq!((lock(&rooms.tags).len(), lock(&wanted).len()), (3, 1));
 }
 
 #[test]
 fn m17_a_base_blob_that_goes_before_the_tags_keeps_them_away() {
     struct Sweep<'a>(&'a Rooms, Digest);
-    impl Gate for Sweep<'_> {
-        fn pass(&self) -> Result<(), Fault> {
-            locked(&self.0.blobs).retain(|(_, digest)| *digest != self.1);
+    impl ImportCheck for Sweep<'_> {
+        fn before_tags(&self) -> Result<(), Fault> {
+            lock(&self.0.blobs).retain(|(_, digest)| *digest != self.1);
             Ok(())
         }
     }
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
     rooms.add(&repository("reg.site/m/y"), set.shared);
     let absent = base(set.shared, None);
-    let request = Request { absent: &absent, ..request(&set.artifacts, &route) };
-    let fault = run(&flow(4), &set.source, &rooms, &Sweep(&rooms, set.shared), &request).unwrap_err();
+    let request = Request { absent: &absent, ..request(&set, &rooms, &route) };
+    let fault = run(&flow(4), &Request { check: &Sweep(&rooms, set.shared), ..request }).unwrap_err();
     assert!(fault.class == Class::Destination && fault.what.contains("of a base"), "{fault}");
     assert_eq!(rooms.count("tag"), 0);
 }

@@ -79,15 +79,15 @@ fn crowd(set: &Set) -> Vec<Artifact> {
 }
 
 /// Imports, cancelled at a step; the outcome, how many steps there were, and what names the layout has then.
-fn carried(artifacts: &[Artifact], set: &Set, jobs: usize, last: usize) -> (Result<Outcome, Fault>, usize, usize) {
+fn carried(artifacts: &[Artifact], set: &Set, jobs: usize, last: usize) -> (Result<Imported, Fault>, usize, usize) {
     let folder = TempDir::new().unwrap();
     let flow = flow(jobs);
     let open = || Layout::create(folder.path()).unwrap();
     let rooms = Counted { store: open().in_flow(&flow), flag: flow.cancel_flag(), steps: AtomicUsize::new(0), last };
-    let (route, account) = (Route::new(Place::Layout, true, Vec::new()), Mutex::default());
+    let (route, ledger) = (Route::new(Place::Layout, true, Vec::new()), Mutex::default());
     let absent: [Absent; 0] = [];
-    let request = Request { account: Some(&account), absent: &absent, ..request(artifacts, &route) };
-    let done = run(&flow, &set.source, &rooms, &Open, &request);
+    let request = Request { ledger: Some(&ledger), absent: &absent, artifacts, ..request(&set, &rooms, &route) };
+    let done = run(&flow, &request);
     let steps = rooms.steps.load(Ordering::SeqCst);
     drop(rooms);
     (done, steps, open().entries().len())

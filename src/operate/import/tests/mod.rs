@@ -1,28 +1,28 @@
 //! Tests of the import, layout to layout, with sources that lie and destinations that fail.
 
-mod account;
-mod again;
 mod bases;
+mod ledger;
 mod many;
+mod recheck;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::plan::locked;
-use super::unpack::unpack;
 use super::*;
+use crate::base::fault::{Class, Fault};
+use crate::base::lock::lock;
 use crate::content::checked::Checked;
-use crate::content::{Body, Inventory, Kind, Mounts, Rights};
-use crate::decide::route::Place;
-use crate::flow::{FixedClock, Silent};
+use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Rights, Source};
+use crate::decide::route::{Place, Route};
+use crate::flow::{FixedClock, Flow, Silent};
 use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
-use crate::oci::{Digest, Document, Reason, Reference, Tag};
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Reference, Repository, Tag};
 
 fn flow(jobs: usize) -> Flow {
     Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), jobs, 1)
@@ -128,19 +128,19 @@ impl Rooms {
     }
 
     fn count(&self, call: &str) -> usize {
-        locked(&self.calls).iter().filter(|own| **own == call).count()
+        lock(&self.calls).iter().filter(|own| **own == call).count()
     }
 
     fn has(&self, repository: &Repository, digest: Digest) -> bool {
-        locked(&self.blobs).contains(&(repository.clone(), digest))
+        lock(&self.blobs).contains(&(repository.clone(), digest))
     }
 
     fn call(&self, name: &'static str) {
-        locked(&self.calls).push(name);
+        lock(&self.calls).push(name);
     }
 
     fn add(&self, repository: &Repository, digest: Digest) {
-        locked(&self.blobs).insert((repository.clone(), digest));
+        lock(&self.blobs).insert((repository.clone(), digest));
     }
 }
 
@@ -153,7 +153,7 @@ impl Inventory for Rooms {
         Ok(self.has(repository, digest))
     }
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
-        Ok(locked(&self.tags).get(&format!("{repository}:{tag}")).copied())
+        Ok(lock(&self.tags).get(&format!("{repository}:{tag}")).copied())
     }
     fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
         self.call("read");
@@ -188,7 +188,7 @@ impl Destination for Rooms {
     }
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
         self.call("tag");
-        locked(&self.tags).insert(format!("{repository}:{tag}"), document.digest());
+        lock(&self.tags).insert(format!("{repository}:{tag}"), document.digest());
         Ok(())
     }
     fn mounts(&self) -> Option<&dyn Mounts> {
@@ -278,8 +278,8 @@ impl Source for Liar<'_> {
 /// A gate that says no, or only looks whether a tag was set before it.
 struct Looks<'a>(&'a Rooms, bool);
 
-impl Gate for Looks<'_> {
-    fn pass(&self) -> Result<(), Fault> {
+impl ImportCheck for Looks<'_> {
+    fn before_tags(&self) -> Result<(), Fault> {
         assert_eq!(self.0.count("tag"), 0);
         self.0.call("gate");
         if self.1 { Ok(()) } else { Err(Fault::new(Class::Integrity, "incomplete")) }
@@ -290,9 +290,12 @@ fn registry_route() -> Route {
     Route::new(Place::registry("reg.site/m").unwrap(), false, Vec::new())
 }
 
-fn request<'a>(artifacts: &'a [Artifact], route: &'a Route) -> Request<'a> {
+fn request<'a>(set: &'a Set, destination: &'a dyn Destination, route: &'a Route) -> Request<'a> {
     Request {
-        artifacts,
+        source: &set.source,
+        destination,
+        check: &NoCheck,
+        artifacts: &set.artifacts,
         absent: &[],
         route,
         tag_conflict: TagConflict::Fail,
@@ -301,7 +304,7 @@ fn request<'a>(artifacts: &'a [Artifact], route: &'a Route) -> Request<'a> {
         sides: Sides::BUNDLE,
         siblings: None,
         wanted: None,
-        account: None,
+        ledger: None,
     }
 }
 
@@ -311,20 +314,20 @@ fn everything_arrives_once_and_tags_come_after_the_gate() {
         for mounts in [true, false] {
             let (set, route) = (set(), registry_route());
             let rooms = Rooms { mounts, ..Rooms::new() };
-            let request = request(&set.artifacts, &route);
-            let outcome = run(&flow(jobs), &set.source, &rooms, &Looks(&rooms, true), &request).unwrap();
+            let request = request(&set, &rooms, &route);
+            let outcome = run(&flow(jobs), &Request { check: &Looks(&rooms, true), ..request }).unwrap();
             assert!(outcome.is_good());
             assert!(outcome.artifacts.iter().all(|done| done.landed == Landed::Pushed));
-            assert_eq!(locked(&rooms.tags).len(), 4);
+            assert_eq!(lock(&rooms.tags).len(), 4);
             // 7 blobs; "base layer" in three repositories, "two" and its config in two.
             assert_eq!(outcome.pushed + outcome.mounted, 11);
             assert_eq!(outcome.mounted, if mounts { 4 } else { 0 });
 
-            let calls = locked(&rooms.calls).len();
-            let again = run(&flow(jobs), &set.source, &rooms, &Open, &request).unwrap();
+            let calls = lock(&rooms.calls).len();
+            let again = run(&flow(jobs), &request).unwrap();
             assert!(again.artifacts.iter().all(|done| done.landed == Landed::Present));
             assert_eq!((again.pushed, again.mounted, again.bytes), (0, 0, 0));
-            assert_eq!(locked(&rooms.calls).len(), calls, "nothing but manifests and tags is asked for");
+            assert_eq!(lock(&rooms.calls).len(), calls, "nothing but manifests and tags is asked for");
         }
     }
 }
@@ -334,26 +337,25 @@ fn d7_every_repository_that_may_not_be_written_is_told_before_anything_is_sent()
     let (set, route) = (set(), registry_route());
     let closed: Vec<Repository> = ["reg.site/m/x", "reg.site/m/z"].iter().map(|text| repository(text)).collect();
     let rooms = Rooms { closed: closed.clone(), ..Rooms::new() };
-    let fault = run(&flow(4), &set.source, &rooms, &Open, &request(&set.artifacts, &route)).unwrap_err();
+    let fault = run(&flow(4), &request(&set, &rooms, &route)).unwrap_err();
     assert_eq!((fault.class, fault.others.len()), (Class::Destination, 1), "{fault:?}");
     let told: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
     assert_eq!(told, ["push to reg.site/m/x: not permitted", "push to reg.site/m/z: not permitted"]);
     assert_eq!((rooms.count("rights"), rooms.count("put"), rooms.count("manifest")), (3, 0, 0));
     // A dry run writes nothing, not even to ask; with `keep_going` the others arrive.
-    let dry = Request { dry_run: true, ..request(&set.artifacts, &route) };
-    run(&flow(4), &set.source, &rooms, &Open, &dry).unwrap();
+    let dry = Request { dry_run: true, ..request(&set, &rooms, &route) };
+    run(&flow(4), &dry).unwrap();
     assert_eq!(rooms.count("rights"), 3);
-    let others = Request { keep_going: true, ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &others).unwrap();
+    let others = Request { keep_going: true, ..request(&set, &rooms, &route) };
+    let outcome = run(&flow(4), &others).unwrap();
     assert!(!outcome.is_good() && rooms.count("tag") > 0);
-    assert!(locked(&rooms.blobs).iter().all(|(repository, _)| !closed.contains(repository)));
+    assert!(lock(&rooms.blobs).iter().all(|(repository, _)| !closed.contains(repository)));
 }
 
 #[test]
 fn a_closed_gate_keeps_every_tag_away() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
-    let fault =
-        run(&flow(4), &set.source, &rooms, &Looks(&rooms, false), &request(&set.artifacts, &route)).unwrap_err();
+    let fault = run(&flow(4), &Request { check: &Looks(&rooms, false), ..request(&set, &rooms, &route) }).unwrap_err();
     assert_eq!(fault.class, Class::Integrity);
     assert_eq!((rooms.count("gate"), rooms.count("tag")), (1, 0));
 }
@@ -367,8 +369,8 @@ fn d12_what_the_source_does_wrong_ends_the_run_without_a_tag() {
             {
                 let (set, rooms) = (set(), Rooms::new());
                 let liar = Liar { inner: &set.source, about: set.shared, lie };
-                let request = Request { keep_going, ..request(&set.artifacts, &route) };
-                let fault = run(&flow(jobs), &liar, &rooms, &Open, &request).unwrap_err();
+                let request = Request { keep_going, ..request(&set, &rooms, &route) };
+                let fault = run(&flow(jobs), &Request { source: &liar, ..request }).unwrap_err();
                 assert_eq!(fault.class, class, "{fault}");
                 assert_eq!(rooms.count("tag") + rooms.count("manifest"), 0);
             }
@@ -376,7 +378,7 @@ fn d12_what_the_source_does_wrong_ends_the_run_without_a_tag() {
     }
     let (set, rooms) = (set(), Rooms::new());
     let liar = Liar { inner: &set.source, about: set.shared, lie: Lie::BreakOnce(AtomicBool::new(false)) };
-    assert!(run(&flow(2), &liar, &rooms, &Open, &request(&set.artifacts, &route)).unwrap().is_good());
+    assert!(run(&flow(2), &Request { source: &liar, ..request(&set, &rooms, &route) }).unwrap().is_good());
 }
 
 #[test]
@@ -385,8 +387,8 @@ fn a_cancelled_run_ends_as_cancelled() {
     for jobs in [1, 8] {
         let (set, rooms, flow) = (set(), Rooms::new(), flow(jobs));
         let liar = Liar { inner: &set.source, about: set.shared, lie: Lie::Cancel(flow.cancel_flag()) };
-        let request = Request { keep_going: true, ..request(&set.artifacts, &route) };
-        let fault = run(&flow, &liar, &rooms, &Open, &request).unwrap_err();
+        let request = Request { keep_going: true, ..request(&set, &rooms, &route) };
+        let fault = run(&flow, &Request { source: &liar, ..request }).unwrap_err();
         assert_eq!((fault.class, rooms.count("tag")), (Class::Cancelled, 0), "{fault}");
     }
 }
@@ -397,18 +399,18 @@ fn the_destinations_failures_are_recorded_under_keep_going() {
     for jobs in [1, 8] {
         let deny = Some(repository("reg.site/m/y"));
         let rooms = Rooms { mounts: false, deny, ..Rooms::new() };
-        let plain = request(&set.artifacts, &route);
-        let fault = run(&flow(jobs), &set.source, &rooms, &Open, &plain).unwrap_err();
+        let plain = request(&set, &rooms, &route);
+        let fault = run(&flow(jobs), &plain).unwrap_err();
         assert_eq!((fault.class, rooms.count("tag")), (Class::Destination, 0));
 
         let going = Request { keep_going: true, ..plain };
-        let outcome = run(&flow(jobs), &set.source, &rooms, &Open, &going).unwrap();
+        let outcome = run(&flow(jobs), &going).unwrap();
         let fault = outcome.fault().unwrap();
         assert_eq!((fault.class, fault.others.len()), (Class::Partial, 1));
         let failed: Vec<_> = outcome.artifacts.iter().filter(|done| matches!(done.landed, Landed::Failed(_))).collect();
         assert_eq!((failed.len(), failed[0].repository.to_string().as_str()), (1, "a.example/y"));
         assert!(failed[0].tags.is_empty());
-        assert_eq!(locked(&rooms.tags).len(), 3);
+        assert_eq!(lock(&rooms.tags).len(), 3);
     }
 }
 
@@ -419,11 +421,11 @@ fn tags_that_exist_fail_stay_or_move() {
     for conflict in [TagConflict::Fail, TagConflict::Keep, TagConflict::Move] {
         let rooms = Rooms::new();
         for name in ["x:v1", "x:latest", "y:v1"] {
-            locked(&rooms.tags).insert(format!("reg.site/m/{name}"), other);
+            lock(&rooms.tags).insert(format!("reg.site/m/{name}"), other);
         }
-        let request = Request { tag_conflict: conflict, ..request(&set.artifacts, &route) };
-        let result = run(&flow(2), &set.source, &rooms, &Open, &request);
-        let now = locked(&rooms.tags).get("reg.site/m/x:v1").copied();
+        let request = Request { tag_conflict: conflict, ..request(&set, &rooms, &route) };
+        let result = run(&flow(2), &request);
+        let now = lock(&rooms.tags).get("reg.site/m/x:v1").copied();
         match conflict {
             TagConflict::Fail => {
                 let fault = result.unwrap_err();
@@ -451,17 +453,17 @@ fn base_content_is_proved_or_all_that_lacks_is_listed() {
         [Absent { digest: set.shared, reason: Reason::Base, repository: Some(repository("a.example/base")), size: 10 }];
     let rooms = Rooms::new();
     let wanted = Mutex::new(Vec::new());
-    let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set.artifacts, &route) };
-    let fault = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap_err();
+    let request = Request { absent: &absent, wanted: Some(&wanted), ..request(&set, &rooms, &route) };
+    let fault = run(&flow(4), &request).unwrap_err();
     assert_eq!((fault.class, rooms.count("put")), (Class::Policy, 0));
-    let lacking: HashSet<Repository> = locked(&wanted).iter().map(|wanted| wanted.destination.clone()).collect();
+    let lacking: HashSet<Repository> = lock(&wanted).iter().map(|wanted| wanted.destination.clone()).collect();
     assert_eq!(lacking.len(), 3);
 
     rooms.add(&repository("reg.site/m/base"), set.shared);
     let dry = Request { dry_run: true, wanted: None, ..request };
-    assert!(run(&flow(4), &set.source, &rooms, &Open, &dry).unwrap().is_good());
+    assert!(run(&flow(4), &dry).unwrap().is_good());
     assert!(!rooms.has(&repository("reg.site/m/x"), set.shared));
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &Request { dry_run: false, ..dry }).unwrap();
+    let outcome = run(&flow(4), &Request { dry_run: false, ..dry }).unwrap();
     assert!(outcome.is_good());
     assert!(rooms.has(&repository("reg.site/m/x"), set.shared));
 }
@@ -470,20 +472,20 @@ fn base_content_is_proved_or_all_that_lacks_is_listed() {
 fn what_was_missing_at_export_fails_its_artifact_alone() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
     let absent = [Absent { digest: Digest::sha256(b"three"), reason: Reason::Missing, repository: None, size: 5 }];
-    let request = Request { absent: &absent, ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(4), &set.source, &rooms, &Open, &request).unwrap();
+    let request = Request { absent: &absent, ..request(&set, &rooms, &route) };
+    let outcome = run(&flow(4), &request).unwrap();
     assert_eq!(outcome.fault().unwrap().others.len(), 1);
     assert!(matches!(outcome.artifacts[2].landed, Landed::Failed(_)));
-    assert_eq!(locked(&rooms.tags).len(), 3);
+    assert_eq!(lock(&rooms.tags).len(), 3);
 }
 
 #[test]
 fn a_dry_run_changes_nothing() {
     let (set, route, rooms) = (set(), registry_route(), Rooms::new());
-    let request = Request { dry_run: true, ..request(&set.artifacts, &route) };
-    let outcome = run(&flow(2), &set.source, &rooms, &Looks(&rooms, false), &request).unwrap();
+    let request = Request { dry_run: true, ..request(&set, &rooms, &route) };
+    let outcome = run(&flow(2), &Request { check: &Looks(&rooms, false), ..request }).unwrap();
     assert_eq!((outcome.pushed, outcome.artifacts.len()), (7, 4));
-    assert!(locked(&rooms.calls).is_empty());
+    assert!(lock(&rooms.calls).is_empty());
 }
 
 #[test]
@@ -494,7 +496,14 @@ fn unpack_gives_the_index_of_the_tar_stream_and_can_be_repeated() {
     let read = || -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(directory.join("index.json")).unwrap()).unwrap()
     };
-    let outcome = unpack(&flow(4), &set.source, &directory, &Open, &set.artifacts, &[]).unwrap();
+    let request = unpack::Request {
+        source: &set.source,
+        directory: &directory,
+        check: &NoCheck,
+        artifacts: &set.artifacts,
+        absent: &[],
+    };
+    let outcome = unpack::run(&flow(4), &request).unwrap();
     assert!(outcome.is_good());
     let first = read();
     let names: Vec<&str> = first["manifests"]
@@ -506,13 +515,14 @@ fn unpack_gives_the_index_of_the_tar_stream_and_can_be_repeated() {
     assert_eq!(names, ["-", "a.example/x:latest", "a.example/x:v1", "a.example/y:v1", "b.example:5000/z:v1"]);
     assert_eq!(first["manifests"][0]["digest"], json!(set.artifacts[1].digest));
     assert!(first["manifests"][0].get("annotations").is_none());
-    let again = unpack(&flow(1), &set.source, &directory, &Open, &set.artifacts, &[]).unwrap();
+    let again = unpack::run(&flow(1), &request).unwrap();
     assert_eq!((again.pushed, again.bytes), (0, 0));
     assert_eq!(read(), first);
 
     let other = TempDir::new().unwrap();
     let liar = Liar { inner: &set.source, about: set.shared, lie: Lie::Flip };
-    let fault = unpack(&flow(4), &liar, other.path(), &Open, &set.artifacts, &[]).unwrap_err();
+    let fault =
+        unpack::run(&flow(4), &unpack::Request { source: &liar, directory: other.path(), ..request }).unwrap_err();
     assert_eq!(fault.class, Class::Integrity);
     assert!(!other.path().join("index.json").exists());
     assert!(!other.path().join("blobs/sha256").join(set.shared.hex()).exists());

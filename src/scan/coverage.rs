@@ -1,13 +1,14 @@
-//! What was scanned: every blob that is listed, each exactly once and every byte of it. Only [`Ledger::close`] says
+//! Counts what was scanned: every blob that is listed, each exactly once and every byte of it. Only [`Coverage::close`] says
 //! that all is clean, and only of what was counted here.
 //!
 //! It starts no scanner and reads no content.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::scanner::{Answer, Problem};
 use crate::base::fault::{Class, Fault};
+use crate::base::lock::{into_inner, lock};
 use crate::oci::Digest;
 
 /// The most findings that are listed one by one; further ones are counted.
@@ -24,7 +25,7 @@ pub(super) struct Found {
 }
 
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Coverage {
     // Place by digest, and the size.
     blobs: HashMap<Digest, (usize, u64)>,
     page: Mutex<Page>,
@@ -41,7 +42,7 @@ struct Page {
     wrong: Option<String>,
 }
 
-/// A ledger that was closed.
+/// The counts and findings of a whole scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Closed {
     pub blobs: u64,
@@ -52,7 +53,7 @@ pub(super) struct Closed {
     pub more: u64,
 }
 
-impl Ledger {
+impl Coverage {
     /// For `blobs`: digests and sizes.
     pub(super) fn new(blobs: &[(Digest, u64)]) -> Self {
         let page = Page { done: vec![false; blobs.len()], ..Page::default() };
@@ -62,7 +63,7 @@ impl Ledger {
 
     fn page(&self) -> MutexGuard<'_, Page> {
         // After a panic a blob is missing, which `close` tells.
-        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.page)
     }
 
     /// A blob was given to a scanner, or every file in it: so many of its bytes, whose digest holds.
@@ -112,8 +113,7 @@ impl Ledger {
     /// # Errors
     /// Class bug: nothing was found, but something was not scanned just once and whole.
     pub(super) fn close(self) -> Result<Closed, Fault> {
-        let Page { done, blobs, files, bytes, mut found, more, wrong } =
-            self.page.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Page { done, blobs, files, bytes, mut found, more, wrong } = into_inner(self.page);
         found.sort_by(|a, b| (a.blob, &a.path).cmp(&(b.blob, &b.path)));
         let skipped = || {
             let place = done.iter().position(|done| !done)?;
@@ -140,55 +140,55 @@ mod tests {
         Digest::sha256(text.as_bytes())
     }
 
-    fn two() -> Ledger {
-        Ledger::new(&[(digest("a"), 1), (digest("b"), 2)])
+    fn two() -> Coverage {
+        Coverage::new(&[(digest("a"), 1), (digest("b"), 2)])
     }
 
     #[test]
     fn u4_all_scanned_once_and_nothing_found_is_clean() {
-        let ledger = two();
-        ledger.count(digest("b"), 2, 3);
-        ledger.count(digest("a"), 1, 0);
-        let closed = ledger.close().unwrap();
+        let coverage = two();
+        coverage.count(digest("b"), 2, 3);
+        coverage.count(digest("a"), 1, 0);
+        let closed = coverage.close().unwrap();
         assert_eq!(closed, Closed { blobs: 2, files: 3, bytes: 3, ..Closed::default() });
     }
 
     #[test]
     fn u4_a_blob_that_was_skipped_is_never_clean() {
-        let ledger = two();
-        ledger.count(digest("a"), 1, 0);
-        let fault = ledger.close().unwrap_err();
+        let coverage = two();
+        coverage.count(digest("a"), 1, 0);
+        let fault = coverage.close().unwrap_err();
         assert_eq!(fault.class, Class::Bug);
         assert!(fault.what.contains(&digest("b").to_string()) && fault.what.contains("not scanned"), "{fault}");
         assert!(two().close().is_err());
-        assert!(Ledger::new(&[]).close().is_ok(), "nothing to scan");
+        assert!(Coverage::new(&[]).close().is_ok(), "nothing to scan");
     }
 
     #[test]
     fn u4_twice_short_and_unlisted_are_never_clean() {
         for wrong in [("a", 1), ("a", 0), ("b", 3), ("c", 1)] {
-            let ledger = two();
-            ledger.count(digest("a"), 1, 0);
-            ledger.count(digest("b"), 2, 0);
-            ledger.count(digest(wrong.0), wrong.1, 0);
-            assert_eq!(ledger.close().unwrap_err().class, Class::Bug, "{wrong:?}");
+            let coverage = two();
+            coverage.count(digest("a"), 1, 0);
+            coverage.count(digest("b"), 2, 0);
+            coverage.count(digest(wrong.0), wrong.1, 0);
+            assert_eq!(coverage.close().unwrap_err().class, Class::Bug, "{wrong:?}");
         }
-        let same = Ledger::new(&[(digest("a"), 1), (digest("a"), 1)]);
+        let same = Coverage::new(&[(digest("a"), 1), (digest("a"), 1)]);
         same.count(digest("a"), 1, 0);
         assert!(same.close().is_err());
     }
 
     #[test]
     fn u4_findings_are_listed_up_to_a_number_and_counted_beyond() {
-        let ledger = Ledger::new(&[(digest("a"), 1)]);
+        let coverage = Coverage::new(&[(digest("a"), 1)]);
         let answer = |problem| Answer { problem, said: "said".into() };
-        ledger.judge(digest("a"), None, answer(None));
-        assert!(!ledger.is_stained());
+        coverage.judge(digest("a"), None, answer(None));
+        assert!(!coverage.is_stained());
         for index in 0..=LISTED {
-            ledger.judge(digest("a"), Some(&format!("{index}")), answer(Some(Problem::Exit(1))));
+            coverage.judge(digest("a"), Some(&format!("{index}")), answer(Some(Problem::Exit(1))));
         }
-        assert!(ledger.is_stained());
-        let closed = ledger.close().unwrap();
+        assert!(coverage.is_stained());
+        let closed = coverage.close().unwrap();
         assert_eq!((closed.found.len(), closed.more), (LISTED, 1));
     }
 }

@@ -1,0 +1,121 @@
+//! Preparing an import: each artifact's repository and documents, and what each document holds. Asks the source for
+//! documents alone, and the destination for nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+use super::context::Context;
+use super::work::{Job, Shape, Work};
+use crate::base::fault::Fault;
+use crate::base::lock::{into_inner, lock};
+use crate::closure::{WalkError, walk};
+use crate::oci::media_type::document_kind;
+use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
+
+fn thin(descriptor: &Descriptor) -> Descriptor {
+    Descriptor::new(&*descriptor.media_type, descriptor.digest, descriptor.size)
+}
+
+fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
+    let mut shape = Shape {
+        descriptor: document.descriptor(),
+        leaves: document.config().into_iter().chain(document.layers()).map(thin).collect(),
+        children: Vec::new(),
+        has_subject: document.subject().is_some(),
+        is_sparse: false,
+        height: 0,
+    };
+    for child in document.manifests() {
+        if document_kind(&child.media_type).is_none() {
+            shape.leaves.push(thin(child));
+        } else if absent.get(&child.digest).is_none_or(|absent| absent.reason != Reason::Platform) {
+            shape.children.push(child.digest);
+        } else {
+            shape.is_sparse = true;
+        }
+    }
+    shape
+}
+
+/// Walks every artifact once, as many at a time as there are jobs.
+pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> Result<Work<'a>, Fault> {
+    let absent: HashMap<Digest, &Absent> =
+        context.request.absent.iter().map(|absent| (absent.digest, absent)).collect();
+    let shapes = Mutex::new(HashMap::new());
+    // One that lies in many repositories is walked once.
+    let mut seen = HashSet::new();
+    let is_new = |artifact: &&'a Artifact| seen.insert((artifact.digest, &artifact.media_type, artifact.size));
+    let walked: Vec<&Artifact> = context.request.artifacts.iter().filter(is_new).collect();
+    context.workers.each(&walked, |&artifact| {
+        let fetch = |repository: &Repository, descriptor: &Descriptor| {
+            context.workers.check()?;
+            let is_left_out = absent
+                .get(&descriptor.digest)
+                .is_some_and(|absent| matches!(absent.reason, Reason::Platform | Reason::Missing));
+            if is_left_out {
+                return Ok(None);
+            }
+            let document = context.documents.get(repository, descriptor)?;
+            lock(&shapes).entry(descriptor.digest).or_insert_with(|| shape(&document, &absent));
+            Ok(Some(document))
+        };
+        match walk([artifact], fetch) {
+            Ok(_) => Ok(()),
+            Err(WalkError::Fetch(fault)) => Err(fault),
+            Err(error) => Err(context.documents.misshapen(error.to_string())),
+        }
+    })?;
+    let mut shapes: HashMap<Digest, Shape> = into_inner(shapes);
+    one_size_each(context, &shapes)?;
+    let jobs = context.request.artifacts.iter().zip(repositories).map(|(artifact, repository)| {
+        context.workers.check()?;
+        let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
+        order.add(artifact.digest);
+        let (documents, missing) = (order.documents, order.missing);
+        let (needs, failed) = (Mutex::default(), Mutex::default());
+        Ok(Job { artifact, repository, documents, missing, needs, failed })
+    });
+    let jobs = jobs.collect::<Result<_, Fault>>()?;
+    Ok(Work { jobs, shapes, absent })
+}
+
+/// A digest has one size in the whole run; the walks see only one artifact each.
+fn one_size_each(context: &Context, shapes: &HashMap<Digest, Shape>) -> Result<(), Fault> {
+    let mut sizes: HashMap<Digest, u64> = HashMap::new();
+    let roots = context.request.artifacts.iter().map(|artifact| (artifact.digest, artifact.size));
+    let below = shapes.values().flat_map(|shape| shape.leaves.iter().chain([&shape.descriptor]));
+    for (digest, size) in roots.chain(below.map(|descriptor| (descriptor.digest, descriptor.size))) {
+        let first = *sizes.entry(digest).or_insert(size);
+        if first != size {
+            return Err(context.documents.misshapen(format!("blob {digest}: two sizes, {first} and {size} bytes")));
+        }
+    }
+    Ok(())
+}
+
+struct Order<'s> {
+    shapes: &'s mut HashMap<Digest, Shape>,
+    seen: HashSet<Digest>,
+    documents: Vec<Digest>,
+    missing: Vec<Digest>,
+}
+
+impl Order<'_> {
+    /// Adds a document behind its children; gives its height. The walk has bounded the depth.
+    fn add(&mut self, digest: Digest) -> usize {
+        if !self.seen.insert(digest) {
+            return self.shapes.get(&digest).map_or(0, |shape| shape.height);
+        }
+        let Some(shape) = self.shapes.get(&digest) else {
+            self.missing.push(digest);
+            return 0;
+        };
+        let children = shape.children.clone();
+        let height = children.into_iter().map(|child| self.add(child) + 1).max().unwrap_or(0);
+        if let Some(shape) = self.shapes.get_mut(&digest) {
+            shape.height = height;
+        }
+        self.documents.push(digest);
+        height
+    }
+}

@@ -1,0 +1,165 @@
+//! Reading back what an import left at the destination, however it ended: fills in the ledger.
+//!
+//! Nothing is believed: every manifest and tag that is said to be there is read again. It changes nothing there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
+
+use super::context::Context;
+use super::ledger::Ledger;
+use super::work::{Job, Work};
+use super::workers::Workers;
+use crate::base::fault::{Class, Fault, escape};
+use crate::base::lock::{into_inner, lock};
+use crate::flow::Event;
+use crate::oci::{Absent, Digest, Reason, Repository, Tag};
+use crate::receipt::{Arrival, How, Leaf, Named, Outcome, State};
+
+/// What was read of one artifact: its manifest, its tags in their order.
+struct Read {
+    manifest: Option<Digest>,
+    tags: Vec<Option<Digest>>,
+}
+
+/// Reads back what `ended` left at the destination and fills in the ledger. What is not there as it was said to be is a
+/// fault of its artifact, and without `keep_going` of the run.
+pub(super) fn close<T>(
+    context: &Context,
+    work: &Work,
+    ended: Result<T, Fault>,
+    ledger: &Mutex<Ledger>,
+) -> Result<T, Fault> {
+    let failure = ended.as_ref().err();
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+        if let Some(fault) = failure.filter(|_| !may_be_there(job)) {
+            job.fail(Fault::new(fault.class, format!("the import ended before it: {}", fault.what)));
+        }
+    }
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let found: Mutex<HashMap<(&Repository, Digest), Read>> = Mutex::default();
+    context.flow.event(Event::Stage { name: "reading back", bytes: 0, items: jobs.len() as u64 });
+    // Its own: that of a failed run has stopped.
+    let workers = Workers::new(context.flow);
+    let read = workers.each(&jobs, |job| {
+        match of(context, job) {
+            Ok(read) => {
+                if let Some(what) = differs(job, &read) {
+                    job.fail(Fault::new(context.request.sides.destination, what).help(
+                        "look whether someone else writes there or the registry loses content; then run the import again",
+                    ));
+                }
+                lock(&found).insert((&job.repository, job.artifact.digest), read);
+            }
+            Err(fault) if failure.is_some() || !context.request.keep_going || fault.class == Class::Cancelled => {
+                return Err(fault);
+            }
+            Err(fault) => job.fail(fault),
+        }
+        context.flow.event(Event::Item(job.repository.to_string()));
+        Ok(())
+    });
+    let found = into_inner(found);
+    for job in &jobs {
+        if !found.contains_key(&(&job.repository, job.artifact.digest)) && !job.has_failed() {
+            let why = read.as_ref().err().map_or("the import ended", |fault| fault.what.as_str());
+            job.fail(Fault::new(context.request.sides.destination, format!("not read back: {why}")));
+        }
+    }
+    *lock(ledger) = Ledger {
+        artifacts: work.jobs.iter().map(|job| arrival(job, &found)).collect(),
+        blobs: leaves(context, work),
+        counts: context.notes.counts(),
+    };
+    let ended = ended?;
+    read?;
+    if !context.request.keep_going {
+        let missed = jobs.iter().filter_map(|job| lock(&job.failed).clone()).collect();
+        Fault::from_list(missed).map_or(Ok(()), Err)?;
+    }
+    Ok(ended)
+}
+
+/// Whether all was done for it, in this run or before.
+fn may_be_there(job: &Job) -> bool {
+    let needs = lock(&job.needs);
+    needs.is_tagged || (needs.is_known && needs.documents.is_empty() && needs.tags.is_empty())
+}
+
+fn of(context: &Context, job: &Job) -> Result<Read, Fault> {
+    let digest = job.artifact.digest;
+    let read = |tag| {
+        context.flow.check()?;
+        context.destination.read_back(&job.repository, tag, digest).map_err(|error| context.at_destination(error))
+    };
+    let manifest = read(None)?;
+    let tags = job.artifact.tags.iter().map(|tag| read(Some(tag))).collect::<Result<_, Fault>>()?;
+    Ok(Read { manifest, tags })
+}
+
+/// What is not there as it should be.
+fn differs(job: &Job, read: &Read) -> Option<String> {
+    let expected = job.artifact.digest;
+    let shown = |found: Option<Digest>| found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
+    if read.manifest != Some(expected) {
+        let found = shown(read.manifest);
+        return Some(format!("{}: read back: expected manifest {expected}, found {found}", job.repository));
+    }
+    let needs = lock(&job.needs);
+    let kept: HashSet<&Tag> = needs.kept.iter().collect();
+    let mut tags = job.artifact.tags.iter().zip(&read.tags).filter(|(tag, _)| !kept.contains(tag));
+    tags.find(|(_, found)| **found != Some(expected)).map(|(tag, found)| {
+        format!("{}:{tag}: read back: expected {expected}, found {}", job.repository, shown(*found))
+    })
+}
+
+fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
+    let (needs, failed) = (lock(&job.needs), lock(&job.failed));
+    let read = found.get(&(&job.repository, job.artifact.digest));
+    let outcome = match &*failed {
+        Some(_) => Outcome::Failed,
+        None if needs.documents.is_empty() && needs.tags.is_empty() => Outcome::Present,
+        None => Outcome::Pushed,
+    };
+    let (kept, set): (HashSet<&Tag>, HashSet<&Tag>) = (needs.kept.iter().collect(), needs.tags.iter().collect());
+    let state = |tag, read: Option<Digest>| match outcome {
+        _ if kept.contains(tag) && read != Some(job.artifact.digest) => State::Kept,
+        Outcome::Failed if read != Some(job.artifact.digest) => State::Failed,
+        _ if set.contains(tag) => State::Set,
+        _ => State::Present,
+    };
+    let tags = job.artifact.tags.iter().enumerate().map(|(at, tag)| {
+        let read_back = read.and_then(|read| read.tags.get(at).copied().flatten());
+        Named { name: tag.clone(), outcome: state(tag, read_back), read_back }
+    });
+    Arrival {
+        destination: Some(job.repository.to_string()),
+        digest: job.artifact.digest,
+        outcome,
+        read_back: read.and_then(|read| read.manifest),
+        // What a registry said may stand in it.
+        reason: failed.as_ref().map(|fault| escape(&fault.what)),
+        repository: job.artifact.repository.clone(),
+        tags: tags.collect(),
+    }
+}
+
+/// The leaves of what is there. Of several repositories the first, but one where the leaf was asked for before all.
+fn leaves(context: &Context, work: &Work) -> Vec<Leaf> {
+    let mut leaves: BTreeMap<Digest, Leaf> = BTreeMap::new();
+    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+        let shapes = job.documents.iter().filter_map(|digest| work.shapes.get(digest));
+        for leaf in shapes.flat_map(|shape| &shape.leaves) {
+            let absent: Option<&&Absent> = work.absent.get(&leaf.digest);
+            if absent.is_some_and(|absent| absent.reason == Reason::Foreign) {
+                continue;
+            }
+            let how = context.notes.get(&job.repository, leaf.digest).unwrap_or(How::Implied);
+            let own = Leaf { digest: leaf.digest, how, repository: job.artifact.repository.clone(), size: leaf.size };
+            let first = leaves.entry(leaf.digest).or_insert_with(|| own.clone());
+            if first.how == How::Implied && how != How::Implied {
+                *first = own;
+            }
+        }
+    }
+    leaves.into_values().collect()
+}

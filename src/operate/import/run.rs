@@ -1,0 +1,66 @@
+//! The order of an import's stages.
+
+use super::context::Context;
+use super::documents::Documents;
+use super::notes::BlobNotes;
+use super::outcome::{self, Imported};
+use super::request::Request;
+use super::work::Work;
+use super::workers::Workers;
+use super::{blobs, lists, manifests, preflight, prepare, read_back, recheck};
+use crate::base::fault::Fault;
+use crate::flow::{Event, Flow};
+
+/// Imports. The result says of each artifact what became of it; one that failed under
+/// `keep_going` is in it, and [`Imported::is_good`] is then false.
+///
+/// # Errors
+/// [`crate::base::fault::Class::Policy`] for what stands in the way (names, tags, base content), all in one fault; the
+/// classes of [`Sides`](super::Sides); the check's own. Then no tag was set by this run, except where the fault came
+/// while tags were being set. With a ledger also the destination's for what is not there when it is read back.
+pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
+    let repositories = request.route.assign(flow, request.artifacts)?;
+    let Request { source, destination, sides, .. } = *request;
+    let documents = Documents::new(source, sides);
+    let context = Context {
+        flow,
+        source,
+        destination,
+        request,
+        documents,
+        workers: Workers::new(flow),
+        notes: BlobNotes::default(),
+    };
+    let items = request.artifacts.len() as u64;
+    flow.event(Event::Stage { name: "planning", bytes: 0, items });
+    let work = prepare::work(&context, repositories)?;
+    flow.event(Event::Stage { name: "checking the destination", bytes: 0, items });
+    let ended = carry_out(&context, &work);
+    let ended = match request.ledger {
+        Some(ledger) => read_back::close(&context, &work, ended, ledger),
+        None => ended,
+    };
+    Ok(Imported { artifacts: outcome::list(&work), ..ended? })
+}
+
+/// Does what was planned; gives the counts.
+fn carry_out(context: &Context, work: &Work) -> Result<Imported, Fault> {
+    let check = context.request.check;
+    preflight::look(context, work)?;
+    check.before_push()?;
+    let mut counts = blobs::send(context, work)?;
+    if !context.request.dry_run {
+        manifests::send(context, work)?;
+        context.workers.check()?;
+        check.before_tags()?;
+        context.workers.check()?;
+        counts.add(&recheck::look(context, work)?);
+        lists::look(context, work)?;
+        if work.jobs.iter().any(|job| !job.has_failed()) {
+            check.accept()?;
+        }
+        manifests::tag(context, work)?;
+        context.destination.finish().map_err(|error| context.at_destination(error))?;
+    }
+    Ok(counts)
+}

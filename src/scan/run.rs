@@ -1,0 +1,201 @@
+//! The scan of a source whose content is at hand: several blobs at a time, each read to its end.
+//!
+//! `coverage` decides whether all is clean, `scanner` what the end of a scanner means.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::sync::atomic::AtomicU64;
+
+use super::archive::Wrong;
+use super::coverage::{Coverage, Found};
+use super::layer;
+use super::scanner::{Answer, Problem, Scanner};
+use super::summary::Summary;
+use super::uses::Uses;
+use crate::base::fault::{Class, Fault};
+use crate::closure::{WalkError, walk};
+use crate::content::checked::Checked;
+use crate::content::{Error, Kind, Source};
+use crate::flow::{Cancelled, Event, Flow, each};
+use crate::oci::{Artifact, Descriptor, Digest, Repository};
+
+/// Bytes read at once.
+const STEP: usize = 256 << 10;
+
+/// What all blobs of a run share.
+struct Run<'a> {
+    flow: &'a Flow,
+    scanner: &'a Scanner,
+    source: &'a dyn Source,
+    repository: &'a Repository,
+    uses: Uses,
+    coverage: Coverage,
+    // How far all layers may expand, still.
+    room: AtomicU64,
+}
+
+/// Scans `blobs`, all that `source` has of `artifacts`. The summary says whether they are clean.
+///
+/// # Errors
+/// Class policy where the scanner cannot be started at all; what is wrong with the source, of which then nothing is
+/// said; class bug where a blob was not scanned.
+pub fn run(
+    flow: &Flow,
+    scanner: &Scanner,
+    source: &dyn Source,
+    artifacts: &[Artifact],
+    blobs: &[(Digest, u64)],
+) -> Result<Summary, Fault> {
+    let version = scanner.version(flow)?;
+    let uses = uses(flow, source, artifacts, blobs)?;
+    let bytes = blobs.iter().map(|(_, size)| size).sum();
+    flow.event(Event::Stage { name: "scanning", bytes, items: blobs.len() as u64 });
+    let Some(repository) = artifacts.first().map(|artifact| &artifact.repository) else {
+        return Summary::of(scanner, version, Coverage::new(blobs), &uses, artifacts);
+    };
+    // Largest first: the last ones to end are short.
+    let mut order: Vec<(Digest, u64)> = blobs.to_vec();
+    order.sort_by_key(|(digest, size)| (Reverse(*size), *digest));
+    let coverage = Coverage::new(blobs);
+    let room = AtomicU64::new(layer::RUN.of(bytes));
+    let run = Run { flow, scanner, source, repository, uses, coverage, room };
+    let done = each(&flow.clone().with_jobs(scanner.at_once()), &order, |(digest, size)| run.one(*digest, *size))?;
+    if let Some(fault) = Fault::from_list(done.into_iter().filter_map(Result::err).collect()) {
+        return Err(fault);
+    }
+    Summary::of(scanner, version, run.coverage, &run.uses, artifacts)
+}
+
+/// What the documents say of the blobs.
+fn uses(flow: &Flow, source: &dyn Source, artifacts: &[Artifact], blobs: &[(Digest, u64)]) -> Result<Uses, Fault> {
+    let carried: HashSet<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
+    let mut uses = Uses::default();
+    let walked = walk(artifacts, |repository, descriptor: &Descriptor| {
+        flow.check()?;
+        if !carried.contains(&descriptor.digest) {
+            return Ok(None);
+        }
+        let document = source.document(repository, descriptor)?;
+        uses.see(&document);
+        Ok(Some(document))
+    });
+    match walked {
+        Ok(_) => Ok(uses),
+        Err(WalkError::Fetch(error)) => Err(Error::into_fault(error, Class::Integrity)),
+        Err(error) => Err(Fault::new(Class::Format, error.to_string())),
+    }
+}
+
+impl Run<'_> {
+    fn one(&self, digest: Digest, size: u64) -> Result<(), Fault> {
+        if self.scanner.options().fail_fast && self.coverage.is_stained() {
+            return Ok(());
+        }
+        let descriptor = Descriptor::new("application/octet-stream", digest, size);
+        let fault = |error: Error| error.into_fault(Class::Integrity);
+        let inner = self.source.blob(self.repository, &descriptor).map_err(fault)?;
+        let mut content = Proven { inner: Checked::new(inner, descriptor), flow: self.flow, read: 0, failed: None };
+        let files = if self.scanner.options().files && self.uses.is_layer(&digest) {
+            self.layer(digest, size, &mut content)?
+        } else {
+            self.whole(digest, &mut content)?;
+            0
+        };
+        // Whatever a scanner or an archive left unread: what is counted is read to its end and its digest holds.
+        if content.failed.is_none() && content.read < size {
+            let _ = io::copy(&mut content, &mut io::sink());
+        }
+        match content.failed {
+            Some(error) => Err(fault(error)),
+            None => {
+                self.coverage.count(digest, content.read, files);
+                self.flow.event(Event::Item(digest.to_string()));
+                Ok(())
+            }
+        }
+    }
+
+    fn whole(&self, digest: Digest, content: &mut Proven<'_>) -> Result<(), Fault> {
+        // Without a whole content nothing the scanner says counts: its failure is the caller's to tell.
+        if let Some(answer) = give(self.scanner, content, self.flow)? {
+            self.coverage.judge(digest, None, answer);
+        }
+        Ok(())
+    }
+
+    fn layer(&self, digest: Digest, size: u64, content: &mut Proven<'_>) -> Result<u64, Fault> {
+        let mut file = |path: &str, inner: &mut dyn Read| {
+            // Nothing is in it that could be given.
+            let mut first = [0];
+            if !matches!(inner.read(&mut first), Ok(1))
+                || (self.scanner.options().fail_fast && self.coverage.is_stained())
+            {
+                return Ok(());
+            }
+            if let Some(answer) = give(self.scanner, &mut first.chain(inner), self.flow)? {
+                self.coverage.judge(digest, Some(path), answer);
+            }
+            Ok(())
+        };
+        match layer::files(content, layer::LAYER.of(size), &self.room, self.flow, &mut file) {
+            Ok(files) => Ok(files),
+            Err(Wrong::Cancelled) => Err(Cancelled.into()),
+            // The source's failure is told as that.
+            Err(Wrong::Archive(_)) if content.failed.is_some() => Ok(0),
+            Err(Wrong::Archive(what)) => {
+                let problem = Problem::Unreadable(what);
+                self.coverage.find(Found { blob: digest, path: None, problem, said: String::new() });
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// Gives one thing to one scanner; `None` where the content broke off.
+fn give(scanner: &Scanner, content: &mut dyn Read, flow: &Flow) -> Result<Option<Answer>, Cancelled> {
+    let mut given = scanner.begin();
+    let mut buffer = vec![0; STEP];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => return given.finish(flow).map(Some),
+            Ok(count) => given.feed(&buffer[..count], flow)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => {
+                flow.check()?;
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// A blob's content; keeps its own failure apart from those of whoever reads it through something else.
+struct Proven<'a> {
+    inner: Checked<Box<dyn Read + Send + 'a>>,
+    flow: &'a Flow,
+    read: u64,
+    failed: Option<Error>,
+}
+
+impl Read for Proven<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = if self.flow.is_cancelled() {
+            Err(Error::new(Kind::Cancelled, "cancelled").into_io())
+        } else {
+            self.inner.read(buffer)
+        };
+        match read {
+            Ok(count) => {
+                self.read += count as u64;
+                self.flow.event(Event::Bytes(count as u64));
+                Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let error = Error::from_io("source", error);
+                self.failed = Some(error.clone());
+                Err(error.into_io())
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a scan found, for results, receipts and reports (`spec/scan.md`), and the faults that it means.
+//!
+//! It starts nothing and reads nothing.
+
+use serde::{Deserialize, Serialize};
+
+use super::coverage::{Coverage, Found};
+use super::scanner::{Problem, Scanner};
+use super::uses::{Used, Uses};
+use crate::base::fault::{Class, Fault, escape};
+use crate::oci::{Artifact, Digest};
+
+/// Characters of a path, and of what a scanner says, in a message.
+const SHOWN: usize = 80;
+
+/// What was scanned, by what, and what was found: for results, receipts and reports (`spec/scan.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// The scanner's command line, as it was given, without secrets.
+    pub scanner: String,
+    /// The first line of what it prints for `--version`, escaped, at most 200 characters: its version and its
+    /// database's. `None` where it does not say.
+    pub version: Option<String>,
+    /// Whether all was scanned and nothing was found.
+    pub clean: bool,
+    /// Blobs that were scanned.
+    pub blobs: u64,
+    /// Regular files of layers that were given by themselves; `None` where layers were given whole.
+    pub files: Option<u64>,
+    /// Bytes of these blobs.
+    pub bytes: u64,
+    /// What is not clean, in order of blobs.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those that are listed.
+    pub more: u64,
+}
+
+/// Something that is not clean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// The blob.
+    pub blob: Digest,
+    /// The file in it, where it is a layer; not escaped, at most 4,096 characters.
+    pub path: Option<String>,
+    /// The artifacts that use the blob, 20 at most.
+    pub artifacts: Vec<Used>,
+    /// More artifacts use it than are listed.
+    pub others: bool,
+    /// Why.
+    pub problem: Problem,
+    /// The beginning of what the scanner wrote, 1 KiB at most; not escaped.
+    pub said: String,
+}
+
+impl Summary {
+    /// Ends the count and names the artifacts that use each finding's blob.
+    ///
+    /// # Errors
+    /// Class bug where a blob was not scanned just once and whole.
+    pub(super) fn of(
+        scanner: &Scanner,
+        version: Option<String>,
+        coverage: Coverage,
+        uses: &Uses,
+        artifacts: &[Artifact],
+    ) -> Result<Self, Fault> {
+        let closed = coverage.close()?;
+        let mut named: Option<(Digest, (Vec<Used>, bool))> = None;
+        let mut findings = Vec::with_capacity(closed.found.len());
+        for Found { blob, path, problem, said } in closed.found {
+            // They stand in order of blobs.
+            if named.as_ref().is_none_or(|(digest, _)| *digest != blob) {
+                named = Some((blob, uses.of(blob, artifacts)));
+            }
+            let (artifacts, others) = named.as_ref().map(|(_, used)| used.clone()).unwrap_or_default();
+            findings.push(Finding { blob, path, artifacts, others, problem, said });
+        }
+        Ok(Self {
+            scanner: scanner.command().to_owned(),
+            version,
+            clean: findings.is_empty() && closed.more == 0,
+            blobs: closed.blobs,
+            files: scanner.options().files.then_some(closed.files),
+            bytes: closed.bytes,
+            findings,
+            more: closed.more,
+        })
+    }
+
+    /// The fault of what was found, class policy; `None` where all is clean.
+    pub fn fault(&self) -> Option<Fault> {
+        let mut faults: Vec<Fault> = self.findings.iter().map(Finding::fault).collect();
+        if self.more > 0 {
+            faults.push(Fault::new(Class::Policy, format!("scan: {} more findings, which are not listed", self.more)));
+        }
+        if faults.is_empty() && !self.clean {
+            faults.push(Fault::new(Class::Bug, "internal error: scan: not clean, and nothing found"));
+        }
+        Fault::from_list(faults)
+    }
+}
+
+impl Finding {
+    fn fault(&self) -> Fault {
+        let short = |text: &str| {
+            let all = escape(text);
+            let shown: String = all.chars().take(SHOWN).collect();
+            if shown.len() < all.len() { shown + "…" } else { shown }
+        };
+        let file = self.path.as_ref().map(|path| format!(", file {}", short(path))).unwrap_or_default();
+        let of = self.artifacts.first().map(|one| {
+            let tags: String = one.tags.first().map(|tag| format!(":{tag}")).unwrap_or_default();
+            let more = if self.artifacts.len() > 1 || self.others { " and others" } else { "" };
+            format!("; in {}{tags}{more}", one.repository)
+        });
+        let said = self.said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = if said.is_empty() { said } else { format!(" ({})", short(&said)) };
+        let what = format!("scan: blob {}{file}: {}{said}{}", self.blob, self.problem, of.unwrap_or_default());
+        Fault::new(Class::Policy, what).help(match self.problem {
+            Problem::Timeout(_) => "give the scanner more time with --scan-timeout, or ask who made the artifact",
+            Problem::Failed(_) | Problem::Signal(_) => "run the scanner by hand and see why it ends",
+            Problem::Unreadable(_) => "ask who made the artifact for a layer that can be looked into",
+            Problem::Exit(_) => "look up what the scanner's exit status means; take what it found to who made it",
+        })
+    }
+}
