@@ -4,6 +4,8 @@
 //! what the protocols keep apart: absent, denied, refused, failed.
 
 pub mod checked;
+#[cfg(feature = "carry")]
+pub mod router;
 
 use std::io::{self, Read};
 
@@ -82,7 +84,7 @@ impl From<crate::flow::Cancelled> for Error {
 }
 
 /// What can be read from.
-pub trait Source: Sync {
+pub trait Source: Send + Sync {
     /// Returns what `reference` names now: its descriptor (media type, digest, size). A digest in the
     /// reference pins; a tag beside it is only a name.
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error>;
@@ -125,7 +127,7 @@ pub trait Source: Sync {
 }
 
 /// A source whose blobs pass once, in its own order, as those of a stream do.
-pub trait Passing: Sync {
+pub trait Passing: Send + Sync {
     /// Returns whether the blob is still to come; one that is not can be asked for now, if at all.
     fn is_to_come(&self, digest: &Digest) -> bool;
 
@@ -142,7 +144,7 @@ pub trait Passing: Sync {
 }
 
 /// Reads parts of blobs.
-pub trait Ranges: Sync {
+pub trait Ranges: Send + Sync {
     /// Reads exactly `length` bytes from `offset`; `Ok(None)` where this place does not answer ranges for
     /// this blob, and the whole must be streamed.
     fn range(
@@ -155,7 +157,7 @@ pub trait Ranges: Sync {
 }
 
 /// Lists what refers to a subject.
-pub trait Referrers: Sync {
+pub trait Referrers: Send + Sync {
     /// Descriptors of the manifests whose `subject` is `subject`, from the API or the fallback tag.
     /// An empty list means that there are none; anything else is an error.
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
@@ -168,13 +170,13 @@ pub trait Referrers: Sync {
 }
 
 /// Lists tags.
-pub trait TagList: Sync {
+pub trait TagList: Send + Sync {
     /// Returns every tag of the repository.
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
 }
 
 /// What can be asked for what it has.
-pub trait Inventory: Sync {
+pub trait Inventory: Send + Sync {
     /// Returns whether the repository has the blob.
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
     /// Returns whether the repository has the manifest.
@@ -192,7 +194,7 @@ pub trait Inventory: Sync {
 }
 
 /// Content that can be read again from its start, so that a failed upload can be sent again.
-pub trait Body: Sync {
+pub trait Body: Send + Sync {
     /// Opens a checked reader over the whole content: it gives the last bytes only when size and digest
     /// hold ([`crate::content::checked::Checked`]).
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
@@ -246,20 +248,20 @@ pub trait Destination: Inventory {
 }
 
 /// Keeps lists of referrers by hand.
-pub trait Lists: Sync {
+pub trait Lists: Send + Sync {
     /// Makes the list of referrers of the document's subject name the document, which was there before this run: a run
     /// that was interrupted may have left it without its entry.
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
 }
 
 /// Takes blobs over from a sibling repository without sending them.
-pub trait Mounts: Sync {
+pub trait Mounts: Send + Sync {
     /// Tries to mount; `false`: send it.
     fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error>;
 }
 
 /// Tells before any transfer what a login permits.
-pub trait Rights: Sync {
+pub trait Rights: Send + Sync {
     /// Returns whether the repository may be read; one that is not there forbids nothing.
     ///
     /// # Errors

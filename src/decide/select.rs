@@ -4,6 +4,7 @@
 //! business. Nothing here asks a source.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::oci::{Artifact, Digest, Platform, Reference, Repository, Tag};
 
@@ -14,12 +15,14 @@ pub struct Wanted {
     pub reference: Reference,
     /// The name that it travels under, where the user gave one; without a tag it keeps the source's.
     pub as_name: Option<(Repository, Option<Tag>)>,
+    /// What of it travels.
+    pub filters: Arc<Filters>,
 }
 
 impl Wanted {
-    /// `reference` under its own name.
-    pub const fn new(reference: Reference) -> Self {
-        Self { reference, as_name: None }
+    /// All of `reference` under its own name.
+    pub fn new(reference: Reference) -> Self {
+        Self { reference, as_name: None, filters: Arc::default() }
     }
 
     /// The repository that it travels under.
@@ -34,6 +37,15 @@ impl Wanted {
     }
 }
 
+/// What of a selected reference travels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Filters {
+    /// The platforms that stay in an index; none: all.
+    pub platforms: Vec<Platform>,
+    /// Which referrers travel.
+    pub referrers: Referrers,
+}
+
 /// What becomes of an index that a platform filter cuts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IndexMode {
@@ -45,7 +57,7 @@ pub enum IndexMode {
 }
 
 /// Which referrers travel with what they refer to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Referrers {
     /// All, and cosign's `.sig`, `.att`, `.sbom` tags.
     #[default]
@@ -101,12 +113,8 @@ pub struct Delivered {
 pub struct Selection {
     /// The references, in any order; the plan does not depend on it.
     pub wanted: Vec<Wanted>,
-    /// The platforms that stay in an index; none: all.
-    pub platforms: Vec<Platform>,
-    /// What becomes of an index that they cut.
+    /// What becomes of an index that the platforms of a filter cut.
     pub index: IndexMode,
-    /// Which referrers travel.
-    pub referrers: Referrers,
     /// Whether non-distributable layers travel.
     pub foreign: bool,
     /// Whether what is not to be had is left out and named, instead of ending the run.

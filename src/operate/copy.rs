@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
+use std::sync::Arc;
 
 use crate::base::fault::{Class, Fault};
 use crate::content::{Destination, Error, Source, TagList};
@@ -53,17 +54,13 @@ pub fn run(
     if !request.names.is_empty() {
         selection.wanted = named(&source, &selection.wanted, &request.names)?;
     }
-    let mut present = Vec::new();
-    // A platform filter may make other manifests than those that the tags name.
-    if selection.platforms.is_empty() {
-        flow.event(Event::Stage { name: "comparing tags", bytes: 0, items: selection.wanted.len() as u64 });
-        let same = look(flow, &source, destination, request, &selection)?;
-        let (old, new) = selection.wanted.into_iter().zip(same).partition::<Vec<_>, _>(|(_, same)| same.is_some());
-        present = old.into_iter().filter_map(|(_, same)| same).collect();
-        selection.wanted = new.into_iter().map(|(wanted, _)| wanted).collect();
-        if selection.wanted.is_empty() && !present.is_empty() {
-            return Ok(Imported { artifacts: present, ..Imported::default() });
-        }
+    flow.event(Event::Stage { name: "comparing tags", bytes: 0, items: selection.wanted.len() as u64 });
+    let same = look(flow, &source, destination, request, &selection)?;
+    let (old, new) = selection.wanted.into_iter().zip(same).partition::<Vec<_>, _>(|(_, same)| same.is_some());
+    let mut present: Vec<Done> = old.into_iter().filter_map(|(_, same)| same).collect();
+    selection.wanted = new.into_iter().map(|(wanted, _)| wanted).collect();
+    if selection.wanted.is_empty() && !present.is_empty() {
+        return Ok(Imported { artifacts: present, ..Imported::default() });
     }
     let plan = match plan::make(flow, &source, &selection) {
         Ok(plan) => plan,
@@ -116,7 +113,7 @@ fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Ta
         // By digest alone where no tag is wanted: the source's would travel along.
         let kept = tag.as_ref().and(one.reference.tag.clone());
         let reference = Reference { digest: Some(digest), tag: kept, ..one.reference.clone() };
-        Wanted { reference, as_name: Some((repository.clone(), tag.clone())) }
+        Wanted { reference, as_name: Some((repository.clone(), tag.clone())), filters: Arc::clone(&one.filters) }
     };
     Ok(names.iter().map(under).collect())
 }
@@ -132,6 +129,10 @@ fn look(
     selection: &Selection,
 ) -> Result<Vec<Option<Done>>, Fault> {
     let same = each(flow, &selection.wanted, |wanted| {
+        // A platform filter may make other manifests than those that the tags name.
+        if !wanted.filters.platforms.is_empty() {
+            return None;
+        }
         let there = request.route.destination(wanted.repository()).ok()?;
         let tag = wanted.tag()?;
         let now = destination.tag(&there, tag).ok()??;
@@ -146,17 +147,18 @@ fn look(
             landed: Landed::Present,
         })
     })?;
-    if selection.referrers == Referrers::None {
-        return Ok(same);
-    }
+    let is_alone = |wanted: &Wanted| wanted.filters.referrers == Referrers::None;
     let found = selection.wanted.iter().zip(&same).filter_map(|(wanted, same)| Some((wanted, same.as_ref()?)));
+    let found = found.filter(|(wanted, _)| !is_alone(wanted));
     let places: HashMap<&Repository, Digest> =
         found.map(|(wanted, same)| (&wanted.reference.repository, same.digest)).collect();
     let places: Vec<(&Repository, Digest)> = places.into_iter().collect();
     let bare = each(flow, &places, |(place, digest)| has_no_referrers(source, place, *digest).unwrap_or(false))?;
     let bare: HashSet<&Repository> =
         places.iter().zip(bare).filter(|(_, bare)| *bare).map(|((place, _), _)| *place).collect();
-    let keep = |(wanted, same): (&Wanted, Option<Done>)| same.filter(|_| bare.contains(&wanted.reference.repository));
+    let keep = |(wanted, same): (&Wanted, Option<Done>)| {
+        same.filter(|_| is_alone(wanted) || bare.contains(&wanted.reference.repository))
+    };
     Ok(selection.wanted.iter().zip(same).map(keep).collect())
 }
 

@@ -28,6 +28,7 @@ mod secrets;
 mod server;
 mod shelf;
 mod signals;
+mod sources;
 mod states;
 #[cfg(feature = "pkcs11")]
 mod token;

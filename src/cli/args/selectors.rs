@@ -1,7 +1,8 @@
 //! What is selected where: the selectors and filters that `export` and `copy` share. What was typed becomes one
-//! source, opened, and what is wanted there.
+//! source, opened, and what is wanted there. Several places become one by a [`Router`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use super::place::{Selector, Source as Typed};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::content::Source;
-use crate::decide::select::{Delivered, IndexMode, Referrers, Selection, Wanted};
+use crate::content::router::{Place, Router};
+use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
 use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::media_type::document_kind;
@@ -19,7 +21,7 @@ use crate::oci::{Platform, Reference, Repository, Tag};
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG]
+    /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// Take these platforms of an index only; repeat it for more
@@ -60,23 +62,18 @@ impl Selecting {
         self.selectors.iter().map(|text| Selector::parse(text)).collect()
     }
 
-    /// `wanted` with the filters.
-    ///
-    /// # Errors
-    /// Class usage.
-    pub fn selection(&self, wanted: Vec<Wanted>, allow_partial: bool) -> Result<Selection, Fault> {
-        Ok(Selection {
+    /// `wanted` with the options that hold for all of it.
+    pub fn selection(&self, wanted: Vec<Wanted>, allow_partial: bool) -> Selection {
+        Selection {
             wanted,
-            platforms: self.platforms.clone(),
             index: match self.index {
                 Index::Rebuild => IndexMode::Rebuild,
                 Index::Sparse => IndexMode::Sparse,
             },
-            referrers: self.referrers()?,
             foreign: self.foreign,
             allow_partial,
             delivered: Delivered::default(),
-        })
+        }
     }
 
     /// All of it in a fixed form, for telling one request from another.
@@ -87,71 +84,149 @@ impl Selecting {
         })
     }
 
-    fn referrers(&self) -> Result<Referrers, Fault> {
-        match self.referrers.as_slice() {
-            [all] if all == "all" => Ok(Referrers::All),
-            [none] if none == "none" => Ok(Referrers::None),
-            types if types.iter().any(|one| one == "all" || one == "none") => {
-                Err(Fault::usage("--referrers: expected all, none, or types alone", "give all or none without others"))
-            }
-            types => Ok(Referrers::Types(types.to_vec())),
-        }
-    }
-
-    /// The one source that all selectors name, and what is wanted there; `named` is wanted too, at the same source.
-    /// `registries` opens the network.
+    /// The source of everything that is selected, and what is wanted there; `named` is wanted too, at registries where
+    /// there are any. Several sources become one. `registries` opens the network.
     ///
     /// # Errors
-    /// Class usage; class source for a layout that cannot be read; those of `registries`.
+    /// Class usage, also for a name that two sources claim with different digests; class source for a layout that cannot
+    /// be read; those of `registries`.
     pub fn source(
         &self,
         selectors: &[Selector],
         named: Vec<Wanted>,
         session: &Session<'_>,
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Source>, Fault>,
-    ) -> Result<(Box<dyn Source>, Vec<Wanted>), Fault> {
-        let mut layout: Option<(PathBuf, Layout)> = None;
-        let mut wanted = named;
-        let mut at_registries = 0;
+    ) -> Result<(Arc<dyn Source>, Vec<Wanted>), Fault> {
+        let filters =
+            Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
+        let mut layouts = Layouts::default();
+        let mut taken: Vec<(At, Wanted)> = Vec::new();
+        let mut is_online = false;
         for selector in selectors {
-            if !selector.platforms.is_empty() || !selector.referrers.is_empty() {
-                return Err(Fault::usage(
-                    format!("selector {}: platform= and referrers= are not in this version", selector.text),
-                    "use --platform and --referrers for all of them",
-                ));
-            }
+            let filters = filters_of(selector, &filters)?;
+            let mut take = |at: At, wanted: Wanted| -> Result<(), Fault> {
+                let wanted = Wanted { filters: Arc::clone(&filters), ..wanted };
+                taken.push((at, renamed(wanted, selector)?));
+                Ok(())
+            };
             match &selector.source {
                 Typed::Registry(reference) => {
-                    at_registries += 1;
-                    wanted.push(renamed(Wanted::new(reference.clone()), selector)?);
+                    is_online = true;
+                    take(At::Registries, Wanted::new(reference.clone()))?;
                 }
                 Typed::Layout { dir, reference } => {
-                    let path = session.path(dir);
-                    let opened = match layout.take() {
-                        None => (path.clone(), Layout::open(&path)?.in_flow(&session.flow)),
-                        Some(opened) if opened.0 == path => opened,
-                        Some(_) => {
-                            return Err(Fault::usage(
-                                "selectors: expected one layout, found two",
-                                "take each layout in a run of its own",
-                            ));
-                        }
-                    };
-                    warn_of_names(&opened.1, dir, reference.as_deref(), session);
-                    for one in in_layout(&session.flow, &opened.1, reference.as_deref())? {
-                        wanted.push(renamed(one, selector)?);
+                    let (at, layout) = layouts.open(dir, session)?;
+                    warn_of_names(layout, dir, reference.as_deref(), session);
+                    for one in in_layout(&session.flow, layout, reference.as_deref())? {
+                        take(at, one)?;
                     }
-                    layout = Some(opened);
                 }
             }
         }
-        match layout {
-            Some(_) if at_registries > 0 => {
-                Err(Fault::usage("selectors: expected registries or one layout, found both", "take them in two runs"))
+        let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
+        let registries = if is_online || layouts.0.is_empty() { Some(registries(session)?) } else { None };
+        together(layouts, registries, named, taken)
+    }
+}
+
+/// Where one thing is selected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// In the layout with this number.
+    Layout(usize),
+    Registries,
+}
+
+/// The layouts of one run, each opened once.
+#[derive(Default)]
+struct Layouts(Vec<(PathBuf, Arc<Layout>)>);
+
+impl Layouts {
+    fn open(&mut self, dir: &Path, session: &Session<'_>) -> Result<(At, &Layout), Fault> {
+        let path = session.path(dir);
+        let number = match self.0.iter().position(|(opened, _)| *opened == path) {
+            Some(number) => number,
+            None => {
+                let layout = Layout::open(&path)?.in_flow(&session.flow);
+                self.0.push((path, Arc::new(layout)));
+                self.0.len() - 1
             }
-            Some((_, layout)) => Ok((Box::new(layout), wanted)),
-            None => Ok((registries(session)?, wanted)),
-        }
+        };
+        Ok((At::Layout(number), &self.0[number].1))
+    }
+}
+
+/// The one source as it is, or a router over all of them, layouts first: they cost least.
+fn together(
+    layouts: Layouts,
+    registries: Option<Box<dyn Source>>,
+    named: Vec<Wanted>,
+    taken: Vec<(At, Wanted)>,
+) -> Result<(Arc<dyn Source>, Vec<Wanted>), Fault> {
+    let all = |named: Vec<Wanted>, taken: Vec<(At, Wanted)>| {
+        named.into_iter().chain(taken.into_iter().map(|(_, wanted)| wanted)).collect()
+    };
+    let online = layouts.0.len();
+    let is_online = registries.is_some();
+    let in_layouts = layouts.0.into_iter().map(|(path, layout)| {
+        let source: Arc<dyn Source> = layout;
+        Place { name: format!("oci:{}", path.display()), source }
+    });
+    let at_registries =
+        registries.map(|registries| Place { name: "the registry".to_owned(), source: Arc::from(registries) });
+    let mut places: Vec<Place> = in_layouts.chain(at_registries).collect();
+    if places.len() == 1
+        && let Some(only) = places.pop()
+    {
+        return Ok((only.source, all(named, taken)));
+    }
+    let mut router = Router::new(places, is_online.then_some(online));
+    if is_online {
+        named.iter().try_for_each(|wanted| select(&mut router, online, wanted))?;
+    }
+    for (at, wanted) in &taken {
+        let place = match at {
+            At::Layout(number) => *number,
+            At::Registries => online,
+        };
+        select(&mut router, place, wanted)?;
+    }
+    Ok((Arc::new(router), all(named, taken)))
+}
+
+fn select(router: &mut Router, place: usize, wanted: &Wanted) -> Result<(), Fault> {
+    router.select(place, &wanted.reference, wanted.repository(), wanted.tag())
+}
+
+/// The filters of one selector: its own keys before the options, which `all` has.
+fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, Fault> {
+    if selector.platforms.is_empty() && selector.referrers.is_empty() {
+        return Ok(Arc::clone(all));
+    }
+    let mut own = Filters::clone(all);
+    if !selector.platforms.is_empty() {
+        let platform = |text: &String| {
+            text.parse::<Platform>()
+                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector.text), "write platform=OS/ARCH"))
+        };
+        own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
+    }
+    if !selector.referrers.is_empty() {
+        own.referrers = which(&format!("selector {}: referrers", selector.text), &selector.referrers)?;
+    }
+    Ok(Arc::new(own))
+}
+
+/// `all`, `none`, or artifact types.
+fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
+    match words {
+        [all] if all == "all" => Ok(Referrers::All),
+        [none] if none == "none" => Ok(Referrers::None),
+        types if types.iter().any(|one| one == "all" || one == "none") => Err(Fault::usage(
+            format!("{subject}: expected all, none, or types alone"),
+            "give all or none without others",
+        )),
+        types => Ok(Referrers::Types(types.to_vec())),
     }
 }
 

@@ -5,11 +5,12 @@
 //! [`Referrers::All`] alone.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::library::{Library, fault};
 use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
-use crate::decide::select::Referrers;
+use crate::decide::select::{Filters, Referrers};
 use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
 
@@ -18,10 +19,21 @@ pub const MAX_REFERRERS: usize = 10_000;
 
 const NONE: &str = "carry the artifacts without what refers to them: `--referrers none`";
 
+/// A document whose referrers are asked for.
+pub struct Subject {
+    /// Where.
+    pub repository: Repository,
+    /// Its digest.
+    pub digest: Digest,
+    /// Whether it is an artifact of its own.
+    pub is_artifact: bool,
+    /// What of its artifact travels.
+    pub filters: Arc<Filters>,
+}
+
 /// The answers so far.
 pub struct Asked<'a> {
     library: &'a Library<'a>,
-    which: &'a Referrers,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
     // `None`: the place gives no list, and each tag is asked for.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
@@ -30,8 +42,8 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// Nothing asked yet.
-    pub fn new(library: &'a Library<'a>, which: &'a Referrers) -> Self {
-        Self { library, which, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
+    pub fn new(library: &'a Library<'a>) -> Self {
+        Self { library, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
     }
 
     /// The referrers of a subject that was asked for.
@@ -44,32 +56,24 @@ impl<'a> Asked<'a> {
         self.cosign.get(&(repository.clone(), subject)).map_or(&[], Vec::as_slice)
     }
 
-    /// Asks for all that was not asked for before: `(repository, digest, whether it is an artifact)`.
-    /// Gives what failed.
+    /// Asks for all that was not asked for before, as far as their filters take it. Gives what failed.
     ///
     /// # Errors
     /// [`Class::Cancelled`].
-    pub fn ask(&mut self, flow: &Flow, items: &[(Repository, Digest, bool)]) -> Result<Vec<Fault>, Fault> {
+    pub fn ask(&mut self, flow: &Flow, items: &[Subject]) -> Result<Vec<Fault>, Fault> {
         let mut faults = Vec::new();
-        if *self.which != Referrers::None {
-            self.ask_tags(flow, items, &mut faults)?;
-            self.ask_lists(flow, items, &mut faults)?;
-        }
-        if *self.which == Referrers::All {
-            self.ask_cosign(flow, items, &mut faults)?;
-        }
+        let some: Vec<&Subject> = items.iter().filter(|item| item.filters.referrers != Referrers::None).collect();
+        let all: Vec<&Subject> = items.iter().filter(|item| item.filters.referrers == Referrers::All).collect();
+        self.ask_tags(flow, &some, &mut faults)?;
+        self.ask_lists(flow, &some, &mut faults)?;
+        self.ask_cosign(flow, &all, &mut faults)?;
         Ok(faults)
     }
 
-    fn ask_lists(
-        &mut self,
-        flow: &Flow,
-        items: &[(Repository, Digest, bool)],
-        faults: &mut Vec<Fault>,
-    ) -> Result<(), Fault> {
+    fn ask_lists(&mut self, flow: &Flow, items: &[&Subject], faults: &mut Vec<Fault>) -> Result<(), Fault> {
         let Some(place) = self.library.source().referrers() else { return Ok(()) };
         let mut seen = HashSet::new();
-        let keys = items.iter().map(|(repository, digest, _)| (repository.clone(), *digest));
+        let keys = items.iter().map(|item| (item.repository.clone(), item.digest));
         let keys: Vec<_> = keys.filter(|key| !self.lists.contains_key(key) && seen.insert(key.clone())).collect();
         let answers = each(flow, &keys, |(repository, digest)| {
             let known = self.tags.get(repository).and_then(Option::as_ref);
@@ -99,15 +103,10 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
-    fn ask_cosign(
-        &mut self,
-        flow: &Flow,
-        items: &[(Repository, Digest, bool)],
-        faults: &mut Vec<Fault>,
-    ) -> Result<(), Fault> {
+    fn ask_cosign(&mut self, flow: &Flow, items: &[&Subject], faults: &mut Vec<Fault>) -> Result<(), Fault> {
         let mut seen = HashSet::new();
         let mut probes: Vec<(Digest, Reference)> = Vec::new();
-        for (repository, digest, is_artifact) in items {
+        for Subject { repository, digest, is_artifact, .. } in items {
             let key = (repository.clone(), *digest);
             if self.cosign.contains_key(&key) || !seen.insert(key) {
                 continue;
@@ -139,14 +138,9 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
-    fn ask_tags(
-        &mut self,
-        flow: &Flow,
-        items: &[(Repository, Digest, bool)],
-        faults: &mut Vec<Fault>,
-    ) -> Result<(), Fault> {
+    fn ask_tags(&mut self, flow: &Flow, items: &[&Subject], faults: &mut Vec<Fault>) -> Result<(), Fault> {
         let new: BTreeSet<&Repository> =
-            items.iter().map(|(repository, ..)| repository).filter(|key| !self.tags.contains_key(key)).collect();
+            items.iter().map(|item| &item.repository).filter(|key| !self.tags.contains_key(key)).collect();
         let new: Vec<Repository> = new.into_iter().cloned().collect();
         let Some(place) = self.library.source().tags() else {
             self.tags.extend(new.into_iter().map(|repository| (repository, None)));

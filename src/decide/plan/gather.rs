@@ -4,16 +4,17 @@
 //! Each wave is worked on in parallel and taken in order, so that the outcome knows no timing.
 //! Leaves are not looked at here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
-use super::ask::Asked;
+use super::ask::{Asked, Subject};
 use super::library::{Library, fault, refuse_unknown};
 use super::platform::lacking;
 use super::roots::{Cuts, Root};
 use crate::base::fault::{Class, Fault, escape};
 use crate::closure::MAX_LEVELS;
 use crate::content::{Error, Kind};
-use crate::decide::select::{Referrers, Selection};
+use crate::decide::select::{Filters, Referrers};
 use crate::flow::{Flow, each};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
@@ -55,6 +56,7 @@ enum Why {
 struct Item {
     origin: Repository,
     repository: Repository,
+    filters: Arc<Filters>,
     descriptor: Descriptor,
     why: Why,
     // Levels of documents, the artifact's own being 1.
@@ -64,10 +66,12 @@ struct Item {
     cuts: Option<Cuts>,
 }
 
-struct Gather<'a> {
-    selection: &'a Selection,
+/// What a document was looked at for: from where, under which name, whether children are cut off, and what refers to it.
+type Visit = (Repository, Repository, Digest, bool, Arc<Filters>);
+
+struct Gather {
     made: HashSet<Digest>,
-    visited: HashSet<(Repository, Repository, Digest, bool)>,
+    visited: HashSet<Visit>,
     originals: HashSet<(Repository, Digest)>,
     failed: Vec<(Digest, Fault)>,
     out: Gathered,
@@ -77,11 +81,10 @@ struct Gather<'a> {
 ///
 /// # Errors
 /// [`Class::Cancelled`] alone; all other failures stand in [`Gathered::faults`].
-pub fn gather(flow: &Flow, library: &Library<'_>, selection: &Selection, roots: Vec<Root>) -> Result<Gathered, Fault> {
-    let mut asked = Asked::new(library, &selection.referrers);
-    warn_of_what_stays(flow, &mut asked, selection, &roots)?;
+pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Gathered, Fault> {
+    let mut asked = Asked::new(library);
+    warn_of_what_stays(flow, &mut asked, &roots)?;
     let mut gather = Gather {
-        selection,
         made: roots.iter().flat_map(|root| root.made.iter().copied()).collect(),
         visited: HashSet::new(),
         originals: HashSet::new(),
@@ -100,8 +103,7 @@ pub fn gather(flow: &Flow, library: &Library<'_>, selection: &Selection, roots: 
                 Err(error) => gather.lost(&item, error),
             }
         }
-        let askable: Vec<(Repository, Digest, bool)> =
-            news.iter().map(|item| (item.origin.clone(), item.descriptor.digest, item.depth == 1)).collect();
+        let askable: Vec<Subject> = news.iter().map(subject).collect();
         gather.out.faults.extend(asked.ask(flow, &askable)?);
         for item in &news {
             flow.check()?;
@@ -125,6 +127,7 @@ fn selected(root: Root) -> Item {
     Item {
         origin: root.origin,
         repository: root.repository,
+        filters: root.filters,
         descriptor: root.document.descriptor(),
         why: Why::Selected { tag: root.tag, original: root.original },
         depth: 1,
@@ -133,18 +136,36 @@ fn selected(root: Root) -> Item {
     }
 }
 
+fn subject(item: &Item) -> Subject {
+    Subject {
+        repository: item.origin.clone(),
+        digest: item.descriptor.digest,
+        is_artifact: item.depth == 1,
+        filters: Arc::clone(&item.filters),
+    }
+}
+
 /// Warns of what refers to indexes that new ones replace.
-fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, selection: &Selection, roots: &[Root]) -> Result<(), Fault> {
-    let gone: BTreeSet<(Repository, Digest)> =
-        roots.iter().flat_map(|root| root.replaced.iter().map(|digest| (root.origin.clone(), *digest))).collect();
-    let items: Vec<(Repository, Digest, bool)> =
-        gone.iter().map(|(origin, digest)| (origin.clone(), *digest, true)).collect();
+fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Result<(), Fault> {
+    let mut gone: BTreeMap<(Repository, Digest), &Arc<Filters>> = BTreeMap::new();
+    for root in roots {
+        for digest in &root.replaced {
+            gone.entry((root.origin.clone(), *digest)).or_insert(&root.filters);
+        }
+    }
+    let of = |((repository, digest), filters): (&(Repository, Digest), &&Arc<Filters>)| Subject {
+        repository: repository.clone(),
+        digest: *digest,
+        is_artifact: true,
+        filters: Arc::clone(filters),
+    };
+    let items: Vec<Subject> = gone.iter().map(of).collect();
     for fault in asked.ask(flow, &items)? {
         flow.warn(fault.what);
     }
-    for (origin, digest) in gone {
+    for ((origin, digest), filters) in gone {
         let listed = asked.referrers(&origin, digest).iter();
-        let count = listed.filter(|one| selection.referrers.takes(one.artifact_type.as_deref())).count()
+        let count = listed.filter(|one| filters.referrers.takes(one.artifact_type.as_deref())).count()
             + asked.cosign(&origin, digest).len();
         if count > 0 {
             flow.warn(format!(
@@ -155,7 +176,7 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, selection: &Selection,
     Ok(())
 }
 
-impl Gather<'_> {
+impl Gather {
     fn fail(&mut self, class: Class, text: String, help: &str) {
         self.out.faults.push(Fault::new(class, text).help(help));
     }
@@ -164,8 +185,7 @@ impl Gather<'_> {
         let digest = document.digest();
         if let Why::Refers(subject) = &item.why {
             // The list may have said nothing of the type.
-            if item.descriptor.artifact_type.is_none()
-                && !self.selection.referrers.takes(document.shown_artifact_type())
+            if item.descriptor.artifact_type.is_none() && !item.filters.referrers.takes(document.shown_artifact_type())
             {
                 return;
             }
@@ -181,7 +201,8 @@ impl Gather<'_> {
         if !matches!(item.why, Why::Child(_)) && !self.register(&item, document) {
             return;
         }
-        let key = (item.origin.clone(), item.repository.clone(), digest, item.cuts.is_some());
+        let key =
+            (item.origin.clone(), item.repository.clone(), digest, item.cuts.is_some(), Arc::clone(&item.filters));
         if !self.visited.insert(key) {
             return;
         }
@@ -263,14 +284,15 @@ impl Gather<'_> {
     }
 
     fn referrers(&mut self, item: &Item, asked: &Asked<'_>, next: &mut Vec<Item>) {
-        if self.selection.referrers == Referrers::None {
+        let which = &item.filters.referrers;
+        if *which == Referrers::None {
             return;
         }
         let digest = item.descriptor.digest;
         let mut found = Vec::new();
         for descriptor in asked.referrers(&item.origin, digest) {
             let stated = descriptor.artifact_type.as_deref();
-            if stated.is_some() && !self.selection.referrers.takes(stated) {
+            if stated.is_some() && !which.takes(stated) {
                 continue;
             }
             if let Err(error) = refuse_unknown(descriptor) {
@@ -280,7 +302,9 @@ impl Gather<'_> {
             }
             found.push((descriptor.clone(), Why::Refers(digest)));
         }
-        for (tag, descriptor) in asked.cosign(&item.origin, digest) {
+        // Another filter may have asked for them.
+        let cosign = if *which == Referrers::All { asked.cosign(&item.origin, digest) } else { &[] };
+        for (tag, descriptor) in cosign {
             found.push((descriptor.clone(), Why::Cosign(tag.clone())));
         }
         if !found.is_empty() && item.level >= MAX_REFERRER_LEVELS {
@@ -294,6 +318,7 @@ impl Gather<'_> {
         next.extend(found.into_iter().map(|(descriptor, why)| Item {
             origin: item.origin.clone(),
             repository: item.repository.clone(),
+            filters: Arc::clone(&item.filters),
             descriptor,
             why,
             depth: 1,

@@ -112,7 +112,7 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     }
 
     flow.event(Event::Stage { name: "reading manifests", bytes: 0, items: 0 });
-    let mut gathered = gather::gather(flow, &library, selection, roots)?;
+    let mut gathered = gather::gather(flow, &library, roots)?;
     gathered.faults.drain(..).for_each(|fault| failures.soft(fault));
     for fault in gather::tag_conflicts(&gathered.artifacts) {
         failures.hard(fault);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::library::{Library, fault, refuse_unknown};
 use super::platform::{Filter, cuts, is_whole, matches, rebuild, replaced, single};
 use crate::base::fault::{Class, Fault};
-use crate::decide::select::{IndexMode, Selection, Wanted};
+use crate::decide::select::{Filters, IndexMode, Selection, Wanted};
 use crate::oci::media_type::Kind;
 use crate::oci::{Digest, Document, Repository, Tag};
 
@@ -22,6 +22,8 @@ pub struct Root {
     pub origin: Repository,
     /// The repository that it travels under.
     pub repository: Repository,
+    /// What of it travels.
+    pub filters: Arc<Filters>,
     /// Its tag.
     pub tag: Option<Tag>,
     /// What travels.
@@ -66,6 +68,7 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
     let mut root = Root {
         origin: reference.repository.clone(),
         repository: wanted.repository().clone(),
+        filters: Arc::clone(&wanted.filters),
         tag: wanted.tag().cloned(),
         document,
         original: None,
@@ -74,22 +77,23 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
         made: Vec::new(),
         warnings: Vec::new(),
     };
-    if !selection.platforms.is_empty() {
+    if !wanted.filters.platforms.is_empty() {
         filter(library, selection, &subject, &mut root)?;
     }
     Ok(root)
 }
 
 fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mut Root) -> Result<(), Fault> {
-    let origin = root.origin.clone();
+    let (origin, filters) = (root.origin.clone(), Arc::clone(&root.filters));
+    let platforms = &filters.platforms;
     let filter = Filter {
         library,
         origin: &origin,
-        platforms: &selection.platforms,
+        platforms,
         lenient: selection.allow_partial,
         found: RefCell::new(BTreeSet::new()),
     };
-    let asked = || selection.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let asked = || platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let nothing = |found: &str| {
         Fault::new(Class::Policy, format!("{subject}: expected platform {}, found {found}", asked()))
             .help("ask for a platform that it has, or leave it out of the selection")
@@ -125,7 +129,7 @@ fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mu
     }
     replaced(&old, &verdicts, &mut root.replaced);
     root.original = Some(old.digest());
-    let alone = (selection.platforms.len() == 1).then(|| single(&old, &verdicts)).flatten();
+    let alone = (platforms.len() == 1).then(|| single(&old, &verdicts)).flatten();
     if let Some(descriptor) = alone {
         root.document = library
             .get(&origin, &descriptor)

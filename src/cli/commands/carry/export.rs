@@ -114,7 +114,7 @@ impl Args {
             self.selecting.source(&selectors, named, session, |session| self.network.source(session))?;
         let text = self.text(volume_size, &asked, place.as_ref());
         let delivered = asked.delivered;
-        let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial)? };
+        let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial) };
         let Some(output) = output else {
             let plan = crate::decide::plan::make(&session.flow, &*source, &selection)?;
             return Ok(planned(&plan));

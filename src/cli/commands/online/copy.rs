@@ -57,7 +57,7 @@ impl Args {
             .open(typed, session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
         let route = self.arrival.route(opened.place, maps);
         let request = Request {
-            selection: self.selecting.selection(wanted, false)?,
+            selection: self.selecting.selection(wanted, false),
             names,
             route: &route,
             is_one_place,

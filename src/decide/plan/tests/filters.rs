@@ -99,7 +99,7 @@ fn what_a_filter_leaves_out_travels_if_it_is_selected_itself() {
     let mut selection = only(&["localhost:5000/app:v1", "localhost:5000/app:arm"], &["linux/amd64"]);
     selection.index = IndexMode::Sparse;
     assert_eq!(refused(&store, &selection).class, Class::Policy);
-    selection.platforms.push("linux/arm64".parse().unwrap());
+    filter(&mut selection, |filters| filters.platforms.push("linux/arm64".parse().unwrap()));
     assert!(plan(&store, &selection).0.absent.is_empty());
 }
 

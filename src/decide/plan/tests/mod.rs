@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::content::{Error, Kind, Referrers as ListReferrers, TagList};
-use crate::decide::select::{IndexMode, Referrers, Wanted};
+use crate::decide::select::{Filters, IndexMode, Referrers, Wanted};
 use crate::flow::{Events, FixedClock};
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Platform, Reference, Tag};
@@ -217,8 +217,14 @@ pub fn select(references: &[&str]) -> Selection {
 }
 
 pub fn only(references: &[&str], platforms: &[&str]) -> Selection {
-    let platforms = platforms.iter().map(|text| text.parse().unwrap()).collect();
-    Selection { platforms, ..select(references) }
+    let mut selection = select(references);
+    filter(&mut selection, |filters| filters.platforms = platforms.iter().map(|text| text.parse().unwrap()).collect());
+    selection
+}
+
+/// Changes the filters of everything that is selected.
+pub fn filter(selection: &mut Selection, change: impl Fn(&mut Filters)) {
+    selection.wanted.iter_mut().for_each(|wanted| change(Arc::make_mut(&mut wanted.filters)));
 }
 
 /// A plan, and its warnings. What every plan must be is checked here.

@@ -23,10 +23,10 @@ fn referrers_of_all_documents_travel_and_theirs_too() {
         assert_eq!(artifact.repository.to_string(), APP);
     }
     let mut selection = select(&["localhost:5000/app:v1"]);
-    selection.referrers = Referrers::Types(vec!["x/sig".to_owned()]);
+    filter(&mut selection, |filters| filters.referrers = Referrers::Types(vec!["x/sig".to_owned()]));
     let (typed, _) = plan(&store, &selection);
     assert_eq!(typed.artifacts.len(), 2, "the signature of an sbom that stays, stays");
-    selection.referrers = Referrers::None;
+    filter(&mut selection, |filters| filters.referrers = Referrers::None);
     store.referrers_fail = true;
     let (none, _) = plan(&store, &selection);
     assert_eq!(none.artifacts.len(), 1);
@@ -41,7 +41,7 @@ fn a_type_that_the_list_does_not_tell_is_read_in_the_document() {
     store.refer(&image, "x/sig", "2");
     store.referrers.get_mut(&image.digest).unwrap().iter_mut().for_each(|one| one.artifact_type = None);
     let mut selection = select(&["localhost:5000/app:v1"]);
-    selection.referrers = Referrers::Types(vec!["x/sig".to_owned()]);
+    filter(&mut selection, |filters| filters.referrers = Referrers::Types(vec!["x/sig".to_owned()]));
     assert_eq!(plan(&store, &selection).0.artifacts.len(), 2);
 }
 
@@ -81,7 +81,7 @@ fn cosign_tags_are_artifacts_with_their_tag() {
         assert_eq!(tags_of(&full, att.digest), [cosign(&sig, "att")]);
         assert!(!carried(&full).contains(&list.digest), "fallback tags are never artifacts");
         for referrers in [Referrers::None, Referrers::Types(vec![OCI_CONFIG.to_owned()])] {
-            selection.referrers = referrers;
+            filter(&mut selection, |filters| filters.referrers = referrers.clone());
             assert_eq!(plan(&store, &selection).0.artifacts.len(), 1);
         }
     }
@@ -170,4 +170,31 @@ fn a_listed_stranger_is_refused() {
     store.referrers.insert(image.digest, vec![stranger.clone()]);
     let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
     assert!(fault.what.contains(&stranger.digest.to_string()) && fault.what.contains("does not refer"), "{fault}");
+}
+
+#[test]
+fn each_selected_reference_has_its_own_filter() {
+    let mut store = Store::new();
+    let (one, two) = (store.image("linux/amd64", "a"), store.image("linux/amd64", "b"));
+    store.tag("v1", &one);
+    store.tag("v2", &two);
+    let sboms = [store.refer(&one, "x/sbom", "1"), store.refer(&two, "x/sbom", "2")];
+    let sig = store.refer(&two, "x/sig", "3");
+    let signature = store.image("", "signature");
+    store.tag(&cosign(&one, "sig"), &signature);
+    let mut selection = select(&["localhost:5000/app:v1", "localhost:5000/app:v2", "localhost:5000/app:v2"]);
+    let digests = |selection: &Selection| -> BTreeSet<Digest> {
+        plan(&store, selection).0.artifacts.iter().map(|artifact| artifact.digest).collect()
+    };
+    let mut set = |place: usize, referrers: Referrers| {
+        std::sync::Arc::make_mut(&mut selection.wanted[place].filters).referrers = referrers;
+        selection.clone()
+    };
+    set(0, Referrers::None);
+    set(1, Referrers::None);
+    let third = set(2, Referrers::Types(vec!["x/sig".to_owned()]));
+    assert_eq!(digests(&third), BTreeSet::from([one.digest, two.digest, sig.digest]));
+    // Selected twice, what either filter takes travels; the first still takes nothing.
+    let third = set(2, Referrers::All);
+    assert_eq!(digests(&third), BTreeSet::from([one.digest, two.digest, sig.digest, sboms[1].digest]));
 }

@@ -1,0 +1,285 @@
+//! One source over several: a repository is read where something was selected from it.
+//!
+//! Where several places have been selected from under one repository name, each is asked in order until one has it;
+//! content goes by digest, so it does not matter which. A tag is different: two places that give it different digests
+//! are an error that names both. Opens nothing, and knows no kind of place. Optional abilities are asked for place by
+//! place when they are needed.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::Read;
+use std::sync::Arc;
+
+use super::{Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::base::fault::{Class, Fault};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+
+/// Positions of one place stay below this, so that those of several do not mix.
+const POSITIONS: u64 = 1 << 40;
+
+/// A source with what the user calls it, such as `oci:DIR`.
+pub struct Place {
+    /// Its name in messages.
+    pub name: String,
+    /// Where to read.
+    pub source: Arc<dyn Source>,
+}
+
+/// One selected reference.
+struct Selected {
+    place: usize,
+    reference: Reference,
+    // The name that it travels under; `None` without a tag.
+    name: Option<(Repository, Tag)>,
+}
+
+/// Several sources as one.
+pub struct Router {
+    places: Vec<Place>,
+    selected: Vec<Selected>,
+    // Where in `selected` each reference and each name stands.
+    references: HashMap<Reference, Vec<usize>>,
+    names: HashMap<(Repository, Tag), Vec<usize>>,
+    repositories: HashMap<Repository, BTreeSet<usize>>,
+    // Asked for repositories that nothing was selected from.
+    others: Vec<usize>,
+}
+
+impl Router {
+    /// A router over `places`, which are asked in this order. Repositories that nothing was selected from are read at
+    /// `others`, without it at every place.
+    pub fn new(places: Vec<Place>, others: Option<usize>) -> Self {
+        let others = others.map_or_else(|| (0..places.len()).collect(), |one| vec![one]);
+        Self {
+            places,
+            selected: Vec::new(),
+            references: HashMap::new(),
+            names: HashMap::new(),
+            repositories: HashMap::new(),
+            others,
+        }
+    }
+
+    /// Takes `reference` from the place with number `place`. It travels as `repository` and `tag`.
+    ///
+    /// # Errors
+    /// [`Class::Usage`] where another place claims this name for another digest, as far as both are known.
+    pub fn select(
+        &mut self,
+        place: usize,
+        reference: &Reference,
+        repository: &Repository,
+        tag: Option<&Tag>,
+    ) -> Result<(), Fault> {
+        let number = self.selected.len();
+        let name = tag.map(|tag| (repository.clone(), tag.clone()));
+        let selected = Selected { place, reference: reference.clone(), name: name.clone() };
+        if let Some(digest) = reference.digest
+            && let Some((name, other, found)) = self.conflict(&selected, digest)
+        {
+            let what = self.two_digests(&name, (other, found), (place, digest));
+            return Err(Fault::new(Class::Usage, what).help(GIVE_ANOTHER_NAME));
+        }
+        self.references.entry(reference.clone()).or_default().push(number);
+        self.repositories.entry(reference.repository.clone()).or_default().insert(place);
+        if let Some(name) = name {
+            self.names.entry(name).or_default().push(number);
+        }
+        self.selected.push(selected);
+        Ok(())
+    }
+
+    /// The place that claims the name of `selected`, which is `digest`, for another digest: the name as text, the place,
+    /// its digest.
+    fn conflict(&self, selected: &Selected, digest: Digest) -> Option<(String, usize, Digest)> {
+        let name = selected.name.as_ref()?;
+        self.names.get(name)?.iter().find_map(|number| {
+            let other = &self.selected[*number];
+            let found = other.reference.digest.filter(|found| *found != digest)?;
+            (other.place != selected.place).then(|| (format!("{}:{}", name.0, name.1), other.place, found))
+        })
+    }
+
+    fn two_digests(&self, name: &str, one: (usize, Digest), two: (usize, Digest)) -> String {
+        let (first, second) = (&self.places[one.0].name, &self.places[two.0].name);
+        format!("{name}: expected one manifest, found {} in {first} and {} in {second}", one.1, two.1)
+    }
+
+    /// Where `reference` is resolved: where it was selected, else where its repository is read.
+    fn places_of_reference(&self, reference: &Reference) -> BTreeSet<usize> {
+        match self.references.get(reference) {
+            Some(numbers) => numbers.iter().map(|number| self.selected[*number].place).collect(),
+            None => self.places_of(&reference.repository).collect(),
+        }
+    }
+
+    fn places_of(&self, repository: &Repository) -> impl Iterator<Item = usize> {
+        let places = self.repositories.get(repository);
+        let others = places.is_none().then_some(&self.others);
+        places.into_iter().flatten().chain(others.into_iter().flatten()).copied()
+    }
+
+    fn sources(&self, repository: &Repository) -> impl Iterator<Item = &dyn Source> {
+        self.places_of(repository).map(|place| &*self.places[place].source)
+    }
+
+    /// What the first place answers that has it.
+    fn first<'s, T>(
+        &'s self,
+        repository: &Repository,
+        ask: impl Fn(&'s dyn Source) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut absent = None;
+        for source in self.sources(repository) {
+            match ask(source) {
+                Err(error) if error.kind == Kind::Absent => {
+                    absent.get_or_insert(error);
+                }
+                answer => return answer,
+            }
+        }
+        Err(absent.unwrap_or_else(|| nowhere(repository)))
+    }
+}
+
+const GIVE_ANOTHER_NAME: &str = "select one of them, or give one another name with `as=`";
+
+fn nowhere(repository: &Repository) -> Error {
+    Error::new(Kind::Absent, format!("{repository}: expected a source that has it, found none"))
+}
+
+impl Source for Router {
+    fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
+        let mut found: Option<(usize, Descriptor)> = None;
+        let mut absent = None;
+        for place in self.places_of_reference(reference) {
+            match (self.places[place].source.resolve(reference), &found) {
+                (Ok(descriptor), None) => found = Some((place, descriptor)),
+                (Ok(descriptor), Some((first, other))) if descriptor.digest != other.digest => {
+                    let what =
+                        self.two_digests(&reference.to_string(), (*first, other.digest), (place, descriptor.digest));
+                    return Err(Error::new(Kind::Refused, what));
+                }
+                (Ok(_), Some(_)) => {}
+                (Err(error), _) if error.kind == Kind::Absent => {
+                    absent.get_or_insert(error);
+                }
+                (Err(error), _) => return Err(error),
+            }
+            // A digest is the same everywhere.
+            if reference.digest.is_some() && found.is_some() {
+                break;
+            }
+        }
+        let Some((place, descriptor)) = found else {
+            return Err(absent.unwrap_or_else(|| nowhere(&reference.repository)));
+        };
+        for number in self.references.get(reference).into_iter().flatten() {
+            if let Some((name, other, digest)) = self.conflict(&self.selected[*number], descriptor.digest) {
+                let what = self.two_digests(&name, (other, digest), (place, descriptor.digest));
+                return Err(Error::new(Kind::Refused, what).help(GIVE_ANOTHER_NAME));
+            }
+        }
+        Ok(descriptor)
+    }
+
+    fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
+        self.first(repository, |source| source.document(repository, descriptor))
+    }
+
+    fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        self.first(repository, |source| source.blob(repository, descriptor))
+    }
+
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        let mut failed = None;
+        for source in self.sources(repository) {
+            match source.holds(repository, descriptor) {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        failed.map_or(Ok(false), Err)
+    }
+
+    fn position(&self, digest: &Digest) -> Option<u64> {
+        let mut places = (0_u64..).zip(&self.places);
+        places.find_map(|(number, place)| Some(place.source.position(digest)?.saturating_add(number * POSITIONS)))
+    }
+
+    fn ranges(&self) -> Option<&dyn Ranges> {
+        self.places.iter().any(|place| place.source.ranges().is_some()).then_some(self)
+    }
+
+    fn referrers(&self) -> Option<&dyn Referrers> {
+        self.places.iter().any(|place| place.source.referrers().is_some()).then_some(self)
+    }
+
+    fn tags(&self) -> Option<&dyn TagList> {
+        self.places.iter().any(|place| place.source.tags().is_some()).then_some(self)
+    }
+}
+
+impl Ranges for Router {
+    fn range(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, Error> {
+        self.first(repository, |source| match source.ranges() {
+            Some(ranges) => ranges.range(repository, descriptor, offset, length),
+            None if source.holds(repository, descriptor)? => Ok(None),
+            None => Err(nowhere(repository)),
+        })
+    }
+}
+
+impl Referrers for Router {
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        for lists in self.sources(repository).filter_map(Source::referrers) {
+            let list = lists.referrers(repository, subject)?;
+            all.extend(list.into_iter().filter(|one| seen.insert(one.digest)));
+        }
+        Ok(all)
+    }
+
+    fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
+        for lists in self.sources(repository).filter_map(Source::referrers) {
+            if !lists.only_tags(repository, subject)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl TagList for Router {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let (mut all, mut absent, mut is_there) = (BTreeSet::new(), None, false);
+        for source in self.sources(repository) {
+            let list = source.tags().ok_or_else(|| {
+                Error::new(Kind::Refused, format!("{repository}: expected a list of tags, found a source without one"))
+            })?;
+            match list.tags(repository) {
+                Ok(tags) => {
+                    is_there = true;
+                    all.extend(tags);
+                }
+                Err(error) if error.kind == Kind::Absent => {
+                    absent.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        absent.filter(|_| !is_there).map_or_else(|| Ok(all.into_iter().collect()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests;
