@@ -24,7 +24,7 @@ pub struct Signed {
 /// # Errors
 /// Class format where the manifest or the signature file is none, signature where it is another manifest's, usage where
 /// there would be more than a file may hold, lock, io; those of `add`.
-pub fn beside(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
+pub fn in_bundle(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
     bundle.claimed()?;
     let output = Output::of_bundle(bundle.dir(), bundle.name(), true)?;
     // Read again under the lock: another signer may have been faster.
@@ -42,8 +42,8 @@ pub fn beside(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), 
 /// A signature file that lies apart, with what `add` puts in; with what the bundle's own has, if `with_own`.
 ///
 /// # Errors
-/// As [`beside`], but for lock and io.
-pub fn apart(
+/// As [`in_bundle`], but for lock and io.
+pub fn detached(
     bundle: &Untrusted,
     with_own: bool,
     add: impl FnOnce(&mut Envelope) -> Result<(), Fault>,
