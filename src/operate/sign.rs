@@ -10,7 +10,7 @@ use crate::bundle::{Error, Untrusted};
 use crate::oci::Digest;
 use crate::signing::Envelope;
 
-/// What was done.
+/// A bundle that was signed.
 #[derive(Clone, Debug)]
 pub struct Signed {
     /// The bundle id.
@@ -42,7 +42,7 @@ pub fn in_bundle(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(
 /// A signature file that lies apart, with what `add` puts in; with what the bundle's own has, if `with_own`.
 ///
 /// # Errors
-/// As [`in_bundle`], but for lock and io.
+/// Those of [`in_bundle`], except lock and io.
 pub fn detached(
     bundle: &Untrusted,
     with_own: bool,

@@ -1,6 +1,6 @@
 //! Verify: does a bundle hold, every byte of it, under a policy?
 //!
-//! Decides nothing itself: signatures are the policy's, bytes the reader's and its gate's. It says
+//! Decides nothing itself: signatures are the policy's, bytes the reader's and its checks'. It says
 //! PASS of the whole bundle, PART of chosen volumes. It writes nothing. A stream is read once, to its end.
 
 use crate::base::fault::{Class, Fault};
@@ -16,13 +16,13 @@ use crate::oci::Digest;
 use crate::scan::{Passing, Scanner, Summary};
 use crate::signing::Policy;
 
-/// What is verified, by whose keys, and how far.
+/// A bundle to verify, the keys to trust, and how far to check.
 pub struct Request<'a> {
     /// The bundle.
     pub content: Content<'a>,
     /// Whom to believe.
     pub policy: &'a Policy,
-    /// What is checked of it.
+    /// How far it is checked.
     pub scope: &'a Scope,
     /// Is given all blobs; of a bundle whose files are at hand only once it holds.
     pub scanner: Option<&'a Scanner>,
@@ -57,7 +57,7 @@ impl From<Stream> for Content<'_> {
     }
 }
 
-/// What is checked of a bundle. The default is all of it.
+/// How far a bundle is checked. The default is all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// Volumes, counted from 1, that are checked against their signed digests; empty: the whole bundle.
@@ -66,15 +66,15 @@ pub struct Scope {
     pub fail_fast: bool,
 }
 
-/// What was found, and what it means for the bundle.
+/// The result of a verification.
 pub struct Verdict {
     /// The bundle, authenticated; absent where it was refused before that.
     pub bundle: Option<Trusted>,
-    /// What was counted, of the whole bundle.
+    /// The counts, of the whole bundle.
     pub tally: Option<Tally>,
-    /// What a scanner said of its content, where one was asked.
+    /// The scan of its content, where one was asked for.
     pub scan: Option<Summary>,
-    /// What speaks against it.
+    /// Why it does not hold.
     pub fault: Option<Fault>,
     /// The names of the files that are missing or are not what was signed; empty where that is not known.
     pub again: Vec<String>,
