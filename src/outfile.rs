@@ -16,7 +16,7 @@ use crate::system::{self, Found, Unopened};
 /// How every bundle's manifest begins.
 pub const MANIFEST_BEGINS: &[u8] = b"{\"absent\":[";
 
-/// What stands under the name of an output.
+/// The state of an output's name.
 #[derive(Debug)]
 pub enum Place {
     /// Nothing: the file can be made.

@@ -17,16 +17,16 @@ pub const SHOWN: usize = 100;
 /// So many lines of a state may lie past the one that its head knows: a run was killed between a line and its head.
 pub const UNHELD: u64 = 1;
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Lines, whatever they hold.
     pub lines: u64,
     /// The last line.
     pub newest: Option<Newest>,
-    /// What is wrong, at most [`NAMED`].
+    /// The problems, at most [`NAMED`] of them.
     pub faults: Vec<String>,
-    /// What is wrong and not named.
+    /// Problems that are not named.
     pub more: u64,
     /// The last lines, at most [`SHOWN`].
     pub recent: VecDeque<Line>,

@@ -36,7 +36,7 @@ struct Record {
     state: StateId,
 }
 
-/// What a head says.
+/// The content of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// The newest line.
@@ -47,12 +47,12 @@ pub struct Held {
     pub state: StateId,
 }
 
-/// What a state knows of a log, and by which its own lines are judged.
+/// A state's knowledge of a log, by which the state's own lines are judged.
 #[derive(Clone, Debug)]
 pub struct Known {
     /// The id that the state's own lines have.
     pub state: StateId,
-    /// What its head of the log says; `None` where it has written no line there.
+    /// The content of its head of the log; `None` where it has written no line there.
     pub held: Option<Held>,
     // What the state holds of logs with this first line: one log has several names where it lies on a medium, or is
     // seen from several mounts.
@@ -68,7 +68,7 @@ impl Known {
         Some(Self { state, held, others: others.into_iter().map(|held| held.newest).collect() })
     }
 
-    /// What a head says, where nothing else needs to be looked at.
+    /// Returns the knowledge that a head alone gives, where nothing else needs to be looked at.
     pub(super) const fn alone(held: Held) -> Self {
         Self { state: held.state, held: Some(held), others: Vec::new() }
     }
@@ -109,7 +109,7 @@ impl Head {
         Ok(Self { file, dir: dir.to_owned(), state })
     }
 
-    /// What the state with the head at `path` knows of the log whose first line has the digest `first`; `None` where it
+    /// Returns what the state with the head at `path` knows of the log whose first line has the digest `first`; `None` where it
     /// has no id yet. Nothing is made.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Head {
         self.state
     }
 
-    /// What it says now; `None` for a new one.
+    /// Returns its content; `None` for a new one.
     ///
     /// # Errors
     /// The file system's; a file that is no head.
@@ -132,10 +132,10 @@ impl Head {
         Ok(held(&slots(&self.file)?))
     }
 
-    /// What its state knows of the log whose first line has the digest `first`.
+    /// Returns what its state knows of the log whose first line has the digest `first`.
     ///
     /// # Errors
-    /// As [`Head::held`].
+    /// Those of [`Head::held`].
     pub fn known(&self, first: Option<Digest>) -> io::Result<Known> {
         let held = self.held()?;
         let alone = Known { state: self.state, held: None, others: Vec::new() };
@@ -169,7 +169,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// What the head at `path` says; `None` where there is none.
+/// Returns the content of the head at `path`; `None` where there is none.
 fn look(path: &Path) -> io::Result<Option<Held>> {
     match system::open_file(path) {
         Ok(file) => Ok(held(&slots(&checked(file)?)?)),
@@ -178,7 +178,7 @@ fn look(path: &Path) -> io::Result<Option<Held>> {
     }
 }
 
-/// What all heads in `dir` say of logs whose first line has the digest `first`, wherever these lay.
+/// Returns the content of all heads in `dir` of logs whose first line has the digest `first`, wherever these lay.
 fn all(dir: &Path, first: Digest) -> Vec<Held> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == ENDING));

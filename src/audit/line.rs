@@ -11,7 +11,7 @@ use crate::oci::descriptor::MAX_SIZE;
 pub const FORMAT: &str = "packmule.audit.v1";
 /// The longest line in bytes, its end included.
 pub const MAX_LINE: usize = 64 << 10;
-/// What a line begins with: nothing else that packmule writes does.
+/// The beginning of every line; nothing else that packmule writes begins so.
 pub const BEGINS: &[u8] = b"{\"at\":\"";
 
 /// Which end of a run.
@@ -89,7 +89,7 @@ pub struct Line {
     pub user: u32,
 }
 
-/// What a line says that is not of its place in the log.
+/// The members of a line that do not depend on its place in the log.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// See [`Line`].

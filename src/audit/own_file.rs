@@ -1,4 +1,4 @@
-//! What a file of a state must be before its content counts: plain, and writable by its owner alone.
+//! Checks a state's own file before its content counts: it must be plain, and writable by its owner alone.
 //!
 //! It opens nothing and knows no content.
 

@@ -53,7 +53,7 @@ impl StateId {
     /// The id in the file at `path`; `None` where it has none yet.
     ///
     /// # Errors
-    /// As [`StateId::open`].
+    /// Those of [`StateId::open`].
     pub fn look(path: &Path) -> io::Result<Option<Self>> {
         let file = match system::open_file(path) {
             Ok(file) => checked(file)?,

@@ -1,6 +1,6 @@
 //! Base: what an earlier bundle has delivered, or a receipt says is there, for leaving it out of the next one.
 //!
-//! The manifest is enough. Where the volumes lie beside it, its documents say which repository each leaf went to; else
+//! The manifest is enough. Where the volumes lie next to it, its documents say which repository each leaf went to; else
 //! the plan asks the source. Nothing here is authenticated: what a base says is a hint, proved at the import.
 
 use std::collections::HashMap;

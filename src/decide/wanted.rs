@@ -1,6 +1,6 @@
-//! The wanted list: what a disconnected side lacks, in the source's names, on its way back to the exporter.
+//! The wanted list: content that is missing on a disconnected side, in the source's names, on its way back to the exporter.
 //!
-//! A line is `REPO[:TAG][@DIGEST]`, then the digests of base leaves that lack there, one blank between. Sorted by bytes,
+//! A line is `REPO[:TAG][@DIGEST]`, then the digests of base leaves that are missing there, one blank between. Sorted by bytes,
 //! each once, capped; no clients, no times, no hosts but the artifacts'. Text only; no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +37,7 @@ impl List {
         self.lines.values().map(|(reference, _)| reference)
     }
 
-    /// All leaves that lack somewhere.
+    /// Returns all leaves that are missing somewhere.
     pub fn leaves(&self) -> BTreeSet<Digest> {
         self.lines.values().flat_map(|(_, leaves)| leaves.iter().copied()).collect()
     }
@@ -62,7 +62,7 @@ impl List {
     }
 
     /// Whether `bytes` are a list as an import writes it, to the byte: every artifact by its digest, each with a leaf that
-    /// lacks. What a person wrote or changed is none.
+    /// is missing. A list that a person wrote or changed is none.
     pub fn is_written(bytes: &[u8]) -> bool {
         let is_whole =
             |(reference, leaves): &(Reference, BTreeSet<Digest>)| reference.digest.is_some() && !leaves.is_empty();

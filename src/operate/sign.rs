@@ -10,7 +10,7 @@ use crate::bundle::{Error, Untrusted};
 use crate::oci::Digest;
 use crate::signing::Envelope;
 
-/// What was done.
+/// A bundle that was signed.
 #[derive(Clone, Debug)]
 pub struct Signed {
     /// The bundle id.
@@ -24,7 +24,7 @@ pub struct Signed {
 /// # Errors
 /// Class format where the manifest or the signature file is none, signature where it is another manifest's, usage where
 /// there would be more than a file may hold, lock, io; those of `add`.
-pub fn beside(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
+pub fn in_bundle(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
     bundle.claimed()?;
     let output = Output::of_bundle(bundle.dir(), bundle.name(), true)?;
     // Read again under the lock: another signer may have been faster.
@@ -42,8 +42,8 @@ pub fn beside(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), 
 /// A signature file that lies apart, with what `add` puts in; with what the bundle's own has, if `with_own`.
 ///
 /// # Errors
-/// As [`beside`], but for lock and io.
-pub fn apart(
+/// Those of [`in_bundle`], except lock and io.
+pub fn detached(
     bundle: &Untrusted,
     with_own: bool,
     add: impl FnOnce(&mut Envelope) -> Result<(), Fault>,

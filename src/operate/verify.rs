@@ -1,6 +1,6 @@
 //! Verify: does a bundle hold, every byte of it, under a policy?
 //!
-//! Decides nothing itself: signatures are the policy's, bytes the reader's and its gate's. It says
+//! Decides nothing itself: signatures are the policy's, bytes the reader's and its checks'. It says
 //! PASS of the whole bundle, PART of chosen volumes. It writes nothing. A stream is read once, to its end.
 
 use crate::base::fault::{Class, Fault};
@@ -16,26 +16,67 @@ use crate::oci::Digest;
 use crate::scan::{Passing, Scanner, Summary};
 use crate::signing::Policy;
 
-/// What is asked.
+/// A bundle to verify, the keys to trust, and how far to check.
+pub struct Request<'a> {
+    /// The bundle.
+    pub content: Content<'a>,
+    /// Whom to believe.
+    pub policy: &'a Policy,
+    /// How far it is checked.
+    pub scope: &'a Scope,
+    /// Is given all blobs; of a bundle whose files are at hand only once it holds.
+    pub scanner: Option<&'a Scanner>,
+}
+
+impl<'a> Request<'a> {
+    /// A request without a scanner.
+    pub fn new(content: impl Into<Content<'a>>, policy: &'a Policy, scope: &'a Scope) -> Self {
+        Self { content: content.into(), policy, scope, scanner: None }
+    }
+}
+
+/// How the bundle's content is reached.
+pub enum Content<'a> {
+    /// All files are at hand.
+    Files(Untrusted),
+    /// Volumes that are missing are asked for, one after the other in their order.
+    Media(Untrusted, &'a mut Ask<'a>),
+    /// One pass over a stream.
+    Stream(Stream),
+}
+
+impl From<Untrusted> for Content<'_> {
+    fn from(bundle: Untrusted) -> Self {
+        Self::Files(bundle)
+    }
+}
+
+impl From<Stream> for Content<'_> {
+    fn from(stream: Stream) -> Self {
+        Self::Stream(stream)
+    }
+}
+
+/// How far a bundle is checked. The default is all of it.
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub struct Scope {
     /// Volumes, counted from 1, that are checked against their signed digests; empty: the whole bundle.
     pub volumes: Vec<usize>,
     /// End at the first fault.
     pub fail_fast: bool,
 }
 
-/// What was found.
+/// The result of a verification.
 pub struct Verdict {
     /// The bundle, authenticated; absent where it was refused before that.
     pub bundle: Option<Trusted>,
-    /// What was counted, of the whole bundle.
+    /// The counts, of the whole bundle.
     pub tally: Option<Tally>,
-    /// What a scanner said of its content, where one was asked.
+    /// The scan of its content, where one was asked for.
     pub scan: Option<Summary>,
-    /// What speaks against it.
+    /// Why it does not hold.
     pub fault: Option<Fault>,
-    /// The names of the files that lack or are not what was signed; empty where that is not known.
+    /// The names of the files that are missing or are not what was signed; empty where that is not known.
     pub again: Vec<String>,
 }
 
@@ -47,7 +88,7 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// Of what nothing more is known than that `fault` speaks against it.
+    /// Returns the verdict on a bundle of which only `fault` is known.
     pub fn refused(fault: Fault) -> Self {
         Self { bundle: None, tally: None, scan: None, fault: Some(fault), again: Vec::new() }
     }
@@ -60,7 +101,7 @@ impl Verdict {
         Self { bundle: Some(bundle), tally, scan: None, fault, again }
     }
 
-    /// The same with what a scan has brought.
+    /// Adds what a scan has found.
     fn with(mut self, summary: Result<Option<Summary>, Fault>) -> Self {
         let found = match &summary {
             Ok(summary) => summary.as_ref().and_then(Summary::fault),
@@ -72,66 +113,54 @@ impl Verdict {
     }
 }
 
-/// Authenticates `bundle` and checks what `request` asks for.
-pub fn run(flow: &Flow, bundle: Untrusted, policy: &Policy, request: &Request) -> Verdict {
-    run_asking(flow, bundle, policy, request, None)
-}
-
-/// The same; with `ask` volumes that are not there are asked for, one after the other in their order.
-pub fn run_asking(
-    flow: &Flow,
-    bundle: Untrusted,
-    policy: &Policy,
-    request: &Request,
-    ask: Option<&mut Ask<'_>>,
-) -> Verdict {
+/// Authenticates the bundle and checks what `request` asks for.
+pub fn run(flow: &Flow, request: Request<'_>) -> Verdict {
+    let Request { content, policy, scope, scanner } = request;
+    let (bundle, ask) = match content {
+        Content::Files(bundle) => (bundle, None),
+        Content::Media(bundle, ask) => (bundle, Some(ask)),
+        Content::Stream(stream) => return stream_once(flow, stream, policy, scope, scanner),
+    };
     let bundle = match bundle.authenticate(policy) {
         Ok(bundle) => bundle,
         Err(fault) => return Verdict::refused(fault),
     };
-    if !request.volumes.is_empty() {
-        let (fault, again) = check_volumes(flow, &bundle, request);
+    if !scope.volumes.is_empty() {
+        let (fault, again) = check_volumes(flow, &bundle, scope);
         return Verdict { bundle: Some(bundle), tally: None, scan: None, fault, again };
     }
     let checked = match ask {
         Some(ask) if bundle.lacks_any() => {
-            one_pass::check(&bundle, &mut Media::changed(&bundle, ask), flow, request.fail_fast).map_err(Refusal::from)
+            one_pass::check(&bundle, &mut Media::changed(&bundle, ask), flow, scope.fail_fast).map_err(Refusal::from)
         }
-        _ => check(&bundle, flow, request.fail_fast),
+        _ => check(&bundle, flow, scope.fail_fast),
     };
-    Verdict::of(bundle, checked)
+    let verdict = Verdict::of(bundle, checked);
+    match scanner {
+        Some(scanner) => scanned(flow, verdict, scanner),
+        None => verdict,
+    }
 }
 
-/// Gives all blobs of a bundle that holds, and whose files are at hand, to `scanner`; of any other nothing is given.
-pub fn scanned(flow: &Flow, verdict: Verdict, scanner: &Scanner) -> Verdict {
+/// Gives all blobs of a bundle that holds to `scanner`; of any other bundle nothing.
+fn scanned(flow: &Flow, verdict: Verdict, scanner: &Scanner) -> Verdict {
     let (true, Some(_), Some(bundle)) = (verdict.is_good(), &verdict.tally, &verdict.bundle) else { return verdict };
     let summary = crate::scan::run(flow, scanner, bundle, &bundle.manifest().artifacts, &blobs(bundle));
     verdict.with(summary.map(Some))
 }
 
-/// The digests and sizes of what `bundle` carries.
+/// Returns the digests and sizes of all blobs in `bundle`.
 pub fn blobs(bundle: &Trusted) -> Vec<(Digest, u64)> {
     bundle.manifest().blobs.iter().map(|blob| (blob.digest, blob.size)).collect()
 }
 
-/// Authenticates a stream and checks all of it, in one pass.
-pub fn stream(flow: &Flow, stream: Stream, policy: &Policy, request: &Request) -> Verdict {
-    stream_scanned(flow, stream, policy, request, None)
-}
-
-/// The same; with `scanner` each blob is given to it as it passes.
-pub fn stream_scanned(
-    flow: &Flow,
-    stream: Stream,
-    policy: &Policy,
-    request: &Request,
-    scanner: Option<&Scanner>,
-) -> Verdict {
+/// Authenticates a stream and checks all of it in one pass; gives each blob to `scanner` as it passes.
+fn stream_once(flow: &Flow, stream: Stream, policy: &Policy, scope: &Scope, scanner: Option<&Scanner>) -> Verdict {
     let bundle = match stream.head.authenticate(policy) {
         Ok(bundle) => bundle,
         Err(fault) => return Verdict::refused(fault),
     };
-    if !request.volumes.is_empty() {
+    if !scope.volumes.is_empty() {
         let fault = Fault::new(Class::Usage, "--volume: a stream is read once, and whole")
             .help("write it to a disk (tar x) and check the volumes there");
         return Verdict { bundle: Some(bundle), ..Verdict::refused(fault) };
@@ -142,7 +171,7 @@ pub fn stream_scanned(
     };
     let mut members = Members::new(&bundle, stream.rest, flow.clone());
     let onlooker = watch.as_ref().map(|watch| watch as &dyn Onlooker);
-    let checked = one_pass::check_seen(&bundle, &mut members, flow, request.fail_fast, onlooker);
+    let checked = one_pass::check_seen(&bundle, &mut members, flow, scope.fail_fast, onlooker);
     drop(members);
     let summary = watch.map(|watch| watch.finish(&bundle.manifest().artifacts, checked.is_ok()));
     let verdict = Verdict::of(bundle, checked.map_err(Refusal::from));
@@ -152,9 +181,9 @@ pub fn stream_scanned(
     }
 }
 
-fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> (Option<Fault>, Vec<String>) {
+fn check_volumes(flow: &Flow, bundle: &Trusted, scope: &Scope) -> (Option<Fault>, Vec<String>) {
     let volumes = &bundle.manifest().volumes;
-    let beyond: Vec<Fault> = (request.volumes.iter())
+    let beyond: Vec<Fault> = (scope.volumes.iter())
         .filter(|&&number| number == 0 || number > volumes.len())
         .map(|number| {
             Fault::new(Class::Usage, format!("--volume {number}: expected 1 to {}", volumes.len()))
@@ -164,14 +193,14 @@ fn check_volumes(flow: &Flow, bundle: &Trusted, request: &Request) -> (Option<Fa
     if !beyond.is_empty() {
         return (Fault::from_list(beyond), Vec::new());
     }
-    let bytes = request.volumes.iter().map(|number| volumes[number - 1].size).sum();
-    flow.event(Event::Stage { name: "checking", bytes, items: request.volumes.len() as u64 });
+    let bytes = scope.volumes.iter().map(|number| volumes[number - 1].size).sum();
+    flow.event(Event::Stage { name: "checking", bytes, items: scope.volumes.len() as u64 });
     let (mut faults, mut again) = (Vec::new(), Vec::new());
-    for number in &request.volumes {
+    for number in &scope.volumes {
         if let Err(error) = check_volume(bundle, number - 1, flow) {
             again.push(bundle.volumes().file_name(number - 1));
             faults.push(error);
-            if request.fail_fast {
+            if scope.fail_fast {
                 break;
             }
         }

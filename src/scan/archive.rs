@@ -1,7 +1,7 @@
 //! The tar archive of a layer, read once from front to back: names and the bytes of regular files, nothing else.
 //!
 //! Whoever unpacks the layer later must see the same files, so what readers of tar understand differently is refused:
-//! sparse files, content behind members that have none, unknown types, several extended headers, data behind the
+//! sparse files, content behind members that have none, unknown types, several extended headers, data after the
 //! end. Names of any kind are taken as they come: they lead nowhere. Memory is bounded by [`EXTRA`].
 
 use std::io::{self, Read};
@@ -44,7 +44,7 @@ impl From<Cancelled> for Wrong {
 /// Takes one regular file: path and content. What it leaves is read over.
 pub(super) type File<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<(), Cancelled> + 'a;
 
-/// What stands before a member and is about it.
+/// Names and sizes that stand before a member and are about it.
 #[derive(Default)]
 struct Before {
     name: Option<Vec<u8>>,
@@ -52,7 +52,7 @@ struct Before {
     extended: Option<records::Said>,
 }
 
-/// Reads an archive to its end and beyond it, where only zeros may stand. One that ends behind a whole member is
+/// Reads an archive to its end and beyond it, where only zeros may stand. One that ends after a whole member is
 /// at its end too, as those who unpack it have it.
 ///
 /// # Errors
@@ -106,7 +106,7 @@ pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wr
     }
 }
 
-/// One member behind its header; whether it is a regular file.
+/// Reads one member after its header; returns whether it is a regular file.
 fn member(
     reader: &mut dyn Read,
     header: &Header,
@@ -142,7 +142,7 @@ fn member(
             if size == 0 {
                 Ok(false)
             } else {
-                Err(wrong(&format!("content behind {name}, which has none")))
+                Err(wrong(&format!("content after {name}, which has none")))
             }
         }
         EntryType::GNUSparse => Err(wrong(&format!("a sparse file, {name}"))),
@@ -198,14 +198,14 @@ fn skip(reader: &mut dyn Read, count: u64) -> Result<(), Wrong> {
     }
 }
 
-/// Behind the first zero block: zeros.
+/// Reads the rest after the first zero block, which must be zeros.
 fn end(reader: &mut dyn Read) -> Result<(), Wrong> {
     let mut buffer = [0; 8192];
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(()),
             Ok(count) if buffer[..count].iter().all(|&byte| byte == 0) => {}
-            Ok(_) => return Err(wrong("data behind the archive's end")),
+            Ok(_) => return Err(wrong("data after the archive's end")),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error.into()),
         }

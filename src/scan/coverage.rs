@@ -86,7 +86,7 @@ impl Coverage {
         page.wrong = page.wrong.take().or(wrong);
     }
 
-    /// What the scanner said of a blob, or of a file in it.
+    /// Notes the scanner's answer about a blob, or about a file in it.
     pub(super) fn judge(&self, blob: Digest, path: Option<&str>, answer: Answer) {
         if let Some(problem) = answer.problem {
             self.find(Found { blob, path: path.map(ToOwned::to_owned), problem, said: answer.said });

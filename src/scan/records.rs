@@ -3,7 +3,7 @@
 //!
 //! Only what decides where content begins and ends is taken; nothing is guessed where a record is not in its form.
 
-/// What an extended header says.
+/// The values of an extended header.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
     /// The member's name.
@@ -15,7 +15,7 @@ pub(super) struct Said {
 /// Reads all records. The last one of a key counts; an empty value takes it back.
 ///
 /// # Errors
-/// What was found, in the words for a message.
+/// The text that was found, in the words for a message.
 pub(super) fn read(mut bytes: &[u8]) -> Result<Said, &'static str> {
     const FORM: &str = "an extended header that is not in its form";
     let mut said = Said::default();

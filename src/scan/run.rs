@@ -23,7 +23,7 @@ use crate::oci::{Artifact, Descriptor, Digest, Repository};
 /// Bytes read at once.
 const STEP: usize = 256 << 10;
 
-/// What all blobs of a run share.
+/// The values that all blobs of a run share.
 struct Run<'a> {
     flow: &'a Flow,
     scanner: &'a Scanner,
@@ -67,7 +67,7 @@ pub fn run(
     Summary::of(scanner, version, run.coverage, &run.uses, artifacts)
 }
 
-/// What the documents say of the blobs.
+/// Reads from the documents which blobs are used where.
 fn uses(flow: &Flow, source: &dyn Source, artifacts: &[Artifact], blobs: &[(Digest, u64)]) -> Result<Uses, Fault> {
     let carried: HashSet<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
     let mut uses = Uses::default();

@@ -17,7 +17,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_micros(500), Duration::from_
 /// How long the end of a scanner is waited for that is ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What one scanner is started with, and where the answers go.
+/// The words that one scanner is started with, and where the answers go.
 struct Order {
     words: Vec<String>,
     limits: Limits,
@@ -75,10 +75,10 @@ impl Starter {
         Ok(Self { orders })
     }
 
-    /// Starts one with `words` behind the program, once a thread is free.
+    /// Starts one with `words` after the program's name, once a thread is free.
     ///
     /// # Errors
-    /// As [`program::start`].
+    /// Those of [`program::start`].
     pub(super) fn start(&self, words: Vec<String>, limits: Limits) -> Result<Started, Failure> {
         let (pipes, given) = mpsc::sync_channel(1);
         let (end, ended) = mpsc::sync_channel(1);

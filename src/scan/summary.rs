@@ -1,4 +1,4 @@
-//! What a scan found, for results, receipts and reports (`spec/scan.md`), and the faults that it means.
+//! Findings of a scan, for results, receipts and reports (`spec/scan.md`), and the faults that they mean.
 //!
 //! It starts nothing and reads nothing.
 
@@ -13,7 +13,7 @@ use crate::oci::{Artifact, Digest};
 /// Characters of a path, and of what a scanner says, in a message.
 const SHOWN: usize = 80;
 
-/// What was scanned, by what, and what was found: for results, receipts and reports (`spec/scan.md`).
+/// A scan: the scanner, how much it was given, and what it found (`spec/scan.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
@@ -30,7 +30,7 @@ pub struct Summary {
     pub files: Option<u64>,
     /// Bytes of these blobs.
     pub bytes: u64,
-    /// What is not clean, in order of blobs.
+    /// All that is not clean, in order of blobs.
     pub findings: Vec<Finding>,
     /// Findings beyond those that are listed.
     pub more: u64,

@@ -1,4 +1,4 @@
-//! What a manifest says of itself, as far as trust goes; and who keeps the order of a channel.
+//! The claims of a manifest that trust depends on; and who keeps the order of a channel.
 //!
 //! Values and a contract only: this floor knows neither the manifest's form nor where a state lies.
 
@@ -13,7 +13,7 @@ use crate::oci::{Absent, Artifact, Digest};
 pub struct Claims<'a> {
     /// The bundle id.
     pub id: Digest,
-    /// Its channel; what follows stands with one only.
+    /// Its channel; the next three members are there only with one.
     pub channel: Option<&'a str>,
     /// The channel's epoch.
     pub epoch: Option<u64>,
@@ -25,9 +25,9 @@ pub struct Claims<'a> {
     pub created: i64,
     /// Seconds since 1970 from which on it is stale.
     pub expires: Option<i64>,
-    /// What it carries.
+    /// The artifacts that it carries.
     pub artifacts: &'a [Artifact],
-    /// What it refers to and does not carry.
+    /// Blobs and manifests that it refers to and does not carry.
     pub absent: &'a [Absent],
     /// The largest blob that it carries: digest and bytes.
     pub largest: Option<(Digest, u64)>,

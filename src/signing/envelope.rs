@@ -50,11 +50,11 @@ pub enum EnvelopeError {
     /// Above a limit.
     #[error("signature file: expected at most {most} {what}, found {found}")]
     Limit {
-        /// What is counted.
+        /// The thing that is counted.
         what: &'static str,
         /// The limit.
         most: usize,
-        /// What was found.
+        /// The number that was found.
         found: usize,
     },
     /// Not JSON with exactly the members of an envelope.
@@ -72,7 +72,7 @@ pub enum EnvelopeError {
     /// Key ids out of order, or one twice.
     #[error("signature file: expected ascending key ids, each once, found {0} out of place")]
     Order(String),
-    /// The same content, but not in the one form that is written.
+    /// Right content, but not in the one form that is written.
     #[error("signature file: not in canonical form, it differs at byte {0}")]
     NotCanonical(usize),
 }

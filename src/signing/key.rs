@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 pub use super::ml_dsa::Set;
 use crate::oci::Digest;
 
-/// What keys this build takes, for messages.
+/// The kinds of keys that this build takes, for messages.
 const KINDS: &str = if cfg!(feature = "ml-dsa") { "an Ed25519, ML-DSA-65 or ML-DSA-87 key" } else { "an Ed25519 key" };
 
 /// A key file larger than this is none.
@@ -30,7 +30,7 @@ pub enum KeyError {
     #[error("expected a PEM key, found none")]
     NotAKey,
     /// A PEM block that names a key but holds none.
-    #[error("expected {0} in DER behind the PEM label, found something else")]
+    #[error("expected {0} in DER after the PEM label, found something else")]
     Malformed(&'static str),
     /// A public key stands where a private one is needed.
     #[error("expected a private key, found a public one")]
@@ -79,7 +79,7 @@ impl KeyError {
     }
 }
 
-/// What a key file holds, as far as it shows without a passphrase.
+/// The content of a key file, as far as it shows without a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
     /// A private key in the open.
@@ -90,7 +90,7 @@ pub enum Contents {
     Public,
 }
 
-/// What `pem` holds, by its label; the key itself is not looked at.
+/// Returns the content of `pem`, by its label; the key itself is not looked at.
 ///
 /// # Errors
 /// [`KeyError::NotAKey`], [`KeyError::Algorithm`] for labels of other formats.
@@ -134,7 +134,7 @@ const OTHER_LABELS: [(&str, &str); 7] = [
     ("PGP PUBLIC KEY BLOCK", "a PGP key"),
 ];
 
-/// What a key signs by. It belongs to the key; nothing in a signature file chooses it.
+/// The algorithm that a key signs with. It belongs to the key; nothing in a signature file chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// RFC 8032, pure.
@@ -283,7 +283,7 @@ impl PublicKey {
         Ok(Self { key: Key::Ed25519(key), id })
     }
 
-    /// What it signs by.
+    /// Returns the algorithm that it signs with.
     pub const fn algorithm(&self) -> Algorithm {
         match &self.key {
             Key::Ed25519(_) => Algorithm::Ed25519,

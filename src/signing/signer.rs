@@ -1,5 +1,5 @@
-//! What signs: a key in memory, or one that a card or an HSM keeps; and putting signatures into a signature file
-//! that somebody else made.
+//! Signers: a key in memory, or one that a card or an HSM keeps; and adding signatures to a signature file that
+//! somebody else made.
 //!
 //! Whoever it was that signed, nothing is put in that does not hold under its public key.
 

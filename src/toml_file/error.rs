@@ -1,4 +1,4 @@
-//! What is wrong in a TOML file that people write, with its line and one advice.
+//! Faults of TOML files that people write, with the line and one advice.
 //!
 //! Opens nothing. No value of the file is repeated here: in a configuration it may be a secret.
 
@@ -37,7 +37,7 @@ pub struct Text<'a> {
     pub file: &'a Path,
     /// All of it.
     pub text: &'a str,
-    /// What `packmule schema` calls it.
+    /// Its name for `packmule schema`.
     pub schema: &'static str,
 }
 
@@ -52,7 +52,7 @@ impl Text<'_> {
         format!("see `packmule schema {}`", self.schema)
     }
 
-    /// What the parser found, in our words.
+    /// Returns the fault for an error of the parser, in our words.
     pub fn refused(&self, error: &toml::de::Error) -> Fault {
         let at = self.at(&error.span().unwrap_or_default());
         let message = error.message();
@@ -71,7 +71,7 @@ impl Text<'_> {
             else {
                 continue;
             };
-            // The value stands behind the kind.
+            // The value stands after the kind.
             let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
             return at.wrong(format!("expected {expected}, found {kind}"), self.see());
         }

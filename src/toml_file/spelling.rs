@@ -1,6 +1,6 @@
 //! A value of a file that people write in its one spelling: a table only as a table, a word only as a text.
 //!
-//! What serde derives takes a list in the place of a table too, member by member, and `{ word = {} }` in the place of a
+//! Code that serde derives takes a list in the place of a table too, member by member, and `{ word = {} }` in the place of a
 //! word. A policy that one reader takes so and another refuses is no policy (`spec/policy.md`); a setting that its writer
 //! did not name is no setting (`spec/configuration.md`).
 

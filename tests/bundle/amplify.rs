@@ -11,7 +11,7 @@ use packmule::bundle::write::{flat, read_back};
 use packmule::bundle::{Output, open};
 use packmule::oci::media_type::OCI_INDEX;
 use packmule::oci::{Artifact, Digest, Repository, Tag};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::Scope;
 use serde_json::{Value, json};
 
 use crate::examples::examples;
@@ -216,7 +216,7 @@ fn memory_stays_below_six_bytes_a_byte_of_any_manifest() {
 #[test]
 fn a_verify_of_its_own_process() {
     let Some(dir) = std::env::var_os(ALONE) else { return };
-    assert!(!verdict(Path::new(&dir), &Request::default()).is_good());
+    assert!(!verdict(Path::new(&dir), &Scope::default()).is_good());
     if let Ok(bundle) = open(&Path::new(&dir).join("b.json")).unwrap().assume() {
         assert!(packmule::bundle::check::parallel::check(&bundle, &flow(2), false).is_err());
     }
@@ -301,7 +301,7 @@ fn an_index_json_longer_than_a_frame_is_written_and_compared() {
         let output = Output::open(dir.path(), &input.name, false).unwrap();
         let write = if is_flat { flat::write } else { write };
         write(&flow(2), &memory, &output, &input, options).unwrap();
-        let verdict = || verdict(dir.path(), &Request::default());
+        let verdict = || verdict(dir.path(), &Scope::default());
         assert!(verdict().is_good(), "{:?}", verdict().fault);
         let file = dir.path().join(if is_flat { "b.oci/index.json" } else { "b.0001.tar.zst" });
         if is_flat {

@@ -16,7 +16,7 @@ use packmule::flow::Flow;
 use packmule::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Descriptor, Digest};
 use packmule::operate::export::{self, Manner, Settings};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::{Request, Scope};
 use packmule::signing::Policy;
 use proptest::prelude::*;
 use serde_json::json;
@@ -213,9 +213,9 @@ fn holds(case: &Case) {
     let dir = tempfile::tempdir().unwrap();
     case.export(&flow(case.jobs.0), &memory, &selection, dir.path()).unwrap();
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
-    let request = Request::default();
+    let scope = Scope::default();
     let path = dir.path().join("any.json");
-    let verdict = packmule::operate::verify::run(&crate::flow(), open(&path).unwrap(), &policy, &request);
+    let verdict = packmule::operate::verify::run(&crate::flow(), Request::new(open(&path).unwrap(), &policy, &scope));
     assert!(verdict.is_good(), "{:?}", verdict.fault);
     let bundle = verdict.bundle.unwrap();
     is_identity(&bundle, &memory, &selection);
@@ -227,7 +227,7 @@ fn holds(case: &Case) {
         let mut bytes = Vec::new();
         stream::write(&open(&path).unwrap(), &crate::flow(), &mut bytes).unwrap();
         let opened = stream::open(Box::new(std::io::Cursor::new(bytes)), &crate::flow()).unwrap();
-        let passed = packmule::operate::verify::stream(&crate::flow(), opened, &policy, &request);
+        let passed = packmule::operate::verify::run(&crate::flow(), Request::new(opened, &policy, &scope));
         assert!(passed.is_good(), "{:?}", passed.fault);
         assert_eq!(passed.tally, verdict.tally);
     }

@@ -4,7 +4,7 @@ use std::fs;
 
 use packmule::base::fault::Class;
 use packmule::bundle::open;
-use packmule::operate::verify::{Request, Verdict};
+use packmule::operate::verify::{Content, Request, Scope, Verdict};
 use packmule::signing::Policy;
 
 use crate::{Bundle, assert_class, flow, key, noise};
@@ -20,8 +20,10 @@ fn verified(bundle: &Bundle, ask: &mut (dyn FnMut(usize) -> bool + Send)) -> (Ve
         ask(asked.len())
     };
     let opened = open(&bundle.dir()).unwrap();
-    let verdict =
-        packmule::operate::verify::run_asking(&flow(), opened, &policy, &Request::default(), Some(&mut asking));
+    let verdict = packmule::operate::verify::run(
+        &flow(),
+        Request::new(Content::Media(opened, &mut asking), &policy, &Scope::default()),
+    );
     (verdict, asked)
 }
 

@@ -17,7 +17,7 @@ use packmule::flow::{Event, Events, FixedClock, Flow};
 use packmule::oci::document::MAX_DOCUMENT;
 use packmule::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Artifact, Descriptor, Digest, Document, Repository, Tag};
-use packmule::operate::verify::{Request, Verdict};
+use packmule::operate::verify::{Request, Scope, Verdict};
 use packmule::signing::Policy;
 use serde_json::json;
 use tempfile::TempDir;
@@ -36,14 +36,14 @@ fn made(memory: &Memory, input: &Input) -> TempDir {
 
 fn from_files(dir: &Path, flow: &Flow, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
-    let request = Request { fail_fast, ..Request::default() };
-    packmule::operate::verify::run(flow, open(&dir.join("b")).unwrap(), &policy, &request)
+    let scope = Scope { fail_fast, ..Scope::default() };
+    packmule::operate::verify::run(flow, Request::new(open(&dir.join("b")).unwrap(), &policy, &scope))
 }
 
 fn from_stream(bytes: Vec<u8>, flow: &Flow, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     let opened = stream::open(Box::new(Cursor::new(bytes)), flow).unwrap();
-    packmule::operate::verify::stream(flow, opened, &policy, &Request { fail_fast, ..Request::default() })
+    packmule::operate::verify::run(flow, Request::new(opened, &policy, &Scope { fail_fast, ..Scope::default() }))
 }
 
 fn stream_of(dir: &Path) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use packmule::base::fault::Class;
 use packmule::bundle::format::frame;
 use packmule::bundle::{Manifest, open};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::{Request, Scope};
 use packmule::signing::Policy;
 
 use crate::{Bundle, assert_class, flow, key, noise, packmule, verdict};
@@ -15,7 +15,7 @@ use crate::{Bundle, assert_class, flow, key, noise, packmule, verdict};
 const VOLUME: &str = "b.0001.tar.zst";
 
 fn fast(bundle: &Bundle) -> packmule::operate::verify::Verdict {
-    verdict(&bundle.dir(), &Request { fail_fast: true, ..Request::default() })
+    verdict(&bundle.dir(), &Scope { fail_fast: true, ..Scope::default() })
 }
 
 #[test]
@@ -76,7 +76,8 @@ fn a_cancelled_check_is_cancelled_and_nothing_else() {
         let flow = flow();
         flow.cancel_flag().store(true, Ordering::Relaxed);
         let opened = open(&bundle.dir()).unwrap();
-        let fault = packmule::operate::verify::run(&flow, opened, &policy, &Request::default()).fault.unwrap();
+        let fault =
+            packmule::operate::verify::run(&flow, Request::new(opened, &policy, &Scope::default())).fault.unwrap();
         assert_eq!(fault.class, Class::Cancelled, "{fault:?}");
     }
 }

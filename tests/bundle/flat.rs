@@ -10,7 +10,7 @@ use packmule::bundle::write::{flat, read_back};
 use packmule::bundle::{Error, Output};
 use packmule::flow::Flow;
 use packmule::oci::Reason;
-use packmule::operate::verify::Request;
+use packmule::operate::verify::Scope;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::store::{self, Memory, SIGN_1, artifact, fused, tree};
@@ -234,7 +234,7 @@ fn p1_cancelled_or_killed_anywhere_it_goes_on_to_the_same_bytes() {
     let whole = tempfile::tempdir().unwrap();
     write(&store::flow(4), whole.path(), &memory, &input, false).unwrap();
     let expected = tree(whole.path());
-    assert!(verdict(whole.path(), &Request::default()).is_good());
+    assert!(verdict(whole.path(), &Scope::default()).is_good());
     let total: u64 = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
     for (jobs, share) in [(1, 0), (8, 0), (1, 20), (3, 50), (1, 80), (8, 99)] {
         let dir = tempfile::tempdir().unwrap();
@@ -304,7 +304,7 @@ fn what_a_source_lost_is_left_out_where_that_is_allowed() {
     let mut absent: Vec<_> = written.manifest.absent.iter().map(|absent| (absent.digest, absent.reason)).collect();
     absent.sort_by_key(|(digest, _)| *digest != gone);
     assert_eq!(absent, [(gone, Reason::Missing), (wrong, Reason::Missing)]);
-    assert!(verdict(dir.path(), &Request::default()).is_good());
+    assert!(verdict(dir.path(), &Scope::default()).is_good());
 }
 
 #[test]

@@ -62,7 +62,7 @@ use packmule::cli::run;
 use packmule::cli::world::World;
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::Digest;
-use packmule::operate::verify::{Request, Verdict};
+use packmule::operate::verify::{Request, Scope, Verdict};
 use packmule::signing::{Policy, SigningKey};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -180,7 +180,7 @@ impl Bundle {
 
     /// Verified in process under key 1.
     fn verdict(&self) -> Verdict {
-        verdict(&self.dir(), &Request::default())
+        verdict(&self.dir(), &Scope::default())
     }
 
     /// Why it is refused under key 1; panics if it is not.
@@ -224,10 +224,10 @@ fn flow() -> Flow {
 }
 
 /// Verifies the bundle `b` in `dir` under key 1.
-fn verdict(dir: &Path, request: &Request) -> Verdict {
+fn verdict(dir: &Path, scope: &Scope) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match open(&dir.join("b.json")) {
-        Ok(bundle) => packmule::operate::verify::run(&flow(), bundle, &policy, request),
+        Ok(bundle) => packmule::operate::verify::run(&flow(), Request::new(bundle, &policy, scope)),
         Err(error) => Verdict::refused(error),
     }
 }

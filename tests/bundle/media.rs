@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use packmule::base::fault::{Class, Fault};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::Scope;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::{Bundle, assert_class, noise, packmule, verdict};
@@ -16,7 +16,7 @@ use crate::{Bundle, assert_class, noise, packmule, verdict};
 fn in_time(bundle: &Bundle, what: &str) -> Fault {
     let (sender, receiver) = mpsc::channel();
     let dir = bundle.dir();
-    std::thread::spawn(move || sender.send(verdict(&dir, &Request::default()).fault));
+    std::thread::spawn(move || sender.send(verdict(&dir, &Scope::default()).fault));
     let fault = receiver.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what}: it hangs"));
     fault.unwrap_or_else(|| panic!("{what}: PASS"))
 }

@@ -11,7 +11,7 @@ use packmule::content::{self, Kind, Ranges, Source};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::media_type::{OCI_LAYER_GZIP, OCI_MANIFEST};
 use packmule::oci::{Algorithm, Descriptor, Document, Hasher, Reference, Repository};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::{Request, Scope};
 use packmule::signing::Policy;
 
 use crate::store::{SIGN_1, input, listed, repository};
@@ -140,7 +140,7 @@ fn the_stream_of_its_own_process() {
     let policy = Policy::new(vec![crate::key(1).public().clone()], None).unwrap();
     let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 8, 2);
     let opened = stream::open(Box::new(reader), &flow).unwrap();
-    let verdict = packmule::operate::verify::stream(&flow, opened, &policy, &Request::default());
+    let verdict = packmule::operate::verify::run(&flow, Request::new(opened, &policy, &Scope::default()));
     assert!(verdict.is_good(), "{:?}", verdict.fault);
     fill.join().unwrap().unwrap();
     tell_peak();

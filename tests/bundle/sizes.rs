@@ -14,7 +14,7 @@ use packmule::bundle::{Output, open, stream};
 use packmule::content::Source as _;
 use packmule::oci::media_type::OCI_LAYER_GZIP;
 use packmule::oci::{Algorithm, Digest};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::{Request, Scope};
 use packmule::signing::Policy;
 
 use crate::store::{SIGN_1, artifact, flow, prose};
@@ -68,7 +68,8 @@ fn every_boundary_is_read_as_it_was_written() {
         drop(output);
         let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
         let path = dir.path().join("sizes.json");
-        let verdict = packmule::operate::verify::run(&flow(2), open(&path).unwrap(), &policy, &Request::default());
+        let verdict =
+            packmule::operate::verify::run(&flow(2), Request::new(open(&path).unwrap(), &policy, &Scope::default()));
         assert!(verdict.is_good(), "{:?}", verdict.fault);
         let bundle = verdict.bundle.unwrap();
         for blob in input.blobs.iter().filter(|blob| blob.document.is_none()) {
@@ -81,7 +82,7 @@ fn every_boundary_is_read_as_it_was_written() {
             let mut bytes = Vec::new();
             stream::write(&open(&path).unwrap(), &flow(1), &mut bytes).unwrap();
             let opened = stream::open(Box::new(Cursor::new(bytes)), &flow(1)).unwrap();
-            let passed = packmule::operate::verify::stream(&flow(2), opened, &policy, &Request::default());
+            let passed = packmule::operate::verify::run(&flow(2), Request::new(opened, &policy, &Scope::default()));
             assert_eq!((passed.tally, passed.fault.map(|fault| fault.what)), (verdict.tally, None));
         }
     }

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 
 use packmule::base::fault::{Class, Fault};
 use packmule::bundle::{self, open, stream};
-use packmule::operate::verify::{Request, Verdict};
+use packmule::operate::verify::{Request, Scope, Verdict};
 use packmule::signing::Policy;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
@@ -21,9 +21,10 @@ pub fn stream_of(bundle: &Bundle) -> Vec<u8> {
 fn verify(read: impl Read + Send + 'static, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match stream::open(Box::new(read), &flow()) {
-        Ok(opened) => {
-            packmule::operate::verify::stream(&flow(), opened, &policy, &Request { fail_fast, ..Request::default() })
-        }
+        Ok(opened) => packmule::operate::verify::run(
+            &flow(),
+            Request::new(opened, &policy, &Scope { fail_fast, ..Scope::default() }),
+        ),
         Err(error) => Verdict::refused(error),
     }
 }
@@ -55,7 +56,7 @@ fn a_stream_is_a_tar_of_the_bundle_and_passes_as_it_does() {
     fs::create_dir(&out).unwrap();
     let done = std::process::Command::new("tar").arg("xf").arg(&path).arg("-C").arg(&out).status().unwrap();
     assert!(done.success());
-    assert!(crate::verdict(&out, &Request::default()).is_good());
+    assert!(crate::verdict(&out, &Scope::default()).is_good());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use packmule::base::fault::{Class, Fault};
 use packmule::bundle::open;
 use packmule::bundle::time::Moment;
 use packmule::oci::Digest;
-use packmule::operate::verify::Request;
+use packmule::operate::verify::{Request, Scope};
 use packmule::signing::{Policy, PublicKey};
 
 use crate::{Ended, flow, packmule_at};
@@ -222,12 +222,12 @@ pub fn verify(vector: &Vector, dir: &Path) -> Result<(), Fault> {
     let policy = Policy::new(keys, vector.threshold)?;
     if let Some(stream) = &vector.stream {
         let opened = packmule::bundle::stream::open(Box::new(fs::File::open(dir.join(stream)).unwrap()), &flow())?;
-        return packmule::operate::verify::stream(&flow(), opened, &policy, &Request::default())
+        return packmule::operate::verify::run(&flow(), Request::new(opened, &policy, &Scope::default()))
             .fault
             .map_or(Ok(()), Err);
     }
     let bundle = open(&dir.join(format!("{}.json", vector.bundle)))?;
-    packmule::operate::verify::run(&flow(), bundle, &policy, &Request::default()).fault.map_or(Ok(()), Err)
+    packmule::operate::verify::run(&flow(), Request::new(bundle, &policy, &Scope::default())).fault.map_or(Ok(()), Err)
 }
 
 /// Exit codes, classes and their words (`spec/cli.md`, Exit codes).

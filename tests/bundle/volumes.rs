@@ -3,7 +3,7 @@
 use std::fs;
 
 use packmule::base::fault::{Class, Fault};
-use packmule::operate::verify::Request;
+use packmule::operate::verify::Scope;
 
 use crate::{Bundle, assert_class, noise, verdict};
 
@@ -12,7 +12,7 @@ fn names(fault: &Fault, text: &str) -> bool {
 }
 
 fn refused(bundle: &Bundle, what: &str) -> Fault {
-    let fault = verdict(&bundle.dir(), &Request::default()).fault;
+    let fault = verdict(&bundle.dir(), &Scope::default()).fault;
     let fault = fault.unwrap_or_else(|| panic!("{what}: PASS"));
     assert_class(&fault, Class::Integrity, what);
     fault
@@ -31,9 +31,9 @@ fn b14_a_volume_of_several_missing_renamed_swapped_or_extra() {
         let fault = refused(&bundle, "missing");
         assert!(names(&fault, &format!("need volume {number} of bundle {id}")), "{fault:?}");
         // The other one can be checked alone.
-        let other = Request { volumes: vec![3 - number], fail_fast: false };
+        let other = Scope { volumes: vec![3 - number], fail_fast: false };
         assert!(verdict(&bundle.dir(), &other).is_good(), "volume {} alone", 3 - number);
-        assert!(!verdict(&bundle.dir(), &Request { volumes: vec![number], fail_fast: false }).is_good());
+        assert!(!verdict(&bundle.dir(), &Scope { volumes: vec![number], fail_fast: false }).is_good());
         fs::rename(&aside, path).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! Appends to an audit log: under its lock, behind what the head says was there, durably.
+//! Appends to an audit log: under its lock, after the line that the head names, durably.
 //!
 //! It must never cover up a change: a log that does not end as its head says takes no line.
 
@@ -21,7 +21,7 @@ use crate::system::{self, Access, Turn};
 pub struct Snapshot {
     /// Its bytes up to here are whole lines, but for what a killed run left.
     pub length: u64,
-    /// What the state knew of it then.
+    /// The state's knowledge of the log at that time.
     pub known: Option<Known>,
 }
 
@@ -264,7 +264,7 @@ impl Log {
     /// The newest line now.
     ///
     /// # Errors
-    /// As [`Log::append`].
+    /// Those of [`Log::append`].
     pub fn newest(&self) -> Result<Option<Newest>, Fault> {
         let _turn = self.turn()?;
         Ok(self.look()?.tail.last)

@@ -1,5 +1,5 @@
 //! Takes secrets out of text that is shown or written: a password before an `@`, signatures and tokens in addresses,
-//! what follows `--password`.
+//! values after `--password`.
 //!
 //! Two ways, since neither does alone. [`redact`] knows the forms that secrets have, wherever a text comes from.
 //! [`Secrets`] knows those of the command line, and finds them again where a message quotes a part of one, which has no
@@ -21,7 +21,7 @@ pub const HIDDEN: &str = "***";
 
 /// The shortest secret that is looked for by itself: shorter ones are parts of ordinary words.
 const SHORTEST: usize = 3;
-/// The same for a secret that was read, in bytes.
+/// The shortest secret of those that were read, in bytes.
 const SHORTEST_LEARNED: usize = 6;
 
 /// The words before `=` whose value is a secret, with neither `-` nor `_`: by their end.
@@ -46,7 +46,7 @@ const WORDS: [&str; 7] = ["sig", "sas", "pwd", "pass", "pin", "auth", "bearer"];
 /// Words in front of a place that are no user's name.
 const PLACES: [&str; 5] = ["oci:", "docker-archive:", "bundle:", "file:", "storage:"];
 
-/// What tokens of well-known makers begin with.
+/// Beginnings of the tokens of well-known makers.
 const TOKENS: [&str; 9] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "dckr_pat_", "dckr_oat_"];
 
 /// One character of a word, `%40` and `%2540` read as the `@` that they stand for, and where it stands.
@@ -225,7 +225,7 @@ fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// What is secret in one word.
+/// Returns the secrets in one word.
 fn secrets(word: &str) -> Vec<Range<usize>> {
     let units = units(word);
     let mut found: Vec<Range<usize>> = login(&units).into_iter().collect();
@@ -294,7 +294,7 @@ fn is_secret(name: &str) -> bool {
     WORDS.contains(&name.as_str()) || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// What follows `sig=`, `--password=`: up to the end of the word, whatever stands there.
+/// Returns the value after `sig=`, `--password=`: up to the end of the word, whatever stands there.
 fn values(units: &[Unit]) -> Option<Range<usize>> {
     let is_name = |unit: &&Unit| unit.is.is_ascii_alphanumeric() || matches!(unit.is, '-' | '_' | '.');
     // RFC 7512 calls the device a token.

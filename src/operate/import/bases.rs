@@ -1,5 +1,5 @@
 //! Base content: what bases have delivered must be at the destination, or be mounted there from a repository that
-//! has it. All that lacks is listed before the first push.
+//! has it. All that is missing is listed before the first push.
 //!
 //! Each blob is asked for once in each repository. It sends nothing.
 
@@ -15,7 +15,7 @@ use super::context::Context;
 use super::request::MissingBase;
 use super::work::Work;
 
-/// What became of one blob in one repository.
+/// The state of one blob in one repository.
 enum Found {
     There,
     Mounted,
@@ -25,7 +25,7 @@ enum Found {
 
 type Needed<'p> = (&'p Repository, Digest);
 
-/// Looks for the base content of all jobs; what lacks is a fault of each job that needs it.
+/// Looks for the base content of all jobs; what is missing is a fault of each job that needs it.
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut needed: BTreeMap<Needed, Descriptor> = BTreeMap::new();
     for job in &work.jobs {
@@ -86,7 +86,7 @@ fn is_taken_over(
     let stated = stated.map(|from| context.request.route.destination(from)).transpose()?;
     for from in stated.iter().chain(having.into_iter().flatten().copied()).filter(|from| *from != repository) {
         context.workers.check()?;
-        // A mount that fails in any way is a blob that lacks.
+        // A mount that fails in any way is a blob that is missing.
         let came = if context.request.dry_run {
             context.destination.has_blob(from, leaf).unwrap_or(false)
         } else {
@@ -124,7 +124,7 @@ fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
                         leaf.digest, job.repository
                     );
                     faults.push(Fault::new(Class::Policy, what).help(
-                        "import its base first, or have what lacks sent: --wanted-out FILE here, export --wanted FILE there",
+                        "import its base first, or have the missing blobs sent: --wanted-out FILE here, export --wanted FILE there",
                     ));
                 }
             }

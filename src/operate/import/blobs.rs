@@ -25,7 +25,7 @@ struct Task<'p> {
     to: BTreeMap<&'p Repository, Vec<&'p Job<'p>>>,
 }
 
-/// Sends what lacks; gives the counts. In a dry run it only counts.
+/// Sends the blobs that are missing; returns the counts. In a dry run it only counts.
 pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
     let tasks = tasks(context, work);
     let bytes = tasks.iter().map(|task| task.blob.size).sum();
@@ -56,7 +56,7 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
     Ok(into_inner(counts))
 }
 
-/// Largest first: the last ones to end are short. Behind them those that the source reads together, as they stand there.
+/// Largest first: the last ones to end are short. After them those that the source reads together, as they stand there.
 fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {

@@ -1,4 +1,4 @@
-//! The gate of `import` and `unpack`: what is checked of a bundle before the first push and before the first tag.
+//! Checks a bundle on its way through `import` and `unpack`: before the first push, and before the first tag.
 
 use std::sync::Mutex;
 
@@ -12,7 +12,7 @@ use crate::operate::import::ImportCheck;
 use crate::operate::verify::blobs;
 use crate::scan::{Scanner, Summary};
 
-/// The gate of an import: the medium's files and the documents were checked before the first push, and
+/// The check of a bundle whose files are at hand: the medium's files and the documents were checked before the first push, and
 /// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was
 /// pushed came through a checked reader; one that the destination has was not read.
 pub struct BundleCheck<'a> {
@@ -36,14 +36,14 @@ impl<'a> BundleCheck<'a> {
         Ok(Self { bundle, flow, scanner: None, scanned: Mutex::default() })
     }
 
-    /// The same; with `scanner` nothing is pushed before all was scanned and is clean.
+    /// Sets the scanner, if any: then nothing is pushed before all was scanned and is clean.
     #[must_use]
     pub fn with_scanner(mut self, scanner: Option<&'a Scanner>) -> Self {
         self.scanner = scanner;
         self
     }
 
-    /// What the scanner said, once it was asked.
+    /// Returns the scan's summary, once there was a scan.
     pub fn into_scanned(self) -> Option<Summary> {
         into_inner(self.scanned)
     }
@@ -68,7 +68,7 @@ impl ImportCheck for BundleCheck<'_> {
     }
 }
 
-/// The gate of an import from what passes once: all of it was checked.
+/// The check of a bundle that is read in one pass: all of it was checked on the way.
 pub struct OnePassCheck<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
 
 impl ImportCheck for OnePassCheck<'_, '_> {

@@ -1,4 +1,4 @@
-//! What every stage of one import is given.
+//! The values that every stage of one import is given.
 
 use super::documents::Documents;
 use super::notes::BlobNotes;

@@ -20,7 +20,7 @@ struct Task<'p> {
     jobs: Vec<&'p Job<'p>>,
 }
 
-/// Pushes the documents that lack, height by height.
+/// Pushes the documents that are missing, height by height.
 pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {

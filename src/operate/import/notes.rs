@@ -7,12 +7,12 @@ use crate::base::lock::lock;
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::receipt::{Counts, How};
 
-/// What became of each blob in each repository that needed it.
+/// How each blob came into each repository that needed it.
 #[derive(Default)]
 pub(super) struct BlobNotes(Mutex<HashMap<(Repository, Digest), (How, u64)>>);
 
 impl BlobNotes {
-    /// What this run did outweighs what it found afterwards.
+    /// Notes how a blob came. Anything that this run did outweighs finding it there afterwards.
     pub(super) fn add(&self, repository: &Repository, blob: &Descriptor, how: How) {
         let mut notes = lock(&self.0);
         let note = notes.entry((repository.clone(), blob.digest)).or_insert((how, blob.size));

@@ -1,4 +1,4 @@
-//! What became of an import, artifact by artifact.
+//! The outcome of an import, artifact by artifact.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use crate::oci::{Digest, Repository, Tag};
 
 use super::work::{Work, flat};
 
-/// What became of one artifact.
+/// The outcome of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Landed {
     /// Pushed, in part or whole, or tagged anew. In a dry run: would be.
@@ -32,7 +32,7 @@ pub struct Done {
     pub tags: Vec<Tag>,
     /// The tags that name something else there and were kept.
     pub kept: Vec<Tag>,
-    /// What became of it.
+    /// Its outcome.
     pub landed: Landed,
 }
 
@@ -41,7 +41,7 @@ pub struct Done {
 pub struct Imported {
     /// Every artifact, in the request's order.
     pub artifacts: Vec<Done>,
-    /// Blobs sent. In a dry run: blobs that would be looked for, and sent if they lack.
+    /// Blobs sent. In a dry run: blobs that would be looked for, and sent if they are missing.
     pub pushed: u64,
     /// Blobs taken over from another repository of the destination.
     pub mounted: u64,
@@ -64,7 +64,7 @@ impl Imported {
         self.fault().is_none()
     }
 
-    /// [`Class::Partial`] with each artifact's own fault behind it, when any failed.
+    /// [`Class::Partial`] with each artifact's own fault among its others, when any failed.
     pub fn fault(&self) -> Option<Fault> {
         let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
             Landed::Failed(fault) => Some(fault.clone()),

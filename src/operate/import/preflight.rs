@@ -1,4 +1,5 @@
-//! Before the first push: what the destination has, what its tags name, which base content it lacks (`bases`).
+//! Before the first push: looks for content that the destination has, what its tags name, and which base content is
+//! missing there (`bases`).
 //!
 //! Asks and lists; the one thing that is changed is a mount of base content, which sends nothing.
 
@@ -94,7 +95,7 @@ fn documents(context: &Context, work: &Work, job: &Job, found: &mut Needs) -> Re
             },
             Ok(false) => {}
             Err(error) => {
-                // One refusal is enough; the next would be the same.
+                // One refusal is enough; the next would say it again.
                 noted(context, &mut faults, error)?;
                 return Ok(faults);
             }

@@ -101,7 +101,7 @@ struct Order<'s> {
 }
 
 impl Order<'_> {
-    /// Adds a document behind its children; gives its height. The walk has bounded the depth.
+    /// Adds a document after its children; returns its height. The walk has bounded the depth.
     fn add(&mut self, digest: Digest) -> usize {
         if !self.seen.insert(digest) {
             return self.shapes.get(&digest).map_or(0, |shape| shape.height);

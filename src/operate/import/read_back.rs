@@ -15,7 +15,7 @@ use crate::flow::Event;
 use crate::oci::{Absent, Digest, Reason, Repository, Tag};
 use crate::receipt::{Arrival, How, Leaf, Named, Outcome, State};
 
-/// What was read of one artifact: its manifest, its tags in their order.
+/// The digests that were read back of one artifact: its manifest, and its tags in their order.
 struct Read {
     manifest: Option<Digest>,
     tags: Vec<Option<Digest>>,
@@ -96,7 +96,7 @@ fn of(context: &Context, job: &Job) -> Result<Read, Fault> {
     Ok(Read { manifest, tags })
 }
 
-/// What is not there as it should be.
+/// Returns the first difference between the job and what was read back.
 fn differs(job: &Job, read: &Read) -> Option<String> {
     let expected = job.artifact.digest;
     let shown = |found: Option<Digest>| found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());

@@ -1,7 +1,7 @@
-//! Between the gate and the first tag: whether all that the tags will stand for is still there. A registry may
+//! Between the last check and the first tag: whether all that the tags will stand for is still there. A registry may
 //! collect what no tag names yet as garbage, or say yes to what it does not keep.
 //!
-//! What lacks is sent once more, but for base content, which is not here; what lacks again is the destination's
+//! Missing content is sent once more, except base content, which is not here; if it is missing again, that is the destination's
 //! fault. Sets no tag.
 
 use std::collections::BTreeSet;
@@ -46,7 +46,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
     Ok(counts)
 }
 
-/// What is gone, of those things that `concerns` names, is a fault of its job.
+/// Records a fault in each job with a missing thing that `concerns` names.
 fn tell(
     context: &Context,
     work: &Work,
@@ -72,7 +72,7 @@ fn tell(
     Ok(())
 }
 
-/// What this run pushed for a job, or found there before.
+/// Lists the blobs and manifests that this run pushed for a job, or found there before.
 fn things(job: &Job) -> Vec<Thing> {
     let needs = lock(&job.needs);
     let blobs = needs.leaves.iter().chain(&needs.bases).map(|leaf| Thing::Blob(leaf.digest, leaf.size));

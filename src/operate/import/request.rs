@@ -1,4 +1,5 @@
-//! What to import and how; and what is checked on the way, which the caller knows and the import does not.
+//! The request: which content to import, where to, and how; and the checks on the way, which the caller knows and the
+//! import does not.
 //!
 //! Values and one trait; nothing is done here.
 
@@ -11,7 +12,7 @@ use crate::content::{Destination, Source};
 use crate::decide::route::Route;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
 
-/// What to do with a tag that names another digest at the destination.
+/// How to treat a tag that names another digest at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TagConflict {
     /// Nothing is pushed and all conflicts are listed.
@@ -41,29 +42,29 @@ impl Sides {
     pub const BUNDLE: Self = Self { source: Class::Integrity, shape: Class::Format, destination: Class::Destination };
 }
 
-/// Base content that the destination lacks.
+/// Base content that is missing at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingBase {
     /// The destination's repository that needs it.
     pub destination: Repository,
     /// The artifact that needs it, by its place in the request.
     pub artifact: usize,
-    /// What.
+    /// The missing blob.
     pub blob: Descriptor,
 }
 
-/// What to import and how.
+/// An import: artifacts, the two places, and how.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Where the content comes from.
     pub source: &'a dyn Source,
     /// Where it goes.
     pub destination: &'a dyn Destination,
-    /// What is checked on the way.
+    /// Checks the content on the way.
     pub check: &'a dyn ImportCheck,
     /// The artifacts, all that are to be imported.
     pub artifacts: &'a [Artifact],
-    /// What is reachable from them but not carried.
+    /// Blobs and manifests that they refer to and that are not carried.
     pub absent: &'a [Absent],
     /// The names.
     pub route: &'a Route,
@@ -78,13 +79,13 @@ pub struct Request<'a> {
     /// Repositories of the destination's own place that have blobs of the source: mounted from there
     /// where that works, in place of being sent.
     pub siblings: Option<&'a HashMap<Digest, Repository>>,
-    /// Takes the base blobs that lack.
+    /// Takes the base blobs that are missing.
     pub wanted: Option<&'a Mutex<Vec<MissingBase>>>,
     /// Takes what was done, read back, however the import ends.
     pub ledger: Option<&'a Mutex<Ledger>>,
 }
 
-/// Passed once, after all content was pushed and before the first tag is set.
+/// Checks that the caller makes before the first push and before the first tag.
 pub trait ImportCheck: Sync {
     /// Asked before the first push, when nothing at the destination stands in the way.
     ///
@@ -94,6 +95,8 @@ pub trait ImportCheck: Sync {
         Ok(())
     }
 
+    /// Asked once, after all content was pushed and before the first tag is set.
+    ///
     /// # Errors
     /// The fault for which no tag may be set: the content was not the whole of what was signed.
     fn before_tags(&self) -> Result<(), Fault>;
@@ -108,7 +111,7 @@ pub trait ImportCheck: Sync {
     }
 }
 
-/// The gate where nothing is to be counted.
+/// Checks nothing.
 pub struct NoCheck;
 
 impl ImportCheck for NoCheck {

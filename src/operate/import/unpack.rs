@@ -12,18 +12,18 @@ use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::{Absent, Artifact};
 
-/// What to unpack, and where to.
+/// A bundle's content and the directory to unpack it into.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Where the content comes from.
     pub source: &'a dyn Source,
     /// The layout's directory: made where there is none, added to where there is one.
     pub directory: &'a Path,
-    /// What is checked on the way.
+    /// Checks the content on the way.
     pub check: &'a dyn ImportCheck,
     /// The artifacts.
     pub artifacts: &'a [Artifact],
-    /// What is reachable from them but not carried.
+    /// Blobs and manifests that they refer to and that are not carried.
     pub absent: &'a [Absent],
 }
 

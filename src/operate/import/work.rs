@@ -7,7 +7,7 @@ use crate::base::fault::Fault;
 use crate::base::lock::lock;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository, Tag};
 
-/// What a document holds directly; descriptors without their annotations.
+/// The direct content of a document; descriptors without their annotations.
 pub(super) struct Shape {
     pub descriptor: Descriptor,
     pub leaves: Vec<Descriptor>,
@@ -34,7 +34,7 @@ pub(super) struct Job<'a> {
     pub failed: Mutex<Option<Fault>>,
 }
 
-/// What the destination lacks of a job; known after the preflight.
+/// The parts of a job that are missing at the destination; known after the preflight.
 #[derive(Default)]
 pub(super) struct Needs {
     pub documents: Vec<Digest>,
@@ -75,7 +75,7 @@ impl Job<'_> {
     }
 }
 
-/// A fault and those behind it, side by side.
+/// Returns a fault and its others as one flat list.
 pub(super) fn flat(mut fault: Fault) -> Vec<Fault> {
     let others = std::mem::take(&mut fault.others);
     std::iter::once(fault).chain(others).collect()

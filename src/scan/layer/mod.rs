@@ -30,7 +30,7 @@ impl Cap {
     }
 }
 
-/// What expands, counted.
+/// Counts how far content expands.
 struct Expanding<'a, R> {
     inner: R,
     left: u64,

@@ -47,7 +47,7 @@ pub struct Scanner {
 pub(super) struct Answer {
     /// Why it is not clean; `None`: it is.
     pub problem: Option<Problem>,
-    /// What the scanner wrote, the beginning of it.
+    /// The beginning of the scanner's output.
     pub said: String,
 }
 
@@ -116,7 +116,7 @@ impl Scanner {
         self.at_once
     }
 
-    /// What it says of itself and of its database: the first line that it prints when `--version` is added to its
+    /// Returns its version and that of its database: the first line that it prints when `--version` is added to its
     /// words, escaped; `None` where it prints none or fails.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! What a document is, by its structure (`spec/policy.md`, Images): an image, whatever it calls itself, and the types
+//! Tells the kind of a document by its structure (`spec/policy.md`, Images): an image, whatever it calls itself, and the types
 //! that it must be allowed under.
 //!
 //! Pure. Everything here is open to an image's author, so whatever some engine would run is an image.

@@ -1,10 +1,10 @@
-//! What judging a signature file gives: a [`Judgement`], or why it is refused.
+//! The result of judging a signature file: a [`Judgement`], or a [`Refusal`].
 //!
 //! Values and their messages; nothing is judged here.
 
 use crate::base::fault::{Class, Fault};
 
-/// What a signature file is worth under a policy that it satisfies.
+/// The keys of a signature file that satisfies a policy, by how they count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
     /// Ids of the policy's keys whose signatures hold, ascending; those of keys past their end are not among them.
@@ -78,7 +78,7 @@ pub enum Distrust {
     NoRole {
         /// The section.
         section: String,
-        /// The roles that lack.
+        /// The roles that are missing.
         missing: Vec<String>,
         /// Whose count, with their roles.
         found: Vec<String>,

@@ -10,7 +10,7 @@ use super::section::list;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Digest, Document, Reason, Repository};
 
-/// What was seen of the documents so far.
+/// The documents seen so far, as far as the rules need them.
 pub struct Kinds<'a> {
     rules: &'a Rules,
     seen: HashMap<Digest, Seen>,
@@ -56,7 +56,7 @@ impl<'a> Kinds<'a> {
         self.seen.insert(document.digest(), seen);
     }
 
-    /// What the rules forbid, once all documents were seen.
+    /// Returns the text of all that the rules forbid, once all documents were seen.
     pub fn forbidden(&self, artifacts: &[Artifact], absent: &[Absent]) -> Option<String> {
         let mut wrong = Vec::new();
         if let Some(allowed) = &self.rules.types {

@@ -59,7 +59,7 @@ pub struct Admission {
     pub section: Option<String>,
     /// Whose signatures counted there.
     pub counted: Vec<Entry>,
-    /// What the section demands further.
+    /// The further rules of the section.
     pub rules: Rules,
     /// Who keeps the order of its channel.
     pub order: Option<Arc<dyn Order>>,
@@ -74,7 +74,7 @@ pub enum PolicyError {
     /// A threshold that nothing or everything passes.
     #[error("trust: expected a threshold from 1 to {keys}, found {threshold}")]
     Threshold {
-        /// What was asked for.
+        /// The threshold that was asked for.
         threshold: usize,
         /// How many keys there are.
         keys: usize,
@@ -110,7 +110,7 @@ impl Policy {
         Self { keys, threshold: 1, sections: Some(sections), ended, order: None }
     }
 
-    /// The same, with who keeps the order of channels.
+    /// Sets who keeps the order of channels.
     #[must_use]
     pub fn with_order(mut self, order: Arc<dyn Order>) -> Self {
         self.order = Some(order);
@@ -165,7 +165,8 @@ impl Policy {
         self.judge_all(statement, std::slice::from_ref(envelope))
     }
 
-    /// The same of several signature files: what holds in any counts, once a key, and what fails in any spoils all.
+    /// Like [`Policy::judge`], but for several signature files: a good signature in any of them counts, once for each key,
+    /// and a bad one in any of them refuses all.
     ///
     /// # Errors
     /// [`Refusal`]: of class signature before trust.

@@ -1,19 +1,19 @@
 //! The roll: everyone who signed and everyone who should have, for people to read.
 //!
 //! It judges nothing: [`Policy::judge`] and [`Policy::admit`] do, by the same keys and sections. What the roll says is
-//! told beside their verdict, a refusal's above all.
+//! shown next to their verdict, above all next to a refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, Judgement, Policy, Section};
 use crate::signing::envelope::{Envelope, pae};
 
-/// What became of a key.
+/// How a key counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Its signature holds and counts.
     Counted,
-    /// Its signature holds and does not count: not in this section, or another key of its holder lacks.
+    /// Its signature holds and does not count: not in this section, or another key of its holder is missing.
     Aside,
     /// Its signature holds and does not count: its `until` is over.
     Ended,
@@ -32,7 +32,7 @@ pub struct Called {
     pub keyid: String,
     /// Holder and role.
     pub who: Option<(String, String)>,
-    /// What became of it.
+    /// How it counts.
     pub call: Call,
 }
 
@@ -45,9 +45,9 @@ pub struct Roll {
     pub needed: usize,
     /// How many count.
     pub counted: usize,
-    /// Roles that lack among those that count.
+    /// Roles that are missing among those that count.
     pub missing_roles: Vec<String>,
-    /// Those that count first, then the others that signed, then those that lack.
+    /// Those that count first, then the others that signed, then those that are missing.
     pub called: Vec<Called>,
 }
 

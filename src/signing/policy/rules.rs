@@ -2,7 +2,7 @@
 
 use super::glob::Glob;
 
-/// What bundles may be, and what is demanded of their order. The default forbids nothing.
+/// Limits of a bundle's content, and demands on its order. The default forbids nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// Repositories, as the manifest names them: those that an import writes, and those that it reads or mounts from.

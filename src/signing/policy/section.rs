@@ -20,7 +20,7 @@ pub struct Entry {
     pub name: String,
     /// Who has the keys.
     pub holder: String,
-    /// What for.
+    /// Their role: what they sign for.
     pub role: String,
     /// The ids of the keys.
     pub keyids: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Entry {
 /// `[channel.NAME]` or `[no_channel]`.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// As messages call it: `channel apps`, `no_channel`.
+    /// Its name in messages: `channel apps`, `no_channel`.
     pub name: String,
     /// The entries that count.
     pub entries: Vec<Entry>,
@@ -37,7 +37,7 @@ pub struct Section {
     pub threshold: usize,
     /// Roles that must be among them.
     pub roles: Vec<String>,
-    /// What is allowed and demanded beyond signatures.
+    /// The rules beyond signatures.
     pub rules: Rules,
 }
 

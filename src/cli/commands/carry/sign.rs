@@ -15,7 +15,7 @@ use crate::cli::args::bundle::open;
 use crate::cli::newfile::{create, failed, stream};
 use crate::cli::output::Outcome;
 use crate::cli::pem::{read_public, shown};
-use crate::operate::sign::{Signed, apart, beside};
+use crate::operate::sign::{Signed, detached, in_bundle};
 use crate::outfile::unmounted;
 use crate::signing::envelope::{MAX_FILE, MAX_SIGNATURE};
 use crate::signing::{Envelope, PublicKey, pae};
@@ -72,10 +72,10 @@ impl Args {
             merged.into_iter().try_for_each(|other| envelope.join(other, &keys))
         };
         let Some(output) = &self.output else {
-            return Ok(told(&bundle, &beside(&bundle, add)?, None));
+            return Ok(told(&bundle, &in_bundle(&bundle, add)?, None));
         };
         // What is merged, is merged with what there is; a signature alone travels alone.
-        let (signed, bytes) = apart(&bundle, !self.merge.is_empty(), add)?;
+        let (signed, bytes) = detached(&bundle, !self.merge.is_empty(), add)?;
         match out {
             Some(mut stream) => stream.write_all(&bytes).map_err(|error| failed(output, &error))?,
             None => create(output, 0o644, &bytes, session.world)?,

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::base::fault::{Class, Fault, escape};
-use crate::bundle::frames::media::Ask;
 use crate::bundle::stream::Stream;
 use crate::bundle::{Trusted, Untrusted};
 use crate::cli::Session;
@@ -20,7 +19,7 @@ use crate::cli::output::Outcome;
 use crate::cli::report_data::{self, Bytes, Found, Sight};
 use crate::oci::Repository;
 use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
-use crate::operate::verify::{Request, Verdict};
+use crate::operate::verify::{Content, Request, Scope, Verdict};
 use crate::report::{Base, Verdict as Word};
 
 /// `verify BUNDLE TRUST`
@@ -85,31 +84,23 @@ impl Args {
         let sight = session.reports().then(|| Sight::of(&head, &policy));
         let (name, id) = (head.name().to_string(), head.id());
         let bases = self.bases.iter().map(|text| base(text, session)).collect::<Result<Vec<_>, _>>()?;
-        let request = Request { volumes: self.volumes, fail_fast: self.fail_fast };
+        let scope = Scope { volumes: self.volumes, fail_fast: self.fail_fast };
         let is_at_hand = rest.is_none() && !can_ask;
-        let verdict = match rest {
-            Some(rest) => crate::operate::verify::stream_scanned(
-                &session.flow,
-                Stream { head, rest },
-                &policy,
-                &request,
-                scanner.as_ref(),
-            ),
-            None => {
-                let mut ask = asking(session.world);
-                let ask = can_ask.then_some(&mut ask as &mut Ask<'_>);
-                let verdict = crate::operate::verify::run_asking(&session.flow, head, &policy, &request, ask);
-                match &scanner {
-                    Some(scanner) => crate::operate::verify::scanned(&session.flow, verdict, scanner),
-                    None => verdict,
-                }
-            }
+        let verdict = {
+            let mut ask = asking(session.world);
+            let content = match rest {
+                Some(rest) => Content::Stream(Stream { head, rest }),
+                None if can_ask => Content::Media(head, &mut ask),
+                None => Content::Files(head),
+            };
+            let request = Request { content, policy: &policy, scope: &scope, scanner: scanner.as_ref() };
+            crate::operate::verify::run(&session.flow, request)
         };
         let order = trust.order();
         let mut report = sight.map(|sight| Found {
             sight,
             bundle: verdict.bundle.as_ref(),
-            bytes: looked_at(&verdict, &request),
+            bytes: looked_at(&verdict, &scope),
             order: order.clone(),
             scan: verdict.scan.as_ref().map(scan::check),
             ..Found::default()
@@ -127,14 +118,14 @@ impl Args {
                 if self.record {
                     verdict.bundle.as_ref().map_or(Ok(()), Trusted::accept)?;
                 }
-                let mut outcome = passed(&name, &verdict, &request, &order);
+                let mut outcome = passed(&name, &verdict, &scope, &order);
                 scan::tell(verdict.scan.as_ref(), &mut outcome.text, &mut outcome.result);
                 let new = match &verdict.bundle {
                     Some(bundle) if !bases.is_empty() => Some(news(&mut outcome, bundle, is_at_hand, bases, session)?),
                     _ => None,
                 };
                 if let Some(report) = &mut report {
-                    report.verdict = if request.volumes.is_empty() { Word::Pass } else { Word::Part };
+                    report.verdict = if scope.volumes.is_empty() { Word::Pass } else { Word::Part };
                     report.news = new.as_ref().map(|(bases, found)| (bases.clone(), found));
                 }
                 outcome.page = report.map(report_data::page);
@@ -145,11 +136,11 @@ impl Args {
 }
 
 /// How far its bytes were looked at.
-fn looked_at(verdict: &Verdict, request: &Request) -> Bytes {
+fn looked_at(verdict: &Verdict, scope: &Scope) -> Bytes {
     match verdict.tally {
         Some(tally) => Bytes::Whole(tally),
-        None if request.volumes.is_empty() => Bytes::Open,
-        None => Bytes::Volumes(request.volumes.clone()),
+        None if scope.volumes.is_empty() => Bytes::Open,
+        None => Bytes::Volumes(scope.volumes.clone()),
     }
 }
 
@@ -218,13 +209,13 @@ fn news(
     Ok((told, found))
 }
 
-fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Outcome {
+fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome {
     let Some(bundle) = &verdict.bundle else {
         return Outcome::default().failed(Fault::new(Class::Bug, "internal error: passed without a bundle"));
     };
     let manifest = bundle.manifest();
     let signed = bundle.judgement();
-    let word = if request.volumes.is_empty() { "PASS" } else { "PART" };
+    let word = if scope.volumes.is_empty() { "PASS" } else { "PART" };
     let mut text = format!("{word}  {}\nbundle id  {}\n", escape(name), bundle.id());
     let admission = bundle.admission();
     for keyid in &signed.good {
@@ -279,13 +270,13 @@ fn passed(name: &str, verdict: &Verdict, request: &Request, order: &Told) -> Out
         result["frames"] = json!(tally.frames);
         result["bytes"] = json!(tally.bytes);
     } else {
-        let list: Vec<String> = request.volumes.iter().map(ToString::to_string).collect();
+        let list: Vec<String> = scope.volumes.iter().map(ToString::to_string).collect();
         text.push_str(&format!(
             "volumes    {} of {} hold; the others were not looked at\n",
             list.join(", "),
             manifest.volumes.len()
         ));
-        result["volumes"] = json!(request.volumes);
+        result["volumes"] = json!(scope.volumes);
     }
     for base in &manifest.bases {
         text.push_str(&format!("relies on  {base}\n"));
