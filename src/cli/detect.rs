@@ -7,8 +7,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::Session;
-#[cfg(feature = "carry")]
-use super::freshness::absolute;
 use crate::audit::head::place;
 use crate::audit::line;
 use crate::receipt;
@@ -54,6 +52,6 @@ pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
 #[cfg(feature = "carry")]
 pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<Paper> {
     let path = path(text, session)?;
-    let full = absolute(&path);
-    look(path, &full, super::audit::heads(session).as_deref())
+    let full = session.full_path(&path);
+    look(path, &full, session.heads().as_deref())
 }

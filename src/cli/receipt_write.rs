@@ -9,25 +9,17 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
-use super::args::trust::Trust;
-use super::audit::{TOOL, now};
+use super::audit::now;
 use super::commands::carry::key::load_signers;
-use super::freshness::Told;
 use super::newfile::{Draft, name};
 use super::receipt::{earlier, signature_path};
-use super::{Session, exit};
+use super::session::Session;
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
-use crate::bundle::Trusted;
-use crate::decide::route::Route;
 use crate::oci::Digest;
-use crate::operate::import::Account;
+use crate::operate::receipt_data::{Facts, Times, compose};
 use crate::outfile::{Place, Refusal, check_name, look, unmounted};
-use crate::receipt::{
-    Arrival, BEGINS, Bundle, FORMAT, Line, MAX_RECEIPT, MEDIA_TYPE, Named, Order, Outcome, Reason, Receipt, Scan,
-    Signer, State,
-};
-use crate::scan::Summary;
+use crate::receipt::{BEGINS, Line, MAX_RECEIPT, MEDIA_TYPE};
 use crate::signing::envelope::MAX_FILE;
 use crate::signing::{self, Envelope, statement};
 use crate::system::{self, Access};
@@ -58,26 +50,6 @@ pub struct Slip {
 enum Out {
     File { partial: PathBuf, file: File },
     Stream(File),
-}
-
-/// What an import has to say.
-pub struct Report<'a> {
-    /// The bundle.
-    pub bundle: &'a Trusted,
-    /// Its order.
-    pub order: &'a Told,
-    /// What was allowed.
-    pub trust: &'a Trust,
-    /// The destination as typed.
-    pub to: &'a str,
-    /// The names there.
-    pub route: Option<&'a Route>,
-    /// What was done.
-    pub account: Account,
-    /// Why not all of it.
-    pub fault: Option<&'a Fault>,
-    /// What a scanner said.
-    pub scan: Option<&'a Summary>,
 }
 
 /// A receipt that was written.
@@ -200,7 +172,7 @@ impl Slip {
     ///
     /// # Errors
     /// Class io, usage for a file that came in between.
-    pub fn write(self, told: Report<'_>, session: &Session<'_>) -> Result<Written, Fault> {
+    pub fn write(self, facts: Facts<'_>, session: &Session<'_>) -> Result<Written, Fault> {
         let audit = match session.audit.as_ref().map(|audit| audit.newest()) {
             Some(Ok(newest)) => newest.map(|newest| Line { digest: newest.digest, number: newest.number }),
             // The run itself ends in this fault.
@@ -210,7 +182,8 @@ impl Slip {
             }
             None => None,
         };
-        let mut receipt = compose(told, self.started, now(session.flow.clock())?, audit);
+        let times = Times { started: self.started, ended: now(session.flow.clock())? };
+        let mut receipt = compose(facts, times, audit);
         receipt.check().map_err(|fault| Fault { class: Class::Bug, ..fault })?;
         let mut bytes = receipt.to_bytes();
         if bytes.len() as u64 > MAX_RECEIPT {
@@ -284,75 +257,4 @@ impl Drop for Slip {
             let _ = std::fs::remove_file(partial);
         }
     }
-}
-
-fn compose(told: Report<'_>, started: Moment, ended: Moment, audit: Option<Line>) -> Receipt {
-    let Report { bundle, order, trust, to, route, account, fault, scan } = told;
-    let manifest = bundle.manifest();
-    let artifacts = if account.artifacts.is_empty() { nothing(bundle, route, fault) } else { account.artifacts };
-    let counted = &bundle.admission().counted;
-    let signers = bundle.judgement().good.iter().map(|keyid| {
-        let entry = counted.iter().find(|entry| entry.keyids.contains(keyid));
-        let (holder, role) = (entry.map(|entry| escape(&entry.holder)), entry.map(|entry| escape(&entry.role)));
-        Signer { holder, keyid: keyid.clone(), role }
-    });
-    Receipt {
-        artifacts,
-        audit,
-        blobs: account.blobs,
-        bundle: Bundle {
-            channel: manifest.channel.clone(),
-            created: manifest.created,
-            epoch: manifest.epoch,
-            id: bundle.id(),
-            name: manifest.name.to_string(),
-            sequence: manifest.sequence,
-        },
-        counts: account.counts,
-        destination: escape(to),
-        ended,
-        fault: fault.map(|fault| Reason { class: exit::name(fault.class).to_owned(), text: escape(&fault.what) }),
-        format: FORMAT.to_owned(),
-        order: turn(order, trust),
-        scan: scan.map(|scan| Scan {
-            clean: scan.clean,
-            scanner: escape(&scan.scanner),
-            version: scan.version.as_deref().map(escape),
-        }),
-        signers: signers.collect(),
-        started,
-        tool: TOOL.to_owned(),
-    }
-}
-
-/// The artifacts of an import that ended before it had looked at the destination.
-fn nothing(bundle: &Trusted, route: Option<&Route>, fault: Option<&Fault>) -> Vec<Arrival> {
-    let why = fault.map_or("it did nothing", |fault| fault.what.as_str());
-    let one = |artifact: &crate::oci::Artifact| Arrival {
-        destination: route.and_then(|route| route.destination(&artifact.repository).ok()).map(|name| name.to_string()),
-        digest: artifact.digest,
-        outcome: Outcome::Failed,
-        read_back: None,
-        reason: Some(escape(&format!("the import ended before it: {why}"))),
-        repository: artifact.repository.clone(),
-        tags: artifact
-            .tags
-            .iter()
-            .map(|tag| Named { name: tag.clone(), outcome: State::Failed, read_back: None })
-            .collect(),
-    };
-    bundle.manifest().artifacts.iter().map(one).collect()
-}
-
-fn turn(order: &Told, trust: &Trust) -> Option<Order> {
-    let options = [("allow-stale", trust.allow_stale), ("init-state", trust.init_state)];
-    let allowed: Vec<String> =
-        options.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect();
-    if order.json.is_null() && allowed.is_empty() {
-        return None;
-    }
-    let overlooked = order.json["overlooked"].as_array().into_iter().flatten();
-    let overlooked = overlooked.filter_map(|text| text.as_str().map(escape)).collect();
-    let state = order.json["state"].as_str().unwrap_or("unchecked").to_owned();
-    Some(Order { allowed, overlooked, state })
 }

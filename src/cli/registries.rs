@@ -12,6 +12,8 @@ use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
+use crate::content::{Destination, Source};
+use crate::operate::diff::there::Place;
 use crate::redact::Secrets;
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
@@ -25,6 +27,32 @@ const RETRIES: u32 = 5;
 pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Fault> {
     let config = network.config.load(session.world)?;
     open_as(network, session, &Arc::new(config), &limits(network), None)
+}
+
+impl Network {
+    /// The registries as a source.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn source(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
+        Ok(Box::new(open(self, session)?))
+    }
+
+    /// The registries as a destination.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn destination(&self, session: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
+        Ok(Box::new(open(self, session)?))
+    }
+
+    /// The registries to read and to ask.
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn place(&self, session: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
+        Ok(Box::new(open(self, session)?))
+    }
 }
 
 /// Both sides of a copy, each opened when it is asked for: they share configuration and limits.

@@ -10,7 +10,6 @@ use crate::bundle::time::Moment;
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Error, Manifest, Standing};
 use crate::cli::Session;
-use crate::cli::freshness::store;
 use crate::oci::Digest;
 use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::claims::is_channel;
@@ -81,7 +80,7 @@ impl Channel {
         }
         let asked = self.number()?;
         let expires = self.expires.as_deref().map(|text| moment(text, created)).transpose()?;
-        let store = store(session).ok_or_else(|| {
+        let store = session.store().ok_or_else(|| {
             let what = "state: expected a directory, found none: neither XDG_STATE_HOME nor HOME is set";
             Fault::usage(what.to_owned(), "name one with --state")
         })?;
@@ -138,7 +137,7 @@ impl Channel {
         if let Some(place) = place {
             return place.series.last();
         }
-        store(session).filter(|_| is_channel(channel)).map_or(Ok(None), |store| store.last_export(channel))
+        session.store().filter(|_| is_channel(channel)).map_or(Ok(None), |store| store.last_export(channel))
     }
 
     fn number(&self) -> Result<Option<u64>, Fault> {

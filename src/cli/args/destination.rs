@@ -13,6 +13,7 @@ use crate::cli::progress::size as show;
 use crate::content::Destination;
 use crate::decide::route::{Map, Place, Route};
 use crate::layout::{Layout, Nothing};
+use crate::operate::freshness;
 use crate::operate::import::{Landed, TagConflict};
 use crate::outfile;
 use crate::system;
@@ -128,6 +129,14 @@ impl Arrival {
     /// Class usage.
     pub fn parse(&self, session: &Session<'_>) -> Result<(Typed, Vec<Map>), Fault> {
         Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
+    }
+
+    /// Returns the name that states know the destination by.
+    pub fn state_name(&self, typed: &Typed, session: &Session<'_>) -> String {
+        match typed {
+            Typed::Registry { host, prefix } => freshness::registry(host, prefix),
+            Typed::Layout(dir) => freshness::layout(&session.full_path(dir)),
+        }
     }
 
     /// Opens the destination; to look only, if no more was asked for. `registries` opens the network.

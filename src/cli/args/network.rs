@@ -5,11 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::size;
-use crate::base::fault::Fault;
 use crate::cli::config::ConfigFiles;
-use crate::cli::{Session, registries};
-use crate::content::{Destination, Source};
-use crate::operate::diff::there::Place;
 
 /// The options, for every command that speaks to registries.
 #[derive(Args, Clone, Debug, Default)]
@@ -39,32 +35,6 @@ pub struct Network {
     /// What else is said of registries.
     #[command(flatten)]
     pub config: ConfigFiles,
-}
-
-impl Network {
-    /// The registries as a source.
-    ///
-    /// # Errors
-    /// As [`registries::open`].
-    pub fn source(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
-        Ok(Box::new(registries::open(self, session)?))
-    }
-
-    /// The registries as a destination.
-    ///
-    /// # Errors
-    /// As [`registries::open`].
-    pub fn destination(&self, session: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
-        Ok(Box::new(registries::open(self, session)?))
-    }
-
-    /// The registries to read and to ask.
-    ///
-    /// # Errors
-    /// As [`registries::open`].
-    pub fn place(&self, session: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
-        Ok(Box::new(registries::open(self, session)?))
-    }
 }
 
 fn rate(text: &str) -> Result<u64, String> {

@@ -12,8 +12,8 @@ use super::place::Bundle;
 use crate::base::fault::Class;
 use crate::base::fault::{Fault, escape};
 use crate::cli::Session;
-use crate::cli::report_data::SCAN;
 use crate::flow::Event;
+use crate::operate::report_data::SCAN;
 use crate::report::{Check, Mark};
 use crate::scan::{Options, Scanner, Summary, no_files};
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::key::load_signers;
 use crate::base::fault::{Class, Fault, escape};
+use crate::base::product::TOOL;
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
 use crate::bundle::write::ReadBack;
@@ -20,11 +21,11 @@ use crate::cli::args::selectors::Selecting;
 use crate::cli::args::size;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
-use crate::cli::report_data;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
 use crate::oci::{Digest, Reason};
 use crate::operate::export::{Manner, Settings};
+use crate::operate::report_data;
 use crate::outfile::unmounted;
 use crate::signing::{Envelope, statement};
 
@@ -78,11 +79,6 @@ pub struct Args {
     network: crate::cli::args::network::Network,
 }
 
-/// The tool's name and version, as the manifest has it.
-fn tool() -> String {
-    concat!("packmule ", env!("CARGO_PKG_VERSION")).to_owned()
-}
-
 impl Args {
     /// # Errors
     /// Class usage before any work; source, policy, io, lock.
@@ -124,7 +120,7 @@ impl Args {
             standing: place.as_ref().map(|place| place.standing.clone()),
             volume_size,
             level: self.level,
-            ..Settings::new(created, tool(), text)
+            ..Settings::new(created, TOOL.to_owned(), text)
         };
         let unfinished = crate::operate::export::pending(&session.flow, &output, &settings)?;
         let resumed = unfinished.is_some();

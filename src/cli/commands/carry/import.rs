@@ -18,13 +18,14 @@ use crate::cli::args::destination::Arrival;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
-use crate::cli::freshness::Side;
 use crate::cli::output::Outcome;
-use crate::cli::receipt_write::{Receipting, Report};
-use crate::cli::report_data;
+use crate::cli::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
+use crate::operate::freshness::Side;
 use crate::operate::import::checks::{BundleGate, PassingGate};
 use crate::operate::import::{Account, Request, Sides, Wanted};
+use crate::operate::receipt_data::{Allowed, Facts};
+use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
 /// What is noted while an import runs.
@@ -73,7 +74,8 @@ impl Args {
         let (typed, maps) = self.arrival.parse(session)?;
         let slip = self.receipting.open(session)?;
         let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
-        let trust = self.trust.read(Side::import(&typed, self.arrival.dry_run, session), session)?;
+        let trust =
+            self.trust.read(Side::import(self.arrival.state_name(&typed, session), self.arrival.dry_run), session)?;
         let bundle = open_any(&self.bundle, &self.volume_dirs, None, session);
         let (bundle, rest) = trust.authenticate(bundle, session)?;
         let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), scanner, ..Books::default() };
@@ -92,10 +94,10 @@ impl Args {
         let mut unwritten = None;
         if let Some(slip) = slip {
             let partial = done.as_ref().ok().and_then(crate::operate::import::Outcome::fault);
-            let report = Report {
+            let facts = Facts {
                 bundle: &bundle,
                 order: &order,
-                trust: &self.trust,
+                allowed: Allowed { stale: self.trust.allow_stale, init: self.trust.init_state },
                 to: &self.arrival.to,
                 route: books.route.as_ref(),
                 account: books
@@ -105,7 +107,7 @@ impl Args {
                 fault: done.as_ref().err().or(partial.as_ref()),
                 scan: books.scanned.as_ref(),
             };
-            match slip.write(report, session) {
+            match slip.write(facts, session) {
                 Ok(written) => {
                     last.push_str(&written.line);
                     more["receipt"] = written.json;

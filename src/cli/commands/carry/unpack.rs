@@ -10,9 +10,9 @@ use crate::cli::Session;
 use crate::cli::args::bundle::{Opened, open};
 use crate::cli::args::destination::fit_for_layout;
 use crate::cli::args::trust::Trust;
-use crate::cli::freshness::Side;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::operate::freshness::Side;
 use crate::operate::import::Landed;
 use crate::operate::import::checks::BundleGate;
 

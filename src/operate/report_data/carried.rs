@@ -3,17 +3,26 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Bytes, Found, Sight, page};
+use super::found::{Bytes, Found, Sight};
+use super::page::page;
 use crate::base::fault::{Class, Fault, escape};
-use crate::bundle::{Trusted, open};
-use crate::cli::freshness::Told;
+use crate::bundle::{Manifest, Trusted, open};
 use crate::flow::Flow;
+use crate::oci::Digest;
+use crate::operate::freshness::Told;
 use crate::operate::import::Landed;
 use crate::report::{Check, Page, Verdict};
 use crate::signing::policy::Called;
 use crate::signing::{Call, Roll};
 
 impl Sight {
+    /// Of a bundle that was just written: who signed is known by their keys alone.
+    pub fn of_own(id: Digest, manifest: Manifest, keyids: Vec<String>) -> Self {
+        let called = |keyid| Called { keyid, who: None, call: Call::Counted };
+        let roll = Roll { called: keyids.into_iter().map(called).collect(), ..Roll::default() };
+        Self { name: manifest.name.to_string(), id: Some(id), roll: Some(roll), manifest: Some(manifest) }
+    }
+
     /// Of a bundle that was let in.
     fn of_trusted(bundle: &Trusted) -> Self {
         let (judgement, admission) = (bundle.judgement(), bundle.admission());

@@ -1,40 +1,10 @@
 //! The checks of a bundle, each with its result, told from what was found. Nothing is checked here.
 
-use super::{Found, words};
+use super::found::{Bytes, SCAN, Stage};
+use super::words;
 use crate::base::fault::{Class, Fault};
 use crate::base::size::show;
-use crate::bundle::Manifest;
-use crate::bundle::check::parallel::Tally;
 use crate::report::{Check, Mark};
-
-/// The check that a scanner makes.
-pub const SCAN: &str = "Search for malware";
-
-/// How far the bytes of a bundle were looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Bytes {
-    /// Not, or not to the end.
-    #[default]
-    Open,
-    /// All of them.
-    Whole(Tally),
-    /// These volumes, counted from 1.
-    Volumes(Vec<usize>),
-    /// Those that were sent to a destination.
-    Sent,
-    /// They were just written; whether they were read again.
-    Written,
-}
-
-/// What the checks are told from.
-pub struct Stage<'a> {
-    /// What was found.
-    pub found: &'a Found<'a>,
-    /// The manifest, where a known key signed it.
-    pub manifest: Option<&'a Manifest>,
-    /// Whether all documents were read and the closure holds.
-    pub is_read: bool,
-}
 
 fn check(name: &str, result: Mark, detail: impl Into<String>) -> Check {
     Check { name: name.to_owned(), result, detail: detail.into() }

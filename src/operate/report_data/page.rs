@@ -1,100 +1,24 @@
-//! The report of a run, made from what its command found: the verdict, who signed, what is inside, what was checked.
-//!
-//! It adds nothing to a verdict and takes nothing away. What a bundle says is told only once a known key has signed its
-//! manifest; before, its file's name, its id and the key ids are all there is.
+//! The page of a report, put together from the facts, the checks and the sentences.
 
-#[cfg(feature = "carry")]
-mod carried;
-mod checks;
-mod contents;
-mod words;
-
-#[cfg(feature = "carry")]
-pub use self::carried::{exported, imported};
 use std::collections::BTreeMap;
 
-use self::checks::Stage;
-pub use self::checks::{Bytes, SCAN};
-use super::exit;
-use super::freshness::Told;
-use super::output::advice;
+use super::found::{Bytes, Found, Sight, Stage};
+use super::{checks, contents, words};
 use crate::base::fault::{Class, Fault};
+use crate::base::product::TOOL;
 use crate::base::time::Moment;
 use crate::bundle::format::notes::Notes;
-use crate::bundle::{Manifest, Trusted, Untrusted};
+use crate::bundle::{Manifest, Trusted};
 use crate::flow::Clock;
 use crate::oci::{Digest, Reason};
 use crate::operate::diff::{Change, Difference};
 use crate::report::{
-    Absent, Base, Bundle, Changed, Check, Contents, News, Page, Position, Signatures, Signer, Standing, Transfer,
-    Verdict,
+    Absent, Base, Bundle, Changed, Contents, News, Page, Position, Signatures, Signer, Standing, Transfer, Verdict,
 };
-use crate::signing::{Call, Policy, Roll};
+use crate::signing::{Call, Roll};
 
 /// The most artifacts that are named as lacking something.
 const NAMED: usize = 1000;
-
-/// What is known of a bundle before it is judged.
-#[derive(Debug, Default)]
-pub struct Sight {
-    name: String,
-    id: Option<Digest>,
-    roll: Option<Roll>,
-    // Where a signature under a known key holds and none fails.
-    manifest: Option<Manifest>,
-}
-
-impl Sight {
-    /// Of something that could not be read as a bundle.
-    pub fn of_none(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
-    }
-
-    /// Of a bundle under a policy.
-    pub fn of(head: &Untrusted, policy: &Policy) -> Self {
-        let mut manifest = None;
-        let roll = head.envelopes().ok().map(|envelopes| {
-            policy.roll(&head.statement(), &envelopes, || {
-                manifest = head.claimed().ok();
-                manifest.as_ref().map(|manifest| manifest.channel.clone())
-            })
-        });
-        Self { name: head.name().to_string(), id: Some(head.id()), roll, manifest }
-    }
-
-    /// Of a bundle that was just written: who signed is known by their keys alone.
-    #[cfg(feature = "carry")]
-    pub fn of_own(id: Digest, manifest: Manifest, keyids: Vec<String>) -> Self {
-        let called = |keyid| crate::signing::policy::Called { keyid, who: None, call: Call::Counted };
-        let roll = Roll { called: keyids.into_iter().map(called).collect(), ..Roll::default() };
-        Self { name: manifest.name.to_string(), id: Some(id), roll: Some(roll), manifest: Some(manifest) }
-    }
-}
-
-/// What a command found of a bundle.
-#[derive(Default)]
-pub struct Found<'a> {
-    /// Before it was judged.
-    pub sight: Sight,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The bundle, where it was authenticated.
-    pub bundle: Option<&'a Trusted>,
-    /// How far its bytes were looked at.
-    pub bytes: Bytes,
-    /// What the order of its channel said.
-    pub order: Told,
-    /// What speaks against it.
-    pub fault: Option<&'a Fault>,
-    /// Files to bring again.
-    pub again: &'a [String],
-    /// What is new against bases.
-    pub news: Option<(Vec<Base>, &'a Difference)>,
-    /// What a scanner found, where one was asked; its name is [`SCAN`].
-    pub scan: Option<Check>,
-    /// Where an import goes.
-    pub to: Option<String>,
-}
 
 /// The report of a command without one of its own.
 pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
@@ -114,11 +38,11 @@ pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
 /// What every report has at its end: when, by what, and what was wrong.
 pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
     page.written = Moment::from_unix(clock.unix()).map(|moment| moment.to_string()).unwrap_or_default();
-    concat!("packmule ", env!("CARGO_PKG_VERSION")).clone_into(&mut page.tool);
+    TOOL.clone_into(&mut page.tool);
     let Some(fault) = fault else { return };
     let all = || std::iter::once(fault).chain(&fault.others);
     page.faults = all()
-        .map(|fault| crate::report::Fault { class: exit::name(fault.class).to_owned(), message: fault.what.clone() })
+        .map(|fault| crate::report::Fault { class: fault.class.name().to_owned(), message: fault.what.clone() })
         .collect();
     for help in all().filter_map(|fault| fault.help.as_ref()) {
         if !page.next.contains(help) {
@@ -126,7 +50,7 @@ pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
         }
     }
     if page.next.is_empty() {
-        page.next.push(advice(fault.class).to_owned());
+        page.next.push(fault.class.advice().to_owned());
     }
 }
 
@@ -137,13 +61,14 @@ pub fn page(found: Found<'_>) -> Box<Page> {
     let catalogue = found.bundle.and_then(Trusted::catalogue);
     let contents = manifest.map(|manifest| contents::tree(manifest, catalogue, difference));
     let stage = Stage { found: &found, manifest, is_read: catalogue.is_some() };
+    let order = stage.order();
     let mut page = Page {
         verdict: found.verdict,
         summary: words::summary(&found, manifest),
         warnings: found.order.warnings.clone(),
         checks: checks::list(&stage),
-        proven: words::proven(&stage),
-        unproven: words::unproven(&stage),
+        proven: words::proven(&stage, order),
+        unproven: words::unproven(&stage, order),
         handling: Some(words::handling(&found.bytes).to_owned()),
         bundle: Some(bundle(&found.sight, manifest)),
         signatures: found.sight.roll.as_ref().map(|roll| signatures(roll, found.bytes == Bytes::Written)),

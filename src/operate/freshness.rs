@@ -1,17 +1,16 @@
-//! The order of a channel on the command line: which state counts, what it says to a bundle, and what is told of it.
+//! The order of a channel in one run: which state counts, what it says of a bundle, and what is reported of it.
 //!
-//! A [`Keeper`] belongs to one run. It takes the seat of its channel when the bundle is let in and gives it back when the
-//! run ends. What comes in its turn is decided by [`crate::state::order`].
+//! A [`Keeper`] belongs to one run. It locks the state of the channel when the bundle is let in and releases it when the
+//! run ends. [`crate::state::order`] decides which bundle may follow which. Nothing here reads the environment or the
+//! clock: the store and the time are values of the caller.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::Session;
-use super::args::place::Destination;
 use crate::base::fault::{Class, Fault};
-use crate::bundle::time::Moment;
+use crate::base::time::Moment;
 use crate::signing::{Claims, Order, Rules};
 use crate::state::destination::normal;
 use crate::state::order::{judge, judge_policy};
@@ -37,15 +36,21 @@ impl Side {
         Self::Into(GUARD.to_owned())
     }
 
-    /// An import to `place`; `looks` only, in a dry run.
-    pub fn import(place: &Destination, looks: bool, session: &Session<'_>) -> Self {
-        let name = match place {
-            // However it was typed, one registry has one state.
-            Destination::Registry { host, prefix } => normal(&format!("registry:{host}/{prefix}")),
-            Destination::Layout(dir) => format!("oci:{}", distinct(&absolute(&session.path(dir)))),
-        };
-        if looks { Self::Peek(name) } else { Self::Into(name) }
+    /// An import to `destination`, a name by [`registry`] or [`layout`]; with `looks` the state is read only, as in a dry
+    /// run.
+    pub fn import(destination: String, looks: bool) -> Self {
+        if looks { Self::Peek(destination) } else { Self::Into(destination) }
     }
+}
+
+/// Returns the name that states know a registry by: one, however it was typed.
+pub fn registry(host: &str, prefix: &str) -> String {
+    normal(&format!("registry:{host}/{prefix}"))
+}
+
+/// Returns the name that states know a layout by; `dir` is its path from the root, without links.
+pub fn layout(dir: &Path) -> String {
+    format!("oci:{}", distinct(dir))
 }
 
 /// `path` as text; bytes that are none are written as `\xNN`, so that two such paths stay two.
@@ -56,17 +61,6 @@ fn distinct(path: &Path) -> String {
         chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
     }
     text
-}
-
-/// `path` without links, as far as it is there.
-pub fn absolute(path: &Path) -> std::path::PathBuf {
-    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    for above in full.ancestors() {
-        if let (Ok(real), Ok(rest)) = (above.canonicalize(), full.strip_prefix(above)) {
-            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
-        }
-    }
-    full
 }
 
 /// Keeps the order of the channel of one bundle.
@@ -101,11 +95,10 @@ pub struct Told {
 }
 
 impl Keeper {
-    /// For `side`, in this run's state directory, by the clock as it is now.
-    pub fn new(side: Side, init: bool, allow_stale: bool, session: &Session<'_>) -> Self {
-        let now = session.flow.clock().unix();
+    /// For `side`, in the run's `store` if it has one; `now` is what the clock shows, in seconds since 1970.
+    pub fn new(side: Side, init: bool, allow_stale: bool, store: Option<Store>, now: i64) -> Self {
         // Seen now: a confined process cannot tell what is not there from what it may not see.
-        let store = store(session).filter(|store| side != Side::Look || store.dir().exists());
+        let store = store.filter(|store| side != Side::Look || store.dir().exists());
         Self { store, side, init, allow_stale, now, inner: Mutex::default() }
     }
 
@@ -261,12 +254,6 @@ impl Order for Keeper {
             _ => Ok(()),
         }
     }
-}
-
-/// Where this run's states lie; `None` where nothing says so.
-pub fn store(session: &Session<'_>) -> Option<Store> {
-    let dir = session.globals.state.as_ref().map(|dir| session.path(dir)).or_else(|| session.world.states())?;
-    Some(Store::new(dir, session.world.machine()))
 }
 
 fn shown(unix: i64) -> String {

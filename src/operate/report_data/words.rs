@@ -1,10 +1,9 @@
 //! The sentences of a report. They are for someone who is no container expert, and say no more than was found.
 
-use super::checks::{Bytes, Stage};
-use super::{Found, SCAN};
+use super::found::{Bytes, Found, SCAN, Stage};
 use crate::bundle::Manifest;
-use crate::cli::freshness::Told;
 use crate::oci::Reason;
+use crate::operate::freshness::Told;
 use crate::report::{Mark, Verdict};
 use crate::signing::Call;
 
@@ -64,8 +63,8 @@ pub fn numbers(list: &[usize]) -> String {
     list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What the checks prove.
-pub fn proven(stage: &Stage<'_>) -> Vec<String> {
+/// Returns the sentences on what the checks prove; `order` is the result of the check of the order.
+pub fn proven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
     let found = stage.found;
     let called = found.sight.roll.iter().flat_map(|roll| &roll.called).filter(|one| one.call == Call::Counted);
     let mut who: Vec<String> = called
@@ -84,7 +83,7 @@ pub fn proven(stage: &Stage<'_>) -> Vec<String> {
                 "Completeness: all that the artifacts refer to is inside or listed as not inside, and nothing else is."
                     .to_owned(),
             ];
-            if stage.order() == Mark::Passed {
+            if order == Mark::Passed {
                 lines.push("Order: it comes in its turn, as far as is known here, and has not expired.".to_owned());
             }
             lines
@@ -99,8 +98,8 @@ pub fn proven(stage: &Stage<'_>) -> Vec<String> {
     }
 }
 
-/// What they do not.
-pub fn unproven(stage: &Stage<'_>) -> Vec<String> {
+/// Returns the sentences on what the checks do not prove.
+pub fn unproven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
     let found = stage.found;
     if !matches!(found.verdict, Verdict::Pass | Verdict::Part | Verdict::Done) || found.bytes == Bytes::Written {
         return Vec::new();
@@ -118,7 +117,7 @@ pub fn unproven(stage: &Stage<'_>) -> Vec<String> {
     if stage.manifest.is_some_and(|manifest| !manifest.absent.is_empty()) {
         lines.push("That the destination has what is not inside: its import finds that out.".to_owned());
     }
-    if stage.order() != Mark::Passed {
+    if order != Mark::Passed {
         lines.push("That there is no newer bundle: its order was not checked.".to_owned());
     }
     lines

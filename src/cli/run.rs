@@ -1,0 +1,250 @@
+//! The run of one command line: the grammar, the call of the command, and how it ends.
+//!
+//! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::output::{Outcome, Report};
+use super::progress::{self, Progress};
+use super::report_files::Sheets;
+use super::session::{Globals, Session};
+use super::world::World;
+use super::{audit, commands, environment};
+use crate::base::fault::{Class, Fault};
+use crate::flow::Flow;
+use crate::outfile;
+use crate::redact::Secrets;
+
+#[derive(Parser, Debug)]
+#[command(name = "packmule", version, about, max_term_width = 100, infer_long_args = false)]
+struct Line {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Pack artifacts into a signed bundle
+    #[cfg(feature = "carry")]
+    Export(Box<commands::carry::export::Args>),
+    /// Check a bundle: PASS or REFUSED
+    Verify(commands::read::verify::Args),
+    /// Carry a bundle's artifacts into a registry or a layout
+    #[cfg(feature = "carry")]
+    Import(Box<commands::carry::import::Args>),
+    /// Copy artifacts to a registry or a layout while both can be reached
+    #[cfg(feature = "online")]
+    Copy(Box<commands::online::copy::Args>),
+    /// Show what a bundle, a receipt or an audit log says
+    Inspect(commands::read::inspect::Args),
+    /// Write a bundle as a stream to standard output
+    Cat(commands::read::cat::Args),
+    /// What is new, gone or changed between two bundles, layouts or registries
+    #[cfg(feature = "carry")]
+    Diff(commands::carry::diff::Args),
+    /// Write a bundle's content as an OCI layout
+    #[cfg(feature = "carry")]
+    Unpack(commands::carry::unpack::Args),
+    /// Add a signature to a bundle
+    #[cfg(feature = "carry")]
+    Sign(commands::carry::sign::Args),
+    /// Make, show and check keys
+    #[cfg(feature = "carry")]
+    Key(commands::carry::key::Args),
+    /// List a registry's repositories, a repository's tags, a layout's entries
+    #[cfg(feature = "carry")]
+    Ls(commands::online::ls::Args),
+    /// Keep a registry's login, after a try
+    #[cfg(feature = "online")]
+    Login(commands::online::login::Args),
+    /// Forget a registry's login
+    #[cfg(feature = "online")]
+    Logout(commands::online::logout::Args),
+    /// Keep credentials by name in the configuration, without their secrets
+    #[cfg(feature = "online")]
+    Credential(commands::online::credential::Args),
+    /// Print the JSON Schema of a file
+    #[cfg(feature = "online")]
+    Schema(commands::online::schema::Args),
+    /// The main job on made-up artifacts, each command printed
+    #[cfg(feature = "carry")]
+    Demo(commands::carry::demo::Args),
+}
+
+fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+    match command {
+        #[cfg(feature = "carry")]
+        Command::Export(args) => args.run(session),
+        Command::Verify(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Import(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Copy(args) => args.run(session),
+        Command::Inspect(args) => args.run(session),
+        Command::Cat(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Diff(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Unpack(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Sign(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Key(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Ls(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Login(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Logout(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Credential(args) => args.run(session),
+        #[cfg(feature = "online")]
+        Command::Schema(args) => args.run(session),
+        #[cfg(feature = "carry")]
+        Command::Demo(args) => args.run(session),
+    }
+}
+
+/// Runs another command line in the session of one that is running.
+fn run_line(session: &mut Session<'_>, words: &[&str]) -> Result<Outcome, Fault> {
+    let words = std::iter::once("packmule").chain(words.iter().copied());
+    match Line::try_parse_from(words) {
+        Ok(line) => dispatch(line.command, session),
+        Err(error) => not_a_command(&error, "demo"),
+    }
+}
+
+/// Runs the command that `world.args` asks for and gives the exit code. A panic, here or in a thread that
+/// is joined here, is an internal error (1).
+pub fn run(world: &mut World) -> u8 {
+    let panicked = world.watch_panics();
+    let mut told = Told::default();
+    let ended = catch_unwind(AssertUnwindSafe(|| start(world, &mut told)));
+    let ended = ended.unwrap_or_else(|_| {
+        let place = panicked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+        let help = "this is a defect of packmule; please report it with the command and this line";
+        Err(Fault::new(Class::Bug, format!("internal error{place}")).help(help))
+    });
+    if let Some(progress) = &told.progress {
+        progress.close();
+    }
+    let ended = clean(ended, &told.secrets);
+    let ended = match &told.audit {
+        Some(audit) => audit.end(ended, world.caught_signal()),
+        None => ended,
+    };
+    let report = Report { json: told.json, command: &told.words, signal: world.caught_signal() };
+    let log = told.audit.as_ref().and_then(|audit| audit.newest().ok().flatten());
+    let ended = report.write(ended, &told.sheets, &*world.clock, log.map(|newest| newest.digest));
+    report.finish(clean(ended, &told.secrets), &mut world.stdout, &world.stderr.clone())
+}
+
+/// What is known about a run by the time that it ends, however it ends.
+#[derive(Default)]
+struct Told {
+    json: bool,
+    words: String,
+    progress: Option<Arc<Progress>>,
+    audit: Option<Arc<audit::Run>>,
+    sheets: Sheets,
+    secrets: Arc<Secrets>,
+}
+
+/// What is shown and written of a run's end: no word of it is a secret of the command line.
+fn clean(ended: Result<Outcome, Fault>, secrets: &Secrets) -> Result<Outcome, Fault> {
+    let Outcome { text, mut result, fault, page } = ended.map_err(|fault| secrets.clean(fault))?;
+    secrets.clean_json(&mut result);
+    Ok(Outcome { text: secrets.hide(&text), result, fault: fault.map(|fault| secrets.clean(fault)), page })
+}
+
+fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
+    let kept = world.keep_memory();
+    let grammar = Line::command();
+    let typed = environment::read(&grammar, &world.args, &world.env);
+    told.json = typed.json;
+    told.words = typed.words.join(" ");
+    let secrets = Arc::new(Secrets::of(&typed.args));
+    told.secrets = Arc::clone(&secrets);
+    world.stderr = world.stderr.clone().hiding(Arc::clone(&secrets));
+    if let Some(fault) = typed.fault {
+        return Err(fault);
+    }
+    let parsed = grammar
+        .try_get_matches_from(&typed.args)
+        .and_then(|matches| Line::from_arg_matches(&matches).map(|line| (line, audit::subject(&matches, &secrets))));
+    let (Line { globals, command }, subject) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return not_a_command(&error, &told.words),
+    };
+    let mode = if globals.quiet { progress::Mode::None } else { globals.progress };
+    let progress = Arc::new(Progress::new(
+        mode,
+        world.terminal.stderr,
+        globals.verbose > 0,
+        world.stderr.clone(),
+        Arc::clone(&world.clock),
+    ));
+    told.progress = Some(Arc::clone(&progress));
+    let report = Report { json: told.json, command: &told.words, signal: None };
+    let (stdout, stderr) = report.last_words();
+    world.watch_memory(stdout, stderr);
+    let jobs = world.affordable(usize::from(globals.jobs));
+    let flow = Flow::new(progress, Arc::clone(&world.clock), jobs, jobs.min(world.cores));
+    if let Err(error) = kept {
+        flow.warn(format!("memory: expected to keep it out of core dumps, found {error}"));
+    }
+    world.watch_signals(&flow.cancel_flag()).map_err(|error| {
+        Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
+    })?;
+    for path in globals.reports.iter().chain(&globals.audit) {
+        outfile::unmounted(&world.path(path)).into_iter().for_each(|warning| flow.warn(warning));
+    }
+    told.sheets = Sheets::open(&globals.reports, &told.words, world)?.hiding(Arc::clone(&secrets));
+    let mut session = Session { world, flow, globals, audit: None, run_line };
+    session.audit = note_begin(&session, &told.words, subject)?.map(Arc::new);
+    told.audit.clone_from(&session.audit);
+    dispatch(command, &mut session)
+}
+
+/// Notes in the audit log that a run begins, where a log is kept.
+fn note_begin(session: &Session<'_>, command: &str, subject: audit::Subject) -> Result<Option<audit::Run>, Fault> {
+    let Some(typed) = &session.globals.audit else { return Ok(None) };
+    let log = audit::Place { path: session.path(typed), full: session.full_path(typed), heads: session.heads() };
+    let who = audit::Who { user: session.world.user, clock: Arc::clone(&session.world.clock) };
+    audit::begin(log, who, command, subject, &session.flow).map(Some)
+}
+
+/// Help and version are results; all else that the parser says is one line and its advice.
+fn not_a_command(error: &clap::Error, words: &str) -> Result<Outcome, Fault> {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let result = serde_json::json!({ "text": text });
+            return Ok(Outcome::new(text, result));
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            let what = format!("packmule {words}: expected a command, found none").replace(" :", ":");
+            return Err(Fault::new(Class::Usage, what).help(help_for(words)));
+        }
+        _ => {}
+    }
+    let said = text.strip_prefix("error: ").unwrap_or(&text);
+    let said = said.split("\n\nUsage:").next().unwrap_or(said);
+    let said = said.split("\n\nFor more information").next().unwrap_or(said);
+    let (what, tip) = said.split_once("\n\n").unwrap_or((said, ""));
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let tip = one_line(tip.trim().strip_prefix("tip: ").unwrap_or(tip.trim()));
+    Err(Fault::new(Class::Usage, one_line(what)).help(if tip.is_empty() { help_for(words) } else { tip }))
+}
+
+fn help_for(words: &str) -> String {
+    format!("see `packmule {words} --help`").replace("  ", " ")
+}
