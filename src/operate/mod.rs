@@ -9,6 +9,8 @@ pub mod freshness;
 #[cfg(feature = "carry")]
 pub mod import;
 #[cfg(feature = "carry")]
+pub mod import_bundle;
+#[cfg(feature = "carry")]
 pub mod receipt_data;
 pub mod report_data;
 #[cfg(feature = "carry")]

@@ -8,9 +8,7 @@ use serde_json::json;
 
 use crate::base::fault::Fault;
 use crate::bundle::Trusted;
-use crate::bundle::frames::media::Media;
-use crate::bundle::source::one_pass::{Arriving, arrive};
-use crate::bundle::stream::{Bytes, Members};
+use crate::bundle::stream::Bytes;
 use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
 use crate::cli::args::delta::{self, WantedOut};
@@ -22,8 +20,8 @@ use crate::cli::output::Outcome;
 use crate::cli::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
 use crate::operate::freshness::Side;
-use crate::operate::import::checks::{BundleGate, PassingGate};
 use crate::operate::import::{Account, Request, Sides, Wanted};
+use crate::operate::import_bundle::Ready;
 use crate::operate::receipt_data::{Allowed, Facts};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
@@ -37,9 +35,7 @@ struct Books {
     account: Option<Mutex<Account>>,
     /// The names, once the destination is open.
     route: Option<Route>,
-    /// The scanner, if one is asked.
-    scanner: Option<Scanner>,
-    /// What it said.
+    /// What the scanner said, if one was asked.
     scanned: Option<Summary>,
 }
 
@@ -78,9 +74,9 @@ impl Args {
             self.trust.read(Side::import(self.arrival.state_name(&typed, session), self.arrival.dry_run), session)?;
         let bundle = open_any(&self.bundle, &self.volume_dirs, None, session);
         let (bundle, rest) = trust.authenticate(bundle, session)?;
-        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), scanner, ..Books::default() };
+        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), ..Books::default() };
         // From here on there is a bundle to tell of, whatever happens.
-        let done = self.carry(typed, maps, &bundle, rest, &mut books, session);
+        let done = self.carry((typed, maps), (&bundle, rest), scanner.as_ref(), &mut books, session);
         let done = list_wanted(wanted_out, &bundle, &books, done, session);
         let order = trust.order();
         let id = bundle.id();
@@ -142,16 +138,15 @@ impl Args {
     /// Carries it over.
     fn carry(
         &self,
-        typed: Typed,
-        maps: Vec<Map>,
-        bundle: &Trusted,
-        rest: Option<Bytes>,
+        (typed, maps): (Typed, Vec<Map>),
+        (bundle, rest): (&Trusted, Option<Bytes>),
+        scanner: Option<&Scanner>,
         books: &mut Books,
         session: &mut Session<'_>,
     ) -> Result<crate::operate::import::Outcome, Fault> {
-        let is_asked = rest.is_none() && books.scanner.is_none() && bundle.lacks_any() && can_ask(session.world);
+        let flow = session.flow.clone();
         // What lies there is looked at before the destination is opened.
-        let gate = if rest.is_none() && !is_asked { Some(BundleGate::open(bundle, &session.flow)?) } else { None };
+        let ready = Ready::check(bundle, rest, can_ask(session.world), scanner, &flow)?;
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
         let route = &*books.route.insert(self.arrival.route(opened.place, maps));
@@ -167,23 +162,9 @@ impl Args {
             wanted: Some(&books.lacking),
             account: books.account.as_ref(),
         };
-        let (flow, to) = (session.flow.clone(), &*opened.destination);
-        let pass = |source: &Arriving<'_>| {
-            crate::operate::import::run(&flow, source, to, &PassingGate(source, bundle), &request)
-        };
-        match (gate, rest) {
-            (Some(gate), _) => {
-                let gate = gate.with_scanner(books.scanner.as_ref());
-                let done = crate::operate::import::run(&flow, bundle, to, &gate, &request);
-                books.scanned = gate.into_scanned();
-                done
-            }
-            (None, Some(rest)) => arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), &flow, pass),
-            (None, None) => {
-                let mut ask = asking(session.world);
-                arrive(bundle, &mut Media::changed(bundle, &mut ask), &flow, pass)
-            }
-        }
+        let (done, scanned) = ready.run(&flow, &*opened.destination, &request, &mut asking(session.world));
+        books.scanned = scanned;
+        done
     }
 }
 
