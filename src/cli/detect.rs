@@ -49,7 +49,6 @@ pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
 }
 
 /// The receipt or audit log that `text` names.
-#[cfg(feature = "carry")]
 pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<Paper> {
     let path = path(text, session)?;
     let full = session.full_path(&path);

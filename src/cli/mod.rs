@@ -15,41 +15,28 @@
 
 pub mod args;
 pub mod audit;
-#[cfg(feature = "online")]
-pub mod auth_file;
-#[cfg(feature = "online")]
-pub mod certificates;
 pub mod commands;
-#[cfg(feature = "online")]
-pub mod config;
 pub mod confine;
 pub mod detect;
 pub mod diff_text;
 pub mod environment;
 pub mod exit;
 #[cfg(feature = "online")]
-pub mod logins;
-#[cfg(feature = "carry")]
-pub mod newfile;
+pub mod network;
 #[cfg(all(feature = "carry", not(feature = "online")))]
-pub mod offline;
+#[path = "offline.rs"]
+pub mod network;
 pub mod output;
-#[cfg(feature = "carry")]
-pub mod passphrase;
 pub mod pem;
 pub mod progress;
 pub mod receipt;
-#[cfg(feature = "carry")]
-pub mod receipt_write;
-#[cfg(feature = "online")]
-pub mod registries;
-#[cfg(feature = "online")]
-pub mod replace;
 pub mod report_files;
 pub mod run;
 pub mod session;
 pub mod trusted_file;
 pub mod world;
+#[cfg(feature = "carry")]
+pub mod writing;
 
 pub use self::run::run;
 pub use self::session::{Globals, Session};

@@ -28,87 +28,26 @@ struct Line {
     command: Command,
 }
 
-/// The commands.
+/// The commands, by the features that they need.
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Pack artifacts into a signed bundle
+    #[command(flatten)]
+    Read(commands::read::Command),
     #[cfg(feature = "carry")]
-    Export(Box<commands::carry::export::Args>),
-    /// Check a bundle: PASS or REFUSED
-    Verify(commands::read::verify::Args),
-    /// Carry a bundle's artifacts into a registry or a layout
-    #[cfg(feature = "carry")]
-    Import(Box<commands::carry::import::Args>),
-    /// Copy artifacts to a registry or a layout while both can be reached
+    #[command(flatten)]
+    Carry(commands::carry::Command),
     #[cfg(feature = "online")]
-    Copy(Box<commands::online::copy::Args>),
-    /// Show what a bundle, a receipt or an audit log says
-    Inspect(commands::read::inspect::Args),
-    /// Write a bundle as a stream to standard output
-    Cat(commands::read::cat::Args),
-    /// What is new, gone or changed between two bundles, layouts or registries
-    #[cfg(feature = "carry")]
-    Diff(commands::carry::diff::Args),
-    /// Write a bundle's content as an OCI layout
-    #[cfg(feature = "carry")]
-    Unpack(commands::carry::unpack::Args),
-    /// Add a signature to a bundle
-    #[cfg(feature = "carry")]
-    Sign(commands::carry::sign::Args),
-    /// Make, show and check keys
-    #[cfg(feature = "carry")]
-    Key(commands::carry::key::Args),
-    /// List a registry's repositories, a repository's tags, a layout's entries
-    #[cfg(feature = "carry")]
-    Ls(commands::online::ls::Args),
-    /// Keep a registry's login, after a try
-    #[cfg(feature = "online")]
-    Login(commands::online::login::Args),
-    /// Forget a registry's login
-    #[cfg(feature = "online")]
-    Logout(commands::online::logout::Args),
-    /// Keep credentials by name in the configuration, without their secrets
-    #[cfg(feature = "online")]
-    Credential(commands::online::credential::Args),
-    /// Print the JSON Schema of a file
-    #[cfg(feature = "online")]
-    Schema(commands::online::schema::Args),
-    /// The main job on made-up artifacts, each command printed
-    #[cfg(feature = "carry")]
-    Demo(commands::carry::demo::Args),
+    #[command(flatten)]
+    Online(commands::online::Command),
 }
 
 fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Fault> {
     match command {
+        Command::Read(command) => command.run(session),
         #[cfg(feature = "carry")]
-        Command::Export(args) => args.run(session),
-        Command::Verify(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Import(args) => args.run(session),
+        Command::Carry(command) => command.run(session),
         #[cfg(feature = "online")]
-        Command::Copy(args) => args.run(session),
-        Command::Inspect(args) => args.run(session),
-        Command::Cat(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Diff(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Unpack(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Sign(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Key(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Ls(args) => args.run(session),
-        #[cfg(feature = "online")]
-        Command::Login(args) => args.run(session),
-        #[cfg(feature = "online")]
-        Command::Logout(args) => args.run(session),
-        #[cfg(feature = "online")]
-        Command::Credential(args) => args.run(session),
-        #[cfg(feature = "online")]
-        Command::Schema(args) => args.run(session),
-        #[cfg(feature = "carry")]
-        Command::Demo(args) => args.run(session),
+        Command::Online(command) => command.run(session),
     }
 }
 

@@ -59,7 +59,6 @@ pub fn read_bytes(path: &Path, kind: &Kind, world: &World) -> Result<Vec<u8>, Fa
 ///
 /// # Errors
 /// Class usage.
-#[cfg(feature = "online")]
 pub fn read(path: &Path, kind: &Kind, world: &World) -> Result<String, Fault> {
     String::from_utf8(read_bytes(path, kind, world)?).map_err(|_| {
         let what = format!("{} {}: expected text, found bytes that are not UTF-8", kind.noun, path.display());

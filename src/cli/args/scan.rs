@@ -8,9 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::place::Bundle;
-#[cfg(feature = "carry")]
-use crate::base::fault::Class;
-use crate::base::fault::{Fault, escape};
+use crate::base::fault::{Class, Fault, escape};
 use crate::cli::Session;
 use crate::flow::Event;
 use crate::operate::report_data::SCAN;
@@ -65,7 +63,6 @@ impl Scan {
     ///
     /// # Errors
     /// As [`Scan::open`]; class usage for a stream.
-    #[cfg(feature = "carry")]
     pub fn before_a_push(&self, bundle: &OsStr, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         if self.command.is_some() && is_stream(bundle, session) {
             let what = "--scan: all is scanned before the first push, and a stream is read once";

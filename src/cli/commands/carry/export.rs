@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::key::load_signers;
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::product::TOOL;
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
@@ -15,12 +14,13 @@ use crate::bundle::write::check_volume_size;
 use crate::bundle::write::read_back;
 use crate::bundle::{Error, Manifest, Output};
 use crate::cli::Session;
-use crate::cli::args::channel::{Channel, Place, target};
-use crate::cli::args::delta::{Asked, Delta};
-use crate::cli::args::selectors::Selecting;
-use crate::cli::args::size;
+use crate::cli::args::carry::channel::{Channel, Place, target};
+use crate::cli::args::carry::delta::{Asked, Delta};
+use crate::cli::args::carry::selectors::Selecting;
+use crate::cli::args::carry::size;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::cli::writing::signers::load_signers;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
 use crate::oci::{Digest, Reason};
@@ -76,7 +76,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    network: crate::cli::args::network::Network,
+    network: crate::cli::network::Network,
 }
 
 impl Args {

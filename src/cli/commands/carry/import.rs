@@ -11,13 +11,13 @@ use crate::bundle::Trusted;
 use crate::bundle::stream::Bytes;
 use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
-use crate::cli::args::delta::{self, WantedOut};
-use crate::cli::args::destination::Arrival;
+use crate::cli::args::carry::delta::{self, WantedOut};
+use crate::cli::args::carry::destination::Arrival;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::output::Outcome;
-use crate::cli::receipt_write::Receipting;
+use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
 use crate::operate::freshness::Side;
 use crate::operate::import::{Account, Request, Sides, Wanted};
@@ -59,7 +59,7 @@ pub struct Args {
     #[command(flatten)]
     scan: Scan,
     #[command(flatten)]
-    network: crate::cli::args::network::Network,
+    network: crate::cli::network::Network,
 }
 
 impl Args {

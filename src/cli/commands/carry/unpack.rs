@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::base::fault::Fault;
 use crate::cli::Session;
 use crate::cli::args::bundle::{Opened, open};
-use crate::cli::args::destination::fit_for_layout;
+use crate::cli::args::carry::destination::fit_for_layout;
 use crate::cli::args::trust::Trust;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;

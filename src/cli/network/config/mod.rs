@@ -14,9 +14,9 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::args::size;
-use super::world::World;
+use super::rate::rate;
 use crate::base::fault::Fault;
+use crate::cli::world::World;
 use crate::oci::Repository;
 use crate::secret::Secret;
 use crate::spelling::Table;
@@ -129,9 +129,9 @@ impl ConfigFiles {
 /// # Errors
 /// Class usage.
 pub fn read(path: &Path, world: &World) -> Result<String, Fault> {
-    super::trusted_file::read(
+    crate::cli::trusted_file::read(
         path,
-        &super::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX },
+        &crate::cli::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX },
         world,
     )
 }
@@ -312,7 +312,7 @@ fn registry(
     }
     let limit_rate = match &table.limit_rate {
         None => None,
-        Some(text) => Some(size::rate(text.get_ref()).map_err(|_| {
+        Some(text) => Some(rate(text.get_ref()).map_err(|_| {
             let what = format!("{subject}: limit_rate: expected bytes a second");
             file.at(&text.span()).wrong(what, "write it as 80MiB/s")
         })?),

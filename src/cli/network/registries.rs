@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
 
-use super::Session;
-use super::args::network::Network;
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::network::Network;
 use crate::content::{Destination, Source};
 use crate::operate::diff::there::Place;
 use crate::redact::Secrets;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::pem::shown;
-use super::world::World;
 use crate::base::fault::{Class, Fault};
+use crate::cli::pem::shown;
+use crate::cli::world::World;
 
 /// The longest passphrase file, in bytes.
 const MAX: usize = 64 << 10;

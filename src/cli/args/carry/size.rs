@@ -15,18 +15,6 @@ pub fn parse(text: &str) -> Result<u64, Fault> {
     crate::base::size::parse(text).ok_or_else(wrong)
 }
 
-/// Reads a number of bytes a second: a size, with or without `/s` behind it; not zero.
-///
-/// # Errors
-/// Class usage.
-#[cfg(feature = "online")]
-pub fn rate(text: &str) -> Result<u64, Fault> {
-    let wrong = || {
-        Fault::new(Class::Usage, format!("rate {text:?}: expected bytes a second")).help("write it as 80MiB or 80MiB/s")
-    };
-    parse(text.strip_suffix("/s").unwrap_or(text)).ok().filter(|rate| *rate > 0).ok_or_else(wrong)
-}
-
 /// Reads `--volume-size`: a size, or `none`, `fat32`, `dvd` (4 GiB − 1: ISO 9660 holds no larger file),
 /// `bd`.
 ///
@@ -54,10 +42,5 @@ mod tests {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(volume("fat32").unwrap(), 4_294_967_295);
-        #[cfg(feature = "online")]
-        {
-            assert_eq!((rate("80MiB/s").unwrap(), rate("1kB").unwrap()), (80 << 20, 1000));
-            assert!(rate("0").is_err() && rate("/s").is_err() && rate("1MiB/m").is_err());
-        }
     }
 }

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
-use super::audit::now;
-use super::commands::carry::key::load_signers;
+use super::earlier;
 use super::newfile::{Draft, name};
-use super::receipt::{earlier, signature_path};
-use super::session::Session;
+use super::signers::load_signers;
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
+use crate::cli::audit::now;
+use crate::cli::receipt::signature_path;
+use crate::cli::session::Session;
 use crate::oci::Digest;
 use crate::operate::receipt_data::{Facts, Times, compose};
 use crate::outfile::{Place, Refusal, check_name, look, unmounted};

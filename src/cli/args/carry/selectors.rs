@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::place::{Selector, Source as Typed};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
+use crate::cli::args::place::{Selector, Source as Typed};
 use crate::content::Source;
 use crate::decide::select::{Delivered, IndexMode, Referrers, Selection, Wanted};
 use crate::flow::Flow;

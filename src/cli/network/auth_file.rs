@@ -12,8 +12,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::world::World;
 use crate::base::fault::escape;
+use crate::cli::world::World;
 use crate::program::{self, Failure, Limits, Surroundings};
 use crate::registry::auth::docker_config;
 use crate::system;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::size;
-use crate::cli::config::ConfigFiles;
+use super::config::ConfigFiles;
+use super::rate::rate;
 
 /// The options, for every command that speaks to registries.
 #[derive(Args, Clone, Debug, Default)]
@@ -27,7 +27,7 @@ pub struct Network {
     #[arg(long, value_name = "HOST=HOST", value_parser = pair)]
     pub realm: Vec<(String, String)>,
     /// Bytes a second over all registries, both ways together: 80MiB
-    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    #[arg(long, value_name = "SIZE", value_parser = typed_rate)]
     pub limit_rate: Option<u64>,
     /// How often a failed request is tried again [default: 5, or the configuration's]
     #[arg(long, value_name = "N")]
@@ -37,8 +37,8 @@ pub struct Network {
     pub config: ConfigFiles,
 }
 
-fn rate(text: &str) -> Result<u64, String> {
-    size::rate(text).map_err(|_| "expected bytes a second, such as 80MiB".to_owned())
+fn typed_rate(text: &str) -> Result<u64, String> {
+    rate(text).map_err(|_| "expected bytes a second, such as 80MiB".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::detect::{self, Paper};
-use crate::cli::newfile::Draft;
 use crate::cli::pem::shown;
+use crate::cli::writing::newfile::Draft;
 use crate::decide::select::Delivered;
 use crate::decide::wanted::{List, MAX_BYTES};
 use crate::oci::media_type::{Kind, document_kind};
@@ -81,7 +81,8 @@ impl Delta {
                 }
                 (crate::decide::delta::of_receipt(receipt), digest)
             } else {
-                let base = crate::decide::delta::of_bundle(&session.flow, super::bundle::open(text, session)?)?;
+                let base =
+                    crate::decide::delta::of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?)?;
                 let id = base.id;
                 (base, id)
             };

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::place::Destination as Typed;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
+use crate::cli::args::place::Destination as Typed;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::content::Destination;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
-use super::pem::shown;
-use super::world::World;
 use crate::base::fault::{Class, Fault};
+use crate::cli::pem::shown;
+use crate::cli::world::World;
 use crate::outfile::{Place, check_name, look};
 use crate::system;
 

@@ -5,8 +5,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, fchown};
 use std::path::Path;
 
-use super::newfile::Draft;
 use crate::base::fault::Class;
+use crate::cli::writing::newfile::Draft;
 use crate::system::{self, Found};
 
 /// Gives `path` the content `bytes`; a link stays one, and what it leads to is replaced. `before` is what was

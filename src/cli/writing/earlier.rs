@@ -4,8 +4,8 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::signature_path;
-use crate::cli::newfile::name;
+use crate::cli::receipt::signature_path;
+use crate::cli::writing::newfile::name;
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::system;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::world::World;
+use crate::cli::world::World;
 use crate::registry::ClientCertificate;
 use crate::secret;
 use crate::system;

@@ -1,9 +1,6 @@
-//! Receipts on the command line: `slip` is what `import --receipt` writes, the rest is how `inspect` shows one.
+//! How `inspect` shows a receipt.
 //!
 //! A receipt that is shown without a key is said to be not authenticated, as a bundle is.
-
-#[cfg(feature = "carry")]
-pub(super) mod earlier;
 
 use std::fs::File;
 use std::io::Read as _;

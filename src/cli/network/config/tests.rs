@@ -25,7 +25,7 @@ fn refused(text: &str) -> (String, String) {
 
 /// The published example, which is a part of `spec/configuration.md`.
 fn example() -> String {
-    let spec = include_str!("../../../spec/configuration.md");
+    let spec = include_str!("../../../../spec/configuration.md");
     let (_, rest) = spec.split_once("```toml\n").unwrap();
     rest.split_once("```").unwrap().0.to_owned()
 }
@@ -69,7 +69,7 @@ fn s17_a_list_in_the_place_of_a_table_is_refused() {
 
 #[test]
 fn the_example_with_all_tables_loads() {
-    let config = load(include_str!("../../../testdata/packmule.example.toml"), &[]).unwrap();
+    let config = load(include_str!("../../../../testdata/packmule.example.toml"), &[]).unwrap();
     assert_eq!((config.registries.len(), config.credentials.len()), (3, 4));
     let hub = config.credential_for("docker.io", "library/alpine").unwrap().unwrap();
     assert_eq!((hub.0, hub.1.at.line), ("hub", 7));

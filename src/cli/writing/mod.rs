@@ -1,0 +1,7 @@
+//! What commands that write or sign share: new files, passphrases, private keys, receipts. With the feature `carry`.
+
+pub mod earlier;
+pub mod newfile;
+pub mod passphrase;
+pub mod receipt_write;
+pub mod signers;
