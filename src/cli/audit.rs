@@ -33,7 +33,7 @@ pub struct Run {
     clock: Arc<dyn Clock>,
 }
 
-/// What a command line is about: BUNDLE or the output, and the destination.
+/// The subject of a command line: BUNDLE or the output, and the destination.
 #[derive(Debug, Default)]
 pub struct Subject {
     subject: Option<String>,
@@ -160,7 +160,7 @@ impl Run {
 
 /// A log to be shown.
 pub struct Shown {
-    /// As it is called.
+    /// The path as typed.
     pub path: PathBuf,
     /// Without links.
     pub full: PathBuf,

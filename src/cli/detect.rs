@@ -32,7 +32,7 @@ pub fn path(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<PathBuf> {
     [typed, PathBuf::from(longer)].into_iter().find(plain)
 }
 
-/// What lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
+/// Returns what lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
 pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
     let file = system::open_followed(&path).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);

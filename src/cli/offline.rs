@@ -1,4 +1,4 @@
-//! What stands in the place of the network options in a build without a network: none, and one refusal.
+//! The network options of a build without a network: none, and one refusal.
 
 use super::output::Outcome;
 use super::session::Session;

@@ -17,7 +17,7 @@ use crate::operate::report_data;
 use crate::report::{Page, ascii};
 use crate::system::memory::Exhausted;
 
-/// What a command has to say when it comes to its end.
+/// The result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// For people, on stdout; may have many lines. Untrusted parts are escaped by whoever put them in
@@ -37,7 +37,7 @@ impl Outcome {
         Self { text: text.into(), result, fault: None, page: None }
     }
 
-    /// The same result, but the run failed.
+    /// Returns this result as that of a run that failed.
     #[must_use]
     pub fn failed(mut self, fault: Fault) -> Self {
         self.fault = Some(fault);
@@ -149,7 +149,7 @@ impl Report<'_> {
         fault.map_or(exit::OK, |fault| exit::code(fault.class, self.signal))
     }
 
-    /// What `--json` gives.
+    /// Returns the document of `--json`.
     fn document(&self, result: Value, fault: Option<&Fault>) -> Value {
         let code = self.code(fault);
         let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };

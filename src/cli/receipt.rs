@@ -52,7 +52,7 @@ fn envelope(path: &Path) -> Result<Option<Envelope>, Fault> {
     Envelope::parse(&bytes).map(Some).map_err(wrong)
 }
 
-/// What the signatures are worth.
+/// The result of judging the signatures.
 enum Standing {
     Unsigned,
     Unjudged(Vec<String>),

@@ -86,7 +86,7 @@ pub fn run(world: &mut World) -> u8 {
     report.finish(clean(ended, &told.secrets), &mut world.stdout, &world.stderr.clone())
 }
 
-/// What is known about a run by the time that it ends, however it ends.
+/// The facts of a run that its end needs, however it ends.
 #[derive(Default)]
 struct Told {
     json: bool,
@@ -97,7 +97,7 @@ struct Told {
     secrets: Arc<Secrets>,
 }
 
-/// What is shown and written of a run's end: no word of it is a secret of the command line.
+/// Removes the secrets of the command line from what is shown and written at the end of a run.
 fn clean(ended: Result<Outcome, Fault>, secrets: &Secrets) -> Result<Outcome, Fault> {
     let Outcome { text, mut result, fault, page } = ended.map_err(|fault| secrets.clean(fault))?;
     secrets.clean_json(&mut result);

@@ -16,14 +16,14 @@ use crate::state::destination::normal;
 use crate::state::order::{judge, judge_policy};
 use crate::state::{Asked, Candidate, Found, Position, Seat, Step, Store};
 
-/// Whose state it is.
+/// The owner of the state that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Nobody's: the highest of all destinations is looked at, and nothing is written.
+    /// None: the highest position of all destinations counts, and nothing is written.
     Look,
-    /// A destination's.
+    /// A destination, whose state is read and written.
     Into(String),
-    /// A destination's, which is only looked at.
+    /// A destination, whose state is only read.
     Peek(String),
 }
 
@@ -31,12 +31,12 @@ pub enum Side {
 const GUARD: &str = "guard";
 
 impl Side {
-    /// A guard, who keeps a state of his own.
+    /// Returns the side of a guard, which keeps a state of its own.
     pub fn guard() -> Self {
         Self::Into(GUARD.to_owned())
     }
 
-    /// An import to `destination`, a name by [`registry`] or [`layout`]; with `looks` the state is read only, as in a dry
+    /// Returns the side of an import to `destination`, a name by [`registry`] or [`layout`]; with `looks` the state is read only, as in a dry
     /// run.
     pub fn import(destination: String, looks: bool) -> Self {
         if looks { Self::Peek(destination) } else { Self::Into(destination) }
@@ -81,12 +81,12 @@ struct Inner {
     told: Told,
 }
 
-/// What there is to say of a bundle's order.
+/// The result of the checks of a bundle's order.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// One line for people.
     pub line: String,
-    /// What was overlooked because it was allowed, and what is odd.
+    /// Faults that were allowed, and oddities.
     pub warnings: Vec<String>,
     /// The bundle that was accepted last, where a state says so.
     pub last: Option<Position>,
@@ -95,7 +95,7 @@ pub struct Told {
 }
 
 impl Keeper {
-    /// For `side`, in the run's `store` if it has one; `now` is what the clock shows, in seconds since 1970.
+    /// Returns a keeper for `side`, in the run's `store` if it has one; `now` is what the clock shows, in seconds since 1970.
     pub fn new(side: Side, init: bool, allow_stale: bool, store: Option<Store>, now: i64) -> Self {
         // Seen now: a confined process cannot tell what is not there from what it may not see.
         let store = store.filter(|store| side != Side::Look || store.dir().exists());
@@ -106,7 +106,7 @@ impl Keeper {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was found; empty before a bundle was let in.
+    /// Returns the result; empty before a bundle was let in.
     pub fn told(&self) -> Told {
         self.inner().told.clone()
     }
@@ -137,7 +137,7 @@ impl Keeper {
         }
     }
 
-    /// What the state says to a bundle of a channel.
+    /// Compares a bundle of a channel with the state.
     fn turn(&self, channel: &str, claims: &Claims<'_>, rules: &Rules, told: &mut Told) -> Result<(), Fault> {
         let position = Position {
             epoch: claims.epoch.unwrap_or_default(),

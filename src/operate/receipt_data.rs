@@ -17,15 +17,15 @@ pub struct Facts<'a> {
     pub bundle: &'a Trusted,
     /// Its order.
     pub order: &'a Told,
-    /// What the command line allowed.
+    /// The faults of order that the command line allowed.
     pub allowed: Allowed,
     /// The destination as typed.
     pub to: &'a str,
     /// The names there.
     pub route: Option<&'a Route>,
-    /// What was done.
+    /// The record of what was sent.
     pub account: Account,
-    /// Why not all of it was done.
+    /// The fault that ended the import or a part of it.
     pub fault: Option<&'a Fault>,
     /// The result of a scanner.
     pub scan: Option<&'a Summary>,

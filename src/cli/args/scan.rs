@@ -59,10 +59,10 @@ impl Scan {
         Ok(Some(scanner))
     }
 
-    /// The scanner, if one is asked for, for content that is pushed behind it.
+    /// The scanner, if one is asked for, for content that is pushed after the scan.
     ///
     /// # Errors
-    /// As [`Scan::open`]; class usage for a stream.
+    /// Those of [`Scan::open`]; class usage for a stream.
     pub fn before_a_push(&self, bundle: &OsStr, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         if self.command.is_some() && is_stream(bundle, session) {
             let what = "--scan: all is scanned before the first push, and a stream is read once";
@@ -97,7 +97,7 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
     result["scan"] = json!(summary);
 }
 
-/// The same as a check of the report.
+/// Returns the summary as a check of the report.
 pub fn check(summary: &Summary) -> Check {
     let by =
         format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("version not told")));

@@ -20,7 +20,7 @@ use crate::system;
 
 /// The largest auth file, in bytes.
 const MAX: u64 = 1 << 20;
-/// What a helper may cost; it may ask its user something.
+/// The time and output that a helper may take; it may ask its user something.
 const LIMITS: Limits = Limits { output: 64 << 10, time: Duration::from_secs(120) };
 
 /// Bytes that hold passwords.
@@ -169,7 +169,7 @@ impl Members {
         Ok(text)
     }
 
-    /// The same with `auths` changed by `change`, as a file; `None` where that changes nothing.
+    /// Returns the file with `auths` changed by `change`; `None` where that changes nothing.
     fn with_auths(mut self, change: impl FnOnce(&mut Self) -> Result<bool, String>) -> Result<Option<Bytes>, String> {
         let at = self.0.iter().position(|(key, _)| key == "auths");
         let mut auths = match at {
@@ -190,7 +190,7 @@ impl Members {
     }
 }
 
-/// What a file of docker's or podman's says: one of these at least, or it is another program's.
+/// The keys of a file of docker or podman: one of these at least, or it is another program's.
 const KEYS: [&str; 24] = [
     "HttpHeaders",
     "aliases",

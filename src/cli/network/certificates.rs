@@ -15,7 +15,7 @@ use crate::system;
 /// The largest file of certificates, in bytes.
 const MAX: usize = 1 << 20;
 
-/// What a directory holds for a registry.
+/// The files of a directory for a registry.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Roots, PEM; one entry a file.
@@ -30,7 +30,7 @@ pub fn places(world: &World) -> Vec<PathBuf> {
     own.into_iter().chain([world.etc.join("containers/certs.d"), world.etc.join("docker/certs.d")]).collect()
 }
 
-/// What the first of `places` that knows `host` (with its port) holds.
+/// Reads the files in the first of `places` that knows `host` (with its port).
 ///
 /// # Errors
 /// A file that cannot be read or has no partner; a private key that others can read.

@@ -26,7 +26,7 @@ pub struct Logins {
     kept: Mutex<Kept>,
 }
 
-/// What was found, by host and round. A new round begins when a repository asks again.
+/// The logins that were found, by host and round. A new round begins when a repository asks again.
 #[derive(Default)]
 struct Kept {
     rounds: HashMap<String, u64>,

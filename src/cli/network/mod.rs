@@ -1,4 +1,4 @@
-//! What the command line knows of registries: options, configuration, logins, certificates. With the feature `online`.
+//! Registries on the command line: options, configuration, logins, certificates. With the feature `online`.
 
 pub mod auth_file;
 pub mod certificates;

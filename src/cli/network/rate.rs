@@ -3,7 +3,7 @@
 use crate::base::fault::{Class, Fault};
 use crate::cli::args::carry::size;
 
-/// Reads a number of bytes a second: a size, with or without `/s` behind it; not zero.
+/// Reads a number of bytes a second: a size, with or without `/s` after it; not zero.
 ///
 /// # Errors
 /// Class usage.

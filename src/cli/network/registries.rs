@@ -33,7 +33,7 @@ impl Network {
     /// The registries as a source.
     ///
     /// # Errors
-    /// As [`open`].
+    /// Those of [`open`].
     pub fn source(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(open(self, session)?))
     }
@@ -41,7 +41,7 @@ impl Network {
     /// The registries as a destination.
     ///
     /// # Errors
-    /// As [`open`].
+    /// Those of [`open`].
     pub fn destination(&self, session: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
         Ok(Box::new(open(self, session)?))
     }
@@ -49,7 +49,7 @@ impl Network {
     /// The registries to read and to ask.
     ///
     /// # Errors
-    /// As [`open`].
+    /// Those of [`open`].
     pub fn place(&self, session: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
         Ok(Box::new(open(self, session)?))
     }
@@ -72,7 +72,7 @@ impl<'a> Sides<'a> {
     /// logins, at the host that it is for, or at every host of that side if it names none.
     ///
     /// # Errors
-    /// As [`open`]; there is no credential of that name.
+    /// Those of [`open`]; there is no credential of that name.
     pub fn open(&self, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
         let config = match self.config.get() {
             Some(config) => Arc::clone(config),
@@ -138,7 +138,7 @@ fn learn(login: &Credential, secrets: &Secrets) {
 /// Registries that know one login alone, whoever asks for it: for trying it.
 ///
 /// # Errors
-/// As [`open`].
+/// Those of [`open`].
 pub fn open_with(
     network: &Network,
     session: &Session<'_>,
@@ -151,7 +151,7 @@ pub fn open_with(
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
 }
 
-/// What registries are opened with, without logins.
+/// Returns the settings that registries are opened with, without logins.
 fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
@@ -178,7 +178,7 @@ fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Re
     })
 }
 
-/// What one host wants differently: its table, and its directory in `certs.d`. `retries` is what was typed; that
+/// Returns the settings of one host: its table, and its directory in `certs.d`. `retries` is what was typed; that
 /// counts.
 fn host_settings(
     host: &str,

@@ -44,7 +44,7 @@ pub fn replace(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> io::Result<(
     draft.replace()
 }
 
-/// What a failure of [`replace`] is.
+/// Returns the class of a failure of [`replace`].
 pub fn class(error: &io::Error) -> Class {
     if error.kind() == io::ErrorKind::ResourceBusy { Class::Lock } else { Class::Io }
 }

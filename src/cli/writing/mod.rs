@@ -1,4 +1,4 @@
-//! What commands that write or sign share: new files, passphrases, private keys, receipts. With the feature `carry`.
+//! Shared parts of commands that write or sign: new files, passphrases, private keys, receipts. With the feature `carry`.
 
 pub mod earlier;
 pub mod newfile;

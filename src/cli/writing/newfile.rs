@@ -1,4 +1,4 @@
-//! Files that a command makes beside others: whole under their name, or not there.
+//! Files that a command makes next to others: whole under their name, or not there.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ use crate::system;
 /// How many names are tried for a file that has none yet.
 const TRIES: usize = 16;
 
-/// A new file beside `target`, under a name that nothing had; removed when it is dropped without having got its own.
+/// A new file next to `target`, under a name that nothing had; removed when it is dropped without having got its own.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
@@ -88,7 +88,7 @@ impl Drop for Draft {
 /// Looks whether [`create`] would make the file, before there is anything to write.
 ///
 /// # Errors
-/// As [`create`].
+/// Those of [`create`].
 pub fn check(path: &Path, world: &World) -> Result<(), Fault> {
     let full = world.path(path);
     check_name(&full).map_err(|refusal| refusal.into_fault(&shown(path), "file"))?;
@@ -112,7 +112,7 @@ pub fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(),
 /// file.
 ///
 /// # Errors
-/// As [`create`].
+/// Those of [`create`].
 pub fn stream(path: &Path, world: &World) -> Result<Option<File>, Fault> {
     match look(&world.path(path), |_| Ok(false)) {
         Ok(Place::Stream(stream)) => Ok(Some(stream)),

@@ -82,7 +82,7 @@ pub fn ask(text: &str, world: &mut World) -> Result<Zeroizing<String>, Fault> {
 /// Asks for a new one, twice.
 ///
 /// # Errors
-/// As [`ask`]; class usage where there is none or the two differ.
+/// Those of [`ask`]; class usage where there is none or the two differ.
 pub fn choose(output: &Path, world: &mut World) -> Result<Zeroizing<String>, Fault> {
     let first = ask(&format!("passphrase for {}: ", shown(output)), world)?;
     if first.is_empty() {

@@ -54,7 +54,7 @@ fn verdict(fault: Option<&Fault>) -> Verdict {
     }
 }
 
-/// The report of an import of `bundle` to `to`, or of its dry run.
+/// Returns the report of an import of `bundle` to `to`, or of its dry run.
 pub fn imported(
     bundle: &Trusted,
     done: &crate::operate::import::Outcome,
@@ -102,7 +102,7 @@ pub fn imported(
     page
 }
 
-/// The report of an export into `dir`. What the documents say is read from the bundle that was just written.
+/// Returns the report of an export into `dir`. What the documents say is read from the bundle that was just written.
 pub fn exported(
     flow: &Flow,
     dir: &Path,

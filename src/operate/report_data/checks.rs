@@ -88,7 +88,7 @@ impl Stage<'_> {
         })
     }
 
-    /// What became of the order of its channel.
+    /// Returns the result of the check of the order.
     pub fn order(&self) -> Mark {
         self.in_turn().result
     }

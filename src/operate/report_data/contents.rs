@@ -1,4 +1,4 @@
-//! What is inside as a tree: repositories, artifacts, and below each what refers to it.
+//! The content as a tree: repositories, artifacts, and below each what refers to it.
 //!
 //! From the manifest, and from the catalogue of its documents where they were read: else kinds are guessed by the types
 //! that the manifest states.
@@ -20,10 +20,10 @@ const CHART_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 /// The most steps that sums over artifacts may take: a bundle can be made to need far too many.
 const STEPS: usize = 50_000_000;
 
-/// The artifacts that lack something, by why.
+/// The artifacts with missing content, by reason.
 pub type Lacks = BTreeMap<Reason, Vec<String>>;
 
-/// The tree, and what lacks; `news` marks what was not there before.
+/// Returns the tree, and what is missing; `news` marks what was not there before.
 pub fn tree(manifest: &Manifest, catalogue: Option<&Catalogue>, news: Option<&Difference>) -> (Contents, Lacks) {
     let mut grower = Grower {
         catalogue,
@@ -56,14 +56,14 @@ struct Grower<'a> {
     steps: Cell<usize>,
 }
 
-/// What an artifact reaches.
+/// The content that an artifact reaches.
 #[derive(Default)]
 struct Reach {
     bytes: u64,
     lacks: BTreeMap<Reason, u64>,
 }
 
-/// What comes with a document: signatures, SBOMs, VEX.
+/// The kinds of content that come with a document: signatures, SBOMs, VEX.
 type With = [bool; 3];
 
 const fn with(kind: Kind) -> With {
@@ -225,7 +225,7 @@ impl<'a> Grower<'a> {
         documents.iter().filter_map(config).any(is_image) || own.children.iter().any(|child| child.platform.is_some())
     }
 
-    /// What comes with an artifact, or with each or some of its platforms.
+    /// Returns what comes with an artifact, or with each or some of its platforms.
     fn brought(&self, documents: &[Digest], attached: &HashMap<Digest, With>) -> [Brought; 3] {
         let direct = |digest: &Digest| attached.get(digest).copied().unwrap_or_default();
         let own = documents.first().map(direct).unwrap_or_default();
@@ -303,14 +303,14 @@ fn is_image(config: &str) -> bool {
     config == OCI_CONFIG || config == DOCKER_CONFIG
 }
 
-/// What cosign's tag says that an artifact refers to: `sha256-HEX.sig`, `.att`, `.sbom`.
+/// Returns the digest that cosign's tag names as the artifact's subject: `sha256-HEX.sig`, `.att`, `.sbom`.
 fn of_cosign(artifact: &Artifact) -> Option<Digest> {
     let (name, end) = artifact.tags.first()?.as_str().split_once('.')?;
     let hex = name.strip_prefix("sha256-").filter(|_| matches!(end, "sig" | "att" | "sbom"))?;
     format!("{}:{hex}", Algorithm::Sha256.name()).parse().ok()
 }
 
-/// What a type says that an artifact is.
+/// Returns the kind of artifact that a type stands for.
 fn of_type(kind: &str) -> Option<Kind> {
     let has = |marks: &[&str]| marks.iter().any(|mark| kind.contains(mark));
     Some(match kind {
@@ -323,7 +323,7 @@ fn of_type(kind: &str) -> Option<Kind> {
     })
 }
 
-/// What the subject of an attestation says that it is.
+/// Returns the kind that the predicate type of an attestation stands for.
 fn of_predicate(kind: &str) -> Kind {
     let has = |marks: &[&str]| marks.iter().any(|mark| kind.contains(mark));
     match kind {

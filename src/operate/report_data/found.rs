@@ -28,9 +28,9 @@ pub enum Bytes {
     Written,
 }
 
-/// What the checks are told from.
+/// The input of the checks.
 pub struct Stage<'a> {
-    /// What was found.
+    /// The facts.
     pub found: &'a Found<'a>,
     /// The manifest, where a known key signed it.
     pub manifest: Option<&'a Manifest>,
@@ -38,7 +38,7 @@ pub struct Stage<'a> {
     pub is_read: bool,
 }
 
-/// What is known of a bundle before it is judged.
+/// The facts of a bundle before it is judged.
 #[derive(Debug, Default)]
 pub struct Sight {
     pub(super) name: String,
@@ -67,7 +67,7 @@ impl Sight {
     }
 }
 
-/// What a command found of a bundle.
+/// The facts that a command found of a bundle.
 #[derive(Default)]
 pub struct Found<'a> {
     /// Before it was judged.
@@ -78,15 +78,15 @@ pub struct Found<'a> {
     pub bundle: Option<&'a Trusted>,
     /// How far its bytes were looked at.
     pub bytes: Bytes,
-    /// What the order of its channel said.
+    /// The order of its channel.
     pub order: Told,
-    /// What speaks against it.
+    /// The fault for which it is refused.
     pub fault: Option<&'a Fault>,
     /// Files to bring again.
     pub again: &'a [String],
-    /// What is new against bases.
+    /// The difference from bases.
     pub news: Option<(Vec<Base>, &'a Difference)>,
-    /// What a scanner found, where one was asked; its name is [`SCAN`].
+    /// The check of a scanner, if one was asked; its name is [`SCAN`].
     pub scan: Option<Check>,
     /// Where an import goes.
     pub to: Option<String>,

@@ -17,10 +17,10 @@ use crate::report::{
 };
 use crate::signing::{Call, Roll};
 
-/// The most artifacts that are named as lacking something.
+/// The most artifacts that are named for missing content.
 const NAMED: usize = 1000;
 
-/// The report of a command without one of its own.
+/// Returns the report of a command that makes none of its own.
 pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
     let verdict = match fault {
         Some(_) if command == "verify" => Verdict::None,
@@ -35,7 +35,7 @@ pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
     Page { verdict, summary, ..Page::default() }
 }
 
-/// What every report has at its end: when, by what, and what was wrong.
+/// Adds the parts that every report has at its end: time, tool, faults, advice.
 pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
     page.written = Moment::from_unix(clock.unix()).map(|moment| moment.to_string()).unwrap_or_default();
     TOOL.clone_into(&mut page.tool);
@@ -54,7 +54,7 @@ pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
     }
 }
 
-/// The report of what was found of a bundle.
+/// Returns the report of what was found of a bundle.
 pub fn page(found: Found<'_>) -> Box<Page> {
     let manifest = found.bundle.map(Trusted::manifest).or(found.sight.manifest.as_ref());
     let difference = found.news.as_ref().map(|(_, difference)| *difference);

@@ -7,7 +7,7 @@ use crate::operate::freshness::Told;
 use crate::report::{Mark, Verdict};
 use crate::signing::Call;
 
-/// What to do with a bundle that passed.
+/// Returns the next steps for a bundle that passed.
 pub fn approve() -> Vec<String> {
     [
         "Ask the sender for the bundle id by another way than the one that the bundle came (by phone): all groups must be the same.",
@@ -18,7 +18,7 @@ pub fn approve() -> Vec<String> {
     .to_vec()
 }
 
-/// The verdict in a sentence.
+/// Returns the verdict in a sentence.
 pub fn summary(found: &Found<'_>, manifest: Option<&Manifest>) -> String {
     let faults = found.fault.map_or(0, |fault| 1 + fault.others.len());
     let first = || found.fault.map(|fault| fault.what.clone()).unwrap_or_default();
@@ -44,7 +44,7 @@ pub fn summary(found: &Found<'_>, manifest: Option<&Manifest>) -> String {
     }
 }
 
-/// What the order of its channel said.
+/// Returns the result of the order of its channel.
 pub fn order(told: &Told) -> Option<String> {
     let (_, line) = told.line.split_once(": ").unwrap_or(("", &told.line));
     let said = match told.json["state"].as_str() {
@@ -58,7 +58,7 @@ pub fn order(told: &Told) -> Option<String> {
     Some(said.to_owned()).filter(|said| !said.is_empty())
 }
 
-/// Numbers with commas between them.
+/// Returns numbers with commas between them.
 pub fn numbers(list: &[usize]) -> String {
     list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -123,7 +123,7 @@ pub fn unproven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
     lines
 }
 
-/// What is done to content, and what is not.
+/// Returns the sentence on what is done to content, and what is not.
 pub const fn handling(bytes: &Bytes) -> &'static str {
     match bytes {
         Bytes::Written => {
@@ -135,7 +135,7 @@ pub const fn handling(bytes: &Bytes) -> &'static str {
     }
 }
 
-/// A reason in a word and in a sentence.
+/// Returns a reason in a word and in a sentence.
 pub const fn absent(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::Base => ("base", "An earlier bundle delivered it: the destination should have it"),

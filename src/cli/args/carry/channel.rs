@@ -38,7 +38,7 @@ pub struct Channel {
 /// A place that was taken.
 pub struct Place {
     series: Series,
-    /// What the manifest says.
+    /// The part of the manifest that states it.
     pub standing: Standing,
 }
 
@@ -55,7 +55,7 @@ impl Channel {
         self.name.is_some()
     }
 
-    /// What decides what is written, for the text of the request.
+    /// Returns what decides the content of the bundle, for the text of the request.
     pub fn text(&self, place: Option<&Place>) -> serde_json::Value {
         let standing = place.map(|place| &place.standing);
         // The moment is counted from each start; what was typed stays the same.

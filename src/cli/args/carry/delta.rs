@@ -23,7 +23,7 @@ use crate::outfile::{Place, look, unmounted};
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::system;
 
-/// What `--wanted-out` writes.
+/// The noun for the file of `--wanted-out`.
 const NOUN: &str = "wanted list";
 
 /// What stays behind, and what must come again.
@@ -38,11 +38,11 @@ pub struct Delta {
     wanted: Option<PathBuf>,
 }
 
-/// The same, read.
+/// The options, with their files read.
 pub struct Asked {
-    /// What stays behind.
+    /// The content that the receiver has already.
     pub delivered: Delivered,
-    /// What is wanted.
+    /// The list of what is wanted.
     pub list: List,
     // Digests of the files that say so.
     papers: Vec<Digest>,

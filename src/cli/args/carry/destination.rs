@@ -1,4 +1,4 @@
-//! What arrives where, under which names: the options that `import` and `copy` share, and what became of it.
+//! The destination and the names there: the options that `import` and `copy` share, and what became of it.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -175,7 +175,7 @@ impl Arrival {
         self.naming.route(place, maps)
     }
 
-    /// What becomes of tags that name something else.
+    /// Returns what becomes of tags that name something else.
     pub const fn tag_conflict(&self) -> TagConflict {
         match self.tag_conflict {
             Conflict::Fail => TagConflict::Fail,

@@ -1,4 +1,4 @@
-//! What is selected where: the selectors and filters that `export` and `copy` share. What was typed becomes one
+//! The selection and its source: the selectors and filters that `export` and `copy` share. What was typed becomes one
 //! source, opened, and what is wanted there.
 
 use std::path::{Path, PathBuf};
@@ -174,7 +174,7 @@ pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &
     }
 }
 
-/// What a layout's selector means: one entry, or all of them.
+/// Returns what a layout's selector stands for: one entry, or all of them.
 ///
 /// # Errors
 /// Class source for an entry that is not there or cannot be read; cancelled.

@@ -26,16 +26,16 @@ use crate::operate::receipt_data::{Allowed, Facts};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
-/// What is noted while an import runs.
+/// The records of a running import.
 #[derive(Default)]
 struct Books {
-    /// Base content that lacked.
+    /// Missing base content.
     lacking: Mutex<Vec<Wanted>>,
-    /// What was done, where a receipt is asked for.
+    /// The record of what was sent, if a receipt is asked for.
     account: Option<Mutex<Account>>,
     /// The names, once the destination is open.
     route: Option<Route>,
-    /// What the scanner said, if one was asked.
+    /// The summary of the scanner, if one was asked.
     scanned: Option<Summary>,
 }
 
@@ -64,7 +64,7 @@ pub struct Args {
 
 impl Args {
     /// # Errors
-    /// As `verify` for the bundle; class policy for what stands in the way; class destination.
+    /// Those of `verify` for the bundle; class policy for what stands in the way; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
@@ -162,13 +162,13 @@ impl Args {
             wanted: Some(&books.lacking),
             account: books.account.as_ref(),
         };
-        let (done, scanned) = ready.run(&flow, &*opened.destination, &request, &mut asking(session.world));
-        books.scanned = scanned;
+        let (done, summary) = ready.run(&flow, &*opened.destination, &request, &mut asking(session.world));
+        books.scanned = summary;
         done
     }
 }
 
-/// Writes the list of what lacked, where one is asked for.
+/// Writes the list of missing base content, if one is asked for.
 fn list_wanted(
     out: Option<WantedOut>,
     bundle: &Trusted,
