@@ -135,6 +135,45 @@ impl Class {
             Self::Partial => 30,
         }
     }
+
+    /// Returns the name of the class in JSON documents, receipts and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bug => "bug",
+            Self::Usage => "usage",
+            Self::Format => "format",
+            Self::Integrity => "integrity",
+            Self::Signature => "signature",
+            Self::Trust => "trust",
+            Self::Stale => "stale",
+            Self::Policy => "policy",
+            Self::Source => "source",
+            Self::Destination => "destination",
+            Self::Io => "io",
+            Self::Lock => "lock",
+            Self::Partial => "partial",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Returns the advice for a fault that brings none of its own.
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::Bug => "this is a defect of packmule; please report it with the command and this line",
+            Self::Usage => "see the command's --help",
+            Self::Format => "get the bundle again from whoever made it, and check that this version reads it",
+            Self::Integrity => "copy the bundle again from its source, or take another copy of the volume",
+            Self::Signature | Self::Trust => "ask whoever made the bundle for one that is signed by the keys you trust",
+            Self::Stale => "ask whoever made the bundle for the newest one",
+            Self::Policy => "ask whoever made the rule, or leave out what it forbids",
+            Self::Source => "check what the source holds under this name, and run it again",
+            Self::Destination => "check the destination, and run it again: what is there already is not sent again",
+            Self::Io => "check that the medium is there, has room, and may be read or written, and run it again",
+            Self::Lock => "wait for the other run to end",
+            Self::Partial => "mend what is listed and run it again",
+            Self::Cancelled => "run the same command again",
+        }
+    }
 }
 
 impl<C> fmt::Display for Fault<C> {

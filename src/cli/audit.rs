@@ -13,19 +13,16 @@ use std::sync::Arc;
 use clap::ArgMatches;
 use serde_json::{Value, json};
 
-use super::freshness::{absolute, store};
+use super::exit;
 use super::output::Outcome;
-use super::{Session, exit};
 use crate::audit::head::place;
 use crate::audit::{Entry, Event, Head, Line, Log, Newest, Snapshot, check};
 use crate::base::fault::{Class, Fault, escape};
+use crate::base::product::TOOL;
 use crate::base::redact::{Secrets, redact_argument};
 use crate::base::time::Moment;
-use crate::flow::Clock;
+use crate::flow::{Clock, Flow};
 use crate::oci::Digest;
-
-/// The tool's name and version.
-pub const TOOL: &str = concat!("packmule ", env!("CARGO_PKG_VERSION"));
 
 /// A run that is noted.
 pub struct Run {
@@ -36,7 +33,7 @@ pub struct Run {
     clock: Arc<dyn Clock>,
 }
 
-/// What a command line is about: BUNDLE or the output, and the destination.
+/// The subject of a command line: BUNDLE or the output, and the destination.
 #[derive(Debug, Default)]
 pub struct Subject {
     subject: Option<String>,
@@ -70,28 +67,40 @@ pub fn now(clock: &dyn Clock) -> Result<Moment, Fault> {
         .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock"))
 }
 
-/// Notes that a run begins, where a log is kept: nothing has been done yet.
+/// Where a log lies.
+pub struct Place {
+    /// The path as typed, from the root.
+    pub path: PathBuf,
+    /// The path without links.
+    pub full: PathBuf,
+    /// The directory of the heads, if the run has a place for a state.
+    pub heads: Option<PathBuf>,
+}
+
+/// Who runs, and the clock of the run.
+pub struct Who {
+    /// The user's number.
+    pub user: u32,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Notes that a run begins: nothing has been done yet.
 ///
 /// # Errors
 /// Class io: the log cannot be written, or is not as it was left; class lock.
-pub fn begin(session: &Session<'_>, command: &str, subject: Subject) -> Result<Option<Run>, Fault> {
-    let Some(path) = &session.globals.audit else { return Ok(None) };
+pub fn begin(log: Place, who: Who, command: &str, subject: Subject, flow: &Flow) -> Result<Run, Fault> {
     // A link is found, and refused, when the log is opened.
-    let (typed, path) = (session.path(path), absolute(&session.path(path)));
-    let heads = store(session).map(|store| store.dir().join("audit"));
-    if heads.is_none() {
-        let shown = path.display();
-        session
-            .flow
-            .warn(format!("audit log {shown}: there is no place for a state (--state): a cut tail would not show"));
+    if log.heads.is_none() {
+        let shown = log.full.display();
+        flow.warn(format!("audit log {shown}: there is no place for a state (--state): a cut tail would not show"));
     }
-    let log = Log::open(&typed, heads.map(|dir| place(&dir, &path)).as_deref())?;
-    let clock = Arc::clone(&session.world.clock);
-    let (user, command) = (session.world.user, command.to_owned());
+    let log = Log::open(&log.path, log.heads.map(|dir| place(&dir, &log.full)).as_deref())?;
+    let (Who { user, clock }, command) = (who, command.to_owned());
     let Subject { subject, to } = subject;
     let entry = Entry { command: command.clone(), subject, to, tool: TOOL.to_owned(), user, ..Entry::default() };
     let begin = log.append(now(&*clock)?, entry)?.number;
-    Ok(Some(Run { log, begin, command, user, clock }))
+    Ok(Run { log, begin, command, user, clock })
 }
 
 impl Run {
@@ -131,7 +140,7 @@ impl Run {
             list.filter_map(|one| one.as_str().map(escape)).collect()
         };
         let own = [&result["keyids"], &result["receipt"]["keyids"]].map(strings).concat();
-        let class = fault.map_or("ok", |fault| exit::name(fault.class));
+        let class = fault.map_or("ok", |fault| fault.class.name());
         Entry {
             begin: Some(self.begin),
             bundle: text("id"),
@@ -149,14 +158,9 @@ impl Run {
     }
 }
 
-/// Where the heads of audit logs lie: what `inspect` may read beside the log.
-pub fn heads(session: &Session<'_>) -> Option<PathBuf> {
-    store(session).map(|store| store.dir().join("audit"))
-}
-
 /// A log to be shown.
 pub struct Shown {
-    /// As it is called.
+    /// The path as typed.
     pub path: PathBuf,
     /// Without links.
     pub full: PathBuf,

@@ -7,8 +7,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::Session;
-#[cfg(feature = "carry")]
-use super::freshness::absolute;
 use crate::audit::head::place;
 use crate::audit::line;
 use crate::receipt;
@@ -34,7 +32,7 @@ pub fn path(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<PathBuf> {
     [typed, PathBuf::from(longer)].into_iter().find(plain)
 }
 
-/// What lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
+/// Returns what lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
 pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
     let file = system::open_followed(&path).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);
@@ -51,9 +49,8 @@ pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
 }
 
 /// The receipt or audit log that `text` names.
-#[cfg(feature = "carry")]
 pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<Paper> {
     let path = path(text, session)?;
-    let full = absolute(&path);
-    look(path, &full, super::audit::heads(session).as_deref())
+    let full = session.full_path(&path);
+    look(path, &full, session.heads().as_deref())
 }

@@ -26,26 +26,6 @@ pub fn code(class: Class, signal: Option<u8>) -> u8 {
     }
 }
 
-/// The name of a class in a JSON report.
-pub const fn name(class: Class) -> &'static str {
-    match class {
-        Class::Bug => "bug",
-        Class::Usage => "usage",
-        Class::Format => "format",
-        Class::Integrity => "integrity",
-        Class::Signature => "signature",
-        Class::Trust => "trust",
-        Class::Stale => "stale",
-        Class::Policy => "policy",
-        Class::Source => "source",
-        Class::Destination => "destination",
-        Class::Io => "io",
-        Class::Lock => "lock",
-        Class::Partial => "partial",
-        Class::Cancelled => "cancelled",
-    }
-}
-
 /// Whether the same command may do better later, nothing else changed.
 pub const fn is_retryable(class: Class) -> bool {
     match class {

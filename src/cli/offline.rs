@@ -1,8 +1,10 @@
-//! What stands in the place of the network options in a build without a network: none, and one refusal.
+//! The network options of a build without a network: none, and one refusal.
 
-use super::Session;
+use super::output::Outcome;
+use super::session::Session;
 use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
+use crate::operate::diff::Contents;
 use crate::operate::diff::there::Place;
 
 /// No options.
@@ -29,8 +31,19 @@ impl Network {
         Err(Self::none())
     }
 
-    /// The refusal.
-    pub fn none() -> Fault {
+    /// # Errors
+    /// Class usage, always.
+    pub fn contents(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
+        Err(Self::none())
+    }
+
+    /// # Errors
+    /// Class usage, always.
+    pub fn listing(&self, _: &str, _: bool, _: &Session<'_>) -> Result<Outcome, Fault> {
+        Err(Self::none())
+    }
+
+    fn none() -> Fault {
         Fault::usage("registry: this build has no network", "name oci:DIR")
     }
 }

@@ -8,17 +8,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::{Value, json};
 
 use super::exit;
-use super::report_data;
 use super::report_files::Sheets;
 use super::world::{Stderr, Written};
 use crate::base::fault::{Class, Fault, escape};
 use crate::flow::Clock;
 use crate::oci::Digest;
-use crate::report::Page;
-pub(super) use crate::report::ascii;
+use crate::operate::report_data;
+use crate::report::{Page, ascii};
 use crate::system::memory::Exhausted;
 
-/// What a command has to say when it comes to its end.
+/// The result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// For people, on stdout; may have many lines. Untrusted parts are escaped by whoever put them in
@@ -38,7 +37,7 @@ impl Outcome {
         Self { text: text.into(), result, fault: None, page: None }
     }
 
-    /// The same result, but the run failed.
+    /// Returns this result as that of a run that failed.
     #[must_use]
     pub fn failed(mut self, fault: Fault) -> Self {
         self.fault = Some(fault);
@@ -150,7 +149,7 @@ impl Report<'_> {
         fault.map_or(exit::OK, |fault| exit::code(fault.class, self.signal))
     }
 
-    /// What `--json` gives.
+    /// Returns the document of `--json`.
     fn document(&self, result: Value, fault: Option<&Fault>) -> Value {
         let code = self.code(fault);
         let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };
@@ -183,8 +182,8 @@ fn write_text(stdout: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 fn as_json(fault: &Fault) -> Value {
-    let mut value = json!({ "class": exit::name(fault.class), "message": fault.what });
-    value["help"] = json!(fault.help.as_deref().unwrap_or(advice(fault.class)));
+    let mut value = json!({ "class": fault.class.name(), "message": fault.what });
+    value["help"] = json!(fault.help.as_deref().unwrap_or(fault.class.advice()));
     value
 }
 
@@ -203,26 +202,7 @@ fn show(fault: &Fault, stderr: &Stderr) {
         }
     }
     if shown.is_empty() {
-        stderr.line(&format!("help: {}", advice(fault.class)));
-    }
-}
-
-/// What to do about a fault that brings no advice of its own.
-pub(super) const fn advice(class: Class) -> &'static str {
-    match class {
-        Class::Bug => "this is a defect of packmule; please report it with the command and this line",
-        Class::Usage => "see the command's --help",
-        Class::Format => "get the bundle again from whoever made it, and check that this version reads it",
-        Class::Integrity => "copy the bundle again from its source, or take another copy of the volume",
-        Class::Signature | Class::Trust => "ask whoever made the bundle for one that is signed by the keys you trust",
-        Class::Stale => "ask whoever made the bundle for the newest one",
-        Class::Policy => "ask whoever made the rule, or leave out what it forbids",
-        Class::Source => "check what the source holds under this name, and run it again",
-        Class::Destination => "check the destination, and run it again: what is there already is not sent again",
-        Class::Io => "check that the medium is there, has room, and may be read or written, and run it again",
-        Class::Lock => "wait for the other run to end",
-        Class::Partial => "mend what is listed and run it again",
-        Class::Cancelled => "run the same command again",
+        stderr.line(&format!("help: {}", fault.class.advice()));
     }
 }
 

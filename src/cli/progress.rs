@@ -82,7 +82,7 @@ impl Progress {
 
     fn say(&self, stage: Option<&Stage>, kind: &str, text: &str) {
         if self.mode == Shown::Json {
-            self.stderr.line(&super::output::ascii(&json!({ "event": kind, "text": text }).to_string()));
+            self.stderr.line(&crate::report::ascii(&json!({ "event": kind, "text": text }).to_string()));
             return;
         }
         let line = format!("{}{}", if kind == "warning" { "warning: " } else { "" }, escape(text));

@@ -7,9 +7,9 @@ use super::world::World;
 use crate::base::fault::{Class, Fault, escape};
 use crate::system::{self, Found};
 
-/// What a file is, for messages.
+/// The kind of a file, for messages.
 pub struct Kind {
-    /// What it is called.
+    /// The noun for it.
     pub noun: &'static str,
     /// The option that names another one.
     pub option: &'static str,
@@ -55,11 +55,10 @@ pub fn read_bytes(path: &Path, kind: &Kind, world: &World) -> Result<Vec<u8>, Fa
     Ok(bytes)
 }
 
-/// The same as text.
+/// Reads such a file as text.
 ///
 /// # Errors
 /// Class usage.
-#[cfg(feature = "online")]
 pub fn read(path: &Path, kind: &Kind, world: &World) -> Result<String, Fault> {
     String::from_utf8(read_bytes(path, kind, world)?).map_err(|_| {
         let what = format!("{} {}: expected text, found bytes that are not UTF-8", kind.noun, path.display());

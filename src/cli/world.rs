@@ -85,7 +85,6 @@ impl Stderr {
     }
 
     /// What is not written.
-    #[cfg(feature = "online")]
     pub fn secrets(&self) -> Arc<Secrets> {
         Arc::clone(&self.secrets)
     }

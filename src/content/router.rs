@@ -131,7 +131,7 @@ impl Router {
         let mut absent = None;
         for source in self.sources(repository) {
             match ask(source) {
-                Err(error) if error.kind == Kind::Absent => {
+                Err(error) if error.class == Kind::Absent => {
                     absent.get_or_insert(error);
                 }
                 answer => return answer,
@@ -160,7 +160,7 @@ impl Source for Router {
                     return Err(Error::new(Kind::Refused, what));
                 }
                 (Ok(_), Some(_)) => {}
-                (Err(error), _) if error.kind == Kind::Absent => {
+                (Err(error), _) if error.class == Kind::Absent => {
                     absent.get_or_insert(error);
                 }
                 (Err(error), _) => return Err(error),
@@ -271,7 +271,7 @@ impl TagList for Router {
                     is_there = true;
                     all.extend(tags);
                 }
-                Err(error) if error.kind == Kind::Absent => {
+                Err(error) if error.class == Kind::Absent => {
                     absent.get_or_insert(error);
                 }
                 Err(error) => return Err(error),

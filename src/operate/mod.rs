@@ -5,8 +5,14 @@ pub mod copy;
 pub mod diff;
 #[cfg(feature = "carry")]
 pub mod export;
+pub mod freshness;
 #[cfg(feature = "carry")]
 pub mod import;
+#[cfg(feature = "carry")]
+pub mod import_bundle;
+#[cfg(feature = "carry")]
+pub mod receipt_data;
+pub mod report_data;
 #[cfg(feature = "carry")]
 pub mod sign;
 pub mod verify;

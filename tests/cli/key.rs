@@ -7,8 +7,8 @@ use std::process::Command;
 
 use packmule::base::fault::Class;
 use packmule::cli;
-use packmule::cli::commands::carry::key::load_signers;
 use packmule::cli::world::World;
+use packmule::cli::writing::signers::load_signers;
 
 use super::{packmule, refused};
 

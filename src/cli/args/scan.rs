@@ -8,12 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::place::Bundle;
-#[cfg(feature = "carry")]
-use crate::base::fault::Class;
-use crate::base::fault::{Fault, escape};
+use crate::base::fault::{Class, Fault, escape};
 use crate::cli::Session;
-use crate::cli::report_data::SCAN;
 use crate::flow::Event;
+use crate::operate::report_data::SCAN;
 use crate::report::{Check, Mark};
 use crate::scan::{Options, Scanner, Summary, no_files};
 
@@ -61,11 +59,10 @@ impl Scan {
         Ok(Some(scanner))
     }
 
-    /// The scanner, if one is asked for, for content that is pushed behind it.
+    /// The scanner, if one is asked for, for content that is pushed after the scan.
     ///
     /// # Errors
-    /// As [`Scan::open`]; class usage for a stream.
-    #[cfg(feature = "carry")]
+    /// Those of [`Scan::open`]; class usage for a stream.
     pub fn before_a_push(&self, bundle: &OsStr, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         if self.command.is_some() && is_stream(bundle, session) {
             let what = "--scan: all is scanned before the first push, and a stream is read once";
@@ -100,7 +97,7 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
     result["scan"] = json!(summary);
 }
 
-/// The same as a check of the report.
+/// Returns the summary as a check of the report.
 pub fn check(summary: &Summary) -> Check {
     let by =
         format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("version not told")));

@@ -11,10 +11,10 @@ use crate::bundle::stream::Bytes;
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Detached, Error, Trusted, Untrusted};
 use crate::cli::Session;
-use crate::cli::freshness::{Keeper, Side, Told};
 use crate::cli::pem::read_public;
 use crate::cli::trusted_file;
 use crate::cli::world::World;
+use crate::operate::freshness::{Keeper, Side, Told};
 use crate::signing::policy::file::MAX_FILE;
 use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 
@@ -59,7 +59,13 @@ impl Trust {
     /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
     /// says what cannot be.
     pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
-        let keeper = Arc::new(Keeper::new(side, self.init_state, self.allow_stale, session));
+        let keeper = Arc::new(Keeper::new(
+            side,
+            self.init_state,
+            self.allow_stale,
+            session.store(),
+            session.flow.clock().unix(),
+        ));
         let policy = self.stated(session.world)?;
         // Bytes only: they are judged once the bundle is there.
         let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect();
@@ -187,7 +193,8 @@ mod tests {
             audit: None,
             reports: Vec::new(),
         };
-        let session = Session { world: &mut world, flow, globals, audit: None };
+        let run_line = |_: &mut Session<'_>, _: &[&str]| Err(Fault::new(Class::Bug, "no command follows"));
+        let session = Session { world: &mut world, flow, globals, audit: None, run_line };
         let trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
         trust.read(Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }

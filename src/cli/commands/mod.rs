@@ -2,5 +2,6 @@
 
 #[cfg(feature = "carry")]
 pub mod carry;
+#[cfg(feature = "online")]
 pub mod online;
 pub mod read;

@@ -54,7 +54,7 @@ impl Source for Store {
     }
     fn holds(&self, _: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         match self.read("holds", descriptor.digest) {
-            Err(error) if error.kind == Kind::Absent => Ok(false),
+            Err(error) if error.class == Kind::Absent => Ok(false),
             answer => answer.map(|_| true),
         }
     }
@@ -135,7 +135,7 @@ fn each_repository_is_read_where_it_was_selected() {
     // What nothing was selected from is read at the one that was named for it.
     assert!(router.holds(&c.repository, &blob("b")).unwrap() && !router.holds(&c.repository, &blob("a")).unwrap());
     let Err(error) = router.blob(&a.repository, &blob("b")) else { panic!("found") };
-    assert_eq!(error.kind, Kind::Absent);
+    assert_eq!(error.class, Kind::Absent);
 }
 
 #[test]
@@ -185,14 +185,14 @@ fn two_digests_for_one_name_are_refused_with_both_places() {
     select(&mut online, 0, &pinned("h.example/a:1", "one")).unwrap();
     select(&mut online, 1, &reference("h.example/a:1")).unwrap();
     let error = online.resolve(&reference("h.example/a:1")).unwrap_err();
-    assert!(error.kind == Kind::Refused && both(&error.what), "{error:?}");
+    assert!(error.class == Kind::Refused && both(&error.what), "{error:?}");
     // None selected: a tag that is only looked for, such as cosign's.
     let (mut looked, _) = router(stores(), None);
     for place in [0, 1] {
         select(&mut looked, place, &pinned("h.example/a:2", ["one", "two"][0])).unwrap();
     }
     let error = looked.resolve(&reference("h.example/a:1")).unwrap_err();
-    assert!(error.kind == Kind::Refused && both(&error.what), "{error:?}");
+    assert!(error.class == Kind::Refused && both(&error.what), "{error:?}");
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn abilities_are_asked_for_place_by_place() {
     assert_eq!(lists.referrers(&a, blob("one").digest).unwrap(), [blob("sbom"), blob("sig"), blob("vex")]);
     assert!(lists.referrers(&b, blob("bare").digest).unwrap().is_empty());
     assert!(router.range(&b, &blob("bare"), 0, 1).unwrap().is_none(), "the whole must be streamed");
-    assert_eq!(TagList::tags(&router, &b).unwrap_err().kind, Kind::Refused);
+    assert_eq!(TagList::tags(&router, &b).unwrap_err().class, Kind::Refused);
 }
 
 #[test]
@@ -221,6 +221,6 @@ fn a_place_that_denies_is_not_passed_over() {
     let one = pinned("h.example/a:1", "one");
     select(&mut router, 0, &one).unwrap();
     select(&mut router, 1, &one).unwrap();
-    assert_eq!(router.resolve(&one).unwrap_err().kind, Kind::Denied);
-    assert_eq!(router.holds(&one.repository, &blob("one")).unwrap_err().kind, Kind::Denied);
+    assert_eq!(router.resolve(&one).unwrap_err().class, Kind::Denied);
+    assert_eq!(router.holds(&one.repository, &blob("one")).unwrap_err().class, Kind::Denied);
 }

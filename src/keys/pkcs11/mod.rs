@@ -5,6 +5,9 @@
 
 #[cfg(feature = "pkcs11")]
 pub mod module;
+#[cfg(not(feature = "pkcs11"))]
+#[path = "no_module.rs"]
+pub mod module;
 pub mod uri;
 
 pub use self::uri::Uri;

@@ -84,7 +84,7 @@ impl Demo<'_, '_> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let outcome = self.session.again(&words)?;
         self.say(outcome.text.trim_end())?;
-        let class = outcome.fault.as_ref().map(|fault| crate::cli::exit::name(fault.class));
+        let class = outcome.fault.as_ref().map(|fault| fault.class.name());
         self.steps.push(json!({ "command": line, "ok": outcome.fault.is_none(), "class": class }));
         Ok(outcome)
     }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Untrusted;
 use crate::cli::Session;
-use crate::cli::args::destination::Naming;
+use crate::cli::args::carry::destination::Naming;
+use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
 use crate::cli::args::place::Destination as Typed;
-use crate::cli::args::selectors::{in_layout, warn_of_names};
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long)]
     check: bool,
     #[command(flatten)]
-    network: crate::cli::args::network::Network,
+    network: crate::cli::network::Network,
 }
 
 /// A side as typed.
@@ -101,7 +101,7 @@ impl Args {
                 let selection = Selection { wanted: in_layout(&session.flow, &layout, None)?, ..Selection::default() };
                 of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
             }
-            Side::Place(Typed::Registry { host, prefix }) => self.registry(host, prefix, session),
+            Side::Place(Typed::Registry { host, prefix }) => self.network.contents(host, prefix, session),
         }
     }
 
@@ -177,12 +177,6 @@ impl Args {
         let outcome = Outcome::new(text, result);
         if self.check && !found.changes.is_empty() { outcome.failed(differ(found.changes.len())) } else { outcome }
     }
-
-    #[cfg(not(feature = "online"))]
-    #[allow(clippy::unused_self, reason = "with `online` it is used")]
-    fn registry(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
-        Err(crate::cli::args::network::Network::none())
-    }
 }
 
 fn findings(seen: &Seen) -> Vec<Value> {
@@ -194,54 +188,4 @@ fn findings(seen: &Seen) -> Vec<Value> {
 fn differ(count: usize) -> Fault {
     Fault::new(Class::Policy, format!("--check: expected no difference, found {count}"))
         .help("see the differences on standard output")
-}
-
-#[cfg(feature = "online")]
-mod online {
-    use super::Args;
-    use crate::base::fault::{Class, Fault};
-    use crate::cli::{Session, registries};
-    use crate::content::{Error, Kind, TagList as _};
-    use crate::decide::select::{Selection, Wanted};
-    use crate::flow::each;
-    use crate::oci::{Reference, Repository};
-    use crate::operate::diff::Contents;
-    use crate::operate::diff::place::of_place;
-    use crate::registry::Registries;
-
-    impl Args {
-        pub(super) fn registry(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<Contents, Fault> {
-            let registries = registries::open(&self.network, session)?;
-            let at_source = |error: Error| error.into_fault(Class::Source);
-            let repositories = listed(&registries, host, prefix).map_err(at_source)?;
-            let tags = each(&session.flow, &repositories, |repository| registries.tags(repository))?;
-            let mut wanted = Vec::new();
-            for (repository, tags) in repositories.iter().zip(tags) {
-                let tags = match tags {
-                    Ok(tags) => tags,
-                    // A catalog may list what has gone.
-                    Err(error) if error.class == Kind::Absent => continue,
-                    Err(error) => return Err(at_source(error)),
-                };
-                let artifacts = tags.into_iter().filter(|tag| !tag.is_referrers_fallback());
-                wanted.extend(artifacts.map(|tag| {
-                    Wanted::new(Reference { repository: repository.clone(), tag: Some(tag), digest: None })
-                }));
-            }
-            let selection = Selection { wanted, ..Selection::default() };
-            let below = format!("{prefix}/");
-            of_place(&session.flow, &registries, &selection, &|repository| {
-                let path = repository.path();
-                Ok(path.strip_prefix(&below).unwrap_or(path).to_owned())
-            })
-        }
-    }
-
-    /// The repositories at and below `prefix`.
-    fn listed(registries: &Registries, host: &str, prefix: &str) -> Result<Vec<Repository>, Error> {
-        let mut all = registries.repositories(host)?;
-        let below = format!("{prefix}/");
-        all.retain(|one| prefix.is_empty() || one.path() == prefix || one.path().starts_with(&below));
-        Ok(all)
-    }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::key::load_signers;
 use crate::base::fault::{Class, Fault, escape};
+use crate::base::product::TOOL;
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::time::Moment;
 use crate::bundle::write::ReadBack;
@@ -14,17 +14,18 @@ use crate::bundle::write::check_volume_size;
 use crate::bundle::write::read_back;
 use crate::bundle::{Manifest, Output};
 use crate::cli::Session;
-use crate::cli::args::channel::{Channel, Place, target};
-use crate::cli::args::delta::{Asked, Delta};
-use crate::cli::args::selectors::Selecting;
-use crate::cli::args::size;
+use crate::cli::args::carry::channel::{Channel, Place, target};
+use crate::cli::args::carry::delta::{Asked, Delta};
+use crate::cli::args::carry::selectors::Selecting;
+use crate::cli::args::carry::size;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
-use crate::cli::report_data;
+use crate::cli::writing::signers::load_signers;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
 use crate::oci::{Digest, Reason};
 use crate::operate::export::{Manner, Settings};
+use crate::operate::report_data;
 use crate::outfile::unmounted;
 use crate::signing::{Envelope, statement};
 
@@ -75,12 +76,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    network: crate::cli::args::network::Network,
-}
-
-/// The tool's name and version, as the manifest has it.
-fn tool() -> String {
-    concat!("packmule ", env!("CARGO_PKG_VERSION")).to_owned()
+    network: crate::cli::network::Network,
 }
 
 impl Args {
@@ -124,7 +120,7 @@ impl Args {
             standing: place.as_ref().map(|place| place.standing.clone()),
             volume_size,
             level: self.level,
-            ..Settings::new(created, tool(), text)
+            ..Settings::new(created, TOOL.to_owned(), text)
         };
         let unfinished = crate::operate::export::pending(&session.flow, &output, &settings)?;
         let resumed = unfinished.is_some();

@@ -8,37 +8,34 @@ use serde_json::json;
 
 use crate::base::fault::Fault;
 use crate::bundle::Trusted;
-use crate::bundle::frames::media::Media;
-use crate::bundle::source::one_pass::{Arriving, arrive};
-use crate::bundle::stream::{Bytes, Members};
+use crate::bundle::stream::Bytes;
 use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
-use crate::cli::args::delta::{self, WantedOut};
-use crate::cli::args::destination::Arrival;
+use crate::cli::args::carry::delta::{self, WantedOut};
+use crate::cli::args::carry::destination::Arrival;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
-use crate::cli::freshness::Side;
 use crate::cli::output::Outcome;
-use crate::cli::receipt_write::{Receipting, Report};
-use crate::cli::report_data;
+use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
-use crate::operate::import::checks::{BundleCheck, OnePassCheck};
+use crate::operate::freshness::Side;
 use crate::operate::import::{Ledger, MissingBase, NoCheck, Request, Sides};
+use crate::operate::import_bundle::Ready;
+use crate::operate::receipt_data::{Allowed, Facts};
+use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
-/// What is noted while an import runs.
+/// The records of a running import.
 #[derive(Default)]
 struct Books {
-    /// Base content that lacked.
+    /// Missing base content.
     lacking: Mutex<Vec<MissingBase>>,
-    /// What was done, where a receipt is asked for.
+    /// The record of what was sent, if a receipt is asked for.
     account: Option<Mutex<Ledger>>,
     /// The names, once the destination is open.
     route: Option<Route>,
-    /// The scanner, if one is asked.
-    scanner: Option<Scanner>,
-    /// What it said.
+    /// The summary of the scanner, if one was asked.
     scanned: Option<Summary>,
 }
 
@@ -62,23 +59,24 @@ pub struct Args {
     #[command(flatten)]
     scan: Scan,
     #[command(flatten)]
-    network: crate::cli::args::network::Network,
+    network: crate::cli::network::Network,
 }
 
 impl Args {
     /// # Errors
-    /// As `verify` for the bundle; class policy for what stands in the way; class destination.
+    /// Those of `verify` for the bundle; class policy for what stands in the way; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
         let slip = self.receipting.open(session)?;
         let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
-        let trust = self.trust.read(Side::import(&typed, self.arrival.dry_run, session), session)?;
+        let trust =
+            self.trust.read(Side::import(self.arrival.state_name(&typed, session), self.arrival.dry_run), session)?;
         let bundle = open_any(&self.bundle, &self.volume_dirs, None, session);
         let (bundle, rest) = trust.authenticate(bundle, session)?;
-        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), scanner, ..Books::default() };
+        let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), ..Books::default() };
         // From here on there is a bundle to tell of, whatever happens.
-        let done = self.carry(typed, maps, &bundle, rest, &mut books, session);
+        let done = self.carry((typed, maps), (&bundle, rest), scanner.as_ref(), &mut books, session);
         let done = list_wanted(wanted_out, &bundle, &books, done, session);
         let order = trust.order();
         let id = bundle.id();
@@ -92,10 +90,10 @@ impl Args {
         let mut unwritten = None;
         if let Some(slip) = slip {
             let partial = done.as_ref().ok().and_then(crate::operate::import::Imported::fault);
-            let report = Report {
+            let facts = Facts {
                 bundle: &bundle,
                 order: &order,
-                trust: &self.trust,
+                allowed: Allowed { stale: self.trust.allow_stale, init: self.trust.init_state },
                 to: &self.arrival.to,
                 route: books.route.as_ref(),
                 account: books
@@ -105,7 +103,7 @@ impl Args {
                 fault: done.as_ref().err().or(partial.as_ref()),
                 scan: books.scanned.as_ref(),
             };
-            match slip.write(report, session) {
+            match slip.write(facts, session) {
                 Ok(written) => {
                     last.push_str(&written.line);
                     more["receipt"] = written.json;
@@ -140,23 +138,21 @@ impl Args {
     /// Carries it over.
     fn carry(
         &self,
-        typed: Typed,
-        maps: Vec<Map>,
-        bundle: &Trusted,
-        rest: Option<Bytes>,
+        (typed, maps): (Typed, Vec<Map>),
+        (bundle, rest): (&Trusted, Option<Bytes>),
+        scanner: Option<&Scanner>,
         books: &mut Books,
         session: &mut Session<'_>,
     ) -> Result<crate::operate::import::Imported, Fault> {
-        let is_asked = rest.is_none() && books.scanner.is_none() && bundle.lacks_any() && can_ask(session.world);
+        let flow = session.flow.clone();
         // What lies there is looked at before the destination is opened.
-        let gate = if rest.is_none() && !is_asked { Some(BundleCheck::open(bundle, &session.flow)?) } else { None };
+        let ready = Ready::check(bundle, rest, can_ask(session.world), scanner, &flow)?;
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
         let route = &*books.route.insert(self.arrival.route(opened.place, maps));
-        let (flow, to) = (session.flow.clone(), &*opened.destination);
         let request = Request {
             source: bundle,
-            destination: to,
+            destination: &*opened.destination,
             check: &NoCheck,
             artifacts: &manifest.artifacts,
             absent: &manifest.absent,
@@ -169,27 +165,13 @@ impl Args {
             wanted: Some(&books.lacking),
             ledger: books.account.as_ref(),
         };
-        let pass = |source: &Arriving<'_>| {
-            let check = OnePassCheck(source, bundle);
-            crate::operate::import::run(&flow, &Request { source, check: &check, ..request })
-        };
-        match (gate, rest) {
-            (Some(gate), _) => {
-                let gate = gate.with_scanner(books.scanner.as_ref());
-                let done = crate::operate::import::run(&flow, &Request { check: &gate, ..request });
-                books.scanned = gate.into_scanned();
-                done
-            }
-            (None, Some(rest)) => arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), &flow, pass),
-            (None, None) => {
-                let mut ask = asking(session.world);
-                arrive(bundle, &mut Media::changed(bundle, &mut ask), &flow, pass)
-            }
-        }
+        let (done, summary) = ready.run(&flow, &request, &mut asking(session.world));
+        books.scanned = summary;
+        done
     }
 }
 
-/// Writes the list of what lacked, where one is asked for.
+/// Writes the list of missing base content, if one is asked for.
 fn list_wanted(
     out: Option<WantedOut>,
     bundle: &Trusted,

@@ -1,9 +1,13 @@
 //! Commands that write, sign or import: with the feature `carry`.
 
+mod command;
 pub mod demo;
 pub mod diff;
 pub mod export;
 pub mod import;
 pub mod key;
+pub mod ls;
 pub mod sign;
 pub mod unpack;
+
+pub use self::command::Command;

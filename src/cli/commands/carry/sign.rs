@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::key::load_signers;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Untrusted;
 use crate::bundle::volumes::local::read_capped;
 use crate::cli::Session;
 use crate::cli::args::bundle::open;
-use crate::cli::newfile::{create, failed, stream};
 use crate::cli::output::Outcome;
 use crate::cli::pem::{read_public, shown};
+use crate::cli::writing::newfile::{create, failed, stream};
+use crate::cli::writing::signers::load_signers;
 use crate::operate::sign::{Signed, detached, in_bundle};
 use crate::outfile::unmounted;
 use crate::signing::envelope::{MAX_FILE, MAX_SIGNATURE};

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
-use crate::cli::args::destination::Arrival;
-use crate::cli::args::network::Network;
+use crate::cli::args::carry::destination::Arrival;
+use crate::cli::args::carry::selectors::Selecting;
 use crate::cli::args::place::{Destination as Typed, Source as From};
-use crate::cli::args::selectors::Selecting;
+use crate::cli::network::Network;
+use crate::cli::network::registries;
 use crate::cli::output::Outcome;
-use crate::cli::registries;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Repository, Tag};
 use crate::operate::copy::Request;

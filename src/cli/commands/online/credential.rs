@@ -12,10 +12,10 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
-use crate::cli::args::network::Network;
-use crate::cli::config::{self, Config, ConfigFiles, Kind, Username};
+use crate::cli::network::Network;
+use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
+use crate::cli::network::{logins, registries, replace};
 use crate::cli::output::Outcome;
-use crate::cli::{logins, registries, replace};
 
 /// `credential …`
 #[derive(clap::Args, Debug)]

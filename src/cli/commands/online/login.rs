@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::base::fault::{Class, Fault, escape};
 use crate::cli::Session;
-use crate::cli::args::network::Network;
+use crate::cli::network::Network;
+use crate::cli::network::{auth_file, registries, replace};
 use crate::cli::output::Outcome;
-use crate::cli::{auth_file, registries, replace};
 use crate::oci::Repository;
 use crate::registry::Credential;
 use crate::registry::auth::docker_config;

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::login::{host, unusable};
 use crate::base::fault::Fault;
 use crate::cli::Session;
+use crate::cli::network::{auth_file, replace};
 use crate::cli::output::Outcome;
-use crate::cli::{auth_file, replace};
 use crate::registry::auth::docker_config;
 
 /// `logout HOST`

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
-use crate::cli::config::tables;
+use crate::cli::network::config::tables;
 use crate::cli::output::Outcome;
 
 /// `schema NAME`

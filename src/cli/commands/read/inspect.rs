@@ -18,7 +18,6 @@ use crate::cli::args::trust::Trust;
 use crate::cli::audit::{self, Shown};
 use crate::cli::confine::confine;
 use crate::cli::detect::{self, Paper};
-use crate::cli::freshness::absolute;
 use crate::cli::output::Outcome;
 use crate::cli::{Session, receipt};
 use crate::signing::Policy;
@@ -51,7 +50,7 @@ impl Args {
         let Some(path) = detect::path(&self.bundle, session) else {
             return self.bundle(policy.as_ref(), Some(&[]), session);
         };
-        let (full, heads) = (absolute(&path), audit::heads(session));
+        let (full, heads) = (session.full_path(&path), session.heads());
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A link leads elsewhere.
         let folders = [Some(folder.to_owned()), full.parent().map(Path::to_owned), heads.clone()];

@@ -1,5 +1,8 @@
 //! Commands that read and judge: in every build.
 
 pub mod cat;
+mod command;
 pub mod inspect;
 pub mod verify;
+
+pub use self::command::Command;

@@ -14,11 +14,11 @@ use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::confine::above;
 use crate::cli::diff_text::{LISTED, as_json, line};
-use crate::cli::freshness::{Side, Told};
 use crate::cli::output::Outcome;
-use crate::cli::report_data::{self, Bytes, Found, Sight};
 use crate::oci::Repository;
 use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
+use crate::operate::freshness::{Side, Told};
+use crate::operate::report_data::{self, Bytes, Found, Sight};
 use crate::operate::verify::{Content, Request, Scope, Verdict};
 use crate::report::{Base, Verdict as Word};
 
@@ -62,10 +62,8 @@ impl Args {
         } else {
             vec![]
         };
-        let beside: Vec<PathBuf> = beside
-            .chain(crate::cli::freshness::store(session).map(|store| store.dir().to_owned()))
-            .chain(media)
-            .collect();
+        let beside: Vec<PathBuf> =
+            beside.chain(session.store().map(|store| store.dir().to_owned())).chain(media).collect();
         // Who keeps a state must write it.
         let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);

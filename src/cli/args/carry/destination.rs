@@ -1,0 +1,246 @@
+//! The destination and the names there: the options that `import` and `copy` share, and what became of it.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::args::place::Destination as Typed;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::content::Destination;
+use crate::decide::route::{Map, Place, Route};
+use crate::layout::{Layout, Nothing};
+use crate::operate::freshness;
+use crate::operate::import::{Landed, TagConflict};
+use crate::outfile;
+use crate::system;
+
+/// The largest list of maps, in bytes.
+const MAX_MAPS: u64 = 64 << 20;
+
+/// Where to, and what may stand in the way.
+#[derive(clap::Args, Debug)]
+pub struct Arrival {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
+    /// HOST[:PORT][/PREFIX] or oci:DIR
+    #[arg(long, value_name = "PLACE")]
+    pub to: String,
+    #[command(flatten)]
+    naming: Naming,
+    /// What becomes of a tag that names something else there
+    #[arg(long, value_enum, default_value_t = Conflict::Fail)]
+    tag_conflict: Conflict,
+    /// Record the destination's failures and go on with the other artifacts
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Look only, and say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// How repositories are called below a place.
+#[derive(clap::Args, Debug)]
+pub struct Naming {
+    /// Another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one a line; repeat it for more
+    #[arg(long = "map", value_name = "FROM=TO|@FILE")]
+    maps: Vec<String>,
+    /// Keep the source's host as the first part of the name
+    #[arg(long)]
+    keep_host: bool,
+}
+
+impl Naming {
+    /// The names below `place`.
+    pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
+        Route::new(place, self.keep_host, maps)
+    }
+
+    /// The maps as they were meant.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn maps(&self, session: &Session<'_>) -> Result<Vec<Map>, Fault> {
+        let wrong = |text: &str, problem: &dyn std::fmt::Display| {
+            Fault::new(Class::Usage, format!("--map {text}: {problem}")).help("write FROM=TO or FROM/*=TO/*")
+        };
+        let mut maps = Vec::new();
+        for text in &self.maps {
+            match text.strip_prefix('@') {
+                None => maps.push(text.parse().map_err(|error: crate::decide::route::MapError| wrong(text, &error))?),
+                Some(file) => {
+                    let path: PathBuf = session.path(file.as_ref());
+                    let list = capped(&path).map_err(|error| wrong(text, &error))?;
+                    maps.extend(Map::list(&list).map_err(|error| wrong(text, &error))?);
+                }
+            }
+        }
+        Ok(maps)
+    }
+}
+
+/// The text of a file of at most [`MAX_MAPS`] bytes.
+fn capped(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    system::open_file(path)?.take(MAX_MAPS + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_MAPS {
+        return Err(io::Error::other(format!("expected at most {MAX_MAPS} bytes, found more")));
+    }
+    Ok(text)
+}
+
+/// Looks whether a layout can lie in `dir`; `typed` names it in messages.
+///
+/// # Errors
+/// Class usage, class io.
+pub fn fit_for_layout(dir: &Path, typed: &str, session: &Session<'_>) -> Result<(), Fault> {
+    outfile::check_folder(dir, typed)?;
+    outfile::unmounted(dir).into_iter().for_each(|warning| session.flow.warn(warning));
+    Ok(())
+}
+
+/// `--tag-conflict`
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Conflict {
+    /// Push nothing and list all conflicts
+    Fail,
+    /// The destination's tag stays
+    Keep,
+    /// The tag moves
+    Move,
+}
+
+/// A destination that was opened.
+pub struct Opened {
+    /// The place.
+    pub destination: Box<dyn Destination>,
+    /// For naming.
+    pub place: Place,
+    /// The class of what it refuses or fails at.
+    pub side: Class,
+}
+
+impl Arrival {
+    /// The destination as it was meant, and the maps: looked at before any work.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn parse(&self, session: &Session<'_>) -> Result<(Typed, Vec<Map>), Fault> {
+        Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
+    }
+
+    /// Returns the name that states know the destination by.
+    pub fn state_name(&self, typed: &Typed, session: &Session<'_>) -> String {
+        match typed {
+            Typed::Registry { host, prefix } => freshness::registry(host, prefix),
+            Typed::Layout(dir) => freshness::layout(&session.full_path(dir)),
+        }
+    }
+
+    /// Opens the destination; to look only, if no more was asked for. `registries` opens the network.
+    ///
+    /// # Errors
+    /// Class io for a layout that cannot be written; those of `registries`.
+    pub fn open(
+        &self,
+        typed: Typed,
+        session: &Session<'_>,
+        registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Destination>, Fault>,
+    ) -> Result<Opened, Fault> {
+        Ok(match typed {
+            Typed::Layout(dir) => {
+                let dir = session.path(&dir);
+                fit_for_layout(&dir, &self.to, session)?;
+                let destination: Box<dyn Destination> = if !self.dry_run {
+                    Box::new(Layout::create(&dir)?.in_flow(&session.flow))
+                } else if let Some(layout) = Layout::look(&dir)? {
+                    Box::new(layout.in_flow(&session.flow))
+                } else {
+                    Box::new(Nothing::at(&dir)?)
+                };
+                Opened { destination, place: Place::Layout, side: Class::Io }
+            }
+            Typed::Registry { host, prefix } => Opened {
+                destination: registries(session)?,
+                place: Place::Registry { host, prefix },
+                side: Class::Destination,
+            },
+        })
+    }
+
+    /// The names below `place`.
+    pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
+        self.naming.route(place, maps)
+    }
+
+    /// Returns what becomes of tags that name something else.
+    pub const fn tag_conflict(&self) -> TagConflict {
+        match self.tag_conflict {
+            Conflict::Fail => TagConflict::Fail,
+            Conflict::Keep => TagConflict::Keep,
+            Conflict::Move => TagConflict::Move,
+        }
+    }
+
+    /// The outcome for people and programs. `word`: what was done to the artifacts (`imported`), `verb` what a
+    /// dry run would do; `more` is added to the JSON, `last` to the text.
+    pub fn told(
+        &self,
+        done: &crate::operate::import::Imported,
+        (verb, word): (&str, &str),
+        more: Value,
+        last: &str,
+    ) -> Outcome {
+        let word = if self.dry_run { format!("would {verb}") } else { word.to_owned() };
+        let mut text = String::new();
+        for one in &done.artifacts {
+            let state = match (&one.landed, self.dry_run) {
+                (Landed::Pushed, true) => "to push",
+                (Landed::Pushed, false) => "pushed",
+                (Landed::Present, _) => "present",
+                (Landed::Failed(_), _) => "FAILED",
+            };
+            let tags: String = one.tags.iter().map(|tag| format!(":{tag}")).collect();
+            text.push_str(&format!("{state:8} {}{tags}@{}\n", one.destination, one.digest));
+            for tag in &one.kept {
+                text.push_str(&format!("kept     {}:{tag}, which names something else\n", one.destination));
+            }
+        }
+        text.push_str(&format!(
+            "{word}  {} artifacts to {}: {} blobs sent ({}), {} mounted, {} there already\n{last}",
+            done.artifacts.len(),
+            self.to,
+            done.pushed,
+            show(done.bytes),
+            done.mounted,
+            done.present
+        ));
+        let artifacts: Vec<_> = (done.artifacts.iter())
+            .map(|one| {
+                let state = match one.landed {
+                    Landed::Pushed => "pushed",
+                    Landed::Present => "present",
+                    Landed::Failed(_) => "failed",
+                };
+                json!({
+                    "source": one.repository, "repository": one.destination.to_string(), "digest": one.digest,
+                    "tags": one.tags, "kept": one.kept, "outcome": state,
+                })
+            })
+            .collect();
+        let mut result = json!({
+            "to": self.to, "dry_run": self.dry_run, "artifacts": artifacts,
+            "blobs": { "pushed": done.pushed, "mounted": done.mounted, "present": done.present }, "bytes": done.bytes,
+        });
+        if let (Value::Object(result), Value::Object(more)) = (&mut result, more) {
+            result.extend(more);
+        }
+        let outcome = Outcome::new(text, result);
+        match done.fault() {
+            Some(fault) => outcome.failed(fault),
+            None => outcome,
+        }
+    }
+}

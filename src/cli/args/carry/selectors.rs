@@ -1,0 +1,303 @@
+//! What is selected where: the selectors and filters that `export` and `copy` share. What was typed becomes one
+//! source, opened, and what is wanted there. Several places become one by a [`Router`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::args::place::{Selector, Source as Typed};
+use crate::content::Source;
+use crate::content::router::{Place, Router};
+use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
+use crate::flow::Flow;
+use crate::layout::Layout;
+use crate::oci::media_type::document_kind;
+use crate::oci::{Platform, Reference, Repository, Tag};
+
+/// The selectors, and the filters over all of them.
+#[derive(clap::Args, Debug)]
+pub struct Selecting {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
+    /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
+    #[arg(value_name = "SELECTOR")]
+    selectors: Vec<String>,
+    /// Take these platforms of an index only; repeat it for more
+    #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
+    platforms: Vec<Platform>,
+    /// What becomes of an index that --platform cuts
+    #[arg(long, value_enum, default_value_t = Index::Rebuild)]
+    index: Index,
+    /// What refers to the artifacts: all, none, or artifact types
+    #[arg(long, value_name = "all|none|TYPE", default_value = "all")]
+    referrers: Vec<String>,
+    /// Fetch layers that are marked as not to be distributed
+    #[arg(long)]
+    foreign: bool,
+}
+
+/// `--index`
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Index {
+    /// Make a new index of what is left
+    Rebuild,
+    /// Keep the index, with children missing
+    Sparse,
+}
+
+impl Selecting {
+    /// The selectors as they were meant; with `needed` there must be one.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn parse(&self, needed: bool) -> Result<Vec<Selector>, Fault> {
+        if needed && self.selectors.is_empty() {
+            return Err(Fault::usage(
+                "SELECTOR: expected at least one, found none",
+                "name what to take: HOST/REPO:TAG",
+            ));
+        }
+        self.selectors.iter().map(|text| Selector::parse(text)).collect()
+    }
+
+    /// `wanted` with the options that hold for all of it.
+    pub fn selection(&self, wanted: Vec<Wanted>, allow_partial: bool) -> Selection {
+        Selection {
+            wanted,
+            index: match self.index {
+                Index::Rebuild => IndexMode::Rebuild,
+                Index::Sparse => IndexMode::Sparse,
+            },
+            foreign: self.foreign,
+            allow_partial,
+            delivered: Delivered::default(),
+        }
+    }
+
+    /// All of it in a fixed form, for telling one request from another.
+    pub fn text(&self) -> Value {
+        json!({
+            "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
+            "referrers": self.referrers, "foreign": self.foreign,
+        })
+    }
+
+    /// The source of everything that is selected, and what is wanted there; `named` is wanted too, at registries where
+    /// there are any. Several sources become one. `registries` opens the network.
+    ///
+    /// # Errors
+    /// Class usage, also for a name that two sources claim with different digests; class source for a layout that cannot
+    /// be read; those of `registries`.
+    pub fn source(
+        &self,
+        selectors: &[Selector],
+        named: Vec<Wanted>,
+        session: &Session<'_>,
+        registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Source>, Fault>,
+    ) -> Result<(Arc<dyn Source>, Vec<Wanted>), Fault> {
+        let filters =
+            Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
+        let mut layouts = Layouts::default();
+        let mut taken: Vec<(At, Wanted)> = Vec::new();
+        let mut is_online = false;
+        for selector in selectors {
+            let filters = filters_of(selector, &filters)?;
+            let mut take = |at: At, wanted: Wanted| -> Result<(), Fault> {
+                let wanted = Wanted { filters: Arc::clone(&filters), ..wanted };
+                taken.push((at, renamed(wanted, selector)?));
+                Ok(())
+            };
+            match &selector.source {
+                Typed::Registry(reference) => {
+                    is_online = true;
+                    take(At::Registries, Wanted::new(reference.clone()))?;
+                }
+                Typed::Layout { dir, reference } => {
+                    let (at, layout) = layouts.open(dir, session)?;
+                    warn_of_names(layout, dir, reference.as_deref(), session);
+                    for one in in_layout(&session.flow, layout, reference.as_deref())? {
+                        take(at, one)?;
+                    }
+                }
+            }
+        }
+        let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
+        let registries = if is_online || layouts.0.is_empty() { Some(registries(session)?) } else { None };
+        together(layouts, registries, named, taken)
+    }
+}
+
+/// Where one thing is selected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// In the layout with this number.
+    Layout(usize),
+    Registries,
+}
+
+/// The layouts of one run, each opened once.
+#[derive(Default)]
+struct Layouts(Vec<(PathBuf, Arc<Layout>)>);
+
+impl Layouts {
+    fn open(&mut self, dir: &Path, session: &Session<'_>) -> Result<(At, &Layout), Fault> {
+        let path = session.path(dir);
+        let number = match self.0.iter().position(|(opened, _)| *opened == path) {
+            Some(number) => number,
+            None => {
+                let layout = Layout::open(&path)?.in_flow(&session.flow);
+                self.0.push((path, Arc::new(layout)));
+                self.0.len() - 1
+            }
+        };
+        Ok((At::Layout(number), &self.0[number].1))
+    }
+}
+
+/// The one source as it is, or a router over all of them, layouts first: they cost least.
+fn together(
+    layouts: Layouts,
+    registries: Option<Box<dyn Source>>,
+    named: Vec<Wanted>,
+    taken: Vec<(At, Wanted)>,
+) -> Result<(Arc<dyn Source>, Vec<Wanted>), Fault> {
+    let all = |named: Vec<Wanted>, taken: Vec<(At, Wanted)>| {
+        named.into_iter().chain(taken.into_iter().map(|(_, wanted)| wanted)).collect()
+    };
+    let online = layouts.0.len();
+    let is_online = registries.is_some();
+    let in_layouts = layouts.0.into_iter().map(|(path, layout)| {
+        let source: Arc<dyn Source> = layout;
+        Place { name: format!("oci:{}", path.display()), source }
+    });
+    let at_registries =
+        registries.map(|registries| Place { name: "the registry".to_owned(), source: Arc::from(registries) });
+    let mut places: Vec<Place> = in_layouts.chain(at_registries).collect();
+    if places.len() == 1
+        && let Some(only) = places.pop()
+    {
+        return Ok((only.source, all(named, taken)));
+    }
+    let mut router = Router::new(places, is_online.then_some(online));
+    if is_online {
+        named.iter().try_for_each(|wanted| select(&mut router, online, wanted))?;
+    }
+    for (at, wanted) in &taken {
+        let place = match at {
+            At::Layout(number) => *number,
+            At::Registries => online,
+        };
+        select(&mut router, place, wanted)?;
+    }
+    Ok((Arc::new(router), all(named, taken)))
+}
+
+fn select(router: &mut Router, place: usize, wanted: &Wanted) -> Result<(), Fault> {
+    router.select(place, &wanted.reference, wanted.repository(), wanted.tag())
+}
+
+/// The filters of one selector: its own keys before the options, which `all` has.
+fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, Fault> {
+    if selector.platforms.is_empty() && selector.referrers.is_empty() {
+        return Ok(Arc::clone(all));
+    }
+    let mut own = Filters::clone(all);
+    if !selector.platforms.is_empty() {
+        let platform = |text: &String| {
+            text.parse::<Platform>()
+                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector.text), "write platform=OS/ARCH"))
+        };
+        own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
+    }
+    if !selector.referrers.is_empty() {
+        own.referrers = which(&format!("selector {}: referrers", selector.text), &selector.referrers)?;
+    }
+    Ok(Arc::new(own))
+}
+
+/// `all`, `none`, or artifact types.
+fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
+    match words {
+        [all] if all == "all" => Ok(Referrers::All),
+        [none] if none == "none" => Ok(Referrers::None),
+        types if types.iter().any(|one| one == "all" || one == "none") => Err(Fault::usage(
+            format!("{subject}: expected all, none, or types alone"),
+            "give all or none without others",
+        )),
+        types => Ok(Referrers::Types(types.to_vec())),
+    }
+}
+
+/// So many odd names are told; the others are counted.
+const NAMED: usize = 20;
+
+/// Warns of names in a layout that are neither tag nor reference, as far as `name` selects what has them: what they stand
+/// for has only its digest, or its other names.
+pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &Session<'_>) {
+    let digest = name.and_then(|name| layout.find(Some(name)).ok()).map(|entry| entry.descriptor.digest);
+    let odd: Vec<_> = layout.odd_names().filter(|(_, of)| name.is_none() || digest == Some(*of)).collect();
+    let shown = dir.display();
+    for (raw, digest) in odd.iter().take(NAMED) {
+        session.flow.warn(format!(
+            "layout {shown}: entry {digest}: expected a tag or a reference for its name, found {raw:?}: taken without it"
+        ));
+    }
+    if odd.len() > NAMED {
+        session.flow.warn(format!("layout {shown}: {} more names are neither tag nor reference", odd.len() - NAMED));
+    }
+}
+
+/// Returns what a layout's selector stands for: one entry, or all of them.
+///
+/// # Errors
+/// Class source for an entry that is not there or cannot be read; cancelled.
+pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
+    let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
+        if entry.names.is_empty() {
+            let reference =
+                Reference { repository: layout.repository().clone(), tag: None, digest: Some(entry.descriptor.digest) };
+            return vec![Wanted::new(reference)];
+        }
+        let pinned = entry.names.iter().map(|name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
+        pinned.map(Wanted::new).collect()
+    };
+    if let Some(name) = name {
+        let entry = layout.find(Some(name)).map_err(|error| error.into_fault(Class::Source))?;
+        let all = wanted(entry);
+        let named: Vec<Wanted> =
+            all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
+        return Ok(if named.is_empty() { all } else { named });
+    }
+    // An unnamed entry that refers to another of the layout travels with that one, under its repository.
+    let refers = |entry: &crate::layout::Entry| -> Result<bool, Fault> {
+        if !entry.names.is_empty() || document_kind(&entry.descriptor.media_type).is_none() {
+            return Ok(false);
+        }
+        let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
+        let document = layout.document(layout.repository(), &entry.descriptor).map_err(at_source)?;
+        let Some(subject) = document.subject() else { return Ok(false) };
+        layout.holds(layout.repository(), subject).map_err(at_source)
+    };
+    let mut all = Vec::new();
+    for entry in layout.entries() {
+        flow.check()?;
+        if !refers(entry)? {
+            all.extend(wanted(entry));
+        }
+    }
+    Ok(all)
+}
+
+/// `,as=REPO[:TAG]`
+fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
+    let Some(name) = &selector.rename else { return Ok(wanted) };
+    let wrong = |error: crate::oci::reference::ReferenceError| {
+        Fault::usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
+    };
+    let reference: Reference = name.parse().map_err(wrong)?;
+    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag));
+    Ok(Wanted { as_name: Some((repository, tag)), ..wanted })
+}

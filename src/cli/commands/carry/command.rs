@@ -1,0 +1,56 @@
+//! The grammar of this folder's commands, and the call of each. The number is the place in the list of `--help`.
+
+use clap::Subcommand;
+
+use super::{demo, diff, export, import, key, ls, sign, unpack};
+use crate::base::fault::Fault;
+use crate::cli::output::Outcome;
+use crate::cli::session::Session;
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Pack artifacts into a signed bundle
+    #[command(display_order = 1)]
+    Export(Box<export::Args>),
+    /// Carry a bundle's artifacts into a registry or a layout
+    #[command(display_order = 3)]
+    Import(Box<import::Args>),
+    /// What is new, gone or changed between two bundles, layouts or registries
+    #[command(display_order = 7)]
+    Diff(diff::Args),
+    /// Write a bundle's content as an OCI layout
+    #[command(display_order = 8)]
+    Unpack(unpack::Args),
+    /// Add a signature to a bundle
+    #[command(display_order = 9)]
+    Sign(sign::Args),
+    /// Make, show and check keys
+    #[command(display_order = 10)]
+    Key(key::Args),
+    /// List a registry's repositories, a repository's tags, a layout's entries
+    #[command(display_order = 11)]
+    Ls(ls::Args),
+    /// The main job on made-up artifacts, each command printed
+    #[command(display_order = 16)]
+    Demo(demo::Args),
+}
+
+impl Command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The command's own.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        match self {
+            Self::Export(args) => args.run(session),
+            Self::Import(args) => args.run(session),
+            Self::Diff(args) => args.run(session),
+            Self::Unpack(args) => args.run(session),
+            Self::Sign(args) => args.run(session),
+            Self::Key(args) => args.run(session),
+            Self::Ls(args) => args.run(session),
+            Self::Demo(args) => args.run(session),
+        }
+    }
+}

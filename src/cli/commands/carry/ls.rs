@@ -1,0 +1,61 @@
+//! `ls`: the repositories of a registry, the tags of a repository, the entries of an OCI layout.
+
+use serde_json::json;
+
+use crate::base::fault::{Class, Fault, escape};
+use crate::cli::Session;
+use crate::cli::output::Outcome;
+use crate::cli::progress::size as show;
+use crate::layout::Layout;
+
+/// `ls PLACE [--digests]`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// HOST or HOST/NAMESPACE/*: repositories; HOST/REPO: tags; oci:DIR: entries
+    #[arg(value_name = "PLACE")]
+    place: String,
+    /// The digest that each tag names; of an entry without a name it always stands there
+    #[arg(long)]
+    digests: bool,
+    #[command(flatten)]
+    network: crate::cli::network::Network,
+}
+
+impl Args {
+    /// # Errors
+    /// Class usage; class source where the place refuses or fails; class format for a broken layout.
+    pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        if let Some(dir) = self.place.strip_prefix("oci:") {
+            if dir.is_empty() || dir.contains(':') {
+                let what = format!("place {}: expected oci:DIR", self.place);
+                return Err(Fault::new(Class::Usage, what).help("name the layout's directory alone"));
+            }
+            let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);
+            crate::cli::args::carry::selectors::warn_of_names(&layout, dir.as_ref(), None, session);
+            return Ok(self.entries(&layout));
+        }
+        self.network.listing(&self.place, self.digests, session)
+    }
+
+    fn entries(&self, layout: &Layout) -> Outcome {
+        let mut text = String::new();
+        let mut list = Vec::new();
+        for entry in layout.entries() {
+            let descriptor = &entry.descriptor;
+            let names: Vec<String> = entry.names.iter().map(ToString::to_string).collect();
+            let about = format!("{}  {}", escape(&descriptor.media_type), show(descriptor.size));
+            if names.is_empty() {
+                text.push_str(&format!("@{}  {about}\n", descriptor.digest));
+            }
+            for name in &names {
+                let digest = if self.digests { format!("@{}", descriptor.digest) } else { String::new() };
+                text.push_str(&format!("{name}{digest}  {about}\n"));
+            }
+            list.push(json!({
+                "names": names, "digest": descriptor.digest, "mediaType": descriptor.media_type,
+                "size": descriptor.size,
+            }));
+        }
+        Outcome::new(text, json!({ "place": self.place, "entries": list }))
+    }
+}

@@ -1,0 +1,387 @@
+//! packmule.toml: found, judged, read, and what it says about registries and their logins.
+//!
+//! A file is refused that another user could have written. Secrets are named in it and read elsewhere
+//! ([`crate::secret`]); no error repeats a value. verify, inspect, sign, unpack and key never come here.
+
+mod expand;
+pub mod tables;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize as _;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::rate::rate;
+use crate::base::fault::Fault;
+use crate::cli::world::World;
+use crate::oci::Repository;
+use crate::secret::Secret;
+pub use crate::toml_file::error::At;
+use crate::toml_file::error::{Text, nearest};
+use crate::toml_file::spelling::Table;
+
+/// The largest configuration file, in bytes.
+const MAX: u64 = 1 << 20;
+
+/// `--config`
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ConfigFiles {
+    /// A configuration file; repeat it for more [default: packmule/packmule.toml in $XDG_CONFIG_HOME, else in /etc]
+    #[arg(long = "config", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// What all files say together.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// `[registry]`.
+    pub registries: Vec<Registry>,
+    /// `[credential]`, by name.
+    pub credentials: BTreeMap<String, Credential>,
+}
+
+/// One `[registry."HOST[/NAMESPACE]"]`.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// The host, as references name it.
+    pub host: String,
+    /// The namespace; empty: all of the host.
+    pub namespace: String,
+    /// The name of a credential.
+    pub credential: Option<String>,
+    /// The table; files in it are relative to `dir`.
+    pub table: tables::Registry,
+    /// Bytes a second.
+    pub limit_rate: Option<u64>,
+    /// Where its file lies.
+    pub dir: PathBuf,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// One `[credential.N]`.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The host that it is for; `None`: any that names it.
+    pub host: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands.
+    pub at: At,
+}
+
+/// What a credential is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A user with a password.
+    Password {
+        /// The user.
+        username: Username,
+        /// The password.
+        password: Secret,
+    },
+    /// A token that needs no user.
+    Token(Secret),
+    /// An identity in a cloud; not in this version.
+    Identity,
+}
+
+/// A user's name.
+#[derive(Clone, Debug)]
+pub enum Username {
+    /// As it stands in the file.
+    Plain(String),
+    /// Kept elsewhere.
+    Secret(Secret),
+}
+
+impl ConfigFiles {
+    /// Every file that is read: those named, else the first default that is there.
+    pub fn places(&self, world: &World) -> Vec<PathBuf> {
+        if !self.files.is_empty() {
+            return self.files.iter().map(|file| world.path(file)).collect();
+        }
+        let own = world.settings().map(|dir| dir.join("packmule/packmule.toml"));
+        let all = own.into_iter().chain([world.etc.join("packmule/packmule.toml")]);
+        all.filter(|path| path.symlink_metadata().is_ok()).take(1).collect()
+    }
+
+    /// Reads them all.
+    ///
+    /// # Errors
+    /// Class usage: a file that is not there, that others could have written, or that says what cannot be.
+    pub fn load(&self, world: &World) -> Result<Config, Fault> {
+        let mut config = Config::default();
+        for path in self.places(world) {
+            let text = read(&path, world)?;
+            config.add(&path, &text, Some(&world.env))?;
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// The text of a configuration file that only its owner, who is root or we, can have written.
+///
+/// # Errors
+/// Class usage.
+pub fn read(path: &Path, world: &World) -> Result<String, Fault> {
+    crate::cli::trusted_file::read(
+        path,
+        &crate::cli::trusted_file::Kind { noun: "configuration", option: "--config", most: MAX },
+        world,
+    )
+}
+
+fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<tables::File, Fault> {
+    let mut table = DeTable::parse(file.text).map_err(|error| file.refused(&error))?;
+    if let Some(env) = env {
+        for (name, value) in table.get_mut().iter_mut() {
+            // The others belong to other versions.
+            if let ("registry" | "credential", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
+                expand::table(table, env, file)?;
+            }
+        }
+    }
+    tables::File::deserialize(toml::de::Deserializer::from(table)).map_err(|error| file.refused(&error))
+}
+
+impl Config {
+    /// Takes in one file. Without `env` no variable is expanded: a file is looked at that will be read later.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn add(&mut self, path: &Path, text: &str, env: Option<&BTreeMap<OsString, OsString>>) -> Result<(), Fault> {
+        let file = Text { file: path, text, schema: "config" };
+        let read = parse(file, env)?;
+        let dir = path.parent().unwrap_or(Path::new("")).to_owned();
+        for (name, table) in read.credential {
+            let at = file.at(&table.span());
+            if let Some(other) = self.credentials.get(&name) {
+                return Err(at.wrong(format!("credential {name:?}: stands in {} too", other.at), "keep one of them"));
+            }
+            let credential = credential(&name, table.into_inner().into_inner(), file, at, &dir)?;
+            self.credentials.insert(name, credential);
+        }
+        for (scope, table) in read.registry {
+            let registry = registry(&scope, table, file, &dir)?;
+            let same = |other: &&Registry| (&other.host, &other.namespace) == (&registry.host, &registry.namespace);
+            if let Some(other) = self.registries.iter().find(same) {
+                let what = format!("registry {scope:?}: stands in {} too", other.at);
+                return Err(registry.at.wrong(what, "keep one of them"));
+            }
+            self.registries.push(registry);
+        }
+        Ok(())
+    }
+
+    /// Whether what the files say fits together.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn check(&self) -> Result<(), Fault> {
+        for registry in &self.registries {
+            let Some(name) = &registry.credential else { continue };
+            let Some(credential) = self.credentials.get(name) else {
+                let known: Vec<_> = self.credentials.keys().cloned().collect();
+                let what = format!("registry {:?}: there is no credential {name:?}", registry.host);
+                let help = match nearest(name, &known, "config") {
+                    near if near.starts_with("did you") => near,
+                    _ => format!("add [credential.{name}]"),
+                };
+                return Err(registry.at.wrong(what, help));
+            };
+            let (asked, _) = self.login_scope(registry);
+            if let Some(host) = credential.host.as_ref().filter(|host| **host != asked) {
+                let what = format!(
+                    "registry {:?}: credential {name:?} is for {host:?} alone, the host asked is {asked:?}",
+                    registry.host
+                );
+                return Err(registry.at.wrong(what, "make one for this host, or leave its host away"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is said about a host as a whole.
+    pub fn registry(&self, host: &str) -> Option<&Registry> {
+        self.registries.iter().find(|registry| registry.host == host && registry.namespace.is_empty())
+    }
+
+    /// Whose login a table is about: the host that is asked, and what stands before the repositories there.
+    fn login_scope(&self, registry: &Registry) -> (String, String) {
+        let endpoint = self.registry(&registry.host).and_then(|whole| whole.table.endpoint.as_ref());
+        let Some(address) = endpoint.map(|endpoint| endpoint.get_ref().as_str()) else {
+            return (registry.host.clone(), registry.namespace.clone());
+        };
+        let (scheme, rest) = address.split_once("://").unwrap_or(("https", address));
+        let (authority, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let default = if scheme == "https" { ":443" } else { ":80" };
+        let parts = [prefix.trim_matches('/'), &registry.namespace];
+        let path: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        (authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase(), path.join("/"))
+    }
+
+    /// How long the scope of a table is, and the credential that it names, if it covers the repository.
+    fn covers<'a>(&self, registry: &'a Registry, host: &str, path: &str) -> Option<(usize, &'a str)> {
+        let name = registry.credential.as_deref()?;
+        let (asked, scope) = self.login_scope(registry);
+        let rest = path.strip_prefix(scope.as_str());
+        // What is asked without a repository is the whole host's.
+        let whole = registry.namespace.is_empty() && path.is_empty();
+        let inside = scope.is_empty() || whole || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        (asked == host && inside).then_some((scope.len(), name))
+    }
+
+    /// The credential for a repository where it is asked (`host`: the endpoint's where one is given): that of the longest HOST/NAMESPACE that names one, else the only one that
+    /// is for this host.
+    ///
+    /// # Errors
+    /// Several are for this host, and no table says which.
+    pub fn credential_for(&self, host: &str, path: &str) -> Result<Option<(&str, &Credential)>, String> {
+        let longest =
+            self.registries.iter().filter_map(|one| self.covers(one, host, path)).max_by_key(|(length, _)| *length);
+        if let Some((_, name)) = longest {
+            return Ok(self.credentials.get_key_value(name).map(|(name, credential)| (name.as_str(), credential)));
+        }
+        let mut own = self.credentials.iter().filter(|(_, credential)| credential.host.as_deref() == Some(host));
+        match (own.next(), own.next()) {
+            (Some((one, _)), Some((two, _))) => Err(format!(
+                "credentials {one} and {two} are both for {host}: choose by [registry.\"{host}\"] credential"
+            )),
+            (found, _) => Ok(found.map(|(name, credential)| (name.as_str(), credential))),
+        }
+    }
+}
+
+fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
+    if matches!(text, "index.docker.io" | "registry-1.docker.io") {
+        return Err(at.wrong(format!("{subject}: expected docker.io, found {text:?}"), "write docker.io"));
+    }
+    Repository::new(text, "x").map(|_| ()).map_err(|_| {
+        let what = format!("{subject}: expected HOST or HOST:PORT in lower case, found {text:?}");
+        at.wrong(what, "write it as references have it: docker.io, registry.example:5000")
+    })
+}
+
+fn registry(
+    scope: &str,
+    table: Spanned<Table<tables::Registry>>,
+    file: Text<'_>,
+    dir: &Path,
+) -> Result<Registry, Fault> {
+    let at = file.at(&table.span());
+    let table = table.into_inner().into_inner();
+    let subject = format!("registry {scope:?}");
+    let (name, namespace) = scope.split_once('/').unwrap_or((scope, ""));
+    host(name, &at, &subject)?;
+    if scope.contains('/') {
+        if Repository::new(name, namespace).is_err() {
+            let what = format!("{subject}: expected HOST/NAMESPACE, found no repository's name behind the host");
+            return Err(at.wrong(what, "write for example \"quay.io/team\", without a slash or star at the end"));
+        }
+        if !only_credential(&table) {
+            let what = format!("{subject}: expected credential alone: all else is the whole host's");
+            return Err(at.wrong(what, format!("say it in [registry.\"{name}\"]")));
+        }
+    }
+    if table.client_cert.is_some() != table.client_key.is_some() {
+        let what = format!("{subject}: expected client_cert and client_key, found one of them");
+        return Err(at.wrong(what, "give both"));
+    }
+    if let Some(endpoint) = &table.endpoint {
+        let good = ["https://", "http://"].iter().any(|scheme| {
+            endpoint
+                .get_ref()
+                .strip_prefix(scheme)
+                .is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
+        });
+        if !good {
+            let what = format!("{subject}: endpoint: expected https://HOST[:PORT][/PREFIX], found something else");
+            return Err(file
+                .at(&endpoint.span())
+                .wrong(what, "write no login into it; that is what credential is for"));
+        }
+    }
+    if let Some(number) = table.concurrency.as_ref().filter(|number| !(1..=256).contains(number.get_ref())) {
+        let what = format!("{subject}: concurrency: expected 1 to 256, found {}", number.get_ref());
+        return Err(file.at(&number.span()).wrong(what, "write for example 8"));
+    }
+    let limit_rate = match &table.limit_rate {
+        None => None,
+        Some(text) => Some(rate(text.get_ref()).map_err(|_| {
+            let what = format!("{subject}: limit_rate: expected bytes a second");
+            file.at(&text.span()).wrong(what, "write it as 80MiB/s")
+        })?),
+    };
+    Ok(Registry {
+        host: name.to_owned(),
+        namespace: namespace.to_owned(),
+        credential: table.credential.as_ref().map(|name| name.get_ref().clone()),
+        limit_rate,
+        table,
+        dir: dir.to_owned(),
+        at,
+    })
+}
+
+fn only_credential(table: &tables::Registry) -> bool {
+    matches!(
+        table,
+        tables::Registry {
+            credential: _,
+            endpoint: None,
+            ca: None,
+            client_cert: None,
+            client_key: None,
+            insecure: None,
+            plain_http: None,
+            realm: None,
+            proxy: None,
+            limit_rate: None,
+            concurrency: None,
+            retries: None,
+        }
+    )
+}
+
+fn credential(name: &str, table: tables::Credential, file: Text<'_>, at: At, dir: &Path) -> Result<Credential, Fault> {
+    let wrong = |what: &str, help: &str| at.wrong(format!("credential {name:?}: {what}"), help);
+    if let Some(named) = &table.host {
+        host(named.get_ref(), &file.at(&named.span()), &format!("credential {name:?}"))?;
+    }
+    let secret = |source| Secret { source, dir: dir.to_owned() };
+    let kind = match (table.username, table.password, table.token, table.identity) {
+        (Some(username), Some(password), None, None) => Kind::Password {
+            username: match username {
+                tables::Text::Plain(text) if text.is_empty() || text.contains(':') => {
+                    return Err(wrong("username: expected a name without a colon", "write the user's name alone"));
+                }
+                tables::Text::Plain(text) => Username::Plain(text),
+                tables::Text::Secret(source) => Username::Secret(secret(source)),
+            },
+            password: secret(password),
+        },
+        (None, None, Some(token), None) => Kind::Token(secret(token)),
+        (None, None, None, Some(_)) => Kind::Identity,
+        (Some(_), None, None, None) => return Err(wrong("expected a password beside username", "add password")),
+        (None, Some(_), None, None) => return Err(wrong("expected a username beside password", "add username")),
+        (None, None, None, None) => {
+            return Err(wrong("expected username and password, or token, or identity", "add what it is"));
+        }
+        _ => {
+            let what = "expected username and password, or token, or identity; found more than one of these";
+            return Err(wrong(what, "keep one; a token needs no username"));
+        }
+    };
+    if table.cloud.is_some() && !matches!(kind, Kind::Identity) {
+        return Err(wrong("cloud: expected beside identity only", "leave it away"));
+    }
+    Ok(Credential { host: table.host.map(Spanned::into_inner), kind, at })
+}
+
+#[cfg(test)]
+mod tests;

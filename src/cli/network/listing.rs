@@ -1,0 +1,72 @@
+//! The repositories of a registry and the tags of a repository, as `ls` shows them.
+
+use serde_json::json;
+
+use super::{Network, registries};
+use crate::base::fault::{Class, Fault};
+use crate::cli::Session;
+use crate::cli::args::place::Destination as Typed;
+use crate::cli::output::Outcome;
+use crate::content::{Error, Inventory as _, TagList as _};
+use crate::flow::each;
+use crate::oci::{Digest, Repository, Tag};
+
+impl Network {
+    /// Lists the repositories of a registry or below a namespace (`HOST/NAMESPACE/*`), or the tags of a repository, with
+    /// `with_digests` each with the digest that it names.
+    ///
+    /// # Errors
+    /// Class usage, source.
+    pub fn listing(&self, typed: &str, with_digests: bool, session: &Session<'_>) -> Result<Outcome, Fault> {
+        let (place, below) = match typed.strip_suffix("/*") {
+            Some(place) => (place, true),
+            None => (typed, false),
+        };
+        let Typed::Registry { host, prefix } = Typed::parse(place)? else {
+            return Err(Fault::new(Class::Usage, "place: expected HOST, HOST/REPO or oci:DIR"));
+        };
+        let registries = registries::open(self, session)?;
+        let at_source = |error: Error| error.into_fault(Class::Source);
+        if prefix.is_empty() || below {
+            let mut all = registries.repositories(&host).map_err(at_source)?;
+            let inside = format!("{prefix}/");
+            all.retain(|repository| prefix.is_empty() || repository.path().starts_with(&inside));
+            return Ok(repositories(typed, &all));
+        }
+        let repository = Repository::new(&host, &prefix)
+            .map_err(|error| Fault::new(Class::Usage, error.to_string()).help("write HOST/REPO"))?;
+        let mut tags = registries.tags(&repository).map_err(at_source)?;
+        tags.sort();
+        if !with_digests {
+            return Ok(tags_of(typed, &repository, &tags, None));
+        }
+        let digests = each(&session.flow, &tags, |tag| registries.tag(&repository, tag))?;
+        let digests = digests.into_iter().collect::<Result<Vec<_>, _>>().map_err(at_source)?;
+        Ok(tags_of(typed, &repository, &tags, Some(&digests)))
+    }
+}
+
+fn repositories(typed: &str, all: &[Repository]) -> Outcome {
+    let mut names: Vec<String> = all.iter().map(ToString::to_string).collect();
+    names.sort();
+    let text = names.iter().map(|name| format!("{name}\n")).collect::<String>();
+    Outcome::new(text, json!({ "place": typed, "repositories": names }))
+}
+
+fn tags_of(typed: &str, repository: &Repository, tags: &[Tag], digests: Option<&[Option<Digest>]>) -> Outcome {
+    let mut text = String::new();
+    let mut list = Vec::new();
+    for (index, tag) in tags.iter().enumerate() {
+        let mut one = json!({ "tag": tag });
+        text.push_str(&format!("{repository}:{tag}"));
+        if let Some(digests) = digests {
+            let digest = digests.get(index).copied().flatten();
+            // A tag may go between the list and the question.
+            text.push_str(&digest.map_or_else(|| "  gone".to_owned(), |digest| format!("@{digest}")));
+            one["digest"] = json!(digest);
+        }
+        text.push('\n');
+        list.push(one);
+    }
+    Outcome::new(text, json!({ "place": typed, "repository": repository.to_string(), "tags": list }))
+}

@@ -1,0 +1,14 @@
+//! Registries on the command line: options, configuration, logins, certificates. With the feature `online`.
+
+pub mod auth_file;
+pub mod certificates;
+pub mod config;
+mod contents;
+mod listing;
+pub mod logins;
+mod options;
+mod rate;
+pub mod registries;
+pub mod replace;
+
+pub use self::options::Network;

@@ -1,0 +1,277 @@
+//! Registries as the command line, the configuration and the machine describe them: certificates, logins, proxies.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base64ct::{Base64, Encoding as _};
+
+use super::config::{Config, Registry, tables::Words};
+use super::logins::Logins;
+use super::{auth_file, certificates};
+use crate::base::fault::{Class, Fault};
+use crate::base::redact::Secrets;
+use crate::cli::Session;
+use crate::cli::network::Network;
+use crate::content::{Destination, Source};
+use crate::operate::diff::there::Place;
+use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
+
+/// Tries after a failed one, where nobody says anything.
+const RETRIES: u32 = 5;
+
+/// The registries of one run.
+///
+/// # Errors
+/// Class usage: a configuration, certificate or auth file that cannot be read.
+pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Fault> {
+    let config = network.config.load(session.world)?;
+    open_as(network, session, &Arc::new(config), &limits(network), None)
+}
+
+impl Network {
+    /// The registries as a source.
+    ///
+    /// # Errors
+    /// Those of [`open`].
+    pub fn source(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
+        Ok(Box::new(open(self, session)?))
+    }
+
+    /// The registries as a destination.
+    ///
+    /// # Errors
+    /// Those of [`open`].
+    pub fn destination(&self, session: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
+        Ok(Box::new(open(self, session)?))
+    }
+
+    /// The registries to read and to ask.
+    ///
+    /// # Errors
+    /// Those of [`open`].
+    pub fn place(&self, session: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
+        Ok(Box::new(open(self, session)?))
+    }
+}
+
+/// Both sides of a copy, each opened when it is asked for: they share configuration and limits.
+pub struct Sides<'a> {
+    network: &'a Network,
+    config: OnceCell<Arc<Config>>,
+    limits: Arc<Limits>,
+}
+
+impl<'a> Sides<'a> {
+    /// Reads nothing yet.
+    pub fn new(network: &'a Network) -> Self {
+        Self { network, config: OnceCell::new(), limits: limits(network) }
+    }
+
+    /// One side: `credential` is the name given by `--from-credential` or `--to-credential`. It goes before all other
+    /// logins, at the host that it is for, or at every host of that side if it names none.
+    ///
+    /// # Errors
+    /// Those of [`open`]; there is no credential of that name.
+    pub fn open(&self, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
+        let config = match self.config.get() {
+            Some(config) => Arc::clone(config),
+            None => {
+                let config = Arc::new(self.network.config.load(session.world)?);
+                Arc::clone(self.config.get_or_init(|| config))
+            }
+        };
+        open_as(self.network, session, &config, &self.limits, credential)
+    }
+}
+
+fn limits(network: &Network) -> Arc<Limits> {
+    Arc::new(Limits::new(network.limit_rate))
+}
+
+fn open_as(
+    network: &Network,
+    session: &Session<'_>,
+    config: &Arc<Config>,
+    limits: &Arc<Limits>,
+    credential: Option<&str>,
+) -> Result<Registries, Fault> {
+    if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
+        return Err(Fault::new(Class::Usage, format!("credential {name:?}: expected one of that name, found none"))
+            .help("see `packmule credential list`, or add it with `packmule credential set`"));
+    }
+    let files = auth_file::places(network.authfile.as_deref(), session.world);
+    for file in &files {
+        let unreadable = |error: String| {
+            Fault::new(Class::Usage, error).help("make it readable, or name another one with --authfile")
+        };
+        let read = auth_file::read(file).map_err(unreadable)?;
+        if read.is_none_or(|bytes| bytes.is_empty()) && network.authfile.is_some() {
+            return Err(Fault::new(Class::Usage, format!("--authfile {}: not there, or empty", file.display()))
+                .help("name a file in the form of docker's config.json"));
+        }
+    }
+    let chosen = credential.map(ToOwned::to_owned);
+    let logins = Logins::new(Arc::clone(config), chosen, files, session.world.surroundings(), session.flow.clone());
+    let secrets = session.world.stderr.secrets();
+    let credentials = Box::new(move |host: &str, path: &str| {
+        let found = logins.find(host, path)?;
+        found.iter().for_each(|login| learn(login, &secrets));
+        Ok(found)
+    });
+    let limits = Arc::clone(limits);
+    let settings = Settings { credentials, limits, ..settings(network, session, Arc::clone(config))? };
+    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// A registry that repeats a login in what it answers does not bring it into a message.
+fn learn(login: &Credential, secrets: &Secrets) {
+    match login {
+        Credential::Password { username, password } => {
+            secrets.learn(password);
+            secrets.learn(&Base64::encode_string(format!("{username}:{}", **password).as_bytes()));
+        }
+        Credential::Identity(token) => secrets.learn(token),
+    }
+}
+
+/// Registries that know one login alone, whoever asks for it: for trying it.
+///
+/// # Errors
+/// Those of [`open`].
+pub fn open_with(
+    network: &Network,
+    session: &Session<'_>,
+    config: Arc<Config>,
+    login: Credential,
+) -> Result<Registries, Fault> {
+    learn(&login, &session.world.stderr.secrets());
+    let credentials = Box::new(move |_: &str, _: &str| Ok(Some(login.clone())));
+    let settings = Settings { credentials, limits: limits(network), ..settings(network, session, config)? };
+    Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// Returns the settings that registries are opened with, without logins.
+fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
+    let mut ca = Vec::new();
+    if let Some(file) = &network.ca {
+        let certificates = certificates::certificates(&session.path(file));
+        ca.push(
+            certificates.map_err(|error| Fault::usage(format!("--ca: {error}"), "name a file of PEM certificates"))?,
+        );
+    }
+    let variable = |name: &str| {
+        let lower = session.world.var(&name.to_ascii_lowercase());
+        lower.or_else(|| session.world.var(name)).and_then(|value| value.to_str()).map(ToOwned::to_owned)
+    };
+    let certs = certificates::places(session.world);
+    let retries = network.retries;
+    Ok(Settings {
+        hosts: Box::new(move |host| host_settings(host, config.registry(host), retries, &certs)),
+        plain_http: network.plain_http.clone(),
+        insecure: network.insecure.clone(),
+        ca,
+        realms: network.realm.clone(),
+        retries: retries.unwrap_or(RETRIES),
+        proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
+        ..Settings::default()
+    })
+}
+
+/// Returns the settings of one host: its table, and its directory in `certs.d`. `retries` is what was typed; that
+/// counts.
+fn host_settings(
+    host: &str,
+    registry: Option<&Registry>,
+    retries: Option<u32>,
+    certs: &[PathBuf],
+) -> Result<HostSettings, String> {
+    let certificates::Found { mut ca, mut client } = certificates::find(host, certs)?;
+    let Some(Registry { table, dir, limit_rate, .. }) = registry else {
+        return Ok(HostSettings { ca, client, ..HostSettings::default() });
+    };
+    if let Some(file) = &table.ca {
+        ca.push(certificates::certificates(&dir.join(file))?);
+    }
+    if let (Some(certificate), Some(key)) = (&table.client_cert, &table.client_key) {
+        client = Some(certificates::client(&dir.join(certificate), &dir.join(key))?);
+    }
+    Ok(HostSettings {
+        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
+        ca,
+        client,
+        insecure: table.insecure.unwrap_or_default(),
+        plain_http: table.plain_http.unwrap_or_default(),
+        realms: match &table.realm {
+            None => Vec::new(),
+            Some(Words::One(one)) => vec![one.clone()],
+            Some(Words::Many(many)) => many.clone(),
+        },
+        proxy: table.proxy.as_ref().map(|proxy| proxy.get_ref().clone()),
+        limit_rate: *limit_rate,
+        concurrency: table.concurrency.as_ref().map(|number| usize::from(*number.get_ref())),
+        retries: retries.or(table.retries),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_table_and_its_files_become_the_hosts_settings() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, mode: u32| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for (name, mode) in [("ca.pem", 0o644), ("c.pem", 0o644), ("k.pem", 0o600), ("certs.d/a.example/x.crt", 0o644)]
+        {
+            write(name, mode);
+        }
+        let certs = [dir.path().join("certs.d")];
+        let text = r#"[registry."a.example"]
+            endpoint = "https://m.example"
+            ca = "ca.pem"
+            client_cert = "c.pem"
+            client_key = "k.pem"
+            insecure = true
+            plain_http = true
+            realm = ["r.example", "s.example"]
+            proxy = "http://u:canary@p"
+            limit_rate = "1MiB/s"
+            concurrency = 3
+            retries = 2
+            [registry."b.example"]
+            realm = "r.example"
+        "#;
+        let mut config = Config::default();
+        config.add(&dir.path().join("packmule.toml"), text, None).unwrap();
+        let of = |host: &str, retries| host_settings(host, config.registry(host), retries, &certs);
+        let found = of("a.example", None).unwrap();
+        assert!(!format!("{found:?}").contains("canary"));
+        assert_eq!(found.endpoint.as_deref(), Some("https://m.example"));
+        assert_eq!(found.ca, [b"certs.d/a.example/x.crt".to_vec(), b"ca.pem".to_vec()]);
+        assert_eq!(found.client.unwrap().key.as_slice(), b"k.pem");
+        assert!(found.insecure && found.plain_http);
+        assert_eq!(found.realms, ["r.example", "s.example"]);
+        assert_eq!(found.proxy.as_deref(), Some("http://u:canary@p"));
+        assert_eq!((found.limit_rate, found.concurrency, found.retries), (Some(1 << 20), Some(3), Some(2)));
+        assert_eq!(of("a.example", Some(0)).unwrap().retries, Some(0));
+        let other = of("b.example", None).unwrap();
+        assert_eq!((other.realms.len(), other.insecure, other.retries), (1, false, None));
+        assert!(of("c.example", None).unwrap().ca.is_empty());
+        write("k.pem", 0o640);
+        assert!(of("a.example", None).is_ok());
+        write("k.pem", 0o644);
+        assert!(of("a.example", None).unwrap_err().contains("k.pem"));
+        std::fs::remove_file(dir.path().join("ca.pem")).unwrap();
+        assert!(of("a.example", None).unwrap_err().contains("ca.pem"));
+        assert!(certificates::find("a.example", &[Path::new("/nowhere").to_owned()]).unwrap().ca.is_empty());
+    }
+}

@@ -1,0 +1,7 @@
+//! Shared parts of commands that write or sign: new files, passphrases, private keys, receipts. With the feature `carry`.
+
+pub mod earlier;
+pub mod newfile;
+pub mod passphrase;
+pub mod receipt_write;
+pub mod signers;

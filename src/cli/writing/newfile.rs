@@ -1,0 +1,142 @@
+//! Files that a command makes next to others: whole under their name, or not there.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
+use crate::base::fault::{Class, Fault};
+use crate::cli::pem::shown;
+use crate::cli::world::World;
+use crate::outfile::{Place, check_name, look};
+use crate::system;
+
+/// How many names are tried for a file that has none yet.
+const TRIES: usize = 16;
+
+/// A new file next to `target`, under a name that nothing had; removed when it is dropped without having got its own.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    target: PathBuf,
+    file: File,
+}
+
+impl Draft {
+    /// Makes it, with `mode` as far as the umask lets it.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn beside(target: &Path, mode: u32) -> io::Result<Self> {
+        let mut tries = 0;
+        loop {
+            let mut random = [0; 8];
+            getrandom::fill(&mut random).map_err(io::Error::other)?;
+            let mut path = target.as_os_str().to_owned();
+            path.push(format!(".{:016x}.partial", u64::from_ne_bytes(random)));
+            let path = PathBuf::from(path);
+            match system::create(&path, mode) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => tries += 1,
+                created => return created.map(|file| Self { path, target: target.to_owned(), file }),
+            }
+        }
+    }
+
+    /// The open file.
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Writes all of it, durably.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn fill(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut file = &self.file;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Gives it its name, durably, unless something has that.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`]; the system's.
+    pub fn settle(self) -> io::Result<()> {
+        name(&self.path, &self.target)?;
+        system::sync_name(&self.target)
+    }
+
+    /// Gives it its name, durably, in place of what has that.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn replace(self) -> io::Result<()> {
+        std::fs::rename(&self.path, &self.target)?;
+        system::sync_name(&self.target)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Gone already where it has its name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Looks whether [`create`] would make the file, before there is anything to write.
+///
+/// # Errors
+/// Those of [`create`].
+pub fn check(path: &Path, world: &World) -> Result<(), Fault> {
+    let full = world.path(path);
+    check_name(&full).map_err(|refusal| refusal.into_fault(&shown(path), "file"))?;
+    if full.symlink_metadata().is_ok() { Err(exists(path)) } else { Ok(()) }
+}
+
+/// Makes the file `path` of `bytes` with `mode`; durable when this returns.
+///
+/// # Errors
+/// Class usage where it exists or is a file of a bundle, io.
+pub fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(), Fault> {
+    check(path, world)?;
+    let done = Draft::beside(&world.path(path), mode).and_then(|draft| {
+        draft.fill(bytes)?;
+        draft.settle()
+    });
+    done.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { exists(path) } else { failed(path, &error) })
+}
+
+/// The device, pipe or open stream that `path` names, which is written to as it is; `None` where [`create`] would make a
+/// file.
+///
+/// # Errors
+/// Those of [`create`].
+pub fn stream(path: &Path, world: &World) -> Result<Option<File>, Fault> {
+    match look(&world.path(path), |_| Ok(false)) {
+        Ok(Place::Stream(stream)) => Ok(Some(stream)),
+        _ => check(path, world).map(|()| None),
+    }
+}
+
+/// The fault of a file that cannot be written.
+pub fn failed(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(Class::Io, format!("{}: {error}", shown(path))).help("choose a directory that you can write to")
+}
+
+/// Gives a file its name, unless something has it: [`io::ErrorKind::AlreadyExists`].
+pub fn name(partial: &Path, full: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, partial, CWD, full, RenameFlags::NOREPLACE) {
+        // Not every file system knows it: looked at again just before.
+        Err(Errno::INVAL | Errno::NOSYS) if full.symlink_metadata().is_err() => std::fs::rename(partial, full),
+        Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
+        done => done.map_err(io::Error::from),
+    }
+}
+
+/// The fault of a file that is there already.
+pub fn exists(path: &Path) -> Fault {
+    let what = format!("{}: expected no such file, found one", shown(path));
+    Fault::new(Class::Usage, what).help("choose another name; it is never overwritten")
+}

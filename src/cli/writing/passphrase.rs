@@ -1,0 +1,146 @@
+//! Passphrases and PINs: from a file, from systemd, or asked for on a terminal. Nothing of one is ever shown.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::base::fault::{Class, Fault};
+use crate::cli::pem::shown;
+use crate::cli::world::World;
+
+/// The longest passphrase file, in bytes.
+const MAX: usize = 64 << 10;
+/// Before the name of a credential that systemd gives to a unit.
+const SYSTEMD: &str = "systemd:";
+
+/// The first line of the file that `source` names; of `systemd:NAME` that of the unit's credential (LoadCredential=).
+///
+/// # Errors
+/// Class usage: it cannot be read, others can read or change it, it is empty, no text, or longer than 64 KiB.
+pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
+    let name = source.to_str().and_then(|text| text.strip_prefix(SYSTEMD));
+    let (path, what) = match name {
+        Some(name) => (credential(name, world)?, format!("systemd credential {}", crate::base::fault::escape(name))),
+        None => (world.path(source), format!("passphrase file {}", shown(source))),
+    };
+    let fault = |found: &str| {
+        let what = format!("{what}: expected a line of text, found {found}");
+        Fault::new(Class::Usage, what).help("put the passphrase on the first line of the file")
+    };
+    let file = File::open(path).map_err(|error| fault(&error.to_string()))?;
+    let metadata = file.metadata().map_err(|error| fault(&error.to_string()))?;
+    let mode = metadata.permissions().mode();
+    // Its group may read it: that is how a service is given root's file. A pipe is as private as who holds it.
+    if metadata.is_file() && mode & 0o027 != 0 {
+        let what =
+            format!("{what}: expected a secret that others cannot read or change, found mode {:04o}", mode & 0o7777);
+        let help = format!("run `chmod 600 {}`; if others had it, change the passphrase", shown(source));
+        return Err(Fault::new(Class::Usage, what).help(help));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX + 1));
+    file.take(MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| fault(&error.to_string()))?;
+    if bytes.len() > MAX {
+        return Err(fault(&format!("more than {MAX} bytes")));
+    }
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = std::str::from_utf8(line).map_err(|_| fault("bytes that are not UTF-8"))?;
+    if text.is_empty() { Err(fault("none")) } else { Ok(Zeroizing::new(text.to_owned())) }
+}
+
+/// The file of a credential.
+fn credential(name: &str, world: &World) -> Result<PathBuf, Fault> {
+    let wrong = |found: &str| {
+        let what = format!("systemd credential {}: {found}", crate::base::fault::escape(name));
+        Fault::new(Class::Usage, what)
+            .help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run in it")
+    };
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(wrong("expected a credential's name, found a path"));
+    }
+    let dir = world.var("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    Ok(dir.ok_or_else(|| wrong("expected CREDENTIALS_DIRECTORY, found it unset"))?.join(name))
+}
+
+/// Asks for one on the terminal.
+///
+/// # Errors
+/// Class cancelled where the person broke off, usage without a terminal.
+pub fn ask(text: &str, world: &mut World) -> Result<Zeroizing<String>, Fault> {
+    world.ask_secret(text).map_err(|error| {
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Fault::new(Class::Cancelled, "cancelled");
+        }
+        let what = format!("passphrase: expected an answer on the terminal, found {error}");
+        Fault::new(Class::Usage, what).help("give --passphrase-file FILE")
+    })
+}
+
+/// Asks for a new one, twice.
+///
+/// # Errors
+/// Those of [`ask`]; class usage where there is none or the two differ.
+pub fn choose(output: &Path, world: &mut World) -> Result<Zeroizing<String>, Fault> {
+    let first = ask(&format!("passphrase for {}: ", shown(output)), world)?;
+    if first.is_empty() {
+        let what = "passphrase: expected one, found nothing";
+        return Err(Fault::new(Class::Usage, what).help("type one, or give --no-passphrase"));
+    }
+    let second = ask("the same again: ", world)?;
+    if *first == *second {
+        return Ok(first);
+    }
+    Err(Fault::new(Class::Usage, "passphrase: expected the same twice, found two").help("run it again"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_and_credentials_are_read_whole_or_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8], mode: u32| {
+            fs::write(dir.path().join(name), bytes).unwrap();
+            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let (mut world, ..) = World::for_test(&[], dir.path());
+        let told = |source: &str, world: &World| {
+            let fault = read(Path::new(source), world).unwrap_err();
+            assert!(fault.class == Class::Usage && !format!("{fault:?}").contains("canary"), "{fault:?}");
+            fault.what
+        };
+        write("p", b"canary one\r\nsecond\n", 0o600);
+        assert_eq!(read(Path::new("p"), &world).unwrap().as_str(), "canary one");
+        write("long", &vec![b'x'; MAX], 0o600);
+        assert_eq!(read(Path::new("long"), &world).unwrap().len(), MAX);
+        // A byte more: refused, not cut.
+        write("long", &vec![b'x'; MAX + 1], 0o600);
+        assert!(told("long", &world).contains("more than 65536"));
+        for (bytes, found) in [(&b""[..], "none"), (b"\ncanary", "none"), (b"canary\xff", "UTF-8")] {
+            write("p", bytes, 0o600);
+            assert!(told("p", &world).contains(found));
+        }
+        assert!(told("absent", &world).contains("absent") && told(".", &world).contains("directory"));
+        for mode in [0o644, 0o604, 0o620, 0o602] {
+            write("p", b"canary", mode);
+            assert!(told("p", &world).contains(&format!("{mode:04o}")));
+        }
+        write("p", b"canary", 0o440);
+        assert!(read(Path::new("p"), &world).is_ok());
+        assert!(told("systemd:p", &world).contains("unset"));
+        world.env.insert("CREDENTIALS_DIRECTORY".into(), dir.path().into());
+        assert_eq!(read(Path::new("systemd:p"), &world).unwrap().as_str(), "canary");
+        for name in ["systemd:", "systemd:../p", "systemd:.p"] {
+            assert!(told(name, &world).contains("found a path"), "{name}");
+        }
+        assert!(told("systemd:absent", &world).contains("absent"));
+        world.env.insert("CREDENTIALS_DIRECTORY".into(), "relative".into());
+        assert!(told("systemd:p", &world).contains("unset"));
+    }
+}

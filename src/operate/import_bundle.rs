@@ -1,0 +1,76 @@
+//! Import of a bundle: how its content is read, and what is checked before the destination is opened.
+//!
+//! A bundle whose files are all at hand is checked first. One that comes as a stream, or on media that are changed, is
+//! checked while it passes. Artifacts and destinations are the business of [`crate::operate::import`].
+
+use crate::base::fault::Fault;
+use crate::bundle::Trusted;
+use crate::bundle::frames::media::{Ask, Media};
+use crate::bundle::source::one_pass::{Arriving, arrive};
+use crate::bundle::stream::{Bytes, Members};
+use crate::flow::Flow;
+use crate::operate::import::checks::{BundleCheck, OnePassCheck};
+use crate::operate::import::{Imported, Request, run};
+use crate::scan::{Scanner, Summary};
+
+/// A bundle that is ready to be imported.
+pub struct Ready<'a> {
+    bundle: &'a Trusted,
+    content: Content<'a>,
+}
+
+/// How the content is read.
+enum Content<'a> {
+    /// All files are at hand, and were checked.
+    Checked(BundleCheck<'a>),
+    /// A stream, read once.
+    Stream(Bytes),
+    /// Media that are changed on request.
+    Media,
+}
+
+impl<'a> Ready<'a> {
+    /// Decides how the content of `bundle` is read, and checks the files that are at hand. `rest`: what follows the
+    /// manifest in a stream; `can_ask`: whether someone can change a medium; with `scanner` nothing is sent before all was
+    /// scanned.
+    ///
+    /// # Errors
+    /// Class format, integrity, io: everything that is wrong with the files.
+    pub fn check(
+        bundle: &'a Trusted,
+        rest: Option<Bytes>,
+        can_ask: bool,
+        scanner: Option<&'a Scanner>,
+        flow: &'a Flow,
+    ) -> Result<Self, Fault> {
+        let content = match rest {
+            Some(rest) => Content::Stream(rest),
+            None if scanner.is_none() && can_ask && bundle.lacks_any() => Content::Media,
+            None => Content::Checked(BundleCheck::open(bundle, flow)?.with_scanner(scanner)),
+        };
+        Ok(Self { bundle, content })
+    }
+
+    /// Imports as `request` says, but for its source and its check, which are the bundle's; returns also what the
+    /// scanner said. `ask` asks for the next medium.
+    pub fn run(
+        self,
+        flow: &Flow,
+        request: &Request<'_>,
+        ask: &mut Ask<'_>,
+    ) -> (Result<Imported, Fault>, Option<Summary>) {
+        let bundle = self.bundle;
+        let pass = |source: &Arriving<'_>| {
+            let check = OnePassCheck(source, bundle);
+            run(flow, &Request { source, check: &check, ..*request })
+        };
+        match self.content {
+            Content::Checked(check) => {
+                let done = run(flow, &Request { source: bundle, check: &check, ..*request });
+                (done, check.into_scanned())
+            }
+            Content::Stream(rest) => (arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), flow, pass), None),
+            Content::Media => (arrive(bundle, &mut Media::changed(bundle, ask), flow, pass), None),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The content of the receipt of an import, from what the import found and did. Nothing is written or signed here.
+
+use crate::base::fault::{Fault, escape};
+use crate::base::product::TOOL;
+use crate::base::time::Moment;
+use crate::bundle::Trusted;
+use crate::decide::route::Route;
+use crate::oci::Artifact;
+use crate::operate::freshness::Told;
+use crate::operate::import::Ledger;
+use crate::receipt::{Arrival, Bundle, FORMAT, Line, Named, Order, Outcome, Reason, Receipt, Scan, Signer, State};
+use crate::scan::Summary;
+
+/// The facts of an import that its receipt is made from.
+pub struct Facts<'a> {
+    /// The bundle.
+    pub bundle: &'a Trusted,
+    /// Its order.
+    pub order: &'a Told,
+    /// The faults of order that the command line allowed.
+    pub allowed: Allowed,
+    /// The destination as typed.
+    pub to: &'a str,
+    /// The names there.
+    pub route: Option<&'a Route>,
+    /// The record of what was sent.
+    pub account: Ledger,
+    /// The fault that ended the import or a part of it.
+    pub fault: Option<&'a Fault>,
+    /// The result of a scanner.
+    pub scan: Option<&'a Summary>,
+}
+
+/// Options of the run that let a bundle in out of its order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Allowed {
+    /// `--allow-stale`
+    pub stale: bool,
+    /// `--init-state`
+    pub init: bool,
+}
+
+/// When the import began and ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Its begin.
+    pub started: Moment,
+    /// Its end.
+    pub ended: Moment,
+}
+
+/// Makes the receipt of an import; `audit` is the newest line of the audit log of the run.
+pub fn compose(facts: Facts<'_>, times: Times, audit: Option<Line>) -> Receipt {
+    let Facts { bundle, order, allowed, to, route, account, fault, scan } = facts;
+    let Times { started, ended } = times;
+    let manifest = bundle.manifest();
+    let artifacts = if account.artifacts.is_empty() { nothing(bundle, route, fault) } else { account.artifacts };
+    let counted = &bundle.admission().counted;
+    let signers = bundle.judgement().good.iter().map(|keyid| {
+        let entry = counted.iter().find(|entry| entry.keyids.contains(keyid));
+        let (holder, role) = (entry.map(|entry| escape(&entry.holder)), entry.map(|entry| escape(&entry.role)));
+        Signer { holder, keyid: keyid.clone(), role }
+    });
+    Receipt {
+        artifacts,
+        audit,
+        blobs: account.blobs,
+        bundle: Bundle {
+            channel: manifest.channel.clone(),
+            created: manifest.created,
+            epoch: manifest.epoch,
+            id: bundle.id(),
+            name: manifest.name.to_string(),
+            sequence: manifest.sequence,
+        },
+        counts: account.counts,
+        destination: escape(to),
+        ended,
+        fault: fault.map(|fault| Reason { class: fault.class.name().to_owned(), text: escape(&fault.what) }),
+        format: FORMAT.to_owned(),
+        order: turn(order, allowed),
+        scan: scan.map(|scan| Scan {
+            clean: scan.clean,
+            scanner: escape(&scan.scanner),
+            version: scan.version.as_deref().map(escape),
+        }),
+        signers: signers.collect(),
+        started,
+        tool: TOOL.to_owned(),
+    }
+}
+
+/// The artifacts of an import that ended before it had looked at the destination.
+fn nothing(bundle: &Trusted, route: Option<&Route>, fault: Option<&Fault>) -> Vec<Arrival> {
+    let why = fault.map_or("it did nothing", |fault| fault.what.as_str());
+    let one = |artifact: &Artifact| Arrival {
+        destination: route.and_then(|route| route.destination(&artifact.repository).ok()).map(|name| name.to_string()),
+        digest: artifact.digest,
+        outcome: Outcome::Failed,
+        read_back: None,
+        reason: Some(escape(&format!("the import ended before it: {why}"))),
+        repository: artifact.repository.clone(),
+        tags: artifact
+            .tags
+            .iter()
+            .map(|tag| Named { name: tag.clone(), outcome: State::Failed, read_back: None })
+            .collect(),
+    };
+    bundle.manifest().artifacts.iter().map(one).collect()
+}
+
+fn turn(order: &Told, allowed: Allowed) -> Option<Order> {
+    let options = [("allow-stale", allowed.stale), ("init-state", allowed.init)];
+    let allowed: Vec<String> =
+        options.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect();
+    if order.json.is_null() && allowed.is_empty() {
+        return None;
+    }
+    let overlooked = order.json["overlooked"].as_array().into_iter().flatten();
+    let overlooked = overlooked.filter_map(|text| text.as_str().map(escape)).collect();
+    let state = order.json["state"].as_str().unwrap_or("unchecked").to_owned();
+    Some(Order { allowed, overlooked, state })
+}
