@@ -4,70 +4,31 @@
 //! Documents are kept until the end, when what they reach is compared with the manifest.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::closure;
-use super::gate::Gate;
-use super::parallel::{Seen, Tally, gate_of, passed, walk_unit};
+use super::gate::{Gate, Tally};
+use super::unit::{Seen, gate_of, passed, walk_unit};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
+use crate::bundle::format::document;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::one_pass::{Belt, Feed, is_cut_off};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::source::blob_cache::BlobCache;
 use crate::content::checked::{Look, Onlooker};
 use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
 
-/// The most bytes that are kept of what passes: documents, and what looks like one.
-pub const MAX_KEPT: u64 = 256 << 20;
-
-/// Blobs that passed and are kept.
-#[derive(Debug, Default)]
-pub struct Kept {
-    blobs: HashMap<Digest, Arc<[u8]>>,
-    bytes: u64,
-    is_full: bool,
-}
-
-impl Kept {
-    /// Keeps a blob while there is room.
-    pub(in crate::bundle) fn add(&mut self, digest: Digest, content: Vec<u8>) {
-        self.bytes += content.len() as u64;
-        if self.bytes > MAX_KEPT {
-            self.is_full = true;
-        } else {
-            self.blobs.insert(digest, Arc::from(content));
-        }
-    }
-
-    /// One that is kept.
-    #[cfg(feature = "carry")]
-    pub(in crate::bundle) fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
-        self.blobs.get(digest).cloned()
-    }
-
-    /// The fault of one that had to be left out.
-    pub(in crate::bundle) fn fault(&self) -> Option<Error> {
-        self.is_full.then(too_many)
-    }
-}
-
-/// The refusal of a bundle whose documents are more than is kept.
-pub fn too_many() -> Error {
-    Error::format(format!("stream: expected at most {MAX_KEPT} bytes of documents, found more"))
-        .help("write it to a disk and read it from there: tar x")
-}
-
 /// Collects documents, and what may be one, while a unit is checked.
 struct Collect<'a> {
     bundle: &'a Trusted,
     roots: &'a HashSet<Digest>,
-    kept: &'a Mutex<Kept>,
+    kept: &'a Mutex<BlobCache>,
     content: Vec<u8>,
     onlooker: Option<&'a dyn Onlooker>,
     look: Option<Box<dyn Look + 'a>>,
@@ -122,7 +83,7 @@ pub(in crate::bundle) struct Checking<'a> {
     flow: &'a Flow,
     fail_fast: bool,
     roots: HashSet<Digest>,
-    kept: Mutex<Kept>,
+    kept: Mutex<BlobCache>,
     gate: Gate,
     onlooker: Option<&'a dyn Onlooker>,
     // The units that were pinned.
@@ -283,38 +244,19 @@ pub fn trailing(faults: &[Error]) -> Error {
 
 /// What is wrong with documents and closure, unless it is that a document was in a unit that failed, which
 /// was told.
-fn closure(bundle: &Trusted, kept: &Kept, done: &[bool], flow: &Flow) -> Option<Error> {
+fn closure(bundle: &Trusted, kept: &BlobCache, done: &[bool], flow: &Flow) -> Option<Error> {
     let is_lost = Cell::new(false);
     let fetch = |descriptor: &Descriptor| {
         let digest = descriptor.digest;
         let Some(index) = bundle.blob_index(&digest) else { return Ok(None) };
-        closure::check_size(digest, bundle.manifest().blobs[index].size)?;
-        if let Some(raw) = kept.blobs.get(&digest) {
-            return closure::document(descriptor, Arc::clone(raw)).map(Some);
+        document::check_size(digest, bundle.manifest().blobs[index].size)?;
+        if let Some(raw) = kept.get(&digest) {
+            return document::parse(descriptor, raw).map(Some);
         }
         let unit = bundle.geometry().unit_index(Tar::of_blob(index));
-        is_lost.set(!done[unit] || kept.is_full);
+        is_lost.set(!done[unit] || kept.is_full());
         Err(Error::format(format!("manifest {digest}: expected a manifest as its descriptor says, found none")))
     };
     let found = bundle.closure_of(flow, fetch).err();
     found.filter(|_| !is_lost.get())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_passes_is_kept_up_to_the_last_byte_of_room() {
-        let digest = |number: u8| Digest::sha256(&[number]);
-        let mut kept = Kept { bytes: MAX_KEPT - 3, ..Kept::default() };
-        kept.add(digest(1), vec![1; 3]);
-        assert!(kept.blobs.contains_key(&digest(1)) && kept.fault().is_none());
-        kept.add(digest(2), Vec::new());
-        assert!(kept.blobs.contains_key(&digest(2)) && kept.fault().is_none());
-        for number in 3..5 {
-            kept.add(digest(number), vec![1]);
-            assert!(!kept.blobs.contains_key(&digest(number)) && kept.fault().is_some(), "{number}");
-        }
-    }
 }

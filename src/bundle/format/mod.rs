@@ -2,6 +2,7 @@
 
 pub mod channel;
 pub mod computed;
+pub(super) mod document;
 pub mod error;
 pub mod frame;
 pub mod manifest;

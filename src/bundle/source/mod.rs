@@ -1,6 +1,8 @@
 //! A trusted bundle as a source of artifacts.
 
+pub(super) mod blob_cache;
 pub(super) mod cache;
 #[cfg(feature = "carry")]
 pub mod one_pass;
 pub(super) mod random;
+mod shared;

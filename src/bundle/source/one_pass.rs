@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
-use crate::bundle::check::closure;
-use crate::bundle::check::gate::Gate;
-use crate::bundle::check::one_pass::{Kept, MAX_KEPT, too_many, trailing};
-use crate::bundle::check::parallel::{Seen, Tally, gate_of, passed, walk_unit};
+use crate::bundle::check::gate::{Gate, Tally};
+use crate::bundle::check::one_pass::trailing;
+use crate::bundle::check::unit::{Seen, gate_of, passed, walk_unit};
+use crate::bundle::format::document;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::{Cursor, Part};
@@ -22,6 +22,7 @@ use crate::bundle::frames::one_pass::{Belt, Feed, Taking, is_cut_off};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::Pieces as _;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::source::blob_cache::{BlobCache, MAX_CACHED, too_many};
 use crate::content::{self, Kind, Passing, Source};
 use crate::flow::{Flow, each, start};
 use crate::oci::media_type::document_kind;
@@ -32,7 +33,7 @@ pub struct Arriving<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
     belt: Arc<Belt<'a>>,
-    kept: Mutex<Kept>,
+    kept: Mutex<BlobCache>,
     // The next unit.
     next: AtomicUsize,
     // Until it is closed.
@@ -209,12 +210,12 @@ impl Arriving<'_> {
                 let digest = descriptor.digest;
                 // Whether one may be absent is the closure's to say.
                 let Some(index) = self.bundle.blob_index(&digest) else { continue };
-                closure::check_size(digest, self.bundle.manifest().blobs[index].size)?;
+                document::check_size(digest, self.bundle.manifest().blobs[index].size)?;
                 let Some(raw) = lock(&self.kept).get(&digest) else {
                     waiting.push(descriptor);
                     continue;
                 };
-                let document = closure::document(&descriptor, raw)?;
+                let document = document::parse(&descriptor, raw)?;
                 let below = document.manifests().iter().filter(|child| document_kind(&child.media_type).is_some());
                 wanted.extend(below.filter(|child| seen.insert(child.digest)).cloned());
             }
@@ -225,7 +226,7 @@ impl Arriving<'_> {
             self.early_unit()?;
         }
         let kept = |descriptor: &Descriptor| match lock(&self.kept).get(&descriptor.digest) {
-            Some(raw) => closure::document(descriptor, raw).map(Some),
+            Some(raw) => document::parse(descriptor, raw).map(Some),
             None => Ok(None),
         };
         self.bundle.closure_of(self.flow, kept)?;
@@ -239,7 +240,7 @@ impl Arriving<'_> {
             return Err(Error::format("stream: a manifest that an artifact refers to did not come").into());
         };
         let bytes: u64 = self.bundle.geometry().plain(unit.frames.clone());
-        if bytes > MAX_KEPT {
+        if bytes > MAX_CACHED {
             return Err(too_many().into());
         }
         let blobs = self.unit(index, unit, &|_| true)?;
@@ -386,7 +387,7 @@ impl Source for Arriving<'_> {
         let raw = lock(&self.kept).get(&descriptor.digest).ok_or_else(|| {
             content::Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))
         })?;
-        Ok(closure::document(descriptor, raw)?)
+        Ok(document::parse(descriptor, raw)?)
     }
 
     fn blob(&self, _: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {

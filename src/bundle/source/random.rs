@@ -97,7 +97,7 @@ impl Source for Trusted {
     fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         match self.carried_document(descriptor)? {
             // Whoever takes it takes what is around it, too: a byte of it that nobody pinned ends an import.
-            Some(document) => self.shelf.amiss().map_or(Ok(document), |error| Err(error.into())),
+            Some(document) => self.cache.amiss().map_or(Ok(document), |error| Err(error.into())),
             None => Err(Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))),
         }
     }

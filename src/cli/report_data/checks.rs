@@ -4,7 +4,7 @@ use super::{Found, words};
 use crate::base::fault::{Class, Fault};
 use crate::base::size::show;
 use crate::bundle::Manifest;
-use crate::bundle::check::parallel::Tally;
+use crate::bundle::check::gate::Tally;
 use crate::report::{Check, Mark};
 
 /// The check that a scanner makes.
