@@ -2,19 +2,17 @@
 //!
 //! Which files lie there and which must not is found in [`crate::bundle::volumes::flat`].
 
-use std::sync::Mutex;
-
-use super::gate::{Gate, Step, Tally};
+use super::gate::{Gate, Tally};
 use super::unit::passed;
-use crate::base::fault::{Class, Fault};
+use super::workers::{Findings, check_all};
+use crate::base::fault::Fault;
 use crate::bundle::Error;
 use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{Content, Tar};
-use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::volumes::flat::{Flat, path_of};
 use crate::content::checked::read_some;
-use crate::flow::{Event, Flow, start};
+use crate::flow::{Event, Flow};
 use crate::oci::{Digest, Hasher};
 
 /// Bytes read at once.
@@ -102,23 +100,10 @@ pub(in crate::bundle) fn check_files(
     };
     let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
     let gate = Gate::new(whole, (0..tar.members()).map(|member| one(member, tar.size(member))).collect());
-    let found = Mutex::new(Vec::new());
-    let step = |member: usize| match check(files, tar, member, flow) {
-        Ok(bytes) => Step::Pinned(one(member, bytes)),
-        Err(error) => {
-            let stop = fail_fast || error.class == Class::Cancelled;
-            lock(&found).push(error);
-            if stop { Step::Stop } else { Step::Open }
-        }
-    };
-    let work = || gate.work(&order, step);
-    std::thread::scope(|scope| {
-        let threads = start(scope, flow.cpus.max(1), work);
-        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+    let findings = Findings::new(fail_fast);
+    check_all(&gate, &order, &findings, flow, |member| {
+        check(files, tar, member, flow).map(|size| Some(one(member, size)))
     });
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    found.sort_by(|a, b| a.what.cmp(&b.what));
-    faults.extend(found.into_iter().map(Fault::from));
+    faults.extend(findings.into_sorted().into_iter().map(Fault::from));
     passed(gate, faults)
 }

@@ -8,5 +8,6 @@ pub mod gate;
 pub mod one_pass;
 pub mod parallel;
 pub(super) mod unit;
+mod workers;
 
 use super::sync;

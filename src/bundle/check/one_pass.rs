@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::gate::{Gate, Tally};
-use super::unit::{Seen, gate_of, passed, walk_unit};
+use super::unit::{gate_of, passed, walk_unit};
+use super::workers::Findings;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
 use crate::bundle::format::document;
 use crate::bundle::format::tar::Tar;
+use crate::bundle::frames::members::Seen;
 use crate::bundle::frames::one_pass::{Belt, Feed, is_cut_off};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
@@ -82,13 +84,13 @@ pub(in crate::bundle) struct Checking<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
     fail_fast: bool,
+    findings: Findings,
     roots: HashSet<Digest>,
     kept: Mutex<BlobCache>,
     gate: Gate,
     onlooker: Option<&'a dyn Onlooker>,
     // The units that were pinned.
     done: Mutex<Vec<bool>>,
-    found: Mutex<Vec<Error>>,
 }
 
 /// A run of whole volumes that begins and ends with a unit.
@@ -107,12 +109,12 @@ impl<'a> Checking<'a> {
             bundle,
             flow,
             fail_fast,
+            findings: Findings::new(fail_fast),
             roots: bundle.manifest().artifacts.iter().map(|artifact| artifact.digest).collect(),
             kept: Mutex::default(),
             gate: gate_of(bundle),
             onlooker: None,
             done: Mutex::new(vec![false; bundle.geometry().units.len()]),
-            found: Mutex::default(),
         }
     }
 
@@ -165,9 +167,7 @@ impl<'a> Checking<'a> {
             }
             Err(error) if is_cut_off(&error) => {}
             Err(error) => {
-                let ends = self.fail_fast || error.class == Class::Cancelled;
-                lock(&self.found).push(error);
-                if ends {
+                if self.findings.add(error) {
                     belt.stop();
                 }
             }
@@ -179,9 +179,7 @@ impl<'a> Checking<'a> {
     /// # Errors
     /// The fault whose class counts most, the others behind it.
     pub(in crate::bundle) fn finish(self, beside: Vec<Error>, is_more: bool) -> Result<Tally, Fault> {
-        let mut faults = into_inner(self.found);
-        faults.sort_by(|a, b| a.what.cmp(&b.what));
-        faults.dedup();
+        let mut faults = self.findings.into_sorted();
         faults.splice(0..0, beside);
         let done = into_inner(self.done);
         let kept = into_inner(self.kept);

@@ -7,14 +7,15 @@ use std::sync::{Mutex, PoisonError};
 
 use super::damage::{self, Broken, Refusal};
 use super::flat;
-use super::gate::{Step, Tally};
+use super::gate::Tally;
 use super::unit::{check_unit, gate_bug, gate_of, passed};
-use crate::base::fault::{Class, Fault};
+use super::workers::{Findings, check_all};
+use crate::base::fault::Fault;
 use crate::bundle::Error;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
-use crate::flow::{Event, Flow, start};
+use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
 
 /// Units in the order in which they are begun: those of one large member first, the longest in
@@ -58,48 +59,32 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     let amiss = damage::unfit(bundle);
     let order = schedule(bundle);
     let gate = gate_of(bundle);
-    let found = Mutex::new(Vec::new());
+    let findings = Findings::new(fail_fast);
     let broken = Mutex::new(Vec::new());
-    let step = |index: usize| {
+    check_all(&gate, &order, &findings, flow, |index| {
         let unit = &geometry.units[index];
         // A volume that is not there, or of another length, was named once already.
         if unit.frames.clone().any(|frame| amiss.contains(&geometry.volume_of(frame))) {
             lock(&broken).push((index, Broken::Unread));
-            return Step::Open;
+            return Ok(None);
         }
-        match check_unit(bundle, unit, flow) {
-            Ok(counted) => Step::Pinned(counted),
-            Err((error, frame)) => {
-                let stop = fail_fast || error.class == Class::Cancelled;
-                if damage::is_of_the_medium(&error) {
-                    let frame = frame.map_or(Broken::Whole, Broken::At);
-                    lock(&broken).push((index, frame));
-                }
-                lock(&found).push(error);
-                if stop { Step::Stop } else { Step::Open }
+        check_unit(bundle, unit, flow).map(Some).map_err(|(error, frame)| {
+            if damage::is_of_the_medium(&error) {
+                lock(&broken).push((index, frame.map_or(Broken::Whole, Broken::At)));
             }
-        }
-    };
-    let work = || gate.work(&order, step);
-    std::thread::scope(|scope| {
-        let threads = start(scope, flow.cpus.max(1), work);
-        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+            error
+        })
     });
-    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut again = amiss;
     if !fail_fast {
         let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
         broken.sort_by_key(|(unit, _)| *unit);
         for (unit, broken) in broken {
-            match damage::frames(bundle, unit, broken, flow, &mut again) {
-                Ok(more) => found.extend(more),
-                Err(error) => found.push(error),
-            }
+            let more = damage::frames(bundle, unit, broken, flow, &mut again).unwrap_or_else(|error| vec![error]);
+            findings.extend(more);
         }
     }
-    found.sort_by(|a, b| a.what.cmp(&b.what));
-    found.dedup();
+    let mut found = findings.into_sorted();
     // The same fault of a document may have been met by the walk already.
     found.retain(|error| faults.iter().all(|fault| fault.what != error.what));
     faults.extend(found.into_iter().map(Fault::from));

@@ -7,26 +7,10 @@ use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
 use crate::bundle::format::offsets::{Geometry, Unit};
 use crate::bundle::format::tar::Content;
-use crate::bundle::frames::members::{Cursor, Part};
+use crate::bundle::frames::members::{Blind, Cursor, Seen};
 use crate::bundle::frames::random::{Pieces, Plain};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Event, Flow};
-
-/// Sees what a unit holds while it is checked.
-pub(in crate::bundle) trait Seen {
-    /// More of the content of `member`, of which nothing is known yet.
-    fn content(&mut self, member: usize, bytes: &[u8]);
-    /// All of `member` came, and it holds.
-    fn whole(&mut self, member: usize);
-}
-
-/// Sees nothing.
-pub(in crate::bundle) struct Blind;
-
-impl Seen for Blind {
-    fn content(&mut self, _: usize, _: &[u8]) {}
-    fn whole(&mut self, _: usize) {}
-}
 
 /// One unit, every byte of it; with the error the frame that it lies in, where it is one frame's.
 pub(in crate::bundle) fn check_unit(
@@ -51,25 +35,13 @@ pub(in crate::bundle) fn walk_unit(
     let mut bytes = 0;
     let mut unreported = 0;
     loop {
-        let mut piece = pieces.next_piece()?;
+        let piece = pieces.next_piece()?;
         if piece.is_empty() {
             break;
         }
         bytes += piece.len() as u64;
         unreported += piece.len() as u64;
-        while !piece.is_empty() {
-            let member = cursor.member();
-            let (count, part) = cursor
-                .take(piece)
-                .map_err(|error| Error { what: format!("{} ({})", error.what, bundle.place_of(unit)), ..error })?;
-            if let Part::Content(range) = part {
-                seen.content(member, &piece[range]);
-            }
-            if cursor.member() != member {
-                seen.whole(member);
-            }
-            piece = &piece[count..];
-        }
+        cursor.take_all(piece, seen).map_err(|error| bundle.in_unit(unit, error))?;
         if unreported >= 4 << 20 {
             flow.check()?;
             flow.event(Event::Bytes(std::mem::take(&mut unreported)));

@@ -5,6 +5,7 @@ pub mod computed;
 pub(super) mod document;
 pub mod error;
 pub mod frame;
+pub(super) mod frame_check;
 pub mod manifest;
 pub mod name;
 pub mod notes;

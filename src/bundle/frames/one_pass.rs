@@ -9,13 +9,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use xxhash_rust::xxh64::Xxh64;
-
 use super::pool::{Lease, Pool, Queue, Watch, lock};
 use super::random::Pieces;
 use crate::base::fault::Class;
 use crate::bundle::Error;
-use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::frame::{BLOCK_HEADER, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::frame_check::{check_stored, open_packed};
 use crate::bundle::format::offsets::Place;
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Flow, NoThread, start_one, start_some};
@@ -255,17 +254,12 @@ impl<'a> Belt<'a> {
         let plain = usize::try_from(place.plain).unwrap_or_default();
         let bytes = &lease[..usize::try_from(place.size).unwrap_or_default()];
         let Some(digest) = place.packed else {
-            check_stored(bytes, plain).map_err(|problem| Error::integrity(format!("{}: {problem}", at())))?;
-            if place.digest.is_some_and(|digest| Digest::of(digest.algorithm(), bytes) != digest) {
-                return Err(Error::integrity(format!("{}: frame differs from its digest", at())));
-            }
-            return Ok(Opened { lease, plain, is_stored: true });
+            return match check_stored(bytes, place.plain, place.digest) {
+                Ok(()) => Ok(Opened { lease, plain, is_stored: true }),
+                Err(problem) => Err(Error::integrity(format!("{}: {problem}", at()))),
+            };
         };
-        let found = Digest::of(digest.algorithm(), bytes);
-        if found != digest {
-            return Err(Error::integrity(format!("{}: expected {digest}, found {found}", at())));
-        }
-        frame::unpack(bytes, place.plain, scratch).map_err(|why| why.at(&at()))?;
+        open_packed(bytes, digest, place.plain, at, scratch)?;
         // Into the buffer, so that what waits on the belt is bounded by the buffers.
         lease[..plain].copy_from_slice(scratch);
         Ok(Opened { lease, plain, is_stored: false })
@@ -281,27 +275,6 @@ impl<'a> Belt<'a> {
     pub fn ended(&self) -> Option<(Vec<Error>, bool)> {
         self.fed.get(0, || self.is_stopped())
     }
-}
-
-fn check_stored(bytes: &[u8], plain: usize) -> Result<(), &'static str> {
-    let (header, mut rest) = bytes.split_at(STORED_HEADER);
-    if header != frame::stored_header(u32::try_from(plain).unwrap_or_default()) {
-        return Err("frame header differs from the computed one");
-    }
-    let mut content = Xxh64::new(0);
-    let mut left = plain;
-    while left > 0 {
-        let length = RAW_BLOCK.min(left);
-        left -= length;
-        let (header, behind) = rest.split_at(BLOCK_HEADER);
-        if header != frame::block_header(length, left == 0) {
-            return Err("block header differs from the computed one");
-        }
-        content.update(&behind[..length]);
-        rest = &behind[length..];
-    }
-    debug_assert_eq!(rest.len(), CHECKSUM, "the size is the sums'");
-    if rest == frame::checksum(&content) { Ok(()) } else { Err("content differs from the frame's checksum") }
 }
 
 /// Some frames of a belt, taken in order. What is not taken is when it goes: nothing stays on the belt.

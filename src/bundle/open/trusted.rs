@@ -121,6 +121,11 @@ impl Trusted {
         format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
     }
 
+    /// Adds to an error where its unit begins on the medium.
+    pub(in crate::bundle) fn in_unit(&self, unit: &Unit, error: Error) -> Error {
+        Error { what: format!("{} ({})", error.what, self.place_of(unit)), ..error }
+    }
+
     /// The place of a blob in `blobs`.
     pub fn blob_index(&self, digest: &Digest) -> Option<usize> {
         let blobs = &self.manifest.blobs;

@@ -13,16 +13,16 @@ use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
 use crate::bundle::check::gate::{Gate, Tally};
 use crate::bundle::check::one_pass::trailing;
-use crate::bundle::check::unit::{Seen, gate_of, passed, walk_unit};
+use crate::bundle::check::unit::{gate_of, passed, walk_unit};
 use crate::bundle::format::document;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::members::{Cursor, Part};
+use crate::bundle::frames::members::{Cursor, Seen};
 use crate::bundle::frames::one_pass::{Belt, Feed, Taking, is_cut_off};
 use crate::bundle::frames::pool::lock;
-use crate::bundle::frames::random::Pieces as _;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::source::blob_cache::{BlobCache, MAX_CACHED, too_many};
+use crate::bundle::source::blob_reader::BlobReader;
 use crate::content::{self, Kind, Passing, Source};
 use crate::flow::{Flow, each, start};
 use crate::oci::media_type::document_kind;
@@ -46,61 +46,7 @@ pub struct Arriving<'a> {
 }
 
 /// A large blob while it passes.
-struct Flight<'a> {
-    pieces: Taking<'a>,
-    cursor: Cursor<'a>,
-    // Content that was taken and not given yet.
-    held: Vec<u8>,
-    given: usize,
-    // Bytes of the stream that passed.
-    bytes: u64,
-    // Whether somebody has some of it.
-    is_begun: bool,
-    ended: Option<Result<(), Error>>,
-}
-
-impl Flight<'_> {
-    /// Takes the next piece; its content, if `keep`.
-    fn fill(&mut self, keep: bool) -> Result<(), Error> {
-        self.held.clear();
-        self.given = 0;
-        let mut piece = self.pieces.next_piece()?;
-        if piece.is_empty() {
-            self.ended = Some(Ok(()));
-        }
-        self.bytes += piece.len() as u64;
-        while !piece.is_empty() {
-            let (count, part) = self.cursor.take(piece)?;
-            if let (Part::Content(range), true) = (part, keep) {
-                self.held.extend_from_slice(&piece[range]);
-            }
-            piece = &piece[count..];
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, keep: bool) {
-        if let Err(error) = self.fill(keep) {
-            self.held.clear();
-            self.given = 0;
-            self.ended = Some(Err(error));
-        }
-    }
-
-    /// To its end, whoever has had some of it.
-    fn finish(mut self, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
-        while self.ended.is_none() {
-            flow.check()?;
-            self.step(false);
-        }
-        self.ended.take().unwrap_or(Ok(()))?;
-        if self.cursor.member() != unit.members.end {
-            return Err(Error::integrity("stream: a blob ends early"));
-        }
-        let (members, blobs) = (self.cursor.members, self.cursor.blobs);
-        Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: self.bytes })
-    }
-}
+type Flight<'a> = BlobReader<'a, Taking<'a>>;
 
 /// Reads a large blob while it passes; gives it back when it goes.
 struct Reader<'s, 'a> {
@@ -111,18 +57,7 @@ struct Reader<'s, 'a> {
 
 impl Read for Reader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(flight) = &mut self.flight else { return Ok(0) };
-        while flight.given == flight.held.len() {
-            match &flight.ended {
-                Some(Ok(())) => return Ok(0),
-                Some(Err(error)) => return Err(content::Error::from(error.clone()).into_io()),
-                None => flight.step(true),
-            }
-        }
-        flight.is_begun = true;
-        let count = (&flight.held[flight.given..]).read(buffer)?;
-        flight.given += count;
-        Ok(count)
+        self.flight.as_mut().map_or(Ok(0), |flight| flight.read(buffer))
     }
 }
 
@@ -309,15 +244,9 @@ impl Arriving<'_> {
         let blob = unit.members.start.checked_sub(Tar::of_blob(0)).and_then(|index| blobs.get(index));
         let is_large = unit.frames.len() > 1;
         if let Some(blob) = blob.filter(|blob| is_large && wants(&blob.digest)) {
-            let flight = Flight {
-                pieces: self.belt.pieces(unit.frames.clone()),
-                cursor: Cursor::new(&self.bundle.geometry().tar, unit.members.start, true),
-                held: Vec::new(),
-                given: 0,
-                bytes: 0,
-                is_begun: false,
-                ended: None,
-            };
+            let pieces = self.belt.pieces(unit.frames.clone());
+            let cursor = Cursor::new(&self.bundle.geometry().tar, unit.members.start, true);
+            let flight = Flight::new(pieces, cursor, unit.members.start);
             lock(&self.flights).insert(blob.digest, flight);
             let taken = take(&blob.digest);
             let flight = lock(&self.flights).remove(&blob.digest);
@@ -398,7 +327,7 @@ impl Source for Arriving<'_> {
         }
         let mut flights = lock(&self.flights);
         match flights.remove(&digest) {
-            Some(flight) if !flight.is_begun => Ok(Box::new(Reader { from: self, digest, flight: Some(flight) })),
+            Some(flight) if !flight.is_begun() => Ok(Box::new(Reader { from: self, digest, flight: Some(flight) })),
             begun => {
                 flights.extend(begun.map(|flight| (digest, flight)));
                 let what = format!("blob {digest}: has passed, a stream cannot be read again");

@@ -11,7 +11,7 @@ use crate::bundle::Error;
 use crate::bundle::format::document;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::{Tar, padded};
-use crate::bundle::frames::members::Cursor as Members;
+use crate::bundle::frames::members::{Blind, Cursor as Members};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::whole;
 use crate::bundle::open::trusted::Trusted;
@@ -71,14 +71,7 @@ impl Trusted {
     /// from what was signed. (Where a document is looked for, that is not asked: `spec/verification.md`.)
     fn compare_around(&self, unit: &Unit, content: &[u8]) -> Result<(), Error> {
         let mut cursor = Members::new(&self.geometry().tar, unit.members.start, false);
-        let mut rest = content;
-        while !rest.is_empty() {
-            let (count, _) = cursor
-                .take(rest)
-                .map_err(|error| Error { what: format!("{} ({})", error.what, self.place_of(unit)), ..error })?;
-            rest = &rest[count..];
-        }
-        Ok(())
+        cursor.take_all(content, &mut Blind).map_err(|error| self.in_unit(unit, error))
     }
 
     /// A document that the bundle carries, its digest checked; `None` where it is absent.
