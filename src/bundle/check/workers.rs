@@ -1,14 +1,15 @@
-//! The workers of a check: several threads take units from one gate, and what they find is collected.
+//! The workers of a check: the threads for CPU work take units from one gate, and what they find is collected.
 //!
 //! Knows no bundle; which unit holds is for the caller's function to say.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use super::gate::{Gate, Step, Tally};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::frames::pool::lock;
-use crate::flow::{Flow, start};
+use crate::flow::Flow;
 
 /// What was found wrong so far.
 #[derive(Debug)]
@@ -64,10 +65,6 @@ pub(super) fn check_all(
             }
         }
     };
-    let work = || gate.work(order, step);
-    std::thread::scope(|scope| {
-        let threads = start(scope, flow.cpus.max(1), work);
-        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
-        threads.into_iter().for_each(|thread| drop(thread.join()));
-    });
+    // A panic was taken note of by the gate, which stays closed; here it must only not spread.
+    drop(catch_unwind(AssertUnwindSafe(|| flow.on_all_cpus(|| gate.work(order, step)))));
 }
