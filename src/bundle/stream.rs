@@ -233,7 +233,7 @@ impl Feed for Members<'_> {
 
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
         let bundle = self.bundle;
-        let place = bundle.geometry().place(index);
+        let place = bundle.offsets().place(index);
         if place.offset == 0 {
             self.between(place.volume, faults)?;
         }
@@ -284,13 +284,13 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
 /// As [`write()`]; [`Class::Usage`] for a number that no frame has.
 pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
     let (manifest, volumes) = of_volumes(bundle)?;
-    let geometry = super::format::offsets::Geometry::new(&Arc::new(manifest))?;
+    let offsets = super::format::offsets::Offsets::new(&Arc::new(manifest))?;
     let mut wanted = Vec::with_capacity(frames.len());
     for number in frames {
-        let place = number.checked_sub(1).filter(|index| *index < geometry.frames()).ok_or_else(|| {
-            Error::new(Class::Usage, format!("--frames {number}: expected 1 to {}", geometry.frames()))
+        let place = number.checked_sub(1).filter(|index| *index < offsets.frames()).ok_or_else(|| {
+            Error::new(Class::Usage, format!("--frames {number}: expected 1 to {}", offsets.frames()))
         })?;
-        wanted.push(geometry.place(place));
+        wanted.push(offsets.place(place));
     }
     for place in wanted {
         copy(&volumes, place.volume, place.offset..place.offset + place.size, flow, out)?;

@@ -22,7 +22,7 @@ impl Trusted {
     /// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
         // Once, and once more where there are more documents than are kept.
-        let most = self.cache.read().saturating_add(self.geometry().tar.length().saturating_mul(2));
+        let most = self.cache.read().saturating_add(self.offsets().tar.length().saturating_mul(2));
         self.closure_of(flow, |descriptor| {
             let document = self.carried_document(descriptor)?;
             if self.cache.read() > most { Err(scattered()) } else { Ok(document) }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
-use crate::bundle::frames::random::{Pieces as _, Plain};
+use crate::bundle::frames::random::{Pieces as _, RandomReader};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::Flow;
 
@@ -59,29 +59,29 @@ pub(in crate::bundle) fn frames(
     flow: &Flow,
     again: &mut BTreeSet<usize>,
 ) -> Result<Vec<Error>, Error> {
-    let (geometry, all) = (bundle.geometry(), bundle.geometry().units[unit].frames.clone());
+    let (offsets, all) = (bundle.offsets(), bundle.offsets().units[unit].frames.clone());
     let rest = match broken {
         Broken::Unread => all,
         Broken::At(frame) => {
-            again.insert(geometry.volume_of(frame));
+            again.insert(offsets.volume_of(frame));
             frame..all.end
         }
         Broken::Whole => {
-            again.extend(all.map(|frame| geometry.volume_of(frame)));
+            again.extend(all.map(|frame| offsets.volume_of(frame)));
             return Ok(Vec::new());
         }
     };
     let mut found = Vec::new();
     for frame in rest {
         flow.check()?;
-        if again.contains(&geometry.volume_of(frame)) {
+        if again.contains(&offsets.volume_of(frame)) {
             continue;
         }
         // A frame that is as it was signed is no better when it comes again.
         if let Err(error) = drain(bundle, frame)
             && is_of_the_medium(&error)
         {
-            again.insert(geometry.volume_of(frame));
+            again.insert(offsets.volume_of(frame));
             found.push(error);
         }
     }
@@ -94,7 +94,7 @@ pub(in crate::bundle) fn is_of_the_medium(error: &Error) -> bool {
 }
 
 fn drain(bundle: &Trusted, frame: usize) -> Result<(), Error> {
-    let mut plain = Plain::new(bundle.geometry(), bundle.volumes(), frame..frame + 1);
-    while !plain.next_piece()?.is_empty() {}
+    let mut reader = RandomReader::new(bundle.offsets(), bundle.volumes(), frame..frame + 1);
+    while !reader.next_piece()?.is_empty() {}
     Ok(())
 }

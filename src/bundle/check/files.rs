@@ -21,7 +21,7 @@ impl Trusted {
             errors.extend(self.fits(volume).err());
         }
         if let Some(flat) = self.flat() {
-            errors.extend(flat.survey(&self.geometry().tar, &|digest| self.blob_index(digest).is_some(), flow));
+            errors.extend(flat.survey(&self.offsets().tar, &|digest| self.blob_index(digest).is_some(), flow));
         }
         if self.volumes().is_finished() {
             errors.extend(self.survey_beside());

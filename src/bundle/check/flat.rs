@@ -72,7 +72,7 @@ enum Expected<'a> {
 /// # Errors
 /// [`Class::Integrity`], [`Class::Io`].
 pub(in crate::bundle) fn check_computed(files: &Flat, bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
-    let tar = &bundle.geometry().tar;
+    let tar = &bundle.offsets().tar;
     (0..Tar::of_blob(0)).try_for_each(|member| check(files, tar, member, flow).map(drop))
 }
 
@@ -88,7 +88,7 @@ pub(in crate::bundle) fn check_files(
     fail_fast: bool,
     mut faults: Vec<Fault>,
 ) -> Result<Tally, Fault> {
-    let tar = &bundle.geometry().tar;
+    let tar = &bundle.offsets().tar;
     let bytes = (0..tar.members()).map(|member| tar.size(member)).sum();
     flow.event(Event::Stage { name: "checking", bytes, items: tar.members() as u64 });
     // The largest first, so that the threads end together.

@@ -1,5 +1,5 @@
-//! Checking a bundle that passes once and in order: a stream, or volumes on media that are changed
-//! (`spec/verification.md`). The same gate as for one whose files all lie there.
+//! Checks a bundle that is read once and in order: a stream, or volumes on media that are changed
+//! (`spec/verification.md`). The gate is that of a bundle whose files are all there.
 //!
 //! Documents are kept until the end, when what they reach is compared with the manifest.
 
@@ -17,7 +17,7 @@ use crate::bundle::Error;
 use crate::bundle::format::document;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::Seen;
-use crate::bundle::frames::one_pass::{Belt, Feed, is_cut_off};
+use crate::bundle::frames::one_pass::{Feed, FramePipeline, is_cut_off};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::source::blob_cache::BlobCache;
@@ -114,22 +114,22 @@ impl<'a> Checking<'a> {
             kept: Mutex::default(),
             gate: gate_of(bundle),
             onlooker: None,
-            done: Mutex::new(vec![false; bundle.geometry().units.len()]),
+            done: Mutex::new(vec![false; bundle.offsets().units.len()]),
         }
     }
 
-    /// The same, seen by `onlooker`.
+    /// Shows every blob to `onlooker`, too.
     pub(in crate::bundle) fn seen_by(mut self, onlooker: Option<&'a dyn Onlooker>) -> Self {
         self.onlooker = onlooker;
         self
     }
 
-    /// Checks the units of `span` from its frames on `belt`, with `threads` beside those of the belt. Gives
-    /// what was wrong beside the frames, and whether more stood behind them.
+    /// Checks the units of `span` from its frames in `pipeline`, with `threads` in addition to those of the pipeline.
+    /// Returns what was wrong besides the frames, and whether more followed them.
     pub(in crate::bundle) fn part(
         &self,
         span: &Span,
-        belt: &Arc<Belt<'_>>,
+        pipeline: &Arc<FramePipeline<'_>>,
         feed: &mut dyn Feed,
         threads: usize,
     ) -> Result<(Vec<Error>, bool), Error> {
@@ -140,18 +140,18 @@ impl<'a> Checking<'a> {
                 if index >= span.units.end {
                     return;
                 }
-                self.unit(index, belt);
+                self.unit(index, pipeline);
             }
         };
-        let takers: Vec<&(dyn Fn() + Sync)> = vec![&work; threads.max(1)];
-        belt.run(self.flow, feed, &takers)?;
+        let consumers: Vec<&(dyn Fn() + Sync)> = vec![&work; threads.max(1)];
+        pipeline.run(self.flow, feed, &consumers)?;
         // Stopped by its first fault: the rest does not count.
-        Ok(belt.ended().unwrap_or_default())
+        Ok(pipeline.ended().unwrap_or_default())
     }
 
-    fn unit(&self, index: usize, belt: &Arc<Belt<'_>>) {
-        let unit = &self.bundle.geometry().units[index];
-        let mut pieces = belt.pieces(unit.frames.clone());
+    fn unit(&self, index: usize, pipeline: &Arc<FramePipeline<'_>>) {
+        let unit = &self.bundle.offsets().units[index];
+        let mut pieces = pipeline.pieces(unit.frames.clone());
         let mut collect = Collect {
             bundle: self.bundle,
             roots: &self.roots,
@@ -168,7 +168,7 @@ impl<'a> Checking<'a> {
             Err(error) if is_cut_off(&error) => {}
             Err(error) => {
                 if self.findings.add(error) {
-                    belt.stop();
+                    pipeline.stop();
                 }
             }
         }
@@ -209,7 +209,7 @@ pub fn check(bundle: &Trusted, feed: &mut dyn Feed, flow: &Flow, fail_fast: bool
     check_seen(bundle, feed, flow, fail_fast, None)
 }
 
-/// The same, each blob seen by `onlooker` as it passes.
+/// Checks like [`check`], and shows each blob to `onlooker` as it is read.
 ///
 /// # Errors
 /// As [`check`].
@@ -220,12 +220,12 @@ pub fn check_seen(
     fail_fast: bool,
     onlooker: Option<&dyn Onlooker>,
 ) -> Result<Tally, Fault> {
-    let geometry = bundle.geometry();
-    flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
-    let whole = Span { frames: 0..geometry.frames(), units: 0..geometry.units.len() };
-    let belt = Belt::new(bundle, whole.frames.clone(), flow.cpus, false);
+    let offsets = bundle.offsets();
+    flow.event(Event::Stage { name: "checking", bytes: offsets.tar.length(), items: offsets.units.len() as u64 });
+    let whole = Span { frames: 0..offsets.frames(), units: 0..offsets.units.len() };
+    let pipeline = FramePipeline::new(bundle, whole.frames.clone(), flow.cpus, false);
     let checking = Checking::new(bundle, flow, fail_fast).seen_by(onlooker);
-    let (beside, is_more) = checking.part(&whole, &belt, feed, flow.cpus)?;
+    let (beside, is_more) = checking.part(&whole, &pipeline, feed, flow.cpus)?;
     checking.finish(beside, is_more)
 }
 
@@ -251,7 +251,7 @@ fn closure(bundle: &Trusted, kept: &BlobCache, done: &[bool], flow: &Flow) -> Op
         if let Some(raw) = kept.get(&digest) {
             return document::parse(descriptor, raw).map(Some);
         }
-        let unit = bundle.geometry().unit_index(Tar::of_blob(index));
+        let unit = bundle.offsets().unit_index(Tar::of_blob(index));
         is_lost.set(!done[unit] || kept.is_full());
         Err(Error::format(format!("manifest {digest}: expected a manifest as its descriptor says, found none")))
     };

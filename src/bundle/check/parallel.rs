@@ -21,10 +21,10 @@ use crate::oci::Hasher;
 /// Units in the order in which they are begun: those of one large member first, the longest in
 /// front, so that the threads end together.
 fn schedule(bundle: &Trusted) -> Vec<usize> {
-    let geometry = bundle.geometry();
-    let length = |unit: &Unit| geometry.plain(unit.frames.clone());
-    let mut order: Vec<usize> = (0..geometry.units.len()).collect();
-    order.sort_by_key(|&index| std::cmp::Reverse(length(&geometry.units[index])));
+    let offsets = bundle.offsets();
+    let length = |unit: &Unit| offsets.plain(unit.frames.clone());
+    let mut order: Vec<usize> = (0..offsets.units.len()).collect();
+    order.sort_by_key(|&index| std::cmp::Reverse(length(&offsets.units[index])));
     order
 }
 
@@ -54,17 +54,17 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         faults.dedup_by(|a, b| a.what == b.what);
         return flat::check_files(files, bundle, flow, fail_fast, faults).map_err(Refusal::from);
     }
-    let geometry = bundle.geometry();
-    flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
+    let offsets = bundle.offsets();
+    flow.event(Event::Stage { name: "checking", bytes: offsets.tar.length(), items: offsets.units.len() as u64 });
     let amiss = damage::unfit(bundle);
     let order = schedule(bundle);
     let gate = gate_of(bundle);
     let findings = Findings::new(fail_fast);
     let broken = Mutex::new(Vec::new());
     check_all(&gate, &order, &findings, flow, |index| {
-        let unit = &geometry.units[index];
+        let unit = &offsets.units[index];
         // A volume that is not there, or of another length, was named once already.
-        if unit.frames.clone().any(|frame| amiss.contains(&geometry.volume_of(frame))) {
+        if unit.frames.clone().any(|frame| amiss.contains(&offsets.volume_of(frame))) {
             lock(&broken).push((index, Broken::Unread));
             return Ok(None);
         }
@@ -102,12 +102,12 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
     if let Some(files) = bundle.flat() {
         return flat::check_computed(files, bundle, flow);
     }
-    let geometry = bundle.geometry();
+    let offsets = bundle.offsets();
     // `oci-layout`, `index.json` and the end.
-    let units: BTreeSet<usize> = [0, 1, geometry.tar.members()].map(|member| geometry.unit_index(member)).into();
+    let units: BTreeSet<usize> = [0, 1, offsets.tar.members()].map(|member| offsets.unit_index(member)).into();
     units
         .into_iter()
-        .try_for_each(|unit| check_unit(bundle, &geometry.units[unit], flow).map(drop).map_err(|(error, _)| error))
+        .try_for_each(|unit| check_unit(bundle, &offsets.units[unit], flow).map(drop).map_err(|(error, _)| error))
 }
 
 /// Checks one volume, counted from 0, against its signed digest.

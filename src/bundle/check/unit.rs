@@ -5,10 +5,10 @@
 use super::gate::{Closed, Gate, Tally};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
-use crate::bundle::format::offsets::{Geometry, Unit};
+use crate::bundle::format::offsets::{Offsets, Unit};
 use crate::bundle::format::tar::Content;
 use crate::bundle::frames::members::{Blind, Cursor, Seen};
-use crate::bundle::frames::random::{Pieces, Plain};
+use crate::bundle::frames::random::{Pieces, RandomReader};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Event, Flow};
 
@@ -18,8 +18,8 @@ pub(in crate::bundle) fn check_unit(
     unit: &Unit,
     flow: &Flow,
 ) -> Result<Tally, (Error, Option<usize>)> {
-    let mut plain = Plain::new(bundle.geometry(), bundle.volumes(), unit.frames.clone());
-    walk_unit(bundle, unit, &mut plain, flow, &mut Blind).map_err(|error| (error, plain.broken()))
+    let mut reader = RandomReader::new(bundle.offsets(), bundle.volumes(), unit.frames.clone());
+    walk_unit(bundle, unit, &mut reader, flow, &mut Blind).map_err(|error| (error, reader.broken()))
 }
 
 /// One unit, every byte of it, from the pieces of its frames.
@@ -30,8 +30,8 @@ pub(in crate::bundle) fn walk_unit(
     flow: &Flow,
     seen: &mut dyn Seen,
 ) -> Result<Tally, Error> {
-    let geometry = bundle.geometry();
-    let mut cursor = Cursor::new(&geometry.tar, unit.members.start, true);
+    let offsets = bundle.offsets();
+    let mut cursor = Cursor::new(&offsets.tar, unit.members.start, true);
     let mut bytes = 0;
     let mut unreported = 0;
     loop {
@@ -49,15 +49,15 @@ pub(in crate::bundle) fn walk_unit(
     }
     flow.event(Event::Bytes(unreported));
     if cursor.member() != unit.members.end {
-        return Err(Error::integrity(format!("{}: ends early", geometry.tar.name(cursor.member()))));
+        return Err(Error::integrity(format!("{}: ends early", offsets.tar.name(cursor.member()))));
     }
     Ok(Tally { members: cursor.members, blobs: cursor.blobs, frames: unit.frames.len() as u64, bytes })
 }
 
 /// The gate in front of all units of `bundle`.
 pub(in crate::bundle) fn gate_of(bundle: &Trusted) -> Gate {
-    let geometry = bundle.geometry();
-    Gate::new(listed(bundle), geometry.units.iter().map(|unit| expected(geometry, unit)).collect())
+    let offsets = bundle.offsets();
+    Gate::new(listed(bundle), offsets.units.iter().map(|unit| expected(offsets, unit)).collect())
 }
 
 /// What the gate says, and what was found wrong.
@@ -78,7 +78,7 @@ pub(in crate::bundle) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Ta
 
 /// What the manifest lists.
 fn listed(bundle: &Trusted) -> Tally {
-    let (manifest, tar) = (bundle.manifest(), &bundle.geometry().tar);
+    let (manifest, tar) = (bundle.manifest(), &bundle.offsets().tar);
     Tally {
         members: tar.members() as u64,
         blobs: manifest.blobs.len() as u64,
@@ -88,14 +88,13 @@ fn listed(bundle: &Trusted) -> Tally {
 }
 
 /// What is in a unit; the trailer, which is behind the last member, is none.
-fn expected(geometry: &Geometry, unit: &Unit) -> Tally {
-    let members = unit.members.start..unit.members.end.min(geometry.tar.members());
+fn expected(offsets: &Offsets, unit: &Unit) -> Tally {
+    let members = unit.members.start..unit.members.end.min(offsets.tar.members());
     Tally {
-        blobs: members.clone().filter(|&member| matches!(geometry.tar.content(member), Content::Blob(_))).count()
-            as u64,
+        blobs: members.clone().filter(|&member| matches!(offsets.tar.content(member), Content::Blob(_))).count() as u64,
         members: members.len() as u64,
         frames: unit.frames.len() as u64,
-        bytes: geometry.plain(unit.frames.clone()),
+        bytes: offsets.plain(unit.frames.clone()),
     }
 }
 

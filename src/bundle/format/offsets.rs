@@ -35,9 +35,9 @@ pub struct Unit {
     pub members: Range<usize>,
 }
 
-/// The whole bundle's geometry. In form flat there are neither frames nor units.
+/// The whole bundle's offsets. In form flat there are neither frames nor units.
 #[derive(Debug)]
-pub struct Geometry {
+pub struct Offsets {
     /// The tar stream.
     pub tar: Tar,
     manifest: Arc<Manifest>,
@@ -51,7 +51,7 @@ pub struct Geometry {
     unit_of: Vec<u32>,
 }
 
-impl Geometry {
+impl Offsets {
     /// Derives it from a manifest whose own rules hold.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ impl<'a> Media<'a> {
 
 impl Feed for Media<'_> {
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
-        let place = self.bundle.geometry().place(index);
+        let place = self.bundle.offsets().place(index);
         if place.offset == 0 {
             self.wait(place.volume, faults)?;
         }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::bundle::Error;
 use crate::bundle::format::frame::{BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::frame_check::{StoredCheck, open_packed};
-use crate::bundle::format::offsets::Geometry;
+use crate::bundle::format::offsets::Offsets;
 use crate::bundle::volumes::local::Volumes;
 
 /// Raw blocks of a stored frame that are read at once: 0.9 MiB, what a job holds.
@@ -25,8 +25,8 @@ pub trait Pieces {
 }
 
 /// Reads frames in order.
-pub struct Plain<'a> {
-    geometry: &'a Geometry,
+pub struct RandomReader<'a> {
+    offsets: &'a Offsets,
     volumes: &'a Volumes,
     frames: Range<usize>,
     state: State,
@@ -58,10 +58,10 @@ enum State {
     },
 }
 
-impl<'a> Plain<'a> {
+impl<'a> RandomReader<'a> {
     /// Over `frames`.
-    pub const fn new(geometry: &'a Geometry, volumes: &'a Volumes, frames: Range<usize>) -> Self {
-        Self { geometry, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
+    pub const fn new(offsets: &'a Offsets, volumes: &'a Volumes, frames: Range<usize>) -> Self {
+        Self { offsets, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
     }
 
     /// The frame that could not be read, or did not hold.
@@ -70,7 +70,7 @@ impl<'a> Plain<'a> {
     }
 
     fn begin(&mut self, frame: usize) -> Result<(), Error> {
-        let place = self.geometry.place(frame);
+        let place = self.offsets.place(frame);
         let Some(digest) = place.packed else {
             let mut header = [0; STORED_HEADER];
             self.volumes.read_exact(place.volume, place.offset, &mut header)?;
@@ -97,7 +97,7 @@ impl<'a> Plain<'a> {
         let State::Stored { frame, check, read, unchecked } = &mut self.state else { return Ok(None) };
         let frame = *frame;
         if *unchecked == self.buffer.len() {
-            let place = self.geometry.place(frame);
+            let place = self.offsets.place(frame);
             let left = place.size.saturating_sub(*read);
             let count = if left <= BLOCKS + CHECKSUM as u64 { left } else { BLOCKS };
             self.buffer.resize(usize::try_from(count).unwrap_or_default(), 0);
@@ -124,7 +124,7 @@ impl<'a> Plain<'a> {
     }
 
     fn at(&self, frame: usize) -> String {
-        let place = self.geometry.place(frame);
+        let place = self.offsets.place(frame);
         format!("volume {}, offset {}, frame {}", self.volumes.file_name(place.volume), place.offset, frame + 1)
     }
 
@@ -133,7 +133,7 @@ impl<'a> Plain<'a> {
     }
 }
 
-impl Pieces for Plain<'_> {
+impl Pieces for RandomReader<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
         match self.advance() {
             Ok(range) => Ok(&self.buffer[range]),
@@ -145,7 +145,7 @@ impl Pieces for Plain<'_> {
     }
 }
 
-impl Plain<'_> {
+impl RandomReader<'_> {
     /// Where the next piece stands in `buffer`.
     fn advance(&mut self) -> Result<Range<usize>, Error> {
         loop {
@@ -174,12 +174,12 @@ impl Plain<'_> {
 ///
 /// # Errors
 /// As [`Pieces::next_piece`].
-pub fn whole(geometry: &Geometry, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
-    let length = geometry.plain(frames.clone());
+pub fn whole(offsets: &Offsets, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
+    let length = offsets.plain(frames.clone());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    let mut plain = Plain::new(geometry, volumes, frames);
+    let mut reader = RandomReader::new(offsets, volumes, frames);
     loop {
-        let piece = plain.next_piece()?;
+        let piece = reader.next_piece()?;
         if piece.is_empty() {
             return Ok(content);
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalogue;
 use crate::bundle::format::manifest::Form;
-use crate::bundle::format::offsets::{Geometry, Unit};
+use crate::bundle::format::offsets::{Offsets, Unit};
 use crate::bundle::source::cache::ReadCache;
 use crate::bundle::volumes::flat::Flat;
 use crate::bundle::volumes::local::Volumes;
@@ -20,7 +20,7 @@ use crate::signing::{Admission, Judgement};
 pub struct Trusted {
     id: Digest,
     manifest: Arc<Manifest>,
-    geometry: Geometry,
+    offsets: Offsets,
     volumes: Volumes,
     // In form flat, where there are no volumes.
     flat: Option<Flat>,
@@ -52,7 +52,7 @@ impl Trusted {
         judgement: Judgement,
     ) -> Result<Self, Error> {
         let manifest = Arc::new(manifest);
-        let geometry = Geometry::new(&manifest)?;
+        let offsets = Offsets::new(&manifest)?;
         let dir = volumes.dirs().first();
         let flat = match (manifest.form, dir) {
             (Form::Volumes, _) => None,
@@ -69,7 +69,7 @@ impl Trusted {
         Ok(Self {
             id,
             manifest,
-            geometry,
+            offsets,
             volumes,
             flat,
             judgement,
@@ -101,8 +101,8 @@ impl Trusted {
     }
 
     /// Where everything lies.
-    pub const fn geometry(&self) -> &Geometry {
-        &self.geometry
+    pub const fn offsets(&self) -> &Offsets {
+        &self.offsets
     }
 
     /// The volumes.
@@ -117,7 +117,7 @@ impl Trusted {
 
     /// Where a unit begins on the medium, for messages.
     pub(in crate::bundle) fn place_of(&self, unit: &Unit) -> String {
-        let place = self.geometry.place(unit.frames.start);
+        let place = self.offsets.place(unit.frames.start);
         format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
     }
 

@@ -7,7 +7,7 @@ use std::io::Read;
 use super::blob_reader::BlobReader;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::Cursor;
-use crate::bundle::frames::random::Plain;
+use crate::bundle::frames::random::RandomReader;
 use crate::bundle::open::trusted::Trusted;
 use crate::content::{Error, Kind, Referrers, Source, TagList};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
@@ -57,10 +57,10 @@ impl Source for Trusted {
         if self.is_shared(index) {
             return Ok(Box::new(self.shared(index)?));
         }
-        let (geometry, member) = (self.geometry(), Tar::of_blob(index));
-        let unit = geometry.unit_of(member);
-        let pieces = Plain::new(geometry, self.volumes(), unit.frames.clone());
-        let cursor = Cursor::new(&geometry.tar, unit.members.start, false);
+        let (offsets, member) = (self.offsets(), Tar::of_blob(index));
+        let unit = offsets.unit_of(member);
+        let pieces = RandomReader::new(offsets, self.volumes(), unit.frames.clone());
+        let cursor = Cursor::new(&offsets.tar, unit.members.start, false);
         Ok(Box::new(BlobReader::new(pieces, cursor, member)))
     }
 

@@ -33,12 +33,12 @@ impl AsRef<[u8]> for Part {
 impl Trusted {
     /// Whether the frame of a blob holds other members too.
     pub(in crate::bundle) fn is_shared(&self, index: usize) -> bool {
-        self.flat().is_none() && self.geometry().unit_of(Tar::of_blob(index)).members.len() > 1
+        self.flat().is_none() && self.offsets().unit_of(Tar::of_blob(index)).members.len() > 1
     }
 
     /// Where a blob's content stands in what its unit holds.
     fn range_in(&self, unit: &Unit, index: usize, length: usize) -> Result<Range<usize>, Error> {
-        let tar = &self.geometry().tar;
+        let tar = &self.offsets().tar;
         let size = self.manifest().blobs[index].size;
         let from = tar.end(Tar::of_blob(index)) - tar.start(unit.members.start) - padded(size);
         let range = usize::try_from(from).ok().zip(usize::try_from(from + size).ok());
@@ -51,13 +51,13 @@ impl Trusted {
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Io`].
     pub(in crate::bundle) fn shared(&self, index: usize) -> Result<impl Read + Send + use<>, Error> {
-        let unit = self.geometry().unit_of(Tar::of_blob(index));
+        let unit = self.offsets().unit_of(Tar::of_blob(index));
         let slot = self.cache.slot(unit.frames.start);
         let mut slot = lock(&slot);
         let frame = match &*slot {
             Some(frame) => Arc::clone(frame),
             None => {
-                let frame = whole(self.geometry(), self.volumes(), unit.frames.clone())?;
+                let frame = whole(self.offsets(), self.volumes(), unit.frames.clone())?;
                 self.compare_around(unit, &frame)?;
                 Arc::new(frame)
             }
@@ -70,7 +70,7 @@ impl Trusted {
     /// Compares the headers and the padding of all members in the frames of a unit: who takes content from it takes it
     /// from what was signed. (Where a document is looked for, that is not asked: `spec/verification.md`.)
     fn compare_around(&self, unit: &Unit, content: &[u8]) -> Result<(), Error> {
-        let mut cursor = Members::new(&self.geometry().tar, unit.members.start, false);
+        let mut cursor = Members::new(&self.offsets().tar, unit.members.start, false);
         cursor.take_all(content, &mut Blind).map_err(|error| self.in_unit(unit, error))
     }
 
@@ -90,7 +90,7 @@ impl Trusted {
         if found != digest {
             let place = match self.flat() {
                 Some(_) => "its file".to_owned(),
-                None => self.place_of(self.geometry().unit_of(Tar::of_blob(index))),
+                None => self.place_of(self.offsets().unit_of(Tar::of_blob(index))),
             };
             return Err(Error::integrity(format!("manifest {digest}: content has digest {found} ({place})")));
         }
@@ -99,9 +99,9 @@ impl Trusted {
 
     /// The bytes of a document. With it whatever else in its unit may be one is kept.
     fn kept_document(&self, index: usize) -> Result<Arc<[u8]>, Error> {
-        let geometry = self.geometry();
-        let number = geometry.unit_index(Tar::of_blob(index));
-        let unit = &geometry.units[number];
+        let offsets = self.offsets();
+        let number = offsets.unit_index(Tar::of_blob(index));
+        let unit = &offsets.units[number];
         // Read under the lock: others that want this unit wait for it instead of reading it too.
         let mut documents = self.cache.documents();
         if let Some(raw) = documents.get(number, index) {
@@ -109,10 +109,10 @@ impl Trusted {
         }
         // In a volume that does not fit, nothing is to be had.
         let frames = &unit.frames;
-        let volumes = geometry.volume_of(frames.start)..=geometry.volume_of(frames.end.saturating_sub(1));
+        let volumes = offsets.volume_of(frames.start)..=offsets.volume_of(frames.end.saturating_sub(1));
         volumes.into_iter().try_for_each(|volume| self.fits(volume))?;
-        documents.read += geometry.plain(frames.clone());
-        let content = whole(geometry, self.volumes(), unit.frames.clone())?;
+        documents.read += offsets.plain(frames.clone());
+        let content = whole(offsets, self.volumes(), unit.frames.clone())?;
         if let Err(error) = self.compare_around(unit, &content) {
             documents.amiss.get_or_insert(error);
         }
@@ -221,7 +221,7 @@ mod tests {
             blobs: parts.into_iter().flat_map(both).collect(),
             absent: Vec::new(),
             bases: Vec::new(),
-            standing: None,
+            channel: None,
             annotations: BTreeMap::new(),
             volume_size: u64::MAX,
             level: 1,
@@ -237,10 +237,10 @@ mod tests {
     fn what_stands_around_a_blob_is_compared_when_its_frame_is_shared() {
         let dir = tempfile::tempdir().unwrap();
         let bundle = bundle(dir.path(), false);
-        let unit = bundle.geometry().unit_of(Tar::of_blob(9)).clone();
-        let good = whole(bundle.geometry(), bundle.volumes(), unit.frames.clone()).unwrap();
+        let unit = bundle.offsets().unit_of(Tar::of_blob(9)).clone();
+        let good = whole(bundle.offsets(), bundle.volumes(), unit.frames.clone()).unwrap();
         bundle.compare_around(&unit, &good).unwrap();
-        let tar = &bundle.geometry().tar;
+        let tar = &bundle.offsets().tar;
         let (member, from) = (Tar::of_blob(9), tar.start(unit.members.start));
         for at in [tar.start(member), tar.start(member) + 511, tar.end(member) - 1] {
             let mut wrong = good.clone();
@@ -262,11 +262,11 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let bundle = bundle(dir.path(), scattered);
-            assert_eq!(bundle.geometry().frames(), 5, "four frames and the end");
+            assert_eq!(bundle.offsets().frames(), 5, "four frames and the end");
             bundle.cache.documents().room = room;
             let found = bundle.closure(&flow()).err().map(|error| error.class);
             assert_eq!(found, class, "scattered: {scattered}, room: {room}");
-            let (read, whole) = (bundle.cache.read(), bundle.geometry().tar.length());
+            let (read, whole) = (bundle.cache.read(), bundle.offsets().tar.length());
             assert!(read <= whole * if class.is_none() { 1 } else { 3 }, "{read} of {whole}, room: {room}");
             assert!(bundle.cache.documents().bytes <= room.max(5000));
         }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::fault::Fault;
 use crate::bundle::Trusted;
 use crate::bundle::check::parallel::check_computed;
-use crate::bundle::source::one_pass::Arriving;
+use crate::bundle::source::one_pass::OnePassSource;
 use crate::flow::Flow;
 use crate::operate::import::Gate;
 use crate::operate::verify::blobs;
@@ -68,7 +68,7 @@ impl Gate for BundleGate<'_> {
 }
 
 /// The gate of an import from what passes once: all of it was checked.
-pub struct PassingGate<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
+pub struct PassingGate<'s, 'a>(pub &'s OnePassSource<'a>, pub &'s Trusted);
 
 impl Gate for PassingGate<'_, '_> {
     fn pass(&self) -> Result<(), Fault> {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::base::fault::Fault;
 use crate::bundle::Trusted;
 use crate::bundle::frames::media::Media;
-use crate::bundle::source::one_pass::{Arriving, arrive};
+use crate::bundle::source::one_pass::{self, OnePassSource};
 use crate::bundle::stream::{Bytes, Members};
 use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
@@ -166,7 +166,7 @@ impl Args {
             account: books.account.as_ref(),
         };
         let (flow, to) = (session.flow.clone(), &*opened.destination);
-        let pass = |source: &Arriving<'_>| {
+        let pass = |source: &OnePassSource<'_>| {
             crate::operate::import::run(&flow, source, to, &PassingGate(source, bundle), &request)
         };
         match (gate, rest) {
@@ -176,10 +176,10 @@ impl Args {
                 books.scanned = gate.into_scanned();
                 done
             }
-            (None, Some(rest)) => arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), &flow, pass),
+            (None, Some(rest)) => one_pass::run(bundle, &mut Members::new(bundle, rest, flow.clone()), &flow, pass),
             (None, None) => {
                 let mut ask = asking(session.world);
-                arrive(bundle, &mut Media::changed(bundle, &mut ask), &flow, pass)
+                one_pass::run(bundle, &mut Media::changed(bundle, &mut ask), &flow, pass)
             }
         }
     }
