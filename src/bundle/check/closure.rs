@@ -29,10 +29,10 @@ impl Trusted {
         })
     }
 
-    /// The same with documents that `fetch` gives.
+    /// Like [`Trusted::closure`], with documents that `fetch` gives.
     ///
     /// # Errors
-    /// As [`Trusted::closure`], and those of `fetch`.
+    /// Those of [`Trusted::closure`] and of `fetch`.
     pub(in crate::bundle) fn closure_of(
         &self,
         flow: &Flow,
@@ -102,7 +102,7 @@ impl Trusted {
     }
 }
 
-/// What the manifest says of an artifact must be what the document says.
+/// Checks that the manifest says of an artifact what its document says.
 fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error> {
     let is_same = artifact.artifact_type.as_deref() == document.artifact_type()
         && artifact.subject == document.subject().map(|subject| subject.digest);

@@ -1,4 +1,4 @@
-//! What must be brought again of a bundle that was refused: the volumes in which something is wrong.
+//! Finds what must be copied again of a bundle that was refused: the volumes in which something is wrong.
 //!
 //! Looks at single frames, to tell which of many volumes a damaged blob lies in. Decides nothing: the gate has.
 
@@ -13,9 +13,9 @@ use crate::flow::Flow;
 /// A refusal of the whole bundle.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The fault that counts most, the others behind it.
+    /// The fault that counts most, the others after it.
     pub fault: Fault,
-    /// The names of the files that lack, or are not what was signed, in order; empty where that is not known.
+    /// The names of the files that are missing or not what was signed, in order; empty where that is not known.
     pub again: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ pub(in crate::bundle) fn unfit(bundle: &Trusted) -> BTreeSet<usize> {
     (0..bundle.manifest().volumes.len()).filter(|&volume| bundle.fits(volume).is_err()).collect()
 }
 
-/// What is known of a unit that was not pinned.
+/// How a unit failed that was not pinned.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bundle) enum Broken {
     /// It was not read: one of its volumes is not there, or of another length.

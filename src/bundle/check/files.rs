@@ -9,7 +9,7 @@ use crate::bundle::volumes::local::{open_plain, read_capped};
 use crate::flow::Flow;
 
 impl Trusted {
-    /// The files of the medium against the manifest, without reading them: every volume there and of
+    /// Compares the files of the medium with the manifest, without reading them: every volume there and of
     /// its length, none beyond, the checksum list (where there is one) as computed. All faults; once the run is cancelled
     /// that alone.
     pub fn survey(&self, flow: &Flow) -> Vec<Error> {
@@ -29,7 +29,7 @@ impl Trusted {
         errors
     }
 
-    /// What lies beside the volumes: extra ones, and lists that differ.
+    /// Checks what lies next to the volumes: extra ones, and checksum lists that differ.
     pub(in crate::bundle) fn survey_beside(&self) -> Vec<Error> {
         let mut errors = Vec::new();
         match self.volumes().present() {

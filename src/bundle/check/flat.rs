@@ -59,7 +59,7 @@ fn check(files: &Flat, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Err
     Ok(size)
 }
 
-/// What the content of a file must be.
+/// The expected content of a file.
 enum Expected<'a> {
     /// Of this digest.
     Digest(Digest, Box<Hasher>),
@@ -80,7 +80,7 @@ pub(in crate::bundle) fn check_computed(files: &Flat, bundle: &Trusted, flow: &F
 /// what was found before.
 ///
 /// # Errors
-/// The fault whose class counts most, the others behind it.
+/// The fault whose class counts most, the others after it.
 pub(in crate::bundle) fn check_files(
     files: &Flat,
     bundle: &Trusted,

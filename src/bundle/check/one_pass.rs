@@ -177,7 +177,7 @@ impl<'a> Checking<'a> {
     /// All parts were checked: documents, closure and the gate.
     ///
     /// # Errors
-    /// The fault whose class counts most, the others behind it.
+    /// The fault whose class counts most, the others after it.
     pub(in crate::bundle) fn finish(self, beside: Vec<Error>, is_more: bool) -> Result<Tally, Fault> {
         let mut faults = self.findings.into_sorted();
         faults.splice(0..0, beside);
@@ -204,7 +204,7 @@ impl<'a> Checking<'a> {
 /// alone with `fail_fast`).
 ///
 /// # Errors
-/// The fault whose class counts most, the others behind it.
+/// The fault whose class counts most, the others after it.
 pub fn check(bundle: &Trusted, feed: &mut dyn Feed, flow: &Flow, fail_fast: bool) -> Result<Tally, Fault> {
     check_seen(bundle, feed, flow, fail_fast, None)
 }
@@ -212,7 +212,7 @@ pub fn check(bundle: &Trusted, feed: &mut dyn Feed, flow: &Flow, fail_fast: bool
 /// Checks like [`check`], and shows each blob to `onlooker` as it is read.
 ///
 /// # Errors
-/// As [`check`].
+/// Those of [`check`].
 pub fn check_seen(
     bundle: &Trusted,
     feed: &mut dyn Feed,
@@ -233,14 +233,14 @@ fn into_inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Bytes behind the end: of a stream that is good otherwise it is the form that is wrong.
+/// Returns the fault of bytes after the end; where nothing else is wrong, the form of the stream is.
 pub fn trailing(faults: &[Error]) -> Error {
     let class = if faults.is_empty() { Class::Format } else { Class::Integrity };
     Error::new(class, "stream: trailing data behind its end")
         .help("a stream ends with its two zero blocks: look at what was joined to it")
 }
 
-/// What is wrong with documents and closure, unless it is that a document was in a unit that failed, which
+/// Returns what is wrong with documents and closure, unless it is that a document was in a unit that failed, which
 /// was told.
 fn closure(bundle: &Trusted, kept: &BlobCache, done: &[bool], flow: &Flow) -> Option<Error> {
     let is_lost = Cell::new(false);

@@ -32,7 +32,7 @@ fn schedule(bundle: &Trusted) -> Vec<usize> {
 /// alone with `fail_fast`) and the files to be brought again.
 ///
 /// # Errors
-/// The fault whose class counts most, the others behind it.
+/// The fault whose class counts most, the others after it.
 pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Refusal> {
     let mut faults: Vec<Fault> = Vec::new();
     let ended = |faults: &mut Vec<Fault>, new: Vec<Error>| {
@@ -93,8 +93,8 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
 }
 
 /// Checks the units that hold computed content: the first ones, with `oci-layout` and `index.json` and
-/// the small members beside them, and the end. What an import must have seen although no artifact asks
-/// for it.
+/// the small members in their frame, and the end. An import must have seen them although no artifact asks
+/// for them.
 ///
 /// # Errors
 /// [`Class::Integrity`], [`Class::Io`], [`Class::Format`].

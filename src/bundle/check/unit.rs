@@ -12,7 +12,7 @@ use crate::bundle::frames::random::{Pieces, RandomReader};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Event, Flow};
 
-/// One unit, every byte of it; with the error the frame that it lies in, where it is one frame's.
+/// Checks every byte of a unit; with the error the frame that it lies in, where it is one frame's.
 pub(in crate::bundle) fn check_unit(
     bundle: &Trusted,
     unit: &Unit,
@@ -22,7 +22,7 @@ pub(in crate::bundle) fn check_unit(
     walk_unit(bundle, unit, &mut reader, flow, &mut Blind).map_err(|error| (error, reader.broken()))
 }
 
-/// One unit, every byte of it, from the pieces of its frames.
+/// Checks every byte of a unit from the pieces of its frames.
 pub(in crate::bundle) fn walk_unit(
     bundle: &Trusted,
     unit: &Unit,
@@ -54,13 +54,13 @@ pub(in crate::bundle) fn walk_unit(
     Ok(Tally { members: cursor.members, blobs: cursor.blobs, frames: unit.frames.len() as u64, bytes })
 }
 
-/// The gate in front of all units of `bundle`.
+/// Returns the gate in front of all units of `bundle`.
 pub(in crate::bundle) fn gate_of(bundle: &Trusted) -> Gate {
     let offsets = bundle.offsets();
     Gate::new(listed(bundle), offsets.units.iter().map(|unit| expected(offsets, unit)).collect())
 }
 
-/// What the gate says, and what was found wrong.
+/// Closes the gate; returns its tally, or the fault that counts most of what was found wrong.
 pub(in crate::bundle) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Tally, Fault> {
     match gate.close() {
         Ok(tally) if faults.is_empty() => Ok(tally),
@@ -76,7 +76,7 @@ pub(in crate::bundle) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Ta
     }
 }
 
-/// What the manifest lists.
+/// Counts what the manifest lists.
 fn listed(bundle: &Trusted) -> Tally {
     let (manifest, tar) = (bundle.manifest(), &bundle.offsets().tar);
     Tally {
@@ -87,7 +87,7 @@ fn listed(bundle: &Trusted) -> Tally {
     }
 }
 
-/// What is in a unit; the trailer, which is behind the last member, is none.
+/// Counts what is in a unit; the trailer, which follows the last member, is no member.
 fn expected(offsets: &Offsets, unit: &Unit) -> Tally {
     let members = unit.members.start..unit.members.end.min(offsets.tar.members());
     Tally {

@@ -11,7 +11,7 @@ use crate::bundle::Error;
 use crate::bundle::frames::pool::lock;
 use crate::flow::Flow;
 
-/// What was found wrong so far.
+/// The errors that were found so far.
 #[derive(Debug)]
 pub(super) struct Findings {
     fail_fast: bool,

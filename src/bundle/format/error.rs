@@ -36,7 +36,7 @@ impl Error {
         Self::new(Class::Io, format!("{subject}: {error}"))
     }
 
-    /// The same with advice.
+    /// Adds advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());

@@ -77,7 +77,7 @@ impl StoredCheck {
 /// Checks a whole stored frame that holds `content` bytes, and so has the size that these have when stored.
 ///
 /// # Errors
-/// As [`StoredCheck`].
+/// Those of [`StoredCheck`].
 pub fn check_stored(bytes: &[u8], content: u64, digest: Option<Digest>) -> Result<(), &'static str> {
     let (header, mut rest) = bytes.split_at(STORED_HEADER);
     let mut check = StoredCheck::begin(header, content, digest)?;

@@ -85,7 +85,7 @@ impl Built {
         Some(Self::stored(buffer, plain))
     }
 
-    /// As the manifest lists it.
+    /// Returns the frame's entry in the manifest.
     pub fn entry(&self) -> manifest::Frame {
         match self.kind {
             Kind::Stored { .. } => manifest::Frame { digest: None, plain: self.plain, size: None },

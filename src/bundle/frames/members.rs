@@ -8,7 +8,7 @@ use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{BLOCK, Content, Tar};
 use crate::oci::{Digest, Hasher};
 
-/// What a piece of the stream turned out to be.
+/// A part of a piece of the stream.
 enum Part {
     /// Header, computed content, padding or end: compared already.
     Compared,

@@ -3,7 +3,7 @@
 //!
 //! Frames are numbered as in the manifest. At most a few are in the pipeline, each in a buffer of its own,
 //! and buffers go out in the frames' order: so the frame that everything waits for always has one.
-//! What the frames hold is not judged here.
+//! Does not judge what the frames hold.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,12 +20,12 @@ use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Flow, NoThread, start_one, start_some};
 use crate::oci::{Algorithm, Digest, Hasher};
 
-/// Buffers beside one for each thread that opens frames: the one that is read, and one that waits.
+/// Buffers in addition to one for each thread that opens frames: the one that is read, and one that waits.
 const SPARE: usize = 2;
 
 /// Gives the bytes of frames, in their order.
 pub trait Feed: Send {
-    /// Reads the bytes of frame `index` into `buffer`, which has its size. What is wrong beside them
+    /// Reads the bytes of frame `index` into `buffer`, which has its size. What else is wrong
     /// goes into `faults`.
     ///
     /// # Errors
@@ -36,8 +36,7 @@ pub trait Feed: Send {
     /// ends with any error, which then counts for nothing.
     fn watch(&mut self, _stop: Arc<AtomicBool>) {}
 
-    /// What stands behind the last frame; asked once all frames were read. Whether anything stands there
-    /// that must not.
+    /// Reads what follows the last frame; called once all frames were read. Returns whether anything follows that must not.
     fn end(&mut self, faults: &mut Vec<Error>) -> bool;
 }
 
@@ -270,7 +269,7 @@ impl<'a> FramePipeline<'a> {
         FrameReader { pipeline: Arc::clone(self), frames, current: None }
     }
 
-    /// Waits for the end of the feed; what was wrong with what was read, and whether more stands behind the
+    /// Waits for the end of the feed; what was wrong with what was read, and whether more follows the
     /// end. `None` after [`FramePipeline::stop`]. Given once.
     pub fn ended(&self) -> Option<(Vec<Error>, bool)> {
         self.fed.get(0, || self.is_stopped())

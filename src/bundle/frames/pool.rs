@@ -1,4 +1,4 @@
-//! What bounds memory while frames are made: a few buffers, each reused, and the made frames waiting
+//! Bounds memory while frames are made: a few buffers, each reused, and the made frames waiting
 //! for their turn.
 //!
 //! Buffers are taken in the order of frames, so the frame that everything waits for always has one.

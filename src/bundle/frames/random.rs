@@ -1,7 +1,7 @@
 //! The tar stream of some frames, read from their volumes in small pieces; every byte of the frames
 //! themselves is compared or hashed here (`spec/frame.md`).
 //!
-//! What the pieces hold is not judged here: headers, padding and content are [`super::members`]'s.
+//! Does not judge what the pieces hold: headers, padding and content are [`super::members`]'s.
 
 use std::ops::Range;
 
@@ -44,7 +44,7 @@ enum State {
     Stored {
         /// Its index.
         frame: usize,
-        /// What was given of it.
+        /// The check of what was given of it.
         check: StoredCheck,
         /// Bytes of it that were read.
         read: u64,
@@ -53,7 +53,7 @@ enum State {
     },
     /// A packed frame's content stands in `content`.
     Packed {
-        /// What it decompressed to.
+        /// Its decompressed bytes.
         content: Vec<u8>,
     },
 }
@@ -173,7 +173,7 @@ impl RandomReader<'_> {
 /// The whole content of some frames.
 ///
 /// # Errors
-/// As [`Pieces::next_piece`].
+/// Those of [`Pieces::next_piece`].
 pub fn whole(offsets: &Offsets, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
     let length = offsets.plain(frames.clone());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());

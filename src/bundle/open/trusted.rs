@@ -34,7 +34,7 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// What a writer has just made, under the names of the unfinished: trusted for the read-back alone.
+    /// Opens what a writer has just made, under the names of unfinished files: trusted for the read-back alone.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
@@ -95,7 +95,7 @@ impl Trusted {
         &self.judgement
     }
 
-    /// What its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
+    /// Returns what its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
     pub fn catalogue(&self) -> Option<&Catalogue> {
         self.catalogue.as_ref().and_then(OnceLock::get)
     }

@@ -1,4 +1,4 @@
-//! What was read of a bundle by position and may be asked for again: frames that members share, and documents.
+//! Keeps what was read of a bundle by position and may be asked for again: frames that members share, and documents.
 //!
 //! Whichever member is asked for, its whole frame is read and decompressed. So the frames that were asked for last are
 //! kept, and of a unit in which a document was asked for all that may be one: whatever the order of asking, documents
@@ -18,7 +18,7 @@ const KEPT_FRAMES: usize = 2;
 /// A frame that one thread reads while the others that want it wait.
 pub(super) type Slot = Arc<Mutex<Option<Arc<Vec<u8>>>>>;
 
-/// What is kept of one bundle that was read.
+/// Frames and documents of one bundle that were read.
 #[derive(Default)]
 pub(in crate::bundle) struct ReadCache {
     // The one asked for last is the last.
@@ -41,7 +41,7 @@ pub(super) struct Documents {
 }
 
 impl ReadCache {
-    /// What was found wrong around the documents that were read so far, in headers and padding.
+    /// Returns what was found wrong around the documents that were read so far, in headers and padding.
     pub(in crate::bundle) fn amiss(&self) -> Option<Error> {
         lock(&self.documents).amiss.clone()
     }
@@ -51,7 +51,7 @@ impl ReadCache {
         lock(&self.documents)
     }
 
-    /// Bytes of the tar stream that were read for documents so far.
+    /// Returns how many bytes of the tar stream were read for documents so far.
     pub(in crate::bundle) fn read(&self) -> u64 {
         lock(&self.documents).read
     }
@@ -69,7 +69,7 @@ impl ReadCache {
     }
 }
 
-/// What is kept of a unit: documents and what looks like one, by their places in `blobs`.
+/// The blobs that are kept of a unit: documents and what looks like one, by their places in `blobs`.
 pub(super) type Held = HashMap<usize, Arc<[u8]>>;
 
 fn bytes(held: &Held) -> u64 {

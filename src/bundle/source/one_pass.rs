@@ -220,7 +220,7 @@ impl OnePassSource<'_> {
     /// The final gate: everything passed, each once, and nothing was wrong with it. Waits for the end.
     ///
     /// # Errors
-    /// What was wrong, or lacks.
+    /// The fault of what was wrong or is missing.
     pub fn gate(&self) -> Result<(), Fault> {
         let Some((mut faults, is_more)) = self.pipeline.ended() else {
             return Err(Fault::new(Class::Integrity, "stream: expected all of it, found an end before it"));

@@ -44,7 +44,7 @@ impl Flat {
         Self { root: dir.join(name.flat()) }
     }
 
-    /// The same while it has not its name yet.
+    /// Like [`Flat::new`], but while the directory does not have its final name.
     pub fn unfinished(dir: &Path, name: &Name) -> Self {
         Self { root: dir.join(format!("{}.partial", name.flat())) }
     }
@@ -78,7 +78,7 @@ impl Flat {
     /// Opens the file of a member, which must have this size.
     ///
     /// # Errors
-    /// As [`Flat::blob`].
+    /// Those of [`Flat::blob`].
     pub(in crate::bundle) fn file(&self, path: &[String], size: u64) -> Result<File, Error> {
         let shown = self.shown(path);
         let lacks = || {
@@ -116,7 +116,7 @@ impl Flat {
     /// All of a blob that fits into memory.
     ///
     /// # Errors
-    /// As [`Flat::blob`].
+    /// Those of [`Flat::blob`].
     pub(in crate::bundle) fn whole(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
         let read = self.blob(digest, size)?.take(size).read_to_end(&mut content);

@@ -33,7 +33,7 @@ pub struct Section {
     pub at: usize,
 }
 
-/// How a blob is cut.
+/// The rule by which a blob is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutRule {
     /// It shares frames.
