@@ -4,9 +4,11 @@
 //! operation.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::base::fault::{Class, Fault};
 use crate::base::lock::{into_inner, lock};
@@ -91,6 +93,8 @@ pub struct Flow {
     cancel: Arc<AtomicBool>,
     events: Arc<dyn Events>,
     clock: Arc<dyn Clock>,
+    // Made when it is first needed; `None` where the system gives no thread.
+    pool: Arc<OnceLock<Option<ThreadPool>>>,
     /// Transfers at once.
     pub jobs: usize,
     /// Threads for CPU work: at most the cores.
@@ -111,7 +115,8 @@ impl From<Cancelled> for Fault {
 impl Flow {
     /// A flow with `jobs` transfers and `cpus` threads for CPU work.
     pub fn new(events: Arc<dyn Events>, clock: Arc<dyn Clock>, jobs: usize, cpus: usize) -> Self {
-        Self { cancel: Arc::new(AtomicBool::new(false)), events, clock, jobs: jobs.max(1), cpus: cpus.max(1) }
+        let (cancel, pool) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        Self { cancel, events, clock, pool, jobs: jobs.max(1), cpus: cpus.max(1) }
     }
 
     /// The flag that a signal handler sets.
@@ -140,6 +145,18 @@ impl Flow {
         self.events.event(Event::Warning(text.into()));
     }
 
+    /// Does `work` on every thread of the pool for CPU work at once and waits for all of them. The pool is made once a run,
+    /// of `cpus` threads or as many as the system gives; where it gives none, the caller's thread does the work.
+    ///
+    /// # Panics
+    /// Where `work` does on some thread, after the others have ended.
+    pub fn on_all_cpus(&self, work: impl Fn() + Sync) {
+        match self.pool.get_or_init(|| pool(self.cpus)) {
+            Some(pool) => drop(pool.broadcast(|_| work())),
+            None => work(),
+        }
+    }
+
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
@@ -164,6 +181,17 @@ impl Flow {
         self.jobs = jobs.max(1);
         self
     }
+}
+
+/// Makes a pool of `threads` threads; where the system gives fewer, of half as many, and so on down to none.
+fn pool(mut threads: usize) -> Option<ThreadPool> {
+    while threads > 0 {
+        if let Ok(pool) = ThreadPoolBuilder::new().num_threads(threads).build() {
+            return Some(pool);
+        }
+        threads /= 2;
+    }
+    None
 }
 
 /// The system gave no thread.

@@ -22,7 +22,7 @@ mod sync {
     pub use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
-pub use self::format::channel::Standing;
+pub use self::format::channel::ChannelPosition;
 pub use self::format::error::Error;
 pub use self::format::manifest::Manifest;
 pub use self::format::name::Name;

@@ -43,7 +43,7 @@ fn not_a_bundle(what: &str) -> Error {
         .help("give DIR/NAME, or a stream as `packmule cat` writes it: it begins with NAME.sig.json")
 }
 
-/// The zeros behind `size` bytes.
+/// The zeros that follow `size` bytes.
 fn padding(size: u64) -> &'static [u8] {
     // No truncation: less than a block.
     &ZEROS[..usize::try_from(padded(size) - size).unwrap_or_default()]
@@ -191,7 +191,7 @@ impl<'a> Members<'a> {
         Ok(())
     }
 
-    /// The padding behind a volume, and the next header.
+    /// Reads the padding after a volume, and the next header.
     fn between(&mut self, volume: usize, faults: &mut Vec<Error>) -> Result<(), Error> {
         let (name, size) =
             (self.bundle.manifest().name.volume(volume + 1), self.bundle.manifest().volumes[volume].size);
@@ -233,7 +233,7 @@ impl Feed for Members<'_> {
 
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
         let bundle = self.bundle;
-        let place = bundle.geometry().place(index);
+        let place = bundle.offsets().place(index);
         if place.offset == 0 {
             self.between(place.volume, faults)?;
         }
@@ -277,20 +277,20 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
     out.flush().map_err(|error| unwritten(&error))
 }
 
-/// Writes the bytes of `frames`, numbered from 1 as messages number them, one behind the other and nothing
-/// else: what lacks at a place where some were lost.
+/// Writes the bytes of `frames`, numbered from 1 as messages number them, one after the other and nothing
+/// else: what is missing at a place where some were lost.
 ///
 /// # Errors
 /// As [`write()`]; [`Class::Usage`] for a number that no frame has.
 pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
     let (manifest, volumes) = of_volumes(bundle)?;
-    let geometry = super::format::offsets::Geometry::new(&Arc::new(manifest))?;
+    let offsets = super::format::offsets::Offsets::new(&Arc::new(manifest))?;
     let mut wanted = Vec::with_capacity(frames.len());
     for number in frames {
-        let place = number.checked_sub(1).filter(|index| *index < geometry.frames()).ok_or_else(|| {
-            Error::new(Class::Usage, format!("--frames {number}: expected 1 to {}", geometry.frames()))
+        let place = number.checked_sub(1).filter(|index| *index < offsets.frames()).ok_or_else(|| {
+            Error::new(Class::Usage, format!("--frames {number}: expected 1 to {}", offsets.frames()))
         })?;
-        wanted.push(geometry.place(place));
+        wanted.push(offsets.place(place));
     }
     for place in wanted {
         copy(&volumes, place.volume, place.offset..place.offset + place.size, flow, out)?;

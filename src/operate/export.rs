@@ -12,7 +12,7 @@ use crate::bundle::time::Moment;
 use crate::bundle::write::flat;
 use crate::bundle::write::{self as writer, DEFAULT_VOLUME, Input, InputBlob};
 use crate::bundle::write::{ReadBack, Sign};
-use crate::bundle::{Manifest, Output, Standing};
+use crate::bundle::{ChannelPosition, Manifest, Output};
 use crate::closure::Role;
 use crate::content::Source;
 use crate::decide::plan::Plan;
@@ -30,7 +30,7 @@ pub struct Settings {
     /// `packmule VERSION`.
     pub tool: String,
     /// Its place in a channel.
-    pub standing: Option<Standing>,
+    pub standing: Option<ChannelPosition>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// The most bytes of a volume; [`u64::MAX`]: one volume. See [`DEFAULT_VOLUME`].
@@ -99,7 +99,7 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
         blobs,
         absent: plan.absent,
         bases: plan.bases,
-        standing: settings.standing.clone(),
+        channel: settings.standing.clone(),
         annotations: settings.annotations.clone(),
         volume_size: settings.volume_size,
         level: settings.level,

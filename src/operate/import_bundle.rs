@@ -6,7 +6,7 @@
 use crate::base::fault::Fault;
 use crate::bundle::Trusted;
 use crate::bundle::frames::media::{Ask, Media};
-use crate::bundle::source::one_pass::{Arriving, arrive};
+use crate::bundle::source::one_pass::{self, OnePassSource};
 use crate::bundle::stream::{Bytes, Members};
 use crate::flow::Flow;
 use crate::operate::import::checks::{BundleCheck, OnePassCheck};
@@ -60,7 +60,7 @@ impl<'a> Ready<'a> {
         ask: &mut Ask<'_>,
     ) -> (Result<Imported, Fault>, Option<Summary>) {
         let bundle = self.bundle;
-        let pass = |source: &Arriving<'_>| {
+        let pass = |source: &OnePassSource<'_>| {
             let check = OnePassCheck(source, bundle);
             run(flow, &Request { source, check: &check, ..*request })
         };
@@ -69,8 +69,10 @@ impl<'a> Ready<'a> {
                 let done = run(flow, &Request { source: bundle, check: &check, ..*request });
                 (done, check.into_scanned())
             }
-            Content::Stream(rest) => (arrive(bundle, &mut Members::new(bundle, rest, flow.clone()), flow, pass), None),
-            Content::Media => (arrive(bundle, &mut Media::changed(bundle, ask), flow, pass), None),
+            Content::Stream(rest) => {
+                (one_pass::run(bundle, &mut Members::new(bundle, rest, flow.clone()), flow, pass), None)
+            }
+            Content::Media => (one_pass::run(bundle, &mut Media::changed(bundle, ask), flow, pass), None),
         }
     }
 }

@@ -5,8 +5,9 @@
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::check::damage::Refusal;
+use crate::bundle::check::gate::Tally;
 use crate::bundle::check::one_pass;
-use crate::bundle::check::parallel::{Tally, check, check_volume};
+use crate::bundle::check::parallel::{check, check_volume};
 use crate::bundle::frames::media::{Ask, Media};
 use crate::bundle::stream::{Members, Stream};
 use crate::bundle::{Trusted, Untrusted};

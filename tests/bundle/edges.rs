@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use packmule::base::fault::{Class, Fault, Reason};
 use packmule::bundle::format::frame;
 use packmule::bundle::frames::media::Media;
-use packmule::bundle::source::one_pass::arrive;
+use packmule::bundle::source::one_pass;
 use packmule::bundle::write::{Input, InputBlob, Options, write};
 use packmule::bundle::write::{flat, publish, read_back};
 use packmule::bundle::{Manifest, Output, Untrusted, open, stream};
@@ -55,7 +55,7 @@ fn stream_of(dir: &Path) -> Vec<u8> {
 /// Lets it pass as an import does, up to where its documents are complete.
 fn arrived(dir: &Path) -> Result<(), Fault> {
     let bundle = open(&dir.join("b")).and_then(Untrusted::assume).unwrap();
-    arrive(&bundle, &mut Media::new(&bundle), &flow(), |_| Ok(()))
+    one_pass::run(&bundle, &mut Media::new(&bundle), &flow(), |_| Ok(()))
 }
 
 #[test]
@@ -183,21 +183,21 @@ fn what_has_passed_is_not_given_again() {
     assert_eq!(bundle.position(&large.digest), None, "alone in its frames");
     assert!(bundle.position(&input.artifacts[0].digest).is_some(), "beside others");
     let (repository, seen) = (repository(), Mutex::new(0));
-    arrive(&bundle, &mut Media::new(&bundle), &flow(), |arriving| {
-        arriving.pass(&|digest| *digest == large.digest, &|digest| {
+    one_pass::run(&bundle, &mut Media::new(&bundle), &flow(), |source| {
+        source.pass(&|digest| *digest == large.digest, &|digest| {
             assert_eq!(*digest, large.digest);
             // Opened and not read, it is still to be had.
-            drop(arriving.blob(&repository, &large).unwrap());
+            drop(source.blob(&repository, &large).unwrap());
             let mut first = [0; 100];
-            arriving.blob(&repository, &large).unwrap().read_exact(&mut first).unwrap();
+            source.blob(&repository, &large).unwrap().read_exact(&mut first).unwrap();
             assert_eq!(first, content[..100]);
-            let error = arriving.blob(&repository, &large).err().unwrap();
+            let error = source.blob(&repository, &large).err().unwrap();
             assert_eq!(error.class, Kind::Content(Class::Destination), "{error}");
             assert_eq!(error.reason, Some(Reason::HasPassed));
             *seen.lock().unwrap() += 1;
             Ok(())
         })?;
-        arriving.gate()
+        source.gate()
     })
     .unwrap();
     assert_eq!(*seen.lock().unwrap(), 1);
@@ -223,12 +223,12 @@ fn a_blob_is_had_in_whatever_pieces() {
         }
     };
     assert!(read(bundle.blob(&repository(), &large).unwrap()) == content);
-    arrive(&bundle, &mut Media::new(&bundle), &flow(), |arriving| {
-        arriving.pass(&|digest| *digest == large.digest, &|_| {
-            assert!(read(arriving.blob(&repository(), &large).unwrap()) == content);
+    one_pass::run(&bundle, &mut Media::new(&bundle), &flow(), |source| {
+        source.pass(&|digest| *digest == large.digest, &|_| {
+            assert!(read(source.blob(&repository(), &large).unwrap()) == content);
             Ok(())
         })?;
-        arriving.gate()
+        source.gate()
     })
     .unwrap();
 }

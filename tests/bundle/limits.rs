@@ -7,7 +7,7 @@ use packmule::base::fault::Class;
 use packmule::bundle::format::frame::MAX_PLAIN;
 use packmule::bundle::format::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
 use packmule::bundle::format::notes::Notes;
-use packmule::bundle::format::offsets::Geometry;
+use packmule::bundle::format::offsets::Offsets;
 use packmule::bundle::time::Moment;
 use packmule::bundle::write::frames::SMALL;
 use packmule::bundle::write::{DEFAULT_VOLUME, LEAST_VOLUME};
@@ -223,7 +223,7 @@ fn m3_the_last_frame_is_the_end_alone_and_stored() {
     let cuts = |change: &dyn Fn(&mut Vec<Frame>)| {
         let mut manifest = good.clone();
         change(&mut manifest.frames);
-        Geometry::new(&Arc::new(manifest)).is_ok()
+        Offsets::new(&Arc::new(manifest)).is_ok()
     };
     let stored = |plain| Frame { digest: None, plain, size: None };
     let digest = || Some(Box::new(Digest::sha256(b"a frame")));

@@ -7,7 +7,6 @@
 mod again;
 mod amplify;
 mod anchors;
-mod arrive;
 mod by_hand;
 mod channel;
 mod closures;
@@ -26,6 +25,7 @@ mod limits;
 mod many_tags;
 mod media;
 mod memory;
+mod one_pass;
 mod panic;
 mod planted;
 mod policy;

@@ -7,7 +7,7 @@ use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
 use packmule::bundle::format::frame::MAX_PLAIN;
 use packmule::bundle::format::manifest::Blob;
 use packmule::bundle::format::tar::{Content, Tar};
-use packmule::bundle::write::frames::{Manner, SMALL, cut};
+use packmule::bundle::write::frames::{CutRule, SMALL, cut};
 use packmule::bundle::write::{Options, write};
 use packmule::bundle::write::{flat, read_back};
 use packmule::bundle::{Output, open, stream};
@@ -128,9 +128,9 @@ fn sizes_around_8_gib_are_what_tar_reads() {
     }
 
     // Frames cut it everywhere into what buffers hold, each byte once.
-    let manners: Vec<Manner> = blobs.iter().map(|blob| Manner { small: blob.size <= SMALL, packable: false }).collect();
+    let rules: Vec<CutRule> = blobs.iter().map(|blob| CutRule { small: blob.size <= SMALL, packable: false }).collect();
     let mut at = 0;
-    for piece in cut(&tar, &manners) {
+    for piece in cut(&tar, &rules) {
         assert_eq!(piece.span.start, at);
         assert!((1..=MAX_PLAIN).contains(&piece.plain()));
         at = piece.span.end;

@@ -190,7 +190,7 @@ pub fn input(name: &str, artifacts: Vec<Artifact>, blobs: Vec<InputBlob>) -> Inp
         blobs,
         absent: Vec::new(),
         bases: Vec::new(),
-        standing: None,
+        channel: None,
         annotations: BTreeMap::new(),
         volume_size: u64::MAX,
         level: 1,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use packmule::base::fault::Class;
-use packmule::bundle::format::offsets::Geometry;
+use packmule::bundle::format::offsets::Offsets;
 use packmule::bundle::time::Moment;
 use packmule::bundle::write::Sign;
 use packmule::bundle::write::{Input, Options, write};
@@ -50,7 +50,7 @@ fn what_is_written_reads_by_hand_and_knows_no_threads() {
     assert!(written.manifest.volumes.len() > 2);
     assert!(written.manifest.volumes.iter().all(|volume| volume.size <= 32 << 20));
     assert!(written.manifest.frames.iter().any(|frame| frame.size.is_some()));
-    Geometry::new(&Arc::new(Manifest::parse(&expected["apps.json"]).unwrap())).unwrap();
+    Offsets::new(&Arc::new(Manifest::parse(&expected["apps.json"]).unwrap())).unwrap();
     let mut listed = written.files.clone();
     listed.sort();
     assert_eq!(names(dir.path()), listed, "nothing but the bundle stays");

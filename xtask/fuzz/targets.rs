@@ -11,7 +11,7 @@ use packmule::base::fault::{Class, Fault, escape};
 use packmule::bundle::check::one_pass;
 use packmule::bundle::format::frame;
 use packmule::bundle::format::manifest::{Form, Manifest};
-use packmule::bundle::format::offsets::Geometry;
+use packmule::bundle::format::offsets::Offsets;
 use packmule::bundle::stream::{Members, Stream, open};
 use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
@@ -36,17 +36,17 @@ pub const TARGETS: &[Target] = &[
     ("location", location),
 ];
 
-/// A manifest that is read is written again byte for byte, and its geometry does not panic.
+/// A manifest that is read is written again byte for byte, and its offsets does not panic.
 pub fn manifest(bytes: &[u8]) {
     if let Ok(read) = Manifest::parse(bytes) {
         assert_eq!(read.to_bytes(), bytes, "one manifest, one form");
         let read = std::sync::Arc::new(read);
-        if let Ok(geometry) = Geometry::new(&read) {
-            let plain = geometry.plain(0..geometry.frames());
-            let length = if read.form == Form::Flat { 0 } else { geometry.tar.length() };
+        if let Ok(offsets) = Offsets::new(&read) {
+            let plain = offsets.plain(0..offsets.frames());
+            let length = if read.form == Form::Flat { 0 } else { offsets.tar.length() };
             assert_eq!(plain, length, "the frames hold the stream");
-            let frames: usize = geometry.units.iter().map(|unit| unit.frames.len()).sum();
-            assert_eq!(frames, geometry.frames(), "each frame is in one unit");
+            let frames: usize = offsets.units.iter().map(|unit| unit.frames.len()).sum();
+            assert_eq!(frames, offsets.frames(), "each frame is in one unit");
         }
     }
 }
@@ -152,7 +152,7 @@ pub fn stream(bytes: &[u8]) {
         let volumes: u64 = manifest.volumes.iter().map(|volume| member(volume.size)).sum();
         assert_eq!(first + second + volumes + 1024, bytes.len() as u64, "nothing before, between or behind");
         assert_eq!(tally.blobs, manifest.blobs.len() as u64, "every blob was seen");
-        assert_eq!(tally.frames, bundle.geometry().frames() as u64, "every frame was read");
+        assert_eq!(tally.frames, bundle.offsets().frames() as u64, "every frame was read");
     }
 }
 

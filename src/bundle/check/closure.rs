@@ -4,61 +4,35 @@
 //! Documents come from whoever calls; no file is opened here.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::one_pass::MAX_KEPT;
-use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::open::catalog::Catalogue;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::source::blob_cache::MAX_CACHED;
 use crate::closure::{Closure, Role, WalkError, walk};
 use crate::flow::Flow;
-use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};
 use crate::signing::policy::Kinds;
-
-/// The document of these bytes, whose digest was checked.
-///
-/// # Errors
-/// [`Class::Integrity`] for wrong `data` in it, [`Class::Format`] for all else.
-pub fn document(descriptor: &Descriptor, raw: impl Into<Arc<[u8]>>) -> Result<Document, Error> {
-    Document::with_digest(&descriptor.media_type, descriptor.digest, raw).map_err(|error| {
-        let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
-        Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")
-    })
-}
-
-/// Whether a blob of this size, as the manifest lists it, can be a document. Asked before anything of it is read.
-///
-/// # Errors
-/// [`Class::Format`].
-pub(in crate::bundle) fn check_size(digest: Digest, size: u64) -> Result<(), Error> {
-    if (1..=MAX_DOCUMENT).contains(&size) {
-        return Ok(());
-    }
-    Err(Error::format(format!("manifest {digest}: expected a document of 1 to {MAX_DOCUMENT} bytes, found {size}"))
-        .help("the bundle was signed with this list of blobs; ask who made it"))
-}
 
 impl Trusted {
     /// Reads every document and checks that what they reach is what the manifest carries and lists,
     /// no more and no less (`spec/closure.md`). Before the first large blob.
     ///
     /// # Errors
-    /// [`Class::Format`], [`Class::Integrity`], [`Class::Io`].
+    /// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
         // Once, and once more where there are more documents than are kept.
-        let most = self.shelf.read().saturating_add(self.geometry().tar.length().saturating_mul(2));
+        let most = self.cache.read().saturating_add(self.offsets().tar.length().saturating_mul(2));
         self.closure_of(flow, |descriptor| {
             let document = self.carried_document(descriptor)?;
-            if self.shelf.read() > most { Err(scattered()) } else { Ok(document) }
+            if self.cache.read() > most { Err(scattered()) } else { Ok(document) }
         })
     }
 
-    /// The same with documents that `fetch` gives.
+    /// Like [`Trusted::closure`], with documents that `fetch` gives.
     ///
     /// # Errors
-    /// As [`Trusted::closure`], and those of `fetch`.
+    /// Those of [`Trusted::closure`] and of `fetch`.
     pub(in crate::bundle) fn closure_of(
         &self,
         flow: &Flow,
@@ -128,7 +102,7 @@ impl Trusted {
     }
 }
 
-/// What the manifest says of an artifact must be what the document says.
+/// Checks that the manifest says of an artifact what its document says.
 fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error> {
     let is_same = artifact.artifact_type.as_deref() == document.artifact_type()
         && artifact.subject == document.subject().map(|subject| subject.digest);
@@ -142,7 +116,7 @@ fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error>
 /// The refusal of a bundle whose documents would be read again and again.
 fn scattered() -> Error {
     Error::format(format!(
-        "documents: expected at most {MAX_KEPT} bytes of them, or blobs in the order of their use, found neither"
+        "documents: expected at most {MAX_CACHED} bytes of them, or blobs in the order of their use, found neither"
     ))
     .help("export it again with a current version, which writes them in this order")
 }

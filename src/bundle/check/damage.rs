@@ -1,4 +1,4 @@
-//! What must be brought again of a bundle that was refused: the volumes in which something is wrong.
+//! Finds what must be copied again of a bundle that was refused: the volumes in which something is wrong.
 //!
 //! Looks at single frames, to tell which of many volumes a damaged blob lies in. Decides nothing: the gate has.
 
@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
-use crate::bundle::frames::random::{Pieces as _, Plain};
+use crate::bundle::frames::random::{Pieces as _, RandomReader};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::Flow;
 
 /// A refusal of the whole bundle.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The fault that counts most, the others behind it.
+    /// The fault that counts most, the others after it.
     pub fault: Fault,
-    /// The names of the files that lack, or are not what was signed, in order; empty where that is not known.
+    /// The names of the files that are missing or not what was signed, in order; empty where that is not known.
     pub again: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ pub(in crate::bundle) fn unfit(bundle: &Trusted) -> BTreeSet<usize> {
     (0..bundle.manifest().volumes.len()).filter(|&volume| bundle.fits(volume).is_err()).collect()
 }
 
-/// What is known of a unit that was not pinned.
+/// How a unit failed that was not pinned.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bundle) enum Broken {
     /// It was not read: one of its volumes is not there, or of another length.
@@ -59,29 +59,29 @@ pub(in crate::bundle) fn frames(
     flow: &Flow,
     again: &mut BTreeSet<usize>,
 ) -> Result<Vec<Error>, Error> {
-    let (geometry, all) = (bundle.geometry(), bundle.geometry().units[unit].frames.clone());
+    let (offsets, all) = (bundle.offsets(), bundle.offsets().units[unit].frames.clone());
     let rest = match broken {
         Broken::Unread => all,
         Broken::At(frame) => {
-            again.insert(geometry.volume_of(frame));
+            again.insert(offsets.volume_of(frame));
             frame..all.end
         }
         Broken::Whole => {
-            again.extend(all.map(|frame| geometry.volume_of(frame)));
+            again.extend(all.map(|frame| offsets.volume_of(frame)));
             return Ok(Vec::new());
         }
     };
     let mut found = Vec::new();
     for frame in rest {
         flow.check()?;
-        if again.contains(&geometry.volume_of(frame)) {
+        if again.contains(&offsets.volume_of(frame)) {
             continue;
         }
         // A frame that is as it was signed is no better when it comes again.
         if let Err(error) = drain(bundle, frame)
             && is_of_the_medium(&error)
         {
-            again.insert(geometry.volume_of(frame));
+            again.insert(offsets.volume_of(frame));
             found.push(error);
         }
     }
@@ -94,7 +94,7 @@ pub(in crate::bundle) fn is_of_the_medium(error: &Error) -> bool {
 }
 
 fn drain(bundle: &Trusted, frame: usize) -> Result<(), Error> {
-    let mut plain = Plain::new(bundle.geometry(), bundle.volumes(), frame..frame + 1);
-    while !plain.next_piece()?.is_empty() {}
+    let mut reader = RandomReader::new(bundle.offsets(), bundle.volumes(), frame..frame + 1);
+    while !reader.next_piece()?.is_empty() {}
     Ok(())
 }

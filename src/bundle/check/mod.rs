@@ -1,9 +1,13 @@
-//! Checking whole bundles, and what they lack (`spec/verification.md`).
+//! Checking whole bundles, and what is missing or damaged in them (`spec/verification.md`).
 
 pub(super) mod closure;
 pub mod damage;
+mod files;
+mod flat;
 pub mod gate;
 pub mod one_pass;
 pub mod parallel;
+pub(super) mod unit;
+mod workers;
 
 use super::sync;

@@ -1,73 +1,36 @@
-//! Checking a bundle that passes once and in order: a stream, or volumes on media that are changed
-//! (`spec/verification.md`). The same gate as for one whose files all lie there.
+//! Checks a bundle that is read once and in order: a stream, or volumes on media that are changed
+//! (`spec/verification.md`). The gate is that of a bundle whose files are all there.
 //!
 //! Documents are kept until the end, when what they reach is compared with the manifest.
 
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::closure;
-use super::gate::Gate;
-use super::parallel::{Seen, Tally, gate_of, passed, walk_unit};
+use super::gate::{Gate, Tally};
+use super::unit::{gate_of, passed, walk_unit};
+use super::workers::Findings;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Error;
+use crate::bundle::format::document;
 use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::one_pass::{Belt, Feed, is_cut_off};
+use crate::bundle::frames::members::Seen;
+use crate::bundle::frames::one_pass::{Feed, FramePipeline, is_cut_off};
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::source::blob_cache::BlobCache;
 use crate::content::checked::{Look, Onlooker};
 use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
 
-/// The most bytes that are kept of what passes: documents, and what looks like one.
-pub const MAX_KEPT: u64 = 256 << 20;
-
-/// Blobs that passed and are kept.
-#[derive(Debug, Default)]
-pub struct Kept {
-    blobs: HashMap<Digest, Arc<[u8]>>,
-    bytes: u64,
-    is_full: bool,
-}
-
-impl Kept {
-    /// Keeps a blob while there is room.
-    pub(in crate::bundle) fn add(&mut self, digest: Digest, content: Vec<u8>) {
-        self.bytes += content.len() as u64;
-        if self.bytes > MAX_KEPT {
-            self.is_full = true;
-        } else {
-            self.blobs.insert(digest, Arc::from(content));
-        }
-    }
-
-    /// One that is kept.
-    #[cfg(feature = "carry")]
-    pub(in crate::bundle) fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
-        self.blobs.get(digest).cloned()
-    }
-
-    /// The fault of one that had to be left out.
-    pub(in crate::bundle) fn fault(&self) -> Option<Error> {
-        self.is_full.then(too_many)
-    }
-}
-
-/// The refusal of a bundle whose documents are more than is kept.
-pub fn too_many() -> Error {
-    Error::format(format!("stream: expected at most {MAX_KEPT} bytes of documents, found more"))
-        .help("write it to a disk and read it from there: tar x")
-}
-
 /// Collects documents, and what may be one, while a unit is checked.
 struct Collect<'a> {
     bundle: &'a Trusted,
     roots: &'a HashSet<Digest>,
-    kept: &'a Mutex<Kept>,
+    kept: &'a Mutex<BlobCache>,
     content: Vec<u8>,
     onlooker: Option<&'a dyn Onlooker>,
     look: Option<Box<dyn Look + 'a>>,
@@ -121,13 +84,13 @@ pub(in crate::bundle) struct Checking<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
     fail_fast: bool,
+    findings: Findings,
     roots: HashSet<Digest>,
-    kept: Mutex<Kept>,
+    kept: Mutex<BlobCache>,
     gate: Gate,
     onlooker: Option<&'a dyn Onlooker>,
     // The units that were pinned.
     done: Mutex<Vec<bool>>,
-    found: Mutex<Vec<Error>>,
 }
 
 /// A run of whole volumes that begins and ends with a unit.
@@ -146,27 +109,27 @@ impl<'a> Checking<'a> {
             bundle,
             flow,
             fail_fast,
+            findings: Findings::new(fail_fast),
             roots: bundle.manifest().artifacts.iter().map(|artifact| artifact.digest).collect(),
             kept: Mutex::default(),
             gate: gate_of(bundle),
             onlooker: None,
-            done: Mutex::new(vec![false; bundle.geometry().units.len()]),
-            found: Mutex::default(),
+            done: Mutex::new(vec![false; bundle.offsets().units.len()]),
         }
     }
 
-    /// The same, seen by `onlooker`.
+    /// Shows every blob to `onlooker`, too.
     pub(in crate::bundle) fn seen_by(mut self, onlooker: Option<&'a dyn Onlooker>) -> Self {
         self.onlooker = onlooker;
         self
     }
 
-    /// Checks the units of `span` from its frames on `belt`, with `threads` beside those of the belt. Gives
-    /// what was wrong beside the frames, and whether more stood behind them.
+    /// Checks the units of `span` from its frames in `pipeline`, with `threads` in addition to those of the pipeline.
+    /// Returns what was wrong besides the frames, and whether more followed them.
     pub(in crate::bundle) fn part(
         &self,
         span: &Span,
-        belt: &Arc<Belt<'_>>,
+        pipeline: &Arc<FramePipeline<'_>>,
         feed: &mut dyn Feed,
         threads: usize,
     ) -> Result<(Vec<Error>, bool), Error> {
@@ -177,18 +140,18 @@ impl<'a> Checking<'a> {
                 if index >= span.units.end {
                     return;
                 }
-                self.unit(index, belt);
+                self.unit(index, pipeline);
             }
         };
-        let takers: Vec<&(dyn Fn() + Sync)> = vec![&work; threads.max(1)];
-        belt.run(self.flow, feed, &takers)?;
+        let consumers: Vec<&(dyn Fn() + Sync)> = vec![&work; threads.max(1)];
+        pipeline.run(self.flow, feed, &consumers)?;
         // Stopped by its first fault: the rest does not count.
-        Ok(belt.ended().unwrap_or_default())
+        Ok(pipeline.ended().unwrap_or_default())
     }
 
-    fn unit(&self, index: usize, belt: &Arc<Belt<'_>>) {
-        let unit = &self.bundle.geometry().units[index];
-        let mut pieces = belt.pieces(unit.frames.clone());
+    fn unit(&self, index: usize, pipeline: &Arc<FramePipeline<'_>>) {
+        let unit = &self.bundle.offsets().units[index];
+        let mut pieces = pipeline.pieces(unit.frames.clone());
         let mut collect = Collect {
             bundle: self.bundle,
             roots: &self.roots,
@@ -204,10 +167,8 @@ impl<'a> Checking<'a> {
             }
             Err(error) if is_cut_off(&error) => {}
             Err(error) => {
-                let ends = self.fail_fast || error.class == Class::Cancelled;
-                lock(&self.found).push(error);
-                if ends {
-                    belt.stop();
+                if self.findings.add(error) {
+                    pipeline.stop();
                 }
             }
         }
@@ -216,11 +177,9 @@ impl<'a> Checking<'a> {
     /// All parts were checked: documents, closure and the gate.
     ///
     /// # Errors
-    /// The fault whose class counts most, the others behind it.
+    /// The fault whose class counts most, the others after it.
     pub(in crate::bundle) fn finish(self, beside: Vec<Error>, is_more: bool) -> Result<Tally, Fault> {
-        let mut faults = into_inner(self.found);
-        faults.sort_by(|a, b| a.what.cmp(&b.what));
-        faults.dedup();
+        let mut faults = self.findings.into_sorted();
         faults.splice(0..0, beside);
         let done = into_inner(self.done);
         let kept = into_inner(self.kept);
@@ -245,15 +204,15 @@ impl<'a> Checking<'a> {
 /// alone with `fail_fast`).
 ///
 /// # Errors
-/// The fault whose class counts most, the others behind it.
+/// The fault whose class counts most, the others after it.
 pub fn check(bundle: &Trusted, feed: &mut dyn Feed, flow: &Flow, fail_fast: bool) -> Result<Tally, Fault> {
     check_seen(bundle, feed, flow, fail_fast, None)
 }
 
-/// The same, each blob seen by `onlooker` as it passes.
+/// Checks like [`check`], and shows each blob to `onlooker` as it is read.
 ///
 /// # Errors
-/// As [`check`].
+/// Those of [`check`].
 pub fn check_seen(
     bundle: &Trusted,
     feed: &mut dyn Feed,
@@ -261,12 +220,12 @@ pub fn check_seen(
     fail_fast: bool,
     onlooker: Option<&dyn Onlooker>,
 ) -> Result<Tally, Fault> {
-    let geometry = bundle.geometry();
-    flow.event(Event::Stage { name: "checking", bytes: geometry.tar.length(), items: geometry.units.len() as u64 });
-    let whole = Span { frames: 0..geometry.frames(), units: 0..geometry.units.len() };
-    let belt = Belt::new(bundle, whole.frames.clone(), flow.cpus, false);
+    let offsets = bundle.offsets();
+    flow.event(Event::Stage { name: "checking", bytes: offsets.tar.length(), items: offsets.units.len() as u64 });
+    let whole = Span { frames: 0..offsets.frames(), units: 0..offsets.units.len() };
+    let pipeline = FramePipeline::new(bundle, whole.frames.clone(), flow.cpus, false);
     let checking = Checking::new(bundle, flow, fail_fast).seen_by(onlooker);
-    let (beside, is_more) = checking.part(&whole, &belt, feed, flow.cpus)?;
+    let (beside, is_more) = checking.part(&whole, &pipeline, feed, flow.cpus)?;
     checking.finish(beside, is_more)
 }
 
@@ -274,47 +233,28 @@ fn into_inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Bytes behind the end: of a stream that is good otherwise it is the form that is wrong.
+/// Returns the fault of bytes after the end; where nothing else is wrong, the form of the stream is.
 pub fn trailing(faults: &[Error]) -> Error {
     let class = if faults.is_empty() { Class::Format } else { Class::Integrity };
     Error::new(class, "stream: trailing data behind its end")
         .help("a stream ends with its two zero blocks: look at what was joined to it")
 }
 
-/// What is wrong with documents and closure, unless it is that a document was in a unit that failed, which
+/// Returns what is wrong with documents and closure, unless it is that a document was in a unit that failed, which
 /// was told.
-fn closure(bundle: &Trusted, kept: &Kept, done: &[bool], flow: &Flow) -> Option<Error> {
+fn closure(bundle: &Trusted, kept: &BlobCache, done: &[bool], flow: &Flow) -> Option<Error> {
     let is_lost = Cell::new(false);
     let fetch = |descriptor: &Descriptor| {
         let digest = descriptor.digest;
         let Some(index) = bundle.blob_index(&digest) else { return Ok(None) };
-        closure::check_size(digest, bundle.manifest().blobs[index].size)?;
-        if let Some(raw) = kept.blobs.get(&digest) {
-            return closure::document(descriptor, Arc::clone(raw)).map(Some);
+        document::check_size(digest, bundle.manifest().blobs[index].size)?;
+        if let Some(raw) = kept.get(&digest) {
+            return document::parse(descriptor, raw).map(Some);
         }
-        let unit = bundle.geometry().unit_index(Tar::of_blob(index));
-        is_lost.set(!done[unit] || kept.is_full);
+        let unit = bundle.offsets().unit_index(Tar::of_blob(index));
+        is_lost.set(!done[unit] || kept.is_full());
         Err(Error::format(format!("manifest {digest}: expected a manifest as its descriptor says, found none")))
     };
     let found = bundle.closure_of(flow, fetch).err();
     found.filter(|_| !is_lost.get())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_passes_is_kept_up_to_the_last_byte_of_room() {
-        let digest = |number: u8| Digest::sha256(&[number]);
-        let mut kept = Kept { bytes: MAX_KEPT - 3, ..Kept::default() };
-        kept.add(digest(1), vec![1; 3]);
-        assert!(kept.blobs.contains_key(&digest(1)) && kept.fault().is_none());
-        kept.add(digest(2), Vec::new());
-        assert!(kept.blobs.contains_key(&digest(2)) && kept.fault().is_none());
-        for number in 3..5 {
-            kept.add(digest(number), vec![1]);
-            assert!(!kept.blobs.contains_key(&digest(number)) && kept.fault().is_some(), "{number}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use crate::oci::Digest;
 /// The members of a manifest that stand together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
+pub struct ChannelPosition {
     /// The channel.
     pub channel: String,
     /// Its epoch.

@@ -2,8 +2,10 @@
 
 pub mod channel;
 pub mod computed;
+pub(super) mod document;
 pub mod error;
 pub mod frame;
+pub(super) mod frame_check;
 pub mod manifest;
 pub mod name;
 pub mod notes;

@@ -26,23 +26,23 @@ pub struct Place {
     pub digest: Option<Digest>,
 }
 
-/// What is checked alone: a frame of whole members, or the frames of one member.
+/// A part of the stream that is checked alone: a frame of whole members, or the frames of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// Its frames.
     pub frames: Range<usize>,
-    /// Its members; the trailer is the member behind the last.
+    /// Its members; the trailer is the member after the last.
     pub members: Range<usize>,
 }
 
-/// The whole bundle's geometry. In form flat there are neither frames nor units.
+/// The offsets of everything in a bundle. In form flat there are neither frames nor units.
 #[derive(Debug)]
-pub struct Geometry {
+pub struct Offsets {
     /// The tar stream.
     pub tar: Tar,
     manifest: Arc<Manifest>,
     // Of every frame the first byte in its volume.
-    offsets: Vec<u64>,
+    starts: Vec<u64>,
     // Of every volume the first frame.
     volumes: Vec<usize>,
     /// Every unit in order.
@@ -51,7 +51,7 @@ pub struct Geometry {
     unit_of: Vec<u32>,
 }
 
-impl Geometry {
+impl Offsets {
     /// Derives it from a manifest whose own rules hold.
     ///
     /// # Errors
@@ -61,8 +61,8 @@ impl Geometry {
             .ok_or_else(|| Error::format("manifest: the members' sizes add up to more than 64 bits hold"))?;
         if manifest.form == Form::Flat {
             let manifest = Arc::clone(manifest);
-            let (offsets, volumes, units, unit_of) = Default::default();
-            return Ok(Self { tar, manifest, offsets, volumes, units, unit_of });
+            let (starts, volumes, units, unit_of) = Default::default();
+            return Ok(Self { tar, manifest, starts, volumes, units, unit_of });
         }
         let units = cut(manifest, &tar)?;
         let mut unit_of = vec![0; tar.members() + 1];
@@ -71,22 +71,22 @@ impl Geometry {
                 unit_of[member] = u32::try_from(index).unwrap_or(u32::MAX);
             }
         }
-        let (mut offsets, mut volumes) = (Vec::with_capacity(manifest.frames.len()), Vec::new());
+        let (mut starts, mut volumes) = (Vec::with_capacity(manifest.frames.len()), Vec::new());
         let mut frames = manifest.frames.iter();
         for entry in &manifest.volumes {
-            volumes.push(offsets.len());
+            volumes.push(starts.len());
             let mut offset = 0;
             for frame in frames.by_ref().take(usize::try_from(entry.frames).unwrap_or(usize::MAX)) {
-                offsets.push(offset);
+                starts.push(offset);
                 offset += frame.stored_size();
             }
         }
-        Ok(Self { tar, manifest: Arc::clone(manifest), offsets, volumes, units, unit_of })
+        Ok(Self { tar, manifest: Arc::clone(manifest), starts, volumes, units, unit_of })
     }
 
     /// How many frames there are.
     pub const fn frames(&self) -> usize {
-        self.offsets.len()
+        self.starts.len()
     }
 
     /// A frame in its place.
@@ -97,7 +97,7 @@ impl Geometry {
         let entry = &self.manifest.frames[frame];
         Place {
             volume: self.volume_of(frame),
-            offset: self.offsets[frame],
+            offset: self.starts[frame],
             size: entry.stored_size(),
             plain: entry.plain,
             packed: entry.size.and(entry.digest.as_deref().copied()),
@@ -151,7 +151,7 @@ fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {
             frame += 1;
         }
         member += 1;
-        // One frame may hold others behind the first.
+        // One frame may hold others after the first.
         while frame == first + 1 && member < tar.members() && tar.end(member) <= end {
             member += 1;
         }

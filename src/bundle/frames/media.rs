@@ -55,7 +55,7 @@ impl<'a> Media<'a> {
             }
             self.is_surveyed = false;
         }
-        // What lies beside the first medium's volumes counts as much as what lies beside a later one's.
+        // Files next to the volumes on the first medium count as much as those on a later one.
         if !std::mem::replace(&mut self.is_surveyed, true) {
             for error in bundle.survey_beside() {
                 if !faults.contains(&error) {
@@ -69,7 +69,7 @@ impl<'a> Media<'a> {
 
 impl Feed for Media<'_> {
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error> {
-        let place = self.bundle.geometry().place(index);
+        let place = self.bundle.offsets().place(index);
         if place.offset == 0 {
             self.wait(place.volume, faults)?;
         }

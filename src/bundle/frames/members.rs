@@ -8,13 +8,27 @@ use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{BLOCK, Content, Tar};
 use crate::oci::{Digest, Hasher};
 
-/// What a piece of the stream turned out to be.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Part {
+/// A part of a piece of the stream.
+enum Part {
     /// Header, computed content, padding or end: compared already.
     Compared,
     /// Bytes of a blob's content, at this place of the piece.
     Content(Range<usize>),
+}
+
+/// Sees what members hold while a stream is walked.
+pub trait Seen {
+    /// More of the content of `member`, of which nothing is known yet.
+    fn content(&mut self, member: usize, bytes: &[u8]);
+    /// All of `member` came, and it holds.
+    fn whole(&mut self, _member: usize) {}
+}
+
+/// Sees nothing.
+pub struct Blind;
+
+impl Seen for Blind {
+    fn content(&mut self, _: usize, _: &[u8]) {}
 }
 
 /// Walks through members as the stream comes by.
@@ -79,11 +93,30 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Takes all of `piece`; `seen` sees the content in it.
+    ///
+    /// # Errors
+    /// [`crate::base::fault::Class::Integrity`].
+    pub fn take_all(&mut self, mut piece: &[u8], seen: &mut dyn Seen) -> Result<(), Error> {
+        while !piece.is_empty() {
+            let member = self.member;
+            let (count, part) = self.take(piece)?;
+            if let Part::Content(range) = part {
+                seen.content(member, &piece[range]);
+            }
+            if self.member != member {
+                seen.whole(member);
+            }
+            piece = &piece[count..];
+        }
+        Ok(())
+    }
+
     /// Takes the first bytes of `piece` that belong together; gives how many and what they are.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`].
-    pub fn take(&mut self, piece: &[u8]) -> Result<(usize, Part), Error> {
+    fn take(&mut self, piece: &[u8]) -> Result<(usize, Part), Error> {
         let header = self.header.len() as u64;
         let content_end = header + self.size;
         let end = self.tar.end(self.member) - self.tar.start(self.member);

@@ -1,32 +1,31 @@
-//! Frames as they come by, read once and in order: one thread reads them, others check and open them,
-//! whoever needs them takes them.
+//! Frames that are read once and in order: one thread reads them, others check and open them, and readers
+//! take what they need.
 //!
-//! Frames are numbered as in the manifest. At most a few lie on the belt, each in a buffer of its own,
+//! Frames are numbered as in the manifest. At most a few are in the pipeline, each in a buffer of its own,
 //! and buffers go out in the frames' order: so the frame that everything waits for always has one.
-//! What the frames hold is not judged here.
+//! Does not judge what the frames hold.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use xxhash_rust::xxh64::Xxh64;
-
 use super::pool::{Lease, Pool, Queue, Watch, lock};
 use super::random::Pieces;
 use crate::base::fault::{Class, Reason};
 use crate::bundle::Error;
-use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::frame::{BLOCK_HEADER, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::frame_check::{check_stored, open_packed};
 use crate::bundle::format::offsets::Place;
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Flow, NoThread, start_one, start_some};
 use crate::oci::{Algorithm, Digest, Hasher};
 
-/// Buffers beside one for each thread that opens frames: the one that is read, and one that waits.
+/// Buffers in addition to one for each thread that opens frames: the one that is read, and one that waits.
 const SPARE: usize = 2;
 
 /// Gives the bytes of frames, in their order.
 pub trait Feed: Send {
-    /// Reads the bytes of frame `index` into `buffer`, which has its size. What is wrong beside them
+    /// Reads the bytes of frame `index` into `buffer`, which has its size. What else is wrong
     /// goes into `faults`.
     ///
     /// # Errors
@@ -37,8 +36,7 @@ pub trait Feed: Send {
     /// ends with any error, which then counts for nothing.
     fn watch(&mut self, _stop: Arc<AtomicBool>) {}
 
-    /// What stands behind the last frame; asked once all frames were read. Whether anything stands there
-    /// that must not.
+    /// Reads what follows the last frame; called once all frames were read. Returns whether anything follows that must not.
     fn end(&mut self, faults: &mut Vec<Error>) -> bool;
 }
 
@@ -63,13 +61,13 @@ impl Opened {
     }
 }
 
-/// The belt.
-pub struct Belt<'a> {
+/// Frames on their way from a feed to their readers.
+pub struct FramePipeline<'a> {
     bundle: &'a Trusted,
     frames: Range<usize>,
     cpus: usize,
     pool: Arc<Pool>,
-    // Frames that were read, in turn: for the digests of volumes, for opening, for taking.
+    // Frames that were read, in turn: for the digests of volumes, for opening, for reading.
     read: Queue<Lease>,
     hashed: Queue<Lease>,
     open: Queue<Result<Opened, Error>>,
@@ -82,7 +80,7 @@ pub struct Belt<'a> {
     digests: Option<Mutex<Vec<(usize, Digest)>>>,
 }
 
-impl<'a> Belt<'a> {
+impl<'a> FramePipeline<'a> {
     /// For `frames` of `bundle`, opened by `cpus` threads. With `digests` those of the volumes
     /// are taken too; then `frames` are those of whole volumes.
     pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
@@ -107,7 +105,7 @@ impl<'a> Belt<'a> {
     }
 
     fn place(&self, frame: usize) -> Place {
-        self.bundle.geometry().place(frame)
+        self.bundle.offsets().place(frame)
     }
 
     /// Nothing more is wanted: all that wait go on with nothing.
@@ -127,16 +125,16 @@ impl<'a> Belt<'a> {
         self.fed.wake();
     }
 
-    /// Reads every frame and the end, in the caller's thread, while `takers` take: the first, and of the others, which all
-    /// do the same work, as many as the system has threads for.
+    /// Reads every frame and the end in the caller's thread, while `consumers` read them in threads of their own: the first,
+    /// and of the others, which all do the same work, as many as the system has threads for.
     ///
     /// # Errors
     /// A panic in a thread: [`Class::Bug`]; no thread: [`Class::Io`].
-    pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, takers: &[&(dyn Fn() + Sync)]) -> Result<(), Error> {
+    pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, consumers: &[&(dyn Fn() + Sync)]) -> Result<(), Error> {
         let open = || self.open_frames();
-        let take = |taker: &(dyn Fn() + Sync)| {
+        let take = |consumer: &(dyn Fn() + Sync)| {
             let _watch = Watch(&self.stop);
-            taker();
+            consumer();
         };
         std::thread::scope(|scope| {
             let mut threads = Vec::new();
@@ -145,8 +143,8 @@ impl<'a> Belt<'a> {
                 if self.digests.is_some() {
                     threads.push(start_one(scope, || self.hash_volumes())?);
                 }
-                for (number, taker) in takers.iter().enumerate() {
-                    match start_one(scope, move || take(*taker)) {
+                for (number, consumer) in consumers.iter().enumerate() {
+                    match start_one(scope, move || take(*consumer)) {
                         Ok(thread) => threads.push(thread),
                         // Those that there are do its part.
                         Err(_) if number > 0 => break,
@@ -255,99 +253,73 @@ impl<'a> Belt<'a> {
         let plain = usize::try_from(place.plain).unwrap_or_default();
         let bytes = &lease[..usize::try_from(place.size).unwrap_or_default()];
         let Some(digest) = place.packed else {
-            check_stored(bytes, plain).map_err(|problem| Error::integrity(format!("{}: {problem}", at())))?;
-            if place.digest.is_some_and(|digest| Digest::of(digest.algorithm(), bytes) != digest) {
-                return Err(Error::integrity(format!("{}: frame differs from its digest", at())));
-            }
-            return Ok(Opened { lease, plain, is_stored: true });
+            return match check_stored(bytes, place.plain, place.digest) {
+                Ok(()) => Ok(Opened { lease, plain, is_stored: true }),
+                Err(problem) => Err(Error::integrity(format!("{}: {problem}", at()))),
+            };
         };
-        let found = Digest::of(digest.algorithm(), bytes);
-        if found != digest {
-            return Err(Error::integrity(format!("{}: expected {digest}, found {found}", at())));
-        }
-        frame::unpack(bytes, place.plain, scratch).map_err(|why| why.at(&at()))?;
-        // Into the buffer, so that what waits on the belt is bounded by the buffers.
+        open_packed(bytes, digest, place.plain, at, scratch)?;
+        // Into the buffer, so that what waits in the pipeline is bounded by the buffers.
         lease[..plain].copy_from_slice(scratch);
         Ok(Opened { lease, plain, is_stored: false })
     }
 
-    /// The stream of `frames`, which nobody else takes.
-    pub fn pieces(self: &Arc<Self>, frames: Range<usize>) -> Taking<'a> {
-        Taking { belt: Arc::clone(self), frames, now: None }
+    /// Returns a reader of `frames`, which no other reader takes.
+    pub fn pieces(self: &Arc<Self>, frames: Range<usize>) -> FrameReader<'a> {
+        FrameReader { pipeline: Arc::clone(self), frames, current: None }
     }
 
-    /// Waits for the end of the feed; what was wrong with what was read, and whether more stands behind the
-    /// end. `None` after [`Belt::stop`]. Given once.
+    /// Waits for the end of the feed; what was wrong with what was read, and whether more follows the
+    /// end. `None` after [`FramePipeline::stop`]. Given once.
     pub fn ended(&self) -> Option<(Vec<Error>, bool)> {
         self.fed.get(0, || self.is_stopped())
     }
 }
 
-fn check_stored(bytes: &[u8], plain: usize) -> Result<(), &'static str> {
-    let (header, mut rest) = bytes.split_at(STORED_HEADER);
-    if header != frame::stored_header(u32::try_from(plain).unwrap_or_default()) {
-        return Err("frame header differs from the computed one");
-    }
-    let mut content = Xxh64::new(0);
-    let mut left = plain;
-    while left > 0 {
-        let length = RAW_BLOCK.min(left);
-        left -= length;
-        let (header, behind) = rest.split_at(BLOCK_HEADER);
-        if header != frame::block_header(length, left == 0) {
-            return Err("block header differs from the computed one");
-        }
-        content.update(&behind[..length]);
-        rest = &behind[length..];
-    }
-    debug_assert_eq!(rest.len(), CHECKSUM, "the size is the sums'");
-    if rest == frame::checksum(&content) { Ok(()) } else { Err("content differs from the frame's checksum") }
-}
-
-/// Some frames of a belt, taken in order. What is not taken is when it goes: nothing stays on the belt.
-pub struct Taking<'a> {
-    belt: Arc<Belt<'a>>,
+/// Reads some frames of a pipeline in order. When dropped it takes what was not read, so that nothing stays in the pipeline.
+pub struct FrameReader<'a> {
+    pipeline: Arc<FramePipeline<'a>>,
     frames: Range<usize>,
     // The frame that is given, and how much of it was.
-    now: Option<(Opened, usize)>,
+    current: Option<(Opened, usize)>,
 }
 
-impl Taking<'_> {
+impl FrameReader<'_> {
     fn next_frame(&mut self) -> Option<Result<Option<Opened>, Error>> {
         let index = self.frames.next()?;
-        let ended = || self.belt.is_stopped() || index >= self.belt.limit.load(Ordering::Relaxed);
-        Some(self.belt.open.get(index, ended).transpose())
+        let ended = || self.pipeline.is_stopped() || index >= self.pipeline.limit.load(Ordering::Relaxed);
+        Some(self.pipeline.open.get(index, ended).transpose())
     }
 }
 
-/// What a taker is told when its frames do not come; why is told by the feed.
+/// Whether an error only says that the frames of a reader do not come; why they do not, the feed says.
 pub fn is_cut_off(error: &Error) -> bool {
     error.reason == Some(Reason::StreamEnded)
 }
 
-impl Pieces for Taking<'_> {
+impl Pieces for FrameReader<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
-        if self.now.as_ref().is_none_or(|(opened, at)| *at == opened.plain) {
-            self.now = None;
+        if self.current.as_ref().is_none_or(|(opened, at)| *at == opened.plain) {
+            self.current = None;
             match self.next_frame() {
                 None => return Ok(&[]),
                 Some(Ok(None)) => {
                     return Err(Error::new(Class::Cancelled, "the stream ended").reason(Reason::StreamEnded));
                 }
                 Some(Err(error)) => return Err(error),
-                Some(Ok(Some(opened))) => self.now = Some((opened, 0)),
+                Some(Ok(Some(opened))) => self.current = Some((opened, 0)),
             }
         }
-        let Some((opened, at)) = &mut self.now else { return Ok(&[]) };
+        let Some((opened, at)) = &mut self.current else { return Ok(&[]) };
         let piece = opened.piece(*at);
         *at += piece.len();
         Ok(piece)
     }
 }
 
-impl Drop for Taking<'_> {
+impl Drop for FrameReader<'_> {
     fn drop(&mut self) {
-        self.now = None;
+        self.current = None;
         while let Some(Ok(Some(_)) | Err(_)) = self.next_frame() {}
     }
 }

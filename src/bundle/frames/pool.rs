@@ -1,4 +1,4 @@
-//! What bounds memory while frames are made: a few buffers, each reused, and the made frames waiting
+//! Bounds memory while frames are made: a few buffers, each reused, and the made frames waiting
 //! for their turn.
 //!
 //! Buffers are taken in the order of frames, so the frame that everything waits for always has one.
@@ -114,13 +114,13 @@ impl Drop for Lease {
 /// Lets at most a number of threads do something at once.
 #[cfg(feature = "carry")]
 #[derive(Debug)]
-pub struct Gate {
+pub struct Limiter {
     free: Mutex<usize>,
     changed: Condvar,
 }
 
 #[cfg(feature = "carry")]
-impl Gate {
+impl Limiter {
     /// At most `count` at once.
     pub const fn new(count: usize) -> Self {
         Self { free: Mutex::new(count), changed: Condvar::new() }
@@ -244,11 +244,11 @@ mod tests {
     #[cfg(feature = "carry")]
     #[test]
     fn so_many_pass_at_once_and_no_more() {
-        let (gate, inside, most) = (Gate::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (limiter, inside, most) = (Limiter::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
-                    gate.pass(|| {
+                    limiter.pass(|| {
                         most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::sleep(LOOK);
                         inside.fetch_sub(1, Ordering::SeqCst);

@@ -1,17 +1,15 @@
 //! The tar stream of some frames, read from their volumes in small pieces; every byte of the frames
 //! themselves is compared or hashed here (`spec/frame.md`).
 //!
-//! What the pieces hold is not judged here: headers, padding and content are [`super::members`]'s.
+//! Does not judge what the pieces hold: headers, padding and content are [`super::members`]'s.
 
 use std::ops::Range;
 
-use xxhash_rust::xxh64::Xxh64;
-
 use crate::bundle::Error;
-use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
-use crate::bundle::format::offsets::Geometry;
+use crate::bundle::format::frame::{BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::format::frame_check::{StoredCheck, open_packed};
+use crate::bundle::format::offsets::Offsets;
 use crate::bundle::volumes::local::Volumes;
-use crate::oci::{Digest, Hasher};
 
 /// Raw blocks of a stored frame that are read at once: 0.9 MiB, what a job holds.
 const READ_BLOCKS: usize = 7;
@@ -27,8 +25,8 @@ pub trait Pieces {
 }
 
 /// Reads frames in order.
-pub struct Plain<'a> {
-    geometry: &'a Geometry,
+pub struct RandomReader<'a> {
+    offsets: &'a Offsets,
     volumes: &'a Volumes,
     frames: Range<usize>,
     state: State,
@@ -46,24 +44,24 @@ enum State {
     Stored {
         /// Its index.
         frame: usize,
-        /// Plain bytes that were taken from the medium.
+        /// The check of what was given of it.
+        check: StoredCheck,
+        /// Bytes of it that were read.
         read: u64,
-        /// Over what was given.
-        content: Xxh64,
-        /// Over the frame's bytes, where the manifest has a digest for it.
-        whole: Option<Hasher>,
+        /// Where in `buffer` the bytes begin that were read and not checked yet.
+        unchecked: usize,
     },
     /// A packed frame's content stands in `content`.
     Packed {
-        /// What it decompressed to.
+        /// Its decompressed bytes.
         content: Vec<u8>,
     },
 }
 
-impl<'a> Plain<'a> {
+impl<'a> RandomReader<'a> {
     /// Over `frames`.
-    pub const fn new(geometry: &'a Geometry, volumes: &'a Volumes, frames: Range<usize>) -> Self {
-        Self { geometry, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
+    pub const fn new(offsets: &'a Offsets, volumes: &'a Volumes, frames: Range<usize>) -> Self {
+        Self { offsets, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
     }
 
     /// The frame that could not be read, or did not hold.
@@ -72,30 +70,21 @@ impl<'a> Plain<'a> {
     }
 
     fn begin(&mut self, frame: usize) -> Result<(), Error> {
-        let place = self.geometry.place(frame);
+        let place = self.offsets.place(frame);
         let Some(digest) = place.packed else {
             let mut header = [0; STORED_HEADER];
             self.volumes.read_exact(place.volume, place.offset, &mut header)?;
-            if header != frame::stored_header(u32::try_from(place.plain).unwrap_or_default()) {
-                return Err(self.refuse(frame, "frame header differs from the computed one"));
-            }
-            let whole = place.digest.map(|digest| {
-                let mut hasher = Hasher::new(digest.algorithm());
-                hasher.update(&header);
-                hasher
-            });
-            self.state = State::Stored { frame, read: 0, content: Xxh64::new(0), whole };
+            let check = StoredCheck::begin(&header, place.plain, place.digest)
+                .map_err(|problem| self.refuse(frame, problem))?;
+            self.buffer.clear();
+            self.state = State::Stored { frame, check, read: STORED_HEADER as u64, unchecked: 0 };
             return Ok(());
         };
         // A packed frame is below 16 MiB: the manifest's rules say so.
         self.buffer.resize(usize::try_from(place.size).unwrap_or_default(), 0);
         self.volumes.read_exact(place.volume, place.offset, &mut self.buffer)?;
-        let found = Digest::of(digest.algorithm(), &self.buffer);
-        if found != digest {
-            return Err(self.refuse(frame, &format!("expected {digest}, found {found}")));
-        }
         let mut content = Vec::new();
-        frame::unpack(&self.buffer, place.plain, &mut content).map_err(|why| why.at(&self.at(frame)))?;
+        open_packed(&self.buffer, digest, place.plain, || self.at(frame), &mut content)?;
         self.ready = 0..content.len();
         self.state = State::Packed { content };
         Ok(())
@@ -103,56 +92,39 @@ impl<'a> Plain<'a> {
 
     /// The next block's content, or `None` at the end of the frame.
     fn stored_block(&mut self) -> Result<Option<Range<usize>>, Error> {
-        const STEP: usize = BLOCK_HEADER + RAW_BLOCK;
-        let State::Stored { frame, read, content, whole } = &mut self.state else { return Ok(None) };
-        let (frame, place) = (*frame, self.geometry.place(*frame));
-        let left = place.plain - *read;
-        let index = usize::try_from(*read / RAW_BLOCK as u64).unwrap_or_default();
-        if left == 0 {
-            let slot = index_end(place.plain);
-            let found = &self.buffer[slot..slot + CHECKSUM];
-            let good = found == frame::checksum(content);
-            let whole_found = whole.take().map(|mut hasher| {
-                hasher.update(found);
-                hasher.finish()
-            });
-            let whole_good = whole_found == place.digest;
-            self.state = State::Between;
-            if !good {
-                return Err(self.refuse(frame, "content differs from the frame's checksum"));
+        // Blocks that are read at once, and what stands after the last ones.
+        const BLOCKS: u64 = (READ_BLOCKS * (BLOCK_HEADER + RAW_BLOCK)) as u64;
+        let State::Stored { frame, check, read, unchecked } = &mut self.state else { return Ok(None) };
+        let frame = *frame;
+        if *unchecked == self.buffer.len() {
+            let place = self.offsets.place(frame);
+            let left = place.size.saturating_sub(*read);
+            let count = if left <= BLOCKS + CHECKSUM as u64 { left } else { BLOCKS };
+            self.buffer.resize(usize::try_from(count).unwrap_or_default(), 0);
+            self.volumes.read_exact(place.volume, place.offset + *read, &mut self.buffer)?;
+            *read += count;
+            *unchecked = 0;
+        }
+        let from = *unchecked;
+        let (checked, content) = match check.next_block() {
+            Some(length) => {
+                *unchecked += length;
+                (check.block(&self.buffer[from..from + length]), Some(from + BLOCK_HEADER..from + length))
             }
-            if !whole_good {
-                return Err(self.refuse(frame, "frame differs from its digest"));
+            None => {
+                let checked = match std::mem::replace(&mut self.state, State::Between) {
+                    State::Stored { check, .. } => check.end(&self.buffer[from..]),
+                    State::Between | State::Packed { .. } => Ok(()),
+                };
+                (checked, None)
             }
-            return Ok(None);
-        }
-        let slot = index % READ_BLOCKS;
-        if slot == 0 {
-            let blocks = left.div_ceil(RAW_BLOCK as u64);
-            let take =
-                blocks.min(READ_BLOCKS as u64) * BLOCK_HEADER as u64 + left.min((READ_BLOCKS * RAW_BLOCK) as u64);
-            let checksum = if blocks <= READ_BLOCKS as u64 { CHECKSUM as u64 } else { 0 };
-            let offset = place.offset + STORED_HEADER as u64 + index as u64 * STEP as u64;
-            self.buffer.resize(usize::try_from(take + checksum).unwrap_or_default(), 0);
-            self.volumes.read_exact(place.volume, offset, &mut self.buffer)?;
-        }
-        let length = usize::try_from(left).map_or(RAW_BLOCK, |left| left.min(RAW_BLOCK));
-        let start = slot * STEP;
-        let block = start + BLOCK_HEADER..start + BLOCK_HEADER + length;
-        let last = left <= RAW_BLOCK as u64;
-        if self.buffer[start..block.start] != frame::block_header(length, last) {
-            return Err(self.refuse(frame, "block header differs from the computed one"));
-        }
-        content.update(&self.buffer[block.clone()]);
-        if let Some(whole) = whole {
-            whole.update(&self.buffer[start..block.end]);
-        }
-        *read += length as u64;
-        Ok(Some(block))
+        };
+        checked.map_err(|problem| self.refuse(frame, problem))?;
+        Ok(content)
     }
 
     fn at(&self, frame: usize) -> String {
-        let place = self.geometry.place(frame);
+        let place = self.offsets.place(frame);
         format!("volume {}, offset {}, frame {}", self.volumes.file_name(place.volume), place.offset, frame + 1)
     }
 
@@ -161,7 +133,7 @@ impl<'a> Plain<'a> {
     }
 }
 
-impl Pieces for Plain<'_> {
+impl Pieces for RandomReader<'_> {
     fn next_piece(&mut self) -> Result<&[u8], Error> {
         match self.advance() {
             Ok(range) => Ok(&self.buffer[range]),
@@ -173,7 +145,7 @@ impl Pieces for Plain<'_> {
     }
 }
 
-impl Plain<'_> {
+impl RandomReader<'_> {
     /// Where the next piece stands in `buffer`.
     fn advance(&mut self) -> Result<Range<usize>, Error> {
         loop {
@@ -198,24 +170,16 @@ impl Plain<'_> {
     }
 }
 
-/// Where the checksum stands in the buffer after the last blocks of a frame were read.
-fn index_end(plain: u64) -> usize {
-    let blocks = plain.div_ceil(RAW_BLOCK as u64);
-    let before = (blocks - 1) / READ_BLOCKS as u64 * READ_BLOCKS as u64;
-    let bytes = plain - before * RAW_BLOCK as u64 + (blocks - before) * BLOCK_HEADER as u64;
-    usize::try_from(bytes).unwrap_or_default()
-}
-
 /// The whole content of some frames.
 ///
 /// # Errors
-/// As [`Pieces::next_piece`].
-pub fn whole(geometry: &Geometry, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
-    let length = geometry.plain(frames.clone());
+/// Those of [`Pieces::next_piece`].
+pub fn whole(offsets: &Offsets, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
+    let length = offsets.plain(frames.clone());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    let mut plain = Plain::new(geometry, volumes, frames);
+    let mut reader = RandomReader::new(offsets, volumes, frames);
     loop {
-        let piece = plain.next_piece()?;
+        let piece = reader.next_piece()?;
         if piece.is_empty() {
             return Ok(content);
         }

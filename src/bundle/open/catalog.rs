@@ -1,4 +1,4 @@
-//! What a bundle's documents say of its artifacts, kept from the one walk that reads them: for reports.
+//! Keeps what a bundle's documents say of its artifacts, from the one walk that reads them: for reports.
 //!
 //! Filled only where someone asked for it ([`crate::bundle::Untrusted::learning`]) and the whole closure holds. Judges nothing.
 
@@ -68,7 +68,7 @@ impl Catalogue {
         self.0.insert(document.digest(), entry);
     }
 
-    /// What is known of a document.
+    /// Returns what is known of a document.
     pub fn get(&self, digest: &Digest) -> Option<&Entry> {
         self.0.get(digest)
     }

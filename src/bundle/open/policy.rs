@@ -1,4 +1,4 @@
-//! What a policy is told of a manifest, and what it let in.
+//! Tells a policy what a manifest claims, and keeps how it was let in.
 //!
 //! Decides nothing itself: sections and order are [`crate::signing`]'s.
 
@@ -10,7 +10,7 @@ use crate::signing::policy::Kinds;
 use crate::signing::{Admission, Claims, Policy};
 
 impl Manifest {
-    /// What a policy looks at; `id` is the digest of the manifest's bytes.
+    /// Returns what a policy looks at; `id` is the digest of the manifest's bytes.
     pub fn claims(&self, id: Digest) -> Claims<'_> {
         Claims {
             id,

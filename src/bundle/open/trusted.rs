@@ -2,17 +2,17 @@
 //! (`spec/verification.md`, step 8).
 
 use std::cmp::Ordering;
+#[cfg(feature = "carry")]
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalogue;
 use crate::bundle::format::manifest::Form;
-use crate::bundle::format::offsets::{Geometry, Unit};
-use crate::bundle::source::cache::Shelf;
+use crate::bundle::format::offsets::{Offsets, Unit};
+use crate::bundle::source::cache::ReadCache;
 use crate::bundle::volumes::flat::Flat;
-use crate::bundle::volumes::local::{Volumes, open_plain, read_capped};
+use crate::bundle::volumes::local::Volumes;
 use crate::bundle::{Error, Manifest};
-use crate::flow::Flow;
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
 
@@ -20,7 +20,7 @@ use crate::signing::{Admission, Judgement};
 pub struct Trusted {
     id: Digest,
     manifest: Arc<Manifest>,
-    geometry: Geometry,
+    offsets: Offsets,
     volumes: Volumes,
     // In form flat, where there are no volumes.
     flat: Option<Flat>,
@@ -30,11 +30,11 @@ pub struct Trusted {
     index: Vec<u32>,
     // Filled by the walk over the documents, where someone asked for it.
     pub(in crate::bundle) catalogue: Option<OnceLock<Catalogue>>,
-    pub(in crate::bundle) shelf: Shelf,
+    pub(in crate::bundle) cache: ReadCache,
 }
 
 impl Trusted {
-    /// What a writer has just made, under the names of the unfinished: trusted for the read-back alone.
+    /// Opens what a writer has just made, under the names of unfinished files: trusted for the read-back alone.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
@@ -52,7 +52,7 @@ impl Trusted {
         judgement: Judgement,
     ) -> Result<Self, Error> {
         let manifest = Arc::new(manifest);
-        let geometry = Geometry::new(&manifest)?;
+        let offsets = Offsets::new(&manifest)?;
         let dir = volumes.dirs().first();
         let flat = match (manifest.form, dir) {
             (Form::Volumes, _) => None,
@@ -69,14 +69,14 @@ impl Trusted {
         Ok(Self {
             id,
             manifest,
-            geometry,
+            offsets,
             volumes,
             flat,
             judgement,
             admission: Admission::default(),
             index,
             catalogue: None,
-            shelf: Shelf::default(),
+            cache: ReadCache::default(),
         })
     }
 
@@ -95,14 +95,14 @@ impl Trusted {
         &self.judgement
     }
 
-    /// What its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
+    /// Returns what its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
     pub fn catalogue(&self) -> Option<&Catalogue> {
         self.catalogue.as_ref().and_then(OnceLock::get)
     }
 
     /// Where everything lies.
-    pub const fn geometry(&self) -> &Geometry {
-        &self.geometry
+    pub const fn offsets(&self) -> &Offsets {
+        &self.offsets
     }
 
     /// The volumes.
@@ -117,8 +117,13 @@ impl Trusted {
 
     /// Where a unit begins on the medium, for messages.
     pub(in crate::bundle) fn place_of(&self, unit: &Unit) -> String {
-        let place = self.geometry.place(unit.frames.start);
+        let place = self.offsets.place(unit.frames.start);
         format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
+    }
+
+    /// Adds to an error where its unit begins on the medium.
+    pub(in crate::bundle) fn in_unit(&self, unit: &Unit, error: Error) -> Error {
+        Error { what: format!("{} ({})", error.what, self.place_of(unit)), ..error }
     }
 
     /// The place of a blob in `blobs`.
@@ -126,26 +131,6 @@ impl Trusted {
         let blobs = &self.manifest.blobs;
         let found = self.index.binary_search_by_key(&digest, |index| &blobs[*index as usize].digest).ok()?;
         Some(self.index[found] as usize)
-    }
-
-    /// The files of the medium against the manifest, without reading them: every volume there and of
-    /// its length, none beyond, the checksum list (where there is one) as computed. All faults; once the run is cancelled
-    /// that alone.
-    pub fn survey(&self, flow: &Flow) -> Vec<Error> {
-        let mut errors = Vec::new();
-        for volume in 0..self.manifest.volumes.len() {
-            if let Err(cancelled) = flow.check() {
-                return vec![cancelled.into()];
-            }
-            errors.extend(self.fits(volume).err());
-        }
-        if let Some(flat) = &self.flat {
-            errors.extend(flat.survey(&self.geometry.tar, self, flow));
-        }
-        if self.volumes.is_finished() {
-            errors.extend(self.survey_beside());
-        }
-        errors
     }
 
     /// A volume, counted from 0, is there, a plain file, and of its length.
@@ -174,47 +159,5 @@ impl Trusted {
         let (file, number) = (self.volumes.file_name(volume), volume + 1);
         Error::integrity(format!("volume {file}: need volume {number} of bundle {}, found none", self.id))
             .help("put the volume beside the manifest, or name the directory that holds it with --volume-dir")
-    }
-
-    /// What lies beside the volumes: extra ones, and lists that differ.
-    pub(in crate::bundle) fn survey_beside(&self) -> Vec<Error> {
-        let mut errors = Vec::new();
-        match self.volumes.present() {
-            Err(error) => errors.push(error),
-            Ok(present) => {
-                let count = self.manifest.volumes.len();
-                errors.extend(present.into_iter().filter(|number| !(1..=count).contains(number)).map(|number| {
-                    let file = self.manifest.name.volume(number);
-                    Error::integrity(format!("volume {file}: extra, the bundle has {count}"))
-                        .help("remove the file if it is another bundle's")
-                }));
-            }
-        }
-        if let Err(error) = self.check_checksums() {
-            errors.push(error);
-        }
-        errors
-    }
-
-    fn check_checksums(&self) -> Result<(), Error> {
-        self.volumes.dirs().iter().try_for_each(|dir| self.check_checksums_in(dir))
-    }
-
-    fn check_checksums_in(&self, dir: &Path) -> Result<(), Error> {
-        let path = dir.join(self.manifest.name.checksums());
-        let expected = self.manifest.checksums(self.id);
-        let Some((_, size)) = open_plain(&path)? else { return Ok(()) };
-        if self.flat.is_some() {
-            return Err(Error::integrity(format!("{}: extra, form flat has no list", path.display()))
-                .help("remove it; it is not needed"));
-        }
-        // One that is too long differs already, however long it is.
-        let is_same = size == expected.len() as u64
-            && read_capped(&path, size)?.is_some_and(|found| found == expected.as_bytes());
-        if is_same {
-            return Ok(());
-        }
-        Err(Error::integrity(format!("{}: differs from the computed one", path.display()))
-            .help("remove it; it is not needed"))
     }
 }

@@ -29,7 +29,7 @@ pub struct Untrusted {
 pub struct Detached {
     /// How messages name it.
     pub name: String,
-    /// Its bytes, of which nothing is known, or why there are none: that counts in its turn, behind the manifest's own form.
+    /// Its bytes, of which nothing is known, or why there are none: that counts in its turn, after the manifest's own form.
     pub bytes: Result<Vec<u8>, Error>,
 }
 
@@ -108,26 +108,26 @@ impl Untrusted {
         Self { dirs: Vec::new(), name, manifest, signatures: Some(signatures), learns: false, detached: Vec::new() }
     }
 
-    /// What lies next to its files and is not the bundle's; nothing next to a stream.
+    /// Lists files next to its own that are not the bundle's; none for a stream.
     pub fn beside(&self) -> Beside {
         beside(&self.dirs, &self.name)
     }
 
-    /// The same, its volumes looked for in `dirs` too.
+    /// Looks for its volumes in `dirs`, too.
     #[must_use]
     pub fn with_volume_dirs(mut self, dirs: Vec<PathBuf>) -> Self {
         self.dirs.extend(dirs);
         self
     }
 
-    /// The same; what its documents say is kept once they were read ([`Trusted::catalogue`]).
+    /// Keeps what its documents say once they were read ([`Trusted::catalogue`]).
     #[must_use]
     pub const fn learning(mut self, learns: bool) -> Self {
         self.learns = learns;
         self
     }
 
-    /// The same, with signatures from elsewhere beside those of its own file, which then need not be there.
+    /// Adds signatures from elsewhere to those of its own file, which then need not be there.
     #[must_use]
     pub fn with_signatures(mut self, detached: Vec<Detached>) -> Self {
         self.detached.extend(detached);

@@ -1,8 +1,8 @@
-//! A bundle that passes once, as the source of an import: documents first, kept in memory; then every blob
+//! A bundle that is read once and in order, as the source of an import: documents first, kept in memory; then every blob
 //! when its turn comes.
 //!
 //! Small blobs that come before the last document are kept with the documents, so that whatever stands in the
-//! way is known before the first push. All that passes is checked, wanted or not; [`Arriving::gate`] counts it.
+//! way is known before the first push. All that is read is checked, wanted or not; [`OnePassSource::gate`] counts it.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -11,124 +11,60 @@ use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault, Reason};
 use crate::bundle::Error;
-use crate::bundle::check::closure;
-use crate::bundle::check::gate::Gate;
-use crate::bundle::check::one_pass::{Kept, MAX_KEPT, too_many, trailing};
-use crate::bundle::check::parallel::{Seen, Tally, gate_of, passed, walk_unit};
+use crate::bundle::check::gate::{Gate, Tally};
+use crate::bundle::check::one_pass::trailing;
+use crate::bundle::check::unit::{gate_of, passed, walk_unit};
+use crate::bundle::format::document;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::members::{Cursor, Part};
-use crate::bundle::frames::one_pass::{Belt, Feed, Taking, is_cut_off};
+use crate::bundle::frames::members::{Cursor, Seen};
+use crate::bundle::frames::one_pass::{Feed, FramePipeline, FrameReader, is_cut_off};
 use crate::bundle::frames::pool::lock;
-use crate::bundle::frames::random::Pieces as _;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::source::blob_cache::{BlobCache, MAX_CACHED, too_many};
+use crate::bundle::source::blob_reader::BlobReader;
 use crate::content::{self, Kind, Passing, Source};
 use crate::flow::{Flow, each, start};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
-/// The bundle, while it passes.
-pub struct Arriving<'a> {
+/// A bundle while it is read.
+pub struct OnePassSource<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
-    belt: Arc<Belt<'a>>,
-    kept: Mutex<Kept>,
+    pipeline: Arc<FramePipeline<'a>>,
+    kept: Mutex<BlobCache>,
     // The next unit.
     next: AtomicUsize,
     // Until it is closed.
     gate: Mutex<Option<Gate>>,
-    // What passes now: small blobs, and large ones under way.
-    near: Mutex<HashMap<Digest, Arc<[u8]>>>,
-    flights: Mutex<HashMap<Digest, Flight<'a>>>,
-    // One unit of many small blobs at a time has them sent beside each other.
-    crowd: Mutex<()>,
+    // What can be had now: small blobs of the units that were read last, and large ones that are being read.
+    small: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    in_flight: Mutex<HashMap<Digest, BlobInFlight<'a>>>,
+    // One unit of many small blobs at a time has them sent in parallel.
+    many: Mutex<()>,
 }
 
-/// A large blob while it passes.
-struct Flight<'a> {
-    pieces: Taking<'a>,
-    cursor: Cursor<'a>,
-    // Content that was taken and not given yet.
-    held: Vec<u8>,
-    given: usize,
-    // Bytes of the stream that passed.
-    bytes: u64,
-    // Whether somebody has some of it.
-    is_begun: bool,
-    ended: Option<Result<(), Error>>,
-}
+/// A large blob while it is read.
+type BlobInFlight<'a> = BlobReader<'a, FrameReader<'a>>;
 
-impl Flight<'_> {
-    /// Takes the next piece; its content, if `keep`.
-    fn fill(&mut self, keep: bool) -> Result<(), Error> {
-        self.held.clear();
-        self.given = 0;
-        let mut piece = self.pieces.next_piece()?;
-        if piece.is_empty() {
-            self.ended = Some(Ok(()));
-        }
-        self.bytes += piece.len() as u64;
-        while !piece.is_empty() {
-            let (count, part) = self.cursor.take(piece)?;
-            if let (Part::Content(range), true) = (part, keep) {
-                self.held.extend_from_slice(&piece[range]);
-            }
-            piece = &piece[count..];
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, keep: bool) {
-        if let Err(error) = self.fill(keep) {
-            self.held.clear();
-            self.given = 0;
-            self.ended = Some(Err(error));
-        }
-    }
-
-    /// To its end, whoever has had some of it.
-    fn finish(mut self, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
-        while self.ended.is_none() {
-            flow.check()?;
-            self.step(false);
-        }
-        self.ended.take().unwrap_or(Ok(()))?;
-        if self.cursor.member() != unit.members.end {
-            return Err(Error::integrity("stream: a blob ends early"));
-        }
-        let (members, blobs) = (self.cursor.members, self.cursor.blobs);
-        Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: self.bytes })
-    }
-}
-
-/// Reads a large blob while it passes; gives it back when it goes.
+/// Reads a large blob; when dropped, it leaves what was not read to the source.
 struct Reader<'s, 'a> {
-    from: &'s Arriving<'a>,
+    from: &'s OnePassSource<'a>,
     digest: Digest,
-    flight: Option<Flight<'a>>,
+    blob: Option<BlobInFlight<'a>>,
 }
 
 impl Read for Reader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(flight) = &mut self.flight else { return Ok(0) };
-        while flight.given == flight.held.len() {
-            match &flight.ended {
-                Some(Ok(())) => return Ok(0),
-                Some(Err(error)) => return Err(content::Error::from(error.clone()).into_io()),
-                None => flight.step(true),
-            }
-        }
-        flight.is_begun = true;
-        let count = (&flight.held[flight.given..]).read(buffer)?;
-        flight.given += count;
-        Ok(count)
+        self.blob.as_mut().map_or(Ok(0), |blob| blob.read(buffer))
     }
 }
 
 impl Drop for Reader<'_, '_> {
     fn drop(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            lock(&self.from.flights).insert(self.digest, flight);
+        if let Some(blob) = self.blob.take() {
+            lock(&self.from.in_flight).insert(self.digest, blob);
         }
     }
 }
@@ -163,41 +99,41 @@ impl Seen for Keep<'_> {
     }
 }
 
-/// Lets `bundle` pass from `feed` while `work` imports from it: its documents are there by then and complete.
+/// Reads `bundle` from `feed` while `work` imports from it; its documents have been read by then and are complete.
 ///
 /// # Errors
 /// Those of the bundle before its documents are complete; those of `work`.
-pub fn arrive<T: Send>(
+pub fn run<T: Send>(
     bundle: &Trusted,
     feed: &mut dyn Feed,
     flow: &Flow,
-    work: impl Fn(&Arriving<'_>) -> Result<T, Fault> + Sync,
+    work: impl Fn(&OnePassSource<'_>) -> Result<T, Fault> + Sync,
 ) -> Result<T, Fault> {
-    let geometry = bundle.geometry();
-    let belt = Belt::new(bundle, 0..geometry.frames(), flow.cpus, false);
-    let arriving = Arriving {
+    let offsets = bundle.offsets();
+    let pipeline = FramePipeline::new(bundle, 0..offsets.frames(), flow.cpus, false);
+    let source = OnePassSource {
         bundle,
         flow,
-        belt: Arc::clone(&belt),
+        pipeline: Arc::clone(&pipeline),
         kept: Mutex::default(),
         next: AtomicUsize::new(0),
         gate: Mutex::new(Some(gate_of(bundle))),
-        near: Mutex::default(),
-        flights: Mutex::default(),
-        crowd: Mutex::new(()),
+        small: Mutex::default(),
+        in_flight: Mutex::default(),
+        many: Mutex::new(()),
     };
     let outcome = Mutex::new(None);
     let main = || {
-        let done = arriving.documents().and_then(|()| work(&arriving));
+        let done = source.documents().and_then(|()| work(&source));
         *lock(&outcome) = Some(done);
-        belt.stop();
+        pipeline.stop();
     };
-    belt.run(flow, feed, &[&main])?;
+    pipeline.run(flow, feed, &[&main])?;
     let outcome = lock(&outcome).take();
     outcome.unwrap_or_else(|| Err(Fault::new(Class::Bug, "internal error: the import ended without an outcome")))
 }
 
-impl Arriving<'_> {
+impl OnePassSource<'_> {
     /// Units until every document has come; then what they reach is compared with the manifest.
     fn documents(&self) -> Result<(), Fault> {
         let artifacts = &self.bundle.manifest().artifacts;
@@ -209,12 +145,12 @@ impl Arriving<'_> {
                 let digest = descriptor.digest;
                 // Whether one may be absent is the closure's to say.
                 let Some(index) = self.bundle.blob_index(&digest) else { continue };
-                closure::check_size(digest, self.bundle.manifest().blobs[index].size)?;
+                document::check_size(digest, self.bundle.manifest().blobs[index].size)?;
                 let Some(raw) = lock(&self.kept).get(&digest) else {
                     waiting.push(descriptor);
                     continue;
                 };
-                let document = closure::document(&descriptor, raw)?;
+                let document = document::parse(&descriptor, raw)?;
                 let below = document.manifests().iter().filter(|child| document_kind(&child.media_type).is_some());
                 wanted.extend(below.filter(|child| seen.insert(child.digest)).cloned());
             }
@@ -225,7 +161,7 @@ impl Arriving<'_> {
             self.early_unit()?;
         }
         let kept = |descriptor: &Descriptor| match lock(&self.kept).get(&descriptor.digest) {
-            Some(raw) => closure::document(descriptor, raw).map(Some),
+            Some(raw) => document::parse(descriptor, raw).map(Some),
             None => Ok(None),
         };
         self.bundle.closure_of(self.flow, kept)?;
@@ -235,11 +171,11 @@ impl Arriving<'_> {
     /// The next unit, before the documents are complete: all of it is kept.
     fn early_unit(&self) -> Result<(), Fault> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(unit) = self.bundle.geometry().units.get(index) else {
+        let Some(unit) = self.bundle.offsets().units.get(index) else {
             return Err(Error::format("stream: a manifest that an artifact refers to did not come"));
         };
-        let bytes: u64 = self.bundle.geometry().plain(unit.frames.clone());
-        if bytes > MAX_KEPT {
+        let bytes: u64 = self.bundle.offsets().plain(unit.frames.clone());
+        if bytes > MAX_CACHED {
             return Err(too_many());
         }
         let blobs = self.unit(index, unit, &|_| true)?;
@@ -256,8 +192,8 @@ impl Arriving<'_> {
         wants: &dyn Fn(&Digest) -> bool,
     ) -> Result<Vec<(Digest, Vec<u8>)>, Fault> {
         let mut keep = Keep { bundle: self.bundle, wants, content: Vec::new(), blobs: Vec::new() };
-        let mut pieces = self.belt.pieces(unit.frames.clone());
-        // Bars count what is sent, not what passes.
+        let mut pieces = self.pipeline.pieces(unit.frames.clone());
+        // Bars count what is sent, not what is read.
         let quiet = self.flow.quiet();
         let counted = walk_unit(self.bundle, unit, &mut pieces, &quiet, &mut keep);
         self.count(index, counted)?;
@@ -277,16 +213,16 @@ impl Arriving<'_> {
         if !is_cut_off(&error) {
             return error;
         }
-        let ended = self.belt.ended().map(|(faults, _)| faults);
+        let ended = self.pipeline.ended().map(|(faults, _)| faults);
         ended.and_then(Fault::from_list).unwrap_or(error)
     }
 
     /// The final gate: everything passed, each once, and nothing was wrong with it. Waits for the end.
     ///
     /// # Errors
-    /// What was wrong, or lacks.
+    /// The fault of what was wrong or is missing.
     pub fn gate(&self) -> Result<(), Fault> {
-        let Some((mut faults, is_more)) = self.belt.ended() else {
+        let Some((mut faults, is_more)) = self.pipeline.ended() else {
             return Err(Fault::new(Class::Integrity, "stream: expected all of it, found an end before it"));
         };
         if is_more {
@@ -308,43 +244,38 @@ impl Arriving<'_> {
         let blob = unit.members.start.checked_sub(Tar::of_blob(0)).and_then(|index| blobs.get(index));
         let is_large = unit.frames.len() > 1;
         if let Some(blob) = blob.filter(|blob| is_large && wants(&blob.digest)) {
-            let flight = Flight {
-                pieces: self.belt.pieces(unit.frames.clone()),
-                cursor: Cursor::new(&self.bundle.geometry().tar, unit.members.start, true),
-                held: Vec::new(),
-                given: 0,
-                bytes: 0,
-                is_begun: false,
-                ended: None,
-            };
-            lock(&self.flights).insert(blob.digest, flight);
+            let pieces = self.pipeline.pieces(unit.frames.clone());
+            let cursor = Cursor::new(&self.bundle.offsets().tar, unit.members.start, true);
+            let blob_in_flight = BlobInFlight::new(pieces, cursor, unit.members.start);
+            lock(&self.in_flight).insert(blob.digest, blob_in_flight);
             let taken = take(&blob.digest);
-            let flight = lock(&self.flights).remove(&blob.digest);
+            let blob_in_flight = lock(&self.in_flight).remove(&blob.digest);
             if let Err(fault) = taken {
                 return Err(self.told(fault));
             }
-            let flight = flight.ok_or_else(|| Fault::new(Class::Bug, "internal error: a blob was not given back"))?;
-            return self.count(index, flight.finish(unit, self.flow));
+            let blob_in_flight =
+                blob_in_flight.ok_or_else(|| Fault::new(Class::Bug, "internal error: a blob was not given back"))?;
+            return self.count(index, blob_in_flight.finish(unit, self.flow));
         }
         let found = self.unit(index, unit, wants)?;
         let digests: Vec<Digest> = found.iter().map(|(digest, _)| *digest).collect();
-        lock(&self.near).extend(found.into_iter().map(|(digest, content)| (digest, Arc::from(content))));
+        lock(&self.small).extend(found.into_iter().map(|(digest, content)| (digest, Arc::from(content))));
         let taken = if digests.len() > 1 {
-            let _alone = lock(&self.crowd);
+            let _alone = lock(&self.many);
             each(self.flow, &digests, take)?.into_iter().collect()
         } else {
             digests.iter().try_for_each(take)
         };
-        let mut near = lock(&self.near);
-        digests.iter().for_each(|digest| drop(near.remove(digest)));
+        let mut small = lock(&self.small);
+        digests.iter().for_each(|digest| drop(small.remove(digest)));
         taken
     }
 }
 
-impl Passing for Arriving<'_> {
+impl Passing for OnePassSource<'_> {
     fn is_to_come(&self, digest: &Digest) -> bool {
         let Some(index) = self.bundle.blob_index(digest) else { return false };
-        self.bundle.geometry().unit_index(Tar::of_blob(index)) >= self.next.load(Ordering::Relaxed)
+        self.bundle.offsets().unit_index(Tar::of_blob(index)) >= self.next.load(Ordering::Relaxed)
     }
 
     fn pass(
@@ -352,7 +283,7 @@ impl Passing for Arriving<'_> {
         wants: &(dyn Fn(&Digest) -> bool + Sync),
         take: &(dyn Fn(&Digest) -> Result<(), Fault> + Sync),
     ) -> Result<(), Fault> {
-        let units = &self.bundle.geometry().units;
+        let units = &self.bundle.offsets().units;
         let faults = Mutex::new(Vec::new());
         let work = || {
             while lock(&faults).is_empty() {
@@ -360,7 +291,7 @@ impl Passing for Arriving<'_> {
                 let Some(unit) = units.get(index) else { return };
                 if let Err(fault) = self.pass_unit(index, unit, wants, take) {
                     lock(&faults).push(fault);
-                    self.belt.stop();
+                    self.pipeline.stop();
                 }
             }
         };
@@ -376,7 +307,7 @@ impl Passing for Arriving<'_> {
     }
 }
 
-impl Source for Arriving<'_> {
+impl Source for OnePassSource<'_> {
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, content::Error> {
         self.bundle.resolve(reference)
     }
@@ -385,20 +316,20 @@ impl Source for Arriving<'_> {
         let raw = lock(&self.kept).get(&descriptor.digest).ok_or_else(|| {
             content::Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))
         })?;
-        Ok(closure::document(descriptor, raw)?)
+        Ok(document::parse(descriptor, raw)?)
     }
 
     fn blob(&self, _: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
         let digest = descriptor.digest;
-        let at_hand = lock(&self.kept).get(&digest).or_else(|| lock(&self.near).get(&digest).cloned());
+        let at_hand = lock(&self.kept).get(&digest).or_else(|| lock(&self.small).get(&digest).cloned());
         if let Some(content) = at_hand {
             return Ok(Box::new(io::Cursor::new(content)));
         }
-        let mut flights = lock(&self.flights);
-        match flights.remove(&digest) {
-            Some(flight) if !flight.is_begun => Ok(Box::new(Reader { from: self, digest, flight: Some(flight) })),
+        let mut in_flight = lock(&self.in_flight);
+        match in_flight.remove(&digest) {
+            Some(unread) if !unread.is_begun() => Ok(Box::new(Reader { from: self, digest, blob: Some(unread) })),
             begun => {
-                flights.extend(begun.map(|flight| (digest, flight)));
+                in_flight.extend(begun.map(|blob| (digest, blob)));
                 let what = format!("blob {digest}: has passed, a stream cannot be read again");
                 Err(content::Error::new(Kind::Content(Class::Destination), what)
                     .reason(Reason::HasPassed)

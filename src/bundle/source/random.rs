@@ -1,71 +1,16 @@
 //! A trusted bundle as a source: artifacts by name, documents, blobs.
 //!
-//! Blobs are read frame by frame; frame and tar bytes are compared on the way, the blob's digest is
-//! checked by whoever wraps the reader ([`crate::content::checked::Checked`]).
+//! Blobs are read frame by frame ([`super::blob_reader`]); what several share comes from the cache.
 
-use std::io::{self, Read};
+use std::io::Read;
 
+use super::blob_reader::BlobReader;
 use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::members::{Cursor, Part};
-use crate::bundle::frames::random::{Pieces as _, Plain};
+use crate::bundle::frames::members::Cursor;
+use crate::bundle::frames::random::RandomReader;
 use crate::bundle::open::trusted::Trusted;
 use crate::content::{Error, Kind, Referrers, Source, TagList};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
-
-/// Reads the content of one blob.
-pub struct BlobReader<'a> {
-    plain: Plain<'a>,
-    cursor: Cursor<'a>,
-    member: usize,
-    // Content taken from the stream and not given yet.
-    held: Vec<u8>,
-    given: usize,
-    done: bool,
-}
-
-impl<'a> BlobReader<'a> {
-    pub(in crate::bundle) fn new(bundle: &'a Trusted, index: usize) -> Self {
-        let geometry = bundle.geometry();
-        let member = Tar::of_blob(index);
-        let unit = geometry.unit_of(member);
-        Self {
-            plain: Plain::new(geometry, bundle.volumes(), unit.frames.clone()),
-            cursor: Cursor::new(&geometry.tar, unit.members.start, false),
-            member,
-            held: Vec::new(),
-            given: 0,
-            done: false,
-        }
-    }
-
-    /// Takes the next piece of the stream, keeping what is this blob's content.
-    fn fill(&mut self) -> Result<(), crate::bundle::Error> {
-        self.held.clear();
-        self.given = 0;
-        let mut piece = self.plain.next_piece()?;
-        self.done = piece.is_empty();
-        while !piece.is_empty() {
-            let member = self.cursor.member();
-            let (count, part) = self.cursor.take(piece)?;
-            if let (Part::Content(range), true) = (part, member == self.member) {
-                self.held.extend_from_slice(&piece[range]);
-            }
-            piece = &piece[count..];
-        }
-        Ok(())
-    }
-}
-
-impl Read for BlobReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.held.len() && !self.done {
-            self.fill().map_err(|error| Error::from(error).into_io())?;
-        }
-        let count = (&self.held[self.given..]).read(buffer)?;
-        self.given += count;
-        Ok(count)
-    }
-}
 
 impl Trusted {
     fn blob_of(&self, digest: Digest) -> Result<usize, Error> {
@@ -97,7 +42,7 @@ impl Source for Trusted {
     fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         match self.carried_document(descriptor)? {
             // Whoever takes it takes what is around it, too: a byte of it that nobody pinned ends an import.
-            Some(document) => self.shelf.amiss().map_or(Ok(document), |error| Err(error.into())),
+            Some(document) => self.cache.amiss().map_or(Ok(document), |error| Err(error.into())),
             None => Err(Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))),
         }
     }
@@ -112,7 +57,11 @@ impl Source for Trusted {
         if self.is_shared(index) {
             return Ok(Box::new(self.shared(index)?));
         }
-        Ok(Box::new(BlobReader::new(self, index)))
+        let (offsets, member) = (self.offsets(), Tar::of_blob(index));
+        let unit = offsets.unit_of(member);
+        let pieces = RandomReader::new(offsets, self.volumes(), unit.frames.clone());
+        let cursor = Cursor::new(&offsets.tar, unit.members.start, false);
+        Ok(Box::new(BlobReader::new(pieces, cursor, member)))
     }
 
     fn position(&self, digest: &Digest) -> Option<u64> {

@@ -1,5 +1,5 @@
 //! Form flat: the layout as plain files below `NAME.oci/`, for guards that refuse archives
-//! (`spec/bundle.md`, flat). Here: its files, found and compared; nothing else may lie there.
+//! (`spec/bundle.md`, flat). Finds its files, and what must not lie next to them; reads no content but that of blobs.
 //!
 //! Every name is opened relative to its directory and never through a link.
 
@@ -8,23 +8,14 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use crate::base::fault::{Class, Fault};
-use crate::bundle::check::gate::{Gate, Step};
-use crate::bundle::check::parallel::{Tally, passed};
-use crate::bundle::format::computed::Reader;
+use crate::base::fault::Class;
 use crate::bundle::format::tar::{Content, Tar};
-use crate::bundle::frames::pool::lock;
-use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Name};
-use crate::content::checked::read_some;
-use crate::flow::{Event, Flow, start};
-use crate::oci::{Algorithm, Digest, Hasher};
+use crate::flow::Flow;
+use crate::oci::{Algorithm, Digest};
 use crate::system::{Folder, Found, Unopened};
 
-/// Bytes read at once.
-const STEP: usize = 1 << 20;
 /// Of the entries of a directory that must not be there so many are named, the first by their names.
 const NAMED: usize = 100;
 
@@ -39,7 +30,8 @@ fn place(digest: &Digest) -> [String; 3] {
     ["blobs".to_owned(), digest.algorithm().name().to_owned(), digest.hex()]
 }
 
-fn path_of(tar: &Tar, member: usize) -> Vec<String> {
+/// The path of a member below the root, name by name.
+pub(in crate::bundle) fn path_of(tar: &Tar, member: usize) -> Vec<String> {
     match tar.content(member) {
         Content::Blob(digest) => place(&digest).to_vec(),
         Content::Computed => vec![tar.name(member)],
@@ -52,12 +44,13 @@ impl Flat {
         Self { root: dir.join(name.flat()) }
     }
 
-    /// The same while it has not its name yet.
+    /// Like [`Flat::new`], but while the directory does not have its final name.
     pub fn unfinished(dir: &Path, name: &Name) -> Self {
         Self { root: dir.join(format!("{}.partial", name.flat())) }
     }
 
-    fn shown(&self, path: &[String]) -> String {
+    /// A path as messages show it.
+    pub(in crate::bundle) fn shown(&self, path: &[String]) -> String {
         path.iter().fold(self.root.clone(), |root, name| root.join(name)).display().to_string()
     }
 
@@ -82,8 +75,11 @@ impl Flat {
         }
     }
 
-    /// The file of a member, of the size that it must have.
-    fn file(&self, path: &[String], size: u64) -> Result<File, Error> {
+    /// Opens the file of a member, which must have this size.
+    ///
+    /// # Errors
+    /// Those of [`Flat::blob`].
+    pub(in crate::bundle) fn file(&self, path: &[String], size: u64) -> Result<File, Error> {
         let shown = self.shown(path);
         let lacks = || {
             Error::integrity(format!("{shown}: expected a file of {size} bytes, found none"))
@@ -120,7 +116,7 @@ impl Flat {
     /// All of a blob that fits into memory.
     ///
     /// # Errors
-    /// As [`Flat::blob`].
+    /// Those of [`Flat::blob`].
     pub(in crate::bundle) fn whole(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Error> {
         let mut content = Vec::new();
         let read = self.blob(digest, size)?.take(size).read_to_end(&mut content);
@@ -128,8 +124,9 @@ impl Flat {
         Ok(content)
     }
 
-    /// What lies below the root and must not: entries that the manifest does not name.
-    pub fn survey(&self, tar: &Tar, bundle: &Trusted, flow: &Flow) -> Vec<Error> {
+    /// Lists what is wrong below the root: files that are missing or of another length, and entries that the manifest does
+    /// not name; `is_carried` tells whether it lists a blob.
+    pub fn survey(&self, tar: &Tar, is_carried: &dyn Fn(&Digest) -> bool, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         let top = |name: &str| matches!(name, "oci-layout" | "index.json" | "blobs");
         self.entries(&[], top, &mut errors);
@@ -138,7 +135,7 @@ impl Flat {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let blob = |hex: &str| {
                 let digest = format!("{}:{hex}", algorithm.name()).parse::<Digest>().ok();
-                digest.is_some_and(|digest| bundle.blob_index(&digest).is_some())
+                digest.is_some_and(|digest| is_carried(&digest))
             };
             self.entries(&["blobs".to_owned(), algorithm.name().to_owned()], blob, &mut errors);
         }
@@ -180,107 +177,4 @@ impl Flat {
         }
         errors.extend(looked.err().map(|error| Error::io(shown, &error)));
     }
-
-    /// Reads one member and compares or hashes every byte; gives how many.
-    fn check(&self, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Error> {
-        let (path, size) = (path_of(tar, member), tar.size(member));
-        let shown = self.shown(&path);
-        let mut file = self.file(&path, size)?;
-        let mut buffer = vec![0; STEP.min(usize::try_from(size).unwrap_or(STEP).max(1))];
-        let mut content = match tar.content(member) {
-            Content::Blob(digest) => Expected::Digest(digest, Box::new(Hasher::new(digest.algorithm()))),
-            Content::Computed => Expected::Bytes(tar.computed(member, 0)),
-        };
-        let mut at = 0;
-        loop {
-            flow.check()?;
-            let count = read_some(&mut file, &mut buffer)
-                .map_err(|error| Error::io(format_args!("{shown}, offset {at}"), &error))?;
-            if count == 0 {
-                break;
-            }
-            match &mut content {
-                Expected::Digest(_, hasher) => hasher.update(&buffer[..count]),
-                Expected::Bytes(expected) => {
-                    if !expected.is_next(&buffer[..count]) {
-                        return Err(Error::integrity(format!("{shown}: content differs from the computed one")));
-                    }
-                }
-            }
-            at += count as u64;
-            flow.event(Event::Bytes(count as u64));
-        }
-        if at != size {
-            return Err(Error::integrity(format!("{shown}: expected {size} bytes, read {at}")));
-        }
-        if let Expected::Digest(expected, hasher) = content {
-            let found = hasher.finish();
-            if found != expected {
-                return Err(Error::integrity(format!("{shown}: content has digest {found}")));
-            }
-        }
-        Ok(size)
-    }
-}
-
-/// What the content of a file must be.
-enum Expected<'a> {
-    /// Of this digest.
-    Digest(Digest, Box<Hasher>),
-    /// These bytes.
-    Bytes(Reader<'a>),
-}
-
-/// Compares the computed files: what an import must have seen although no artifact asks for it.
-///
-/// # Errors
-/// [`Class::Integrity`], [`Class::Io`].
-pub(in crate::bundle) fn check_computed(flat: &Flat, bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
-    let tar = &bundle.geometry().tar;
-    (0..Tar::of_blob(0)).try_for_each(|member| flat.check(tar, member, flow).map(drop))
-}
-
-/// Checks every file of a flat bundle, each by one thread; survey and closure are the caller's. `faults` are
-/// what was found before.
-///
-/// # Errors
-/// The fault whose class counts most, the others behind it.
-pub(in crate::bundle) fn check_files(
-    flat: &Flat,
-    bundle: &Trusted,
-    flow: &Flow,
-    fail_fast: bool,
-    mut faults: Vec<Fault>,
-) -> Result<Tally, Fault> {
-    let tar = &bundle.geometry().tar;
-    let bytes = (0..tar.members()).map(|member| tar.size(member)).sum();
-    flow.event(Event::Stage { name: "checking", bytes, items: tar.members() as u64 });
-    // The largest first, so that the threads end together.
-    let mut order: Vec<usize> = (0..tar.members()).collect();
-    order.sort_by_key(|&member| std::cmp::Reverse(tar.size(member)));
-    let one = |member: usize, bytes: u64| {
-        let blobs = u64::from(member >= Tar::of_blob(0));
-        Tally { members: 1, blobs, frames: 0, bytes }
-    };
-    let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
-    let gate = Gate::new(whole, (0..tar.members()).map(|member| one(member, tar.size(member))).collect());
-    let found = Mutex::new(Vec::new());
-    let step = |member: usize| match flat.check(tar, member, flow) {
-        Ok(bytes) => Step::Pinned(one(member, bytes)),
-        Err(error) => {
-            let stop = fail_fast || error.class == Class::Cancelled;
-            lock(&found).push(error);
-            if stop { Step::Stop } else { Step::Open }
-        }
-    };
-    let work = || gate.work(&order, step);
-    std::thread::scope(|scope| {
-        let threads = start(scope, flow.cpus.max(1), work);
-        // A panic was taken note of by the gate, which stays closed; here it must only not spread.
-        threads.into_iter().for_each(|thread| drop(thread.join()));
-    });
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    found.sort_by(|a, b| a.what.cmp(&b.what));
-    faults.extend(found);
-    passed(gate, faults)
 }

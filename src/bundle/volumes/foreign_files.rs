@@ -1,4 +1,4 @@
-//! What lies next to a bundle and belongs to no part of it: told to whoever wants to know, never opened.
+//! Lists files that lie next to a bundle and are no part of it. Never opens them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ pub const NAMED: usize = 20;
 /// Files and folders that are not the bundle's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// The first of them by name, a folder with a slash behind it; at most [`NAMED`].
+    /// The first of them by name, a folder with a slash after its name; at most [`NAMED`].
     pub names: Vec<String>,
     /// Those that are not named.
     pub more: usize,

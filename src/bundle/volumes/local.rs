@@ -1,6 +1,6 @@
 //! The bundle's files on a medium: opened as plain files, read by position, never mapped.
 //!
-//! Links, devices and pipes beside a bundle are refused without being followed.
+//! Links, devices and pipes next to a bundle are refused without being followed.
 
 use std::fs::File;
 use std::io::Read;
@@ -59,7 +59,7 @@ pub struct Volumes {
     // The bundle's own first; none where the bundle is a stream.
     dirs: Vec<PathBuf>,
     name: Name,
-    // What stands behind the names of volumes that are not finished.
+    // Follows the names of volumes that are not finished.
     suffix: &'static str,
     open: Mutex<Vec<(usize, Arc<File>)>>,
 }

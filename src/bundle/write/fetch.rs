@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::input::InputBlob;
-use crate::bundle::frames::pool::{Gate, lock, wait};
+use crate::bundle::frames::pool::{Limiter, lock, wait};
 use crate::content::checked::read_some;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};
@@ -21,7 +21,7 @@ const STEP: usize = 256 << 10;
 type Reader<'a> = Box<dyn Read + Send + 'a>;
 
 /// How the parts of one large blob are had.
-enum Manner<'a> {
+enum FetchMode<'a> {
     Unknown,
     Ranges,
     /// One stream, its parts in order.
@@ -33,7 +33,7 @@ enum Manner<'a> {
 }
 
 struct Large<'a> {
-    manner: Mutex<Manner<'a>>,
+    mode: Mutex<FetchMode<'a>>,
     changed: Condvar,
 }
 
@@ -42,7 +42,7 @@ pub struct Fetch<'a> {
     source: &'a dyn Source,
     flow: &'a Flow,
     stop: &'a AtomicBool,
-    transfers: Gate,
+    transfers: Limiter,
     large: Mutex<HashMap<usize, Arc<Large<'a>>>>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Fetch<'a> {
 
     /// From `source`, at most `flow.jobs` transfers at once, until `stop` is set.
     pub fn new(source: &'a dyn Source, flow: &'a Flow, stop: &'a AtomicBool) -> Self {
-        Self { source, flow, stop, transfers: Gate::new(flow.jobs), large: Mutex::default() }
+        Self { source, flow, stop, transfers: Limiter::new(flow.jobs), large: Mutex::default() }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -131,28 +131,28 @@ impl<'a> Fetch<'a> {
         let large = Arc::clone(
             lock(&self.large)
                 .entry(index)
-                .or_insert_with(|| Arc::new(Large { manner: Mutex::new(Manner::Unknown), changed: Condvar::new() })),
+                .or_insert_with(|| Arc::new(Large { mode: Mutex::new(FetchMode::Unknown), changed: Condvar::new() })),
         );
         let range = || match self.source.ranges() {
             Some(ranges) => ranges.range(&blob.repository, &blob.descriptor, part.start, part.end - part.start),
             None => Ok(None),
         };
-        let mut manner = lock(&large.manner);
-        let opened = match *manner {
+        let mut mode = lock(&large.mode);
+        let opened = match *mode {
             // One asks; the others wait for what the place answers.
-            Manner::Unknown => {
+            FetchMode::Unknown => {
                 self.check()?;
                 let opened = range()?;
-                *manner = if opened.is_some() {
-                    Manner::Ranges
+                *mode = if opened.is_some() {
+                    FetchMode::Ranges
                 } else {
-                    Manner::Stream { reader: None, position: first, busy: false }
+                    FetchMode::Stream { reader: None, position: first, busy: false }
                 };
-                drop(manner);
+                drop(mode);
                 opened
             }
-            Manner::Ranges => {
-                drop(manner);
+            FetchMode::Ranges => {
+                drop(mode);
                 return self.transfers.pass(|| {
                     self.check()?;
                     match range()? {
@@ -162,8 +162,8 @@ impl<'a> Fetch<'a> {
                     }
                 });
             }
-            Manner::Stream { .. } => {
-                drop(manner);
+            FetchMode::Stream { .. } => {
+                drop(mode);
                 None
             }
         };
@@ -180,19 +180,19 @@ impl<'a> Fetch<'a> {
         part: &Range<u64>,
         into: &mut [u8],
     ) -> Result<(), Error> {
-        let mut manner = lock(&large.manner);
+        let mut mode = lock(&large.mode);
         let taken = loop {
             self.check()?;
-            if let Manner::Stream { reader, position, busy } = &mut *manner
+            if let FetchMode::Stream { reader, position, busy } = &mut *mode
                 && *position == part.start
                 && !*busy
             {
                 *busy = true;
                 break reader.take();
             }
-            manner = wait(&large.changed, manner);
+            mode = wait(&large.changed, mode);
         };
-        drop(manner);
+        drop(mode);
         let read: Result<Reader<'a>, Error> = self.transfers.pass(|| {
             let mut reader = match taken {
                 Some(reader) => reader,
@@ -206,7 +206,7 @@ impl<'a> Fetch<'a> {
         });
         // After an error the others wait until the run, which it ends, stops them.
         let reader = read?;
-        *lock(&large.manner) = Manner::Stream { reader: Some(reader), position: part.end, busy: false };
+        *lock(&large.mode) = FetchMode::Stream { reader: Some(reader), position: part.end, busy: false };
         large.changed.notify_all();
         Ok(())
     }

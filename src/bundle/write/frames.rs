@@ -33,9 +33,9 @@ pub struct Section {
     pub at: usize,
 }
 
-/// How a blob is cut.
+/// The rule by which a blob is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct CutRule {
     /// It shares frames.
     pub small: bool,
     /// Packing its frames is tried; a shared frame is always tried.
@@ -43,14 +43,14 @@ pub struct Manner {
 }
 
 /// Cuts the stream; `blobs` in tar order.
-pub fn cut(tar: &Tar, blobs: &[Manner]) -> Vec<Piece> {
+pub fn cut(tar: &Tar, blobs: &[CutRule]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut sharing = false;
     for member in 0..tar.members() {
         let (start, end) = (tar.start(member), tar.end(member));
-        let computed = Manner { small: tar.size(member) <= MAX_DOCUMENT, packable: true };
-        let manner = if member < Tar::of_blob(0) { computed } else { blobs[member - Tar::of_blob(0)] };
-        if manner.small && end - start <= MAX_PLAIN {
+        let computed = CutRule { small: tar.size(member) <= MAX_DOCUMENT, packable: true };
+        let rule = if member < Tar::of_blob(0) { computed } else { blobs[member - Tar::of_blob(0)] };
+        if rule.small && end - start <= MAX_PLAIN {
             match pieces.last_mut() {
                 Some(last) if sharing && end - last.span.start <= MAX_PLAIN => {
                     last.span.end = end;
@@ -63,7 +63,7 @@ pub fn cut(tar: &Tar, blobs: &[Manner]) -> Vec<Piece> {
             let mut at = start;
             while at < end {
                 let next = end.min(at + MAX_PLAIN);
-                pieces.push(Piece { span: at..next, members: member..member + 1, packable: manner.packable });
+                pieces.push(Piece { span: at..next, members: member..member + 1, packable: rule.packable });
                 at = next;
             }
             sharing = false;
@@ -152,9 +152,9 @@ mod tests {
             .enumerate()
             .map(|(index, &size)| Blob { digest: Digest::sha256(&index.to_be_bytes()), size })
             .collect();
-        let manners: Vec<Manner> = sizes.iter().map(|&size| Manner { small: size <= SMALL, packable: false }).collect();
+        let rules: Vec<CutRule> = sizes.iter().map(|&size| CutRule { small: size <= SMALL, packable: false }).collect();
         let tar = Tar::new(holding(&[], &blobs)).unwrap();
-        let pieces = cut(&tar, &manners);
+        let pieces = cut(&tar, &rules);
         (tar, pieces)
     }
 
@@ -200,12 +200,12 @@ mod tests {
     #[test]
     fn limits_are_met_exactly() {
         let blob = |size| Blob { digest: Digest::sha256(b"any"), size };
-        let cut = |sizes: &[u64], manner: &[Manner]| {
+        let cut = |sizes: &[u64], rule: &[CutRule]| {
             let blobs: Vec<Blob> = sizes.iter().copied().map(blob).collect();
-            super::cut(&Tar::new(holding(&[], &blobs)).unwrap(), manner)
+            super::cut(&Tar::new(holding(&[], &blobs)).unwrap(), rule)
         };
-        let small = Manner { small: true, packable: false };
-        let large = Manner { small: false, packable: false };
+        let small = CutRule { small: true, packable: false };
+        let large = CutRule { small: false, packable: false };
         // The first blob is its own: no computed member.
         assert_eq!(cut(&[1 << 20], &[large])[1].members, 2..3);
         // A whole small member may fill a frame, and is packed as shared ones are.

@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::frames::{Manner, Piece, cut};
+use super::frames::{CutRule, Piece, cut};
 use crate::base::fault::Class;
 use crate::bundle::format::manifest::{Blob, FORMAT, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume};
 use crate::bundle::format::notes::Notes;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::time::Moment;
-use crate::bundle::{Error, Name, Standing};
+use crate::bundle::{ChannelPosition, Error, Name};
 use crate::oci::media_type::is_compressed;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
@@ -46,7 +46,7 @@ pub struct Input {
     /// In order.
     pub bases: Vec<Digest>,
     /// Its place in a channel.
-    pub standing: Option<Standing>,
+    pub channel: Option<ChannelPosition>,
     /// None if empty.
     pub annotations: BTreeMap<String, String>,
     /// The most bytes of a volume; [`u64::MAX`]: one volume.
@@ -70,7 +70,7 @@ impl Input {
 
     /// The manifest of these frames and volumes.
     pub fn manifest(&self, frames: Vec<Frame>, volumes: Vec<Volume>) -> Manifest {
-        let standing = self.standing.as_ref();
+        let position = self.channel.as_ref();
         Manifest {
             absent: self.absent.clone(),
             annotations: (!self.annotations.is_empty()).then(|| Notes::from(&self.annotations)),
@@ -81,17 +81,17 @@ impl Input {
                 .iter()
                 .map(|blob| Blob { digest: blob.descriptor.digest, size: blob.descriptor.size })
                 .collect(),
-            channel: standing.map(|standing| standing.channel.clone()),
+            channel: position.map(|position| position.channel.clone()),
             created: self.created,
-            epoch: standing.map(|standing| standing.epoch),
-            expires: standing.and_then(|standing| standing.expires),
+            epoch: position.map(|position| position.epoch),
+            expires: position.and_then(|position| position.expires),
             form: Form::Volumes,
             format: FORMAT.to_owned(),
             frames,
             name: self.name.clone(),
-            previous: standing.and_then(|standing| standing.previous),
+            previous: position.and_then(|position| position.previous),
             requires: Vec::new(),
-            sequence: standing.map(|standing| standing.sequence),
+            sequence: position.map(|position| position.sequence),
             tool: self.tool.clone(),
             volumes,
         }
@@ -129,12 +129,12 @@ impl Input {
     /// [`Class::Usage`].
     pub(in crate::bundle) fn cut(&self) -> Result<(Tar, Vec<Piece>), Error> {
         let tar = self.tar()?;
-        let manners: Vec<Manner> = self
+        let rules: Vec<CutRule> = self
             .blobs
             .iter()
-            .map(|blob| Manner { small: blob.small, packable: !is_compressed(&blob.descriptor.media_type) })
+            .map(|blob| CutRule { small: blob.small, packable: !is_compressed(&blob.descriptor.media_type) })
             .collect();
-        let mut pieces = cut(&tar, &manners);
+        let mut pieces = cut(&tar, &rules);
         if self.level == 0 {
             pieces.iter_mut().for_each(|piece| piece.packable = false);
         }
@@ -164,7 +164,7 @@ mod tests {
             blobs: media_types.iter().enumerate().map(blob).collect(),
             absent: Vec::new(),
             bases: Vec::new(),
-            standing: None,
+            channel: None,
             annotations: BTreeMap::new(),
             volume_size: u64::MAX,
             level,

@@ -12,7 +12,7 @@ use super::resume;
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
-use crate::bundle::format::offsets::Geometry;
+use crate::bundle::format::offsets::Offsets;
 use crate::bundle::volumes::local::open_plain;
 use crate::flow::Flow;
 use crate::oci::Digest;
@@ -47,7 +47,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     let own = |error: Error| Error { class: Class::Bug, ..error };
     manifest.check().map_err(own)?;
     let manifest = Arc::new(manifest);
-    Geometry::new(&manifest).map_err(own)?;
+    Offsets::new(&manifest).map_err(own)?;
     for number in 1..=manifest.volumes.len() {
         sync(&output.partial_volume(number))?;
     }

@@ -9,19 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::check::one_pass::{Checking, Span};
-use crate::bundle::format::offsets::Geometry;
+use crate::bundle::format::offsets::Offsets;
 use crate::bundle::frames::media::Media;
-use crate::bundle::frames::one_pass::Belt;
+use crate::bundle::frames::one_pass::FramePipeline;
 use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
 use crate::flow::{Event, Flow, start};
 
 /// Runs of volumes that share no unit with others.
-fn spans(geometry: &Geometry) -> Vec<Span> {
+fn spans(offsets: &Offsets) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
-    for (index, unit) in geometry.units.iter().enumerate() {
-        let starts_volume = geometry.place(unit.frames.start).offset == 0;
+    for (index, unit) in offsets.units.iter().enumerate() {
+        let starts_volume = offsets.place(unit.frames.start).offset == 0;
         match spans.last_mut() {
             Some(span) if !starts_volume => {
                 span.frames.end = unit.frames.end;
@@ -40,17 +40,17 @@ fn spans(geometry: &Geometry) -> Vec<Span> {
 /// [`Class::Io`] where a volume is not what was written; the fault of the check that counts most.
 pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
     let bundle = Trusted::just_written(dir, manifest)?;
-    let plain = |fault: Fault| Error { others: Vec::new(), ..fault };
+    let first = |fault: Fault| Error { others: Vec::new(), ..fault };
     if bundle.flat().is_some() {
         return crate::bundle::check::parallel::check(&bundle, flow, false)
             .map(drop)
-            .map_err(|refusal| plain(refusal.fault));
+            .map_err(|refusal| first(refusal.fault));
     }
     if let Some(error) = bundle.survey(flow).into_iter().next() {
         return Err(error);
     }
-    let spans = spans(bundle.geometry());
-    let bytes = bundle.geometry().tar.length();
+    let spans = spans(bundle.offsets());
+    let bytes = bundle.offsets().tar.length();
     flow.event(Event::Stage { name: "reading back", bytes, items: manifest.volumes.len() as u64 });
     let checking = Checking::new(&bundle, flow, false);
     let lanes = flow.cpus.clamp(1, spans.len().max(1));
@@ -58,14 +58,15 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     let (next, beside) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let lane = || {
         while let Some(span) = spans.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let belt = Belt::new(&bundle, span.frames.clone(), cpus, true);
-            let read = checking.part(span, &belt, &mut Media::new(&bundle), cpus);
+            let pipeline = FramePipeline::new(&bundle, span.frames.clone(), cpus, true);
+            let read = checking.part(span, &pipeline, &mut Media::new(&bundle), cpus);
             let mut beside = lock(&beside);
             match read {
                 Ok((faults, _)) => beside.extend(faults),
                 Err(error) => beside.push(error),
             }
-            let wrong = belt.digests().into_iter().find(|(volume, digest)| *digest != manifest.volumes[*volume].digest);
+            let wrong =
+                pipeline.digests().into_iter().find(|(volume, digest)| *digest != manifest.volumes[*volume].digest);
             beside.extend(wrong.map(|(volume, found)| differs(dir, &bundle, volume, found)));
             if !beside.is_empty() {
                 next.store(spans.len(), Ordering::Relaxed);
@@ -80,7 +81,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     .map_err(|_| Error::new(Class::Bug, "internal error: a worker of the read-back ended early"))?;
     let beside = beside.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // That the medium gives other bytes than were written says more than where they differ.
-    let checked = checking.finish(beside.clone(), false).map(drop).map_err(plain);
+    let checked = checking.finish(beside.clone(), false).map(drop).map_err(first);
     let differing = beside.into_iter().find(|error| matches!(error.class, Class::Io | Class::Cancelled));
     differing.map_or(checked, Err)
 }

@@ -11,7 +11,7 @@ use super::input::{Input, InputBlob};
 use super::output::Output;
 use crate::bundle::time::Moment;
 use crate::bundle::volumes::local::read_capped;
-use crate::bundle::{Error, Name, Standing};
+use crate::bundle::{ChannelPosition, Error, Name};
 use crate::flow::Flow;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};
 
@@ -32,7 +32,8 @@ struct Plan {
     name: Name,
     request: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    standing: Option<Standing>,
+    #[serde(rename = "standing")]
+    channel: Option<ChannelPosition>,
     tool: String,
     volume_size: String,
 }
@@ -70,7 +71,7 @@ fn plan(input: &Input) -> Vec<u8> {
         level: input.level,
         name: input.name.clone(),
         request: input.request.clone(),
-        standing: input.standing.clone(),
+        channel: input.channel.clone(),
         tool: input.tool.clone(),
         volume_size: input.volume_size.to_string(),
     };
@@ -104,7 +105,7 @@ fn read(plan: &[u8], docs: &[u8]) -> Option<Input> {
         blobs,
         absent: plan.absent,
         bases: plan.bases,
-        standing: plan.standing,
+        channel: plan.channel,
         annotations: plan.annotations,
         volume_size: plan.volume_size.parse().ok()?,
         level: plan.level,

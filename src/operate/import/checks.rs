@@ -6,7 +6,7 @@ use crate::base::fault::Fault;
 use crate::base::lock::{into_inner, lock};
 use crate::bundle::Trusted;
 use crate::bundle::check::parallel::check_computed;
-use crate::bundle::source::one_pass::Arriving;
+use crate::bundle::source::one_pass::OnePassSource;
 use crate::flow::Flow;
 use crate::operate::import::ImportCheck;
 use crate::operate::verify::blobs;
@@ -69,7 +69,7 @@ impl ImportCheck for BundleCheck<'_> {
 }
 
 /// The check of a bundle that is read in one pass: all of it was checked on the way.
-pub struct OnePassCheck<'s, 'a>(pub &'s Arriving<'a>, pub &'s Trusted);
+pub struct OnePassCheck<'s, 'a>(pub &'s OnePassSource<'a>, pub &'s Trusted);
 
 impl ImportCheck for OnePassCheck<'_, '_> {
     fn before_tags(&self) -> Result<(), Fault> {

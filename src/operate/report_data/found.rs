@@ -1,7 +1,7 @@
 //! The facts of a run that a report is made from. Nothing is worded or checked here.
 
 use crate::base::fault::Fault;
-use crate::bundle::check::parallel::Tally;
+use crate::bundle::check::gate::Tally;
 use crate::bundle::{Manifest, Trusted, Untrusted};
 use crate::oci::Digest;
 use crate::operate::diff::Difference;

@@ -8,7 +8,7 @@ use crate::base::fault::{Class, Fault};
 use crate::bundle::format::manifest::MAX_MANIFEST;
 use crate::bundle::time::Moment;
 use crate::bundle::volumes::local::read_capped;
-use crate::bundle::{Error, Manifest, Standing};
+use crate::bundle::{ChannelPosition, Error, Manifest};
 use crate::cli::Session;
 use crate::oci::Digest;
 use crate::oci::descriptor::MAX_SIZE;
@@ -39,7 +39,7 @@ pub struct Channel {
 pub struct Place {
     series: Series,
     /// The part of the manifest that states it.
-    pub standing: Standing,
+    pub standing: ChannelPosition,
 }
 
 /// An earlier export.
@@ -121,7 +121,7 @@ impl Channel {
             return Err(stale(what, "say --sequence next; a number is given once"));
         }
         let previous = last.map(|last| Digest::sha256(&last.bytes));
-        let standing = Standing { channel: channel.clone(), epoch, expires, previous, sequence };
+        let standing = ChannelPosition { channel: channel.clone(), epoch, expires, previous, sequence };
         Ok(Some(Place { series, standing }))
     }
 

@@ -1,0 +1,109 @@
+//! The check of a flat bundle: every file of it, compared or hashed (`spec/verification.md`).
+//!
+//! Which files lie there and which must not is found in [`crate::bundle::volumes::flat`].
+
+use super::gate::{Gate, Tally};
+use super::unit::passed;
+use super::workers::{Findings, check_all};
+use crate::base::fault::Fault;
+use crate::bundle::Error;
+use crate::bundle::format::computed::Reader;
+use crate::bundle::format::tar::{Content, Tar};
+use crate::bundle::open::trusted::Trusted;
+use crate::bundle::volumes::flat::{Flat, path_of};
+use crate::content::checked::read_some;
+use crate::flow::{Event, Flow};
+use crate::oci::{Digest, Hasher};
+
+/// Bytes read at once.
+const STEP: usize = 1 << 20;
+
+/// Reads one member and compares or hashes every byte; returns how many.
+fn check(files: &Flat, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Error> {
+    let (path, size) = (path_of(tar, member), tar.size(member));
+    let shown = files.shown(&path);
+    let mut file = files.file(&path, size)?;
+    let mut buffer = vec![0; STEP.min(usize::try_from(size).unwrap_or(STEP).max(1))];
+    let mut content = match tar.content(member) {
+        Content::Blob(digest) => Expected::Digest(digest, Box::new(Hasher::new(digest.algorithm()))),
+        Content::Computed => Expected::Bytes(tar.computed(member, 0)),
+    };
+    let mut at = 0;
+    loop {
+        flow.check()?;
+        let count = read_some(&mut file, &mut buffer)
+            .map_err(|error| Error::io(format_args!("{shown}, offset {at}"), &error))?;
+        if count == 0 {
+            break;
+        }
+        match &mut content {
+            Expected::Digest(_, hasher) => hasher.update(&buffer[..count]),
+            Expected::Bytes(expected) => {
+                if !expected.is_next(&buffer[..count]) {
+                    return Err(Error::integrity(format!("{shown}: content differs from the computed one")));
+                }
+            }
+        }
+        at += count as u64;
+        flow.event(Event::Bytes(count as u64));
+    }
+    if at != size {
+        return Err(Error::integrity(format!("{shown}: expected {size} bytes, read {at}")));
+    }
+    if let Expected::Digest(expected, hasher) = content {
+        let found = hasher.finish();
+        if found != expected {
+            return Err(Error::integrity(format!("{shown}: content has digest {found}")));
+        }
+    }
+    Ok(size)
+}
+
+/// The expected content of a file.
+enum Expected<'a> {
+    /// Of this digest.
+    Digest(Digest, Box<Hasher>),
+    /// These bytes.
+    Bytes(Reader<'a>),
+}
+
+/// Compares the computed files: what an import must have seen although no artifact asks for it.
+///
+/// # Errors
+/// [`Class::Integrity`], [`Class::Io`].
+pub(in crate::bundle) fn check_computed(files: &Flat, bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
+    let tar = &bundle.offsets().tar;
+    (0..Tar::of_blob(0)).try_for_each(|member| check(files, tar, member, flow).map(drop))
+}
+
+/// Checks every file of a flat bundle, each by one thread; survey and closure are the caller's. `faults` are
+/// what was found before.
+///
+/// # Errors
+/// The fault whose class counts most, the others after it.
+pub(in crate::bundle) fn check_files(
+    files: &Flat,
+    bundle: &Trusted,
+    flow: &Flow,
+    fail_fast: bool,
+    mut faults: Vec<Fault>,
+) -> Result<Tally, Fault> {
+    let tar = &bundle.offsets().tar;
+    let bytes = (0..tar.members()).map(|member| tar.size(member)).sum();
+    flow.event(Event::Stage { name: "checking", bytes, items: tar.members() as u64 });
+    // The largest first, so that the threads end together.
+    let mut order: Vec<usize> = (0..tar.members()).collect();
+    order.sort_by_key(|&member| std::cmp::Reverse(tar.size(member)));
+    let one = |member: usize, bytes: u64| {
+        let blobs = u64::from(member >= Tar::of_blob(0));
+        Tally { members: 1, blobs, frames: 0, bytes }
+    };
+    let whole = Tally { members: tar.members() as u64, blobs: bundle.manifest().blobs.len() as u64, frames: 0, bytes };
+    let gate = Gate::new(whole, (0..tar.members()).map(|member| one(member, tar.size(member))).collect());
+    let findings = Findings::new(fail_fast);
+    check_all(&gate, &order, &findings, flow, |member| {
+        check(files, tar, member, flow).map(|size| Some(one(member, size)))
+    });
+    faults.extend(findings.into_sorted().into_iter().map(Fault::from));
+    passed(gate, faults)
+}

@@ -1,0 +1,108 @@
+//! The check of frames' bytes: stored ones block by block or whole, packed ones whole (`spec/frame.md`).
+//!
+//! Says what is wrong with a frame, and leaves to its callers where the frame lies.
+
+use xxhash_rust::xxh64::Xxh64;
+
+use super::frame::{self, BLOCK_HEADER, RAW_BLOCK, STORED_HEADER};
+use crate::bundle::Error;
+use crate::oci::{Digest, Hasher};
+
+/// A stored frame whose bytes are checked in order, however few of them are in memory at once.
+pub struct StoredCheck {
+    // Bytes of content to come.
+    left: usize,
+    content: Xxh64,
+    // Over the frame's bytes, where the manifest has a digest for it.
+    whole: Option<(Digest, Hasher)>,
+}
+
+impl StoredCheck {
+    /// Begins with the header of a frame that holds `content` bytes.
+    ///
+    /// # Errors
+    /// The header is not the computed one.
+    pub fn begin(header: &[u8], content: u64, digest: Option<Digest>) -> Result<Self, &'static str> {
+        if header != frame::stored_header(u32::try_from(content).unwrap_or_default()) {
+            return Err("frame header differs from the computed one");
+        }
+        let whole = digest.map(|digest| {
+            let mut hasher = Hasher::new(digest.algorithm());
+            hasher.update(header);
+            (digest, hasher)
+        });
+        Ok(Self { left: usize::try_from(content).unwrap_or_default(), content: Xxh64::new(0), whole })
+    }
+
+    /// Returns how many bytes the next block has, its header included; `None` after the last.
+    pub fn next_block(&self) -> Option<usize> {
+        (self.left > 0).then(|| BLOCK_HEADER + self.left.min(RAW_BLOCK))
+    }
+
+    /// Takes the next block, of the length that [`StoredCheck::next_block`] returns.
+    ///
+    /// # Errors
+    /// Its header is not the computed one.
+    pub fn block(&mut self, block: &[u8]) -> Result<(), &'static str> {
+        let (header, content) = block.split_at(BLOCK_HEADER);
+        self.left = self.left.saturating_sub(content.len());
+        if header != frame::block_header(content.len(), self.left == 0) {
+            return Err("block header differs from the computed one");
+        }
+        self.content.update(content);
+        if let Some((_, hasher)) = &mut self.whole {
+            hasher.update(block);
+        }
+        Ok(())
+    }
+
+    /// Ends with the checksum after the last block.
+    ///
+    /// # Errors
+    /// The content does not have this checksum, or the frame not its digest.
+    pub fn end(self, checksum: &[u8]) -> Result<(), &'static str> {
+        if checksum != frame::checksum(&self.content) {
+            return Err("content differs from the frame's checksum");
+        }
+        match self.whole {
+            Some((expected, mut hasher)) => {
+                hasher.update(checksum);
+                if hasher.finish() == expected { Ok(()) } else { Err("frame differs from its digest") }
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks a whole stored frame that holds `content` bytes, and so has the size that these have when stored.
+///
+/// # Errors
+/// Those of [`StoredCheck`].
+pub fn check_stored(bytes: &[u8], content: u64, digest: Option<Digest>) -> Result<(), &'static str> {
+    let (header, mut rest) = bytes.split_at(STORED_HEADER);
+    let mut check = StoredCheck::begin(header, content, digest)?;
+    while let Some(length) = check.next_block() {
+        let (block, after) = rest.split_at(length);
+        check.block(block)?;
+        rest = after;
+    }
+    check.end(rest)
+}
+
+/// Compares a packed frame with its digest, then unpacks its `content` bytes into `out`. `at` says where it lies.
+///
+/// # Errors
+/// [`crate::base::fault::Class::Integrity`] for another digest; those of [`frame::unpack`].
+pub fn open_packed(
+    bytes: &[u8],
+    digest: Digest,
+    content: u64,
+    at: impl Fn() -> String,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let found = Digest::of(digest.algorithm(), bytes);
+    if found != digest {
+        return Err(Error::integrity(format!("{}: expected {digest}, found {found}", at())));
+    }
+    frame::unpack(bytes, content, out).map_err(|why| why.at(&at()))
+}

@@ -1,0 +1,115 @@
+//! One blob, read from the frames of its unit: by position, or while a bundle is read in one pass.
+//!
+//! Frame and tar bytes are compared on the way; the blob's digest is compared where the cursor was told to, else by whoever
+//! wraps the reader ([`crate::content::checked::Checked`]).
+
+use std::io::{self, Read};
+
+use crate::bundle::Error;
+use crate::bundle::check::gate::Tally;
+use crate::bundle::format::offsets::Unit;
+use crate::bundle::frames::members::{Cursor, Seen};
+use crate::bundle::frames::random::Pieces;
+use crate::content;
+use crate::flow::Flow;
+
+/// Reads the content of one blob.
+pub(in crate::bundle) struct BlobReader<'a, P> {
+    pieces: P,
+    cursor: Cursor<'a>,
+    content: Content,
+    // Bytes of the stream that were taken.
+    taken: u64,
+    // Whether somebody has some of the content.
+    is_begun: bool,
+    ended: Option<Result<(), Error>>,
+}
+
+/// Content of one member that was taken and not given yet.
+struct Content {
+    member: usize,
+    is_wanted: bool,
+    bytes: Vec<u8>,
+    given: usize,
+}
+
+impl Content {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.given = 0;
+    }
+}
+
+impl Seen for Content {
+    fn content(&mut self, member: usize, bytes: &[u8]) {
+        if self.is_wanted && member == self.member {
+            self.bytes.extend_from_slice(bytes);
+        }
+    }
+}
+
+impl<'a, P: Pieces> BlobReader<'a, P> {
+    /// Reads the content of `member` from the pieces of its unit, at whose beginning the cursor stands.
+    pub(in crate::bundle) fn new(pieces: P, cursor: Cursor<'a>, member: usize) -> Self {
+        let content = Content { member, is_wanted: true, bytes: Vec::new(), given: 0 };
+        Self { pieces, cursor, content, taken: 0, is_begun: false, ended: None }
+    }
+
+    /// Takes the next piece of the stream.
+    fn step(&mut self) {
+        self.content.clear();
+        let taken = self.pieces.next_piece().and_then(|piece| {
+            self.taken += piece.len() as u64;
+            self.cursor.take_all(piece, &mut self.content).map(|()| piece.is_empty())
+        });
+        self.ended = match taken {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(())),
+            Err(error) => {
+                self.content.clear();
+                Some(Err(error))
+            }
+        };
+    }
+
+    /// Whether somebody has some of the content, so that nobody else can have all of it.
+    #[cfg(feature = "carry")]
+    pub(in crate::bundle) const fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    /// Reads to the end of `unit`, of which the blob is all, whoever has had some of it; counts what was in it.
+    ///
+    /// # Errors
+    /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Cancelled`], and those of the pieces.
+    #[cfg(feature = "carry")]
+    pub(in crate::bundle) fn finish(mut self, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
+        self.content.is_wanted = false;
+        while self.ended.is_none() {
+            flow.check()?;
+            self.step();
+        }
+        self.ended.take().unwrap_or(Ok(()))?;
+        if self.cursor.member() != unit.members.end {
+            return Err(Error::integrity("stream: a blob ends early"));
+        }
+        let (members, blobs) = (self.cursor.members, self.cursor.blobs);
+        Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: self.taken })
+    }
+}
+
+impl<P: Pieces> Read for BlobReader<'_, P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.content.given == self.content.bytes.len() {
+            match &self.ended {
+                Some(Ok(())) => return Ok(0),
+                Some(Err(error)) => return Err(content::Error::from(error.clone()).into_io()),
+                None => self.step(),
+            }
+        }
+        self.is_begun = true;
+        let count = (&self.content.bytes[self.content.given..]).read(buffer)?;
+        self.content.given += count;
+        Ok(count)
+    }
+}

@@ -1,0 +1,274 @@
+//! Members that share a frame with others, and documents: read once, then taken from the cache.
+//!
+//! Compares no blob with its digest but a document.
+
+use std::collections::HashMap;
+use std::io::{Cursor, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::bundle::Error;
+use crate::bundle::format::document;
+use crate::bundle::format::offsets::Unit;
+use crate::bundle::format::tar::{Tar, padded};
+use crate::bundle::frames::members::{Blind, Cursor as Members};
+use crate::bundle::frames::pool::lock;
+use crate::bundle::frames::random::whole;
+use crate::bundle::open::trusted::Trusted;
+use crate::oci::document::MAX_DOCUMENT;
+use crate::oci::{Descriptor, Digest, Document};
+
+/// A blob's part of a frame.
+struct Part {
+    frame: Arc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.frame[self.range.clone()]
+    }
+}
+
+impl Trusted {
+    /// Whether the frame of a blob holds other members too.
+    pub(in crate::bundle) fn is_shared(&self, index: usize) -> bool {
+        self.flat().is_none() && self.offsets().unit_of(Tar::of_blob(index)).members.len() > 1
+    }
+
+    /// Where a blob's content stands in what its unit holds.
+    fn range_in(&self, unit: &Unit, index: usize, length: usize) -> Result<Range<usize>, Error> {
+        let tar = &self.offsets().tar;
+        let size = self.manifest().blobs[index].size;
+        let from = tar.end(Tar::of_blob(index)) - tar.start(unit.members.start) - padded(size);
+        let range = usize::try_from(from).ok().zip(usize::try_from(from + size).ok());
+        let range = range.filter(|(_, to)| *to <= length).map(|(from, to)| from..to);
+        range.ok_or_else(|| Error::integrity("frame is shorter than its members"))
+    }
+
+    /// The content of a blob whose frame is shared.
+    ///
+    /// # Errors
+    /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Io`].
+    pub(in crate::bundle) fn shared(&self, index: usize) -> Result<impl Read + Send + use<>, Error> {
+        let unit = self.offsets().unit_of(Tar::of_blob(index));
+        let slot = self.cache.slot(unit.frames.start);
+        let mut slot = lock(&slot);
+        let frame = match &*slot {
+            Some(frame) => Arc::clone(frame),
+            None => {
+                let frame = whole(self.offsets(), self.volumes(), unit.frames.clone())?;
+                self.compare_around(unit, &frame)?;
+                Arc::new(frame)
+            }
+        };
+        *slot = Some(Arc::clone(&frame));
+        let range = self.range_in(unit, index, frame.len())?;
+        Ok(Cursor::new(Part { frame, range }))
+    }
+
+    /// Compares the headers and the padding of all members in the frames of a unit: who takes content from it takes it
+    /// from what was signed. (Where a document is looked for, that is not asked: `spec/verification.md`.)
+    fn compare_around(&self, unit: &Unit, content: &[u8]) -> Result<(), Error> {
+        let mut cursor = Members::new(&self.offsets().tar, unit.members.start, false);
+        cursor.take_all(content, &mut Blind).map_err(|error| self.in_unit(unit, error))
+    }
+
+    /// A document that the bundle carries, its digest checked; `None` where it is absent.
+    ///
+    /// # Errors
+    /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Io`].
+    pub fn carried_document(&self, descriptor: &Descriptor) -> Result<Option<Document>, Error> {
+        let Some(index) = self.blob_index(&descriptor.digest) else { return Ok(None) };
+        let digest = descriptor.digest;
+        document::check_size(digest, self.manifest().blobs[index].size)?;
+        let raw = match self.flat() {
+            Some(flat) => flat.whole(&digest, self.manifest().blobs[index].size)?.into(),
+            None => self.kept_document(index)?,
+        };
+        let found = Digest::of(digest.algorithm(), &raw);
+        if found != digest {
+            let place = match self.flat() {
+                Some(_) => "its file".to_owned(),
+                None => self.place_of(self.offsets().unit_of(Tar::of_blob(index))),
+            };
+            return Err(Error::integrity(format!("manifest {digest}: content has digest {found} ({place})")));
+        }
+        document::parse(descriptor, raw).map(Some)
+    }
+
+    /// The bytes of a document. With it whatever else in its unit may be one is kept.
+    fn kept_document(&self, index: usize) -> Result<Arc<[u8]>, Error> {
+        let offsets = self.offsets();
+        let number = offsets.unit_index(Tar::of_blob(index));
+        let unit = &offsets.units[number];
+        // Read under the lock: others that want this unit wait for it instead of reading it too.
+        let mut documents = self.cache.documents();
+        if let Some(raw) = documents.get(number, index) {
+            return Ok(Arc::clone(raw));
+        }
+        // In a volume that does not fit, nothing is to be had.
+        let frames = &unit.frames;
+        let volumes = offsets.volume_of(frames.start)..=offsets.volume_of(frames.end.saturating_sub(1));
+        volumes.into_iter().try_for_each(|volume| self.fits(volume))?;
+        documents.read += offsets.plain(frames.clone());
+        let content = whole(offsets, self.volumes(), unit.frames.clone())?;
+        if let Err(error) = self.compare_around(unit, &content) {
+            documents.amiss.get_or_insert(error);
+        }
+        let raw: Arc<[u8]> = Arc::from(&content[self.range_in(unit, index, content.len())?]);
+        if documents.has(number) {
+            // It does not look like a document, which ends the walk.
+            return Ok(raw);
+        }
+        let mut found = HashMap::from([(index, Arc::clone(&raw))]);
+        for other in unit.members.clone().filter_map(|member| member.checked_sub(Tar::of_blob(0))) {
+            let blob = self.manifest().blobs.get(other);
+            if blob.is_some_and(|blob| blob.size <= MAX_DOCUMENT) {
+                let raw = &content[self.range_in(unit, other, content.len())?];
+                // Which blobs are documents only they themselves tell.
+                if Document::sniff(raw).is_some() {
+                    found.insert(other, Arc::from(raw));
+                }
+            }
+        }
+        documents.keep(number, found);
+        Ok(raw)
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "carry")]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::fault::Class;
+    use crate::bundle::source::blob_cache::MAX_CACHED;
+    use crate::bundle::time::Moment;
+    use crate::bundle::write::{Input, InputBlob, Options, write};
+    use crate::bundle::{Name, Output, open};
+    use crate::content::{self, Source};
+    use crate::flow::{FixedClock, Flow, Silent};
+    use crate::oci::media_type::OCI_MANIFEST;
+    use crate::oci::{Artifact, Reference, Repository};
+
+    /// Gives zeros.
+    struct Zeros;
+
+    impl Source for Zeros {
+        fn resolve(&self, _: &Reference) -> Result<Descriptor, content::Error> {
+            unreachable!("nothing is named")
+        }
+        fn document(&self, _: &Repository, _: &Descriptor) -> Result<Document, content::Error> {
+            unreachable!("documents are at hand")
+        }
+        fn blob(&self, _: &Repository, blob: &Descriptor) -> Result<Box<dyn Read + Send + '_>, content::Error> {
+            Ok(Box::new(std::io::repeat(0).take(blob.size)))
+        }
+        fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, content::Error> {
+            Ok(true)
+        }
+    }
+
+    fn flow() -> Flow {
+        Flow::new(Arc::new(Silent), Arc::new(FixedClock::at(0)), 2, 1)
+    }
+
+    /// Four frames, in each five documents and what they refer to; in the order of the artifacts, or so that the next
+    /// artifact's always lies in the next frame.
+    fn bundle(dir: &Path, scattered: bool) -> Trusted {
+        let repository = Repository::exact("localhost/a").unwrap();
+        let make = |number: usize| {
+            let size = (3 << 20) + number;
+            let layer = Descriptor::new("a/zeros", Digest::sha256(&vec![0; size]), size as u64);
+            let json = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": layer, "annotations": {"n": "1".repeat(500)}});
+            (Document::parse(OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap(), layer)
+        };
+        let mut parts: Vec<_> = (0..20).map(make).collect();
+        parts.sort_by_key(|(document, _)| document.digest());
+        let artifact = |(document, _): &(Document, Descriptor)| Artifact {
+            artifact_type: None,
+            digest: document.digest(),
+            media_type: OCI_MANIFEST.to_owned(),
+            original: None,
+            repository: repository.clone(),
+            size: document.size(),
+            subject: None,
+            tags: Vec::new(),
+        };
+        let artifacts = parts.iter().map(artifact).collect();
+        if scattered {
+            let mut order: Vec<_> = parts.into_iter().enumerate().collect();
+            order.sort_by_key(|(place, _)| (place % 4, *place));
+            parts = order.into_iter().map(|(_, part)| part).collect();
+        }
+        let blob = |descriptor: Descriptor, document: Option<Document>| {
+            let repository = repository.clone();
+            InputBlob { descriptor, repository, document, small: true }
+        };
+        let both = |(document, layer): (Document, Descriptor)| {
+            [blob(document.descriptor(), Some(document)), blob(layer, None)]
+        };
+        let input = Input {
+            name: Name::new("b").unwrap(),
+            created: Moment::from_unix(0).unwrap(),
+            tool: "packmule 0.1.0".to_owned(),
+            artifacts,
+            blobs: parts.into_iter().flat_map(both).collect(),
+            absent: Vec::new(),
+            bases: Vec::new(),
+            channel: None,
+            annotations: BTreeMap::new(),
+            volume_size: u64::MAX,
+            level: 1,
+            request: String::new(),
+        };
+        let output = Output::open(dir, &input.name, false).unwrap();
+        let sign = |_: &[u8]| Ok(b"{}".to_vec());
+        write(&flow(), &Zeros, &output, &input, Options { sign: &sign, read_back: None, leave_out: false }).unwrap();
+        open(dir).unwrap().assume().unwrap()
+    }
+
+    #[test]
+    fn what_stands_around_a_blob_is_compared_when_its_frame_is_shared() {
+        let dir = tempfile::tempdir().unwrap();
+        let bundle = bundle(dir.path(), false);
+        let unit = bundle.offsets().unit_of(Tar::of_blob(9)).clone();
+        let good = whole(bundle.offsets(), bundle.volumes(), unit.frames.clone()).unwrap();
+        bundle.compare_around(&unit, &good).unwrap();
+        let tar = &bundle.offsets().tar;
+        let (member, from) = (Tar::of_blob(9), tar.start(unit.members.start));
+        for at in [tar.start(member), tar.start(member) + 511, tar.end(member) - 1] {
+            let mut wrong = good.clone();
+            wrong[usize::try_from(at - from).unwrap()] ^= 1;
+            let error = bundle.compare_around(&unit, &wrong).unwrap_err();
+            assert!(error.class == Class::Integrity && error.what.contains("(volume b.0001.tar.zst,"), "{error}");
+        }
+        assert!((0..40).all(|index| bundle.is_shared(index)), "each lies beside others");
+    }
+
+    #[test]
+    fn documents_beyond_the_room_are_read_in_the_order_of_their_use_and_else_refused() {
+        for (scattered, room, class) in [
+            (false, MAX_CACHED, None),
+            (true, MAX_CACHED, None),
+            // One unit's.
+            (false, 5000, None),
+            (true, 5000, Some(Class::Format)),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let bundle = bundle(dir.path(), scattered);
+            assert_eq!(bundle.offsets().frames(), 5, "four frames and the end");
+            bundle.cache.documents().room = room;
+            let found = bundle.closure(&flow()).err().map(|error| error.class);
+            assert_eq!(found, class, "scattered: {scattered}, room: {room}");
+            let (read, whole) = (bundle.cache.read(), bundle.offsets().tar.length());
+            assert!(read <= whole * if class.is_none() { 1 } else { 3 }, "{read} of {whole}, room: {room}");
+            assert!(bundle.cache.documents().bytes <= room.max(5000));
+        }
+    }
+}
