@@ -86,7 +86,7 @@ fn carried(artifacts: &[Artifact], set: &Set, jobs: usize, last: usize) -> (Resu
     let rooms = Counted { store: open().in_flow(&flow), flag: flow.cancel_flag(), steps: AtomicUsize::new(0), last };
     let (route, ledger) = (Route::new(Place::Layout, true, Vec::new()), Mutex::default());
     let absent: [Absent; 0] = [];
-    let request = Request { ledger: Some(&ledger), absent: &absent, artifacts, ..request(&set, &rooms, &route) };
+    let request = Request { ledger: Some(&ledger), absent: &absent, artifacts, ..request(set, &rooms, &route) };
     let done = run(&flow, &request);
     let steps = rooms.steps.load(Ordering::SeqCst);
     drop(rooms);
