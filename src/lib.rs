@@ -11,7 +11,7 @@
 //! | 4 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
 //! | 3 places | [`bundle`], `registry`, `layout`, [`scan`], `secret`, `keys` | what implements the traits of [`content`]; scanners; where secrets come from; keys on cards and HSMs |
 //! | 3 papers | [`receipt`], [`report`], [`state`], [`audit`] | what an import did; the page that a run is approved from; what was accepted last; who did what |
-//! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits and checked streams; which files an output may change; other programs; keys and policy |
+//! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits, checked streams, one source over several; which files an output may change; other programs; keys and policy |
 //! | 1 tools | [`closure`], [`flow`], [`system`], [`toml_file`] | the walk of what an artifact reaches; cancel flag and events; what systems do each in their own way; TOML files that people write |
 //! | 0 nouns | [`oci`], [`base`] | digests, descriptors, documents, names; faults, locks, sizes, times, text without secrets |
 //!

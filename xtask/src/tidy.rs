@@ -72,6 +72,7 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     let mut found = each(files);
     floors::phantoms(files, &mut found);
     words::phantoms(files, &mut found);
+    cycles::check(files, &mut found);
     links::check(files, &mut found);
     parity::check(files, &mut found);
     found
