@@ -2,7 +2,7 @@
 //! (`spec/tar-stream.md`).
 //!
 //! `index.json` names the repository twice for every tag, so it can be hundreds of times as long as the manifest that it
-//! is computed from. What is held of it is one mark for [`STRIDE`] entries, and one entry while it is read.
+//! is computed from. What is held of it is one mark for `STRIDE` entries, and one entry while it is read.
 
 use serde::Serialize;
 
