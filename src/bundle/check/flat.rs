@@ -70,7 +70,7 @@ enum Expected<'a> {
 /// Compares the computed files: what an import must have seen although no artifact asks for it.
 ///
 /// # Errors
-/// [`Class::Integrity`], [`Class::Io`].
+/// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io).
 pub(in crate::bundle) fn check_computed(files: &Flat, bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
     let tar = &bundle.offsets().tar;
     (0..Tar::of_blob(0)).try_for_each(|member| check(files, tar, member, flow).map(drop))

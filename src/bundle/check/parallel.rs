@@ -97,7 +97,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
 /// for them.
 ///
 /// # Errors
-/// [`Class::Integrity`], [`Class::Io`], [`Class::Format`].
+/// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io), [`Format`](crate::base::fault::Class::Format).
 pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
     if let Some(files) = bundle.flat() {
         return flat::check_computed(files, bundle, flow);
@@ -113,7 +113,7 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
 /// Checks one volume, counted from 0, against its signed digest.
 ///
 /// # Errors
-/// [`Class::Integrity`], [`Class::Io`].
+/// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io).
 pub fn check_volume(bundle: &Trusted, volume: usize, flow: &Flow) -> Result<u64, Error> {
     let entry = &bundle.manifest().volumes[volume];
     let file = bundle.volumes().file_name(volume);

@@ -6,29 +6,27 @@
 use std::io::{self, Read};
 
 use crate::bundle::Error;
-use crate::bundle::check::gate::Tally;
-use crate::bundle::format::offsets::Unit;
 use crate::bundle::frames::members::{Cursor, Seen};
 use crate::bundle::frames::random::Pieces;
 use crate::content;
-use crate::flow::Flow;
 
 /// Reads the content of one blob.
 pub(in crate::bundle) struct BlobReader<'a, P> {
     pieces: P,
-    cursor: Cursor<'a>,
-    content: Content,
+    pub(super) cursor: Cursor<'a>,
+    pub(super) content: Content,
     // Bytes of the stream that were taken.
-    taken: u64,
-    // Whether somebody has some of the content.
-    is_begun: bool,
-    ended: Option<Result<(), Error>>,
+    pub(super) taken: u64,
+    // Whether somebody has some of the content, so that nobody else can have all of it.
+    pub(super) is_begun: bool,
+    // At the end of the unit, or after an error.
+    pub(super) ended: Option<Result<(), Error>>,
 }
 
 /// Content of one member that was taken and not given yet.
-struct Content {
+pub(super) struct Content {
     member: usize,
-    is_wanted: bool,
+    pub(super) is_wanted: bool,
     bytes: Vec<u8>,
     given: usize,
 }
@@ -56,7 +54,7 @@ impl<'a, P: Pieces> BlobReader<'a, P> {
     }
 
     /// Takes the next piece of the stream.
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         self.content.clear();
         let taken = self.pieces.next_piece().and_then(|piece| {
             self.taken += piece.len() as u64;
@@ -70,31 +68,6 @@ impl<'a, P: Pieces> BlobReader<'a, P> {
                 Some(Err(error))
             }
         };
-    }
-
-    /// Whether somebody has some of the content, so that nobody else can have all of it.
-    #[cfg(feature = "carry")]
-    pub(in crate::bundle) const fn is_begun(&self) -> bool {
-        self.is_begun
-    }
-
-    /// Reads to the end of `unit`, of which the blob is all, whoever has had some of it; counts what was in it.
-    ///
-    /// # Errors
-    /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Cancelled`], and those of the pieces.
-    #[cfg(feature = "carry")]
-    pub(in crate::bundle) fn finish(mut self, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
-        self.content.is_wanted = false;
-        while self.ended.is_none() {
-            flow.check()?;
-            self.step();
-        }
-        self.ended.take().unwrap_or(Ok(()))?;
-        if self.cursor.member() != unit.members.end {
-            return Err(Error::integrity("stream: a blob ends early"));
-        }
-        let (members, blobs) = (self.cursor.members, self.cursor.blobs);
-        Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: self.taken })
     }
 }
 

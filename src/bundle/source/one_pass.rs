@@ -48,6 +48,21 @@ pub struct OnePassSource<'a> {
 /// A large blob while it is read.
 type BlobInFlight<'a> = BlobReader<'a, FrameReader<'a>>;
 
+/// Reads to the end of `unit`, of which the blob is all, whoever has had some of it; counts what was in it.
+fn finish(mut blob: BlobInFlight<'_>, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
+    blob.content.is_wanted = false;
+    while blob.ended.is_none() {
+        flow.check()?;
+        blob.step();
+    }
+    blob.ended.take().unwrap_or(Ok(()))?;
+    if blob.cursor.member() != unit.members.end {
+        return Err(Error::integrity("stream: a blob ends early"));
+    }
+    let (members, blobs) = (blob.cursor.members, blob.cursor.blobs);
+    Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: blob.taken })
+}
+
 /// Reads a large blob; when dropped, it leaves what was not read to the source.
 struct Reader<'s, 'a> {
     from: &'s OnePassSource<'a>,
@@ -255,7 +270,7 @@ impl OnePassSource<'_> {
             }
             let blob_in_flight =
                 blob_in_flight.ok_or_else(|| Fault::new(Class::Bug, "internal error: a blob was not given back"))?;
-            return self.count(index, blob_in_flight.finish(unit, self.flow));
+            return self.count(index, finish(blob_in_flight, unit, self.flow));
         }
         let found = self.unit(index, unit, wants)?;
         let digests: Vec<Digest> = found.iter().map(|(digest, _)| *digest).collect();
@@ -327,7 +342,7 @@ impl Source for OnePassSource<'_> {
         }
         let mut in_flight = lock(&self.in_flight);
         match in_flight.remove(&digest) {
-            Some(unread) if !unread.is_begun() => Ok(Box::new(Reader { from: self, digest, blob: Some(unread) })),
+            Some(unread) if !unread.is_begun => Ok(Box::new(Reader { from: self, digest, blob: Some(unread) })),
             begun => {
                 in_flight.extend(begun.map(|blob| (digest, blob)));
                 let what = format!("blob {digest}: has passed, a stream cannot be read again");

@@ -45,8 +45,8 @@ fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) ->
 /// Writes the bundle, going on where an unfinished run of the same input stopped.
 ///
 /// # Errors
-/// [`Class::Usage`](crate::base::fault::Class::Usage) and [`Class::Io`](crate::base::fault::Class::Io) before any work; [`Class::Source`](crate::base::fault::Class::Source) where content cannot be had
-/// or is wrong twice; [`Class::Io`](crate::base::fault::Class::Io), [`Class::Cancelled`](crate::base::fault::Class::Cancelled). Whatever it is, nothing has a final name
+/// [`Usage`](crate::base::fault::Class::Usage) and [`Io`](crate::base::fault::Class::Io) before any work; [`Source`](crate::base::fault::Class::Source) where content cannot be had
+/// or is wrong twice; [`Io`](crate::base::fault::Class::Io), [`Cancelled`](crate::base::fault::Class::Cancelled). Whatever it is, nothing has a final name
 /// and the same input goes on.
 pub fn write(
     flow: &Flow,
