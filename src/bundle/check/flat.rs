@@ -104,6 +104,6 @@ pub(in crate::bundle) fn check_files(
     check_all(&gate, &order, &findings, flow, |member| {
         check(files, tar, member, flow).map(|size| Some(one(member, size)))
     });
-    faults.extend(findings.into_sorted().into_iter().map(Fault::from));
+    faults.extend(findings.into_sorted());
     passed(gate, faults)
 }
