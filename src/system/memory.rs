@@ -81,6 +81,7 @@ fn write(stdout: &[u8], stderr: &[u8]) {
 
 #[cfg(windows)]
 fn write(stdout: &[u8], stderr: &[u8]) {
+    use std::io::Write as _;
     let _ = std::io::stderr().write_all(stderr);
     let _ = std::io::stdout().write_all(stdout);
 }
