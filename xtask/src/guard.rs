@@ -15,7 +15,7 @@ pub(crate) const FEATURES: [&str; 3] = ["--no-default-features", "--features", "
 
 /// The largest that the static program may be without its symbols, in bytes. A ratchet: set it down when it shrinks; who sets it up says
 /// in the changelog what for.
-const LARGEST: u64 = 19 << 18;
+const LARGEST: u64 = 20 << 18;
 
 /// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts, modules.
 const FOREIGN: [&str; 23] = [
