@@ -208,7 +208,7 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all(&format!("{both} --signatures two --signatures retyped"), 12, "expected signatures over");
     all(&format!("{both} --signatures retyped --signatures 1.pub.pem"), 10, "DSSE envelope");
     for (file, said) in
-        [("absent", "absent"), ("nothing", "nothing"), ("link", "symbolic link"), ("usb", "another kind")]
+        [("absent", "absent"), ("nothing", "nothing"), ("link", "symbolic link"), ("usb", "a directory")]
     {
         all(&format!("{both} --signatures two --signatures {file}"), 22, said);
     }

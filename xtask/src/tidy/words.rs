@@ -158,9 +158,9 @@ mod tests {
 
     #[test]
     fn crates_and_exit_codes_stay_where_they_belong() {
-        assert_eq!(one("src/export.rs", "use clap::Parser;").len(), 1);
+        assert_eq!(one("src/operate/export.rs", "use clap::Parser;").len(), 1);
         assert_eq!(one("src/bundle/mod.rs", "#[tokio::main]\nasync fn f() {}").len(), 1);
-        assert_eq!(one("src/export.rs", "use std::process::ExitCode;").len(), 1);
+        assert_eq!(one("src/operate/export.rs", "use std::process::ExitCode;").len(), 1);
         assert!(one("src/registry/client.rs", "use tokio::runtime;").is_empty());
         assert!(one("src/cli/exit.rs", "use std::process::ExitCode;").is_empty());
     }
