@@ -4,8 +4,9 @@
 //! Small blobs wait and are made durable together; large ones one by one, by the thread that wrote
 //! them. Nothing here decides what a name may move to.
 
+use crate::base::lock::lock;
 use std::io::{Read, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::{Change, INDEX, Index, Layout, MAX_INDEX, Writer};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
@@ -17,10 +18,6 @@ const SMALL: u64 = 1 << 20;
 /// So many wait at most (open files).
 const WAITING: usize = 128;
 const BUFFER: usize = 256 << 10;
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl Layout {
     fn writer(&self) -> Result<&Writer, Error> {
@@ -55,9 +52,9 @@ impl Layout {
     fn change(&self, change: Change) -> Result<(), Error> {
         self.check()?;
         let writer = self.writer()?;
-        let mut index = locked(&writer.index);
+        let mut index = lock(&writer.index);
         self.apply(&change, &mut index)?;
-        locked(&writer.changes).push(change);
+        lock(&writer.changes).push(change);
         if index.added() > MAX_INDEX { Err(self.too_many_names(index.added())) } else { Ok(()) }
     }
 
@@ -83,7 +80,7 @@ impl Layout {
 
     fn size_of(&self, digest: Digest) -> Result<Option<u64>, Error> {
         if let Some(writer) = &self.writer
-            && let Some((_, size, _)) = locked(&writer.waiting).iter().find(|(own, ..)| *own == digest)
+            && let Some((_, size, _)) = lock(&writer.waiting).iter().find(|(own, ..)| *own == digest)
         {
             return Ok(Some(*size));
         }
@@ -117,7 +114,7 @@ impl Layout {
         if blob.size > SMALL {
             partial.sync().and_then(|()| partial.publish()).map_err(|error| self.io(digest, &error))
         } else {
-            let mut waiting = locked(&writer.waiting);
+            let mut waiting = lock(&writer.waiting);
             waiting.push((digest, blob.size, partial));
             if waiting.len() >= WAITING { self.flush(&mut waiting) } else { Ok(()) }
         }
@@ -127,7 +124,7 @@ impl Layout {
     fn index_of_now(&self) -> Result<Option<Arc<Index>>, Error> {
         let shown = || format!("layout {}: {INDEX}", self.path.display());
         let io = |error: std::io::Error| Error::io(shown(), &error);
-        let mut last = self.writer.as_ref().map(|writer| locked(&writer.read_back));
+        let mut last = self.writer.as_ref().map(|writer| lock(&writer.read_back));
         let now = self.disk.stamp(INDEX).map_err(io)?;
         if let (Some(Some((stamp, index))), Some(now)) = (last.as_deref(), &now)
             && stamp == now
@@ -177,7 +174,7 @@ impl Inventory for Layout {
 
     fn has_manifest(&self, _: &Repository, digest: Digest) -> Result<bool, Error> {
         if let Some(writer) = &self.writer
-            && locked(&writer.waiting).iter().any(|(own, ..)| *own == digest)
+            && lock(&writer.waiting).iter().any(|(own, ..)| *own == digest)
         {
             return Ok(true);
         }
@@ -198,7 +195,7 @@ impl Inventory for Layout {
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         let name = format!("{repository}:{tag}");
         if let Some(writer) = &self.writer {
-            return Ok(locked(&writer.index).named(&name).and_then(|digest| digest.parse().ok()));
+            return Ok(lock(&writer.index).named(&name).and_then(|digest| digest.parse().ok()));
         }
         let place = self.found.raw.get(&name).and_then(|places| places.last());
         Ok(place.map(|place| self.entries[*place].descriptor.digest))
@@ -279,10 +276,10 @@ impl Destination for Layout {
     fn finish(&self) -> Result<(), Error> {
         let writer = self.writer()?;
         let io = |error: &std::io::Error| self.refusal(format!("layout {}", self.path.display()), error);
-        self.flush(&mut locked(&writer.waiting))?;
+        self.flush(&mut lock(&writer.waiting))?;
         self.disk.sync_folders().map_err(|error| io(&error))?;
         let mut index = self.read_index()?;
-        for change in locked(&writer.changes).iter() {
+        for change in lock(&writer.changes).iter() {
             self.check()?;
             self.apply(change, &mut index)?;
         }
@@ -294,7 +291,7 @@ impl Destination for Layout {
         }
         self.check()?;
         self.disk.replace(INDEX, &bytes).map_err(|error| io(&error))?;
-        *locked(&writer.index) = index;
+        *lock(&writer.index) = index;
         Ok(())
     }
 }

@@ -4,8 +4,9 @@
 //! run ends. [`crate::state::order`] decides which bundle may follow which. Nothing here reads the environment or the
 //! clock: the store and the time are values of the caller.
 
+use crate::base::lock::lock;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
@@ -103,7 +104,7 @@ impl Keeper {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Returns the result; empty before a bundle was let in.

@@ -3,6 +3,7 @@
 //!
 //! Documents are kept until the end, when what they reach is compared with the manifest.
 
+use crate::base::lock::{into_inner, lock};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -18,7 +19,6 @@ use crate::bundle::format::document;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::Seen;
 use crate::bundle::frames::one_pass::{Feed, FramePipeline, is_cut_off};
-use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::source::blob_cache::BlobCache;
 use crate::content::checked::{Look, Onlooker};
@@ -227,10 +227,6 @@ pub fn check_seen(
     let checking = Checking::new(bundle, flow, fail_fast).seen_by(onlooker);
     let (beside, is_more) = checking.part(&whole, &pipeline, feed, flow.cpus)?;
     checking.finish(beside, is_more)
-}
-
-fn into_inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Returns the fault of bytes after the end; where nothing else is wrong, the form of the stream is.

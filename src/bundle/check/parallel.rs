@@ -2,8 +2,9 @@
 //!
 //! [`super::gate`] counts what was pinned, each exactly once; only it says that the bundle holds.
 
+use crate::base::lock::{into_inner, lock};
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::damage::{self, Broken, Refusal};
 use super::flat;
@@ -13,7 +14,6 @@ use super::workers::{Findings, check_all};
 use crate::base::fault::Fault;
 use crate::bundle::Error;
 use crate::bundle::format::offsets::Unit;
-use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
@@ -77,7 +77,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     });
     let mut again = amiss;
     if !fail_fast {
-        let mut broken = broken.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut broken = into_inner(broken);
         broken.sort_by_key(|(unit, _)| *unit);
         for (unit, broken) in broken {
             let more = damage::frames(bundle, unit, broken, flow, &mut again).unwrap_or_else(|error| vec![error]);

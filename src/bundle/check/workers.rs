@@ -2,13 +2,13 @@
 //!
 //! Knows no bundle; which unit holds is for the caller's function to say.
 
+use crate::base::lock::{into_inner, lock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::gate::{Gate, Step, Tally};
 use crate::base::fault::Class;
 use crate::bundle::Error;
-use crate::bundle::frames::pool::lock;
 use crate::flow::Flow;
 
 /// The errors that were found so far.
@@ -38,7 +38,7 @@ impl Findings {
 
     /// Returns the errors in the order of their texts, each once.
     pub(super) fn into_sorted(self) -> Vec<Error> {
-        let mut errors = self.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut errors = into_inner(self.errors);
         errors.sort_by(|a, b| a.what.cmp(&b.what));
         errors.dedup();
         errors

@@ -5,11 +5,12 @@
 //! and buffers go out in the frames' order: so the frame that everything waits for always has one.
 //! Does not judge what the frames hold.
 
+use crate::base::lock::lock;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::pool::{Lease, Pool, Queue, Watch, lock};
+use super::pool::{Lease, Pool, Queue, Watch};
 use super::random::Pieces;
 use crate::base::fault::{Class, Reason};
 use crate::bundle::Error;

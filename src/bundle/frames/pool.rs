@@ -3,9 +3,10 @@
 //!
 //! Buffers are taken in the order of frames, so the frame that everything waits for always has one.
 
+use crate::base::lock::lock;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 #[cfg(feature = "carry")]
@@ -15,14 +16,9 @@ use crate::system::memory;
 /// How often a wait looks whether the run was stopped.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Locks; a panic elsewhere ends the run by itself.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Waits a little for a change.
 pub fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-    changed.wait_timeout(guard, LOOK).unwrap_or_else(PoisonError::into_inner).0
+    crate::base::lock::wait(changed, guard, LOOK)
 }
 
 /// Sets the flag when a thread goes, if by a panic.

@@ -5,12 +5,12 @@
 //! cost no more than reading the bundle once while there is room for them, and beyond that in the order of their use.
 //! Reads nothing and judges nothing itself: that is [`super::shared`]'s.
 
+use crate::base::lock::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::blob_cache::MAX_CACHED;
 use crate::bundle::Error;
-use crate::bundle::frames::pool::lock;
 
 /// How many decompressed frames of small members are kept: what a walk in order needs.
 const KEPT_FRAMES: usize = 2;

@@ -4,6 +4,7 @@
 //! Small blobs that come before the last document are kept with the documents, so that whatever stands in the
 //! way is known before the first push. All that is read is checked, wanted or not; [`OnePassSource::gate`] counts it.
 
+use crate::base::lock::{into_inner, lock};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,6 @@ use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::{Cursor, Seen};
 use crate::bundle::frames::one_pass::{Feed, FramePipeline, FrameReader, is_cut_off};
-use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::source::blob_cache::{BlobCache, MAX_CACHED, too_many};
 use crate::bundle::source::blob_reader::BlobReader;
@@ -315,7 +315,7 @@ impl Passing for OnePassSource<'_> {
             drop(start(scope, others, work));
             work();
         });
-        let mut faults = faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut faults = into_inner(faults);
         // What others met only because the first had stopped everything adds nothing.
         faults.truncate(1);
         faults.pop().map_or(Ok(()), Err)

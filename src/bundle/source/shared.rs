@@ -2,6 +2,7 @@
 //!
 //! Compares no blob with its digest but a document.
 
+use crate::base::lock::lock;
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
 use std::ops::Range;
@@ -12,7 +13,6 @@ use crate::bundle::format::document;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::format::tar::{Tar, padded};
 use crate::bundle::frames::members::{Blind, Cursor as Members};
-use crate::bundle::frames::pool::lock;
 use crate::bundle::frames::random::whole;
 use crate::bundle::open::trusted::Trusted;
 use crate::oci::document::MAX_DOCUMENT;

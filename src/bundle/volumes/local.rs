@@ -2,10 +2,11 @@
 //!
 //! Links, devices and pipes next to a bundle are refused without being followed.
 
+use crate::base::lock::lock;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::base::fault::Class;
 use crate::bundle::{Error, Name};
@@ -88,7 +89,7 @@ impl Volumes {
 
     /// Forgets what is open, so that a medium can be taken out.
     pub fn close(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.open).clear();
     }
 
     fn find(&self, volume: usize) -> Result<Option<(File, u64)>, Error> {
@@ -115,7 +116,7 @@ impl Volumes {
     }
 
     fn file(&self, volume: usize) -> Result<Arc<File>, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         if let Some((_, file)) = open.iter().find(|(number, _)| *number == volume) {
             return Ok(Arc::clone(file));
         }

@@ -1,6 +1,7 @@
 //! The digests that the writer takes while frames go by: of blobs, each compared at its end, and of
 //! volumes. Each in a thread of its own.
 
+use crate::base::lock::lock;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +12,6 @@ use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::tar::{Content, Tar};
 use crate::bundle::frames::built::Built;
-use crate::bundle::frames::pool::lock;
 use crate::flow::{Event, Flow};
 use crate::oci::{Algorithm, Digest, Hasher};
 

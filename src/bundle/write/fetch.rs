@@ -3,6 +3,7 @@
 //!
 //! Nothing is believed here: who hashes in order decides. Lengths are checked.
 
+use crate::base::lock::lock;
 use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::input::InputBlob;
-use crate::bundle::frames::pool::{Limiter, lock, wait};
+use crate::bundle::frames::pool::{Limiter, wait};
 use crate::content::checked::read_some;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};

@@ -4,6 +4,7 @@
 //! Frames that an earlier run left are read from the medium in place of the source and go the same
 //! way, so that digests are always over what the volumes hold.
 
+use crate::base::lock::lock;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
@@ -26,7 +27,7 @@ use crate::bundle::Error;
 use crate::bundle::format::manifest::{Frame, Volume};
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::built::Built;
-use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch, lock};
+use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch};
 use crate::content::Source;
 use crate::flow::{Event, Flow, start, start_one, start_some};
 use crate::system;

@@ -3,6 +3,7 @@
 //! A unit that lies in two volumes can be hashed only in order; so volumes are read one after the other where
 //! such a unit joins them, and beside each other where none does.
 
+use crate::base::lock::{into_inner, lock};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,6 @@ use crate::bundle::check::one_pass::{Checking, Span};
 use crate::bundle::format::offsets::Offsets;
 use crate::bundle::frames::media::Media;
 use crate::bundle::frames::one_pass::FramePipeline;
-use crate::bundle::frames::pool::lock;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
 use crate::flow::{Event, Flow, start};
@@ -79,7 +79,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and)
     })
     .map_err(|_| Error::new(Class::Bug, "internal error: a worker of the read-back ended early"))?;
-    let beside = beside.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let beside = into_inner(beside);
     // That the medium gives other bytes than were written says more than where they differ.
     let checked = checking.finish(beside.clone(), false).map(drop).map_err(first);
     let differing = beside.into_iter().find(|error| matches!(error.class, Class::Io | Class::Cancelled));

@@ -2,9 +2,10 @@
 //!
 //! Says what failed in the plan's words; decides nothing about what travels.
 
+use crate::base::lock::{into_inner, lock};
 use std::collections::HashMap;
 use std::io::Read as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use super::resolved::Resolved;
 use crate::base::fault::{Class, Fault, escape};
@@ -35,7 +36,7 @@ impl<'a> Library<'a> {
     }
 
     fn kept(&self) -> MutexGuard<'_, HashMap<Digest, Document>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.kept)
     }
 
     /// What a reference names, the same whenever it is asked for.
@@ -83,7 +84,7 @@ impl<'a> Library<'a> {
 
     /// Those documents that `keep` names.
     pub fn into_documents(self, keep: impl Fn(&Digest) -> bool) -> HashMap<Digest, Document> {
-        let mut kept = self.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = into_inner(self.kept);
         kept.retain(|digest, _| keep(digest));
         kept
     }

@@ -3,8 +3,9 @@
 //!
 //! Keeps answers, no failures: a later question may have more luck.
 
+use crate::base::lock::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::content::{Error, Source};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
@@ -25,7 +26,7 @@ pub struct Resolved(Mutex<HashMap<(Repository, Name), Slot>>);
 
 impl Resolved {
     fn slot(&self, repository: &Repository, name: Name) -> Slot {
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.0);
         Arc::clone(slots.entry((repository.clone(), name)).or_default())
     }
 
@@ -36,14 +37,14 @@ impl Resolved {
     pub fn get(&self, source: &dyn Source, reference: &Reference) -> Result<Descriptor, Error> {
         let name = reference.digest.map_or_else(|| Name::Tagged(reference.tag.clone()), Name::Pinned);
         let slot = self.slot(&reference.repository, name);
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&slot);
         if let Some(found) = &*slot {
             return Ok(found.clone());
         }
         let found = source.resolve(reference)?;
         if reference.digest.is_none() {
             let pinned = self.slot(&reference.repository, Name::Pinned(found.digest));
-            pinned.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| found.clone());
+            lock(&pinned).get_or_insert_with(|| found.clone());
         }
         Ok(slot.insert(found).clone())
     }

@@ -2,9 +2,10 @@
 //!
 //! The place's own documents say what must be below them, their digests checked; so a bundle's manifest is enough.
 
+use crate::base::lock::{into_inner, lock};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::base::fault::{Class, Fault, escape};
 use crate::closure::{WalkError, walk};
@@ -116,7 +117,7 @@ fn one(
     let findings = Mutex::new(Vec::new());
     let find = |kind, digest, detail| {
         let finding = Finding { repository: item.repository.clone(), kind, digest, detail };
-        findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+        lock(&findings).push(finding);
     };
     let closure = walk([item], |repository, descriptor| {
         flow.check()?;
@@ -155,7 +156,7 @@ fn one(
             find("referrers", item.digest, format!("not in the list of {subject}"));
         }
     }
-    Ok((findings.into_inner().unwrap_or_else(PoisonError::into_inner), leaves))
+    Ok((into_inner(findings), leaves))
 }
 
 fn blob(

@@ -1,8 +1,9 @@
 //! `import`: a bundle's artifacts into a registry or a layout, under their names there.
 
+use crate::base::lock::{into_inner, lock};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use serde_json::json;
 
@@ -96,10 +97,7 @@ impl Args {
                 allowed: Allowed { stale: self.trust.allow_stale, init: self.trust.init_state },
                 to: &self.arrival.to,
                 route: books.route.as_ref(),
-                account: books
-                    .account
-                    .map(|account| account.into_inner().unwrap_or_else(PoisonError::into_inner))
-                    .unwrap_or_default(),
+                account: books.account.map(into_inner).unwrap_or_default(),
                 fault: done.as_ref().err().or(partial.as_ref()),
                 scan: books.scanned.as_ref(),
             };
@@ -180,7 +178,7 @@ fn list_wanted(
     session: &Session<'_>,
 ) -> Result<crate::operate::import::Imported, Fault> {
     let Some(out) = out else { return done };
-    let lacking = books.lacking.lock().unwrap_or_else(PoisonError::into_inner);
+    let lacking = lock(&books.lacking);
     let Err(fault) = out.write(&delta::wanted(&bundle.manifest().artifacts, &lacking), session) else {
         return done;
     };
