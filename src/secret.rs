@@ -191,7 +191,7 @@ fn command(words: &[String], surroundings: &Surroundings) -> Result<Zeroizing<Ve
         return Err("expected a name on PATH or an absolute path, found a relative one".to_owned());
     }
     let limits = Limits { output: MAX, time: PATIENCE };
-    program::run(program, words, b"", surroundings, limits).map_err(|failure| failure.to_string())
+    program::run::to_end(program, words, b"", surroundings, limits).map_err(|failure| failure.to_string())
 }
 
 /// The content of a file that holds a secret or a private key: a plain file (a link to one is followed)

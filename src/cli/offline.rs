@@ -5,7 +5,7 @@ use super::session::Session;
 use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
 use crate::operate::diff::Contents;
-use crate::operate::diff::there::Place;
+use crate::operate::diff::place::there::Place;
 
 /// No options.
 #[derive(clap::Args, Clone, Debug, Default)]

@@ -8,10 +8,6 @@ pub mod export;
 pub mod freshness;
 #[cfg(feature = "carry")]
 pub mod import;
-#[cfg(feature = "carry")]
-pub mod import_bundle;
-#[cfg(feature = "carry")]
-pub mod receipt_data;
 pub mod report_data;
 #[cfg(feature = "carry")]
 pub mod sign;

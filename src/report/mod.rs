@@ -324,4 +324,4 @@ pub fn ascii(json: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -178,8 +178,7 @@ impl Envelope {
     }
 
     /// Puts a signature in its place; one under the same key is replaced.
-    #[cfg(feature = "carry")]
-    pub(super) fn place(&mut self, signature: Signature) {
+    pub fn place(&mut self, signature: Signature) {
         match self.signatures.binary_search_by(|other| other.keyid.cmp(&signature.keyid)) {
             Ok(index) => self.signatures[index] = signature,
             Err(index) => self.signatures.insert(index, signature),
@@ -208,7 +207,7 @@ pub fn statement(media_type: &str, digest: Digest, size: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::SigningKey;
+    use crate::signing::private::SigningKey;
 
     fn signed(count: u8) -> Envelope {
         let mut envelope = Envelope::new(statement(BUNDLE_TYPE, Digest::sha256(b"manifest"), 8));

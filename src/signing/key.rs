@@ -9,12 +9,11 @@ use std::fmt;
 use pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, SecretDocument, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
-#[cfg(feature = "ml-dsa")]
 pub use super::ml_dsa::Set;
 use crate::oci::Digest;
 
 /// The kinds of keys that this build takes, for messages.
-const KINDS: &str = if cfg!(feature = "ml-dsa") { "an Ed25519, ML-DSA-65 or ML-DSA-87 key" } else { "an Ed25519 key" };
+const KINDS: &str = "an Ed25519, ML-DSA-65 or ML-DSA-87 key";
 
 /// A key file larger than this is none.
 pub const MAX_FILE: usize = 64 << 10;
@@ -140,7 +139,6 @@ pub enum Algorithm {
     /// RFC 8032, pure.
     Ed25519,
     /// FIPS 204, pure, without a context.
-    #[cfg(feature = "ml-dsa")]
     MlDsa(Set),
 }
 
@@ -149,9 +147,7 @@ impl Algorithm {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ed25519 => "Ed25519",
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa65) => "ML-DSA-65",
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa87) => "ML-DSA-87",
         }
     }
@@ -160,9 +156,7 @@ impl Algorithm {
     pub(super) const fn oid(self) -> ObjectIdentifier {
         match self {
             Self::Ed25519 => ED25519,
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa65) => ML_DSA_65,
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa87) => ML_DSA_87,
         }
     }
@@ -172,9 +166,7 @@ impl Algorithm {
         let oid = identifier.oid;
         let algorithm = match oid {
             ED25519 => Self::Ed25519,
-            #[cfg(feature = "ml-dsa")]
             ML_DSA_65 => Self::MlDsa(Set::MlDsa65),
-            #[cfg(feature = "ml-dsa")]
             ML_DSA_87 => Self::MlDsa(Set::MlDsa87),
             _ => return Err(KeyError::Algorithm(foreign(&oid.to_string()))),
         };
@@ -186,9 +178,7 @@ impl Algorithm {
 }
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-#[cfg(feature = "ml-dsa")]
 const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
-#[cfg(feature = "ml-dsa")]
 const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
 /// A key of an algorithm that is not taken.
@@ -220,7 +210,6 @@ pub struct PublicKey {
 enum Key {
     Ed25519(ed25519_dalek::VerifyingKey),
     // Expanded for each signature: a policy may hold a thousand.
-    #[cfg(feature = "ml-dsa")]
     MlDsa(Set, Box<[u8]>),
 }
 
@@ -258,7 +247,6 @@ impl PublicKey {
                 let bytes = bytes.try_into().map_err(|_| KeyError::Malformed("the 32 bytes of an Ed25519 key"))?;
                 Self::from_bytes(bytes)
             }
-            #[cfg(feature = "ml-dsa")]
             Algorithm::MlDsa(set) => {
                 // Every string of this length is a key.
                 if bytes.len() != set.public_size() {
@@ -287,7 +275,6 @@ impl PublicKey {
     pub const fn algorithm(&self) -> Algorithm {
         match &self.key {
             Key::Ed25519(_) => Algorithm::Ed25519,
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(set, _) => Algorithm::MlDsa(*set),
         }
     }
@@ -296,7 +283,6 @@ impl PublicKey {
     pub fn as_bytes(&self) -> &[u8] {
         match &self.key {
             Key::Ed25519(key) => key.as_bytes(),
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(_, bytes) => bytes,
         }
     }
@@ -318,7 +304,6 @@ impl PublicKey {
                 let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
                 key.verify_strict(message, &signature).is_ok()
             }
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(set, public) => set.verifies(public, message, signature),
         }
     }

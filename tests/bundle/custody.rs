@@ -11,7 +11,8 @@ use packmule::cli::run;
 use packmule::cli::world::{FixedClock, World};
 use packmule::oci::Digest;
 use packmule::receipt::{MEDIA_TYPE, Receipt};
-use packmule::signing::{Envelope, Policy, PublicKey, SigningKey, statement};
+use packmule::signing::private::SigningKey;
+use packmule::signing::{Envelope, Policy, PublicKey, statement};
 use serde_json::Value;
 
 use crate::examples::examples;

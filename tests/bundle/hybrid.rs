@@ -69,7 +69,6 @@ fn s18_one_entry_with_two_ed25519_keys() {
     Desk::new("ed25519").walk();
 }
 
-#[cfg(feature = "ml-dsa")]
 #[test]
 fn s18_one_entry_with_ed25519_and_ml_dsa() {
     for (kind, name, public, signature) in

@@ -63,7 +63,8 @@ use packmule::cli::world::World;
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::oci::Digest;
 use packmule::operate::verify::{Request, Scope, Verdict};
-use packmule::signing::{Policy, SigningKey};
+use packmule::signing::Policy;
+use packmule::signing::private::SigningKey;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -16,7 +16,8 @@ use packmule::bundle::stream::{Members, Stream, open};
 use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
 use packmule::registry::http::headers::{Challenge, Url, hop, next_link, next_page};
-use packmule::signing::{self, Envelope, PublicKey, SigningKey, key};
+use packmule::signing::private::SigningKey;
+use packmule::signing::{self, Envelope, PublicKey, key};
 
 /// A target: its name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));

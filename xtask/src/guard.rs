@@ -15,7 +15,7 @@ pub(crate) const FEATURES: [&str; 3] = ["--no-default-features", "--features", "
 
 /// The largest that the static program may be without its symbols, in bytes. A ratchet: set it down when it shrinks; who sets it up says
 /// in the changelog what for.
-const LARGEST: u64 = 20 << 18;
+const LARGEST: u64 = 18 << 18;
 
 /// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts, modules.
 const FOREIGN: [&str; 23] = [
@@ -72,13 +72,13 @@ pub fn build(root: &Path) -> Result<Option<PathBuf>, Failed> {
         }
     };
     // With the symbols, to look at them.
-    let keep = ["--config", "profile.release.strip=\"none\""];
-    let mut words = [&["build", "--quiet", "--release"], &keep[..], &FEATURES].concat();
+    let keep = ["--config", "profile.guard.strip=\"none\""];
+    let mut words = [&["build", "--quiet", "--profile", "guard"], &keep[..], &FEATURES].concat();
     words.extend(target.iter().flat_map(|target| ["--target", target]));
     // Where neither replaces the ordinary program nor is replaced by it.
     let folder = if target.is_some() { shell::target() } else { shell::target().join("guard") };
     shell::run(shell::command("cargo").current_dir(root).args(words).arg("--target-dir").arg(&folder))?;
-    let program = folder.join(target.unwrap_or_default()).join("release/packmule");
+    let program = folder.join(target.unwrap_or_default()).join("guard/packmule");
     inspect(&program, target.is_some())?;
     vectors(root, &[], &[program.as_ref()])?;
     Ok(target.map(|_| program))

@@ -6,14 +6,22 @@
 use std::borrow::Cow;
 use std::io::IoSlice;
 
-use super::pool::Lease;
-use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use std::sync::Arc;
+
+use super::pool::{Lease, Pool};
+use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, MAX_PLAIN, RAW_BLOCK, STORED_HEADER, stored_size};
 use crate::bundle::format::frame_check::check_stored;
 use crate::bundle::format::manifest;
 use crate::oci::Digest;
 use crate::system::memory::Exhausted;
 
 use xxhash_rust::xxh64::Xxh64;
+
+/// Returns a pool of at most `count` buffers, each as large as the largest frame, stored ones included.
+pub fn frame_buffers(count: usize) -> Arc<Pool> {
+    // No truncation: about 16 MiB.
+    Pool::sized(count, usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default())
+}
 
 /// A frame in memory.
 #[derive(Debug)]
@@ -128,10 +136,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::bundle::frames::pool::Pool;
 
     fn lease(bytes: &[u8]) -> Lease {
-        let ((), mut lease) = Pool::new(1).take(&AtomicBool::new(false), || Some(())).unwrap();
+        let ((), mut lease) = frame_buffers(1).take(&AtomicBool::new(false), || Some(())).unwrap();
         lease[..bytes.len()].copy_from_slice(bytes);
         lease
     }

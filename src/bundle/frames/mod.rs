@@ -2,6 +2,8 @@
 
 #[cfg(feature = "carry")]
 pub(super) mod built;
+#[cfg(feature = "carry")]
+pub(super) mod limiter;
 pub mod media;
 pub(super) mod members;
 pub(super) mod one_pass;

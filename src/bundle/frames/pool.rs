@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-#[cfg(feature = "carry")]
-use crate::bundle::format::frame::{MAX_PLAIN, stored_size};
 use crate::system::memory;
 
 /// How often a wait looks whether the run was stopped.
@@ -50,13 +48,6 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// At most `count` buffers, each for the largest frame, stored ones included.
-    #[cfg(feature = "carry")]
-    pub fn new(count: usize) -> Arc<Self> {
-        // No truncation: about 16 MiB.
-        Self::sized(count, usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default())
-    }
-
     /// At most `count` buffers of `size` bytes.
     pub fn sized(count: usize, size: usize) -> Arc<Self> {
         Arc::new(Self { free: Mutex::new((Vec::new(), count)), count, size, changed: Condvar::new() })
@@ -104,36 +95,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         lock(&self.pool.free).0.push(std::mem::take(&mut self.bytes));
         self.pool.changed.notify_all();
-    }
-}
-
-/// Lets at most a number of threads do something at once.
-#[cfg(feature = "carry")]
-#[derive(Debug)]
-pub struct Limiter {
-    free: Mutex<usize>,
-    changed: Condvar,
-}
-
-#[cfg(feature = "carry")]
-impl Limiter {
-    /// At most `count` at once.
-    pub const fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), changed: Condvar::new() }
-    }
-
-    /// Does `work` when there is room.
-    pub fn pass<T>(&self, work: impl FnOnce() -> T) -> T {
-        let mut free = lock(&self.free);
-        while *free == 0 {
-            free = wait(&self.changed, free);
-        }
-        *free -= 1;
-        drop(free);
-        let out = work();
-        *lock(&self.free) += 1;
-        self.changed.notify_one();
-        out
     }
 }
 
@@ -194,8 +155,6 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
 
     #[test]
@@ -235,23 +194,5 @@ mod tests {
         });
         assert_eq!(lock(&huge.free).1, 0);
         drop(first);
-    }
-
-    #[cfg(feature = "carry")]
-    #[test]
-    fn so_many_pass_at_once_and_no_more() {
-        let (limiter, inside, most) = (Limiter::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    limiter.pass(|| {
-                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        std::thread::sleep(LOOK);
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    });
-                });
-            }
-        });
-        assert_eq!(most.into_inner(), 2);
     }
 }

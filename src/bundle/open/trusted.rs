@@ -2,8 +2,6 @@
 //! (`spec/verification.md`, step 8).
 
 use std::cmp::Ordering;
-#[cfg(feature = "carry")]
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalogue;
@@ -34,17 +32,6 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// Opens what a writer has just made, under the names of unfinished files: trusted for the read-back alone.
-    ///
-    /// # Errors
-    /// [`crate::base::fault::Class::Format`].
-    #[cfg(feature = "carry")]
-    pub(in crate::bundle) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
-        let id = Digest::sha256(&manifest.to_bytes());
-        let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
-        Self::new(id, manifest.clone(), volumes, Judgement::default())
-    }
-
     pub(in crate::bundle) fn new(
         id: Digest,
         manifest: Manifest,

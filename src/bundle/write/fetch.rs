@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::input::InputBlob;
-use crate::bundle::frames::pool::{Limiter, wait};
+use crate::bundle::frames::limiter::Limiter;
+use crate::bundle::frames::pool::wait;
 use crate::content::checked::read_some;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};

@@ -26,7 +26,7 @@ use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Frame, Volume};
 use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::built::Built;
+use crate::bundle::frames::built::{Built, frame_buffers};
 use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch};
 use crate::content::Source;
 use crate::flow::{Event, Flow, start, start_one, start_some};
@@ -284,7 +284,7 @@ pub fn pass(
         stop: &stop,
         blobs: Blobs { flow, input, tar, pieces, wrong: Mutex::new(None) },
     };
-    let pool = Pool::new(flow.jobs + SPARE);
+    let pool = frame_buffers(flow.jobs + SPARE);
     let mut layout = Layout::new(input.volume_size);
     let (work, pack) = (|| pass.work(&pool), || pass.pack());
     let digests = thread::scope(|scope| {

@@ -14,8 +14,11 @@ use crate::bundle::format::offsets::Offsets;
 use crate::bundle::frames::media::Media;
 use crate::bundle::frames::one_pass::FramePipeline;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::volumes::local::Volumes;
 use crate::bundle::{Error, Manifest};
 use crate::flow::{Event, Flow, start};
+use crate::oci::Digest;
+use crate::signing::Judgement;
 
 /// Runs of volumes that share no unit with others.
 fn spans(offsets: &Offsets) -> Vec<Span> {
@@ -33,13 +36,19 @@ fn spans(offsets: &Offsets) -> Vec<Span> {
     spans
 }
 
+/// Opens the bundle under its unfinished names: trusted for the read-back alone.
+fn just_written(dir: &Path, manifest: &Manifest) -> Result<Trusted, Error> {
+    let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
+    Trusted::new(Digest::sha256(&manifest.to_bytes()), manifest.clone(), volumes, Judgement::default())
+}
+
 /// Reads back what a writer has just made in `dir`, before it gets its names: the ordinary check of all its
 /// bytes, and the digests of the volumes as they were taken while writing.
 ///
 /// # Errors
 /// [`Class::Io`] where a volume is not what was written; the fault of the check that counts most.
 pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
-    let bundle = Trusted::just_written(dir, manifest)?;
+    let bundle = just_written(dir, manifest)?;
     let first = |fault: Fault| Error { others: Vec::new(), ..fault };
     if bundle.flat().is_some() {
         return crate::bundle::check::parallel::check(&bundle, flow, false)

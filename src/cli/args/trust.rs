@@ -173,7 +173,7 @@ mod tests {
     use crate::cli::world::World;
     use crate::cli::{Globals, Session, progress};
     use crate::flow::{Flow, Silent};
-    use crate::signing::SigningKey;
+    use crate::signing::private::SigningKey;
 
     fn policy(keys: &[&str], threshold: Option<usize>) -> Result<Policy, Fault> {
         let dir = tempfile::tempdir().unwrap();

@@ -89,7 +89,7 @@ pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) ->
         return Err(format!("{shown}: expected a name of letters, digits, - _ and ."));
     }
     let program = format!("docker-credential-{name}");
-    match program::run(&program, &[verb.to_owned()], input, surroundings, LIMITS) {
+    match program::run::to_end(&program, &[verb.to_owned()], input, surroundings, LIMITS) {
         Ok(answer) => Ok(Some(answer)),
         Err(Failure::Absent) => Err(format!("{shown}: expected a program on PATH, found none")),
         Err(Failure::Failed { status, output }) => {

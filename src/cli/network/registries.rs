@@ -14,7 +14,7 @@ use crate::base::redact::Secrets;
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
-use crate::operate::diff::there::Place;
+use crate::operate::diff::place::there::Place;
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
 /// Tries after a failed one, where nobody says anything.

@@ -18,7 +18,7 @@ use crate::cli::audit::now;
 use crate::cli::receipt::signature_path;
 use crate::cli::session::Session;
 use crate::oci::Digest;
-use crate::operate::receipt_data::{Facts, Times, compose};
+use crate::operate::import::receipt_data::{Facts, Times, compose};
 use crate::outfile::{Place, Refusal, check_name, look, unmounted};
 use crate::receipt::{BEGINS, Line, MAX_RECEIPT, MEDIA_TYPE};
 use crate::signing::envelope::MAX_FILE;
@@ -44,7 +44,7 @@ pub struct Slip {
     path: PathBuf,
     shown: String,
     out: Out,
-    keys: Vec<Box<dyn signing::Signer>>,
+    keys: Vec<Box<dyn signing::private::signer::Signer>>,
     started: Moment,
 }
 

@@ -14,7 +14,8 @@ use crate::keys::pkcs11::module::Modules;
 use crate::keys::pkcs11::uri::SCHEME;
 use crate::signing::envelope::MAX_SIGNATURES;
 use crate::signing::key::{self, Contents};
-use crate::signing::{Signer, SigningKey};
+use crate::signing::private::SigningKey;
+use crate::signing::private::signer::Signer;
 
 /// The private keys that sign, for `--sign` and `--passphrase-file`: PEM files, and keys on tokens by their URIs. The n-th
 /// passphrase file is the n-th key's; a key that wants a passphrase or a PIN and has none is asked for on a terminal.

@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 
 use super::uri::Uri;
 use crate::base::fault::{Class, Fault, escape};
-use crate::signing::{PublicKey, Signer};
+use crate::signing::PublicKey;
+use crate::signing::private::signer::Signer;
 
 /// The modules that are loaded, each once.
 #[derive(Debug, Default)]

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::Uri;
 use crate::base::fault::{Class, Fault};
-use crate::signing::SigningKey;
+use crate::signing::private::SigningKey;
 
 /// No modules.
 #[derive(Default)]

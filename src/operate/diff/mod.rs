@@ -1,12 +1,10 @@
 //! Diff: which artifacts of one side are new, gone or changed against another, and in bytes what a delta carries; and
-//! (`there`) whether all of a bundle is at a place.
+//! (`place::there`) whether all of a bundle is at a place.
 //!
 //! A side is a bundle's manifest, which nobody has authenticated here, or a place. Nothing is written.
 
 #[cfg(feature = "carry")]
 pub mod place;
-#[cfg(feature = "carry")]
-pub mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

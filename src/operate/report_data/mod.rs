@@ -4,14 +4,12 @@
 //! manifest; before, its file's name, its id and the key ids are all there is.
 
 #[cfg(feature = "carry")]
-mod carried;
+pub mod carried;
 mod checks;
 mod contents;
 mod found;
 mod page;
 mod words;
 
-#[cfg(feature = "carry")]
-pub use self::carried::{exported, imported};
 pub use self::found::{Bytes, Found, SCAN, Sight};
 pub use self::page::{finish, page, plain, refuses};

@@ -133,7 +133,8 @@ mod tests {
     use super::*;
     use crate::oci::Digest;
     use crate::signing::policy::{Rules, Sections};
-    use crate::signing::{SigningKey, statement};
+    use crate::signing::private::SigningKey;
+    use crate::signing::statement;
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32]).unwrap()

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::oci::Digest;
-use crate::signing::{SigningKey, statement};
+use crate::signing::private::SigningKey;
+use crate::signing::statement;
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()

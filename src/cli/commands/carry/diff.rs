@@ -19,7 +19,7 @@ use crate::decide::select::Selection;
 use crate::layout::Layout;
 use crate::oci::Repository;
 use crate::operate::diff::place::of_place;
-use crate::operate::diff::there::{Place as Readable, Request, Seen, look};
+use crate::operate::diff::place::there::{Place as Readable, Request, Seen, look};
 use crate::operate::diff::{Contents, Difference, compare, of_bundle};
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`

@@ -148,7 +148,7 @@ impl Args {
         let mut outcome = self.told(&done, &partial, resumed, &keyids);
         if let (Some((dir, _)), true) = (&target, session.reports()) {
             let keyids = keyids.into_iter().map(ToOwned::to_owned).collect();
-            let page = report_data::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
+            let page = report_data::carried::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
             outcome.page = Some(page);
         }
         Ok(outcome)

@@ -21,9 +21,9 @@ use crate::cli::output::Outcome;
 use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
 use crate::operate::freshness::Side;
+use crate::operate::import::from_bundle::Ready;
+use crate::operate::import::receipt_data::{Allowed, Facts};
 use crate::operate::import::{Ledger, MissingBase, NoCheck, Request, Sides};
-use crate::operate::import_bundle::Ready;
-use crate::operate::receipt_data::{Allowed, Facts};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
@@ -115,7 +115,8 @@ impl Args {
                 if session.reports() {
                     let how = (&*self.arrival.to, order, self.arrival.dry_run);
                     let scan = books.scanned.as_ref().map(scan::check);
-                    outcome.page = Some(report_data::imported(&bundle, &done, how, scan, outcome.fault.as_ref()));
+                    outcome.page =
+                        Some(report_data::carried::imported(&bundle, &done, how, scan, outcome.fault.as_ref()));
                 }
                 outcome
             }

@@ -16,7 +16,8 @@ use crate::cli::writing::newfile::{check as check_new, create};
 use crate::cli::writing::passphrase;
 use crate::cli::writing::signers::load_signers;
 use crate::signing::key::{self, Contents, KeyError};
-use crate::signing::{Algorithm, PublicKey, SigningKey};
+use crate::signing::private::SigningKey;
+use crate::signing::{Algorithm, PublicKey};
 
 /// `key …`
 #[derive(clap::Args, Debug)]
@@ -70,11 +71,9 @@ enum Kind {
     #[default]
     Ed25519,
     /// Beside an Ed25519 key, for signatures that must hold against quantum computers
-    #[cfg(feature = "ml-dsa")]
     #[value(name = "ml-dsa-65")]
     MlDsa65,
     /// The same, with a larger margin
-    #[cfg(feature = "ml-dsa")]
     #[value(name = "ml-dsa-87")]
     MlDsa87,
 }
@@ -83,9 +82,7 @@ impl From<Kind> for Algorithm {
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::Ed25519 => Self::Ed25519,
-            #[cfg(feature = "ml-dsa")]
             Kind::MlDsa65 => Self::MlDsa(key::Set::MlDsa65),
-            #[cfg(feature = "ml-dsa")]
             Kind::MlDsa87 => Self::MlDsa(key::Set::MlDsa87),
         }
     }

@@ -111,3 +111,78 @@ fn without_null(schema: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::report::Page;
+    use crate::report::tests::{full, many};
+
+    /// Looks whether a value is what a schema says, as far as this schema's words go.
+    fn wrong(value: &Value, schema: &Value, root: &Value, at: &str, found: &mut Vec<String>) {
+        if let Some(name) = schema["$ref"].as_str() {
+            return wrong(value, root.pointer(name.trim_start_matches('#')).unwrap(), root, at, found);
+        }
+        if let Some(forms) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
+            let fits = |form: &&Value| {
+                let mut found = Vec::new();
+                wrong(value, form, root, at, &mut found);
+                found.is_empty()
+            };
+            if forms.iter().find(fits).is_none() {
+                found.push(format!("{at}: {value} is none of {forms:?}"));
+            }
+            return;
+        }
+        let is_listed = schema["enum"].as_array().is_none_or(|list| list.contains(value));
+        if !is_listed || schema.get("const").is_some_and(|one| one != value) {
+            found.push(format!("{at}: {value}"));
+        }
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        if schema.get("type").is_some_and(|one| one != kind) {
+            found.push(format!("{at}: expected {}, found {kind}", schema["type"]));
+        }
+        if let Value::Object(members) = value {
+            for name in schema["required"].as_array().into_iter().flatten() {
+                if !members.contains_key(name.as_str().unwrap()) {
+                    found.push(format!("{at}: missing {name}"));
+                }
+            }
+            for (name, member) in members {
+                let open = schema.get("additionalProperties").filter(|one| one.is_object());
+                match schema["properties"].get(name).or(open) {
+                    Some(schema) => wrong(member, schema, root, &format!("{at}.{name}"), found),
+                    None => found.push(format!("{at}.{name}: not in the schema")),
+                }
+            }
+        }
+        for (index, one) in value.as_array().into_iter().flatten().enumerate() {
+            wrong(one, &schema["items"], root, &format!("{at}[{index}]"), found);
+        }
+    }
+
+    #[test]
+    fn json_is_what_the_schema_says() {
+        let schema = report();
+        for page in [full(&mut 0), many(4), Page::default()] {
+            let mut value: Value = serde_json::from_str(&page.to_json()).unwrap();
+            let mut found = Vec::new();
+            wrong(&value, &schema, &schema, "", &mut found);
+            assert!(found.is_empty(), "{found:?}");
+            value["colour"] = "red".into();
+            value.as_object_mut().unwrap().remove("verdict");
+            value["exit"] = "0".into();
+            wrong(&value, &schema, &schema, "", &mut found);
+            assert_eq!(found.len(), 3, "{found:?}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What a place holds, by its documents: a side of a comparison. Its blobs are not looked for.
 
+pub mod there;
+
 use std::io::Read;
 
 use super::{Contents, Naming};

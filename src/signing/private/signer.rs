@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use super::envelope::{Envelope, Signature, pae};
-use super::key::PublicKey;
-use super::private::SigningKey;
+use super::SigningKey;
 use crate::base::fault::{Class, Fault};
+use crate::signing::envelope::{Envelope, Signature, pae};
+use crate::signing::key::PublicKey;
 
 /// Something that signs under one key.
 pub trait Signer: fmt::Debug + Send + Sync {

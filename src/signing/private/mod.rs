@@ -3,6 +3,9 @@
 //!
 //! Opens no file and asks nobody for a passphrase. Not in the guard build, which signs nothing.
 
+mod ml_dsa;
+pub mod signer;
+
 use std::fmt;
 
 use ed25519_dalek::Signer as _;
@@ -13,10 +16,9 @@ use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
 use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
+use self::ml_dsa::Secret;
 use super::envelope::{Envelope, Signature, pae};
 use super::key::{Algorithm, Contents, ENCRYPTED, KeyError, PRIVATE, PublicKey, pem, split};
-#[cfg(feature = "ml-dsa")]
-use super::ml_dsa::{self, Secret};
 
 /// PBKDF2 rounds of what we write; OpenSSL 3.0 refuses scrypt at a comparable cost.
 const ROUNDS: u32 = 600_000;
@@ -32,7 +34,6 @@ pub struct SigningKey {
 
 enum Key {
     Ed25519(ed25519_dalek::SigningKey),
-    #[cfg(feature = "ml-dsa")]
     MlDsa(Secret),
 }
 
@@ -62,12 +63,10 @@ impl SigningKey {
     pub fn from_seed(algorithm: Algorithm, seed: &[u8; 32]) -> Result<Self, KeyError> {
         let key = match algorithm {
             Algorithm::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed)),
-            #[cfg(feature = "ml-dsa")]
             Algorithm::MlDsa(set) => Key::MlDsa(Secret { set, seed: Zeroizing::new(*seed) }),
         };
         let public = match &key {
             Key::Ed25519(key) => PublicKey::from_bytes(key.verifying_key().as_bytes())?,
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(secret) => PublicKey::new(algorithm, &secret.public())?,
         };
         Ok(Self { key, public })
@@ -119,7 +118,6 @@ impl SigningKey {
                     _ => Ok(key),
                 }
             }
-            #[cfg(feature = "ml-dsa")]
             algorithm @ Algorithm::MlDsa(set) => {
                 let seed = ml_dsa::seed_of(set, info.private_key.as_bytes());
                 let seed = seed.ok_or(KeyError::Malformed("a PKCS#8 private key with its seed"))?;
@@ -141,7 +139,6 @@ impl SigningKey {
                 nested[..2].copy_from_slice(&[0x04, 0x20]);
                 nested[2..].copy_from_slice(key.as_bytes());
             }
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(secret) => {
                 nested[..2].copy_from_slice(&[0x80, 0x20]);
                 nested[2..].copy_from_slice(&*secret.seed);
@@ -173,7 +170,6 @@ impl SigningKey {
         match &self.key {
             Key::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
             // An empty one, should there be none, holds under no key.
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(secret) => secret.sign(message).unwrap_or_default(),
         }
     }
