@@ -1,4 +1,5 @@
-//! The loader's decisions: which file, whose file, what it may say, and how refusals read.
+//! What the loader decides: which file it reads, who may own it, what it may contain, and the text
+//! of its errors.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +16,7 @@ fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, Fault> {
     Ok(config)
 }
 
-/// The refusal, whose text must not hold a canary.
+/// Returns the fault; its text must not contain a canary.
 fn refused(text: &str) -> (String, String) {
     let fault = load(text, &[("SET", "canary")]).expect_err(text);
     let shown = format!("{fault:?}");
@@ -23,7 +24,7 @@ fn refused(text: &str) -> (String, String) {
     (fault.what, fault.help.unwrap())
 }
 
-/// The published example, which is a part of `spec/configuration.md`.
+/// The published example, taken from `spec/configuration.md`.
 fn example() -> String {
     let spec = include_str!("../../../../spec/configuration.md");
     let (_, rest) = spec.split_once("```toml\n").unwrap();
@@ -40,7 +41,7 @@ fn the_published_example_loads() {
     assert!(matches!(&config.credentials["harbor"].kind, Kind::Password { username: Username::Secret(_), .. }));
 }
 
-/// serde would take a list for a table, member by member.
+/// serde would accept a list in place of a table, member by member.
 #[test]
 fn s17_a_list_in_the_place_of_a_table_is_refused() {
     for (text, line) in [
@@ -253,7 +254,7 @@ fn places_in_order_and_files_of_others_are_refused() {
     for wrong in ["absent", "."] {
         assert_eq!(host(&at(Path::new(wrong)), &world).unwrap_err().class, Class::Usage, "{wrong}");
     }
-    // A file of this user is another's to user 1; root's never is.
+    // This user's file is another user's to user 1; root's file never is.
     world.user = fs::metadata(&own).unwrap().uid() + 1;
     if world.user == 1 {
         std::os::unix::fs::chown(&own, Some(2), None).unwrap();
