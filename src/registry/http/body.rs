@@ -72,7 +72,7 @@ impl Http {
             drip.bytes += bytes.len() as u64;
             if drip.waited > self.settings.idle * 2 + Duration::from_secs(drip.bytes / SLOWEST) {
                 let (bytes, waited) = (drip.bytes, drip.waited.as_secs());
-                let what = format_args!("{subject}: {bytes} bytes in {waited} s, expected {SLOWEST} per second");
+                let what = format_args!("{subject}: {bytes} bytes in {waited} s, expected {SLOWEST} a second");
                 return Err(Trouble::passing(self.error(Kind::Failed, what)));
             }
             self.spend(bytes.len() as u64)?;

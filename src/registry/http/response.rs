@@ -103,9 +103,7 @@ impl Answer {
             Kind::Denied if shut_out => {
                 error.help(format!("allow this machine in the firewall of {host}, or use a proxy that it allows"))
             }
-            Kind::Denied => {
-                error.help(format!("check that there is a login for {host} and that it has this permission"))
-            }
+            Kind::Denied => error.help(format!("check that the login for {host} exists and has this permission")),
             Kind::Absent => error.help("check the name; a registry may hide what the login has no access to"),
             _ => error,
         }
@@ -143,7 +141,7 @@ mod tests {
     fn i9_a_firewall_is_told_from_a_wrong_login() {
         let text = r#"{"errors":[{"code":"DENIED","message":"client with IP '192.0.2.7' is not allowed access"}]}"#;
         let shut_out = answer(403, text).refusal("h:1", "ping");
-        assert!(shut_out.what.contains("address is not admitted") && shut_out.help.unwrap().contains("firewall"));
+        assert!(shut_out.what.contains("address is blocked") && shut_out.help.unwrap().contains("firewall"));
         let login = answer(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#);
         assert!(login.refusal("h:1", "ping").help.unwrap().contains("login"));
     }
