@@ -1,4 +1,4 @@
-//! What fails at the source, and what is refused.
+//! Failures at the source, and refused content.
 
 use super::*;
 use crate::oci::media_type::DOCKER_SCHEMA1_SIGNED;
@@ -55,7 +55,7 @@ fn m6_an_index_that_is_sparse_at_the_source() {
     selection.allow_partial = true;
     let (partial, _) = plan(&store, &selection);
     assert_eq!((partial.absent[0].digest, partial.absent[0].reason), (entries[1].digest, Reason::Missing));
-    // The advice helps.
+    // Following the advice works.
     let (filtered, _) = plan(&store, &only(&["localhost:5000/app:v1"], &["linux/amd64"]));
     assert!(filtered.absent.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Order, sharing, and that threads change nothing.
+//! Order, sharing, and independence of threads.
 
 use super::*;
 
