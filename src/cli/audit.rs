@@ -95,7 +95,9 @@ pub fn begin(log: Place, who: Who, command: &str, subject: Subject, flow: &Flow)
     // A link is found and refused when the log is opened.
     if log.heads.is_none() {
         let shown = log.full.display();
-        flow.warn(format!("audit log {shown}: no state directory (--state): lines cut off its end would not be noticed"));
+        flow.warn(format!(
+            "audit log {shown}: no state directory (--state): lines cut off its end would not be noticed"
+        ));
     }
     let log = Log::open(&log.path, log.heads.map(|dir| place(&dir, &log.full)).as_deref())?;
     let (Who { user, clock }, command) = (who, command.to_owned());
@@ -181,7 +183,8 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let Shown { path, full, file, heads } = log;
     let shown = escape(&path.to_string_lossy());
     let io = |error: std::io::Error| {
-        Fault::new(Class::Io, format!("audit log {shown}: {error}")).help("check that the file can be read, and run the command again")
+        Fault::new(Class::Io, format!("audit log {shown}: {error}"))
+            .help("check that the file can be read, and run the command again")
     };
     let dir = heads.filter(|_| checks);
     let unreadable = RefCell::new(None);
@@ -293,7 +296,7 @@ mod tests {
         let (mut world, stdout, _) = World::for_test(&["inspect", "log", "--check"], dir.path());
         world.user = 1000;
         assert_eq!(run(&mut world), 0, "{}", stdout.text());
-        assert!(stdout.text().contains("the state here knows none"), "{}", stdout.text());
+        assert!(stdout.text().contains("the state has none"), "{}", stdout.text());
         assert!(stdout.text().contains("inspect begins nothing, user 1000"), "{}", stdout.text());
     }
 

@@ -116,8 +116,7 @@ impl Report<'_> {
         let filled = catch_unwind(AssertUnwindSafe(|| {
             sheets.fill(&Page { audit: log.map(|log| log.to_string()), ..self.page(&mut ended, clock) })
         }));
-        let filled =
-            filled.unwrap_or_else(|_| Err(Fault::new(Class::Bug, "internal error: cannot make the report")));
+        let filled = filled.unwrap_or_else(|_| Err(Fault::new(Class::Bug, "internal error: cannot make the report")));
         let Err(fault) = filled else { return ended };
         let join = |first: Option<Fault>| Fault::from_list(first.into_iter().chain([fault]).collect());
         match ended {

@@ -36,10 +36,10 @@ pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>
     let private = matches!(key::contents(&bytes), Ok(Contents::Private | Contents::Encrypted));
     if let Some(mode) = mode.filter(|mode| private && mode & 0o077 != 0) {
         let path = shown(path);
-        let what = format!("key {path}: expected a private key that only its owner can access (0600), found mode {mode:04o}");
-        return Err(
-            Fault::new(Class::Usage, what).help(format!("run `chmod 600 {path}`; if others could read it, make a new key"))
-        );
+        let what =
+            format!("key {path}: expected a private key that only its owner can access (0600), found mode {mode:04o}");
+        return Err(Fault::new(Class::Usage, what)
+            .help(format!("run `chmod 600 {path}`; if others could read it, make a new key")));
     }
     Ok(bytes)
 }

@@ -125,7 +125,7 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
                 text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
             }
             for keyid in &judgement.ended {
-                text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
+                text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` has passed)\n"));
             }
             for keyid in &judgement.unknown {
                 text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));

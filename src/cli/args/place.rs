@@ -136,7 +136,10 @@ impl Source {
         }
         refuse_others(text, "source")?;
         if text.contains(['*', '?', '[']) && !text.starts_with('[') {
-            return Err(Fault::usage(format!("source {text}: globs are not supported in this version"), "name each tag"));
+            return Err(Fault::usage(
+                format!("source {text}: globs are not supported in this version"),
+                "name each tag",
+            ));
         }
         // A digest after the @ contains no slash.
         if text.split_once('@').is_some_and(|(_, rest)| rest.contains('/')) {

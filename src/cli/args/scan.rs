@@ -84,7 +84,7 @@ fn is_stream(bundle: &OsStr, session: &Session<'_>) -> bool {
 /// Adds a scan's results to the text and the JSON; does nothing without a scan.
 pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
     let Some(summary) = summary else { return };
-    let version = summary.version.as_deref().unwrap_or("version not told");
+    let version = summary.version.as_deref().unwrap_or("unknown version");
     let files = summary.files.map(|files| format!(", {files} files in layers")).unwrap_or_default();
     let found = match summary.findings.len() as u64 + summary.more {
         0 if summary.clean => "clean".to_owned(),
@@ -103,7 +103,7 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
 /// Returns the summary as a check of the report.
 pub fn check(summary: &Summary) -> Check {
     let by =
-        format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("version not told")));
+        format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("unknown version")));
     let files = summary.files.map(|files| format!(", {files} files in layers")).unwrap_or_default();
     let (result, found) = if summary.clean {
         (Mark::Passed, "nothing was found".to_owned())

@@ -141,7 +141,10 @@ pub fn read(credential: &config::Credential, surroundings: &Surroundings) -> Res
                     let text = secret.read(surroundings)?;
                     if text.contains(':') {
                         return Err(Unreadable {
-                            what: format!("{}: expected a user name without a colon, found one with a colon", secret.source),
+                            what: format!(
+                                "{}: expected a user name without a colon, found one with a colon",
+                                secret.source
+                            ),
                             help: "make it hold only the name".to_owned(),
                         });
                     }
@@ -237,7 +240,7 @@ mod tests {
         assert_eq!(shown(named.find("b.example", "x")), "x:from-file");
         assert_eq!(shown(named.find("c.example", "x")), "e:f");
         let named = logins(dir.path(), config, Some("id"), &files);
-        assert!(shown(named.find("c.example", "x")).contains("not in this version"));
+        assert!(shown(named.find("c.example", "x")).contains("not supported in this version"));
         fs::set_permissions(dir.path().join("p"), fs::Permissions::from_mode(0o644)).unwrap();
         let open = shown(logins(dir.path(), config, None, &files).find("a.example", "x"));
         assert!(open.starts_with("error: credential one: file ") && open.contains("0644"), "{open}");

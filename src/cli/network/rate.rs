@@ -9,7 +9,8 @@ use crate::cli::args::carry::size;
 /// Class usage.
 pub fn rate(text: &str) -> Result<u64, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("rate {text:?}: expected bytes per second")).help("write it as 80MiB or 80MiB/s")
+        Fault::new(Class::Usage, format!("rate {text:?}: expected bytes per second"))
+            .help("write it as 80MiB or 80MiB/s")
     };
     size::parse(text.strip_suffix("/s").unwrap_or(text)).ok().filter(|rate| *rate > 0).ok_or_else(wrong)
 }

@@ -99,8 +99,11 @@ fn open_as(
     credential: Option<&str>,
 ) -> Result<Registries, Fault> {
     if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
-        return Err(Fault::new(Class::Usage, format!("credential {name:?}: expected a credential of that name, found none"))
-            .help("see `packmule credential list`, or add it with `packmule credential set`"));
+        return Err(Fault::new(
+            Class::Usage,
+            format!("credential {name:?}: expected a credential of that name, found none"),
+        )
+        .help("see `packmule credential list`, or add it with `packmule credential set`"));
     }
     let files = auth_file::places(network.authfile.as_deref(), session.world);
     for file in &files {

@@ -97,7 +97,8 @@ pub fn choose(output: &Path, world: &mut World) -> Result<Zeroizing<String>, Fau
     if *first == *second {
         return Ok(first);
     }
-    Err(Fault::new(Class::Usage, "passphrase: expected the same passphrase twice, found two different ones").help("run it again"))
+    Err(Fault::new(Class::Usage, "passphrase: expected the same passphrase twice, found two different ones")
+        .help("run it again"))
 }
 
 #[cfg(test)]

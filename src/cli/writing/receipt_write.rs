@@ -89,8 +89,9 @@ impl Receipting {
         if self.sign.is_empty() {
             return Ok(Some(stream));
         }
-        let what =
-            format!("--receipt {shown}: expected a file, found a device or pipe, which cannot have a signature file next to it");
+        let what = format!(
+            "--receipt {shown}: expected a file, found a device or pipe, which cannot have a signature file next to it"
+        );
         Err(Fault::usage(what, "name a file, or leave out --sign"))
     }
 }
@@ -216,7 +217,8 @@ impl Slip {
             _ => format!("signed by {}", keyids.join(", ")),
         };
         let moved = moved.map(|path| escape(&path.to_string_lossy()));
-        let earlier = moved.as_ref().map(|moved| format!("earlier    the receipt of the failed import is now {moved}\n"));
+        let earlier =
+            moved.as_ref().map(|moved| format!("earlier    the receipt of the failed import is now {moved}\n"));
         let line = format!("receipt    {}, {by}\n{}", self.shown, earlier.unwrap_or_default());
         let arrived = receipt.arrived();
         let mut json = json!({ "file": self.shown, "digest": digest, "keyids": keyids, "arrived": arrived });

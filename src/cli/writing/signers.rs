@@ -34,8 +34,11 @@ pub fn load_signers(
         return Err(Fault::usage(what, "a bundle cannot have more signatures"));
     }
     if passphrase_files.len() > paths.len() {
-        let what =
-            format!("expected at most {} --passphrase-file, one per key, found {}", paths.len(), passphrase_files.len());
+        let what = format!(
+            "expected at most {} --passphrase-file, one per key, found {}",
+            paths.len(),
+            passphrase_files.len()
+        );
         return Err(Fault::new(Class::Usage, what).help("give them in the order of --sign"));
     }
     let mut modules = Modules::default();

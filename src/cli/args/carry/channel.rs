@@ -167,9 +167,13 @@ impl Channel {
             None if self.init_state && self.sequence != "next" => Ok(None),
             None => Err(Fault::new(
                 Class::Stale,
-                format!("channel {channel}: expected the manifest of its last export in the state, found something else"),
+                format!(
+                    "channel {channel}: expected the manifest of its last export in the state, found something else"
+                ),
             )
-            .help("put the last bundle's NAME.json in its place; or use --init-state and a --sequence above its number")),
+            .help(
+                "put the last bundle's NAME.json in its place; or use --init-state and a --sequence above its number",
+            )),
         }
     }
 }

@@ -226,7 +226,7 @@ fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
         [all] if all == "all" => Ok(Referrers::All),
         [none] if none == "none" => Ok(Referrers::None),
         types if types.iter().any(|one| one == "all" || one == "none") => Err(Fault::usage(
-            format!("{subject}: expected all, none, or types alone"),
+            format!("{subject}: expected all, none, or artifact types, found a mix"),
             "give all or none alone",
         )),
         types => Ok(Referrers::Types(types.to_vec())),

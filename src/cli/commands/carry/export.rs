@@ -232,7 +232,7 @@ impl Args {
         }
         text.push_str(&left_out(manifest));
         if self.sign.is_empty() {
-            text.push_str("signed     by nobody yet: packmule sign\n");
+            text.push_str("signed     by nobody yet: use `packmule sign`\n");
         }
         if self.no_read_back {
             text.push_str("read back  no (--no-read-back): verify it before it travels\n");
@@ -255,7 +255,8 @@ impl Args {
         if missing == 0 && partial.is_empty() {
             return outcome;
         }
-        let what = format!("{missing} blobs and {} references could not be fetched; the manifest says so", partial.len());
+        let what =
+            format!("{missing} blobs and {} references could not be fetched; the manifest says so", partial.len());
         let mut fault = Fault::new(Class::Partial, what)
             .help("the rest of the bundle is usable; export again when the source is complete");
         fault.others.extend_from_slice(partial);

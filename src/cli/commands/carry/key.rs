@@ -71,7 +71,7 @@ enum Kind {
     /// Short signatures, which every version can check
     #[default]
     Ed25519,
-    /// For signatures next to an Ed25519 one that must withstand quantum computers
+    /// Post-quantum signatures, for use in addition to an Ed25519 key
     #[cfg(feature = "ml-dsa")]
     #[value(name = "ml-dsa-65")]
     MlDsa65,

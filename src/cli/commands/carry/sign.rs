@@ -134,7 +134,7 @@ fn merged(path: &std::path::Path, bundle: &Untrusted, session: &Session<'_>) -> 
     if envelope.payload == bundle.statement() {
         return Ok(envelope);
     }
-    let what = format!("{}: expected signatures of bundle {}, found signatures of another one", shown(path), bundle.id());
+    let what = format!("{}: expected signatures over bundle {}, found them over another", shown(path), bundle.id());
     Err(Fault::new(Class::Signature, what).help("ask whether the same copy of the manifest was signed"))
 }
 

@@ -22,7 +22,7 @@ pub struct Args {
     selecting: Selecting,
     #[command(flatten)]
     arrival: Arrival,
-    /// Name below PLACE for the single selected artifact, without a tag if none is given; repeatable
+    /// Name below PLACE for the single selected artifact; without TAG it gets no tag; repeatable
     #[arg(long = "as", value_name = "REPO[:TAG]", conflicts_with_all = ["maps", "keep_host"])]
     names: Vec<String>,
     /// Credential for the source, by its name in the configuration

@@ -75,8 +75,9 @@ impl Args {
     /// server must not get it; class io if it cannot be saved.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         if self.password.is_some() || !self.more.is_empty() {
-            return Err(Fault::new(Class::Usage, "login: expected no password in an argument, found one")
-                .help("change it, since others may have seen it; then pass it on standard input with --password-stdin"));
+            return Err(Fault::new(Class::Usage, "login: expected no password in an argument, found one").help(
+                "change it, since others may have seen it; then pass it on standard input with --password-stdin",
+            ));
         }
         let host = host(&self.host)?;
         if self.username.is_empty() || self.username.contains(':') {
@@ -85,13 +86,18 @@ impl Args {
         }
         let config = self.network.config.load(session.world)?;
         if let Some(endpoint) = config.registry(host).and_then(|registry| registry.table.endpoint.as_ref()) {
-            let what = format!("login: {host} is replaced by the endpoint {:?}, which needs its own login", escape(endpoint.get_ref()));
+            let what = format!(
+                "login: {host} is replaced by the endpoint {:?}, which needs its own login",
+                escape(endpoint.get_ref())
+            );
             return Err(Fault::new(Class::Usage, what).help("log in at that host"));
         }
         let file = self.file(host, session)?;
         let password = self.password(host, session)?;
         if let Ok(Some((name, credential))) = config.credential_for(host, "") {
-            session.flow.warn(format!("{}: credential {name} takes precedence over this login for {host}", credential.at));
+            session
+                .flow
+                .warn(format!("{}: credential {name} takes precedence over this login for {host}", credential.at));
         }
         let login = Credential::password(&self.username, password.as_str());
         let registries = registries::open_with(&self.network, session, Arc::new(config), login)?;

@@ -43,7 +43,8 @@ impl Args {
             }
             if let Some(after) = auth_file::without(&bytes, host).map_err(at)? {
                 replace::replace(&path, Some(&bytes), &after).map_err(|error| {
-                    Fault::new(replace::class(&error), format!("auth file {shown}: {error}")).help("make the file writable")
+                    Fault::new(replace::class(&error), format!("auth file {shown}: {error}"))
+                        .help("make the file writable")
                 })?;
                 removed.push(shown);
             }

@@ -163,8 +163,11 @@ impl Args {
             }
             Err(fault) if !matches!(fault.class, Class::Format | Class::Integrity) => Err(fault),
             Err(fault) => {
-                let found =
-                    if fault.class == Class::Format { "the content breaks the rules of the format" } else { "bytes differ" };
+                let found = if fault.class == Class::Format {
+                    "the content breaks the rules of the format"
+                } else {
+                    "bytes differ"
+                };
                 text.push_str(&format!("checked    {found}; the manifest is not authenticated\n"));
                 result["checked"] = json!(false);
                 Ok(Outcome::new(text, result).failed(fault))

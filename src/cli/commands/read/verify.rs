@@ -224,7 +224,9 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
     for keyid in &signed.good {
         let who = admission.counted.iter().find(|entry| entry.keyids.contains(keyid));
         match (&admission.section, who) {
-            (Some(_), None) => text.push_str(&format!("not counted  {keyid} (a key of the policy, but not here)\n")),
+            (Some(_), None) => {
+                text.push_str(&format!("not counted  {keyid} (a key of the policy, but not of this section)\n"))
+            }
             (_, who) => {
                 let who = who.map(|entry| format!("  {} ({})", escape(&entry.holder), escape(&entry.role)));
                 text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
@@ -232,7 +234,7 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
         }
     }
     for keyid in &signed.ended {
-        text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
+        text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` has passed)\n"));
     }
     for keyid in &signed.unknown {
         text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
@@ -275,7 +277,7 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
     } else {
         let list: Vec<String> = scope.volumes.iter().map(ToString::to_string).collect();
         text.push_str(&format!(
-            "volumes    {} of {} hold; the others were not looked at\n",
+            "volumes    {} of {} are intact; the others were not checked\n",
             list.join(", "),
             manifest.volumes.len()
         ));

@@ -61,7 +61,10 @@ fn expand(text: &str, env: &BTreeMap<OsString, OsString>) -> Result<String, (Str
             (what, format!("set {name}, or write $${{{name}}} for the literal text"))
         })?;
         let value = value.to_str().ok_or_else(|| {
-            (format!("variable {name}: expected text, found bytes that are not UTF-8"), format!("set {name} to UTF-8 text"))
+            (
+                format!("variable {name}: expected text, found bytes that are not UTF-8"),
+                format!("set {name} to UTF-8 text"),
+            )
         })?;
         expanded.push_str(value);
         rest = behind;

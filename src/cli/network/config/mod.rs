@@ -308,9 +308,7 @@ fn registry(
         });
         if !good {
             let what = format!("{subject}: endpoint: expected https://HOST[:PORT][/PREFIX], found something else");
-            return Err(file
-                .at(&endpoint.span())
-                .wrong(what, "write no login into it; use credential for that"));
+            return Err(file.at(&endpoint.span()).wrong(what, "write no login into it; use credential for that"));
         }
     }
     if let Some(number) = table.concurrency.as_ref().filter(|number| !(1..=256).contains(number.get_ref())) {

@@ -163,7 +163,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         (with("retries = -7781"), 2, ""),
         (with("insecure = \"${SET}\""), 2, "expected a boolean"),
         (with("concurrency = 0"), 2, "1 to 256"),
-        (with("limit_rate = \"fast\""), 2, "bytes a second"),
+        (with("limit_rate = \"fast\""), 2, "bytes per second"),
         (with("endpoint = \"https://u:canary@h\""), 2, "endpoint"),
         (with("endpoint = \"h.example\""), 2, "endpoint"),
         (with("client_cert = \"c.pem\""), 1, "client_key"),
@@ -174,7 +174,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         ("[registry.\"index.docker.io\"]".to_owned(), 1, "docker.io"),
         ("[registry.alpine]".to_owned(), 1, "HOST"),
         ("[registry.\"a.example/ns/*\"]".to_owned(), 1, "HOST/NAMESPACE"),
-        ("[registry.\"a.example/ns\"]\ninsecure = true".to_owned(), 1, "credential alone"),
+        ("[registry.\"a.example/ns\"]\ninsecure = true".to_owned(), 1, "only credential"),
         (credential("password = \"canary\""), 2, "never stands here"),
         (credential("username = \"u\"\npassword = \"canary\""), 3, "never stands here"),
         (credential("token = 7781"), 2, "never stands here"),
@@ -189,7 +189,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         (
             "[registry.\"a.example\"]\ncredential = \"c\"\n[credential.c]\nhost = \"b.example\"\ntoken = { env = \"X\" }".to_owned(),
             1,
-            "alone",
+            "only for",
         ),
     ] {
         let (what, _) = refused(&text);
@@ -259,7 +259,7 @@ fn places_in_order_and_files_of_others_are_refused() {
     if world.user == 1 {
         std::os::unix::fs::chown(&own, Some(2), None).unwrap();
     }
-    assert!(host(&only, &world).unwrap_err().what.contains("found user"));
+    assert!(host(&only, &world).unwrap_err().what.contains("owned by user"));
 }
 
 #[test]
