@@ -1,8 +1,8 @@
-//! Between the last check and the first tag: whether all that the tags will stand for is still there. A registry may
-//! collect what no tag names yet as garbage, or say yes to what it does not keep.
+//! Checks, before the first tag, that everything to be tagged is still there. A registry may
+//! garbage-collect content that no tag names yet, or confirm content that it does not keep.
 //!
-//! Missing content is sent once more, except base content, which is not here; if it is missing again, that is the destination's
-//! fault. Sets no tag.
+//! Missing content is sent once more, except base content, which is not here. If it is missing
+//! again, the destination is at fault. Sets no tag.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ enum Thing {
 
 type Expected<'p> = (&'p Repository, Thing);
 
-/// Asks for everything that this run needed; sends what went, once. Gives what that took.
+/// Queries everything that this run needed and sends missing content once more. Returns the counts
+/// of that.
 pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
     let gone = lacking(context, work)?;
     if gone.is_empty() {
@@ -46,7 +47,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
     Ok(counts)
 }
 
-/// Records a fault in each job with a missing thing that `concerns` names.
+/// Records a fault in each job with a missing thing for which `concerns` is true.
 fn tell(
     context: &Context,
     work: &Work,

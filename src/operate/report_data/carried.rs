@@ -1,4 +1,4 @@
-//! The reports of `import` and `export`: the same page with heads of their own.
+//! Reports of `import` and `export`: the common page with facts of their own.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,14 +16,15 @@ use crate::signing::policy::Called;
 use crate::signing::{Call, Roll};
 
 impl Sight {
-    /// Of a bundle that was just written: who signed is known by their keys alone.
+    /// Returns the facts of a bundle that was just written; its signers are known only by their
+    /// keys.
     pub fn of_own(id: Digest, manifest: Manifest, keyids: Vec<String>) -> Self {
         let called = |keyid| Called { keyid, who: None, call: Call::Counted };
         let roll = Roll { called: keyids.into_iter().map(called).collect(), ..Roll::default() };
         Self { name: manifest.name.to_string(), id: Some(id), roll: Some(roll), manifest: Some(manifest) }
     }
 
-    /// Of a bundle that was let in.
+    /// Returns the facts of a bundle that was accepted.
     fn of_trusted(bundle: &Trusted) -> Self {
         let (judgement, admission) = (bundle.judgement(), bundle.admission());
         let who = |keyid: &String| {
@@ -102,7 +103,8 @@ pub fn imported(
     page
 }
 
-/// Returns the report of an export into `dir`. What the documents say is read from the bundle that was just written.
+/// Returns the report of an export into `dir`. Reads the documents from the bundle that was just
+/// written.
 pub fn exported(
     flow: &Flow,
     dir: &Path,

@@ -1,4 +1,4 @@
-//! The checks of a bundle, each with its result, told from what was found. Nothing is checked here.
+//! The checks of a bundle with their results, derived from the facts. Nothing is checked here.
 
 use super::found::{Bytes, SCAN, Stage};
 use super::words;
@@ -10,7 +10,7 @@ fn check(name: &str, result: Mark, detail: impl Into<String>) -> Check {
     Check { name: name.to_owned(), result, detail: detail.into() }
 }
 
-/// All of them, in the order in which they are made.
+/// Returns all checks, in the order in which they are made.
 pub fn list(stage: &Stage<'_>) -> Vec<Check> {
     if stage.found.bytes == Bytes::Written {
         return Vec::new();
@@ -27,7 +27,8 @@ impl Stage<'_> {
         all.filter(move |fault| fault.class == class)
     }
 
-    /// The first fault of a class and how many there are.
+    /// Returns a failed check with the first fault of `class` and the number of others, if there is
+    /// any.
     fn failed(&self, name: &str, class: Class) -> Option<Check> {
         let first = self.faults(class).next()?;
         let more = self.faults(class).count() - 1;
@@ -39,7 +40,7 @@ impl Stage<'_> {
         self.faults(class).next().is_some()
     }
 
-    /// Whether signatures were found to suffice: all that comes later asks for that first.
+    /// Returns whether the signatures were sufficient, which all later steps require.
     fn is_let_in(&self) -> bool {
         self.found.bundle.is_some() || self.has(Class::Policy) || self.has(Class::Stale)
     }
@@ -71,7 +72,7 @@ impl Stage<'_> {
     fn allowed(&self) -> Check {
         const NAME: &str = "Allowed by the policy here";
         let section = self.found.sight.roll.as_ref().and_then(|roll| roll.section.as_deref());
-        // What a scanner found is its own check.
+        // Findings of a scanner are a separate check.
         let scanned = self.found.scan.as_ref().is_some_and(|scan| scan.result == Mark::Failed);
         let failed = self.failed(NAME, Class::Policy).filter(|_| !scanned);
         failed.unwrap_or_else(|| match section {
@@ -88,7 +89,7 @@ impl Stage<'_> {
         })
     }
 
-    /// Returns the result of the check of the order.
+    /// Returns the result of the order check.
     pub fn order(&self) -> Mark {
         self.in_turn().result
     }

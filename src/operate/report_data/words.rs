@@ -1,4 +1,5 @@
-//! The sentences of a report. They are for someone who is no container expert, and say no more than was found.
+//! The sentences of a report. They are written for readers who are not container experts, and claim
+//! no more than was found.
 
 use super::found::{Bytes, Found, SCAN, Stage};
 use crate::bundle::Manifest;
@@ -18,7 +19,7 @@ pub fn approve() -> Vec<String> {
     .to_vec()
 }
 
-/// Returns the verdict in a sentence.
+/// Returns the verdict as a sentence.
 pub fn summary(found: &Found<'_>, manifest: Option<&Manifest>) -> String {
     let faults = found.fault.map_or(0, |fault| 1 + fault.others.len());
     let first = || found.fault.map(|fault| fault.what.clone()).unwrap_or_default();
@@ -44,7 +45,7 @@ pub fn summary(found: &Found<'_>, manifest: Option<&Manifest>) -> String {
     }
 }
 
-/// Returns the result of the order of its channel.
+/// Returns the result of the order check in words.
 pub fn order(told: &Told) -> Option<String> {
     let (_, line) = told.line.split_once(": ").unwrap_or(("", &told.line));
     let said = match told.json["state"].as_str() {
@@ -58,12 +59,12 @@ pub fn order(told: &Told) -> Option<String> {
     Some(said.to_owned()).filter(|said| !said.is_empty())
 }
 
-/// Returns numbers with commas between them.
+/// Returns numbers separated by commas.
 pub fn numbers(list: &[usize]) -> String {
     list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the sentences on what the checks prove; `order` is the result of the check of the order.
+/// Returns the sentences on what the checks prove; `order` is the result of the order check.
 pub fn proven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
     let found = stage.found;
     let called = found.sight.roll.iter().flat_map(|roll| &roll.called).filter(|one| one.call == Call::Counted);
@@ -123,7 +124,7 @@ pub fn unproven(stage: &Stage<'_>, order: Mark) -> Vec<String> {
     lines
 }
 
-/// Returns the sentence on what is done to content, and what is not.
+/// Returns the sentence on how content is handled.
 pub const fn handling(bytes: &Bytes) -> &'static str {
     match bytes {
         Bytes::Written => {
@@ -135,7 +136,7 @@ pub const fn handling(bytes: &Bytes) -> &'static str {
     }
 }
 
-/// Returns a reason in a word and in a sentence.
+/// Returns a reason as a word and as a sentence.
 pub const fn absent(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::Base => ("base", "An earlier bundle delivered it: the destination should have it"),
