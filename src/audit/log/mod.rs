@@ -115,7 +115,8 @@ impl Log {
             if error.kind() != io::ErrorKind::ResourceBusy {
                 return self.io(&error);
             }
-            Fault::new(Class::Lock, format!("audit log {}: {error}", self.shown)).help("find out which program holds its lock")
+            Fault::new(Class::Lock, format!("audit log {}: {error}", self.shown))
+                .help("find out which program holds its lock")
         })
     }
 

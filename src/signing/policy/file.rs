@@ -397,7 +397,9 @@ fn section(
                     "{name}: expected a threshold from 1 to {holders}, the distinct holders of its keys, found {}",
                     number.get_ref()
                 );
-                return Err(file.at(&number.span()).wrong(what, "use a number in this range, or remove it to require all"));
+                return Err(file
+                    .at(&number.span())
+                    .wrong(what, "use a number in this range, or remove it to require all"));
             }
         },
     };

@@ -100,7 +100,9 @@ impl From<Refusal> for Fault {
             Refusal::Trust(Distrust::Ended { .. }) => {
                 (Class::Trust, "have it signed by a key that still counts, or give this one a later end in the policy")
             }
-            Refusal::Trust(_) => (Class::Trust, "use it only after its holder has confirmed the key through another channel"),
+            Refusal::Trust(_) => {
+                (Class::Trust, "use it only after its holder has confirmed the key through another channel")
+            }
         };
         Self::new(class, refusal.to_string()).help(help)
     }

@@ -251,7 +251,9 @@ impl From<PolicyError> for Fault {
         let fault = Self::new(Class::Usage, error.to_string());
         match error {
             PolicyError::NoKeys => fault.help("give --key with the signer's public key"),
-            PolicyError::Threshold { .. } => fault.help("give --threshold within this range, or omit it to require all keys"),
+            PolicyError::Threshold { .. } => {
+                fault.help("give --threshold within this range, or omit it to require all keys")
+            }
             PolicyError::Duplicate(_) => fault.help("give each --key once"),
         }
     }
