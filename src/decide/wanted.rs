@@ -80,7 +80,7 @@ impl List {
     /// [`Class::Usage`] if the list exceeds a limit, is not UTF-8, or has an invalid line; the
     /// message gives the line number.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
-        let wrong = |what: String| Fault::new(Class::Usage, what).help("use a list as `import --wanted-out` writes it");
+        let wrong = |what: String| Fault::new(Class::Usage, what).help("use a list written by `import --wanted-out`");
         if bytes.len() > MAX_BYTES {
             return Err(wrong(format!("wanted list: expected at most {MAX_BYTES} bytes, found {}", bytes.len())));
         }

@@ -119,7 +119,7 @@ impl Keeper {
     fn expiry(&self, expires: Option<i64>) -> Option<Fault> {
         let expires = expires.filter(|expires| self.now >= *expires)?;
         let what = format!("bundle: expired at {}, the clock says {}", shown(expires), shown(self.now));
-        Some(Fault::new(Class::Stale, what).help("get a newer bundle; to use this one all the same say --allow-stale"))
+        Some(Fault::new(Class::Stale, what).help("get a newer bundle, or use this one anyway with --allow-stale"))
     }
 
     /// Returns the state that applies, and the seat if this run will write it.
@@ -177,14 +177,14 @@ impl Keeper {
         told.json["state"] = json!(step.word());
         told.line = match &step {
             Step::First => format!("{at}: the first one here, so no older one was looked for"),
-            Step::Same => format!("{at}: the one that is held already"),
+            Step::Same => format!("{at}: the one that is already held"),
             Step::Next => format!("{at}: above {held}, the last one accepted"),
             Step::Behind(_) => format!("{at}: OLDER than {held}, the last one accepted"),
             Step::Gap(_) => format!("{at}: does NOT FOLLOW {held}, the last one accepted"),
         };
         told.warnings.extend(step.overlooked().map(|fault| format!("overlooked by --allow-stale: {}", fault.what)));
         if seat.is_none() && matches!(self.side, Side::Into(_)) {
-            told.line.push_str(", not kept: there is no place for a state (--state)");
+            told.line.push_str(", not kept: no directory for the state (--state)");
         }
         self.beside(channel, &position, told);
         let next = match found {
@@ -241,7 +241,7 @@ impl Order for Keeper {
             }
         }
         match claims.channel {
-            None => "not checked, a bundle without a channel: nothing tells an older one from the newest"
+            None => "not checked, a bundle without a channel: an older one cannot be distinguished from the newest"
                 .clone_into(&mut told.line),
             Some(channel) => faults.extend(self.turn(channel, claims, rules, &mut told).err()),
         }

@@ -99,7 +99,7 @@ fn nothing(bundle: &Trusted, route: Option<&Route>, fault: Option<&Fault>) -> Ve
         digest: artifact.digest,
         outcome: Outcome::Failed,
         read_back: None,
-        reason: Some(escape(&format!("the import ended before it: {why}"))),
+        reason: Some(escape(&format!("the import ended before this artifact: {why}"))),
         repository: artifact.repository.clone(),
         tags: artifact
             .tags

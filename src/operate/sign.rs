@@ -74,6 +74,6 @@ fn written(envelope: &Envelope) -> Result<Vec<u8>, Fault> {
     match Envelope::parse(&bytes) {
         Ok(_) => Ok(bytes),
         Err(error) => Err(Fault::new(Class::Usage, error.to_string())
-            .help("no bundle needs as many: keep those that the policy on the other side asks for")),
+            .help("keep only those that the policy on the other side requires")),
     }
 }

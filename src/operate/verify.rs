@@ -166,8 +166,8 @@ fn stream_once(flow: &Flow, stream: Stream, policy: &Policy, scope: &Scope, scan
         Err(fault) => return Verdict::refused(fault),
     };
     if !scope.volumes.is_empty() {
-        let fault = Fault::new(Class::Usage, "--volume: a stream is read once, and whole")
-            .help("write it to a disk (tar x) and check the volumes there");
+        let fault = Fault::new(Class::Usage, "--volume: a stream can only be checked as a whole")
+            .help("extract it to a disk (tar x) and check the volumes there");
         return Verdict { bundle: Some(bundle), ..Verdict::refused(fault) };
     }
     let watch = match scanner.map(|scanner| Passing::new(scanner, flow, &blobs(&bundle))).transpose() {
@@ -192,7 +192,7 @@ fn check_volumes(flow: &Flow, bundle: &Trusted, scope: &Scope) -> (Option<Fault>
         .filter(|&&number| number == 0 || number > volumes.len())
         .map(|number| {
             Fault::new(Class::Usage, format!("--volume {number}: expected 1 to {}", volumes.len()))
-                .help("see the volumes: packmule inspect")
+                .help("list the volumes with packmule inspect")
         })
         .collect();
     if !beyond.is_empty() {

@@ -17,7 +17,7 @@ use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
 /// Maximum number of referrers of one subject.
 pub const MAX_REFERRERS: usize = 10_000;
 
-const NONE: &str = "carry the artifacts without what refers to them: `--referrers none`";
+const NONE: &str = "carry the artifacts without their referrers: `--referrers none`";
 
 /// A document whose referrers are queried.
 pub struct Subject {

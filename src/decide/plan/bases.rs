@@ -78,7 +78,7 @@ fn documents_tell(
     let artifacts = bases.iter().flat_map(|base| &base.artifacts);
     let mut wave: Vec<(Repository, Descriptor)> =
         artifacts.map(|artifact| (artifact.repository.clone(), artifact.descriptor())).collect();
-    flow.event(Event::Stage { name: "looking at the bases", bytes: 0, items: wave.len() as u64 });
+    flow.event(Event::Stage { name: "reading the bases", bytes: 0, items: wave.len() as u64 });
     for _ in 0..MAX_LEVELS {
         wave.retain(|(repository, descriptor)| seen.insert((repository.clone(), descriptor.digest)));
         let documents = each(flow, &wave, |(repository, descriptor)| match library.held(&descriptor.digest) {

@@ -170,7 +170,7 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Res
             + asked.cosign(&origin, digest).len();
         if count > 0 {
             flow.warn(format!(
-                "index {digest} of {origin} is replaced by what the platforms leave of it; {count} referrers and signatures of it stay behind"
+                "index {digest} of {origin} is replaced because of the platform filter; {count} of its referrers and signatures are left out"
             ));
         }
     }
@@ -195,7 +195,7 @@ impl Gather {
                     "manifest {digest}: listed in {} as a referrer of {subject}, but does not refer to it",
                     item.origin
                 );
-                self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+                self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
                 return;
             }
         }
@@ -299,7 +299,7 @@ impl Gather {
             }
             if let Err(error) = refuse_unknown(descriptor) {
                 let text = format!("referrer of {digest} in {}: {error}", item.origin);
-                self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+                self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
                 continue;
             }
             found.push((descriptor.clone(), Why::Refers(digest)));
@@ -314,7 +314,7 @@ impl Gather {
                 "manifest {digest}: expected at most {MAX_REFERRER_LEVELS} levels of referrers in {}, found more",
                 item.origin
             );
-            self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+            self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
             return;
         }
         next.extend(found.into_iter().map(|(descriptor, why)| Item {

@@ -67,7 +67,7 @@ pub fn look(
     }
     if stay.0 > 0 {
         flow.warn(format!(
-            "{} non-distributable layers of {} bytes stay behind; `--foreign` carries them",
+            "{} non-distributable layers of {} bytes are left out; carry them with `--foreign`",
             stay.0, stay.1
         ));
     }

@@ -192,9 +192,11 @@ fn walk(flow: &Flow, artifacts: &[Artifact], library: &Library<'_>, gathered: &G
     let is_torn =
         |node: &&closure::Node| node.leaf && node.absent && gathered.left_out.contains(&node.descriptor.digest);
     if let Some(node) = closure.nodes.iter().find(is_torn) {
-        let what =
-            format!("manifest {}: left out by --platform, and content of another artifact", node.descriptor.digest);
-        return Err(Fault::new(Class::Policy, what).help("take that platform, too, or say --index rebuild"));
+        let what = format!(
+            "manifest {}: left out by --platform, but also content of another artifact",
+            node.descriptor.digest
+        );
+        return Err(Fault::new(Class::Policy, what).help("include that platform, or use --index rebuild"));
     }
     match closure.nodes.iter().find(|node| node.descriptor.size > MAX_SIZE) {
         Some(node) => {

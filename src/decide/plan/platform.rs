@@ -182,11 +182,8 @@ pub fn single(index: &Document, verdicts: &[Verdict]) -> Option<Descriptor> {
 /// Fails if the document has a number that the canonical form cannot represent.
 pub fn rebuild(index: &Document, verdicts: &[Verdict], made: &mut Vec<Document>) -> Result<Document, Fault> {
     let refuse = |detail: String| {
-        Fault::new(
-            Class::Source,
-            format!("index {}: cannot be made anew without some entries: {detail}", index.digest()),
-        )
-        .help("keep it as it is with `--index sparse`")
+        Fault::new(Class::Source, format!("index {}: cannot be rebuilt without some entries: {detail}", index.digest()))
+            .help("keep it as it is with `--index sparse`")
     };
     let mut json: Value = serde_json::from_slice(index.raw()).map_err(|error| refuse(error.to_string()))?;
     let entries = match json.get_mut("manifests") {

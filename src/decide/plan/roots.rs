@@ -64,7 +64,7 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
     if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {
         let text = format!("{subject}: expected an artifact, found the fallback tag of a list of referrers");
         return Err(Fault::new(Class::Policy, text)
-            .help("select what it refers to: its referrers travel along, and the tag is made at the destination"));
+            .help("select what it refers to: its referrers are carried too, and the tag is set at the destination"));
     }
     let mut root = Root {
         origin: reference.repository.clone(),

@@ -54,7 +54,7 @@ fn one(context: &Context, task: &Task) -> Result<(), Fault> {
         let mut fault = context.at_destination(error);
         if task.shape.is_sparse && is_refused {
             let what = format!(
-                "{}@{}: an index with left-out platforms is not taken: {}",
+                "{}@{}: an index with left-out platforms is not accepted: {}",
                 task.repository,
                 document.digest(),
                 fault.what

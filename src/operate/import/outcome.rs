@@ -76,7 +76,7 @@ impl Imported {
             return None;
         }
         let what = format!("{} of {} artifacts were not imported", failed.len(), self.artifacts.len());
-        let mut fault = Fault::new(Class::Partial, what).help("mend what is listed and run the import again");
+        let mut fault = Fault::new(Class::Partial, what).help("fix the listed faults and run the import again");
         fault.others = failed.into_iter().flat_map(flat).collect();
         Some(fault)
     }

@@ -33,7 +33,7 @@ pub(super) fn close<T>(
     let failure = ended.as_ref().err();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
         if let Some(fault) = failure.filter(|_| !may_be_there(job)) {
-            job.fail(Fault::new(fault.class, format!("the import ended before it: {}", fault.what)));
+            job.fail(Fault::new(fault.class, format!("the import ended before this artifact: {}", fault.what)));
         }
     }
     let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
@@ -46,7 +46,7 @@ pub(super) fn close<T>(
             Ok(read) => {
                 if let Some(what) = differs(job, &read) {
                     job.fail(Fault::new(context.request.sides.destination, what).help(
-                        "look whether someone else writes there or the registry loses content; then run the import again",
+                        "check whether someone else writes there or the registry loses content; then run the import again",
                     ));
                 }
                 lock(&found).insert((&job.repository, job.artifact.digest), read);

@@ -37,10 +37,9 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
         matches!(thing, Thing::Blob(digest, _) if is_it(*digest))
     };
     tell(context, work, &gone, "of a base was there and is gone", is_base)?;
-    context.flow.warn(format!(
-        "{} blobs and manifests that were at the destination are gone again: they are sent once more",
-        gone.len()
-    ));
+    context
+        .flow
+        .warn(format!("{} blobs and manifests that were at the destination are gone: sending them again", gone.len()));
     let counts = blobs::send(context, work)?;
     manifests::send(context, work)?;
     tell(context, work, &lacking(context, work)?, "was sent twice and is not there", |_, _| true)?;
@@ -64,7 +63,7 @@ fn tell(
         };
         let what = format!("{}: {what} {became}", job.repository);
         let fault = Fault::new(context.request.sides.destination, what)
-            .help("look whether a garbage collection runs there; then run the import again");
+            .help("check whether garbage collection runs there; then run the import again");
         if !context.request.keep_going {
             return Err(fault);
         }
@@ -87,7 +86,7 @@ fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p
     };
     let all: BTreeSet<Expected<'p>> = jobs.iter().flat_map(of).collect();
     let all: Vec<Expected<'p>> = all.into_iter().collect();
-    context.flow.event(Event::Stage { name: "looking once more", bytes: 0, items: all.len() as u64 });
+    context.flow.event(Event::Stage { name: "checking once more", bytes: 0, items: all.len() as u64 });
     let gone = std::sync::Mutex::new(BTreeSet::new());
     context.workers.each(&all, |place| {
         context.workers.check()?;

@@ -75,7 +75,7 @@ pub fn imported(
         ..Found::default()
     });
     if dry_run && fault.is_none() {
-        page.summary = format!("A dry run: nothing stands in the way of an import to {to}, and nothing was sent.");
+        page.summary = format!("Dry run: nothing prevents an import to {to}. Nothing was sent.");
         page.proven.clear();
     }
     let landed: HashMap<(String, String), String> = (done.artifacts.iter())
@@ -83,10 +83,10 @@ pub fn imported(
             let word = match (&one.landed, dry_run) {
                 (Landed::Pushed, true) => "to be sent to",
                 (Landed::Pushed, false) => "sent to",
-                (Landed::Present, _) => "was there:",
+                (Landed::Present, _) => "already at",
                 (Landed::Failed(_), _) => "FAILED:",
             };
-            let kept = if one.kept.is_empty() { "" } else { " (a tag there was kept)" };
+            let kept = if one.kept.is_empty() { "" } else { " (an existing tag was kept)" };
             let text = format!("{word} {}{kept}", one.destination);
             ((one.repository.to_string(), one.digest.to_string()), text)
         })
@@ -115,7 +115,7 @@ pub fn exported(
     let opened = open(&dir.join(done.manifest.name.manifest())).and_then(|head| head.learning(true).assume());
     let bundle = opened.and_then(|bundle| bundle.closure(flow).map(|_| bundle));
     if let Err(error) = &bundle {
-        flow.warn(format!("report: what the documents say could not be read again: {}", escape(&error.what)));
+        flow.warn(format!("report: cannot read the documents again: {}", escape(&error.what)));
     }
     let bundle = bundle.ok();
     page(Found {

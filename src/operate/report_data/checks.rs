@@ -17,7 +17,7 @@ pub fn list(stage: &Stage<'_>) -> Vec<Check> {
     }
     let mut list =
         vec![stage.genuine(), stage.enough(), stage.allowed(), stage.in_turn(), stage.whole(), stage.bytes()];
-    list.push(stage.found.scan.clone().unwrap_or_else(|| check(SCAN, Mark::Open, "no scanner was asked")));
+    list.push(stage.found.scan.clone().unwrap_or_else(|| check(SCAN, Mark::Open, "no scanner was used")));
     list
 }
 
@@ -47,24 +47,24 @@ impl Stage<'_> {
 
     fn genuine(&self) -> Check {
         const NAME: &str = "Signatures are genuine";
-        let good = "all signatures under known keys are right, over this very list of contents";
+        let good = "all signatures by known keys are valid for exactly this list of contents";
         self.failed(NAME, Class::Signature).unwrap_or_else(|| {
             if self.is_let_in() || self.has(Class::Trust) && self.manifest.is_some() {
                 check(NAME, Mark::Passed, good)
             } else {
-                check(NAME, Mark::Open, "nobody known has signed, or the files are no bundle")
+                check(NAME, Mark::Open, "no known key has signed, or the files are not a bundle")
             }
         })
     }
 
     fn enough(&self) -> Check {
-        const NAME: &str = "Signed by those who must";
+        const NAME: &str = "Signed by the required signers";
         self.failed(NAME, Class::Trust).unwrap_or_else(|| match &self.found.sight.roll {
             Some(roll) if self.is_let_in() && roll.needed > 0 => {
                 let whom = if roll.section.is_some() { ", by different holders" } else { "" };
                 check(NAME, Mark::Passed, format!("needed {}{whom}, found {}", roll.needed, roll.counted))
             }
-            _ if self.found.bundle.is_some() => check(NAME, Mark::Passed, "as the policy, or the keys given, demand"),
+            _ if self.found.bundle.is_some() => check(NAME, Mark::Passed, "as the policy or the given keys require"),
             _ => check(NAME, Mark::Open, "not reached"),
         })
     }
@@ -77,14 +77,14 @@ impl Stage<'_> {
         let failed = self.failed(NAME, Class::Policy).filter(|_| !scanned);
         failed.unwrap_or_else(|| match section {
             _ if !self.is_let_in() => check(NAME, Mark::Open, "not reached"),
-            None => check(NAME, Mark::Open, "keys were given, no policy file: nothing but signatures was asked for"),
+            None => check(NAME, Mark::Open, "keys were given instead of a policy file: only signatures were checked"),
             Some(section) if self.is_read || self.found.bundle.is_none() => check(
                 NAME,
                 Mark::Passed,
-                format!("policy, {section}: repositories, types, sizes, what images must bring"),
+                format!("policy, {section}: repositories, types, sizes, what images must come with"),
             ),
             Some(section) => {
-                check(NAME, Mark::Passed, format!("policy, {section}, as far as the list of contents shows it"))
+                check(NAME, Mark::Passed, format!("policy, {section}, as far as the list of contents shows"))
             }
         })
     }
@@ -95,7 +95,7 @@ impl Stage<'_> {
     }
 
     fn in_turn(&self) -> Check {
-        const NAME: &str = "In its turn, not expired";
+        const NAME: &str = "In order, not expired";
         let told = &self.found.order;
         let overlooked = told.warnings.iter().find(|text| text.starts_with("overlooked"));
         self.failed(NAME, Class::Stale).unwrap_or_else(|| match (self.found.bundle, overlooked) {
@@ -112,12 +112,12 @@ impl Stage<'_> {
         const NAME: &str = "Well-formed and complete";
         self.failed(NAME, Class::Format).unwrap_or_else(|| {
             if self.is_read {
-                let text = "all that the artifacts refer to is listed, as inside or as not inside, and nothing else is";
+                let text = "everything the artifacts refer to is listed, as inside or not inside, and nothing else is";
                 check(NAME, Mark::Passed, text)
             } else if matches!(self.found.bytes, Bytes::Volumes(_)) {
-                check(NAME, Mark::Open, "chosen volumes only were looked at")
+                check(NAME, Mark::Open, "only selected volumes were checked")
             } else {
-                check(NAME, Mark::Open, if self.found.bundle.is_some() { "not to its end" } else { "not reached" })
+                check(NAME, Mark::Open, if self.found.bundle.is_some() { "not completed" } else { "not reached" })
             }
         })
     }
@@ -137,15 +137,15 @@ impl Stage<'_> {
             }
             Bytes::Volumes(list) if self.found.fault.is_none() => {
                 let all = self.manifest.map_or(0, |manifest| manifest.volumes.len());
-                let text = format!("as signed: volume {} (of {all}); no other was looked at", words::numbers(list));
+                let text = format!("as signed: volume {} (of {all}); no other was checked", words::numbers(list));
                 check(NAME, Mark::Open, text)
             }
             Bytes::Sent if self.found.fault.is_none() => check(
                 NAME,
                 Mark::Passed,
-                "every blob that was sent was checked on its way; what was there was not read",
+                "every blob that was sent was checked on the way; what was already there was not read",
             ),
-            _ if self.found.bundle.is_some() => check(NAME, Mark::Open, "not to its end"),
+            _ if self.found.bundle.is_some() => check(NAME, Mark::Open, "not completed"),
             _ => check(NAME, Mark::Open, "not reached"),
         })
     }

@@ -28,7 +28,7 @@ pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
         None => Verdict::Done,
     };
     let summary = match (fault, verdict) {
-        (None, _) => "The command did what it was asked for. This is no verdict on a bundle.".to_owned(),
+        (None, _) => "The command succeeded. This is not a verdict on a bundle.".to_owned(),
         (Some(fault), Verdict::None) => format!("The run ended before there was a verdict: {}", fault.what),
         (Some(fault), _) => fault.what.clone(),
     };

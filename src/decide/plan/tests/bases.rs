@@ -45,7 +45,7 @@ fn m17_leaves_of_a_base_stay_behind_and_documents_travel() {
     assert_eq!(delta.documents.len(), 2);
     assert_eq!(delta.blobs.len(), 4, "two manifests, a config, a layer");
     let asked = store.asked.lock().unwrap().join("\n");
-    assert!(!asked.contains(&format!("holds {}", layer.digest)), "nobody is asked for what was delivered");
+    assert!(!asked.contains(&format!("holds {}", layer.digest)), "delivered leaves are not queried");
 
     let (untouched, _) =
         plan(&store, &over(&["localhost:5000/app:v2"], &[Base { leaves: HashMap::new(), ..base(&first, "1", false) }]));
@@ -90,7 +90,7 @@ fn m17_the_base_or_its_documents_tell_the_repository() {
     store.asked.lock().unwrap().clear();
     assert_eq!(homes(&store, &[silent.clone()]), Some(elsewhere.to_string()));
     let document = format!("document {}", first.artifacts[0].digest);
-    assert!(!store.asked.lock().unwrap().contains(&document), "a host that was not selected is not asked");
+    assert!(!store.asked.lock().unwrap().contains(&document), "a host that was not selected is not contacted");
     // With two repositories, it is unknown which one has it.
     let second = Artifact { repository: Repository::exact("other.example/y").unwrap(), ..silent.artifacts[0].clone() };
     silent.artifacts.push(second);

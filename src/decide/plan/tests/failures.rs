@@ -37,7 +37,7 @@ fn r14_all_failures_stand_in_one_list() {
 
     let mut selection = select(&names[..10]);
     selection.allow_partial = true;
-    assert_eq!(all(&refused(&store, &selection)).len(), 10, "nothing left is no bundle");
+    assert_eq!(all(&refused(&store, &selection)).len(), 10, "nothing left means no bundle");
 }
 
 #[test]

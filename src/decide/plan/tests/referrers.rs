@@ -25,7 +25,7 @@ fn referrers_of_all_documents_travel_and_theirs_too() {
     let mut selection = select(&["localhost:5000/app:v1"]);
     filter(&mut selection, |filters| filters.referrers = Referrers::Types(vec!["x/sig".to_owned()]));
     let (typed, _) = plan(&store, &selection);
-    assert_eq!(typed.artifacts.len(), 2, "the signature of an sbom that stays, stays");
+    assert_eq!(typed.artifacts.len(), 2, "a kept sbom keeps its signature");
     filter(&mut selection, |filters| filters.referrers = Referrers::None);
     store.referrers_fail = true;
     let (none, _) = plan(&store, &selection);

@@ -17,7 +17,7 @@ fn m17_all_that_lacks_and_all_tags_in_the_way_are_one_list_before_the_first_push
     let fault = run(&flow(4), &request).unwrap_err();
     let all: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
     assert_eq!(fault.class, Class::Policy);
-    assert!(fault.others.iter().all(|other| other.others.is_empty()), "nothing hides behind another");
+    assert!(fault.others.iter().all(|other| other.others.is_empty()), "no fault is nested in another");
     assert_eq!(all.iter().filter(|what| what.starts_with("base blob")).count(), 3, "{all:?}");
     assert_eq!(all.iter().filter(|what| what.starts_with("tag exists")).count(), 1, "{all:?}");
     assert_eq!((rooms.count("put"), rooms.count("manifest"), rooms.count("tag")), (0, 0, 0));

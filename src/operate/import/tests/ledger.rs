@@ -49,8 +49,8 @@ fn d12_a_run_that_ends_early_claims_nothing() {
     assert_eq!(outcomes(&ledger), [Came::Failed; 4]);
     assert!(ledger.artifacts.iter().all(|one| one.reason.as_ref().unwrap().contains("incomplete")));
     assert!(ledger.artifacts.iter().all(|one| one.tags.iter().all(|tag| tag.outcome == State::Failed)));
-    assert!(ledger.blobs.is_empty() && ledger.counts.sent == 7, "what was moved is told: {ledger:?}");
-    assert_eq!(rooms.count("read"), 0, "what was not done is not asked for");
+    assert!(ledger.blobs.is_empty() && ledger.counts.sent == 7, "what was moved is recorded: {ledger:?}");
+    assert_eq!(rooms.count("read"), 0, "what was not done is not read back");
 }
 
 #[test]

@@ -327,7 +327,7 @@ fn everything_arrives_once_and_tags_come_after_the_gate() {
             let again = run(&flow(jobs), &request).unwrap();
             assert!(again.artifacts.iter().all(|done| done.landed == Landed::Present));
             assert_eq!((again.pushed, again.mounted, again.bytes), (0, 0, 0));
-            assert_eq!(lock(&rooms.calls).len(), calls, "nothing but manifests and tags is asked for");
+            assert_eq!(lock(&rooms.calls).len(), calls, "only manifests and tags are queried");
         }
     }
 }
