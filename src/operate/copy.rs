@@ -18,7 +18,7 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 use crate::operate::import::{self, Done, Imported, Landed, NoCheck, Sides, TagConflict};
 
-/// What to copy and how.
+/// Content to copy, and options.
 pub struct Request<'a> {
     /// Selection at the source.
     pub selection: Selection,

@@ -52,8 +52,8 @@ impl<'a> Ready<'a> {
         Ok(Self { bundle, content })
     }
 
-    /// Imports as `request` says, with the bundle's source and check in place of its own. Also
-    /// returns the result of the scanner. `ask` prompts for the next medium.
+    /// Imports as `request` says, except that source and check are the bundle's. Also returns the
+    /// scanner's result. `ask` prompts for the next medium.
     pub fn run(
         self,
         flow: &Flow,
