@@ -280,7 +280,7 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
 }
 
 /// Writes the bytes of `frames`, numbered from 1 as in messages, one after another and nothing
-/// else. Serves to repair a copy in which they are damaged.
+/// else. They repair a copy in which they are damaged.
 ///
 /// # Errors
 /// Those of [`write()`]; [`Class::Usage`] for a number that no frame has.

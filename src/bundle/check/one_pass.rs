@@ -45,7 +45,7 @@ impl<'a> Collect<'a> {
         self.any_blob(member).filter(|blob| blob.size <= MAX_DOCUMENT)
     }
 
-    /// Returns the onlooker's look at the blob, which starts at the beginning of the blob.
+    /// Returns the onlooker's [`Look`] at the blob, which starts at the blob's beginning.
     fn look(&mut self, member: usize) -> Option<&mut Box<dyn Look + 'a>> {
         if let (None, Some(onlooker), Some(blob)) = (&self.look, self.onlooker, self.any_blob(member)) {
             self.look = Some(onlooker.blob(blob.digest, blob.size));
