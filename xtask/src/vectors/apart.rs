@@ -1,4 +1,4 @@
-//! Signature files that are separate from their bundle (`spec/signature.md`, Lying apart).
+//! Signature files that are separate from their bundle (`spec/signature.md`, Detached).
 
 use super::Book;
 use super::content::{Built, Content, sha256};
