@@ -2,7 +2,7 @@
 //!
 //! [`start`] returns the program, to be watched and ended ([`Running`]), and its pipes ([`Pipes`]),
 //! which another thread may use. The output is limited in size, and the whole run in time. The
-//! caller gives the environment and directory; those of this process are not used. A program is
+//! caller gives the environment, and optionally the directory. A program is
 //! started by its absolute path, and relative entries of PATH are not searched. Does not interpret
 //! the output of programs.
 

@@ -81,7 +81,7 @@ mod tests {
             assert!(matches!(at(path), Err(Failure::Absent)), "{path:?}");
             assert!(matches!(at(&format!("{path}:{own}")), Err(Failure::Absent)), "{path:?}: not there yet");
         }
-        // What cannot be started, or is a directory, hides nothing.
+        // Directories and files that are not executable are skipped.
         let before = tempfile::tempdir().unwrap();
         std::fs::create_dir(before.path().join("clamdscan")).unwrap();
         let text = tempfile::tempdir().unwrap();

@@ -111,7 +111,7 @@ impl Running {
     /// Reports whether the program has ended. Ends it if its time is over.
     ///
     /// # Errors
-    /// Errors of the system. The program has ended then.
+    /// Errors of the system.
     pub fn look(&mut self) -> io::Result<Option<End>> {
         let pid = Pid::from_child(&self.child);
         // Reap it only after its group was killed: until then its process ID cannot be reused.

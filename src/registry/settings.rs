@@ -87,7 +87,7 @@ pub type HostLookup = Box<dyn Fn(&str) -> Result<HostSettings, String> + Send + 
 pub struct Settings {
     /// Finds the settings of single hosts.
     pub hosts: HostLookup,
-    /// Finds logins.
+    /// Finds the logins of hosts.
     pub credentials: Lookup,
     /// Hosts (with port, as in references) that use plain http.
     pub plain_http: Vec<String>,

@@ -49,7 +49,7 @@ pub struct Unopened {
 /// Kind of thing found in place of a file or folder that can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// Nothing exists there.
     Nothing,
     /// A symbolic link, or anything else that stands for another name.
     Link,

@@ -103,7 +103,7 @@ impl Registry {
     }
 }
 
-/// Returns the page after `last`.
+/// Returns the address of the page after `last`.
 fn after(first: &Url, last: &str) -> Url {
     let mut url = first.clone();
     url.query_pairs_mut().append_pair("last", last);

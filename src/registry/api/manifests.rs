@@ -36,7 +36,7 @@ pub(in crate::registry) enum Condition {
 
 /// Outcome of a PUT that was answered.
 pub(in crate::registry) enum Put {
-    /// Stored.
+    /// The manifest was stored.
     Stored(Answer),
     /// Its condition did not hold.
     Unmet,

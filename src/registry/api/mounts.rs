@@ -96,7 +96,7 @@ impl Registry {
         let headers = response.headers();
         let url = match self.next(from, headers, subject)? {
             Some(url) => url,
-            // The session ID is enough: the address is that of the distribution registry.
+            // The session ID is enough: the address follows from it, as in the distribution registry.
             None => match header(headers, "docker-upload-uuid").filter(|name| is_plain(name)) {
                 Some(name) => self.at(repository, &format!("blobs/uploads/{name}"))?,
                 None => {

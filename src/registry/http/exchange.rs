@@ -123,7 +123,7 @@ impl Http {
         }
     }
 
-    /// Makes an error about this registry.
+    /// Makes an error with the name of this registry.
     pub fn error(&self, kind: Kind, what: impl std::fmt::Display) -> Error {
         Error::new(kind, format!("registry {}: {what}", self.name))
     }

@@ -185,7 +185,7 @@ mod tests {
                 assert!(is_forbidden_address(address.into()), "{bad} in {address}");
             }
         }
-        // Those octets lie where none of the forms reads them.
+        // An address that is not forbidden, in all forms.
         let plain = wrapped("198.51.100.7");
         assert!(!plain.into_iter().any(|address| is_forbidden_address(address.into())));
         for good in ["2001:db8::7f00:1", "2606:4700::a9fe:a9fe", "64:ff9c::7f00:1"] {

@@ -13,7 +13,7 @@ use super::origin;
 pub(in crate::registry) struct Request {
     /// HTTP method.
     pub method: Method,
-    /// Address.
+    /// Address of the request.
     pub url: Url,
     /// Headers without `Authorization`.
     pub headers: HeaderMap,

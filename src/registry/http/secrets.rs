@@ -66,7 +66,7 @@ impl Secrets {
         let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
         let Some((login, _)) = rest.split('/').next().and_then(|authority| authority.rsplit_once('@')) else { return };
         let (username, password) = login.split_once(':').unwrap_or((login, ""));
-        // As written, and as sent.
+        // Both as written (percent-encoded) and as sent (decoded).
         self.password(username, password);
         self.password(&decoded(username), &decoded(password));
     }
