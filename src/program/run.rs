@@ -10,7 +10,7 @@ use super::{End, Failure, Kin, Limits, Said, Surroundings, start};
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs `program` with the arguments `words` and `input` on its standard input, and returns its standard
-/// output. Its standard error goes nowhere: it may hold anything.
+/// output. Its standard error, which may contain anything, is discarded.
 ///
 /// # Errors
 /// [`Failure`].
@@ -24,7 +24,7 @@ pub fn to_end(
     let (mut running, mut pipes) = start(program, words, surroundings, limits, Kin::Ours)?;
     let mut at = 0;
     let mut ended = None;
-    // It has answered when it has ended and nobody can say more; the deadline is for both.
+    // Done when the program has ended and its output is closed; the deadline applies to both.
     while ended.is_none() || pipes.is_speaking() {
         if at == input.len() {
             pipes.close();

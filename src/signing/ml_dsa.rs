@@ -1,20 +1,23 @@
-//! ML-DSA (FIPS 204) with its keys as RFC 9881 has them: pure, without a context, parameter sets 65 and 87.
+//! ML-DSA (FIPS 204) with keys in the form of RFC 9881: pure, without a context, parameter sets 65
+//! and 87.
 //!
-//! Bytes in, bytes out: PEM and policy are [`super::key`]'s. Signing is deterministic, as all that is written here.
+//! Works on raw bytes. PEM and policies are handled in [`super::key`] and elsewhere. Signing is
+//! deterministic, like all other output.
 
 use ml_dsa::{EncodedVerifyingKey, MlDsa65, MlDsa87, MlDsaParams, Signature, VerifyingKey};
 
-/// A parameter set that is taken. ML-DSA-44 is not: it is below what is asked of signatures that must last.
+/// A supported parameter set. ML-DSA-44 is not supported, because its security level is too low for
+/// long-lived signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// Category 3.
+    /// Security category 3.
     MlDsa65,
-    /// Category 5.
+    /// Security category 5.
     MlDsa87,
 }
 
 impl Set {
-    /// Bytes of a public key.
+    /// Returns the size of a public key in bytes.
     pub const fn public_size(self) -> usize {
         match self {
             Self::MlDsa65 => 1952,
@@ -22,7 +25,8 @@ impl Set {
         }
     }
 
-    /// Whether `signature` is that of the key `public`, of [`Set::public_size`] bytes, over `message`.
+    /// Whether `signature` is a valid signature over `message` by the key `public`, which has
+    /// [`Set::public_size`] bytes.
     pub fn verifies(self, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::MlDsa65 => verifies::<MlDsa65>(public, message, signature),

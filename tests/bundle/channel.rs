@@ -184,7 +184,7 @@ fn s15_order_at_import() {
     let held = site.held();
     assert!(String::from_utf8(held.clone()).unwrap().contains("\"sequence\":2"));
     // Again: it runs, and nothing moves.
-    assert!(site.import("apps-2", "", 0).contains("held already"));
+    assert!(site.import("apps-2", "", 0).contains("already held"));
     for (bundle, said) in
         [("apps-1", "an older one"), ("twin", "two bundles are signed"), ("epoch", "epoch 0, found 1")]
     {

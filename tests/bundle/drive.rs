@@ -54,9 +54,9 @@ fn the_medium_is_asked_for_until_the_right_one_is_there() {
     assert!(verdict.is_good(), "{:?}", verdict.fault);
     assert_eq!(verdict.tally.unwrap().frames, verdict.bundle.unwrap().manifest().frames.len() as u64);
     let told = [
-        "it is not there".to_owned(),
-        format!("it has {} bytes", good.len() - 1),
-        format!("it has {} bytes", good.len() + 1),
+        "it is missing".to_owned(),
+        format!("bytes, found {}", good.len() - 1),
+        format!("bytes, found {}", good.len() + 1),
     ];
     assert_eq!(asked.len(), told.len(), "{asked:?}");
     for (asked, told) in asked.iter().zip(told) {

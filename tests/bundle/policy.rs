@@ -86,7 +86,7 @@ fn s2_s8_unknown_signatures_are_shown_or_refused_and_bad_ones_never_pass() {
         + "[channel.other]\nkeys = [\"deputy\"]\n";
     fs::write(desk.path("trust.toml"), other).unwrap();
     desk.run("sign usb/b --sign 3.pem", 0);
-    assert!(desk.verify(0).contains("a key of the policy, but not here"));
+    assert!(desk.verify(0).contains("a key of the policy, but not of this section"));
     let path = desk.path("usb/b.sig.json");
     let mut envelope = packmule::signing::Envelope::parse(&fs::read(&path).unwrap()).unwrap();
     let three = key(3).public().id().to_owned();

@@ -100,9 +100,9 @@ fn result<'a>(report: &'a Value, name: &str) -> &'a str {
 
 const CHECKS: [&str; 6] = [
     "Signatures are genuine",
-    "Signed by those who must",
+    "Signed by the required signers",
     "Allowed by the policy here",
-    "In its turn, not expired",
+    "In order, not expired",
     "Well-formed and complete",
     "Every byte as signed",
 ];
@@ -159,7 +159,7 @@ fn a_bundle_that_passes_can_be_approved_from_its_page() {
     // Keys in place of a policy: what a policy would have looked at was not looked at.
     let (keys, _) = desk.verify(&["--key", "1.pub.pem"], 0);
     assert_eq!(result(&keys, "Allowed by the policy here"), "open");
-    assert_eq!(result(&keys, "In its turn, not expired"), "open");
+    assert_eq!(result(&keys, "In order, not expired"), "open");
     let (part, html) = desk.verify(&["--key", "1.pub.pem", "--volume", "1"], 0);
     assert_eq!((&part["verdict"], result(&part, "Every byte as signed")), (&"PART".into(), "open"));
     assert!(!html.contains("Decision on paper"));
@@ -230,7 +230,7 @@ fn damage_and_staleness_fail_their_own_check_and_no_other() {
     let late = packmule_at(desk.0.root.path(), &[&args[..], &["--allow-stale"]].concat(), None, NOW + 36 * 86_400);
     assert_eq!(late.code, 0, "{}", late.stderr);
     let (report, html) = desk.reports(0);
-    assert_eq!(result(&report, "In its turn, not expired"), "overlooked");
+    assert_eq!(result(&report, "In order, not expired"), "overlooked");
     assert!(html.contains("Take note") && html.contains("overlooked"));
     assert!(!report["proven"].to_string().contains("Order"));
 }
@@ -298,7 +298,7 @@ fn other_commands_have_reports_too() {
     desk.run(&[&["inspect", "usb/b"][..], &report].concat(), 0);
     let (plain, html) = desk.reports(0);
     assert_eq!(plain["document"]["schema"], "packmule.inspect.v1");
-    assert!(html.contains("not authenticated") && html.contains("no verdict"));
+    assert!(html.contains("not authenticated") && html.contains("not a verdict"));
     desk.run(&[&["inspect", "usb/none"][..], &report].concat(), 22);
     let (failed, html) = desk.reports(22);
     assert_eq!((&failed["verdict"], &failed["faults"][0]["class"]), (&"FAILED".into(), &"io".into()));

@@ -225,7 +225,7 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all(&format!("{both} --signatures one --signatures two"), 10, "signature file");
     // In its place.
     fs::remove_file(bundle.path("b.sig.json")).unwrap();
-    all(both, 12, "not there");
+    all(both, 12, "missing");
     all(&format!("{both} --signatures one --signatures two"), 0, "");
     let told = run(&bundle, "verify usb/b --key 1.pub.pem --signatures one --signatures two", 0);
     assert!(told.stdout.contains(&format!("not counted  {}", key(2).public().id())), "{}", told.stdout);

@@ -346,7 +346,7 @@ fn c1_of_two_exports_to_one_output_one_waits_for_nobody() {
     let manifests = || shelf.server.requests().iter().filter(|request| request.path.contains("/manifests/")).count();
     let asked = manifests();
     let told = refused(&args, 23);
-    assert!(told.contains("another run writes this bundle"), "{told}");
+    assert!(told.contains("another run is writing this bundle"), "{told}");
     let told = refused(&["export", &name, "-o", &out, "--sign", "k.pem", "--overwrite"], 23);
     assert!(told.contains(".lock"), "{told}");
     assert_eq!(manifests(), asked, "the second one asked the network");

@@ -176,14 +176,14 @@ fn b17_what_lies_next_to_a_bundle_is_told_to_whoever_asks() {
     let inspect = ["inspect", &bundle];
     let told = |args: &[&str], more: &[&str]| packmule(&[args, more].concat(), 0).1;
     for args in [&verify[..], &import, &inspect] {
-        assert!(!told(args, &["-v"]).contains("not looked at"), "{args:?}");
+        assert!(!told(args, &["-v"]).contains("not opened"), "{args:?}");
     }
     let folder = dir().join(&bundle).parent().unwrap().to_owned();
     std::fs::write(folder.join("autorun\u{1b}[31m.inf"), "x").unwrap();
     std::fs::create_dir(folder.join("more")).unwrap();
     for args in [&verify[..], &import, &inspect] {
         let said = told(args, &["-v"]);
-        assert!(said.contains("not looked at: autorun\\u{1b}[31m.inf, more/"), "{args:?}: {said}");
+        assert!(said.contains("not opened: autorun\\u{1b}[31m.inf, more/"), "{args:?}: {said}");
         assert!(!told(args, &[]).contains("autorun"), "{args:?}");
     }
 }

@@ -218,7 +218,7 @@ fn r5_waits_are_capped_dates_are_read_and_the_one_who_limits_is_named() {
         let slept = client.clock.slept().as_secs();
         assert!(slept >= least && slept <= most, "{after:?}: {slept}");
     }
-    for (status, words) in [(429, "it limits our requests"), (502, "status 502")] {
+    for (status, words) in [(429, "too many requests"), (502, "status 502")] {
         let server = Server::start(move |request, _| match request.path.as_str() {
             "/v2/" => reply(200, ""),
             _ => reply(status, "<html>a proxy's own page</html>"),

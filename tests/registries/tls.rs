@@ -204,7 +204,7 @@ fn r3_http2_that_breaks_gives_way_to_http_1_1() {
         assert!(broken.load(Ordering::SeqCst) >= 1);
         let heard = client.heard.0.lock().unwrap();
         let told =
-            heard.iter().any(|event| matches!(event, Event::Detail(text) if text.contains("going on by HTTP/1.1")));
+            heard.iter().any(|event| matches!(event, Event::Detail(text) if text.contains("continuing with HTTP/1.1")));
         assert!(told, "{heard:?}");
         if !goaway {
             let range = server.all_requests().iter().find_map(|request| request.header("range").map(ToOwned::to_owned));

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex};
 use super::pool::wait;
 use crate::base::lock::lock;
 
-/// Lets at most a number of threads do something at once.
+/// Limits how many threads do something at once.
 #[derive(Debug)]
 pub struct Limiter {
     free: Mutex<usize>,
@@ -13,12 +13,12 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// At most `count` at once.
+    /// Allows `count` threads at once.
     pub const fn new(count: usize) -> Self {
         Self { free: Mutex::new(count), changed: Condvar::new() }
     }
 
-    /// Does `work` when there is room.
+    /// Waits for a free place, then runs `work`.
     pub fn pass<T>(&self, work: impl FnOnce() -> T) -> T {
         let mut free = lock(&self.free);
         while *free == 0 {

@@ -6,16 +6,16 @@ use zeroize::Zeroizing;
 
 use crate::signing::ml_dsa::Set;
 
-/// A private key: the seed that all of it follows from.
+/// A private key, stored as the seed from which it is derived.
 pub struct Secret {
-    /// Its parameter set.
+    /// Parameter set.
     pub set: Set,
-    /// The 32 bytes.
+    /// The 32 seed bytes.
     pub seed: Zeroizing<[u8; 32]>,
 }
 
 impl Secret {
-    /// The public key's bytes.
+    /// Returns the bytes of the public key.
     pub fn public(&self) -> Vec<u8> {
         match self.set {
             Set::MlDsa65 => public::<MlDsa65>(&self.seed),
@@ -23,7 +23,7 @@ impl Secret {
         }
     }
 
-    /// Signs, deterministically; nothing only where the message could not be hashed, which never is.
+    /// Signs deterministically. Returns `None` if the message cannot be hashed, which does not happen.
     pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self.set {
             Set::MlDsa65 => sign::<MlDsa65>(&self.seed, message),
@@ -46,8 +46,8 @@ pub(super) fn expanded<P: MlDsaParams>(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(SigningKey::<P>::from_seed(&(*seed).into()).expanded_key().to_expanded().to_vec())
 }
 
-/// The seed in the content of a private key (RFC 9881, section 6): alone, or with the expanded key, which must
-/// then be its own. One of the expanded form alone has none.
+/// Returns the seed in the content of a private key (RFC 9881, section 6). If the expanded key is also there,
+/// it must match. A key in expanded form only has no seed.
 pub fn seed_of(set: Set, key: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     let seed = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
     if let Some(alone) = key.strip_prefix(&[0x80, 0x20]) {
