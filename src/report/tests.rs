@@ -261,7 +261,7 @@ fn wrong(value: &Value, schema: &Value, root: &Value, at: &str, found: &mut Vec<
     if let Value::Object(members) = value {
         for name in schema["required"].as_array().into_iter().flatten() {
             if !members.contains_key(name.as_str().unwrap()) {
-                found.push(format!("{at}: lacks {name}"));
+                found.push(format!("{at}: {name} is missing"));
             }
         }
         for (name, member) in members {
