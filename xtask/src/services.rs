@@ -236,7 +236,8 @@ fn spawn_announcing(running: &mut Services, program: &Command, name: &str) -> Re
     if let Some(out) = running.children[index].stdout.take() {
         BufReader::new(out).read_line(&mut line)?;
     }
-    let address = line.trim().parse().map_err(|_| Failed::new(format!("{name}: expected its address, found {line:?}")))?;
+    let address =
+        line.trim().parse().map_err(|_| Failed::new(format!("{name}: expected its address, found {line:?}")))?;
     wait(running, index, address, name)?;
     Ok(address)
 }
