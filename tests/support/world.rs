@@ -1,4 +1,4 @@
-//! The basis of tests with the built binary: the variables of the real registries, the built binary, other
+//! The basis of tests that run the built binary: the variables of the real registries, runs, other
 //! programs. It must not import packmule's own code: results are checked by other means.
 
 use std::path::{Path, PathBuf};
