@@ -28,7 +28,7 @@ pub fn quick(root: &Path, args: &[&str]) -> Result<(), Failed> {
     lint(root)?;
     let programs = shell::stage("build", || runner::build(root, &[&UNITS[..], &FEATURES].concat()))?;
     shell::stage("unit tests", || runner::run(&programs, args, &[]))?;
-    let programs = shell::stage("build", || runner::build(root, &[&["--test", "bundle"], &FEATURES[..]].concat()))?;
+    let programs = shell::stage("build", || runner::build(root, &[&["--test", "api"], &FEATURES[..]].concat()))?;
     shell::stage("vectors in process", || runner::run(&programs, &["vectors::"], &[]))
 }
 

@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::kill::injected;
 use super::shelf::{Image, noise};
+use super::strace::injected;
 use super::world::{command, dir, fresh, layout, packmule, refused, sandbox, sha256, text, var};
 
 fn lines(log: &str) -> Vec<Value> {
