@@ -46,6 +46,8 @@ pub enum Reason {
     StreamEnded,
     /// The content of a stream has passed already and cannot be read again.
     HasPassed,
+    /// The place took it and named its digest, and does not let it be read afterwards.
+    Unreadable,
 }
 
 /// A failure with its advice. `C` says by what it is told apart: by the class of an operation, or, at a place, by how the

@@ -80,7 +80,7 @@ pub struct Arrival {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub read_back: Option<Digest>,
-    /// Why it failed.
+    /// Why it failed or could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Its repository in the bundle.
@@ -99,8 +99,17 @@ pub enum Outcome {
     Pushed,
     /// All of it was there before; and read back.
     Present,
+    /// It was sent, the destination took it, and does not let it be read.
+    Unread,
     /// It is not known to be there.
     Failed,
+}
+
+impl Outcome {
+    /// Returns whether it is there and was read back.
+    pub const fn is_arrived(self) -> bool {
+        matches!(self, Self::Pushed | Self::Present)
+    }
 }
 
 /// One tag.
@@ -130,6 +139,8 @@ pub enum State {
     Present,
     /// It names something else and was left so, as was asked.
     Kept,
+    /// It was set, and the destination does not let it be read.
+    Unread,
     /// It is not known to name the artifact.
     Failed,
 }
@@ -307,7 +318,7 @@ impl Receipt {
 
     /// The artifacts that are there, read back.
     pub fn arrived(&self) -> usize {
-        self.artifacts.iter().filter(|artifact| artifact.outcome != Outcome::Failed).count()
+        self.artifacts.iter().filter(|artifact| artifact.outcome.is_arrived()).count()
     }
 
     /// Whether every artifact is there.

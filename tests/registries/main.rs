@@ -26,4 +26,5 @@ mod server;
 mod settings;
 mod strangers;
 mod tls;
+mod unreadable;
 mod uploads;

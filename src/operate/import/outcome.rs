@@ -15,6 +15,8 @@ pub enum Landed {
     Pushed,
     /// All of it was there.
     Present,
+    /// It was taken and tagged, and the destination does not let it be read: what it says.
+    Unread(String),
     /// It was not taken; nothing of it was tagged unless the fault came with the tags.
     Failed(Fault),
 }
@@ -64,19 +66,37 @@ impl Imported {
         self.fault().is_none()
     }
 
-    /// [`Class::Partial`] with each artifact's own fault among its others, when any failed.
+    /// [`Class::Partial`] with each artifact's own fault among its others, when any failed or could not be read back.
     pub fn fault(&self) -> Option<Fault> {
-        let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
-            Landed::Failed(fault) => Some(fault.clone()),
-            Landed::Pushed | Landed::Present => None,
-        });
-        let failed: Vec<Fault> = failed.collect();
-        if failed.is_empty() {
-            return None;
+        let (mut failed, mut unread) = (Vec::new(), Vec::new());
+        for done in &self.artifacts {
+            match &done.landed {
+                Landed::Failed(fault) => failed.push(fault.clone()),
+                Landed::Unread(words) => {
+                    let what = format!("{}@{}: taken, but it cannot be read: {words}", done.destination, done.digest);
+                    unread.push(Fault::new(Class::Partial, what));
+                }
+                Landed::Pushed | Landed::Present => {}
+            }
         }
-        let what = format!("{} of {} artifacts were not imported", failed.len(), self.artifacts.len());
-        let mut fault = Fault::new(Class::Partial, what).help("mend what is listed and run the import again");
-        fault.others = failed.into_iter().flat_map(flat).collect();
+        let all = self.artifacts.len();
+        let (what, help) = match (failed.len(), unread.len()) {
+            (0, 0) => return None,
+            (0, count) => (
+                format!("{count} of {all} artifacts were imported and cannot be read back"),
+                "ask whoever runs the registry why it gives nobody what it took: a scan, a quarantine or a signature rule",
+            ),
+            (count, 0) => (
+                format!("{count} of {all} artifacts were not imported"),
+                "mend what is listed and run the import again",
+            ),
+            (count, blocked) => (
+                format!("{count} of {all} artifacts were not imported, and {blocked} cannot be read back"),
+                "mend what is listed and run the import again",
+            ),
+        };
+        let mut fault = Fault::new(Class::Partial, what).help(help);
+        fault.others = failed.into_iter().chain(unread).flat_map(flat).collect();
         Some(fault)
     }
 }
@@ -86,10 +106,12 @@ pub(super) fn list(work: &Work) -> Vec<Done> {
         .iter()
         .map(|job| {
             let needs = lock(&job.needs);
-            let landed = match &*lock(&job.failed) {
-                Some(fault) => Landed::Failed(fault.clone()),
-                None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
-                None => Landed::Pushed,
+            let unread = lock(&job.unread).clone();
+            let landed = match (&*lock(&job.failed), unread) {
+                (Some(fault), _) => Landed::Failed(fault.clone()),
+                (None, Some(words)) => Landed::Unread(words),
+                (None, None) if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
+                (None, None) => Landed::Pushed,
             };
             let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
             if matches!(landed, Landed::Failed(_)) {

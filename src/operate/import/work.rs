@@ -32,6 +32,8 @@ pub(super) struct Job<'a> {
     pub needs: Mutex<Needs>,
     /// Why it is not imported.
     pub failed: Mutex<Option<Fault>>,
+    /// What the destination says to whoever wants to read what it took of it, where it refuses.
+    pub unread: Mutex<Option<String>>,
 }
 
 /// The parts of a job that are missing at the destination; known after the preflight.
@@ -60,6 +62,16 @@ pub(super) struct Work<'a> {
 impl Job<'_> {
     pub(super) fn has_failed(&self) -> bool {
         lock(&self.failed).is_some()
+    }
+
+    /// Whether something of it was taken and cannot be read.
+    pub(super) fn is_unread(&self) -> bool {
+        lock(&self.unread).is_some()
+    }
+
+    /// Records that the destination took something of it and does not let it be read; the first words stay.
+    pub(super) fn refuse_reading(&self, what: &str) {
+        lock(&self.unread).get_or_insert_with(|| what.to_owned());
     }
 
     /// Records a fault; the first one stays.

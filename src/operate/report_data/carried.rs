@@ -83,6 +83,7 @@ pub fn imported(
                 (Landed::Pushed, true) => "to be sent to",
                 (Landed::Pushed, false) => "sent to",
                 (Landed::Present, _) => "was there:",
+                (Landed::Unread(_), _) => "UNREAD:",
                 (Landed::Failed(_), _) => "FAILED:",
             };
             let kept = if one.kept.is_empty() { "" } else { " (a tag there was kept)" };

@@ -17,7 +17,6 @@ use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::Drip;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
-use crate::registry::http::origin;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::{self, Tries, Trouble};
 
@@ -25,25 +24,41 @@ use crate::registry::http::retry::{self, Tries, Trouble};
 const PROGRESS: u64 = 1 << 20;
 
 impl Registry {
-    /// Returns whether the blob is there, by HEAD.
+    /// Returns whether the blob is there: by HEAD, or by GET of its first byte where HEAD fails.
     pub fn has_blob(&self, repository: &Repository, blob: &Descriptor, scopes: Scopes) -> Result<bool, Error> {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
-        let call = Call::new(Method::HEAD, url, scopes, &subject);
-        let response = self.open(&call)?;
-        match response.status().as_u16() {
-            200..=299 => {
-                let found = length(response.headers()).filter(|_| coding(response.headers()).is_none());
-                if found.is_some_and(|found| found != blob.size) {
-                    let what = format_args!("{subject}: expected {} bytes, found {}", blob.size, found.unwrap_or(0));
-                    return Err(self.http.error(Kind::Mismatch, what));
-                }
-                Ok(true)
+        let call = Call::new(Method::HEAD, url.clone(), scopes.clone(), &subject);
+        let size = match self.head(&call)? {
+            Some(response) if response.status() == StatusCode::NOT_FOUND => return Ok(false),
+            // A length of 0 is also what servers say that know none.
+            Some(response) => {
+                length(response.headers()).filter(|found| *found > 0 && coding(response.headers()).is_none())
             }
-            404 => Ok(false),
-            // Storage behind a redirect that is signed for GET alone; the registry has sent us there.
-            403 | 405 if !origin::same(&self.http.base()?, response.url()) => Ok(true),
-            _ => Err(self.refusal(&answer_of(self, response, &subject)?, &subject)),
+            None => {
+                let call = Call::new(Method::GET, url, scopes, &subject).header(RANGE, "bytes=0-0");
+                let response = self.open(&call)?;
+                match response.status() {
+                    StatusCode::NOT_FOUND => return Ok(false),
+                    StatusCode::PARTIAL_CONTENT => content_range(response.headers()).map(|(_, size)| size),
+                    // A blob without bytes has no first one.
+                    StatusCode::RANGE_NOT_SATISFIABLE if blob.size == 0 => None,
+                    status if status.is_success() => {
+                        length(response.headers()).filter(|_| coding(response.headers()).is_none())
+                    }
+                    _ => {
+                        let error = self.refusal(&answer_of(self, response, &subject)?, &subject);
+                        return Err(self.after_put(repository, blob.digest, error));
+                    }
+                }
+            }
+        };
+        match size.filter(|found| *found != blob.size) {
+            None => Ok(true),
+            Some(found) => {
+                let what = format_args!("{subject}: expected {} bytes, found {found}", blob.size);
+                Err(self.http.error(Kind::Mismatch, what))
+            }
         }
     }
 

@@ -81,14 +81,13 @@ impl Registry {
     /// Returns the descriptor of a manifest that is there: by HEAD, or by GET where that does not say enough.
     fn look(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Descriptor>, Error> {
         let call = self.manifest_call(Method::HEAD, repository, name, scopes.clone())?;
-        let answer = self.ask(&call, SMALL)?;
-        match answer.status.as_u16() {
-            200 => {}
-            404 => return Ok(None),
-            // Some servers know no HEAD here.
-            400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
-            _ => return Err(self.refusal(&answer, &call.request.subject)),
+        let Some(response) = self.head(&call)? else {
+            return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor()));
+        };
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
         }
+        let answer = Answer { status: response.status(), headers: response.headers().clone(), body: Bytes::new() };
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
         // A compressed answer's length is not the manifest's.
         let size = answer.header("content-length").filter(|_| coding(&answer.headers).is_none());
@@ -177,9 +176,9 @@ impl Registry {
 
     /// Returns whether a manifest is there.
     pub fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
-        Ok(self
-            .look(repository, &digest.to_string(), &Scopes::pull(repository))?
-            .is_some_and(|found| found.digest == digest))
+        let found = self.look(repository, &digest.to_string(), &Scopes::pull(repository));
+        let found = found.map_err(|error| self.after_put(repository, digest, error))?;
+        Ok(found.is_some_and(|found| found.digest == digest))
     }
 
     /// Returns what a tag names, if anything.
@@ -195,7 +194,8 @@ impl Registry {
         expected: Digest,
     ) -> Result<Option<Digest>, Error> {
         let name = tag.map_or_else(|| expected.to_string(), Tag::to_string);
-        let fetched = self.fetch(repository, &name, &Scopes::pull(repository))?;
+        let fetched = self.fetch(repository, &name, &Scopes::pull(repository));
+        let fetched = fetched.map_err(|error| self.after_put(repository, expected, error))?;
         Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
     }
 
@@ -257,7 +257,12 @@ impl Registry {
                     let what = format_args!("{}: stored as {found}, expected {expected}", call.request.subject);
                     Err(Trouble::last(self.http.error(Kind::Mismatch, what)))
                 }
-                _ => Ok(Put::Stored(answer)),
+                found => {
+                    if found == Some(expected) {
+                        self.note_put(repository, expected);
+                    }
+                    Ok(Put::Stored(answer))
+                }
             };
         }
         if answer.status == StatusCode::PRECONDITION_FAILED && !matches!(condition, Condition::Always) {
@@ -268,7 +273,7 @@ impl Registry {
         if again && error.class == Kind::Absent {
             error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
         }
-        if again { Err(Trouble { error, again, after: None }) } else { Ok(Put::Refused(Refusal { answer, error })) }
+        if again { Err(Trouble::passing(error)) } else { Ok(Put::Refused(Refusal { answer, error })) }
     }
 }
 

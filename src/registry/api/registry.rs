@@ -5,11 +5,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use reqwest::{Response, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::call::Call;
 use super::listing::Listings;
 use super::session::Session;
+use crate::base::fault::Reason;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::{Digest, Repository};
 use crate::registry::auth::authorization::Auth;
@@ -34,6 +36,8 @@ pub(in crate::registry) struct Registry {
     pub no_referrers: Mutex<HashSet<String>>,
     /// Held by whoever finds out whether there are lists of referrers.
     pub finding_out: Mutex<()>,
+    /// What a PUT of this run stored, by path of the repository and the digest that its answer named.
+    put: Mutex<HashSet<(String, Digest)>>,
 }
 
 impl Registry {
@@ -51,6 +55,7 @@ impl Registry {
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
             finding_out: Mutex::default(),
+            put: Mutex::default(),
         })
     }
 
@@ -91,6 +96,41 @@ impl Registry {
                 Err(trouble) => tries.again(trouble)?,
             }
         }
+    }
+
+    /// Sends a HEAD. `None` where it failed with anything but 404, which says little: servers and the storage that they
+    /// redirect to answer HEAD otherwise than GET, which is then to be asked.
+    pub fn head(&self, call: &Call) -> Result<Option<Response>, Error> {
+        let mut tries = self.http.tries();
+        loop {
+            match self.send(call) {
+                Ok(response) if response.status().is_success() || response.status() == StatusCode::NOT_FOUND => {
+                    return Ok(Some(response));
+                }
+                Ok(_) => return Ok(None),
+                Err(Trouble { status: Some(status), .. }) if !retry::is_limit(status) => return Ok(None),
+                Err(trouble) => tries.again(trouble)?,
+            }
+        }
+    }
+
+    /// Notes that the answer to a PUT named the digest of what was sent.
+    pub fn note_put(&self, repository: &Repository, digest: Digest) {
+        lock(&self.put).insert((repository.path().to_owned(), digest));
+    }
+
+    /// Returns whether the answer to a PUT of this run named the digest.
+    pub fn was_put(&self, repository: &Repository, digest: Digest) -> bool {
+        lock(&self.put).contains(&(repository.path().to_owned(), digest))
+    }
+
+    /// Returns the error of a read, with its reason where the registry refuses to give what it took in this run: some rule
+    /// of its own (a scan, a quarantine) stands in the way.
+    pub fn after_put(&self, repository: &Repository, digest: Digest, error: Error) -> Error {
+        if matches!(error.class, Kind::Denied | Kind::Refused) && self.was_put(repository, digest) {
+            return error.reason(Reason::Unreadable);
+        }
+        error
     }
 
     /// Sends a call until its whole answer is there, whose body may have `cap` bytes.

@@ -190,7 +190,12 @@ impl Upload<'_> {
                     let what = format_args!("{}: stored as {found}", self.subject);
                     Err(registry.http.error(Kind::Mismatch, what).into())
                 }
-                _ => Ok(UploadOutcome::Stored),
+                found => {
+                    if found.is_some() {
+                        registry.note_put(self.repository, self.blob.digest);
+                    }
+                    Ok(UploadOutcome::Stored)
+                }
             };
         }
         if registry.auth.renew(&registry.http, &response, &Scopes::push(self.repository), sent) {

@@ -29,17 +29,19 @@ pub(in crate::registry) struct Trouble {
     pub again: bool,
     /// How long the server asked to wait.
     pub after: Option<Duration>,
+    /// The status of the answer, where there was one.
+    pub status: Option<u16>,
 }
 
 impl Trouble {
     /// Makes trouble that another try will not help.
     pub fn last(error: Error) -> Self {
-        Self { error, again: false, after: None }
+        Self { error, again: false, after: None, status: None }
     }
 
     /// Makes trouble that another try may help.
     pub fn passing(error: Error) -> Self {
-        Self { error, again: true, after: None }
+        Self { error, again: true, after: None, status: None }
     }
 }
 
@@ -133,6 +135,11 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<
 /// Returns whether a status may pass by itself.
 pub(in crate::registry) fn passes(status: u16) -> bool {
     matches!(status, 408 | 429) || (status >= 500 && !matches!(status, 501 | 505))
+}
+
+/// Returns whether a status says that it is asked too often or too early, which holds for every request.
+pub(in crate::registry) fn is_limit(status: u16) -> bool {
+    matches!(status, 408 | 429 | 503)
 }
 
 /// Makes trouble of a failure that may pass.

@@ -4,6 +4,7 @@ mod bases;
 mod ledger;
 mod many;
 mod recheck;
+mod unread;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -115,6 +116,8 @@ struct Rooms {
     deny: Option<Repository>,
     /// A blob that it takes and says it has not.
     loses: Option<Digest>,
+    /// A manifest that it takes and lets nobody read.
+    hides: Option<Digest>,
     /// Those that tell beforehand that they may not be written.
     closed: Vec<Repository>,
 }
@@ -124,7 +127,8 @@ impl Rooms {
         let folder = TempDir::new().unwrap();
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, loses: None, closed: Vec::new() }
+        let (deny, loses, hides, closed) = (None, None, None, Vec::new());
+        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny, loses, hides, closed }
     }
 
     fn count(&self, call: &str) -> usize {
@@ -150,6 +154,9 @@ impl Inventory for Rooms {
         Ok(self.has(repository, blob.digest) && self.loses != Some(blob.digest))
     }
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        if self.hides == Some(digest) && self.has(repository, digest) {
+            return Err(unread::hidden());
+        }
         Ok(self.has(repository, digest))
     }
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
@@ -161,6 +168,9 @@ impl Inventory for Rooms {
             Some(tag) => self.tag(repository, tag)?,
             None => self.has(repository, expected).then_some(expected),
         };
+        if named.is_some() && named == self.hides {
+            return Err(unread::hidden());
+        }
         Ok(named.filter(|digest| self.loses != Some(*digest)))
     }
 }
