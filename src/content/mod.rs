@@ -131,6 +131,9 @@ pub trait Passing: Send + Sync {
     /// Returns whether the blob is still to come; one that is not can be asked for now, if at all.
     fn is_to_come(&self, digest: &Digest) -> bool;
 
+    /// Returns whether the blob, which can be asked for now, is given once only.
+    fn is_given_once(&self, digest: &Digest) -> bool;
+
     /// Lets everything pass. `take` is called with each blob that `wants` names when its turn has come, several
     /// at a time; until it returns the source gives this blob, and a large one once only.
     ///
@@ -198,6 +201,12 @@ pub trait Body: Send + Sync {
     /// Opens a checked reader over the whole content: it gives the last bytes only when size and digest
     /// hold ([`crate::content::checked::Checked`]).
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
+
+    /// Returns whether it can be opened once only, as what passes in a stream: whoever sends it keeps what may have to be sent
+    /// again.
+    fn is_once(&self) -> bool {
+        false
+    }
 }
 
 /// What can be written to.
@@ -227,6 +236,10 @@ pub trait Destination: Inventory {
     /// the first is sent. Yes, where nobody can know it (registries).
     fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
         Ok(())
+    }
+    /// Returns the place as a source of what was put there, where it can be read from.
+    fn as_source(&self) -> Option<&dyn Source> {
+        None
     }
     /// Returns how blobs are mounted from another repository of the same place, where it has that.
     fn mounts(&self) -> Option<&dyn Mounts> {

@@ -25,6 +25,7 @@ mod roundtrip;
 mod server;
 mod settings;
 mod strangers;
+mod streams;
 mod tls;
 mod unreadable;
 mod uploads;

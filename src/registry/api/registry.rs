@@ -10,6 +10,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::call::Call;
 use super::listing::Listings;
 use super::session::Session;
+use super::ways::Ways;
 use crate::base::fault::Reason;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
@@ -36,6 +37,8 @@ pub(in crate::registry) struct Registry {
     pub no_referrers: Mutex<HashSet<String>>,
     /// Held by whoever finds out whether there are lists of referrers.
     pub finding_out: Mutex<()>,
+    /// How content goes up here, as far as that is known.
+    pub ways: Mutex<Ways>,
     /// What a PUT of this run stored, by path of the repository and the digest that its answer named.
     put: Mutex<HashSet<(String, Digest)>>,
 }
@@ -55,6 +58,7 @@ impl Registry {
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
             finding_out: Mutex::default(),
+            ways: Mutex::default(),
             put: Mutex::default(),
         })
     }
