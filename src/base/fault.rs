@@ -46,6 +46,8 @@ pub enum Reason {
     StreamEnded,
     /// The content of a stream has passed already and cannot be read again.
     HasPassed,
+    /// The place answers otherwise, and fails at this alone.
+    OnlyThis,
     /// The place took it and named its digest, and does not let it be read afterwards.
     Unreadable,
 }

@@ -96,6 +96,8 @@ pub struct Settings {
     pub realms: Vec<(String, String)>,
     /// How often a step is tried again.
     pub retries: u32,
+    /// How long a registry is waited for that has answered and then no longer does.
+    pub retry_for: Duration,
     /// `User-Agent`.
     pub user_agent: String,
     /// Proxies; none are taken from anywhere else.
@@ -121,6 +123,7 @@ impl Default for Settings {
             ca: Vec::new(),
             realms: Vec::new(),
             retries: 4,
+            retry_for: Duration::ZERO,
             user_agent: concat!("packmule/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
             connect: Duration::from_secs(10),

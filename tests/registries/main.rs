@@ -15,6 +15,7 @@ mod faults;
 mod hosts;
 mod lists;
 mod login;
+mod outages;
 mod products;
 mod pulls;
 mod quirky;

@@ -3,6 +3,7 @@
 //!
 //! Nothing is believed here: who hashes in order decides. Lengths are checked.
 
+use crate::base::fault::Reason;
 use crate::base::lock::lock;
 use std::collections::HashMap;
 use std::io::Read;
@@ -52,12 +53,14 @@ fn mismatch(what: String) -> Error {
 }
 
 /// Whether `error` is this blob's alone: what came is wrong or not there; or, where blobs may be left out, the source keeps
-/// failing or refusing at it although it answers when asked for it.
+/// failing or refusing at it although it answers otherwise.
 pub(in crate::bundle) fn is_its_own(error: &Error, source: &dyn Source, blob: &InputBlob, leave_out: bool) -> bool {
     match error.class {
         Kind::Mismatch | Kind::Absent => true,
         Kind::Failed | Kind::Refused | Kind::Denied => {
-            leave_out && blob.document.is_none() && source.holds(&blob.repository, &blob.descriptor).is_ok()
+            let answers =
+                || error.reason == Some(Reason::OnlyThis) || source.holds(&blob.repository, &blob.descriptor).is_ok();
+            leave_out && blob.document.is_none() && answers()
         }
         _ => false,
     }
@@ -369,6 +372,11 @@ mod tests {
             let blob = blob(is_document.then(|| document.clone()));
             let found = Fetch::new(&source, &flow, &stop).is_its_own(&Error::new(kind, "wrong"), &blob, leave_out);
             assert_eq!(found, own, "{kind:?}, {answers}, {leave_out}, {is_document}");
+            // Where even a look at it fails, and the place does everything else.
+            let alone = Error::new(kind, "wrong").reason(Reason::OnlyThis);
+            let found = Fetch::new(&source, &flow, &stop).is_its_own(&alone, &blob, leave_out);
+            let may = kind == Kind::Failed && leave_out && !is_document;
+            assert_eq!(found, own || may, "{kind:?}, {answers}, {leave_out}, {is_document}");
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::registry::http::body::Drip;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::{self, Tries, Trouble};
+use crate::registry::http::retry::{self, Trouble};
 
 /// So many bytes without a break, and the breaks before are forgotten.
 const PROGRESS: u64 = 1 << 20;
@@ -284,10 +284,9 @@ impl Stream {
                         self.breaks = 0;
                     }
                     self.since = 0;
-                    let mut tries =
-                        Tries::resumed(self.registry.http.flow(), self.registry.http.rules.retries, self.breaks);
+                    let mut tries = self.registry.http.tries_after(self.breaks);
                     tries.again(trouble)?;
-                    self.breaks += 1;
+                    self.breaks = tries.done();
                 }
             }
         }

@@ -12,7 +12,8 @@ use super::upload::{Content, Upload, UploadOutcome};
 use super::ways::{CHUNK, UploadMode};
 use crate::content::Kind;
 use crate::registry::auth::scopes::Scopes;
-use crate::registry::http::retry::{self, Tries, Trouble};
+use crate::registry::http::retry::{self, Trouble};
+use crate::registry::http::tries::Tries;
 use crate::registry::http::upload_body::{Unsent, UploadBody};
 /// How far an answer says that a session is, `at` bytes sent before and `length` with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -87,7 +87,7 @@ impl Registry {
         if retry::passes(response.status().as_u16()) {
             return Err(self.http.troubled(response, &call.request.subject));
         }
-        self.http.pace.well(self.http.flow(), &self.http.name);
+        self.http.well();
         Ok(response)
     }
 

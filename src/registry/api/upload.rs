@@ -265,7 +265,7 @@ impl Upload<'_> {
         let registry = self.registry;
         let status = response.status().as_u16();
         if response.status().is_success() {
-            registry.http.pace.well(registry.http.flow(), &registry.http.name);
+            registry.http.well();
             return match digest(response.headers()) {
                 Some(found) if found != self.blob.digest => {
                     let what = format_args!("{}: stored as {found}", self.subject);

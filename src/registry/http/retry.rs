@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::content::{Error, Kind};
-use crate::flow::{Event, Flow};
+use crate::flow::Flow;
 
 /// Longest first wait; doubles from try to try.
 const FIRST: Duration = Duration::from_millis(400);
@@ -51,48 +51,10 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Counts the tries of one step.
-pub(in crate::registry) struct Tries<'a> {
-    flow: &'a Flow,
-    most: u32,
-    done: u32,
-}
-
-impl<'a> Tries<'a> {
-    /// Starts counting: `most` tries after the first.
-    pub fn new(flow: &'a Flow, most: u32) -> Self {
-        Self { flow, most, done: 0 }
-    }
-
-    /// Starts counting after `done` tries.
-    pub fn resumed(flow: &'a Flow, most: u32, done: u32) -> Self {
-        Self { flow, most, done }
-    }
-
-    /// Waits before the next try, or gives the error back when there is none.
-    pub fn again(&mut self, trouble: Trouble) -> Result<(), Error> {
-        if !trouble.again {
-            return Err(trouble.error);
-        }
-        if self.done >= self.most {
-            let mut error = trouble.error;
-            if self.done > 0 {
-                error.what = format!("{} (tried {} times)", error.what, self.done + 1);
-            }
-            return Err(error);
-        }
-        // All who were asked to wait would come back at the same moment.
-        let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));
-        self.done += 1;
-        self.flow.event(Event::Detail(format!(
-            "{}; trying again in {} ms ({} of {})",
-            trouble.error.what,
-            wait.as_millis(),
-            self.done,
-            self.most
-        )));
-        pause(self.flow, wait)
-    }
+/// Returns how long to wait before the next try, `done` having been made; `after`: what the server asked for.
+pub(in crate::registry) fn before(done: u32, after: Option<Duration>) -> Duration {
+    // All who were asked to wait would come back at the same moment.
+    after.map_or_else(|| jitter(done), |after| after + share(SPREAD))
 }
 
 /// Waits, cancellable.

@@ -230,7 +230,7 @@ impl Http {
             request.body = Some(first);
             return Ok(self.exchange(&request, authorization)?);
         }
-        self.pace.hold(self.flow())?;
+        self.admit()?;
         let (sender, channel) = channel(length);
         let mut built = self
             .client(&request.url, false)?
