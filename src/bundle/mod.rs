@@ -1,8 +1,8 @@
 //! The bundle, format 1: a signed manifest and one tar stream in zstd frames and volumes.
 //!
-//! `spec/` is what this follows. It knows the file system, no network and no terminal. Trust is a
-//! type: [`open()`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
-//! content.
+//! Follows `spec/`. Knows the file system, but no network and no terminal. Trust is a type:
+//! [`open()`] returns [`Untrusted`], whose `authenticate` returns [`Trusted`], and only that
+//! provides content.
 
 pub mod check;
 #[cfg(feature = "carry")]
@@ -16,7 +16,7 @@ pub mod volumes;
 #[cfg(feature = "carry")]
 pub mod write;
 
-/// The locks and counters of [`check::gate`]; `xtask/model` puts loom's in their place.
+/// Locks and counters of [`check::gate`]; `xtask/model` replaces them with loom's.
 mod sync {
     pub use std::sync::atomic::{AtomicUsize, Ordering};
     pub use std::sync::{Mutex, MutexGuard, PoisonError};

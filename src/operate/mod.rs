@@ -1,4 +1,5 @@
-//! Operations: what the tool does. Each takes a resolved request, reports through its [`crate::flow::Flow`], and returns an outcome. Nothing here parses a command line or prints.
+//! Operations of the tool. Each takes a resolved request, reports through its
+//! [`crate::flow::Flow`], and returns an outcome. Nothing here parses a command line or prints.
 
 #[cfg(feature = "carry")]
 pub mod copy;

@@ -1,16 +1,17 @@
-//! Rows M12 and G5 for pages: whatever stands in any field, a page holds no markup of it and no character that misleads.
+//! Rows M12 and G5 for pages: whatever a field contains, it adds no markup and no misleading
+//! characters to a page.
 
 use serde_json::Value;
 
 use super::*;
 
-/// Text as an enemy writes it, each with a mark to find it by.
+/// Returns hostile text, each with a number to find it by.
 fn evil(count: &mut u32) -> String {
     *count += 1;
     format!("m{count}.<script>alert(1)</script>&amp;\"'-->]]>\u{1b}[31m\u{202e}\u{200b}\u{0}\u{61c}\u{ad}\u{85}")
 }
 
-/// A page with something of everything, every text in it an enemy's.
+/// Returns a page with all members set, all of them to hostile text.
 fn full(count: &mut u32) -> Page {
     let mut text = || evil(count);
     let attached = Item { tags: vec![text()], digest: text(), stated: Some(text()), ..Item::default() };
@@ -99,7 +100,8 @@ fn full(count: &mut u32) -> Page {
     }
 }
 
-/// What of the page does not stand in it: the reason's word is a program's, the own place's id is the bundle's.
+/// Number of texts that the page does not show: the word for a reason, and the id of the bundle's
+/// own position, which is shown as the bundle's.
 const HIDDEN: usize = 2;
 
 #[test]
@@ -107,7 +109,8 @@ fn m12_g5_no_field_reaches_the_page_raw() {
     let mut count = 0;
     let page = full(&mut count);
     let html = to_html(&page);
-    // Only what this program wrote is markup: no more of it than in a page of harmless words.
+    // Only this program's own text is markup: there is no more of it than in a page of harmless
+    // words.
     let body = html.split_once("</style>").unwrap().1;
     assert!(
         !html.contains("<script") && !html.contains("alert(1)</") && !body.contains("-->") && !html.contains("]]>")
@@ -119,7 +122,7 @@ fn m12_g5_no_field_reaches_the_page_raw() {
     assert_eq!(bad, None);
     let shown = (1..=count).filter(|mark| html.contains(&format!("m{mark}.")));
     let missing: Vec<u32> = (1..=count).filter(|mark| !html.contains(&format!("m{mark}."))).collect();
-    // The id is cut into groups, and stands in one piece too.
+    // The id is shown in groups and also in one piece.
     assert_eq!(shown.count() + HIDDEN, count as usize, "{missing:?}");
     let escaped = html.matches("&lt;script&gt;").count();
     assert!(escaped >= count as usize - HIDDEN, "{escaped} of {count}");
@@ -158,13 +161,13 @@ fn every_table_is_told_to_who_cannot_see_it() {
     ] {
         let html = to_html(&Page { verdict, ..Page::default() });
         let (header, rest) = html.split_once("</header>").unwrap();
-        // First of all, in words; and only what passed has lines to sign on.
+        // The verdict comes first, in words. Only a passed bundle has lines to sign on.
         assert!(header.split_once("<main>").unwrap().1.contains(word), "{verdict:?}");
         assert_eq!(rest.contains("Decision on paper"), verdict == Verdict::Pass, "{verdict:?}");
     }
 }
 
-/// A bundle with so many artifacts, each with a platform or two and an SBOM.
+/// Returns a page for a bundle with many artifacts, each with one or two platforms and an SBOM.
 fn many(artifacts: usize) -> Page {
     let digest = |n: usize| format!("sha256:{n:064x}");
     let repositories = (0..artifacts / 2).map(|n| Repository {
@@ -223,7 +226,7 @@ fn m12_a_page_has_an_end_whatever_a_bundle_holds() {
     assert!(html.len() < 2_000_000, "{}", html.len());
 }
 
-/// Looks whether a value is what a schema says, as far as this schema's words go.
+/// Checks a value against a schema, as far as the keywords of this schema go.
 #[cfg(feature = "online")]
 fn wrong(value: &Value, schema: &Value, root: &Value, at: &str, found: &mut Vec<String>) {
     if let Some(name) = schema["$ref"].as_str() {
@@ -258,7 +261,7 @@ fn wrong(value: &Value, schema: &Value, root: &Value, at: &str, found: &mut Vec<
     if let Value::Object(members) = value {
         for name in schema["required"].as_array().into_iter().flatten() {
             if !members.contains_key(name.as_str().unwrap()) {
-                found.push(format!("{at}: lacks {name}"));
+                found.push(format!("{at}: {name} is missing"));
             }
         }
         for (name, member) in members {

@@ -1,20 +1,23 @@
-//! ML-DSA (FIPS 204) with its keys as RFC 9881 has them: pure, without a context, parameter sets 65 and 87.
+//! ML-DSA (FIPS 204) with keys in the form of RFC 9881: pure, without a context, parameter sets 65
+//! and 87.
 //!
-//! Bytes in, bytes out: PEM and policy are [`super::key`]'s. Signing is deterministic, as all that is written here.
+//! Works on raw bytes. PEM and policies are handled in [`super::key`] and elsewhere. Signing is
+//! deterministic, like all other output.
 
 use ml_dsa::{EncodedVerifyingKey, MlDsa65, MlDsa87, MlDsaParams, Signature, VerifyingKey};
 
-/// A parameter set that is taken. ML-DSA-44 is not: it is below what is asked of signatures that must last.
+/// A supported parameter set. ML-DSA-44 is not supported, because its security level is too low for
+/// long-lived signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// Category 3.
+    /// Security category 3.
     MlDsa65,
-    /// Category 5.
+    /// Security category 5.
     MlDsa87,
 }
 
 impl Set {
-    /// Bytes of a public key.
+    /// Returns the size of a public key in bytes.
     pub const fn public_size(self) -> usize {
         match self {
             Self::MlDsa65 => 1952,
@@ -22,7 +25,8 @@ impl Set {
         }
     }
 
-    /// Whether `signature` is that of the key `public`, of [`Set::public_size`] bytes, over `message`.
+    /// Whether `signature` is a valid signature over `message` by the key `public`, which has
+    /// [`Set::public_size`] bytes.
     pub fn verifies(self, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::MlDsa65 => verifies::<MlDsa65>(public, message, signature),
@@ -48,16 +52,16 @@ mod secret {
 
     use super::Set;
 
-    /// A private key: the seed that all of it follows from.
+    /// A private key, stored as the seed from which it is derived.
     pub struct Secret {
-        /// Its parameter set.
+        /// Parameter set.
         pub set: Set,
-        /// The 32 bytes.
+        /// The 32 seed bytes.
         pub seed: Zeroizing<[u8; 32]>,
     }
 
     impl Secret {
-        /// The public key's bytes.
+        /// Returns the bytes of the public key.
         pub fn public(&self) -> Vec<u8> {
             match self.set {
                 Set::MlDsa65 => public::<MlDsa65>(&self.seed),
@@ -65,7 +69,8 @@ mod secret {
             }
         }
 
-        /// Signs, deterministically; nothing only where the message could not be hashed, which never is.
+        /// Signs deterministically. Returns `None` if the message cannot be hashed, which does not
+        /// happen.
         pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
             match self.set {
                 Set::MlDsa65 => sign::<MlDsa65>(&self.seed, message),
@@ -88,8 +93,8 @@ mod secret {
         Zeroizing::new(SigningKey::<P>::from_seed(&(*seed).into()).expanded_key().to_expanded().to_vec())
     }
 
-    /// The seed in the content of a private key (RFC 9881, section 6): alone, or with the expanded key, which must
-    /// then be its own. One of the expanded form alone has none.
+    /// Returns the seed from the content of a private key (RFC 9881, section 6): a seed alone, or
+    /// with the expanded key, which must match it. Returns `None` for an expanded key alone.
     pub fn seed_of(set: Set, key: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
         let seed = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
         if let Some(alone) = key.strip_prefix(&[0x80, 0x20]) {

@@ -1,9 +1,9 @@
-//! Keys, signatures and whom to believe (`spec/signature.md`).
+//! Keys, signatures and trust (`spec/signature.md`).
 //!
-//! [`key`] reads PEM keys, `private` makes them and signs, `signer` is what signs at all, [`envelope`] is the signature
-//! file, [`policy`] judges some; [`claims`] is what it must know of the manifest. All of it works on bytes: no path, no
-//! prompt, no clock stands here. A bundle is one thing that is signed; nothing
-//! here knows what a bundle is beyond the descriptor in its statement.
+//! [`key`] reads PEM keys, `private` creates and uses private ones, `signer` abstracts over
+//! signers, [`envelope`] is the signature file, [`policy`] judges signature files, and [`claims`]
+//! holds what a policy must know about a manifest. Everything works on bytes: no paths, no prompts,
+//! no clock. Bundles are known only through the descriptor in their statement.
 
 pub mod claims;
 pub mod envelope;

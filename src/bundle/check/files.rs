@@ -1,5 +1,5 @@
-//! The files of a bundle on its medium, without reading their content: which are missing, of another length, or extra
-//! (`spec/verification.md`).
+//! Checks the files of a bundle on its medium without reading their content: finds those that are
+//! missing, have another size, or are extra (`spec/verification.md`).
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use crate::bundle::volumes::local::{open_plain, read_capped};
 use crate::flow::Flow;
 
 impl Trusted {
-    /// Compares the files of the medium with the manifest, without reading them: every volume there and of
-    /// its length, none beyond, the checksum list (where there is one) as computed. All faults; once the run is cancelled
-    /// that alone.
+    /// Compares the files on the medium with the manifest without reading them: every volume exists
+    /// and has its size, there are no others, and the checksum list (if there is one) is as
+    /// computed. Returns all faults, or only the cancellation once the run is cancelled.
     pub fn survey(&self, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         for volume in 0..self.manifest().volumes.len() {
@@ -29,7 +29,7 @@ impl Trusted {
         errors
     }
 
-    /// Checks what lies next to the volumes: extra ones, and checksum lists that differ.
+    /// Checks the files next to the volumes: extra volumes, and checksum lists that differ.
     pub(in crate::bundle) fn survey_beside(&self) -> Vec<Error> {
         let mut errors = Vec::new();
         match self.volumes().present() {
@@ -61,7 +61,7 @@ impl Trusted {
             return Err(Error::integrity(format!("{}: extra, form flat has no list", path.display()))
                 .help("remove it; it is not needed"));
         }
-        // One that is too long differs already, however long it is.
+        // A list that is too long differs, so it is not read.
         let is_same = size == expected.len() as u64
             && read_capped(&path, size)?.is_some_and(|found| found == expected.as_bytes());
         if is_same {

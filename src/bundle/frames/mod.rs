@@ -1,4 +1,4 @@
-//! From frames on a medium to checked pieces of the tar stream.
+//! Turns frames on a medium into checked pieces of the tar stream.
 
 #[cfg(feature = "carry")]
 pub(super) mod built;

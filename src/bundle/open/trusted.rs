@@ -1,5 +1,5 @@
-//! A bundle whose manifest a policy or its own writer has vouched for: [`Trusted`], which alone gives content
-//! (`spec/verification.md`, step 8).
+//! A bundle whose manifest a policy or its own writer has vouched for: [`Trusted`], the only type
+//! that provides content (`spec/verification.md`, step 8).
 
 use std::cmp::Ordering;
 #[cfg(feature = "carry")]
@@ -16,25 +16,26 @@ use crate::bundle::{Error, Manifest};
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
 
-/// A bundle whose manifest is authenticated: the only thing that gives content.
+/// A bundle whose manifest is authenticated: the only type that provides content.
 pub struct Trusted {
     id: Digest,
     manifest: Arc<Manifest>,
     offsets: Offsets,
     volumes: Volumes,
-    // In form flat, where there are no volumes.
+    // Set in form flat, which has no volumes.
     flat: Option<Flat>,
     judgement: Judgement,
     pub(in crate::bundle) admission: Admission,
-    // The blobs' places in `blobs`, by their digests.
+    // Indexes into `blobs`, in order of the digests.
     index: Vec<u32>,
-    // Filled by the walk over the documents, where someone asked for it.
+    // Filled on request by the walk over the documents.
     pub(in crate::bundle) catalogue: Option<OnceLock<Catalogue>>,
     pub(in crate::bundle) cache: ReadCache,
 }
 
 impl Trusted {
-    /// Opens what a writer has just made, under the names of unfinished files: trusted for the read-back alone.
+    /// Opens what a writer has just written, under the names of unfinished files. Trusted only for
+    /// the read-back.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
@@ -60,7 +61,7 @@ impl Trusted {
             (Form::Flat, Some(dir)) => Some(Flat::unfinished(dir, &manifest.name)),
             (Form::Flat, None) => {
                 return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
-                    .help("a flat bundle is a directory; a stream is made of one in volumes"));
+                    .help("a flat bundle is a directory; a stream is made from a bundle in volumes"));
             }
         };
         // No truncation: at most 500,000.
@@ -80,42 +81,43 @@ impl Trusted {
         })
     }
 
-    /// The bundle id.
+    /// Returns the bundle id.
     pub const fn id(&self) -> Digest {
         self.id
     }
 
-    /// The manifest.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Who signed.
+    /// Returns who signed.
     pub const fn judgement(&self) -> &Judgement {
         &self.judgement
     }
 
-    /// Returns what its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
+    /// Returns what its documents say, or `None` if that was not requested or not all of them were
+    /// read and valid.
     pub fn catalogue(&self) -> Option<&Catalogue> {
         self.catalogue.as_ref().and_then(OnceLock::get)
     }
 
-    /// Where everything lies.
+    /// Returns the positions of everything.
     pub const fn offsets(&self) -> &Offsets {
         &self.offsets
     }
 
-    /// The volumes.
+    /// Returns the volumes.
     pub const fn volumes(&self) -> &Volumes {
         &self.volumes
     }
 
-    /// The files of form flat, if it is of that.
+    /// Returns the files of form flat, if the bundle has that form.
     pub const fn flat(&self) -> Option<&Flat> {
         self.flat.as_ref()
     }
 
-    /// Where a unit begins on the medium, for messages.
+    /// Returns where a unit begins on the medium, for messages.
     pub(in crate::bundle) fn place_of(&self, unit: &Unit) -> String {
         let place = self.offsets.place(unit.frames.start);
         format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
@@ -126,14 +128,14 @@ impl Trusted {
         Error { what: format!("{} ({})", error.what, self.place_of(unit)), ..error }
     }
 
-    /// The place of a blob in `blobs`.
+    /// Returns the index of a blob in `blobs`.
     pub fn blob_index(&self, digest: &Digest) -> Option<usize> {
         let blobs = &self.manifest.blobs;
         let found = self.index.binary_search_by_key(&digest, |index| &blobs[*index as usize].digest).ok()?;
         Some(self.index[found] as usize)
     }
 
-    /// A volume, counted from 0, is there, a plain file, and of its length.
+    /// Checks that a volume, counted from 0, exists, is a plain file and has its size.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Io`].
@@ -149,15 +151,15 @@ impl Trusted {
         }
     }
 
-    /// Whether a volume is not there.
+    /// Whether any volume is missing.
     pub fn lacks_any(&self) -> bool {
         (0..self.manifest.volumes.len()).any(|volume| matches!(self.volumes.size(volume), Ok(None)))
     }
 
-    /// The fault of a volume, counted from 0, that is not there.
+    /// Returns the error for a missing volume, counted from 0.
     pub(in crate::bundle) fn lacks(&self, volume: usize) -> Error {
         let (file, number) = (self.volumes.file_name(volume), volume + 1);
         Error::integrity(format!("volume {file}: need volume {number} of bundle {}, found none", self.id))
-            .help("put the volume beside the manifest, or name the directory that holds it with --volume-dir")
+            .help("put the volume next to the manifest, or name the directory that holds it with --volume-dir")
     }
 }

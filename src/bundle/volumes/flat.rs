@@ -1,5 +1,6 @@
 //! Form flat: the layout as plain files below `NAME.oci/`, for guards that refuse archives
-//! (`spec/bundle.md`, flat). Finds its files, and what must not lie next to them; reads no content but that of blobs.
+//! (`spec/bundle.md`, flat). Finds its files and unexpected entries next to them; reads only the
+//! content of blobs.
 //!
 //! Every name is opened relative to its directory and never through a link.
 
@@ -16,21 +17,22 @@ use crate::flow::Flow;
 use crate::oci::{Algorithm, Digest};
 use crate::system::{Folder, Found, Unopened};
 
-/// Of the entries of a directory that must not be there so many are named, the first by their names.
+/// Maximum number of unexpected entries of a directory that are named, the first ones in name
+/// order.
 const NAMED: usize = 100;
 
-/// The files of a flat bundle.
+/// Files of a flat bundle.
 #[derive(Debug)]
 pub struct Flat {
     root: PathBuf,
 }
 
-/// A blob's path below the root: directory and name.
+/// Returns a blob's path below the root, name by name.
 fn place(digest: &Digest) -> [String; 3] {
     ["blobs".to_owned(), digest.algorithm().name().to_owned(), digest.hex()]
 }
 
-/// The path of a member below the root, name by name.
+/// Returns a member's path below the root, name by name.
 pub(in crate::bundle) fn path_of(tar: &Tar, member: usize) -> Vec<String> {
     match tar.content(member) {
         Content::Blob(digest) => place(&digest).to_vec(),
@@ -39,17 +41,17 @@ pub(in crate::bundle) fn path_of(tar: &Tar, member: usize) -> Vec<String> {
 }
 
 impl Flat {
-    /// Of `name` in `dir`; nothing is opened yet.
+    /// Returns the files of bundle `name` in `dir`. Opens nothing yet.
     pub fn new(dir: &Path, name: &Name) -> Self {
         Self { root: dir.join(name.flat()) }
     }
 
-    /// Like [`Flat::new`], but while the directory does not have its final name.
+    /// Like [`Flat::new`], but for a directory that does not have its final name yet.
     pub fn unfinished(dir: &Path, name: &Name) -> Self {
         Self { root: dir.join(format!("{}.partial", name.flat())) }
     }
 
-    /// A path as messages show it.
+    /// Returns a path as shown in messages.
     pub(in crate::bundle) fn shown(&self, path: &[String]) -> String {
         path.iter().fold(self.root.clone(), |root, name| root.join(name)).display().to_string()
     }
@@ -75,7 +77,7 @@ impl Flat {
         }
     }
 
-    /// Opens the file of a member, which must have this size.
+    /// Opens the file of a member, which must have the given size.
     ///
     /// # Errors
     /// Those of [`Flat::blob`].
@@ -83,7 +85,7 @@ impl Flat {
         let shown = self.shown(path);
         let lacks = || {
             Error::integrity(format!("{shown}: expected a file of {size} bytes, found none"))
-                .help("copy the bundle again from its source, the directory with all below it")
+                .help("copy the bundle again from its source, with everything below its directory")
         };
         let Some((name, above)) = path.split_last() else { return Err(lacks()) };
         let folder = self.folder(above)?.ok_or_else(lacks)?;
@@ -105,15 +107,15 @@ impl Flat {
         }
     }
 
-    /// The content of a blob, of which only the size was looked at.
+    /// Opens a blob. Checks its size, but not its content.
     ///
     /// # Errors
-    /// [`Class::Integrity`] where it is not there or of another size; [`Class::Io`].
+    /// [`Class::Integrity`] if it is missing or has another size; [`Class::Io`].
     pub fn blob(&self, digest: &Digest, size: u64) -> Result<File, Error> {
         self.file(&place(digest), size)
     }
 
-    /// All of a blob that fits into memory.
+    /// Reads a whole blob, which must fit in memory.
     ///
     /// # Errors
     /// Those of [`Flat::blob`].
@@ -124,8 +126,9 @@ impl Flat {
         Ok(content)
     }
 
-    /// Lists what is wrong below the root: files that are missing or of another length, and entries that the manifest does
-    /// not name; `is_carried` tells whether it lists a blob.
+    /// Returns all problems below the root: files that are missing or have another size, and
+    /// entries that the manifest does not name. `is_carried` returns whether the manifest lists a
+    /// blob.
     pub fn survey(&self, tar: &Tar, is_carried: &dyn Fn(&Digest) -> bool, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         let top = |name: &str| matches!(name, "oci-layout" | "index.json" | "blobs");
@@ -139,7 +142,7 @@ impl Flat {
             };
             self.entries(&["blobs".to_owned(), algorithm.name().to_owned()], blob, &mut errors);
         }
-        // Of those that must be there each is opened as what it must be.
+        // Opens each expected file as a plain file of its size.
         for member in 0..tar.members() {
             if let Err(cancelled) = flow.check() {
                 return vec![cancelled.into()];

@@ -1,4 +1,5 @@
-//! The bundle's files on a medium: opened as plain files, read by position, never mapped.
+//! Opens the files of a bundle on a medium as plain files and reads them by position; never maps
+//! them.
 //!
 //! Links, devices and pipes next to a bundle are refused without being followed.
 
@@ -12,11 +13,11 @@ use crate::base::fault::Class;
 use crate::bundle::{Error, Name};
 use crate::system::{self, Found};
 
-/// How many volumes are kept open.
+/// Maximum number of volumes kept open.
 const OPEN_VOLUMES: usize = 16;
 
-/// Opens a plain file for reading; `None` where there is none or it is empty (stores that cannot
-/// delete empty a file instead).
+/// Opens a plain file for reading and returns it with its size. Returns `None` if it does not exist
+/// or is empty (stores that cannot delete files empty them instead).
 ///
 /// # Errors
 /// [`Class::Io`].
@@ -39,10 +40,10 @@ pub fn open_plain(path: &Path) -> Result<Option<(File, u64)>, Error> {
     Ok((metadata.len() > 0).then_some((file, metadata.len())))
 }
 
-/// Reads a whole file of at most `cap` bytes; `None` where there is none or it is empty.
+/// Reads a whole file of at most `cap` bytes. Returns `None` if it does not exist or is empty.
 ///
 /// # Errors
-/// [`Class::Io`]; [`Class::Format`] above the cap, known from the size alone.
+/// [`Class::Io`]; [`Class::Format`] for a larger file, without reading it if its size says so.
 pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     let Some((file, size)) = open_plain(path)? else { return Ok(None) };
     let too_large = || Error::format(format!("{}: expected at most {cap} bytes, found more", path.display()));
@@ -54,40 +55,40 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
 }
 
-/// The volumes of one bundle: in its directory, or spread over several.
+/// Volumes of one bundle, in its directory or spread over several directories.
 #[derive(Debug)]
 pub struct Volumes {
-    // The bundle's own first; none where the bundle is a stream.
+    // The bundle's own directory first; empty if the bundle is a stream.
     dirs: Vec<PathBuf>,
     name: Name,
-    // Follows the names of volumes that are not finished.
+    // Appended to the names of unfinished volumes.
     suffix: &'static str,
     open: Mutex<Vec<(usize, Arc<File>)>>,
 }
 
 impl Volumes {
-    /// The volumes of `name` in `dirs`, looked for in their order; nothing is opened yet. Without a
-    /// directory there are none.
+    /// Returns the volumes of `name`, which are looked up in `dirs` in order. Opens nothing yet.
+    /// Without a directory there are no volumes.
     pub fn new(dirs: Vec<PathBuf>, name: Name) -> Self {
         Self { dirs, name, suffix: "", open: Mutex::new(Vec::new()) }
     }
 
-    /// The volumes that a writer has not given their names yet.
+    /// Returns the volumes that a writer has not given their final names yet.
     pub fn unfinished(dir: PathBuf, name: Name) -> Self {
         Self { suffix: ".partial", ..Self::new(vec![dir], name) }
     }
 
-    /// Whether the volumes have their names.
+    /// Whether the volumes have their final names.
     pub const fn is_finished(&self) -> bool {
         self.suffix.is_empty()
     }
 
-    /// The directories, the bundle's own first.
+    /// Returns the directories, the bundle's own first.
     pub fn dirs(&self) -> &[PathBuf] {
         &self.dirs
     }
 
-    /// Forgets what is open, so that a medium can be taken out.
+    /// Closes all open files, so that a medium can be removed.
     pub fn close(&self) {
         lock(&self.open).clear();
     }
@@ -102,12 +103,12 @@ impl Volumes {
         Ok(None)
     }
 
-    /// The file name of a volume, counted from 0.
+    /// Returns the file name of a volume, counted from 0.
     pub fn file_name(&self, volume: usize) -> String {
         format!("{}{}", self.name.volume(volume + 1), self.suffix)
     }
 
-    /// The size of a volume; `None` where it is absent.
+    /// Returns the size of a volume in bytes, or `None` if it is missing.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -121,7 +122,7 @@ impl Volumes {
             return Ok(Arc::clone(file));
         }
         let name = self.file_name(volume);
-        let (file, _) = self.find(volume)?.ok_or_else(|| Error::integrity(format!("volume {name}: not there")))?;
+        let (file, _) = self.find(volume)?.ok_or_else(|| Error::integrity(format!("volume {name}: missing")))?;
         let file = Arc::new(file);
         if open.len() == OPEN_VOLUMES {
             open.remove(0);
@@ -130,10 +131,10 @@ impl Volumes {
         Ok(file)
     }
 
-    /// Reads exactly `buffer` from `offset` of a volume.
+    /// Fills `buffer` from `offset` of a volume.
     ///
     /// # Errors
-    /// [`Class::Io`] with volume and offset; [`Class::Integrity`] where the volume ends before.
+    /// [`Class::Io`] with volume and offset; [`Class::Integrity`] if the volume ends too early.
     pub fn read_exact(&self, volume: usize, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         system::read_exact_at(&*self.file(volume)?, buffer, offset).map_err(|error| {
             let name = self.file_name(volume);
@@ -141,13 +142,13 @@ impl Volumes {
                 Error::integrity(format!("volume {name}: ends before offset {}", offset + buffer.len() as u64))
             } else {
                 Error::io(format_args!("volume {name}, offset {offset}"), &error)
-                    .help("the medium fails; copy the volume again, or read another copy of it")
+                    .help("the medium is failing; copy the volume again, or read another copy of it")
             }
         })
     }
 
-    /// The numbers, as in their names, of all volumes of this name that lie in the directories and hold
-    /// anything.
+    /// Returns the numbers, as in their file names, of all volumes of this name in the directories
+    /// that are not empty.
     ///
     /// # Errors
     /// [`Class::Io`].

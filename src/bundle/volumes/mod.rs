@@ -1,4 +1,4 @@
-//! Where the volumes of a bundle lie.
+//! Locations and files of a bundle's volumes.
 
 pub mod flat;
 pub mod foreign_files;

@@ -1,5 +1,5 @@
-//! The end of writing: volumes made durable and read back, then everything gets its final name, the
-//! manifest last (`spec/bundle.md`).
+//! Ends the writing: makes volumes durable and reads them back, then gives everything its final
+//! name, the manifest last (`spec/bundle.md`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::flow::Flow;
 use crate::oci::Digest;
 use crate::system;
 
-/// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
-/// renamed already gets its unfinished name again.
+/// Returns the length of an unfinished volume, counted from 1, or 0 if it is missing. A volume that
+/// a killed run had already renamed first gets its unfinished name back.
 ///
 /// # Errors
 /// [`Class::Io`].
@@ -31,10 +31,10 @@ pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
     Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
 }
 
-/// Finishes: what `manifest` describes lies in unfinished volumes.
+/// Finishes a bundle: the volumes that `manifest` describes are written but unfinished.
 ///
 /// # Errors
-/// [`Class::Io`], what read-back and signing give, [`Class::Cancelled`] before the first final name.
+/// [`Class::Io`], those of read-back and signing, [`Class::Cancelled`] before the first final name.
 pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
     let bytes = manifest.to_bytes();
     if check_ends(&bytes).is_err() {
@@ -63,9 +63,9 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
 
 pub(in crate::bundle) fn sync(path: &Path) -> Result<(), Error> {
     let file = system::open_file(path).map_err(|unopened| Error::io(path.display(), &unopened.error))?;
-    // A failed fsync is never tried again: what the second one says means nothing.
+    // A failed fsync is never tried again: the result of a second one means nothing.
     file.sync_all().map_err(|error| write_error(path, &error))?;
-    // Only advice: so that reading back reads the medium.
+    // Only advice, so that reading back reads the medium.
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     Ok(())
 }
@@ -74,7 +74,8 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
     let name = output.name();
     let is_flat = manifest.form == Form::Flat;
     let mut files = vec![name.manifest(), name.signatures()];
-    // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
+    // All bytes are on the medium before the first final name is given, so that a full medium is
+    // found while nothing is visible.
     output.prepare(&name.signatures(), signatures)?;
     if is_flat {
         files.push(name.flat());
@@ -84,16 +85,17 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
     }
     output.prepare(&name.manifest(), bytes)?;
     if output.overwrite() {
-        // The old manifest first: without it there is no bundle, whatever is removed when.
+        // The old manifest first: without it there is no bundle, whenever the rest is removed.
         output.remove(&output.path(&name.manifest()))?;
         output.sync()?;
     }
-    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle. All of this
-    // one's are still unfinished.
+    // Without a manifest they belong to no bundle: a replacement that was killed here left them of
+    // the old one. All volumes of this bundle are still unfinished.
     for number in output.volumes()? {
         output.remove(&output.path(&name.volume(number)))?;
     }
-    // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
+    // One next to an unfinished one belongs to the old bundle; so does one if this bundle has
+    // volumes.
     if output.partial_flat().exists() || !is_flat {
         output.remove_all(&output.flat())?;
     }
@@ -101,7 +103,7 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
     output.remove(&output.path(&name.checksums()))?;
     files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
     if let Err(error) = give_names(output, manifest) {
-        // Best effort, the manifest first: the next run takes up what there is.
+        // Best effort, the manifest first: the next run resumes from what is there.
         for file in [name.manifest(), name.signatures(), name.checksums()] {
             let _ = output.remove(&output.path(&file));
         }
@@ -112,7 +114,7 @@ fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]
     Ok(files)
 }
 
-/// Volumes first, the manifest last; durable at the end.
+/// Gives the final names, volumes first and the manifest last, and makes them durable.
 fn give_names(output: &Output, manifest: &Manifest) -> Result<(), Error> {
     let name = output.name();
     for number in 1..=manifest.volumes.len() {

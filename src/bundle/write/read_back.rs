@@ -1,7 +1,8 @@
-//! Reading back what was just written: every volume once, its digest and its content from the same bytes.
+//! Reads back what was just written: every volume once, with its digest and its content checked
+//! from the same bytes.
 //!
-//! A unit that lies in two volumes can be hashed only in order; so volumes are read one after the other where
-//! such a unit joins them, and beside each other where none does.
+//! A unit in two volumes can be hashed only in order. So volumes that such a unit joins are read
+//! one after another, and others in parallel.
 
 use crate::base::lock::{into_inner, lock};
 use std::path::Path;
@@ -17,7 +18,7 @@ use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
 use crate::flow::{Event, Flow, start};
 
-/// Runs of volumes that share no unit with others.
+/// Returns runs of volumes that share no unit with others.
 fn spans(offsets: &Offsets) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (index, unit) in offsets.units.iter().enumerate() {
@@ -33,11 +34,12 @@ fn spans(offsets: &Offsets) -> Vec<Span> {
     spans
 }
 
-/// Reads back what a writer has just made in `dir`, before it gets its names: the ordinary check of all its
-/// bytes, and the digests of the volumes as they were taken while writing.
+/// Reads back what a writer has just written in `dir`, before it gets its final names: the ordinary
+/// check of all its bytes, and a comparison of the volumes' digests with those taken while writing.
 ///
 /// # Errors
-/// [`Class::Io`] where a volume is not what was written; the fault of the check that counts most.
+/// [`Class::Io`] if a volume differs from what was written; otherwise the check's fault that ranks
+/// first.
 pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
     let bundle = Trusted::just_written(dir, manifest)?;
     let first = |fault: Fault| Error { others: Vec::new(), ..fault };
@@ -75,12 +77,12 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     };
     std::thread::scope(|scope| {
         let threads = start(scope, lanes, lane);
-        // Each is waited for.
+        // Waits for every thread.
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and)
     })
     .map_err(|_| Error::new(Class::Bug, "internal error: a worker of the read-back ended early"))?;
     let beside = into_inner(beside);
-    // That the medium gives other bytes than were written says more than where they differ.
+    // It matters more that the medium returns other bytes than where they differ.
     let checked = checking.finish(beside.clone(), false).map(drop).map_err(first);
     let differing = beside.into_iter().find(|error| matches!(error.class, Class::Io | Class::Cancelled));
     differing.map_or(checked, Err)
@@ -90,5 +92,5 @@ fn differs(dir: &Path, bundle: &Trusted, volume: usize, found: crate::oci::Diges
     let path = dir.join(bundle.volumes().file_name(volume));
     let expected = bundle.manifest().volumes[volume].digest;
     Error::new(Class::Io, format!("{}: expected {expected} as written, read back {found}", path.display()))
-        .help("the medium or the memory of this machine fails: write to another medium")
+        .help("the medium or the memory of this machine is faulty: write to another medium")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads T: a number of seconds, minutes or hours.
+/// Parses a T: a number of seconds, minutes or hours.
 ///
 /// # Errors
 /// The form that is expected.

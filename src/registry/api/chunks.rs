@@ -1,7 +1,7 @@
-//! Blob push by PATCH: the newest `Location`, the server's own `Range`, taken up again where it
-//! broke.
+//! Blob push by PATCH: uses the latest `Location` and the server's `Range`, and resumes after a
+//! break.
 //!
-//! Believes the server about how far it is; the digest at the end shows whether that was true.
+//! Trusts the server's report of its progress; the digest at the end verifies it.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Method, StatusCode, Url};
@@ -15,16 +15,17 @@ use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::{self, Trouble};
 use crate::registry::http::tries::Tries;
 use crate::registry::http::upload_body::{Unsent, UploadBody};
-/// How far an answer says that a session is, `at` bytes sent before and `length` with it.
+/// Progress of a session according to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reached {
-    /// So many bytes of the blob.
+    /// Number of bytes of the blob that were received.
     Bytes(u64),
-    /// It may count within the chunk (zot) or have lost one: the session must be asked.
+    /// The server may count within the chunk (zot) or have lost one, so the session must be
+    /// queried.
     Unclear,
 }
 
-/// Returns the last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
+/// Returns the first and last byte of a `Range: 0-N` or `bytes=0-N`.
 fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(RANGE)?.to_str().ok()?.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
@@ -36,7 +37,7 @@ fn reached(headers: &HeaderMap, at: u64, length: u64) -> Reached {
     match range(headers) {
         None => Reached::Bytes(at + length),
         Some((_, last)) if last.checked_add(1) == Some(at + length) => Reached::Bytes(at + length),
-        // "0-0" is also what an empty session says.
+        // An empty session also reports "0-0".
         Some((0, last)) if last > 0 && last >= at && last < at + length && last != length - 1 => {
             Reached::Bytes(last + 1)
         }
@@ -58,17 +59,17 @@ struct Chunked<'r> {
     tries: Tries<'r>,
 }
 
-/// How a chunk went.
+/// How the upload of a chunk ended.
 enum Went {
-    /// The session has so many bytes of the blob.
+    /// The session has this many bytes of the blob.
     To(u64),
     /// The upload ends so.
     Ended(UploadOutcome),
 }
 
 impl Upload<'_> {
-    /// Sends chunks of `size` bytes, or more where the session wants more, and closes the session;
-    /// `mode` is how this was asked for.
+    /// Sends chunks of `size` bytes, or more if the session requires it, and closes the session.
+    /// `mode` is the mode that the caller selected.
     pub fn in_chunks(
         &self,
         session: Session,
@@ -106,7 +107,7 @@ impl Upload<'_> {
             state.at = end;
         }
         if total == 0 {
-            // Its only check is its end.
+            // Nothing was read, so check here that the content is empty.
             body.piece(0).map_err(Unsent::Content)?;
         }
         self.close(state.url, state.created, mode)
@@ -149,8 +150,8 @@ impl Upload<'_> {
         state.url = registry.next(&state.url, &headers, &self.subject)?.unwrap_or_else(|| state.url.clone());
         state.created = response.status() == StatusCode::CREATED;
         if state.created && at + length < total {
-            // ECR takes the first chunk for all and drops the others without a word.
-            let what = format_args!("{}: its first chunk was taken for all", self.subject);
+            // ECR takes the first chunk for the whole blob and silently drops the others.
+            let what = format_args!("{}: the first chunk was taken for the whole blob", self.subject);
             let error = registry.http.error(Kind::Refused, what);
             return Ok(Went::Ended(UploadOutcome::Otherwise { next: UploadMode::OneChunk, error, too_large: false }));
         }
@@ -186,7 +187,7 @@ impl Upload<'_> {
             let closed = match self.registry.http.exchange(&call.request, authorization.as_ref()) {
                 Ok(response) => {
                     let status = response.status();
-                    // Already there: nothing was left to close.
+                    // The blob is already stored, so there was no session to close.
                     let is_refused = status.is_client_error() && status != StatusCode::UNAUTHORIZED;
                     if created && is_refused && self.is_there()? {
                         return Ok(UploadOutcome::Stored);
@@ -209,7 +210,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Asks the session how far it is, until it says so or says that it does not; its address is then where it goes on.
+    /// Queries the progress of the session, again while the registry fails. Sets the address to the next one.
     fn stands(&self, state: &mut Chunked<'_>) -> Result<Option<u64>, Unsent> {
         let call = Call::new(Method::GET, state.url.clone(), Scopes::push(self.repository), &self.subject);
         let response = loop {

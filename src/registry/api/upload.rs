@@ -1,8 +1,8 @@
-//! Blob push: one PUT where the server takes it; else chunks, smaller ones, or one chunk. After a large PUT that broke,
-//! chunks, so that no more than one of them is lost to the next break.
+//! Blob push: one PUT if the server accepts it, otherwise chunks, smaller chunks, or one chunk. A large PUT that breaks is
+//! followed by chunks, so that the next break costs one chunk at most.
 //!
-//! A failed try sends the content again; one that may have arrived is looked for first. Content that cannot be read
-//! again goes up in chunks from the start, and the last one is kept.
+//! A retry sends the content again, after checking that it has not arrived already. Content that cannot be read again is
+//! sent in chunks from the start, and the last chunk is kept.
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, Url};
@@ -25,16 +25,17 @@ use crate::registry::http::request::Authorization;
 use crate::registry::http::retry::{self, Trouble};
 use crate::registry::http::upload_body::{Unsent, UploadBody};
 
-/// The smallest chunk that is tried where larger ones are refused: proxies take 1 MiB or less.
+/// Size of the smallest chunk that is tried when larger ones are refused. Some proxies allow 1 MiB
+/// or less.
 const LEAST_CHUNK: u64 = 256 << 10;
 
-/// How a try ended that was answered.
+/// Outcome of a try that was answered.
 pub(in crate::registry) enum UploadOutcome {
-    /// The registry has it.
+    /// The registry has the blob.
     Stored,
-    /// 401 with a login that did hold when the session began.
+    /// Status 401, with a login that was valid when the session began.
     Relogin,
-    /// This server refuses it so.
+    /// The server refuses this mode; the next mode to try, and the error.
     Otherwise {
         /// How it may be taken.
         next: UploadMode,
@@ -45,7 +46,7 @@ pub(in crate::registry) enum UploadOutcome {
     },
 }
 
-/// What is sent where.
+/// One blob upload: the content and its destination.
 pub(in crate::registry) struct Upload<'a> {
     pub registry: &'a Registry,
     pub repository: &'a Repository,
@@ -55,7 +56,7 @@ pub(in crate::registry) struct Upload<'a> {
 }
 
 impl Registry {
-    /// Stores a blob that may be there already.
+    /// Stores a blob, unless the registry already has it.
     pub fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
         let opened = lock(&self.sessions).remove(&(repository.path().to_owned(), blob.digest));
         if self.has_blob(repository, blob, Scopes::push(repository))? {
@@ -66,7 +67,7 @@ impl Registry {
     }
 }
 
-/// The content of one upload: opened anew for each try, or, where it can be read once only, kept from the last chunk on.
+/// The content of one upload: opened again for each try, or, if it can be read only once, kept from the last chunk on.
 pub(in crate::registry) struct Content<'u> {
     upload: &'u Upload<'u>,
     /// It can be read once only.
@@ -94,7 +95,7 @@ struct Attempts {
     refused: Vec<UploadMode>,
     /// The first refusal: it says of the plainest way, and so most.
     refusal: Option<Error>,
-    /// From so many bytes on, one PUT does not do.
+    /// The size from which one PUT is not enough.
     too_large: Option<u64>,
     /// The last failure that may have passed.
     last: Option<Error>,
@@ -152,7 +153,7 @@ impl Upload<'_> {
                 Ok(UploadOutcome::Relogin) => {
                     return Err(registry
                         .http
-                        .error(Kind::Denied, format_args!("{}: login refused again", self.subject))
+                        .error(Kind::Denied, format_args!("{}: the login was refused again", self.subject))
                         .help(format!("check the login for {}", registry.http.name)));
                 }
                 Ok(UploadOutcome::Otherwise { next, error, too_large }) => {
@@ -171,7 +172,7 @@ impl Upload<'_> {
             let is_broken = is_begun && trouble.again && trouble.status.is_none_or(|status| !retry::is_limit(status));
             let chunks = UploadMode::Chunks(CHUNK);
             tries.again(trouble)?;
-            // It may have arrived though its answer did not.
+            // The blob may have arrived even if the response was lost.
             if self.is_there()? {
                 return Ok(());
             }
@@ -200,7 +201,7 @@ impl Upload<'_> {
             .help("run the same import again: what is there already is not sent again; or import from files"))
     }
 
-    /// Returns whether the registry has the blob.
+    /// Reports whether the registry has the blob.
     pub fn is_there(&self) -> Result<bool, Error> {
         self.registry.has_blob(self.repository, self.blob, Scopes::push(self.repository))
     }
@@ -217,7 +218,7 @@ impl Upload<'_> {
             .header(CONTENT_TYPE, "application/octet-stream")
     }
 
-    /// Returns the login for an address: only the registry's own gets one.
+    /// Returns the login for an address; `None` unless the address is the registry's own.
     pub fn authorization(&self, url: &Url) -> Result<Option<Authorization>, Unsent> {
         if origin::same(&self.registry.http.base()?, url) {
             Ok(self.registry.auth.authorization(&self.registry.http, &Scopes::push(self.repository))?)
@@ -242,20 +243,20 @@ impl Upload<'_> {
             let Some(next) = self.registry.next(&url, response.headers(), &self.subject)? else {
                 return self.judge(response, authorization.as_ref(), UploadMode::Once);
             };
-            // Once left out on a hop, the login never comes back.
+            // After a hop to another origin, the login is not sent again.
             strayed |= !origin::same(&url, &next);
             url = next;
         }
         Err(self.registry.http.too_many_hops(&self.subject).into())
     }
 
-    /// Returns the session's address with the digest, after any query it has.
+    /// Returns the session's address with the digest appended to its query.
     pub fn closing(&self, mut session: Url) -> Url {
         session.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
         session
     }
 
-    /// Judges the answer to content that was sent in this mode.
+    /// Evaluates the response to content that was sent in this mode.
     pub fn judge(
         &self,
         response: Response,
@@ -288,10 +289,10 @@ impl Upload<'_> {
         let answer = registry.http.whole(response, SMALL, &self.subject)?;
         let error = registry.refusal(&answer, &self.subject);
         let next = match (mode, status) {
-            // ACR and proxies have a limit, Artifactory knows no PUT of content.
+            // ACR and proxies have a size limit; Artifactory does not support a PUT with content.
             (UploadMode::Once, 404 | 405 | 411 | 413 | 416 | 501) => UploadMode::Chunks(CHUNK),
             (UploadMode::Chunks(size), 413) if size > LEAST_CHUNK => UploadMode::Chunks(size / 4),
-            // The session is gone or not where we think: another one.
+            // The session is gone or at a different offset: start a new one.
             (UploadMode::Chunks(_) | UploadMode::OneChunk, 416) => {
                 return Err(Trouble { status: Some(status), ..Trouble::passing(error) }.into());
             }

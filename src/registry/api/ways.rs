@@ -1,16 +1,16 @@
-//! How content goes up to one registry: by one PUT, in chunks or in one chunk, and which of these it took before.
+//! How content is sent to one registry: by one PUT, in chunks or in one chunk, and which of these it accepted before.
 //!
 //! Values only: [`super::upload`] tries them.
 
-/// Bytes of a chunk: what even the strictest servers take.
+/// Size of a chunk, in bytes, that even the strictest servers accept.
 pub(in crate::registry) const CHUNK: u64 = 4 << 20;
 
-/// How content goes up.
+/// How content is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum UploadMode {
     /// One PUT.
     Once,
-    /// PATCHes of so many bytes.
+    /// PATCHes of this many bytes.
     Chunks(u64),
     /// One PATCH.
     OneChunk,

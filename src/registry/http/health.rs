@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::base::lock::lock;
 use crate::content::Error;
 
-/// After a wait in vain, so long until the registry is looked for again.
+/// Time between two pings of a registry that was waited for in vain.
 pub(in crate::registry) const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// So many steps in a row that used up their tries, with no good answer between, and the next have one try each.
+/// Number of consecutive steps that used up their tries, without a good answer between them, after which each step has one
+/// try.
 const MOST_USED_UP: u32 = 3;
 
 enum State {
@@ -24,14 +25,14 @@ enum State {
     Down { cause: Error, next_look: Duration },
 }
 
-/// What is known of a registry's answers.
+/// The state of a registry, as its answers show it.
 pub(in crate::registry) struct Health {
     state: Mutex<State>,
     has_answered: AtomicBool,
     used_up: AtomicU32,
 }
 
-/// What a request, or a step that used up its tries, is to do.
+/// The next action of a request, or of a step that used up its tries.
 #[derive(Debug)]
 pub(in crate::registry) enum Turn {
     /// Go on.

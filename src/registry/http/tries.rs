@@ -18,12 +18,12 @@ pub(in crate::registry) struct Tries<'a> {
 }
 
 impl Http {
-    /// Starts counting the tries of one step at this registry.
+    /// Returns a new counter for the retries of one step at this registry.
     pub fn tries(&self) -> Tries<'_> {
         self.tries_after(0)
     }
 
-    /// Starts counting after `done` tries.
+    /// Returns a counter that has counted `done` retries.
     pub fn tries_after(&self, done: u32) -> Tries<'_> {
         Tries { http: self, done, outages: 0 }
     }
@@ -35,7 +35,7 @@ impl Tries<'_> {
         self.done
     }
 
-    /// Waits before the next try, or gives the error back when there is none.
+    /// Waits before the next try, or returns the error if no try is left.
     pub fn again(&mut self, trouble: Trouble) -> Result<(), Error> {
         if !trouble.again {
             return Err(trouble.error);

@@ -1,4 +1,5 @@
-//! `schema`: the JSON Schema of what packmule reads and writes, made from the very types that do it.
+//! `schema`: prints the JSON Schemas of files that packmule reads and writes, made from the types
+//! that do so.
 
 use serde_json::Value;
 
@@ -10,12 +11,13 @@ use crate::cli::output::Outcome;
 /// `schema NAME`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// config: packmule.toml; trust, or policy: trust.toml; receipt; audit: a line of an audit log; report: FILE.json of --report
+    /// File to describe: config (packmule.toml), trust or policy (trust.toml), receipt, audit (a
+    /// line of an audit log), report (FILE.json of --report)
     #[arg(value_enum)]
     name: Name,
 }
 
-/// What there is a schema of.
+/// Files that have a schema.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Name {
     /// packmule.toml
@@ -32,8 +34,10 @@ enum Name {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// None but a bug.
+    /// Only class bug.
     pub fn run(self, _: &mut Session<'_>) -> Result<Outcome, Fault> {
         let schema = match self.name {
             Name::Config => config(),
@@ -48,44 +52,44 @@ impl Args {
     }
 }
 
-/// The schema of packmule.toml.
+/// Returns the schema of packmule.toml.
 pub fn config() -> Value {
     let mut schema: Value = schemars::schema_for!(tables::File).into();
     without_null(&mut schema);
     schema
 }
 
-/// The schema of trust.toml.
+/// Returns the schema of trust.toml.
 pub fn trust() -> Value {
     let mut schema: Value = schemars::schema_for!(crate::signing::policy::file::File).into();
     without_null(&mut schema);
     schema
 }
 
-/// The schema of a receipt.
+/// Returns the schema of a receipt.
 pub fn receipt() -> Value {
     let mut schema: Value = schemars::schema_for!(crate::receipt::Receipt).into();
     without_null(&mut schema);
     schema
 }
 
-/// The schema of a JSON report.
+/// Returns the schema of a JSON report.
 pub fn report() -> Value {
     let settings = schemars::generate::SchemaSettings::default().for_serialize();
     let mut schema: Value = settings.into_generator().into_root_schema_for::<crate::report::Page>().into();
-    // What is not there is left away, as in TOML.
+    // Missing values are left out, as in TOML.
     without_null(&mut schema);
     schema
 }
 
-/// The schema of a line of an audit log.
+/// Returns the schema of a line of an audit log.
 pub fn audit() -> Value {
     let mut schema: Value = schemars::schema_for!(crate::audit::Line).into();
     without_null(&mut schema);
     schema
 }
 
-/// TOML has no null, nor have our canonical forms: what need not be there is left away.
+/// Removes null from a schema: TOML and the canonical JSON forms leave out optional values instead.
 fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

@@ -54,7 +54,7 @@ fn an_artifact_with_a_part_that_nobody_may_read_is_unread() {
     assert_eq!(unread, [true, false, false, true]);
 }
 
-/// What the registry client says of a manifest that it put and may not read.
+/// Returns the error of the registry client for a manifest that it put and may not read.
 pub(super) fn hidden() -> Error {
     Error::new(Kind::Refused, "refused, status 412 (in quarantine)").reason(FaultReason::Unreadable)
 }
