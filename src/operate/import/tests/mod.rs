@@ -3,6 +3,7 @@
 mod bases;
 mod ledger;
 mod many;
+mod once;
 mod recheck;
 mod unread;
 
@@ -203,6 +204,9 @@ impl Destination for Rooms {
     }
     fn mounts(&self) -> Option<&dyn Mounts> {
         self.mounts.then_some(self as &dyn Mounts)
+    }
+    fn as_source(&self) -> Option<&dyn Source> {
+        Some(&self.store)
     }
     fn rights(&self) -> Option<&dyn Rights> {
         (!self.closed.is_empty()).then_some(self as &dyn Rights)
