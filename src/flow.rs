@@ -68,6 +68,15 @@ pub enum Event {
     Bytes(u64),
     /// One more item of the stage is done.
     Item(String),
+    /// A host that has stopped answering is waited for.
+    Waiting {
+        /// Its name.
+        host: String,
+        /// How often it was looked for, this time included.
+        tries: u32,
+        /// How long it is waited for at most.
+        left: Duration,
+    },
     /// A warning for the user; the run continues.
     Warning(String),
     /// A detail for `-v`.

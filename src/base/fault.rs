@@ -47,6 +47,10 @@ pub enum Reason {
     StreamEnded,
     /// The content of a stream has already passed and cannot be read again.
     HasPassed,
+    /// The place answers otherwise, and fails at this alone.
+    OnlyThis,
+    /// The place took it and named its digest, and does not let it be read afterwards.
+    Unreadable,
 }
 
 /// A failure with its advice. `C` is its classification: the class of an operation, or the kind of

@@ -205,6 +205,10 @@ impl Events for Progress {
                     self.say(slot.as_ref(), "item", &name);
                 }
             }
+            Event::Waiting { host, tries, left } => {
+                let text = format!("waiting for {host}, try {tries}, {} s left", left.as_secs());
+                self.say(slot.as_ref(), "waiting", &text);
+            }
             Event::Warning(text) => self.say(slot.as_ref(), "warning", &text),
             Event::Detail(text) => {
                 if self.details {
@@ -229,6 +233,11 @@ mod tests {
         clock.sleep(Duration::from_secs(10));
         progress.event(Event::Bytes((1 << 30) - (1 << 20)));
         progress.event(Event::Bytes(1));
+        progress.event(Event::Waiting {
+            host: "reg.example".to_owned(),
+            tries: 3,
+            left: Duration::from_millis(40_900),
+        });
         progress.event(Event::Warning("odd \x1b[31m".to_owned()));
         progress.event(Event::Detail("detail".to_owned()));
         progress.close();
@@ -239,9 +248,10 @@ mod tests {
     fn lines_come_every_ten_seconds_and_warnings_always() {
         let warning = "warning: odd \\u{1b}[31m\n";
         let line = "writing: 1.0 GiB of 3.0 GiB, 0 of 2, 102.3 MiB/s, 0:20 left\n";
-        assert_eq!(run(Mode::Auto, false), format!("{line}{warning}"));
-        assert_eq!(run(Mode::None, false), warning);
-        assert_eq!(run(Mode::None, true), format!("{warning}detail\n"));
+        let waiting = "waiting for reg.example, try 3, 40 s left\n";
+        assert_eq!(run(Mode::Auto, false), format!("{line}{waiting}{warning}"));
+        assert_eq!(run(Mode::None, false), format!("{waiting}{warning}"));
+        assert_eq!(run(Mode::None, true), format!("{waiting}{warning}detail\n"));
     }
 
     #[test]
@@ -249,7 +259,7 @@ mod tests {
         let text = run(Mode::Json, true);
         let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let kinds: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["stage", "progress", "warning", "detail"]);
+        assert_eq!(kinds, ["stage", "progress", "waiting", "warning", "detail"]);
         assert!(text.is_ascii() && !text.contains('\x1b'));
     }
 

@@ -187,7 +187,7 @@ fn custody(receipt: &Receipt) -> String {
 fn row(artifact: &Arrival) -> String {
     let outcome = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let word = outcome(&json!(artifact.outcome));
-    let word = if word == "failed" { "FAILED".to_owned() } else { word };
+    let word = if artifact.outcome.is_arrived() { word } else { word.to_uppercase() };
     let to = artifact.destination.as_deref().map(escape).unwrap_or_default();
     let tags: String =
         artifact.tags.iter().filter(|tag| tag.outcome != State::Kept).map(|tag| format!(":{}", tag.name)).collect();

@@ -134,6 +134,9 @@ pub trait Passing: Send + Sync {
     /// all.
     fn is_to_come(&self, digest: &Digest) -> bool;
 
+    /// Returns whether the blob, which can be asked for now, is given once only.
+    fn is_given_once(&self, digest: &Digest) -> bool;
+
     /// Lets everything pass. Calls `take` for each blob that `wants` accepts when its turn comes,
     /// several at a time. Until `take` returns, the source provides this blob; a large one only
     /// once.
@@ -204,6 +207,12 @@ pub trait Body: Send + Sync {
     /// Opens a checked reader of the whole content, which returns the last bytes only if size and
     /// digest match ([`crate::content::checked::Checked`]).
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
+
+    /// Returns whether it can be opened once only, as what passes in a stream: whoever sends it keeps what may have to be sent
+    /// again.
+    fn is_once(&self) -> bool {
+        false
+    }
 }
 
 /// A place that can be written to.
@@ -233,6 +242,10 @@ pub trait Destination: Inventory {
     /// Called before the first is sent. Succeeds if the place cannot know (registries).
     fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
         Ok(())
+    }
+    /// Returns the place as a source of what was put there, where it can be read from.
+    fn as_source(&self) -> Option<&dyn Source> {
+        None
     }
     /// Returns how blobs are mounted from another repository of the same place, if it supports
     /// that.

@@ -82,7 +82,7 @@ pub struct Arrival {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub read_back: Option<Digest>,
-    /// Reason of a failure.
+    /// Why it failed or could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Repository in the bundle.
@@ -101,8 +101,17 @@ pub enum Outcome {
     Pushed,
     /// Already complete at the destination; and read back.
     Present,
+    /// It was sent, the destination took it, and does not let it be read.
+    Unread,
     /// Not known to be at the destination.
     Failed,
+}
+
+impl Outcome {
+    /// Returns whether it is there and was read back.
+    pub const fn is_arrived(self) -> bool {
+        matches!(self, Self::Pushed | Self::Present)
+    }
 }
 
 /// A tag.
@@ -133,6 +142,8 @@ pub enum State {
     Present,
     /// The tag names something else and was left unchanged, as requested.
     Kept,
+    /// It was set, and the destination does not let it be read.
+    Unread,
     /// The tag is not known to name the artifact.
     Failed,
 }
@@ -311,7 +322,7 @@ impl Receipt {
 
     /// Returns the number of artifacts that are at the destination, according to reading back.
     pub fn arrived(&self) -> usize {
-        self.artifacts.iter().filter(|artifact| artifact.outcome != Outcome::Failed).count()
+        self.artifacts.iter().filter(|artifact| artifact.outcome.is_arrived()).count()
     }
 
     /// Whether every artifact is at the destination.

@@ -91,16 +91,21 @@ impl Arrival {
         if !self.tags.is_sorted_by(|a, b| a.name < b.name) {
             return Err(wrong("expected tags in order, each once"));
         }
-        let failed = self.outcome == Outcome::Failed;
-        if failed != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
-            return Err(wrong("expected a reason where it failed, and only there"));
+        let (failed, unread) = (self.outcome == Outcome::Failed, self.outcome == Outcome::Unread);
+        let arrived = self.outcome.is_arrived();
+        if arrived == self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
+            return Err(wrong("expected a reason where it failed or could not be read, and only there"));
         }
-        if !failed && (self.read_back != Some(self.digest) || self.destination.is_none()) {
+        if (arrived && self.read_back != Some(self.digest)) || (!failed && self.destination.is_none()) {
             return Err(wrong("is said to be there, but was not read back"));
+        }
+        if unread && self.read_back.is_some_and(|found| found != self.digest) {
+            return Err(wrong("is said to be unread, but something else was read"));
         }
         let proven = |tag: &Named| match tag.outcome {
             State::Set | State::Present => tag.read_back == Some(self.digest),
             State::Kept => tag.read_back != Some(self.digest),
+            State::Unread => unread && tag.read_back.is_none(),
             State::Failed => failed,
         };
         match self.tags.iter().find(|tag| !proven(tag)) {

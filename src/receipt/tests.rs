@@ -134,6 +134,33 @@ fn nothing_is_claimed_that_was_not_read_back() {
 }
 
 #[test]
+fn what_nobody_may_read_is_claimed_by_nobody() {
+    let unread = || {
+        let mut receipt = partial();
+        let one = &mut receipt.artifacts[0];
+        (one.outcome, one.read_back, one.reason) = (Outcome::Unread, None, Some("status 412".to_owned()));
+        for tag in one.tags.iter_mut().filter(|tag| tag.outcome != State::Kept) {
+            (tag.outcome, tag.read_back) = (State::Unread, None);
+        }
+        receipt
+    };
+    let receipt = Receipt::parse(&unread().to_bytes()).unwrap();
+    assert_eq!(receipt.arrived(), 0);
+    let refused = |change: &dyn Fn(&mut Receipt), said: &str| {
+        let mut receipt = unread();
+        change(&mut receipt);
+        let fault = Receipt::parse(&receipt.to_bytes()).unwrap_err();
+        assert!(fault.class == Class::Format && fault.what.contains(said), "{fault:?}");
+    };
+    refused(&|one| one.artifacts[0].reason = None, "reason");
+    refused(&|one| one.artifacts[0].destination = None, "not read back");
+    refused(&|one| one.artifacts[0].read_back = Some(digest("two")), "something else");
+    refused(&|one| one.artifacts[0].tags[0].read_back = Some(digest("one")), "tag 1");
+    refused(&|one| one.artifacts[0].tags[0].outcome = State::Set, "tag 1");
+    refused(&|one| one.fault = None, "no fault");
+}
+
+#[test]
 fn what_has_no_room_is_left_out_the_smallest_first() {
     let mut receipt = partial();
     let leaf = |number: u64| Leaf { digest: digest(&number.to_string()), size: number, ..partial().blobs[0].clone() };

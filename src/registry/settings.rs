@@ -99,6 +99,8 @@ pub struct Settings {
     pub realms: Vec<(String, String)>,
     /// Number of retries of a step.
     pub retries: u32,
+    /// How long a registry is waited for that has answered and then no longer does.
+    pub retry_for: Duration,
     /// `User-Agent`.
     pub user_agent: String,
     /// Proxies. There is no other source of proxies.
@@ -124,6 +126,7 @@ impl Default for Settings {
             ca: Vec::new(),
             realms: Vec::new(),
             retries: 4,
+            retry_for: Duration::ZERO,
             user_agent: concat!("packmule/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxies: Proxies::default(),
             connect: Duration::from_secs(10),

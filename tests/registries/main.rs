@@ -12,6 +12,7 @@ mod encrypted;
 mod faults;
 mod lists;
 mod login;
+mod outages;
 mod products;
 mod pulls;
 mod quirky;
@@ -21,7 +22,9 @@ mod referrers;
 mod roundtrip;
 mod settings;
 mod strangers;
+mod streams;
 mod tls;
+mod unreadable;
 mod uploads;
 
 #[path = "../support/hosts.rs"]

@@ -27,6 +27,8 @@ pub struct Habits {
     pub location: Location,
     /// PUT of content: answered with this status, not accepted.
     pub put_refused: Option<u16>,
+    /// PATCH: this status instead of taking it.
+    pub patch_refused: Option<u16>,
     /// Bodies larger than this: 413.
     pub most_body: usize,
     /// PATCH answers 201; everything after the first one is dropped.
@@ -63,6 +65,7 @@ impl Habits {
     pub const PLAIN: Self = Self {
         location: Location::Relative,
         put_refused: None,
+        patch_refused: None,
         most_body: usize::MAX,
         first_patch_is_all: false,
         range_of_chunk: false,
@@ -214,6 +217,7 @@ impl Store {
                 let range = format!("0-{}", session.content.len().saturating_sub(1));
                 self.at(habits, request, repository, name, 204).with("Range", range)
             }
+            "PATCH" if let Some(status) = habits.patch_refused => error(status, "UNSUPPORTED"),
             "PATCH" => {
                 let Some(session) = self.sessions.get_mut(name) else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
                 let from = session.content.len();

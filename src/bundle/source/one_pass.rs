@@ -299,6 +299,10 @@ impl Passing for OnePassSource<'_> {
         self.bundle.offsets().unit_index(Tar::of_blob(index)) >= self.next.load(Ordering::Relaxed)
     }
 
+    fn is_given_once(&self, digest: &Digest) -> bool {
+        lock(&self.kept).get(digest).is_none() && !lock(&self.small).contains_key(digest)
+    }
+
     fn pass(
         &self,
         wants: &(dyn Fn(&Digest) -> bool + Sync),

@@ -3,6 +3,7 @@
 //!
 //! Checks lengths, but no content: whoever hashes the bytes in order does that.
 
+use crate::base::fault::Reason;
 use crate::base::lock::lock;
 use std::collections::HashMap;
 use std::io::Read;
@@ -53,13 +54,14 @@ fn mismatch(what: String) -> Error {
 }
 
 /// Whether `error` concerns this blob alone: its content is wrong or missing, or, if blobs may be
-/// left out, the source keeps failing or refusing it although it answers when asked whether it has
-/// the blob.
+/// left out, the source keeps failing or refusing it although it answers other questions.
 pub(in crate::bundle) fn is_its_own(error: &Error, source: &dyn Source, blob: &InputBlob, leave_out: bool) -> bool {
     match error.class {
         Kind::Mismatch | Kind::Absent => true,
         Kind::Failed | Kind::Refused | Kind::Denied => {
-            leave_out && blob.document.is_none() && source.holds(&blob.repository, &blob.descriptor).is_ok()
+            let answers =
+                || error.reason == Some(Reason::OnlyThis) || source.holds(&blob.repository, &blob.descriptor).is_ok();
+            leave_out && blob.document.is_none() && answers()
         }
         _ => false,
     }
@@ -373,6 +375,11 @@ mod tests {
             let blob = blob(is_document.then(|| document.clone()));
             let found = Fetch::new(&source, &flow, &stop).is_its_own(&Error::new(kind, "wrong"), &blob, leave_out);
             assert_eq!(found, own, "{kind:?}, {answers}, {leave_out}, {is_document}");
+            // Where even a look at it fails, and the place does everything else.
+            let alone = Error::new(kind, "wrong").reason(Reason::OnlyThis);
+            let found = Fetch::new(&source, &flow, &stop).is_its_own(&alone, &blob, leave_out);
+            let may = kind == Kind::Failed && leave_out && !is_document;
+            assert_eq!(found, own || may, "{kind:?}, {answers}, {leave_out}, {is_document}");
         }
     }
 }

@@ -5,4 +5,5 @@ pub mod bundle;
 pub mod carry;
 pub mod place;
 pub mod scan;
+pub mod time;
 pub mod trust;

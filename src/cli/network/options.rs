@@ -1,11 +1,13 @@
 //! Network options as a plain value; the registry module makes its own settings from it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::config::ConfigFiles;
 use super::rate::rate;
+use crate::cli::args::time::time;
 
 /// The options of every command that uses registries.
 #[derive(Args, Clone, Debug, Default)]
@@ -33,9 +35,30 @@ pub struct Network {
     /// Number of retries of a failed request [default: 5, or that of the configuration]
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
+    /// How long a registry is waited for that has answered in this run and no longer does: 90s, 3m, 1h; 0: not at all
+    #[arg(long, value_name = "T", value_parser = patience, default_value = "3m")]
+    pub retry_for: Patience,
     /// Configuration files with further settings for registries.
     #[command(flatten)]
     pub config: ConfigFiles,
+}
+
+/// How long a registry is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(180))
+    }
+}
+
+/// T: a number of seconds, minutes or hours; 0.
+fn patience(text: &str) -> Result<Patience, String> {
+    if text == "0" {
+        return Ok(Patience(Duration::ZERO));
+    }
+    time(text).map(Patience).map_err(|_| "expected a time such as 90s, 3m or 1h, or 0".to_owned())
 }
 
 fn typed_rate(text: &str) -> Result<u64, String> {

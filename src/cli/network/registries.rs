@@ -179,6 +179,7 @@ fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Re
         ca,
         realms: network.realm.clone(),
         retries: retries.unwrap_or(RETRIES),
+        retry_for: network.retry_for.0,
         proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
         ..Settings::default()
     })

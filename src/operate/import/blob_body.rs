@@ -21,6 +21,7 @@ pub(super) struct BlobBody<'a> {
     pub blob: &'a Descriptor,
     told: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<Error>>>,
+    is_opened: AtomicBool,
 }
 
 impl<'a> BlobBody<'a> {
@@ -31,13 +32,19 @@ impl<'a> BlobBody<'a> {
         repository: &'a Repository,
         blob: &'a Descriptor,
     ) -> Self {
-        Self { flow, workers, source, repository, blob, told: Arc::default(), failure: Arc::default() }
+        let (told, failure, is_opened) = (Arc::default(), Arc::default(), AtomicBool::new(false));
+        Self { flow, workers, source, repository, blob, told, failure, is_opened }
     }
 
     /// Returns the source's error if the last read ended in one, whatever the destination reports
     /// instead.
     pub(super) fn failure(&self) -> Option<Error> {
         lock(&self.failure).clone()
+    }
+
+    /// Whether it was opened and cannot be opened again.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_opened.load(Ordering::Relaxed) && self.is_once()
     }
 
     /// Reports bytes that were not sent because they were already there, so that progress bars
@@ -60,6 +67,7 @@ impl Body for BlobBody<'_> {
         match opened {
             Ok(reader) => {
                 *lock(&self.failure) = None;
+                self.is_opened.store(true, Ordering::Relaxed);
                 Ok(Box::new(BodyReader {
                     inner: Checked::new(reader, self.blob.clone()),
                     flow: self.flow.clone(),
@@ -74,6 +82,10 @@ impl Body for BlobBody<'_> {
                 Err(error.into_io())
             }
         }
+    }
+
+    fn is_once(&self) -> bool {
+        self.source.passing().is_some_and(|passing| passing.is_given_once(&self.blob.digest))
     }
 }
 

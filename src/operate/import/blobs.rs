@@ -128,7 +128,15 @@ fn into(
         context.notes.add(repository, blob, How::Found);
         return Ok(());
     }
-    context.destination.put_blob(repository, blob, body)?;
+    match (have, context.destination.as_source()) {
+        // It has passed, and where it went it can be read again.
+        (Some(from), Some(there)) if body.is_spent() => {
+            let quiet = context.flow.quiet();
+            let again = BlobBody::new(&quiet, &context.workers, there, from, blob);
+            context.destination.put_blob(repository, blob, &again)?;
+        }
+        _ => context.destination.put_blob(repository, blob, body)?,
+    }
     context.notes.add(repository, blob, How::Sent);
     let mut counts = lock(counts);
     counts.pushed += 1;

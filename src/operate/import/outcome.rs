@@ -15,6 +15,8 @@ pub enum Landed {
     Pushed,
     /// All of it was already there.
     Present,
+    /// It was taken and tagged, and the destination does not let it be read: what it says.
+    Unread(String),
     /// Not imported. Nothing of it was tagged, unless the fault occurred while setting tags.
     Failed(Fault),
 }
@@ -64,20 +66,38 @@ impl Imported {
         self.fault().is_none()
     }
 
-    /// Returns a [`Class::Partial`] fault that includes the faults of all failed artifacts, if any
-    /// failed.
+    /// Returns a [`Class::Partial`] fault that includes the faults of all artifacts that failed or cannot be read back, if
+    /// there are any.
     pub fn fault(&self) -> Option<Fault> {
-        let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
-            Landed::Failed(fault) => Some(fault.clone()),
-            Landed::Pushed | Landed::Present => None,
-        });
-        let failed: Vec<Fault> = failed.collect();
-        if failed.is_empty() {
-            return None;
+        let (mut failed, mut unread) = (Vec::new(), Vec::new());
+        for done in &self.artifacts {
+            match &done.landed {
+                Landed::Failed(fault) => failed.push(fault.clone()),
+                Landed::Unread(words) => {
+                    let what = format!("{}@{}: taken, but it cannot be read: {words}", done.destination, done.digest);
+                    unread.push(Fault::new(Class::Partial, what));
+                }
+                Landed::Pushed | Landed::Present => {}
+            }
         }
-        let what = format!("{} of {} artifacts were not imported", failed.len(), self.artifacts.len());
-        let mut fault = Fault::new(Class::Partial, what).help("fix the listed faults and run the import again");
-        fault.others = failed.into_iter().flat_map(flat).collect();
+        let all = self.artifacts.len();
+        let (what, help) = match (failed.len(), unread.len()) {
+            (0, 0) => return None,
+            (0, count) => (
+                format!("{count} of {all} artifacts were imported and cannot be read back"),
+                "ask whoever runs the registry why it gives nobody what it took: a scan, a quarantine or a signature rule",
+            ),
+            (count, 0) => (
+                format!("{count} of {all} artifacts were not imported"),
+                "fix the listed faults and run the import again",
+            ),
+            (count, blocked) => (
+                format!("{count} of {all} artifacts were not imported, and {blocked} cannot be read back"),
+                "fix the listed faults and run the import again",
+            ),
+        };
+        let mut fault = Fault::new(Class::Partial, what).help(help);
+        fault.others = failed.into_iter().chain(unread).flat_map(flat).collect();
         Some(fault)
     }
 }
@@ -87,10 +107,12 @@ pub(super) fn list(work: &Work) -> Vec<Done> {
         .iter()
         .map(|job| {
             let needs = lock(&job.needs);
-            let landed = match &*lock(&job.failed) {
-                Some(fault) => Landed::Failed(fault.clone()),
-                None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
-                None => Landed::Pushed,
+            let unread = lock(&job.unread).clone();
+            let landed = match (&*lock(&job.failed), unread) {
+                (Some(fault), _) => Landed::Failed(fault.clone()),
+                (None, Some(words)) => Landed::Unread(words),
+                (None, None) if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
+                (None, None) => Landed::Pushed,
             };
             let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
             if matches!(landed, Landed::Failed(_)) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::base::fault::{Class, Fault};
 use crate::base::lock::lock;
-use crate::content::Error;
+use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository, Tag};
 use crate::receipt::How;
@@ -79,6 +79,12 @@ fn noted(context: &Context, faults: &mut Vec<Fault>, error: Error) -> Result<(),
     Ok(())
 }
 
+/// Whether the place would not let something be read, and can be asked whether it may be written.
+fn is_refusal(context: &Context, error: &Error) -> bool {
+    let can_ask = context.destination.rights().is_some() && !context.request.dry_run;
+    can_ask && matches!(error.class, Kind::Denied | Kind::Refused)
+}
+
 fn documents(context: &Context, work: &Work, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, Fault> {
     let mut faults = Vec::new();
     for &digest in job.missing.iter().chain(&job.documents) {
@@ -94,6 +100,8 @@ fn documents(context: &Context, work: &Work, job: &Job, found: &mut Needs) -> Re
                 }
             },
             Ok(false) => {}
+            // It may be there, and a rule of the place keep it from whoever asks: it is put once more, if it may be.
+            Err(error) if is_refusal(context, &error) => {}
             Err(error) => {
                 // One failure is enough; the next query would report it again.
                 noted(context, &mut faults, error)?;
@@ -181,6 +189,8 @@ fn tags(context: &Context, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, F
         context.workers.check()?;
         let now = match context.destination.tag(&job.repository, tag) {
             Ok(now) => now,
+            // Whatever it names, it is to be moved.
+            Err(error) if is_refusal(context, &error) && context.request.tag_conflict == TagConflict::Move => None,
             Err(error) => {
                 noted(context, &mut faults, error)?;
                 break;

@@ -72,8 +72,8 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
         let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
         order.add(artifact.digest);
         let (documents, missing) = (order.documents, order.missing);
-        let (needs, failed) = (Mutex::default(), Mutex::default());
-        Ok(Job { artifact, repository, documents, missing, needs, failed })
+        let (needs, failed, unread) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Job { artifact, repository, documents, missing, needs, failed, unread })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
     Ok(Work { jobs, shapes, absent })

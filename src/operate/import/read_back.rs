@@ -9,7 +9,7 @@ use super::context::Context;
 use super::ledger::Ledger;
 use super::work::{Job, Work};
 use super::workers::Workers;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{self, Class, Fault, escape};
 use crate::base::lock::{into_inner, lock};
 use crate::flow::Event;
 use crate::oci::{Absent, Digest, Reason, Repository, Tag};
@@ -90,7 +90,13 @@ fn of(context: &Context, job: &Job) -> Result<Read, Fault> {
     let digest = job.artifact.digest;
     let read = |tag| {
         context.flow.check()?;
-        context.destination.read_back(&job.repository, tag, digest).map_err(|error| context.at_destination(error))
+        match context.destination.read_back(&job.repository, tag, digest) {
+            Err(error) if error.reason == Some(fault::Reason::Unreadable) => {
+                job.refuse_reading(&error.what);
+                Ok(None)
+            }
+            found => found.map_err(|error| context.at_destination(error)),
+        }
     };
     let manifest = read(None)?;
     let tags = job.artifact.tags.iter().map(|tag| read(Some(tag))).collect::<Result<_, Fault>>()?;
@@ -100,24 +106,27 @@ fn of(context: &Context, job: &Job) -> Result<Read, Fault> {
 /// Returns the first difference between the job and what was read back.
 fn differs(job: &Job, read: &Read) -> Option<String> {
     let expected = job.artifact.digest;
+    let is_unread = job.is_unread();
+    let is_other = |found: Option<Digest>| found != Some(expected) && !(found.is_none() && is_unread);
     let shown = |found: Option<Digest>| found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
-    if read.manifest != Some(expected) {
+    if is_other(read.manifest) {
         let found = shown(read.manifest);
         return Some(format!("{}: read back: expected manifest {expected}, found {found}", job.repository));
     }
     let needs = lock(&job.needs);
     let kept: HashSet<&Tag> = needs.kept.iter().collect();
     let mut tags = job.artifact.tags.iter().zip(&read.tags).filter(|(tag, _)| !kept.contains(tag));
-    tags.find(|(_, found)| **found != Some(expected)).map(|(tag, found)| {
+    tags.find(|(_, found)| is_other(**found)).map(|(tag, found)| {
         format!("{}:{tag}: read back: expected {expected}, found {}", job.repository, shown(*found))
     })
 }
 
 fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
-    let (needs, failed) = (lock(&job.needs), lock(&job.failed));
+    let (needs, failed, unread) = (lock(&job.needs), lock(&job.failed), lock(&job.unread));
     let read = found.get(&(&job.repository, job.artifact.digest));
     let outcome = match &*failed {
         Some(_) => Outcome::Failed,
+        None if unread.is_some() => Outcome::Unread,
         None if needs.documents.is_empty() && needs.tags.is_empty() => Outcome::Present,
         None => Outcome::Pushed,
     };
@@ -125,6 +134,7 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
     let state = |tag, read: Option<Digest>| match outcome {
         _ if kept.contains(tag) && read != Some(job.artifact.digest) => State::Kept,
         Outcome::Failed if read != Some(job.artifact.digest) => State::Failed,
+        Outcome::Unread if read != Some(job.artifact.digest) => State::Unread,
         _ if set.contains(tag) => State::Set,
         _ => State::Present,
     };
@@ -138,17 +148,17 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
         outcome,
         read_back: read.and_then(|read| read.manifest),
         // May contain text from a registry.
-        reason: failed.as_ref().map(|fault| escape(&fault.what)),
+        reason: failed.as_ref().map(|fault| &fault.what).or(unread.as_ref()).map(|what| escape(what)),
         repository: job.artifact.repository.clone(),
         tags: tags.collect(),
     }
 }
 
-/// Returns the leaves of what is there. Of several repositories, the first one counts, but those
-/// where the leaf was looked for take precedence.
+/// Returns the leaves of what is there and was read back; nothing else is a base. Of several repositories, the first one
+/// counts, but those where the leaf was looked for take precedence.
 fn leaves(context: &Context, work: &Work) -> Vec<Leaf> {
     let mut leaves: BTreeMap<Digest, Leaf> = BTreeMap::new();
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.has_failed() && !job.is_unread()) {
         let shapes = job.documents.iter().filter_map(|digest| work.shapes.get(digest));
         for leaf in shapes.flat_map(|shape| &shape.leaves) {
             let absent: Option<&&Absent> = work.absent.get(&leaf.digest);

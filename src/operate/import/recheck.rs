@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, Reason};
 use crate::base::lock::{into_inner, lock};
 use crate::flow::Event;
 use crate::oci::{Descriptor, Digest, Repository};
@@ -97,16 +97,18 @@ fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p
             }
             Thing::Manifest(digest) => context.destination.has_manifest(repository, *digest),
         };
+        let concerned = |job: &&&Job| job.repository == **repository && things(job).contains(thing);
         match found.map_err(|error| context.at_destination(error)) {
+            // It was taken, and a rule of the place keeps it from whoever asks.
+            Err(fault) if fault.reason == Some(Reason::Unreadable) => {
+                jobs.iter().filter(concerned).for_each(|job| job.refuse_reading(&fault.what));
+            }
             Ok(true) => context.flow.event(Event::Item(repository.to_string())),
             Ok(false) => {
                 lock(&gone).insert(place.clone());
             }
             Err(fault) if !context.request.keep_going || fault.class == Class::Cancelled => return Err(fault),
-            Err(fault) => {
-                let concerned = |job: &&&Job| job.repository == **repository && things(job).contains(thing);
-                jobs.iter().filter(concerned).for_each(|job| job.fail(fault.clone()));
-            }
+            Err(fault) => jobs.iter().filter(concerned).for_each(|job| job.fail(fault.clone())),
         }
         Ok(())
     })?;

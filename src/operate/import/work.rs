@@ -33,6 +33,8 @@ pub(super) struct Job<'a> {
     pub needs: Mutex<Needs>,
     /// Fault, if it is not imported.
     pub failed: Mutex<Option<Fault>>,
+    /// The answer of the destination to reads of content that it accepted and refuses to return.
+    pub unread: Mutex<Option<String>>,
 }
 
 /// The parts of a job that are missing at the destination; known after the preflight.
@@ -61,6 +63,16 @@ pub(super) struct Work<'a> {
 impl Job<'_> {
     pub(super) fn has_failed(&self) -> bool {
         lock(&self.failed).is_some()
+    }
+
+    /// Reports whether some of it was accepted and cannot be read.
+    pub(super) fn is_unread(&self) -> bool {
+        lock(&self.unread).is_some()
+    }
+
+    /// Records that the destination accepted content and refuses to return it; the first answer is kept.
+    pub(super) fn refuse_reading(&self, what: &str) {
+        lock(&self.unread).get_or_insert_with(|| what.to_owned());
     }
 
     /// Records a fault; only the first one is kept.

@@ -18,34 +18,48 @@ use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::Drip;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
-use crate::registry::http::origin;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::{self, Tries, Trouble};
+use crate::registry::http::retry::{self, Trouble};
 
 /// Number of bytes without a break after which the count of breaks is reset.
 const PROGRESS: u64 = 1 << 20;
 
 impl Registry {
-    /// Reports whether the blob exists, using HEAD.
+    /// Reports whether the blob exists, using HEAD, or GET of its first byte if HEAD fails.
     pub fn has_blob(&self, repository: &Repository, blob: &Descriptor, scopes: Scopes) -> Result<bool, Error> {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
-        let call = Call::new(Method::HEAD, url, scopes, &subject);
-        let response = self.open(&call)?;
-        match response.status().as_u16() {
-            200..=299 => {
-                let found = length(response.headers()).filter(|_| coding(response.headers()).is_none());
-                if found.is_some_and(|found| found != blob.size) {
-                    let what = format_args!("{subject}: expected {} bytes, found {}", blob.size, found.unwrap_or(0));
-                    return Err(self.http.error(Kind::Mismatch, what));
-                }
-                Ok(true)
+        let call = Call::new(Method::HEAD, url.clone(), scopes.clone(), &subject);
+        let size = match self.head(&call)? {
+            Some(response) if response.status() == StatusCode::NOT_FOUND => return Ok(false),
+            // Servers that do not know the length say 0, too.
+            Some(response) => {
+                length(response.headers()).filter(|found| *found > 0 && coding(response.headers()).is_none())
             }
-            404 => Ok(false),
-            // Redirected to storage with a signature for GET only. The redirect shows that the
-            // registry has the blob.
-            403 | 405 if !origin::same(&self.http.base()?, response.url()) => Ok(true),
-            _ => Err(self.refusal(&answer_of(self, response, &subject)?, &subject)),
+            None => {
+                let call = Call::new(Method::GET, url, scopes, &subject).header(RANGE, "bytes=0-0");
+                let response = self.open(&call)?;
+                match response.status() {
+                    StatusCode::NOT_FOUND => return Ok(false),
+                    StatusCode::PARTIAL_CONTENT => content_range(response.headers()).map(|(_, size)| size),
+                    // A blob without bytes has no first one.
+                    StatusCode::RANGE_NOT_SATISFIABLE if blob.size == 0 => None,
+                    status if status.is_success() => {
+                        length(response.headers()).filter(|_| coding(response.headers()).is_none())
+                    }
+                    _ => {
+                        let error = self.refusal(&answer_of(self, response, &subject)?, &subject);
+                        return Err(self.after_put(repository, blob.digest, error));
+                    }
+                }
+            }
+        };
+        match size.filter(|found| *found != blob.size) {
+            None => Ok(true),
+            Some(found) => {
+                let what = format_args!("{subject}: expected {} bytes, found {found}", blob.size);
+                Err(self.http.error(Kind::Mismatch, what))
+            }
         }
     }
 
@@ -274,10 +288,9 @@ impl Stream {
                         self.breaks = 0;
                     }
                     self.since = 0;
-                    let mut tries =
-                        Tries::resumed(self.registry.http.flow(), self.registry.http.rules.retries, self.breaks);
+                    let mut tries = self.registry.http.tries_after(self.breaks);
                     tries.again(trouble)?;
-                    self.breaks += 1;
+                    self.breaks = tries.done();
                 }
             }
         }

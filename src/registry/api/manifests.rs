@@ -82,14 +82,13 @@ impl Registry {
     /// that is not enough.
     fn look(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Descriptor>, Error> {
         let call = self.manifest_call(Method::HEAD, repository, name, scopes.clone())?;
-        let answer = self.ask(&call, SMALL)?;
-        match answer.status.as_u16() {
-            200 => {}
-            404 => return Ok(None),
-            // Some servers do not support HEAD here.
-            400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
-            _ => return Err(self.refusal(&answer, &call.request.subject)),
+        let Some(response) = self.head(&call)? else {
+            return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor()));
+        };
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
         }
+        let answer = Answer { status: response.status(), headers: response.headers().clone(), body: Bytes::new() };
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
         // The length of a compressed response is not the size of the manifest.
         let size = answer.header("content-length").filter(|_| coding(&answer.headers).is_none());
@@ -179,9 +178,9 @@ impl Registry {
 
     /// Reports whether a manifest exists.
     pub fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
-        Ok(self
-            .look(repository, &digest.to_string(), &Scopes::pull(repository))?
-            .is_some_and(|found| found.digest == digest))
+        let found = self.look(repository, &digest.to_string(), &Scopes::pull(repository));
+        let found = found.map_err(|error| self.after_put(repository, digest, error))?;
+        Ok(found.is_some_and(|found| found.digest == digest))
     }
 
     /// Returns the digest that a tag names, if the tag exists.
@@ -197,7 +196,8 @@ impl Registry {
         expected: Digest,
     ) -> Result<Option<Digest>, Error> {
         let name = tag.map_or_else(|| expected.to_string(), Tag::to_string);
-        let fetched = self.fetch(repository, &name, &Scopes::pull(repository))?;
+        let fetched = self.fetch(repository, &name, &Scopes::pull(repository));
+        let fetched = fetched.map_err(|error| self.after_put(repository, expected, error))?;
         Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
     }
 
@@ -259,7 +259,12 @@ impl Registry {
                     let what = format_args!("{}: stored as {found}, expected {expected}", call.request.subject);
                     Err(Trouble::last(self.http.error(Kind::Mismatch, what)))
                 }
-                _ => Ok(Put::Stored(answer)),
+                found => {
+                    if found == Some(expected) {
+                        self.note_put(repository, expected);
+                    }
+                    Ok(Put::Stored(answer))
+                }
             };
         }
         if answer.status == StatusCode::PRECONDITION_FAILED && !matches!(condition, Condition::Always) {
@@ -270,7 +275,7 @@ impl Registry {
         if again && error.class == Kind::Absent {
             error = Error::new(Kind::Refused, error.what).help("push the content it refers to first");
         }
-        if again { Err(Trouble { error, again, after: None }) } else { Ok(Put::Refused(Refusal { answer, error })) }
+        if again { Err(Trouble::passing(error)) } else { Ok(Put::Refused(Refusal { answer, error })) }
     }
 }
 

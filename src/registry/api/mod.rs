@@ -16,3 +16,4 @@ pub(super) mod registry;
 pub(super) mod session;
 pub(super) mod tags;
 pub(super) mod upload;
+pub(super) mod ways;

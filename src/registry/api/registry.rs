@@ -5,11 +5,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use reqwest::{Response, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::call::Call;
 use super::listing::Listings;
 use super::session::Session;
+use super::ways::Ways;
+use crate::base::fault::Reason;
+use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::{Digest, Repository};
 use crate::registry::auth::authorization::Auth;
@@ -35,6 +38,10 @@ pub(in crate::registry) struct Registry {
     pub no_referrers: Mutex<HashSet<String>>,
     /// Locked while a thread finds out whether there is a referrers API.
     pub finding_out: Mutex<()>,
+    /// The ways of sending content that it accepted before.
+    pub ways: Mutex<Ways>,
+    /// Content that this run stored by PUT: path of the repository, and the digest that the answer named.
+    put: Mutex<HashSet<(String, Digest)>>,
 }
 
 impl Registry {
@@ -52,6 +59,8 @@ impl Registry {
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
             finding_out: Mutex::default(),
+            ways: Mutex::default(),
+            put: Mutex::default(),
         })
     }
 
@@ -80,7 +89,7 @@ impl Registry {
         if retry::passes(response.status().as_u16()) {
             return Err(self.http.troubled(response, &call.request.subject));
         }
-        self.http.pace.well(self.http.flow(), &self.http.name);
+        self.http.well();
         Ok(response)
     }
 
@@ -93,6 +102,41 @@ impl Registry {
                 Err(trouble) => tries.again(trouble)?,
             }
         }
+    }
+
+    /// Sends a HEAD. `None` where it failed with anything but 404, which says little: servers and the storage that they
+    /// redirect to may answer HEAD differently from GET, which is to be asked then.
+    pub fn head(&self, call: &Call) -> Result<Option<Response>, Error> {
+        let mut tries = self.http.tries();
+        loop {
+            match self.send(call) {
+                Ok(response) if response.status().is_success() || response.status() == StatusCode::NOT_FOUND => {
+                    return Ok(Some(response));
+                }
+                Ok(_) => return Ok(None),
+                Err(Trouble { status: Some(status), .. }) if !retry::is_limit(status) => return Ok(None),
+                Err(trouble) => tries.again(trouble)?,
+            }
+        }
+    }
+
+    /// Notes that the answer to a PUT named the digest of what was sent.
+    pub fn note_put(&self, repository: &Repository, digest: Digest) {
+        lock(&self.put).insert((repository.path().to_owned(), digest));
+    }
+
+    /// Returns whether the answer to a PUT of this run named the digest.
+    pub fn was_put(&self, repository: &Repository, digest: Digest) -> bool {
+        lock(&self.put).contains(&(repository.path().to_owned(), digest))
+    }
+
+    /// Returns the error of a read, with its reason where the registry refuses to give what it took in this run: some rule
+    /// of its own (a scan, a quarantine) stands in the way.
+    pub fn after_put(&self, repository: &Repository, digest: Digest, error: Error) -> Error {
+        if matches!(error.class, Kind::Denied | Kind::Refused) && self.was_put(repository, digest) {
+            return error.reason(Reason::Unreadable);
+        }
+        error
     }
 
     /// Sends a call, with retries, until it has the complete response, with a body of at most `cap`

@@ -2,17 +2,24 @@
 
 use bytes::Bytes;
 
+use super::blobs::digest;
 use super::manifests::{Condition, Put, Refusal};
 use super::registry::Registry;
 use crate::content::{Error, Kind};
 use crate::oci::{Digest, Document, Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
+use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
 
 /// Words in registries' error messages, in lower case, for a tag that must not move: ECR, ACR,
 /// Harbor, Nexus, Quay, Artifactory, GitLab.
 const FIXED: [&str; 7] =
     ["immutable", "already exist", "locked", "updating existing", "overwrite", "protected", "readonly"];
+
+/// Returns whether the registry answered a read and would not do it.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.class, Kind::Denied | Kind::Refused)
+}
 
 impl Registry {
     /// Pushes a document by its digest, and adds it to the referrers of its subject.
@@ -37,13 +44,17 @@ impl Registry {
 
     /// Points a tag to a document, unless it already does, and reads it back.
     pub fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        let before = self.tag(repository, tag, &Scopes::push(repository))?;
+        let before = match self.tag(repository, tag, &Scopes::push(repository)) {
+            // It may be another one that nobody may read; it is to be moved either way.
+            Err(error) if is_refusal(&error) => None,
+            found => found?,
+        };
         if before == Some(document.digest()) {
             return Ok(());
         }
         let raw = Bytes::from_owner(document.shared());
         match self.put_always(repository, tag.as_str(), document.media_type(), &raw)? {
-            Ok(_) => self.named_now(repository, tag, before, document.digest()),
+            Ok(answer) => self.named_now(repository, tag, before, document.digest(), &answer),
             Err(refusal) => Err(self.judged(repository, tag, before, document.digest(), refusal)),
         }
     }
@@ -68,7 +79,9 @@ impl Registry {
             }
             let raw = Bytes::from_owner(document.shared());
             match self.put_once(repository, tag.as_str(), document.media_type(), raw, &condition) {
-                Ok(Put::Stored(_)) => return self.named_now(repository, tag, None, wanted).map(|()| None),
+                Ok(Put::Stored(answer)) => {
+                    return self.named_now(repository, tag, None, wanted, &answer).map(|()| None);
+                }
                 // Check again: if the tag still does not exist, this registry misinterprets
                 // conditions.
                 Ok(Put::Unmet) if self.tag(repository, tag, &scopes)?.is_none() => condition = Condition::Always,
@@ -85,17 +98,23 @@ impl Registry {
         }
     }
 
-    /// Reads a tag that was set, until it names the wanted digest.
+    /// Reads a tag that was set, by a PUT with this answer, until it names the wanted digest.
     fn named_now(
         &self,
         repository: &Repository,
         tag: &Tag,
         before: Option<Digest>,
         wanted: Digest,
+        answer: &Answer,
     ) -> Result<(), Error> {
+        let is_named = digest(&answer.headers) == Some(wanted);
         let mut tries = self.http.tries();
         loop {
-            let found = self.tag(repository, tag, &Scopes::push(repository))?;
+            let found = match self.tag(repository, tag, &Scopes::push(repository)) {
+                // It said that it stored just this under the tag, and lets nobody read it.
+                Err(error) if is_named && is_refusal(&error) => return Ok(()),
+                found => found?,
+            };
             if found == Some(wanted) {
                 return Ok(());
             }
@@ -111,7 +130,7 @@ impl Registry {
                 }
             };
             // Reads may lag behind writes.
-            tries.again(Trouble { error, again: true, after: None })?;
+            tries.again(Trouble::passing(error))?;
         }
     }
 

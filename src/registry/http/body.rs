@@ -89,7 +89,10 @@ impl Http {
             self.pace.slower(self.flow(), &self.name, status, after);
         }
         match self.whole(response, SMALL, subject) {
-            Ok(answer) => Trouble { error: answer.refusal(&self.name, subject), again: true, after },
+            Ok(answer) => {
+                let error = answer.refusal(&self.name, subject);
+                Trouble { error, again: true, after, status: Some(status) }
+            }
             Err(trouble) => trouble,
         }
     }

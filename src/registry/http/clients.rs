@@ -21,6 +21,12 @@ use crate::registry::settings::{HostSettings, Settings};
 /// Maximum number of hosts whose settings are cached, since redirects can lead to ever new names.
 const MOST_KNOWN: usize = 1000;
 
+/// Bytes of one answer that may be under way by HTTP/2: at 200 ms there and back, 20 MiB/s each. A slow reader has as many
+/// in memory.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Bytes of all answers together that may be under way by one connection of HTTP/2: as many as eight transfers may have.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+
 /// Properties that distinguish clients.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -167,7 +173,8 @@ impl Clients {
                 .retry(reqwest::retry::never())
                 .referer(false)
                 .connect_timeout(settings.connect)
-                .http2_initial_stream_window_size(1 << 20)
+                .http2_initial_stream_window_size(STREAM_WINDOW)
+                .http2_initial_connection_window_size(CONNECTION_WINDOW)
                 .no_proxy();
             if let Some(proxy) = &own.proxy {
                 if !proxy.is_empty() {

@@ -14,6 +14,7 @@ use reqwest::{Client, Method, Response, Url};
 use super::clients::Clients;
 use super::fate::Fate;
 use super::headers::{self, Challenge};
+use super::health::Health;
 use super::origin;
 use super::pace::Pace;
 use super::rate::Rate;
@@ -41,6 +42,8 @@ pub(in crate::registry) struct Http {
     /// Rules that follow from `settings` and `own`.
     pub rules: Rules,
     pub pace: Pace,
+    /// Whether it answers.
+    pub health: Health,
     pub clients: Arc<Clients>,
     /// The first address that answered.
     pub base: Mutex<Option<Url>>,
@@ -75,6 +78,7 @@ impl Http {
         Ok(Self {
             name: name.to_owned(),
             pace: Pace::new(rules.concurrency.unwrap_or(runtime.flow.jobs.max(8))),
+            health: Health::default(),
             runtime,
             settings,
             clients,
@@ -113,6 +117,12 @@ impl Http {
         self.rates.iter().map(|rate| rate.piece()).min().unwrap_or(u64::MAX)
     }
 
+    /// Notes an answer as it should be: more may be asked at once, and tries are worth it.
+    pub fn well(&self) {
+        self.pace.well(self.flow(), &self.name);
+        self.health.well();
+    }
+
     /// Converts a failed wait to [`Trouble`].
     pub fn stopped(&self, subject: &str, stop: Stop) -> Trouble {
         match stop {
@@ -147,7 +157,7 @@ impl Http {
         let mut login = authorization.and_then(|authorization| authorization.at(&url));
         let reads = request.method == Method::GET || request.method == Method::HEAD;
         for _ in 0..=MOST_HOPS {
-            self.pace.hold(self.flow())?;
+            self.admit()?;
             let mut built =
                 self.client(&url, false)?.request(request.method.clone(), url.clone()).headers(request.headers.clone());
             if let Some(value) = login {

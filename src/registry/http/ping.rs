@@ -8,7 +8,7 @@ use reqwest::{StatusCode, Url};
 
 use super::exchange::Http;
 use super::fate::{Fate, look};
-use super::retry::{self, Tries, Trouble};
+use super::retry::{self, Trouble};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 
@@ -40,11 +40,6 @@ impl Http {
         }
     }
 
-    /// Returns a new counter for the retries of one step at this registry.
-    pub fn tries(&self) -> Tries<'_> {
-        Tries::new(self.flow(), self.rules.retries)
-    }
-
     fn ping(&self) -> Result<Url, Trouble> {
         self.pace.hold(self.flow())?;
         for (index, endpoint) in self.rules.endpoints.iter().enumerate() {
@@ -65,6 +60,7 @@ impl Http {
             if retry::passes(response.status().as_u16()) {
                 return Err(self.troubled(response, "ping"));
             }
+            self.health.answered();
             if response.status() == StatusCode::UNAUTHORIZED {
                 self.learn(response.headers());
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use crate::content::{Error, Kind};
-use crate::flow::{Event, Flow};
+use crate::flow::Flow;
 
 /// Maximum first wait; doubles with every try.
 const FIRST: Duration = Duration::from_millis(400);
@@ -30,17 +30,19 @@ pub(in crate::registry) struct Trouble {
     pub again: bool,
     /// Time that the server asked to wait.
     pub after: Option<Duration>,
+    /// The status of the answer, where there was one.
+    pub status: Option<u16>,
 }
 
 impl Trouble {
     /// Makes a failure that is not tried again.
     pub fn last(error: Error) -> Self {
-        Self { error, again: false, after: None }
+        Self { error, again: false, after: None, status: None }
     }
 
     /// Makes a failure that may be temporary.
     pub fn passing(error: Error) -> Self {
-        Self { error, again: true, after: None }
+        Self { error, again: true, after: None, status: None }
     }
 }
 
@@ -50,48 +52,10 @@ impl From<Error> for Trouble {
     }
 }
 
-/// Counts the tries of one step.
-pub(in crate::registry) struct Tries<'a> {
-    flow: &'a Flow,
-    most: u32,
-    done: u32,
-}
-
-impl<'a> Tries<'a> {
-    /// Starts counting; allows `most` retries.
-    pub fn new(flow: &'a Flow, most: u32) -> Self {
-        Self { flow, most, done: 0 }
-    }
-
-    /// Starts counting after `done` retries.
-    pub fn resumed(flow: &'a Flow, most: u32, done: u32) -> Self {
-        Self { flow, most, done }
-    }
-
-    /// Waits before the next try, or returns the error if no try is left.
-    pub fn again(&mut self, trouble: Trouble) -> Result<(), Error> {
-        if !trouble.again {
-            return Err(trouble.error);
-        }
-        if self.done >= self.most {
-            let mut error = trouble.error;
-            if self.done > 0 {
-                error.what = format!("{} (tried {} times)", error.what, self.done + 1);
-            }
-            return Err(error);
-        }
-        // Without this, all threads that were asked to wait would return at the same moment.
-        let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));
-        self.done += 1;
-        self.flow.event(Event::Detail(format!(
-            "{}; trying again in {} ms ({} of {})",
-            trouble.error.what,
-            wait.as_millis(),
-            self.done,
-            self.most
-        )));
-        pause(self.flow, wait)
-    }
+/// Returns how long to wait before the next try, `done` having been made; `after`: what the server asked for.
+pub(in crate::registry) fn before(done: u32, after: Option<Duration>) -> Duration {
+    // Without this, all threads that were asked to wait would return at the same moment.
+    after.map_or_else(|| jitter(done), |after| after + share(SPREAD))
 }
 
 /// Waits for `wait`, or until the run is cancelled.
@@ -134,6 +98,11 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<
 /// Reports whether a status may be temporary.
 pub(in crate::registry) fn passes(status: u16) -> bool {
     matches!(status, 408 | 429) || (status >= 500 && !matches!(status, 501 | 505))
+}
+
+/// Returns whether a status says that it is asked too often or too early, which holds for every request.
+pub(in crate::registry) fn is_limit(status: u16) -> bool {
+    matches!(status, 408 | 429 | 503)
 }
 
 /// Makes an error of [`Kind::Failed`] that may be temporary.

@@ -3,6 +3,7 @@
 //! Pieces are passed on without copying, and their buffers are reused; only a few exist at a time.
 //! A body that fails never reaches the server complete.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::Poll;
@@ -50,18 +51,95 @@ pub(in crate::registry) struct UploadBody<'a> {
     home: SyncSender<Vec<u8>>,
     back: Receiver<Vec<u8>>,
     ended: bool,
+    kept: Kept,
+}
+
+/// The pieces that may have to be sent again of content that cannot be read again.
+#[derive(Default)]
+struct Kept {
+    /// Whether pieces are kept.
+    is_on: bool,
+    pieces: VecDeque<Bytes>,
+    /// Where the first of them begins.
+    start: u64,
+    /// The next byte to give.
+    at: u64,
+}
+
+impl Kept {
+    /// Returns up to `most` bytes from where it stands, if it has them.
+    fn next(&mut self, most: u64) -> Option<Bytes> {
+        let mut start = self.start;
+        for piece in &self.pieces {
+            let end = start + piece.len() as u64;
+            if self.at < end {
+                // Both are within the piece.
+                let from = usize::try_from(self.at - start).unwrap_or(0);
+                let until = usize::try_from((end - start).min(self.at - start + most)).unwrap_or(from);
+                self.at += (until - from) as u64;
+                return Some(piece.slice(from..until));
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Forgets what lies before byte `to`, in whole pieces.
+    fn forget(&mut self, to: u64) {
+        while let Some(first) = self.pieces.front()
+            && self.start + first.len() as u64 <= to
+        {
+            self.start += first.len() as u64;
+            self.pieces.pop_front();
+        }
+    }
 }
 
 impl<'a> UploadBody<'a> {
     /// Makes a body from `reader`, which must give `size` bytes.
     pub fn new(reader: Box<dyn Read + Send + 'a>, size: u64, subject: &str) -> Self {
         let (home, back) = sync_channel(2);
-        Self { reader, left: size, size, subject: subject.to_owned(), home, back, ended: false }
+        let kept = Kept::default();
+        Self { reader, left: size, size, subject: subject.to_owned(), home, back, ended: false, kept }
+    }
+
+    /// Keeps what is read from here on, or no longer; what is no longer kept is given once more and forgotten.
+    pub fn keep(&mut self, is_on: bool) {
+        self.kept.is_on = is_on;
+    }
+
+    /// Forgets what lies before byte `to`: it will not be sent again.
+    pub fn forget(&mut self, to: u64) {
+        self.kept.forget(to);
+    }
+
+    /// Goes back or on to byte `to`. `false` where that has passed and is not kept.
+    pub fn go_to(&mut self, to: u64) -> Result<bool, Error> {
+        if to < self.kept.start {
+            return Ok(false);
+        }
+        let read = self.size - self.left;
+        self.kept.at = to.min(read);
+        self.skip(to.saturating_sub(read))?;
+        Ok(true)
     }
 
     /// Reads the next piece, of at most `most` bytes. It is full unless `most` or the end of the
     /// content is reached. Returns the last piece only after the reader has ended without an error.
     pub fn piece(&mut self, most: u64) -> Result<Bytes, Error> {
+        let kept = self.kept.next(most);
+        let piece = match kept {
+            Some(piece) => piece,
+            None => self.new_piece(most)?,
+        };
+        if !self.kept.is_on {
+            self.kept.forget(self.kept.at);
+        }
+        Ok(piece)
+    }
+
+    /// Reads the next piece from the reader.
+    fn new_piece(&mut self, most: u64) -> Result<Bytes, Error> {
         let want = usize::try_from(self.left.min(most)).map_or(PIECE, |left| left.min(PIECE));
         let mut buffer = self.back.try_recv().unwrap_or_default();
         if buffer.len() < want {
@@ -83,7 +161,14 @@ impl<'a> UploadBody<'a> {
                 return Err(self.wrong("found more"));
             }
         }
-        Ok(Bytes::from_owner(Lent { buffer, used, home: self.home.clone() }))
+        let piece = Bytes::from_owner(Lent { buffer, used, home: self.home.clone() });
+        self.kept.at += used as u64;
+        if self.kept.is_on {
+            self.kept.pieces.push_back(piece.clone());
+        } else {
+            self.kept.start = self.kept.at;
+        }
+        Ok(piece)
     }
 
     /// Skips the next `bytes`, which the registry already has.
@@ -112,6 +197,8 @@ impl<'a> UploadBody<'a> {
 pub(in crate::registry) enum Unsent {
     /// Reading the content failed.
     Content(Error),
+    /// It is needed from a byte that has passed and is not kept.
+    Passed,
     /// Sending to the registry failed.
     Trouble(Trouble),
 }
@@ -144,7 +231,7 @@ impl Http {
             request.body = Some(first);
             return Ok(self.exchange(&request, authorization)?);
         }
-        self.pace.hold(self.flow())?;
+        self.admit()?;
         let (sender, channel) = channel(length);
         let mut built = self
             .client(&request.url, false)?
@@ -246,6 +333,33 @@ mod tests {
         feed.skip(6).unwrap();
         assert_eq!(feed.piece(u64::MAX).unwrap(), &b"ghi"[..]);
         assert!(UploadBody::new(Box::new(&b"abc"[..]), 9, "blob x").skip(6).is_err());
+    }
+
+    #[test]
+    fn what_is_kept_is_given_again_and_what_is_forgotten_is_not() {
+        const CONTENT: &[u8] = b"abcdefghijklmnop";
+        let mut body = UploadBody::new(Box::new(CONTENT), 16, "blob x");
+        let take = |body: &mut UploadBody<'_>, bytes: usize| {
+            let mut out = Vec::new();
+            while out.len() < bytes {
+                out.extend_from_slice(&body.piece((bytes - out.len()).min(3) as u64).unwrap());
+            }
+            String::from_utf8(out).unwrap()
+        };
+        body.keep(true);
+        assert_eq!(take(&mut body, 8), "abcdefgh");
+        assert!(body.go_to(0).unwrap());
+        assert_eq!(take(&mut body, 4), "abcd");
+        assert!(body.go_to(5).unwrap());
+        assert_eq!(take(&mut body, 5), "fghij", "from what is kept into what is new");
+        body.forget(8);
+        assert!(!body.go_to(2).unwrap() && body.go_to(8).unwrap());
+        assert_eq!(take(&mut body, 2), "ij");
+        assert!(body.go_to(12).unwrap(), "what was never read is skipped");
+        body.go_to(8).unwrap();
+        body.keep(false);
+        assert_eq!(take(&mut body, 8), "ijklmnop");
+        assert!(!body.go_to(8).unwrap() && body.kept.pieces.is_empty(), "nothing is kept any more");
     }
 
     #[test]

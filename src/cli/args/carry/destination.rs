@@ -204,6 +204,7 @@ impl Arrival {
                 (Landed::Pushed, true) => "to push",
                 (Landed::Pushed, false) => "pushed",
                 (Landed::Present, _) => "present",
+                (Landed::Unread(_), _) => "UNREAD",
                 (Landed::Failed(_), _) => "FAILED",
             };
             let tags: String = one.tags.iter().map(|tag| format!(":{tag}")).collect();
@@ -226,6 +227,7 @@ impl Arrival {
                 let state = match one.landed {
                     Landed::Pushed => "pushed",
                     Landed::Present => "present",
+                    Landed::Unread(_) => "unread",
                     Landed::Failed(_) => "failed",
                 };
                 json!({

@@ -3,7 +3,9 @@
 mod bases;
 mod ledger;
 mod many;
+mod once;
 mod recheck;
+mod unread;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
@@ -115,6 +117,8 @@ struct Rooms {
     deny: Option<Repository>,
     /// A blob that it accepts and then reports as missing.
     loses: Option<Digest>,
+    /// A manifest that it takes and lets nobody read.
+    hides: Option<Digest>,
     /// Repositories that report beforehand that they must not be written.
     closed: Vec<Repository>,
 }
@@ -124,7 +128,8 @@ impl Rooms {
         let folder = TempDir::new().unwrap();
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny: None, loses: None, closed: Vec::new() }
+        let (deny, loses, hides, closed) = (None, None, None, Vec::new());
+        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny, loses, hides, closed }
     }
 
     fn count(&self, call: &str) -> usize {
@@ -150,6 +155,9 @@ impl Inventory for Rooms {
         Ok(self.has(repository, blob.digest) && self.loses != Some(blob.digest))
     }
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        if self.hides == Some(digest) && self.has(repository, digest) {
+            return Err(unread::hidden());
+        }
         Ok(self.has(repository, digest))
     }
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
@@ -161,6 +169,9 @@ impl Inventory for Rooms {
             Some(tag) => self.tag(repository, tag)?,
             None => self.has(repository, expected).then_some(expected),
         };
+        if named.is_some() && named == self.hides {
+            return Err(unread::hidden());
+        }
         Ok(named.filter(|digest| self.loses != Some(*digest)))
     }
 }
@@ -193,6 +204,9 @@ impl Destination for Rooms {
     }
     fn mounts(&self) -> Option<&dyn Mounts> {
         self.mounts.then_some(self as &dyn Mounts)
+    }
+    fn as_source(&self) -> Option<&dyn Source> {
+        Some(&self.store)
     }
     fn rights(&self) -> Option<&dyn Rights> {
         (!self.closed.is_empty()).then_some(self as &dyn Rights)
