@@ -10,8 +10,7 @@ use packmule::flow::{Clock as _, Event};
 use packmule::oci::{Reference, Repository};
 use packmule::registry::Settings;
 
-use super::faults::manifest_reply;
-use super::hosts::{Client, client, content, read};
+use super::hosts::{Client, client, content, manifest_reply, read};
 use super::server::{Reply, Server, reply};
 
 /// A registry that answers as `away` says while it is away.
