@@ -6,6 +6,9 @@
 pub mod checked;
 #[cfg(feature = "carry")]
 pub mod router;
+#[cfg(feature = "carry")]
+pub mod store;
+pub mod volumes;
 
 use std::io::{self, Read};
 

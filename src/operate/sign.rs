@@ -4,9 +4,11 @@
 //! The manifest is signed as it lies there. That it is a manifest is checked; whom to believe is not
 //! this operation's question.
 
+use std::path::Path;
+
 use crate::base::fault::{Class, Fault};
 use crate::bundle::write::output::Output;
-use crate::bundle::{Error, Untrusted};
+use crate::bundle::{Error, Untrusted, locate};
 use crate::oci::Digest;
 use crate::signing::Envelope;
 
@@ -19,16 +21,21 @@ pub struct Signed {
     pub keyids: Vec<String>,
 }
 
-/// Adds to the bundle's own signature file what `add` puts in, by atomic replacement.
+/// Adds what `add` puts in to the signature file of `bundle`, which lies at `path`, by atomic replacement.
 ///
 /// # Errors
 /// Class format where the manifest or the signature file is none, signature where it is another manifest's, usage where
 /// there would be more than a file may hold, lock, io; those of `add`.
-pub fn in_bundle(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
+pub fn in_bundle(
+    path: &Path,
+    bundle: &Untrusted,
+    add: impl FnOnce(&mut Envelope) -> Result<(), Fault>,
+) -> Result<Signed, Fault> {
     bundle.claimed()?;
-    let output = Output::of_bundle(bundle.dir(), bundle.name(), true)?;
+    let (dir, name) = locate(path)?;
+    let output = Output::of_bundle(&dir, &name, true)?;
     // Read again under the lock: another signer may have been faster.
-    let now = crate::bundle::open(&bundle.dir().join(bundle.name().manifest()))?;
+    let now = crate::bundle::open(&dir.join(name.manifest()))?;
     if now.id() != bundle.id() {
         return Err(Error::integrity("manifest: changed while it was being signed"));
     }

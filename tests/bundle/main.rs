@@ -14,6 +14,7 @@ mod corpora;
 mod custody;
 mod drive;
 mod edges;
+mod elsewhere;
 mod examples;
 mod faults;
 mod flat;

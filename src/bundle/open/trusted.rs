@@ -2,17 +2,17 @@
 //! (`spec/verification.md`, step 8).
 
 use std::cmp::Ordering;
-#[cfg(feature = "carry")]
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalogue;
 use crate::bundle::format::manifest::Form;
 use crate::bundle::format::offsets::{Offsets, Unit};
 use crate::bundle::source::cache::ReadCache;
+use crate::bundle::volumes::files::Files;
 use crate::bundle::volumes::flat::Flat;
-use crate::bundle::volumes::local::Volumes;
 use crate::bundle::{Error, Manifest};
+#[cfg(feature = "carry")]
+use crate::content::volumes::Volumes;
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
 
@@ -21,7 +21,9 @@ pub struct Trusted {
     id: Digest,
     manifest: Arc<Manifest>,
     offsets: Offsets,
-    volumes: Volumes,
+    volumes: Arc<Files>,
+    // Whether it is what a writer has not finished: what lies next to it is none of it.
+    is_unfinished: bool,
     // In form flat, where there are no volumes.
     flat: Option<Flat>,
     judgement: Judgement,
@@ -34,35 +36,27 @@ pub struct Trusted {
 }
 
 impl Trusted {
-    /// Opens what a writer has just made, under the names of unfinished files: trusted for the read-back alone.
+    /// Opens what a writer has just made and not finished: trusted for the read-back alone.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
     #[cfg(feature = "carry")]
-    pub(in crate::bundle) fn just_written(dir: &Path, manifest: &Manifest) -> Result<Self, Error> {
+    pub(in crate::bundle) fn just_written(place: Arc<dyn Volumes>, manifest: &Manifest) -> Result<Self, Error> {
         let id = Digest::sha256(&manifest.to_bytes());
-        let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
-        Self::new(id, manifest.clone(), volumes, Judgement::default())
+        let files = Arc::new(Files::new(place, manifest.name.clone()));
+        let bundle = Self::new(id, manifest.clone(), files, Judgement::default())?;
+        Ok(Self { is_unfinished: true, ..bundle })
     }
 
     pub(in crate::bundle) fn new(
         id: Digest,
         manifest: Manifest,
-        volumes: Volumes,
+        volumes: Arc<Files>,
         judgement: Judgement,
     ) -> Result<Self, Error> {
         let manifest = Arc::new(manifest);
         let offsets = Offsets::new(&manifest)?;
-        let dir = volumes.dirs().first();
-        let flat = match (manifest.form, dir) {
-            (Form::Volumes, _) => None,
-            (Form::Flat, Some(dir)) if volumes.is_finished() => Some(Flat::new(dir, &manifest.name)),
-            (Form::Flat, Some(dir)) => Some(Flat::unfinished(dir, &manifest.name)),
-            (Form::Flat, None) => {
-                return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
-                    .help("a flat bundle is a directory; a stream is made of one in volumes"));
-            }
-        };
+        let flat = (manifest.form == Form::Flat).then(|| Flat::new(Arc::clone(&volumes)));
         // No truncation: at most 500,000.
         let mut index: Vec<u32> = (0..u32::try_from(manifest.blobs.len()).unwrap_or(u32::MAX)).collect();
         index.sort_unstable_by_key(|index| &manifest.blobs[*index as usize].digest);
@@ -71,6 +65,7 @@ impl Trusted {
             manifest,
             offsets,
             volumes,
+            is_unfinished: false,
             flat,
             judgement,
             admission: Admission::default(),
@@ -106,8 +101,13 @@ impl Trusted {
     }
 
     /// The volumes.
-    pub const fn volumes(&self) -> &Volumes {
+    pub fn volumes(&self) -> &Files {
         &self.volumes
+    }
+
+    /// Whether it is what a writer has not finished.
+    pub(in crate::bundle) const fn is_unfinished(&self) -> bool {
+        self.is_unfinished
     }
 
     /// The files of form flat, if it is of that.

@@ -1,6 +1,7 @@
-//! The bundle's files on a medium: opened as plain files, read by position, never mapped.
+//! A bundle's files in directories of this machine: opened as plain files, read by position, never mapped.
 //!
-//! Links, devices and pipes next to a bundle are refused without being followed.
+//! Links, devices and pipes next to a bundle are refused without being followed. Names in a folder are opened relative
+//! to their directory, none of them through a link.
 
 use crate::base::lock::lock;
 use std::fs::File;
@@ -9,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::base::fault::Class;
-use crate::bundle::{Error, Name};
-use crate::system::{self, Found};
+use crate::bundle::Error;
+use crate::content::volumes::{Entry, Volumes};
+use crate::content::{self, Kind};
+use crate::system::{self, Folder, Found, Unopened};
 
-/// How many volumes are kept open.
-const OPEN_VOLUMES: usize = 16;
+/// How many files are kept open.
+const OPEN_FILES: usize = 16;
 
 /// Opens a plain file for reading; `None` where there is none or it is empty (stores that cannot
 /// delete empty a file instead).
@@ -54,126 +57,195 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
 }
 
-/// The volumes of one bundle: in its directory, or spread over several.
+/// The files of one bundle in its directory, or spread over several.
 #[derive(Debug)]
-pub struct Volumes {
-    // The bundle's own first; none where the bundle is a stream.
+pub struct Directories {
+    // The bundle's own first.
     dirs: Vec<PathBuf>,
-    name: Name,
-    // Follows the names of volumes that are not finished.
+    // Follows the names of what is not finished.
     suffix: &'static str,
-    open: Mutex<Vec<(usize, Arc<File>)>>,
+    // The one that was opened last is the last.
+    open: Mutex<Vec<(String, Arc<File>)>>,
 }
 
-impl Volumes {
-    /// The volumes of `name` in `dirs`, looked for in their order; nothing is opened yet. Without a
-    /// directory there are none.
-    pub fn new(dirs: Vec<PathBuf>, name: Name) -> Self {
-        Self { dirs, name, suffix: "", open: Mutex::new(Vec::new()) }
+impl Directories {
+    /// Returns the files in `dirs`, looked for in their order; what lies in a folder is looked for in the first alone.
+    /// Nothing is opened yet. Without a directory there are no files.
+    pub fn new(dirs: Vec<PathBuf>) -> Self {
+        Self { dirs, suffix: "", open: Mutex::new(Vec::new()) }
     }
 
-    /// The volumes that a writer has not given their names yet.
-    pub fn unfinished(dir: PathBuf, name: Name) -> Self {
-        Self { suffix: ".partial", ..Self::new(vec![dir], name) }
+    /// Returns the files in `dir` that a writer has not given their names yet, under these names.
+    #[cfg(feature = "carry")]
+    pub fn unfinished(dir: PathBuf) -> Self {
+        Self { suffix: ".partial", ..Self::new(vec![dir]) }
     }
 
-    /// Whether the volumes have their names.
-    pub const fn is_finished(&self) -> bool {
-        self.suffix.is_empty()
+    /// The names on the way to `file` as they stand on the medium.
+    fn names(&self, file: &str) -> Vec<String> {
+        let mut names: Vec<String> = file.split('/').map(ToOwned::to_owned).collect();
+        if let Some(first) = names.first_mut() {
+            first.push_str(self.suffix);
+        }
+        names
     }
 
-    /// The directories, the bundle's own first.
-    pub fn dirs(&self) -> &[PathBuf] {
-        &self.dirs
-    }
-
-    /// Forgets what is open, so that a medium can be taken out.
-    pub fn close(&self) {
-        lock(&self.open).clear();
-    }
-
-    fn find(&self, volume: usize) -> Result<Option<(File, u64)>, Error> {
-        let name = self.file_name(volume);
-        for dir in &self.dirs {
-            if let Some(found) = open_plain(&dir.join(&name))? {
-                return Ok(Some(found));
+    fn find(&self, file: &str) -> Result<Option<(File, u64)>, content::Error> {
+        let names = self.names(file);
+        match &names[..] {
+            [name] => {
+                for dir in &self.dirs {
+                    let found = open_plain(&dir.join(name)).map_err(|error| error.classed(|_| Kind::Io))?;
+                    if found.is_some() {
+                        return Ok(found);
+                    }
+                }
+                Ok(None)
             }
+            [above @ .., name] => self.find_below(above, name, &self.shown(file)),
+            [] => Ok(None),
         }
-        Ok(None)
     }
 
-    /// The file name of a volume, counted from 0.
-    pub fn file_name(&self, volume: usize) -> String {
-        format!("{}{}", self.name.volume(volume + 1), self.suffix)
+    /// A file in a folder, an empty one too.
+    fn find_below(&self, above: &[String], name: &str, shown: &str) -> Result<Option<(File, u64)>, content::Error> {
+        let Some(folder) = self.folder(above)? else { return Ok(None) };
+        let other = || content::Error::new(Kind::Io, format!("{shown}: expected a plain file, found another kind"));
+        let file = match folder.file(name) {
+            Ok(file) => file,
+            Err(unopened) => match unopened.found {
+                Found::Nothing => return Ok(None),
+                Found::Link | Found::OtherKind => return Err(other()),
+                Found::Refusal => return Err(content::Error::io(shown, &unopened.error)),
+            },
+        };
+        let metadata = file.metadata().map_err(|error| content::Error::io(shown, &error))?;
+        if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(other()) }
     }
 
-    /// The size of a volume; `None` where it is absent.
-    ///
-    /// # Errors
-    /// [`Class::Io`].
-    pub fn size(&self, volume: usize) -> Result<Option<u64>, Error> {
-        Ok(self.find(volume)?.map(|(_, size)| size))
+    /// A folder of the first directory, whose names are as on the medium.
+    fn folder(&self, names: &[String]) -> Result<Option<Folder>, content::Error> {
+        let (Some(dir), Some((first, others))) = (self.dirs.first(), names.split_first()) else { return Ok(None) };
+        let mut path = dir.join(first);
+        let mut open = Folder::open(&path);
+        for name in others {
+            match open {
+                Ok(parent) => open = parent.folder(name),
+                Err(unopened) => return no_folder(&path, &unopened),
+            }
+            path.push(name);
+        }
+        open.map_or_else(|unopened| no_folder(&path, &unopened), |folder| Ok(Some(folder)))
     }
 
-    fn file(&self, volume: usize) -> Result<Arc<File>, Error> {
+    fn file(&self, file: &str) -> Result<Arc<File>, content::Error> {
+        if let Some((_, found)) = lock(&self.open).iter().find(|(name, _)| name == file) {
+            return Ok(Arc::clone(found));
+        }
+        let (found, _) = self.find(file)?.ok_or_else(|| content::Error::new(Kind::Absent, "not there"))?;
+        Ok(self.keep(file, found))
+    }
+
+    /// Keeps a file open, in place of the one that was opened before all others.
+    fn keep(&self, file: &str, found: File) -> Arc<File> {
+        let found = Arc::new(found);
         let mut open = lock(&self.open);
-        if let Some((_, file)) = open.iter().find(|(number, _)| *number == volume) {
-            return Ok(Arc::clone(file));
-        }
-        let name = self.file_name(volume);
-        let (file, _) = self.find(volume)?.ok_or_else(|| Error::integrity(format!("volume {name}: not there")))?;
-        let file = Arc::new(file);
-        if open.len() == OPEN_VOLUMES {
+        open.retain(|(name, _)| name != file);
+        if open.len() == OPEN_FILES {
             open.remove(0);
         }
-        open.push((volume, Arc::clone(&file)));
-        Ok(file)
+        open.push((file.to_owned(), Arc::clone(&found)));
+        found
     }
 
-    /// Reads exactly `buffer` from `offset` of a volume.
-    ///
-    /// # Errors
-    /// [`Class::Io`] with volume and offset; [`Class::Integrity`] where the volume ends before.
-    pub fn read_exact(&self, volume: usize, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        system::read_exact_at(&*self.file(volume)?, buffer, offset).map_err(|error| {
-            let name = self.file_name(volume);
-            if error.kind() == std::io::ErrorKind::UnexpectedEof {
-                Error::integrity(format!("volume {name}: ends before offset {}", offset + buffer.len() as u64))
-            } else {
-                Error::io(format_args!("volume {name}, offset {offset}"), &error)
-                    .help("the medium fails; copy the volume again, or read another copy of it")
-            }
+    /// Lists one of the directories itself.
+    fn list_in(&self, dir: &Path, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), content::Error> {
+        let io = |error: &std::io::Error| content::Error::io(dir.display(), error);
+        for entry in std::fs::read_dir(dir).map_err(|error| io(&error))? {
+            let entry = entry.map_err(|error| io(&error))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let Some(name) = name.strip_suffix(self.suffix) else { continue };
+            let size = entry.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+            each(Entry { name, is_folder: entry.file_type().is_ok_and(|kind| kind.is_dir()), size });
+        }
+        Ok(())
+    }
+}
+
+fn no_folder<T>(path: &Path, unopened: &Unopened) -> Result<Option<T>, content::Error> {
+    let shown = path.display();
+    match unopened.found {
+        Found::Nothing => Ok(None),
+        Found::Link | Found::OtherKind => {
+            Err(content::Error::new(Kind::Io, format!("{shown}: expected a directory, found another kind")))
+        }
+        Found::Refusal => Err(content::Error::io(shown, &unopened.error)),
+    }
+}
+
+impl Volumes for Directories {
+    fn size(&self, file: &str) -> Result<Option<u64>, content::Error> {
+        let Some((found, size)) = self.find(file)? else {
+            let is_empty = |dir: &PathBuf| dir.join(format!("{file}{}", self.suffix)).symlink_metadata().is_ok();
+            return Ok((!file.contains('/') && self.dirs.iter().any(is_empty)).then_some(0));
+        };
+        if file.contains('/') {
+            // The one that is read is the one whose size was told.
+            self.keep(file, found);
+        }
+        Ok(Some(size))
+    }
+
+    fn read_at(&self, file: &str, offset: u64, buffer: &mut [u8]) -> Result<(), content::Error> {
+        system::read_exact_at(&*self.file(file)?, buffer, offset).map_err(|error| {
+            let kind = if error.kind() == std::io::ErrorKind::UnexpectedEof { Kind::Mismatch } else { Kind::Io };
+            content::Error::new(kind, error.to_string())
         })
     }
 
-    /// The numbers, as in their names, of all volumes of this name that lie in the directories and hold
-    /// anything.
-    ///
-    /// # Errors
-    /// [`Class::Io`].
-    pub fn present(&self) -> Result<Vec<usize>, Error> {
-        let mut numbers = Vec::new();
-        for dir in &self.dirs {
-            numbers.extend(self.present_in(dir)?);
+    /// Lists all directories, whether or not one of them can be listed.
+    fn list(&self, folder: &str, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), content::Error> {
+        if folder.is_empty() {
+            let listed: Vec<_> = self.dirs.iter().map(|dir| self.list_in(dir, each)).collect();
+            return listed.into_iter().collect();
         }
-        numbers.sort_unstable();
-        numbers.dedup();
-        Ok(numbers)
+        let Some(open) = self.folder(&self.names(folder))? else { return Ok(()) };
+        let listed = open.entries(|name| each(Entry { name: &name.to_string_lossy(), is_folder: false, size: None }));
+        listed.map_err(|error| content::Error::io(self.shown(folder), &error))
     }
 
-    fn present_in(&self, dir: &Path) -> Result<Vec<usize>, Error> {
-        let shown = dir.display();
-        let mut numbers = Vec::new();
-        for entry in std::fs::read_dir(dir).map_err(|error| Error::io(&shown, &error))? {
-            let entry = entry.map_err(|error| Error::io(&shown, &error))?;
-            let Some(number) = entry.file_name().to_str().and_then(|file| self.name.volume_number(file)) else {
-                continue;
-            };
-            let is_empty = entry.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-            if !is_empty {
-                numbers.push(number);
+    fn shown(&self, file: &str) -> String {
+        let dir = self.dirs.first().cloned().unwrap_or_default();
+        self.names(file).iter().fold(dir, |path, name| path.join(name)).display().to_string()
+    }
+
+    fn place(&self) -> String {
+        let dirs: Vec<String> = self.dirs.iter().map(|dir| dir.display().to_string()).collect();
+        dirs.join(" or ")
+    }
+
+    fn other_copies(&self, file: &str, expected: &[u8]) -> Result<Vec<String>, content::Error> {
+        let mut others = Vec::new();
+        for path in self.dirs.iter().map(|dir| dir.join(file)) {
+            let io = |error: Error| error.classed(|_| Kind::Io);
+            let Some((mut open, size)) = open_plain(&path).map_err(io)? else { continue };
+            // One of another length differs already, however long it is.
+            let mut found = Vec::new();
+            if size == expected.len() as u64 {
+                open.by_ref()
+                    .take(size)
+                    .read_to_end(&mut found)
+                    .map_err(|error| content::Error::io(path.display(), &error))?;
+            }
+            if found != expected || size != expected.len() as u64 {
+                others.push(path.display().to_string());
             }
         }
-        Ok(numbers)
+        Ok(others)
+    }
+
+    fn close(&self) {
+        lock(&self.open).clear();
     }
 }

@@ -1,5 +1,6 @@
-//! Where the volumes of a bundle lie.
+//! Where the files of a bundle lie, and what lies next to them.
 
+pub mod files;
 pub mod flat;
 pub mod foreign_files;
 pub mod local;

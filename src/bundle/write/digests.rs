@@ -63,23 +63,40 @@ impl Blobs<'_> {
     }
 }
 
-/// Takes the digest of every volume from the frames as they come, each with its volume's number.
-pub fn of_volumes(frames: &Receiver<(usize, Arc<Built>)>) -> Vec<Digest> {
+/// Takes the digest of every volume from the frames as they come, each with its volume's number. `whole` is called for
+/// each volume once its last frame has come; of `count` frames in all.
+///
+/// # Errors
+/// The first of `whole`.
+pub fn of_volumes(
+    frames: &Receiver<(usize, Arc<Built>)>,
+    count: usize,
+    whole: impl Fn(usize, u64, Digest) -> Result<(), Error>,
+) -> Result<Vec<Digest>, Error> {
     let mut digests = Vec::new();
-    let mut open: Option<(usize, Hasher)> = None;
+    let mut open: Option<(usize, u64, Hasher)> = None;
+    let mut end = |(number, size, hasher): (usize, u64, Hasher)| {
+        let digest = hasher.finish();
+        digests.push(digest);
+        whole(number, size, digest)
+    };
+    let mut taken = 0;
     for (volume, built) in frames {
-        let mut hasher = match open.take() {
-            Some((number, hasher)) if number == volume => hasher,
+        let (mut size, mut hasher) = match open.take() {
+            Some((number, size, hasher)) if number == volume => (size, hasher),
             before => {
-                digests.extend(before.map(|(_, hasher)| hasher.finish()));
-                Hasher::new(Algorithm::Sha256)
+                before.map_or(Ok(()), &mut end)?;
+                (0, Hasher::new(Algorithm::Sha256))
             }
         };
         for slice in built.slices() {
             hasher.update(&slice);
+            size += slice.len() as u64;
         }
-        open = Some((volume, hasher));
+        open = Some((volume, size, hasher));
+        taken += 1;
     }
-    digests.extend(open.map(|(_, hasher)| hasher.finish()));
-    digests
+    // A pass that broke off leaves its last volume unfinished.
+    open.filter(|_| taken == count).map_or(Ok(()), &mut end)?;
+    Ok(digests)
 }

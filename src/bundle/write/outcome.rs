@@ -1,17 +1,18 @@
 //! Values around the writing of a bundle: what is done with it, what came of it, and why a pass ends early.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::fault::Class;
 use crate::bundle::{Error, Manifest};
+use crate::content::volumes::Volumes;
 use crate::flow::Flow;
 use crate::oci::Digest;
 
 /// Makes the bytes of `NAME.sig.json` from those of the manifest.
 pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
-/// Verifies written volumes, which lie in the directory as `NAME.NNNN.tar.zst.partial`, and compares the
-/// digests that were taken while they were written ([`super::read_back::read_back`]).
-pub type ReadBack<'a> = dyn Fn(&Path, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
+/// Verifies what was put, which is no bundle yet, and compares the digests of volumes that were taken while they were
+/// written ([`super::read_back::read_back`]).
+pub type ReadBack<'a> = dyn Fn(Arc<dyn Volumes>, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
 
 /// What happens around the writing.
 #[derive(Clone, Copy)]

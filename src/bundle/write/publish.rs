@@ -1,22 +1,54 @@
-//! The end of writing: volumes made durable and read back, then everything gets its final name, the
-//! manifest last (`spec/bundle.md`).
+//! The end of writing: everything that was put is read back, signed, and becomes a bundle; and how a file is put that is
+//! whole.
+//!
+//! Where the files go is the store's to know.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, fadvise};
-
 use super::outcome::{Options, Written};
-use super::output::{Output, write_error};
+use super::output::Output;
 use super::resume;
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
 use crate::bundle::format::offsets::Offsets;
+use crate::bundle::volumes::files::fault;
 use crate::bundle::volumes::local::open_plain;
+use crate::content::Body;
+use crate::content::checked::Checked;
+use crate::content::store::{Finished, Small, Whole};
 use crate::flow::Flow;
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest};
 use crate::system;
+
+/// The media type under which a volume's bytes are checked; nobody sees it.
+const BYTES: &str = "application/octet-stream";
+
+/// A whole file where the writer made it.
+struct Made {
+    path: PathBuf,
+    size: u64,
+    digest: Digest,
+}
+
+impl Body for Made {
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        let file: File = system::open_file(&self.path)?;
+        Ok(Box::new(Checked::new(file, Descriptor::new(BYTES, self.digest, self.size))))
+    }
+}
+
+/// Gives the store of `output` the file at `path`, which is whole and will be called `name`.
+///
+/// # Errors
+/// The store's.
+pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest) -> Result<(), Error> {
+    let body = Made { path, size, digest };
+    output.store().put(&Whole { name, size, digest, body: &body }).map_err(fault)
+}
 
 /// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
 /// renamed already gets its unfinished name again.
@@ -31,7 +63,7 @@ pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
     Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
 }
 
-/// Finishes: what `manifest` describes lies in unfinished volumes.
+/// Finishes: what `manifest` describes was put.
 ///
 /// # Errors
 /// [`Class::Io`], what read-back and signing give, [`Class::Cancelled`] before the first final name.
@@ -48,84 +80,43 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     manifest.check().map_err(own)?;
     let manifest = Arc::new(manifest);
     Offsets::new(&manifest).map_err(own)?;
-    for number in 1..=manifest.volumes.len() {
-        sync(&output.partial_volume(number))?;
-    }
+    let store = output.store();
+    let volumes: Vec<String> = (1..=manifest.volumes.len()).map(|number| manifest.name.volume(number)).collect();
+    let place = store.settle(&volumes).map_err(fault)?;
     if let Some(read_back) = options.read_back {
-        read_back(output.dir(), &manifest, flow)?;
+        read_back(place, &manifest, flow)?;
     }
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;
-    let files = publish(output, &manifest, &bytes, &signatures)?;
-    let manifest = Arc::unwrap_or_clone(manifest);
-    Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
-}
-
-pub(in crate::bundle) fn sync(path: &Path) -> Result<(), Error> {
-    let file = system::open_file(path).map_err(|unopened| Error::io(path.display(), &unopened.error))?;
-    // A failed fsync is never tried again: what the second one says means nothing.
-    file.sync_all().map_err(|error| write_error(path, &error))?;
-    // Only advice: so that reading back reads the medium.
-    let _ = fadvise(&file, 0, None, Advice::DontNeed);
-    Ok(())
-}
-
-fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
-    let name = output.name();
-    let is_flat = manifest.form == Form::Flat;
-    let mut files = vec![name.manifest(), name.signatures()];
-    // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
-    output.prepare(&name.signatures(), signatures)?;
-    if is_flat {
-        files.push(name.flat());
-    } else {
-        files.push(name.checksums());
-        output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
-    }
-    output.prepare(&name.manifest(), bytes)?;
-    if output.overwrite() {
-        // The old manifest first: without it there is no bundle, whatever is removed when.
-        output.remove(&output.path(&name.manifest()))?;
-        output.sync()?;
-    }
-    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle. All of this
-    // one's are still unfinished.
-    for number in output.volumes()? {
-        output.remove(&output.path(&name.volume(number)))?;
-    }
-    // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
-    if output.partial_flat().exists() || !is_flat {
-        output.remove_all(&output.flat())?;
-    }
-    output.remove(&output.path(&name.signatures()))?;
-    output.remove(&output.path(&name.checksums()))?;
-    files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
-    if let Err(error) = give_names(output, manifest) {
-        // Best effort, the manifest first: the next run takes up what there is.
-        for file in [name.manifest(), name.signatures(), name.checksums()] {
-            let _ = output.remove(&output.path(&file));
-        }
-        let _ = resume::undo_renames(output);
-        return Err(error);
-    }
+    let id = Digest::sha256(&bytes);
+    let (mut bundle, files) = finished(&manifest, id, volumes, bytes, signatures);
+    store.finish(&bundle).map_err(fault)?;
     resume::clear(output)?;
-    Ok(files)
+    let bytes = bundle.small.pop().map(|manifest| manifest.bytes).unwrap_or_default();
+    let manifest = Arc::unwrap_or_clone(manifest);
+    Ok(Written { id, manifest, bytes, files, left_out: Vec::new() })
 }
 
-/// Volumes first, the manifest last; durable at the end.
-fn give_names(output: &Output, manifest: &Manifest) -> Result<(), Error> {
-    let name = output.name();
-    for number in 1..=manifest.volumes.len() {
-        output.rename(&output.partial_volume(number), &output.path(&name.volume(number)))?;
+/// The files of the bundle as its store takes them, and the names of all, manifest first.
+fn finished(
+    manifest: &Manifest,
+    id: Digest,
+    volumes: Vec<String>,
+    bytes: Vec<u8>,
+    signatures: Vec<u8>,
+) -> (Finished, Vec<String>) {
+    let name = &manifest.name;
+    let mut small = vec![Small { name: name.signatures(), bytes: signatures }];
+    let mut files = vec![name.manifest(), name.signatures()];
+    let folder = (manifest.form == Form::Flat).then(|| name.flat());
+    match &folder {
+        Some(folder) => files.push(folder.clone()),
+        None => {
+            small.push(Small { name: name.checksums(), bytes: manifest.checksums(id).into_bytes() });
+            files.push(name.checksums());
+        }
     }
-    if manifest.form == Form::Flat {
-        output.rename(&output.partial_flat(), &output.flat())?;
-    }
-    output.sync()?;
-    output.settle(&name.signatures())?;
-    if manifest.form == Form::Volumes {
-        output.settle(&name.checksums())?;
-    }
-    output.settle(&name.manifest())?;
-    output.sync()
+    files.extend(volumes.iter().cloned());
+    small.push(Small { name: name.manifest(), bytes });
+    (Finished { volumes, folder, small }, files)
 }

@@ -4,9 +4,8 @@
 //! such a unit joins them, and beside each other where none does.
 
 use crate::base::lock::{into_inner, lock};
-use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::check::one_pass::{Checking, Span};
@@ -15,6 +14,7 @@ use crate::bundle::frames::media::Media;
 use crate::bundle::frames::one_pass::FramePipeline;
 use crate::bundle::open::trusted::Trusted;
 use crate::bundle::{Error, Manifest};
+use crate::content::volumes::Volumes;
 use crate::flow::{Event, Flow, start};
 
 /// Runs of volumes that share no unit with others.
@@ -33,13 +33,13 @@ fn spans(offsets: &Offsets) -> Vec<Span> {
     spans
 }
 
-/// Reads back what a writer has just made in `dir`, before it gets its names: the ordinary check of all its
+/// Reads back what a writer has just put at `place`, before it becomes a bundle: the ordinary check of all its
 /// bytes, and the digests of the volumes as they were taken while writing.
 ///
 /// # Errors
 /// [`Class::Io`] where a volume is not what was written; the fault of the check that counts most.
-pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
-    let bundle = Trusted::just_written(dir, manifest)?;
+pub fn read_back(place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
+    let bundle = Trusted::just_written(place, manifest)?;
     let first = |fault: Fault| Error { others: Vec::new(), ..fault };
     if bundle.flat().is_some() {
         return crate::bundle::check::parallel::check(&bundle, flow, false)
@@ -67,7 +67,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
             }
             let wrong =
                 pipeline.digests().into_iter().find(|(volume, digest)| *digest != manifest.volumes[*volume].digest);
-            beside.extend(wrong.map(|(volume, found)| differs(dir, &bundle, volume, found)));
+            beside.extend(wrong.map(|(volume, found)| differs(&bundle, volume, found)));
             if !beside.is_empty() {
                 next.store(spans.len(), Ordering::Relaxed);
             }
@@ -86,9 +86,9 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     differing.map_or(checked, Err)
 }
 
-fn differs(dir: &Path, bundle: &Trusted, volume: usize, found: crate::oci::Digest) -> Error {
-    let path = dir.join(bundle.volumes().file_name(volume));
+fn differs(bundle: &Trusted, volume: usize, found: crate::oci::Digest) -> Error {
+    let shown = bundle.volumes().place().shown(&bundle.volumes().file_name(volume));
     let expected = bundle.manifest().volumes[volume].digest;
-    Error::new(Class::Io, format!("{}: expected {expected} as written, read back {found}", path.display()))
+    Error::new(Class::Io, format!("{shown}: expected {expected} as written, read back {found}"))
         .help("the medium or the memory of this machine fails: write to another medium")
 }
