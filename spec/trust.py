@@ -146,7 +146,7 @@ def parse_envelope(path, raw):  # signature.md, Envelope: gives payloadType, pay
         form(re.fullmatch("[0-9a-f]{64}", entry["keyid"]) and entry["sig"] and len(entry["sig"]) <= 64 * KIB)
     in_order([entry["keyid"] for entry in signatures], path)
     return envelope["payloadType"], payload, [(entry["keyid"], entry["sig"]) for entry in signatures]
-def check_signatures(envelopes, manifest, keys, ended, threshold):  # signature.md, Statement, PAE, Who must have signed, Lying apart; steps 2 to 4
+def check_signatures(envelopes, manifest, keys, ended, threshold):  # signature.md, Statement, PAE, Who must have signed, Detached; steps 2 to 4
     parsed = [(path, *parse_envelope(path, raw)) for path, raw in envelopes]  # pairs of path and content. The form of all, first
     statement = b'{"digest":"sha256:%s","mediaType":"application/vnd.packmule.bundle.v1+json","size":%d}' % (
         hashlib.sha256(manifest).hexdigest().encode(), len(manifest))

@@ -1,49 +1,50 @@
-//! The closure: everything that artifacts reach, in order of first use, depth first.
+//! The closure: everything that artifacts reach, depth first, in order of first use.
 //!
-//! Documents are told from leaves by position and type (`spec/closure.md`). The walk asks its caller
-//! for documents and touches no place itself. The subject is not followed.
+//! Position and type distinguish documents from leaves (`spec/closure.md`). The walk gets documents
+//! from its caller and accesses no place itself. The subject is not followed.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Descriptor, Digest, Document, Repository};
 
-/// How many levels of documents there may be, the artifact's own being the first.
+/// Maximum number of levels of documents, counting the artifact's own document as the first.
 pub const MAX_LEVELS: usize = 8;
 
-/// What a node is.
+/// Kind of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A manifest or index that was, or would have been, followed.
+    /// A manifest or index that was followed, or would have been.
     Document,
-    /// Content that is not looked into.
+    /// Content that is not read.
     Leaf,
 }
 
 /// One digest of the closure.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The descriptor at its first use.
+    /// Descriptor at its first use.
     pub descriptor: Descriptor,
-    /// The repository of the artifact that used it first.
+    /// Repository of the artifact that used it first.
     pub repository: Repository,
-    /// Document, if it is one anywhere.
+    /// [`Role::Document`] if it is a document anywhere.
     pub role: Role,
-    /// Whether it is a leaf anywhere, beside being a document.
+    /// Whether it is a leaf anywhere, even if it is also a document.
     pub leaf: bool,
-    /// The place did not have it and said so: a document whose children are unknown.
+    /// Whether the place reported that it does not have this document. Its children are unknown
+    /// then.
     pub absent: bool,
 }
 
-/// Everything reachable, each digest once, in order of first use.
+/// Everything that is reachable, each digest once, in order of first use.
 #[derive(Debug, Default)]
 pub struct Closure {
-    /// The nodes in order of first use.
+    /// Nodes in order of first use.
     pub nodes: Vec<Node>,
     index: HashMap<Digest, usize>,
 }
 
-/// Why a walk ended.
+/// Reason why a walk failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WalkError<E> {
     /// More than [`MAX_LEVELS`] levels of documents.
@@ -52,43 +53,43 @@ pub enum WalkError<E> {
     /// A document that contains itself.
     #[error("manifest {0}: contains itself")]
     Cycle(Digest),
-    /// The same digest with two sizes.
-    #[error("blob {digest}: expected {expected} bytes as at its first use, found {found}")]
+    /// A digest with two sizes.
+    #[error("blob {digest}: expected {expected} bytes as in its first use, found {found}")]
     Size {
-        /// The digest.
+        /// Digest of the content.
         digest: Digest,
-        /// The size at its first use.
+        /// Size at its first use.
         expected: u64,
-        /// The other.
+        /// Different size found later.
         found: u64,
     },
-    /// The same document under two media types.
-    #[error("manifest {digest}: expected media type {expected:?} as at its first use, found {found:?}")]
+    /// A document with two media types.
+    #[error("manifest {digest}: expected media type {expected:?} as in its first use, found {found:?}")]
     Type {
-        /// The digest.
+        /// Digest of the content.
         digest: Digest,
-        /// The media type at its first use.
+        /// Media type at its first use.
         expected: String,
-        /// The other.
+        /// Different media type found later.
         found: String,
     },
-    /// The caller could not give a document.
+    /// The caller could not provide a document.
     #[error(transparent)]
     Fetch(E),
 }
 
 impl Closure {
-    /// The node of a digest.
+    /// Returns the node of a digest.
     pub fn get(&self, digest: &Digest) -> Option<&Node> {
         self.index.get(digest).map(|&index| &self.nodes[index])
     }
 
-    /// The documents, in order of first use.
+    /// Returns the documents, in order of first use.
     pub fn documents(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| node.role == Role::Document)
     }
 
-    /// The leaves, in order of first use.
+    /// Returns the leaves, in order of first use.
     pub fn leaves(&self) -> impl Iterator<Item = &Node> {
         self.nodes.iter().filter(|node| node.role == Role::Leaf)
     }
@@ -126,7 +127,7 @@ impl Closure {
 struct Walk<F> {
     closure: Closure,
     fetch: F,
-    // Levels of documents from this one down, itself included; known once it was walked.
+    // Number of levels of documents from this one down, including itself; known once it was walked.
     heights: HashMap<Digest, usize>,
     open: HashSet<Digest>,
 }
@@ -180,11 +181,12 @@ where
     }
 }
 
-/// Walks from `artifacts`, asking `fetch` once for each document; `Ok(None)` means that it is not to
-/// be had (a child left out, a sparse index) and nothing below it is known.
+/// Walks from `artifacts`, and calls `fetch` once for each document. `Ok(None)` from `fetch` means
+/// that the document is not available (an omitted child, a sparse index), so that nothing below it
+/// is known.
 ///
 /// # Errors
-/// [`WalkError`]; the first one ends the walk.
+/// [`WalkError`]; the first error ends the walk.
 pub fn walk<'a, E>(
     artifacts: impl IntoIterator<Item = &'a Artifact>,
     fetch: impl FnMut(&Repository, &Descriptor) -> Result<Option<Document>, E>,
@@ -285,7 +287,7 @@ mod tests {
         }
         assert!(store.walk(&chain[7..8]).is_ok());
         assert!(matches!(store.walk(&chain[8..9]), Err(WalkError::Depth(_))));
-        // Known from a shallow root first, too deep from the second.
+        // Reached from a shallow root first, too deep from the second.
         assert!(matches!(store.walk(&[chain[7].clone(), chain[8].clone()]), Err(WalkError::Depth(_))));
     }
 

@@ -1,6 +1,6 @@
-//! What every operation is given: cancel flag, event sink, clock, numbers of jobs, limits.
+//! Context of every operation: cancel flag, event sink, clock, and numbers of jobs and threads.
 //!
-//! Nothing of these is global, so that Ctrl-C, a rate limit and a fixed time in tests work in every
+//! None of this is global, so that Ctrl-C, limits and a fixed time in tests work in every
 //! operation.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,17 +13,17 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::base::fault::{Class, Fault};
 use crate::base::lock::{into_inner, lock};
 
-/// The time, as the process or a test gives it.
+/// Source of time: that of the process or of a test.
 pub trait Clock: Send + Sync {
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Returns the seconds since 1970-01-01T00:00:00Z.
     fn unix(&self) -> i64;
-    /// Time since some fixed moment; never goes back.
+    /// Returns the time since a fixed moment. Never goes back.
     fn elapsed(&self) -> Duration;
-    /// Waits.
+    /// Waits for `time`.
     fn sleep(&self, time: Duration);
 }
 
-/// A clock that moves only when someone sleeps.
+/// A clock that advances only by sleeping.
 #[derive(Default)]
 pub struct FixedClock {
     /// Seconds since 1970 at the start.
@@ -32,7 +32,7 @@ pub struct FixedClock {
 }
 
 impl FixedClock {
-    /// A clock that shows `start` seconds since 1970.
+    /// Makes a clock that starts at `start` seconds since 1970.
     pub fn at(start: i64) -> Self {
         Self { start, slept: Mutex::default() }
     }
@@ -52,56 +52,56 @@ impl Clock for FixedClock {
     }
 }
 
-/// What an operation tells while it works.
+/// A report of progress from an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A stage begins; the totals are what is known now (0: unknown).
+    /// A stage begins. The totals are those known now; 0 means unknown.
     Stage {
-        /// Its name, in the words of the command's user (`writing`, `checking`).
+        /// Name of the stage, shown to the user (`writing`, `checking`).
         name: &'static str,
-        /// Bytes to come.
+        /// Number of bytes to process.
         bytes: u64,
-        /// Things to come.
+        /// Number of items to process.
         items: u64,
     },
-    /// So many more bytes of the stage are done.
+    /// Number of further bytes of the stage that are done.
     Bytes(u64),
-    /// One more thing of the stage is done.
+    /// One more item of the stage is done.
     Item(String),
-    /// Something that its reader should know; the run goes on.
+    /// A warning for the user; the run continues.
     Warning(String),
     /// A detail for `-v`.
     Detail(String),
 }
 
-/// Takes events; called from many threads.
+/// A receiver of events, called from many threads.
 pub trait Events: Send + Sync {
-    /// Takes one.
+    /// Receives one event.
     fn event(&self, event: Event);
 }
 
-/// Events go nowhere.
+/// A receiver that discards events.
 pub struct Silent;
 
 impl Events for Silent {
     fn event(&self, _: Event) {}
 }
 
-/// The value that every operation takes. Cheap to clone.
+/// Context that every operation takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Flow {
     cancel: Arc<AtomicBool>,
     events: Arc<dyn Events>,
     clock: Arc<dyn Clock>,
-    // Made when it is first needed; `None` where the system gives no thread.
+    // Made when first needed; `None` if the system cannot start a thread.
     pool: Arc<OnceLock<Option<ThreadPool>>>,
-    /// Transfers at once.
+    /// Number of concurrent transfers.
     pub jobs: usize,
-    /// Threads for CPU work: at most the cores.
+    /// Number of threads for CPU work, at most the number of cores.
     pub cpus: usize,
 }
 
-/// The run was cancelled.
+/// Error: the run was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
@@ -113,22 +113,24 @@ impl From<Cancelled> for Fault {
 }
 
 impl Flow {
-    /// A flow with `jobs` transfers and `cpus` threads for CPU work.
+    /// Makes a flow with `jobs` transfers and `cpus` threads for CPU work.
     pub fn new(events: Arc<dyn Events>, clock: Arc<dyn Clock>, jobs: usize, cpus: usize) -> Self {
         let (cancel, pool) = (Arc::new(AtomicBool::new(false)), Arc::default());
         Self { cancel, events, clock, pool, jobs: jobs.max(1), cpus: cpus.max(1) }
     }
 
-    /// The flag that a signal handler sets.
+    /// Returns the flag that a signal handler sets.
     pub fn cancel_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.cancel)
     }
 
-    /// Whether the run was cancelled.
+    /// Reports whether the run was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.load(Ordering::Relaxed)
     }
 
+    /// Returns an error if the run was cancelled.
+    ///
     /// # Errors
     /// [`Cancelled`] once the flag is set.
     pub fn check(&self) -> Result<(), Cancelled> {
@@ -145,11 +147,12 @@ impl Flow {
         self.events.event(Event::Warning(text.into()));
     }
 
-    /// Does `work` on every thread of the pool for CPU work at once and waits for all of them. The pool is made once a run,
-    /// of `cpus` threads or as many as the system gives; where it gives none, the caller's thread does the work.
+    /// Runs `work` on every thread of the pool for CPU work at the same time, and waits for all of
+    /// them. The pool is made once per run, with `cpus` threads or as many as the system allows. If
+    /// it allows none, the calling thread does the work.
     ///
     /// # Panics
-    /// Where `work` does on some thread, after the others have ended.
+    /// If `work` panics on a thread, after the others have ended.
     pub fn on_all_cpus(&self, work: impl Fn() + Sync) {
         match self.pool.get_or_init(|| pool(self.cpus)) {
             Some(pool) => drop(pool.broadcast(|_| work())),
@@ -157,25 +160,25 @@ impl Flow {
         }
     }
 
-    /// The clock.
+    /// Returns the clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
     }
 
-    /// The same without events: for work whose progress another stage tells.
+    /// Returns this flow without events, for work whose progress another stage reports.
     #[must_use]
     pub fn quiet(&self) -> Self {
         Self { events: Arc::new(Silent), ..self.clone() }
     }
 
-    /// Returns the flow with the listener that `make` makes of its own.
+    /// Returns this flow with its event receiver replaced by the result of `make`.
     #[must_use]
     pub fn with_events(mut self, make: impl FnOnce(Arc<dyn Events>) -> Arc<dyn Events>) -> Self {
         self.events = make(self.events);
         self
     }
 
-    /// The same events, flag and clock with another number of jobs.
+    /// Returns this flow with another number of jobs.
     #[must_use]
     pub fn with_jobs(mut self, jobs: usize) -> Self {
         self.jobs = jobs.max(1);
@@ -183,7 +186,7 @@ impl Flow {
     }
 }
 
-/// Makes a pool of `threads` threads; where the system gives fewer, of half as many, and so on down to none.
+/// Makes a pool of `threads` threads. If that fails, tries half as many, and so on down to none.
 fn pool(mut threads: usize) -> Option<ThreadPool> {
     while threads > 0 {
         if let Ok(pool) = ThreadPoolBuilder::new().num_threads(threads).build() {
@@ -194,14 +197,14 @@ fn pool(mut threads: usize) -> Option<ThreadPool> {
     None
 }
 
-/// The system gave no thread.
+/// Error: the system could not start a thread.
 #[derive(Debug, thiserror::Error)]
 #[error("threads: expected one more, found none: {0}")]
 pub struct NoThread(std::io::Error);
 
 impl NoThread {
-    /// What to do about it.
-    pub const HELP: &str = "use fewer --jobs, or let the process have more threads and memory (ulimit -u, ulimit -v)";
+    /// Advice for this error.
+    pub const HELP: &str = "use fewer --jobs, or allow the process more threads and memory (ulimit -u, ulimit -v)";
 }
 
 impl From<NoThread> for Fault {
@@ -210,8 +213,8 @@ impl From<NoThread> for Fault {
     }
 }
 
-/// Starts up to `count` threads that each do `work`: as many as the system gives. Where it gives none, the caller does the
-/// work itself and there are none to wait for.
+/// Starts up to `count` threads that each run `work`: as many as the system allows. If it allows
+/// none, runs `work` on the calling thread and returns no threads.
 pub fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     count: usize,
@@ -230,7 +233,7 @@ pub fn start<'scope>(
     threads
 }
 
-/// Starts one thread, which cannot be done without.
+/// Starts one thread that is required.
 ///
 /// # Errors
 /// [`NoThread`].
@@ -241,7 +244,7 @@ pub fn start_one<'scope, T: Send + 'scope>(
     std::thread::Builder::new().spawn_scoped(scope, work).map_err(NoThread)
 }
 
-/// Starts up to `count` threads that each do `work`, and one at least.
+/// Starts at least one and up to `count` threads that each run `work`.
 ///
 /// # Errors
 /// [`NoThread`].
@@ -260,11 +263,11 @@ pub fn start_some<'scope>(
     Ok(threads)
 }
 
-/// `work` done for every item with at most `flow.jobs` threads; the results stand in the items' order
-/// whatever the timing.
+/// Runs `work` for every item with at most `flow.jobs` threads. Returns the results in the order of
+/// the items.
 ///
 /// # Errors
-/// [`Cancelled`] once the run is cancelled; work that has begun is waited for.
+/// [`Cancelled`] once the run is cancelled; waits for work that has begun.
 pub fn each<T: Sync, R: Send>(flow: &Flow, items: &[T], work: impl Fn(&T) -> R + Sync) -> Result<Vec<R>, Cancelled> {
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::with_capacity(items.len()));

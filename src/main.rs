@@ -1,4 +1,4 @@
-//! The program: the process as a world, run, exit code. Nothing else.
+//! The program: makes the process into a `World`, runs it and returns the exit code.
 
 use std::process::ExitCode;
 

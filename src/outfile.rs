@@ -1,10 +1,12 @@
-//! Files that an operator names to be written: lists, receipts, reports, logs, signatures, keys.
+//! Checks for output files that the operator names: lists, receipts, reports, logs, signatures,
+//! keys.
 //!
-//! A mistyped name must destroy nothing. A file is changed only if an earlier run wrote one of its kind, which its content
-//! tells and not its name; links are not followed; what is no file is written to and never replaced; and no name of a
-//! bundle's files is taken. Every command asks here. Writes nothing itself.
+//! A mistyped name must not destroy anything. A file is changed only if its content shows that an
+//! earlier run wrote it as an output of this kind. Links are not followed; streams are written to
+//! and never replaced; and the names of a bundle's files are refused. Every command uses these
+//! checks. Writes nothing itself.
 //!
-//! It stands above `system`, which knows files but neither bundles nor what packmule writes.
+//! Builds on `system`, which must not know about bundles or packmule's outputs.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -13,30 +15,30 @@ use std::path::{Path, PathBuf};
 use crate::base::fault::{Class, Fault, escape};
 use crate::system::{self, Found, Unopened};
 
-/// How every bundle's manifest begins.
+/// First bytes of every bundle manifest.
 pub const MANIFEST_BEGINS: &[u8] = b"{\"absent\":[";
 
-/// The state of an output's name.
+/// State of the name of an output.
 #[derive(Debug)]
 pub enum Place {
-    /// Nothing: the file can be made.
+    /// Nothing exists: the file can be created.
     Free,
-    /// A file that an earlier run wrote, or an empty one: it can be replaced.
+    /// An empty file, or one that an earlier run wrote: it can be replaced.
     Own,
-    /// A character device, a pipe, or what the process has open already: it is written to as it is.
+    /// A character device, a pipe, or an open file of this process: it is written to directly.
     Stream(File),
 }
 
-/// Why a name is no output.
+/// Reason why a name cannot be used for an output.
 #[derive(Debug)]
 pub enum Refusal {
-    /// A file that is none of packmule's, or not of this kind.
+    /// A file that packmule did not write, or that is of another kind.
     Other,
-    /// A file of the bundle that this manifest belongs to.
+    /// A file of the bundle with this manifest.
     Bundle(PathBuf),
     /// A symbolic link.
     Link,
-    /// The system's, or another kind of thing.
+    /// An error of the system, or something that is not a file.
     Io(io::Error),
 }
 
@@ -53,33 +55,34 @@ impl From<Unopened> for Refusal {
 }
 
 impl Refusal {
-    /// The fault: `subject` is the option and the name, `noun` what the file is.
+    /// Converts to a fault. `subject` is the option and the name, `noun` the kind of the output.
     pub fn into_fault(self, subject: &str, noun: &str) -> Fault {
         let (class, found, help) = match self {
             Self::Other => {
                 let found = format!("expected no file or an earlier {noun}, found another file");
-                (Class::Usage, found, "name another file; no file that packmule did not write is changed")
+                (Class::Usage, found, "name another file; packmule changes only files that it wrote")
             }
             Self::Bundle(manifest) => {
                 let found = format!("it is a file of the bundle {}", escape(&manifest.to_string_lossy()));
-                (Class::Usage, found, "name another file, best in another directory")
+                (Class::Usage, found, "name another file, preferably in another directory")
             }
             Self::Link => {
                 let found = "expected a plain file, found a symbolic link".to_owned();
                 (Class::Io, found, "name the file itself")
             }
             Self::Io(error) => {
-                (Class::Io, error.to_string(), "name a file in a directory that is there, where you can write")
+                (Class::Io, error.to_string(), "name a file in an existing directory where you can write")
             }
         };
         Fault::new(class, format!("{subject}: {found}")).help(help)
     }
 }
 
-/// Looks what stands at `path`. `is_own` says of a plain file with content whether an earlier run wrote it.
+/// Checks the state of `path`. `is_own` decides whether an earlier run wrote a plain file that is
+/// not empty.
 ///
 /// # Errors
-/// Why nothing may be written there.
+/// [`Refusal`], with the reason why nothing may be written there.
 pub fn look(path: &Path, is_own: impl FnOnce(&File) -> io::Result<bool>) -> Result<Place, Refusal> {
     check_name(path)?;
     if let Some(stream) = system::open_stream(path)? {
@@ -93,19 +96,20 @@ pub fn look(path: &Path, is_own: impl FnOnce(&File) -> io::Result<bool>) -> Resu
     }
 }
 
-/// Refuses the names of the files of a bundle that lies there, also of those that it does not have.
+/// Refuses the names of files of a bundle in the same folder, including names that the bundle does
+/// not use.
 ///
 /// # Errors
 /// [`Refusal::Bundle`].
 pub fn check_name(path: &Path) -> Result<(), Refusal> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Among the files of form flat.
+    // Inside the folder of a bundle in flat form.
     let full = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let flat = full.ancestors().filter(|above| above.extension().is_some_and(|end| end == "oci"));
     if let Some(manifest) = flat.map(|above| above.with_extension("json")).find(|path| is_manifest(path)) {
         return Err(Refusal::Bundle(manifest));
     }
-    // A bundle's name has no dot.
+    // The name of a bundle contains no dot.
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let Some((stem, rest)) = name.split_once('.') else { return Ok(()) };
     let ends =
@@ -118,48 +122,51 @@ pub fn check_name(path: &Path) -> Result<(), Refusal> {
     if is_reserved && is_manifest(&manifest) { Err(Refusal::Bundle(manifest)) } else { Ok(()) }
 }
 
-/// Whether a plain file begins as a bundle's manifest does.
+/// Reports whether a plain file begins like a bundle manifest.
 pub fn is_manifest(path: &Path) -> bool {
     system::open_file(path).is_ok_and(|file| begins(&file, MANIFEST_BEGINS).unwrap_or(false))
 }
 
-/// Whether a file begins with `bytes`.
+/// Reports whether a file begins with `bytes`.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn begins(file: &File, bytes: &[u8]) -> io::Result<bool> {
     let mut found = Vec::new();
     file.take(bytes.len() as u64).read_to_end(&mut found)?;
     Ok(found == bytes)
 }
 
-/// Below these media are mounted, and a folder in which none is lies on another disk than it seems to.
+/// Directories below which media are mounted. A folder there without a mounted medium is on the
+/// wrong disk.
 const MEDIA: [&str; 3] = ["/run/media", "/media", "/mnt"];
-/// Below these lie no files of anybody's.
+/// Directories that have no user files.
 const SPECIAL: [&str; 3] = ["/dev", "/proc", "/sys"];
-/// Below those, where files may lie.
+/// Exception below [`SPECIAL`], where files are allowed.
 const MEMORY: &str = "/dev/shm";
 
-/// Refuses folders in which no bundle, layout or file can lie, and those that would have to be made below an empty mount
-/// point. `subject` is the option and the name.
+/// Refuses folders that cannot hold a bundle, layout or file, and folders that would have to be
+/// created below an empty mount point. `subject` is the option and the name.
 ///
 /// # Errors
 /// [`Class::Io`].
 pub fn check_folder(folder: &Path, subject: &str) -> Result<(), Fault> {
     let (real, rest) = real(folder);
     if SPECIAL.iter().any(|root| real.starts_with(root)) && !real.starts_with(MEMORY) {
-        let what = format!("{subject}: expected a directory for files, found one of devices");
+        let what = format!("{subject}: expected a directory for files, found one for devices");
         return Err(Fault::new(Class::Io, what).help("mount the medium, and name the directory where it is mounted"));
     }
-    // The last part may be made; what is above it would be the medium's.
+    // The last component may be created; those above it should come from the medium.
     if rest > 1 && MEDIA.iter().any(|root| real.starts_with(root)) {
-        let what = format!("{subject}: expected a directory that is there, found none above it");
-        return Err(Fault::new(Class::Io, what).help("look whether the medium is mounted; else make the directory"));
+        let what = format!("{subject}: expected an existing parent directory, found none");
+        return Err(
+            Fault::new(Class::Io, what).help("check that the medium is mounted; otherwise create the directory")
+        );
     }
     Ok(())
 }
 
-/// A warning where `folder` lies below a directory for media, and on no medium.
+/// Returns a warning if `folder` is below a directory for media but not on a medium.
 pub fn unmounted(folder: &Path) -> Option<String> {
     MEDIA.iter().find_map(|root| unmounted_below(folder, Path::new(root)))
 }
@@ -171,11 +178,12 @@ fn unmounted_below(folder: &Path, root: &Path) -> Option<String> {
     let above = [Some(Path::new("/")), root.parent()].into_iter().flatten().filter_map(device);
     let is_same = device(&real).is_some_and(|own| above.into_iter().any(|above| above == own));
     (below && is_same).then(|| {
-        format!("{}: expected a medium mounted there, found none: it lies on this machine's own disk", folder.display())
+        format!("{}: expected a medium mounted there, found none: it is on this machine's own disk", folder.display())
     })
 }
 
-/// The nearest folder of `path` that is there, without links, and how many parts of the path are not.
+/// Returns the nearest existing folder of `path`, with links resolved, and the number of missing
+/// path components.
 fn real(path: &Path) -> (PathBuf, usize) {
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let found = full.ancestors().enumerate().find_map(|(missing, above)| Some((above.canonicalize().ok()?, missing)));
@@ -217,7 +225,7 @@ mod tests {
         for name in ["link", "device"] {
             assert!(matches!(look(&path(name), never), Err(Refusal::Link)), "{name}");
         }
-        // Nobody reads.
+        // No reader.
         assert!(matches!(look(&path("pipe"), never), Err(Refusal::Io(_))));
         let reader = std::thread::spawn({
             let pipe = path("pipe");
@@ -226,7 +234,7 @@ mod tests {
         let mut stream = loop {
             match look(&path("pipe"), never) {
                 Ok(Place::Stream(stream)) => break stream,
-                // Not there yet.
+                // Does not exist yet.
                 Err(Refusal::Io(_)) => std::thread::yield_now(),
                 other => unreachable!("{other:?}"),
             }
@@ -249,7 +257,7 @@ mod tests {
             assert!(unmounted_below(&dir.path().join(folder), &root).is_some(), "{folder}");
         }
         assert!(unmounted_below(dir.path(), &root).is_none());
-        // Another file system is a medium.
+        // Another file system counts as a medium.
         assert!(unmounted_below(Path::new("/proc/self"), Path::new("/proc")).is_none());
         for folder in ["/dev", "/dev/sdq", "/proc/self", "/sys/new"] {
             assert_eq!(check_folder(Path::new(folder), "-o").unwrap_err().class, Class::Io, "{folder}");

@@ -1,7 +1,8 @@
-//! SECRET: where a password, token or passphrase comes from, and the reading of it.
+//! SECRET: the source of a password, token or passphrase, and how it is read.
 //!
-//! A configuration names a secret, it never holds one. Nothing is kept: each reading goes to the source
-//! again, so that what changes there is seen. Values are zeroised and never shown.
+//! A configuration names the source of a secret and never contains the secret itself. Nothing is
+//! cached: every read goes to the source again, so that changes there are seen. Values are zeroised
+//! and never shown.
 
 use std::fmt;
 use std::fs::File;
@@ -16,26 +17,26 @@ use zeroize::Zeroizing;
 
 use crate::program::{self, Limits, Surroundings};
 
-/// The largest secret, in bytes.
+/// Maximum size of a secret, in bytes.
 pub const MAX: usize = 64 << 10;
-/// How long a command may take.
+/// Maximum run time of a command.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The keys of a SECRET.
+/// Keys of a SECRET.
 const KINDS: &[&str] = &["file", "env", "command", "systemd", "keyvault"];
 
-/// Where a secret comes from: `{ file | env | command | systemd | keyvault = ... }`.
+/// Source of a secret: `{ file | env | command | systemd | keyvault = ... }`.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(rename_all = "lowercase", rename = "Secret")]
 pub enum Source {
-    /// A file that others can neither read nor change; its one line.
+    /// A file with one line, which others can neither read nor change.
     File(PathBuf),
-    /// A variable of the environment.
+    /// An environment variable.
     Env(String),
-    /// A program and its words, run without a shell; the one line that it prints.
+    /// A program and its arguments, run without a shell; the one line that it prints.
     Command(Vec<String>),
-    /// A credential that systemd gives the unit (LoadCredential=).
+    /// A systemd credential of the unit (LoadCredential=).
     Systemd(String),
-    /// A secret's URL in Azure Key Vault. Not in this version.
+    /// The URL of a secret in Azure Key Vault. Not in this version.
     Keyvault(String),
 }
 
@@ -47,9 +48,10 @@ impl<'de> Deserialize<'de> for Source {
 
 struct Named;
 
-/// What stands where a SECRET belongs may be one: no error repeats it.
+/// Returns the error for a plain value in place of a SECRET. It does not repeat the value, which
+/// may be a secret.
 fn bare<E: serde::de::Error>() -> E {
-    E::custom("expected a table such as { file = \"...\" }, found a value; a secret itself never stands here")
+    E::custom("expected a table such as { file = \"...\" }, found a value; never write the secret itself here")
 }
 
 impl<'de> Visitor<'de> for Named {
@@ -102,7 +104,7 @@ impl<'de> Visitor<'de> for Named {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Words of a command and addresses may hold a secret all the same.
+        // The arguments of a command, and addresses, may still contain a secret.
         write!(f, "Source({self})")
     }
 }
@@ -114,36 +116,36 @@ impl fmt::Display for Source {
             Self::Env(name) => write!(f, "variable {name}"),
             Self::Command(words) => write!(f, "command {}", words.first().map_or("", String::as_str)),
             Self::Systemd(name) => write!(f, "systemd credential {name}"),
-            // An address may hold more than a name.
+            // An address may contain more than a name.
             Self::Keyvault(_) => f.write_str("key vault"),
         }
     }
 }
 
-/// Why a secret cannot be had; holds nothing of it.
+/// Reason why a secret cannot be read. Contains no part of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub struct Unreadable {
-    /// Subject, expected, found.
+    /// Subject, expected and found.
     pub what: String,
-    /// One thing to do.
+    /// One line of advice.
     pub help: String,
 }
 
-/// A secret by its source. Holds no value.
+/// A secret, given by its source. Does not contain its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Secret {
-    /// Where it comes from.
+    /// Source of the secret.
     pub source: Source,
-    /// What a relative file is relative to.
+    /// Directory for relative file paths.
     pub dir: PathBuf,
 }
 
 impl Secret {
-    /// Reads it, now.
+    /// Reads the secret from its source.
     ///
     /// # Errors
-    /// [`Unreadable`]: the source has none, or it is open to others.
+    /// [`Unreadable`] if the source has no secret, or if others can read or change it.
     pub fn read(&self, surroundings: &Surroundings) -> Result<Zeroizing<String>, Unreadable> {
         let wrong =
             |found: &str, help: &str| Unreadable { what: format!("{}: {found}", self.source), help: help.to_owned() };
@@ -151,14 +153,14 @@ impl Secret {
             Source::File(path) => private_file(&self.dir.join(path), MAX)?,
             Source::Env(name) => {
                 let value = surroundings.env.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty());
-                let value =
-                    value.ok_or_else(|| wrong("expected a value, found it unset", "set it, or name another one"))?;
+                let value = value
+                    .ok_or_else(|| wrong("expected a value, found it unset", "set it, or name another variable"))?;
                 Zeroizing::new(value.as_encoded_bytes().to_vec())
             }
             Source::Command(words) => command(words, surroundings)
                 .map_err(|found| wrong(&found, "run it by hand; it must print one line and succeed"))?,
             Source::Systemd(name) => {
-                let help = "set LoadCredential= in the unit, and run in it";
+                let help = "set LoadCredential= in the unit, and run packmule in that unit";
                 if name.is_empty() || name.contains('/') || name.starts_with('.') {
                     return Err(wrong("expected a credential's name, found a path", help));
                 }
@@ -173,7 +175,7 @@ impl Secret {
         };
         let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let help = "let it hold the secret alone, in UTF-8";
+        let help = "it must contain only the secret, in UTF-8";
         match std::str::from_utf8(line) {
             Ok("") => Err(wrong("expected a line, found nothing", help)),
             Ok(text) if text.contains('\n') => Err(wrong("expected one line, found more", help)),
@@ -191,11 +193,11 @@ fn command(words: &[String], surroundings: &Surroundings) -> Result<Zeroizing<Ve
         return Err("expected a name on PATH or an absolute path, found a relative one".to_owned());
     }
     let limits = Limits { output: MAX, time: PATIENCE };
-    program::run(program, words, b"", surroundings, limits).map_err(|failure| failure.to_string())
+    program::run::to_end(program, words, b"", surroundings, limits).map_err(|failure| failure.to_string())
 }
 
-/// The content of a file that holds a secret or a private key: a plain file (a link to one is followed)
-/// of at most `cap` bytes, which others can neither read nor change.
+/// Reads a file with a secret or a private key: a plain file (or a link to one) of at most `cap`
+/// bytes, which others can neither read nor change.
 ///
 /// # Errors
 /// [`Unreadable`].
@@ -214,14 +216,14 @@ pub fn private_file(path: &Path, cap: usize) -> Result<Zeroizing<Vec<u8>>, Unrea
         return Err(wrong(&"expected a plain file, found another kind"));
     }
     let mode = metadata.permissions().mode();
-    // Its group may read it: that is how a service is given root's file.
+    // Group read is allowed: that is how a service gets access to a file of root.
     if mode & 0o027 != 0 {
         return Err(Unreadable {
             what: format!(
                 "file {shown}: expected a secret that others cannot read or change, found mode {:04o}",
                 mode & 0o7777
             ),
-            help: format!("run `chmod 600 {shown}`; if others had it, change the secret"),
+            help: format!("run `chmod 600 {shown}`; if others could read it, change the secret"),
         });
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(cap + 1));

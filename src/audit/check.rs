@@ -1,6 +1,7 @@
-//! Checks an audit log from its first line to its last, and against what its head says.
+//! Checks an audit log from its first line to its last, and against its head.
 //!
-//! Reads once, line by line; judges nothing but the chain: what the lines tell is shown, not weighed.
+//! Reads the log once, line by line. Only the chain is checked; the content of the lines is shown
+//! without judging it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead, Read as _};
@@ -10,29 +11,31 @@ use super::line::{Event, Line, MAX_LINE, Newest};
 use super::state_id::StateId;
 use crate::oci::Digest;
 
-/// So many faults are named; the others are counted.
+/// Maximum number of faults that are listed. The others are counted.
 pub const NAMED: usize = 20;
-/// So many of the last lines are kept for showing.
+/// Number of last lines that are kept for display.
 pub const SHOWN: usize = 100;
-/// So many lines of a state may lie past the one that its head knows: a run was killed between a line and its head.
+/// Maximum number of lines of a state after the one that its head records. A run may have been
+/// killed between writing a line and its head.
 pub const UNHELD: u64 = 1;
 
-/// The result of a check.
+/// Result of a check.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Lines, whatever they hold.
+    /// Number of lines, valid or not.
     pub lines: u64,
-    /// The last line.
+    /// Last line.
     pub newest: Option<Newest>,
-    /// The problems, at most [`NAMED`] of them.
+    /// Faults, at most [`NAMED`] of them.
     pub faults: Vec<String>,
-    /// Problems that are not named.
+    /// Number of faults that are not listed.
     pub more: u64,
-    /// The last lines, at most [`SHOWN`].
+    /// Last lines, at most [`SHOWN`].
     pub recent: VecDeque<Line>,
-    /// Runs that began and did not end, by the number of their line: still at work, or killed.
+    /// Runs that began and did not end, by the number of their line. They are still running, or
+    /// were killed.
     pub open: BTreeMap<u64, Line>,
-    /// Lines of the state that lie past the last line that it knows.
+    /// Number of lines of the state after the last line that it knows.
     pub unheld: u64,
 }
 
@@ -41,18 +44,18 @@ impl Report {
         if self.faults.len() < NAMED { self.faults.push(what) } else { self.more += 1 }
     }
 
-    /// Takes the next line; gives the state that wrote it.
+    /// Processes the next line. Returns the state that wrote it.
     fn take(&mut self, bytes: &[u8]) -> Option<StateId> {
         let number = self.lines;
         let Some(line) = Line::parse(bytes) else {
-            let what = if bytes.ends_with(b"\n") { "is no line of an audit log" } else { "is cut off" };
+            let what = if bytes.ends_with(b"\n") { "is not a line of an audit log" } else { "is cut off" };
             self.fault(format!("line {number} {what}"));
             return None;
         };
         let state = line.state;
         let before = self.newest;
         if line.number != number {
-            self.fault(format!("line {number} has the number {}: lines are gone or were added", line.number));
+            self.fault(format!("line {number} has the number {}: lines were removed or added", line.number));
         }
         if line.previous != before.map(|before| before.digest) {
             self.fault(format!("line {number} does not follow the line before it: one of the two was changed"));
@@ -68,32 +71,33 @@ impl Report {
         state
     }
 
-    /// Compares with what the state knows.
+    /// Compares the log with what the state knows.
     fn against(&mut self, known: &Known, at: Option<Digest>) {
         if let Some(Newest { digest, number }) = known.held.map(|held| held.newest) {
             if self.lines < number {
-                let what = format!("{number} lines are known to its head, found {}: its tail was cut off", self.lines);
+                let what = format!("its head records {number} lines, found {}: its tail was cut off", self.lines);
                 return self.fault(what);
             }
             if at != Some(digest) {
                 return self
-                    .fault(format!("line {number} is not the one that its head knows ({digest}): it was changed"));
+                    .fault(format!("line {number} is not the one that its head records ({digest}): it was changed"));
             }
         }
         if self.unheld > UNHELD {
             let Known { state, .. } = known;
             self.fault(format!(
-                "{} lines of the state {state} lie past the last one that it knows, at most {UNHELD} can: they were added",
+                "expected at most {UNHELD} line of the state {state} after the last one that it knows, found {}: lines were added",
                 self.unheld
             ));
         }
     }
 }
 
-/// Reads the log. `known` is what the state knew of it when it was not longer than it is now.
+/// Checks the log. `known` is the state's knowledge of the log, from a time when the log was not
+/// longer than now.
 ///
 /// # Errors
-/// Those of `log`; what is wrong with the lines stands in the report.
+/// Errors of reading `log`. Faults in the lines are listed in the report.
 pub fn check(mut log: impl BufRead, known: Option<&Known>) -> io::Result<Report> {
     let mut report = Report::default();
     let mut at = None;

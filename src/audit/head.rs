@@ -1,8 +1,10 @@
-//! The head of a log: number and digest of the newest line that its state wrote, kept in the state, where whoever cuts
-//! the log's tail off, or puts one on, does not reach (`spec/audit.md`).
+//! The head of a log: number and digest of the newest line that a state wrote, stored in the state.
+//! An attacker who removes lines from the end of the log, or adds some, cannot reach it there
+//! (`spec/audit.md`).
 //!
-//! Two slots in one file, written in turn and in place, so that a run that has given up opening files can still do it;
-//! one that was written by half leaves the other. Locks nothing: the log's lock is the lock of its head.
+//! There are two slots in one file, written alternately and in place, so that a process that can no
+//! longer open files can still write them. If one is only partly written, the other is still valid.
+//! This module does no locking: the log's lock also covers its head.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -16,16 +18,16 @@ use super::state_id::StateId;
 use crate::oci::Digest;
 use crate::system::{self, Access, Found};
 
-/// The value of `format`.
+/// Value of `format`.
 const FORMAT: &str = "packmule.audit-head.v1";
-/// Bytes of a slot.
+/// Size of a slot in bytes.
 const SLOT: usize = 512;
-/// The file of the state's id, next to the heads.
+/// Name of the file with the state's id, next to the heads.
 const ID: &str = "id";
-/// The ending of a head's name.
+/// File extension of heads.
 const ENDING: &str = "head";
 
-/// Members in the order of their names.
+/// Content of a slot. Members in the order of their names.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -36,50 +38,51 @@ struct Record {
     state: StateId,
 }
 
-/// The content of a head.
+/// Content of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The newest line.
+    /// Newest line.
     pub newest: Newest,
-    /// The digest of the first line: which log it is.
+    /// Digest of the first line, which identifies the log.
     pub first: Digest,
-    /// The state whose line the newest is.
+    /// State that wrote the newest line.
     pub state: StateId,
 }
 
-/// A state's knowledge of a log, by which the state's own lines are judged.
+/// A state's knowledge of a log, used to check the state's own lines.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The id that the state's own lines have.
+    /// Id in the state's own lines.
     pub state: StateId,
-    /// The content of its head of the log; `None` where it has written no line there.
+    /// Content of the state's head of the log, or `None` if the state has written no line to it.
     pub held: Option<Held>,
-    // What the state holds of logs with this first line: one log has several names where it lies on a medium, or is
-    // seen from several mounts.
+    // All newest lines that the state knows of logs with this first line. One log may have several
+    // paths, for example on a removable medium or under several mounts.
     others: Vec<Newest>,
 }
 
 impl Known {
     fn new(held: Option<Held>, id: Option<StateId>, dir: &Path, first: Option<Digest>) -> Option<Self> {
         let others: Vec<Held> = first.map(|first| all(dir, first)).unwrap_or_default();
-        // A log that was moved, or a copy.
+        // The log was moved, or is a copy.
         let held = held.or_else(|| others.iter().copied().max_by_key(|held| held.newest.number));
         let state = held.map(|held| held.state).or(id)?;
         Some(Self { state, held, others: others.into_iter().map(|held| held.newest).collect() })
     }
 
-    /// Returns the knowledge that a head alone gives, where nothing else needs to be looked at.
+    /// Creates the knowledge from a head alone, when nothing else is needed.
     pub(super) const fn alone(held: Held) -> Self {
         Self { state: held.state, held: Some(held), others: Vec::new() }
     }
 
-    /// Whether a line stands where the state has seen it: it and all before it are known, whoever wrote them.
+    /// Whether the state has seen this line at this place. Then this line and all before it are
+    /// known, whoever wrote them.
     pub fn knows(&self, line: Newest) -> bool {
         self.held.is_some_and(|held| held.newest == line) || self.others.contains(&line)
     }
 }
 
-/// A head's file.
+/// The file of a head.
 #[derive(Debug)]
 pub struct Head {
     file: File,
@@ -87,18 +90,19 @@ pub struct Head {
     state: StateId,
 }
 
-/// Where the head of the log at `path`, absolute and without links, lies below `dir`.
+/// Returns the path below `dir` of the head of the log at `path`, which must be absolute and
+/// without links.
 pub fn place(dir: &Path, path: &Path) -> PathBuf {
     let name = Digest::sha256(path.as_os_str().as_encoded_bytes()).hex()[..32].to_owned();
     dir.join(format!("{name}.{ENDING}"))
 }
 
 impl Head {
-    /// Opens the head at `path` for writing, and the state's id next to it; they and their folder are made where they are
-    /// not there.
+    /// Opens the head at `path` for writing, and the state's id next to it. Creates them and their
+    /// folder if they do not exist.
     ///
     /// # Errors
-    /// The file system's; a file that others can write, or that holds something else.
+    /// Errors of the file system; files that others can write, or with other content.
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = folder(path);
         system::make_private_folders(dir)?;
@@ -109,30 +113,30 @@ impl Head {
         Ok(Self { file, dir: dir.to_owned(), state })
     }
 
-    /// Returns what the state with the head at `path` knows of the log whose first line has the digest `first`; `None` where it
-    /// has no id yet. Nothing is made.
+    /// Returns the knowledge that the state with the head at `path` has of the log whose first line
+    /// has the digest `first`. Returns `None` if the state has no id yet. Creates nothing.
     ///
     /// # Errors
-    /// The file system's; a head that cannot be read.
+    /// Errors of the file system; a head that cannot be read.
     pub fn look(path: &Path, first: Option<Digest>) -> io::Result<Option<Known>> {
         let dir = folder(path);
         Ok(Known::new(look(path)?, StateId::look(&dir.join(ID))?, dir, first))
     }
 
-    /// The state that it belongs to.
+    /// Returns the state that the head belongs to.
     pub const fn state(&self) -> StateId {
         self.state
     }
 
-    /// Returns its content; `None` for a new one.
+    /// Returns the content, or `None` for a new head.
     ///
     /// # Errors
-    /// The file system's; a file that is no head.
+    /// Errors of the file system; a file that is not a head.
     pub fn held(&self) -> io::Result<Option<Held>> {
         Ok(held(&slots(&self.file)?))
     }
 
-    /// Returns what its state knows of the log whose first line has the digest `first`.
+    /// Returns the state's knowledge of the log whose first line has the digest `first`.
     ///
     /// # Errors
     /// Those of [`Head::held`].
@@ -142,10 +146,10 @@ impl Head {
         Ok(Known::new(held, Some(self.state), &self.dir, first).unwrap_or(alone))
     }
 
-    /// Holds this from now on, durably.
+    /// Stores `held`, durably.
     ///
     /// # Errors
-    /// The file system's; what was held then still is.
+    /// Errors of the file system. The previous content is then preserved.
     pub fn hold(&self, held: Held) -> io::Result<()> {
         let slots = slots(&self.file)?;
         let number = |at: usize| slots[at].as_ref().map(|record| record.number);
@@ -157,7 +161,7 @@ impl Head {
             file.seek(SeekFrom::Start(at as u64 * SLOT as u64))?;
             file.write_all(&render(&record))?;
         } else {
-            // The other one is blank.
+            // The other slot is blank.
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&[render(&record), vec![b' '; SLOT]].concat())?;
         }
@@ -169,7 +173,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-/// Returns the content of the head at `path`; `None` where there is none.
+/// Returns the content of the head at `path`, or `None` if it does not exist.
 fn look(path: &Path) -> io::Result<Option<Held>> {
     match system::open_file(path) {
         Ok(file) => Ok(held(&slots(&checked(file)?)?)),
@@ -178,7 +182,8 @@ fn look(path: &Path) -> io::Result<Option<Held>> {
     }
 }
 
-/// Returns the content of all heads in `dir` of logs whose first line has the digest `first`, wherever these lay.
+/// Returns the content of all heads in `dir` of logs whose first line has the digest `first`, at
+/// any path.
 fn all(dir: &Path, first: Digest) -> Vec<Held> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == ENDING));
@@ -198,7 +203,7 @@ fn slots(mut file: &File) -> io::Result<[Option<Record>; 2]> {
     Ok(slots)
 }
 
-/// The newest of the slots.
+/// Returns the newer of the two slots.
 fn held(slots: &[Option<Record>; 2]) -> Option<Held> {
     let newest = slots.iter().flatten().max_by_key(|record| record.number);
     newest.map(|record| Held {
@@ -208,9 +213,9 @@ fn held(slots: &[Option<Record>; 2]) -> Option<Held> {
     })
 }
 
-/// A record, its digest and blanks up to the slot's end.
+/// Formats a record, followed by its digest and blanks up to the size of a slot.
 fn render(record: &Record) -> Vec<u8> {
-    // Serialising cannot fail: every key is a string and writing goes to memory.
+    // Serializing cannot fail: every key is a string and the output goes to memory.
     let text = serde_json::to_vec(record).unwrap_or_default();
     let mut slot = [&text[..], b"\n", Digest::sha256(&text).hex().as_bytes(), b"\n"].concat();
     slot.resize(SLOT - 1, b' ');

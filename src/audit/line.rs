@@ -7,21 +7,21 @@ use crate::base::time::Moment;
 use crate::oci::Digest;
 use crate::oci::descriptor::MAX_SIZE;
 
-/// The value of `format`.
+/// Value of `format`.
 pub const FORMAT: &str = "packmule.audit.v1";
-/// The longest line in bytes, its end included.
+/// Maximum length of a line in bytes, including its line end.
 pub const MAX_LINE: usize = 64 << 10;
-/// The beginning of every line; nothing else that packmule writes begins so.
+/// Start of every line. No other output of packmule starts like this.
 pub const BEGINS: &[u8] = b"{\"at\":\"";
 
-/// Which end of a run.
+/// Whether a line marks the start or the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
-    /// Before its work.
+    /// Written before the work of the run.
     Begin,
-    /// After it.
+    /// Written after it.
     End,
 }
 
@@ -30,66 +30,67 @@ pub enum Event {
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// When, by the clock of the machine.
+    /// Time, by the clock of the machine.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub at: Moment,
-    /// At the end: the number of the line where the run began.
+    /// In an end line: the number of the line where the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begin: Option<u64>,
-    /// The bundle id, where the run came to know one.
+    /// Bundle id, if the run learned one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle: Option<String>,
     /// The command's words.
     pub command: String,
-    /// Which end of the run.
+    /// Start or end of the run.
     pub event: Event,
-    /// The exit code.
+    /// Exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<u8>,
     /// [`FORMAT`].
     pub format: String,
-    /// The keys that signed in this run, a receipt included; of `sign` all that stand in the signature file.
+    /// Keys that signed in this run, including those of a receipt. For `sign`, all keys in the
+    /// signature file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keyids: Vec<String>,
-    /// Bytes of an unfinished line that were taken away before this one.
+    /// Number of bytes of an unfinished line that were removed before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mended: Option<u64>,
-    /// The bundle's name.
+    /// Name of the bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The number of the line, from 1.
+    /// Number of the line, from 1.
     pub number: u64,
     /// `ok`, `PASS`, `PART`, `REFUSED`, or the name of a class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// The digest of the line before; absent in the first.
+    /// Digest of the previous line. Absent in the first line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub previous: Option<Digest>,
-    /// The digest of the receipt that was written.
+    /// Digest of the receipt that was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub receipt: Option<Digest>,
-    /// The keys whose signatures let the bundle in.
+    /// Keys whose signatures admitted the bundle.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<String>,
-    /// The id of the state that wrote it; absent where the run had no place for a state.
+    /// Id of the state that wrote the line. Absent if the run had no place for a state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub state: Option<StateId>,
-    /// At the beginning: BUNDLE or the output, as typed.
+    /// In a begin line: BUNDLE or the output, as typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// At the beginning: the destination, as typed.
+    /// In a begin line: the destination, as typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// `packmule VERSION`.
     pub tool: String,
-    /// The number of the user.
+    /// User id.
     pub user: u32,
 }
 
-/// The members of a line that do not depend on its place in the log.
+/// Members of a line that do not depend on its position in the log.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// See [`Line`].
@@ -120,17 +121,17 @@ pub struct Entry {
     pub user: u32,
 }
 
-/// The place of a line.
+/// Position of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Newest {
-    /// Its digest.
+    /// Digest of the line.
     pub digest: Digest,
-    /// Its number.
+    /// Number of the line.
     pub number: u64,
 }
 
 impl Line {
-    /// The line of `entry`, which `state` writes after `last`.
+    /// Creates the line of `entry`, which `state` writes after `last`.
     pub(super) fn after(
         last: Option<Newest>,
         state: Option<StateId>,
@@ -164,7 +165,8 @@ impl Line {
         }
     }
 
-    /// The line that `bytes` (its end included) are; `None` for all that [`Line::to_bytes`] does not give.
+    /// Parses a line, including its line end. Returns `None` for bytes that [`Line::to_bytes`] does
+    /// not produce.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let line: Self = serde_json::from_slice(bytes.strip_suffix(b"\n")?).ok()?;
         let is_good = line.format == FORMAT
@@ -174,10 +176,10 @@ impl Line {
         (is_good && line.to_bytes() == bytes).then_some(line)
     }
 
-    /// Whether `bytes`, which have no line end, may be the beginning of the first line of a log.
+    /// Whether `bytes`, which contain no line end, may be the start of the first line of a log.
     pub fn is_begun(bytes: &[u8]) -> bool {
         let mut rest = bytes;
-        // Takes what both have; `false` where they differ.
+        // Consumes the common prefix. Returns `false` if the two differ.
         let literal = |rest: &mut &[u8], expected: &[u8]| {
             let common = rest.len().min(expected.len());
             let is_same = rest[..common] == expected[..common];
@@ -205,9 +207,9 @@ impl Line {
         literal(&mut rest, format.as_bytes())
     }
 
-    /// Its bytes, line end included.
+    /// Returns the bytes of the line, including its line end.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Serialising cannot fail: every key is a string and writing goes to memory.
+        // Serializing cannot fail: every key is a string and the output goes to memory.
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         bytes.push(b'\n');
         bytes
@@ -215,7 +217,7 @@ impl Line {
 }
 
 impl Newest {
-    /// The place of the line whose bytes, line end included, these are.
+    /// Returns the position of the line with these bytes, which include the line end.
     pub fn of(number: u64, bytes: &[u8]) -> Self {
         Self { digest: Digest::sha256(bytes), number }
     }

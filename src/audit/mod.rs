@@ -1,8 +1,10 @@
-//! Audit logs: who did what when, one line an event, each line with the digest of the one before (`spec/audit.md`).
+//! Audit logs: who did what and when, one line per event, each with the digest of the previous line
+//! (`spec/audit.md`).
 //!
-//! [`mod@line`] is the form, [`log`] appends, [`head`] keeps the newest digest apart from the log, so that a tail that was cut off
-//! or put on shows, [`state_id`] tells the lines of one state from those of others, [`mod@check`] reads all of it. It knows no
-//! command: what happened is told by the caller.
+//! [`mod@line`] is the format, [`log`] appends, [`head`] keeps the newest digest apart from the log
+//! so that removed or added lines at its end are detected, [`state_id`] distinguishes the lines of
+//! different states, and [`mod@check`] reads a whole log. Commands are unknown here: the caller
+//! passes in the events.
 
 pub mod check;
 pub mod head;

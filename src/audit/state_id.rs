@@ -1,7 +1,7 @@
-//! The id of a state: 128 random bits by which it knows its own lines in a log that others write, too
-//! (`spec/state.md`).
+//! Ids of states: 128 random bits by which a state recognizes its own lines in a log that others
+//! also write to (`spec/state.md`).
 //!
-//! It is no secret: every line shows it.
+//! An id is not a secret: every line shows it.
 
 use std::fmt;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -15,27 +15,27 @@ use super::turn::wait;
 use crate::oci::digest::encode_hex;
 use crate::system::{self, Access, Found};
 
-/// Bytes of an id.
+/// Size of an id in bytes.
 const BYTES: usize = 16;
-/// Bytes of its file: hex digits and a line end.
+/// Size of its file in bytes: hex digits and a line end.
 const FILE: usize = 2 * BYTES + 1;
 
-/// Which state it was that wrote a line. Shown as 32 hex digits.
+/// Identifies the state that wrote a line. Displayed as 32 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct StateId([u8; BYTES]);
 
 impl StateId {
-    /// Reads the id in the file at `path`, which gets a random one where it has none yet.
+    /// Reads the id in the file at `path`. Writes a random one if there is none yet.
     ///
     /// # Errors
-    /// The file system's; a file that holds something else, or that others can write.
+    /// Errors of the file system; a file with other content, or that others can write.
     pub fn open(path: &Path) -> io::Result<Self> {
         let (file, _) = system::open_or_create(path, Access::Write, 0o600)?;
         let file = checked(file)?;
         let _turn = wait(&file, path, false)?;
         let mut text = Vec::new();
         (&file).take(FILE as u64 + 1).read_to_end(&mut text)?;
-        // What is shorter was never used: a run was killed while it wrote it.
+        // A shorter id was never used: a run was killed while writing it.
         if text.len() >= FILE {
             return Self::from_file(&text);
         }
@@ -50,7 +50,7 @@ impl StateId {
         Ok(id)
     }
 
-    /// The id in the file at `path`; `None` where it has none yet.
+    /// Reads the id in the file at `path`. Returns `None` if there is none yet.
     ///
     /// # Errors
     /// Those of [`StateId::open`].
@@ -91,7 +91,7 @@ impl FromStr for StateId {
         let wrong = "expected 32 lower-case hex digits";
         let number = u128::from_str_radix(text, 16).map_err(|_| wrong)?;
         let id = Self(number.to_be_bytes());
-        // One spelling: no sign, no capital letter, no digit left out.
+        // Accepts one spelling only: no sign, no upper case, no missing digits.
         if id.to_string() == text { Ok(id) } else { Err(wrong) }
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(StateId::open(&paths[0]).unwrap(), one);
         assert_eq!(StateId::look(&paths[0]).unwrap(), Some(one));
         assert_eq!(std::fs::read_to_string(&paths[0]).unwrap(), format!("{one}\n"));
-        // A run that was killed while it wrote the first one left a part of it.
+        // A run that was killed while writing the first id left a part of it.
         std::fs::write(&paths[0], &one.to_string()[..20]).unwrap();
         assert_eq!(StateId::look(&paths[0]).unwrap(), None);
         let anew = StateId::open(&paths[0]).unwrap();

@@ -1,4 +1,4 @@
-//! Waiting for a turn at a file that several runs use: a log, or the file of a state's id.
+//! Waits for the lock of a file that several runs use: a log, or the file of a state's id.
 
 use std::fs::File;
 use std::io;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::system::{self, Turn};
 
-/// How often another run's lock is waited for, and how long each time: together ten seconds.
+/// Number of attempts to get another run's lock, and the pause between them. Ten seconds in total.
 const TRIES: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Waits for a turn, which others have for moments only.
+/// Waits for the lock, which other runs hold only for moments.
 ///
 /// # Errors
-/// The system's; [`io::ErrorKind::ResourceBusy`] where another program does not let go.
+/// System errors; [`io::ErrorKind::ResourceBusy`] if another program keeps the lock.
 pub(super) fn wait<'a>(file: &'a File, path: &Path, readers: bool) -> io::Result<Turn<'a>> {
     for _ in 0..TRIES {
         match system::turn(file, path, readers)? {

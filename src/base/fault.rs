@@ -1,71 +1,73 @@
-//! What an operation ends in when it does not end well: a class, what happened, and what to do next.
+//! Failures of operations: a class, a description, and advice.
 //!
-//! A noun only: modules make faults out of their own errors; which class becomes which exit code is
-//! the command line's business.
+//! Holds the type only. Modules convert their own errors into faults, and the command line maps
+//! classes to exit codes.
 
 use std::collections::HashSet;
 use std::fmt;
 
-/// The classes of `spec/cli.md`.
+/// Failure classes defined in `spec/cli.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// An internal error.
     Bug,
-    /// Bad command line, configuration, key or policy; no trust given; the output exists.
+    /// Bad command line, configuration, key or policy; no trust given; or the output already
+    /// exists.
     Usage,
-    /// Not a bundle, malformed, contradicts itself, too new, over a limit.
+    /// Not a bundle, malformed, contradictory, too new, or over a limit.
     Format,
     /// Bytes differ from a signed digest or size; a volume is missing, short, long or extra.
     Integrity,
     /// A signature is missing or wrong.
     Signature,
-    /// Signed, but not by whom the policy demands.
+    /// Signed, but not by the keys that the policy requires.
     Trust,
-    /// Expired, rolled back, a gap in the sequence, no state.
+    /// Expired, rolled back, a gap in the sequence, or no state.
     Stale,
-    /// Trusted, but forbidden.
+    /// Trusted, but forbidden by the policy.
     Policy,
     /// The source refused or failed.
     Source,
     /// The destination refused or failed.
     Destination,
-    /// The medium or file system: full, a read error.
+    /// The medium or file system failed: for example it is full or cannot be read.
     Io,
-    /// Another run holds it.
+    /// Another run holds the lock.
     Lock,
-    /// Some failed and are named; the rest is done.
+    /// Some items failed and are named; the rest is done.
     Partial,
-    /// A signal ended it.
+    /// Ended by a signal.
     Cancelled,
 }
 
-/// Faults that code handles otherwise than others of their class.
+/// Faults that need different handling from others of their class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Nothing more comes from a stream that was ended; why it was ended is told by whoever ended it.
+    /// A stream was ended and delivers nothing more. The code that ended it reports the reason.
     StreamEnded,
-    /// The content of a stream has passed already and cannot be read again.
+    /// The content of a stream has already passed and cannot be read again.
     HasPassed,
 }
 
-/// A failure with its advice. `C` says by what it is told apart: by the class of an operation, or, at a place, by how the
-/// place failed (`content::Kind`).
+/// A failure with its advice. `C` is its classification: the class of an operation, or the kind of
+/// failure at a place (`content::Kind`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault<C = Class> {
-    /// Which class.
+    /// Classification of the failure.
     pub class: C,
-    /// Subject, expected, found: a lower-case fragment. Untrusted parts are escaped when shown.
+    /// Description as a lower-case fragment: subject, expected, found. Untrusted parts are escaped
+    /// when shown.
     pub what: String,
-    /// One thing to do.
+    /// Advice: one thing to do.
     pub help: Option<String>,
-    /// Why it is handled otherwise than other faults of its class, if it is.
+    /// Reason for special handling, if any.
     pub reason: Option<Reason>,
-    /// The other faults of the same run, when everything was tried and all is listed.
+    /// Other faults of the same run, if the run went on after the first and lists all of them.
     pub others: Vec<Fault>,
 }
 
 impl<C> Fault<C> {
-    /// Makes a fault of `class`.
+    /// Creates a fault of `class`.
     pub fn new(class: C, what: impl Into<String>) -> Self {
         Self { class, what: what.into(), help: None, reason: None, others: Vec::new() }
     }
@@ -84,12 +86,12 @@ impl<C> Fault<C> {
         self
     }
 
-    /// Changes how the fault is classified, and nothing else.
+    /// Converts the classification and keeps everything else.
     pub fn classed<D>(self, class: impl FnOnce(C) -> D) -> Fault<D> {
         Fault { class: class(self.class), what: self.what, help: self.help, reason: self.reason, others: self.others }
     }
 
-    /// Changes every text, also those of the other faults.
+    /// Applies `change` to every text, including the texts of the other faults.
     #[must_use]
     pub fn map_texts(self, change: &dyn Fn(String) -> String) -> Self {
         let others = self.others.into_iter().map(|other| other.map_texts(change)).collect();
@@ -98,13 +100,13 @@ impl<C> Fault<C> {
 }
 
 impl Fault {
-    /// Makes a fault of what was typed or configured, with its advice.
+    /// Creates a fault of class usage, with its advice.
     pub fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new(Class::Usage, what).help(help)
     }
 
-    /// Makes one fault out of many: the first of the class that counts most, with the others after it, each once.
-    /// `None` when there is none.
+    /// Combines many faults into one: the first of the class with the lowest rank, followed by the
+    /// others without duplicates. Returns `None` for an empty list.
     pub fn from_list(mut faults: Vec<Self>) -> Option<Self> {
         let mut seen = HashSet::new();
         faults.retain(|fault| !fault.others.is_empty() || seen.insert(fault.what.clone()));
@@ -116,7 +118,8 @@ impl Fault {
 }
 
 impl Class {
-    /// Returns the order in which classes win: a bug and a signal first, then format before integrity and so on.
+    /// Returns the rank of the class. Lower ranks win: bugs and signals first, then format before
+    /// integrity and so on.
     pub const fn rank(self) -> u8 {
         match self {
             Self::Bug => 0,
@@ -156,7 +159,7 @@ impl Class {
         }
     }
 
-    /// Returns the advice for a fault that brings none of its own.
+    /// Returns the advice for a fault without its own.
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Bug => "this is a defect of packmule; please report it with the command and this line",
@@ -170,7 +173,7 @@ impl Class {
             Self::Destination => "check the destination, and run it again: what is there already is not sent again",
             Self::Io => "check that the medium is there, has room, and may be read or written, and run it again",
             Self::Lock => "wait for the other run to end",
-            Self::Partial => "mend what is listed and run it again",
+            Self::Partial => "fix what is listed and run it again",
             Self::Cancelled => "run the same command again",
         }
     }
@@ -184,8 +187,9 @@ impl<C> fmt::Display for Fault<C> {
 
 impl<C: fmt::Debug> std::error::Error for Fault<C> {}
 
-/// Returns `text` with control characters, bidirectional overrides and other invisible characters escaped,
-/// cut to 400 characters: how untrusted text may reach a terminal, a log or a report.
+/// Returns `text` with control characters, bidirectional overrides and other invisible characters
+/// escaped, cut to 400 characters. Untrusted text must pass through it before it reaches a
+/// terminal, a log or a report.
 pub fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (index, character) in text.chars().enumerate() {

@@ -1,23 +1,24 @@
-//! Locks that go on after a panic elsewhere.
+//! Locks that stay usable after a panic in another thread.
 //!
-//! A panic ends the run, but threads that are still at work must not panic because of it. Callers keep what a lock guards
-//! whole at every step, so that its content is good even where the thread that held it panicked.
+//! A panic ends the run, but it must not make other working threads panic too. Callers keep the
+//! locked value consistent at every step, so it is valid even if the thread that held the lock
+//! panicked.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Locks `mutex`, also one that is poisoned.
+/// Locks `mutex`, even if it is poisoned.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the content of `mutex`, also of one that is poisoned.
+/// Returns the content of `mutex`, even if it is poisoned.
 pub fn into_inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits on `condition` until it is notified, at most `longest`, and returns the guard with the lock held again. May also
-/// return earlier without a reason, so callers check what they wait for in a loop.
+/// Waits on `condition` until it is notified, at most for `longest`, and returns the guard with the
+/// lock held again. May also wake up spuriously, so callers check their condition in a loop.
 pub fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>, longest: Duration) -> MutexGuard<'a, T> {
     condition.wait_timeout(guard, longest).unwrap_or_else(PoisonError::into_inner).0
 }

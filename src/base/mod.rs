@@ -1,4 +1,5 @@
-//! What every module may use: faults, locks, sizes, times, text without secrets, the name of the program.
+//! Building blocks for every module: faults, locks, sizes, times, redaction of secrets, the name of
+//! the program.
 
 pub mod fault;
 pub mod lock;

@@ -1,4 +1,4 @@
-//! The name and version of this program, as manifests, receipts, logs and reports state it.
+//! Name and version of this program, as written to manifests, receipts, logs and reports.
 
-/// The name and the version.
+/// Name and version.
 pub const TOOL: &str = concat!("packmule ", env!("CARGO_PKG_VERSION"));

@@ -1,8 +1,8 @@
-//! A number of bytes as people write it (`700MiB`, `1GB`, `4096`) and read it (`3.1 GiB`). What a wrong one is called
-//! stands with its reader.
+//! Byte counts as people write them (`700MiB`, `1GB`, `4096`) and read them (`3.1 GiB`). Callers
+//! report errors.
 
-/// Reads digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary (`KiB MiB GiB TiB`) unit; `None` for all else,
-/// and for more than 64 bits hold.
+/// Parses digits followed by nothing, `B`, or a decimal (`kB MB GB TB`) or binary (`KiB MiB GiB
+/// TiB`) unit. Returns `None` for anything else and for values of more than 64 bits.
 pub fn parse(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().ok()?;
@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
-/// Bytes as people read them: `512 B`, `3.1 GiB`.
+/// Formats a byte count for people: `512 B`, `3.1 GiB`.
 pub fn show(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {

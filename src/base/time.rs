@@ -1,6 +1,8 @@
-//! Moments as the manifest writes them: `YYYY-MM-DDThh:mm:ssZ`, whole seconds, UTC, nothing else.
+//! Points in time as manifests write them: `YYYY-MM-DDThh:mm:ssZ`, whole seconds in UTC, no other
+//! form.
 //!
-//! Gregorian from year 0000 to the last second of 9999, counted here: libraries end a day or more before.
+//! Covers the Gregorian calendar from year 0000 to the last second of 9999. The arithmetic is done
+//! here because libraries end a day or more earlier.
 
 use std::fmt;
 
@@ -10,10 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const FIRST: i64 = -62_167_219_200;
 /// 9999-12-31T23:59:59Z.
 const LAST: i64 = 253_402_300_799;
-/// Seconds of a day.
+/// Seconds in a day.
 const DAY: i64 = 86_400;
 
-/// Reads a span of time, `35d`, `12h`, `15m` or `90s`, the number up to 2^32 − 1; gives its seconds.
+/// Parses a span of time such as `35d`, `12h`, `15m` or `90s`, with a number up to 2^32 − 1.
+/// Returns its seconds.
 pub fn span(text: &str) -> Option<i64> {
     let number = text.strip_suffix(['s', 'm', 'h', 'd'])?;
     let factor = match text.bytes().last()? {
@@ -26,7 +29,7 @@ pub fn span(text: &str) -> Option<i64> {
     number.parse::<u32>().ok().filter(|_| is_number).map(|number| i64::from(number) * factor)
 }
 
-/// A moment, in seconds since 1970.
+/// A point in time, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
@@ -42,34 +45,36 @@ const fn days_of(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days from 0000-01-01 to the first of January of `year`, which is not negative.
+/// Returns the days from 0000-01-01 to January 1 of `year`, which must not be negative.
 const fn days_before(year: i64) -> i64 {
-    // Leap years before this one; year 0 is one of them.
+    // Leap years before this one, including year 0.
     let leap = if year == 0 { 0 } else { (year - 1) / 4 - (year - 1) / 100 + (year - 1) / 400 + 1 };
     365 * year + leap
 }
 
 impl Moment {
-    /// From seconds since 1970-01-01T00:00:00Z; `None` outside the years 0000 to 9999.
+    /// Creates a moment from seconds since 1970-01-01T00:00:00Z. Returns `None` outside the years
+    /// 0000 to 9999.
     pub fn from_unix(seconds: i64) -> Option<Self> {
         (FIRST..=LAST).contains(&seconds).then_some(Self(seconds))
     }
 
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Returns the seconds since 1970-01-01T00:00:00Z.
     pub const fn unix(self) -> i64 {
         self.0
     }
 
-    /// Reads a date, `YYYY-MM-DD`, as the moment at which that day is over; or the one form.
+    /// Parses a date, `YYYY-MM-DD`, as the moment at which that day ends, or a moment as
+    /// [`Self::parse`] does.
     pub fn parse_end(text: &str) -> Option<Self> {
         if text.len() == "0000-00-00".len() {
-            // The last day there is ends after the last second that can be written.
+            // The last possible day ends one second after the last moment that can be written.
             return Self::parse(&format!("{text}T00:00:00Z")).map(|day| Self(day.0 + DAY));
         }
         Self::parse(text)
     }
 
-    /// Reads the one form.
+    /// Parses `YYYY-MM-DDThh:mm:ssZ`.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'0' { byte.is_ascii_digit() } else { byte == pattern };
@@ -93,7 +98,7 @@ impl Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut days, seconds) = ((self.0 - FIRST) / DAY, (self.0 - FIRST) % DAY);
-        // Never above the year, below it by a few at most.
+        // This estimate is never too large and at most a few years too small.
         let mut year = days / 366;
         while days_before(year + 1) <= days {
             year += 1;
@@ -180,7 +185,7 @@ mod tests {
             let moment = Moment::from_unix(seconds).unwrap();
             let shown = moment.to_string();
             assert_eq!(Moment::parse(&shown), Some(moment), "{shown}");
-            // Its own formatting is slow; every 50th is enough.
+            // Its formatting is slow; every 50th value is enough.
             if seconds % 50 == 0 {
                 assert_eq!(shown, timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
             }

@@ -1,7 +1,7 @@
-//! A bundle in a directory of this machine: finds it by its path, and opens it there.
+//! Finds a bundle by its path in a directory of this machine, and opens it.
 //!
-//! Only here a path becomes a bundle; everything else in [`crate::bundle`] that reads one knows its place by
-//! [`Volumes`](crate::content::volumes::Volumes) alone.
+//! All other files that read bundles know only [`Volumes`](crate::content::volumes::Volumes), not
+//! paths.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use crate::base::fault::Class;
 /// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
 ///
 /// # Errors
-/// [`Class::Usage`] where a directory holds several, [`Class::Format`] where the path names
-/// something else, [`Class::Io`] where there is none.
+/// [`Class::Usage`] if a directory holds several, [`Class::Format`] if the path names something
+/// else, [`Class::Io`] if there is none.
 pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
     let shown = path.display();
     if path.is_dir() {
         let mut names: Vec<Name> = std::fs::read_dir(path)
             .map_err(|error| Error::io(&shown, &error))?
             .filter_map(Result::ok)
-            // An empty manifest is none.
+            // An empty manifest does not count.
             .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.len() > 0))
             .filter_map(|entry| entry.file_name().into_string().ok())
             .filter_map(|file| Name::new(file.strip_suffix(".json")?).ok())
@@ -56,7 +56,7 @@ pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
     Ok((dir, name))
 }
 
-/// Opens the bundle at `path` as [`open_at`] does.
+/// Opens the bundle at `path` like [`open_at`].
 ///
 /// # Errors
 /// As [`locate`] and [`open_at`].
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(locate(dir.path()).unwrap_err().class, Class::Io);
         std::fs::write(dir.path().join("b.json"), "{").unwrap();
         assert_eq!(locate(dir.path()), Ok((dir.path().to_owned(), name.clone())));
-        // An empty file is what is left of another where nothing can be deleted.
+        // Where nothing can be deleted, an empty file is left of another bundle.
         std::fs::write(dir.path().join("c.json"), "").unwrap();
         assert_eq!(locate(dir.path()), Ok((dir.path().to_owned(), name)));
         std::fs::write(dir.path().join("c.json"), "{").unwrap();

@@ -1,6 +1,8 @@
-//! Files that stand under the names of a bundle and are none of a bundle: an export must not take them away.
+//! Finds files that have the name of a bundle's file but are not part of a bundle: an export must
+//! not replace them.
 //!
-//! Told by their first bytes, for a damaged bundle can be replaced, too. Changes nothing.
+//! Recognizes files by their first bytes, because a damaged bundle may be replaced, too. Changes
+//! nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,23 +14,24 @@ use crate::base::fault::Class;
 use crate::outfile::{MANIFEST_BEGINS, begins, is_manifest};
 use crate::system::{self, Found};
 
-/// How every signature file begins.
+/// First bytes of every signature file.
 const SIGNATURES_BEGIN: &[u8] = b"{\"payload\":\"";
-/// How every volume begins: as a zstd frame.
+/// First bytes of every volume: a zstd frame.
 const VOLUME_BEGINS: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// The largest list of checksums, in bytes: 10,000 lines of at most 150.
+/// Maximum size of a list of checksums in bytes: 10,000 lines of at most 150.
 const MAX_CHECKSUMS: u64 = 2 << 20;
-/// What lies in a bundle of form flat.
+/// Entries of a bundle of form flat.
 const FLAT: [&str; 3] = ["oci-layout", "index.json", "blobs"];
 
-/// Refuses the first file under a final name of the bundle `name` in `dir` that is no bundle's.
+/// Refuses the first file in `dir` that has a final name of bundle `name` but is not part of a
+/// bundle.
 ///
 /// # Errors
 /// [`Class::Usage`]; [`Class::Io`] for a link or another kind of file.
 pub fn check(dir: &Path, name: &Name) -> Result<(), Error> {
     let manifest = dir.join(name.manifest());
     check_begin(&manifest, MANIFEST_BEGINS)?;
-    // Beside a manifest they are its bundle's, however damaged.
+    // Next to a manifest they belong to its bundle, however damaged.
     if !is_manifest(&manifest) {
         check_begin(&dir.join(name.signatures()), SIGNATURES_BEGIN)?;
         for number in Files::new(Arc::new(Directories::new(vec![dir.to_owned()])), name.clone()).present()? {
@@ -39,10 +42,10 @@ pub fn check(dir: &Path, name: &Name) -> Result<(), Error> {
     check_flat(&dir.join(name.flat()))
 }
 
-/// The refusal.
+/// Returns the error that refuses to replace `path`.
 pub fn refused(path: &Path) -> Error {
     let what = format!("{}: expected a file of a bundle or none, found another file", path.display());
-    Error::new(Class::Usage, what).help("choose another name; no file that packmule did not write is replaced")
+    Error::new(Class::Usage, what).help("choose another name; packmule replaces only files that it wrote")
 }
 
 fn check_begin(path: &Path, first: &[u8]) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The bundle, format 1: a signed manifest and one tar stream in zstd frames and volumes.
 //!
-//! `spec/` is what this follows. It knows no network and no terminal. Trust is a type: [`open()`] gives [`Untrusted`], its `authenticate` gives [`Trusted`], and only that gives
-//! content.
+//! Follows `spec/`. Knows no network and no terminal. Trust is a type: [`open()`] returns
+//! [`Untrusted`], whose `authenticate` returns [`Trusted`], and only that provides content.
 
 pub mod check;
 pub mod directory;
@@ -16,7 +16,7 @@ pub mod volumes;
 #[cfg(feature = "carry")]
 pub mod write;
 
-/// The locks and counters of [`check::gate`]; `xtask/model` puts loom's in their place.
+/// Locks and counters of [`check::gate`]; `xtask/model` replaces them with loom's.
 mod sync {
     pub use std::sync::atomic::{AtomicUsize, Ordering};
     pub use std::sync::{Mutex, MutexGuard, PoisonError};

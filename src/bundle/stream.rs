@@ -1,9 +1,9 @@
-//! A bundle as a stream: a tar of signature file, manifest and volumes, read once and in order, or written
-//! (`spec/bundle.md`, stream).
+//! A bundle as a stream: a tar of signature file, manifest and volumes, read once and in order, or
+//! written (`spec/bundle.md`, stream).
 //!
-//! Of the first two headers name and size are taken, and the header made from them is compared; all later
-//! ones are made from the manifest. Nothing is parsed but these two fields, and no size is believed before it
-//! was compared with its limit.
+//! Name and size are taken from the first two headers, which must equal the headers made from them;
+//! all later headers are made from the manifest. Only these two fields are parsed, and no size is
+//! used before it was compared with its limit.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::base::fault::Class;
 use crate::flow::{Event, Flow};
 use crate::signing::envelope::MAX_FILE;
 
-/// Bytes of a header.
+/// Size of a header in bytes.
 const HEADER: usize = 512;
-/// A block, and the two at the end.
+/// Zeros for a block, or for the two blocks at the end.
 static ZEROS: [u8; 2 * HEADER] = [0; 2 * HEADER];
-/// Bytes read or written at once.
+/// Maximum number of bytes read or written at once.
 const STEP: usize = 1 << 20;
 
-/// What gives a stream's bytes.
+/// Source of a stream's bytes.
 pub type Bytes = Box<dyn Read + Send>;
 
-/// A stream of which signature file and manifest were read.
+/// A stream whose signature file and manifest were read.
 pub struct Stream {
-    /// Those two, nobody having vouched for them.
+    /// Signature file and manifest, not authenticated yet.
     pub head: Untrusted,
-    /// Behind them.
+    /// Bytes after the manifest.
     pub rest: Bytes,
 }
 
@@ -43,7 +43,7 @@ fn not_a_bundle(what: &str) -> Error {
         .help("give DIR/NAME, or a stream as `packmule cat` writes it: it begins with NAME.sig.json")
 }
 
-/// The zeros that follow `size` bytes.
+/// Returns the zeros that follow `size` bytes.
 fn padding(size: u64) -> &'static [u8] {
     // No truncation: less than a block.
     &ZEROS[..usize::try_from(padded(size) - size).unwrap_or_default()]
@@ -53,8 +53,8 @@ fn misformed(file: &str, problem: &str) -> Error {
     Error::format(format!("stream, {file}: {problem}")).help("take the stream again from its source")
 }
 
-/// Reads exactly `buffer`; how much there was if it was less. `look` tells before each read, and while nothing comes,
-/// whether it is still wanted.
+/// Fills `buffer` and returns the number of bytes read, which is smaller only at the end. Calls
+/// `look` before each read, also while no data comes, to check whether the bytes are still wanted.
 fn fill(
     read: &mut dyn Read,
     buffer: &mut [u8],
@@ -64,7 +64,7 @@ fn fill(
     let mut filled = 0;
     while filled < buffer.len() {
         look()?;
-        // Not so much at once that nobody looks for long.
+        // Small enough that `look` is called often.
         let end = buffer.len().min(filled + STEP);
         match read.read(&mut buffer[filled..end]) {
             Ok(0) => break,
@@ -80,14 +80,15 @@ fn broken(error: &io::Error) -> Error {
     Error::io("stream", error).help("read it again from its source")
 }
 
-/// The size in a header: octal digits. Base-256 is above every limit here.
+/// Returns the size in a header, in octal digits. A base-256 size is above every limit here.
 fn stated_size(header: &[u8; HEADER]) -> Option<u64> {
     let digits = std::str::from_utf8(&header[124..135]).ok()?;
     let is_octal = digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
     is_octal.then(|| u64::from_str_radix(digits, 8).ok()).flatten()
 }
 
-/// One of the first two members: its name, as `name` takes it from the name field, and its content.
+/// Reads one of the first two members. Returns what `name` makes of its name field, and its
+/// content.
 fn first_member<T>(
     read: &mut dyn Read,
     look: &dyn Fn() -> Result<(), Error>,
@@ -111,7 +112,7 @@ fn first_member<T>(
     if found != header(file.as_bytes(), size, b'0') {
         return Err(misformed(&file, "header differs from the one made of its name and size"));
     }
-    // Grows as it comes: what the header says is only the limit.
+    // Grows as data comes: the size in the header is only the limit.
     let mut content = Vec::new();
     let whole = padded(size);
     while (content.len() as u64) < whole {
@@ -137,8 +138,9 @@ fn first_member<T>(
     Ok((own, content))
 }
 
-/// Reads signature file and manifest; judges neither beyond size and ends. Where `read` says that nothing comes for now
-/// ([`io::ErrorKind::WouldBlock`]) it is asked again, unless the run was cancelled; so [`Members`] does too.
+/// Reads the signature file and the manifest; checks only their sizes and how the manifest begins
+/// and ends. If `read` has no data for now ([`io::ErrorKind::WouldBlock`]), tries again unless the
+/// run was cancelled; [`Members`] does so too.
 ///
 /// # Errors
 /// [`Class::Format`], [`Class::Io`], [`Class::Cancelled`].
@@ -155,23 +157,23 @@ pub fn open(mut read: Bytes, flow: &Flow) -> Result<Stream, Error> {
     Ok(Stream { head: Untrusted::of_stream(name, manifest, signatures), rest: read })
 }
 
-/// The volumes of a stream, as a feed of frames.
+/// Volumes of a stream as a feed of frames.
 pub struct Members<'a> {
     bundle: &'a Trusted,
     read: Bytes,
     flow: Flow,
     stop: Arc<AtomicBool>,
-    // Zero bytes to come before the next header.
+    // Number of zero bytes before the next header.
     padding: usize,
 }
 
 impl<'a> Members<'a> {
-    /// Behind the manifest of `bundle`, which came in the same stream.
+    /// Returns the volumes that follow the manifest of `bundle` in the same stream.
     pub fn new(bundle: &'a Trusted, read: Bytes, flow: Flow) -> Self {
         Self { bundle, read, flow, stop: Arc::default(), padding: 0 }
     }
 
-    /// As [`fill`], while the bytes are wanted.
+    /// Like [`fill`], as long as the bytes are wanted.
     fn fill(&mut self, buffer: &mut [u8], failed: &dyn Fn(&io::Error) -> Error) -> Result<usize, Error> {
         let (flow, stop) = (&self.flow, &self.stop);
         let look = || {
@@ -185,13 +187,13 @@ impl<'a> Members<'a> {
         let failed = |error: &io::Error| Error::io(place(), error).help("read the stream again from its source");
         let count = self.fill(buffer, &failed)?;
         if count < buffer.len() {
-            return Err(Error::integrity(format!("{}: the stream is truncated, {count} bytes on", place()))
+            return Err(Error::integrity(format!("{}: the stream is truncated after {count} bytes", place()))
                 .help("take the stream again from its source: it ended early"));
         }
         Ok(())
     }
 
-    /// Reads the padding after a volume, and the next header.
+    /// Reads the padding after a volume and the next header.
     fn between(&mut self, volume: usize, faults: &mut Vec<Error>) -> Result<(), Error> {
         let (name, size) =
             (self.bundle.manifest().name.volume(volume + 1), self.bundle.manifest().volumes[volume].size);
@@ -210,7 +212,7 @@ impl<'a> Members<'a> {
         let padding = &mut padding[..std::mem::take(&mut self.padding)];
         self.exactly(padding, || "stream, padding of a volume".to_owned())?;
         if padding.iter().any(|byte| *byte != 0) {
-            faults.push(Error::integrity("stream: padding behind a volume differs from zero"));
+            faults.push(Error::integrity("stream: padding after a volume differs from zero"));
         }
         Ok(())
     }
@@ -249,12 +251,12 @@ impl Feed for Members<'_> {
     }
 }
 
-/// Writes a bundle that lies in a directory as a stream; judges nothing but the lengths of its files, which
-/// the headers tell.
+/// Writes a bundle in a directory as a stream. Checks only the sizes of its files, which the
+/// headers state.
 ///
 /// # Errors
-/// [`Class::Signature`] without a signature file; [`Class::Format`]; [`Class::Integrity`] for a volume that
-/// is not there or of another length; [`Class::Io`] on either side.
+/// [`Class::Signature`] without a signature file; [`Class::Format`]; [`Class::Integrity`] for a
+/// volume that is missing or has another size; [`Class::Io`] when reading or writing fails.
 pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
     let (manifest, volumes) = of_volumes(bundle)?;
     bundle.envelope()?;
@@ -277,11 +279,11 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
     out.flush().map_err(|error| unwritten(&error))
 }
 
-/// Writes the bytes of `frames`, numbered from 1 as messages number them, one after the other and nothing
-/// else: what is missing at a place where some were lost.
+/// Writes the bytes of `frames`, numbered from 1 as in messages, one after another and nothing
+/// else. They repair a copy in which they are damaged.
 ///
 /// # Errors
-/// As [`write()`]; [`Class::Usage`] for a number that no frame has.
+/// Those of [`write()`]; [`Class::Usage`] for a number that no frame has.
 pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut dyn Write) -> Result<(), Error> {
     let (manifest, volumes) = of_volumes(bundle)?;
     let offsets = super::format::offsets::Offsets::new(&Arc::new(manifest))?;
@@ -340,7 +342,7 @@ fn put(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
 }
 
 fn unwritten(error: &io::Error) -> Error {
-    Error::io("standard output", error).help("look why its reader ended, and write the stream again")
+    Error::io("standard output", error).help("check why its reader ended, and write the stream again")
 }
 
 #[cfg(test)]
@@ -349,7 +351,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives what it is told to, one step at a reading; never more than is asked for.
+    /// Returns the given results, one per read.
     struct Steps(Vec<io::Result<&'static [u8]>>);
 
     impl Read for Steps {

@@ -1,7 +1,8 @@
-//! `--audit FILE`: every run is noted before its work and after it; and how `inspect` shows such a log.
+//! `--audit FILE`: records every run before and after its work; also how `inspect` shows such a
+//! log.
 //!
-//! Hooked in around the commands, which know nothing of it: what is noted comes from their outcome. Words of a command
-//! line are noted only where they name a bundle or a place, and never where one may hold a secret.
+//! The commands know nothing of it: entries are made from their outcomes. Words of a command line
+//! are recorded only if they name a bundle or a place, and never if they may hold a secret.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -24,7 +25,7 @@ use crate::base::time::Moment;
 use crate::flow::{Clock, Flow};
 use crate::oci::Digest;
 
-/// A run that is noted.
+/// A run that is recorded.
 pub struct Run {
     log: Log,
     begin: u64,
@@ -33,20 +34,21 @@ pub struct Run {
     clock: Arc<dyn Clock>,
 }
 
-/// The subject of a command line: BUNDLE or the output, and the destination.
+/// The subject of a command line: the bundle or the output, and the destination.
 #[derive(Debug, Default)]
 pub struct Subject {
     subject: Option<String>,
     to: Option<String>,
 }
 
-/// Finds it, by the names that arguments have; without `secrets`, and without what has the form of one.
+/// Finds the subject by the names of the arguments. Hides `secrets` and anything that looks like
+/// one.
 pub fn subject(matches: &ArgMatches, secrets: &Secrets) -> Subject {
     let mut inner = matches;
     while let Some((_, below)) = inner.subcommand() {
         inner = below;
     }
-    // What has a scheme may hold a password or a token.
+    // Text with a scheme may hold a password or a token.
     let shown = |text: &str| (!text.contains("://")).then(|| escape(&secrets.hide(&redact_argument(text))));
     let text = |name| inner.try_get_one::<String>(name).ok().flatten().and_then(|text| shown(text));
     let bundle = inner.try_get_one::<OsString>("bundle").ok().flatten();
@@ -58,42 +60,44 @@ pub fn subject(matches: &ArgMatches, secrets: &Secrets) -> Subject {
     Subject { subject: bundle.or_else(|| path("output")), to: text("to") }
 }
 
-/// The moment that a clock shows.
+/// Returns the time of a clock.
 ///
 /// # Errors
-/// Class usage for a year that no form here has.
+/// Class usage for a year outside 0 to 9999.
 pub fn now(clock: &dyn Clock) -> Result<Moment, Fault> {
     Moment::from_unix(clock.unix())
         .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock"))
 }
 
-/// Where a log lies.
+/// Location of a log.
 pub struct Place {
-    /// The path as typed, from the root.
+    /// Absolute path as typed.
     pub path: PathBuf,
-    /// The path without links.
+    /// Path with links resolved.
     pub full: PathBuf,
-    /// The directory of the heads, if the run has a place for a state.
+    /// Directory of the heads, if the run has a state directory.
     pub heads: Option<PathBuf>,
 }
 
-/// Who runs, and the clock of the run.
+/// User and clock of the run.
 pub struct Who {
-    /// The user's number.
+    /// User id.
     pub user: u32,
-    /// The clock.
+    /// Clock of the run.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Notes that a run begins: nothing has been done yet.
+/// Records that a run begins, before any work.
 ///
 /// # Errors
-/// Class io: the log cannot be written, or is not as it was left; class lock.
+/// Class io if the log cannot be written or does not end as the state says; class lock.
 pub fn begin(log: Place, who: Who, command: &str, subject: Subject, flow: &Flow) -> Result<Run, Fault> {
-    // A link is found, and refused, when the log is opened.
+    // A link is found and refused when the log is opened.
     if log.heads.is_none() {
         let shown = log.full.display();
-        flow.warn(format!("audit log {shown}: there is no place for a state (--state): a cut tail would not show"));
+        flow.warn(format!(
+            "audit log {shown}: no state directory (--state): lines cut off its end would not be noticed"
+        ));
     }
     let log = Log::open(&log.path, log.heads.map(|dir| place(&dir, &log.full)).as_deref())?;
     let (Who { user, clock }, command) = (who, command.to_owned());
@@ -104,7 +108,7 @@ pub fn begin(log: Place, who: Who, command: &str, subject: Subject, flow: &Flow)
 }
 
 impl Run {
-    /// The newest line of the log now.
+    /// Returns the current newest line of the log.
     ///
     /// # Errors
     /// Class io, lock.
@@ -112,7 +116,8 @@ impl Run {
         self.log.newest()
     }
 
-    /// Notes how the run ended. Where that cannot be done the run is no success: a verdict that nobody recorded is none.
+    /// Records how the run ended. If that fails, the run is not a success: an unrecorded verdict
+    /// does not count.
     pub fn end(&self, ended: Result<Outcome, Fault>, signal: Option<u8>) -> Result<Outcome, Fault> {
         let noted = now(&*self.clock).and_then(|at| self.log.append(at, self.entry(&ended, signal)));
         let Err(fault) = noted else { return ended };
@@ -158,19 +163,19 @@ impl Run {
     }
 }
 
-/// A log to be shown.
+/// A log to show.
 pub struct Shown {
-    /// The path as typed.
+    /// Path as typed.
     pub path: PathBuf,
-    /// Without links.
+    /// Path with links resolved.
     pub full: PathBuf,
-    /// Open.
+    /// The open file.
     pub file: File,
-    /// Where the heads lie.
+    /// Directory of the heads.
     pub heads: Option<PathBuf>,
 }
 
-/// Shows a log; with `checks` it is compared with its head, too.
+/// Shows a log; with `checks` its end is compared with its head.
 ///
 /// # Errors
 /// Class io.
@@ -178,7 +183,8 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let Shown { path, full, file, heads } = log;
     let shown = escape(&path.to_string_lossy());
     let io = |error: std::io::Error| {
-        Fault::new(Class::Io, format!("audit log {shown}: {error}")).help("check that it can be read, and run it again")
+        Fault::new(Class::Io, format!("audit log {shown}: {error}"))
+            .help("check that the file can be read, and run the command again")
     };
     let dir = heads.filter(|_| checks);
     let unreadable = RefCell::new(None);
@@ -197,11 +203,11 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
         (true, Some(known), _) if report.lines < known => format!("the state knows {known} lines"),
         (true, Some(known), _) => match (report.lines - known, report.unheld) {
             (0, _) => "the state knows the newest line".to_owned(),
-            (more, 0) => format!("the state knows line {known}; the {more} after it are not its own"),
+            (more, 0) => format!("the state knows line {known}; the {more} after it are not recorded there"),
             (more, own) => format!("the state knows line {known}, and not the {more} after it, its own: {own}"),
         },
-        (true, None, Some(error)) => format!("not compared, it cannot be read: {}", escape(&error)),
-        (true, None, None) => "not compared, the state here knows none: a cut tail would not show".to_owned(),
+        (true, None, Some(error)) => format!("not compared, cannot be read: {}", escape(&error)),
+        (true, None, None) => "not compared, the state has none: lines cut off the end would not be noticed".to_owned(),
     };
     let mut text = format!("audit log  {shown}\n");
     if report.recent.len() as u64 != report.lines {
@@ -219,7 +225,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     let verdict = match (checks, count) {
         (true, 0) => "every line follows the one before it\n".to_owned(),
         (false, 0) => "nothing is wrong with the chain; --check compares its end\n".to_owned(),
-        (_, 1) => "1 fault, told on standard error\n".to_owned(),
+        (_, 1) => "1 fault, listed on standard error\n".to_owned(),
         _ => format!("{count} faults, listed on standard error\n"),
     };
     text.push_str(&format!("checked    {verdict}"));
@@ -234,7 +240,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
         faults.push(Fault::new(Class::Integrity, format!("and {} more", report.more)));
     }
     if let Some(first) = faults.first_mut() {
-        first.help = Some("keep the log as it is, and find out who changed it".to_owned());
+        first.help = Some("keep the log as it is and find out who changed it".to_owned());
     }
     Ok(match Fault::from_list(faults) {
         Some(fault) => outcome.failed(fault),
@@ -242,7 +248,7 @@ pub fn show(log: Shown, checks: bool) -> Result<Outcome, Fault> {
     })
 }
 
-/// One line for people.
+/// Returns a line of the log as text.
 fn row(line: &Line) -> String {
     let mut text = format!("  {:>5}  {}  {} ", line.number, line.at, escape(&line.command));
     match (line.event, line.begin) {
@@ -283,14 +289,14 @@ mod tests {
             let (mut world, _, stderr) = World::for_test(&["inspect", "nothing", "--audit", "log"], dir.path());
             world.user = 1000;
             assert_ne!(run(&mut world), 0);
-            assert!(stderr.text().contains("a cut tail would not show"), "{}", stderr.text());
+            assert!(stderr.text().contains("lines cut off its end would not be noticed"), "{}", stderr.text());
             let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
             assert_eq!(log.lines().count(), 2 * number);
         }
         let (mut world, stdout, _) = World::for_test(&["inspect", "log", "--check"], dir.path());
         world.user = 1000;
         assert_eq!(run(&mut world), 0, "{}", stdout.text());
-        assert!(stdout.text().contains("the state here knows none"), "{}", stdout.text());
+        assert!(stdout.text().contains("the state has none"), "{}", stdout.text());
         assert!(stdout.text().contains("inspect begins nothing, user 1000"), "{}", stdout.text());
     }
 

@@ -1,26 +1,29 @@
-//! `verify`, `inspect` and `cat` give up what they do not need, before they parse the first byte of a bundle.
+//! Lets `verify`, `inspect` and `cat` give up what they do not need before they parse the first
+//! byte of a bundle.
 //!
-//! By the kernel's own means, and for good: landlock leaves them files below the bundle's directories to read and
-//! nothing else of the file system or the network; seccomp leaves them the system calls that reading, hashing,
-//! threads and writing to open files take. What is open already (standard streams, files for a report) stays so.
-//! A kernel without the one or the other is no failure: a detail line says so. A command that must start another
-//! program or open more files does it before, or is not confined. Does nothing under `demo`, which
-//! runs more commands in the same process, and in a test world, whose process has other tenants.
+//! Uses the kernel's own means, which cannot be undone. Landlock allows only reading files below
+//! the bundle's directories and forbids the network; seccomp allows only the system calls for
+//! reading, hashing, threads and writing to open files. Files that are already open (standard
+//! streams, reports) stay open. If the kernel does not support one of the two, a detail line says
+//! so; this is not a failure. A command that must start other programs or open more files does so
+//! before, or is not confined. Does nothing under `demo`, which runs more commands in the same
+//! process, and in a test world, whose process runs other tests too.
 
 use std::path::{Path, PathBuf};
 
 use super::Session;
 use crate::flow::Event;
 
-/// What a process that waits for media must be let read below: a medium that is put on one of `directories` later lies, for
-/// landlock, below what is above the directory that it covers, and not below that one. The next one above that is there.
+/// Returns the directories that a process waiting for media must be able to read: for each of
+/// `directories`, the nearest existing directory above it. For landlock, a medium that is mounted
+/// on a directory later lies below the parent of that directory, not below the directory itself.
 pub fn above(directories: &[PathBuf]) -> Vec<PathBuf> {
     let full = |dir: &PathBuf| dir.canonicalize().or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.clone());
     let found = |dir: PathBuf| dir.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
     directories.iter().filter_map(|dir| found(full(dir))).collect()
 }
 
-/// Confines this process: from now on it reads below `directories` alone.
+/// Confines this process to reading below `directories`.
 pub fn confine(session: &Session<'_>, directories: &[PathBuf]) {
     if !session.world.is_one_command() {
         return;
@@ -33,7 +36,7 @@ pub fn confine(session: &Session<'_>, directories: &[PathBuf]) {
 #[cfg(not(all(feature = "guard", target_os = "linux")))]
 mod kernel {
     pub fn confine(_: &[std::path::PathBuf]) -> Vec<String> {
-        vec!["not confined: this build has no means for it".to_owned()]
+        vec!["not confined: this build does not support it".to_owned()]
     }
 }
 
@@ -52,36 +55,36 @@ mod kernel {
 
     use crate::base::fault::escape;
 
-    /// Confines this thread and those that it starts; gives what there is to tell.
+    /// Confines this thread and the threads that it starts. Returns lines that say how.
     pub fn confine(directories: &[PathBuf]) -> Vec<String> {
         let landlock = match fence(directories) {
             Ok(RulesetStatus::FullyEnforced) => format!("confined by landlock: {}", listed(directories)),
             Ok(RulesetStatus::PartiallyEnforced) => {
-                format!("confined by landlock, as far as this kernel has it: {}", listed(directories))
+                format!("confined by landlock, as far as this kernel supports it: {}", listed(directories))
             }
-            Ok(RulesetStatus::NotEnforced) => "not confined by landlock: this kernel has none".to_owned(),
+            Ok(RulesetStatus::NotEnforced) => "not confined by landlock: this kernel does not support it".to_owned(),
             Err(error) => format!("not confined by landlock: {error}"),
         };
         let seccomp = match filter() {
-            Ok(()) => "confined by seccomp: no socket, no program, no file to write".to_owned(),
+            Ok(()) => "confined by seccomp: no sockets, no other programs, no files opened for writing".to_owned(),
             Err(error) => format!("not confined by seccomp: {error}"),
         };
         vec![landlock, seccomp]
     }
 
-    /// The directories in words.
+    /// Returns the directories as text.
     fn listed(directories: &[PathBuf]) -> String {
         let mut list: Vec<String> = directories.iter().map(|dir| escape(&dir.to_string_lossy())).collect();
         list.dedup();
         if list.is_empty() {
-            "reads nothing but what is open".to_owned()
+            "reads only files that are already open".to_owned()
         } else {
             format!("reads below {} only", list.join(", "))
         }
     }
 
     fn fence(directories: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
-        // The newest that the crate knows; an older kernel does what it can.
+        // The newest version that the crate knows; older kernels enforce what they can.
         let newest = ABI::V7;
         let mut rules = Ruleset::default()
             .handle_access(AccessFs::from_all(newest))?
@@ -89,7 +92,7 @@ mod kernel {
             .scope(Scope::from_all(newest))?
             .create()?;
         for directory in directories {
-            // One that is not there needs no rule: opening it says so.
+            // A missing directory needs no rule: opening it fails later and says so.
             if let Ok(directory) = PathFd::new(directory) {
                 rules = rules.add_rule(PathBeneath::new(directory, AccessFs::ReadFile | AccessFs::ReadDir))?;
             }
@@ -104,7 +107,7 @@ mod kernel {
             let compare = SeccompCmpOp::MaskedEq(mask.unsigned_abs());
             SeccompRule::new(vec![SeccompCondition::new(argument, SeccompCmpArgLen::Dword, compare, 0)?])
         };
-        // Not O_ACCMODE, in which musl has O_PATH too.
+        // Not O_ACCMODE: with musl it includes O_PATH.
         let writing = i64::from(libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) | TMPFILE;
         rules.insert(libc::SYS_openat, vec![zero(2, writing)?]);
         #[cfg(target_arch = "x86_64")]
@@ -113,18 +116,19 @@ mod kernel {
         for call in [libc::SYS_mmap, libc::SYS_mprotect] {
             rules.insert(call, vec![zero(2, i64::from(libc::PROT_EXEC))?]);
         }
-        // Threads, and no other processes. `clone3`, whose flags a filter cannot see, is as if it were not there:
-        // the C library then asks in the old way.
+        // Threads, but no other processes. `clone3`, whose flags a filter cannot see, fails with
+        // ENOSYS, so the C library falls back to `clone`.
         let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
         let is_thread = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(thread), thread)?;
         rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![is_thread])?]);
-        // A terminal's size and kind, for the bars; nothing that changes one or types into it.
+        // Reading a terminal's size and settings, for the bars; no request that changes it or
+        // inserts input.
         let asks = ASKS.into_iter().map(|request| {
             let is = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?;
             SeccompRule::new(vec![is])
         });
         rules.insert(libc::SYS_ioctl, asks.collect::<Result<_, _>>()?);
-        // What is not allowed is not there, as on a kernel that has never had it.
+        // Other calls fail with ENOSYS, as on a kernel that does not have them.
         let refuse = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
         let program: seccompiler::BpfProgram =
             SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()?;
@@ -135,19 +139,19 @@ mod kernel {
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "signed with musl, unsigned with glibc")]
     const ASKS: [u64; 2] = [libc::TIOCGWINSZ as u64, libc::TCGETS as u64];
 
-    /// This build's processor, in the words of `seccompiler`; on another one there is no filter.
+    /// Name of this build's processor in `seccompiler`; other processors get no filter.
     const ARCH: &str = match () {
         () if cfg!(target_arch = "x86_64") => "x86_64",
         () if cfg!(target_arch = "aarch64") => "aarch64",
         () => "unknown",
     };
 
-    /// The bit of `O_TMPFILE` that is its own; the other is `O_DIRECTORY`'s.
+    /// The bit of `O_TMPFILE` that is not part of `O_DIRECTORY`.
     const TMPFILE: i64 = (libc::O_TMPFILE & !libc::O_DIRECTORY) as i64;
 
-    /// The system calls that are allowed whatever their arguments.
+    /// System calls that are allowed with any arguments.
     const ALLOWED: &[i64] = &[
-        // Files that are open.
+        // Open files.
         libc::SYS_read,
         libc::SYS_readv,
         libc::SYS_pread64,
@@ -163,7 +167,7 @@ mod kernel {
         libc::SYS_fsync,
         libc::SYS_getdents64,
         libc::SYS_ppoll,
-        // Names.
+        // File names.
         libc::SYS_newfstatat,
         libc::SYS_statx,
         libc::SYS_readlinkat,
@@ -175,7 +179,7 @@ mod kernel {
         libc::SYS_madvise,
         libc::SYS_brk,
         libc::SYS_membarrier,
-        // Threads, signals, the end.
+        // Threads, signals, exit.
         libc::SYS_futex,
         libc::SYS_rseq,
         libc::SYS_set_robust_list,
@@ -194,13 +198,13 @@ mod kernel {
         libc::SYS_prctl,
         libc::SYS_exit,
         libc::SYS_exit_group,
-        // Time and chance.
+        // Time and random numbers.
         libc::SYS_clock_gettime,
         libc::SYS_clock_nanosleep,
         libc::SYS_nanosleep,
         libc::SYS_gettimeofday,
         libc::SYS_getrandom,
-        // Older names of the same, where there are any.
+        // Older variants of the calls above.
         #[cfg(target_arch = "x86_64")]
         libc::SYS_stat,
         #[cfg(target_arch = "x86_64")]
@@ -226,7 +230,8 @@ mod kernel {
 
         use super::*;
 
-        /// Each of these must work before and fail behind the walls.
+        /// Returns for each action whether it worked. All must work before confinement and fail
+        /// after it.
         fn tries(inside: &std::path::Path, outside: &std::path::Path, port: u16) -> Vec<(&'static str, bool)> {
             let fresh = inside.join("new");
             let mut tries = vec![
@@ -275,7 +280,7 @@ mod kernel {
             }
             fs::remove_dir(inside.path().join("directory")).unwrap();
             fs::write(inside.path().join("renamed"), "").unwrap();
-            // Both walls stand around one thread and those that it starts: this one, which ends.
+            // Confinement applies to one thread and those that it starts: this one, which ends.
             std::thread::scope(|scope| {
                 let confined = scope.spawn(|| {
                     let told = confine(&[inside.path().to_owned()]);
@@ -285,7 +290,7 @@ mod kernel {
                     assert_eq!(fs::read(inside.path().join("file")).unwrap(), b"content");
                     assert_eq!(fs::read_dir(inside.path()).unwrap().count(), 2);
                     let child = std::thread::spawn(move || TcpStream::connect(("127.0.0.1", port)).is_err());
-                    assert!(child.join().unwrap(), "a thread that is started later is confined too");
+                    assert!(child.join().unwrap(), "a thread started later is confined too");
                     assert!(std::thread::spawn(|| panic!("unwinds")).join().is_err());
                 });
                 confined.join().unwrap();

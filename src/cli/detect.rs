@@ -1,6 +1,6 @@
-//! Which of the files that `inspect` and `--base` take a path names: a receipt, an audit log, or neither.
+//! Tells whether a path given to `inspect` or `--base` names a receipt, an audit log, or neither.
 //!
-//! Told from the first bytes alone; nothing is parsed.
+//! Looks only at the first bytes; parses nothing.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,10 +12,10 @@ use crate::audit::line;
 use crate::receipt;
 use crate::system;
 
-/// So many bytes are looked at: a line of an audit log.
+/// Number of bytes looked at: the maximum line of an audit log.
 const LOOKED: usize = line::MAX_LINE;
 
-/// A file that is no bundle, open.
+/// An open file that is not a bundle.
 pub enum Paper {
     /// A receipt.
     Receipt(PathBuf, File),
@@ -23,7 +23,8 @@ pub enum Paper {
     Log(PathBuf, File),
 }
 
-/// The plain file that `text` names, the ending `.json` left away or not. Nothing is opened.
+/// Returns the path of the plain file that `text` names, with or without the ending `.json`. Opens
+/// nothing.
 pub fn path(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<PathBuf> {
     let typed = session.path(Path::new(text.as_ref()));
     let mut longer = typed.clone().into_os_string();
@@ -32,7 +33,8 @@ pub fn path(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<PathBuf> {
     [typed, PathBuf::from(longer)].into_iter().find(plain)
 }
 
-/// Returns what lies at `path`, whose absolute name without links is `full`; `heads`: where the heads of audit logs are.
+/// Returns what lies at `path`, whose absolute path without links is `full`; `heads` is the
+/// directory of the heads of audit logs.
 pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
     let file = system::open_followed(&path).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).unwrap_or(LOOKED);
@@ -41,14 +43,14 @@ pub fn look(path: PathBuf, full: &Path, heads: Option<&Path>) -> Option<Paper> {
     if bytes.starts_with(receipt::BEGINS) {
         return Some(Paper::Receipt(path, file));
     }
-    // The quotes cannot stand in a string of another file: they would be escaped.
+    // These quotes cannot occur inside a string of another JSON file: they would be escaped.
     let mark = format!("\"format\":\"{}\"", line::FORMAT);
     let is_marked = || bytes.windows(mark.len()).any(|window| window == mark.as_bytes());
     let is_known = || heads.is_some_and(|heads| place(heads, full).exists());
     (bytes.starts_with(line::BEGINS) || is_marked() || is_known()).then_some(Paper::Log(path, file))
 }
 
-/// The receipt or audit log that `text` names.
+/// Returns the receipt or audit log that `text` names.
 pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Option<Paper> {
     let path = path(text, session)?;
     let full = session.full_path(&path);

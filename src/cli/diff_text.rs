@@ -1,11 +1,11 @@
-//! How two sides differ, for people and programs: what `diff` and `verify --base` show.
+//! Text and JSON for the differences that `diff` and `verify --base` show.
 
 use serde_json::{Value, json};
 
 use crate::oci::Tag;
 use crate::operate::diff::{Change, Difference, Name};
 
-/// One change as a line.
+/// Returns one change as a line.
 pub fn line(repository: &str, tag: Option<&Tag>, change: &Change) -> String {
     let name = tag.map_or_else(|| repository.to_owned(), |tag| format!("{repository}:{tag}"));
     match change {
@@ -15,10 +15,10 @@ pub fn line(repository: &str, tag: Option<&Tag>, change: &Change) -> String {
     }
 }
 
-/// So many changes are listed at most; of more it is said how many.
+/// Maximum number of changes listed; of the others only the count is given.
 pub const LISTED: usize = 100_000;
 
-/// The changes for programs, the first [`LISTED`].
+/// Returns the first [`LISTED`] changes as JSON.
 pub fn as_json(found: &Difference) -> Vec<Value> {
     let one = |(name, change): &(Name, Change)| {
         let (word, old, new) = match change {

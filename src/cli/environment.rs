@@ -1,10 +1,11 @@
 //! Options from the environment: `PACKMULE_<OPTION>` for every long option that was not typed.
 //!
-//! A walk over the typed words finds the command and the options given; each other long option of the
-//! command (or of all) whose variable is set is put behind them as `--option=value`, so that the parser treats
-//! it as typed. (The parser's own way would read the process, not the world.) `-` becomes `_`; a flag takes
-//! `1`, `true`, `yes` or `0`, `false`, `no` and nothing; an empty variable counts as unset. Options of TRUST never
-//! come from here: who sets the environment must not choose whom to believe.
+//! A walk over the words typed finds the command and the options given. For each other long option
+//! of the command (or of all commands) whose variable is set, `--option=value` is added after them,
+//! so that the parser treats it as typed. (The parser's own support would read the process, not the
+//! world.) `-` becomes `_`; a flag accepts only `1`, `true`, `yes`, `0`, `false` and `no`; an empty
+//! variable counts as unset. Options of TRUST never come from here: whoever sets the environment
+//! must not choose whose signatures count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -14,19 +15,19 @@ use clap::{Arg, ArgAction, Command};
 use super::args::trust;
 use crate::base::fault::{Class, Fault, escape};
 
-/// The command line, completed.
+/// The command line with the options from the environment.
 pub struct Typed {
-    /// For the parser.
+    /// Arguments for the parser.
     pub args: Vec<OsString>,
-    /// The command's words: `key`, `new`.
+    /// Words of the command: `key`, `new`.
     pub words: Vec<String>,
-    /// Whether a JSON document is asked for, readable even if the parser refuses the rest.
+    /// Whether a JSON document is requested; known even if the parser refuses the rest.
     pub json: bool,
-    /// A variable that is no value for its option.
+    /// Fault of a variable whose value does not fit its option.
     pub fault: Option<Fault>,
 }
 
-/// Completes `args` (program's name first) from `env`.
+/// Adds the options in `env` to `args`, which starts with the program's name.
 pub fn read(grammar: &Command, args: &[OsString], env: &BTreeMap<OsString, OsString>) -> Typed {
     let mut walk = Walk { path: vec![grammar], given: BTreeSet::new(), words: Vec::new() };
     let end = walk.over(args);
@@ -78,7 +79,8 @@ impl<'a> Walk<'a> {
         self.path.iter().rev().flat_map(|command| command.get_arguments()).find(|arg| is_it(arg))
     }
 
-    /// Where options can be put: at `--`, or at the end.
+    /// Reads the words and returns the position where options can be inserted: at `--`, or at the
+    /// end.
     fn over(&mut self, args: &[OsString]) -> usize {
         let mut at = 1;
         while at < args.len() {
@@ -106,7 +108,7 @@ impl<'a> Walk<'a> {
         args.len()
     }
 
-    /// Takes in `-qvo` or `-oVALUE`; whether the next word is a value.
+    /// Reads `-qvo` or `-oVALUE`; returns whether the next word is a value.
     fn shorts(&mut self, shorts: &str) -> bool {
         let mut rest = shorts.chars();
         while let Some(short) = rest.next() {

@@ -1,11 +1,11 @@
-//! Exit codes: the one place that knows them (`spec/cli.md`).
+//! Exit codes (`spec/cli.md`). No other module knows them.
 
 use crate::base::fault::Class;
 
-/// Done, everything verified.
+/// Exit code of a run that is done, with everything verified.
 pub const OK: u8 = 0;
 
-/// The code of a class; `signal` is the one that cancelled the run.
+/// Returns the exit code of a class; `signal` is the one that cancelled the run.
 pub fn code(class: Class, signal: Option<u8>) -> u8 {
     match class {
         Class::Bug => 1,
@@ -21,12 +21,12 @@ pub fn code(class: Class, signal: Option<u8>) -> u8 {
         Class::Io => 22,
         Class::Lock => 23,
         Class::Partial => 30,
-        // INT, where nobody knows which it was.
+        // INT if the signal is unknown.
         Class::Cancelled => 128 + signal.unwrap_or(2),
     }
 }
 
-/// Whether the same command may do better later, nothing else changed.
+/// Returns whether the same command may succeed later without other changes.
 pub const fn is_retryable(class: Class) -> bool {
     match class {
         Class::Source | Class::Destination | Class::Io | Class::Lock | Class::Partial | Class::Cancelled => true,

@@ -1,17 +1,18 @@
-//! The command line: reads the arguments, runs one command, reports how it ended.
+//! The command line: reads the arguments, runs one command and reports how it ended.
 //!
 //! # One command, one file
 //! `cli/commands/*/NAME.rs` holds a `pub struct Args` (derive [`clap::Args`]) and
 //! ```text
 //! impl Args { pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> }
 //! ```
-//! It turns what was typed into what it means ([`args`]), calls one operation with
-//! `&session.flow`, and gives back an [`output::Outcome`]: text for people, a JSON value for programs. It prints
-//! nothing, knows no exit code and reads neither environment nor clock but through `session.world`. Then it
-//! gets a variant and an arm in `run.rs`. `key` is the first example.
+//! It turns the arguments as typed into what they mean ([`args`]), calls one operation with
+//! `&session.flow`, and returns an [`output::Outcome`]: text for people and a JSON value for
+//! programs. It prints nothing, knows no exit code, and reads the environment and the clock only
+//! through `session.world`. A new command also needs a variant and an arm in the `command.rs` of
+//! its folder. `key` is a good example.
 //!
-//! Every failure is a `Fault`; [`exit`] alone turns its class into a code, [`output`] alone shows it.
-//! This file declares modules and holds nothing.
+//! Every failure is a `Fault`. Only [`exit`] turns its class into an exit code, and only [`output`]
+//! shows it.
 
 pub mod args;
 pub mod audit;

@@ -1,6 +1,8 @@
-//! How a run ends: results on stdout, `error:` and `help:` on stderr, or one JSON document on stdout.
+//! How a run ends: results on stdout, `error:` and `help:` on stderr, or one JSON document on
+//! stdout.
 //!
-//! Text from outside is escaped here, on its way out. A stdout that breaks is quiet, and never success.
+//! Untrusted text is escaped here, when it is written. A broken pipe on stdout prints no message,
+//! but the run never counts as a success.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,24 +22,24 @@ use crate::system::memory::Exhausted;
 /// The result of a command.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// For people, on stdout; may have many lines. Untrusted parts are escaped by whoever put them in
-    /// ([`escape`]): only they know which line ends are theirs.
+    /// Text for people, on stdout; may have many lines. Whoever adds untrusted parts escapes them
+    /// ([`escape`]), since only they know which line ends are their own.
     pub text: String,
-    /// For programs: `result` in the JSON document.
+    /// Value for programs: `result` in the JSON document.
     pub result: Value,
-    /// What makes the run a failure although there is a result (a verdict, a partial outcome).
+    /// Fault of a run that fails although it has a result (a verdict, a partial outcome).
     pub fault: Option<Fault>,
-    /// The report, of a command that makes one of its own where one is asked for.
+    /// Report page of a command that makes its own, if a report was requested.
     pub page: Option<Box<Page>>,
 }
 
 impl Outcome {
-    /// A success.
+    /// Makes the outcome of a successful run.
     pub fn new(text: impl Into<String>, result: Value) -> Self {
         Self { text: text.into(), result, fault: None, page: None }
     }
 
-    /// Returns this result as that of a run that failed.
+    /// Marks this outcome as that of a failed run.
     #[must_use]
     pub fn failed(mut self, fault: Fault) -> Self {
         self.fault = Some(fault);
@@ -48,16 +50,16 @@ impl Outcome {
 /// Where and how a run is reported.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// One JSON document instead of text.
+    /// Whether to write one JSON document instead of text.
     pub json: bool,
-    /// The command's words (`key new`); empty where the command line names none.
+    /// Words of the command (`key new`); empty if the command line names none.
     pub command: &'a str,
     /// The signal that was caught, if any.
     pub signal: Option<u8>,
 }
 
 impl Report<'_> {
-    /// Writes the end of a run and gives its exit code.
+    /// Writes the end of a run and returns its exit code.
     pub fn finish(&self, ended: Result<Outcome, Fault>, stdout: &mut dyn Write, stderr: &Stderr) -> u8 {
         let (text, result, fault) = match ended {
             Ok(outcome) => (outcome.text, outcome.result, outcome.fault),
@@ -80,14 +82,15 @@ impl Report<'_> {
             Err(error) => {
                 if error.kind() != io::ErrorKind::BrokenPipe {
                     stderr.line(&format!("error: standard output: {error}"));
-                    stderr.line("help: send the output where there is room for it");
+                    stderr.line("help: send the output to a place that has room for it");
                 }
                 if code == exit::OK { exit::code(Class::Io, None) } else { code }
             }
         }
     }
 
-    /// What is said, on standard output and standard error, when there is no memory: the end of a run of class io.
+    /// Returns what to write to stdout and stderr if memory runs out: the end of a run with class
+    /// io.
     pub fn last_words(&self) -> (Vec<u8>, Vec<u8>) {
         let (mut stdout, stderr) = (Vec::new(), Written::default());
         let fault = Fault::new(Class::Io, Exhausted.to_string()).help(Exhausted::HELP);
@@ -95,11 +98,11 @@ impl Report<'_> {
         (stdout, stderr.text().into_bytes())
     }
 
-    /// Writes the reports, before anything is said of the run: one that cannot be written is a fault of it. `log` is the
-    /// newest line of its audit log.
+    /// Writes the reports before the run's result is shown; a report that cannot be written is a
+    /// fault of the run. `log` is the newest line of the run's audit log.
     ///
     /// # Errors
-    /// As the run ended.
+    /// Those of the run itself.
     pub fn write(
         &self,
         mut ended: Result<Outcome, Fault>,
@@ -113,8 +116,7 @@ impl Report<'_> {
         let filled = catch_unwind(AssertUnwindSafe(|| {
             sheets.fill(&Page { audit: log.map(|log| log.to_string()), ..self.page(&mut ended, clock) })
         }));
-        let filled =
-            filled.unwrap_or_else(|_| Err(Fault::new(Class::Bug, "internal error: the report cannot be made")));
+        let filled = filled.unwrap_or_else(|_| Err(Fault::new(Class::Bug, "internal error: cannot make the report")));
         let Err(fault) = filled else { return ended };
         let join = |first: Option<Fault>| Fault::from_list(first.into_iter().chain([fault]).collect());
         match ended {
@@ -123,7 +125,7 @@ impl Report<'_> {
         }
     }
 
-    /// The report: the command's own, or a plain one of what it said.
+    /// Returns the command's own report, or else a plain one made from its outcome.
     fn page(&self, ended: &mut Result<Outcome, Fault>, clock: &dyn Clock) -> Page {
         let own = ended.as_mut().ok().and_then(|outcome| outcome.page.take());
         let (outcome, fault) = match ended {
@@ -149,7 +151,7 @@ impl Report<'_> {
         fault.map_or(exit::OK, |fault| exit::code(fault.class, self.signal))
     }
 
-    /// Returns the document of `--json`.
+    /// Returns the JSON document for `--json`.
     fn document(&self, result: Value, fault: Option<&Fault>) -> Value {
         let code = self.code(fault);
         let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };
@@ -187,7 +189,7 @@ fn as_json(fault: &Fault) -> Value {
     value
 }
 
-/// A fault as lines: itself, its advice, then the others of the same run.
+/// Writes a fault's errors, its own first, then the advice of all of them, each only once.
 fn show(fault: &Fault, stderr: &Stderr) {
     stderr.line(&format!("error: {}", escape(&fault.what)));
     for other in &fault.others {

@@ -1,6 +1,7 @@
-//! Key files as commands are given them: paths, modes and sizes, which [`crate::signing`] knows nothing of.
+//! Key files as arguments of commands: paths, modes and sizes, which [`crate::signing`] does not
+//! know.
 //!
-//! Every failure with a key is of class usage, and comes before any work. Writes nothing.
+//! Every problem with a key is a fault of class usage, found before any work. Writes nothing.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -13,7 +14,7 @@ use crate::signing::PublicKey;
 use crate::signing::key::{self, Contents, KeyError, MAX_FILE};
 use crate::system;
 
-/// A public key from a file.
+/// Reads a public key from a file.
 ///
 /// # Errors
 /// Class usage.
@@ -22,11 +23,11 @@ pub fn read_public(path: &Path, world: &World) -> Result<PublicKey, Fault> {
     PublicKey::from_pem(&bytes).map_err(|error| wrong(path, &error))
 }
 
-/// A key file's bytes; one with a private key that others can read or change is refused.
+/// Reads a key file; refuses a private key that others can read or change.
 pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let unreadable = |error: io::Error| {
         let what = format!("key {}: {error}", shown(path));
-        Fault::new(Class::Usage, what).help("give a PEM file that you can read")
+        Fault::new(Class::Usage, what).help("name a PEM file that you can read")
     };
     let file = system::open_followed(&world.path(path)).map_err(|unopened| unreadable(unopened.error))?;
     let mode = system::mode(&file.metadata().map_err(unreadable)?);
@@ -35,10 +36,10 @@ pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>
     let private = matches!(key::contents(&bytes), Ok(Contents::Private | Contents::Encrypted));
     if let Some(mode) = mode.filter(|mode| private && mode & 0o077 != 0) {
         let path = shown(path);
-        let what = format!("key {path}: expected a private key for its owner alone (0600), found mode {mode:04o}");
-        return Err(
-            Fault::new(Class::Usage, what).help(format!("run `chmod 600 {path}`; if others had it, make a new key"))
-        );
+        let what =
+            format!("key {path}: expected a private key that only its owner can access (0600), found mode {mode:04o}");
+        return Err(Fault::new(Class::Usage, what)
+            .help(format!("run `chmod 600 {path}`; if others could read it, make a new key")));
     }
     Ok(bytes)
 }

@@ -1,6 +1,7 @@
-//! What a run tells while it works, on stderr: bars on a terminal, lines elsewhere, or JSON lines.
+//! Progress on stderr: bars on a terminal, lines elsewhere, or JSON lines.
 //!
-//! Takes [`Event`]s from many threads. Bars appear beyond a second; lines come every ten. Decides nothing.
+//! Takes [`Event`]s from many threads. Bars appear after one second; lines are written every ten
+//! seconds, JSON lines every second.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +15,17 @@ use crate::base::fault::escape;
 pub use crate::base::size::show as size;
 use crate::flow::{Clock, Event, Events};
 
-/// What a person asked to see.
+/// Which progress to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// Bars on a terminal, else lines.
+    /// Bars on a terminal, else lines
     #[default]
     Auto,
-    /// Lines.
+    /// Lines
     Plain,
-    /// JSON lines.
+    /// JSON lines
     Json,
-    /// Warnings only.
+    /// Warnings and errors only
     None,
 }
 
@@ -32,7 +33,7 @@ const SHOWN_AFTER: Duration = Duration::from_secs(1);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
-/// The display.
+/// The progress display.
 pub struct Progress {
     mode: Shown,
     details: bool,
@@ -61,7 +62,7 @@ struct Stage {
 }
 
 impl Progress {
-    /// A display as `mode` says; `terminal`: stderr is one; `details`: under `-v`.
+    /// Makes a display. `terminal`: stderr is one; `details`: `-v` was given.
     pub fn new(mode: Mode, terminal: bool, details: bool, stderr: Stderr, clock: Arc<dyn Clock>) -> Self {
         let mode = match mode {
             Mode::Auto if terminal => Shown::Bars,
@@ -72,7 +73,7 @@ impl Progress {
         Self { mode, details, stderr, clock, stage: Mutex::new(None) }
     }
 
-    /// Takes the bar away, before a run's last words.
+    /// Removes the bar before the end of a run is shown.
     pub fn close(&self) {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bar) = stage.take().and_then(|stage| stage.bar) {
@@ -138,8 +139,8 @@ impl Stage {
                 "{prefix} {wide_bar} {msg} {bytes}/{total_bytes} {rate} {left}"
             };
             if let Ok(style) = ProgressStyle::with_template(form) {
-                // Over the whole stage: the library's own guess takes what was done before the bar
-                // appeared for a moment's work.
+                // Averaged over the whole stage: the library's own estimate takes everything done
+                // before the bar appeared as done in an instant.
                 let rate =
                     |state: &ProgressState| (state.pos() * 1000).checked_div(millis(state.elapsed())).unwrap_or(0);
                 let show_rate = move |state: &ProgressState, to: &mut dyn Write| {
@@ -154,7 +155,7 @@ impl Stage {
                 bar.set_style(style.with_key("rate", show_rate).with_key("left", show_left));
             }
             bar.set_prefix(self.name);
-            // The rate is over the whole stage, the second before the bar appeared included.
+            // Counts the time before the bar appeared too.
             self.bar = Some(bar.with_elapsed(now.saturating_sub(self.began)));
         }
         if let Some(bar) = &self.bar {

@@ -1,6 +1,6 @@
 //! How `inspect` shows a receipt.
 //!
-//! A receipt that is shown without a key is said to be not authenticated, as a bundle is.
+//! Without a key, the text says that the receipt is not authenticated, as for a bundle.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -26,10 +26,10 @@ pub fn signature_path(path: &Path) -> PathBuf {
 fn read(path: &Path, mut file: File, most: u64) -> Result<Vec<u8>, Fault> {
     let io = |error: std::io::Error| {
         let what = format!("receipt {}: {error}", escape(&path.to_string_lossy()));
-        Fault::new(Class::Io, what).help("check that it can be read, and run it again")
+        Fault::new(Class::Io, what).help("check that the file can be read, and run the command again")
     };
     let mut bytes = Vec::new();
-    // One more than is taken: its reader then says that it is too long.
+    // One byte over the limit, so that the parser can report that it is too long.
     (&mut file).take(most + 1).read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)
 }
@@ -41,13 +41,13 @@ fn envelope(path: &Path) -> Result<Option<Envelope>, Fault> {
         Err(unopened) if unopened.found == Found::Nothing => return Ok(None),
         Err(unopened) => {
             let what = format!("receipt's signatures {}: {}", escape(&path.to_string_lossy()), unopened.error);
-            return Err(Fault::new(Class::Io, what).help("check that the file can be read, and run it again"));
+            return Err(Fault::new(Class::Io, what).help("check that the file can be read, and run the command again"));
         }
     };
     let bytes = read(&path, file, MAX_FILE as u64)?;
     let wrong = |error: EnvelopeError| {
         Fault::new(error.class(), format!("receipt's signatures: {}", escape(&error.to_string())))
-            .help("get receipt and signature file again from whoever imported the bundle")
+            .help("get the receipt and its signature file again from whoever imported the bundle")
     };
     Envelope::parse(&bytes).map(Some).map_err(wrong)
 }
@@ -63,9 +63,9 @@ fn judge(envelope: Option<Envelope>, made: &[u8], policy: Option<&Policy>, check
     let mut signed = envelope.unwrap_or_else(|| Envelope::new(made.to_vec()));
     let Some(policy) = policy else {
         if checks && signed.payload != made {
-            let what = "receipt's signatures: expected them over this receipt, found them over something else";
+            let what = "receipt's signatures: expected signatures of this receipt, found signatures of something else";
             return Err(Fault::new(Class::Signature, what)
-                .help("get receipt and signature file again from whoever imported the bundle"));
+                .help("get the receipt and its signature file again from whoever imported the bundle"));
         }
         let keyids = std::mem::take(&mut signed.signatures).into_iter().map(|one| one.keyid).collect::<Vec<_>>();
         return Ok(if keyids.is_empty() { Standing::Unsigned } else { Standing::Unjudged(keyids) });
@@ -88,7 +88,7 @@ fn judge(envelope: Option<Envelope>, made: &[u8], policy: Option<&Policy>, check
     Ok(Standing::Good(judgement, holders))
 }
 
-/// Shows the receipt at `path`, whose file is open; `policy`: whose signatures count.
+/// Shows the receipt at `path`, whose file is open; `policy` says whose signatures count.
 ///
 /// # Errors
 /// Class format, io; with a policy or `checks` also signature and trust.
@@ -96,7 +96,7 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     let bytes = read(path, file, MAX_RECEIPT)?;
     let digest = Digest::sha256(&bytes);
     let made = statement(MEDIA_TYPE, digest, bytes.len() as u64);
-    // Whoever names keys wants nothing read that they have not signed.
+    // With keys given, nothing is parsed before its signature is checked.
     let standing = judge(envelope(path)?, &made, policy, checks)?;
     let receipt = Receipt::parse(&bytes)?;
     let (arrived, all) = (receipt.arrived(), receipt.artifacts.len());
@@ -125,7 +125,7 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
                 text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
             }
             for keyid in &judgement.ended {
-                text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
+                text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` has passed)\n"));
             }
             for keyid in &judgement.unknown {
                 text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
@@ -144,7 +144,7 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     Ok(Outcome::new(text, result))
 }
 
-/// Everything but the artifacts.
+/// Returns everything but the artifacts as text.
 fn custody(receipt: &Receipt) -> String {
     let Receipt { bundle, counts, .. } = receipt;
     let mut text = format!("bundle id  {}\nmade       {}\n", bundle.id, bundle.created);

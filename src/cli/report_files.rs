@@ -1,8 +1,9 @@
-//! The files of `--report`: opened and claimed before the work, filled at its end through what is open, so that a
-//! confined process needs no other right.
+//! The files of `--report`: opened and locked before the work, and written at the end through the
+//! open handles, so that a confined process needs no other right.
 //!
-//! Until then a file says that there is no verdict yet. Its new beginning is written last, in one go: a run that is
-//! ended in between leaves what says so. A file that is no report is never touched.
+//! Until then a file says that there is no verdict yet. Its beginning is replaced last, in one
+//! write, so that an interrupted run leaves that statement in place. Files that are not reports are
+//! never touched.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -16,7 +17,7 @@ use crate::outfile::{Place, Refusal, begins, look};
 use crate::report::{HTML_BEGINS, HTML_UNFINISHED, JSON_BEGINS, Page, to_html};
 use crate::system::{self, Claim};
 
-/// The files of one run.
+/// The report files of one run.
 #[derive(Debug, Default)]
 pub struct Sheets {
     all: Vec<Sheet>,
@@ -32,9 +33,9 @@ struct Sheet {
 
 #[derive(Debug)]
 enum Out {
-    // What stands in it until the run has ended has `reserved` bytes.
+    // `reserved` is the length of the text that the file holds until the run ends.
     File { claim: Claim, reserved: usize },
-    // A device or a pipe, to which only the end is told.
+    // A device or a pipe, which gets only the final report.
     Stream(File),
 }
 
@@ -48,8 +49,8 @@ impl Sheets {
     /// Opens `paths`, each a new file or an earlier report, for a run of `command`.
     ///
     /// # Errors
-    /// Class usage: another ending, another file; class io where it cannot be written; class lock where another run
-    /// writes it. What was made is taken away again.
+    /// Class usage for another file name ending or another file; class io if a file cannot be
+    /// written; class lock if another run writes it. Files made here are removed again.
     pub fn open(paths: &[PathBuf], command: &str, world: &World) -> Result<Self, Fault> {
         let mut sheets = Self::default();
         let mut made: Vec<PathBuf> = Vec::new();
@@ -61,7 +62,7 @@ impl Sheets {
                     made.extend(is_new.then_some(full));
                 }
                 Err(fault) => {
-                    // They say nothing yet.
+                    // They have no content of value yet.
                     made.iter().for_each(|path| drop(std::fs::remove_file(path)));
                     return Err(fault);
                 }
@@ -70,21 +71,21 @@ impl Sheets {
         Ok(sheets)
     }
 
-    /// None of `secrets` is written into them.
+    /// Hides `secrets` in everything written to the files.
     #[must_use]
     pub fn hiding(self, secrets: Arc<Secrets>) -> Self {
         Self { secrets, ..self }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no files.
     pub const fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
-    /// Writes `page` into each.
+    /// Writes `page` to each file.
     ///
     /// # Errors
-    /// Class io, for the first that cannot be written; the others are.
+    /// Class io for the first file that cannot be written; the others are still written.
     pub fn fill(&self, page: &Page) -> Result<(), Fault> {
         let mut ended = Ok(());
         for sheet in &self.all {
@@ -94,7 +95,7 @@ impl Sheets {
             };
             if let Err(error) = sheet.fill(self.secrets.hide(&text).into_bytes()) {
                 let fault = Fault::new(Class::Io, format!("--report {}: {error}", sheet.shown));
-                ended = ended.and(Err(fault.help("make room for it, or name another file, and run it again")));
+                ended = ended.and(Err(fault.help("make room for it or name another file, and run the command again")));
             }
         }
         ended
@@ -102,7 +103,7 @@ impl Sheets {
 }
 
 impl Sheet {
-    /// With whether the file was made.
+    /// Opens a file; also returns whether it is new.
     fn open(path: &Path, typed: &Path, command: &str) -> Result<(Self, bool), Fault> {
         let shown = typed.display().to_string();
         let form = match typed.extension().and_then(std::ffi::OsStr::to_str) {
@@ -110,19 +111,19 @@ impl Sheet {
             Some("json") => Form::Json,
             _ => {
                 let what = format!("--report {shown}: expected a name that ends in .html or .json");
-                return Err(Fault::new(Class::Usage, what).help("name it so: the ending chooses the form"));
+                return Err(Fault::new(Class::Usage, what).help("the ending of the name chooses the format"));
             }
         };
         let subject = format!("--report {shown}");
         let refused = |refusal: Refusal| refusal.into_fault(&subject, "report");
         let io = |error: io::Error| refused(Refusal::Io(error));
-        // What is claimed is looked at again.
+        // A claimed file is checked again below.
         if let Place::Stream(stream) = look(path, |_| Ok(true)).map_err(refused)? {
             return Ok((Self { out: Out::Stream(stream), shown, form }, false));
         }
         let Some(claim) = system::claim(path).map_err(|unopened| refused(unopened.into()))? else {
-            let what = format!("--report {shown}: expected it for this run alone, found another one that writes it");
-            return Err(Fault::new(Class::Lock, what).help("name another file, each once"));
+            let what = format!("--report {shown}: expected a file for this run alone, found another run writing it");
+            return Err(Fault::new(Class::Lock, what).help("name another file, and each file only once"));
         };
         let is_new = claim.is_new();
         if !is_new && !is_report(claim.file(), form).map_err(io)? {
@@ -166,13 +167,13 @@ impl Sheet {
     }
 }
 
-/// What a JSON report says until the run has ended.
+/// Returns the text of a JSON report before the run has ended.
 fn unfinished(command: &str) -> String {
     let summary = "The run that writes this report has not ended yet, or was ended from outside.".to_owned();
     Page { command: command.to_owned(), exit: 1, summary, ..Page::default() }.to_json()
 }
 
-/// Whether a file is an earlier report, or an empty one.
+/// Returns whether a file is an earlier report or empty.
 fn is_report(file: &File, form: Form) -> io::Result<bool> {
     let own = match form {
         Form::Html => HTML_BEGINS,
@@ -211,7 +212,8 @@ mod tests {
         }
     }
 
-    /// All but the beginning was written: a page shows nothing of it, JSON cannot be read.
+    /// Everything but the beginning was written: the page shows nothing of it, and the JSON cannot
+    /// be parsed.
     #[test]
     fn p2_a_run_killed_while_it_writes_leaves_no_verdict() {
         let dir = tempfile::tempdir().unwrap();

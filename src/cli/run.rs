@@ -1,6 +1,6 @@
-//! The run of one command line: the grammar, the call of the command, and how it ends.
+//! The run of one command line: the grammar, the call of the command, and the end of the run.
 //!
-//! Parsing errors are faults of class usage like all others, so that `--json` is kept there too.
+//! Parse errors are faults of class usage like all others, so that `--json` applies to them too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -28,7 +28,7 @@ struct Line {
     command: Command,
 }
 
-/// The commands, by the features that they need.
+/// The commands, grouped by the features that they need.
 #[derive(Subcommand, Debug)]
 enum Command {
     #[command(flatten)]
@@ -51,7 +51,7 @@ fn dispatch(command: Command, session: &mut Session<'_>) -> Result<Outcome, Faul
     }
 }
 
-/// Runs another command line in the session of one that is running.
+/// Runs another command line in a running session.
 fn run_line(session: &mut Session<'_>, words: &[&str]) -> Result<Outcome, Fault> {
     let words = std::iter::once("packmule").chain(words.iter().copied());
     match Line::try_parse_from(words) {
@@ -60,8 +60,8 @@ fn run_line(session: &mut Session<'_>, words: &[&str]) -> Result<Outcome, Fault>
     }
 }
 
-/// Runs the command that `world.args` asks for and gives the exit code. A panic, here or in a thread that
-/// is joined here, is an internal error (1).
+/// Runs the command that `world.args` names and returns the exit code. A panic, here or in a thread
+/// that is joined here, is an internal error (1).
 pub fn run(world: &mut World) -> u8 {
     let panicked = world.watch_panics();
     let mut told = Told::default();
@@ -69,7 +69,7 @@ pub fn run(world: &mut World) -> u8 {
     let ended = ended.unwrap_or_else(|_| {
         let place = panicked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
-        let help = "this is a defect of packmule; please report it with the command and this line";
+        let help = "this is a bug in packmule; please report it with the command and this line";
         Err(Fault::new(Class::Bug, format!("internal error{place}")).help(help))
     });
     if let Some(progress) = &told.progress {
@@ -86,7 +86,7 @@ pub fn run(world: &mut World) -> u8 {
     report.finish(clean(ended, &told.secrets), &mut world.stdout, &world.stderr.clone())
 }
 
-/// The facts of a run that its end needs, however it ends.
+/// Facts that the end of a run needs, however it ends.
 #[derive(Default)]
 struct Told {
     json: bool,
@@ -97,7 +97,7 @@ struct Told {
     secrets: Arc<Secrets>,
 }
 
-/// Removes the secrets of the command line from what is shown and written at the end of a run.
+/// Removes the secrets of the command line from everything shown and written at the end of a run.
 fn clean(ended: Result<Outcome, Fault>, secrets: &Secrets) -> Result<Outcome, Fault> {
     let Outcome { text, mut result, fault, page } = ended.map_err(|fault| secrets.clean(fault))?;
     secrets.clean_json(&mut result);
@@ -138,7 +138,7 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     let jobs = world.affordable(usize::from(globals.jobs));
     let flow = Flow::new(progress, Arc::clone(&world.clock), jobs, jobs.min(world.cores));
     if let Err(error) = kept {
-        flow.warn(format!("memory: expected to keep it out of core dumps, found {error}"));
+        flow.warn(format!("memory: expected to exclude it from core dumps, found {error}"));
     }
     world.watch_signals(&flow.cancel_flag()).map_err(|error| {
         Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
@@ -153,7 +153,7 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     dispatch(command, &mut session)
 }
 
-/// Notes in the audit log that a run begins, where a log is kept.
+/// Records in the audit log, if there is one, that a run begins.
 fn note_begin(session: &Session<'_>, command: &str, subject: audit::Subject) -> Result<Option<audit::Run>, Fault> {
     let Some(typed) = &session.globals.audit else { return Ok(None) };
     let log = audit::Place { path: session.path(typed), full: session.full_path(typed), heads: session.heads() };
@@ -161,7 +161,8 @@ fn note_begin(session: &Session<'_>, command: &str, subject: audit::Subject) -> 
     audit::begin(log, who, command, subject, &session.flow).map(Some)
 }
 
-/// Help and version are results; all else that the parser says is one line and its advice.
+/// Turns help and version into results, and every other message of the parser into one line and its
+/// advice.
 fn not_a_command(error: &clap::Error, words: &str) -> Result<Outcome, Fault> {
     let text = error.render().to_string();
     match error.kind() {

@@ -1,4 +1,4 @@
-//! The session: what every command is given. It knows no command and no grammar.
+//! The session: what every command receives. It knows no command and no grammar.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,51 +11,52 @@ use crate::base::fault::Fault;
 use crate::flow::Flow;
 use crate::state::Store;
 
-/// Options that every command has.
+/// Options of every command.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Globals {
-    /// One JSON document on stdout, whatever happens
+    /// Write one JSON document to stdout, whether the command succeeds or fails
     #[arg(long, global = true)]
     pub json: bool,
-    /// What is told on stderr while it works
+    /// Progress display on stderr
     #[arg(long, global = true, value_enum, default_value_t, value_name = "HOW")]
     pub progress: progress::Mode,
-    /// No progress: warnings and errors only
+    /// Show no progress, only warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// More details
+    /// Show more details
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Transfers at once; work for the processor takes at most the cores
+    /// Number of transfers at once; CPU work uses at most one job per core
     #[arg(short, long, global = true, value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: u16,
-    /// Where is kept what was accepted and exported last [default: packmule in $XDG_STATE_HOME; of root /var/lib/packmule]
+    /// Directory for the state: the bundles last accepted and exported [default: packmule in
+    /// $XDG_STATE_HOME; for root /var/lib/packmule]
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
-    /// Note the run in this hash-chained log, before its work and after it
+    /// Record the run in this hash-chained log, before and after its work
     #[arg(long, global = true, value_name = "FILE")]
     pub audit: Option<PathBuf>,
-    /// A page to approve from or file away, whatever the run ends in; repeat it for more
+    /// Write a report of the run to this file, as HTML or JSON, however the run ends; repeatable
     #[arg(long = "report", global = true, value_name = "FILE.html|.json")]
     pub reports: Vec<PathBuf>,
 }
 
-/// Parses one more command line and runs it in this session.
+/// Parses another command line and runs it in this session.
 pub type RunLine = fn(&mut Session<'_>, &[&str]) -> Result<Outcome, Fault>;
 
-/// The world, the flow for operations, and the options that all commands have.
+/// The world, the flow for operations, and the options of all commands.
 pub struct Session<'a> {
     /// The process.
     pub world: &'a mut World,
-    /// For operations: cancel flag, events, clock, jobs.
+    /// Cancel flag, events, clock and jobs for operations.
     pub flow: Flow,
-    /// The options of all commands.
+    /// Options of every command.
     pub globals: Globals,
-    /// The audit log, where one is kept.
+    /// Audit log, if there is one.
     pub audit: Option<Arc<audit::Run>>,
-    /// Runs another command line: the grammar lies above this file.
+    /// Runs another command line; a function pointer because the grammar lies above this file.
     pub run_line: RunLine,
 }
 
@@ -63,34 +64,36 @@ impl Session<'_> {
     /// Runs another command line in this session, as `demo` does.
     ///
     /// # Errors
-    /// The command's own.
+    /// Those of the command.
     pub fn again(&mut self, words: &[&str]) -> Result<Outcome, Fault> {
         self.world.expect_more_commands();
         (self.run_line)(self, words)
     }
 
-    /// Returns whether a report is asked for.
+    /// Returns whether a report was requested.
     pub const fn reports(&self) -> bool {
         !self.globals.reports.is_empty()
     }
 
-    /// Returns where a path as typed leads.
+    /// Resolves a path as typed.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.world.path(path)
     }
 
-    /// Returns where a path as typed leads, without links as far as it exists.
+    /// Resolves a path as typed, with links resolved as far as it exists.
     pub fn full_path(&self, path: &Path) -> PathBuf {
         without_links(&self.path(path))
     }
 
-    /// Returns where the states of this run lie; `None` where neither an option nor the environment says so.
+    /// Returns the store for the states of this run; `None` if neither an option nor the
+    /// environment names a directory.
     pub fn store(&self) -> Option<Store> {
         let dir = self.globals.state.as_ref().map(|dir| self.path(dir)).or_else(|| self.world.states())?;
         Some(Store::new(dir, self.world.machine()))
     }
 
-    /// Returns where the heads of audit logs lie: the directory that `inspect` may read next to the log.
+    /// Returns the directory for the heads of audit logs, which `inspect` may read in addition to
+    /// the log.
     pub fn heads(&self) -> Option<PathBuf> {
         self.store().map(|store| store.dir().join("audit"))
     }

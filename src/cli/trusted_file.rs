@@ -1,4 +1,5 @@
-//! Text files that decide what this program does: read only where nobody but root and we can have written them.
+//! Text files that decide what this program does. They are read only if nobody but root and the
+//! current user can have written them.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -9,15 +10,16 @@ use crate::system::{self, Found};
 
 /// The kind of a file, for messages.
 pub struct Kind {
-    /// The noun for it.
+    /// Noun for the file.
     pub noun: &'static str,
-    /// The option that names another one.
+    /// Option that names another file.
     pub option: &'static str,
-    /// The most bytes.
+    /// Maximum size in bytes.
     pub most: u64,
 }
 
-/// The bytes of a plain file, not a link, that only its owner can write, who is root or we.
+/// Reads a plain file, not a link, that only its owner can write. The owner must be root or the
+/// current user.
 ///
 /// # Errors
 /// Class usage, with the reason.
@@ -36,16 +38,17 @@ pub fn read_bytes(path: &Path, kind: &Kind, world: &World) -> Result<Vec<u8>, Fa
     })?;
     let metadata = file.metadata().map_err(|error| wrong(&error, &other))?;
     if !metadata.is_file() {
-        return Err(wrong(&"expected a plain file, found another kind", &other));
+        return Err(wrong(&"expected a plain file, found another kind of file", &other));
     }
-    // Windows has neither: there the directory's access control is all that keeps others from it.
+    // Windows has neither modes nor owners; there only the directory's access control protects the
+    // file.
     if let Some(mode) = system::mode(&metadata).filter(|mode| mode & 0o022 != 0) {
         let found = format!("expected a file that only its owner can write, found mode {mode:04o}");
-        return Err(wrong(&found, &format!("look whether it is still yours, then run `chmod go-w {shown}`")));
+        return Err(wrong(&found, &format!("check that nobody has changed it, then run `chmod go-w {shown}`")));
     }
     if let Some(owner) = system::owner(&metadata).filter(|owner| *owner != 0 && *owner != world.user) {
-        let found = format!("expected a file of root's or of user {}, found user {owner}'s", world.user);
-        return Err(wrong(&found, "make a copy of your own"));
+        let found = format!("expected a file owned by root or user {}, found one owned by user {owner}", world.user);
+        return Err(wrong(&found, "make your own copy"));
     }
     let mut bytes = Vec::new();
     file.take(kind.most + 1).read_to_end(&mut bytes).map_err(|error| wrong(&error, &other))?;
@@ -55,7 +58,7 @@ pub fn read_bytes(path: &Path, kind: &Kind, world: &World) -> Result<Vec<u8>, Fa
     Ok(bytes)
 }
 
-/// Reads such a file as text.
+/// Like [`read_bytes`], but returns text.
 ///
 /// # Errors
 /// Class usage.

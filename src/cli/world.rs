@@ -1,7 +1,8 @@
-//! The process as one value: arguments, environment, directory, streams, terminals, clock, signals, prompt.
+//! The process as one value: arguments, environment, directory, streams, terminals, clock, signals,
+//! prompt.
 //!
-//! The only place that reads the environment and the clock. A test makes its own world and runs whole
-//! commands in it. Nothing here knows a command. The umask is the operator's and is not touched.
+//! This is the only place that reads the environment and the clock. Tests make their own world and
+//! run whole commands in it. Nothing here knows any command. The umask is left to the operator.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -18,31 +19,32 @@ use crate::flow::Clock;
 pub use crate::flow::FixedClock;
 use crate::system;
 
-/// Everything that a run takes from outside its own arguments.
+/// The process as a run sees it.
 pub struct World {
-    /// Arguments, the program's name included.
+    /// Arguments, including the program's name.
     pub args: Vec<OsString>,
-    /// The environment.
+    /// Environment variables.
     pub env: BTreeMap<OsString, OsString>,
-    /// What relative paths are relative to; empty in the process itself, where the system knows.
+    /// Directory that relative paths start from; empty for the real process, whose paths the system
+    /// resolves.
     pub cwd: PathBuf,
     /// Standard input.
     pub stdin: Box<dyn Read + Send>,
-    /// Standard output: results only.
+    /// Standard output, for results only.
     pub stdout: Box<dyn Write + Send>,
     /// Standard error, shared with the progress display.
     pub stderr: Stderr,
-    /// Which of the three are terminals.
+    /// Which of the three streams are terminals.
     pub terminal: Terminal,
-    /// The clock.
+    /// Clock of the run.
     pub clock: Arc<dyn Clock>,
-    /// How many processors this process may use.
+    /// Number of processors that this process may use.
     pub cores: usize,
-    /// The user's number that this process works as.
+    /// Id of the user that this process runs as.
     pub user: u32,
-    /// Where the machine's own settings lie: `/etc`; `%ProgramFiles%` on Windows.
+    /// Directory of the machine's settings: `/etc`, or `%ProgramFiles%` on Windows.
     pub etc: PathBuf,
-    /// Where programs that root runs keep what they know: `/var/lib`.
+    /// Directory where programs run by root keep their state: `/var/lib`.
     pub lib: PathBuf,
     prompt: Prompt,
     caught: Arc<AtomicUsize>,
@@ -50,22 +52,22 @@ pub struct World {
     one_command: bool,
 }
 
-/// Asks and gives the answer.
+/// Shows a prompt and returns the answer.
 type Prompt = Box<dyn FnMut(&str) -> io::Result<String> + Send>;
 
 /// Which streams are terminals.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terminal {
-    /// Standard input.
+    /// Whether standard input is one.
     pub stdin: bool,
-    /// Standard output.
+    /// Whether standard output is one.
     pub stdout: bool,
-    /// Standard error.
+    /// Whether standard error is one.
     pub stderr: bool,
 }
 
-/// Standard error, written by one thread at a time, whole lines at once. Failures are ignored: there is no
-/// other place to tell of them.
+/// Standard error, written by one thread at a time in whole lines. Write errors are ignored because
+/// there is nowhere else to report them.
 #[derive(Clone)]
 pub struct Stderr {
     stream: Arc<Mutex<Box<dyn Write + Send>>>,
@@ -73,23 +75,23 @@ pub struct Stderr {
 }
 
 impl Stderr {
-    /// Takes a stream.
+    /// Wraps a stream.
     pub fn new(stream: impl Write + Send + 'static) -> Self {
         Self { stream: Arc::new(Mutex::new(Box::new(stream))), secrets: Arc::default() }
     }
 
-    /// Writes none of `secrets` from now on.
+    /// Hides `secrets` in everything written from now on.
     #[must_use]
     pub fn hiding(self, secrets: Arc<Secrets>) -> Self {
         Self { secrets, ..self }
     }
 
-    /// What is not written.
+    /// Returns the secrets that are hidden.
     pub fn secrets(&self) -> Arc<Secrets> {
         Arc::clone(&self.secrets)
     }
 
-    /// Writes `text` and a line end; secrets are left out.
+    /// Writes `text` and a line end, with secrets hidden.
     pub fn line(&self, text: &str) {
         let text = self.secrets.hide_all(text);
         let mut stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,12 +118,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// What a run in a test world wrote.
+/// Output of a run in a test world.
 #[derive(Clone, Default)]
 pub struct Written(Arc<Mutex<Vec<u8>>>);
 
 impl Written {
-    /// Everything so far, as text.
+    /// Returns everything written so far, as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
@@ -143,7 +145,7 @@ fn prompt(text: &str) -> io::Result<String> {
     rpassword::prompt_password(text)
 }
 
-/// No command that is left asks for a secret.
+/// Fails: no command of this build asks for a secret.
 #[cfg(not(feature = "carry"))]
 fn prompt(_: &str) -> io::Result<String> {
     Err(io::ErrorKind::Unsupported.into())
@@ -155,14 +157,15 @@ fn await_line(text: &str) -> io::Result<()> {
     stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush())?;
     drop(stderr);
     let mut line = Vec::new();
-    // A person's line: what is longer is an answer as well.
+    // Longer input counts as an answer too.
     match io::stdin().lock().take(1 << 16).read_until(b'\n', &mut line)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }
 }
 
-/// Bytes of addresses that the program takes without any job, and those of a job: its stack, a frame, what packs it.
+/// Address space in bytes that the program needs without jobs, and that each job needs (stack,
+/// frame, compressor).
 const OWN_SPACE: u64 = 224 << 20;
 const JOB_SPACE: u64 = 48 << 20;
 
@@ -172,7 +175,7 @@ fn affordable(space: u64, jobs: usize) -> usize {
 }
 
 impl World {
-    /// The world of this process.
+    /// Returns the world of this process.
     pub fn process() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let [etc, lib] = system::shared(|name| std::env::var_os(name));
@@ -200,8 +203,9 @@ impl World {
         }
     }
 
-    /// A world for tests: `args` without the program's name, an empty environment, empty input, no terminal,
-    /// 2026-01-01T00:00:00Z, no prompt, `etc` in the directory; with it what is written to stdout and stderr.
+    /// Returns a world for tests and what is written to its stdout and stderr. `args` excludes the
+    /// program's name. The environment and the input are empty, there is no terminal and no prompt,
+    /// the clock stands at 2026-01-01T00:00:00Z, and `etc` lies in `cwd`.
     pub fn for_test(args: &[&str], cwd: &Path) -> (Self, Written, Written) {
         let (stdout, stderr) = (Written::default(), Written::default());
         let world = Self {
@@ -225,7 +229,7 @@ impl World {
         (world, stdout, stderr)
     }
 
-    /// The same as if someone sat at a terminal and answered each prompt by `prompt`.
+    /// Makes stdin a terminal, with `prompt` giving the answers.
     #[must_use]
     pub fn with_prompt(mut self, prompt: impl FnMut(&str) -> io::Result<String> + Send + 'static) -> Self {
         self.terminal.stdin = true;
@@ -233,34 +237,36 @@ impl World {
         self
     }
 
-    /// Whether the process is this one command's, which may give up for good what it does not need.
+    /// Returns whether the process runs only this command, so that it can give up privileges for
+    /// good.
     pub const fn is_one_command(&self) -> bool {
         self.one_command
     }
 
-    /// More commands follow in this process.
+    /// States that more commands will run in this process.
     pub const fn expect_more_commands(&mut self) {
         self.one_command = false;
     }
 
-    /// Where `path` leads from here.
+    /// Resolves `path` against the current directory.
     pub fn path(&self, path: &Path) -> PathBuf {
         self.cwd.join(path)
     }
 
-    /// A variable of the environment; an empty one counts as unset.
+    /// Returns an environment variable; an empty one counts as unset.
     pub fn var(&self, name: &str) -> Option<&OsStr> {
         self.env.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
-    /// The user's own settings (XDG base directories): `$XDG_CONFIG_HOME`, else `$HOME/.config`.
+    /// Returns the directory of the user's settings (XDG base directories): `$XDG_CONFIG_HOME`,
+    /// else `$HOME/.config`.
     pub fn settings(&self) -> Option<PathBuf> {
         let absolute = |name: &str| self.var(name).map(PathBuf::from).filter(|path| path.is_absolute());
         absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))
     }
 
-    /// Where states lie: of root `/var/lib/packmule`, else `packmule` in `$XDG_STATE_HOME`, else in `$HOME/.local/state`;
-    /// on Windows at last in `%LOCALAPPDATA%`.
+    /// Returns the directory of the states: `/var/lib/packmule` for root, else `packmule` in
+    /// `$XDG_STATE_HOME`, in `$HOME/.local/state`, or on Windows in `%LOCALAPPDATA%`.
     pub fn states(&self) -> Option<PathBuf> {
         if self.user == 0 {
             return Some(self.lib.join("packmule"));
@@ -271,7 +277,8 @@ impl World {
         home.map(|dir| dir.join("packmule"))
     }
 
-    /// What this machine is known by, without telling its id (machine-id(5)); empty where it has none.
+    /// Returns a value that identifies this machine without revealing its id (machine-id(5)); empty
+    /// if it has none.
     pub fn machine(&self) -> String {
         let id = std::fs::read_to_string(self.etc.join("machine-id")).unwrap_or_default();
         let id = id.trim();
@@ -282,15 +289,16 @@ impl World {
         }
     }
 
-    /// Environment and directory for other programs.
+    /// Returns the environment and directory for other programs.
     pub fn surroundings(&self) -> crate::program::Surroundings {
         crate::program::Surroundings { env: self.env.clone(), dir: self.cwd.clone() }
     }
 
-    /// Standard input as a stream that may stand still ([`crate::system::pipe`]); it is empty from then on.
+    /// Takes standard input as a stream that can block ([`crate::system::pipe`]) and leaves an
+    /// empty one.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     pub fn take_stdin(&mut self) -> io::Result<Box<dyn Read + Send>> {
         let stdin = std::mem::replace(&mut self.stdin, Box::new(io::empty()));
         if self.real { crate::system::pipe::stdin() } else { Ok(stdin) }
@@ -299,32 +307,32 @@ impl World {
     /// Asks for a secret on the terminal, without echo.
     ///
     /// # Errors
-    /// No terminal; the person broke off.
+    /// No terminal, or the person cancelled.
     pub fn ask_secret(&mut self, text: &str) -> io::Result<Zeroizing<String>> {
         (self.prompt)(text).map(Zeroizing::new)
     }
 
-    /// Asks on the terminal and waits for a line, which counts for nothing. Nothing is opened and no setting of the terminal
-    /// is changed, so that a confined process can ask, too.
+    /// Prompts on the terminal and waits for a line, whose content is ignored. Opens nothing and
+    /// changes no terminal setting, so that a confined process can use it.
     ///
     /// # Errors
-    /// No terminal; the person broke off.
+    /// No terminal, or the person cancelled.
     pub fn ask(&mut self, text: &str) -> io::Result<()> {
         if self.real { await_line(text) } else { (self.prompt)(text).map(drop) }
     }
 
-    /// From now on a crash leaves no image of the memory, and no other program of the user's looks into it: secrets will be
-    /// read. Does nothing in a test world.
+    /// Protects the memory before secrets are read: from now on a crash writes no core dump, and
+    /// the user's other programs cannot read it. Does nothing in a test world.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     pub fn keep_memory(&self) -> io::Result<()> {
         if self.real { system::keep_memory() } else { Ok(()) }
     }
 
-    /// From now on HUP, INT and TERM set `cancel`; the second of them ends the process at once. One that was
-    /// ignored when the process began stays so (`nohup`, a shell's background jobs). Does nothing in a test
-    /// world.
+    /// Makes HUP, INT and TERM set `cancel`; a second signal ends the process at once. Signals that
+    /// were ignored when the process started stay ignored (`nohup`, background jobs of a shell).
+    /// Does nothing in a test world.
     ///
     /// # Errors
     /// The system refuses a handler.
@@ -337,21 +345,23 @@ impl World {
             if ignored >> (signal - 1) & 1 == 1 {
                 continue;
             }
-            // In this order: the first signal finds the flag down and sets it, the second finds it up.
+            // Order matters: on the first signal the flag is not set yet, so it is only set; the
+            // second finds it set and exits.
             signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(cancel))?;
             let number = usize::try_from(signal).unwrap_or_default();
             signal_hook::flag::register_usize(signal, Arc::clone(&self.caught), number)?;
             signal_hook::flag::register(signal, Arc::clone(cancel))?;
         }
         if let Some(signal) = system::TOO_LARGE {
-            // Whatever it sets: a write above the limit of a file's size is then an error, which names the file.
+            // With a handler of any kind, a write over the file size limit is an error that names
+            // the file, instead of a signal that ends the process.
             signal_hook::flag::register(signal, Arc::default())?;
         }
         Ok(())
     }
 
-    /// From now on a process that gets no memory says `stderr` and `stdout` and ends as class io does. Does nothing in a
-    /// test world, whose process has other tenants.
+    /// Makes the process write `stderr` and `stdout` and exit with the code of class io when it
+    /// runs out of memory. Does nothing in a test world, whose process runs other tests too.
     pub fn watch_memory(&self, stdout: Vec<u8>, stderr: Vec<u8>) {
         if self.real {
             let end = || std::process::exit(i32::from(super::exit::code(crate::base::fault::Class::Io, None)));
@@ -359,26 +369,27 @@ impl World {
         }
     }
 
-    /// How many of `jobs` the address space has room for, where that is limited: each takes a thread and its buffers.
+    /// Returns how many of `jobs` fit into a limited address space; each takes a thread and its
+    /// buffers.
     pub fn affordable(&self, jobs: usize) -> usize {
         let Some(space) = system::address_space().filter(|_| self.real) else { return jobs };
         system::be_frugal();
         affordable(space, jobs)
     }
 
-    /// The number of the signal that was caught last.
+    /// Returns the number of the last signal caught.
     pub fn caught_signal(&self) -> Option<u8> {
         u8::try_from(self.caught.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
     }
 
-    /// Panics say nothing on their own from now on; where the first one happened goes into the cell.
-    /// Does nothing in a test world, whose process has other tenants.
+    /// Silences the messages of panics; the returned cell holds the place of the first one. Does
+    /// nothing in a test world, whose process runs other tests too.
     pub fn watch_panics(&self) -> Arc<Mutex<Option<String>>> {
         let cell = Arc::new(Mutex::new(None));
         if self.real {
             let place = Arc::clone(&cell);
             std::panic::set_hook(Box::new(move |panic| {
-                // The place only: the text may hold what must not be shown.
+                // Only the place is kept: the message may hold secrets.
                 let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
                 let at =
                     panic.location().map(|at| format!("{}:{}", at.file().rsplit('/').next().unwrap_or("?"), at.line()));

@@ -1,14 +1,14 @@
-//! Checked streams: a reader that gives its last bytes only when size and digest hold.
+//! Checked streams: a reader that returns its last bytes only if size and digest match.
 //!
-//! Sinks take nothing else. The reader keeps back the end of the content, so that whoever copies it
-//! can never hold a complete but wrong copy without having seen an error.
+//! Sinks take nothing else. The reader holds back the end of the content, so that whoever copies it
+//! never has a complete but wrong copy without having seen an error.
 
 use std::io::{self, Read};
 
 use crate::content::{Error, Kind};
 use crate::oci::{Descriptor, Digest, Hasher};
 
-/// Reads as [`Read::read`] does, again where a signal came between.
+/// Reads like [`Read::read`], and again if a signal interrupts it.
 ///
 /// # Errors
 /// Those of `from`, but never [`io::ErrorKind::Interrupted`].
@@ -21,17 +21,17 @@ pub fn read_some(from: &mut (impl Read + ?Sized), buffer: &mut [u8]) -> io::Resu
     }
 }
 
-/// Sees blobs while they pass and are checked; called from many threads.
+/// Sees blobs while they are read and checked; called from many threads.
 pub trait Onlooker: Sync {
-    /// Begins to watch a blob. What it returns is dropped where the blob breaks off.
+    /// Begins to watch a blob. The returned value is dropped if the blob breaks off.
     fn blob(&self, digest: Digest, size: u64) -> Box<dyn Look + '_>;
 }
 
 /// Sees one blob.
 pub trait Look {
-    /// Takes more of its content, of which nothing is known yet.
+    /// Takes more of its content, which is not checked yet.
     fn content(&mut self, bytes: &[u8]);
-    /// Ends the watch: all of it has passed, and its digest holds.
+    /// Ends the watch: all of the blob has passed, and its digest matches.
     fn whole(self: Box<Self>);
 }
 
@@ -55,7 +55,7 @@ impl<R: Read> Checked<R> {
         Error::new(Kind::Mismatch, format!("blob {}: {detail}", self.descriptor.digest)).into_io()
     }
 
-    /// Checks the end of the content: nothing may follow and the digest must hold.
+    /// Checks the end of the content: nothing may follow, and the digest must match.
     fn settle(&mut self) -> io::Result<()> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         if read_some(&mut self.inner, &mut [0])? != 0 {
@@ -90,7 +90,7 @@ impl<R: Read> Read for Checked<R> {
         }
         self.left -= count as u64;
         if self.left == 0 {
-            // The bytes just read are given only now that the whole is known to be right.
+            // Returns the bytes just read only now that the whole content is known to be right.
             self.settle()?;
         }
         Ok(count)
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::oci::Digest;
 
-    /// Says that it was interrupted, then gives a byte, then breaks.
+    /// Reports an interruption, then returns a byte, then fails.
     struct Shaky(u8);
 
     impl Read for Shaky {

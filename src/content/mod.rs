@@ -1,7 +1,7 @@
-//! The contracts between places: what a source gives, what a destination takes.
+//! Contracts between places: what a source provides, and what a destination takes.
 //!
-//! Small traits; optional abilities are further traits, asked for at run time. Errors keep apart
-//! what the protocols keep apart: absent, denied, refused, failed.
+//! Small traits; optional abilities are separate traits, asked for at run time. Errors distinguish
+//! what the protocols distinguish: absent, denied, refused, failed.
 
 pub mod checked;
 #[cfg(feature = "carry")]
@@ -20,34 +20,35 @@ use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 pub enum Kind {
     /// It says that it does not have it.
     Absent,
-    /// It does not let us (401, 403).
+    /// It denies access (401, 403).
     Denied,
-    /// It understood and will not (immutable tag, unsupported, quota, other 4xx).
+    /// It understood the request and refused it (immutable tag, unsupported, quota, other 4xx).
     Refused,
-    /// It could not be asked or broke off: connection, timeout, 5xx; a later try may do.
+    /// It could not be reached or broke off: connection, timeout, 5xx. A later try may succeed.
     Failed,
-    /// What it gave is not what its digest or size says.
+    /// Its content does not match digest or size.
     Mismatch,
-    /// It may not be asked so (a realm elsewhere, plain http): our own rule.
+    /// Our own rules forbid the request (a realm elsewhere, plain http).
     Policy,
-    /// The local file system.
+    /// The local file system failed.
     Io,
-    /// The content given to it was bad: an error from the other side, passed through.
+    /// The content passed to it was bad: an error from the other side, passed through.
     Content(Class),
     /// The run was cancelled.
     Cancelled,
 }
 
-/// A failure at a place: a fault whose class says how the place failed. Its texts hold no secrets.
+/// A failure at a place: a fault whose class says how the place failed. Its texts contain no
+/// secrets.
 pub type Error = Fault<Kind>;
 
 impl Error {
-    /// Makes an error of the local file system at `subject`.
+    /// Returns an error of the local file system at `subject`.
     pub fn io(subject: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::new(Kind::Io, format!("{subject}: {error}"))
     }
 
-    /// Carries this error through a [`Read`]; [`Error::from_io`] gets it back.
+    /// Wraps this error for a [`Read`]; [`Error::from_io`] unwraps it.
     pub fn into_io(self) -> io::Error {
         io::Error::other(self)
     }
@@ -60,8 +61,8 @@ impl Error {
         }
     }
 
-    /// Makes a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`] for what
-    /// a place did, else the class that the kind itself says.
+    /// Returns a fault of the side where it happened: [`Class::Source`] or [`Class::Destination`]
+    /// for failures of a place, otherwise the class that the kind itself names.
     pub fn into_fault(self, side: Class) -> Fault {
         self.classed(|kind| match kind {
             Kind::Absent | Kind::Denied | Kind::Refused | Kind::Failed | Kind::Mismatch => side,
@@ -86,59 +87,63 @@ impl From<crate::flow::Cancelled> for Error {
     }
 }
 
-/// What can be read from.
+/// A place that can be read from.
 pub trait Source: Send + Sync {
-    /// Returns what `reference` names now: its descriptor (media type, digest, size). A digest in the
-    /// reference pins; a tag beside it is only a name.
+    /// Returns the descriptor (media type, digest, size) of what `reference` names now. A digest in
+    /// the reference pins; a tag next to it is only a name.
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error>;
 
-    /// Returns the document under a digest, its bytes hashed and parsed.
+    /// Returns the document with a digest, with its bytes hashed and parsed.
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error>;
 
-    /// Returns the content of a blob from its first byte. Not checked: whoever consumes it wraps it in
-    /// [`crate::content::checked::Checked`]. Reading may resume inside; errors are [`Error::into_io`]'s.
+    /// Returns the content of a blob from its first byte. Not checked: consumers wrap it in
+    /// [`crate::content::checked::Checked`]. The reader may resume internally; its errors are made
+    /// by [`Error::into_io`].
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
 
-    /// Returns whether the blob is there, by HEAD or a look; used before work begins.
+    /// Returns whether the blob exists, by HEAD or a lookup; used before work begins.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
 
-    /// Returns where a blob or document stands among those that cost least when they are asked for in this order, because
-    /// they are read together; `None` for one that is read alone.
+    /// Returns the position of a blob or document in the cheapest order of access, if several are
+    /// read together; `None` for one that is read alone.
     fn position(&self, _digest: &Digest) -> Option<u64> {
         None
     }
 
-    /// Reads of parts of blobs, if the place has them.
+    /// Returns the reader of parts of blobs, if the place supports it.
     fn ranges(&self) -> Option<&dyn Ranges> {
         None
     }
 
-    /// Lists of referrers, if the place has them.
+    /// Returns the lists of referrers, if the place has them.
     fn referrers(&self) -> Option<&dyn Referrers> {
         None
     }
 
-    /// Lists of tags, if the place has them.
+    /// Returns the lists of tags, if the place has them.
     fn tags(&self) -> Option<&dyn TagList> {
         None
     }
 
-    /// Blobs that pass once, if they do not wait to be asked for.
+    /// Returns the source as one whose blobs pass only once, if it is one.
     fn passing(&self) -> Option<&dyn Passing> {
         None
     }
 }
 
-/// A source whose blobs pass once, in its own order, as those of a stream do.
+/// A source whose blobs pass only once, in its own order, like those of a stream.
 pub trait Passing: Send + Sync {
-    /// Returns whether the blob is still to come; one that is not can be asked for now, if at all.
+    /// Returns whether the blob is still to come. Any other blob can only be asked for now, if at
+    /// all.
     fn is_to_come(&self, digest: &Digest) -> bool;
 
-    /// Lets everything pass. `take` is called with each blob that `wants` names when its turn has come, several
-    /// at a time; until it returns the source gives this blob, and a large one once only.
+    /// Lets everything pass. Calls `take` for each blob that `wants` accepts when its turn comes,
+    /// several at a time. Until `take` returns, the source provides this blob; a large one only
+    /// once.
     ///
     /// # Errors
-    /// What passes is not what it must be; the first error of `take`. Nothing more passes then.
+    /// If what passes is not what it must be; the first error of `take`. Nothing more passes after
+    /// an error.
     fn pass(
         &self,
         wants: &(dyn Fn(&Digest) -> bool + Sync),
@@ -148,8 +153,8 @@ pub trait Passing: Send + Sync {
 
 /// Reads parts of blobs.
 pub trait Ranges: Send + Sync {
-    /// Reads exactly `length` bytes from `offset`; `Ok(None)` where this place does not answer ranges for
-    /// this blob, and the whole must be streamed.
+    /// Reads exactly `length` bytes from `offset`. Returns `Ok(None)` if the place does not support
+    /// ranges for this blob, which must then be streamed whole.
     fn range(
         &self,
         repository: &Repository,
@@ -159,14 +164,14 @@ pub trait Ranges: Send + Sync {
     ) -> Result<Option<Box<dyn Read + Send + '_>>, Error>;
 }
 
-/// Lists what refers to a subject.
+/// Lists the manifests that refer to a subject.
 pub trait Referrers: Send + Sync {
-    /// Descriptors of the manifests whose `subject` is `subject`, from the API or the fallback tag.
-    /// An empty list means that there are none; anything else is an error.
+    /// Returns the descriptors of the manifests whose `subject` is `subject`, from the API or the
+    /// fallback tag. An empty list means that there are none; anything else is an error.
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
 
-    /// Returns whether every list of this repository stands under a fallback tag, so that a repository without
-    /// such tags has no referrers. `subject` is a manifest that is there.
+    /// Returns whether all lists of this repository are under fallback tags, so that a repository
+    /// without such tags has no referrers. `subject` is a manifest that exists.
     fn only_tags(&self, _repository: &Repository, _subject: Digest) -> Result<bool, Error> {
         Ok(false)
     }
@@ -178,102 +183,104 @@ pub trait TagList: Send + Sync {
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
 }
 
-/// What can be asked for what it has.
+/// A place that can be asked what it has.
 pub trait Inventory: Send + Sync {
     /// Returns whether the repository has the blob.
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error>;
     /// Returns whether the repository has the manifest.
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error>;
-    /// Returns whether the place takes a manifest only after all that it needs, so that one that is there is whole.
+    /// Returns whether the place takes a manifest only after everything that it needs, so that an
+    /// existing one is complete.
     fn keeps_whole(&self) -> bool {
         true
     }
     /// Returns the digest that the tag names, if it names one.
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
-    /// Returns the digest over the bytes of the manifest that `tag` names now, without a tag of the one under
-    /// `expected`: read from the place as it is now and hashed here, in the algorithm of `expected`. `None`: it has
-    /// none.
+    /// Returns the digest of the manifest that `tag` names now, or, without a tag, of the one under
+    /// `expected`. Reads its bytes from the place and hashes them here, with the algorithm of
+    /// `expected`. Returns `None` if there is no such manifest.
     fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error>;
 }
 
-/// Content that can be read again from its start, so that a failed upload can be sent again.
+/// Content that can be read again from its start, so that a failed upload can be repeated.
 pub trait Body: Send + Sync {
-    /// Opens a checked reader over the whole content: it gives the last bytes only when size and digest
-    /// hold ([`crate::content::checked::Checked`]).
+    /// Opens a checked reader of the whole content, which returns the last bytes only if size and
+    /// digest match ([`crate::content::checked::Checked`]).
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
 }
 
-/// What can be written to.
+/// A place that can be written to.
 pub trait Destination: Inventory {
-    /// Stores a blob. Does nothing if it is there.
+    /// Stores a blob. Does nothing if it exists.
     fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error>;
-    /// Stores a document under its digest. Children must be there. Makes the referrers of its
-    /// subject list it (by the registry's own doing, or the fallback tag).
+    /// Stores a document under its digest. Its children must exist. Adds it to the referrers of its
+    /// subject (the registry does that itself, or a fallback tag is used).
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
-    /// Makes `tag` name `document`, which is there, and reads it back.
+    /// Makes `tag` name `document`, which must exist, and reads it back.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error>;
-    /// Makes `tag` name `document` as [`Destination::set_tag`] does, unless it names another one by now: then the tag stays,
-    /// and what it names is returned. Looks just before it sets.
+    /// Like [`Destination::set_tag`], unless the tag names another document by now: then the tag
+    /// stays, and the digest that it names is returned. Checks just before setting.
     fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
         match self.tag(repository, tag)? {
             Some(found) if found != document.digest() => Ok(Some(found)),
             _ => self.set_tag(repository, tag, document).map(|()| None),
         }
     }
-    /// Makes `document`, which is there and has no tag, findable: where a place lists only what it
-    /// was told to list (a layout's `index.json`). Nothing to do for a registry. Called with the tags,
-    /// after everything was put.
+    /// Makes `document`, which exists and has no tag, findable in a place that lists only what it
+    /// was told to list (a layout's `index.json`). Does nothing for a registry. Called with the
+    /// tags, after everything was stored.
     fn set_root(&self, _repository: &Repository, _document: &Document) -> Result<(), Error> {
         Ok(())
     }
-    /// Returns whether the place can hold `blobs`, each once, those included that it has already; asked before
-    /// the first is sent. Yes, where nobody can know it (registries).
+    /// Checks that the place can hold `blobs`, each once, including those that it already has.
+    /// Called before the first is sent. Succeeds if the place cannot know (registries).
     fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
         Ok(())
     }
-    /// Returns how blobs are mounted from another repository of the same place, where it has that.
+    /// Returns how blobs are mounted from another repository of the same place, if it supports
+    /// that.
     fn mounts(&self) -> Option<&dyn Mounts> {
         None
     }
-    /// Questions about what the login permits, where the place can tell.
+    /// Returns how to ask what the login permits, if the place can tell.
     fn rights(&self) -> Option<&dyn Rights> {
         None
     }
-    /// Lists of referrers that whoever pushes must keep, where the place has such.
+    /// Returns the lists of referrers that clients must keep themselves, if the place has such.
     fn lists(&self) -> Option<&dyn Lists> {
         None
     }
-    /// Makes everything that was put durable (an index file, an fsync), and what others may have overwritten whole again.
-    /// Called once, at the end.
+    /// Makes everything that was stored durable (an index file, an fsync), and restores what others
+    /// may have overwritten. Called once, at the end.
     fn finish(&self) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// Keeps lists of referrers by hand.
+/// Keeps lists of referrers on the client's side.
 pub trait Lists: Send + Sync {
-    /// Makes the list of referrers of the document's subject name the document, which was there before this run: a run
-    /// that was interrupted may have left it without its entry.
+    /// Adds the document, which existed before this run, to the list of referrers of its subject:
+    /// an interrupted run may have left it without its entry.
     fn list_present(&self, repository: &Repository, document: &Document) -> Result<(), Error>;
 }
 
-/// Takes blobs over from a sibling repository without sending them.
+/// Takes blobs from a sibling repository without sending them.
 pub trait Mounts: Send + Sync {
-    /// Tries to mount; `false`: send it.
+    /// Tries to mount a blob. Returns `false` if it must be sent.
     fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error>;
 }
 
-/// Tells before any transfer what a login permits.
+/// Checks before any transfer what a login permits.
 pub trait Rights: Send + Sync {
-    /// Returns whether the repository may be read; one that is not there forbids nothing.
+    /// Checks that the repository may be read. A missing repository is no error.
     ///
     /// # Errors
-    /// [`Kind::Denied`] where not, and whatever kept the place from telling.
+    /// [`Kind::Denied`] if not, and any error that prevents the check.
     fn may_pull(&self, repository: &Repository) -> Result<(), Error>;
-    /// Returns whether the repository may be written. Stores nothing.
+    /// Checks that the repository may be written. Stores nothing.
     ///
     /// # Errors
-    /// [`Kind::Denied`] where not, [`Kind::Absent`] where it must be created first,
-    /// [`Kind::Refused`] where the place is read-only.
+    /// [`Kind::Denied`] if not, [`Kind::Absent`] if it must be created first, [`Kind::Refused`] if
+    /// the place is read-only.
     fn may_push(&self, repository: &Repository) -> Result<(), Error>;
 }

@@ -1,9 +1,11 @@
-//! One source over several: a repository is read where something was selected from it.
+//! One source over several: a repository is read from the places where something was selected from
+//! it.
 //!
-//! Where several places have been selected from under one repository name, each is asked in order until one has it;
-//! content goes by digest, so it does not matter which. A tag is different: two places that give it different digests
-//! are an error that names both. Opens nothing, and knows no kind of place. Optional abilities are asked for place by
-//! place when they are needed.
+//! If several places were selected from under one repository name, they are asked in order until
+//! one has the content. Content is named by digest, so it does not matter which. A tag is
+//! different: two places with different digests for it are an error that names both. Opens nothing,
+//! and knows no kinds of places. Optional abilities are asked for place by place when they are
+//! needed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
@@ -13,14 +15,14 @@ use super::{Error, Kind, Ranges, Referrers, Source, TagList};
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
-/// Positions of one place stay below this, so that those of several do not mix.
+/// Upper limit for the positions of one place, so that those of several do not mix.
 const POSITIONS: u64 = 1 << 40;
 
-/// A source with what the user calls it, such as `oci:DIR`.
+/// A source with the user's name for it, such as `oci:DIR`.
 pub struct Place {
     /// Its name in messages.
     pub name: String,
-    /// Where to read.
+    /// The source to read from.
     pub source: Arc<dyn Source>,
 }
 
@@ -28,7 +30,7 @@ pub struct Place {
 struct Selected {
     place: usize,
     reference: Reference,
-    // The name that it travels under; `None` without a tag.
+    // Name that it is carried under; `None` without a tag.
     name: Option<(Repository, Tag)>,
 }
 
@@ -36,17 +38,17 @@ struct Selected {
 pub struct Router {
     places: Vec<Place>,
     selected: Vec<Selected>,
-    // Where in `selected` each reference and each name stands.
+    // Indexes into `selected` of each reference and each name.
     references: HashMap<Reference, Vec<usize>>,
     names: HashMap<(Repository, Tag), Vec<usize>>,
     repositories: HashMap<Repository, BTreeSet<usize>>,
-    // Asked for repositories that nothing was selected from.
+    // Places that are asked for repositories that nothing was selected from.
     others: Vec<usize>,
 }
 
 impl Router {
-    /// A router over `places`, which are asked in this order. Repositories that nothing was selected from are read at
-    /// `others`, without it at every place.
+    /// Returns a router over `places`, which are asked in this order. Repositories that nothing was
+    /// selected from are read from `others`, or from every place if it is `None`.
     pub fn new(places: Vec<Place>, others: Option<usize>) -> Self {
         let others = others.map_or_else(|| (0..places.len()).collect(), |one| vec![one]);
         Self {
@@ -59,10 +61,12 @@ impl Router {
         }
     }
 
-    /// Takes `reference` from the place with number `place`. It travels as `repository` and `tag`.
+    /// Selects `reference` from the place with number `place`. It is carried as `repository` and
+    /// `tag`.
     ///
     /// # Errors
-    /// [`Class::Usage`] where another place claims this name for another digest, as far as both are known.
+    /// [`Class::Usage`] if another place has another digest for this name, as far as both are
+    /// known.
     pub fn select(
         &mut self,
         place: usize,
@@ -88,8 +92,8 @@ impl Router {
         Ok(())
     }
 
-    /// The place that claims the name of `selected`, which is `digest`, for another digest: the name as text, the place,
-    /// its digest.
+    /// Returns the place that has another digest than `digest` for the name of `selected`: the name
+    /// as text, the place, and its digest.
     fn conflict(&self, selected: &Selected, digest: Digest) -> Option<(String, usize, Digest)> {
         let name = selected.name.as_ref()?;
         self.names.get(name)?.iter().find_map(|number| {
@@ -104,7 +108,8 @@ impl Router {
         format!("{name}: expected one manifest, found {} in {first} and {} in {second}", one.1, two.1)
     }
 
-    /// Where `reference` is resolved: where it was selected, else where its repository is read.
+    /// Returns where `reference` is resolved: where it was selected, otherwise where its repository
+    /// is read.
     fn places_of_reference(&self, reference: &Reference) -> BTreeSet<usize> {
         match self.references.get(reference) {
             Some(numbers) => numbers.iter().map(|number| self.selected[*number].place).collect(),
@@ -122,7 +127,7 @@ impl Router {
         self.places_of(repository).map(|place| &*self.places[place].source)
     }
 
-    /// What the first place answers that has it.
+    /// Returns the answer of the first place that has the content.
     fn first<'s, T>(
         &'s self,
         repository: &Repository,

@@ -1,7 +1,7 @@
-//! Where the files of a new bundle go.
+//! Stores that take the files of a new bundle.
 //!
-//! Files are put one by one, each as soon as it is whole; they become a bundle at the end and at once. Nothing here
-//! knows how a bundle is made.
+//! Files are put one by one, each as soon as it is whole. At the end they become a bundle in one
+//! step. Stores do not know how a bundle is made.
 
 use std::sync::Arc;
 
@@ -11,61 +11,63 @@ use crate::oci::Digest;
 
 /// A file that is whole.
 pub struct Whole<'a> {
-    /// Its final name next to the manifest, one in a folder with `/` between the names.
+    /// Its final name relative to the folder of the manifest, with `/` between components.
     pub name: &'a str,
     /// Its size in bytes.
     pub size: u64,
-    /// The digest of its bytes, as they were written.
+    /// The digest of its bytes, taken while writing.
     pub digest: Digest,
     /// Its content.
     pub body: &'a dyn Body,
 }
 
-/// A file that is made at the end.
+/// A small file that is made at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Small {
     /// Its name.
     pub name: String,
-    /// All of it.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
-/// Everything that makes a bundle of what was put.
+/// Description of a bundle whose volumes or files were all put.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// The names of all volumes, in their order.
+    /// The names of all volumes, in order.
     pub volumes: Vec<String>,
-    /// The folder that holds the files of form flat; `None` for volumes.
+    /// The folder with the files of form flat; `None` for volumes.
     pub folder: Option<String>,
-    /// The other files in the order in which they get their names: the manifest is the last.
+    /// The other files, in the order in which they must appear. The manifest is the last.
     pub small: Vec<Small>,
 }
 
-/// Takes the files of one new bundle.
+/// Store of the files of one new bundle.
 pub trait Store: Send + Sync {
-    /// Takes a file that is whole, while others are still being made: volumes in their order, each by one thread. A file
-    /// that was put may be put again with other content, in this run or the next: the bytes that come last count.
+    /// Takes a whole file while others are still being written. Volumes come in order and from one
+    /// thread. A file may be put again with other content, in this run or the next one; the last
+    /// content counts.
     ///
     /// # Errors
-    /// Whatever keeps the place from taking it. The run ends.
+    /// The errors of the store. They end the run.
     fn put(&self, file: &Whole<'_>) -> Result<(), Error>;
 
-    /// Makes the named volumes durable, all of which were put, and returns what was put under its final names, for
-    /// reading it back. Nobody else sees it as a bundle yet.
+    /// Makes the named volumes durable, which were all put, and returns a place to read back all files
+    /// that were put, under their final names. Others do not see a bundle yet.
     ///
     /// # Errors
-    /// Whatever keeps the place from it.
+    /// The errors of the store.
     fn settle(&self, volumes: &[String]) -> Result<Arc<dyn Volumes>, Error>;
 
-    /// Makes a bundle of what was put, in place of any other of its name: the manifest gets its name last.
+    /// Makes a bundle of the files that were put. Replaces any other bundle of its name. The manifest
+    /// appears last.
     ///
     /// # Errors
-    /// Whatever keeps the place from it. There is no bundle then.
+    /// The errors of the store. Then there is no bundle.
     fn finish(&self, bundle: &Finished) -> Result<(), Error>;
 
-    /// Removes everything unfinished.
+    /// Removes all unfinished files.
     ///
     /// # Errors
-    /// Whatever keeps the place from it.
+    /// The errors of the store.
     fn clear(&self) -> Result<(), Error>;
 }

@@ -1,53 +1,54 @@
-//! Where the files of a bundle are read from: by name and position, from many threads.
+//! Places that the files of a bundle are read from, by name and position, from many threads.
 //!
-//! A directory, several directories, a container of a blob store. Whoever reads knows neither paths nor addresses but
-//! for messages. Nothing that is read is believed here.
+//! A place is a directory, several directories, or a container of a blob store. Readers know no
+//! paths and no addresses, except as text for messages. Nothing is checked here.
 
 use super::Error;
 
-/// One entry of a list.
+/// An entry of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// Its name in its folder. Bytes that are no text are replaced, so that it equals no name of a bundle's file.
+    /// Its name in its folder. Bytes that are not UTF-8 are replaced, so that such a name never equals
+    /// the name of a bundle's file.
     pub name: &'a str,
     /// Whether it is known to be a folder.
     pub is_folder: bool,
-    /// Bytes of a plain file, where the list tells them; `None` for everything else.
+    /// Size of a plain file in bytes, if the list contains it; `None` for other kinds of files.
     pub size: Option<u64>,
 }
 
-/// The place of one bundle's files. A file is named by its name next to the manifest, one in a folder with `/` between
-/// the names.
+/// Place of one bundle's files. A file is named relative to the folder of the manifest, with `/`
+/// between components.
 pub trait Volumes: Send + Sync {
-    /// Returns the size of a file in bytes; `None` where there is none. Of several with this name the first that holds
-    /// anything counts.
+    /// Returns the size of a file in bytes, or `None` if it is missing. If there are several copies,
+    /// the first that is not empty counts.
     ///
     /// # Errors
-    /// [`super::Kind::Io`] for anything but a plain file in its place; what keeps the place from telling.
+    /// [`super::Kind::Io`] if it is not a plain file; the errors of the place.
     fn size(&self, file: &str) -> Result<Option<u64>, Error>;
 
     /// Fills `buffer` from `offset` of a file.
     ///
     /// # Errors
-    /// [`super::Kind::Absent`] where there is no file, [`super::Kind::Mismatch`] where it ends before; what keeps the
-    /// place from giving it, without the file's name.
+    /// [`super::Kind::Absent`] if it is missing, [`super::Kind::Mismatch`] if it ends before; the errors
+    /// of the place. The texts do not name the file.
     fn read_at(&self, file: &str, offset: u64, buffer: &mut [u8]) -> Result<(), Error>;
 
-    /// Calls `each` with every entry of a folder, in any order; `""` is the one that the manifest lies in. A folder that
-    /// is not there has none.
+    /// Calls `each` with every entry of a folder, in any order. `""` is the folder of the manifest. A
+    /// missing folder has no entries.
     ///
     /// # Errors
-    /// What keeps the place from listing it; entries may have come before.
+    /// The errors of the place. `each` may have been called before.
     fn list(&self, folder: &str, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), Error>;
 
-    /// Returns how messages name a file, or a folder.
+    /// Returns the name of a file or folder for messages.
     fn shown(&self, file: &str) -> String;
 
-    /// Returns how messages name the place.
+    /// Returns the name of the place for messages.
     fn place(&self) -> String;
 
-    /// Returns the names that messages give to copies of a small file that hold anything else than `expected`; empty
-    /// ones are none. Only a place that is made of several has several copies.
+    /// Returns the names, for messages, of all copies of a small file that are neither empty nor equal
+    /// to `expected`. Only a place that consists of several directories can have several copies.
     ///
     /// # Errors
     /// Those of [`Volumes::size`] and [`Volumes::read_at`].
@@ -64,6 +65,6 @@ pub trait Volumes: Send + Sync {
         Ok(if is_same { Vec::new() } else { vec![self.shown(file)] })
     }
 
-    /// Forgets what is open, so that a medium can be taken out.
+    /// Closes all open files, so that a medium can be removed.
     fn close(&self) {}
 }

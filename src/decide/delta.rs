@@ -1,7 +1,9 @@
-//! Base: what an earlier bundle has delivered, or a receipt says is there, for leaving it out of the next one.
+//! Bases: content that an earlier bundle delivered, or that a receipt lists at the destination, so
+//! that the next bundle can leave it out.
 //!
-//! The manifest is enough. Where the volumes lie next to it, its documents say which repository each leaf went to; else
-//! the plan asks the source. Nothing here is authenticated: what a base says is a hint, proved at the import.
+//! The manifest is enough. If the volumes are next to it, its documents show which repository each
+//! leaf went to; otherwise the plan asks the source. Nothing here is authenticated: a base is only
+//! a hint, which the import verifies.
 
 use std::collections::HashMap;
 
@@ -13,13 +15,14 @@ use crate::flow::Flow;
 use crate::oci::{Digest, Reason, Repository};
 use crate::receipt::Receipt;
 
-/// The base that a bundle is: what it carried, and what it found delivered by its own bases.
+/// Returns a bundle as a base: the leaves that it carried, and those that its own bases delivered.
 ///
 /// # Errors
-/// [`crate::base::fault::Class::Format`] for a manifest that is none, [`crate::base::fault::Class::Cancelled`].
+/// [`crate::base::fault::Class::Format`] for an invalid manifest,
+/// [`crate::base::fault::Class::Cancelled`].
 pub fn of_bundle(flow: &Flow, bundle: Untrusted) -> Result<Base, Fault> {
     let (id, manifest) = (bundle.id(), bundle.claimed()?);
-    // Whatever is wrong with the volumes, or that there are none, is no fault here.
+    // Missing or damaged volumes are not a fault here.
     let closure = bundle.assume().ok().and_then(|bundle| {
         let is_whole = bundle.survey(flow).is_empty();
         is_whole.then(|| bundle.closure(flow).ok()).flatten()
@@ -28,19 +31,19 @@ pub fn of_bundle(flow: &Flow, bundle: Untrusted) -> Result<Base, Fault> {
     Ok(of_manifest(id, manifest, closure.as_ref()))
 }
 
-/// The base that a manifest alone is.
+/// Returns a manifest alone as a base.
 ///
 /// # Errors
-/// [`crate::base::fault::Class::Format`] for one that is none.
+/// [`crate::base::fault::Class::Format`] for an invalid manifest.
 pub fn of_bytes(manifest: &[u8]) -> Result<Base, Fault> {
     Ok(of_manifest(Digest::sha256(manifest), Manifest::parse(manifest)?, None))
 }
 
-/// The base that a receipt is: what it says is at the destination, of whatever of its bundle arrived. It stands under
-/// the bundle's id.
+/// Returns a receipt as a base, under the bundle's id: the leaves that it lists at the destination,
+/// from those parts of the bundle that arrived.
 pub fn of_receipt(receipt: Receipt) -> Base {
     let leaf = |leaf: crate::receipt::Leaf| (leaf.digest, Leaf { size: leaf.size, repository: Some(leaf.repository) });
-    // Its leaves all say where they are: no document need be asked.
+    // All leaves state their repository, so no documents have to be read.
     Base { id: receipt.bundle.id, leaves: receipt.blobs.into_iter().map(leaf).collect(), artifacts: Vec::new() }
 }
 
@@ -55,7 +58,7 @@ fn of_manifest(id: Digest, manifest: Manifest, closure: Option<&Closure>) -> Bas
         leaves.insert(blob.digest, Leaf { size: blob.size, repository: home(&blob.digest) });
     }
     for absent in manifest.absent.into_iter().filter(|absent| absent.reason == Reason::Base) {
-        // Named by its own base, or else where this one was to take it.
+        // The repository that its own base stated, or else the one where this bundle uses it.
         let repository = absent.repository.or_else(|| home(&absent.digest));
         leaves.insert(absent.digest, Leaf { size: absent.size, repository });
     }
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
     use crate::oci::Absent;
 
-    /// The worked example: a manifest, a config, a layer.
+    /// The worked example of the specification: a manifest, a config, a layer.
     fn salt() -> Manifest {
         let page = include_str!("../../spec/manifest.md");
         let line = page.lines().find(|line| line.starts_with("{\"absent\":[]")).unwrap();

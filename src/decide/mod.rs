@@ -1,4 +1,5 @@
-//! Decisions: pure functions from what was asked and what is there to what is done. Nothing here opens a file or a connection but through [`crate::content`].
+//! Decisions: pure functions from a request and known facts to what is to be done. Files and
+//! connections are reached only through [`crate::content`].
 
 pub mod delta;
 pub mod plan;

@@ -1,8 +1,8 @@
-//! Names at the destination: which repository of the source becomes which repository below PLACE.
+//! Names at the destination: maps each repository of the source to a repository below PLACE.
 //!
-//! Pure. The rules are `spec/cli.md`'s "import names": an exact `--map` before a prefix, the longest
-//! prefix first, all maps before `--keep-host`; else the source's path without its host. Nothing here
-//! asks a place whether a name exists there.
+//! Pure. The rules are "import names" in `spec/cli.md`: an exact `--map` before a prefix, the
+//! longest prefix first, all maps before `--keep-host`; otherwise the source's path without its
+//! host. Nothing here checks whether a name exists at a place.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -12,28 +12,28 @@ use crate::flow::Flow;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Artifact, Digest, Reference, Repository, Tag};
 
-/// Where the names go.
+/// Where names are placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `HOST[:PORT][/PREFIX]`.
     Registry {
-        /// Host, with a port where it is not 443.
+        /// Host, with the port if it is not 443.
         host: String,
-        /// Path below which everything goes; may be empty.
+        /// Path prefix of all names; may be empty.
         prefix: String,
     },
     /// A layout: names have no host.
     Layout,
-    /// Names stay as they are at the source, host included (`unpack`).
+    /// Names stay the same as at the source, including the host (`unpack`).
     Same,
 }
 
 impl Place {
-    /// A registry as the command line names it, `HOST[:PORT][/PREFIX]`. A host alone is enough; no
-    /// short names here.
+    /// Parses a registry as given on the command line, `HOST[:PORT][/PREFIX]`. A host alone is
+    /// enough; short names are not supported.
     ///
     /// # Errors
-    /// [`ReferenceError`] when host or prefix is none.
+    /// [`ReferenceError`] if the host or the prefix is invalid.
     pub fn registry(text: &str) -> Result<Self, ReferenceError> {
         let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
         let prefix = prefix.trim_end_matches('/');
@@ -56,18 +56,18 @@ impl Place {
 pub struct Map {
     // Exact: `host/path`. Prefix: `host/` or `host/path/`.
     from: String,
-    // Prefix: empty, or with a slash at its end.
+    // Prefix: empty, or ends with a slash.
     to: String,
     prefix: bool,
 }
 
-/// Why a text is not a [`Map`].
+/// Error from parsing a [`Map`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MapError {
-    /// No `=`, or a star where none may stand.
+    /// Missing `=`, or a `*` where none is allowed.
     #[error("map {0:?}: expected FROM=TO or FROM/*=TO/*")]
     Form(String),
-    /// A side is not a repository.
+    /// One side is not a repository.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
 }
@@ -84,7 +84,7 @@ impl FromStr for Map {
                 return Err(form());
             }
             let reference: Reference = from.parse()?;
-            // A tag that was given, not one that was filled in.
+            // Only a tag that was typed counts; parsing adds a default tag.
             let tail = &from[from.rfind('/').map_or(0, |slash| slash + 1)..];
             if tail.contains(':') {
                 return Err(form());
@@ -112,10 +112,10 @@ impl FromStr for Map {
 }
 
 impl Map {
-    /// The maps of a file: one a line; empty lines and lines that begin with `#` are left out.
+    /// Parses a file of maps, one per line. Skips empty lines and lines that start with `#`.
     ///
     /// # Errors
-    /// The first line that is not a map.
+    /// [`MapError`] of the first line that is not a map.
     pub fn list(text: &str) -> Result<Vec<Self>, MapError> {
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::parse).collect()
     }
@@ -129,26 +129,29 @@ impl Map {
     }
 }
 
-/// The mapping of one run.
+/// The name mapping of one run.
 #[derive(Clone, Debug)]
 pub struct Route {
     place: Place,
     keep_host: bool,
-    // Exact first, then by length of FROM, longest first; among equals the first given.
+    // Exact maps first, then prefixes by length of FROM, longest first; ties stay in the order
+    // given.
     maps: Vec<Map>,
 }
 
 impl Route {
-    /// A route below `place`; `keep_host` puts the source's host in front of its path.
+    /// Creates a route below `place`. With `keep_host`, the source's host is put in front of its
+    /// path.
     pub fn new(place: Place, keep_host: bool, mut maps: Vec<Map>) -> Self {
         maps.sort_by_key(|map| (map.prefix, std::cmp::Reverse(map.from.len())));
         Self { place, keep_host, maps }
     }
 
-    /// The destination's repository for one of the source.
+    /// Returns the destination repository for `source`.
     ///
     /// # Errors
-    /// [`Class::Policy`] when the mapped name is not a repository name (above 255 characters).
+    /// [`Class::Policy`] if the mapped name is not a valid repository name (more than 255
+    /// characters).
     pub fn destination(&self, source: &Repository) -> Result<Repository, Fault> {
         let name = source.to_string();
         let mapped = self.maps.iter().find_map(|map| map.apply(&name));
@@ -168,11 +171,11 @@ impl Route {
         })
     }
 
-    /// The destination's repository of each artifact, in their order.
+    /// Returns the destination repository of each artifact, in the same order.
     ///
     /// # Errors
-    /// [`Class::Policy`] when a name cannot be mapped, or when two artifacts would get the same tag of
-    /// one repository with different digests; every such pair is listed. [`Class::Cancelled`].
+    /// [`Class::Policy`] if a name cannot be mapped, or if two artifacts with different digests
+    /// would get the same tag in one repository; every such pair is listed. [`Class::Cancelled`].
     pub fn assign(&self, flow: &Flow, artifacts: &[Artifact]) -> Result<Vec<Repository>, Fault> {
         let mut faults = Vec::new();
         let mut given = Vec::with_capacity(artifacts.len());
@@ -206,7 +209,8 @@ impl Route {
     }
 }
 
-/// A host as one component of a path: lower case, `:5000` as `-5000`, an IPv6 address by its digits.
+/// Returns a host as one path component: lowercase, `:5000` as `-5000`, an IPv6 address without
+/// brackets.
 fn host_as_path(host: &str) -> String {
     let text: String = host
         .chars()

@@ -1,7 +1,7 @@
-//! What the user asked for: references, filters, and what may be left behind.
+//! The user's selection: references, filters, and what may be left out.
 //!
-//! Values only; what was typed becomes them on the command line, what they mean is the plan's
-//! business. Nothing here asks a source.
+//! Values only. The command line creates them, and the plan interprets them. Nothing here queries a
+//! source.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,65 +11,66 @@ use crate::oci::{Artifact, Digest, Platform, Reference, Repository, Tag};
 /// One selected reference.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
-    /// What to resolve at the source.
+    /// Reference to resolve at the source.
     pub reference: Reference,
-    /// The name that it travels under, where the user gave one; without a tag it keeps the source's.
+    /// Name to carry it under, if the user gave one. Without a tag, it keeps the source's tag.
     pub as_name: Option<(Repository, Option<Tag>)>,
-    /// What of it travels.
+    /// Filters that select what to carry.
     pub filters: Arc<Filters>,
 }
 
 impl Wanted {
-    /// All of `reference` under its own name.
+    /// Selects all of `reference` under its own name.
     pub fn new(reference: Reference) -> Self {
         Self { reference, as_name: None, filters: Arc::default() }
     }
 
-    /// The repository that it travels under.
+    /// Returns the repository that it is carried under.
     pub fn repository(&self) -> &Repository {
         self.as_name.as_ref().map_or(&self.reference.repository, |(repository, _)| repository)
     }
 
-    /// The tag that it travels under.
+    /// Returns the tag that it is carried under.
     pub fn tag(&self) -> Option<&Tag> {
         let renamed = self.as_name.as_ref().and_then(|(_, tag)| tag.as_ref());
         renamed.or(self.reference.tag.as_ref())
     }
 }
 
-/// What of a selected reference travels.
+/// Filters that select which parts of a reference are carried.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Filters {
-    /// The platforms that stay in an index; none: all.
+    /// Platforms to keep in an index; empty means all.
     pub platforms: Vec<Platform>,
-    /// Which referrers travel.
+    /// Referrers to carry.
     pub referrers: Referrers,
 }
 
-/// What becomes of an index that a platform filter cuts.
+/// How to treat an index when a platform filter removes some of its entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IndexMode {
-    /// A new index is made of the entries that stay; one single platform takes that manifest itself.
+    /// Build a new index from the remaining entries. If one platform is selected and one manifest
+    /// remains, carry that manifest instead.
     #[default]
     Rebuild,
-    /// The index travels as it is, and lacks children.
+    /// Carry the index unchanged, without some of its children.
     Sparse,
 }
 
-/// Which referrers travel with what they refer to.
+/// Referrers to carry along with their subjects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Referrers {
-    /// All, and cosign's `.sig`, `.att`, `.sbom` tags.
+    /// All referrers, and cosign's `.sig`, `.att`, `.sbom` tags.
     #[default]
     All,
-    /// None, cosign's tags neither.
+    /// No referrers and no cosign tags.
     None,
-    /// Those with one of these artifact types. Cosign's tags state no type and stay behind.
+    /// Referrers with one of these artifact types. Cosign's tags state no type and are left out.
     Types(Vec<String>),
 }
 
 impl Referrers {
-    /// Whether a referrer of `artifact_type` travels.
+    /// Returns whether a referrer of type `artifact_type` is carried.
     pub fn takes(&self, artifact_type: Option<&str>) -> bool {
         match self {
             Self::All => true,
@@ -79,47 +80,48 @@ impl Referrers {
     }
 }
 
-/// A leaf that a base brought, or found delivered by a base of its own.
+/// A leaf that a base carried, or that one of its own bases delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// A repository that it was delivered in, named as in the base; `None` where the base does not say.
+    /// A repository that it was delivered to, named as in the base; `None` if the base does not
+    /// state it.
     pub repository: Option<Repository>,
 }
 
-/// What one earlier bundle has delivered.
+/// Content that one earlier bundle delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// Its bundle id.
+    /// Bundle id.
     pub id: Digest,
-    /// Its content. Documents may stand among it; they travel all the same.
+    /// Its leaves. May include documents; those are carried again anyway.
     pub leaves: HashMap<Digest, Leaf>,
-    /// Its artifacts: where a repository is not said, their documents at the source tell it.
+    /// Its artifacts. If a leaf's repository is not stated, their documents at the source show it.
     pub artifacts: Vec<Artifact>,
 }
 
-/// What the destination has already, and what it lacks of that. A hint: the proof is made at the import.
+/// Content that the destination already has, with exceptions. Only a hint: the import verifies it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// The bases, in the order given: the first that has a leaf says where.
+    /// Bases, in the order given. The first one that states a leaf's repository determines it.
     pub bases: Vec<Base>,
-    /// Leaves that travel whatever the bases say.
+    /// Leaves to carry whatever the bases say.
     pub again: BTreeSet<Digest>,
 }
 
-/// Everything that was asked for.
+/// Everything the user asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The references, in any order; the plan does not depend on it.
+    /// References, in any order; the plan does not depend on the order.
     pub wanted: Vec<Wanted>,
-    /// What becomes of an index that the platforms of a filter cut.
+    /// How to treat an index when a platform filter removes some of its entries.
     pub index: IndexMode,
-    /// Whether non-distributable layers travel.
+    /// Whether to carry non-distributable layers.
     pub foreign: bool,
-    /// Whether what is not to be had is left out and named, instead of ending the run.
+    /// Whether to leave out and report unavailable content instead of ending the run.
     pub allow_partial: bool,
-    /// What stays behind because it was delivered.
+    /// Content to leave out because it was already delivered.
     pub delivered: Delivered,
 }
 

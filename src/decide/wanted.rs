@@ -1,7 +1,10 @@
-//! The wanted list: content that is missing on a disconnected side, in the source's names, on its way back to the exporter.
+//! The wanted list: content that is missing on a disconnected side, in the source's names, sent
+//! back to the exporter.
 //!
-//! A line is `REPO[:TAG][@DIGEST]`, then the digests of base leaves that are missing there, one blank between. Sorted by bytes,
-//! each once, capped; no clients, no times, no hosts but the artifacts'. Text only; no I/O.
+//! Each line is `REPO[:TAG][@DIGEST]`, followed by the digests of the base leaves that are missing
+//! there, separated by single spaces. Lines are sorted by bytes, unique, and limited in number. The
+//! list contains no clients, no times, and no hosts except those of the artifacts. Text only; no
+//! I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,9 +12,9 @@ use std::fmt::Write as _;
 use crate::base::fault::{Class, Fault, escape};
 use crate::oci::{Digest, Reference};
 
-/// The largest list, in bytes.
+/// Maximum size of a list, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
-/// The most lines.
+/// Maximum number of lines.
 pub const MAX_LINES: usize = 100_000;
 
 /// A wanted list.
@@ -21,28 +24,29 @@ pub struct List {
 }
 
 impl List {
-    /// Adds an artifact, or leaves to the one that is there.
+    /// Adds an artifact, or adds leaves to an artifact that is already listed.
     pub fn add(&mut self, reference: Reference, leaves: impl IntoIterator<Item = Digest>) {
         let line = self.lines.entry(reference.to_string()).or_insert_with(|| (reference, BTreeSet::new()));
         line.1.extend(leaves);
     }
 
-    /// Whether nothing is wanted.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// The artifacts, in order.
+    /// Returns the artifacts, in order.
     pub fn references(&self) -> impl Iterator<Item = &Reference> {
         self.lines.values().map(|(reference, _)| reference)
     }
 
-    /// Returns all leaves that are missing somewhere.
+    /// Returns all missing leaves.
     pub fn leaves(&self) -> BTreeSet<Digest> {
         self.lines.values().flat_map(|(_, leaves)| leaves.iter().copied()).collect()
     }
 
-    /// The list as it is written, and how many lines had no room in it.
+    /// Returns the text of the list, and the number of lines that were dropped because of the
+    /// limits.
     pub fn to_text(&self) -> (String, usize) {
         let mut text = String::new();
         for (number, (name, (_, leaves))) in self.lines.iter().enumerate() {
@@ -61,20 +65,22 @@ impl List {
         (text, 0)
     }
 
-    /// Whether `bytes` are a list as an import writes it, to the byte: every artifact by its digest, each with a leaf that
-    /// is missing. A list that a person wrote or changed is none.
+    /// Returns whether `bytes` are exactly a list that an import wrote: every artifact has a digest
+    /// and at least one missing leaf. A list that a person wrote or edited does not qualify.
     pub fn is_written(bytes: &[u8]) -> bool {
         let is_whole =
             |(reference, leaves): &(Reference, BTreeSet<Digest>)| reference.digest.is_some() && !leaves.is_empty();
         Self::parse(bytes).is_ok_and(|list| list.lines.values().all(is_whole) && list.to_text().0.as_bytes() == bytes)
     }
 
-    /// Reads a list. Empty lines and lines that begin with `#`, which a person may have added, are left out.
+    /// Parses a list. Skips empty lines and lines that start with `#`, which a person may have
+    /// added.
     ///
     /// # Errors
-    /// [`Class::Usage`]: above a limit, not UTF-8, or a line that is none, by its number.
+    /// [`Class::Usage`] if the list exceeds a limit, is not UTF-8, or has an invalid line; the
+    /// message gives the line number.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
-        let wrong = |what: String| Fault::new(Class::Usage, what).help("use a list as `import --wanted-out` writes it");
+        let wrong = |what: String| Fault::new(Class::Usage, what).help("use a list written by `import --wanted-out`");
         if bytes.len() > MAX_BYTES {
             return Err(wrong(format!("wanted list: expected at most {MAX_BYTES} bytes, found {}", bytes.len())));
         }

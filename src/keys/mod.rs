@@ -1,3 +1,3 @@
-//! Private keys that are not in a file.
+//! Private keys that are not stored in files.
 
 pub mod pkcs11;

@@ -1,8 +1,8 @@
-//! The layout as a destination: blobs under temporary names until they are durable, then their own;
-//! names in `index.json` at the end.
+//! The layout as a destination: blobs have temporary names until they are durable; `index.json` is
+//! written at the end.
 //!
-//! Small blobs wait and are made durable together; large ones one by one, by the thread that wrote
-//! them. Nothing here decides what a name may move to.
+//! Small blobs wait and are made durable together; a large one is made durable by the thread that
+//! wrote it. Does not decide whether a name may be moved.
 
 use crate::base::lock::lock;
 use std::io::{Read, Write};
@@ -13,9 +13,9 @@ use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 
-/// Blobs up to this size wait for their neighbours before they are made durable.
+/// Maximum size, in bytes, of a blob that waits to be made durable together with others.
 const SMALL: u64 = 1 << 20;
-/// So many wait at most (open files).
+/// Maximum number of waiting blobs, each of which is an open file.
 const WAITING: usize = 128;
 const BUFFER: usize = 256 << 10;
 
@@ -30,21 +30,23 @@ impl Layout {
         self.refusal(format!("layout {}: blob {digest}", self.path.display()), error)
     }
 
-    /// An error of the file system; of a full one with what is free and what to do.
+    /// Returns the error for a file system error. For a full file system, adds the free space and
+    /// advice.
     fn refusal(&self, subject: String, error: &std::io::Error) -> Error {
         let refused = Error::io(subject, error);
         if let (std::io::ErrorKind::FileTooLarge, Some(limit)) = (error.kind(), crate::system::file_size_limit()) {
             let told = format!("{}; this process may write files of at most {limit} bytes (ulimit -f)", refused.what);
-            return Error { what: told, ..refused }.help("raise the limit and run it again: what is there stays");
+            return Error { what: told, ..refused }
+                .help("raise the limit and run this again: completed content is kept");
         }
         if !matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
             return refused;
         }
         let free = self.disk.free().map_or_else(|_| String::new(), |free| format!("; {free} bytes are free"));
-        Error { what: refused.what + &free, ..refused }.help("make room and run it again: what is there stays")
+        Error { what: refused.what + &free, ..refused }.help("make room and run this again: completed content is kept")
     }
 
-    /// The index as it stands in the file now.
+    /// Reads the index from the file.
     fn read_index(&self) -> Result<Index, Error> {
         Self::index_or_new(&self.path, &self.disk).map_err(|fault| Error::new(Kind::Refused, fault.what))
     }
@@ -103,7 +105,7 @@ impl Layout {
             partial.write_all(&buffer[..count]).map_err(|error| {
                 let left = blob.size.saturating_sub(written);
                 let refused = self.io(digest, &error);
-                Error { what: format!("{}; {left} more bytes of it are to be written", refused.what), ..refused }
+                Error { what: format!("{}; {left} of its bytes were not written yet", refused.what), ..refused }
             })?;
             written += count as u64;
         }
@@ -120,7 +122,8 @@ impl Layout {
         }
     }
 
-    /// `index.json` as it lies there now; read again only where it is another file than the last time, or has changed.
+    /// Returns the current `index.json`. Reads it only if it was replaced or changed since the last
+    /// call.
     fn index_of_now(&self) -> Result<Option<Arc<Index>>, Error> {
         let shown = || format!("layout {}: {INDEX}", self.path.display());
         let io = |error: std::io::Error| Error::io(shown(), &error);
@@ -141,22 +144,23 @@ impl Layout {
         Ok(Some(index))
     }
 
-    /// The refusal of an `index.json` that nobody could read again.
+    /// Returns the error for an `index.json` that would be too large to read again.
     fn too_many_names(&self, found: u64) -> Error {
         let what = format!(
             "layout {}: {INDEX}: expected at most {MAX_INDEX} bytes, found {found} or more",
             self.path.display()
         );
-        Error::new(Kind::Refused, what).help("bring fewer tags into one layout, or bring them into a registry")
+        Error::new(Kind::Refused, what).help("write fewer tags into one layout, or write them to a registry")
     }
 
-    /// Makes what waits durable, then gives it its names, in the order it was put.
+    /// Makes the waiting blobs durable, then renames them in the order in which they were put.
     fn flush(&self, waiting: &mut Vec<(Digest, u64, super::Partial)>) -> Result<(), Error> {
         if waiting.is_empty() {
             return Ok(());
         }
         let io = |error: &std::io::Error| self.refusal(format!("layout {}", self.path.display()), error);
-        // Whatever happens, nothing of it waits any longer: what a sync failed for once, no later one makes durable.
+        // Empty the list even on failure: after a failed sync, a later one does not make the data
+        // durable.
         let waiting = std::mem::take(waiting);
         self.disk.sync_all().map_err(|error| io(&error))?;
         for (digest, _, partial) in waiting {
@@ -187,7 +191,7 @@ impl Inventory for Layout {
         Ok(self.read_document(&Descriptor::new(media_type, digest, size)).is_ok())
     }
 
-    /// Files may have come here one by one.
+    /// Returns `false`: blobs may have been copied here without the rest of their artifact.
     fn keeps_whole(&self) -> bool {
         false
     }
@@ -201,7 +205,7 @@ impl Inventory for Layout {
         Ok(place.map(|place| self.entries[*place].descriptor.digest))
     }
 
-    /// From the files, whatever this run knows: a name that waits for [`Destination::finish`] is none yet.
+    /// Reads from the files. A name that waits for [`Destination::finish`] does not exist yet.
     fn read_back(&self, repository: &Repository, tag: Option<&Tag>, expected: Digest) -> Result<Option<Digest>, Error> {
         let digest = match tag {
             None => expected,
@@ -250,7 +254,8 @@ impl Destination for Layout {
         self.store(&descriptor, &mut document.raw())
     }
 
-    /// The name stands in `index.json` after [`Destination::finish`]; an entry that had it goes.
+    /// Sets a name, which [`Destination::finish`] writes to `index.json`. Removes an entry with
+    /// that name.
     fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
         let name = format!("{repository}:{tag}");
         self.change(Change::Name { name, document: document.clone(), is_new: false })
@@ -258,7 +263,7 @@ impl Destination for Layout {
 
     fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
         let name = format!("{repository}:{tag}");
-        // From the file, too: other programs write it without our lock.
+        // Check the file too: other programs write it without our lock.
         let there = self.index_of_now()?;
         let there = there.as_ref().and_then(|index| index.named(&name)?.parse().ok());
         let known = [self.tag(repository, tag)?, there];

@@ -1,6 +1,7 @@
-//! The files of a layout: opened relative to its directory and never through a symbolic link below it.
+//! The files of a layout: opened relative to its directory, and never through a symbolic link below
+//! it.
 //!
-//! Knows names and bytes only; what the bytes mean is the other files' business.
+//! Handles only names and bytes; the other files interpret the bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 use crate::content::{Error, Kind};
 use crate::oci::{Algorithm, Digest};
 
-/// How unfinished files begin.
+/// Prefix of the names of unfinished files.
 const PARTIAL: &str = ".partial-";
 
 /// The directory of a layout.
@@ -23,7 +24,7 @@ pub(super) struct Disk {
     serial: AtomicU64,
 }
 
-/// Tells a file, as it is now, from another and from what it was.
+/// Identifies a file and its state, to detect that it was replaced or changed.
 #[derive(PartialEq, Eq)]
 pub(super) struct Stamp {
     file: (u64, u64),
@@ -31,7 +32,7 @@ pub(super) struct Stamp {
     changed: (i64, u64),
 }
 
-/// A file under a temporary name; removed when it is dropped before it got its own.
+/// A file under a temporary name. Removed on drop unless it was renamed to its final name.
 pub(super) struct Partial {
     folder: OwnedFd,
     temporary: String,
@@ -52,7 +53,7 @@ fn absent_is_none<T>(result: Result<T, Errno>) -> io::Result<Option<T>> {
     }
 }
 
-/// Whether `needed` bytes go into the `free` ones at `path`.
+/// Returns an error if `needed` bytes do not fit into the `free` bytes at `path`.
 pub(super) fn check_room(path: &Path, needed: u64, free: u64) -> Result<(), Error> {
     if needed <= free {
         return Ok(());
@@ -62,11 +63,11 @@ pub(super) fn check_room(path: &Path, needed: u64, free: u64) -> Result<(), Erro
 }
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-// NONBLOCK: a FIFO under the name must not stop us.
+// NONBLOCK: opening a FIFO must not block.
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 impl Disk {
-    /// Opens the directory; it itself may be reached through a link.
+    /// Opens the directory. `path` itself may be a link.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let root = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Self { root, serial: AtomicU64::new(0) })
@@ -95,13 +96,13 @@ impl Disk {
         if found.is_file() { Ok((file, found.len())) } else { Err(io::Error::other("is not a regular file")) }
     }
 
-    /// The blob's file and its size.
+    /// Opens the file of a blob and returns it with its size.
     pub(super) fn blob(&self, digest: Digest) -> io::Result<Option<(File, u64)>> {
         let Some(folder) = self.folder(digest.algorithm())? else { return Ok(None) };
         absent_is_none(openat(&folder, digest.hex(), FILE, Mode::empty()))?.map(Self::regular).transpose()
     }
 
-    /// A file at the top, at most `max` bytes of it.
+    /// Reads a file in the top directory, of at most `max` bytes.
     pub(super) fn read(&self, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
         let Some(file) = absent_is_none(openat(&self.root, name, FILE, Mode::empty()))? else { return Ok(None) };
         let (file, size) = Self::regular(file)?;
@@ -113,7 +114,7 @@ impl Disk {
         Ok(Some(bytes))
     }
 
-    /// Which file lies under a name at the top, and when it was last changed.
+    /// Returns the stamp of a file in the top directory.
     pub(super) fn stamp(&self, name: &str) -> io::Result<Option<Stamp>> {
         let found = absent_is_none(statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW))?;
         Ok(found.map(|found| Stamp {
@@ -123,13 +124,13 @@ impl Disk {
         }))
     }
 
-    /// A file at the top that is there, for a lock.
+    /// Opens an existing file in the top directory, for a lock.
     pub(super) fn top(&self, name: &str) -> io::Result<File> {
         let (file, _) = Self::regular(openat(&self.root, name, FILE, Mode::empty()).map_err(named)?)?;
         Ok(file)
     }
 
-    /// Whether nothing is in the directory, but for what an interrupted run left.
+    /// Reports whether the directory is empty, except for files left by an interrupted run.
     pub(super) fn is_empty(&self) -> io::Result<bool> {
         for entry in Dir::read_from(&self.root)? {
             let entry = entry?;
@@ -149,12 +150,13 @@ impl Disk {
         Ok(Partial { folder, temporary, name, file, done: false })
     }
 
-    /// A blob to be written.
+    /// Creates a temporary file for a new blob.
     pub(super) fn new_blob(&self, digest: Digest) -> io::Result<Partial> {
         self.partial(self.make_folder(digest.algorithm())?, digest.hex())
     }
 
-    /// Writes a file at the top: the old one or the new one is there, whole, at any time.
+    /// Writes a file in the top directory atomically: at any time, the complete old or new file is
+    /// there.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut partial = self.partial(self.root.try_clone()?, name.to_owned())?;
         partial.write_all(bytes)?;
@@ -163,34 +165,35 @@ impl Disk {
         Ok(rustix::fs::fsync(&self.root)?)
     }
 
-    /// Writes a file at the top, unless one has the name: then that one stays, which others may hold.
+    /// Writes a file in the top directory unless it exists; keeps an existing file, since others
+    /// may hold a lock on it.
     pub(super) fn begin(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let mut partial = self.partial(self.root.try_clone()?, name.to_owned())?;
         partial.write_all(bytes)?;
         partial.sync()?;
         let is_there = || absent_is_none(openat(&self.root, name, FILE, Mode::empty())).map(|found| found.is_some());
         match partial.publish_new() {
-            // Another run was faster, and may have swept our temporary file away.
+            // Another run was faster, and may have removed our temporary file.
             Err(Errno::EXIST | Errno::NOENT | Errno::INVAL | Errno::NOSYS) if is_there()? => Ok(()),
-            // Not every file system knows it: looked at just before.
+            // Not every file system supports NOREPLACE. The check just before must do.
             Err(Errno::INVAL | Errno::NOSYS) => self.replace(name, bytes),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(rustix::fs::fsync(&self.root)?),
         }
     }
 
-    /// Bytes that the file system has left for this user.
+    /// Returns the number of bytes that this user can still write to the file system.
     pub(super) fn free(&self) -> io::Result<u64> {
         let found = rustix::fs::fstatvfs(&self.root)?;
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
-    /// Makes all data that was written to this file system durable: one call for many small files.
+    /// Makes all data written to this file system durable, in one call for many small files.
     pub(super) fn sync_all(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.root)?)
     }
 
-    /// Makes the names of blobs durable.
+    /// Makes the names of the blobs durable.
     pub(super) fn sync_folders(&self) -> io::Result<()> {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             if let Some(folder) = self.folder(algorithm)? {
@@ -200,7 +203,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Removes what an interrupted run left; the caller holds the lock.
+    /// Removes the files left by an interrupted run. The caller must hold the lock.
     pub(super) fn sweep(&self) -> io::Result<()> {
         let folders = [self.folder(Algorithm::Sha256)?, self.folder(Algorithm::Sha512)?];
         for folder in folders.iter().flatten().chain([&self.root]) {
@@ -221,14 +224,14 @@ impl Partial {
         self.file.sync_data()
     }
 
-    /// Gives it its name unless something has it.
+    /// Renames the file to its final name unless that exists.
     fn publish_new(mut self) -> Result<(), Errno> {
         renameat_with(&self.folder, &self.temporary, &self.folder, &self.name, RenameFlags::NOREPLACE)?;
         self.done = true;
         Ok(())
     }
 
-    /// Gives it its name. The content is complete, checked and durable by now.
+    /// Renames the file to its final name. The content must be complete, checked and durable.
     pub(super) fn publish(mut self) -> io::Result<()> {
         renameat(&self.folder, &self.temporary, &self.folder, &self.name)?;
         self.done = true;
@@ -249,7 +252,7 @@ impl Write for Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if !self.done {
-            // Nothing can be done about a failure here; the next writer sweeps.
+            // Ignore a failure here; the next writer removes the file.
             let _ = unlinkat(&self.folder, &self.temporary, AtFlags::empty());
         }
     }

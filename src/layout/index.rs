@@ -1,6 +1,6 @@
-//! `index.json` of a layout: its descriptors, the names in them, and how names are added.
+//! `index.json` of a layout: reads its descriptors and their names, and adds names.
 //!
-//! Members that are not ours are kept as they came. Bytes in, bytes out; no I/O.
+//! Keeps unknown members unchanged. Bytes in, bytes out; no I/O.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,32 +10,32 @@ use crate::base::fault::escape;
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
 
-/// The image-spec's name of a descriptor: a tag, or whatever tools put there.
+/// Annotation for the name of a descriptor (image-spec): a tag, or any other text that tools write.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// containerd's full name of an image.
+/// Annotation for the full name of an image (containerd).
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
-/// The file as parsed.
+/// A parsed `index.json`.
 pub(super) struct Index {
     members: Map<String, Value>,
-    // `None`: its name went to another.
+    // `None` for a removed entry, whose name was moved to another one.
     manifests: Vec<Option<Value>>,
-    // Where the entries of each name stand, in their order.
+    // Positions of the entries of each name, in order.
     named: HashMap<String, Vec<usize>>,
-    // The digests of entries without a name.
+    // Digests of the entries without a name.
     plain: HashSet<String>,
-    // Bytes that the names set here take in the file, at least.
+    // Minimum number of bytes in the file for the names that were set.
     added: u64,
 }
 
-/// The names that a descriptor carries, as they stand there.
+/// Returns the raw names in the annotations of a descriptor.
 fn raw_names(value: &Value) -> impl Iterator<Item = &str> {
     let annotations = value.get("annotations");
     [CONTAINERD_NAME, REF_NAME].into_iter().filter_map(move |key| annotations?.get(key)?.as_str())
 }
 
 impl Index {
-    /// An index without entries.
+    /// Makes an index without entries.
     pub(super) fn new() -> Self {
         let mut members = Map::new();
         members.insert("schemaVersion".into(), json!(2));
@@ -55,7 +55,7 @@ impl Index {
         for name in raw_names(&value) {
             is_named = true;
             let places = self.named.entry(name.to_owned()).or_default();
-            // Both annotations mostly say the same.
+            // Both annotations often have the same value.
             if places.last() != Some(&place) {
                 places.push(place);
             }
@@ -66,7 +66,7 @@ impl Index {
         self.manifests.push(Some(value));
     }
 
-    /// Reads the bytes of an `index.json`; the error says what was expected and found.
+    /// Parses the bytes of an `index.json`. The error is a text with what was expected and found.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let mut members: Map<String, Value> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if members.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
@@ -78,8 +78,8 @@ impl Index {
         }
     }
 
-    /// Each entry's descriptor with its raw names. `type_of` gives the media type of a document whose
-    /// entry has none (old tools).
+    /// Returns the descriptor of each entry with its raw names. `type_of` returns the media type of
+    /// a document whose entry has none (old tools).
     pub(super) fn entries(
         &self,
         type_of: impl Fn(&str) -> Option<String>,
@@ -100,14 +100,15 @@ impl Index {
         self.manifests.iter().flatten().enumerate().map(read).collect()
     }
 
-    /// The text of the digest that `name` stands for: of the last entry, as tools overwrite.
+    /// Returns the digest that `name` stands for, as text. The last entry counts, as in other
+    /// tools.
     pub(super) fn named(&self, name: &str) -> Option<&str> {
         let mut places = self.named.get(name)?.iter().rev();
         let entry = places.find_map(|place| self.manifests.get(*place)?.as_ref())?;
         entry.get("digest")?.as_str()
     }
 
-    /// Bytes that the names set here take in the file, at least.
+    /// Returns the minimum number of bytes in the file for the names that were set.
     pub(super) const fn added(&self) -> u64 {
         self.added
     }
@@ -117,21 +118,21 @@ impl Index {
         for place in self.named.remove(name).unwrap_or_default() {
             self.manifests[place] = None;
         }
-        // Twice the name, a digest, and the names of the members.
+        // Twice the name, a digest, and the member names.
         self.added += 2 * name.len() as u64 + 200;
         let mut value = plain(document);
         value["annotations"] = json!({ REF_NAME: name, CONTAINERD_NAME: name });
         self.push(value);
     }
 
-    /// Adds `document` without a name, unless an entry without one is there.
+    /// Adds `document` without a name, unless it already has an entry without a name.
     pub(super) fn set_plain(&mut self, document: &Document) {
         if !self.plain.contains(&document.digest().to_string()) {
             self.push(plain(document));
         }
     }
 
-    /// The bytes to write: entries by name, then digest; members in order of their keys.
+    /// Returns the bytes to write: entries sorted by name, then digest; members sorted by key.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let mut manifests: Vec<Value> = self.manifests.iter().flatten().cloned().collect();
         let key = |value: &Value| {
@@ -158,18 +159,18 @@ fn plain(document: &Document) -> Value {
     value
 }
 
-/// Whether a raw name is a tag or a reference.
+/// Reports whether a raw name is a tag or a reference.
 pub(super) fn is_name(raw: &str) -> bool {
     Tag::new(raw).is_ok() || raw.parse::<Reference>().is_ok()
 }
 
-/// What the raw names of an entry say: references, a mere tag below `local`. Names that are neither
-/// are left out; the entry can still be asked for by its raw name.
+/// Converts the raw names of an entry to references; a plain tag becomes a reference to repository
+/// `local`. Omits names that are neither; the entry can still be found by its raw name.
 pub(super) fn references(raw: &[String], local: &Repository) -> Vec<Reference> {
     let mut found: Vec<Reference> = Vec::new();
     for name in raw {
         let reference = match Tag::new(name) {
-            // A tag that only repeats the end of the full name says nothing new.
+            // Skip a tag that only repeats the end of a full name.
             Ok(tag) if found.iter().any(|full| full.tag.as_ref() == Some(&tag)) => continue,
             Ok(tag) => Reference { repository: local.clone(), tag: Some(tag), digest: None },
             Err(_) => match name.parse() {

@@ -1,4 +1,4 @@
-//! A directory in which a layout would be begun: it holds nothing, and takes nothing. For looking only.
+//! A layout that does not exist yet, for dry runs: it is empty and refuses writes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,28 +7,28 @@ use crate::base::fault::{Class, Fault};
 use crate::content::{Body, Destination, Error, Inventory, Kind};
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 
-/// No layout yet.
+/// A layout that does not exist yet.
 pub struct Nothing {
     path: PathBuf,
 }
 
 impl Nothing {
-    /// Where [`super::Layout::look`] found none. Makes nothing.
+    /// Makes the value for a path where [`super::Layout::look`] found no layout. Creates no files.
     ///
     /// # Errors
-    /// [`Class::Io`] where something else than a directory lies on the way there.
+    /// [`Class::Io`] if a part of the path is something other than a directory.
     pub fn at(path: &Path) -> Result<Self, Fault> {
         let nothing = Self { path: path.to_owned() };
         match nothing.ground() {
             Ok(_) => Ok(nothing),
             Err(error) => {
                 let what = format!("layout {}: {error}", path.display());
-                Err(Fault::new(Class::Io, what).help("name a directory that can be made"))
+                Err(Fault::new(Class::Io, what).help("name a directory that can be created"))
             }
         }
     }
 
-    /// The nearest directory above that is there.
+    /// Opens the nearest existing directory at or above the path.
     fn ground(&self) -> std::io::Result<Disk> {
         let mut path = self.path.as_path();
         loop {
@@ -40,7 +40,7 @@ impl Nothing {
     }
 
     fn refused<T>(&self) -> Result<T, Error> {
-        Err(Error::new(Kind::Refused, format!("layout {}: looked at only", self.path.display())))
+        Err(Error::new(Kind::Refused, format!("layout {}: opened only for a dry run", self.path.display())))
     }
 }
 

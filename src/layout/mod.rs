@@ -1,8 +1,9 @@
-//! An OCI image layout in a directory: a source, and a destination (image-spec 1.1, `image-layout.md`).
+//! An OCI image layout in a directory, as a source and a destination (image-spec 1.1,
+//! `image-layout.md`).
 //!
-//! Reads are plain file reads, never a mapping: a failing medium is an error, not a signal. Links below
-//! the directory are not followed. Nothing gets a digest's name that is not complete, checked and
-//! durable, and `index.json` changes at the end, atomically.
+//! Uses plain reads, never a memory mapping, so that a failing medium gives an error and not a
+//! signal. Does not follow links below the directory. A file gets the name of a digest only when it
+//! is complete, checked and durable. `index.json` is replaced at the end, atomically.
 
 mod destination;
 mod disk;
@@ -33,22 +34,23 @@ const MARKER: &str = "oci-layout";
 const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const INDEX: &str = "index.json";
 const MAX_MARKER: u64 = 64 << 10;
-/// The largest `index.json`, in bytes.
+/// Maximum size of `index.json`, in bytes.
 pub const MAX_INDEX: u64 = 64 << 20;
 
 /// One descriptor of `index.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The descriptor.
+    /// Descriptor of the entry.
     pub descriptor: Descriptor,
-    /// What it is called: `io.containerd.image.name` and `org.opencontainers.image.ref.name` as
-    /// references, a mere tag as `localhost/DIR:TAG`. Empty where it has no usable name ([`Layout::odd_names`]).
+    /// Names of the entry: `io.containerd.image.name` and `org.opencontainers.image.ref.name` as
+    /// references, a plain tag as `localhost/DIR:TAG`. Empty if it has no usable name
+    /// ([`Layout::odd_names`]).
     pub names: Vec<Reference>,
-    // As they stand in the file.
+    // Names as written in the file.
     raw: Vec<String>,
 }
 
-/// A layout, open for reading, or also for writing.
+/// A layout that is open for reading, or for reading and writing.
 pub struct Layout {
     path: PathBuf,
     disk: Disk,
@@ -57,11 +59,11 @@ pub struct Layout {
     found: Found,
     referrers: OnceLock<HashMap<Digest, Vec<Descriptor>>>,
     writer: Option<Writer>,
-    // Once it is set, what takes long ends.
+    // Once this is set, long operations end.
     cancel: Arc<AtomicBool>,
 }
 
-/// Where in `entries` something stands, in their order.
+/// Positions in `entries` by name, digest and so on, in order.
 #[derive(Default)]
 struct Found {
     raw: HashMap<String, Vec<usize>>,
@@ -91,22 +93,23 @@ impl Found {
 
 /// One change of the index.
 enum Change {
-    /// A name; `is_new`: unless it stands for something else.
+    /// Sets a name. If `is_new`, fails when the name stands for something else.
     Name { name: String, document: Document, is_new: bool },
-    /// An entry without a name.
+    /// Adds an entry without a name.
     Plain(Document),
 }
 
 struct Writer {
-    // Held as long as the layout is open for writing.
+    // Held while the layout is open for writing.
     _lock: File,
-    // As it will be written.
+    // The index that will be written.
     index: Mutex<Index>,
-    // What this run does to it: other programs may write it meanwhile, and know no lock.
+    // Changes by this run. Other programs may write the file in the meantime without taking the
+    // lock.
     changes: Mutex<Vec<Change>>,
-    // Small blobs, written but not yet durable, in the order they were put.
+    // Small blobs that are written but not yet durable, in the order in which they were put.
     waiting: Mutex<Vec<(Digest, u64, Partial)>>,
-    // What `index.json` said when it was last read back, and of which file that was.
+    // Last content of `index.json` that was read back, with the stamp of that file.
     read_back: Mutex<Option<(Stamp, Arc<Index>)>>,
 }
 
@@ -114,8 +117,8 @@ impl Layout {
     /// Opens a layout for reading.
     ///
     /// # Errors
-    /// [`Class::Source`] when the directory is not there, [`Class::Format`] when it is not a layout,
-    /// [`Class::Io`] when it cannot be read.
+    /// [`Class::Source`] if the directory does not exist, [`Class::Format`] if it is not a layout,
+    /// [`Class::Io`] if it cannot be read.
     pub fn open(path: &Path) -> Result<Self, Fault> {
         let disk = Disk::open(path).map_err(|error| {
             let class = if error.kind() == std::io::ErrorKind::NotFound { Class::Source } else { Class::Io };
@@ -132,24 +135,25 @@ impl Layout {
         Self::build(path, disk, &index)
     }
 
-    /// Opens a layout for writing too, and makes it where `path` is not there or empty. It is locked
-    /// against other writers until it is dropped; what an interrupted run left half-done is removed.
+    /// Opens a layout for reading and writing, and creates it if `path` does not exist or is empty.
+    /// Locks it against other writers until it is dropped, and removes unfinished files of an
+    /// interrupted run.
     ///
     /// # Errors
-    /// [`Class::Usage`] when the directory holds something else, [`Class::Lock`] when another run
-    /// writes to it, [`Class::Format`] and [`Class::Io`] as [`Layout::open`].
+    /// [`Class::Usage`] if the directory contains something else, [`Class::Lock`] if another run
+    /// writes to it, [`Class::Format`] and [`Class::Io`] as for [`Layout::open`].
     pub fn create(path: &Path) -> Result<Self, Fault> {
         let io = |error: std::io::Error| Fault::new(Class::Io, format!("layout {}: {error}", path.display()));
         crate::system::make_folders(path).map_err(io)?;
         let disk = Disk::open(path).map_err(io)?;
         if !Self::is_there(path, &disk)? {
-            // Two runs that begin one layout lock one file.
+            // Two runs that create the same layout must lock the same file.
             disk.begin(MARKER, MARKER_CONTENT).map_err(io)?;
         }
         let lock = disk.top(MARKER).map_err(io)?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
             if error == rustix::io::Errno::WOULDBLOCK {
-                Fault::new(Class::Lock, format!("layout {}: another run writes to it", path.display()))
+                Fault::new(Class::Lock, format!("layout {}: another run is writing to it", path.display()))
                     .help("wait for it to end")
             } else {
                 io(error.into())
@@ -168,10 +172,11 @@ impl Layout {
         Ok(layout)
     }
 
-    /// What [`Layout::create`] would find, opened for reading, without a lock; `None` where it would begin a layout.
+    /// Opens the layout that [`Layout::create`] would find, for reading and without a lock. `None`
+    /// if it would create a new layout.
     ///
     /// # Errors
-    /// As [`Layout::create`], but for the lock.
+    /// As [`Layout::create`], except for the lock.
     pub fn look(path: &Path) -> Result<Option<Self>, Fault> {
         let io = |error: std::io::Error| Fault::new(Class::Io, format!("layout {}: {error}", path.display()));
         let disk = match Disk::open(path) {
@@ -186,7 +191,7 @@ impl Layout {
         Self::build(path, disk, &index).map(Some)
     }
 
-    /// Whether a layout was begun there; anything else than one, or nothing, is refused.
+    /// Reports whether a layout exists there. Returns an error if the directory has other content.
     fn is_there(path: &Path, disk: &Disk) -> Result<bool, Fault> {
         if Self::is_marked(path, disk)? {
             return Ok(true);
@@ -196,11 +201,12 @@ impl Layout {
         if is_empty {
             return Ok(false);
         }
-        let what = format!("directory {}: expected an OCI layout or nothing, found other files", path.display());
+        let what =
+            format!("directory {}: expected an OCI layout or an empty directory, found other files", path.display());
         Err(Fault::usage(what, "name a new directory"))
     }
 
-    /// The index; a new one where a run was interrupted before its first.
+    /// Reads the index, or makes a new one if a run was interrupted before writing it.
     fn index_or_new(path: &Path, disk: &Disk) -> Result<Index, Fault> {
         match disk.read(INDEX, MAX_INDEX).map_err(|error| malformed(path, INDEX, &error.to_string()))? {
             Some(bytes) => Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error)),
@@ -242,7 +248,7 @@ impl Layout {
         Ok(Self { path, disk, repository, entries, found, referrers: OnceLock::new(), writer: None, cancel })
     }
 
-    /// Ends what takes long once `flow` is cancelled.
+    /// Makes long operations end once `flow` is cancelled.
     #[must_use]
     pub fn in_flow(mut self, flow: &Flow) -> Self {
         self.cancel = flow.cancel_flag();
@@ -253,28 +259,29 @@ impl Layout {
         if self.cancel.load(Ordering::Relaxed) { Err(Cancelled.into()) } else { Ok(()) }
     }
 
-    /// The entries of `index.json` as it was when the layout was opened, in its order.
+    /// Returns the entries of `index.json`, as of the opening of the layout and in its order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The names of all entries that are neither tag nor reference, each with what it stands for. An artifact has no such
-    /// name elsewhere.
+    /// Returns all names of entries that are neither a tag nor a reference, with their digests. An
+    /// artifact cannot have such a name elsewhere.
     pub fn odd_names(&self) -> impl Iterator<Item = (&str, Digest)> {
         let names = self.entries.iter().flat_map(|entry| entry.raw.iter().map(|raw| (&**raw, entry.descriptor.digest)));
         names.filter(|(raw, _)| !index::is_name(raw))
     }
 
-    /// `localhost/DIR`: the repository of mere tags and of entries without a name.
+    /// Returns `localhost/DIR`, the repository of plain tags and of entries without a name.
     pub fn repository(&self) -> &Repository {
         &self.repository
     }
 
-    /// The entry that `name` (what stands behind `oci:DIR:`) means: a name as it stands in the file, a
-    /// reference, a tag, or a digest. Without a name: the only entry.
+    /// Finds the entry for `name` (the text after `oci:DIR:`): a name as written in the file, a
+    /// reference, a tag, or a digest. Without a name, returns the only entry.
     ///
     /// # Errors
-    /// [`Kind::Absent`] when there is none, [`Kind::Refused`] when two differ.
+    /// [`Kind::Absent`] if there is none, [`Kind::Refused`] if two entries with different digests
+    /// match.
     pub fn find(&self, name: Option<&str>) -> Result<&Entry, Error> {
         let reference = name.and_then(|name| name.parse::<Reference>().ok());
         let digest = name.and_then(|name| name.parse::<Digest>().ok());
@@ -313,7 +320,7 @@ fn malformed(path: &Path, file: &str, detail: &str) -> Fault {
     Fault::new(Class::Format, format!("layout {}: {file}: {}", path.display(), crate::base::fault::escape(detail)))
 }
 
-/// `localhost/` and the directory's name, made a path component.
+/// Returns the repository `localhost/NAME`, with NAME made from the directory's name.
 fn local_repository(path: &Path) -> Repository {
     let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = own.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
@@ -322,12 +329,12 @@ fn local_repository(path: &Path) -> Repository {
         .map(|character| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' })
         .collect();
     let named = Repository::new("localhost", words.trim_matches(['-', '.']));
-    // The fallback is a good name; the first attempt fails for names like "a..b" or "---".
+    // Fails for names like "a..b" or "---".
     named.unwrap_or_else(|_| fallback())
 }
 
 fn fallback() -> Repository {
-    #[allow(clippy::expect_used, reason = "a constant that the grammar takes")]
+    #[allow(clippy::expect_used, reason = "a constant that matches the grammar")]
     Repository::new("localhost", "layout").expect("a good name")
 }
 

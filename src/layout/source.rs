@@ -1,6 +1,6 @@
-//! The layout as a source: names, documents, blobs, parts of blobs, referrers, tags.
+//! The layout as a source: names, documents, blobs, parts of blobs, referrers and tags.
 //!
-//! The repository asked for only matters for names and tags: a layout has one store of blobs.
+//! The repository matters only for names and tags: a layout has a single store of blobs.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -13,7 +13,7 @@ use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 impl Layout {
-    /// The file of a blob, its size as promised.
+    /// Opens the file of a blob and checks its size.
     fn open_blob(&self, descriptor: &Descriptor) -> Result<File, Error> {
         let digest = descriptor.digest;
         let path = self.path.display();
@@ -47,7 +47,7 @@ impl Layout {
             .map_err(|error| Error::new(Kind::Refused, format!("layout {path}: {error}")))
     }
 
-    /// Every document that the entries reach, with what each says of its subject.
+    /// Reads all documents that the entries reach, and returns the referrers by subject.
     fn scan_referrers(&self) -> Result<HashMap<Digest, Vec<Descriptor>>, Error> {
         let mut found: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
         let mut seen = HashSet::new();
@@ -60,7 +60,7 @@ impl Layout {
             }
             let document = match self.read_document(&descriptor) {
                 Ok(document) => document,
-                // A sparse index: what is not there refers to nothing here.
+                // A sparse index: a missing document has no referrers here.
                 Err(error) if error.class == Kind::Absent && !is_entry => continue,
                 Err(error) => return Err(error),
             };

@@ -245,7 +245,7 @@ fn a1_links_are_not_followed() {
     std::fs::write(outside.path().join("secret"), b"secret").unwrap();
     std::os::unix::fs::symlink(outside.path().join("secret"), blobs.join(secret.digest.hex())).unwrap();
     assert_eq!(layout.blob(layout.repository(), &secret).err().unwrap().class, Kind::Io);
-    // A directory that is a link: nothing is read or written behind it.
+    // A directory that is a link: nothing is read or written through it.
     std::fs::remove_dir_all(&blobs).unwrap();
     std::os::unix::fs::symlink(outside.path(), &blobs).unwrap();
     assert!(layout.blob(layout.repository(), &one).is_err());
@@ -265,7 +265,7 @@ fn damaged_blobs_are_named() {
     std::fs::write(file(layer.digest), b"long layer").unwrap();
     assert_eq!(layout.blob(layout.repository(), layer).err().unwrap().class, Kind::Mismatch);
     assert!(!layout.has_blob(layout.repository(), layer).unwrap());
-    // The manifest itself is there; that it is whole this place does not promise.
+    // The manifest exists, but a layout does not guarantee that it is complete.
     assert!(layout.has_manifest(layout.repository(), image.digest()).unwrap() && !layout.keeps_whole());
     let mut raw = image.raw().to_vec();
     raw[1] ^= 1;
@@ -302,7 +302,7 @@ fn c2_what_others_write_meanwhile_stays_and_a_new_name_is_looked_at_again() {
     layout.set_tag(&place, &tag("before"), &one).unwrap();
     layout.finish().unwrap();
     assert_eq!(layout.set_new_tag(&place, &tag("ours"), &one).unwrap(), None);
-    // Another program, which knows no lock of ours.
+    // Another program, which does not take our lock.
     let foreign = |name: &str| {
         let mut now = index(folder.path());
         now["manifests"].as_array_mut().unwrap().push(json!({
@@ -319,7 +319,7 @@ fn c2_what_others_write_meanwhile_stays_and_a_new_name_is_looked_at_again() {
     };
     assert_eq!(named("b.example/a:theirs"), Some(two.digest().to_string()));
     assert_eq!(named("b.example/a:ours"), Some(one.digest().to_string()));
-    // Between the look and the end.
+    // Between the check and the end.
     assert_eq!(layout.set_new_tag(&place, &tag("late"), &one).unwrap(), None);
     foreign("b.example/a:late");
     assert_eq!(layout.finish().unwrap_err().class, Kind::Policy);
@@ -331,7 +331,7 @@ fn c2_two_that_begin_one_layout_lock_one_file() {
     let folder = TempDir::new().unwrap();
     let disk = Disk::open(folder.path()).unwrap();
     assert!(!Layout::is_there(folder.path(), &disk).unwrap());
-    // The other has looked, too, before this one begins it.
+    // The other run has also checked before this one creates the layout.
     let held = Layout::create(folder.path()).unwrap();
     disk.begin(MARKER, MARKER_CONTENT).unwrap();
     let lock = disk.top(MARKER).unwrap();

@@ -1,37 +1,37 @@
-//! An artifact: a manifest in its repository with its tags, as a bundle lists it and an import
-//! pushes it (`spec/manifest.md`, `artifacts`).
+//! An artifact: a manifest in its repository with its tags, as listed in a bundle and pushed by an
+//! import (`spec/manifest.md`, `artifacts`).
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Descriptor, Digest, Repository, Tag};
 
-/// A manifest that travels on its own account: selected, or a referrer of one that was.
+/// A manifest that is carried for its own sake: selected, or a referrer of a selected one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Artifact {
-    /// Type of the artifact: the document's own member, absent where it has none.
+    /// Artifact type from the document, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Digest of the manifest.
     pub digest: Digest,
-    /// Its media type.
+    /// Media type of the manifest.
     pub media_type: String,
-    /// The source's digest where a platform filter made a new index.
+    /// Digest at the source if a platform filter made a new index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// `host/path` as at the source, or as the user named it.
+    /// `host/path` as at the source, or as named by the user.
     pub repository: Repository,
     /// Size of the manifest in bytes.
     pub size: u64,
-    /// Digest of what it refers to, the document's own.
+    /// Digest of the document's subject, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
-    /// Its tags, sorted; empty where it travels by digest alone.
+    /// Tags, sorted. Empty if it is carried by digest alone.
     #[serde(deserialize_with = "exactly")]
     pub tags: Vec<Tag>,
 }
 
-/// Reads a list, without the room that a growing one keeps for more.
+/// Deserializes a list without spare capacity.
 fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tag>, D::Error> {
     let mut tags = Vec::deserialize(deserializer)?;
     tags.shrink_to_fit();
@@ -39,37 +39,37 @@ fn exactly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tag>, D::Er
 }
 
 impl Artifact {
-    /// The descriptor of the manifest.
+    /// Returns the descriptor of the manifest.
     pub fn descriptor(&self) -> Descriptor {
         Descriptor::new(self.media_type.clone(), self.digest, self.size)
     }
 }
 
-/// Why content that is reachable is not carried (`spec/closure.md`).
+/// Reason why reachable content is not carried (`spec/closure.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reason {
-    /// A leaf that a base or a receipt says is delivered.
+    /// A leaf that a base or a receipt lists as delivered.
     Base,
     /// A non-distributable leaf.
     Foreign,
-    /// Not to be had at export.
+    /// Not available at export.
     Missing,
-    /// A document that a platform filter left out of a sparse index.
+    /// A document that a platform filter removed from a sparse index.
     Platform,
 }
 
-/// Something reachable that is not carried.
+/// Reachable content that is not carried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Absent {
-    /// Its digest.
+    /// Digest of the content.
     pub digest: Digest,
-    /// Why.
+    /// Reason for the absence.
     pub reason: Reason,
-    /// A repository that it was delivered in, for [`Reason::Base`].
+    /// A repository to which it was delivered, for [`Reason::Base`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<Repository>,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
 }

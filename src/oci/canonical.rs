@@ -1,26 +1,28 @@
-//! RFC 8785 canonical JSON: one spelling for one value, so that bytes can be compared and hashed.
+//! RFC 8785 canonical JSON: one spelling for each value, so that bytes can be compared and hashed.
 //!
-//! Writes only; who reads a canonical file parses it, writes it again and compares. Narrower than the
-//! RFC in one thing: numbers are integers within ±(2^53 − 1), all else is refused (`spec/manifest.md`).
+//! Writes only. To check a canonical file, parse it, write it again and compare the bytes. Stricter
+//! than the RFC in one respect: numbers are integers within ±(2^53 − 1), and all other numbers are
+//! refused (`spec/manifest.md`).
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// The largest magnitude that every JSON reader keeps exactly.
+/// Largest magnitude that every JSON reader represents exactly.
 const MAX_INTEGER: u64 = super::descriptor::MAX_SIZE;
 
-/// Why a value has no canonical form here.
+/// Reason why a value has no canonical form.
 #[derive(Debug, thiserror::Error)]
 pub enum CanonicalError {
-    /// A fraction, an exponent, a negative zero, or an integer that not every reader keeps.
+    /// A fraction, an exponent, a negative zero, or an integer that not every reader represents
+    /// exactly.
     #[error("number {0}: expected an integer within 2^53 - 1")]
     Number(serde_json::Number),
-    /// The value does not become JSON at all (a map whose keys are no strings).
+    /// The value cannot be converted to JSON, for example a map whose keys are not strings.
     #[error("value: {0}")]
     Value(#[from] serde_json::Error),
 }
 
-/// The canonical bytes of `value`, nothing after them.
+/// Returns the canonical bytes of `value`, with nothing after them.
 ///
 /// # Errors
 /// [`CanonicalError::Number`].
@@ -30,7 +32,7 @@ pub fn to_vec(value: &Value) -> Result<Vec<u8>, CanonicalError> {
     Ok(out)
 }
 
-/// The canonical bytes of anything that serialises: [`to_vec`] of its [`Value`].
+/// Returns the canonical bytes of a serializable value: [`to_vec`] of its [`Value`].
 ///
 /// # Errors
 /// [`CanonicalError`].
@@ -62,7 +64,7 @@ fn write(out: &mut Vec<u8>, value: &Value) -> Result<(), CanonicalError> {
             out.push(b']');
         }
         Value::Object(members) => {
-            // By UTF-16 code units: differs from the order of bytes beyond the basic plane.
+            // By UTF-16 code units. Differs from byte order outside the basic plane.
             let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
             sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
             out.push(b'{');
@@ -80,7 +82,8 @@ fn write(out: &mut Vec<u8>, value: &Value) -> Result<(), CanonicalError> {
     Ok(())
 }
 
-/// As ECMAScript's JSON.stringify: only `"`, `\` and controls are escaped, the shortest way there is.
+/// Writes a string like ECMAScript's JSON.stringify: escapes only `"`, `\` and control characters,
+/// in the shortest way.
 fn write_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for &byte in text.as_bytes() {
@@ -109,7 +112,7 @@ mod tests {
 
     #[test]
     fn keys_sort_by_utf16_code_units() {
-        // RFC 8785, section 3.2.3: the sample's order of keys.
+        // RFC 8785, section 3.2.3: key order of the sample.
         let given = r#"{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh",
             "1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"}"#;
         let values: Vec<String> =
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn only_what_must_be_is_escaped() {
-        // RFC 8785, section 3.2.2.2: the sample's string.
+        // RFC 8785, section 3.2.2.2: string of the sample.
         let given = r#""\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/""#;
         assert_eq!(canonical(given), "\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"");
         assert_eq!(

@@ -1,8 +1,9 @@
-//! The descriptor: media type, digest, size, and what else an index or manifest says of a blob.
+//! Descriptors: media type, digest, size, and other properties of a blob as stated in an index or
+//! manifest.
 //!
-//! For reading only: unknown members are ignored here and live on in the document's raw bytes. `mediaType`, `digest`,
-//! `size` and `data` are read strictly, each once (`spec/closure.md`); the others are hints, dropped where they
-//! are not of their type.
+//! For reading only: unknown members are ignored here and preserved in the document's raw bytes.
+//! `mediaType`, `digest`, `size` and `data` are parsed strictly and must not be repeated
+//! (`spec/closure.md`). The others are hints, dropped if they have the wrong type.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::member::optional;
 use super::{Digest, Platform};
 
-/// The largest integer that every JSON reader keeps exactly, 2^53 − 1: the cap of every size.
+/// Largest integer that every JSON reader represents exactly, 2^53 − 1. The limit of every size.
 pub const MAX_SIZE: u64 = (1 << 53) - 1;
 
 /// A reference from a document to content.
@@ -26,25 +27,25 @@ pub struct Descriptor {
     pub digest: Digest,
     /// Size of the content in bytes.
     pub size: u64,
-    /// Type of the artifact, where the descriptor points at one.
+    /// Artifact type, if the descriptor refers to an artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Annotations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub annotations: Option<BTreeMap<String, String>>,
-    /// Platform, in an index.
+    /// Platform, in entries of an index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
-    /// Where foreign content may be had.
+    /// Addresses of foreign content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub urls: Option<Vec<String>>,
-    /// The content itself, base64.
+    /// The content itself, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
 }
 
 impl Descriptor {
-    /// A descriptor with the three members that every one has.
+    /// Creates a descriptor with the three required members.
     pub fn new(media_type: impl Into<String>, digest: Digest, size: u64) -> Self {
         Self {
             media_type: media_type.into(),
@@ -58,13 +59,13 @@ impl Descriptor {
         }
     }
 
-    /// The annotation under `key`.
+    /// Returns the annotation with this key.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Whether this is a BuildKit attestation: an `unknown/unknown` manifest that names the child
-    /// that it speaks of.
+    /// Returns the digest of the image that this BuildKit attestation describes. Returns `None` if
+    /// this is not the `unknown/unknown` entry of an attestation.
     pub fn attests(&self) -> Option<Digest> {
         (self.annotation("vnd.docker.reference.type") == Some("attestation-manifest"))
             .then(|| self.annotation("vnd.docker.reference.digest")?.parse().ok())
@@ -72,7 +73,7 @@ impl Descriptor {
     }
 }
 
-/// A member that stands once; null is a member too.
+/// A member that must not be repeated, even if its value is null.
 struct Once<T> {
     is_seen: bool,
     value: Option<T>,
@@ -124,7 +125,7 @@ impl<'de> Visitor<'de> for Members {
                 "data" => data.take("data", &mut map)?,
                 "artifactType" => artifact_type = optional(&mut map)?,
                 "annotations" => annotations = optional(&mut map)?,
-                // Two of them are no platform.
+                // A repeated platform is no platform.
                 "platform" => {
                     let found = optional(&mut map)?;
                     platform = if std::mem::replace(&mut is_placed, true) { None } else { found };

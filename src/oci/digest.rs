@@ -1,4 +1,5 @@
-//! Content digests: `sha256:<64 hex>` and `sha512:<128 hex>`, strict; and the hashers that make them.
+//! Content digests, parsed strictly: `sha256:<64 hex>` and `sha512:<128 hex>`; and the hashers that
+//! compute them.
 //!
 //! Other algorithms are refused by name (`spec/manifest.md`). No I/O.
 
@@ -8,17 +9,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
 
-/// A registered digest algorithm that packmule reads and writes.
+/// A digest algorithm that packmule reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
-    /// SHA-256, the field's default.
+    /// SHA-256, the usual default.
     Sha256,
     /// SHA-512.
     Sha512,
 }
 
 impl Algorithm {
-    /// The name before the colon.
+    /// Returns the name before the colon.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -26,7 +27,7 @@ impl Algorithm {
         }
     }
 
-    /// Length of the raw digest in bytes.
+    /// Returns the length of the raw digest in bytes.
     pub const fn len(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -34,20 +35,20 @@ impl Algorithm {
         }
     }
 
-    /// Never true; a digest has bytes.
+    /// Always false, since every digest has bytes.
     pub const fn is_empty(self) -> bool {
         false
     }
 }
 
-/// A content digest. Orders as its text does.
+/// A content digest. Ordered like its text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
     bytes: [u8; 64],
 }
 
-/// Why a text is not a digest.
+/// Reason why a text is not a digest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DigestError {
     /// No colon between algorithm and hex.
@@ -56,32 +57,32 @@ pub enum DigestError {
     /// An algorithm other than sha256 and sha512.
     #[error("digest algorithm {0:?}: expected sha256 or sha512")]
     Algorithm(String),
-    /// Wrong number of hex digits, or a character that is none (upper case included).
+    /// Wrong number of hex digits, or a character that is not one (upper case included).
     #[error("digest {text:?}: expected {expected} lower-case hex digits")]
     Hex {
-        /// The text as found, cut to 200 characters.
+        /// Text as found, cut to 200 characters.
         text: String,
-        /// How many digits the algorithm has.
+        /// Number of digits of the algorithm.
         expected: usize,
     },
 }
 
 impl Digest {
-    /// The SHA-256 of `bytes`.
+    /// Computes the SHA-256 of `bytes`.
     pub fn sha256(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// The digest of `bytes` under `algorithm`.
+    /// Computes the digest of `bytes` with `algorithm`.
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// A digest from raw bytes; `None` unless the length is the algorithm's.
+    /// Creates a digest from raw bytes. Returns `None` if their length does not fit the algorithm.
     pub fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Option<Self> {
         if raw.len() != algorithm.len() {
             return None;
@@ -91,23 +92,23 @@ impl Digest {
         Some(Self { algorithm, bytes })
     }
 
-    /// The algorithm.
+    /// Returns the algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The raw digest.
+    /// Returns the raw digest.
     pub fn raw(&self) -> &[u8] {
         &self.bytes[..self.algorithm.len()]
     }
 
-    /// The part after the colon.
+    /// Returns the hex digits after the colon.
     pub fn hex(&self) -> String {
         encode_hex(self.raw())
     }
 }
 
-/// Lower-case hex of `bytes`.
+/// Encodes `bytes` as lower-case hex.
 pub fn encode_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -177,17 +178,17 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// A running digest under one algorithm.
+/// An incremental hasher.
 #[derive(Clone)]
 pub enum Hasher {
-    /// Running SHA-256.
+    /// SHA-256.
     Sha256(sha2::Sha256),
-    /// Running SHA-512.
+    /// SHA-512.
     Sha512(sha2::Sha512),
 }
 
 impl Hasher {
-    /// A fresh hasher.
+    /// Creates a new hasher.
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Sha256 => Self::Sha256(sha2::Sha256::new()),
@@ -195,7 +196,7 @@ impl Hasher {
         }
     }
 
-    /// Takes in `bytes`.
+    /// Adds `bytes` to the hash.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -203,7 +204,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of everything taken in.
+    /// Returns the digest of all added bytes.
     pub fn finish(self) -> Digest {
         let mut bytes = [0; 64];
         match self {

@@ -1,7 +1,7 @@
-//! Documents: manifests and indexes, OCI's and Docker's, with the raw bytes that they came in.
+//! Documents: OCI and Docker manifests and indexes, with their raw bytes.
 //!
-//! The bytes are what is carried, hashed and pushed; the parsed members are for reading. The rules
-//! of what is refused stand in `spec/closure.md`.
+//! The raw bytes are carried, hashed and pushed. The parsed members are for reading. The rules for
+//! refusing documents are in `spec/closure.md`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use serde::Deserialize;
 use super::media_type::{self, Kind};
 use super::{Descriptor, Digest};
 
-/// The largest document, in bytes; what distribution accepts and the spec's limit.
+/// Largest document in bytes: the limit of registries and of the specification.
 pub const MAX_DOCUMENT: u64 = 4 << 20;
-/// How deeply its JSON may be nested, the document itself being the first level.
+/// Maximum nesting of its JSON, counting the document itself.
 const MAX_NESTING: usize = 100;
-/// The first schemaVersion that not every JSON reader keeps.
+/// The smallest schemaVersion that not every JSON reader represents exactly.
 const MAX_VERSION: u64 = super::descriptor::MAX_SIZE + 1;
 
 /// A manifest or index as fetched.
@@ -42,66 +42,67 @@ struct Members {
     subject: Option<Descriptor>,
 }
 
-/// What is only shown, and dropped where it is not of its type.
+/// Members that are only shown. Dropped if they have the wrong type.
 #[derive(Deserialize)]
 struct Notes {
     annotations: Option<BTreeMap<String, String>>,
 }
 
-/// Why bytes are not a document that can be carried.
+/// Reason why bytes are not a document that can be carried.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DocumentError {
     /// More than 4 MiB.
     #[error("manifest {digest}: expected at most {MAX_DOCUMENT} bytes, found {size}")]
     TooLarge {
-        /// The digest of the document.
+        /// Digest of the document.
         digest: Digest,
-        /// Its size in bytes.
+        /// Size in bytes.
         size: u64,
     },
-    /// Docker schema 1, which has no digests of its layers' content that could be carried.
+    /// Docker schema 1. It has no digests of the layers' content that could be carried.
     #[error("manifest {0}: docker schema 1 is not supported; push the image again with a current client")]
     Schema1(Digest),
     /// Not one of the four document types.
     #[error("manifest {digest}: expected an OCI or Docker manifest or index, found media type {media_type:?}")]
     Type {
-        /// The digest of the document.
+        /// Digest of the document.
         digest: Digest,
-        /// What it or its descriptor says.
+        /// Media type from the document or its descriptor.
         media_type: String,
     },
-    /// The document's own `mediaType` is not its descriptor's.
+    /// The document's own `mediaType` differs from its descriptor's.
     #[error("manifest {digest}: expected media type {expected:?}, found {found:?}")]
     TypeDiffers {
-        /// The digest of the document.
+        /// Digest of the document.
         digest: Digest,
-        /// The descriptor's.
+        /// Media type of the descriptor.
         expected: String,
-        /// The document's.
+        /// Media type of the document.
         found: String,
     },
-    /// Not JSON of the form.
+    /// Not JSON of the expected form.
     #[error("manifest {digest}: {detail}")]
     Json {
-        /// The digest of the document.
+        /// Digest of the document.
         digest: Digest,
-        /// What the parser says.
+        /// Message of the parser.
         detail: String,
     },
-    /// `manifests` beside `config` or `layers`, or neither.
+    /// Both `manifests` and `config` or `layers`, or none of them.
     #[error("manifest {0}: members of a manifest and of an index in one document, or of the other kind")]
     Ambiguous(Digest),
-    /// An embedded `data` that is not the descriptor's content.
+    /// Embedded `data` that differs from the descriptor's content.
     #[error("manifest {document}: data of {blob} is not its content")]
     Data {
-        /// The digest of the document.
+        /// Digest of the document.
         document: Digest,
-        /// The digest of the descriptor.
+        /// Digest of the descriptor.
         blob: Digest,
     },
 }
 
-/// What the parser itself does not look at: UTF-8 everywhere, an object, and how deep it goes.
+/// Checks properties that the parser does not: UTF-8 throughout, an object at the top, and the
+/// nesting depth.
 fn check_text(raw: &[u8]) -> Result<(), &'static str> {
     if std::str::from_utf8(raw).is_err() {
         return Err("expected UTF-8");
@@ -127,21 +128,21 @@ fn check_text(raw: &[u8]) -> Result<(), &'static str> {
 }
 
 impl Document {
-    /// Reads `raw` as the document type `media_type` says (a descriptor's or a Content-Type).
+    /// Parses `raw` as a document of type `media_type` (from a descriptor or a Content-Type).
     ///
     /// # Errors
-    /// Whatever [`DocumentError`] names. The digest is computed here, SHA-256; see
-    /// [`Document::with_digest`] for one that is already known.
+    /// Those of [`DocumentError`]. Computes the SHA-256 digest; see [`Document::with_digest`] if
+    /// the digest is already known.
     pub fn parse(media_type: &str, raw: impl Into<Arc<[u8]>>) -> Result<Self, DocumentError> {
         let raw = raw.into();
         let digest = Digest::sha256(&raw);
         Self::with_digest(media_type, digest, raw)
     }
 
-    /// As [`Document::parse`], for bytes whose `digest` the caller has checked.
+    /// Like [`Document::parse`], for bytes whose `digest` the caller has checked.
     ///
     /// # Errors
-    /// As [`Document::parse`].
+    /// Those of [`Document::parse`].
     pub fn with_digest(media_type: &str, digest: Digest, raw: impl Into<Arc<[u8]>>) -> Result<Self, DocumentError> {
         let raw = raw.into();
         let size = raw.len() as u64;
@@ -188,7 +189,8 @@ impl Document {
         Ok(document)
     }
 
-    /// The media type that `raw` itself claims, for a source that gives none (an old `index.json`).
+    /// Returns the media type that `raw` itself states, for sources that give none (an old
+    /// `index.json`).
     pub fn sniff(raw: &[u8]) -> Option<String> {
         let members: Members = serde_json::from_slice(raw).ok()?;
         members.media_type.or_else(|| {
@@ -211,77 +213,79 @@ impl Document {
         Ok(())
     }
 
-    /// The bytes as they came.
+    /// Returns the raw bytes.
     pub fn raw(&self) -> &[u8] {
         &self.raw
     }
 
-    /// The bytes as they came, shared.
+    /// Returns the raw bytes, shared.
     pub fn shared(&self) -> Arc<[u8]> {
         Arc::clone(&self.raw)
     }
 
-    /// Size in bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         self.raw.len() as u64
     }
 
-    /// Its digest.
+    /// Returns the digest.
     pub const fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The media type that its descriptor gives and its own member, where it has one, repeats.
+    /// Returns the media type from the descriptor. The document's own `mediaType`, if present,
+    /// equals it.
     pub fn media_type(&self) -> &str {
         &self.media_type
     }
 
-    /// Manifest or index.
+    /// Returns whether this is a manifest or an index.
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The document's own `artifactType`; an empty one counts as absent.
+    /// Returns the document's own `artifactType`. An empty one counts as absent.
     pub fn artifact_type(&self) -> Option<&str> {
         self.members.artifact_type.as_deref().filter(|text| !text.is_empty())
     }
 
-    /// `config`, of a manifest.
+    /// Returns `config` of a manifest.
     pub const fn config(&self) -> Option<&Descriptor> {
         self.members.config.as_ref()
     }
 
-    /// `layers`, of a manifest.
+    /// Returns `layers` of a manifest.
     pub fn layers(&self) -> &[Descriptor] {
         self.members.layers.as_deref().unwrap_or_default()
     }
 
-    /// `manifests`, of an index.
+    /// Returns `manifests` of an index.
     pub fn manifests(&self) -> &[Descriptor] {
         self.members.manifests.as_deref().unwrap_or_default()
     }
 
-    /// What this refers to; never followed by the closure.
+    /// Returns the subject that this document refers to. The closure never follows it.
     pub const fn subject(&self) -> Option<&Descriptor> {
         self.members.subject.as_ref()
     }
 
-    /// Annotations.
+    /// Returns the annotations.
     pub const fn annotations(&self) -> Option<&BTreeMap<String, String>> {
         self.annotations.as_ref()
     }
 
-    /// Everything below: config, layers, manifests, in this order. The subject is not below.
+    /// Returns all children in order: config, layers, manifests. The subject is not among them.
     pub fn references(&self) -> impl Iterator<Item = &Descriptor> {
         self.members.config.iter().chain(self.layers()).chain(self.manifests())
     }
 
-    /// The type that a referrers list shows for it: `artifactType`, else the config's media type.
+    /// Returns the type that a referrers list shows for this document: `artifactType`, otherwise
+    /// the media type of the config.
     pub fn shown_artifact_type(&self) -> Option<&str> {
         self.artifact_type().or_else(|| self.config().map(|config| config.media_type.as_str()))
     }
 
-    /// A descriptor of this document, without annotations.
+    /// Returns a descriptor of this document, without annotations.
     pub fn descriptor(&self) -> Descriptor {
         Descriptor::new(self.media_type.clone(), self.digest, self.size())
     }

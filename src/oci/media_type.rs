@@ -1,4 +1,4 @@
-//! Media types of OCI and Docker, and what each says of its content.
+//! Media types of OCI and Docker, and the properties of their content.
 //!
 //! A document is one of the four manifest types; everything else is a leaf (`spec/closure.md`).
 
@@ -16,7 +16,7 @@ pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v
 pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 /// OCI image configuration.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// The empty descriptor's content `{}`.
+/// Content `{}` of the empty descriptor.
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// OCI layer, gzip.
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
@@ -24,7 +24,7 @@ pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// The four types that are documents.
 pub const DOCUMENTS: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX];
 
-/// Which kind of document a media type names.
+/// A kind of document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An image or artifact manifest: `config` and `layers`.
@@ -33,7 +33,7 @@ pub enum Kind {
     Index,
 }
 
-/// The kind of document that `media_type` names; `None` for a leaf.
+/// Returns the kind of document that `media_type` names, or `None` for a leaf.
 pub fn document_kind(media_type: &str) -> Option<Kind> {
     match media_type {
         OCI_MANIFEST | DOCKER_MANIFEST => Some(Kind::Manifest),
@@ -42,18 +42,18 @@ pub fn document_kind(media_type: &str) -> Option<Kind> {
     }
 }
 
-/// Whether `media_type` is one of the two OCI document types, whose documents may lack `mediaType`.
+/// Whether `media_type` is one of the two OCI document types, which may omit `mediaType`.
 pub fn may_lack_media_type(media_type: &str) -> bool {
     matches!(media_type, OCI_MANIFEST | OCI_INDEX)
 }
 
-/// Whether the type says that its content is not to be distributed ("foreign" layers).
+/// Whether content of this type must not be distributed ("foreign" layers).
 pub fn is_foreign(media_type: &str) -> bool {
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
 }
 
-/// Whether the type says that its content is compressed or encrypted already: such blobs are stored
-/// as they are (`spec/frame.md`).
+/// Whether content of this type is already compressed or encrypted. Such blobs are stored unchanged
+/// (`spec/frame.md`).
 pub fn is_compressed(media_type: &str) -> bool {
     const MARKS: [&str; 11] =
         ["+gzip", "+zstd", "+encrypted", "+bzip2", "+xz", "+lz4", ".gzip", ".zstd", ".gz", ".zst", ".zip"];

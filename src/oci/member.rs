@@ -1,12 +1,12 @@
-//! Optional members of an object: read where they have their type, left out where they have another.
+//! Optional members of an object: read if they have the expected type, otherwise ignored.
 
 use serde::de::{DeserializeOwned, MapAccess};
 use serde_json::value::RawValue;
 
-/// Reads the next member; `None` where it is of another type.
+/// Reads the next member. Returns `None` if it has another type.
 ///
 /// # Errors
-/// Where the text is not JSON.
+/// If the text is not JSON.
 pub(super) fn optional<'de, T: DeserializeOwned, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
     let raw: Box<RawValue> = map.next_value()?;
     Ok(serde_json::from_str(raw.get()).ok())

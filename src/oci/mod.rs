@@ -1,4 +1,5 @@
-//! The field's nouns: digests, descriptors, media types, platforms, references and documents.
+//! Basic types of the domain: digests, descriptors, media types, platforms, references and
+//! documents.
 //!
 //! Parsing and printing only. Nothing here reads a file, a socket, a clock or the environment.
 

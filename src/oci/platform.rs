@@ -1,6 +1,7 @@
-//! Platforms: what an index entry says, and what a filter asks for.
+//! Platforms of index entries and of filters.
 //!
-//! `OS/ARCH[/VARIANT]`; `os.version` and `os.features` are kept for showing and never filtered on.
+//! `OS/ARCH[/VARIANT]`. `os.version` and `os.features` are kept for display and never used by
+//! filters.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,14 +11,14 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 
 use super::member::optional;
 
-/// The platform of an index entry, or a filter of `--platform`.
+/// The platform of an index entry, or a `--platform` filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Platform {
-    /// CPU architecture, Go's name (`amd64`).
+    /// CPU architecture in Go's naming (`amd64`).
     pub architecture: String,
-    /// Operating system, Go's name (`linux`).
+    /// Operating system in Go's naming (`linux`).
     pub os: String,
-    /// Version of the operating system, as Windows images have it.
+    /// Version of the operating system, as in Windows images.
     #[serde(rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Features that the operating system must have.
@@ -28,27 +29,27 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// Why a text is not a platform.
+/// Reason why a text is not a platform.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("platform {0:?}: expected OS/ARCH or OS/ARCH/VARIANT")]
 pub struct PlatformError(String);
 
 impl Platform {
-    /// Whether this entry is what `filter` asks for: the same operating system and architecture, and the same variant
-    /// where the filter names one. Spellings are compared as containerd normalizes them, so that `linux/x86_64` asks
-    /// for `linux/amd64`, and `linux/arm` is `linux/arm/v7`.
+    /// Whether this entry matches `filter`: the same operating system and architecture, and the
+    /// same variant if the filter names one. Compares spellings as normalized by containerd:
+    /// `linux/x86_64` matches `linux/amd64`, and `linux/arm` is `linux/arm/v7`.
     pub fn matches(&self, filter: &Self) -> bool {
         let (own, asked) = (self.normalized(), filter.normalized());
         own.0 == asked.0 && own.1 == asked.1 && (!filter.names_a_variant() || own.2 == asked.2)
     }
 
-    /// Whether it names a variant, by itself or by the name of its architecture (`armhf`).
+    /// Whether it names a variant, either explicitly or through its architecture (`armhf`).
     fn names_a_variant(&self) -> bool {
         self.variant.is_some() || ["armhf", "armel"].contains(&self.architecture.to_ascii_lowercase().as_str())
     }
 
-    /// Operating system, architecture and variant in containerd's spelling; the variant is empty where it is the
-    /// architecture's first one (`amd64/v1`, `arm64/v8`).
+    /// Returns operating system, architecture and variant in containerd's spelling. The variant is
+    /// empty if it is the architecture's default (`amd64/v1`, `arm64/v8`).
     fn normalized(&self) -> (String, String, String) {
         let lower = |text: &str| text.to_ascii_lowercase();
         let os = match lower(&self.os) {
@@ -77,8 +78,8 @@ impl Platform {
     }
 }
 
-/// An object whose `os` and `architecture` are texts and stand once, if at all; what else it says counts where it is of its
-/// type.
+/// Requires an object in which `os` and `architecture` are strings and not repeated. Other members
+/// are ignored if they have the wrong type.
 impl<'de> Deserialize<'de> for Platform {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;

@@ -1,7 +1,7 @@
-//! References: `HOST[:PORT]/REPO[:TAG][@DIGEST]`, and their parts.
+//! References, `HOST[:PORT]/REPO[:TAG][@DIGEST]`, and their parts.
 //!
-//! docker.io's short names follow the docker client: no host means `docker.io`, a single name there
-//! means `library/NAME`. Grammar of repository and tag as the OCI distribution-spec has it.
+//! Short names follow the docker client: no host means `docker.io`, and a single name there means
+//! `library/NAME`. Repositories and tags follow the grammar of the OCI distribution-spec.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Digest;
 use super::text::Text;
 
-/// Host, and path below it. Displays as `host/path` and orders as that text does.
+/// A host and the path below it. Displayed as `host/path` and ordered like that text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Repository {
     host: String,
@@ -26,15 +26,15 @@ pub struct Tag(Text);
 /// A repository with a tag, a digest, or both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// Where.
+    /// Repository.
     pub repository: Repository,
-    /// The tag; `latest` was filled in where neither tag nor digest was given.
+    /// Tag. Set to `latest` if neither tag nor digest was given.
     pub tag: Option<Tag>,
-    /// The digest that pins it.
+    /// Digest.
     pub digest: Option<Digest>,
 }
 
-/// Why a text is not a reference.
+/// Reason why a text is not a reference.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReferenceError {
     /// The host is not a host name or address with an optional port.
@@ -48,12 +48,12 @@ pub enum ReferenceError {
     /// Not a tag.
     #[error("tag {0:?}: expected at most 128 letters, digits, _ . - and no . or - in front")]
     Tag(String),
-    /// A chart's version with `+`, which no tag has; and the tag that helm pushes it under.
+    /// A chart version with `+`, which tags cannot contain, and the tag that helm uses for it.
     #[error("tag {found:?}: expected no +, which a tag cannot have; helm writes it as _: {written}")]
     ChartVersion {
-        /// The version as it stands there.
+        /// Version as found.
         found: String,
-        /// The tag.
+        /// Tag used by helm.
         written: String,
     },
     /// Not a digest.
@@ -61,7 +61,7 @@ pub enum ReferenceError {
     Digest(#[from] super::digest::DigestError),
 }
 
-/// How many digits of the subject's digest a fallback tag has.
+/// Number of digits of the subject's digest in a fallback tag.
 const FALLBACK_DIGITS: usize = 64;
 
 fn cut(text: &str) -> String {
@@ -75,7 +75,7 @@ fn path_component_is_good(component: &str) -> bool {
     if !is_word(*first) || !is_word(*last) {
         return false;
     }
-    // Separators between words: one '.', one or two '_', any number of '-'.
+    // Separators within a name: one '.', one or two '_', any number of '-'.
     component
         .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         .all(|separator| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-'))
@@ -106,13 +106,13 @@ fn host_is_good(host: &str) -> bool {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
-    // A name without these is a path's first part in every client.
+    // Without these, every client reads the name as the first part of a path.
     let is_told = host.contains(['.', ':']) || host == "localhost";
     is_told && port_is_good && name.split('.').all(label_is_good)
 }
 
 impl Repository {
-    /// A repository on `host` (a host name or address, with a port where it is not 443).
+    /// Creates a repository on `host` (a host name or address, with a port unless it is 443).
     ///
     /// # Errors
     /// [`ReferenceError::Host`], [`ReferenceError::Repository`].
@@ -127,7 +127,7 @@ impl Repository {
         Ok(Self { host: host.to_owned(), path: path.to_owned() })
     }
 
-    /// A repository without a host, as an OCI layout names them.
+    /// Creates a repository without a host, as named in OCI layouts.
     ///
     /// # Errors
     /// [`ReferenceError::Repository`].
@@ -144,7 +144,7 @@ impl Repository {
         }
     }
 
-    /// Reads `host/path` exactly as a bundle has it: nothing is filled in.
+    /// Parses `host/path` exactly as written in a bundle, without filling in defaults.
     ///
     /// # Errors
     /// [`ReferenceError`].
@@ -153,12 +153,12 @@ impl Repository {
         Self::new(host, path)
     }
 
-    /// Host with its port; empty for a bare name.
+    /// Returns the host with its port. Empty for a bare name.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Path below the host.
+    /// Returns the path below the host.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -166,7 +166,7 @@ impl Repository {
 
 impl Ord for Repository {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Not part by part: `a.b.c/d` stands before `a.b/d`, as '.' is below '/'.
+        // Not part by part: `a.b.c/d` sorts before `a.b/d`, since '.' is less than '/'.
         let bytes = |repository: &Self| {
             let slash = if repository.host.is_empty() { "" } else { "/" };
             [repository.host.clone(), slash.to_owned(), repository.path.clone()].concat()
@@ -188,7 +188,7 @@ impl fmt::Display for Repository {
 }
 
 impl Tag {
-    /// Takes a tag.
+    /// Parses a tag.
     ///
     /// # Errors
     /// [`ReferenceError::Tag`], [`ReferenceError::ChartVersion`].
@@ -208,20 +208,20 @@ impl Tag {
         Err(ReferenceError::Tag(cut(text)))
     }
 
-    /// The tag as text.
+    /// Returns the tag as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The fallback tag of the referrers of `subject`: `<alg>-<hex>`, the hex cut to 64 digits as the
-    /// distribution-spec says.
+    /// Returns the fallback tag for the referrers of `subject`: `<alg>-<hex>`, with the hex cut to
+    /// 64 digits as the distribution-spec says.
     pub fn referrers_fallback(subject: Digest) -> Self {
         let mut hex = subject.hex();
         hex.truncate(FALLBACK_DIGITS);
         Self(Text::new(&format!("{}-{hex}", subject.algorithm().name())))
     }
 
-    /// Whether this is the form of a fallback tag, which lists the referrers of some subject.
+    /// Whether this has the form of a fallback tag, which lists the referrers of a subject.
     pub fn is_referrers_fallback(&self) -> bool {
         let text = self.as_str();
         let hex = text.strip_prefix("sha256-").or_else(|| text.strip_prefix("sha512-")).unwrap_or_default();
@@ -241,7 +241,7 @@ impl Serialize for Repository {
     }
 }
 
-/// Exactly `host/path`; nothing is filled in.
+/// Parses exactly `host/path`, without filling in defaults.
 impl<'de> Deserialize<'de> for Repository {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::exact(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -268,7 +268,7 @@ impl FromStr for Reference {
             Some((name, digest)) => (name, Some(digest.parse::<Digest>()?)),
             None => (text, None),
         };
-        // A tag's colon stands behind the last slash, a port's before the first.
+        // A tag's colon comes after the last slash, a port's before the first.
         let tail = name.rfind('/').map_or(0, |slash| slash + 1);
         let (name, tag) = match name[tail..].split_once(':') {
             Some((_, tag)) if tail > 0 || !name.contains('/') => {

@@ -1,26 +1,27 @@
-//! A short text that needs no allocation of its own: of tags a manifest may list millions.
+//! A short string without its own allocation. A manifest may list millions of tags.
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// Bytes that lie in the value itself.
+/// Maximum length of text stored inline.
 const INLINE: usize = 14;
 
-/// A text; up to 14 bytes of it lie in the value itself, which has 16. Orders and hashes as its text does.
+/// A string of which up to 14 bytes are stored inline in its 16 bytes. Ordered and hashed like its
+/// text.
 #[derive(Clone)]
 pub struct Text(Held);
 
 #[derive(Clone)]
 enum Held {
     Short { length: u8, bytes: [u8; INLINE] },
-    // Twice, so that it takes one word here.
+    // Boxed twice, so that it takes one word here.
     Long(Box<Box<str>>),
 }
 
 impl Text {
-    /// Takes a text.
+    /// Creates a text.
     pub fn new(text: &str) -> Self {
         let mut bytes = [0; INLINE];
         match (u8::try_from(text.len()), bytes.get_mut(..text.len())) {
@@ -32,10 +33,10 @@ impl Text {
         }
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         match &self.0 {
-            // The bytes are those of the text that was taken, so they are UTF-8.
+            // The bytes were copied from a `&str`, so they are UTF-8.
             Held::Short { length, bytes } => std::str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default(),
             Held::Long(text) => text,
         }

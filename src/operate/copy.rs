@@ -1,8 +1,9 @@
-//! Copy: from any source to any destination while both can be reached; an export's plan, an import's push.
+//! Copy: from any source to any destination while both can be reached, with an export's plan and an
+//! import's push.
 //!
-//! Content goes through memory, never through a file. What the destination has under the same tag, with
-//! nothing that could refer to it at the source, is left alone after one question to each side. Knows no
-//! registry and no terminal.
+//! Content passes through memory, never through a file. An artifact that the destination has under
+//! the same tag, and that can have no referrers at the source, is skipped after one query to each
+//! side. Does not depend on registries or terminals.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
@@ -17,32 +18,33 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 use crate::operate::import::{self, Done, Imported, Landed, NoCheck, Sides, TagConflict};
 
-/// What to copy and how.
+/// Content to copy, and options.
 pub struct Request<'a> {
-    /// What is selected at the source.
+    /// Selection at the source.
     pub selection: Selection,
-    /// Names below the destination for the one artifact that is selected; without a tag it gets none. Empty:
-    /// as `route` says.
+    /// Names below the destination for the single selected artifact; a name without a tag sets
+    /// none. If empty, `route` gives the names.
     pub names: Vec<(Repository, Option<Tag>)>,
-    /// The names.
+    /// Maps names of the source to names at the destination.
     pub route: &'a Route,
-    /// Whether both sides are the same place, where blobs are mounted.
+    /// Whether both sides are the same place, so that blobs can be mounted.
     pub is_one_place: bool,
-    /// Tags that name something else.
+    /// How to treat tags that name something else at the destination.
     pub tag_conflict: TagConflict,
-    /// Whether the destination's failures are recorded, artifact by artifact, and the others go on.
+    /// Whether to record failures of the destination per artifact and continue with the others.
     pub keep_going: bool,
-    /// Look only.
+    /// Whether to change nothing.
     pub dry_run: bool,
-    /// Classes of faults.
+    /// Fault classes of the two sides.
     pub sides: Sides,
 }
 
-/// Copies. The outcome says per artifact what became of it, those first that were there already.
+/// Copies the selection. Returns the outcome of each artifact, starting with those that were
+/// already there.
 ///
 /// # Errors
-/// Those of [`plan::make`] and [`import::run`]; [`Class::Usage`] for names that more than one artifact would
-/// get.
+/// Errors of [`plan::make`] and [`import::run`]; [`Class::Usage`] if `names` would apply to more
+/// than one artifact.
 pub fn run(
     flow: &Flow,
     source: &dyn Source,
@@ -65,7 +67,7 @@ pub fn run(
     let plan = match plan::make(flow, &source, &selection) {
         Ok(plan) => plan,
         Err(fault) if fault.class == Class::Cancelled => return Err(fault),
-        // All that is refused, on both sides, is one list.
+        // Faults of both sides are reported in one list.
         Err(fault) => {
             let mut faults = vec![fault];
             faults.extend(closed(flow, destination, request, &selection)?);
@@ -101,7 +103,7 @@ pub fn run(
     Ok(Imported { artifacts: present, ..done })
 }
 
-/// The one artifact of the selection under each name, pinned to what it is now.
+/// Returns the single selected artifact under each name, pinned to its current digest.
 fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Tag>)]) -> Result<Vec<Wanted>, Fault> {
     let [one] = wanted else {
         let what = format!("--as: expected one selected artifact, found {}", wanted.len());
@@ -110,7 +112,7 @@ fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Ta
     let at_source = |error: Error| error.into_fault(Class::Source);
     let digest = source.resolve(&one.reference).map_err(at_source)?.digest;
     let under = |(repository, tag): &(Repository, Option<Tag>)| {
-        // By digest alone where no tag is wanted: the source's would travel along.
+        // By digest only if no tag is wanted: otherwise the source's tag would be carried.
         let kept = tag.as_ref().and(one.reference.tag.clone());
         let reference = Reference { digest: Some(digest), tag: kept, ..one.reference.clone() };
         Wanted { reference, as_name: Some((repository.clone(), tag.clone())), filters: Arc::clone(&one.filters) }
@@ -118,9 +120,9 @@ fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Ta
     Ok(names.iter().map(under).collect())
 }
 
-/// For each wanted reference what became of it, where nothing is left to do: its tag names the same digest
-/// at the destination, and nothing refers to it at the source. What cannot be told is `None`, and the plan's
-/// to find out.
+/// Returns, for each wanted reference, its outcome if nothing is left to do: its tag names the same
+/// digest at the destination, and nothing refers to it at the source. Otherwise, or if this cannot
+/// be determined, `None`: the plan then handles it.
 fn look(
     flow: &Flow,
     source: &dyn Source,
@@ -129,7 +131,7 @@ fn look(
     selection: &Selection,
 ) -> Result<Vec<Option<Done>>, Fault> {
     let same = each(flow, &selection.wanted, |wanted| {
-        // A platform filter may make other manifests than those that the tags name.
+        // With a platform filter, the result may differ from the manifest that the tag names.
         if !wanted.filters.platforms.is_empty() {
             return None;
         }
@@ -162,7 +164,7 @@ fn look(
     Ok(selection.wanted.iter().zip(same).map(keep).collect())
 }
 
-/// What the destination will not let be written, of all that is selected.
+/// Returns the faults for selected repositories that the destination does not allow to be written.
 fn closed(
     flow: &Flow,
     destination: &dyn Destination,
@@ -176,15 +178,16 @@ fn closed(
     Ok(refused.into_iter().flatten().map(|error| error.into_fault(request.sides.destination)).collect())
 }
 
-/// Whether nothing in the repository refers to anything: its tags tell, and no list stands elsewhere.
+/// Returns whether nothing in the repository refers to anything: no tag belongs to a digest, and
+/// lists exist only as tags.
 fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest) -> Result<bool, Error> {
     let (Some(lists), Some(tags)) = (source.referrers(), source.tags()) else { return Ok(false) };
     let of_a_digest = |tag: &Tag| ["sha256-", "sha512-"].iter().any(|start| tag.as_str().starts_with(start));
     Ok(!tags.tags(repository)?.iter().any(of_a_digest) && lists.only_tags(repository, digest)?)
 }
 
-/// The source while it is looked at: what was resolved is not asked for again, and no blob is looked for; one
-/// that is not there is missed when it is fetched, before anything is tagged.
+/// The source during planning. Resolved references are cached and blobs are assumed to exist; a
+/// missing blob is noticed when it is fetched, before anything is tagged.
 struct Glance<'a> {
     place: &'a dyn Source,
     resolved: Resolved,

@@ -1,8 +1,8 @@
-//! Export: a plan and its source become a bundle.
+//! Export: writes a plan and its content into a bundle.
 //!
-//! The output is opened before anything is asked of a network ([`Output::open`]), an unfinished run
-//! of the same request is taken up in place of a new plan ([`pending`]), and the rest is the
-//! bundle writer's. Selecting, signing and telling the user are not done here.
+//! The output is opened before any network access ([`Output::open`]). An unfinished run of the same
+//! request is resumed instead of making a new plan ([`pending`]). The bundle writer does the rest.
+//! Selecting, signing and user output are not done here.
 
 use std::collections::BTreeMap;
 
@@ -19,55 +19,56 @@ use crate::decide::plan::Plan;
 use crate::flow::Flow;
 use crate::oci::Digest;
 
-/// zstd's level unless another is asked for.
+/// Default zstd level.
 pub const DEFAULT_LEVEL: i32 = 9;
 
-/// How the plan is written.
+/// Settings for writing a plan.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// `created` of the manifest.
     pub created: Moment,
     /// `packmule VERSION`.
     pub tool: String,
-    /// Its place in a channel.
+    /// Position in a channel, if any.
     pub standing: Option<ChannelPosition>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// The most bytes of a volume; [`u64::MAX`]: one volume. See [`DEFAULT_VOLUME`].
+    /// Maximum size of a volume in bytes; [`u64::MAX`] means a single volume. See
+    /// [`DEFAULT_VOLUME`].
     pub volume_size: u64,
-    /// zstd's level; 0 stores all.
+    /// zstd level; 0 stores everything uncompressed.
     pub level: i32,
-    /// What the user asked for, in a fixed form: everything that decides what is written, without
-    /// the time. The same text takes up an unfinished run.
+    /// The user's request in a fixed form: everything that determines the output, except the time.
+    /// An unfinished run with the same text is resumed.
     pub request: String,
 }
 
 impl Settings {
-    /// The defaults, for a run of `tool` that was asked for by `request`.
+    /// Returns the default settings for a run of `tool` with the given `request`.
     pub const fn new(created: Moment, tool: String, request: String) -> Self {
         let (volume_size, level) = (DEFAULT_VOLUME, DEFAULT_LEVEL);
         Self { created, tool, standing: None, annotations: BTreeMap::new(), volume_size, level, request }
     }
 }
 
-/// What was written.
+/// Result of an export.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The bundle id.
     pub id: Digest,
     /// The manifest.
     pub manifest: Manifest,
-    /// Names of the files, manifest first.
+    /// File names, manifest first.
     pub files: Vec<String>,
-    /// Bytes of all volumes.
+    /// Bytes of all volumes, or of all blobs if the content is flat.
     pub bytes: u64,
-    /// What was left out while writing, and why; nothing unless it was allowed.
+    /// Content left out while writing, with reasons; empty unless it was allowed.
     pub left_out: Vec<String>,
 }
 
-/// The input of an unfinished run of the same request and tool: [`run`] takes it and goes on, though
-/// tags moved since. An unfinished run of another request is told of by a warning, and dropped when
-/// the new one begins.
+/// Returns the input of an unfinished run of the same request and tool. [`run`] continues it even
+/// if tags have moved since. An unfinished run of another request causes a warning, and is dropped
+/// when the new one begins.
 ///
 /// # Errors
 /// [`Class::Io`].
@@ -75,10 +76,10 @@ pub fn pending(flow: &Flow, output: &Output, settings: &Settings) -> Result<Opti
     crate::bundle::write::resume::resume(flow, output, &settings.request, &settings.tool)
 }
 
-/// The writer's input of a plan.
+/// Returns the writer's input for a plan.
 ///
 /// # Errors
-/// [`Class::Bug`] where the plan lacks a document that it carries.
+/// [`Class::Bug`] if the plan is missing a document that it carries.
 pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, Fault> {
     let mut documents = plan.documents;
     let mut blobs = Vec::with_capacity(plan.blobs.len());
@@ -107,22 +108,24 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
     })
 }
 
-/// How it is written.
+/// How to write the bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// A leaf that is wrong or gone twice is left out, as missing.
+    /// Whether to leave out, as missing, a leaf that is wrong or gone twice.
     pub leave_out: bool,
-    /// How the content lies there.
+    /// Form of the content: volumes or flat.
     pub form: Form,
 }
 
-/// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes; `read_back` checks the
-/// written volumes ([`crate::bundle::write::read_back`]), `None` leaves that out. With [`Manner::leave_out`] a leaf
-/// that is wrong or gone twice becomes missing in place of ending the run.
+/// Writes the bundle. `sign` makes `NAME.sig.json` from the manifest's bytes. `read_back` checks
+/// the written volumes ([`crate::bundle::write::read_back`]); `None` skips that. With
+/// [`Manner::leave_out`], a leaf that is wrong or gone twice becomes missing instead of ending the
+/// run.
 ///
 /// # Errors
-/// [`Class::Source`] for what cannot be had or is wrong twice, [`Class::Io`], [`Class::Usage`],
-/// [`Class::Cancelled`]: nothing then has a final name, and the same request goes on.
+/// [`Class::Source`] for content that cannot be obtained or is wrong twice, [`Class::Io`],
+/// [`Class::Usage`], [`Class::Cancelled`]. No file then has its final name, and the same request
+/// can be resumed.
 pub fn run(
     flow: &Flow,
     source: &dyn Source,

@@ -1,8 +1,9 @@
-//! The order of a channel in one run: which state counts, what it says of a bundle, and what is reported of it.
+//! The order check of a channel in one run: which state applies, what it says about a bundle, and
+//! what is reported.
 //!
-//! A [`Keeper`] belongs to one run. It locks the state of the channel when the bundle is let in and releases it when the
-//! run ends. [`crate::state::order`] decides which bundle may follow which. Nothing here reads the environment or the
-//! clock: the store and the time are values of the caller.
+//! A [`Keeper`] belongs to one run. It locks the state of the channel when the bundle is judged and
+//! releases it when the run ends. [`crate::state::order`] decides which bundle may follow which.
+//! Nothing here reads the environment or the clock: the caller provides the store and the time.
 
 use crate::base::lock::lock;
 use std::path::Path;
@@ -17,10 +18,10 @@ use crate::state::destination::normal;
 use crate::state::order::{judge, judge_policy};
 use crate::state::{Asked, Candidate, Found, Position, Seat, Step, Store};
 
-/// The owner of the state that counts.
+/// Whose state applies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// None: the highest position of all destinations counts, and nothing is written.
+    /// No destination: the highest position of all destinations applies, and nothing is written.
     Look,
     /// A destination, whose state is read and written.
     Into(String),
@@ -28,33 +29,34 @@ pub enum Side {
     Peek(String),
 }
 
-/// The destination of a guard's own state.
+/// Destination name for a guard's own state.
 const GUARD: &str = "guard";
 
 impl Side {
-    /// Returns the side of a guard, which keeps a state of its own.
+    /// Returns the side of a guard, which keeps its own state.
     pub fn guard() -> Self {
         Self::Into(GUARD.to_owned())
     }
 
-    /// Returns the side of an import to `destination`, a name by [`registry`] or [`layout`]; with `looks` the state is read only, as in a dry
-    /// run.
+    /// Returns the side of an import to `destination`, a name from [`registry`] or [`layout`]. With
+    /// `looks`, the state is only read, as in a dry run.
     pub fn import(destination: String, looks: bool) -> Self {
         if looks { Self::Peek(destination) } else { Self::Into(destination) }
     }
 }
 
-/// Returns the name that states know a registry by: one, however it was typed.
+/// Returns the name of a registry in the state, the same however it was typed.
 pub fn registry(host: &str, prefix: &str) -> String {
     normal(&format!("registry:{host}/{prefix}"))
 }
 
-/// Returns the name that states know a layout by; `dir` is its path from the root, without links.
+/// Returns the name of a layout in the state. `dir` is its absolute path without symbolic links.
 pub fn layout(dir: &Path) -> String {
     format!("oci:{}", distinct(dir))
 }
 
-/// `path` as text; bytes that are none are written as `\xNN`, so that two such paths stay two.
+/// Returns `path` as text. Bytes that are not text are written as `\xNN`, so that different paths
+/// stay different.
 fn distinct(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -64,7 +66,7 @@ fn distinct(path: &Path) -> String {
     text
 }
 
-/// Keeps the order of the channel of one bundle.
+/// Checks and records the order of one bundle in its channel.
 #[derive(Debug)]
 pub struct Keeper {
     store: Option<Store>,
@@ -77,28 +79,30 @@ pub struct Keeper {
 
 #[derive(Debug, Default)]
 struct Inner {
-    // With what it will hold, once all has passed: the position, and the policy's version.
+    // The seat, with the position and the policy version to record once everything has passed.
     seat: Option<(Seat, Option<(Position, u64)>)>,
     told: Told,
 }
 
-/// The result of the checks of a bundle's order.
+/// Result of the order check of a bundle.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// One line for people.
     pub line: String,
-    /// Faults that were allowed, and oddities.
+    /// Faults that were allowed, and other warnings.
     pub warnings: Vec<String>,
-    /// The bundle that was accepted last, where a state says so.
+    /// Position of the last accepted bundle, if a state has one.
     pub last: Option<Position>,
-    /// For programs.
+    /// The result for programs.
     pub json: Value,
 }
 
 impl Keeper {
-    /// Returns a keeper for `side`, in the run's `store` if it has one; `now` is what the clock shows, in seconds since 1970.
+    /// Returns a keeper for `side`, with the run's `store` if it has one. `now` is the current time
+    /// in seconds since 1970.
     pub fn new(side: Side, init: bool, allow_stale: bool, store: Option<Store>, now: i64) -> Self {
-        // Seen now: a confined process cannot tell what is not there from what it may not see.
+        // Checked now: a sandboxed process cannot distinguish a missing directory from one it may
+        // not see.
         let store = store.filter(|store| side != Side::Look || store.dir().exists());
         Self { store, side, init, allow_stale, now, inner: Mutex::default() }
     }
@@ -107,7 +111,7 @@ impl Keeper {
         lock(&self.inner)
     }
 
-    /// Returns the result; empty before a bundle was let in.
+    /// Returns the result; empty before a bundle was judged.
     pub fn told(&self) -> Told {
         self.inner().told.clone()
     }
@@ -115,10 +119,10 @@ impl Keeper {
     fn expiry(&self, expires: Option<i64>) -> Option<Fault> {
         let expires = expires.filter(|expires| self.now >= *expires)?;
         let what = format!("bundle: expired at {}, the clock says {}", shown(expires), shown(self.now));
-        Some(Fault::new(Class::Stale, what).help("get a newer bundle; to use this one all the same say --allow-stale"))
+        Some(Fault::new(Class::Stale, what).help("get a newer bundle, or use this one anyway with --allow-stale"))
     }
 
-    /// The state that counts; with the seat where this run will write it.
+    /// Returns the state that applies, and the seat if this run will write it.
     fn look(&self, bundle: &Candidate<'_>, rules: &Rules) -> Result<(Found, Option<Seat>), Fault> {
         let channel = bundle.channel;
         let Some(store) = &self.store else {
@@ -173,19 +177,19 @@ impl Keeper {
         told.json["state"] = json!(step.word());
         told.line = match &step {
             Step::First => format!("{at}: the first one here, so no older one was looked for"),
-            Step::Same => format!("{at}: the one that is held already"),
+            Step::Same => format!("{at}: the one that is already held"),
             Step::Next => format!("{at}: above {held}, the last one accepted"),
             Step::Behind(_) => format!("{at}: OLDER than {held}, the last one accepted"),
             Step::Gap(_) => format!("{at}: does NOT FOLLOW {held}, the last one accepted"),
         };
         told.warnings.extend(step.overlooked().map(|fault| format!("overlooked by --allow-stale: {}", fault.what)));
         if seat.is_none() && matches!(self.side, Side::Into(_)) {
-            told.line.push_str(", not kept: there is no place for a state (--state)");
+            told.line.push_str(", not kept: no directory for the state (--state)");
         }
         self.beside(channel, &position, told);
         let next = match found {
             _ if step.moves() => Some((position, version)),
-            // The policy may move up alone.
+            // Only the policy version may be higher.
             Found::Held(held) if version > held_version => Some((held, version)),
             _ => None,
         };
@@ -193,7 +197,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// The destination whose record this run looks at; `None`: all of them.
+    /// Returns the destination whose record this run reads; `None` means all of them.
     fn destination(&self) -> Option<&str> {
         match &self.side {
             Side::Look => None,
@@ -201,14 +205,16 @@ impl Keeper {
         }
     }
 
-    /// The version of a policy that is held, and the one to be held from now on; that of this run must not be older.
+    /// Returns the recorded policy version and the version to record from now on. Fails if this
+    /// run's policy is older than the recorded one.
     fn version(&self, channel: &str, rules: &Rules, told: &mut Told) -> Result<(u64, u64), Fault> {
         let held = self.store.as_ref().map_or(0, |store| store.policy(channel, self.destination()));
         told.warnings.extend(judge_policy(channel, held, rules.version)?);
         Ok((held, held.max(rules.version.unwrap_or_default())))
     }
 
-    /// Warns of a higher position below another prefix of the same registry: what `--map` sends there has no order here.
+    /// Warns about a higher position under another prefix of the same registry: content that
+    /// `--map` sends there is not ordered here.
     fn beside(&self, channel: &str, position: &Position, told: &mut Told) {
         let (Some(store), Some(destination)) = (&self.store, self.destination()) else { return };
         let above = store.beside(channel, destination).into_iter().filter(|(_, held)| held.above(position));
@@ -235,7 +241,7 @@ impl Order for Keeper {
             }
         }
         match claims.channel {
-            None => "not checked, a bundle without a channel: nothing tells an older one from the newest"
+            None => "not checked, a bundle without a channel: an older one cannot be distinguished from the newest"
                 .clone_into(&mut told.line),
             Some(channel) => faults.extend(self.turn(channel, claims, rules, &mut told).err()),
         }

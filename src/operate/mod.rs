@@ -1,4 +1,5 @@
-//! Operations: what the tool does. Each takes a resolved request, reports through its [`crate::flow::Flow`], and returns an outcome. Nothing here parses a command line or prints.
+//! Operations of the tool. Each takes a resolved request, reports through its
+//! [`crate::flow::Flow`], and returns an outcome. Nothing here parses a command line or prints.
 
 #[cfg(feature = "carry")]
 pub mod copy;
@@ -8,10 +9,6 @@ pub mod export;
 pub mod freshness;
 #[cfg(feature = "carry")]
 pub mod import;
-#[cfg(feature = "carry")]
-pub mod import_bundle;
-#[cfg(feature = "carry")]
-pub mod receipt_data;
 pub mod report_data;
 #[cfg(feature = "carry")]
 pub mod sign;

@@ -1,8 +1,8 @@
-//! Sign: adds signatures to a bundle's signature file, under the lock that its writer takes too; or makes a signature
-//! file that lies apart, for a bundle that nobody may write to.
+//! Sign: adds signatures to a bundle's signature file, under the lock that its writer also takes,
+//! or makes a detached signature file for a read-only bundle.
 //!
-//! The manifest is signed as it lies there. That it is a manifest is checked; whom to believe is not
-//! this operation's question.
+//! Signs the manifest's bytes as they are, after checking that they are a manifest. Does not decide
+//! which keys to trust.
 
 use std::path::Path;
 
@@ -15,17 +15,19 @@ use crate::signing::Envelope;
 /// A bundle that was signed.
 #[derive(Clone, Debug)]
 pub struct Signed {
-    /// The bundle id.
+    /// Returns the bundle id.
     pub id: Digest,
-    /// Every key id in the signature file now.
+    /// All key ids that are now in the signature file.
     pub keyids: Vec<String>,
 }
 
-/// Adds what `add` puts in to the signature file of `bundle`, which lies at `path`, by atomic replacement.
+/// Adds the signatures from `add` to the signature file of `bundle`, which is at `path`. Replaces the
+/// file atomically.
 ///
 /// # Errors
-/// Class format where the manifest or the signature file is none, signature where it is another manifest's, usage where
-/// there would be more than a file may hold, lock, io; those of `add`.
+/// Class format if the manifest or the signature file is invalid, signature if the file belongs to
+/// another manifest, usage if there would be more signatures than a file may hold, lock, io; errors
+/// of `add`.
 pub fn in_bundle(
     path: &Path,
     bundle: &Untrusted,
@@ -34,7 +36,7 @@ pub fn in_bundle(
     bundle.claimed()?;
     let (dir, name) = locate(path)?;
     let output = Output::of_bundle(&dir, &name, true)?;
-    // Read again under the lock: another signer may have been faster.
+    // Read again under the lock: another signer may have changed it.
     let now = crate::bundle::open(&dir.join(name.manifest()))?;
     if now.id() != bundle.id() {
         return Err(Error::integrity("manifest: changed while it was being signed"));
@@ -46,10 +48,11 @@ pub fn in_bundle(
     Ok(Signed { id: now.id(), keyids: envelope.keyids().map(ToOwned::to_owned).collect() })
 }
 
-/// A signature file that lies apart, with what `add` puts in; with what the bundle's own has, if `with_own`.
+/// Returns a detached signature file with the signatures from `add` and, if `with_own`, those in
+/// the bundle's own file.
 ///
 /// # Errors
-/// Those of [`in_bundle`], except lock and io.
+/// Errors of [`in_bundle`], except lock and io.
 pub fn detached(
     bundle: &Untrusted,
     with_own: bool,
@@ -62,7 +65,7 @@ pub fn detached(
     Ok((Signed { id: bundle.id(), keyids: envelope.keyids().map(ToOwned::to_owned).collect() }, bytes))
 }
 
-/// The bundle's own signature file; an empty one where there is none.
+/// Returns the bundle's own signature file, or an empty one if there is none.
 fn own(bundle: &Untrusted) -> Result<Envelope, Fault> {
     let statement = bundle.statement();
     let envelope = if bundle.has_signature_file() { bundle.envelope()? } else { Envelope::new(statement.clone()) };
@@ -73,12 +76,12 @@ fn own(bundle: &Untrusted) -> Result<Envelope, Fault> {
     Err(Fault::new(Class::Signature, what).help("get manifest and signature file again from the bundle's source"))
 }
 
-/// The file's bytes, as a reader takes them.
+/// Returns the file's bytes, after checking that a reader accepts them.
 fn written(envelope: &Envelope) -> Result<Vec<u8>, Fault> {
     let bytes = envelope.to_bytes();
     match Envelope::parse(&bytes) {
         Ok(_) => Ok(bytes),
         Err(error) => Err(Fault::new(Class::Usage, error.to_string())
-            .help("no bundle needs as many: keep those that the policy on the other side asks for")),
+            .help("keep only those that the policy on the other side requires")),
     }
 }

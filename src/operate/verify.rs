@@ -1,7 +1,8 @@
-//! Verify: does a bundle hold, every byte of it, under a policy?
+//! Verify: checks every byte of a bundle under a policy.
 //!
-//! Decides nothing itself: signatures are the policy's, bytes the reader's and its checks'. It says
-//! PASS of the whole bundle, PART of chosen volumes. It writes nothing. A stream is read once, to its end.
+//! Combines checks made elsewhere: the policy judges signatures, the reader checks bytes. The
+//! verdict is PASS for the whole bundle, PART for selected volumes. Writes nothing. A stream is
+//! read once, to its end.
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::check::damage::Refusal;
@@ -17,30 +18,30 @@ use crate::oci::Digest;
 use crate::scan::{Passing, Scanner, Summary};
 use crate::signing::Policy;
 
-/// A bundle to verify, the keys to trust, and how far to check.
+/// A bundle to verify, the keys to trust, and how much to check.
 pub struct Request<'a> {
     /// The bundle.
     pub content: Content<'a>,
-    /// Whom to believe.
+    /// Policy that says which keys to trust.
     pub policy: &'a Policy,
-    /// How far it is checked.
+    /// How much of it to check.
     pub scope: &'a Scope,
-    /// Is given all blobs; of a bundle whose files are at hand only once it holds.
+    /// Scans all blobs; if the bundle's files are at hand, only after the bundle passed.
     pub scanner: Option<&'a Scanner>,
 }
 
 impl<'a> Request<'a> {
-    /// A request without a scanner.
+    /// Returns a request without a scanner.
     pub fn new(content: impl Into<Content<'a>>, policy: &'a Policy, scope: &'a Scope) -> Self {
         Self { content: content.into(), policy, scope, scanner: None }
     }
 }
 
-/// How the bundle's content is reached.
+/// How to read the bundle's content.
 pub enum Content<'a> {
     /// All files are at hand.
     Files(Untrusted),
-    /// Volumes that are missing are asked for, one after the other in their order.
+    /// Missing volumes are prompted for, one after the other, in order.
     Media(Untrusted, &'a mut Ask<'a>),
     /// One pass over a stream.
     Stream(Stream),
@@ -58,31 +59,32 @@ impl From<Stream> for Content<'_> {
     }
 }
 
-/// How far a bundle is checked. The default is all of it.
+/// How much of a bundle to check. The default is all of it.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
-    /// Volumes, counted from 1, that are checked against their signed digests; empty: the whole bundle.
+    /// Volumes to check against their signed digests, counted from 1; empty means the whole bundle.
     pub volumes: Vec<usize>,
-    /// End at the first fault.
+    /// Whether to stop at the first fault.
     pub fail_fast: bool,
 }
 
-/// The result of a verification.
+/// Result of a verification.
 pub struct Verdict {
-    /// The bundle, authenticated; absent where it was refused before that.
+    /// The authenticated bundle; `None` if it was refused before that.
     pub bundle: Option<Trusted>,
-    /// The counts, of the whole bundle.
+    /// Counts of the whole bundle.
     pub tally: Option<Tally>,
-    /// The scan of its content, where one was asked for.
+    /// Scan of its content, if requested.
     pub scan: Option<Summary>,
-    /// Why it does not hold.
+    /// Why it did not pass.
     pub fault: Option<Fault>,
-    /// The names of the files that are missing or are not what was signed; empty where that is not known.
+    /// Names of the files that are missing or differ from what was signed; empty if that is not
+    /// known.
     pub again: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether what was asked for holds.
+    /// Returns whether all requested checks passed.
     pub const fn is_good(&self) -> bool {
         self.fault.is_none()
     }
@@ -102,7 +104,7 @@ impl Verdict {
         Self { bundle: Some(bundle), tally, scan: None, fault, again }
     }
 
-    /// Adds what a scan has found.
+    /// Adds the result of a scan.
     fn with(mut self, summary: Result<Option<Summary>, Fault>) -> Self {
         let found = match &summary {
             Ok(summary) => summary.as_ref().and_then(Summary::fault),
@@ -143,7 +145,8 @@ pub fn run(flow: &Flow, request: Request<'_>) -> Verdict {
     }
 }
 
-/// Gives all blobs of a bundle that holds to `scanner`; of any other bundle nothing.
+/// Passes all blobs of a bundle that passed its checks to `scanner`. Does not scan any other
+/// bundle.
 fn scanned(flow: &Flow, verdict: Verdict, scanner: &Scanner) -> Verdict {
     let (true, Some(_), Some(bundle)) = (verdict.is_good(), &verdict.tally, &verdict.bundle) else { return verdict };
     let summary = crate::scan::run(flow, scanner, bundle, &bundle.manifest().artifacts, &blobs(bundle));
@@ -155,15 +158,16 @@ pub fn blobs(bundle: &Trusted) -> Vec<(Digest, u64)> {
     bundle.manifest().blobs.iter().map(|blob| (blob.digest, blob.size)).collect()
 }
 
-/// Authenticates a stream and checks all of it in one pass; gives each blob to `scanner` as it passes.
+/// Authenticates a stream and checks all of it in one pass. Gives each blob to `scanner` on the
+/// way.
 fn stream_once(flow: &Flow, stream: Stream, policy: &Policy, scope: &Scope, scanner: Option<&Scanner>) -> Verdict {
     let bundle = match stream.head.authenticate(policy) {
         Ok(bundle) => bundle,
         Err(fault) => return Verdict::refused(fault),
     };
     if !scope.volumes.is_empty() {
-        let fault = Fault::new(Class::Usage, "--volume: a stream is read once, and whole")
-            .help("write it to a disk (tar x) and check the volumes there");
+        let fault = Fault::new(Class::Usage, "--volume: a stream can only be checked as a whole")
+            .help("extract it to a disk (tar x) and check the volumes there");
         return Verdict { bundle: Some(bundle), ..Verdict::refused(fault) };
     }
     let watch = match scanner.map(|scanner| Passing::new(scanner, flow, &blobs(&bundle))).transpose() {
@@ -188,7 +192,7 @@ fn check_volumes(flow: &Flow, bundle: &Trusted, scope: &Scope) -> (Option<Fault>
         .filter(|&&number| number == 0 || number > volumes.len())
         .map(|number| {
             Fault::new(Class::Usage, format!("--volume {number}: expected 1 to {}", volumes.len()))
-                .help("see the volumes: packmule inspect")
+                .help("list the volumes with packmule inspect")
         })
         .collect();
     if !beyond.is_empty() {

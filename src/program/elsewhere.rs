@@ -1,4 +1,5 @@
-//! Where there is no Unix: no program is started. Those that would run cannot be, which their types say.
+//! Systems other than Unix: starting a program always fails. The types of running programs have no
+//! values.
 
 use std::convert::Infallible;
 use std::io;
@@ -9,15 +10,15 @@ use zeroize::Zeroizing;
 
 use super::{End, Failure, Kin, Limits, Surroundings};
 
-/// A program that was started: none ever is.
+/// A started program. Has no values.
 #[derive(Debug)]
 pub struct Running(Infallible);
 
-/// Standard input and output of a program that was started: none ever is.
+/// Standard input and output of a started program. Has no values.
 #[derive(Debug)]
 pub struct Pipes(Infallible);
 
-/// Starts nothing.
+/// Always fails.
 ///
 /// # Errors
 /// [`Failure::Broken`].
@@ -25,13 +26,13 @@ pub fn start(_: &str, _: &[String], _: &Surroundings, _: Limits, _: Kin) -> Resu
     Err(Failure::Broken(io::ErrorKind::Unsupported.into()))
 }
 
-/// The signal that ended it: there are none.
+/// Returns `None`, since there are no signals.
 pub const fn signal(_: ExitStatus) -> Option<i32> {
     None
 }
 
 impl Running {
-    /// Whether it has ended.
+    /// Reports whether the program has ended.
     ///
     /// # Errors
     /// None.
@@ -39,19 +40,19 @@ impl Running {
         match self.0 {}
     }
 
-    /// Whether its time is over.
+    /// Reports whether the time limit has passed.
     pub fn is_late(&self) -> bool {
         match self.0 {}
     }
 
-    /// Ends it.
+    /// Ends the program.
     pub fn end(&mut self) {
         match self.0 {}
     }
 }
 
 impl Pipes {
-    /// Gives and takes what can be given and taken now.
+    /// Writes and reads what is possible now.
     ///
     /// # Errors
     /// None.
@@ -59,32 +60,32 @@ impl Pipes {
         match self.0 {}
     }
 
-    /// It is told no more.
+    /// Closes the program's standard input.
     pub fn close(&mut self) {
         match self.0 {}
     }
 
-    /// Whether it can still be told something.
+    /// Reports whether the program's standard input is open.
     pub fn is_open(&self) -> bool {
         match self.0 {}
     }
 
-    /// Whether it can still say something.
+    /// Reports whether the program's output is open.
     pub fn is_speaking(&self) -> bool {
         match self.0 {}
     }
 
-    /// Whether it said more than is kept.
+    /// Reports whether the output exceeded the limit.
     pub fn is_long(&self) -> bool {
         match self.0 {}
     }
 
-    /// What it has said by now.
+    /// Returns the output so far.
     pub fn said(&self) -> &[u8] {
         match self.0 {}
     }
 
-    /// The same, when that was all.
+    /// Returns the output.
     pub fn into_said(self) -> Zeroizing<Vec<u8>> {
         match self.0 {}
     }

@@ -1,7 +1,8 @@
-//! Where a program lies: its absolute path, found before it is started.
+//! Finds the absolute path of a program before it is started.
 //!
-//! The system's own search takes an empty entry of PATH, and `.`, for the current directory, which may be the medium.
-//! Here only absolute entries count, and what is found is started by that path and no other.
+//! The system's search treats an empty entry of PATH, and `.`, as the current directory, which may
+//! be the medium. This search uses only absolute entries, and the program is started by exactly the
+//! path found.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,14 +12,14 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Surroundings};
 
-/// Where programs are looked for without a PATH.
+/// Search path used without a PATH.
 const DEFAULT: &str = "/usr/bin:/bin";
 
-/// The variable.
+/// Name of the variable.
 const PATH: &str = "PATH";
 
-/// The absolute path of `program`: a name is looked for in the absolute entries of PATH; a path that was given as one is
-/// taken from the programs' directory.
+/// Returns the absolute path of `program`. Searches a name in the absolute entries of PATH;
+/// resolves a path against the working directory of the program.
 ///
 /// # Errors
 /// [`Failure::Absent`], [`Failure::Broken`].
@@ -34,8 +35,9 @@ pub fn search(program: &str, surroundings: &Surroundings) -> Result<PathBuf, Fai
     absolute(path).map(|dir| Path::new(dir).join(program)).find(|file| is_program(file)).ok_or(Failure::Absent)
 }
 
-/// The environment for a program: like the caller's, but what it starts itself is not looked for in the current
-/// directory either. It always has a PATH: without one, or with an empty one, some shells look there.
+/// Returns the environment for a program: that of the caller, with only the absolute entries of
+/// PATH, so that the program does not search the current directory either. Always sets PATH, since
+/// with none or an empty one some shells search the current directory.
 pub fn environment(surroundings: &Surroundings) -> BTreeMap<OsString, OsString> {
     let mut env = surroundings.env.clone();
     let entries: Vec<&OsStr> = env.get(OsStr::new(PATH)).into_iter().flat_map(|path| absolute(path)).collect();
@@ -44,7 +46,7 @@ pub fn environment(surroundings: &Surroundings) -> BTreeMap<OsString, OsString> 
     env
 }
 
-/// The absolute entries.
+/// Returns the absolute entries of PATH.
 fn absolute(path: &OsStr) -> impl Iterator<Item = &OsStr> {
     path.as_bytes().split(|byte| *byte == b':').map(OsStr::from_bytes).filter(|dir| Path::new(dir).is_absolute())
 }
@@ -79,7 +81,7 @@ mod tests {
             assert!(matches!(at(path), Err(Failure::Absent)), "{path:?}");
             assert!(matches!(at(&format!("{path}:{own}")), Err(Failure::Absent)), "{path:?}: not there yet");
         }
-        // What cannot be started, or is a directory, hides nothing.
+        // Directories and files that are not executable are skipped.
         let before = tempfile::tempdir().unwrap();
         std::fs::create_dir(before.path().join("clamdscan")).unwrap();
         let text = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Programs on Unix: a process group, pipes that never block, one look at both ends.
+//! Programs on Unix: process groups, and non-blocking pipes that are polled together.
 
 use std::io::{self, PipeReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 use super::search::{environment, search};
 use super::{End, Failure, Kin, Limits, Surroundings};
 
-/// Bytes moved at once.
+/// Maximum number of bytes moved in one step.
 const STEP: usize = 64 << 10;
 
-/// A program that was started. Dropped, it is ended.
+/// A started program. Ended on drop.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -28,11 +28,11 @@ pub struct Running {
     ended: bool,
 }
 
-/// Becomes true when its time is over, whatever is done meanwhile: the one deadline of a run.
+/// Deadline of a run. `past` becomes true when the time is over, whatever else happens.
 #[derive(Debug)]
 struct Deadline {
     past: Arc<AtomicBool>,
-    // Dropped, it ends the thread that waits.
+    // Dropping this ends the waiting thread.
     _run: SyncSender<()>,
 }
 
@@ -50,8 +50,8 @@ impl Deadline {
     }
 }
 
-/// Standard input and output of a program that was started. Neither ever blocks for longer than it is asked to:
-/// what the program started itself may hold the other ends open.
+/// Standard input and output of a started program. Neither blocks longer than requested, since
+/// processes that the program started may keep the other ends open.
 #[derive(Debug)]
 pub struct Pipes {
     input: Option<ChildStdin>,
@@ -61,7 +61,7 @@ pub struct Pipes {
     more: bool,
 }
 
-/// Starts `program` with `words` behind it.
+/// Starts `program` with the arguments `words`.
 ///
 /// # Errors
 /// [`Failure::Absent`], [`Failure::Broken`].
@@ -89,7 +89,7 @@ pub fn start(
         io::ErrorKind::NotFound => Failure::Absent,
         _ => Failure::Broken(error),
     })?;
-    // The command holds the other end of the output.
+    // The command keeps the write end of the output open.
     drop(command);
     let mut running = Running { child, kin, deadline, ended: false };
     let input = running.child.stdin.take();
@@ -97,24 +97,24 @@ pub fn start(
         still(input).map_err(Failure::Broken)?;
     }
     still(&output).map_err(Failure::Broken)?;
-    // All of it at once: nothing that may be secret is left behind by a buffer that grows.
+    // Allocate everything at once: a growing buffer would leave copies of a secret in memory.
     let said = Zeroizing::new(Vec::with_capacity(limits.output));
     Ok((running, Pipes { input, output: Some(output), said, most: limits.output, more: false }))
 }
 
-/// Our end of a pipe no longer blocks; the program's own end is another one.
+/// Makes our end of a pipe non-blocking. The program's end is not affected.
 fn still(pipe: impl std::os::fd::AsFd) -> io::Result<()> {
     Ok(fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?)
 }
 
 impl Running {
-    /// Whether it has ended; when its time is over, it is ended here.
+    /// Reports whether the program has ended. Ends it if its time is over.
     ///
     /// # Errors
-    /// The system's own; it is ended then.
+    /// Errors of the system.
     pub fn look(&mut self) -> io::Result<Option<End>> {
         let pid = Pid::from_child(&self.child);
-        // It is waited for only after its group was ended: until then nobody else can have its number.
+        // Reap it only after its group was killed: until then its process ID cannot be reused.
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         if waitid(WaitId::Pid(pid), options)?.is_some() {
             self.end();
@@ -127,17 +127,17 @@ impl Running {
         Ok(None)
     }
 
-    /// Whether its time is over.
+    /// Reports whether the time limit has passed.
     pub fn is_late(&self) -> bool {
         self.deadline.past.load(Ordering::Relaxed)
     }
 
-    /// Ends it, and its group where that is its own.
+    /// Ends the program, and its process group if that is a separate one.
     pub fn end(&mut self) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        // These fail only where it has ended by itself.
+        // These fail only if the program has already ended.
         if self.kin == Kin::Apart {
             let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         }
@@ -153,11 +153,12 @@ impl Drop for Running {
 }
 
 impl Pipes {
-    /// Gives it of `bytes` what it takes now, and takes what it says, which is kept as far as there is room. Waits at
-    /// most `wait` until either can be done. Gives how many bytes it took; a program need not read what it is told.
+    /// Writes as much of `bytes` as the program accepts now, and reads its output, which is kept up
+    /// to the limit. Waits at most `wait` until either is possible. Returns the number of bytes
+    /// written; a program does not have to read its input.
     ///
     /// # Errors
-    /// The system's own.
+    /// Errors of the system.
     pub fn step(&mut self, bytes: &[u8], wait: Duration) -> io::Result<usize> {
         let input = self.input.as_ref().filter(|_| !bytes.is_empty());
         let mut both = Vec::with_capacity(2);
@@ -182,11 +183,11 @@ impl Pipes {
         }
     }
 
-    /// Takes what it has said by now.
+    /// Reads the output that is available now.
     fn listen(&mut self) -> io::Result<()> {
         let Some(output) = &mut self.output else { return Ok(()) };
         let mut buffer = Zeroizing::new([0; 4096]);
-        // So much at a time: a program that never ends speaking must not keep us here.
+        // Read only a limited amount: a program with endless output must not keep us here.
         for _ in 0..STEP / buffer.len() {
             match output.read(&mut buffer[..]) {
                 Ok(0) => {
@@ -205,32 +206,32 @@ impl Pipes {
         Ok(())
     }
 
-    /// It is told no more.
+    /// Closes the program's standard input.
     pub fn close(&mut self) {
         self.input = None;
     }
 
-    /// Whether it can still be told something.
+    /// Reports whether the program's standard input is open.
     pub const fn is_open(&self) -> bool {
         self.input.is_some()
     }
 
-    /// Whether it can still say something.
+    /// Reports whether the program's output is open.
     pub const fn is_speaking(&self) -> bool {
         self.output.is_some()
     }
 
-    /// Whether it said more than is kept.
+    /// Reports whether the output exceeded the limit.
     pub const fn is_long(&self) -> bool {
         self.more
     }
 
-    /// What it has said by now, as far as it is kept.
+    /// Returns the output so far, up to the limit.
     pub fn said(&self) -> &[u8] {
         &self.said
     }
 
-    /// The same, when that was all.
+    /// Returns the output, up to the limit.
     pub fn into_said(self) -> Zeroizing<Vec<u8>> {
         self.said
     }
@@ -240,7 +241,7 @@ fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-/// The signal that ended it, if one did.
+/// Returns the signal that ended the program, if any.
 pub fn signal(status: ExitStatus) -> Option<i32> {
     std::os::unix::process::ExitStatusExt::signal(&status)
 }

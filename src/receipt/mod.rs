@@ -1,7 +1,8 @@
-//! Receipts: what an import has done, artifact by artifact, for the way back (`spec/receipt.md`).
+//! Receipts: the results of an import, artifact by artifact, to be sent back (`spec/receipt.md`).
 //!
-//! The form alone: members in the order of their names, bytes that are canonical JSON, rules between members. What was
-//! read back and who signs is others' business; nothing here reads a file or asks a place.
+//! Only the format: members in the order of their names, canonical JSON bytes, and rules between
+//! members. Reading back and signing happen elsewhere. Nothing here reads files or accesses a
+//! place.
 
 mod rules;
 
@@ -13,13 +14,13 @@ use crate::base::fault::{Class, Fault, escape};
 use crate::base::time::Moment;
 use crate::oci::{Digest, Repository, Tag};
 
-/// The value of `format`.
+/// Value of `format`.
 pub const FORMAT: &str = "packmule.receipt.v1";
-/// `mediaType` in the statement over a receipt.
+/// `mediaType` in the statement about a receipt.
 pub const MEDIA_TYPE: &str = "application/vnd.packmule.receipt.v1+json";
-/// The largest receipt in bytes.
+/// Largest receipt in bytes.
 pub const MAX_RECEIPT: u64 = 64 << 20;
-/// What a canonical receipt begins with: nothing else that packmule writes does.
+/// Start of every canonical receipt. No other output of packmule starts like this.
 pub const BEGINS: &[u8] = b"{\"artifacts\":[";
 
 /// A receipt. Members in the order of their names.
@@ -27,110 +28,112 @@ pub const BEGINS: &[u8] = b"{\"artifacts\":[";
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// Every artifact of the bundle, by repository and digest.
+    /// Artifacts of the bundle, all of them, by repository and digest.
     pub artifacts: Vec<Arrival>,
-    /// The newest line of the audit log that was kept, when this was written.
+    /// Newest line of the audit log, if one was kept, at the time of writing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Line>,
-    /// The leaves of what arrived, by digest.
+    /// Leaves of the artifacts that arrived, by digest.
     pub blobs: Vec<Leaf>,
-    /// Which bundle.
+    /// Bundle.
     pub bundle: Bundle,
-    /// What the import moved.
+    /// Amounts that the import transferred.
     pub counts: Counts,
-    /// The place, as it was named.
+    /// Destination, as given.
     pub destination: String,
-    /// When it was over, by the clock there.
+    /// End of the import, by the clock of that machine.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub ended: Moment,
-    /// Why not all of it arrived.
+    /// Reason why not everything arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Reason>,
     /// [`FORMAT`].
     pub format: String,
-    /// What the state of its channel said.
+    /// Order of the bundle in its channel, according to the state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
-    /// What a scanner said, where one was asked.
+    /// Result of a scanner, if one was used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<Scan>,
-    /// Whose signatures let the bundle in, by key id.
+    /// Signers whose signatures admitted the bundle, by key id.
     pub signers: Vec<Signer>,
-    /// When it began, by the clock there.
+    /// Start of the import, by the clock of that machine.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub started: Moment,
     /// `packmule VERSION`.
     pub tool: String,
 }
 
-/// One artifact.
+/// An artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Arrival {
-    /// Its repository at the destination; absent where it came to no name there.
+    /// Repository at the destination. Absent if it was mapped to no name there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
-    /// Its digest.
+    /// Digest.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub digest: Digest,
-    /// What became of it.
+    /// Outcome.
     pub outcome: Outcome,
-    /// The digest over the manifest's bytes as the destination gave them afterwards; absent where it was not read.
+    /// Digest of the manifest's bytes as read back from the destination. Absent if it was not read
+    /// back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub read_back: Option<Digest>,
-    /// Why it failed.
+    /// Reason of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Its repository in the bundle.
+    /// Repository in the bundle.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub repository: Repository,
-    /// Its tags, by name.
+    /// Tags, by name.
     pub tags: Vec<Named>,
 }
 
-/// What became of an artifact.
+/// Outcome for an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It was pushed, in part or whole, or tagged anew; and read back.
+    /// Pushed completely or in part, or given new tags; and read back.
     Pushed,
-    /// All of it was there before; and read back.
+    /// Already complete at the destination; and read back.
     Present,
-    /// It is not known to be there.
+    /// Not known to be at the destination.
     Failed,
 }
 
-/// One tag.
+/// A tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Named {
-    /// The tag.
+    /// Name of the tag.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub name: Tag,
-    /// What became of it.
+    /// Outcome.
     pub outcome: State,
-    /// What it named afterwards, over the manifest's bytes; absent where it was not read, or named nothing.
+    /// Digest of the manifest's bytes that the tag named afterwards. Absent if it was not read
+    /// back, or named nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub read_back: Option<Digest>,
 }
 
-/// What became of a tag.
+/// Outcome for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It was set.
+    /// The tag was set.
     Set,
-    /// It named the artifact before.
+    /// The tag already named the artifact.
     Present,
-    /// It names something else and was left so, as was asked.
+    /// The tag names something else and was left unchanged, as requested.
     Kept,
-    /// It is not known to name the artifact.
+    /// The tag is not known to name the artifact.
     Failed,
 }
 
@@ -139,71 +142,71 @@ pub enum State {
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Leaf {
-    /// Its digest.
+    /// Digest.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub digest: Digest,
-    /// How that is known.
+    /// How its presence is known.
     pub how: How,
-    /// A repository, in the bundle's names, at whose place it is.
+    /// A repository of the bundle at whose place it is.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub repository: Repository,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// How it is known that a leaf is there.
+/// How the presence of a leaf is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum How {
-    /// This import sent it, and the destination had it when it was asked before the first tag.
+    /// This import sent it, and the destination confirmed it before the first tag was set.
     Sent,
-    /// It was taken over from another repository of the destination.
+    /// It was mounted from another repository of the destination.
     Mounted,
-    /// It was there when it was asked for.
+    /// It was found at the destination.
     Found,
-    /// Content of a base, not in the bundle, that was there when it was asked for.
+    /// Content of a base, not in the bundle, that was found at the destination.
     Base,
-    /// Content of a base that was taken over from another repository of the destination.
+    /// Content of a base that was mounted from another repository of the destination.
     BaseMounted,
-    /// It was not asked for: a manifest that holds it was there already.
+    /// Not looked up: a manifest that refers to it was already there.
     Implied,
 }
 
-/// The bundle, as its signed manifest has it.
+/// The bundle, according to its signed manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
-    /// Its channel.
+    /// Channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// When it was made.
+    /// Creation time.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub created: Moment,
-    /// With a channel.
+    /// Epoch, with a channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// The bundle id.
+    /// Bundle id.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub id: Digest,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// With a channel.
+    /// Sequence number, with a channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sequence: Option<u64>,
 }
 
-/// What was moved, each blob once a repository.
+/// Amounts transferred. Each blob counts once per repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
-    /// Base content that was there, or was mounted.
+    /// Base content that was found or mounted.
     pub base: u64,
-    /// Bytes of the blobs sent.
+    /// Size in bytes of the blobs sent.
     pub bytes: u64,
-    /// Blobs of the bundle that were there.
+    /// Blobs of the bundle that were found.
     pub found: u64,
     /// Blobs of the bundle that were mounted.
     pub mounted: u64,
@@ -211,55 +214,55 @@ pub struct Counts {
     pub sent: u64,
 }
 
-/// A class of `spec/cli.md` and what happened.
+/// A class of `spec/cli.md`, and a description.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
-    /// The name of the class.
+    /// Name of the class.
     pub class: String,
-    /// Subject, expected, found.
+    /// Description: subject, expected, found.
     pub text: String,
 }
 
-/// The order of a channel.
+/// Order of the bundle in its channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// `allow-stale`, `init-state`: what the operator allowed.
+    /// Options given by the operator: `allow-stale`, `init-state`.
     pub allowed: Vec<String>,
-    /// What was overlooked because of it.
+    /// Problems that were overridden by these options.
     pub overlooked: Vec<String>,
     /// `first`, `same`, `next`, `behind`, `gap`, `unchecked`.
     pub state: String,
 }
 
-/// A scanner, and what it said of the content.
+/// Scanner and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scan {
-    /// Whether all was scanned and nothing was found.
+    /// Whether everything was scanned and nothing was found.
     pub clean: bool,
-    /// Its command line, as it was given.
+    /// Command line as given.
     pub scanner: String,
-    /// Its version and its database's, where it tells them.
+    /// Version of the scanner and its database, if it prints one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
-/// Someone whose signature holds.
+/// A signer with a valid signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Signer {
-    /// Who, where a policy names the holder and the signature counted.
+    /// Holder, if a policy names one and the signature counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// The key's id.
+    /// Id of the key.
     pub keyid: String,
-    /// In which role.
+    /// Role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
 }
@@ -269,10 +272,10 @@ pub struct Signer {
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// Its digest.
+    /// Digest of the line.
     #[cfg_attr(feature = "online", schemars(with = "String"))]
     pub digest: Digest,
-    /// Its number, from 1.
+    /// Number of the line, from 1.
     pub number: u64,
 }
 
@@ -282,11 +285,11 @@ fn wrong(what: impl fmt::Display) -> Fault {
 }
 
 impl Receipt {
-    /// Reads a receipt.
+    /// Parses a receipt.
     ///
     /// # Errors
-    /// [`Class::Format`]: not JSON, another format, bytes that are not the canonical form, members that contradict each
-    /// other.
+    /// [`Class::Format`] if it is not JSON, has another format, is not in canonical form, or has
+    /// contradictory members.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         if bytes.len() as u64 > MAX_RECEIPT {
             return Err(wrong(format_args!("expected at most {MAX_RECEIPT} bytes, found {}", bytes.len())));
@@ -299,30 +302,32 @@ impl Receipt {
         Ok(receipt)
     }
 
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Serialising these structs cannot fail: every key is a string and writing goes to memory.
+        // Serializing these structs cannot fail: every key is a string and the output goes to
+        // memory.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The artifacts that are there, read back.
+    /// Returns the number of artifacts that are at the destination, according to reading back.
     pub fn arrived(&self) -> usize {
         self.artifacts.iter().filter(|artifact| artifact.outcome != Outcome::Failed).count()
     }
 
-    /// Whether every artifact is there.
+    /// Whether every artifact is at the destination.
     pub fn is_whole(&self) -> bool {
         self.arrived() == self.artifacts.len()
     }
 
-    /// Leaves out the smallest blobs until it has at most `most` bytes or no blob more; gives how many went.
+    /// Removes the smallest blobs until the receipt has at most `most` bytes or no blobs are left.
+    /// Returns the number of removed blobs.
     pub fn fit(&mut self, most: u64) -> usize {
         let all = self.blobs.len();
         let length = |value: &Self| value.to_bytes().len() as u64;
         self.blobs.sort_by_key(|blob| (std::cmp::Reverse(blob.size), blob.digest));
         while !self.blobs.is_empty() && length(self) > most {
             let over = length(self) - most;
-            // Each takes less than five hundred bytes; the last rounds go one by one.
+            // Each takes less than 500 bytes. The last rounds remove them one at a time.
             let gone = usize::try_from(over / 500).unwrap_or(usize::MAX).clamp(1, self.blobs.len());
             self.blobs.truncate(self.blobs.len() - gone);
         }

@@ -1,16 +1,17 @@
-//! The rules between a receipt's members (`spec/receipt.md`): nothing is claimed that was not read back.
+//! Rules between the members of a receipt (`spec/receipt.md`): it must not claim anything that was
+//! not read back.
 
 use super::{Arrival, Bundle, Counts, FORMAT, Named, Order, Outcome, Receipt, Signer, State, wrong};
 use crate::base::fault::Fault;
 use crate::oci::descriptor::MAX_SIZE;
 
-/// Text as a receipt may have it: no control characters, not empty, short.
+/// Whether a text is valid in a receipt: not empty, at most `most` bytes, no control characters.
 fn is_clean(text: &str, most: usize) -> bool {
     (1..=most).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 impl Receipt {
-    /// The rules between members.
+    /// Checks the rules between members.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
@@ -81,11 +82,11 @@ impl Receipt {
 }
 
 impl Arrival {
-    /// Nothing is claimed that was not read back.
+    /// Checks that nothing is claimed that was not read back.
     fn check(&self) -> Result<(), Fault> {
         let wrong = |what: &str| wrong(format_args!("artifact {}@{}: {what}", self.repository, self.digest));
         if !self.destination.iter().all(|text| is_clean(text, 512)) {
-            return Err(wrong("its destination is no repository"));
+            return Err(wrong("its destination is not a repository"));
         }
         if !self.tags.is_sorted_by(|a, b| a.name < b.name) {
             return Err(wrong("expected tags in order, each once"));
@@ -104,7 +105,7 @@ impl Arrival {
         };
         match self.tags.iter().find(|tag| !proven(tag)) {
             Some(tag) => {
-                Err(wrong(&format!("tag {} is said to be {:?}, but was not read back so", tag.name, tag.outcome)))
+                Err(wrong(&format!("tag {} is said to be {:?}, but was not read back as such", tag.name, tag.outcome)))
             }
             None => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! Tests of the form: one spelling, and nothing that claims more than was read back.
+//! Tests of the format: one spelling, and no claims beyond what was read back.
 
 use super::*;
 

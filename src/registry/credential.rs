@@ -1,6 +1,6 @@
 //! A login at a registry.
 //!
-//! Holds one and never shows it; who may have it is decided in `auth`.
+//! `Debug` never shows its content. Module `auth` decides which server receives it.
 
 use std::fmt;
 
@@ -9,24 +9,24 @@ use zeroize::Zeroizing;
 /// A login at a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// A user with a password or access token.
+    /// A user name with a password or access token.
     Password {
-        /// The user.
+        /// User name.
         username: String,
-        /// The password.
+        /// Password or access token.
         password: Zeroizing<String>,
     },
-    /// An identity token, exchanged at the realm (OAuth2 refresh).
+    /// An identity token, which the realm exchanges for an access token (OAuth2 refresh).
     Identity(Zeroizing<String>),
 }
 
 impl Credential {
-    /// Makes a login of a user with a password.
+    /// Makes a login from a user name and a password.
     pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Password { username: username.into(), password: Zeroizing::new(password.into()) }
     }
 
-    /// Makes a login of an identity token.
+    /// Makes a login from an identity token.
     pub fn identity(token: impl Into<String>) -> Self {
         Self::Identity(Zeroizing::new(token.into()))
     }

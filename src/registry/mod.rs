@@ -1,8 +1,9 @@
-//! Registries: a place that speaks the OCI distribution protocol over HTTP.
+//! Registries: places that speak the OCI distribution protocol over HTTP.
 //!
-//! From below: `settings`, `credential` and `rules` are values; `http` exchanges requests and knows no logins; `auth` knows
-//! logins and tokens; `api` asks whole questions of the protocol; [`Registries`] chooses the registry and has the blocking
-//! traits of [`crate::content`]. Knows nothing of bundles, reads no environment and no file.
+//! From the bottom up: `settings`, `credential` and `rules` are values; `http` sends requests and
+//! does not log in; `auth` handles logins and tokens; `api` implements the calls of the protocol;
+//! [`Registries`] selects the registry and implements the blocking traits of [`crate::content`].
+//! Must not know about bundles, and must not read the environment or files.
 
 mod api;
 pub mod auth;

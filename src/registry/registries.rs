@@ -1,6 +1,6 @@
-//! Every registry of a run behind the blocking traits of [`crate::content`].
+//! All registries of a run, as an implementation of the blocking traits of [`crate::content`].
 //!
-//! Only chooses the registry and keeps secrets out of errors; [`super::api`] asks the questions.
+//! Only selects the registry and removes secrets from errors; [`super::api`] makes the calls.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -19,8 +19,8 @@ use crate::content::{
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
-/// Every registry that a run talks to; [`Repository::host`] says which. Its methods block and may be
-/// called from many threads, none of them a runtime's.
+/// All registries that a run talks to, selected by [`Repository::host`]. The methods block. They
+/// may be called from many threads, but not from threads of an async runtime.
 pub struct Registries {
     known: Mutex<HashMap<String, Arc<Registry>>>,
     clients: Arc<Clients>,
@@ -29,11 +29,10 @@ pub struct Registries {
 }
 
 impl Registries {
-    /// Makes a client under `settings`. Connects to nothing yet.
+    /// Makes a client with `settings`. Does not connect yet.
     ///
     /// # Errors
-    /// [`Kind::Policy`] for a CA file or proxy that cannot be used, [`Kind::Io`] where no thread can
-    /// be started.
+    /// [`Kind::Policy`] for an unusable CA file or proxy, [`Kind::Io`] if no thread can be started.
     pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
         let settings = Arc::new(settings);
         let clients = Arc::new(Clients::new(Arc::clone(&settings))?);
@@ -42,25 +41,28 @@ impl Registries {
         Ok(Self { known: Mutex::default(), clients, settings, runtime })
     }
 
-    /// Returns every repository that `host` (as references name it) lists (`_catalog`), in its order.
+    /// Returns all repositories that `host` (as written in references) lists (`_catalog`), in its
+    /// order.
     ///
     /// # Errors
-    /// [`Kind::Absent`], [`Kind::Denied`] or [`Kind::Refused`] where it lists none, as many do.
+    /// [`Kind::Absent`], [`Kind::Denied`] or [`Kind::Refused`] if it does not list repositories;
+    /// many do not.
     pub fn repositories(&self, host: &str) -> Result<Vec<Repository>, Error> {
         self.shown(self.named(host).and_then(|registry| registry.repositories()))
     }
 
-    /// Logs in at `host` (as references name it) with the login that the settings give for it. `false`: the
-    /// registry asks for none, so nothing was tried.
+    /// Logs in at `host` (as written in references) with its login from the settings. Returns
+    /// `false` if the registry requires no login, so that none was tried.
     ///
     /// # Errors
-    /// [`Kind::Denied`] where it is refused; [`Kind::Policy`] where the registry names a token server that may not
-    /// have it.
+    /// [`Kind::Denied`] if the login is refused; [`Kind::Policy`] if the registry names a token
+    /// server that must not receive the login.
     pub fn log_in(&self, host: &str) -> Result<bool, Error> {
         self.shown(self.named(host).and_then(|registry| registry.log_in()))
     }
 
-    /// Asks the registry of a repository. Errors leave without the secrets that were sent.
+    /// Calls `question` with the registry of a repository and removes the secrets that were sent
+    /// from its error.
     fn ask<T>(
         &self,
         repository: &Repository,
@@ -76,7 +78,7 @@ impl Registries {
     fn of(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
         let name = repository.host();
         if name.is_empty() {
-            let what = format!("repository {}: expected a registry's host in front", repository.path());
+            let what = format!("repository {}: expected a registry host first", repository.path());
             return Err(Error::new(Kind::Refused, what).help("write HOST/REPOSITORY"));
         }
         self.named(name)
@@ -194,7 +196,7 @@ impl Destination for Registries {
         Some(self)
     }
 
-    /// Looks once more at the lists of referrers that were written.
+    /// Checks the lists of referrers that this run wrote once more.
     fn finish(&self) -> Result<(), Error> {
         let known: Vec<Arc<Registry>> = lock(&self.known).values().cloned().collect();
         known.iter().try_for_each(|registry| self.shown(registry.settle()))

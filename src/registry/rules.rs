@@ -1,6 +1,6 @@
-//! What holds for one registry: its own settings over those for all.
+//! The rules for one registry: its own settings, and the general settings where it has none.
 //!
-//! Pure; where an address is given in its place, the login is that address's.
+//! No I/O. If the settings give a different endpoint, the login is the one of that endpoint.
 
 use reqwest::Url;
 
@@ -11,27 +11,29 @@ use crate::content::{Error, Kind};
 /// The rules for one registry.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// Addresses to try in turn, each scheme, host and port.
+    /// Addresses to try in order; each is a scheme, host and port.
     pub endpoints: Vec<Url>,
-    /// What stands before repositories there: nothing, or parts that each end in a slash.
+    /// Prefix of repository paths there: empty, or path components that each end in a slash.
     pub prefix: String,
-    /// Whose login it is: the host as references name it, or the one asked in its place.
+    /// Host whose login is used: the one written in references, or that of the endpoint used in its
+    /// place.
     pub login_host: String,
-    /// Realm hosts that may have the login.
+    /// Realm hosts that may receive the login.
     pub realms: Vec<String>,
-    /// Tries after the first.
+    /// Number of retries.
     pub retries: u32,
-    /// Most requests at once.
+    /// Maximum number of concurrent requests.
     pub concurrency: Option<usize>,
     /// Bytes per second.
     pub limit_rate: Option<u64>,
 }
 
 impl Rules {
-    /// Returns the rules for the registry that references name `name`.
+    /// Returns the rules for the registry that is called `name` in references.
     ///
     /// # Errors
-    /// [`Kind::Policy`] for an endpoint that is no address, or plain http where nobody said so.
+    /// [`Kind::Policy`] if the endpoint is not a valid address, or uses plain http without
+    /// permission.
     pub fn new(name: &str, all: &Settings, own: &HostSettings) -> Result<Self, Error> {
         let plain_http = own.plain_http || all.plain_http.iter().any(|host| host == name);
         let mut prefix = String::new();
@@ -53,10 +55,10 @@ impl Rules {
                 };
                 let mut url = Url::parse(text).map_err(|_| wrong("expected an address"))?;
                 if !url.username().is_empty() || url.password().is_some() {
-                    return Err(wrong("expected no login in it").help("put the login where logins are kept"));
+                    return Err(wrong("expected an address without a login").help("put the login into the auth file"));
                 }
                 if url.query().is_some() || url.fragment().is_some() || !url.has_host() {
-                    return Err(wrong("expected host and path alone"));
+                    return Err(wrong("expected only a host and a path"));
                 }
                 let authority = origin::authority(&url);
                 let is_plain = plain_http || all.plain_http.contains(&authority) || origin::is_loopback(&authority);
@@ -64,8 +66,9 @@ impl Rules {
                     "https" => {}
                     "http" if is_plain => {}
                     "http" => {
-                        return Err(wrong("plain http, which was not allowed")
-                            .help(format!("say so with --plain-http {authority}")));
+                        return Err(
+                            wrong("plain http is not allowed").help(format!("allow it with --plain-http {authority}"))
+                        );
                     }
                     _ => return Err(wrong("expected https")),
                 }
@@ -94,7 +97,7 @@ impl Rules {
         })
     }
 
-    /// Returns whether an address is one of this registry's own.
+    /// Reports whether an address belongs to this registry.
     pub fn is_home(&self, url: &Url) -> bool {
         self.endpoints.iter().any(|endpoint| origin::same(endpoint, url))
     }

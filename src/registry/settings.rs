@@ -1,6 +1,7 @@
-//! What the command line decides about registries: plain data and one lookup.
+//! Settings for registries: plain data, and callbacks that look up logins and the settings of
+//! single hosts.
 //!
-//! Reads no file and no environment; whoever makes it does. Secrets never show in `Debug`.
+//! Reads no files and no environment; the caller does. `Debug` never shows secrets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,27 +13,28 @@ use super::credential::Credential;
 use super::http::rate::Limits;
 use super::http::secrets::Secrets;
 
-/// Finds the login for a host (as references name it) and a repository path (empty where none is
-/// meant): `Ok(None)` for none, `Err` with why a helper or file could not be asked.
+/// Finds the login for a host (as written in references) and a repository path (empty for the host
+/// itself). Returns `Ok(None)` if there is none, and `Err` with the reason if a helper or file
+/// fails.
 pub type Lookup = Box<dyn Fn(&str, &str) -> Result<Option<Credential>, String> + Send + Sync>;
 
-/// Proxies, in the words of the usual environment variables.
+/// Proxies, in the format of the usual environment variables.
 #[derive(Clone, Default)]
 pub struct Proxies {
-    /// For https (`HTTPS_PROXY`).
+    /// Proxy for https (`HTTPS_PROXY`).
     pub https: Option<String>,
-    /// For http (`HTTP_PROXY`).
+    /// Proxy for http (`HTTP_PROXY`).
     pub http: Option<String>,
-    /// Hosts asked without a proxy (`NO_PROXY`), comma-separated; this machine always is.
+    /// Hosts reached without a proxy (`NO_PROXY`), comma-separated. The local machine always is.
     pub except: Option<String>,
 }
 
-/// A certificate that a registry knows this machine by.
+/// A certificate that identifies this machine to a registry.
 #[derive(Clone)]
 pub struct ClientCertificate {
-    /// The chain, PEM.
+    /// Certificate chain, PEM.
     pub certificate: Vec<u8>,
-    /// The private key, PEM.
+    /// Private key, PEM.
     pub key: Zeroizing<Vec<u8>>,
 }
 
@@ -42,29 +44,29 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// What one registry wants differently; all that is unset is as in [`Settings`].
+/// Settings of one registry. An unset field falls back to [`Settings`].
 #[derive(Clone, Default)]
 pub struct HostSettings {
-    /// Where to ask in its place: `https://HOST[:PORT][/PREFIX]`; `REPO` is then `/v2/PREFIX/REPO`
-    /// there. The login is the one of that address, never this host's.
+    /// Address to use instead: `https://HOST[:PORT][/PREFIX]`; repository `REPO` is at
+    /// `/v2/PREFIX/REPO` there. The login is the one of that address, never the one of this host.
     pub endpoint: Option<String>,
-    /// Further roots, PEM; one entry a file.
+    /// Additional root certificates, PEM; one entry per file.
     pub ca: Vec<Vec<u8>>,
-    /// The certificate shown to it.
+    /// Client certificate for this registry.
     pub client: Option<ClientCertificate>,
-    /// Its certificate is not checked.
+    /// Whether to skip the check of its certificate.
     pub insecure: bool,
-    /// Asked by plain http.
+    /// Whether to use plain http.
     pub plain_http: bool,
-    /// Realm hosts that may have its login.
+    /// Realm hosts that may receive its login.
     pub realms: Vec<String>,
-    /// The proxy for it; an empty one is none.
+    /// Proxy for this registry; empty for none.
     pub proxy: Option<String>,
-    /// Bytes per second, both ways together.
+    /// Bytes per second, for both directions together.
     pub limit_rate: Option<u64>,
-    /// Most requests at once.
+    /// Maximum number of concurrent requests.
     pub concurrency: Option<usize>,
-    /// How often a step is tried again.
+    /// Number of retries of a step.
     pub retries: Option<u32>,
 }
 
@@ -75,39 +77,40 @@ impl fmt::Debug for HostSettings {
     }
 }
 
-/// Finds what a host (as references name it) wants differently: `Err` with why its files cannot be
-/// read. Asked once a host, also for hosts that redirects and token servers lead to: their `ca`,
-/// `insecure` and `proxy` count there, their `client` only for a realm that may have the login.
+/// Finds the settings of a host (as written in references). Returns `Err` with the reason if its
+/// files cannot be read. Called once per host, also for targets of redirects and for token servers:
+/// their `ca`, `insecure` and `proxy` apply there, their `client` only for a realm that may receive
+/// the login.
 pub type HostLookup = Box<dyn Fn(&str) -> Result<HostSettings, String> + Send + Sync>;
 
-/// How registries are asked.
+/// Settings for all registries.
 pub struct Settings {
-    /// What single hosts want differently.
+    /// Finds the settings of single hosts.
     pub hosts: HostLookup,
-    /// Finds logins.
+    /// Finds the logins of hosts.
     pub credentials: Lookup,
-    /// Hosts (with port, as in references) asked by plain http.
+    /// Hosts (with port, as in references) that use plain http.
     pub plain_http: Vec<String>,
     /// Hosts whose certificates are not checked.
     pub insecure: Vec<String>,
-    /// Further roots, PEM; one entry a file.
+    /// Additional root certificates, PEM; one entry per file.
     pub ca: Vec<Vec<u8>>,
-    /// Registry host, realm host: the realm may have that registry's login.
+    /// Pairs of registry host and realm host: the realm may receive the login of that registry.
     pub realms: Vec<(String, String)>,
-    /// How often a step is tried again.
+    /// Number of retries of a step.
     pub retries: u32,
     /// `User-Agent`.
     pub user_agent: String,
-    /// Proxies; none are taken from anywhere else.
+    /// Proxies. There is no other source of proxies.
     pub proxies: Proxies,
-    /// Longest wait for a connection.
+    /// Maximum time to wait for a connection.
     pub connect: Duration,
-    /// Longest wait without a byte.
+    /// Maximum time without receiving a byte.
     pub idle: Duration,
-    /// How fast; other [`super::Registries`] may have the same.
+    /// Rate limits, which may be shared with other [`super::Registries`].
     pub limits: Arc<Limits>,
-    /// Takes the secrets that are sent; errors and events are free of them. Whoever shows what a registry says by other ways
-    /// can ask it, too.
+    /// Collects the secrets that are sent, so that they are removed from errors and events. Code
+    /// that shows a registry's text in another way can use it too.
     pub secrets: Arc<Secrets>,
 }
 

@@ -1,16 +1,17 @@
-//! The contents of a bundle as a table that reads as a tree, with an end: a page must open whatever a bundle holds.
+//! The contents of a bundle as a table that reads like a tree. Its size is limited, so that a page
+//! opens whatever a bundle contains.
 
 use super::markup::Html;
 use super::{Brought, Contents, Item, Kind, Novelty};
 
-/// The most bytes of a page that the list of contents takes.
+/// Maximum size in bytes of the list of contents.
 const MAX_BYTES: usize = 1_600_000;
-/// The most rows of it.
+/// Maximum number of rows.
 const LISTED: usize = 10_000;
-/// The most names that one cell lists.
+/// Maximum number of names in one cell.
 const NAMES: usize = 12;
 
-/// A kind in a word.
+/// Returns the name of a kind.
 pub const fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Image => "image",
@@ -23,12 +24,12 @@ pub const fn word(kind: Kind) -> &'static str {
     }
 }
 
-/// How many artifacts there are, those that refer to others among them.
+/// Returns the number of artifacts, including those attached to others.
 fn count(items: &[Item]) -> usize {
     items.iter().map(|item| 1 + item.attached.len()).sum()
 }
 
-/// How many of what.
+/// Writes the number of artifacts of each kind.
 pub fn summary(html: &mut Html, contents: &Contents) {
     const KINDS: [Kind; 7] =
         [Kind::Image, Kind::Chart, Kind::Artifact, Kind::Signature, Kind::Sbom, Kind::Vex, Kind::Attestation];
@@ -46,9 +47,9 @@ pub fn summary(html: &mut Html, contents: &Contents) {
     }
     let main: Vec<&Item> = items().filter(|item| matches!(item.kind, Kind::Image | Kind::Chart)).collect();
     let names = [
-        "<dt>Signature<dd>their makers' own, with ",
-        "<dt>SBOM<dd>a list of their parts, with ",
-        "<dt>VEX<dd>statements about their weak spots, with ",
+        "<dt>Signature<dd>by the publisher, with ",
+        "<dt>SBOM<dd>a list of components, with ",
+        "<dt>VEX<dd>statements about vulnerabilities, with ",
     ];
     for (at, name) in names.into_iter().enumerate().filter(|_| !main.is_empty()) {
         let brought = |item: &Item| [item.signature, item.sbom, item.vex][at];
@@ -60,10 +61,10 @@ pub fn summary(html: &mut Html, contents: &Contents) {
             html.raw(", and with some platforms of ").number(some).raw(" more");
         }
     }
-    html.raw("</dl><p class=hint>These come along, and were not checked here.</p>");
+    html.raw("</dl><p class=hint>These are included, but were not checked here.</p>");
 }
 
-/// The table.
+/// Writes the table.
 pub fn table(html: &mut Html, contents: &Contents) {
     let items = || contents.repositories.iter().flat_map(|repository| &repository.items);
     let has_news = items().any(|item| item.news.is_some());
@@ -105,7 +106,7 @@ pub fn table(html: &mut Html, contents: &Contents) {
     html.raw("</table>");
     if shown < all {
         html.raw("<p class=warn><strong>This list is cut.</strong> It shows ").number(shown as u64).raw(" of ");
-        html.number(all as u64).raw(" artifacts; a report FILE.json has them all.");
+        html.number(all as u64).raw(" artifacts; a report FILE.json lists all of them.");
     }
 }
 
@@ -116,7 +117,7 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
     }
     html.list(&item.tags, NAMES).raw("<code>").text(&item.digest).raw("</code>");
     if let Some(original) = &item.original {
-        html.raw("<small>cut to fewer platforms; before: <code>").text(original).raw("</code></small>");
+        html.raw("<small>reduced to fewer platforms; before: <code>").text(original).raw("</code></small>");
     }
     html.raw("<td>").raw(word(item.kind));
     if let Some(stated) = item.stated.as_ref().filter(|_| item.kind == Kind::Artifact) {
@@ -135,7 +136,7 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
         None => html.raw("?"),
     };
     if item.lacks > 0 {
-        html.raw("<small>").number(item.lacks).raw(" parts not inside</small>");
+        html.raw("<small>").number(item.lacks).raw(" blobs not included</small>");
     }
     for brought in [item.signature, item.sbom, item.vex] {
         html.raw(match brought {
@@ -152,7 +153,7 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
 fn below(html: &mut Html, item: &Item) {
     html.raw("<tr class=a><th scope=row>");
     html.raw(word(item.kind));
-    // cosign's tags say the subject's digest once more.
+    // cosign's tags only repeat the subject's digest.
     if item.tags.iter().any(|tag| !tag.starts_with("sha256-")) {
         html.raw(", tag ").list(&item.tags, 2);
     }

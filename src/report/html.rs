@@ -1,19 +1,20 @@
-//! A [`Page`] as HTML: one file, no script, nothing loaded, to be read on a screen of any width and on paper.
+//! A [`Page`] as HTML: one file without scripts or external resources, readable on screens of any
+//! width and on paper.
 //!
-//! The verdict stands first. Colour never says anything that a word does not. The style is `page.css`.
+//! The verdict comes first. Nothing is expressed by colour alone. The style is in `page.css`.
 
 use super::contents;
 use super::markup::Html;
 use super::{Bundle, Mark, News, Page, Position, Signatures, Standing, Transfer, Verdict};
 
-/// How every page begins.
+/// Start of every page.
 pub const HTML_BEGINS: &str = "<!doctype html><!-- packmule report -->";
 
-/// The most faults that a page lists.
+/// Maximum number of faults on a page.
 const FAULTS: usize = 300;
-/// The most lines of a command's own text.
+/// Maximum number of lines of a command's output.
 const LINES: usize = 5000;
-/// The most entries of the shorter lists.
+/// Maximum number of entries of the shorter lists.
 const ENTRIES: usize = 200;
 
 const HEAD: &str = concat!(
@@ -26,15 +27,15 @@ const HEAD: &str = concat!(
     "</style>",
 );
 
-/// What stands in a page's file until the run has ended. It ends in an open comment: whatever stands behind it is none
-/// of a page until this beginning is replaced.
+/// Content of a page's file until the run has ended. It ends in an open comment, so that anything
+/// after it is hidden until this beginning is replaced.
 pub const HTML_UNFINISHED: &str = concat!(
     "<!doctype html><!-- packmule report --><html lang=en><meta charset=utf-8><title>NO VERDICT</title>",
-    "<h1>NO VERDICT</h1><p>The run that writes this report has not ended yet, or was ended from outside. ",
+    "<h1>NO VERDICT</h1><p>The run that writes this report has not ended yet, or was killed. ",
     "It says nothing about the bundle.</p><!--"
 );
 
-/// The page.
+/// Returns the page as HTML.
 pub fn to_html(page: &Page) -> String {
     let mut html = Html::default();
     html.raw(HEAD).raw("<title>").raw(word(page));
@@ -56,7 +57,7 @@ pub fn to_html(page: &Page) -> String {
     checks(&mut html, page);
     proofs(&mut html, page);
     if let Some(list) = &page.contents {
-        html.raw("<section><h2>What is inside, in short</h2>");
+        html.raw("<section><h2>Summary of the contents</h2>");
         contents::summary(&mut html, list);
         html.raw("</section>");
     }
@@ -65,7 +66,7 @@ pub fn to_html(page: &Page) -> String {
     }
     absent(&mut html, page);
     if !page.text.is_empty() {
-        html.raw("<section><h2>What the command said</h2><pre>");
+        html.raw("<section><h2>Output of the command</h2><pre>");
         for line in page.text.iter().take(LINES) {
             html.text(line).raw("\n");
         }
@@ -79,7 +80,7 @@ pub fn to_html(page: &Page) -> String {
     }
     html.raw("<footer><p>Written ").moment(&page.written).raw(" by ").text(&page.tool).raw(", command <code>");
     html.text(&page.command).raw("</code>, exit code ").number(u64::from(page.exit));
-    html.raw(". Quoted text is the sender's; characters that could mislead are shown as \\u{…}, long text is cut.</p>");
+    html.raw(". Quoted text is from the sender; misleading characters are shown as \\u{…}, and long text is cut.</p>");
     if let Some(audit) = &page.audit {
         html.raw("<p>Audit log: <code>").text(audit).raw("</code></p>");
     }
@@ -104,7 +105,7 @@ fn word(page: &Page) -> &'static str {
 
 fn verdict(html: &mut Html, page: &Page) {
     html.raw(match page.verdict {
-        // Of whatever else was done nothing is to look like an approval.
+        // Outcomes of other commands must not look like an approval.
         Verdict::Done if page.contents.is_none() => "<header><h1>",
         Verdict::Pass | Verdict::Done => "<header class=good><h1><span aria-hidden=true>✓ </span>",
         Verdict::Refused | Verdict::Failed => "<header class=bad><h1><span aria-hidden=true>✕ </span>",
@@ -114,7 +115,7 @@ fn verdict(html: &mut Html, page: &Page) {
     html.raw(word(page)).raw("</h1><p>").text(&page.summary).raw("</p></header>");
 }
 
-/// The id in groups of four, four lines of four: what is read out over the phone.
+/// Writes the id as four lines of four groups of four digits, for reading it out over the phone.
 fn groups(html: &mut Html, id: &str) {
     let (algorithm, hex) = id.split_once(':').unwrap_or(("", id));
     let cut = |text: &str, from: usize| text.chars().skip(from).take(4).collect::<String>();
@@ -153,14 +154,14 @@ fn identity(html: &mut Html, bundle: &Bundle) {
         html.raw("<p class=hint>In one piece: <code>").text(id).raw("</code></p>");
     }
     if !bundle.authenticated {
-        html.raw("<p class=warn>Nobody known vouches for this bundle, so nothing else of it was read.</p>");
+        html.raw("<p class=warn>No known key has signed this bundle, so nothing else in it was read.</p>");
     }
     html.raw("</section>");
 }
 
 fn faults(html: &mut Html, page: &Page) {
     if !page.faults.is_empty() {
-        html.raw("<section><h2>What is wrong</h2><ol>");
+        html.raw("<section><h2>Problems</h2><ol>");
         for fault in page.faults.iter().take(FAULTS) {
             html.raw("<li><b>").text(&fault.class).raw("</b>: ").text(&fault.message);
         }
@@ -206,9 +207,9 @@ fn signers(html: &mut Html, signatures: &Signatures) {
     for signer in signatures.signers.iter().take(ENTRIES) {
         html.raw(match signer.standing {
             Standing::Signed => "<tr><th scope=row>signed with",
-            Standing::Counted => "<tr class=good><th scope=row>✓ right, counts",
-            Standing::Aside => "<tr><th scope=row>– right, does not count here",
-            Standing::Ended => "<tr class=warn><th scope=row>– right, but the key's time is over: does not count",
+            Standing::Counted => "<tr class=good><th scope=row>✓ valid, counts",
+            Standing::Aside => "<tr><th scope=row>– valid, does not count here",
+            Standing::Ended => "<tr class=warn><th scope=row>– valid, but the key's time is over: does not count",
             Standing::Unknown => "<tr><th scope=row>– by an unknown key, does not count",
             Standing::Wrong => "<tr class=bad><th scope=row>✕ WRONG",
             Standing::Missing => "<tr class=warn><th scope=row>– not signed",
@@ -229,7 +230,7 @@ fn position(html: &mut Html, position: &Position) {
 }
 
 fn from_to(html: &mut Html, transfer: &Transfer) {
-    html.raw("<section><h2>From where to where</h2><dl><dt>From<dd>");
+    html.raw("<section><h2>Source and destination</h2><dl><dt>From<dd>");
     match &transfer.from {
         Some(from) => html.text(from),
         None => html.raw("<i>the bundle does not say</i>"),
@@ -266,11 +267,11 @@ fn from_to(html: &mut Html, transfer: &Transfer) {
             }
         }
         _ => {
-            html.raw("<i>none: it has no place in an order</i>");
+            html.raw("<i>none: bundles without a channel have no order</i>");
         }
     }
     if let Some(order) = &transfer.order {
-        html.raw("<dt>In its turn<dd>").text(order);
+        html.raw("<dt>Order<dd>").text(order);
     }
     if let Some(previous) = &transfer.previous {
         html.raw("<dt>Follows<dd><code>").text(previous).raw("</code>");
@@ -289,17 +290,17 @@ fn from_to(html: &mut Html, transfer: &Transfer) {
 }
 
 fn novelties(html: &mut Html, news: &News) {
-    html.raw("<section><h2>What is new</h2><ul>");
+    html.raw("<section><h2>Changes</h2><ul>");
     for base in news.bases.iter().take(ENTRIES) {
         html.raw("<li>Against ").text(&base.name).raw(" <code>").text(&base.id).raw("</code> ");
         html.raw(if base.named {
             "(this bundle's signers name it)"
         } else {
-            "(<strong>not authenticated</strong>: nothing proves that this is what was there)"
+            "(<strong>not authenticated</strong>: nothing proves that this bundle was delivered before)"
         });
     }
     html.raw("</ul><p><b>").number(news.new).raw("</b> names are new, <b>").number(news.changed.len() as u64);
-    html.raw("</b> mean something else than before, <b>").number(news.same).raw("</b> mean the same.</p>");
+    html.raw("</b> have changed, <b>").number(news.same).raw("</b> are unchanged.</p>");
     if !news.changed.is_empty() {
         html.raw("<table class=rows><thead><tr><th scope=col>Changed name<th scope=col>Before<th scope=col>Now");
         html.raw("</thead><tbody>");
@@ -318,16 +319,16 @@ fn novelties(html: &mut Html, news: &News) {
 }
 
 fn inside(html: &mut Html, page: &Page, list: &super::Contents) {
-    html.raw("<section class=annex><h2>Annex: all that is inside</h2>");
+    html.raw("<section class=annex><h2>Annex: full contents</h2>");
     if page.verdict == Verdict::Refused {
         html.raw(
-            "<p class=warn>The bundle was refused: this is what its list says, and no proof of what it holds.</p>",
+            "<p class=warn>The bundle was refused: this is what its manifest states, not a proof of its contents.</p>",
         );
     }
     if !list.read {
-        html.raw("<p class=hint>Its documents were not read, so platforms, sizes and part of what comes along are not known.</p>");
+        html.raw("<p class=hint>Its documents were not read, so platforms, sizes and some attached artifacts are not known.</p>");
     }
-    html.raw("<p class=hint>A size counts what several share in each of them.</p>");
+    html.raw("<p class=hint>Content that several artifacts share counts in the size of each.</p>");
     contents::table(html, list);
     html.raw("</section>");
 }
@@ -336,12 +337,12 @@ fn absent(html: &mut Html, page: &Page) {
     if page.contents.is_none() {
         return;
     }
-    html.raw("<section><h2>What is not inside</h2>");
+    html.raw("<section><h2>Not included</h2>");
     if page.absent.is_empty() {
-        html.raw("<p>Nothing lacks: all that the artifacts refer to is carried.</p></section>");
+        html.raw("<p>Nothing is missing: everything that the artifacts refer to is included.</p></section>");
         return;
     }
-    html.raw("<table class=rows><thead><tr><th scope=col>Why<th scope=col class=n>How much<th scope=col>Artifacts");
+    html.raw("<table class=rows><thead><tr><th scope=col>Reason<th scope=col class=n>Size<th scope=col>Artifacts");
     html.raw("</thead><tbody>");
     for absent in &page.absent {
         html.raw("<tr><th scope=row>").text(&absent.why).raw("<td class=n>").number(absent.blobs).raw(" blobs, ");
@@ -354,7 +355,7 @@ fn checks(html: &mut Html, page: &Page) {
     if page.checks.is_empty() {
         return;
     }
-    html.raw("<section><h2>Each check</h2><table class=rows><thead><tr><th scope=col>Check<th scope=col>Result");
+    html.raw("<section><h2>Checks</h2><table class=rows><thead><tr><th scope=col>Check<th scope=col>Result");
     html.raw("<th scope=col>Found</thead><tbody>");
     for check in &page.checks {
         html.raw(match check.result {
@@ -376,7 +377,7 @@ fn checks(html: &mut Html, page: &Page) {
 
 fn proofs(html: &mut Html, page: &Page) {
     if let Some(handling) = &page.handling {
-        html.raw("<section><h2>What was done to the content</h2><p>").text(handling).raw("</p></section>");
+        html.raw("<section><h2>Handling of the content</h2><p>").text(handling).raw("</p></section>");
     }
     if page.proven.is_empty() && page.unproven.is_empty() {
         return;
@@ -395,7 +396,7 @@ fn proofs(html: &mut Html, page: &Page) {
     html.raw("</ul></div></section>");
 }
 
-/// Lines for two people.
+/// Writes the lines for two people to sign on.
 fn on_paper(html: &mut Html, page: &Page) {
     html.raw("<section class=sign><h2>Decision on paper</h2>");
     if let Some(bundle) = &page.bundle {

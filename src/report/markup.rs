@@ -1,22 +1,22 @@
-//! The one way to a page: markup that stands in this program, and text that is escaped.
+//! The only way to write a page: markup from this program, and escaped text.
 //!
-//! [`Html::raw`] takes what was compiled in and nothing else, so that no text from outside can be markup.
+//! [`Html::raw`] accepts only compiled-in strings, so text from outside cannot become markup.
 
 use crate::base::fault::escape;
 
-/// A page under way.
+/// A page being written.
 #[derive(Debug, Default)]
 pub struct Html(String);
 
 impl Html {
-    /// Markup.
+    /// Writes markup.
     pub fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
-    /// Text from anywhere: control, bidirectional and invisible characters become `\u{…}`, a long one is cut, and what
-    /// HTML reads as markup becomes references.
+    /// Writes text from any source. Control, bidirectional and invisible characters become `\u{…}`,
+    /// long text is cut, and HTML's special characters become references.
     pub fn text(&mut self, text: &str) -> &mut Self {
         for character in escape(text).chars() {
             match character {
@@ -31,19 +31,19 @@ impl Html {
         self
     }
 
-    /// A number.
+    /// Writes a number.
     pub fn number(&mut self, number: u64) -> &mut Self {
         self.0.push_str(&number.to_string());
         self
     }
 
-    /// Bytes, as people say them.
+    /// Writes a byte count for people.
     pub fn size(&mut self, bytes: u64) -> &mut Self {
         self.0.push_str(&crate::base::size::show(bytes));
         self
     }
 
-    /// A moment, `2026-01-31T12:00:00Z`, as people write it.
+    /// Writes a moment such as `2026-01-31T12:00:00Z` for people.
     pub fn moment(&mut self, moment: &str) -> &mut Self {
         match moment.strip_suffix('Z').and_then(|moment| moment.split_once('T')) {
             Some((day, time)) => self.text(day).raw(" ").text(time).raw(" UTC"),
@@ -51,7 +51,7 @@ impl Html {
         }
     }
 
-    /// Texts with commas between them: the first `most`, then how many more.
+    /// Writes texts separated by commas: the first `most`, then the number of the others.
     pub fn list(&mut self, texts: &[String], most: usize) -> &mut Self {
         for (index, text) in texts.iter().take(most).enumerate() {
             self.raw(if index == 0 { "" } else { ", " }).text(text);
@@ -62,12 +62,12 @@ impl Html {
         self
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes written so far.
     pub const fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The page.
+    /// Returns the page.
     pub fn finish(self) -> String {
         self.0
     }

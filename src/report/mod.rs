@@ -1,8 +1,10 @@
-//! The report of a run as a value (`--report`): what someone who is no container expert approves a bundle from.
+//! The report of a run as a value (`--report`), from which someone who is not a container expert
+//! can approve a bundle.
 //!
-//! [`Page`] is made by the command line, becomes JSON as it stands (schema `packmule.report.v1`, `packmule schema
-//! report`) and HTML in `html`. Pure: no file, no clock, no judgement; a verdict is shown here and never found. All
-//! text is as it came, from outside too; `markup` alone escapes it on its way to a page.
+//! The command line creates a [`Page`], which becomes JSON directly (schema `packmule.report.v1`,
+//! `packmule schema report`) and HTML in `html`. Pure: no files, no clock, no judgement; verdicts
+//! are only shown. All text is raw, including text from outside; `markup` escapes it when writing a
+//! page.
 
 mod contents;
 mod html;
@@ -16,271 +18,272 @@ use serde::Serialize;
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Item, Kind, News, Novelty, Repository};
 
-/// How every JSON report begins.
+/// Start of every JSON report.
 pub const JSON_BEGINS: &str = r#"{"schema":"packmule.report.v1","#;
 
-/// The schema's name.
+/// Name of the schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub enum Schema {
-    /// The first.
+    /// First version.
     #[default]
     #[serde(rename = "packmule.report.v1")]
     V1,
 }
 
-/// What the run came to.
+/// Outcome of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
-    /// verify: the whole bundle holds, and whom the policy demands has signed it.
+    /// verify: the whole bundle is valid, and signed as the policy requires.
     Pass,
-    /// verify: what was asked for holds; the rest was not looked at.
+    /// verify: the requested part is valid; the rest was not checked.
     Part,
     /// verify: the bundle must not be used.
     Refused,
     /// verify: the run ended before there was a verdict, or has not ended.
     #[default]
     None,
-    /// Another command did what it was asked for.
+    /// Another command did what was requested.
     Done,
-    /// Another command did not, or not all of it.
+    /// Another command did not do it, or not all of it.
     Failed,
 }
 
-/// The report of one run.
+/// Report of one run.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "online", schemars(title = "packmule report", deny_unknown_fields))]
 pub struct Page {
     /// Always `packmule.report.v1`.
     pub schema: Schema,
-    /// The command's words.
+    /// Words of the command.
     pub command: String,
-    /// What it came to.
+    /// Outcome.
     pub verdict: Verdict,
-    /// Whether the run succeeded: exit code 0.
+    /// Whether the run succeeded with exit code 0.
     pub ok: bool,
-    /// The exit code, as far as it was known when the report was written.
+    /// Exit code, as far as known when the report was written.
     pub exit: u8,
-    /// The verdict in a sentence.
+    /// Verdict in one sentence.
     pub summary: String,
-    /// When the report was written, UTC.
+    /// Time at which the report was written, in UTC.
     pub written: String,
-    /// Which program wrote it.
+    /// Program that wrote the report.
     pub tool: String,
-    /// What to do next.
+    /// Recommended next steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<String>,
-    /// What was wrong, the fault that counts most first.
+    /// Faults, the most important first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
-    /// What is odd, or was overlooked because that was allowed.
+    /// Unusual findings, and problems that were overridden.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The bundle.
+    /// Bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Bundle>,
-    /// Who signed, and who did not.
+    /// Signatures, present and missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signatures: Option<Signatures>,
-    /// From where to where, and when.
+    /// Source, destination and times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Transfer>,
-    /// What is inside.
+    /// Contents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contents: Option<Contents>,
-    /// What is new against bundles that were there before.
+    /// Changes compared with earlier bundles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub news: Option<News>,
-    /// What artifacts refer to and the bundle does not carry, by reason.
+    /// Content that artifacts refer to but the bundle does not carry, by reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absent>,
-    /// Each check and its result.
+    /// Checks and their results.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// What the checks prove.
+    /// Facts that the checks prove.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub proven: Vec<String>,
-    /// What they do not.
+    /// Facts that the checks do not prove.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unproven: Vec<String>,
-    /// What is done to content, and what is not.
+    /// Handling of the content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handling: Option<String>,
-    /// The newest hash of the audit log, where one was written.
+    /// Newest hash of the audit log, if one was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audit: Option<String>,
-    /// The lines that the command said to people.
+    /// Lines that the command printed for people.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub text: Vec<String>,
-    /// What `--json` gives, of commands without a report of their own.
+    /// Output of `--json`, for commands without their own report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<serde_json::Value>,
 }
 
-/// Something that was wrong.
+/// A problem.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Fault {
-    /// The name of its exit code.
+    /// Name of its exit code.
     pub class: String,
-    /// Subject, expected, found.
+    /// Description: subject, expected, found.
     pub message: String,
 }
 
-/// Which bundle.
+/// A bundle.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Bundle {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its id, the digest of its manifest; absent where there was no manifest to read.
+    /// Id, the digest of its manifest. Absent if there was no manifest to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Whether a known key has signed the manifest: else nothing but its name and its id was read.
+    /// Whether a known key has signed the manifest. Otherwise only its name and id were read.
     pub authenticated: bool,
-    /// How many artifacts.
+    /// Number of artifacts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<u64>,
-    /// How many blobs, each once.
+    /// Number of distinct blobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blobs: Option<u64>,
-    /// Bytes of its blobs, unpacked.
+    /// Size in bytes of its blobs, unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// How many volume files; 0 in form flat.
+    /// Number of volume files. 0 in the form flat.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volumes: Option<u64>,
-    /// Which program made it.
+    /// Program that made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
 }
 
-/// Who signed.
+/// Signatures of the bundle.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Signatures {
-    /// The section of the policy that was asked; absent under keys of a command line.
+    /// Section of the policy that was applied. Absent with keys from the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub section: Option<String>,
-    /// How many must have signed.
+    /// Number of signatures that are required.
     pub needed: u64,
-    /// How many count: distinct holders, or keys where no holders are known.
+    /// Number that count: distinct holders, or keys if no holders are known.
     pub counted: u64,
-    /// Roles that lack among those that count.
+    /// Required roles that no counted key has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing_roles: Vec<String>,
-    /// Everyone who signed, and everyone of the policy who did not.
+    /// Keys that signed, and keys of the policy that did not.
     pub signers: Vec<Signer>,
 }
 
-/// What became of a key.
+/// How a key counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Standing {
-    /// Signed just now; nothing was checked.
+    /// Signed just now; not checked.
     Signed,
     /// Signed, and it counts.
     Counted,
-    /// Signed, but it does not count for this bundle.
+    /// Signed, but does not count for this bundle.
     Aside,
-    /// Signed, but the key's time is over: it does not count.
+    /// Signed, but the key's time is over, so it does not count.
     Ended,
-    /// Signed by a key that nobody here knows.
+    /// Signed by an unknown key.
     Unknown,
-    /// The signature is wrong.
+    /// The signature is invalid.
     Wrong,
-    /// Would count, and has not signed.
+    /// Would count, but has not signed.
     #[default]
     Missing,
 }
 
-/// A key and whose it is.
+/// A key and its holder.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Signer {
-    /// The key's id.
+    /// Id of the key.
     pub key: String,
-    /// Whose it is, by the policy.
+    /// Holder, according to the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// In which role.
+    /// Role, according to the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What became of it.
+    /// How the key counts.
     pub standing: Standing,
 }
 
-/// From where to where, and when. All of it is what the signers say, but `last` and `order`.
+/// Source, destination and times. All of it is stated by the signers, except for `last` and
+/// `order`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Transfer {
-    /// Where it comes from: its annotation `from`.
+    /// Origin: the annotation `from`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// The registries that its artifacts are named after.
+    /// Registries in the names of its artifacts.
     pub registries: Vec<String>,
-    /// Where it goes: an import's destination, else the annotation `to`.
+    /// Destination of the import, otherwise the annotation `to`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// The annotation `ticket`.
+    /// Annotation `ticket`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
-    /// The other annotations.
+    /// Other annotations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
-    /// When it was made.
+    /// Creation time.
     pub created: String,
-    /// From when on it is stale.
+    /// Expiry time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
-    /// Its channel.
+    /// Channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// Where it stands in the channel.
+    /// Position in the channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<Position>,
-    /// The bundle that was accepted last here, where a state says so.
+    /// Last accepted bundle according to the state, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Position>,
-    /// What the order of the channel says to it.
+    /// Result of checking the order of the channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
-    /// The id of the bundle that it follows.
+    /// Id of the previous bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
-    /// The ids of bundles that it relies on.
+    /// Ids of the bundles that it depends on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<String>,
 }
 
-/// A place in a channel.
+/// Position in a channel.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Position {
-    /// The epoch.
+    /// Epoch.
     pub epoch: u64,
-    /// The number in it.
+    /// Sequence number in the epoch.
     pub sequence: u64,
-    /// The bundle's id.
+    /// Id of the bundle.
     pub id: String,
 }
 
-/// What became of a check.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
-    /// It holds.
+    /// The check passed.
     Passed,
-    /// It does not.
+    /// The check failed.
     Failed,
-    /// It does not, or not in full, and someone allowed that.
+    /// The check failed, or was not complete, and this was explicitly allowed.
     Overlooked,
-    /// It was not made, or not to its end.
+    /// The check was not made, or not finished.
     #[default]
     Open,
 }
@@ -289,25 +292,27 @@ pub enum Mark {
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Check {
-    /// What was asked.
+    /// Name of the check.
     pub name: String,
-    /// What became of it.
+    /// Result.
     pub result: Mark,
-    /// What was found.
+    /// Findings.
     pub detail: String,
 }
 
 impl Page {
-    /// As JSON, in ASCII alone, with a line end.
+    /// Returns the report as ASCII JSON with a line end.
     pub fn to_json(&self) -> String {
-        // Serialising these structs cannot fail: every key is a string and writing goes to memory.
+        // Serializing these structs cannot fail: every key is a string and the output goes to
+        // memory.
         let mut text = ascii(&serde_json::to_string(self).unwrap_or_default());
         text.push('\n');
         text
     }
 }
 
-/// JSON text in ASCII alone, with the same meaning: no character of it can change a terminal.
+/// Converts JSON text to ASCII with the same meaning, so that none of its characters can affect a
+/// terminal.
 pub fn ascii(json: &str) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(json.len());
@@ -324,4 +329,4 @@ pub fn ascii(json: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,17 +1,18 @@
-//! Rows M12 and G5 for pages: whatever stands in any field, a page holds no markup of it and no character that misleads.
+//! Rows M12 and G5 for pages: whatever a field contains, it adds no markup and no misleading
+//! characters to a page.
 
 use serde_json::Value;
 
 use super::*;
 
-/// Text as an enemy writes it, each with a mark to find it by.
+/// Returns hostile text, each with a number to find it by.
 fn evil(count: &mut u32) -> String {
     *count += 1;
     format!("m{count}.<script>alert(1)</script>&amp;\"'-->]]>\u{1b}[31m\u{202e}\u{200b}\u{0}\u{61c}\u{ad}\u{85}")
 }
 
-/// A page with something of everything, every text in it an enemy's.
-fn full(count: &mut u32) -> Page {
+/// Returns a page with all members set, all of them to hostile text.
+pub(crate) fn full(count: &mut u32) -> Page {
     let mut text = || evil(count);
     let attached = Item { tags: vec![text()], digest: text(), stated: Some(text()), ..Item::default() };
     let item = Item {
@@ -99,7 +100,8 @@ fn full(count: &mut u32) -> Page {
     }
 }
 
-/// What of the page does not stand in it: the reason's word is a program's, the own place's id is the bundle's.
+/// Number of texts that the page does not show: the word for a reason, and the id of the bundle's
+/// own position, which is shown as the bundle's.
 const HIDDEN: usize = 2;
 
 #[test]
@@ -107,7 +109,8 @@ fn m12_g5_no_field_reaches_the_page_raw() {
     let mut count = 0;
     let page = full(&mut count);
     let html = to_html(&page);
-    // Only what this program wrote is markup: no more of it than in a page of harmless words.
+    // Only this program's own text is markup: there is no more of it than in a page of harmless
+    // words.
     let body = html.split_once("</style>").unwrap().1;
     assert!(
         !html.contains("<script") && !html.contains("alert(1)</") && !body.contains("-->") && !html.contains("]]>")
@@ -119,7 +122,7 @@ fn m12_g5_no_field_reaches_the_page_raw() {
     assert_eq!(bad, None);
     let shown = (1..=count).filter(|mark| html.contains(&format!("m{mark}.")));
     let missing: Vec<u32> = (1..=count).filter(|mark| !html.contains(&format!("m{mark}."))).collect();
-    // The id is cut into groups, and stands in one piece too.
+    // The id is shown in groups and also in one piece.
     assert_eq!(shown.count() + HIDDEN, count as usize, "{missing:?}");
     let escaped = html.matches("&lt;script&gt;").count();
     assert!(escaped >= count as usize - HIDDEN, "{escaped} of {count}");
@@ -158,14 +161,14 @@ fn every_table_is_told_to_who_cannot_see_it() {
     ] {
         let html = to_html(&Page { verdict, ..Page::default() });
         let (header, rest) = html.split_once("</header>").unwrap();
-        // First of all, in words; and only what passed has lines to sign on.
+        // The verdict comes first, in words. Only a passed bundle has lines to sign on.
         assert!(header.split_once("<main>").unwrap().1.contains(word), "{verdict:?}");
         assert_eq!(rest.contains("Decision on paper"), verdict == Verdict::Pass, "{verdict:?}");
     }
 }
 
-/// A bundle with so many artifacts, each with a platform or two and an SBOM.
-fn many(artifacts: usize) -> Page {
+/// Returns a page for a bundle with many artifacts, each with one or two platforms and an SBOM.
+pub(crate) fn many(artifacts: usize) -> Page {
     let digest = |n: usize| format!("sha256:{n:064x}");
     let repositories = (0..artifacts / 2).map(|n| Repository {
         name: format!("registry.example.org/department/team-{}/application-{n}", n % 50),
@@ -221,72 +224,4 @@ fn m12_a_page_has_an_end_whatever_a_bundle_holds() {
         ..Page::default()
     });
     assert!(html.len() < 2_000_000, "{}", html.len());
-}
-
-/// Looks whether a value is what a schema says, as far as this schema's words go.
-#[cfg(feature = "online")]
-fn wrong(value: &Value, schema: &Value, root: &Value, at: &str, found: &mut Vec<String>) {
-    if let Some(name) = schema["$ref"].as_str() {
-        return wrong(value, root.pointer(name.trim_start_matches('#')).unwrap(), root, at, found);
-    }
-    if let Some(forms) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
-        let fits = |form: &&Value| {
-            let mut found = Vec::new();
-            wrong(value, form, root, at, &mut found);
-            found.is_empty()
-        };
-        if forms.iter().find(fits).is_none() {
-            found.push(format!("{at}: {value} is none of {forms:?}"));
-        }
-        return;
-    }
-    let is_listed = schema["enum"].as_array().is_none_or(|list| list.contains(value));
-    if !is_listed || schema.get("const").is_some_and(|one| one != value) {
-        found.push(format!("{at}: {value}"));
-    }
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    if schema.get("type").is_some_and(|one| one != kind) {
-        found.push(format!("{at}: expected {}, found {kind}", schema["type"]));
-    }
-    if let Value::Object(members) = value {
-        for name in schema["required"].as_array().into_iter().flatten() {
-            if !members.contains_key(name.as_str().unwrap()) {
-                found.push(format!("{at}: lacks {name}"));
-            }
-        }
-        for (name, member) in members {
-            let open = schema.get("additionalProperties").filter(|one| one.is_object());
-            match schema["properties"].get(name).or(open) {
-                Some(schema) => wrong(member, schema, root, &format!("{at}.{name}"), found),
-                None => found.push(format!("{at}.{name}: not in the schema")),
-            }
-        }
-    }
-    for (index, one) in value.as_array().into_iter().flatten().enumerate() {
-        wrong(one, &schema["items"], root, &format!("{at}[{index}]"), found);
-    }
-}
-
-#[test]
-#[cfg(feature = "online")]
-fn json_is_what_the_schema_says() {
-    let schema = crate::cli::commands::online::schema::report();
-    for page in [full(&mut 0), many(4), Page::default()] {
-        let mut value: Value = serde_json::from_str(&page.to_json()).unwrap();
-        let mut found = Vec::new();
-        wrong(&value, &schema, &schema, "", &mut found);
-        assert!(found.is_empty(), "{found:?}");
-        value["colour"] = "red".into();
-        value.as_object_mut().unwrap().remove("verdict");
-        value["exit"] = "0".into();
-        wrong(&value, &schema, &schema, "", &mut found);
-        assert_eq!(found.len(), 3, "{found:?}");
-    }
 }

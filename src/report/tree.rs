@@ -1,14 +1,15 @@
-//! What a report says of the contents: the tree, what is new in it, and what is not carried. Values alone.
+//! Contents in a report: the tree, the changes, and content that is not carried. Values only.
 
 use serde::Serialize;
 
-/// What is inside, as a tree.
+/// Contents as a tree.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Contents {
-    /// Whether the artifacts' documents were read and hold: else kinds are guessed, and platforms and sizes unknown.
+    /// Whether the artifacts' documents were read and are valid. Otherwise kinds are guessed, and
+    /// platforms and sizes unknown.
     pub read: bool,
-    /// By repository.
+    /// Repositories.
     pub repositories: Vec<Repository>,
 }
 
@@ -16,9 +17,9 @@ pub struct Contents {
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Repository {
-    /// Its name in the bundle.
+    /// Name in the bundle.
     pub name: String,
-    /// Its artifacts.
+    /// Artifacts.
     pub items: Vec<Item>,
 }
 
@@ -26,47 +27,48 @@ pub struct Repository {
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Item {
-    /// Its tags.
+    /// Tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// Its digest.
+    /// Digest.
     pub digest: String,
-    /// What it is, in a word.
+    /// Kind.
     pub kind: Kind,
-    /// The type that it states.
+    /// Type that it states.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub stated: Option<String>,
-    /// The platforms that it carries.
+    /// Platforms that it carries.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    /// The platforms that it names and does not carry.
+    /// Platforms that it names but does not carry.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
-    /// The source's digest, where a platform filter made a new index.
+    /// Digest at the source if a platform filter made a new index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
-    /// Bytes of all that it reaches and the bundle carries.
+    /// Size in bytes of all carried content that it reaches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Blobs that it reaches and the bundle does not carry.
+    /// Number of blobs that it reaches but the bundle does not carry.
     #[serde(skip_serializing_if = "is_zero")]
     pub lacks: u64,
-    /// Whether it brings a signature of its own maker, which nothing here has checked; of images and charts, where known.
+    /// Whether it has a signature by its publisher, which is not checked. For images and charts, if
+    /// known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<Brought>,
-    /// Whether it brings a list of its parts.
+    /// Whether it has a list of its components.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sbom: Option<Brought>,
-    /// Whether it brings statements about weak spots.
+    /// Whether it has statements about vulnerabilities.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vex: Option<Brought>,
-    /// Against the bundles that were there before.
+    /// Comparison with earlier bundles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub news: Option<Novelty>,
-    /// What became of it, at an import.
+    /// Outcome of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
-    /// What refers to it: signatures, SBOMs and the like.
+    /// Artifacts that refer to it: signatures, SBOMs and the like.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<Item>,
 }
@@ -76,7 +78,7 @@ const fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// What an artifact is.
+/// Kind of an artifact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -92,7 +94,7 @@ pub enum Kind {
     Artifact,
 }
 
-/// Whether something comes with an artifact.
+/// Whether an artifact comes with a certain kind of referrer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -106,69 +108,69 @@ pub enum Brought {
     No,
 }
 
-/// Whether something was there before.
+/// Comparison of an artifact with earlier bundles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Novelty {
-    /// It was not.
+    /// It was not there.
     New,
-    /// One of its names meant something else.
+    /// One of its names referred to something else.
     Changed,
-    /// It was.
+    /// It was there.
     Same,
 }
 
-/// What is new against bases.
+/// Changes compared with bases.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct News {
-    /// The bases.
+    /// Bases.
     pub bases: Vec<Base>,
-    /// Names that were not there.
+    /// Number of names that did not exist before.
     pub new: u64,
-    /// Names that meant something else; what each meant stands in `was`.
+    /// Names that referred to something else, with what they referred to.
     pub changed: Vec<Changed>,
-    /// Names that mean the same.
+    /// Number of unchanged names.
     pub same: u64,
 }
 
-/// A bundle that was there before.
+/// An earlier bundle.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Base {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its id.
+    /// Id.
     pub id: String,
-    /// Whether the signed manifest names it; of any other nothing is known.
+    /// Whether the signed manifest names it. Nothing is known about other bases.
     pub named: bool,
 }
 
-/// A name that meant something else.
+/// A name that referred to something else.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Changed {
     /// Repository and tag.
     pub name: String,
-    /// The digest before.
+    /// Earlier digest.
     pub was: String,
-    /// The digest now.
+    /// Current digest.
     pub is: String,
 }
 
-/// What is not carried, for one reason.
+/// Content that is not carried, for one reason.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 pub struct Absent {
     /// `base`, `foreign`, `missing` or `platform`.
     pub reason: String,
-    /// The reason in a sentence.
+    /// Reason in a sentence.
     pub why: String,
-    /// How many blobs.
+    /// Number of blobs.
     pub blobs: u64,
-    /// Their bytes, as far as known.
+    /// Size in bytes, as far as known.
     pub bytes: u64,
-    /// Artifacts that refer to them.
+    /// Artifacts that refer to the content.
     pub artifacts: Vec<String>,
 }

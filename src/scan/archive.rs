@@ -1,8 +1,10 @@
-//! The tar archive of a layer, read once from front to back: names and the bytes of regular files, nothing else.
+//! The tar archive of a layer, read once from start to end. Only names and the content of regular
+//! files are used.
 //!
-//! Whoever unpacks the layer later must see the same files, so what readers of tar understand differently is refused:
-//! sparse files, content behind members that have none, unknown types, several extended headers, data after the
-//! end. Names of any kind are taken as they come: they lead nowhere. Memory is bounded by [`EXTRA`].
+//! Programs that unpack the layer later must see the same files, so everything that tar readers
+//! interpret differently is refused: sparse files, content after members that have none, unknown
+//! types, several extended headers, data after the end. Any name is accepted, because no name is
+//! followed. Memory is bounded by [`EXTRA`].
 
 use std::io::{self, Read};
 
@@ -12,15 +14,15 @@ use super::records;
 use crate::flow::Cancelled;
 
 const BLOCK: usize = 512;
-/// The most bytes of an extended header or a long name.
+/// Maximum size in bytes of an extended header or a long name.
 const EXTRA: u64 = 1 << 20;
-/// Characters of a name that are kept.
+/// Maximum number of characters kept of a name.
 const NAME: usize = 4096;
 
-/// Why not all files were given.
+/// Reason why not all files were passed on.
 #[derive(Debug)]
 pub(super) enum Wrong {
-    /// The archive, in the words for a message.
+    /// The archive is invalid. Holds the description for a message.
     Archive(String),
     /// The run was cancelled.
     Cancelled,
@@ -41,10 +43,10 @@ impl From<Cancelled> for Wrong {
     }
 }
 
-/// Takes one regular file: path and content. What it leaves is read over.
+/// Receives the path and content of one regular file. Unread content is skipped.
 pub(super) type File<'a> = dyn FnMut(&str, &mut dyn Read) -> Result<(), Cancelled> + 'a;
 
-/// Names and sizes that stand before a member and are about it.
+/// Names and sizes from headers before a member that apply to it.
 #[derive(Default)]
 struct Before {
     name: Option<Vec<u8>>,
@@ -52,8 +54,8 @@ struct Before {
     extended: Option<records::Said>,
 }
 
-/// Reads an archive to its end and beyond it, where only zeros may stand. One that ends after a whole member is
-/// at its end too, as those who unpack it have it.
+/// Reads an archive to its end and checks that only zeros follow. The archive may also end after a
+/// complete member, as programs that unpack it allow.
 ///
 /// # Errors
 /// [`Wrong`].
@@ -79,9 +81,9 @@ pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wr
         let mut header = Header::new_old();
         header.as_mut_bytes().copy_from_slice(&block);
         if header.cksum().ok() != Some(checksum(&block)) {
-            return Err(wrong("a header that is none of tar (its checksum)"));
+            return Err(wrong("a header that is not a tar header (its checksum)"));
         }
-        let size = header.entry_size().map_err(|_| wrong("a size that is no number"))?;
+        let size = header.entry_size().map_err(|_| wrong("a size that is not a number"))?;
         let kind = header.entry_type();
         match kind {
             EntryType::GNULongName if before.name.is_none() => before.name = Some(extra(reader, size)?),
@@ -95,7 +97,7 @@ pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wr
             EntryType::XGlobalHeader => {
                 let said = records::read(&extra(reader, size)?).map_err(wrong)?;
                 if said.size.is_some() || said.path.is_some() {
-                    return Err(wrong("a global header that speaks of all members"));
+                    return Err(wrong("a global header that applies to all members"));
                 }
             }
             EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader => {
@@ -106,7 +108,7 @@ pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wr
     }
 }
 
-/// Reads one member after its header; returns whether it is a regular file.
+/// Reads one member after its header. Returns whether it is a regular file.
 fn member(
     reader: &mut dyn Read,
     header: &Header,
@@ -119,7 +121,7 @@ fn member(
     let name = said.path.or(before.name).unwrap_or_else(|| header.path_bytes().into_owned());
     let name: String = String::from_utf8_lossy(&name).trim_end_matches('\0').chars().take(NAME).collect();
     let kind = header.entry_type();
-    // The oldest form says with a slash that it is a directory.
+    // In the oldest format a trailing slash marks a directory.
     let is_old_directory = header.as_bytes()[156] == 0 && name.ends_with('/');
     match kind {
         EntryType::Regular | EntryType::Continuous if !is_old_directory => {
@@ -160,7 +162,7 @@ fn wrong(what: &str) -> Wrong {
     Wrong::Archive(what.to_owned())
 }
 
-/// The next block; `None` at the end.
+/// Reads the next block. Returns `None` at the end.
 fn block(reader: &mut dyn Read) -> io::Result<Option<[u8; BLOCK]>> {
     let mut block = [0; BLOCK];
     let mut at = 0;
@@ -176,7 +178,7 @@ fn block(reader: &mut dyn Read) -> io::Result<Option<[u8; BLOCK]>> {
     Ok(Some(block))
 }
 
-/// The content of a member that is about the next one.
+/// Reads the content of a member that describes the next one.
 fn extra(reader: &mut dyn Read, size: u64) -> Result<Vec<u8>, Wrong> {
     if size > EXTRA {
         return Err(wrong(&format!("a name or extended header of {size} bytes (limits exceeded)")));
@@ -198,7 +200,7 @@ fn skip(reader: &mut dyn Read, count: u64) -> Result<(), Wrong> {
     }
 }
 
-/// Reads the rest after the first zero block, which must be zeros.
+/// Reads the rest after the first zero block and checks that it is all zeros.
 fn end(reader: &mut dyn Read) -> Result<(), Wrong> {
     let mut buffer = [0; 8192];
     loop {
@@ -212,7 +214,7 @@ fn end(reader: &mut dyn Read) -> Result<(), Wrong> {
     }
 }
 
-/// The sum of a header's bytes, those of the sum itself as blanks.
+/// Returns the sum of a header's bytes, with the checksum field counted as blanks.
 fn checksum(block: &[u8; BLOCK]) -> u32 {
     let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..])

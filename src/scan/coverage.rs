@@ -1,7 +1,7 @@
-//! Counts what was scanned: every blob that is listed, each exactly once and every byte of it. Only [`Coverage::close`] says
-//! that all is clean, and only of what was counted here.
+//! Counts what was scanned: every listed blob must be scanned exactly once and in full. Only
+//! [`Coverage::close`] can conclude that everything is clean.
 //!
-//! It starts no scanner and reads no content.
+//! Starts no scanner and reads no content.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -11,14 +11,14 @@ use crate::base::fault::{Class, Fault};
 use crate::base::lock::{into_inner, lock};
 use crate::oci::Digest;
 
-/// The most findings that are listed one by one; further ones are counted.
+/// Maximum number of findings that are listed. Further ones are only counted.
 const LISTED: usize = 10_000;
 
-/// Something that is not clean.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub blob: Digest,
-    /// The file in the layer.
+    /// Path of the file in the layer.
     pub path: Option<String>,
     pub problem: Problem,
     pub said: String,
@@ -26,7 +26,7 @@ pub(super) struct Found {
 
 #[derive(Debug)]
 pub(super) struct Coverage {
-    // Place by digest, and the size.
+    // Index and size by digest.
     blobs: HashMap<Digest, (usize, u64)>,
     page: Mutex<Page>,
 }
@@ -42,19 +42,19 @@ struct Page {
     wrong: Option<String>,
 }
 
-/// The counts and findings of a whole scan.
+/// Counts and findings of a complete scan.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Closed {
     pub blobs: u64,
     pub files: u64,
     pub bytes: u64,
     pub found: Vec<Found>,
-    /// Findings beyond those that are listed.
+    /// Number of findings that are not listed.
     pub more: u64,
 }
 
 impl Coverage {
-    /// For `blobs`: digests and sizes.
+    /// Creates the record for `blobs`: digests and sizes.
     pub(super) fn new(blobs: &[(Digest, u64)]) -> Self {
         let page = Page { done: vec![false; blobs.len()], ..Page::default() };
         let blobs = blobs.iter().enumerate().map(|(place, &(digest, size))| (digest, (place, size))).collect();
@@ -62,11 +62,12 @@ impl Coverage {
     }
 
     fn page(&self) -> MutexGuard<'_, Page> {
-        // After a panic a blob is missing, which `close` tells.
+        // After a panic a blob is missing, which `close` detects.
         lock(&self.page)
     }
 
-    /// A blob was given to a scanner, or every file in it: so many of its bytes, whose digest holds.
+    /// Records that a blob, or every file in it, was given to a scanner: `bytes` bytes of it, with
+    /// a correct digest.
     pub(super) fn count(&self, blob: Digest, bytes: u64, files: u64) {
         let mut page = self.page();
         let wrong = match self.blobs.get(&blob) {
@@ -86,14 +87,14 @@ impl Coverage {
         page.wrong = page.wrong.take().or(wrong);
     }
 
-    /// Notes the scanner's answer about a blob, or about a file in it.
+    /// Records the scanner's answer about a blob, or about a file in it.
     pub(super) fn judge(&self, blob: Digest, path: Option<&str>, answer: Answer) {
         if let Some(problem) = answer.problem {
             self.find(Found { blob, path: path.map(ToOwned::to_owned), problem, said: answer.said });
         }
     }
 
-    /// Something is not clean.
+    /// Records a finding.
     pub(super) fn find(&self, found: Found) {
         let mut page = self.page();
         if page.found.len() < LISTED {
@@ -103,15 +104,16 @@ impl Coverage {
         }
     }
 
-    /// Whether something is not clean already.
+    /// Whether there are findings so far.
     pub(super) fn is_stained(&self) -> bool {
         !self.page().found.is_empty()
     }
 
-    /// The one place from which "clean" comes: with nothing found in what is given back, everything was scanned.
+    /// Ends the scan. This is the only source of a "clean" result: if the returned value contains
+    /// no findings, everything was scanned.
     ///
     /// # Errors
-    /// Class bug: nothing was found, but something was not scanned just once and whole.
+    /// Class bug if nothing was found, but something was not scanned exactly once and in full.
     pub(super) fn close(self) -> Result<Closed, Fault> {
         let Page { done, blobs, files, bytes, mut found, more, wrong } = into_inner(self.page);
         found.sort_by(|a, b| (a.blob, &a.path).cmp(&(b.blob, &b.path)));

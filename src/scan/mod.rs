@@ -1,9 +1,10 @@
-//! Scan: every blob of a source to a scanner's standard input, one by one; only exit status 0 is clean
-//! (`spec/scan.md`).
+//! Scan: passes every blob of a source to the standard input of a scanner, one at a time. Only exit
+//! status 0 is clean (`spec/scan.md`).
 //!
-//! With [`Options::files`] the regular files of each layer are given, everything else whole. What is given is checked
-//! while it is given, and "clean" is said only at the end, of content whose digest holds and of every blob that is
-//! listed. It knows no bundle and no terminal, and writes nothing.
+//! With [`Options::files`] the regular files of layers are passed individually and everything else
+//! as a whole. Content is verified while it is passed. "Clean" is concluded only at the end, when
+//! every listed blob was scanned and its digest is correct. This module knows neither bundles nor
+//! terminals and writes nothing.
 
 mod archive;
 mod coverage;

@@ -1,7 +1,9 @@
-//! Blobs that pass once, as those of a stream do, given to scanners on their way. They reach a scanner before their
-//! digest is known; that harms nobody, as an answer counts only for a blob that has come whole and whose digest holds.
+//! Scans blobs that pass once, as in a stream. They reach a scanner before their digest is known.
+//! This is safe, since an answer counts only for a blob that is complete and has the correct
+//! digest.
 //!
-//! Layers cannot be looked into here: which blobs are layers is known only when all documents have passed.
+//! Layers cannot be opened here: which blobs are layers is known only when all documents have
+//! passed.
 
 use std::sync::Mutex;
 
@@ -16,7 +18,7 @@ use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Artifact, Digest, Document};
 
-/// A scan of what passes.
+/// A scan of passing content.
 pub struct Passing<'a> {
     scanner: &'a Scanner,
     flow: &'a Flow,
@@ -26,10 +28,11 @@ pub struct Passing<'a> {
 }
 
 impl<'a> Passing<'a> {
-    /// Of `blobs`.
+    /// Creates a scan of `blobs`.
     ///
     /// # Errors
-    /// Class usage where layers are to be looked into; class policy where the scanner cannot be started at all.
+    /// Class usage if the files of layers are requested; class policy if the scanner cannot be
+    /// started at all.
     pub fn new(scanner: &'a Scanner, flow: &'a Flow, blobs: &[(Digest, u64)]) -> Result<Self, Fault> {
         if scanner.options().files {
             return Err(no_files("a stream"));
@@ -39,10 +42,11 @@ impl<'a> Passing<'a> {
         Ok(Self { scanner, flow, version, coverage, uses })
     }
 
-    /// All has passed; `holds` tells whether it was whole and right. What was found before it broke off is told too.
+    /// Ends the scan after everything has passed. `holds` states whether it was complete and
+    /// correct. If it was not, findings up to that point are reported too.
     ///
     /// # Errors
-    /// Class bug where it holds and a blob was not scanned.
+    /// Class bug if it holds and a blob was not scanned.
     pub fn finish(self, artifacts: &[Artifact], holds: bool) -> Result<Option<Summary>, Fault> {
         if !holds && !self.coverage.is_stained() {
             return Ok(None);
@@ -52,10 +56,10 @@ impl<'a> Passing<'a> {
     }
 }
 
-/// The refusal to look into layers of what passes; `what` passes.
+/// Returns the refusal of `--scan-files` for `what`, which passes only once.
 pub fn no_files(what: &str) -> Fault {
     Fault::new(Class::Usage, format!("--scan-files: {what} passes once, and only its end tells which blobs are layers"))
-        .help("write it to a disk first (tar x), or leave --scan-files away: each blob is then scanned whole")
+        .help("write it to a disk first (tar x), or omit --scan-files to scan each blob as a whole")
 }
 
 impl Onlooker for Passing<'_> {
@@ -72,7 +76,7 @@ struct Eye<'a> {
     size: u64,
     bytes: u64,
     given: Option<Given<'a>>,
-    // What may be a document.
+    // Content that may be a document.
     document: Vec<u8>,
 }
 
@@ -82,7 +86,7 @@ impl Look for Eye<'_> {
         if self.size <= MAX_DOCUMENT {
             self.document.extend_from_slice(bytes);
         }
-        // Whoever lets it pass sees that the run is cancelled.
+        // The caller also notices that the run is cancelled.
         if self.given.as_mut().is_some_and(|given| given.feed(bytes, self.passing.flow).is_err()) {
             self.given = None;
         }

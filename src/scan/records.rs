@@ -1,21 +1,22 @@
-//! The records of a pax extended header (POSIX pax, "pax Header Block"): `LENGTH KEY=VALUE` and a line end, the length
-//! that of the whole record. Values may hold any byte, line ends included.
+//! Records of a pax extended header (POSIX pax, "pax Header Block"): `LENGTH KEY=VALUE` and a line
+//! end, where the length is that of the whole record. Values may contain any byte, including line
+//! ends.
 //!
-//! Only what decides where content begins and ends is taken; nothing is guessed where a record is not in its form.
+//! Uses only values that determine where content begins and ends. Malformed records are refused.
 
-/// The values of an extended header.
+/// Values of an extended header.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
-    /// The member's name.
+    /// Name of the member.
     pub path: Option<Vec<u8>>,
-    /// The size of its content.
+    /// Size of the member's content.
     pub size: Option<u64>,
 }
 
-/// Reads all records. The last one of a key counts; an empty value takes it back.
+/// Reads all records. The last record of a key counts; an empty value removes it.
 ///
 /// # Errors
-/// The text that was found, in the words for a message.
+/// A description of the invalid content for a message.
 pub(super) fn read(mut bytes: &[u8]) -> Result<Said, &'static str> {
     const FORM: &str = "an extended header that is not in its form";
     let mut said = Said::default();

@@ -1,6 +1,6 @@
-//! The scan of a source whose content is at hand: several blobs at a time, each read to its end.
+//! Scans a source with random access: several blobs at a time, each read to its end.
 //!
-//! `coverage` decides whether all is clean, `scanner` what the end of a scanner means.
+//! `coverage` decides whether everything is clean, `scanner` how to interpret the end of a scanner.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -20,10 +20,10 @@ use crate::content::{Error, Kind, Source};
 use crate::flow::{Cancelled, Event, Flow, each};
 use crate::oci::{Artifact, Descriptor, Digest, Repository};
 
-/// Bytes read at once.
+/// Number of bytes read at once.
 const STEP: usize = 256 << 10;
 
-/// The values that all blobs of a run share.
+/// Values shared by all blobs of a run.
 struct Run<'a> {
     flow: &'a Flow,
     scanner: &'a Scanner,
@@ -31,15 +31,16 @@ struct Run<'a> {
     repository: &'a Repository,
     uses: Uses,
     coverage: Coverage,
-    // How far all layers may expand, still.
+    // Number of bytes by which all layers may still expand.
     room: AtomicU64,
 }
 
-/// Scans `blobs`, all that `source` has of `artifacts`. The summary says whether they are clean.
+/// Scans `blobs`, which must be all blobs in `source` of `artifacts`. The summary states whether
+/// they are clean.
 ///
 /// # Errors
-/// Class policy where the scanner cannot be started at all; what is wrong with the source, of which then nothing is
-/// said; class bug where a blob was not scanned.
+/// Class policy if the scanner cannot be started at all; errors of the source, in which case there
+/// is no result; class bug if a blob was not scanned.
 pub fn run(
     flow: &Flow,
     scanner: &Scanner,
@@ -54,7 +55,7 @@ pub fn run(
     let Some(repository) = artifacts.first().map(|artifact| &artifact.repository) else {
         return Summary::of(scanner, version, Coverage::new(blobs), &uses, artifacts);
     };
-    // Largest first: the last ones to end are short.
+    // Largest first, so that the last ones are short.
     let mut order: Vec<(Digest, u64)> = blobs.to_vec();
     order.sort_by_key(|(digest, size)| (Reverse(*size), *digest));
     let coverage = Coverage::new(blobs);
@@ -67,7 +68,7 @@ pub fn run(
     Summary::of(scanner, version, run.coverage, &run.uses, artifacts)
 }
 
-/// Reads from the documents which blobs are used where.
+/// Reads from the documents which blobs are used by which artifacts.
 fn uses(flow: &Flow, source: &dyn Source, artifacts: &[Artifact], blobs: &[(Digest, u64)]) -> Result<Uses, Fault> {
     let carried: HashSet<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
     let mut uses = Uses::default();
@@ -102,7 +103,8 @@ impl Run<'_> {
             self.whole(digest, &mut content)?;
             0
         };
-        // Whatever a scanner or an archive left unread: what is counted is read to its end and its digest holds.
+        // Read what a scanner or an archive left unread: content counts only if it was read to its
+        // end and its digest is correct.
         if content.failed.is_none() && content.read < size {
             let _ = io::copy(&mut content, &mut io::sink());
         }
@@ -117,7 +119,8 @@ impl Run<'_> {
     }
 
     fn whole(&self, digest: Digest, content: &mut Proven<'_>) -> Result<(), Fault> {
-        // Without a whole content nothing the scanner says counts: its failure is the caller's to tell.
+        // The scanner's answer does not count if the content is incomplete. The caller reports that
+        // failure.
         if let Some(answer) = give(self.scanner, content, self.flow)? {
             self.coverage.judge(digest, None, answer);
         }
@@ -126,7 +129,7 @@ impl Run<'_> {
 
     fn layer(&self, digest: Digest, size: u64, content: &mut Proven<'_>) -> Result<u64, Fault> {
         let mut file = |path: &str, inner: &mut dyn Read| {
-            // Nothing is in it that could be given.
+            // It contains no files to pass on.
             let mut first = [0];
             if !matches!(inner.read(&mut first), Ok(1))
                 || (self.scanner.options().fail_fast && self.coverage.is_stained())
@@ -141,7 +144,7 @@ impl Run<'_> {
         match layer::files(content, layer::LAYER.of(size), &self.room, self.flow, &mut file) {
             Ok(files) => Ok(files),
             Err(Wrong::Cancelled) => Err(Cancelled.into()),
-            // The source's failure is told as that.
+            // A failure of the source is reported as such.
             Err(Wrong::Archive(_)) if content.failed.is_some() => Ok(0),
             Err(Wrong::Archive(what)) => {
                 let problem = Problem::Unreadable(what);
@@ -152,7 +155,7 @@ impl Run<'_> {
     }
 }
 
-/// Gives one thing to one scanner; `None` where the content broke off.
+/// Passes one item to one scanner. Returns `None` if the content broke off.
 fn give(scanner: &Scanner, content: &mut dyn Read, flow: &Flow) -> Result<Option<Answer>, Cancelled> {
     let mut given = scanner.begin();
     let mut buffer = vec![0; STEP];
@@ -169,7 +172,7 @@ fn give(scanner: &Scanner, content: &mut dyn Read, flow: &Flow) -> Result<Option
     }
 }
 
-/// A blob's content; keeps its own failure apart from those of whoever reads it through something else.
+/// Content of a blob. Keeps its own failure separate from failures of readers on top of it.
 struct Proven<'a> {
     inner: Checked<Box<dyn Read + Send + 'a>>,
     flow: &'a Flow,

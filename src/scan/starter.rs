@@ -1,7 +1,8 @@
-//! The threads that start scanners, watch their time and end them. They are started before a command confines itself,
-//! stay outside its walls, and never see a byte of what is scanned: that goes through the pipes that they hand out.
+//! Threads that start scanners, watch their time and end them. They are started before a command
+//! confines itself, stay unconfined, and never see the scanned content, which goes through the
+//! pipes that they return.
 //!
-//! There are as many of them as scanners may run at once; whoever asks for one more waits.
+//! There are as many threads as scanners may run at once. A request for one more waits.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -11,13 +12,13 @@ use std::time::Duration;
 use crate::base::lock::lock;
 use crate::program::{self, End, Failure, Kin, Limits, Pipes, Surroundings};
 
-/// The first and the longest pause between two looks at a scanner.
+/// First and longest pause between two checks of a scanner.
 const LOOKS: (Duration, Duration) = (Duration::from_micros(500), Duration::from_millis(10));
 
-/// How long the end of a scanner is waited for that is ended.
+/// Maximum time to wait for the end of a scanner that is being ended.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The words that one scanner is started with, and where the answers go.
+/// Arguments for one scanner, and the channels for the answers.
 struct Order {
     words: Vec<String>,
     limits: Limits,
@@ -26,16 +27,16 @@ struct Order {
     stop: Arc<AtomicBool>,
 }
 
-/// Gives orders to the threads; when it goes, they end.
+/// Sends orders to the threads. They end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Starter {
     orders: SyncSender<Order>,
 }
 
-/// A scanner that runs. Dropped, it is ended.
+/// A running scanner. Ends the scanner when dropped.
 pub(super) struct Started {
     pub pipes: Pipes,
-    /// Told once: how it ended; `None` where the system would not tell.
+    /// Receives once how it ended, or `None` if the system does not tell.
     pub end: Receiver<Option<End>>,
     stop: Arc<AtomicBool>,
 }
@@ -43,16 +44,16 @@ pub(super) struct Started {
 impl Drop for Started {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        // None outlives us. One that has ended was told of already, and nothing is waited for.
+        // No scanner outlives this value. One that has already ended returns immediately.
         let _ = self.end.recv_timeout(PATIENCE);
     }
 }
 
 impl Starter {
-    /// `count` threads that start `program` in `surroundings`.
+    /// Starts `count` threads that start `program` in `surroundings`.
     ///
     /// # Errors
-    /// The system's own.
+    /// System errors.
     pub(super) fn new(program: &str, surroundings: &Surroundings, count: usize) -> std::io::Result<Self> {
         let (orders, taken) = mpsc::sync_channel::<Order>(1);
         let taken = Arc::new(Mutex::new(taken));
@@ -67,7 +68,7 @@ impl Starter {
             });
             match started {
                 Ok(_) => {}
-                // Those that there are start them all.
+                // The existing threads do all the work.
                 Err(_) if number > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -75,7 +76,7 @@ impl Starter {
         Ok(Self { orders })
     }
 
-    /// Starts one with `words` after the program's name, once a thread is free.
+    /// Starts a scanner with `words` after the program's name, as soon as a thread is free.
     ///
     /// # Errors
     /// Those of [`program::start`].
@@ -117,7 +118,7 @@ impl Order {
             pause = longest.min(pause * 2);
         };
         running.end();
-        // Whoever asked may have gone.
+        // The receiver may already be gone.
         let _ = self.end.send(end);
     }
 }

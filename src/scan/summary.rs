@@ -1,6 +1,6 @@
-//! Findings of a scan, for results, receipts and reports (`spec/scan.md`), and the faults that they mean.
+//! Findings of a scan for results, receipts and reports (`spec/scan.md`), and the resulting faults.
 //!
-//! It starts nothing and reads nothing.
+//! Starts nothing and reads nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,47 +10,48 @@ use super::uses::{Used, Uses};
 use crate::base::fault::{Class, Fault, escape};
 use crate::oci::{Artifact, Digest};
 
-/// Characters of a path, and of what a scanner says, in a message.
+/// Maximum number of characters of a path, and of a scanner's output, in a message.
 const SHOWN: usize = 80;
 
-/// A scan: the scanner, how much it was given, and what it found (`spec/scan.md`).
+/// Result of a scan: the scanner, how much it was given, and what it found (`spec/scan.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    /// The scanner's command line, as it was given, without secrets.
+    /// Command line of the scanner as given, without secrets.
     pub scanner: String,
-    /// The first line of what it prints for `--version`, escaped, at most 200 characters: its version and its
-    /// database's. `None` where it does not say.
+    /// First line that the scanner prints for `--version`, escaped, at most 200 characters: its
+    /// version and its database's. `None` if it prints none.
     pub version: Option<String>,
-    /// Whether all was scanned and nothing was found.
+    /// Whether everything was scanned and nothing was found.
     pub clean: bool,
-    /// Blobs that were scanned.
+    /// Number of scanned blobs.
     pub blobs: u64,
-    /// Regular files of layers that were given by themselves; `None` where layers were given whole.
+    /// Number of layers' regular files that were scanned individually. `None` if layers were
+    /// scanned as a whole.
     pub files: Option<u64>,
-    /// Bytes of these blobs.
+    /// Total size in bytes of the scanned blobs.
     pub bytes: u64,
-    /// All that is not clean, in order of blobs.
+    /// Findings in the order of their blobs.
     pub findings: Vec<Finding>,
-    /// Findings beyond those that are listed.
+    /// Number of findings that are not listed.
     pub more: u64,
 }
 
-/// Something that is not clean.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// The blob.
+    /// Blob.
     pub blob: Digest,
-    /// The file in it, where it is a layer; not escaped, at most 4,096 characters.
+    /// Path of the file in the blob if it is a layer. Not escaped, at most 4,096 characters.
     pub path: Option<String>,
-    /// The artifacts that use the blob, 20 at most.
+    /// Artifacts that use the blob, at most 20.
     pub artifacts: Vec<Used>,
-    /// More artifacts use it than are listed.
+    /// Whether more artifacts use it than are listed.
     pub others: bool,
-    /// Why.
+    /// Problem.
     pub problem: Problem,
-    /// The beginning of what the scanner wrote, 1 KiB at most; not escaped.
+    /// Beginning of the scanner's output, at most 1 KiB, not escaped.
     pub said: String,
 }
 
@@ -58,7 +59,7 @@ impl Summary {
     /// Ends the count and names the artifacts that use each finding's blob.
     ///
     /// # Errors
-    /// Class bug where a blob was not scanned just once and whole.
+    /// Class bug if a blob was not scanned exactly once and in full.
     pub(super) fn of(
         scanner: &Scanner,
         version: Option<String>,
@@ -70,7 +71,7 @@ impl Summary {
         let mut named: Option<(Digest, (Vec<Used>, bool))> = None;
         let mut findings = Vec::with_capacity(closed.found.len());
         for Found { blob, path, problem, said } in closed.found {
-            // They stand in order of blobs.
+            // They are in the order of their blobs.
             if named.as_ref().is_none_or(|(digest, _)| *digest != blob) {
                 named = Some((blob, uses.of(blob, artifacts)));
             }
@@ -89,7 +90,7 @@ impl Summary {
         })
     }
 
-    /// The fault of what was found, class policy; `None` where all is clean.
+    /// Returns the findings as a fault of class policy, or `None` if everything is clean.
     pub fn fault(&self) -> Option<Fault> {
         let mut faults: Vec<Fault> = self.findings.iter().map(Finding::fault).collect();
         if self.more > 0 {

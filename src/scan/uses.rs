@@ -1,6 +1,6 @@
-//! Which artifacts use a blob, and which blobs are layers: from the documents alone.
+//! Determines from the documents which artifacts use a blob and which blobs are layers.
 //!
-//! A blob is a layer if any document calls it one, whatever others call it. No content is read here.
+//! A blob is a layer if any document lists it as one. No content is read here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::oci::{Artifact, Digest, Document, Repository, Tag};
 
-/// The most artifacts that a finding names.
+/// Maximum number of artifacts that a finding names.
 const NAMED: usize = 20;
 
 /// An artifact that uses a blob.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Used {
-    /// Its repository.
+    /// Repository.
     pub repository: Repository,
-    /// Its tags.
+    /// Tags.
     pub tags: Vec<Tag>,
-    /// Its digest.
+    /// Digest.
     pub digest: Digest,
 }
 
@@ -29,14 +29,14 @@ pub(super) struct Uses {
     layers: HashSet<Digest>,
 }
 
-/// Whether the media type says that the content is a tar archive, however it is compressed.
+/// Whether content of this media type is a tar archive, compressed or not.
 pub(super) fn is_layer(media_type: &str) -> bool {
     let name = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     name.split(['.', '+', '/', '-']).any(|word| matches!(word, "tar" | "tgz"))
 }
 
 impl Uses {
-    /// Takes note of what a document refers to.
+    /// Records what a document refers to.
     pub(super) fn see(&mut self, document: &Document) {
         for descriptor in document.references() {
             self.parents.entry(descriptor.digest).or_default().push(document.digest());
@@ -46,12 +46,12 @@ impl Uses {
         }
     }
 
-    /// Whether any document calls it a layer.
+    /// Whether any document lists the blob as a layer.
     pub(super) fn is_layer(&self, blob: &Digest) -> bool {
         self.layers.contains(blob)
     }
 
-    /// The artifacts that use `blob`, up to a number; whether there are more.
+    /// Returns the artifacts that use `blob`, up to a limit, and whether there are more.
     pub(super) fn of(&self, blob: Digest, artifacts: &[Artifact]) -> (Vec<Used>, bool) {
         let mut roots: HashMap<Digest, Vec<&Artifact>> = HashMap::new();
         for artifact in artifacts {

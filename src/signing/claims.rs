@@ -1,6 +1,7 @@
-//! The claims of a manifest that trust depends on; and who keeps the order of a channel.
+//! Claims of a manifest that trust decisions use, and the trait that checks the order of a channel.
 //!
-//! Values and a contract only: this floor knows neither the manifest's form nor where a state lies.
+//! Values and a trait only. This module knows neither the manifest format nor the location of a
+//! state.
 
 use std::fmt;
 
@@ -8,48 +9,51 @@ use super::policy::Rules;
 use crate::base::fault::Fault;
 use crate::oci::{Absent, Artifact, Digest};
 
-/// The members of an authenticated manifest that a policy looks at.
+/// Members of an authenticated manifest that a policy examines.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims<'a> {
-    /// The bundle id.
+    /// Bundle id.
     pub id: Digest,
-    /// Its channel; the next three members are there only with one.
+    /// Channel of the bundle. The next three members are set only if there is one.
     pub channel: Option<&'a str>,
-    /// The channel's epoch.
+    /// Epoch of the channel.
     pub epoch: Option<u64>,
-    /// Its number in the channel.
+    /// Sequence number in the channel.
     pub sequence: Option<u64>,
-    /// The bundle before it.
+    /// Id of the previous bundle.
     pub previous: Option<Digest>,
-    /// Seconds since 1970 at which it was made, by the clock there.
+    /// Creation time in seconds since 1970, by the exporter's clock.
     pub created: i64,
-    /// Seconds since 1970 from which on it is stale.
+    /// Time in seconds since 1970 at which the bundle expires.
     pub expires: Option<i64>,
-    /// The artifacts that it carries.
+    /// Artifacts that the bundle carries.
     pub artifacts: &'a [Artifact],
-    /// Blobs and manifests that it refers to and does not carry.
+    /// Blobs and manifests that the bundle refers to but does not carry.
     pub absent: &'a [Absent],
-    /// The largest blob that it carries: digest and bytes.
+    /// Largest blob that the bundle carries: its digest and size in bytes.
     pub largest: Option<(Digest, u64)>,
-    /// Bytes of all blobs that it carries.
+    /// Total size in bytes of all blobs that the bundle carries.
     pub total: u64,
 }
 
-/// Keeps the order of a channel: asked once the signatures hold and the policy allows the bundle, and told once all
-/// content has passed.
+/// Checks the order of a channel. Its methods are called when the signatures hold and the policy
+/// allows the bundle, and again when all content has passed.
 pub trait Order: fmt::Debug + Send + Sync {
+    /// Checks that the bundle is not expired and is in order.
+    ///
     /// # Errors
-    /// [`crate::base::fault::Class::Stale`] for what is expired or out of order; those of the place where the state lies.
+    /// [`crate::base::fault::Class::Stale`] if the bundle is expired or out of order; errors of the
+    /// state's location.
     fn judge(&self, claims: &Claims<'_>, rules: &Rules) -> Result<(), Fault>;
 
-    /// Notes the bundle as accepted, durably, where this order writes at all.
+    /// Records the bundle as accepted, durably, if this order records anything.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].
     fn accept(&self) -> Result<(), Fault>;
 }
 
-/// Whether `text` can name a channel: `[a-z0-9][a-z0-9_-]{0,30}`.
+/// Whether `text` is a valid channel name: `[a-z0-9][a-z0-9_-]{0,30}`.
 pub fn is_channel(text: &str) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (1..=31).contains(&text.len())

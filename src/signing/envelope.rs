@@ -4,8 +4,9 @@
 //! {"payload":BASE64,"payloadType":"application/vnd.packmule.statement.v1+json","signatures":[{"keyid":HEX,"sig":BASE64}]}
 //! ```
 //!
-//! Any DSSE verifier reads it; this reader takes only what this writer writes: it re-serialises what it
-//! parsed and compares the bytes. The payload is compared by whoever judges, never parsed.
+//! Any DSSE verifier can read it. This reader accepts only the form that this writer produces: it
+//! serializes the parsed content again and compares the bytes. The payload is never parsed; callers
+//! compare it with the expected statement.
 
 use std::fmt::Write as _;
 
@@ -15,23 +16,23 @@ use serde::{Deserialize, Serialize};
 use crate::base::fault::{Class, escape};
 use crate::oci::Digest;
 
-/// Type of the payload, part of what is signed.
+/// Type of the payload. Part of the signed bytes.
 pub const PAYLOAD_TYPE: &str = "application/vnd.packmule.statement.v1+json";
-/// `mediaType` in the statement over a bundle's manifest.
+/// `mediaType` in the statement about a bundle's manifest.
 pub const BUNDLE_TYPE: &str = "application/vnd.packmule.bundle.v1+json";
-/// Largest file in bytes.
+/// Largest signature file in bytes.
 pub const MAX_FILE: usize = 2 << 20;
-/// Most signatures in a file.
+/// Maximum number of signatures in a file.
 pub const MAX_SIGNATURES: usize = 32;
-/// Longest signature in bytes: post-quantum ones fit.
+/// Longest signature in bytes. Leaves room for post-quantum signatures.
 pub const MAX_SIGNATURE: usize = 64 << 10;
 
-/// A signature file's content.
+/// Content of a signature file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
-    /// The statement's bytes.
+    /// Bytes of the statement.
     pub payload: Vec<u8>,
-    /// Signatures by ascending `keyid`, each at most once.
+    /// Signatures in ascending order of `keyid`, without duplicates.
     pub signatures: Vec<Signature>,
 }
 
@@ -40,45 +41,46 @@ pub struct Envelope {
 pub struct Signature {
     /// Hex SHA-256 of the key's SPKI DER.
     pub keyid: String,
-    /// The raw signature.
+    /// Raw signature.
     pub sig: Vec<u8>,
 }
 
-/// Why bytes are not a signature file.
+/// Reason why bytes are not a signature file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// Above a limit.
+    /// Over a limit.
     #[error("signature file: expected at most {most} {what}, found {found}")]
     Limit {
-        /// The thing that is counted.
+        /// Name of the counted items.
         what: &'static str,
-        /// The limit.
+        /// Limit.
         most: usize,
-        /// The number that was found.
+        /// Number found.
         found: usize,
     },
     /// Not JSON with exactly the members of an envelope.
     #[error("signature file: expected a DSSE envelope, found {0}")]
     Json(String),
-    /// Signatures over another kind of thing.
+    /// The signatures are over another type of payload.
     #[error("signature file: expected signatures over {PAYLOAD_TYPE}, found {0:?}")]
     PayloadType(String),
     /// A payload or signature that is not base64 with padding.
     #[error("signature file: {0} is not canonical base64")]
     Base64(&'static str),
-    /// A key id that is none.
+    /// Not a valid key id.
     #[error("signature file: expected a key id of 64 lower-case hex digits, found {0:?}")]
     KeyId(String),
-    /// Key ids out of order, or one twice.
+    /// Key ids out of order or repeated.
     #[error("signature file: expected ascending key ids, each once, found {0} out of place")]
     Order(String),
-    /// Right content, but not in the one form that is written.
+    /// Valid content that is not in the canonical form. Holds the position of the first difference.
     #[error("signature file: not in canonical form, it differs at byte {0}")]
     NotCanonical(usize),
 }
 
 impl EnvelopeError {
-    /// [`Class::Signature`] for a signature over something else, [`Class::Format`] for all else.
+    /// Returns [`Class::Signature`] for a signature over another payload type and [`Class::Format`]
+    /// for everything else.
     pub const fn class(&self) -> Class {
         match self {
             Self::PayloadType(_) => Class::Signature,
@@ -111,12 +113,12 @@ fn keyid_is_good(keyid: &str) -> bool {
 }
 
 impl Envelope {
-    /// An envelope over `statement` without signatures.
+    /// Creates an envelope over `statement` without signatures.
     pub fn new(statement: Vec<u8>) -> Self {
         Self { payload: statement, signatures: Vec::new() }
     }
 
-    /// Reads a signature file.
+    /// Parses a signature file.
     ///
     /// # Errors
     /// [`EnvelopeError`].
@@ -150,15 +152,15 @@ impl Envelope {
             let differs = canonical.iter().zip(bytes).position(|(ours, theirs)| ours != theirs);
             return Err(EnvelopeError::NotCanonical(differs.unwrap_or(canonical.len().min(bytes.len()))));
         }
-        // The form is judged before what it says: a class of its own.
+        // Check the form before the payload type, which has another class.
         if file.payload_type != PAYLOAD_TYPE {
             return Err(EnvelopeError::PayloadType(file.payload_type.chars().take(200).collect()));
         }
         Ok(envelope)
     }
 
-    /// The file's bytes: members in order, no white space. All its strings are base64, hex and one constant,
-    /// so that nothing needs an escape and the result is RFC 8785.
+    /// Returns the bytes of the file: members in order, no white space. All strings are base64, hex
+    /// or one constant, so nothing needs escaping and the result is RFC 8785.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.to_bytes_as(PAYLOAD_TYPE)
     }
@@ -177,30 +179,29 @@ impl Envelope {
         text.into_bytes()
     }
 
-    /// Puts a signature in its place; one under the same key is replaced.
-    #[cfg(feature = "carry")]
-    pub(super) fn place(&mut self, signature: Signature) {
+    /// Inserts a signature in order, replacing one by the same key.
+    pub fn place(&mut self, signature: Signature) {
         match self.signatures.binary_search_by(|other| other.keyid.cmp(&signature.keyid)) {
             Ok(index) => self.signatures[index] = signature,
             Err(index) => self.signatures.insert(index, signature),
         }
     }
 
-    /// The ids of the keys that signed or claim to have.
+    /// Returns the ids of the keys that signed or claim to have signed.
     pub fn keyids(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().map(|signature| signature.keyid.as_str())
     }
 }
 
-/// DSSE's pre-authentication encoding of a statement: what is signed.
+/// Returns DSSE's pre-authentication encoding of a statement. These are the signed bytes.
 pub fn pae(statement: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), statement.len()).into_bytes();
     bytes.extend_from_slice(statement);
     bytes
 }
 
-/// The statement over a file: its canonical descriptor. `media_type` is plain ASCII without quotes
-/// ([`BUNDLE_TYPE`] for a manifest).
+/// Returns the statement about a file: its canonical descriptor. `media_type` must be plain ASCII
+/// without quotes ([`BUNDLE_TYPE`] for a manifest).
 pub fn statement(media_type: &str, digest: Digest, size: u64) -> Vec<u8> {
     format!("{{\"digest\":\"{digest}\",\"mediaType\":\"{media_type}\",\"size\":{size}}}").into_bytes()
 }
@@ -208,7 +209,7 @@ pub fn statement(media_type: &str, digest: Digest, size: u64) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signing::SigningKey;
+    use crate::signing::private::SigningKey;
 
     fn signed(count: u8) -> Envelope {
         let mut envelope = Envelope::new(statement(BUNDLE_TYPE, Digest::sha256(b"manifest"), 8));

@@ -1,68 +1,68 @@
-//! Key files in PEM, as far as they show without a secret, and public keys (SPKI): Ed25519, and ML-DSA with that feature.
+//! Key files in PEM, as far as they can be read without a passphrase, and public keys (SPKI):
+//! Ed25519, and ML-DSA with the feature `ml-dsa`.
 //!
-//! A key's id is the hex SHA-256 of its SPKI DER. Verification of Ed25519 is strict (RFC 8032 with cofactorless
-//! equation, canonical encodings, no low-order points). Opens no file. Private keys are [`super::private`]'s;
-//! the guard build has none.
+//! A key's id is the hex SHA-256 of its SPKI DER. Verification of Ed25519 is strict (RFC 8032 with
+//! the cofactorless equation, canonical encodings, no low-order points). This module opens no
+//! files. Private keys are in [`super::private`], which the guard build does not contain.
 
 use std::fmt;
 
 use pkcs8::{AlgorithmIdentifierRef, ObjectIdentifier, SecretDocument, SubjectPublicKeyInfoRef};
 use zeroize::Zeroizing;
 
-#[cfg(feature = "ml-dsa")]
 pub use super::ml_dsa::Set;
 use crate::oci::Digest;
 
-/// The kinds of keys that this build takes, for messages.
-const KINDS: &str = if cfg!(feature = "ml-dsa") { "an Ed25519, ML-DSA-65 or ML-DSA-87 key" } else { "an Ed25519 key" };
+/// Kinds of keys that are accepted, for messages.
+const KINDS: &str = "an Ed25519, ML-DSA-65 or ML-DSA-87 key";
 
-/// A key file larger than this is none.
+/// Largest key file in bytes.
 pub const MAX_FILE: usize = 64 << 10;
 
 pub(super) const PRIVATE: &str = "PRIVATE KEY";
 pub(super) const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 pub(super) const PUBLIC: &str = "PUBLIC KEY";
 
-/// Why a file does not give the key that is wanted.
+/// Reason why a file does not contain the required key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// No PEM block of a key.
+    /// No PEM block with a key.
     #[error("expected a PEM key, found none")]
     NotAKey,
-    /// A PEM block that names a key but holds none.
+    /// A PEM block labelled as a key that does not contain one.
     #[error("expected {0} in DER after the PEM label, found something else")]
     Malformed(&'static str),
-    /// A public key stands where a private one is needed.
+    /// A public key was given instead of a private one.
     #[error("expected a private key, found a public one")]
     PublicForPrivate,
-    /// A private key stands where a public one is needed.
+    /// A private key was given instead of a public one.
     #[error("expected a public key, found a private one")]
     PrivateForPublic,
     /// The private key is encrypted and no passphrase was given.
     #[error("the private key is encrypted and no passphrase was given")]
     NoPassphrase,
-    /// The passphrase does not open the key.
+    /// The passphrase is wrong.
     #[error("the passphrase does not open the private key")]
     WrongPassphrase,
-    /// Encrypted in a way that is not read: its name or object identifier.
+    /// Unsupported encryption: its name or object identifier.
     #[error("expected encryption by PBES2 with AES and PBKDF2-SHA-2 or scrypt, found {0}")]
     Encryption(String),
-    /// Another algorithm, by name or object identifier.
+    /// Unsupported algorithm: its name or object identifier.
     #[error("expected {KINDS}, found {0}")]
     Algorithm(String),
-    /// A low-order or non-canonical point: anyone could sign for it.
+    /// A low-order or non-canonical point. Anyone could forge signatures for it.
     #[error("expected a public key, found a weak or non-canonical one of Ed25519")]
     Weak,
-    /// The private key file also states a public key, and not its own.
+    /// The private key file contains a public key that does not belong to the private key.
     #[error("the public key in the private key file is not its own")]
     Mismatch,
-    /// The system gave no random bytes.
+    /// The system did not provide random bytes.
     #[error("the system gave no random bytes")]
     Random,
 }
 
 impl KeyError {
-    /// One thing to do about it.
+    /// Returns advice: one thing to do.
     pub const fn help(&self) -> &'static str {
         match self {
             Self::NotAKey | Self::Malformed(_) | Self::Algorithm(_) | Self::Mismatch => {
@@ -79,37 +79,38 @@ impl KeyError {
     }
 }
 
-/// The content of a key file, as far as it shows without a passphrase.
+/// Kind of content of a key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// A private key in the open.
+    /// An unencrypted private key.
     Private,
-    /// A private key under a passphrase.
+    /// An encrypted private key.
     Encrypted,
     /// A public key.
     Public,
 }
 
-/// Returns the content of `pem`, by its label; the key itself is not looked at.
+/// Returns the kind of content of `pem` by its label, without parsing the key.
 ///
 /// # Errors
-/// [`KeyError::NotAKey`], [`KeyError::Algorithm`] for labels of other formats.
+/// [`KeyError::NotAKey`], or [`KeyError::Algorithm`] for labels of other formats.
 pub fn contents(pem: &[u8]) -> Result<Contents, KeyError> {
     split(pem).map(|(contents, _)| contents)
 }
 
-/// Label and DER of the one PEM block.
+/// Returns the kind and the DER of the only PEM block.
 pub(super) fn split(pem: &[u8]) -> Result<(Contents, SecretDocument), KeyError> {
     if pem.len() > MAX_FILE {
         return Err(KeyError::NotAKey);
     }
-    // One block, nothing but white space around it: what else a file holds, nobody has looked at.
+    // Exactly one block, with nothing but white space around it. Other content would go unchecked.
     let text = std::str::from_utf8(pem.trim_ascii()).map_err(|_| KeyError::NotAKey)?;
     if !text.starts_with("-----BEGIN ") {
         return Err(KeyError::NotAKey);
     }
     let (label, der) = SecretDocument::from_pem(text).map_err(|_| {
-        // Old OpenSSL files carry headers in the block, which the strict reader refuses: still name them.
+        // Old OpenSSL files have headers in the block, which the strict parser refuses. Name them
+        // anyway.
         let other = OTHER_LABELS.iter().find(|(label, _)| text.contains(&format!("-----BEGIN {label}-----")));
         other.map_or(KeyError::NotAKey, |(_, name)| KeyError::Algorithm((*name).to_owned()))
     })?;
@@ -134,47 +135,41 @@ const OTHER_LABELS: [(&str, &str); 7] = [
     ("PGP PUBLIC KEY BLOCK", "a PGP key"),
 ];
 
-/// The algorithm that a key signs with. It belongs to the key; nothing in a signature file chooses it.
+/// Signature algorithm. It is a property of the key; nothing in a signature file selects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
-    /// RFC 8032, pure.
+    /// Ed25519: RFC 8032, pure.
     Ed25519,
-    /// FIPS 204, pure, without a context.
-    #[cfg(feature = "ml-dsa")]
+    /// ML-DSA: FIPS 204, pure, without a context.
     MlDsa(Set),
 }
 
 impl Algorithm {
-    /// Its name.
+    /// Returns the name of the algorithm.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ed25519 => "Ed25519",
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa65) => "ML-DSA-65",
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa87) => "ML-DSA-87",
         }
     }
 
-    /// Its object identifier.
+    /// Returns the object identifier of the algorithm.
     pub(super) const fn oid(self) -> ObjectIdentifier {
         match self {
             Self::Ed25519 => ED25519,
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa65) => ML_DSA_65,
-            #[cfg(feature = "ml-dsa")]
             Self::MlDsa(Set::MlDsa87) => ML_DSA_87,
         }
     }
 
-    /// The algorithm of a key in DER. None of them has parameters.
+    /// Returns the algorithm of a key in DER. Refuses parameters, since no supported algorithm has
+    /// any.
     pub(super) fn of(identifier: &AlgorithmIdentifierRef<'_>) -> Result<Self, KeyError> {
         let oid = identifier.oid;
         let algorithm = match oid {
             ED25519 => Self::Ed25519,
-            #[cfg(feature = "ml-dsa")]
             ML_DSA_65 => Self::MlDsa(Set::MlDsa65),
-            #[cfg(feature = "ml-dsa")]
             ML_DSA_87 => Self::MlDsa(Set::MlDsa87),
             _ => return Err(KeyError::Algorithm(foreign(&oid.to_string()))),
         };
@@ -186,12 +181,10 @@ impl Algorithm {
 }
 
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-#[cfg(feature = "ml-dsa")]
 const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
-#[cfg(feature = "ml-dsa")]
 const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
 
-/// A key of an algorithm that is not taken.
+/// Describes a key of an unsupported algorithm.
 fn foreign(oid: &str) -> String {
     let name = match oid {
         "1.2.840.113549.1.1.1" => "an RSA key",
@@ -202,14 +195,14 @@ fn foreign(oid: &str) -> String {
         "1.3.101.111" => "an X448 key",
         "1.3.101.113" => "an Ed448 key",
         "2.16.840.1.101.3.4.3.17" => "an ML-DSA-44 key",
-        "2.16.840.1.101.3.4.3.18" => "an ML-DSA-65 key, which this build does not know",
-        "2.16.840.1.101.3.4.3.19" => "an ML-DSA-87 key, which this build does not know",
+        "2.16.840.1.101.3.4.3.18" => "an ML-DSA-65 key, which this build does not support",
+        "2.16.840.1.101.3.4.3.19" => "an ML-DSA-87 key, which this build does not support",
         oid => return format!("a key of algorithm {oid}"),
     };
     name.to_owned()
 }
 
-/// A public key that may be trusted: for Ed25519 canonical and not weak.
+/// A public key that may be trusted. Ed25519 keys are canonical and not weak.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     key: Key,
@@ -219,13 +212,12 @@ pub struct PublicKey {
 #[derive(Clone, PartialEq, Eq)]
 enum Key {
     Ed25519(ed25519_dalek::VerifyingKey),
-    // Expanded for each signature: a policy may hold a thousand.
-    #[cfg(feature = "ml-dsa")]
+    // Expanded again for each signature, since a policy may contain a thousand keys.
     MlDsa(Set, Box<[u8]>),
 }
 
 impl PublicKey {
-    /// Reads an SPKI public key from PEM bytes.
+    /// Parses an SPKI public key from PEM bytes.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -237,7 +229,7 @@ impl PublicKey {
         Self::from_der(der.as_bytes())
     }
 
-    /// Reads a SubjectPublicKeyInfo.
+    /// Parses a SubjectPublicKeyInfo.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -248,17 +240,16 @@ impl PublicKey {
         Self::new(algorithm, info.subject_public_key.as_bytes().ok_or(malformed)?)
     }
 
-    /// Takes the key's own bytes.
+    /// Creates a key from its raw bytes.
     ///
     /// # Errors
-    /// [`KeyError::Malformed`] where these are too many or too few, [`KeyError::Weak`].
+    /// [`KeyError::Malformed`] if the length is wrong, [`KeyError::Weak`].
     pub fn new(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, KeyError> {
         match algorithm {
             Algorithm::Ed25519 => {
                 let bytes = bytes.try_into().map_err(|_| KeyError::Malformed("the 32 bytes of an Ed25519 key"))?;
                 Self::from_bytes(bytes)
             }
-            #[cfg(feature = "ml-dsa")]
             Algorithm::MlDsa(set) => {
                 // Every string of this length is a key.
                 if bytes.len() != set.public_size() {
@@ -270,7 +261,7 @@ impl PublicKey {
         }
     }
 
-    /// Takes the 32 bytes of RFC 8032.
+    /// Creates an Ed25519 key from the 32 bytes of RFC 8032.
     ///
     /// # Errors
     /// [`KeyError::Weak`].
@@ -283,42 +274,39 @@ impl PublicKey {
         Ok(Self { key: Key::Ed25519(key), id })
     }
 
-    /// Returns the algorithm that it signs with.
+    /// Returns the algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         match &self.key {
             Key::Ed25519(_) => Algorithm::Ed25519,
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(set, _) => Algorithm::MlDsa(*set),
         }
     }
 
-    /// The key's own bytes.
+    /// Returns the raw bytes of the key.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.key {
             Key::Ed25519(key) => key.as_bytes(),
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(_, bytes) => bytes,
         }
     }
 
-    /// Hex SHA-256 of the SPKI DER: 64 lower-case digits.
+    /// Returns the id: hex SHA-256 of the SPKI DER, 64 lower-case digits.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The SPKI PEM file.
+    /// Returns the SPKI PEM file.
     pub fn to_pem(&self) -> String {
         pem(PUBLIC, &spki(self.algorithm(), self.as_bytes())).to_string()
     }
 
-    /// Whether `signature` is this key's over `message`, strictly.
+    /// Whether `signature` is a valid signature by this key over `message`. Verification is strict.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.key {
             Key::Ed25519(key) => {
                 let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
                 key.verify_strict(message, &signature).is_ok()
             }
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(set, public) => set.verifies(public, message, signature),
         }
     }
@@ -330,14 +318,14 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// DER of a SubjectPublicKeyInfo (RFC 8410, RFC 9881).
+/// Returns the DER of a SubjectPublicKeyInfo (RFC 8410, RFC 9881).
 pub(super) fn spki(algorithm: Algorithm, key: &[u8]) -> Vec<u8> {
     let oid = algorithm.oid();
     let oid = tagged(0x06, &[oid.as_bytes()]);
     tagged(0x30, &[&tagged(0x30, &[&oid]), &tagged(0x03, &[&[0], key])])
 }
 
-/// A DER value of less than 64 KiB.
+/// Encodes a DER value of less than 64 KiB.
 fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let [.., high, low] = content.len().to_be_bytes();
@@ -351,7 +339,7 @@ fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     der
 }
 
-/// A PEM block with lines of 64 characters.
+/// Encodes a PEM block with lines of 64 characters.
 pub(super) fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     use base64ct::Encoding as _;
     let body = Zeroizing::new(base64ct::Base64::encode_string(der));

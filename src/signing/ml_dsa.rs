@@ -1,20 +1,23 @@
-//! ML-DSA (FIPS 204) with its keys as RFC 9881 has them: pure, without a context, parameter sets 65 and 87.
+//! ML-DSA (FIPS 204) with keys in the form of RFC 9881: pure, without a context, parameter sets 65
+//! and 87.
 //!
-//! Bytes in, bytes out: PEM and policy are [`super::key`]'s. Signing is deterministic, as all that is written here.
+//! Works on raw bytes. PEM and policies are handled in [`super::key`] and elsewhere. Signing is
+//! deterministic, like all other output.
 
 use ml_dsa::{EncodedVerifyingKey, MlDsa65, MlDsa87, MlDsaParams, Signature, VerifyingKey};
 
-/// A parameter set that is taken. ML-DSA-44 is not: it is below what is asked of signatures that must last.
+/// A supported parameter set. ML-DSA-44 is not supported, because its security level is too low for
+/// long-lived signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// Category 3.
+    /// Security category 3.
     MlDsa65,
-    /// Category 5.
+    /// Security category 5.
     MlDsa87,
 }
 
 impl Set {
-    /// Bytes of a public key.
+    /// Returns the size of a public key in bytes.
     pub const fn public_size(self) -> usize {
         match self {
             Self::MlDsa65 => 1952,
@@ -22,7 +25,8 @@ impl Set {
         }
     }
 
-    /// Whether `signature` is that of the key `public`, of [`Set::public_size`] bytes, over `message`.
+    /// Whether `signature` is a valid signature over `message` by the key `public`, which has
+    /// [`Set::public_size`] bytes.
     pub fn verifies(self, public: &[u8], message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::MlDsa65 => verifies::<MlDsa65>(public, message, signature),
@@ -35,113 +39,4 @@ fn verifies<P: MlDsaParams>(public: &[u8], message: &[u8], signature: &[u8]) -> 
     let Ok(public) = EncodedVerifyingKey::<P>::try_from(public) else { return false };
     let Ok(signature) = Signature::<P>::try_from(signature) else { return false };
     VerifyingKey::<P>::decode(&public).verify_with_context(message, &[], &signature)
-}
-
-#[cfg(feature = "carry")]
-pub use self::secret::{Secret, seed_of};
-
-#[cfg(feature = "carry")]
-mod secret {
-    use ml_dsa::signature::Keypair as _;
-    use ml_dsa::{MlDsa65, MlDsa87, MlDsaParams, SigningKey};
-    use zeroize::Zeroizing;
-
-    use super::Set;
-
-    /// A private key: the seed that all of it follows from.
-    pub struct Secret {
-        /// Its parameter set.
-        pub set: Set,
-        /// The 32 bytes.
-        pub seed: Zeroizing<[u8; 32]>,
-    }
-
-    impl Secret {
-        /// The public key's bytes.
-        pub fn public(&self) -> Vec<u8> {
-            match self.set {
-                Set::MlDsa65 => public::<MlDsa65>(&self.seed),
-                Set::MlDsa87 => public::<MlDsa87>(&self.seed),
-            }
-        }
-
-        /// Signs, deterministically; nothing only where the message could not be hashed, which never is.
-        pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-            match self.set {
-                Set::MlDsa65 => sign::<MlDsa65>(&self.seed, message),
-                Set::MlDsa87 => sign::<MlDsa87>(&self.seed, message),
-            }
-        }
-    }
-
-    fn public<P: MlDsaParams>(seed: &[u8; 32]) -> Vec<u8> {
-        SigningKey::<P>::from_seed(&(*seed).into()).verifying_key().encode().to_vec()
-    }
-
-    fn sign<P: MlDsaParams>(seed: &[u8; 32], message: &[u8]) -> Option<Vec<u8>> {
-        let key = SigningKey::<P>::from_seed(&(*seed).into());
-        key.expanded_key().sign_deterministic(message, &[]).ok().map(|signature| signature.encode().to_vec())
-    }
-
-    #[allow(deprecated, reason = "compared with, never made into a key")]
-    pub(super) fn expanded<P: MlDsaParams>(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(SigningKey::<P>::from_seed(&(*seed).into()).expanded_key().to_expanded().to_vec())
-    }
-
-    /// The seed in the content of a private key (RFC 9881, section 6): alone, or with the expanded key, which must
-    /// then be its own. One of the expanded form alone has none.
-    pub fn seed_of(set: Set, key: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
-        let seed = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
-        if let Some(alone) = key.strip_prefix(&[0x80, 0x20]) {
-            return seed(alone);
-        }
-        let (sequence, octets, size): ([u8; 4], [u8; 4], usize) = match set {
-            Set::MlDsa65 => ([0x30, 0x82, 0x0f, 0xe6], [0x04, 0x82, 0x0f, 0xc0], 4032),
-            Set::MlDsa87 => ([0x30, 0x82, 0x13, 0x46], [0x04, 0x82, 0x13, 0x20], 4896),
-        };
-        let rest = key.strip_prefix(&sequence)?.strip_prefix(&[0x04, 0x20])?;
-        let (first, rest) = rest.split_at_checked(32)?;
-        let stated = rest.strip_prefix(&octets).filter(|stated| stated.len() == size)?;
-        let seed = seed(first)?;
-        let own = match set {
-            Set::MlDsa65 => expanded::<MlDsa65>(&seed),
-            Set::MlDsa87 => expanded::<MlDsa87>(&seed),
-        };
-        (own.as_slice() == stated).then_some(seed)
-    }
-}
-
-#[cfg(test)]
-#[cfg(feature = "carry")]
-mod tests {
-    use ml_dsa::{MlDsa65, MlDsa87};
-
-    use super::secret::{expanded, seed_of};
-    use super::*;
-
-    #[test]
-    fn the_expanded_half_of_a_private_key_is_the_seeds_own() {
-        let seed = [7; 32];
-        let sets = [
-            (Set::MlDsa65, expanded::<MlDsa65>(&seed), [0x0f, 0xe6, 0x0f, 0xc0]),
-            (Set::MlDsa87, expanded::<MlDsa87>(&seed), [0x13, 0x46, 0x13, 0x20]),
-        ];
-        for (set, own, [a, b, c, d]) in sets {
-            let found = |stated: &[u8]| {
-                let key = [&[0x30, 0x82, a, b, 0x04, 0x20][..], &seed, &[0x04, 0x82, c, d], stated].concat();
-                seed_of(set, &key).map(|seed| *seed)
-            };
-            assert_eq!(found(&own), Some(seed), "{set:?}");
-            let mut other = own.to_vec();
-            other[1000] ^= 1;
-            let longer = [&own[..], &[0]].concat();
-            for stated in [&other[..], &longer, &own[..own.len() - 1], &[]] {
-                assert_eq!(found(stated), None, "{set:?}, {} bytes", stated.len());
-            }
-            for (alone, expected) in [(32, Some(seed)), (31, None), (33, None)] {
-                let key = [&[0x80, 0x20][..], &vec![7; alone]].concat();
-                assert_eq!(seed_of(set, &key).map(|seed| *seed), expected, "{set:?}, {alone} bytes");
-            }
-        }
-    }
 }

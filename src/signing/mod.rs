@@ -1,26 +1,19 @@
-//! Keys, signatures and whom to believe (`spec/signature.md`).
+//! Keys, signatures and trust (`spec/signature.md`).
 //!
-//! [`key`] reads PEM keys, `private` makes them and signs, `signer` is what signs at all, [`envelope`] is the signature
-//! file, [`policy`] judges some; [`claims`] is what it must know of the manifest. All of it works on bytes: no path, no
-//! prompt, no clock stands here. A bundle is one thing that is signed; nothing
-//! here knows what a bundle is beyond the descriptor in its statement.
+//! [`key`] reads PEM keys, `private` creates and uses private ones, `signer` abstracts over
+//! signers, [`envelope`] is the signature file, [`policy`] judges signature files, and [`claims`]
+//! holds what a policy must know about a manifest. Everything works on bytes: no paths, no prompts,
+//! no clock. Bundles are known only through the descriptor in their statement.
 
 pub mod claims;
 pub mod envelope;
 pub mod key;
-#[cfg(feature = "ml-dsa")]
 pub mod ml_dsa;
 pub mod policy;
 #[cfg(feature = "carry")]
 pub mod private;
-#[cfg(feature = "carry")]
-pub mod signer;
 
 pub use self::claims::{Claims, Order};
 pub use self::envelope::{BUNDLE_TYPE, Envelope, EnvelopeError, Signature, pae, statement};
 pub use self::key::{Algorithm, Contents, KeyError, PublicKey};
 pub use self::policy::{Admission, Call, Judgement, Policy, PolicyError, Refusal, Roll, Rules};
-#[cfg(feature = "carry")]
-pub use self::private::SigningKey;
-#[cfg(feature = "carry")]
-pub use self::signer::Signer;

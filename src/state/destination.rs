@@ -1,29 +1,33 @@
-//! Destinations under one spelling: what is one registry however it was typed is one record (`spec/state.md`, Place).
+//! Normalization of destinations: all spellings of one registry share one record (`spec/state.md`,
+//! Place).
 //!
-//! Pure; no name is looked up. Two names of one host are two destinations, but for those of this machine itself.
+//! Pure; no name is looked up. Two names of one host are two destinations, except for names of this
+//! machine itself.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The names that docker.io answers to.
+/// Other names of docker.io.
 const HUB: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
-/// Ports that a host has where none is named, with and without TLS.
+/// Default ports, with and without TLS.
 const USUAL: [&str; 2] = ["443", "80"];
 
-/// Returns the one spelling of `destination`: of `registry:HOST/PREFIX` the host in lower case, addresses in their usual
-/// form, loopback as `localhost`, no usual port, no slash at the end of the prefix. All else is itself.
+/// Returns the normal form of `destination`. For `registry:HOST/PREFIX`: the host in lower case,
+/// addresses in their usual form, loopback as `localhost`, no default port, and no slash at the end
+/// of the prefix. Other destinations are unchanged.
 pub fn normal(destination: &str) -> String {
     let Some(place) = destination.strip_prefix("registry:") else { return destination.to_owned() };
     let (host, prefix) = place.split_once('/').unwrap_or((place, ""));
     format!("registry:{}/{}", host_of(&host.to_ascii_lowercase()), prefix.trim_end_matches('/'))
 }
 
-/// Returns the part of a registry's destination that names the registry; `None` for other destinations.
+/// Returns the part of a registry destination that names the registry, or `None` for other
+/// destinations.
 pub fn registry(destination: &str) -> Option<&str> {
     destination.strip_prefix("registry:").map(|place| place.split_once('/').map_or(place, |(host, _)| host))
 }
 
 fn host_of(host: &str) -> String {
-    // The colons of an address in brackets are none of a port.
+    // Colons within an address in brackets do not mark a port.
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port),
         _ => (host, ""),
@@ -34,7 +38,7 @@ fn host_of(host: &str) -> String {
     if port.is_empty() || USUAL.contains(&port) { name } else { format!("{name}:{port}") }
 }
 
-/// The usual form of an address, or `localhost` for one of loopback.
+/// Returns the usual form of an address, or `localhost` for a loopback address.
 fn address(name: &str) -> Option<String> {
     let four = |address: Ipv4Addr| if address.is_loopback() { "localhost".to_owned() } else { address.to_string() };
     if let Some(inner) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
@@ -48,7 +52,8 @@ fn address(name: &str) -> Option<String> {
     numbers(name).map(four)
 }
 
-/// An IPv4 address as inet_aton(3) reads it: one to four numbers, decimal, octal or hexadecimal, the last filling up.
+/// Parses an IPv4 address like inet_aton(3): one to four numbers, decimal, octal or hexadecimal, of
+/// which the last fills the remaining bytes.
 fn numbers(name: &str) -> Option<Ipv4Addr> {
     let number = |part: &str| match part.strip_prefix("0x") {
         Some(hex) => u32::from_str_radix(hex, 16).ok(),

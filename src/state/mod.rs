@@ -1,7 +1,8 @@
-//! What was accepted last, and what was exported last, per channel (`spec/state.md`).
+//! State per channel: the last accepted bundle, and the last export (`spec/state.md`).
 //!
-//! [`order`] decides on values alone; [`Store`] is where they lie; [`series`] is the exporter's side. A record is replaced
-//! whole or not at all, under a lock. Nothing here knows a bundle's form: what is stored is who, which number, which id.
+//! [`order`] decides based on values, [`Store`] stores them, and [`series`] is the exporter's side.
+//! A record is replaced completely or not at all, under a lock. Bundle formats are unknown here: a
+//! record holds names, numbers and ids.
 
 pub mod destination;
 pub mod order;
@@ -18,7 +19,7 @@ use crate::base::fault::{Class, Fault, escape};
 use crate::oci::Digest;
 use crate::system::{self, Found as Seen};
 
-/// The largest record, in bytes.
+/// Largest record in bytes.
 const MAX_RECORD: u64 = 64 << 10;
 
 /// A directory with states.
@@ -28,7 +29,7 @@ pub struct Store {
     machine: String,
 }
 
-/// One (channel, destination), held by this run alone.
+/// The lock on one (channel, destination), held by this run.
 #[derive(Debug)]
 pub struct Seat {
     path: PathBuf,
@@ -48,13 +49,14 @@ fn io_fault(path: &Path, error: &io::Error) -> Fault {
 }
 
 impl Store {
-    /// The states in `dir`, which need not be there. `machine` is what this machine is known by: a record that was made
-    /// on another one is no state here. Empty: nothing is known.
+    /// Creates a store in `dir`, which need not exist. `machine` identifies this machine: a record
+    /// made on another machine does not count as a state here. If it is empty, the machine is
+    /// unknown.
     pub const fn new(dir: PathBuf, machine: String) -> Self {
         Self { dir, machine }
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -63,10 +65,10 @@ impl Store {
         self.dir.join("import").join(channel)
     }
 
-    /// Takes the seat of (channel, destination): no other run has it until it is dropped.
+    /// Locks (channel, destination) against other runs until the seat is dropped.
     ///
     /// # Errors
-    /// [`Class::Lock`] where another run has it, [`Class::Io`] where the directory cannot be written.
+    /// [`Class::Lock`] if another run holds it, [`Class::Io`] if the directory cannot be written.
     pub fn take(&self, channel: &str, destination: &str) -> Result<Seat, Fault> {
         let folder = self.folder(channel);
         system::make_private_folders(&folder).map_err(|error| io_fault(&folder, &error))?;
@@ -87,13 +89,14 @@ impl Store {
         })
     }
 
-    /// What is held for (channel, destination), looked at without the seat.
+    /// Returns the state of (channel, destination) without locking it.
     pub fn look(&self, channel: &str, destination: &str) -> Found {
         found(&spelled(&self.folder(channel), channel, destination), channel, &self.machine)
     }
 
-    /// The highest version of a policy that let a bundle of the channel in: into `destination`, this machine's record or
-    /// another's, or into any by this machine's records. 0 where no record has one.
+    /// Returns the highest version of a policy that admitted a bundle of the channel. With
+    /// `destination`, counts records for it from any machine; otherwise this machine's records for
+    /// all destinations. Returns 0 if no record has a version.
     pub fn policy(&self, channel: &str, destination: Option<&str>) -> u64 {
         let counts = |record: &Record| match destination {
             Some(destination) => destination::normal(&record.destination) == destination,
@@ -103,7 +106,8 @@ impl Store {
         counted.map(|record| record.policy()).max().unwrap_or(0)
     }
 
-    /// What other destinations at the registry of `destination` hold of the channel, by this machine's records.
+    /// Returns the positions of the channel at other destinations in the registry of `destination`,
+    /// according to this machine's records.
     pub fn beside(&self, channel: &str, destination: &str) -> Vec<(String, Position)> {
         let Some(host) = destination::registry(destination) else { return Vec::new() };
         let is_there = |record: &Record| {
@@ -117,8 +121,9 @@ impl Store {
         beside
     }
 
-    /// The highest position of a bundle's channel over all destinations; with what is damaged if nothing else is there.
-    /// Of several ids in one place it is one that speaks against the bundle, if there is one.
+    /// Returns the highest position of the bundle's channel over all destinations. Damaged records
+    /// count only if there are no others. Among equal positions, an id that contradicts the bundle
+    /// wins.
     pub fn highest(&self, bundle: &Candidate<'_>) -> Found {
         let channel = bundle.channel;
         let rank = |held: &Position| {
@@ -149,27 +154,28 @@ impl Store {
 }
 
 impl Seat {
-    /// What is held.
+    /// Returns the stored state.
     pub fn found(&self) -> Found {
         found(&spelled(&self.folder, &self.channel, &self.destination), &self.channel, &self.machine)
     }
 
-    /// Holds `position` and the version of a policy (0: none) from now on, durably.
+    /// Stores `position` and the version of a policy (0: none), durably.
     ///
     /// # Errors
-    /// [`Class::Io`]; what was held then still is.
+    /// [`Class::Io`]. The previous state is then preserved.
     pub fn hold(&self, position: &Position, policy: u64) -> Result<(), Fault> {
         let record = Record::new(&self.channel, &self.destination, &self.machine, position, policy);
         replace(&self.path, &record.to_bytes()).map_err(|error| io_fault(&self.path, &error))
     }
 }
 
-/// The name of a destination's files.
+/// Returns the base name of a destination's files.
 fn stem(destination: &str) -> String {
     Digest::sha256(destination.as_bytes()).hex()[..32].to_owned()
 }
 
-/// The record of `destination`: under its own name, else that of the highest one under another spelling of it.
+/// Returns the path of the record of `destination`: under its own name, otherwise that of the
+/// highest record under another spelling of it.
 fn spelled(folder: &Path, channel: &str, destination: &str) -> PathBuf {
     let own = folder.join(format!("{}.json", stem(destination)));
     if own.symlink_metadata().is_ok() {
@@ -180,14 +186,15 @@ fn spelled(folder: &Path, channel: &str, destination: &str) -> PathBuf {
     highest.map_or(own, |record| folder.join(format!("{}.json", stem(&record.destination))))
 }
 
-/// All records of a channel that are in their form.
+/// Returns all valid records of a channel.
 fn records<'a>(folder: &Path, channel: &'a str) -> impl Iterator<Item = Record> + use<'a> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let named = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     named.filter_map(|path| record(&path, channel).ok().flatten())
 }
 
-/// The record at `path`, which must be this channel's and the destination's that the path names; why it is none.
+/// Reads the record at `path`, which must be of this channel and of the destination that the path
+/// names. Fails with the reason why it is not a record.
 fn record(path: &Path, channel: &str) -> Result<Option<Record>, String> {
     let Some(bytes) = read(path, MAX_RECORD).map_err(|error| error.to_string())? else { return Ok(None) };
     let record = Record::parse(&bytes).ok_or("expected a state, found something else")?;
@@ -207,7 +214,7 @@ fn found(path: &Path, channel: &str, machine: &str) -> Found {
     }
 }
 
-/// A plain file's bytes, which only its owner can write; `None` where there is none.
+/// Reads a regular file that only its owner can write. Returns `None` if it does not exist.
 fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match system::open_file(path) {
         Ok(file) => file,
@@ -226,16 +233,17 @@ fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Gives `path` new content: all of it or none, on the medium when this returns.
+/// Replaces the content of `path` completely or not at all. The content is on the medium when this
+/// returns.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut new = path.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
-    // Nobody else writes here, the lock is ours.
+    // No other run writes here, since we hold the lock.
     let mut file = system::create_anew(&new, 0o600)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
-        // Best effort: the next run removes it, too.
+        // Best effort: the next run removes it anyway.
         let _ = std::fs::remove_file(&new);
     }
     written?;
@@ -245,9 +253,9 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 impl Lock {
     fn take(path: &Path, held: &str) -> Result<Self, Fault> {
         match system::lock(path).map_err(|error| io_fault(path, &error))? {
-            // The file stays: whoever has it open locks the same one.
+            // The file stays, so that other runs that have it open lock the same file.
             Some(lock) => Ok(Self(lock)),
-            None => Err(Fault::new(Class::Lock, held).help("wait for it, and run it again")),
+            None => Err(Fault::new(Class::Lock, held).help("wait for it, and run the command again")),
         }
     }
 }

@@ -1,87 +1,89 @@
-//! Whether a bundle comes in its turn: rollback, replay, two of one number, gaps (`spec/state.md`).
+//! Checks the order of bundles: rollback, replay, two bundles with one number, gaps
+//! (`spec/state.md`).
 //!
-//! Values in, a step out. No file, no clock.
+//! Computes a step from values. No files, no clock.
 
 use crate::base::fault::{Class, Fault};
 use crate::oci::Digest;
 
-/// Where a channel stands.
+/// Position in a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The epoch.
+    /// Epoch.
     pub epoch: u64,
-    /// The number in it.
+    /// Sequence number in the epoch.
     pub sequence: u64,
-    /// The bundle id.
+    /// Bundle id.
     pub id: Digest,
 }
 
 impl Position {
-    /// Whether it is later than `other`.
+    /// Whether this position is later than `other`.
     pub fn above(&self, other: &Self) -> bool {
         (self.epoch, self.sequence) > (other.epoch, other.sequence)
     }
 }
 
-/// What there is of a state.
+/// State that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// None.
+    /// No state.
     Nothing,
-    /// Something that is no state, and why.
+    /// Something that is not a valid state, and the reason.
     Damaged(String),
     /// The state of another machine.
     Foreign(Position),
-    /// A state.
+    /// A valid state.
     Held(Position),
 }
 
 /// A bundle of a channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// The channel.
+    /// Channel.
     pub channel: &'a str,
-    /// Where it stands.
+    /// Position of the bundle.
     pub position: Position,
-    /// The bundle that it says it follows.
+    /// Id of the bundle that it states as its predecessor.
     pub previous: Option<Digest>,
 }
 
-/// What is demanded.
+/// Requirements.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
-    /// A state must be there.
+    /// A state must exist.
     pub state: bool,
-    /// It must follow the bundle held.
+    /// The bundle must directly follow the last accepted one.
     pub previous: bool,
-    /// `--init-state`: there need not be a state.
+    /// `--init-state`: a state need not exist.
     pub init: bool,
-    /// `--allow-stale`: it may be older than what is held, or leave a gap.
+    /// `--allow-stale`: the bundle may be older than the state, or leave a gap.
     pub allow_stale: bool,
 }
 
-/// What becomes of the state.
+/// Effect of a bundle on the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// There was none: the bundle is the first.
+    /// There was no state: the bundle is the first one.
     First,
-    /// The bundle held, once more: unchanged.
+    /// The last accepted bundle again. The state does not change.
     Same,
-    /// It moves up to the bundle.
+    /// The state advances to the bundle.
     Next,
-    /// The bundle is older and was let in all the same: unchanged.
+    /// The bundle is older and was accepted anyway. The state does not change.
     Behind(Fault),
-    /// The bundle does not follow the one held and was let in all the same: it moves up.
+    /// The bundle does not follow the last accepted one and was accepted anyway. The state advances
+    /// to it.
     Gap(Fault),
 }
 
 impl Step {
-    /// Whether the state moves.
+    /// Whether the state changes.
     pub const fn moves(&self) -> bool {
         matches!(self, Self::First | Self::Next | Self::Gap(_))
     }
 
-    /// In one word.
+    /// Returns the step as one word.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::First => "first",
@@ -92,7 +94,7 @@ impl Step {
         }
     }
 
-    /// What was overlooked.
+    /// Returns the fault that was overridden, if any.
     pub const fn overlooked(&self) -> Option<&Fault> {
         match self {
             Self::Behind(fault) | Self::Gap(fault) => Some(fault),
@@ -101,7 +103,7 @@ impl Step {
     }
 }
 
-/// Whether `bundle` comes in its turn.
+/// Decides whether `bundle` is in order.
 ///
 /// # Errors
 /// [`Class::Stale`].
@@ -111,7 +113,7 @@ pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step
     let begin = "if this is the channel's first bundle here, or its holders confirm the number: --init-state";
     let lacks = match found {
         Found::Held(held) => return turn(held, bundle, asked),
-        // What another machine held counts as a floor once someone has said that it may be taken over.
+        // Another machine's position is the minimum once the operator has agreed to take it over.
         Found::Foreign(held) if asked.init => {
             return turn(held, bundle, asked).map(|step| if matches!(step, Step::Same) { Step::First } else { step });
         }
@@ -126,8 +128,9 @@ pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step
     Err(stale(format!("expected a state of what was accepted last, found {lacks}"), begin))
 }
 
-/// Whether a policy of `version` may follow on one of version `held`, the highest that let a bundle of `channel` in; keys
-/// of a command line, which have no version, may. Gives what there is to warn of.
+/// Checks that the policy's `version` is at least `held`, the highest version that admitted a
+/// bundle of `channel`. Keys from the command line have no version and are allowed. Returns a
+/// warning, if any.
 ///
 /// # Errors
 /// [`Class::Stale`].
@@ -160,18 +163,18 @@ fn turn(held: &Position, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, F
             format!("two bundles are signed as epoch/sequence {is}: {} was accepted, found {}", held.id, found.id);
         return Err(stale(
             what,
-            "stop, and ask who signs how this came about: one number was given twice, or a key is misused",
+            "stop, and ask the signers how this happened: one number was used twice, or a key is misused",
         ));
     }
     if !found.above(held) {
         let what = format!("expected a bundle after epoch/sequence {was}, found {is}: an older one");
-        let fault = stale(what, "get the newest bundle; to go back on purpose say --allow-stale");
+        let fault = stale(what, "get the newest bundle; to go back on purpose, use --allow-stale");
         return if asked.allow_stale { Ok(Step::Behind(fault)) } else { Err(fault) };
     }
     if asked.previous && bundle.previous != Some(held.id) {
         let follows = bundle.previous.map_or_else(|| "none".to_owned(), |id| id.to_string());
         let what = format!("expected a bundle that follows {} ({was}), found {is}, which follows {follows}", held.id);
-        let fault = stale(what, "import those between first; to skip them on purpose say --allow-stale");
+        let fault = stale(what, "import the bundles in between first; to skip them on purpose, use --allow-stale");
         return if asked.allow_stale { Ok(Step::Gap(fault)) } else { Err(fault) };
     }
     Ok(Step::Next)
@@ -212,7 +215,7 @@ mod tests {
         let allowed = Asked { allow_stale: true, ..STATE };
         assert_eq!(step(&held, at(1, 6, "b"), allowed), Ok("behind"));
         assert!(!judge(&held, &bundle(at(1, 6, "b"), None), allowed).unwrap().moves());
-        // Two bundles of one number are never let in.
+        // Two bundles with one number are never accepted.
         assert_eq!(step(&held, at(1, 7, "b"), allowed), Err(Class::Stale));
     }
 
@@ -265,7 +268,7 @@ mod tests {
             let begun = step(found, at(0, 5, "b"), Asked { init: true, ..STATE });
             assert!(matches!(begun, Ok("first" | "next")), "{begun:?}");
         }
-        // Another machine's state, taken over, is not forgotten.
+        // Another machine's state, taken over, still counts.
         let foreign = Found::Foreign(at(0, 7, "a"));
         let init = Asked { init: true, ..STATE };
         assert_eq!(step(&foreign, at(0, 6, "b"), init), Err(Class::Stale));

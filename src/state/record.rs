@@ -1,4 +1,5 @@
-//! The record of one (channel, destination): canonical JSON, nothing behind it (`spec/state.md`).
+//! The record of one (channel, destination): canonical JSON with nothing after it
+//! (`spec/state.md`).
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +7,10 @@ use super::Position;
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::{Algorithm, Digest};
 
-/// The value of `format`.
+/// Value of `format`.
 const FORMAT: &str = "packmule.state.v1";
 
-/// Members in the order of their names.
+/// A record. Members in the order of their names.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -19,7 +20,7 @@ pub struct Record {
     format: String,
     id: Digest,
     pub machine: String,
-    // The highest version of a policy that let a bundle in; absent where none had one.
+    // Highest version of a policy that admitted a bundle. Absent if none had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy: Option<u64>,
     sequence: u64,
@@ -39,7 +40,8 @@ impl Record {
         }
     }
 
-    /// `None` for all that [`Record::to_bytes`] does not give, and for what no bundle can have.
+    /// Parses a record. Returns `None` for bytes that [`Record::to_bytes`] does not produce, and
+    /// for values that no bundle can have.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let record: Self = serde_json::from_slice(bytes).ok()?;
         let is_place = record.epoch.max(record.sequence) <= MAX_SIZE && record.id.algorithm() == Algorithm::Sha256;
@@ -49,11 +51,11 @@ impl Record {
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Serialising cannot fail: every key is a string and writing goes to memory.
+        // Serializing cannot fail: every key is a string and the output goes to memory.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The version of the policy, 0 where none had one.
+    /// Returns the version of the policy, or 0 if there is none.
     pub fn policy(&self) -> u64 {
         self.policy.unwrap_or_default()
     }

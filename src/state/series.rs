@@ -1,7 +1,8 @@
 //! The exporter's side: the manifest of each channel's newest export (`spec/state.md`).
 //!
-//! Two files: `CHANNEL.json`, which was published, and `CHANNEL.next.json`, which was signed and is about to be. A run that
-//! is killed between the two leaves both, and the next one finds out which it was.
+//! There are two files: `CHANNEL.json` is the last published manifest, and `CHANNEL.next.json` a
+//! signed one that is about to be published. A run that is killed in between leaves both, and the
+//! next run finds out whether it was published.
 
 use std::path::PathBuf;
 
@@ -9,10 +10,10 @@ use super::{Lock, Store, io_fault, read, replace};
 use crate::base::fault::Fault;
 use crate::system;
 
-/// The largest manifest.
+/// Largest manifest in bytes.
 const MAX_MANIFEST: u64 = 64 << 20;
 
-/// The exports of one channel, held by this run alone.
+/// The exports of one channel, locked by this run.
 #[derive(Debug)]
 pub struct Series {
     last: PathBuf,
@@ -21,7 +22,7 @@ pub struct Series {
 }
 
 impl Store {
-    /// Takes the exports of `channel`: no other run has them until it is dropped.
+    /// Locks the exports of `channel` against other runs until the value is dropped.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Lock`], [`crate::base::fault::Class::Io`].
@@ -37,7 +38,8 @@ impl Store {
         })
     }
 
-    /// The manifest of a channel's newest export, if there is one; looked at while another run may export.
+    /// Returns the manifest of a channel's newest export, if there is one. Does not lock, so
+    /// another run may be exporting.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].
@@ -48,7 +50,7 @@ impl Store {
 }
 
 impl Series {
-    /// The manifest that was published last.
+    /// Returns the last published manifest.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].
@@ -56,7 +58,7 @@ impl Series {
         read(&self.last, MAX_MANIFEST).map_err(|error| io_fault(&self.last, &error))
     }
 
-    /// One that was signed by a run of which it is not known whether it published it.
+    /// Returns a manifest that was signed by a run that may or may not have published it.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].
@@ -64,7 +66,7 @@ impl Series {
         read(&self.next, MAX_MANIFEST).map_err(|error| io_fault(&self.next, &error))
     }
 
-    /// Notes a manifest that is about to be published.
+    /// Records a manifest that is about to be published.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].
@@ -72,7 +74,7 @@ impl Series {
         replace(&self.next, manifest).map_err(|error| io_fault(&self.next, &error))
     }
 
-    /// The manifest of [`Series::begin`] is published.
+    /// Marks the manifest of [`Series::begin`] as published.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].

@@ -8,7 +8,7 @@ fn at(epoch: u64, sequence: u64) -> Position {
     Position { epoch, sequence, id: Digest::sha256(&sequence.to_le_bytes()) }
 }
 
-/// A bundle of the channel that is held nowhere.
+/// A bundle of the channel that no state contains.
 fn bundle() -> Candidate<'static> {
     Candidate { channel: "apps", position: at(9, 99), previous: None }
 }
@@ -57,7 +57,8 @@ fn s15_of_two_ids_in_one_place_the_one_that_speaks_against_the_bundle_counts() {
         let next = Candidate { previous: Some(position(own).id), ..bundle() };
         assert_eq!(store.highest(&next), Found::Held(position(other)));
     }
-    // A record under another name than its destination's is none, and no name that cannot be written is taken.
+    // A record under another name than its destination's does not count, and unwritable names are
+    // refused.
     let stray = store.folder("apps").join("backup.json");
     std::fs::rename(file_of(&store), stray).unwrap();
     assert!(matches!(store.highest(&bundle()), Found::Held(_)));
@@ -114,7 +115,7 @@ fn s16_what_is_no_state_is_never_a_low_one() {
     std::fs::rename(&path, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
     assert!(matches!(seat.found(), Found::Damaged(_)));
-    // A state is written in its place, not through it.
+    // A state replaces the file and does not write through a link.
     seat.hold(&at(0, 9), 0).unwrap();
     assert!(path.symlink_metadata().unwrap().is_file());
     assert_eq!(std::fs::read(&elsewhere).unwrap(), good);
@@ -158,7 +159,7 @@ fn s15_the_version_of_a_policy_is_held_beside_the_position() {
     store.take("apps", "y").unwrap().hold(&at(0, 8), 0).unwrap();
     assert_eq!((store.policy("apps", Some("x")), store.policy("apps", Some("y"))), (3, 0));
     assert_eq!((store.policy("apps", None), store.policy("other", None)), (3, 0));
-    // Another machine's counts for who takes it over, and for nobody else.
+    // Another machine's record counts only for a run that takes it over.
     let other = Store::new(store.dir().to_owned(), "there".to_owned());
     assert_eq!((other.policy("apps", Some("x")), other.policy("apps", None)), (3, 0));
     let without = std::fs::read_to_string(store.folder("apps").join(format!("{}.json", stem("y")))).unwrap();
@@ -176,7 +177,7 @@ fn s15_a_record_under_another_spelling_is_found() {
     assert_eq!(seat.found(), Found::Held(at(0, 8)));
     seat.hold(&at(0, 9), 2).unwrap();
     assert_eq!((seat.found(), store.look("apps", own)), (Found::Held(at(0, 9)), Found::Held(at(0, 9))));
-    // Beside it: other prefixes of the same registry, under their own names.
+    // Other prefixes of the same registry, under their own names.
     store.take("apps", "registry:127.0.0.1:5000/other").unwrap().hold(&at(0, 4), 0).unwrap();
     store.take("apps", "registry:localhost:5001/other").unwrap().hold(&at(0, 5), 0).unwrap();
     assert_eq!(store.beside("apps", own), [("registry:127.0.0.1:5000/other".to_owned(), at(0, 4))]);

@@ -1,9 +1,10 @@
-//! The end of memory: a process that gets none ends with a message and a documented exit code, not with a signal.
+//! Out of memory: the process ends with a message and a documented exit code, not with a signal.
 //!
-//! The program's allocator is the system's own. Where that gives nothing, [`Memory`] writes what [`on_exhaustion`] was
-//! given, which needs no memory any more, and ends the process. Whoever can do with less asks by [`has_room`] first.
+//! The allocator is the system's. When that fails, [`Memory`] writes the bytes given to
+//! [`on_exhaustion`], which needs no memory, and ends the process. Code that can work with less
+//! memory checks with [`has_room`] first.
 
-#![allow(unsafe_code, reason = "an allocator is; every call goes to the system's, under the same contract")]
+#![allow(unsafe_code, reason = "an allocator is unsafe; every call is passed to the system's, under the same contract")]
 
 use crate::base::fault::{Class, Fault};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -12,11 +13,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// The allocator of the program.
+/// Allocator of the program.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Memory;
 
-/// What is said at the end of memory.
+/// Output and action when memory is exhausted.
 struct Words {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -27,18 +28,19 @@ static WORDS: OnceLock<Words> = OnceLock::new();
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    // This thread can do without what it asks for, or is the one that ends the process.
+    // Set if this thread can handle a failed allocation, or is the one that ends the process.
     static IS_FALLIBLE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on, where there is no memory, these bytes are written and `end` ends the process, for which it has no memory
-/// either. Only the first call counts.
+/// Sets what happens when memory is exhausted: the bytes are written, then `end` ends the process.
+/// `end` must not allocate. Only the first call has an effect.
 pub fn on_exhaustion(stdout: Vec<u8>, stderr: Vec<u8>, end: fn() -> !) {
-    // One that is set already stays.
+    // Keep an earlier value.
     let _ = WORDS.set(Words { stdout, stderr, end });
 }
 
-/// Whether there is room for so many bytes in one piece, now. They are not kept: another thread may take them.
+/// Reports whether `bytes` can be allocated in one piece now. Does not reserve them: another thread
+/// may take them.
 pub fn has_room(bytes: usize) -> bool {
     let before = IS_FALLIBLE.replace(true);
     let has = Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
@@ -46,7 +48,8 @@ pub fn has_room(bytes: usize) -> bool {
     has
 }
 
-/// Ends the process where that was arranged; else the caller's way is the usual one.
+/// Ends the process if [`on_exhaustion`] was called. Otherwise returns, and the allocation fails as
+/// usual.
 #[cold]
 fn exhausted() {
     let Some(words) = WORDS.get() else { return };
@@ -64,8 +67,8 @@ fn exhausted() {
     (words.end)()
 }
 
-/// Writes without memory and without a lock, which this thread may hold. What cannot be written is not said: the code
-/// tells.
+/// Writes without allocating and without taking a lock, which this thread may already hold. Ignores
+/// errors; the exit code is enough.
 #[cfg(unix)]
 fn write(stdout: &[u8], stderr: &[u8]) {
     for (mut bytes, is_error) in [(stderr, true), (stdout, false)] {
@@ -86,7 +89,7 @@ fn write(stdout: &[u8], stderr: &[u8]) {
     let _ = std::io::stdout().write_all(stdout);
 }
 
-/// There was no memory for something that can be done without the program's allocator.
+/// Memory is exhausted for something that does not use the program's allocator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("memory: expected room for what the command needs, found none")]
 pub struct Exhausted;
@@ -98,11 +101,11 @@ impl From<Exhausted> for Fault {
 }
 
 impl Exhausted {
-    /// What to do about it.
+    /// Advice for this error.
     pub const HELP: &str = "give the process more memory (ulimit -v), or use fewer --jobs";
 }
 
-// SAFETY: every request goes to the system's allocator as it came, and its answer goes back.
+// SAFETY: every request is passed unchanged to the system's allocator, and its result is returned.
 unsafe impl GlobalAlloc for Memory {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's contract.

@@ -1,7 +1,8 @@
-//! What each system does in its own way: opening without following links, reading at an offset, who can write a file,
-//! locks, signals, where settings lie.
+//! System-dependent functions: opening files without following links, reading at an offset,
+//! permissions, locks, signals, places of settings.
 //!
-//! One face, a file a system behind it. Nothing here judges: what is refused, and in which words, is the caller's.
+//! One interface, with one file per system. Decides nothing: callers choose what to refuse, and the
+//! error texts.
 
 pub mod memory;
 pub mod pipe;
@@ -27,34 +28,34 @@ pub use self::windows::{
     open_followed, open_or_create, open_stream, owner, read_exact_at, shared, sync_folder, turn, user,
 };
 
-/// How a file is opened that is to be changed; it can be read, too.
+/// How a file is opened for changes. It can always be read too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anywhere.
+    /// Writes anywhere.
     Write,
-    /// At its end alone: a file that the system lets only grow (`chattr +a`) can be opened so.
+    /// Writes only at the end. This works for append-only files (`chattr +a`).
     Append,
 }
 
-/// Why a file or folder was not opened.
+/// Reason why a file or folder was not opened.
 #[derive(Debug)]
 pub struct Unopened {
-    /// What was found there.
+    /// Kind of thing found there.
     pub found: Found,
-    /// The system's own words.
+    /// Error of the system.
     pub error: io::Error,
 }
 
-/// What was found in place of something that can be opened.
+/// Kind of thing found in place of a file or folder that can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// Nothing exists there.
     Nothing,
-    /// A symbolic link, or what else stands for another name.
+    /// A symbolic link, or anything else that stands for another name.
     Link,
-    /// Something that is known to be neither file nor folder, or not the one of them that was asked for.
+    /// Neither a file nor a folder, or not the requested one of the two.
     OtherKind,
-    /// Something that the system would not open.
+    /// Something that the system refused to open.
     Refusal,
 }
 
@@ -64,10 +65,11 @@ impl From<Unopened> for io::Error {
     }
 }
 
-/// Makes a new file to write in place of what a killed run left under its name; a link there is not followed.
+/// Creates a new file for writing and removes one that a killed run left under this name. Does not
+/// follow a link there.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -75,18 +77,19 @@ pub fn create_anew(path: &Path, mode: u32) -> io::Result<File> {
     }
 }
 
-/// Waits until the name of a file or folder is on the medium.
+/// Makes the name of a file or folder durable.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn sync_name(path: &Path) -> io::Result<()> {
     sync_folder(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }
 
-/// Makes a folder and those above it that are not there, for their owner alone; their names are on the medium then.
+/// Creates a folder and its missing parents, accessible only to the owner, and makes their names
+/// durable.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn make_private_folders(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -95,7 +98,7 @@ pub fn make_private_folders(folder: &Path) -> io::Result<()> {
         make_private_folders(above)?;
     }
     match make_private_folder(folder) {
-        // Another run was as quick.
+        // Another run created it at the same time.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         done => done?,
     }
@@ -169,7 +172,7 @@ mod tests {
         let path = dir.path().join("pipe");
         let kind = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
-        // Whoever waits for a reader goes on waiting.
+        // The writer keeps waiting for a reader.
         let writer = std::thread::spawn({
             let path = path.clone();
             move || fs::OpenOptions::new().write(true).open(path).is_ok()
@@ -181,7 +184,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         assert!(!writer.is_finished());
-        // Lets it go.
+        // Releases the writer.
         drop(fs::File::open(&path).unwrap());
         assert!(writer.join().unwrap());
     }

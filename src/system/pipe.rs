@@ -1,20 +1,21 @@
-//! Standard input and files as streams that may stand still: pipes, FIFOs, terminals. Whoever reads one is told when
-//! nothing came for a moment ([`io::ErrorKind::WouldBlock`]), so that it can look whether its run was ended meanwhile.
+//! Standard input and files as streams that may pause: pipes, FIFOs, terminals. A read returns
+//! [`io::ErrorKind::WouldBlock`] if no data arrives for a moment, so that the reader can check for
+//! cancellation.
 //!
-//! Regular files are read as they are.
+//! Regular files are read without this.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Opens the file at `path`, whatever its kind; does not wait for the writer of a FIFO.
+/// Opens the file at `path`, of any kind. Does not wait for the writer of a FIFO.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     let mut options = File::options();
     options.read(true);
-    // Where a FIFO that had no writer yet counts as one that stands still, and not as one that ended.
+    // Linux only: there, a FIFO that had no writer yet counts as paused, not as ended.
     #[cfg(target_os = "linux")]
     if std::os::unix::fs::FileTypeExt::is_fifo(&path.metadata()?.file_type()) {
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -23,17 +24,17 @@ pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     Ok(waited_for(options.open(path)?))
 }
 
-/// This process's standard input, past what was read of it through [`io::stdin`].
+/// Returns the standard input of this process, without what was already read through [`io::stdin`].
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 #[cfg(unix)]
 pub fn stdin() -> io::Result<Box<dyn Read + Send>> {
     use std::os::fd::AsFd as _;
     Ok(waited_for(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
 }
 
-/// This process's standard input.
+/// Returns the standard input of this process.
 ///
 /// # Errors
 /// None.
@@ -53,7 +54,7 @@ fn waited_for(file: File) -> Box<dyn Read + Send> {
     Box::new(file)
 }
 
-/// A file that is read only when something came, or its end.
+/// A file that is read only when data or its end is available.
 #[cfg(unix)]
 struct Waiting(File);
 
@@ -61,7 +62,7 @@ struct Waiting(File);
 impl Read for Waiting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        /// How long is waited.
+        /// Time to wait for data.
         const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 150_000_000 };
         match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&MOMENT))? {
             0 => Err(io::ErrorKind::WouldBlock.into()),

@@ -15,64 +15,67 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use super::{Access, Found, Unopened};
 
-/// How often a file that comes and goes while it is opened is tried again.
+/// Number of retries for a file that is repeatedly created and removed while it is opened.
 const TRIES: usize = 16;
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-// NONBLOCK: a FIFO that was put under the name must not stop us.
+// NONBLOCK: opening a FIFO must not block.
 const FILE: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
-/// The signals that ask a process to end.
+/// Signals that ask a process to end.
 pub const SIGNALS: &[i32] = &[SIGHUP, SIGINT, SIGTERM];
 
-/// The signal that ends a process which writes a file above its limit; caught, the write fails instead.
+/// Signal that ends a process which writes a file above its limit. If it is caught, the write fails
+/// instead.
 pub const TOO_LARGE: Option<i32> = Some(SIGXFSZ);
 
-/// The largest file, in bytes, that this process may write (`ulimit -f`); `None` without a limit.
+/// Returns the maximum size of a file, in bytes, that this process may write (`ulimit -f`); `None`
+/// without a limit.
 pub fn file_size_limit() -> Option<u64> {
     getrlimit(Resource::Fsize).current
 }
 
-/// How many bytes of addresses this process may have (`ulimit -v`); `None` without a limit.
+/// Returns the maximum address space of this process, in bytes (`ulimit -v`); `None` without a
+/// limit.
 pub fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current
 }
 
-/// Makes the C library reserve no addresses for threads one by one, where it does.
+/// Stops the C library from reserving address space for each thread, if it does so.
 pub fn be_frugal() {
     #[cfg(all(target_os = "linux", target_env = "gnu", feature = "guard"))]
-    #[allow(unsafe_code, reason = "it sets a number of the C library's allocator")]
-    // SAFETY: no thread but this one runs yet, and the call takes plain numbers.
+    #[allow(unsafe_code, reason = "it sets a parameter of the C library's allocator")]
+    // SAFETY: no other thread runs yet, and the call takes plain numbers.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Variables that name a folder for states beside those of the XDG base directories.
+/// Variables that name a folder for state files, in addition to those of the XDG base directories.
 pub const STATES: &[&str] = &[];
 
-/// Opens a plain file for reading; no link is followed to it. Pipes and devices are looked at and not opened, which would
-/// be felt at their other end.
+/// Opens a plain file for reading, without following a link. Does not open pipes and devices, since
+/// that would affect their other end.
 ///
 /// # Errors
-/// What is in its place.
+/// [`Unopened`], with what was found there.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
     open_plain(FILE, |flags| rustix::fs::open(path, flags, Mode::empty()))
 }
 
-/// Opens a plain file for reading as [`open_file`] does, but follows a link to it: for files that the operator names and
-/// often keeps behind links, such as keys.
+/// Like [`open_file`], but follows a link: for files that the operator names and often links to,
+/// such as keys.
 ///
 /// # Errors
-/// What is in its place.
+/// [`Unopened`], with what was found there.
 pub fn open_followed(path: &Path) -> Result<File, Unopened> {
     open_plain(FILE.difference(OFlags::NOFOLLOW), |flags| rustix::fs::open(path, flags, Mode::empty()))
 }
 
-/// Opens a plain file to read and write, which is made with `mode` where there is none; with whether it was made. No link is
-/// followed, and pipes and devices are looked at and not opened.
+/// Opens a plain file for reading and writing, or creates it with `mode`. Also returns whether it
+/// was created. Does not follow a link, and does not open pipes and devices.
 ///
 /// # Errors
-/// What is in its place.
+/// [`Unopened`], with what was found there.
 pub fn open_or_create(path: &Path, access: Access, mode: u32) -> Result<(File, bool), Unopened> {
     let flags = match access {
         Access::Write => FILE | OFlags::RDWR,
@@ -86,18 +89,19 @@ pub fn open_or_create(path: &Path, access: Access, mode: u32) -> Result<(File, b
             Err(error) => return Err(no_file(error)),
         }
         match open_plain(flags, |flags| rustix::fs::open(path, flags, Mode::empty())) {
-            // Whoever had it took it away.
+            // The file was removed in the meantime.
             Err(unopened) if unopened.found == Found::Nothing && tries < TRIES => tries += 1,
             opened => return opened.map(|file| (file, false)),
         }
     }
 }
 
-/// Opens a character device or a pipe for writing, or what this process has open under a name such as `/dev/stdout`; `None`
-/// where `path` is none of them. A block device is none: what is written there replaces what it holds.
+/// Opens a character device or a pipe for writing, or an open file of this process under a name
+/// such as `/dev/stdout`. `None` if `path` is none of them. Block devices are excluded, since
+/// writing would destroy their content.
 ///
 /// # Errors
-/// The system's; a pipe that nobody reads.
+/// Errors of the system; a pipe without a reader.
 pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
     let name = path.to_str().unwrap_or_default();
     let number = ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|folder| name.strip_prefix(folder));
@@ -110,7 +114,7 @@ pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
         }
         _ => {}
     }
-    // The names of open files are links by nature.
+    // The names of open files are always links.
     let is_open = number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
     let flags = OFlags::CLOEXEC | if is_open { OFlags::empty() } else { OFlags::NOFOLLOW };
     let seen = match rustix::fs::open(path, flags | OFlags::PATH, Mode::empty()) {
@@ -128,14 +132,14 @@ pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
     if (now.st_dev, now.st_ino) != (seen.st_dev, seen.st_ino) {
         return Err(io::Error::other("another file was put in its place"));
     }
-    // Writing waits for who reads.
+    // Writes block until the reader is ready.
     fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
     Ok(Some(File::from(file)))
 }
 
-/// Looks at what `open` leads to, then opens it; what was put in its place meanwhile is not it.
+/// Checks the file that `open` leads to, then opens it. Fails if the file was replaced in between.
 fn open_plain(flags: OFlags, open: impl Fn(OFlags) -> Result<OwnedFd, Errno>) -> Result<File, Unopened> {
-    // What is opened so is neither read nor waited for.
+    // Opening with PATH neither reads nor waits.
     let look = OFlags::PATH | OFlags::CLOEXEC | flags.intersection(OFlags::NOFOLLOW);
     let seen = open(look).map_err(no_file)?;
     let before = fstat(&seen).map_err(no_file)?;
@@ -175,20 +179,20 @@ fn no_folder(error: Errno) -> Unopened {
     Unopened { found, error: error.into() }
 }
 
-/// A folder that is open: what is opened in it lies in it, whatever becomes of its name.
+/// An open folder. Files are opened relative to it, even if it is renamed.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens a folder that is no link.
+    /// Opens a folder that is not a link.
     ///
     /// # Errors
-    /// What is in its place.
+    /// [`Unopened`], with what was found there.
     pub fn open(path: &Path) -> Result<Self, Unopened> {
         rustix::fs::open(path, FOLDER, Mode::empty()).map(Self).map_err(no_folder)
     }
 
-    /// Opens a folder in it that is no link.
+    /// Opens a subfolder that is not a link.
     ///
     /// # Errors
     /// As [`Folder::open`].
@@ -196,7 +200,7 @@ impl Folder {
         openat(&self.0, name, FOLDER, Mode::empty()).map(Self).map_err(no_folder)
     }
 
-    /// Opens a file in it as [`open_file`] does.
+    /// Opens a file in this folder as [`open_file`] does.
     ///
     /// # Errors
     /// As [`open_file`].
@@ -207,7 +211,7 @@ impl Folder {
     /// Calls `each` with the name of every entry.
     ///
     /// # Errors
-    /// The system's; entries may have come before.
+    /// Errors of the system; `each` may have been called before.
     pub fn entries(&self, mut each: impl FnMut(&OsStr)) -> io::Result<()> {
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
@@ -220,43 +224,43 @@ impl Folder {
     }
 }
 
-/// Reads exactly `buffer` from `offset`.
+/// Fills `buffer` from `offset`.
 ///
 /// # Errors
-/// [`io::ErrorKind::UnexpectedEof`] where the file ends before; the system's.
+/// [`io::ErrorKind::UnexpectedEof`] if the file ends too early; errors of the system.
 pub fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     file.read_exact_at(buffer, offset)
 }
 
-/// The permission bits; `None` where the system has none.
+/// Returns the permission bits; `None` on systems without them.
 pub fn mode(metadata: &Metadata) -> Option<u32> {
     Some(metadata.mode() & 0o7777)
 }
 
-/// The user's number that a file belongs to; `None` where the system has none.
+/// Returns the user ID of a file's owner; `None` on systems without user IDs.
 pub fn owner(metadata: &Metadata) -> Option<u32> {
     Some(metadata.uid())
 }
 
-/// The number of the file system that a file lies on; `None` where the system has none.
+/// Returns the device number of a file's file system; `None` on systems without device numbers.
 pub fn device(metadata: &Metadata) -> Option<u64> {
     Some(metadata.dev())
 }
 
-/// The user's number that this process works as.
+/// Returns the effective user ID of this process.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Makes a new file to write, with `mode` as far as the umask lets it.
+/// Creates a new file for writing, with `mode` restricted by the umask.
 ///
 /// # Errors
-/// The system's, [`io::ErrorKind::AlreadyExists`] among them.
+/// Errors of the system, including [`io::ErrorKind::AlreadyExists`].
 pub fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Makes a folder for its owner alone.
+/// Creates a folder that only its owner can access.
 ///
 /// # Errors
 /// As [`create`].
@@ -264,7 +268,7 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Makes a folder that only its owner can write in, and those above it that are not there.
+/// Creates a folder that only its owner can write in, and its missing parents.
 ///
 /// # Errors
 /// As [`create`].
@@ -272,14 +276,14 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o755).recursive(true).create(path)
 }
 
-/// Waits until the names in a folder are on the medium.
+/// Makes the names in a folder durable.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     match File::from(rustix::fs::open(path, flags, Mode::empty())?).sync_all() {
-        // Some file systems know no fsync of directories.
+        // Some file systems do not support fsync of directories.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         done => done,
     }
@@ -291,15 +295,17 @@ pub struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing the file is not enough: a program that is just being started has it open, too, until it runs.
+        // Closing the file is not enough: a program that is just being started also has it open
+        // until it runs.
         let _ = flock(&self.0, FlockOperation::Unlock);
     }
 }
 
-/// Takes the lock that a file stands for, which is made where it is not there and stays; `None` where somebody has it.
+/// Takes the lock of a lock file, which is created if missing and never removed. `None` if it is
+/// already locked.
 ///
 /// # Errors
-/// The system's; a link is not followed, and what is no plain file not opened.
+/// Errors of the system. Does not follow a link, and opens only plain files.
 pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     let (file, _) = open_or_create(path, Access::Write, 0o600)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -309,21 +315,22 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// A turn at a file that several runs use; it ends when this is dropped.
+/// A lock on an open file that several runs use. Released on drop.
 #[derive(Debug)]
 pub struct Turn<'a>(&'a File);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        // It ends with the open file in any case.
+        // Closing the file releases it in any case.
         let _ = flock(self.0, FlockOperation::Unlock);
     }
 }
 
-/// Takes a turn at an open file, alone or with other readers; `None` where another run has it. Opens nothing.
+/// Locks an open file, exclusively or shared with other readers. `None` if another run has it.
+/// Opens no file.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn turn<'a>(file: &'a File, _: &Path, readers: bool) -> io::Result<Option<Turn<'a>>> {
     let kind = if readers { FlockOperation::NonBlockingLockShared } else { FlockOperation::NonBlockingLockExclusive };
     match flock(file, kind) {
@@ -333,7 +340,7 @@ pub fn turn<'a>(file: &'a File, _: &Path, readers: bool) -> io::Result<Option<Tu
     }
 }
 
-/// A file to read and to write, this process' alone as long as all others ask with [`claim`].
+/// A file for reading and writing, exclusive among processes that use [`claim`].
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -341,12 +348,12 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The file.
+    /// Returns the file.
     pub const fn file(&self) -> &File {
         &self.file
     }
 
-    /// Whether it was made.
+    /// Reports whether the file was created.
     pub const fn is_new(&self) -> bool {
         self.is_new
     }
@@ -354,15 +361,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // As of a lock.
+        // As for a lock.
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
-/// Opens a plain file, which is made where it is not there; `None` where somebody has claimed it.
+/// Opens a plain file, or creates it. `None` if another process has claimed it.
 ///
 /// # Errors
-/// What is in its place; a link is not followed, a pipe not waited for.
+/// [`Unopened`], with what was found there. Does not follow a link or wait for a pipe.
 pub fn claim(path: &Path) -> Result<Option<Claim>, Unopened> {
     let (file, is_new) = open_or_create(path, Access::Write, 0o644)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -372,27 +379,29 @@ pub fn claim(path: &Path) -> Result<Option<Claim>, Unopened> {
     }
 }
 
-/// The signals that this process was started to ignore, as bits from 1; none where the system does not say.
+/// Returns the signals that this process was started to ignore: bit 0 is signal 1. 0 if the system
+/// does not tell.
 pub fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// Where the machine's own settings lie, and where programs that root runs keep what they know. `_` gives a variable of the
-/// environment.
+/// Returns the folder for machine-wide settings, and the folder for the state of programs run by
+/// root. The parameter looks up environment variables.
 pub fn shared(_: impl Fn(&str) -> Option<OsString>) -> [PathBuf; 2] {
     ["/etc", "/var/lib"].map(PathBuf::from)
 }
 
-/// Keeps the memory of this process out of core dumps, its children's too, and on Linux from other programs of its user.
+/// Keeps the memory of this process and its children out of core dumps, and on Linux also hides it
+/// from other programs of the user.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn keep_memory() -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    // The limit does not hold for a dump that is piped to a program (core(5)).
+    // The limit does not apply to a dump that is piped to a program (core(5)).
     #[cfg(target_os = "linux")]
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
     Ok(())

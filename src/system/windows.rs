@@ -1,7 +1,7 @@
-//! Windows: handles that are opened on a link and not through it, sharing modes in place of locks, no modes.
+//! Windows: opens links themselves and not their targets, and uses sharing modes in place of locks.
 //!
-//! Who can write a file is in its access control list, which is not read here: [`mode`] and [`owner`] know nothing, and
-//! what is made for its owner alone has the list that its folder hands down.
+//! Access control lists are not read: [`mode`] and [`owner`] return `None`, and private files and
+//! folders get the list inherited from their folder.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata, OpenOptions};
@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Access, Found, Unopened};
 
-// Values of the Windows API, by their names there.
+// Constants of the Windows API.
 const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
 const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x0400;
@@ -24,39 +24,39 @@ const FILE_SHARE_WRITE: u32 = 2;
 const FILE_SHARE_DELETE: u32 = 4;
 const ERROR_SHARING_VIOLATION: i32 = 32;
 
-/// The signals that ask a process to end, as far as there are such: Ctrl-C, and what the C library makes itself.
+/// Signals that ask a process to end: Ctrl-C, and those that the C library raises itself.
 pub const SIGNALS: &[i32] = &[SIGINT, SIGTERM];
 
-/// No signal tells of a file that is too large.
+/// There is no signal for a file that is too large.
 pub const TOO_LARGE: Option<i32> = None;
 
-/// No limit of this kind is known here.
+/// Returns `None`, since there is no such limit.
 pub const fn file_size_limit() -> Option<u64> {
     None
 }
 
-/// No limit of this kind is known here.
+/// Returns `None`, since there is no such limit.
 pub const fn address_space() -> Option<u64> {
     None
 }
 
-/// Nothing is reserved here.
+/// Does nothing.
 pub const fn be_frugal() {}
 
-/// Variables that name a folder for states beside those of the XDG base directories.
+/// Variables that name a folder for state files, in addition to those of the XDG base directories.
 pub const STATES: &[&str] = &["LOCALAPPDATA"];
 
-/// Opens a file or folder itself, where it is a link or a junction too, and looks what it is.
+/// Opens a file or folder and returns its metadata. Does not follow links and junctions.
 fn open(path: &Path, share: u32) -> Result<(File, Metadata), Unopened> {
     let refused = |error: io::Error| {
         let found = if error.kind() == io::ErrorKind::NotFound { Found::Nothing } else { Found::Refusal };
         Unopened { found, error }
     };
-    // With the second flag a folder can be opened, too: its metadata tells that it is one.
+    // The second flag allows opening folders, which the metadata identifies.
     let flags = FILE_FLAG_OPEN_REPARSE_POINT | FILE_FLAG_BACKUP_SEMANTICS;
     let file = OpenOptions::new().read(true).custom_flags(flags).share_mode(share).open(path).map_err(refused)?;
     let metadata = file.metadata().map_err(refused)?;
-    // Any reparse point: read like this, it would give bytes that are not the file's.
+    // Refuse every reparse point: opened like this, it would give bytes that are not the file's.
     if metadata.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
         let found = if metadata.is_symlink() { Found::Link } else { Found::OtherKind };
         return Err(Unopened { found, error: io::Error::other("a reparse point, which is not followed") });
@@ -64,18 +64,19 @@ fn open(path: &Path, share: u32) -> Result<(File, Metadata), Unopened> {
     Ok((file, metadata))
 }
 
-/// Opens a file for reading; no link is followed to it. It may still be of another kind, which its metadata tells.
+/// Opens a file for reading, without following a link. It may be of another kind; the metadata
+/// shows that.
 ///
 /// # Errors
-/// What is in its place.
+/// [`Unopened`], with what was found there.
 pub fn open_file(path: &Path) -> Result<File, Unopened> {
     open(path, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE).map(|(file, _)| file)
 }
 
-/// Opens a file for reading, behind a link too.
+/// Opens a file for reading, and follows a link.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn open_followed(path: &Path) -> Result<File, Unopened> {
     File::open(path).map_err(|error| {
         let found = if error.kind() == io::ErrorKind::NotFound { Found::Nothing } else { Found::Refusal };
@@ -83,10 +84,11 @@ pub fn open_followed(path: &Path) -> Result<File, Unopened> {
     })
 }
 
-/// Opens a file to read and write, which is made where there is none; with whether it was made. No link is followed.
+/// Opens a file for reading and writing, or creates it. Also returns whether it was created. Does
+/// not follow a link.
 ///
 /// # Errors
-/// What is in its place.
+/// [`Unopened`], with what was found there.
 pub fn open_or_create(path: &Path, _: Access, _: u32) -> Result<(File, bool), Unopened> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
@@ -107,17 +109,17 @@ fn made_or_opened(options: &OpenOptions, path: &Path) -> Result<(File, bool), Un
     Ok((file, is_new))
 }
 
-/// Nothing is a stream here.
+/// Returns `None`, since streams are not supported.
 ///
 /// # Errors
 /// None.
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+#[allow(clippy::unnecessary_wraps, reason = "it can fail on other systems")]
 pub const fn open_stream(_: &Path) -> io::Result<Option<File>> {
     Ok(None)
 }
 
-/// A folder that is open. Until it is closed, neither it nor a folder that it was opened through can be renamed or deleted,
-/// so that their names lead where they led.
+/// An open folder. Until it is closed, neither it nor the folders that it was opened through can be
+/// renamed or deleted, so that their names keep their meaning.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -125,16 +127,16 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Opens a folder that is no link.
+    /// Opens a folder that is not a link.
     ///
     /// # Errors
-    /// What is in its place.
+    /// [`Unopened`], with what was found there.
     pub fn open(path: &Path) -> Result<Self, Unopened> {
         Self::held(path.to_owned(), Vec::new())
     }
 
     fn held(path: PathBuf, mut held: Vec<Arc<File>>) -> Result<Self, Unopened> {
-        // Not to be shared with who deletes: that is what holds it.
+        // Without FILE_SHARE_DELETE the folder cannot be renamed or deleted.
         let (file, metadata) = open(&path, FILE_SHARE_READ | FILE_SHARE_WRITE).map_err(|unopened| {
             let found = if unopened.found == Found::Link { Found::OtherKind } else { unopened.found };
             Unopened { found, ..unopened }
@@ -146,7 +148,7 @@ impl Folder {
         Ok(Self { path, held })
     }
 
-    /// Opens a folder in it that is no link.
+    /// Opens a subfolder that is not a link.
     ///
     /// # Errors
     /// As [`Folder::open`].
@@ -154,7 +156,7 @@ impl Folder {
         Self::held(self.path.join(name), self.held.clone())
     }
 
-    /// Opens a file in it as [`open_file`] does.
+    /// Opens a file in this folder as [`open_file`] does.
     ///
     /// # Errors
     /// As [`open_file`].
@@ -165,7 +167,7 @@ impl Folder {
     /// Calls `each` with the name of every entry.
     ///
     /// # Errors
-    /// The system's; entries may have come before.
+    /// Errors of the system; `each` may have been called before.
     pub fn entries(&self, mut each: impl FnMut(&OsStr)) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.path)? {
             each(&entry?.file_name());
@@ -174,10 +176,10 @@ impl Folder {
     }
 }
 
-/// Reads exactly `buffer` from `offset`. Moves the file's own place, which nobody here goes by.
+/// Fills `buffer` from `offset`. Moves the file position, which no other code relies on.
 ///
 /// # Errors
-/// [`io::ErrorKind::UnexpectedEof`] where the file ends before; the system's.
+/// [`io::ErrorKind::UnexpectedEof`] if the file ends too early; errors of the system.
 pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match file.seek_read(buffer, offset) {
@@ -193,35 +195,35 @@ pub fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io:
     Ok(())
 }
 
-/// The permission bits; `None` where the system has none.
+/// Returns the permission bits; `None` on systems without them.
 pub const fn mode(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// The user's number that a file belongs to; `None` where the system has none.
+/// Returns the user ID of a file's owner; `None` on systems without user IDs.
 pub const fn owner(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// The number of the file system that a file lies on; `None` where the system has none.
+/// Returns the device number of a file's file system; `None` on systems without device numbers.
 pub const fn device(_: &Metadata) -> Option<u64> {
     None
 }
 
-/// The user's number that this process works as: users have none, and nobody is root.
+/// Returns `u32::MAX`: there are no user IDs, and the user is never root.
 pub const fn user() -> u32 {
     u32::MAX
 }
 
-/// Makes a new file to write; modes are not known here.
+/// Creates a new file for writing. Ignores the mode.
 ///
 /// # Errors
-/// The system's, [`io::ErrorKind::AlreadyExists`] among them.
+/// Errors of the system, including [`io::ErrorKind::AlreadyExists`].
 pub fn create(path: &Path, _: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Makes a folder.
+/// Creates a folder.
 ///
 /// # Errors
 /// As [`create`].
@@ -229,7 +231,7 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir(path)
 }
 
-/// Makes a folder and those above it that are not there.
+/// Creates a folder and its missing parents.
 ///
 /// # Errors
 /// As [`create`].
@@ -237,11 +239,11 @@ pub fn make_folders(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)
 }
 
-/// Nothing to wait for: folders cannot be synced here, NTFS keeps names in its journal.
+/// Does nothing: folders cannot be synced, and NTFS keeps names in its journal.
 ///
 /// # Errors
 /// None.
-#[allow(clippy::unnecessary_wraps, reason = "elsewhere it can fail")]
+#[allow(clippy::unnecessary_wraps, reason = "it can fail on other systems")]
 pub const fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
@@ -252,14 +254,15 @@ pub struct Lock {
     _file: File,
 }
 
-/// Takes the lock that a file stands for, which is made where it is not there and stays; `None` where somebody has it.
+/// Takes the lock of a lock file, which is created if missing and never removed. `None` if it is
+/// already locked.
 ///
 /// # Errors
-/// The system's; a link is not followed.
+/// Errors of the system. Does not follow a link.
 pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(false);
-    // Shared with nobody: the second one is refused by the system.
+    // No sharing: the system refuses a second open.
     match options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).share_mode(0).open(path) {
         Ok(file) if file.metadata()?.is_file() => Ok(Some(Lock { _file: file })),
         Ok(_) => Err(io::Error::other("expected a plain file, found a link")),
@@ -268,18 +271,18 @@ pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     }
 }
 
-/// A turn at a file that several runs use; it ends when this is dropped.
+/// A lock on an open file that several runs use. Released on drop.
 #[derive(Debug)]
 pub struct Turn<'a> {
     _lock: Option<Lock>,
     _file: PhantomData<&'a File>,
 }
 
-/// Takes a turn at the open file at `path`; `None` where another run has it. A lock file beside it stands for the turn;
-/// readers take none, so that they write nothing.
+/// Locks the open file at `path`, using a lock file next to it. `None` if another run has it.
+/// Readers take no lock, so that they write nothing.
 ///
 /// # Errors
-/// The system's.
+/// Errors of the system.
 pub fn turn<'a>(_: &'a File, path: &Path, readers: bool) -> io::Result<Option<Turn<'a>>> {
     if readers {
         return Ok(Some(Turn { _lock: None, _file: PhantomData }));
@@ -289,7 +292,7 @@ pub fn turn<'a>(_: &'a File, path: &Path, readers: bool) -> io::Result<Option<Tu
     Ok(lock(Path::new(&beside))?.map(|lock| Turn { _lock: Some(lock), _file: PhantomData }))
 }
 
-/// A file to read and to write, which nobody else can open to write.
+/// A file for reading and writing, which no other process can open for writing.
 #[derive(Debug)]
 pub struct Claim {
     file: File,
@@ -297,21 +300,21 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The file.
+    /// Returns the file.
     pub const fn file(&self) -> &File {
         &self.file
     }
 
-    /// Whether it was made.
+    /// Reports whether the file was created.
     pub const fn is_new(&self) -> bool {
         self.is_new
     }
 }
 
-/// Opens a file, which is made where it is not there; `None` where somebody else has it open.
+/// Opens a file, or creates it. `None` if another process has it open.
 ///
 /// # Errors
-/// The system's; a link is not followed.
+/// Errors of the system. Does not follow a link.
 pub fn claim(path: &Path) -> Result<Option<Claim>, Unopened> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).share_mode(FILE_SHARE_READ).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
@@ -322,21 +325,23 @@ pub fn claim(path: &Path) -> Result<Option<Claim>, Unopened> {
     }
 }
 
-/// The signals that this process was started to ignore: none, the system does not say.
+/// Returns 0: the system does not tell which signals are ignored.
 pub const fn ignored_signals() -> u64 {
     0
 }
 
-/// Where the machine's own settings lie: where only administrators write. `var` gives a variable of the environment. Not
-/// `%ProgramData%`, where every user may make a folder, and no path without a drive, which would be one of the medium. What
-/// programs keep goes to a folder of the user ([`STATES`]).
+/// Returns the folder for machine-wide settings, where only administrators can write. `var` looks
+/// up environment variables. Does not use `%ProgramData%`, where every user can create folders, or
+/// a path without a drive, which could be on the medium. The state of programs is in a folder of
+/// the user ([`STATES`]).
 pub fn shared(var: impl Fn(&str) -> Option<OsString>) -> [PathBuf; 2] {
     let found = var("ProgramFiles").map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = found.unwrap_or_else(|| PathBuf::from(r"C:\Program Files"));
     [folder.clone(), folder]
 }
 
-/// Does nothing: what Windows keeps of a crash is the machine's own setting, and only programs that read no secret run there.
+/// Does nothing: crash dumps are a setting of the machine, and packmule reads no secrets on
+/// Windows.
 ///
 /// # Errors
 /// None.

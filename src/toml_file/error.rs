@@ -1,6 +1,6 @@
-//! Faults of TOML files that people write, with the line and one advice.
+//! Errors in TOML files that people write, with the line and one line of advice.
 //!
-//! Opens nothing. No value of the file is repeated here: in a configuration it may be a secret.
+//! Opens no files. Never repeats a value of the file, since it may be a secret in a configuration.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,9 +11,9 @@ use crate::base::fault::{Class, Fault};
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At {
-    /// The file.
+    /// Path of the file.
     pub file: PathBuf,
-    /// The line, from 1.
+    /// Line number, starting at 1.
     pub line: usize,
 }
 
@@ -24,25 +24,25 @@ impl fmt::Display for At {
 }
 
 impl At {
-    /// A fault here.
+    /// Makes a fault at this line.
     pub fn wrong(&self, what: impl fmt::Display, help: impl Into<String>) -> Fault {
         Fault::new(Class::Usage, format!("{self}: {what}")).help(help)
     }
 }
 
-/// A file with its text, to find lines in.
+/// A file with its text, for finding line numbers.
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
-    /// The file.
+    /// Path of the file.
     pub file: &'a Path,
-    /// All of it.
+    /// Whole text of the file.
     pub text: &'a str,
-    /// Its name for `packmule schema`.
+    /// Name of the schema for `packmule schema`.
     pub schema: &'static str,
 }
 
 impl Text<'_> {
-    /// The line where a span begins.
+    /// Returns the line where a span begins.
     pub fn at(&self, span: &Range<usize>) -> At {
         let before = self.text.as_bytes().iter().take(span.start);
         At { file: self.file.to_owned(), line: 1 + before.filter(|byte| **byte == b'\n').count() }
@@ -52,7 +52,7 @@ impl Text<'_> {
         format!("see `packmule schema {}`", self.schema)
     }
 
-    /// Returns the fault for an error of the parser, in our words.
+    /// Converts an error of the parser to a fault with our own text.
     pub fn refused(&self, error: &toml::de::Error) -> Fault {
         let at = self.at(&error.span().unwrap_or_default());
         let message = error.message();
@@ -71,7 +71,7 @@ impl Text<'_> {
             else {
                 continue;
             };
-            // The value stands after the kind.
+            // The value follows the kind.
             let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
             return at.wrong(format!("expected {expected}, found {kind}"), self.see());
         }
@@ -80,7 +80,7 @@ impl Text<'_> {
     }
 }
 
-/// Advice for a word that is none of `known`, in a file of this schema.
+/// Returns advice for a word that is not in `known`, in a file with this schema.
 pub fn nearest(word: &str, known: &[String], schema: &str) -> String {
     let near = known.iter().map(|one| (strsim::jaro_winkler(word, one), one)).filter(|(score, _)| *score > 0.7);
     match near.max_by(|one, other| one.0.total_cmp(&other.0)) {

@@ -1,6 +1,7 @@
-//! Files that people write in TOML: values in their one spelling, and faults with file and line.
+//! Support for TOML files that people write: strict spelling of values, and errors with file and
+//! line.
 //!
-//! Which tables there are and what they mean is not known here.
+//! Does not know the tables of the files or their meaning.
 
 pub mod error;
 pub mod spelling;

@@ -1,8 +1,8 @@
-//! A value of a file that people write in its one spelling: a table only as a table, a word only as a text.
+//! Strict spelling of values: a table only as a table, a word only as a string.
 //!
-//! Code that serde derives takes a list in the place of a table too, member by member, and `{ word = {} }` in the place of a
-//! word. A policy that one reader takes so and another refuses is no policy (`spec/policy.md`); a setting that its writer
-//! did not name is no setting (`spec/configuration.md`).
+//! Code derived by serde also accepts a list in place of a table, member by member, and `{ word =
+//! {} }` in place of a word. All readers must agree on whether a policy is valid
+//! (`spec/policy.md`), and a setting must be named by its writer (`spec/configuration.md`).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,12 +11,12 @@ use std::ops::{Deref, DerefMut};
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
-/// A table.
+/// A value that must be written as a table.
 #[derive(Clone, Debug, Default)]
 pub struct Table<T>(T);
 
 impl<T> Table<T> {
-    /// Gives the table's value.
+    /// Returns the value of the table.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -42,7 +42,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
     }
 }
 
-/// One of some words.
+/// A value that must be written as a string with one of several words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Word<T>(T);
 

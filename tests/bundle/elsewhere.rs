@@ -1,5 +1,5 @@
-//! A bundle whose files go to another place than a directory and are read from there: each leaves as soon as it is whole,
-//! and none of it needs a path.
+//! Bundles whose files go to a place other than a directory and are read from there. Each file
+//! leaves as soon as it is whole, and no path is needed.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -17,18 +17,18 @@ use packmule::oci::{Descriptor, Document, Reference, Repository};
 use crate::noise;
 use crate::store::{Memory, SIGN, artifact, flow, names};
 
-/// Files in memory; what was put and is no bundle's yet, apart.
+/// Files in memory. Those that were put and are not part of a bundle yet are separate.
 #[derive(Default)]
 struct MemoryStore {
     put: Mutex<BTreeMap<String, Vec<u8>>>,
     files: Mutex<BTreeMap<String, Vec<u8>>>,
-    /// What happened, in order: files by their names, `read` when the source's last blob was asked for.
+    /// Events in order: the names of files, and `read` when the source's last blob was requested.
     log: Mutex<Vec<String>>,
-    /// The file that it does not take.
+    /// The end of the name of a file that it refuses.
     refuses: Option<&'static str>,
 }
 
-/// One of the maps as a place.
+/// A copy of one of the maps, as a place.
 struct Files(BTreeMap<String, Vec<u8>>);
 
 impl Volumes for Files {
@@ -104,7 +104,7 @@ impl Store for MemoryStore {
     }
 }
 
-/// A source that notes when its last blob is asked for.
+/// A source that logs when its last blob is requested.
 struct Noted<'a>(&'a Memory, &'a MemoryStore, Descriptor);
 
 impl Source for Noted<'_> {

@@ -1,4 +1,5 @@
-//! What `inspect` says of a bundle's signature file and form, before anything is authenticated.
+//! The output of `inspect` about a bundle's signature file and form, before anything is
+//! authenticated.
 
 use std::fs;
 
@@ -34,7 +35,7 @@ fn what_is_wrong_is_told_by_its_class() {
     let root = tempfile::tempdir().unwrap();
     let vector = super::vectors::lay("B11-checksum", root.path());
     let ended = packmule(root.path(), &["inspect", &vector.bundle, "--check"]);
-    assert!(ended.code == 10 && ended.stdout.contains("against the rules"), "{}", ended.stdout);
+    assert!(ended.code == 10 && ended.stdout.contains("breaks the rules"), "{}", ended.stdout);
 }
 
 #[test]

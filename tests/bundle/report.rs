@@ -1,5 +1,5 @@
-//! Rows M12, G5, G6 and S18 in reports, by whole commands: what a guard reads says what the verdict says, and nothing
-//! of a bundle that nobody known vouches for.
+//! Rows M12, G5, G6 and S18 in reports, by whole commands: a guard reads exactly what the verdict
+//! says, and nothing of a bundle without a known signer.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ const NOW: i64 = 1_767_225_600;
 struct Desk(Bundle);
 
 impl Desk {
-    /// A bundle `b` of an image for two platforms, one with an SBOM inside, with a signature that refers to it; signed by
-    /// these keys.
+    /// A bundle `b` of an image for two platforms, one with an SBOM inside, with a signature that
+    /// refers to it; signed by these keys.
     fn new(signers: &[u8], export: &[&str]) -> Self {
         let desk = Self(Bundle::small("9", &[1]));
         let layout = desk.path("rich");
@@ -76,7 +76,7 @@ impl Desk {
         ended.stdout + &ended.stderr
     }
 
-    /// Verifies with both reports and gives them.
+    /// Verifies with both reports and returns them.
     fn verify(&self, more: &[&str], code: u8) -> (Value, String) {
         let args = ["verify", "usb/b", "--report", "r.json", "--report", "r.html"];
         self.run(&[&args[..], more].concat(), code);
@@ -100,9 +100,9 @@ fn result<'a>(report: &'a Value, name: &str) -> &'a str {
 
 const CHECKS: [&str; 6] = [
     "Signatures are genuine",
-    "Signed by those who must",
+    "Signed by the required signers",
     "Allowed by the policy here",
-    "In its turn, not expired",
+    "In order, not expired",
     "Well-formed and complete",
     "Every byte as signed",
 ];
@@ -124,7 +124,7 @@ fn a_bundle_that_passes_can_be_approved_from_its_page() {
     for said in [report["handling"].as_str().unwrap(), &html] {
         assert!(said.contains("verifies content and never transforms it"), "{said}");
     }
-    // In groups, in their order.
+    // In groups, in order.
     let groups: String = html.split("<b>").skip(1).take(16).map(|group| &group[..4]).collect();
     assert_eq!(groups, id["sha256:".len()..]);
     assert_eq!(results(&report), ["passed"; 6]);
@@ -151,15 +151,15 @@ fn a_bundle_that_passes_can_be_approved_from_its_page() {
     }
     assert_eq!(report["transfer"]["position"]["sequence"], 1);
     assert!(report["transfer"].get("last").is_none());
-    // Once more: now there is one that was accepted.
+    // Again: now there is an accepted one.
     let (again, _) = desk.verify(&["--policy", "trust.toml", "--state", "guard", "--record", "--base", "usb/b"], 0);
     assert_eq!(again["transfer"]["last"]["id"], id);
     assert_eq!((&again["news"]["new"], &again["news"]["same"]), (&0.into(), &2.into()));
     assert_eq!(again["contents"]["repositories"][0]["items"][0]["news"], "same");
-    // Keys in place of a policy: what a policy would have looked at was not looked at.
+    // Keys instead of a policy: the policy's checks were not made.
     let (keys, _) = desk.verify(&["--key", "1.pub.pem"], 0);
     assert_eq!(result(&keys, "Allowed by the policy here"), "open");
-    assert_eq!(result(&keys, "In its turn, not expired"), "open");
+    assert_eq!(result(&keys, "In order, not expired"), "open");
     let (part, html) = desk.verify(&["--key", "1.pub.pem", "--volume", "1"], 0);
     assert_eq!((&part["verdict"], result(&part, "Every byte as signed")), (&"PART".into(), "open"));
     assert!(!html.contains("Decision on paper"));
@@ -177,7 +177,7 @@ fn s18_a_refusal_says_who_is_missing_and_what_was_not_reached() {
     assert_eq!(standing, [(Some("release desk"), Some("counted")), (Some("guard desk"), Some("missing"))]);
     assert_eq!(results(&report), ["passed", "failed", "open", "open", "open", "open"]);
     assert!(html.contains("Missing role: guard") && html.contains("What to do next") && !html.contains("PASS"));
-    // G6: once the cause is gone, the same command succeeds.
+    // G6: once the cause is fixed, the same command succeeds.
     desk.run(&["sign", "usb/b", "--sign", "2.pem"], 0);
     assert_eq!(desk.verify(&["--policy", "trust.toml"], 0).0["verdict"], "PASS");
 }
@@ -230,12 +230,12 @@ fn damage_and_staleness_fail_their_own_check_and_no_other() {
     let late = packmule_at(desk.0.root.path(), &[&args[..], &["--allow-stale"]].concat(), None, NOW + 36 * 86_400);
     assert_eq!(late.code, 0, "{}", late.stderr);
     let (report, html) = desk.reports(0);
-    assert_eq!(result(&report, "In its turn, not expired"), "overlooked");
+    assert_eq!(result(&report, "In order, not expired"), "overlooked");
     assert!(html.contains("Take note") && html.contains("overlooked"));
     assert!(!report["proven"].to_string().contains("Order"));
 }
 
-/// What is wrong here says nothing of the bundle: neither refused nor passed.
+/// A local fault says nothing about the bundle: it is neither refused nor passed.
 #[test]
 fn c2_a_state_that_another_run_holds_is_no_verdict() {
     let desk = Desk::new(&[1, 2], &["--channel", "apps", "--init-state"]);
@@ -298,14 +298,14 @@ fn other_commands_have_reports_too() {
     desk.run(&[&["inspect", "usb/b"][..], &report].concat(), 0);
     let (plain, html) = desk.reports(0);
     assert_eq!(plain["document"]["schema"], "packmule.inspect.v1");
-    assert!(html.contains("not authenticated") && html.contains("no verdict"));
+    assert!(html.contains("not authenticated") && html.contains("not a verdict"));
     desk.run(&[&["inspect", "usb/none"][..], &report].concat(), 22);
     let (failed, html) = desk.reports(22);
     assert_eq!((&failed["verdict"], &failed["faults"][0]["class"]), (&"FAILED".into(), &"io".into()));
     assert!(html.contains("FAILED") && html.contains("no such bundle"));
 }
 
-/// The page names the newest line of the audit log, which is the one that notes this very verdict.
+/// The page names the newest line of the audit log, which records this very verdict.
 #[test]
 fn the_page_names_its_line_of_the_audit_log() {
     let desk = Desk::new(&[1], &[]);

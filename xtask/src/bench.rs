@@ -1,8 +1,9 @@
-//! `cargo xtask bench [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy]`: packmule beside what the machine
-//! can do, as ratios of one run, files in the page cache.
+//! `cargo xtask bench
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy]`: packmule
+//! compared with the machine's limits, as ratios within one run, with files in the page cache.
 //!
-//! Every figure stands beside its yardstick: rounds on the same bytes and the same kind of registry take turns, and the
-//! best of each is compared. A ratio outside its limit is a failure.
+//! Every measurement has a reference: runs on the same bytes and the same kind of registry
+//! alternate, and the best of each are compared. A ratio outside its limit is a failure.
 
 mod copy;
 mod crowd;
@@ -24,10 +25,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
-/// How many transfers run at once, packmule's own default.
+/// Number of transfers at once. packmule's default.
 const JOBS: usize = 8;
 
-/// What stays the same for one run.
+/// State of one run.
 struct Bench {
     tools: Tools,
     packmule: PathBuf,
@@ -35,7 +36,7 @@ struct Bench {
     failures: Vec<String>,
 }
 
-/// One run of a program: wall time in seconds, peak memory in MiB.
+/// Cost of one run of a program: wall time in seconds, peak memory in MiB.
 #[derive(Clone, Copy)]
 struct Spent {
     seconds: f64,
@@ -43,18 +44,18 @@ struct Spent {
 }
 
 impl Spent {
-    /// The lesser time and the greater peak.
+    /// Returns the lower time and the higher peak.
     fn best(self, other: Self) -> Self {
         Self { seconds: self.seconds.min(other.seconds), peak: self.peak.max(other.peak) }
     }
 }
 
-/// Builds everything in release, then measures the parts named, or all. `delta` alone counts bytes only, which are the
-/// same in every build.
+/// Builds everything in release mode, then measures the given parts, or all. `delta` alone only
+/// counts bytes, which are the same in every build.
 pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     let is_timed = parts != ["delta"];
     if cfg!(debug_assertions) && is_timed {
-        // The yardstick's own loops must be optimised too.
+        // The loops of the references must be optimized too.
         let args = ["run", "--quiet", "--release", "--package", "xtask", "--", "bench"];
         return shell::run(shell::command("cargo").current_dir(root).args(args).args(parts));
     }
@@ -123,31 +124,31 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
 }
 
 impl Bench {
-    /// Clears up; every figure outside its limit is a failure.
+    /// Cleans up. Fails if a result is outside its limit.
     fn end(self) -> Result<(), Failed> {
         drop(std::fs::remove_dir_all(&self.work));
         if self.failures.is_empty() { Ok(()) } else { Err(Failed::new(self.failures.join("\n"))) }
     }
 
-    /// An empty folder for the next measurement.
+    /// Creates an empty folder for the next measurement.
     fn clear(&self) -> Result<(), Failed> {
         drop(std::fs::remove_dir_all(&self.work));
         Ok(std::fs::create_dir_all(&self.work)?)
     }
 
-    /// Makes a key pair; gives the private file and the public one.
+    /// Makes a key pair. Returns the private and the public file.
     fn key(&self) -> Result<(String, String), Failed> {
         let key = self.work.join("key.pem");
         shell::quiet(shell::command(&self.packmule).args(["key", "new", "--no-passphrase", "-o"]).arg(&key))?;
         Ok((key.display().to_string(), self.work.join("key.pub.pem").display().to_string()))
     }
 
-    /// Runs packmule under GNU time, which tells the child's own peak.
+    /// Runs packmule under GNU time, which reports the peak memory of the child.
     fn packmule(&self, args: &[&str]) -> Result<Spent, Failed> {
         self.packmule_from(Stdio::null(), args)
     }
 
-    /// The same with a standard input.
+    /// Like [`Self::packmule`], with a standard input.
     fn packmule_from(&self, input: Stdio, args: &[&str]) -> Result<Spent, Failed> {
         let told = self.work.join("peak");
         let mut command = shell::command("/usr/bin/time");
@@ -161,7 +162,7 @@ impl Bench {
         Ok(Spent { seconds, peak: kib / 1024.0 })
     }
 
-    /// Exports the references into an empty folder; gives the bundle.
+    /// Exports the references into an empty folder. Returns the bundle.
     fn export(&self, references: &[String], key: &str, more: &[&str]) -> Result<(String, Spent), Failed> {
         let out = self.work.join("out");
         drop(std::fs::remove_dir_all(&out));
@@ -191,7 +192,7 @@ impl Bench {
     }
 }
 
-/// How many processors this process may use.
+/// Returns the number of processors available to this process.
 fn cores() -> f64 {
     float(std::thread::available_parallelism().map_or(1, usize::from) as u64)
 }
@@ -201,7 +202,7 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-/// Everything in the layout that has a tag, as it stands at `host`.
+/// Returns everything in the layout that has a tag, as references at `host`.
 fn references(layout: &Path, host: &str) -> Result<Vec<String>, Failed> {
     let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
     let name = |entry: &Value| Some(format!("{host}/{}:{}", entry["repository"].as_str()?, entry["tag"].as_str()?));

@@ -1,6 +1,8 @@
-//! What is checked before a change lands: `quick` while working, `test` for all of it, `sweep` without strides.
+//! Checks to run before a change lands: `quick` while working, `test` for everything, `sweep`
+//! without strides.
 //!
-//! Standard output ends in the count of all tests; stages, tests and their durations go to standard error.
+//! Standard output ends in the count of all tests. Stages, tests and their durations go to standard
+//! error.
 
 mod runner;
 
@@ -10,13 +12,14 @@ use crate::shell::{self, Failed};
 use crate::{corpus, guard, tidy, vectors};
 use std::path::{Path, PathBuf};
 
-/// What is checked and tested: the ordinary program and PKCS#11, in one build.
+/// Features that are checked and tested: the ordinary program and PKCS#11, in one build.
 const FEATURES: [&str; 2] = ["--features", "packmule/pkcs11"];
 
-/// Set for tests that otherwise try only some of their cases.
+/// Variable for tests that otherwise try only some of their cases.
 const SWEEP: &str = "PACKMULE_TEST_SWEEP";
 
-/// `cargo xtask quick`: format, tidy, lints, unit tests, and the vectors in process; no service, nothing installed.
+/// `cargo xtask quick`: format, tidy, lints, unit tests, and the vectors in process. Needs no
+/// services and no installed programs.
 pub fn quick(root: &Path, args: &[&str]) -> Result<(), Failed> {
     inspect(root)?;
     lint(root)?;
@@ -26,17 +29,17 @@ pub fn quick(root: &Path, args: &[&str]) -> Result<(), Failed> {
     shell::stage("vectors in process", || runner::run(&programs, &["vectors::"], &[]))
 }
 
-/// `cargo xtask test`: everything; `args` go to the test programs.
+/// `cargo xtask test`: everything. `args` go to the test programs.
 pub fn test(root: &Path, args: &[&str]) -> Result<(), Failed> {
     all(root, args, &[])
 }
 
-/// `cargo xtask sweep`: like `test`, and tests that try some of their cases try all of them.
+/// `cargo xtask sweep`: like `test`, but tests that try some of their cases try all of them.
 pub fn sweep(root: &Path, args: &[&str]) -> Result<(), Failed> {
     all(root, args, &[(SWEEP.to_owned(), "1".to_owned())])
 }
 
-/// Checks that need no build of the program.
+/// Runs the checks that do not need a build of the program.
 fn inspect(root: &Path) -> Result<(), Failed> {
     shell::stage("format", || shell::run(shell::command("cargo").current_dir(root).args(["fmt", "--all", "--check"])))?;
     shell::stage("tidy", || tidy::run(root))
@@ -50,11 +53,12 @@ fn lint(root: &Path) -> Result<(), Failed> {
     })
 }
 
-/// Formatting, tidiness, generated vectors and lints, then the corpus, the registries, and all tests.
+/// Runs formatting, tidiness, generated vectors and lints, then the corpus, the registries, and all
+/// tests.
 fn all(root: &Path, args: &[&str], vars: &[(String, String)]) -> Result<(), Failed> {
     inspect(root)?;
     shell::stage("vectors", || vectors::run(root, true))?;
-    // The downloads of the one side and the compiler of the other hardly meet.
+    // One side downloads while the other compiles, so they hardly compete.
     let (built, prepared) = std::thread::scope(|scope| {
         let prepared = scope.spawn(prepare);
         let built = lint(root)
@@ -67,7 +71,7 @@ fn all(root: &Path, args: &[&str], vars: &[(String, String)]) -> Result<(), Fail
     let (tools, layout) = prepared?;
     shell::stage("second verifier", || second(root, &tools))?;
     let guard = shell::stage("guard build", || guard::build(root))?;
-    // From this thread, which stays: the services are tied to it.
+    // From this thread, which keeps running: the services end with it.
     let mut services = shell::stage("services", || services::start(&tools))?;
     seed(&mut services, &tools, layout.as_deref())?;
     let mut vars = [&services.vars[..], vars].concat();
@@ -76,13 +80,13 @@ fn all(root: &Path, args: &[&str], vars: &[(String, String)]) -> Result<(), Fail
     shell::stage("tests", || runner::run(&programs, args, &vars))
 }
 
-/// The pages of the library, private items too: every link in them leads somewhere.
+/// Builds the documentation, including private items, to check all links in it.
 fn pages(root: &Path) -> Result<(), Failed> {
     let words = ["doc", "--quiet", "--package", "packmule", "--no-deps", "--document-private-items"];
     shell::run(shell::command("cargo").current_dir(root).args(words).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The second verifier on every vector: it must say what each expects.
+/// Runs the second verifier on every vector and compares the results.
 fn second(root: &Path, tools: &Tools) -> Result<(), Failed> {
     let python = match tools.get("python3") {
         Ok(python) => python,
@@ -93,13 +97,13 @@ fn second(root: &Path, tools: &Tools) -> Result<(), Failed> {
     shell::run(&mut verifier)
 }
 
-/// `cargo xtask services`: the same registries, seeded in the same way, until told to stop.
+/// `cargo xtask services`: starts and seeds the same registries, and runs until told to stop.
 pub fn serve() -> Result<(), Failed> {
     let (tools, layout) = prepare()?;
     services::run(&tools, |services| seed(services, &tools, layout.as_deref()))
 }
 
-/// Programs and corpus; no corpus where it cannot be made and nothing demands it.
+/// Prepares programs and corpus. There is no corpus if it cannot be built and is not required.
 fn prepare() -> Result<(Tools, Option<PathBuf>), Failed> {
     let tools = shell::stage("install", install::all)?;
     match shell::stage("corpus", || corpus::test(&tools)) {
@@ -108,7 +112,7 @@ fn prepare() -> Result<(Tools, Option<PathBuf>), Failed> {
     }
 }
 
-/// Fills the first registry with the corpus and names both for the tests.
+/// Fills the first registry with the corpus and sets the variables of both for the tests.
 fn seed(services: &mut Services, tools: &Tools, layout: Option<&Path>) -> Result<(), Failed> {
     let Some(layout) = layout else { return Ok(()) };
     services.set("PACKMULE_TEST_CORPUS", layout.display().to_string());

@@ -1,7 +1,9 @@
-//! `cargo xtask corpus`: real images for the tests, built once from Debian's own bits and kept under `target/corpus`.
+//! `cargo xtask corpus`: real images for the tests, built once from Debian packages and kept under
+//! `target/corpus`.
 //!
-//! The result is an OCI image layout whose references read `repository:tag`, and beside it `expected.json`: every
-//! manifest that a faithful carrier must bring along. packmule itself is never used to make it.
+//! The result is an OCI image layout with references of the form `repository:tag`, and
+//! `expected.json` next to it, which lists every manifest that a faithful copy must contain.
+//! packmule is never used to build it.
 
 pub mod base;
 pub mod bulk;
@@ -15,47 +17,47 @@ use crate::install::Tools;
 use crate::shell::{self, Failed};
 use std::path::{Path, PathBuf};
 
-/// The recipe's version: raise it with every change of what is built.
+/// Version of the recipe. Increase it with every change of the contents.
 const RECIPE: &str = "2";
 
-/// The folder with all that is built here.
+/// Returns the folder with everything that is built here.
 pub fn folder() -> PathBuf {
     shell::target().join("corpus")
 }
 
-/// Builds the test corpus unless it is there; gives its layout.
+/// Builds the test corpus if it does not exist. Returns its layout.
 pub fn test(tools: &Tools) -> Result<PathBuf, Failed> {
     cached("test", |partial, work| recipe::build(tools, partial, work))
 }
 
-/// Builds the bench corpora unless they are there: the set, and the one large layer.
+/// Builds the bench corpora if they do not exist: the set, and the one large layer.
 pub fn bench() -> Result<(PathBuf, PathBuf), Failed> {
     let set = cached("bench/set", |partial, _| bulk::set(partial))?;
     let large = cached("bench/large", |partial, _| bulk::large(partial))?;
     Ok((set, large))
 }
 
-/// Builds the image of one sparse layer of so many GiB unless it is there.
+/// Builds the image with one sparse layer of `gib` GiB if it does not exist.
 pub fn sparse(gib: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/sparse{gib}"), |partial, _| bulk::sparse(partial, gib))
 }
 
-/// Builds the image of sixteen sparse layers of 2 GiB unless it is there.
+/// Builds the image with 16 sparse layers of 2 GiB if it does not exist.
 pub fn many() -> Result<PathBuf, Failed> {
     cached("bench/many", |partial, _| bulk::many(partial))
 }
 
-/// Builds so many images of 10,000 small layers each unless they are there.
+/// Builds `images` images of 10,000 small layers each if they do not exist.
 pub fn crowd(images: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/crowd{images}"), |partial, _| bulk::crowd(partial, images))
 }
 
-/// Builds so many small images unless they are there.
+/// Builds `images` small images if they do not exist.
 pub fn artifacts(images: u64) -> Result<PathBuf, Failed> {
     cached(&format!("bench/artifacts{images}"), |partial, _| bulk::artifacts(partial, images))
 }
 
-/// Makes `name` under a partial name, stamps it with the recipe, and only then gives it its own.
+/// Builds `name` under a temporary name, marks it with the recipe's version, and then renames it.
 fn cached(name: &str, build: impl FnOnce(&Path, &Path) -> Result<(), Failed>) -> Result<PathBuf, Failed> {
     let done = folder().join(name);
     let stamp = done.join("recipe");
@@ -75,7 +77,7 @@ fn cached(name: &str, build: impl FnOnce(&Path, &Path) -> Result<(), Failed>) ->
     Ok(done)
 }
 
-/// An empty folder, whatever was there.
+/// Creates an empty folder, removing any previous content.
 fn empty(dir: &Path) -> Result<(), Failed> {
     if dir.exists() {
         std::fs::remove_dir_all(dir)?;

@@ -1,39 +1,39 @@
-//! `cargo xtask fuzz` and `cargo xtask mutants`: long searches that are not part of CI, by cargo-fuzz (nightly) and
-//! cargo-mutants, each installed in `target/tools` if it is missing.
+//! `cargo xtask fuzz` and `cargo xtask mutants`: long searches that are not part of CI, by
+//! cargo-fuzz (nightly) and cargo-mutants. Each is installed in `target/tools` if it is missing.
 
 use crate::install::folder;
 use crate::shell::{self, Failed};
 use std::path::Path;
 use std::process::Command;
 
-/// The files under mutation: what decides whether a bundle holds and who signed it.
+/// Files to mutate: code that decides whether a bundle is valid and who signed it.
 const MUTATED: [&str; 2] = ["src/bundle/**", "src/signing/**"];
 
-/// The mutants that are asked for: operators that compare, count and join conditions, guards, and verdicts.
+/// Mutants to try: operators that compare, count and join conditions, guards, and verdicts.
 const JUDGING: &str = r"replace (==|!=|[<>]=?|&&|\|\||[-+*/%]=?|<<|>>) with|delete !|match guard|-> bool with";
 
-/// What no test can tell from the original, and why.
+/// Mutants that no test can distinguish from the original, and why.
 const EQUIVALENT: [(&str, &str); 14] = [
     (r"back.rs:.*replace / with . in read_back", "how many threads check what one lane reads"),
-    (r"check.rs:.*(>=|<<) with .* in walk_unit", "how often progress is told, and whether the run was cancelled"),
+    (r"check.rs:.*(>=|<<) with .* in walk_unit", "how often progress is reported, and whether the run was cancelled"),
     (r"frame.rs:.*match guard count as u64 == plain with true in unpack", "zstd itself refuses another content size"),
     (r"append.rs:.*replace / with . in .*fill", "how many threads fetch what shares a frame"),
     (r"append.rs:.*match guard number == volume with false in .*append", "a volume opened anew is the same file"),
     (
         r"append.rs:.*match guard self.flow.is_cancelled\(\) with true in .*take",
-        "else a panic, which goes on by itself",
+        "otherwise a panic, which propagates anyway",
     ),
-    (r"append.rs:.*replace \+ with \* in pass", "how many frames are in memory beside each other"),
+    (r"append.rs:.*replace \+ with \* in pass", "how many frames are in memory at once"),
     (r"arriving.rs:.*replace > with (>=|==|<) in .*pass_unit", "whether a blob is kept or given while it passes"),
-    (r"arriving.rs:.*replace > with (>=|==) in .*early_unit", "so much is refused when it was to be kept, too"),
+    (r"arriving.rs:.*replace > with (>=|==) in .*early_unit", "the same amount is refused if the blob was to be kept"),
     (r"back.rs:.*match guard !starts_volume with true in spans", "how many threads share a read-back"),
-    (r"complete.rs:.*replace > with >= in Trusted::closure", "how much is read for documents until that is given up"),
+    (r"complete.rs:.*replace > with >= in Trusted::closure", "how much is read for documents before giving up"),
     (r"flat.rs:.*replace << with >>", "how much of a file is read at once"),
     (r"writer.rs:.*replace \|\| with && in settle", "a frame that is not whole is found to be damaged when it is read"),
-    (r"passing.rs:.*replace \|\| with && in .*::unit", "how much is still read behind the first fault"),
+    (r"passing.rs:.*replace \|\| with && in .*::unit", "how much is still read after the first fault"),
 ];
 
-/// Runs every target for `seconds`, from the committed corpora and what earlier runs found.
+/// Runs every target for `seconds`, from the committed corpora and earlier findings.
 pub fn run(root: &Path, seconds: u32) -> Result<(), Failed> {
     install("cargo-fuzz")?;
     let corpora = root.join("testdata/fuzz");
@@ -52,8 +52,9 @@ pub fn run(root: &Path, seconds: u32) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Mutates; `args` go to cargo-mutants (`--file src/bundle/gate.rs`, `--shard 1/16`). Without any: comparisons, lengths
-/// and thresholds of everything that judges, but for [`EQUIVALENT`]. What is missed ends in an error.
+/// Runs mutation tests. `args` go to cargo-mutants (`--file src/bundle/gate.rs`, `--shard 1/16`).
+/// Without arguments, mutates comparisons, lengths and thresholds of all code that judges, except
+/// for [`EQUIVALENT`]. Fails if a mutant is missed.
 pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
     install("cargo-mutants")?;
     let mut words = vec!["mutants", "--package", "packmule", "--output", "target"];
@@ -65,18 +66,18 @@ pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
     }
     words.extend(EQUIVALENT.iter().flat_map(|(mutant, _)| ["--exclude-re", mutant]));
     words.extend(args);
-    // Without the registries' tests, which a mutant here cannot touch.
+    // Without the tests of registries, which do not reach the mutated code.
     words.extend(["--", "--lib", "--test", "bundle"]);
     shell::run(cargo(root).args(words))
 }
 
-/// Cargo with the commands that were installed here.
+/// Returns cargo with the locally installed subcommands.
 fn cargo(root: &Path) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = std::iter::once(folder().join("bin")).chain(std::env::split_paths(&path));
     let mut cargo = shell::command("cargo");
     cargo.current_dir(root);
-    // A folder with a colon in its name is none of a search path.
+    // A folder whose name contains a colon cannot be in a search path.
     if let Ok(path) = std::env::join_paths(all) {
         cargo.env("PATH", path);
     }

@@ -1,8 +1,9 @@
-//! The guard build: that it builds, for Windows too, what is in it and what is not, how large it is.
+//! The guard build: checks that it builds, also for Windows, what it contains, and how large it is.
 //!
-//! Its program is linked statically against musl where the toolchain can be had; else it is said aloud and the
-//! program for this system is looked at instead. It is run on every vector here; what else it must withstand is in
-//! `tests/carry/guard.rs`. The one for Windows is linted; [`windows`](super::windows) runs it.
+//! The program is linked statically against musl if the toolchain is available; otherwise a message
+//! says so and the program for this system is checked instead. It is run on every vector here.
+//! Further tests are in `tests/carry/guard.rs`. The build for Windows is linted;
+//! [`windows`](super::windows) runs it.
 
 use crate::install;
 use crate::shell::{self, Failed};
@@ -13,11 +14,11 @@ const STATIC: &str = "x86_64-unknown-linux-musl";
 pub(crate) const WINDOWS: &str = "x86_64-pc-windows-gnu";
 pub(crate) const FEATURES: [&str; 3] = ["--no-default-features", "--features", "guard"];
 
-/// The largest that the static program may be without its symbols, in bytes. A ratchet: set it down when it shrinks; who sets it up says
-/// in the changelog what for.
-const LARGEST: u64 = 20 << 18;
+/// Maximum size in bytes of the static program without symbols. Lower it when the program shrinks.
+/// Raising it requires a reason in the changelog.
+const LARGEST: u64 = 18 << 18;
 
-/// Crates that would make it another program: HTTP, TLS, async, registries, private keys, prompts, modules.
+/// Crates that must not be in it: HTTP, TLS, async, registries, private keys, prompts, modules.
 const FOREIGN: [&str; 23] = [
     "reqwest",
     "hyper",
@@ -44,13 +45,14 @@ const FOREIGN: [&str; 23] = [
     "libloading",
 ];
 
-/// Functions of the C library, and names in paths of sources, that no program without a network has.
-/// It starts programs, scanners, and nothing else than these. (The standard library's way of starting a program knows
-/// pairs of sockets within one process, which lead nowhere: `socketpair`, `recvmsg`, and what musl links with them.)
+/// Functions of the C library, also as names in source paths, that a program without network access
+/// does not contain. It starts only scanners as other programs. (The standard library uses socket
+/// pairs within one process to start programs, which are harmless: `socketpair`, `recvmsg`, and
+/// functions that musl links with them.)
 const CALLS: [&str; 8] = ["socket", "connect", "bind", "listen", "accept", "accept4", "sendto", "getaddrinfo"];
 const NAMES: [&str; 5] = ["reqwest", "rustls", "hyper", "tokio", "http-auth"];
 
-/// Lints of the small builds.
+/// Lints the small builds.
 pub fn lint(root: &Path) -> Result<(), Failed> {
     for features in [&FEATURES[..], &["--no-default-features"], &["--no-default-features", "--features", "carry"]] {
         let words = [&["clippy", "--quiet", "--lib", "--bins"], features, &["--", "-D", "warnings"]].concat();
@@ -59,42 +61,42 @@ pub fn lint(root: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Builds it, looks into it, and gives the program, if it is static, for the tests.
+/// Builds and inspects the program. Returns it for the tests if it is static.
 pub fn build(root: &Path) -> Result<Option<PathBuf>, Failed> {
     tree(root)?;
     windows(root)?;
     let target = match ready(STATIC, "musl-gcc", "musl-tools") {
         Ok(()) => Some(STATIC),
         Err(e) => {
-            // Not an error in CI either: a toolchain's own download is not everywhere to be had.
+            // Not an error in CI either: a toolchain's download is not available everywhere.
             eprintln!("!! SKIPPED static guard build: {e}");
             None
         }
     };
-    // With the symbols, to look at them.
-    let keep = ["--config", "profile.release.strip=\"none\""];
-    let mut words = [&["build", "--quiet", "--release"], &keep[..], &FEATURES].concat();
+    // With symbols, for the inspection.
+    let keep = ["--config", "profile.guard.strip=\"none\""];
+    let mut words = [&["build", "--quiet", "--profile", "guard"], &keep[..], &FEATURES].concat();
     words.extend(target.iter().flat_map(|target| ["--target", target]));
-    // Where neither replaces the ordinary program nor is replaced by it.
+    // A separate folder, so that it and the ordinary program do not replace each other.
     let folder = if target.is_some() { shell::target() } else { shell::target().join("guard") };
     shell::run(shell::command("cargo").current_dir(root).args(words).arg("--target-dir").arg(&folder))?;
-    let program = folder.join(target.unwrap_or_default()).join("release/packmule");
+    let program = folder.join(target.unwrap_or_default()).join("guard/packmule");
     inspect(&program, target.is_some())?;
     vectors(root, &[], &[program.as_ref()])?;
     Ok(target.map(|_| program))
 }
 
-/// Every vector that a command can be given through `command`, which verifies; `words` are for the runner.
+/// Verifies every vector that a command can be given, using `command`. `words` are for the runner.
 pub fn vectors(root: &Path, words: &[&str], command: &[&OsStr]) -> Result<(), Failed> {
     if shell::which("python3").is_none() {
-        return install::missing("vectors by the program", &Failed::new("python3: not to be had here"));
+        return install::missing("vectors by the program", &Failed::new("python3: not available here"));
     }
     let mut runner = shell::command("python3");
     runner.current_dir(root).args(["spec/vectors.py", "testdata/vectors"]).args(words).args(command).arg("verify");
     shell::run(&mut runner)
 }
 
-/// Which crates the build is made of.
+/// Checks the crates in the build.
 fn tree(root: &Path) -> Result<(), Failed> {
     let words = ["tree", "--package", "packmule", "--edges", "normal", "--target", "all", "--prefix", "none"];
     let list =
@@ -109,7 +111,7 @@ fn foreign(list: &str) -> Option<&str> {
     list.lines().filter_map(|line| line.split(' ').next()).find(|name| FOREIGN.contains(name))
 }
 
-/// The standard library for a target and a C compiler for it, which is in a package.
+/// Installs the standard library for a target and a C compiler for it from a package.
 fn ready(target: &str, compiler: &str, package: &str) -> Result<(), Failed> {
     let installed = shell::output(shell::command("rustup").args(["target", "list", "--installed"]))?;
     if !installed.lines().any(|line| line == target) {
@@ -121,12 +123,12 @@ fn ready(target: &str, compiler: &str, package: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What builds for Windows.
+/// Installs the tools to build for Windows.
 pub(crate) fn ready_for_windows() -> Result<(), Failed> {
     ready(WINDOWS, "x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64")
 }
 
-/// Checks it for Windows, with no warning. The C code in it (zstd) is compiled, too.
+/// Checks the build for Windows, allowing no warnings. The C code in it (zstd) is compiled too.
 fn windows(root: &Path) -> Result<(), Failed> {
     if let Err(e) = ready_for_windows() {
         eprintln!("!! SKIPPED guard build for Windows: {e}");
@@ -136,7 +138,7 @@ fn windows(root: &Path) -> Result<(), Failed> {
     shell::run(shell::command("cargo").current_dir(root).args(words.concat()).args(["--", "-D", "warnings"]))
 }
 
-/// What was linked, by symbols and strings, and its size.
+/// Checks the linked program by its symbols and strings, and its size.
 fn inspect(program: &Path, fixed: bool) -> Result<(), Failed> {
     let bytes = std::fs::read(program)?;
     let symbols = shell::output(shell::command("nm").arg(program))?;
@@ -160,7 +162,8 @@ fn inspect(program: &Path, fixed: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The first forbidden function in what `nm` lists: `ADDRESS KIND NAME`, or `U NAME@VERSION`.
+/// Returns the first forbidden function in the output of `nm`: `ADDRESS KIND NAME`, or `U
+/// NAME@VERSION`.
 fn linked(symbols: &str) -> Option<&str> {
     let names = symbols.lines().filter_map(|line| line.split_whitespace().next_back());
     names.map(|name| name.split('@').next().unwrap_or(name)).find(|name| CALLS.contains(name))

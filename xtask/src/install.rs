@@ -1,20 +1,22 @@
-//! Gets the programs that tests need, through package clients only: Go's for Go modules, apt for Debian's packages.
+//! Installs the programs that tests need, only through package clients: Go's for Go modules, apt
+//! for Debian packages.
 //!
-//! What is there already is left alone, so that a second run asks nobody. Nothing is put outside `target/tools`
-//! but Debian's packages.
+//! Existing programs are not touched, so a second run needs no network. Except for Debian packages,
+//! everything is installed in `target/tools`.
 
 use crate::shell::{self, Failed};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Programs by `go install`: name, package, version.
+/// Programs installed by `go install`: name, package, version.
 const GO: &[(&str, &str, &str)] = &[
     ("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2"),
     ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
     ("regctl", "github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
 ];
 
-/// Programs whose module has replacements, so that they are built from a module of our own: name, package, version.
+/// Programs whose module has replacements, so that they must be built from a module of our own:
+/// name, package, version.
 const GO_BY_MODULE: &[(&str, &str, &str)] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
 
 /// Our own programs under `xtask/go`.
@@ -31,24 +33,24 @@ const DEBIAN: &[(&str, &str)] = &[
     ("pigz", "pigz"),
     ("python3", "python3"),
     ("strace", "strace"),
-    // Only to look at pages.
+    // Only for viewing pages.
     ("chromium", "chromium"),
     ("clamscan", "clamav"),
     ("softhsm2-util", "softhsm2"),
 ];
 
-/// Where each program lies, by name; one that could not be had is not there.
+/// Paths of the programs by name. Programs that are not available are missing.
 #[derive(Debug, Clone, Default)]
 pub struct Tools(BTreeMap<String, PathBuf>);
 
 impl Tools {
-    /// The program's path; a failure names it.
+    /// Returns the path of a program. Fails with its name if it is missing.
     pub fn get(&self, name: &str) -> Result<&Path, Failed> {
-        self.0.get(name).map(PathBuf::as_path).ok_or_else(|| Failed::new(format!("{name}: not to be had here")))
+        self.0.get(name).map(PathBuf::as_path).ok_or_else(|| Failed::new(format!("{name}: not available here")))
     }
 }
 
-/// The folder that holds the programs built here.
+/// Returns the folder for programs built here.
 pub fn folder() -> PathBuf {
     shell::target().join("tools")
 }
@@ -58,7 +60,7 @@ pub fn strict() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
-/// A thing that cannot be had: an error in CI, elsewhere a loud line.
+/// Handles something that is not available: an error in CI, otherwise a visible message.
 pub fn missing(what: &str, why: &Failed) -> Result<(), Failed> {
     if strict() {
         return Err(Failed::new(format!("{what}: {why}")));
@@ -67,7 +69,7 @@ pub fn missing(what: &str, why: &Failed) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Installs whatever of all these is missing, Debian's packages beside the Go builds.
+/// Installs all missing programs, Debian packages in parallel with the Go builds.
 pub fn all() -> Result<Tools, Failed> {
     std::fs::create_dir_all(folder())?;
     let (debian, go) = std::thread::scope(|scope| {
@@ -104,13 +106,13 @@ fn debian() -> Result<(), Failed> {
     apt(&wanted)
 }
 
-/// Installs Debian packages; the lists are fetched anew first.
+/// Installs Debian packages, after updating the package lists.
 pub fn apt(packages: &[&str]) -> Result<(), Failed> {
     shell::quiet(shell::command("apt-get").args(["-qq", "update"]))?;
     shell::quiet(
         shell::command("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
-            // No daemon is to start because its package came: ours run on ports of their own.
+            // Installing a package must not start its daemon: ours run on their own ports.
             .env("RUNLEVEL", "1")
             .args(["-qq", "-y", "--no-install-recommends", "install"])
             .args(packages),
@@ -134,7 +136,7 @@ fn go() -> Result<(), Failed> {
             shell::quiet(install.current_dir(&module).env("GOBIN", folder()).args(["install", package]))
         })?;
     }
-    // These are small and change with the tree: Go's own cache decides what there is to do.
+    // These are small and change with the tree. Go's cache decides what to build.
     let own = shell::quiet(
         shell::command("go")
             .current_dir(shell::workspace().join("xtask/go"))
@@ -144,7 +146,7 @@ fn go() -> Result<(), Failed> {
     own.or_else(|e| missing("our own Go programs", &e))
 }
 
-/// Runs `make` unless the program is there in that very version.
+/// Runs `make` unless the program exists in exactly this version.
 fn built(name: &str, wanted: &str, make: impl Fn(&str) -> Result<(), Failed>) -> Result<(), Failed> {
     let stamp = folder().join(format!("{name}.version"));
     if folder().join(name).is_file() && std::fs::read_to_string(&stamp).is_ok_and(|held| held == wanted) {

@@ -1,6 +1,6 @@
-//! What would otherwise be shell: the tasks around the crate, each a module.
+//! Tasks around the crate that would otherwise be shell scripts, one module each.
 //!
-//! Nothing here is part of the program; nothing in `src/` may use it.
+//! Nothing here is part of the program, and `src/` must not use it.
 
 pub mod bench;
 pub mod ci;

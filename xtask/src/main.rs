@@ -1,4 +1,4 @@
-//! `cargo xtask TASK`: the dispatcher, and nothing else.
+//! `cargo xtask TASK`: only dispatches to the tasks.
 
 use std::process::ExitCode;
 use xtask::shell::{self, Failed};

@@ -1,7 +1,8 @@
-//! `cargo xtask services`: real registries on loopback, started for a test run and gone after it.
+//! `cargo xtask services`: real registries on loopback, started for a test run and stopped after
+//! it.
 //!
-//! Each takes a free port, its data lies under `target/services/PID`, and it dies with this process. Only processes
-//! started here are ever stopped. The table of variables is `start`.
+//! Each uses a free port, stores its data under `target/services/PID`, and ends with this process.
+//! Only processes started here are ever stopped. The variables are set in `start`.
 
 mod certificates;
 mod registry;
@@ -16,23 +17,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The user that the protected registries know.
+/// User of the protected registries.
 pub const USER: &str = "mule";
 
-/// How long a registry may take until it answers.
+/// Maximum time for a registry to respond after it was started.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Running registries and the variables that name them; dropping it stops and removes all.
+/// Running registries and the variables that name them. Dropping it stops and removes all.
 #[derive(Debug)]
 pub struct Services {
     children: Vec<Child>,
     dir: PathBuf,
-    /// What tests read: name and value. A service that could not be had has no variable.
+    /// Variables for tests: name and value. A service that is not available has none.
     pub vars: Vec<(String, String)>,
 }
 
 impl Services {
-    /// Nothing yet; data of what is added lies in a folder of this process and this name.
+    /// Creates an empty set. Data is stored in a folder named after this process and `name`.
     pub fn none(name: &str) -> Result<Self, Failed> {
         let all = shell::target().join("services");
         sweep(&all);
@@ -41,17 +42,17 @@ impl Services {
         Ok(Self { children: Vec::new(), dir, vars: Vec::new() })
     }
 
-    /// Starts one more distribution 3, empty and open.
+    /// Starts another distribution 3, empty and open.
     pub fn open(&mut self, tools: &Tools, name: &str) -> Result<SocketAddr, Failed> {
         registry::start(self, tools, "registry", name, &registry::Access::Open)
     }
 
-    /// Where the registry of this name keeps its content.
+    /// Returns the folder in which the registry of this name stores its content.
     pub fn store(&self, name: &str) -> PathBuf {
         registry::store(&self.dir, name)
     }
 
-    /// The value of a variable, if its service runs.
+    /// Returns the value of a variable, if its service is running.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
@@ -65,7 +66,7 @@ impl Services {
 impl Drop for Services {
     fn drop(&mut self) {
         for child in &mut self.children {
-            // Already gone is as good.
+            // It may have ended already.
             drop(child.kill());
             drop(child.wait());
         }
@@ -73,7 +74,7 @@ impl Drop for Services {
     }
 }
 
-/// Starts everything and waits until each answers.
+/// Starts all services and waits until each responds.
 pub fn start(tools: &Tools) -> Result<Services, Failed> {
     let mut running = Services::none("test")?;
     let password = random()?;
@@ -84,7 +85,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
             running.set(&format!("PACKMULE_TEST_{}", name.to_uppercase()), path.display().to_string());
         }
     }
-    // It may be there and not be let.
+    // It may be installed but not permitted.
     let strace = tools.get("strace").and_then(|path| {
         shell::quiet(shell::command(path).args(["-o", "/dev/null", "true"]))?;
         Ok(path.display().to_string())
@@ -146,7 +147,8 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
     Ok(running)
 }
 
-/// Both registries under TLS, each open and with client certificates; the folder of certificates is a variable.
+/// Starts both registries with TLS, each open and with client certificates. The folder of
+/// certificates is a variable.
 fn encrypted(running: &mut Services, tools: &Tools) -> Result<(), Failed> {
     let certificates = match certificates::Certificates::make(&running.dir.join("certificates")) {
         Ok(made) => made,
@@ -166,7 +168,8 @@ fn encrypted(running: &mut Services, tools: &Tools) -> Result<(), Failed> {
     Ok(())
 }
 
-/// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal comes.
+/// `cargo xtask services`: prints NAME=value lines and runs until standard input ends or a signal
+/// arrives.
 pub fn run(tools: &Tools, seed: impl FnOnce(&mut Services) -> Result<(), Failed>) -> Result<(), Failed> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -191,7 +194,8 @@ pub fn run(tools: &Tools, seed: impl FnOnce(&mut Services) -> Result<(), Failed>
     Ok(())
 }
 
-/// Keeps the address of a service that runs; says so when it does not. Whether it runs is the answer.
+/// Records the address of a running service, or reports that it is not running. Returns whether it
+/// is running.
 fn settle(running: &mut Services, var: &str, address: Result<SocketAddr, Failed>) -> Result<bool, Failed> {
     match address {
         Ok(address) => {
@@ -215,7 +219,7 @@ fn sweep(all: &Path) {
     }
 }
 
-/// Starts a program that ends when this process does, its messages in a file.
+/// Starts a program that ends when this process does. Its messages go to a file.
 fn spawn(running: &mut Services, program: &Command, stdout: Stdio, name: &str) -> Result<usize, Failed> {
     let log = running.dir.join(format!("{name}.log"));
     let mut command = tied(program);
@@ -232,12 +236,13 @@ fn spawn_announcing(running: &mut Services, program: &Command, name: &str) -> Re
     if let Some(out) = running.children[index].stdout.take() {
         BufReader::new(out).read_line(&mut line)?;
     }
-    let address = line.trim().parse().map_err(|_| Failed::new(format!("{name}: told no address: {line:?}")))?;
+    let address =
+        line.trim().parse().map_err(|_| Failed::new(format!("{name}: expected its address, found {line:?}")))?;
     wait(running, index, address, name)?;
     Ok(address)
 }
 
-/// Waits until something accepts at `address`; fails if the process ends before.
+/// Waits until `address` accepts connections. Fails if the process ends first.
 fn wait(running: &mut Services, index: usize, address: SocketAddr, name: &str) -> Result<(), Failed> {
     let begin = Instant::now();
     loop {
@@ -256,7 +261,7 @@ fn wait(running: &mut Services, index: usize, address: SocketAddr, name: &str) -
     }
 }
 
-/// Whether an HTTP server speaks there.
+/// Whether an HTTP server responds at this address.
 fn answers(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) else {
         return false;
@@ -267,7 +272,8 @@ fn answers(address: SocketAddr) -> bool {
     stream.write_all(asked.as_bytes()).is_ok() && stream.read_exact(&mut head).is_ok() && &head == b"HTTP/"
 }
 
-/// The same program, killed by the kernel when this process ends in whatever way (setpriv execs: same pid).
+/// Returns a command for the same program that the kernel kills when this process ends in any way
+/// (setpriv execs: same pid).
 fn tied(program: &Command) -> Command {
     let mut command = shell::command("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program.get_program()).args(program.get_args());
@@ -280,12 +286,12 @@ fn tied(program: &Command) -> Command {
     command
 }
 
-/// A loopback address that was free a moment ago.
+/// Returns a loopback address that was free a moment ago.
 fn free() -> Result<SocketAddr, Failed> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// A password nobody has used before: 128 random bits in hex.
+/// Returns a new password: 128 random bits in hex.
 fn random() -> Result<String, Failed> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

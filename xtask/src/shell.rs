@@ -1,18 +1,18 @@
-//! Running other programs, and the one failure that every task ends in.
+//! Runs other programs, and defines the failure type of all tasks.
 //!
-//! Nothing here goes through a shell: a program and its arguments, its output, its exit status.
+//! Nothing here uses a shell, only programs with their arguments, output and exit status.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Why a task failed, in one line or a few.
+/// Reason why a task failed, in one or a few lines.
 #[derive(Debug)]
 pub struct Failed(String);
 
 impl Failed {
-    /// A failure with its text.
+    /// Creates a failure with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -38,13 +38,13 @@ impl From<serde_json::Error> for Failed {
     }
 }
 
-/// The workspace's root.
+/// Returns the root of the workspace.
 pub fn workspace() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// The build directory: `CARGO_TARGET_DIR`, else `target` in the workspace.
+/// Returns the build directory: `CARGO_TARGET_DIR`, otherwise `target` in the workspace.
 pub fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(dir) => workspace().join(dir),
@@ -52,25 +52,26 @@ pub fn target() -> PathBuf {
     }
 }
 
-/// A program to run, without standard input.
+/// Returns a command for a program, without standard input.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
     command
 }
 
-/// Runs to the end with the caller's output; anything but exit code 0 is a failure that names the program.
+/// Runs to the end with the caller's output. Any exit code other than 0 is a failure that names the
+/// program.
 pub fn run(command: &mut Command) -> Result<(), Failed> {
     let status = command.status().map_err(|e| Failed(format!("{}: {e}", name(command))))?;
     if status.success() { Ok(()) } else { Err(Failed(format!("{}: {status}", line(command)))) }
 }
 
-/// Runs to the end and keeps its output to itself; a failure shows the end of it.
+/// Runs to the end and captures the output. A failure shows the end of it.
 pub fn quiet(command: &mut Command) -> Result<(), Failed> {
     output(command).map(drop)
 }
 
-/// Runs to the end and gives its standard output; a failure shows the end of its standard error.
+/// Runs to the end and returns its standard output. A failure shows the end of its standard error.
 pub fn output(command: &mut Command) -> Result<String, Failed> {
     let out = command.output().map_err(|e| Failed(format!("{}: {e}", name(command))))?;
     if out.status.success() {
@@ -82,7 +83,7 @@ pub fn output(command: &mut Command) -> Result<String, Failed> {
     Err(Failed(format!("{}: {}\n{}", line(command), out.status, tail.join("\n"))))
 }
 
-/// Says on standard error how long a stage took.
+/// Reports on standard error how long a stage took.
 pub fn stage<T>(what: &str, body: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
     let begin = Instant::now();
     eprintln!("== {what}");
@@ -92,7 +93,8 @@ pub fn stage<T>(what: &str, body: impl FnOnce() -> Result<T, Failed>) -> Result<
     result
 }
 
-/// The first file of that name in the search path or in the folders where Debian puts daemons.
+/// Returns the first file of that name in the search path or in the folders where Debian installs
+/// daemons.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

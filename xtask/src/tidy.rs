@@ -1,7 +1,8 @@
-//! `cargo xtask tidy`: what the compiler does not check about this tree (module docs, floors, cycles, links, words, hosts).
+//! `cargo xtask tidy`: checks of this tree that the compiler does not make (module docs, floors,
+//! cycles, links, words, hosts).
 //!
-//! The checks take texts, not paths, so that each one is tested on a small wrong input; only `tree` reads the disk.
-//! It must not change a file: it only says what is wrong and where.
+//! The checks take texts, not paths, so that each one is tested on a small wrong input. Only `tree`
+//! reads the disk. No check changes files.
 
 pub mod cycles;
 pub mod floors;
@@ -14,17 +15,17 @@ use crate::shell::{self, Failed};
 use std::fmt;
 use std::path::Path;
 
-/// The most lines a file may have before its tests (architecture: files are split by concept).
+/// Maximum number of lines in a file before its tests (architecture: files are split by concept).
 pub const MAX_LINES: usize = 400;
 
-/// One thing that is wrong, and where.
+/// A problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The file, relative to the workspace.
+    /// File, relative to the workspace.
     pub path: String,
-    /// The line, from 1; 0 when the file as a whole is meant.
+    /// Line, from 1, or 0 for the file as a whole.
     pub line: usize,
-    /// What is wrong and what to do.
+    /// Description of the problem and what to do.
     pub text: String,
 }
 
@@ -40,13 +41,13 @@ impl fmt::Display for Finding {
 /// A file of the tree: its path relative to the workspace, and its text.
 #[derive(Debug, Clone)]
 pub struct File {
-    /// The path, with `/`.
+    /// Path, with `/`.
     pub path: String,
-    /// The text; bytes that are not UTF-8 are replaced.
+    /// Text. Bytes that are not UTF-8 are replaced.
     pub text: String,
 }
 
-/// Reads every file that git knows or would add below `root` (build output is ignored).
+/// Reads every file below `root` that git tracks or would add (build output is ignored).
 pub fn tree(root: &Path) -> Result<Vec<File>, Failed> {
     let listed = shell::output(shell::command("git").current_dir(root).args([
         "ls-files",
@@ -57,7 +58,7 @@ pub fn tree(root: &Path) -> Result<Vec<File>, Failed> {
     ]))?;
     let mut files = Vec::new();
     for path in listed.split('\0').filter(|p| !p.is_empty()) {
-        // A file removed but not yet staged is still listed.
+        // A file that was removed but not yet staged is still listed.
         let Ok(bytes) = std::fs::read(root.join(path)) else {
             continue;
         };
@@ -67,7 +68,7 @@ pub fn tree(root: &Path) -> Result<Vec<File>, Failed> {
     Ok(files)
 }
 
-/// Runs every check; an empty list is a tidy tree.
+/// Runs every check. Returns an empty list for a tidy tree.
 pub fn check(files: &[File]) -> Vec<Finding> {
     let mut found = each(files);
     floors::phantoms(files, &mut found);
@@ -78,16 +79,18 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     found
 }
 
-/// The checks that look at one file alone.
+/// Runs the checks of single files.
 fn each(files: &[File]) -> Vec<Finding> {
     let mut found = Vec::new();
     for file in files {
         words::hosts(file, &mut found);
         words::name(file, &mut found);
+        words::phrases::check(file, &mut found);
         if is_rust(&file.path) {
             opening(file, &mut found);
             length(file, &mut found);
             words::unfinished(file, &mut found);
+            words::phrases::beginnings(file, &mut found);
         }
         if let Some(module) = floors::module(&file.path) {
             let code = source::code(&file.path, &file.text);
@@ -106,7 +109,7 @@ pub fn run(root: &Path) -> Result<(), Failed> {
         eprintln!("{finding}");
     }
     if found.is_empty() {
-        eprintln!("tidy: {} files, nothing to say", files.len());
+        eprintln!("tidy: {} files, no findings", files.len());
         return Ok(());
     }
     Err(Failed::new(format!("tidy: {} findings", found.len())))

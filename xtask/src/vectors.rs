@@ -1,7 +1,9 @@
-//! `cargo xtask vectors`: writes `testdata/vectors/`, one scenario a file, for every implementation of `spec/`.
+//! `cargo xtask vectors`: writes `testdata/vectors/`, one scenario per file, for all
+//! implementations of `spec/`.
 //!
-//! The bundles come from a small writer of its own (`content`, `frame`, `curve`), which can break any rule. With
-//! `--check` nothing is written: what lies there must be what would be.
+//! The bundles come from a small independent writer (`content`, `frame`, `curve`), which can break
+//! any rule. With `--check` nothing is written, and the existing files are compared with the
+//! expected ones.
 
 #![allow(clippy::too_many_lines, reason = "the cases are tables")]
 
@@ -45,17 +47,17 @@ use scene::Scene;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// All scenes, in the order of their making.
+/// All scenes in order of creation.
 #[derive(Default)]
 struct Book(Vec<Scene>);
 
 impl Book {
-    /// Adds one under its name: the row of the torture table (or `ok`) and the defect.
+    /// Adds a scene under its name: the row of the torture table (or `ok`) and the defect.
     fn add(&mut self, scene: Scene, name: &str, expect: &'static str, comment: &str) {
         self.0.push(scene.named(name, expect, comment));
     }
 
-    /// Adds one whose files are changed after signing.
+    /// Adds a scene whose files are changed after signing.
     fn change(&mut self, scene: Scene, name: &str, expect: &'static str, comment: &str, edit: impl FnOnce(&mut Scene)) {
         let mut scene = scene;
         edit(&mut scene);
@@ -63,10 +65,10 @@ impl Book {
     }
 }
 
-/// Every vector's file, by its name.
+/// Returns the file of every vector, by its name.
 ///
 /// # Errors
-/// Two vectors of one name, or too few refusals.
+/// Two vectors with one name, or too few refusals.
 pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     let mut book = Book::default();
     good::add(&mut book);
@@ -106,16 +108,16 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     for scene in book.0 {
         let bytes = scene.to_bytes();
         if files.insert(scene.name.clone(), bytes).is_some() {
-            return Err(Failed::new(format!("vectors: {} stands twice", scene.name)));
+            return Err(Failed::new(format!("vectors: {} exists twice", scene.name)));
         }
     }
     Ok(files)
 }
 
-/// Writes the vectors, or with `check` says which differ from those that lie there.
+/// Writes the vectors, or with `check` reports which differ from the existing files.
 ///
 /// # Errors
-/// As [`files`]; a folder that cannot be written; with `check` any difference.
+/// Those of [`files`]; a folder that cannot be written; with `check` any difference.
 pub fn run(root: &Path, check: bool) -> Result<(), Failed> {
     let folder = root.join("testdata/vectors");
     let files = files()?;

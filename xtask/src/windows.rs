@@ -1,20 +1,22 @@
-//! `cargo xtask windows`: the guard build for Windows, run by Wine on every vector whose files Windows can have. Not part of
-//! CI: a start takes Wine a third of a second.
+//! `cargo xtask windows`: runs the guard build for Windows with Wine, on every vector whose files
+//! can exist on Windows. Not part of CI, since Wine takes a third of a second to start.
 
 use crate::guard::{self, FEATURES, WINDOWS};
 use crate::install;
 use crate::shell::{self, Failed};
 use std::path::Path;
 
-/// Where Debian puts it.
+/// Path of Debian's Wine.
 const WINE: &str = "/usr/lib/wine/wine64";
 
-/// The random numbers of Windows 10, which older Wines lack, by those that they have.
+/// Replacement for the random number functions of Windows 10, which are missing in older versions
+/// of Wine, by those that it has.
 const RANDOM: &str = "#include <windows.h>\n\
     BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);\n\
     __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE to, SIZE_T size) { return SystemFunction036(to, (ULONG)size); }\n";
 
-/// Builds it and has it verify the vectors. Links, FIFOs and modes are left out: Wine shows a link as what it leads to.
+/// Builds it and has it verify the vectors. Links, FIFOs and modes are left out, because Wine shows
+/// a link as its target.
 pub fn run(root: &Path) -> Result<(), Failed> {
     guard::ready_for_windows()?;
     if !Path::new(WINE).is_file() {

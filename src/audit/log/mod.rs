@@ -1,6 +1,6 @@
-//! Appends to an audit log: under its lock, after the line that the head names, durably.
+//! Appends to an audit log: under its lock, after the line that the head records, durably.
 //!
-//! It must never cover up a change: a log that does not end as its head says takes no line.
+//! Must never cover up a change: nothing is appended to a log that does not match its head.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
@@ -16,20 +16,22 @@ use crate::oci::Digest;
 use crate::outfile::{Refusal, check_name};
 use crate::system::{self, Access, Turn};
 
-/// A log that is read while others may write to it.
+/// State of a log that is read while others may write to it.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Its bytes up to here are whole lines, but for what a killed run left.
+    /// Length of the log. The bytes up to here are complete lines, except for the remains of a
+    /// killed run.
     pub length: u64,
     /// The state's knowledge of the log at that time.
     pub known: Option<Known>,
 }
 
 impl Snapshot {
-    /// Looks at `file`, which lies at `path`, in a moment when nobody writes; `look` finds what the state knows, by the digest of the first line.
+    /// Takes a snapshot of `file`, which is at `path`, while nobody is writing. `look` returns the
+    /// state's knowledge for the digest of the first line.
     ///
     /// # Errors
-    /// The file system's; those of `look`.
+    /// Errors of the file system and of `look`.
     pub fn take(
         file: &File,
         path: &Path,
@@ -42,7 +44,7 @@ impl Snapshot {
     }
 }
 
-/// The digest of the first line of a log that is `length` bytes long.
+/// Returns the digest of the first line of a log that is `length` bytes long.
 fn first_line(file: &File, length: u64) -> io::Result<Option<Digest>> {
     let mut first = vec![0; MAX_LINE.min(usize::try_from(length).unwrap_or(MAX_LINE))];
     system::read_exact_at(file, &mut first, 0)?;
@@ -50,7 +52,7 @@ fn first_line(file: &File, length: u64) -> io::Result<Option<Digest>> {
     Ok(end.map(|end| Digest::sha256(&first[..=end])))
 }
 
-/// A log, open for lines.
+/// A log that is open for appending.
 #[derive(Debug)]
 pub struct Log {
     file: File,
@@ -59,28 +61,29 @@ pub struct Log {
     shown: String,
 }
 
-/// The end of a log.
+/// End of a log.
 struct Tail {
-    // Up to here there are whole lines.
+    // Length of the complete lines.
     end: u64,
-    // So many bytes follow.
+    // Number of bytes after them.
     torn: u64,
     last: Option<Newest>,
 }
 
-/// A log that goes on from what its state knows.
+/// A log that matches the state's knowledge.
 struct Seen {
     tail: Tail,
     known: Option<Known>,
-    // Lines of the state that it does not know.
+    // Number of lines of the state after those that it knows.
     past: u64,
 }
 
 impl Log {
-    /// Opens the log at `path`, which is made where there is none, and its head, where one is to be kept.
+    /// Opens the log at `path`, and its head if there is to be one. Creates files that do not
+    /// exist.
     ///
     /// # Errors
-    /// [`Class::Io`]: either cannot be written, is a link or no plain file.
+    /// [`Class::Io`] if either cannot be written, is a link, or is not a regular file.
     pub fn open(path: &Path, head: Option<&Path>) -> Result<Self, Fault> {
         let shown = escape(&path.to_string_lossy());
         let subject = format!("audit log {shown}");
@@ -99,7 +102,7 @@ impl Log {
 
     fn io(&self, error: &io::Error) -> Fault {
         Fault::new(Class::Io, format!("audit log {}: {error}", self.shown))
-            .help("make room, or name another file; what was done is not recorded")
+            .help("free some space, or name another file; this run is not recorded")
     }
 
     fn altered(&self, what: &str) -> Fault {
@@ -112,19 +115,20 @@ impl Log {
             if error.kind() != io::ErrorKind::ResourceBusy {
                 return self.io(&error);
             }
-            Fault::new(Class::Lock, format!("audit log {}: {error}", self.shown)).help("look which program holds it")
+            Fault::new(Class::Lock, format!("audit log {}: {error}", self.shown))
+                .help("find out which program holds its lock")
         })
     }
 
     fn tail(&self) -> Result<Tail, Fault> {
         let io = |error: io::Error| self.io(&error);
         let length = self.file.metadata().map_err(io)?.len();
-        // A whole line, and one that was broken off behind it.
+        // Enough for a complete line and a partial one after it.
         let from = length.saturating_sub(2 * MAX_LINE as u64);
         let mut bytes = vec![0; usize::try_from(length - from).unwrap_or_default()];
         system::read_exact_at(&self.file, &mut bytes, from).map_err(io)?;
         let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
-            // What a killed run left of a first line; any other file is not touched.
+            // Remains of a first line from a killed run. Any other file is left unchanged.
             if from == 0 && Line::is_begun(&bytes) {
                 return Ok(Tail { end: 0, torn: length, last: None });
             }
@@ -138,7 +142,8 @@ impl Log {
         Ok(Tail { end, torn: length - end, last: Some(Newest::of(line.number, last)) })
     }
 
-    /// Whether the log goes on from what its state knows, with no more lines of the state than can be; gives how many.
+    /// Checks that the log matches the state's knowledge, with at most [`UNHELD`] further lines of
+    /// the state. Returns their number.
     fn follows(&self, tail: &Tail, known: &Known) -> Result<u64, Fault> {
         let held = known.held.map(|held| held.newest);
         let (found, number) = (tail.last.map_or(0, |last| last.number), held.map_or(0, |held| held.number));
@@ -156,7 +161,8 @@ impl Log {
         Ok(past)
     }
 
-    /// Reads on from the line that the head knows; counts the state's lines that lie past all that the state knows.
+    /// Reads from the line that the head records. Returns the number of the state's lines after all
+    /// those that the state knows.
     fn past(&self, tail: &Tail, known: &Known) -> Result<u64, Fault> {
         let failed = |error: io::Error| self.io(&error);
         let held = known.held.map(|held| held.newest);
@@ -170,7 +176,7 @@ impl Log {
             if io::Read::take(&mut lines, MAX_LINE as u64).read_until(b'\n', &mut bytes).map_err(failed)? == 0 {
                 break;
             }
-            // What lies before it the head vouches for.
+            // The head vouches for everything before its line.
             if number < from {
                 continue;
             }
@@ -197,12 +203,12 @@ impl Log {
         Ok(past)
     }
 
-    /// Looks at the log, which must go on from what its state knows.
+    /// Inspects the log and checks that it matches the state's knowledge.
     fn look(&self) -> Result<Seen, Fault> {
         let tail = self.tail()?;
         let Some(head) = &self.head else { return Ok(Seen { tail, known: None, past: 0 }) };
         let said = head.held().map_err(|error| self.io(&error))?;
-        // As nearly always.
+        // The usual case.
         if let Some(said) = said.filter(|said| Some(said.newest) == tail.last) {
             return Ok(Seen { tail, known: Some(Known::alone(said)), past: 0 });
         }
@@ -212,7 +218,7 @@ impl Log {
         Ok(Seen { tail, known: Some(known), past })
     }
 
-    /// Lets the head know the line `newest`.
+    /// Records the line `newest` in the head.
     fn hold(&self, known: &Known, newest: Newest) -> Result<(), Fault> {
         let Some(head) = &self.head else { return Ok(()) };
         let first = match known.held {
@@ -226,18 +232,19 @@ impl Log {
         head.hold(Held { newest, first, state: known.state }).map_err(|error| self.io(&error))
     }
 
-    /// Appends a line: it is on the medium, and its head too, when this returns.
+    /// Appends a line. When this returns, the line and its head are on the medium.
     ///
     /// # Errors
-    /// [`Class::Io`]: it cannot be written, or the log is not as its head says; [`Class::Lock`].
+    /// [`Class::Io`] if the log cannot be written or does not match its head; [`Class::Lock`].
     pub fn append(&self, at: Moment, entry: Entry) -> Result<Newest, Fault> {
         let _turn = self.turn()?;
         let Seen { tail, known, past } = self.look()?;
-        // A run was killed between a line and its head. Were there two such, nobody could tell them from added ones.
+        // A run was killed between writing a line and its head. Two such lines could not be told
+        // from added ones.
         if let (Some(known), Some(last), true) = (&known, tail.last, past > 0) {
             self.hold(known, last)?;
         }
-        // What a killed run left of a line that no head knows.
+        // Remains of a killed run, which no head records.
         if tail.torn > 0 {
             self.file.set_len(tail.end).map_err(|error| self.io(&error))?;
         }
@@ -250,7 +257,7 @@ impl Log {
         let mut file = &self.file;
         let written = file.seek(SeekFrom::Start(tail.end)).and_then(|_| file.write_all(&bytes));
         if let Err(error) = written.and_then(|()| file.sync_all()) {
-            // Best effort: the next run takes it away, too.
+            // Best effort: the next run removes it anyway.
             let _ = self.file.set_len(tail.end);
             return Err(self.io(&error));
         }
@@ -261,7 +268,7 @@ impl Log {
         Ok(newest)
     }
 
-    /// The newest line now.
+    /// Returns the newest line.
     ///
     /// # Errors
     /// Those of [`Log::append`].

@@ -1,4 +1,5 @@
-//! Row U3: every edit, every cut and every torn line is found; who appends is stopped by what is known to be wrong.
+//! Row U3: every edit, every cut and every partial line is found, and nothing is appended to a log
+//! that is known to be wrong.
 
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ impl Desk {
         std::fs::read(&self.log).unwrap()
     }
 
-    /// What the state knows of the log with these bytes.
+    /// Returns the state's knowledge of the log with these bytes.
     fn known(&self, bytes: &[u8]) -> Known {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         Head::look(&self.head, end.map(|end| Digest::sha256(&bytes[..=end]))).unwrap().unwrap()
@@ -63,14 +64,15 @@ impl Desk {
         self.check(bytes).faults.len()
     }
 
-    /// Another state with a head of the same log.
+    /// Creates another state with a head of the same log.
     fn other(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let head = folder.path().join("audit/x.head");
         Self { _folder: folder, log: self.log.clone(), head }
     }
 
-    /// Puts lines on the log as whoever can write it does: chained, and each as if `state` had written it.
+    /// Appends lines as an attacker with write access can: chained, and each as if written by
+    /// `state`.
     fn forge(&self, count: u64, state: Option<StateId>) {
         let mut bytes = self.bytes();
         for _ in 0..count {
@@ -140,12 +142,12 @@ fn u3_every_line_that_is_cut_moved_or_repeated_is_found() {
             moved.swap(at, other);
             assert_ne!(desk.faults(&moved.concat()), 0, "lines {at} and {other}");
         }
-        // A clean cut leaves a chain without a fault: the head alone knows.
+        // A clean cut leaves a valid chain, and only the head reveals it.
         let cut = lines[..at].concat();
         assert_ne!(desk.faults(&cut), 0, "cut at {at}");
         assert!(check(Cursor::new(&cut), None).unwrap().faults.is_empty(), "cut at {at}");
     }
-    // All of it written anew, in a chain of its own.
+    // The whole log, rewritten as a chain of its own.
     let other = desk_of_another_day();
     assert_ne!(desk.faults(&other.bytes()), 0);
 }
@@ -209,7 +211,7 @@ fn u3_a_line_that_its_head_does_not_know_yet_is_no_harm() {
     assert_eq!(desk.append(None).unwrap().number, 6);
     assert_eq!(desk.held().newest.number, 6);
     assert_eq!(desk.faults(&desk.bytes()), 0);
-    // The first run that a state noted in a log was killed so, too.
+    // The first run that a state recorded in a log was also killed like this.
     let first = Desk::with(0);
     first.append(None).unwrap();
     std::fs::write(&first.head, b"").unwrap();
@@ -237,7 +239,7 @@ fn u3_lines_that_were_put_on_are_found_and_none_is_adopted() {
             assert_eq!((desk.bytes(), desk.held().newest.number), (before.clone(), 4), "nothing was written");
         }
     }
-    // Where the state's head of this log is lost, its own lines still are.
+    // If the state's head of this log is lost, its own lines are still recognized.
     let desk = Desk::with(2);
     std::fs::remove_file(&desk.head).unwrap();
     assert_eq!((desk.faults(&desk.bytes()), desk.append(None).unwrap_err().class), (1, Class::Io));
@@ -255,7 +257,7 @@ fn u3_a_head_judges_the_lines_of_its_own_state() {
     let report = guard.check(&guard.bytes());
     assert!(report.faults.is_empty() && report.unheld == 0, "{report:?}");
     assert_eq!(guard.append(None).unwrap().number, 8);
-    // Nor does one without a state.
+    // A run without a state did not write them either.
     Log::open(&guard.log, None).unwrap().append(Moment::from_unix(0).unwrap(), entry(None)).unwrap();
     let bytes = guard.bytes();
     let last = bytes.split_inclusive(|byte| *byte == b'\n').next_back().unwrap();
@@ -264,11 +266,11 @@ fn u3_a_head_judges_the_lines_of_its_own_state() {
         assert_eq!(desk.faults(&desk.bytes()), 0);
         desk.append(None).unwrap();
     }
-    // What was put on for one of them, the other cannot tell from what that one wrote.
+    // The other state cannot tell lines forged in the name of one from real ones.
     guard.forge(2, Some(import.held().state));
     assert_eq!((guard.faults(&guard.bytes()), import.faults(&guard.bytes())), (0, 1));
     assert_eq!(import.append(None).unwrap_err().class, Class::Io);
-    // Not even the other may cover up what does not follow.
+    // The other state must not cover up a broken chain either.
     let whole = guard.bytes();
     let text = String::from_utf8(whole.clone()).unwrap();
     let last = text.lines().last().unwrap();
@@ -280,7 +282,7 @@ fn u3_a_head_judges_the_lines_of_its_own_state() {
 #[test]
 fn u3_one_log_under_two_names_has_two_heads_that_vouch_for_it() {
     let desk = Desk::with(1);
-    // The medium that it lies on has another name now; the state is the same.
+    // The medium that holds the log has another name now. The state is unchanged.
     let renamed =
         Desk { _folder: tempfile::tempdir().unwrap(), log: desk.log.clone(), head: desk.head.with_file_name("y.head") };
     for number in [3, 4, 5] {
@@ -291,7 +293,7 @@ fn u3_one_log_under_two_names_has_two_heads_that_vouch_for_it() {
     let whole = desk.bytes();
     desk.forge(2, Some(desk.held().state));
     assert_eq!((desk.faults(&desk.bytes()), renamed.faults(&desk.bytes())), (1, 1));
-    // A third name: what the others know must be there.
+    // A third name: the lines that the other heads record must exist.
     std::fs::write(&desk.log, &whole[..whole.len() / 2]).unwrap();
     let third = Desk { head: desk.head.with_file_name("z.head"), ..renamed };
     let fault = third.append(None).unwrap_err();

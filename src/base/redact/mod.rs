@@ -1,10 +1,11 @@
-//! Takes secrets out of text that is shown or written: a password before an `@`, signatures and tokens in addresses,
-//! values after `--password`.
+//! Removes secrets from text that is shown or written: a password before an `@`, signatures and
+//! tokens in addresses, values after `--password`.
 //!
-//! Two ways, since neither does alone. [`redact`] knows the forms that secrets have, wherever a text comes from.
-//! [`Secrets`] knows those of the command line, and finds them again where a message quotes a part of one, which has no
-//! form any more. Both would rather hide too much: a name that is hidden can be looked up, a secret that was shown must
-//! be changed. Neither is trust: what refuses a secret in an argument is the reader of that argument.
+//! There are two ways, since neither is enough alone. [`redact`] recognizes secrets by their form,
+//! in text from any source. [`Secrets`] knows the secrets of the command line and also finds parts
+//! of them, which messages may quote and which no longer have a recognizable form. Both prefer to
+//! hide too much: a hidden name can be looked up, but a secret that was shown must be changed.
+//! Neither replaces validation: the parser of an argument refuses secrets in it.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -16,15 +17,15 @@ use zeroize::Zeroizing;
 use crate::base::fault::{Fault, escape};
 use crate::base::lock::lock;
 
-/// Stands in place of a secret.
+/// Replacement for a secret.
 pub const HIDDEN: &str = "***";
 
-/// The shortest secret that is looked for by itself: shorter ones are parts of ordinary words.
+/// Shortest typed secret to search for, in characters. Shorter ones are parts of ordinary words.
 const SHORTEST: usize = 3;
-/// The shortest secret of those that were read, in bytes.
+/// Shortest secret read from elsewhere to search for, in bytes.
 const SHORTEST_LEARNED: usize = 6;
 
-/// The words before `=` whose value is a secret, with neither `-` nor `_`: by their end.
+/// Name endings that mark the value after `=` as a secret. Compared without `-` and `_`.
 const ENDINGS: [&str; 13] = [
     "signature",
     "token",
@@ -40,16 +41,16 @@ const ENDINGS: [&str; 13] = [
     "googcredential",
     "pinvalue",
 ];
-/// Those that are short, as a whole.
+/// Short names that must match as a whole.
 const WORDS: [&str; 7] = ["sig", "sas", "pwd", "pass", "pin", "auth", "bearer"];
 
-/// Words in front of a place that are no user's name.
+/// Prefixes of places, which are not user names.
 const PLACES: [&str; 5] = ["oci:", "docker-archive:", "bundle:", "file:", "storage:"];
 
-/// Beginnings of the tokens of well-known makers.
+/// Prefixes of well-known providers' tokens.
 const TOKENS: [&str; 9] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "dckr_pat_", "dckr_oat_"];
 
-/// One character of a word, `%40` and `%2540` read as the `@` that they stand for, and where it stands.
+/// One character of a word and its position. `%40` and `%2540` are decoded to `@`.
 #[derive(Clone, Copy)]
 struct Unit {
     is: char,
@@ -57,7 +58,7 @@ struct Unit {
     to: usize,
 }
 
-/// `text` without what has the form of a secret.
+/// Returns `text` with everything hidden that has the form of a secret.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut found = schemes(text);
     for word in words(text) {
@@ -68,14 +69,14 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     without(text, found)
 }
 
-/// `argument`, which is one word whatever is in it, without what has the form of a secret.
+/// Like [`redact`], but treats `argument` as one word, whatever characters it contains.
 pub fn redact_argument(argument: &str) -> Cow<'_, str> {
     let mut found = secrets(argument);
     found.extend(schemes(argument));
     without(argument, found)
 }
 
-/// The secrets of a run: those of its command line, and those that it read.
+/// Secrets of a run: from its command line, and those that it read.
 #[derive(Default)]
 pub struct Secrets {
     typed: Vec<String>,
@@ -89,18 +90,18 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Finds those of `arguments`, the program's name first.
+    /// Finds the secrets in `arguments`, of which the first is the program's name.
     pub fn of(arguments: &[OsString]) -> Self {
         let words: Vec<Cow<'_, str>> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
         let mut found = typed(words.iter().skip(1).map(|word| &**word));
-        // Where an argument is a command line itself.
+        // An argument may itself be a command line.
         for word in words.iter().skip(1).filter(|word| word.contains(char::is_whitespace)) {
             found.extend(typed(word.split_whitespace().skip(1).map(|word| word.trim_matches(['"', '\'']))));
         }
         Self::from_list(found)
     }
 
-    /// Each as it is, and as the ways out of the program spell it.
+    /// Adds each secret in its plain form and in the spellings that the program's outputs use.
     fn from_list(found: Vec<String>) -> Self {
         let mut all = Vec::new();
         for secret in found.into_iter().filter(|secret| secret.chars().count() >= SHORTEST) {
@@ -108,26 +109,27 @@ impl Secrets {
             let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             all.extend([escape(&secret), quoted[1..quoted.len() - 1].to_owned(), html, secret]);
         }
-        // The longest first: a part of it may be one, too.
+        // The longest first, because a shorter secret may be part of a longer one.
         all.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         all.dedup();
         Self { typed: all, learned: Mutex::default() }
     }
 
-    /// Takes in a secret that was read: no message shows it from now on, whoever repeats it. Results are left as they are,
-    /// since a password may be an ordinary word.
+    /// Remembers a secret that was read. From now on messages hide it. Results do not, since a
+    /// password may be an ordinary word.
     pub fn learn(&self, secret: &str) {
         if secret.len() >= SHORTEST_LEARNED {
             lock(&self.learned).push(Zeroizing::new(secret.to_owned()));
         }
     }
 
-    /// `text` without them.
+    /// Returns `text` with the typed secrets hidden.
     pub fn hide(&self, text: &str) -> String {
         self.typed.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN))
     }
 
-    /// A message without them, and without what has the form of a secret.
+    /// Returns a message with all known secrets hidden, and everything that has the form of a
+    /// secret.
     pub fn hide_all(&self, text: &str) -> String {
         let text = self.hide(&redact(text));
         let learned = lock(&self.learned);
@@ -136,13 +138,13 @@ impl Secrets {
             .fold(text, |text, secret| if text.contains(&***secret) { text.replace(&***secret, HIDDEN) } else { text })
     }
 
-    /// A fault with such messages, its others too.
+    /// Applies [`Self::hide_all`] to every text of a fault and of its other faults.
     #[must_use]
     pub fn clean(&self, fault: Fault) -> Fault {
         fault.map_texts(&|text| self.hide_all(&text))
     }
 
-    /// A JSON value without them.
+    /// Applies [`Self::hide`] to every string of a JSON value.
     pub fn clean_json(&self, value: &mut serde_json::Value) {
         use serde_json::Value;
         match value {
@@ -153,13 +155,13 @@ impl Secrets {
         }
     }
 
-    /// Whether there are none.
+    /// Whether no secrets were typed.
     pub const fn is_empty(&self) -> bool {
         self.typed.is_empty()
     }
 }
 
-/// The secrets among the words of a command line, the program's name left away.
+/// Returns the secrets among the words of a command line, without the program's name.
 fn typed<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut is_value = false;
@@ -178,8 +180,9 @@ fn typed<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     found
 }
 
-/// All of a secret that a message may quote: the whole, as typed and without its percent signs, and what stands between
-/// the characters that a reader of names cuts at. A user's name counts as one only with its password.
+/// Returns the parts of a secret that a message may quote: the whole, as typed and percent-decoded,
+/// and the pieces between the separators of reference parsers. A user name counts only together
+/// with its password.
 fn parts(secret: &str) -> Vec<String> {
     let plain: String = units(secret).iter().map(|unit| unit.is).collect();
     let mut all = Vec::new();
@@ -191,7 +194,7 @@ fn parts(secret: &str) -> Vec<String> {
     all
 }
 
-/// Whether an argument holds what has the form of a secret.
+/// Whether an argument contains something in the form of a secret.
 pub fn has_secret(argument: &str) -> bool {
     !secrets(argument).is_empty() || !schemes(argument).is_empty()
 }
@@ -213,13 +216,13 @@ fn without(text: &str, mut found: Vec<Range<usize>>) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The parts of a message that no secret goes beyond.
+/// Returns the ranges of the words in a message. No secret extends beyond a word.
 fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
     let is_end = |character: char| character.is_whitespace() || matches!(character, '"' | '\'' | '`' | '<' | '>');
     let mut at = 0;
     text.split(is_end).map(move |word| {
         let start = at;
-        // The character after it is one of several bytes only where it is white space.
+        // A multi-byte separator is always white space.
         at = start + word.len() + text[start + word.len()..].chars().next().map_or(0, char::len_utf8);
         start..start + word.len()
     })
@@ -241,7 +244,7 @@ fn units(word: &str) -> Vec<Unit> {
     let mut at = 0;
     while let Some(first) = word[at..].chars().next() {
         let mut digits = at + 1;
-        // `%2540` is `%40` once more.
+        // `%2540` is `%40`, encoded again.
         while first == '%' && bytes[digits..].starts_with(b"25") {
             digits += 2;
         }
@@ -261,7 +264,8 @@ fn starts_with(units: &[Unit], text: &str) -> bool {
     units.len() >= text.len() && units.iter().zip(text.chars()).all(|(unit, is)| unit.is.eq_ignore_ascii_case(&is))
 }
 
-/// `USER:PASSWORD` before the last `@` that begins no digest; after a scheme whatever stands there.
+/// Returns the range of `USER:PASSWORD` before the last `@` that does not start a digest. After a
+/// scheme, everything before the `@` counts.
 fn login(units: &[Unit]) -> Option<Range<usize>> {
     let is_login = |at: &usize| {
         let rest = &units[at + 1..];
@@ -282,7 +286,7 @@ fn login(units: &[Unit]) -> Option<Range<usize>> {
     (start < at).then(|| units[start].from..units[at].from)
 }
 
-/// `NAME:` and at least 32 hex digits.
+/// Whether this is `NAME:` and at least 32 hex digits.
 fn is_digest(units: &[Unit]) -> bool {
     let Some(colon) = units.iter().position(|unit| unit.is == ':') else { return false };
     let hex = units[colon + 1..].iter().take_while(|unit| unit.is.is_ascii_hexdigit()).count();
@@ -294,7 +298,7 @@ fn is_secret(name: &str) -> bool {
     WORDS.contains(&name.as_str()) || ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// Returns the value after `sig=`, `--password=`: up to the end of the word, whatever stands there.
+/// Returns the value after names such as `sig=` and `--password=`, up to the end of the word.
 fn values(units: &[Unit]) -> Option<Range<usize>> {
     let is_name = |unit: &&Unit| unit.is.is_ascii_alphanumeric() || matches!(unit.is, '-' | '_' | '.');
     // RFC 7512 calls the device a token.
@@ -308,18 +312,18 @@ fn values(units: &[Unit]) -> Option<Range<usize>> {
     Some(first.from..last.to)
 }
 
-/// Tokens that are known by what they begin with.
+/// Returns the tokens with a known prefix.
 fn tokens(word: &str) -> Vec<Range<usize>> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let length = |at: usize| word.as_bytes()[at..].iter().take_while(|byte| is_part(byte)).count();
     let known = TOKENS.iter().flat_map(|begin| word.match_indices(begin)).map(|(at, _)| at..at + length(at));
-    // A JSON Web Token: `{"` in base64, and two dots.
+    // JSON Web Tokens: `{"` in base64, and two dots.
     let webs = word.match_indices("eyJ").map(|(at, _)| at..at + length(at));
     let webs = webs.filter(|range| range.len() > 30 && word[range.clone()].matches('.').count() == 2);
     known.filter(|range| range.len() > 10).chain(webs).collect()
 }
 
-/// `Bearer TOKEN`, `Basic LOGIN`: two words of a header.
+/// Returns the second words of `Bearer TOKEN` and `Basic LOGIN`, as in headers.
 fn schemes(text: &str) -> Vec<Range<usize>> {
     let all: Vec<Range<usize>> = words(text).filter(|word| !word.is_empty()).collect();
     let is_scheme = |word: &str| {
@@ -329,7 +333,7 @@ fn schemes(text: &str) -> Vec<Range<usize>> {
     let is_token = |word: &str| {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
         let bare = word.trim_end_matches([',', ';']).trim_end_matches('=');
-        // Not an ordinary word, such as in "Bearer authentication".
+        // Exclude ordinary words, such as in "Bearer authentication".
         bare.len() >= 8
             && bare.bytes().all(is_part)
             && bare.bytes().skip(1).any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())

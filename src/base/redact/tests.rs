@@ -1,11 +1,11 @@
-//! Row U1: no spelling of a secret comes through, and what is none stays readable.
+//! Row U1: every spelling of a secret is hidden, and other text stays readable.
 
 use super::*;
 
-/// Every spelling here holds it.
+/// The secret in every spelling below.
 const CANARY: &str = "s3cretCanary";
 
-/// Secrets as they are typed, and what is left of each.
+/// Secrets as typed, each with its redacted form.
 const SPELLINGS: &[(&str, &str)] = &[
     ("robot:s3cretCanary@host/m", "***@host/m"),
     ("robot$ci:s3cretCanary@host:5000/m:v1", "***@host:5000/m:v1"),
@@ -43,7 +43,7 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("eyJhbGciOiJub25lIn0.eyJzdWIiOiJzM2NyZXRDYW5hcnkifQ.s3cretCanary", "***"),
 ];
 
-/// What looks a little like one.
+/// Texts that resemble secrets but are none.
 const PLAIN: &[&str] = &[
     "alpine",
     "registry.example:5000/org/app:v1.2@sha256:0f5f777430d430e4a0ffc7d5722fb0638db29d14c8088b0628d716b8276dce47",
@@ -100,7 +100,8 @@ fn u1_a_part_of_a_typed_secret_is_found_again() {
     };
     for (typed, _) in SPELLINGS {
         let secrets = of(&["import", "--to", typed]);
-        // All that was hidden in it, without its form: what the parser of a host, a tag or a number quotes.
+        // Parts that have no recognizable form, as the parsers of hosts, tags and numbers quote
+        // them.
         let cut = |secret: &str| secret.split_once('@').map(|(_, rest)| rest.to_owned());
         let all = super::secrets(typed).into_iter().map(|range| &typed[range]);
         for part in all.flat_map(|secret| parts(secret).into_iter().chain(cut(secret))) {
@@ -125,7 +126,7 @@ fn u1_a_part_of_a_typed_secret_is_found_again() {
         assert_eq!(value.to_string(), r#"{"a":["***"],"b":{"c":"***"}}"#);
         assert!(!format!("{secrets:?}").contains(CANARY));
     }
-    // As a page and a message spell it.
+    // As spelled in a page and in a message.
     let odd = of(&["--password", "a&b<c\u{1b}\"d"]);
     for spelt in ["a&b<c\u{1b}\"d", "a&amp;b&lt;c\u{1b}\"d", "a&b<c\\u{1b}\"d", "a&b<c\\u{1b}\\\"d"] {
         assert_eq!(odd.hide(spelt), HIDDEN, "{spelt}");
@@ -139,6 +140,6 @@ fn u1_a_secret_that_was_read_is_in_no_message() {
     secrets.learn(CANARY);
     secrets.learn("short");
     assert_eq!(secrets.hide_all("denied: me s3cretCanary in short"), "denied: me *** in short");
-    // A result may have the word for another reason.
+    // A result may contain the word for another reason.
     assert_eq!(secrets.hide(CANARY), CANARY);
 }

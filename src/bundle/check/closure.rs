@@ -1,7 +1,7 @@
-//! Whether a bundle is complete: what its documents reach against what its manifest lists
-//! (`spec/closure.md`).
+//! Checks whether a bundle is complete: compares what its documents reach with what its manifest
+//! lists (`spec/closure.md`).
 //!
-//! Documents come from whoever calls; no file is opened here.
+//! Callers provide the documents; no file is opened here.
 
 use std::collections::HashMap;
 
@@ -15,13 +15,13 @@ use crate::oci::{Artifact, Descriptor, Digest, Document, Reason};
 use crate::signing::policy::Kinds;
 
 impl Trusted {
-    /// Reads every document and checks that what they reach is what the manifest carries and lists,
-    /// no more and no less (`spec/closure.md`). Before the first large blob.
+    /// Reads every document and checks that the manifest carries or lists exactly what they reach
+    /// (`spec/closure.md`). Done before the first large blob.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Io`].
     pub fn closure(&self, flow: &Flow) -> Result<Closure, Error> {
-        // Once, and once more where there are more documents than are kept.
+        // Once, and once more if there are more documents than can be kept.
         let most = self.cache.read().saturating_add(self.offsets().tar.length().saturating_mul(2));
         self.closure_of(flow, |descriptor| {
             let document = self.carried_document(descriptor)?;
@@ -29,7 +29,7 @@ impl Trusted {
         })
     }
 
-    /// Like [`Trusted::closure`], with documents that `fetch` gives.
+    /// Like [`Trusted::closure`], but with documents from `fetch`.
     ///
     /// # Errors
     /// Those of [`Trusted::closure`] and of `fetch`.
@@ -39,7 +39,7 @@ impl Trusted {
         mut fetch: impl FnMut(&Descriptor) -> Result<Option<Document>, Error>,
     ) -> Result<Closure, Error> {
         let manifest = self.manifest();
-        // In whatever repositories one is, the manifest says the same of it.
+        // The manifest says the same about an artifact in every repository.
         let artifacts: HashMap<Digest, &Artifact> = manifest.artifacts.iter().map(|one| (one.digest, one)).collect();
         let mut kinds = Kinds::new(&self.admission.rules);
         let mut catalogue = self.catalogue.as_ref().map(|_| Catalogue::default());
@@ -69,7 +69,7 @@ impl Trusted {
                         Reason::Missing => true,
                     };
                     if !fits {
-                        return Err(Error::format(format!("absent {digest}: its reason is not one for what it is")));
+                        return Err(Error::format(format!("absent {digest}: its reason does not fit its kind")));
                     }
                     absent.size
                 }
@@ -94,7 +94,7 @@ impl Trusted {
             return Err(Error::format(format!("{stray}: listed in the manifest, but nothing refers to it")));
         }
         if let (Some(cell), Some(catalogue)) = (&self.catalogue, catalogue) {
-            // Read once more, it says the same.
+            // If it was set before, it says the same.
             let _ = cell.set(catalogue);
         }
         self.check_kinds(&kinds)?;
@@ -102,7 +102,7 @@ impl Trusted {
     }
 }
 
-/// Checks that the manifest says of an artifact what its document says.
+/// Checks that the manifest says the same about an artifact as its document.
 fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error> {
     let is_same = artifact.artifact_type.as_deref() == document.artifact_type()
         && artifact.subject == document.subject().map(|subject| subject.digest);
@@ -113,7 +113,7 @@ fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error>
     Err(Error::format(format!("artifact {digest}: expected artifactType and subject as in its document")))
 }
 
-/// The refusal of a bundle whose documents would be read again and again.
+/// Returns the error for a bundle whose documents would be read again and again.
 fn scattered() -> Error {
     Error::format(format!(
         "documents: expected at most {MAX_CACHED} bytes of them, or blobs in the order of their use, found neither"

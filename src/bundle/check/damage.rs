@@ -1,6 +1,7 @@
-//! Finds what must be copied again of a bundle that was refused: the volumes in which something is wrong.
+//! Finds which volumes of a refused bundle must be copied again.
 //!
-//! Looks at single frames, to tell which of many volumes a damaged blob lies in. Decides nothing: the gate has.
+//! Reads single frames to find which of many volumes holds a damaged blob. Decides nothing: the
+//! gate has decided.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +11,13 @@ use crate::bundle::frames::random::{Pieces as _, RandomReader};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::Flow;
 
-/// A refusal of the whole bundle.
+/// Refusal of a whole bundle.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The fault that counts most, the others after it.
+    /// The fault that ranks first, with the others after it.
     pub fault: Fault,
-    /// The names of the files that are missing or not what was signed, in order; empty where that is not known.
+    /// Names of the files that are missing or differ from what was signed, in order; empty if they
+    /// are not known.
     pub again: Vec<String>,
 }
 
@@ -31,27 +33,27 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// The volumes, counted from 0, that are not there or not of their length.
+/// Returns the volumes, counted from 0, that are missing or have another size.
 pub(in crate::bundle) fn unfit(bundle: &Trusted) -> BTreeSet<usize> {
     (0..bundle.manifest().volumes.len()).filter(|&volume| bundle.fits(volume).is_err()).collect()
 }
 
-/// How a unit failed that was not pinned.
+/// How a unit that was not pinned failed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::bundle) enum Broken {
-    /// It was not read: one of its volumes is not there, or of another length.
+    /// It was not read: one of its volumes is missing or has another size.
     Unread,
-    /// This frame of it could not be read, or does not hold.
+    /// This frame of it could not be read or is wrong.
     At(usize),
-    /// Its frames hold, but not what they make.
+    /// Its frames are right, but their content is wrong.
     Whole,
 }
 
-/// Reads the frames of a unit that were not read yet, each for itself, but for those in volumes that are in `again`; gives
-/// what is wrong with them, and adds their volumes to `again`.
+/// Reads each frame of a unit that was not read yet, except frames in volumes that are in `again`.
+/// Returns what is wrong with them and adds their volumes to `again`.
 ///
 /// # Errors
-/// Cancelled.
+/// [`Class::Cancelled`].
 pub(in crate::bundle) fn frames(
     bundle: &Trusted,
     unit: usize,
@@ -77,7 +79,7 @@ pub(in crate::bundle) fn frames(
         if again.contains(&offsets.volume_of(frame)) {
             continue;
         }
-        // A frame that is as it was signed is no better when it comes again.
+        // A frame that is as it was signed does not get better by copying it again.
         if let Err(error) = drain(bundle, frame)
             && is_of_the_medium(&error)
         {
@@ -88,7 +90,7 @@ pub(in crate::bundle) fn frames(
     Ok(found)
 }
 
-/// Whether the medium is to blame, and not who signed.
+/// Whether the medium is to blame, and not the signer.
 pub(in crate::bundle) fn is_of_the_medium(error: &Error) -> bool {
     matches!(error.class, Class::Integrity | Class::Io)
 }

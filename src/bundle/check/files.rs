@@ -1,5 +1,5 @@
-//! The files of a bundle on its medium, without reading their content: which are missing, of another length, or extra
-//! (`spec/verification.md`).
+//! Checks the files of a bundle on its medium without reading their content: finds those that are
+//! missing, have another size, or are extra (`spec/verification.md`).
 
 use crate::bundle::Error;
 use crate::bundle::open::trusted::Trusted;
@@ -7,9 +7,9 @@ use crate::bundle::volumes::files::fault;
 use crate::flow::Flow;
 
 impl Trusted {
-    /// Compares the files of the medium with the manifest, without reading them: every volume there and of
-    /// its length, none beyond, the checksum list (where there is one) as computed. All faults; once the run is cancelled
-    /// that alone.
+    /// Compares the files on the medium with the manifest without reading them: every volume exists
+    /// and has its size, there are no others, and the checksum list (if there is one) is as
+    /// computed. Returns all faults, or only the cancellation once the run is cancelled.
     pub fn survey(&self, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         for volume in 0..self.manifest().volumes.len() {
@@ -21,13 +21,13 @@ impl Trusted {
         if let Some(flat) = self.flat() {
             errors.extend(flat.survey(&self.offsets().tar, &|digest| self.blob_index(digest).is_some(), flow));
         }
-        if !self.is_unfinished() {
+        if !self.is_unfinished {
             errors.extend(self.survey_beside());
         }
         errors
     }
 
-    /// Checks what lies next to the volumes: extra ones, and checksum lists that differ.
+    /// Checks the files next to the volumes: extra volumes, and checksum lists that differ.
     pub(in crate::bundle) fn survey_beside(&self) -> Vec<Error> {
         let mut errors = Vec::new();
         match self.volumes().present() {
@@ -49,7 +49,7 @@ impl Trusted {
 
     fn check_checksums(&self) -> Result<(), Error> {
         let (file, is_flat) = (self.manifest().name.checksums(), self.flat().is_some());
-        // Form flat has none.
+        // Form flat has no list.
         let expected = if is_flat { String::new() } else { self.manifest().checksums(self.id()) };
         let others = self.volumes().place().other_copies(&file, expected.as_bytes()).map_err(fault)?;
         let Some(shown) = others.first() else { return Ok(()) };

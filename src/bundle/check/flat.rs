@@ -1,6 +1,6 @@
-//! The check of a flat bundle: every file of it, compared or hashed (`spec/verification.md`).
+//! Checks a flat bundle: compares or hashes every file (`spec/verification.md`).
 //!
-//! Which files lie there and which must not is found in [`crate::bundle::volumes::flat`].
+//! [`crate::bundle::volumes::flat`] finds missing and extra files.
 
 use super::gate::{Gate, Tally};
 use super::unit::passed;
@@ -17,10 +17,10 @@ use crate::content::checked::read_some;
 use crate::flow::{Event, Flow};
 use crate::oci::{Digest, Hasher};
 
-/// Bytes read at once.
+/// Maximum number of bytes read at once.
 const STEP: usize = 1 << 20;
 
-/// Reads one member and compares or hashes every byte; returns how many.
+/// Reads one member and compares or hashes every byte. Returns the number of bytes.
 fn check(files: &Flat, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Error> {
     let (path, size) = (path_of(tar, member), tar.size(member));
     let shown = files.shown(&path);
@@ -61,15 +61,15 @@ fn check(files: &Flat, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Err
     Ok(size)
 }
 
-/// The expected content of a file.
+/// Expected content of a file.
 enum Expected<'a> {
-    /// Of this digest.
+    /// Content with this digest.
     Digest(Digest, Box<Hasher>),
     /// These bytes.
     Bytes(Reader<'a>),
 }
 
-/// Compares the computed files: what an import must have seen although no artifact asks for it.
+/// Compares the computed files. An import must check them although no artifact refers to them.
 ///
 /// # Errors
 /// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io).
@@ -78,11 +78,11 @@ pub(in crate::bundle) fn check_computed(files: &Flat, bundle: &Trusted, flow: &F
     (0..Tar::of_blob(0)).try_for_each(|member| check(files, tar, member, flow).map(drop))
 }
 
-/// Checks every file of a flat bundle, each by one thread; survey and closure are the caller's. `faults` are
-/// what was found before.
+/// Checks every file of a flat bundle, each in one thread. Survey and closure are left to the
+/// caller, which passes the faults found so far as `faults`.
 ///
 /// # Errors
-/// The fault whose class counts most, the others after it.
+/// The fault whose class ranks first, with the others after it.
 pub(in crate::bundle) fn check_files(
     files: &Flat,
     bundle: &Trusted,

@@ -1,14 +1,15 @@
-//! The gate: what several threads have pinned, and the one place that says that a bundle holds
+//! The gate: counts what several threads have pinned, and is the only place that lets a bundle pass
 //! (`spec/verification.md`, the final gate).
 //!
-//! Every unit of the bundle is listed with what must be counted in it. A unit is pinned once, with just
-//! that count; a worker that begins must end; only then, and with nothing left, does [`Gate::close`] give
-//! the tally. It knows neither files nor bundles. `xtask/model` compiles this very file with loom's mutex and
-//! atomics and tries every interleaving, so it takes them from `crate::bundle::sync` alone.
+//! Every unit of the bundle is listed with its expected counts. A unit must be pinned once, with
+//! exactly these counts, and a worker that begins must end. Only then, and if nothing is left,
+//! [`Gate::close`] returns the tally. Knows neither files nor bundles. `xtask/model` compiles this
+//! very file with loom's mutex and atomics and tries every interleaving, so it takes them only from
+//! `crate::bundle::sync`.
 
 use super::sync::{AtomicUsize, Mutex, MutexGuard, Ordering, PoisonError};
 
-/// What was counted.
+/// Numbers of things that were checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Members whose every byte was compared or hashed.
@@ -22,7 +23,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Both together; `None` where a number would not fit.
+    /// Returns the sum of both, or `None` on overflow.
     pub fn plus(self, other: Self) -> Option<Self> {
         Some(Self {
             members: self.members.checked_add(other.members)?,
@@ -36,44 +37,44 @@ impl Tally {
 /// How the check of one unit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Every byte holds; so much was counted.
+    /// Every byte is right; holds the counts.
     Pinned(Tally),
-    /// It does not hold, or was not looked at. The others go on.
+    /// It is wrong or was not checked. Other units continue.
     Open,
-    /// The same, and no further unit is begun.
+    /// Like [`Step::Open`], but no further unit is begun.
     Stop,
 }
 
-/// Why the gate stays closed.
+/// Reason why the gate stays closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
-    /// A worker began and did not come to its end.
+    /// A worker began but did not end.
     #[error("internal error: a worker of the check ended early")]
     Worker,
-    /// A unit was pinned a second time, or one that is not listed.
+    /// A unit was pinned twice, or is not listed.
     #[error("final gate: unit {0} was counted more than once")]
     Twice(usize),
-    /// A unit holds another count than the manifest lists for it.
+    /// A unit has other counts than the manifest lists for it.
     #[error("final gate: unit {unit}: expected {expected:?}, found {found:?}")]
     Differs {
-        /// Which, from 0.
+        /// Number of the unit, from 0.
         unit: usize,
-        /// By the manifest.
+        /// Counts from the manifest.
         expected: Tally,
-        /// Counted.
+        /// Counts found.
         found: Tally,
     },
     /// Something was not pinned.
     #[error("final gate: expected {expected:?}, found {found:?}")]
     Incomplete {
-        /// By the manifest.
+        /// Counts from the manifest.
         expected: Tally,
-        /// Counted.
+        /// Counts found.
         found: Tally,
     },
 }
 
-/// The units of one bundle and what became of them.
+/// Units of one bundle and their states.
 #[derive(Debug)]
 pub struct Gate {
     whole: Tally,
@@ -91,7 +92,7 @@ struct Count {
 }
 
 impl Gate {
-    /// A gate in front of `units`, each with what is in it, which make up `whole`.
+    /// Returns a gate for `units`, given by their counts, which must add up to `whole`.
     pub fn new(whole: Tally, units: Vec<Tally>) -> Self {
         let pinned = vec![false; units.len()];
         let count = Mutex::new(Count { tally: Tally::default(), pinned, workers: 0, refused: None });
@@ -99,11 +100,11 @@ impl Gate {
     }
 
     fn count(&self) -> MutexGuard<'_, Count> {
-        // What a panic left behind is judged by `close`, not by whether the lock is poisoned.
+        // `close` decides by what a panic left behind, not by whether the lock is poisoned.
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One worker's whole life: takes units in `order`, which all workers share, until there are none.
+    /// Runs one worker: takes units in `order`, which all workers share, until none are left.
     pub fn work(&self, order: &[usize], check: impl Fn(usize) -> Step) {
         self.count().workers += 1;
         while let Some(&unit) = order.get(self.next.fetch_add(1, Ordering::Relaxed)) {
@@ -113,11 +114,12 @@ impl Gate {
                 Step::Stop => self.next.store(order.len(), Ordering::Relaxed),
             }
         }
-        // Not reached when `check` panics: then the gate stays closed.
+        // Not reached if `check` panics; then the gate stays closed.
         self.count().workers -= 1;
     }
 
-    /// Counts a unit that holds. A worker does it by itself; whoever reads in one pass calls it.
+    /// Counts a unit that is right. [`Gate::work`] does so itself; readers in one pass must call
+    /// it.
     pub fn pin(&self, unit: usize, found: Tally) {
         let mut count = self.count();
         let refused = match (self.units.get(unit), count.pinned.get(unit)) {
@@ -137,10 +139,10 @@ impl Gate {
         }
     }
 
-    /// The one place that lets a bundle pass.
+    /// Closes the gate. The only place that lets a bundle pass.
     ///
     /// # Errors
-    /// [`Closed`]: the first reason, a lost worker before all others.
+    /// [`Closed`]: the first reason, but a lost worker before all others.
     pub fn close(self) -> Result<Tally, Closed> {
         let count = self.count.into_inner().unwrap_or_else(PoisonError::into_inner);
         if count.workers != 0 {

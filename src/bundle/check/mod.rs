@@ -1,4 +1,4 @@
-//! Checking whole bundles, and what is missing or damaged in them (`spec/verification.md`).
+//! Checks whole bundles, and finds what is missing or damaged in them (`spec/verification.md`).
 
 pub(super) mod closure;
 pub mod damage;

@@ -1,5 +1,5 @@
-//! Checks a bundle that is read once and in order: a stream, or volumes on media that are changed
-//! (`spec/verification.md`). The gate is that of a bundle whose files are all there.
+//! Checks a bundle that is read once and in order: a stream, or volumes on media that are swapped
+//! (`spec/verification.md`). Uses the same gate as for a bundle whose files are all present.
 //!
 //! Documents are kept until the end, when what they reach is compared with the manifest.
 
@@ -26,7 +26,7 @@ use crate::flow::{Event, Flow};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
 
-/// Collects documents, and what may be one, while a unit is checked.
+/// Collects documents, and blobs that may be one, while a unit is checked.
 struct Collect<'a> {
     bundle: &'a Trusted,
     roots: &'a HashSet<Digest>,
@@ -45,7 +45,7 @@ impl<'a> Collect<'a> {
         self.any_blob(member).filter(|blob| blob.size <= MAX_DOCUMENT)
     }
 
-    /// Who looks at the blob, from its beginning on.
+    /// Returns the onlooker's [`Look`] at the blob, which starts at the blob's beginning.
     fn look(&mut self, member: usize) -> Option<&mut Box<dyn Look + 'a>> {
         if let (None, Some(onlooker), Some(blob)) = (&self.look, self.onlooker, self.any_blob(member)) {
             self.look = Some(onlooker.blob(blob.digest, blob.size));
@@ -65,21 +65,21 @@ impl Seen for Collect<'_> {
     }
 
     fn whole(&mut self, member: usize) {
-        // One without content is seen only now.
+        // A blob without content is first seen here.
         self.look(member);
         if let Some(look) = self.look.take() {
             look.whole();
         }
         let content = std::mem::take(&mut self.content);
         let Some(blob) = self.blob(member) else { return };
-        // Which blobs are documents only they themselves tell; what cannot be one is not kept.
+        // Only the content shows whether a blob is a document; what cannot be one is not kept.
         if self.roots.contains(&blob.digest) || Document::sniff(&content).is_some() {
             lock(self.kept).add(blob.digest, content);
         }
     }
 }
 
-/// A check under way: what its parts share.
+/// State shared by the parts of a check.
 pub(in crate::bundle) struct Checking<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
@@ -89,7 +89,7 @@ pub(in crate::bundle) struct Checking<'a> {
     kept: Mutex<BlobCache>,
     gate: Gate,
     onlooker: Option<&'a dyn Onlooker>,
-    // The units that were pinned.
+    // Whether each unit was pinned.
     done: Mutex<Vec<bool>>,
 }
 
@@ -103,7 +103,7 @@ pub(in crate::bundle) struct Span {
 }
 
 impl<'a> Checking<'a> {
-    /// Of all of `bundle`.
+    /// Returns a check of all of `bundle`.
     pub(in crate::bundle) fn new(bundle: &'a Trusted, flow: &'a Flow, fail_fast: bool) -> Self {
         Self {
             bundle,
@@ -118,14 +118,14 @@ impl<'a> Checking<'a> {
         }
     }
 
-    /// Shows every blob to `onlooker`, too.
+    /// Also shows every blob to `onlooker`.
     pub(in crate::bundle) fn seen_by(mut self, onlooker: Option<&'a dyn Onlooker>) -> Self {
         self.onlooker = onlooker;
         self
     }
 
-    /// Checks the units of `span` from its frames in `pipeline`, with `threads` in addition to those of the pipeline.
-    /// Returns what was wrong besides the frames, and whether more followed them.
+    /// Checks the units of `span` from its frames in `pipeline`, with `threads` in addition to
+    /// those of the pipeline. Returns faults outside the frames, and whether more data followed.
     pub(in crate::bundle) fn part(
         &self,
         span: &Span,
@@ -174,10 +174,10 @@ impl<'a> Checking<'a> {
         }
     }
 
-    /// All parts were checked: documents, closure and the gate.
+    /// Finishes after all parts were checked: checks documents and closure, and closes the gate.
     ///
     /// # Errors
-    /// The fault whose class counts most, the others after it.
+    /// The fault whose class ranks first, with the others after it.
     pub(in crate::bundle) fn finish(self, beside: Vec<Error>, is_more: bool) -> Result<Tally, Fault> {
         let mut faults = self.findings.into_sorted();
         faults.splice(0..0, beside);
@@ -191,7 +191,7 @@ impl<'a> Checking<'a> {
             faults.push(trailing(&faults));
         }
         passed(self.gate, faults).map_err(|mut fault| {
-            // What others met before they stopped is left out: one was asked for.
+            // Leaves out what other threads met before they stopped: only one fault was asked for.
             if self.fail_fast {
                 fault.others.clear();
             }
@@ -200,16 +200,16 @@ impl<'a> Checking<'a> {
     }
 }
 
-/// Checks every frame as `feed` gives it, then documents and closure, and lists all faults (the first one
-/// alone with `fail_fast`).
+/// Checks every frame as `feed` provides it, then documents and closure. Reports all faults, or
+/// only the first one with `fail_fast`.
 ///
 /// # Errors
-/// The fault whose class counts most, the others after it.
+/// The fault whose class ranks first, with the others after it.
 pub fn check(bundle: &Trusted, feed: &mut dyn Feed, flow: &Flow, fail_fast: bool) -> Result<Tally, Fault> {
     check_seen(bundle, feed, flow, fail_fast, None)
 }
 
-/// Checks like [`check`], and shows each blob to `onlooker` as it is read.
+/// Like [`check`], but also shows each blob to `onlooker` as it is read.
 ///
 /// # Errors
 /// Those of [`check`].
@@ -229,15 +229,15 @@ pub fn check_seen(
     checking.finish(beside, is_more)
 }
 
-/// Returns the fault of bytes after the end; where nothing else is wrong, the form of the stream is.
+/// Returns the fault of bytes after the end. If nothing else is wrong, its class is format.
 pub fn trailing(faults: &[Error]) -> Error {
     let class = if faults.is_empty() { Class::Format } else { Class::Integrity };
-    Error::new(class, "stream: trailing data behind its end")
-        .help("a stream ends with its two zero blocks: look at what was joined to it")
+    Error::new(class, "stream: trailing data after its end")
+        .help("a stream ends with its two zero blocks: check what was appended to it")
 }
 
-/// Returns what is wrong with documents and closure, unless it is that a document was in a unit that failed, which
-/// was told.
+/// Returns what is wrong with documents and closure, unless a document was in a unit that failed,
+/// which was already reported.
 fn closure(bundle: &Trusted, kept: &BlobCache, done: &[bool], flow: &Flow) -> Option<Error> {
     let is_lost = Cell::new(false);
     let fetch = |descriptor: &Descriptor| {

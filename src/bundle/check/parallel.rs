@@ -1,6 +1,7 @@
-//! Checking a whole bundle: units in parallel, one gate at the end (`spec/verification.md`).
+//! Checks a whole bundle: units in parallel, one gate at the end (`spec/verification.md`).
 //!
-//! [`super::gate`] counts what was pinned, each exactly once; only it says that the bundle holds.
+//! [`super::gate`] counts what was pinned, each unit exactly once; only the gate lets the bundle
+//! pass.
 
 use crate::base::lock::{into_inner, lock};
 use std::collections::BTreeSet;
@@ -18,8 +19,8 @@ use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Event, Flow};
 use crate::oci::Hasher;
 
-/// Units in the order in which they are begun: those of one large member first, the longest in
-/// front, so that the threads end together.
+/// Returns the units in the order in which they are begun: the longest first, so that the threads
+/// end together.
 fn schedule(bundle: &Trusted) -> Vec<usize> {
     let offsets = bundle.offsets();
     let length = |unit: &Unit| offsets.plain(unit.frames.clone());
@@ -28,11 +29,11 @@ fn schedule(bundle: &Trusted) -> Vec<usize> {
     order
 }
 
-/// Checks files, documents, closure and every frame of `bundle`, and lists all faults (the first one
-/// alone with `fail_fast`) and the files to be brought again.
+/// Checks files, documents, closure and every frame of `bundle`. Reports all faults (only the first
+/// one with `fail_fast`) and the files that must be copied again.
 ///
 /// # Errors
-/// The fault whose class counts most, the others after it.
+/// The fault whose class ranks first, with the others after it.
 pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Refusal> {
     let mut faults: Vec<Fault> = Vec::new();
     let ended = |faults: &mut Vec<Fault>, new: Vec<Error>| {
@@ -50,7 +51,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         return Err(Fault::from_list(faults).unwrap_or_else(gate_bug).into());
     }
     if let Some(files) = bundle.flat() {
-        // A file that is not there or of another length was named by the survey.
+        // The survey already named files that are missing or have another size.
         faults.dedup_by(|a, b| a.what == b.what);
         return flat::check_files(files, bundle, flow, fail_fast, faults).map_err(Refusal::from);
     }
@@ -63,7 +64,7 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
     let broken = Mutex::new(Vec::new());
     check_all(&gate, &order, &findings, flow, |index| {
         let unit = &offsets.units[index];
-        // A volume that is not there, or of another length, was named once already.
+        // A volume that is missing or has another size was already named once.
         if unit.frames.clone().any(|frame| amiss.contains(&offsets.volume_of(frame))) {
             lock(&broken).push((index, Broken::Unread));
             return Ok(None);
@@ -85,16 +86,16 @@ pub fn check(bundle: &Trusted, flow: &Flow, fail_fast: bool) -> Result<Tally, Re
         }
     }
     let mut found = findings.into_sorted();
-    // The same fault of a document may have been met by the walk already.
+    // The walk may already have found the same fault of a document.
     found.retain(|error| faults.iter().all(|fault| fault.what != error.what));
     faults.extend(found);
     let again = again.into_iter().map(|volume| bundle.volumes().file_name(volume)).collect();
     passed(gate, faults).map_err(|fault| Refusal { fault, again })
 }
 
-/// Checks the units that hold computed content: the first ones, with `oci-layout` and `index.json` and
-/// the small members in their frame, and the end. An import must have seen them although no artifact asks
-/// for them.
+/// Checks the units that hold computed content: the first ones, with `oci-layout` and `index.json`
+/// and the small members in their frame, and the end. An import must check them although no
+/// artifact refers to them.
 ///
 /// # Errors
 /// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io), [`Format`](crate::base::fault::Class::Format).
@@ -110,7 +111,7 @@ pub fn check_computed(bundle: &Trusted, flow: &Flow) -> Result<(), Error> {
         .try_for_each(|unit| check_unit(bundle, &offsets.units[unit], flow).map(drop).map_err(|(error, _)| error))
 }
 
-/// Checks one volume, counted from 0, against its signed digest.
+/// Checks one volume, counted from 0, against its signed digest. Returns its size in bytes.
 ///
 /// # Errors
 /// [`Integrity`](crate::base::fault::Class::Integrity), [`Io`](crate::base::fault::Class::Io).

@@ -1,6 +1,7 @@
-//! One unit of a bundle, every byte of it; and the gate in front of all units (`spec/verification.md`).
+//! Checks every byte of one unit of a bundle; makes and closes the gate for all units
+//! (`spec/verification.md`).
 //!
-//! Starts no thread: which unit is checked when, and by whom, is for the callers to say.
+//! Starts no threads: callers decide which unit is checked when, and by whom.
 
 use super::gate::{Closed, Gate, Tally};
 use crate::base::fault::{Class, Fault};
@@ -12,7 +13,8 @@ use crate::bundle::frames::random::{Pieces, RandomReader};
 use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Event, Flow};
 
-/// Checks every byte of a unit; with the error the frame that it lies in, where it is one frame's.
+/// Checks every byte of a unit. Returns an error together with the frame that it is in, if it
+/// concerns one frame.
 pub(in crate::bundle) fn check_unit(
     bundle: &Trusted,
     unit: &Unit,
@@ -54,13 +56,13 @@ pub(in crate::bundle) fn walk_unit(
     Ok(Tally { members: cursor.members, blobs: cursor.blobs, frames: unit.frames.len() as u64, bytes })
 }
 
-/// Returns the gate in front of all units of `bundle`.
+/// Returns the gate for all units of `bundle`.
 pub(in crate::bundle) fn gate_of(bundle: &Trusted) -> Gate {
     let offsets = bundle.offsets();
     Gate::new(listed(bundle), offsets.units.iter().map(|unit| expected(offsets, unit)).collect())
 }
 
-/// Closes the gate; returns its tally, or the fault that counts most of what was found wrong.
+/// Closes the gate. Returns its tally, or the fault that ranks first.
 pub(in crate::bundle) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Tally, Fault> {
     match gate.close() {
         Ok(tally) if faults.is_empty() => Ok(tally),
@@ -69,14 +71,14 @@ pub(in crate::bundle) fn passed(gate: Gate, mut faults: Vec<Fault>) -> Result<Ta
             faults.push(Fault::new(Class::Bug, Closed::Worker.to_string()));
             Err(Fault::from_list(faults).unwrap_or_else(gate_bug))
         }
-        // The faults say why; without any the gate does.
+        // The faults give the reason; if there are none, the gate does.
         Err(closed) => {
             Err(Fault::from_list(faults).unwrap_or_else(|| Fault::new(Class::Integrity, closed.to_string())))
         }
     }
 }
 
-/// Counts what the manifest lists.
+/// Returns the counts that the manifest lists.
 fn listed(bundle: &Trusted) -> Tally {
     let (manifest, tar) = (bundle.manifest(), &bundle.offsets().tar);
     Tally {
@@ -87,7 +89,7 @@ fn listed(bundle: &Trusted) -> Tally {
     }
 }
 
-/// Counts what is in a unit; the trailer, which follows the last member, is no member.
+/// Returns the counts of a unit. The trailer, which follows the last member, is not a member.
 fn expected(offsets: &Offsets, unit: &Unit) -> Tally {
     let members = unit.members.start..unit.members.end.min(offsets.tar.members());
     Tally {

@@ -1,6 +1,6 @@
-//! The workers of a check: the threads for CPU work take units from one gate, and what they find is collected.
+//! Workers of a check: CPU threads take units from one gate, and their errors are collected.
 //!
-//! Knows no bundle; which unit holds is for the caller's function to say.
+//! Knows no bundle; the caller's function decides which units are right.
 
 use crate::base::lock::{into_inner, lock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::flow::Flow;
 
-/// The errors that were found so far.
+/// Errors found so far.
 #[derive(Debug)]
 pub(super) struct Findings {
     fail_fast: bool,
@@ -19,24 +19,24 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Of nothing yet; with `fail_fast` the first one ends the check.
+    /// Returns empty findings. With `fail_fast` the first error ends the check.
     pub(super) const fn new(fail_fast: bool) -> Self {
         Self { fail_fast, errors: Mutex::new(Vec::new()) }
     }
 
-    /// Takes an error; returns whether it ends the check.
+    /// Adds an error. Returns whether it ends the check.
     pub(super) fn add(&self, error: Error) -> bool {
         let ends = self.fail_fast || error.class == Class::Cancelled;
         lock(&self.errors).push(error);
         ends
     }
 
-    /// Takes errors that were found after the workers ended.
+    /// Adds errors that were found after the workers ended.
     pub(super) fn extend(&self, errors: Vec<Error>) {
         lock(&self.errors).extend(errors);
     }
 
-    /// Returns the errors in the order of their texts, each once.
+    /// Returns the errors sorted by text, without duplicates.
     pub(super) fn into_sorted(self) -> Vec<Error> {
         let mut errors = into_inner(self.errors);
         errors.sort_by(|a, b| a.what.cmp(&b.what));
@@ -45,8 +45,8 @@ impl Findings {
     }
 }
 
-/// Checks the units of `gate` in `order`, several at once, and pins those that hold. `check` counts what is in a unit;
-/// `None` leaves it open without a finding.
+/// Checks the units of `gate` in `order`, several at once, and pins those that are right. `check`
+/// returns the counts of a unit, or `None` to leave it open without an error.
 pub(super) fn check_all(
     gate: &Gate,
     order: &[usize],
@@ -65,6 +65,6 @@ pub(super) fn check_all(
             }
         }
     };
-    // A panic was taken note of by the gate, which stays closed; here it must only not spread.
+    // A panic leaves the gate closed; here it only must not spread.
     drop(catch_unwind(AssertUnwindSafe(|| flow.on_all_cpus(|| gate.work(order, step)))));
 }

@@ -1,26 +1,26 @@
-//! A bundle's place in a channel (`spec/manifest.md`, `channel`).
+//! Position of a bundle in a channel (`spec/manifest.md`, `channel`).
 //!
-//! A value only; where the last one stood is the state's business.
+//! Only a value; the state keeps the last position.
 
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::time::Moment;
 use crate::oci::Digest;
 
-/// The members of a manifest that stand together or not at all.
+/// Manifest members that occur together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelPosition {
-    /// The channel.
+    /// Name of the channel.
     pub channel: String,
-    /// Its epoch.
+    /// Epoch of the channel.
     pub epoch: u64,
-    /// The moment from which on the bundle is stale.
+    /// Time from which the bundle is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Moment>,
-    /// The id of the bundle before it.
+    /// Id of the previous bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
-    /// Its number.
+    /// Sequence number of the bundle.
     pub sequence: u64,
 }

@@ -1,19 +1,20 @@
 //! The content of the computed members, `oci-layout` and `index.json`, made piece by piece and never held whole
 //! (`spec/tar-stream.md`).
 //!
-//! `index.json` names the repository twice for every tag, so it can be hundreds of times as long as the manifest that it
-//! is computed from. What is held of it is one mark for `STRIDE` entries, and one entry while it is read.
+//! `index.json` names the repository twice for every tag, so it can be hundreds of times as long as
+//! the manifest that it is computed from. Memory holds only one mark per `STRIDE` entries, and one
+//! entry while it is read.
 
 use serde::Serialize;
 
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Artifact, Digest, Tag};
 
-/// `oci-layout`.
+/// Content of `oci-layout`.
 pub(in crate::bundle) const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// `index.json` before its first entry.
 const HEAD: &[u8] = br#"{"manifests":["#;
-/// Entries from one mark to the next.
+/// Number of entries between two marks.
 const STRIDE: usize = 1024;
 
 #[derive(Serialize)]
@@ -36,7 +37,8 @@ struct Names<'a> {
     oci: &'a str,
 }
 
-/// Appends the entry of an artifact under one of its tags; without a tag one without annotations.
+/// Appends the entry of an artifact under one of its tags, or an entry without annotations if there
+/// is no tag.
 fn put(artifact: &Artifact, tag: Option<&str>, out: &mut Vec<u8>) {
     let name = tag.map(|tag| format!("{}:{tag}", artifact.repository));
     let entry = Entry {
@@ -50,7 +52,7 @@ fn put(artifact: &Artifact, tag: Option<&str>, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(out, &entry);
 }
 
-/// `index.json` after its last entry.
+/// Returns `index.json` after its last entry.
 fn tail() -> Vec<u8> {
     format!(r#"],"mediaType":"{OCI_INDEX}","schemaVersion":2}}"#).into_bytes()
 }
@@ -58,7 +60,7 @@ fn tail() -> Vec<u8> {
 /// Lengths of the entries of one artifact, in bytes.
 struct Lengths<'a> {
     artifact: &'a Artifact,
-    // Of an entry whose tag is empty; of the one without a tag.
+    // Length of an entry with an empty tag, or of the entry without a tag.
     bare: u64,
 }
 
@@ -69,18 +71,19 @@ impl<'a> Lengths<'a> {
         Self { artifact, bare: entry.len() as u64 }
     }
 
-    /// Of the entry of a tag, by its place. No character of a tag is escaped, and it stands there twice.
+    /// Returns the length of the entry of tag number `tag`. Tags need no escaping and occur twice
+    /// in their entry.
     fn at(&self, tag: usize) -> u64 {
         self.bare + self.artifact.tags.get(tag).map_or(0, |tag| 2 * tag.as_str().len() as u64)
     }
 }
 
-/// How many entries an artifact has.
+/// Returns the number of entries of an artifact.
 fn entries(artifact: &Artifact) -> usize {
     artifact.tags.len().max(1)
 }
 
-/// Where an entry begins, the comma before it included.
+/// Start of an entry, including the comma before it.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     at: u64,
@@ -88,7 +91,7 @@ struct Mark {
     tag: usize,
 }
 
-/// `index.json` of some artifacts in their order: its length, and where its entries lie.
+/// `index.json` of some artifacts in order: its length, and the positions of its entries.
 #[derive(Debug)]
 pub(in crate::bundle) struct Index {
     length: u64,
@@ -96,7 +99,8 @@ pub(in crate::bundle) struct Index {
 }
 
 impl Index {
-    /// Of `artifacts`: one descriptor for each tag, one without annotations for an artifact that has none.
+    /// Returns the index of `artifacts`: one descriptor for each tag, and one without annotations
+    /// for an artifact without tags.
     pub(in crate::bundle) fn new(artifacts: &[Artifact]) -> Self {
         let (mut at, mut count, mut marks) = (HEAD.len() as u64, 0_usize, Vec::new());
         for (number, artifact) in artifacts.iter().enumerate() {
@@ -113,15 +117,15 @@ impl Index {
         Self { length: at + tail().len() as u64, marks }
     }
 
-    /// Its length in bytes.
+    /// Returns its length in bytes.
     pub(in crate::bundle) const fn length(&self) -> u64 {
         self.length
     }
 
-    /// Reads it from a position on; `artifacts` are those that it was made of.
+    /// Returns a reader that starts at a position. `artifacts` must be those that it was made from.
     pub(in crate::bundle) fn from<'a>(&self, artifacts: &'a [Artifact], position: u64) -> Reader<'a> {
         let mut reader = Reader { artifacts, next: Next::Entry(0, 0), buffer: HEAD.to_vec(), at: 0 };
-        // Of the mark before it on, entries are stepped over by their lengths.
+        // From the last mark before the position on, skips entries by their lengths.
         let mut left = position;
         if let Some(mark) = self.marks.partition_point(|mark| mark.at <= position).checked_sub(1) {
             let Mark { at, artifact, tag } = self.marks[mark];
@@ -142,14 +146,14 @@ enum Next {
 /// Reads the content of a computed member.
 pub struct Reader<'a> {
     artifacts: &'a [Artifact],
-    // What stands behind the buffer.
+    // What follows the buffer.
     next: Next,
     buffer: Vec<u8>,
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads `oci-layout` from a position on.
+    /// Returns a reader of `oci-layout` that starts at a position.
     pub(in crate::bundle) fn layout(position: u64) -> Self {
         let mut reader = Self { artifacts: &[], next: Next::End, buffer: LAYOUT.to_vec(), at: 0 };
         reader.skip(position);
@@ -162,7 +166,7 @@ impl<'a> Reader<'a> {
         self.next = Next::Entry(artifact, tag);
     }
 
-    /// Steps over whole entries, as far as they end within the next `left` bytes; how many bytes are left then.
+    /// Skips whole entries that end within the next `left` bytes. Returns how many bytes are left.
     fn pass_over(&mut self, mut left: u64) -> u64 {
         let mut lengths: Option<Lengths<'a>> = None;
         while let Next::Entry(artifact, tag) = self.next {
@@ -179,7 +183,7 @@ impl<'a> Reader<'a> {
         left
     }
 
-    /// What stands behind an entry.
+    /// Returns what follows an entry.
     fn behind(&self, artifact: usize, tag: usize) -> Next {
         match self.artifacts.get(artifact) {
             Some(own) if tag + 1 < entries(own) => Next::Entry(artifact, tag + 1),
@@ -187,7 +191,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Leaves out the next `count` bytes.
+    /// Skips the next `count` bytes.
     fn skip(&mut self, mut count: u64) {
         while count > 0 {
             let most = usize::try_from(count).unwrap_or(usize::MAX);
@@ -198,7 +202,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next bytes, at least one and at most `most` of them; none at the end.
+    /// Returns the next bytes, at least one and at most `most`; none at the end.
     pub fn piece(&mut self, most: usize) -> &[u8] {
         while self.at == self.buffer.len() {
             self.buffer.clear();
@@ -226,7 +230,7 @@ impl<'a> Reader<'a> {
         &self.buffer[from..self.at]
     }
 
-    /// Whether the next bytes are `bytes`. After a difference where it stands is not said.
+    /// Whether the next bytes are `bytes`. After a difference the position is unspecified.
     pub fn is_next(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let piece = self.piece(bytes.len());
@@ -238,7 +242,7 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Writes the next bytes over `out`, as far as there are any.
+    /// Overwrites `out` with the next bytes, as far as there are any.
     pub fn fill(&mut self, mut out: &mut [u8]) {
         while !out.is_empty() {
             let piece = self.piece(out.len());
@@ -273,7 +277,8 @@ mod tests {
         }
     }
 
-    /// With no tag, one, and more than a stride of them, and a type whose characters are escaped.
+    /// Artifacts with no tag, one tag and more than a stride of tags, and a type that needs
+    /// escaping.
     fn artifacts() -> Vec<Artifact> {
         let many: Vec<String> = (0..2 * STRIDE + 3)
             .map(|number| format!("{:1$}", "t", number % 100 + 1).replace(' ', "x") + &number.to_string())
@@ -287,7 +292,7 @@ mod tests {
         ]
     }
 
-    /// The whole file, made at once by the rules of `spec/tar-stream.md`.
+    /// Returns the whole file, made at once by the rules of `spec/tar-stream.md`.
     fn whole(artifacts: &[Artifact]) -> Vec<u8> {
         let mut manifests: Vec<Value> = Vec::new();
         for artifact in artifacts {

@@ -1,4 +1,4 @@
-//! Documents as a bundle carries them: their form and their size (`spec/closure.md`).
+//! Documents of a bundle: their form and their size (`spec/closure.md`).
 //!
 //! Opens no file and compares no digest: the caller has done that.
 
@@ -9,18 +9,19 @@ use crate::bundle::Error;
 use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::{Descriptor, Digest, Document};
 
-/// Reads a document from bytes whose digest was checked.
+/// Parses a document from bytes whose digest was checked.
 ///
 /// # Errors
-/// [`Class::Integrity`] for wrong `data` in it, [`Class::Format`] for all else.
+/// [`Class::Integrity`] for wrong `data` in it, [`Class::Format`] for anything else.
 pub fn parse(descriptor: &Descriptor, raw: impl Into<Arc<[u8]>>) -> Result<Document, Error> {
     Document::with_digest(&descriptor.media_type, descriptor.digest, raw).map_err(|error| {
         let class = if matches!(error, DocumentError::Data { .. }) { Class::Integrity } else { Class::Format };
-        Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask who made it")
+        Error::new(class, error.to_string()).help("the bundle was signed with this document in it; ask whoever made it")
     })
 }
 
-/// Checks that a blob of this size, as the manifest lists it, can be a document. Called before anything of it is read.
+/// Checks that a blob of this size, as listed in the manifest, can be a document. Called before any
+/// of it is read.
 ///
 /// # Errors
 /// [`Class::Format`].
@@ -29,5 +30,5 @@ pub fn check_size(digest: Digest, size: u64) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::format(format!("manifest {digest}: expected a document of 1 to {MAX_DOCUMENT} bytes, found {size}"))
-        .help("the bundle was signed with this list of blobs; ask who made it"))
+        .help("the bundle was signed with this list of blobs; ask whoever made it"))
 }

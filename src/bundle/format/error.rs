@@ -1,4 +1,5 @@
-//! How a bundle is refused: the class of `spec/verification.md`, what and where, what to do.
+//! Errors that refuse a bundle: the class from `spec/verification.md`, what is wrong and where, and
+//! advice.
 
 use crate::base::fault::{Class, Fault};
 
@@ -6,18 +7,18 @@ use crate::base::fault::{Class, Fault};
 pub type Error = Fault;
 
 impl Error {
-    /// Makes a refusal of what is against the rules of the format.
+    /// Returns an error for a violation of the format's rules.
     pub fn format(what: impl Into<String>) -> Self {
         Self::new(Class::Format, what)
     }
 
-    /// Makes a refusal of bytes that differ from what the manifest pins.
+    /// Returns an error for bytes that differ from those pinned by the manifest.
     pub fn integrity(what: impl Into<String>) -> Self {
         Self::new(Class::Integrity, what)
             .help("copy the bundle again from its source, or take another copy of the volume")
     }
 
-    /// Makes a refusal of a medium that failed.
+    /// Returns an error for a medium that failed.
     pub fn io(subject: impl std::fmt::Display, error: &std::io::Error) -> Self {
         Self::new(Class::Io, format!("{subject}: {error}"))
     }

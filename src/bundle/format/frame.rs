@@ -8,7 +8,7 @@
 //! | 13 | ≤ 131072 | the block; headers and blocks alternate |
 //! | end − 4 | 4 | low half of the content's XXH64, little endian |
 //!
-//! A packed frame is decompressed only after its digest held.
+//! A packed frame is decompressed only after its digest was checked.
 
 use xxhash_rust::xxh64::Xxh64;
 use zstd::zstd_safe::{self, CParameter, DParameter};
@@ -16,50 +16,50 @@ use zstd::zstd_safe::{self, CParameter, DParameter};
 use crate::bundle::Error;
 use crate::system::memory::Exhausted;
 
-/// The most bytes of the tar stream in one frame: what bounds every buffer.
+/// Maximum number of bytes of the tar stream in one frame. Limits the size of every buffer.
 pub const MAX_PLAIN: u64 = 16 << 20;
-/// A raw block: zstd's largest.
+/// Size of a full raw block, the largest that zstd allows.
 pub const RAW_BLOCK: usize = 128 << 10;
-/// Bytes before the first block.
+/// Number of bytes before the first block.
 pub const STORED_HEADER: usize = 10;
-/// Bytes before each block.
+/// Number of bytes before each block.
 pub const BLOCK_HEADER: usize = 3;
-/// Bytes behind the last block.
+/// Number of bytes after the last block.
 pub const CHECKSUM: usize = 4;
 /// Window of packed frames, as a power of two: 16 MiB.
 const WINDOW_LOG: u32 = 24;
-/// How much of a frame is tried at level 1 before it is packed.
+/// Number of bytes of a frame that are tried at level 1 before it is packed.
 const PROBE: usize = 256 << 10;
 
-/// Bytes of a stored frame that holds `plain` bytes.
+/// Returns the size of a stored frame that holds `plain` bytes.
 pub const fn stored_size(plain: u64) -> u64 {
     (STORED_HEADER + CHECKSUM) as u64 + plain + BLOCK_HEADER as u64 * plain.div_ceil(RAW_BLOCK as u64)
 }
 
-/// The first ten bytes of a stored frame.
+/// Returns the first ten bytes of a stored frame.
 pub fn stored_header(plain: u32) -> [u8; STORED_HEADER] {
     let mut header = [0x28, 0xb5, 0x2f, 0xfd, 0x84, 0x38, 0, 0, 0, 0];
     header[6..].copy_from_slice(&plain.to_le_bytes());
     header
 }
 
-/// The header of a raw block of `length` bytes.
+/// Returns the header of a raw block of `length` bytes.
 pub fn block_header(length: usize, last: bool) -> [u8; BLOCK_HEADER] {
     // At most 2^17 bytes, so that the three bytes hold it.
     let [low, middle, high, ..] = ((length as u64) << 3 | u64::from(last)).to_le_bytes();
     [low, middle, high]
 }
 
-/// The checksum behind the last block.
+/// Returns the checksum after the last block.
 pub fn checksum(hasher: &Xxh64) -> [u8; CHECKSUM] {
     let [a, b, c, d, ..] = hasher.digest().to_le_bytes();
     [a, b, c, d]
 }
 
-/// `plain` as a stored frame.
+/// Returns `plain` as a stored frame.
 ///
 /// # Panics
-/// Above [`MAX_PLAIN`] bytes.
+/// If `plain` has more than [`MAX_PLAIN`] bytes.
 pub fn store(plain: &[u8]) -> Vec<u8> {
     assert!(plain.len() as u64 <= MAX_PLAIN, "a frame holds at most 16 MiB");
     let mut frame = Vec::with_capacity(usize::try_from(stored_size(plain.len() as u64)).unwrap_or_default());
@@ -76,7 +76,7 @@ pub fn store(plain: &[u8]) -> Vec<u8> {
 }
 
 fn compress(plain: &[u8], level: i32) -> Result<Vec<u8>, Exhausted> {
-    // A context of its own for each frame: what it made before can not show in the bytes.
+    // A new context for each frame, so that earlier frames cannot affect the bytes.
     let mut context = zstd_safe::CCtx::try_create().ok_or(Exhausted)?;
     for parameter in [
         CParameter::CompressionLevel(level),
@@ -88,16 +88,17 @@ fn compress(plain: &[u8], level: i32) -> Result<Vec<u8>, Exhausted> {
         context.set_parameter(parameter).map_err(|_| Exhausted)?;
     }
     let mut packed = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
-    // There is room for the worst, so nothing else can lack.
+    // There is room for the worst case, so only memory can run out.
     context.compress2(&mut packed, plain).map_err(|_| Exhausted)?;
     Ok(packed)
 }
 
-/// `plain` as a packed frame at `level`, if packing is worth it: the first 256 KiB shrink by 5 % at
-/// level 1, and the whole then by 5 %. Level 0 packs nothing.
+/// Returns `plain` as a packed frame at `level`, or `None` if packing does not save enough: the
+/// first 256 KiB must shrink by 5 % at level 1, and then all of it by 5 %. Level 0 packs nothing.
 ///
 /// # Errors
-/// [`Exhausted`]: whether it is worth it is not known, and the frame must not depend on that.
+/// [`Exhausted`]: it is unknown whether packing saves enough, and the frame must not depend on
+/// memory.
 pub fn pack(plain: &[u8], level: i32) -> Result<Option<Vec<u8>>, Exhausted> {
     let saves = |packed: usize, plain: usize| packed <= plain - plain / 20;
     let probe = &plain[..plain.len().min(PROBE)];
@@ -108,7 +109,7 @@ pub fn pack(plain: &[u8], level: i32) -> Result<Option<Vec<u8>>, Exhausted> {
     Ok(saves(packed.len(), plain.len()).then_some(packed))
 }
 
-/// What the header of a packed frame promises, where it follows the rules.
+/// Checks that the header of a packed frame follows the rules.
 fn check_header(packed: &[u8], plain: u64) -> Result<(), &'static str> {
     let Some(&[0x28, 0xb5, 0x2f, 0xfd, descriptor]) = packed.first_chunk::<5>() else {
         return Err("it does not begin as a zstd frame");
@@ -127,7 +128,7 @@ fn check_header(packed: &[u8], plain: u64) -> Result<(), &'static str> {
         }
     }
     if !matches!(zstd_safe::get_frame_content_size(packed), Ok(Some(size)) if size == plain) {
-        return Err("its content size is not the manifest's");
+        return Err("its content size differs from the manifest's");
     }
     if zstd_safe::find_frame_compressed_size(packed) != Ok(packed.len()) {
         return Err("it does not end at its last byte");
@@ -135,27 +136,27 @@ fn check_header(packed: &[u8], plain: u64) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Why a packed frame was not unpacked.
+/// Reason why a packed frame was not unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packed {
-    /// It is against the rules of `spec/frame.md`.
+    /// It breaks the rules of `spec/frame.md`.
     Misformed(&'static str),
-    /// There was no memory for it.
+    /// There was not enough memory.
     Exhausted,
 }
 
 impl Packed {
-    /// The refusal of the frame at a place.
+    /// Returns the error for the frame at a place.
     pub fn at(self, place: &str) -> Error {
         match self {
-            Self::Misformed(problem) => Error::format(format!("{place}: packed frame is against the rules: {problem}"))
-                .help("the bundle was signed with this frame in it; ask who made it"),
+            Self::Misformed(problem) => Error::format(format!("{place}: packed frame breaks the rules: {problem}"))
+                .help("the bundle was signed with this frame in it; ask whoever made it"),
             Self::Exhausted => Exhausted.into(),
         }
     }
 }
 
-/// The content of a packed frame whose digest held; exactly `plain` bytes, into `out`.
+/// Unpacks a packed frame whose digest was checked into `out`: exactly `plain` bytes.
 ///
 /// # Errors
 /// [`Packed`].
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn packed_is_what_saves_five_in_a_hundred() {
-        // Zeros with noise behind them: the more noise, the more is left, byte by byte.
+        // Zeros followed by noise: with more noise, the packed size grows byte by byte.
         let mut state = 1_u64;
         let noise: Vec<u8> = (0..2000)
             .map(|_| {

@@ -1,6 +1,7 @@
-//! The check of frames' bytes: stored ones block by block or whole, packed ones whole (`spec/frame.md`).
+//! Checks the bytes of frames: stored ones block by block or whole, packed ones whole
+//! (`spec/frame.md`).
 //!
-//! Says what is wrong with a frame, and leaves to its callers where the frame lies.
+//! Returns what is wrong with a frame; callers add where the frame is.
 
 use xxhash_rust::xxh64::Xxh64;
 
@@ -8,20 +9,20 @@ use super::frame::{self, BLOCK_HEADER, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::Error;
 use crate::oci::{Digest, Hasher};
 
-/// A stored frame whose bytes are checked in order, however few of them are in memory at once.
+/// Checks the bytes of a stored frame in order, without needing all of them in memory.
 pub struct StoredCheck {
-    // Bytes of content to come.
+    // Number of content bytes still to come.
     left: usize,
     content: Xxh64,
-    // Over the frame's bytes, where the manifest has a digest for it.
+    // Hash of the frame's bytes, if the manifest has a digest for it.
     whole: Option<(Digest, Hasher)>,
 }
 
 impl StoredCheck {
-    /// Begins with the header of a frame that holds `content` bytes.
+    /// Starts with the header of a frame that holds `content` bytes.
     ///
     /// # Errors
-    /// The header is not the computed one.
+    /// If the header differs from the computed one.
     pub fn begin(header: &[u8], content: u64, digest: Option<Digest>) -> Result<Self, &'static str> {
         if header != frame::stored_header(u32::try_from(content).unwrap_or_default()) {
             return Err("frame header differs from the computed one");
@@ -34,7 +35,7 @@ impl StoredCheck {
         Ok(Self { left: usize::try_from(content).unwrap_or_default(), content: Xxh64::new(0), whole })
     }
 
-    /// Returns how many bytes the next block has, its header included; `None` after the last.
+    /// Returns the length of the next block including its header, or `None` after the last one.
     pub fn next_block(&self) -> Option<usize> {
         (self.left > 0).then(|| BLOCK_HEADER + self.left.min(RAW_BLOCK))
     }
@@ -42,7 +43,7 @@ impl StoredCheck {
     /// Takes the next block, of the length that [`StoredCheck::next_block`] returns.
     ///
     /// # Errors
-    /// Its header is not the computed one.
+    /// If its header differs from the computed one.
     pub fn block(&mut self, block: &[u8]) -> Result<(), &'static str> {
         let (header, content) = block.split_at(BLOCK_HEADER);
         self.left = self.left.saturating_sub(content.len());
@@ -56,10 +57,10 @@ impl StoredCheck {
         Ok(())
     }
 
-    /// Ends with the checksum after the last block.
+    /// Finishes with the checksum after the last block.
     ///
     /// # Errors
-    /// The content does not have this checksum, or the frame not its digest.
+    /// If the content does not match the checksum, or the frame its digest.
     pub fn end(self, checksum: &[u8]) -> Result<(), &'static str> {
         if checksum != frame::checksum(&self.content) {
             return Err("content differs from the frame's checksum");
@@ -74,7 +75,8 @@ impl StoredCheck {
     }
 }
 
-/// Checks a whole stored frame that holds `content` bytes, and so has the size that these have when stored.
+/// Checks a whole stored frame that holds `content` bytes. `bytes` must have the size of such a
+/// frame.
 ///
 /// # Errors
 /// Those of [`StoredCheck`].
@@ -89,7 +91,8 @@ pub fn check_stored(bytes: &[u8], content: u64, digest: Option<Digest>) -> Resul
     check.end(rest)
 }
 
-/// Compares a packed frame with its digest, then unpacks its `content` bytes into `out`. `at` says where it lies.
+/// Compares a packed frame with its digest, then unpacks its `content` bytes into `out`. `at`
+/// returns where the frame is.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Integrity`] for another digest; those of [`frame::unpack`].

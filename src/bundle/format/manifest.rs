@@ -1,8 +1,8 @@
-//! The bundle's manifest: its members, its one canonical form, and the rules that need no volume
+//! The bundle's manifest: its members, its canonical form, and the rules that need no volume
 //! (`spec/manifest.md`).
 //!
-//! Members stand in the order of their names, so that serialising gives RFC 8785 at once; a reader
-//! serialises what it parsed and refuses other bytes.
+//! Members are declared in the order of their names, so that serialising directly gives RFC 8785. A
+//! reader serialises what it parsed and refuses other bytes.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,13 +18,13 @@ use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Algorithm, Artifact, Digest, Reason, Tag};
 
-/// The value of `format`.
+/// Value of `format`.
 pub const FORMAT: &str = "packmule.bundle.v1";
-/// The media type of a manifest, in the signed statement.
+/// Media type of a manifest in the signed statement.
 pub const MEDIA_TYPE: &str = "application/vnd.packmule.bundle.v1+json";
-/// The largest manifest, in bytes.
+/// Maximum size of a manifest in bytes.
 pub const MAX_MANIFEST: u64 = 64 << 20;
-/// The most blobs.
+/// Maximum number of blobs, and of absent blobs.
 pub const MAX_BLOBS: usize = 500_000;
 
 /// One blob of the tar stream.
@@ -37,23 +37,23 @@ pub struct Blob {
     pub size: u64,
 }
 
-/// One frame. Stored without `size`, packed with `size` and `digest`.
+/// One frame. A stored frame has no `size`; a packed one has `size` and `digest`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frame {
     /// Digest of its compressed bytes.
-    // Not in line: frames without a digest may be many, and of a few bytes each in the manifest.
+    // Boxed because there may be many frames without a digest, each of a few bytes in the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Box<Digest>>,
-    /// How many bytes of the tar stream it holds.
+    /// Number of bytes of the tar stream that it holds.
     pub plain: u64,
-    /// Compressed size in bytes, of a packed frame.
+    /// Compressed size in bytes, for packed frames only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
 }
 
 impl Frame {
-    /// Its bytes in the volume.
+    /// Returns its size in the volume in bytes.
     pub const fn stored_size(&self) -> u64 {
         match self.size {
             Some(size) => size,
@@ -68,13 +68,13 @@ impl Frame {
 pub struct Volume {
     /// Digest of the file.
     pub digest: Digest,
-    /// How many frames it holds.
+    /// Number of frames that it holds.
     pub frames: u64,
     /// Its size in bytes.
     pub size: u64,
 }
 
-/// How the stream lies on the medium.
+/// How the stream is stored on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
@@ -84,10 +84,10 @@ pub enum Form {
     Volumes,
 }
 
-/// The manifest. What each member means stands in `spec/manifest.md`.
+/// The manifest. `spec/manifest.md` describes each member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "the members are the spec's, each described there")]
+#[allow(missing_docs, reason = "the spec describes each member")]
 pub struct Manifest {
     pub absent: Vec<Absent>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ pub struct Manifest {
     pub volumes: Vec<Volume>,
 }
 
-/// What is read before all else, whatever stands beside it.
+/// Members that are read first, whatever else there is.
 #[derive(Deserialize)]
 struct Head {
     format: String,
@@ -125,7 +125,7 @@ struct Head {
     tool: String,
 }
 
-/// The first few entries of `requires`, cut, which is what a refusal names: there may be millions.
+/// First few entries of `requires`, shortened, for an error message: there may be millions.
 #[derive(Default)]
 struct Features(Vec<String>);
 
@@ -153,14 +153,14 @@ impl<'de> Deserialize<'de> for Features {
     }
 }
 
-/// How many unknown features a refusal names.
+/// Maximum number of unknown features named in an error.
 const NAMED: usize = 8;
 
 fn shorten(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// Takes bytes as long as they are those that were read.
+/// Accepts bytes as long as they equal those that were read.
 struct Same<'a>(&'a [u8]);
 
 impl std::io::Write for Same<'_> {
@@ -178,7 +178,7 @@ fn wrong(what: impl std::fmt::Display) -> Error {
     Error::format(format!("manifest: {what}"))
 }
 
-/// Refuses what cannot be a manifest from its size and its ends alone.
+/// Refuses bytes that cannot be a manifest because of their size or their first or last byte.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Format`].
@@ -195,11 +195,11 @@ pub fn check_ends(bytes: &[u8]) -> Result<(), Error> {
 }
 
 impl Manifest {
-    /// Reads a manifest whose bytes are authenticated (or to be shown as not authenticated).
+    /// Parses a manifest whose bytes are authenticated (or will be shown as not authenticated).
     ///
     /// # Errors
-    /// [`crate::base::fault::Class::Format`]: not JSON, another format, a feature unknown here, a member
-    /// unknown or out of its bounds, bytes that are not the canonical form.
+    /// [`crate::base::fault::Class::Format`]: not JSON, another format, an unknown feature, a
+    /// member that is unknown or out of bounds, bytes that are not the canonical form.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         check_ends(bytes)?;
         let head: Head = serde_json::from_slice(bytes).map_err(wrong)?;
@@ -220,19 +220,19 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         // Serialising these structs cannot fail: every key is a string and writing goes to memory.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Whether its canonical bytes are these; they are compared as they are made.
+    /// Whether its canonical bytes are `bytes`. Compares while serialising.
     fn is_written_as(&self, bytes: &[u8]) -> bool {
         let mut same = Same(bytes);
         serde_json::to_writer(&mut same, self).is_ok() && same.0.is_empty()
     }
 
-    /// `NAME.sha256`: what `sha256sum -c` reads, a function of the manifest and its digest.
+    /// Returns `NAME.sha256`, as read by `sha256sum -c`: a function of the manifest and its digest.
     pub fn checksums(&self, id: Digest) -> String {
         let mut list = format!("{}  {}\n", id.hex(), self.name.manifest());
         for (index, volume) in self.volumes.iter().enumerate() {
@@ -241,7 +241,7 @@ impl Manifest {
         list
     }
 
-    /// Every rule that needs no volume and no document.
+    /// Checks every rule that needs no volume and no document.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Format`].
@@ -301,7 +301,7 @@ impl Manifest {
                 if crate::signing::claims::is_channel(channel) && epoch <= MAX_SIZE && sequence <= MAX_SIZE {
                     Ok(())
                 } else {
-                    Err(wrong("channel: expected a name of at most 31, epoch and sequence below 2^53"))
+                    Err(wrong("channel: expected a name of at most 31 characters, epoch and sequence below 2^53"))
                 }
             }
             _ => Err(wrong(
@@ -335,7 +335,10 @@ impl Manifest {
                 return Err(wrong(format_args!("artifact {}: artifactType is empty", artifact.digest)));
             }
             if let Some(tag) = artifact.tags.iter().find(|tag| tag.is_referrers_fallback()) {
-                return Err(wrong(format_args!("artifact {}: tag {tag} is a referrers list's", artifact.digest)));
+                return Err(wrong(format_args!(
+                    "artifact {}: tag {tag} is reserved for a referrers list",
+                    artifact.digest
+                )));
             }
             if !artifact.tags.is_sorted() {
                 return Err(wrong(format_args!("artifact {}: expected tags in order", artifact.digest)));
@@ -345,7 +348,7 @@ impl Manifest {
         self.artifacts.chunk_by(|a, b| a.repository == b.repository).try_for_each(check_tags)
     }
 
-    /// The same manifest in several repositories has the same members.
+    /// Checks that a manifest in several repositories has the same members in each.
     fn check_same(&self) -> Result<(), Error> {
         let mut artifacts: Vec<&Artifact> = self.artifacts.iter().collect();
         artifacts.sort_by_key(|artifact| &artifact.digest);
@@ -376,21 +379,21 @@ impl Manifest {
         }
         let blobs = self.blobs_in_order();
         if let Some(pair) = blobs.windows(2).find(|pair| pair[0].digest == pair[1].digest) {
-            return Err(wrong(format_args!("blob {} stands twice", pair[0].digest)));
+            return Err(wrong(format_args!("blob {} is listed twice", pair[0].digest)));
         }
         if !self.absent.is_sorted_by(|a, b| a.digest < b.digest) {
             return Err(wrong("absent: expected in order of digest, each once"));
         }
         for absent in &self.absent {
             if absent.repository.is_some() && absent.reason != Reason::Base {
-                return Err(wrong(format_args!("absent {}: repository stands with reason base only", absent.digest)));
+                return Err(wrong(format_args!(
+                    "absent {}: repository is allowed only with reason base",
+                    absent.digest
+                )));
             }
             let is_carried = blobs.binary_search_by_key(&&absent.digest, |blob| &blob.digest).is_ok();
             if absent.size > MAX_SIZE || is_carried {
-                return Err(wrong(format_args!(
-                    "absent {}: size above 2^53-1, or carried all the same",
-                    absent.digest
-                )));
+                return Err(wrong(format_args!("absent {}: size above 2^53-1, or also carried", absent.digest)));
             }
         }
         if !self.bases.is_sorted_by(|a, b| a < b) {
@@ -412,7 +415,7 @@ impl Manifest {
             };
             if !plain_is_good || !packed_is_good {
                 return Err(wrong(format_args!(
-                    "frame {}: expected plain of 1 to {} and, where packed, a digest and a size below the stored one",
+                    "frame {}: expected plain of 1 to {} and, if packed, a digest and a size below the stored one",
                     index + 1,
                     super::frame::MAX_PLAIN
                 )));
@@ -429,24 +432,25 @@ impl Manifest {
                     volume.frames
                 )));
             }
-            // No overflow: at most 2^26 frames fit the manifest, each below 2^25 bytes.
+            // No overflow: at most 2^26 frames fit in the manifest, each below 2^25 bytes.
             let size: u64 = left.by_ref().take(count).map(Frame::stored_size).sum();
             if size != volume.size {
                 return Err(wrong(format_args!(
-                    "volume {}: expected {size} bytes as its frames add up to, found {}",
+                    "volume {}: expected {size} bytes as the sum of its frames, found {}",
                     index + 1,
                     volume.size
                 )));
             }
         }
         if left.len() > 0 {
-            return Err(wrong(format_args!("{} frames stand in no volume", left.len())));
+            return Err(wrong(format_args!("{} frames are in no volume", left.len())));
         }
         Ok(())
     }
 }
 
-/// Within one repository a tag stands once. The artifacts' tags, each in order, are merged: nothing is held of them.
+/// Checks that no tag occurs twice in one repository. Merges the sorted tags of all artifacts
+/// without copying them.
 fn check_tags(artifacts: &[Artifact]) -> Result<(), Error> {
     let mut heads: BinaryHeap<Reverse<(&Tag, usize, usize)>> = artifacts
         .iter()
@@ -456,7 +460,7 @@ fn check_tags(artifacts: &[Artifact]) -> Result<(), Error> {
     let mut last: Option<&Tag> = None;
     while let Some(Reverse((tag, at, place))) = heads.pop() {
         if last == Some(tag) {
-            return Err(wrong(format_args!("tag {}:{tag} stands twice", artifacts[at].repository)));
+            return Err(wrong(format_args!("tag {}:{tag} is listed twice", artifacts[at].repository)));
         }
         last = Some(tag);
         if let Some(next) = artifacts[at].tags.get(place + 1) {
@@ -466,7 +470,7 @@ fn check_tags(artifacts: &[Artifact]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A manifest of these artifacts and blobs alone, for tests of what follows from them.
+/// Returns a manifest of these artifacts and blobs only, for tests.
 #[cfg(test)]
 pub(in crate::bundle) fn holding(artifacts: &[Artifact], blobs: &[Blob]) -> std::sync::Arc<Manifest> {
     let page = include_str!("../../../spec/manifest.md");

@@ -1,4 +1,5 @@
-//! The bytes of a bundle: manifest, frames, tar headers, names, offsets (`spec/manifest.md`, `spec/frame.md`, `spec/tar-stream.md`). No file is opened here.
+//! The bytes of a bundle: manifest, frames, tar headers, names, offsets (`spec/manifest.md`,
+//! `spec/frame.md`, `spec/tar-stream.md`). Opens no files.
 
 pub mod channel;
 pub mod computed;

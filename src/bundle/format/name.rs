@@ -1,6 +1,6 @@
 //! The bundle's NAME and the names of its files (`spec/bundle.md`).
 //!
-//! Names only; nothing is opened here.
+//! Handles names only; opens nothing.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 
-/// `[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?`, and no device name of DOS: legal on FAT32, exFAT, NTFS,
-/// ISO 9660 Joliet and UDF.
+/// Name of a bundle: `[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?`, but no DOS device name. Legal on FAT32,
+/// exFAT, NTFS, ISO 9660 Joliet and UDF.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(String);
 
-/// The most volumes a bundle has: four digits.
+/// Maximum number of volumes of a bundle: four digits.
 pub const MAX_VOLUMES: usize = 9999;
 
 impl Name {
-    /// Takes a name.
+    /// Checks and returns a name.
     ///
     /// # Errors
-    /// [`Class::Usage`] where it is none.
+    /// [`Class::Usage`] for an invalid name.
     pub fn new(text: &str) -> Result<Self, Error> {
         let bytes = text.as_bytes();
         let is_word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -36,7 +36,7 @@ impl Name {
             let shown: String = text.chars().take(100).collect();
             Err(Error::new(
                 Class::Usage,
-                format!("bundle name {shown:?}: expected 1 to 48 of a-z 0-9 _ -, a letter or digit at both ends, no dot, no device name"),
+                format!("bundle name {shown:?}: expected 1 to 48 characters of a-z 0-9 _ -, a letter or digit at both ends, no dot, no device name"),
             )
             .help("choose a name such as apps-1"))
         }
@@ -49,38 +49,38 @@ impl Name {
         matches!(text, "con" | "prn" | "aux" | "nul") || numbered("com") || numbered("lpt")
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// `NAME.json`.
+    /// Returns `NAME.json`.
     pub fn manifest(&self) -> String {
         format!("{}.json", self.0)
     }
 
-    /// `NAME.sig.json`.
+    /// Returns `NAME.sig.json`.
     pub fn signatures(&self) -> String {
         format!("{}.sig.json", self.0)
     }
 
-    /// `NAME.sha256`.
+    /// Returns `NAME.sha256`.
     pub fn checksums(&self) -> String {
         format!("{}.sha256", self.0)
     }
 
-    /// `NAME.oci`, the directory of form flat.
+    /// Returns `NAME.oci`, the directory of form flat.
     pub fn flat(&self) -> String {
         format!("{}.oci", self.0)
     }
 
-    /// `NAME.NNNN.tar.zst`, counted from 1.
+    /// Returns `NAME.NNNN.tar.zst`, counted from 1.
     pub fn volume(&self, number: usize) -> String {
         format!("{}.{number:04}.tar.zst", self.0)
     }
 
-    /// The number of the volume that `file` names, if it names one of this bundle; 0, which no bundle
-    /// has, included.
+    /// Returns the volume number if `file` names a volume of this bundle. The number may be 0,
+    /// although no bundle has such a volume.
     pub fn volume_number(&self, file: &str) -> Option<usize> {
         let digits = file.strip_prefix(&self.0)?.strip_prefix('.')?.strip_suffix(".tar.zst")?;
         let number = digits.parse().ok()?;

@@ -1,4 +1,5 @@
-//! The annotations of a manifest: keys and values in one text, since a manifest may list millions of them.
+//! Annotations of a manifest: keys and values in one string, because a manifest may list millions
+//! of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +12,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Notes {
     // Key, value, key, value.
     text: String,
-    // Where each of these ends; below 2^32, as a manifest has at most 64 MiB.
+    // End of each of these; below 2^32, because a manifest has at most 64 MiB.
     ends: Vec<u32>,
 }
 
 impl Notes {
-    /// Adds one behind the others; `None` where it would not be in order, or too much in all.
+    /// Adds an annotation at the end. Returns `None` if it is out of order or the text gets too
+    /// long.
     fn push(&mut self, key: &str, value: &str) -> Option<()> {
         if self.iter().next_back().is_some_and(|(last, _)| last >= key) {
             return None;
@@ -28,7 +30,7 @@ impl Notes {
         Some(())
     }
 
-    /// Whether there is none.
+    /// Whether there are no annotations.
     pub const fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -38,7 +40,7 @@ impl Notes {
         &self.text[from..self.ends[index] as usize]
     }
 
-    /// Each key with its value, in order.
+    /// Returns each key with its value, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> + ExactSizeIterator {
         (0..self.ends.len() / 2).map(|pair| (self.part(2 * pair), self.part(2 * pair + 1)))
     }
@@ -46,7 +48,7 @@ impl Notes {
 
 impl From<&BTreeMap<String, String>> for Notes {
     /// # Panics
-    /// Above 4 GiB of text, which no manifest holds.
+    /// If there are more than 4 GiB of text, which no manifest holds.
     fn from(map: &BTreeMap<String, String>) -> Self {
         let mut notes = Self::default();
         for (key, value) in map {
@@ -68,7 +70,7 @@ impl Serialize for Notes {
     }
 }
 
-/// Keys out of order, or one that stands twice, are refused: no canonical form has them.
+/// Refuses keys that are out of order or duplicate: no canonical form has them.
 impl<'de> Deserialize<'de> for Notes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Pairs;

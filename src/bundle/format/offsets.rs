@@ -1,5 +1,5 @@
-//! Where everything lies: frames in volumes, members in frames, and the units that can be checked
-//! alone (`spec/frame.md`, `spec/verification.md`).
+//! Positions of everything in a bundle: frames in volumes, members in frames, and the units that
+//! can be checked alone (`spec/frame.md`, `spec/verification.md`).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,56 +9,57 @@ use super::tar::{TRAILER, Tar};
 use crate::bundle::Error;
 use crate::oci::Digest;
 
-/// One frame in its place.
+/// Position of one frame.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Volume, counted from 0.
     pub volume: usize,
-    /// First byte in the volume.
+    /// Offset of its first byte in the volume.
     pub offset: u64,
-    /// Bytes in the volume.
+    /// Size in the volume in bytes.
     pub size: u64,
-    /// Bytes of the tar stream.
+    /// Number of bytes of the tar stream that it holds.
     pub plain: u64,
-    /// Whether it is packed; its digest then pins it.
+    /// Digest of a packed frame; `None` for a stored one.
     pub packed: Option<Digest>,
-    /// Digest of its bytes, where the manifest has one.
+    /// Digest of its bytes, if the manifest has one.
     pub digest: Option<Digest>,
 }
 
-/// A part of the stream that is checked alone: a frame of whole members, or the frames of one member.
+/// Part of the stream that is checked alone: a frame of whole members, or the frames of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// Its frames.
     pub frames: Range<usize>,
-    /// Its members; the trailer is the member after the last.
+    /// Its members; the trailer counts as the member after the last.
     pub members: Range<usize>,
 }
 
-/// The offsets of everything in a bundle. In form flat there are neither frames nor units.
+/// Positions of everything in a bundle. Form flat has neither frames nor units.
 #[derive(Debug)]
 pub struct Offsets {
     /// The tar stream.
     pub tar: Tar,
     manifest: Arc<Manifest>,
-    // Of every frame the first byte in its volume.
+    // Offset of every frame in its volume.
     starts: Vec<u64>,
-    // Of every volume the first frame.
+    // First frame of every volume.
     volumes: Vec<usize>,
-    /// Every unit in order.
+    /// All units in order.
     pub units: Vec<Unit>,
-    // The unit of each member, trailer included.
+    // Unit of each member, including the trailer.
     unit_of: Vec<u32>,
 }
 
 impl Offsets {
-    /// Derives it from a manifest whose own rules hold.
+    /// Computes the positions from a manifest that follows its own rules.
     ///
     /// # Errors
-    /// [`crate::base::fault::Class::Format`] where the frames do not cut the stream as the spec says.
+    /// [`crate::base::fault::Class::Format`] if the frames do not cut the stream as the spec
+    /// requires.
     pub fn new(manifest: &Arc<Manifest>) -> Result<Self, Error> {
         let tar = Tar::new(Arc::clone(manifest))
-            .ok_or_else(|| Error::format("manifest: the members' sizes add up to more than 64 bits hold"))?;
+            .ok_or_else(|| Error::format("manifest: the sum of the members' sizes exceeds 64 bits"))?;
         if manifest.form == Form::Flat {
             let manifest = Arc::clone(manifest);
             let (starts, volumes, units, unit_of) = Default::default();
@@ -84,15 +85,15 @@ impl Offsets {
         Ok(Self { tar, manifest: Arc::clone(manifest), starts, volumes, units, unit_of })
     }
 
-    /// How many frames there are.
+    /// Returns the number of frames.
     pub const fn frames(&self) -> usize {
         self.starts.len()
     }
 
-    /// A frame in its place.
+    /// Returns the position of a frame.
     ///
     /// # Panics
-    /// Beyond the last frame.
+    /// If `frame` is beyond the last frame.
     pub fn place(&self, frame: usize) -> Place {
         let entry = &self.manifest.frames[frame];
         Place {
@@ -105,32 +106,32 @@ impl Offsets {
         }
     }
 
-    /// The volume, counted from 0, that a frame lies in.
+    /// Returns the volume of a frame, counted from 0.
     pub fn volume_of(&self, frame: usize) -> usize {
         // The first volume begins with the first frame.
         self.volumes.partition_point(|first| *first <= frame).saturating_sub(1)
     }
 
-    /// Bytes of the tar stream in some frames.
+    /// Returns the number of bytes of the tar stream in some frames.
     ///
     /// # Panics
-    /// Beyond the last frame.
+    /// If `frames` go beyond the last frame.
     pub fn plain(&self, frames: Range<usize>) -> u64 {
         self.manifest.frames[frames].iter().map(|frame| frame.plain).sum()
     }
 
-    /// The unit that holds a member.
+    /// Returns the unit that holds a member.
     ///
     /// # Panics
-    /// Beyond the trailer.
+    /// If `member` is beyond the trailer.
     pub fn unit_of(&self, member: usize) -> &Unit {
         &self.units[self.unit_index(member)]
     }
 
-    /// The place in `units` of the unit that holds a member.
+    /// Returns the index in `units` of the unit that holds a member.
     ///
     /// # Panics
-    /// Beyond the trailer.
+    /// If `member` is beyond the trailer.
     pub fn unit_index(&self, member: usize) -> usize {
         self.unit_of[member] as usize
     }
@@ -151,13 +152,13 @@ fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {
             frame += 1;
         }
         member += 1;
-        // One frame may hold others after the first.
+        // One frame may hold more members after the first.
         while frame == first + 1 && member < tar.members() && tar.end(member) <= end {
             member += 1;
         }
         if end != tar.start(member) {
             return Err(Error::format(format!(
-                "manifest: frame {frame} ends within {} beside other members",
+                "manifest: frame {frame} ends within {}, next to other members",
                 tar.name(member - usize::from(end < tar.start(member)))
             )));
         }
@@ -169,6 +170,6 @@ fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {
             units.push(Unit { frames: frame..frame + 1, members: member..member + 1 });
             Ok(units)
         }
-        _ => Err(Error::format("manifest: expected one stored frame of 1024 bytes behind the last member")),
+        _ => Err(Error::format("manifest: expected one stored frame of 1024 bytes after the last member")),
     }
 }

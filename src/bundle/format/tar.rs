@@ -1,6 +1,7 @@
 //! The tar stream, made from the manifest and compared, never parsed (`spec/tar-stream.md`).
 //!
-//! One code for writer and reader: [`Tar`] tells each member's header, size and place. A header:
+//! Writer and reader use the same code: [`Tar`] returns each member's header, size and position. A
+//! header:
 //!
 //! | offset | length | content |
 //! |---|---|---|
@@ -23,19 +24,19 @@ use super::computed::{Index, LAYOUT, Reader};
 use super::manifest::{Blob, Manifest};
 use crate::oci::{Algorithm, Digest};
 
-/// A tar block, in bytes.
+/// Size of a tar block in bytes.
 pub const BLOCK: u64 = 512;
-/// The two zero blocks at the end.
+/// Size of the two zero blocks at the end.
 pub const TRAILER: u64 = 2 * BLOCK;
 /// Modification time of every member: 1980-01-01, the first moment that FAT can hold.
 const MTIME: u64 = 315_532_800;
-/// From this size on a ustar size field does not hold octal digits.
+/// Smallest size that does not fit in a ustar size field as octal digits.
 const OCTAL_LIMIT: u64 = 1 << 33;
 
 /// Index of a member: `oci-layout`, `index.json`, then the blobs.
 pub type MemberIndex = usize;
 
-/// What a member's content is.
+/// Content of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Computed from the manifest ([`Tar::computed`]).
@@ -44,7 +45,7 @@ pub enum Content {
     Blob(Digest),
 }
 
-/// The stream's members and their places.
+/// Members of the stream and their positions.
 #[derive(Debug)]
 pub struct Tar {
     manifest: Arc<Manifest>,
@@ -59,7 +60,7 @@ fn octal(field: &mut [u8], value: u64) {
     field[..digits].copy_from_slice(text.as_bytes());
 }
 
-/// One ustar header: of a file (`0`) or a pax header (`x`).
+/// Returns one ustar header: of a file (`0`) or of a pax header (`x`).
 pub(in crate::bundle) fn header(name: &[u8], size: u64, kind: u8) -> [u8; 512] {
     let mut block = [0; 512];
     block[..name.len()].copy_from_slice(name);
@@ -84,12 +85,13 @@ pub(in crate::bundle) fn header(name: &[u8], size: u64, kind: u8) -> [u8; 512] {
     block
 }
 
-/// `size` rounded up to whole blocks.
+/// Returns `size` rounded up to whole blocks.
 pub const fn padded(size: u64) -> u64 {
     size.div_ceil(BLOCK) * BLOCK
 }
 
-/// A whole archive of one file, whose name has at most 100 bytes: what `demo` makes its layers of.
+/// Returns a whole archive of one file, from which `demo` makes its layers. Names are cut to 100
+/// bytes.
 pub fn single(name: &str, content: &[u8]) -> Vec<u8> {
     let name = &name.as_bytes()[..name.len().min(100)];
     let mut archive = header(name, content.len() as u64, b'0').to_vec();
@@ -99,7 +101,8 @@ pub fn single(name: &str, content: &[u8]) -> Vec<u8> {
     archive
 }
 
-/// The whole header of a blob: for sha512, whose name is too long for ustar, a pax header in front.
+/// Returns the whole header of a blob. For sha512, whose name is too long for ustar, a pax header
+/// comes first.
 fn blob_header(blob: &Blob) -> Vec<u8> {
     let hex = blob.digest.hex();
     let path = format!("blobs/{}/{hex}", blob.digest.algorithm().name());
@@ -125,7 +128,8 @@ const fn header_size(algorithm: Algorithm) -> u64 {
 }
 
 impl Tar {
-    /// The stream of a manifest's artifacts and blobs; `None` if its length leaves 64 bits.
+    /// Returns the stream of a manifest's artifacts and blobs, or `None` if its length exceeds 64
+    /// bits.
     pub fn new(manifest: Arc<Manifest>) -> Option<Self> {
         let (index, blobs) = (Index::new(&manifest.artifacts), &manifest.blobs);
         let mut starts = Vec::with_capacity(blobs.len() + 3);
@@ -144,7 +148,7 @@ impl Tar {
         Some(Self { manifest, index, starts })
     }
 
-    /// How many members there are; the trailer is none.
+    /// Returns the number of members, not counting the trailer.
     pub fn members(&self) -> usize {
         self.manifest.blobs.len() + 2
     }
@@ -153,25 +157,25 @@ impl Tar {
         &self.manifest.blobs[member - 2]
     }
 
-    /// Length of the stream in bytes, trailer included.
+    /// Returns the length of the stream in bytes, including the trailer.
     pub fn length(&self) -> u64 {
         self.start(self.members()) + TRAILER
     }
 
-    /// Where a member starts; the trailer is the member behind the last.
+    /// Returns where a member starts. The trailer counts as the member after the last.
     ///
     /// # Panics
-    /// Beyond the trailer.
+    /// If `member` is beyond the trailer.
     pub fn start(&self, member: MemberIndex) -> u64 {
         self.starts[member]
     }
 
-    /// Where a member, its padding included, ends.
+    /// Returns where a member ends, including its padding.
     pub fn end(&self, member: MemberIndex) -> u64 {
         if member < self.members() { self.starts[member + 1] } else { self.length() }
     }
 
-    /// The header of a member.
+    /// Returns the header of a member.
     pub fn header(&self, member: MemberIndex) -> Vec<u8> {
         match member {
             0 => header(b"oci-layout", LAYOUT.len() as u64, b'0').to_vec(),
@@ -180,7 +184,7 @@ impl Tar {
         }
     }
 
-    /// Size of a member's content in bytes.
+    /// Returns the size of a member's content in bytes.
     pub fn size(&self, member: MemberIndex) -> u64 {
         match member {
             0 => LAYOUT.len() as u64,
@@ -189,22 +193,22 @@ impl Tar {
         }
     }
 
-    /// Content of a member.
+    /// Returns what a member's content is.
     pub fn content(&self, member: MemberIndex) -> Content {
         if member < Self::of_blob(0) { Content::Computed } else { Content::Blob(self.blob(member).digest) }
     }
 
-    /// Reads the content of a computed member from a position on.
+    /// Returns a reader of the content of a computed member that starts at a position.
     pub fn computed(&self, member: MemberIndex, position: u64) -> Reader<'_> {
         if member == 0 { Reader::layout(position) } else { self.index.from(&self.manifest.artifacts, position) }
     }
 
-    /// The member of the blob at `index` in the manifest.
+    /// Returns the member of the blob at `index` in the manifest.
     pub const fn of_blob(index: usize) -> MemberIndex {
         index + 2
     }
 
-    /// Name of a member, for messages.
+    /// Returns the name of a member for messages.
     pub fn name(&self, member: MemberIndex) -> String {
         match member {
             0 => "oci-layout".to_owned(),

@@ -1,19 +1,27 @@
-//! A frame in memory, as it will lie or lies on the medium: one buffer, no second copy.
+//! A frame in memory, as it is or will be on the medium: one buffer, no second copy.
 //!
-//! Stored frames keep the plain bytes and give headers and blocks as slices; packed ones keep the
-//! packed bytes alone, and their plain bytes are what these unpack to.
+//! A stored frame keeps the plain bytes and returns headers and blocks as slices. A packed frame
+//! keeps only the packed bytes and unpacks them when its plain bytes are needed.
 
 use std::borrow::Cow;
 use std::io::IoSlice;
 
-use super::pool::Lease;
-use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
+use std::sync::Arc;
+
+use super::pool::{Lease, Pool};
+use crate::bundle::format::frame::{self, BLOCK_HEADER, CHECKSUM, MAX_PLAIN, RAW_BLOCK, STORED_HEADER, stored_size};
 use crate::bundle::format::frame_check::check_stored;
 use crate::bundle::format::manifest;
 use crate::oci::Digest;
 use crate::system::memory::Exhausted;
 
 use xxhash_rust::xxh64::Xxh64;
+
+/// Returns a pool of at most `count` buffers, each as large as the largest frame, stored ones included.
+pub fn frame_buffers(count: usize) -> Arc<Pool> {
+    // No truncation: about 16 MiB.
+    Pool::sized(count, usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default())
+}
 
 /// A frame in memory.
 #[derive(Debug)]
@@ -43,19 +51,19 @@ fn stored(plain: &[u8]) -> Kind {
 }
 
 impl Built {
-    /// The frame of the first `plain` bytes of `buffer` (at least one), stored.
+    /// Builds a stored frame from the first `plain` bytes of `buffer` (at least one).
     pub fn stored(buffer: Lease, plain: usize) -> Self {
         let kind = stored(&buffer[..plain]);
         Self { length: plain, plain: plain as u64, kind, buffer }
     }
 
-    /// The frame of the first `plain` bytes of `buffer`, packed if that is worth it.
+    /// Builds a frame from the first `plain` bytes of `buffer`, packed if that saves enough.
     ///
     /// # Errors
     /// [`Exhausted`].
     pub fn packed(mut buffer: Lease, plain: usize, level: i32) -> Result<Self, Exhausted> {
         Ok(match frame::pack(&buffer[..plain], level)? {
-            // Smaller than the plain bytes, which is what makes it worth it.
+            // Saves enough, so it is smaller than the plain bytes.
             Some(packed) => {
                 buffer[..packed.len()].copy_from_slice(&packed);
                 let kind = Kind::Packed(Digest::sha256(&packed));
@@ -65,8 +73,8 @@ impl Built {
         })
     }
 
-    /// The frame that `buffer` begins with, as read from a medium; `None` where its bytes are not
-    /// what `entry` and its own checksum say.
+    /// Reads the frame at the start of `buffer`, as it was on a medium. Returns `None` if its bytes
+    /// do not match `entry` or their own checksum.
     pub fn read(mut buffer: Lease, entry: &manifest::Frame) -> Option<Self> {
         let size = usize::try_from(entry.stored_size()).ok()?;
         if let Some(digest) = entry.digest.as_deref().copied() {
@@ -95,7 +103,7 @@ impl Built {
         }
     }
 
-    /// Its bytes on the medium, in order.
+    /// Returns the frame's bytes on the medium, in order.
     pub fn slices(&self) -> Vec<IoSlice<'_>> {
         let bytes = &self.buffer[..self.length];
         let Kind::Stored { head, full, last, sum } = &self.kind else { return vec![IoSlice::new(bytes)] };
@@ -109,7 +117,8 @@ impl Built {
         slices
     }
 
-    /// The bytes of the tar stream in it. `None` where a packed frame does not unpack: bad memory.
+    /// Returns the frame's bytes of the tar stream, or `None` if a packed frame does not unpack
+    /// because of bad memory.
     pub fn plain(&self) -> Option<Cow<'_, [u8]>> {
         let bytes = &self.buffer[..self.length];
         match self.kind {
@@ -128,10 +137,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     use super::*;
-    use crate::bundle::frames::pool::Pool;
 
     fn lease(bytes: &[u8]) -> Lease {
-        let ((), mut lease) = Pool::new(1).take(&AtomicBool::new(false), || Some(())).unwrap();
+        let ((), mut lease) = frame_buffers(1).take(&AtomicBool::new(false), || Some(())).unwrap();
         lease[..bytes.len()].copy_from_slice(bytes);
         lease
     }

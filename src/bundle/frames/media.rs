@@ -1,16 +1,16 @@
-//! Volumes one after the other, each read once and from its first byte to its last: of media that are
-//! changed in one drive, and for a writer that reads back.
+//! Reads volumes one after another, each once and from start to end: from media that are swapped in
+//! one drive, or for a writer that reads back.
 //!
-//! Asks for a medium by what it is given for that; knows no terminal.
+//! Asks for a medium through a callback; knows no terminal.
 
 use super::one_pass::Feed;
 use crate::bundle::Error;
 use crate::bundle::open::trusted::Trusted;
 
-/// Asks for the next medium; `false`: there will be none.
+/// Asks for the next medium. Returns `false` if there is none.
 pub type Ask<'a> = dyn FnMut(&str) -> bool + Send + 'a;
 
-/// The volumes of a bundle, as a feed of frames.
+/// Volumes of a bundle as a feed of frames.
 pub struct Media<'a> {
     bundle: &'a Trusted,
     ask: Option<&'a mut Ask<'a>>,
@@ -18,29 +18,29 @@ pub struct Media<'a> {
 }
 
 impl<'a> Media<'a> {
-    /// All volumes lie there.
+    /// Returns a feed of volumes that are all present.
     pub const fn new(bundle: &'a Trusted) -> Self {
         Self { bundle, ask: None, is_surveyed: true }
     }
 
-    /// For a volume that is not there, `ask` is called until it is.
+    /// Returns a feed that calls `ask` for a missing volume until it is present.
     pub fn changed(bundle: &'a Trusted, ask: &'a mut Ask<'a>) -> Self {
         Self { bundle, ask: Some(ask), is_surveyed: false }
     }
 
-    /// Waits until the medium with a volume is there.
+    /// Waits until the medium with a volume is present.
     fn wait(&mut self, volume: usize, faults: &mut Vec<Error>) -> Result<(), Error> {
         let Some(ask) = &mut self.ask else { return Ok(()) };
         let (bundle, volumes) = (self.bundle, self.bundle.volumes());
         let file = volumes.file_name(volume);
         let expected = bundle.manifest().volumes[volume].size;
         loop {
-            // What is open would keep the medium in its drive.
+            // Open files would keep the medium in its drive.
             volumes.place().close();
             let found = match volumes.size(volume) {
                 Ok(Some(size)) if size == expected => break,
-                Ok(Some(size)) => format!("it has {size} bytes in place of {expected} there"),
-                Ok(None) => "it is not there".to_owned(),
+                Ok(Some(size)) => format!("expected {expected} bytes, found {size}"),
+                Ok(None) => "it is missing".to_owned(),
                 Err(error) => error.what,
             };
             let text = format!(
@@ -54,7 +54,7 @@ impl<'a> Media<'a> {
             }
             self.is_surveyed = false;
         }
-        // Files next to the volumes on the first medium count as much as those on a later one.
+        // Files next to the volumes matter on the first medium as much as on a later one.
         if !std::mem::replace(&mut self.is_surveyed, true) {
             for error in bundle.survey_beside() {
                 if !faults.contains(&error) {

@@ -1,5 +1,5 @@
-//! Members: headers, padding and end are compared with what the manifest says they are; content is
-//! hashed (`spec/tar-stream.md`, `spec/verification.md`).
+//! Checks the members of a tar stream: compares headers, padding and end with those computed from
+//! the manifest, and hashes content (`spec/tar-stream.md`, `spec/verification.md`).
 
 use std::ops::Range;
 
@@ -10,28 +10,28 @@ use crate::oci::{Digest, Hasher};
 
 /// A part of a piece of the stream.
 enum Part {
-    /// Header, computed content, padding or end: compared already.
+    /// Header, computed content, padding or end: already compared.
     Compared,
-    /// Bytes of a blob's content, at this place of the piece.
+    /// Bytes of a blob's content, in this range of the piece.
     Content(Range<usize>),
 }
 
-/// Sees what members hold while a stream is walked.
+/// Receives the content of members while a stream is walked.
 pub trait Seen {
-    /// More of the content of `member`, of which nothing is known yet.
+    /// Receives more content of `member`, which has not been checked yet.
     fn content(&mut self, member: usize, bytes: &[u8]);
-    /// All of `member` came, and it holds.
+    /// Called once all of `member` was read and passed its checks.
     fn whole(&mut self, _member: usize) {}
 }
 
-/// Sees nothing.
+/// Ignores all content.
 pub struct Blind;
 
 impl Seen for Blind {
     fn content(&mut self, _: usize, _: &[u8]) {}
 }
 
-/// Walks through members as the stream comes by.
+/// Walks through the members of a stream as its bytes arrive.
 pub struct Cursor<'a> {
     tar: &'a Tar,
     member: usize,
@@ -40,19 +40,19 @@ pub struct Cursor<'a> {
     header: Vec<u8>,
     size: u64,
     digest: Option<Digest>,
-    // What content that is computed must be.
+    // Expected bytes of computed content.
     expected: Option<Reader<'a>>,
     hash: bool,
     hasher: Option<Hasher>,
-    /// Members that were seen whole and hold.
+    /// Number of members that were read completely and passed their checks.
     pub members: u64,
-    /// Blobs among them.
+    /// Number of blobs among them.
     pub blobs: u64,
 }
 
 impl<'a> Cursor<'a> {
-    /// From the start of `member` on. With `hash`, blobs are hashed and judged here; without, their
-    /// content is another's to judge.
+    /// Starts at the beginning of `member`. With `hash`, compares the digests of blobs; otherwise
+    /// the caller must check their content.
     pub fn new(tar: &'a Tar, member: usize, hash: bool) -> Self {
         let mut cursor = Self {
             tar,
@@ -77,7 +77,7 @@ impl<'a> Cursor<'a> {
         self.digest = None;
         self.expected = None;
         if member >= self.tar.members() {
-            // The trailer: padding alone.
+            // The trailer consists of padding only.
             self.header.clear();
             self.size = 0;
             return;
@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Takes all of `piece`; `seen` sees the content in it.
+    /// Takes all of `piece` and passes its content to `seen`.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`].
@@ -112,7 +112,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Takes the first bytes of `piece` that belong together; gives how many and what they are.
+    /// Takes the first bytes of `piece` that belong together. Returns their number and kind.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`].
@@ -173,7 +173,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The member that comes next, or is under way.
+    /// Returns the current member, or the next one between two members.
     pub const fn member(&self) -> usize {
         self.member
     }

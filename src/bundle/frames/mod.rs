@@ -1,7 +1,9 @@
-//! From frames on a medium to checked pieces of the tar stream.
+//! Turns frames on a medium into checked pieces of the tar stream.
 
 #[cfg(feature = "carry")]
 pub(super) mod built;
+#[cfg(feature = "carry")]
+pub(super) mod limiter;
 pub mod media;
 pub(super) mod members;
 pub(super) mod one_pass;

@@ -1,9 +1,9 @@
-//! Frames that are read once and in order: one thread reads them, others check and open them, and readers
-//! take what they need.
+//! Reads frames once and in order: one thread reads them, others check and open them, and readers
+//! take the ones they need.
 //!
-//! Frames are numbered as in the manifest. At most a few are in the pipeline, each in a buffer of its own,
-//! and buffers go out in the frames' order: so the frame that everything waits for always has one.
-//! Does not judge what the frames hold.
+//! Frames are numbered as in the manifest. Only a few are in the pipeline at a time, each in its
+//! own buffer. Buffers are handed out in frame order, so the frame that everything waits for always
+//! has one. Does not check the content of the frames.
 
 use crate::base::lock::lock;
 use std::ops::Range;
@@ -21,37 +21,39 @@ use crate::bundle::open::trusted::Trusted;
 use crate::flow::{Flow, NoThread, start_one, start_some};
 use crate::oci::{Algorithm, Digest, Hasher};
 
-/// Buffers in addition to one for each thread that opens frames: the one that is read, and one that waits.
+/// Buffers in addition to one per opening thread: one that is being read, and one that waits.
 const SPARE: usize = 2;
 
-/// Gives the bytes of frames, in their order.
+/// Provides the bytes of frames in order.
 pub trait Feed: Send {
-    /// Reads the bytes of frame `index` into `buffer`, which has its size. What else is wrong
-    /// goes into `faults`.
+    /// Reads the bytes of frame `index` into `buffer`, which has the frame's size. Adds other
+    /// problems to `faults`.
     ///
     /// # Errors
-    /// No more frames come: [`Class::Integrity`], [`Class::Io`], [`Class::Cancelled`].
+    /// [`Class::Integrity`], [`Class::Io`], [`Class::Cancelled`]; no more frames come after an
+    /// error.
     fn frame(&mut self, index: usize, buffer: &mut [u8], faults: &mut Vec<Error>) -> Result<(), Error>;
 
-    /// Before the first frame: once `stop` is set nothing more is wanted, and a feed that waits for what does not come
-    /// ends with any error, which then counts for nothing.
+    /// Called before the first frame. Once `stop` is set, no more frames are wanted: a feed that
+    /// waits for data must return any error, which is then ignored.
     fn watch(&mut self, _stop: Arc<AtomicBool>) {}
 
-    /// Reads what follows the last frame; called once all frames were read. Returns whether anything follows that must not.
+    /// Reads what follows the last frame; called once, after all frames were read. Returns whether
+    /// there is more data than allowed.
     fn end(&mut self, faults: &mut Vec<Error>) -> bool;
 }
 
 /// A frame whose bytes were checked.
 struct Opened {
     lease: Lease,
-    // Plain bytes.
+    // Number of plain bytes.
     plain: usize,
-    // Blocks with their headers lie in the buffer; else the plain bytes.
+    // Whether the buffer holds blocks with their headers; otherwise it holds the plain bytes.
     is_stored: bool,
 }
 
 impl Opened {
-    /// The piece at a position of the plain bytes.
+    /// Returns the piece at a position in the plain bytes.
     fn piece(&self, at: usize) -> &[u8] {
         if !self.is_stored {
             return &self.lease[at..self.plain];
@@ -68,24 +70,24 @@ pub struct FramePipeline<'a> {
     frames: Range<usize>,
     cpus: usize,
     pool: Arc<Pool>,
-    // Frames that were read, in turn: for the digests of volumes, for opening, for reading.
+    // Frames that were read; they pass through volume hashing, opening and reading in turn.
     read: Queue<Lease>,
     hashed: Queue<Lease>,
     open: Queue<Result<Opened, Error>>,
     fed: Queue<(Vec<Error>, bool)>,
-    // From this frame on none come.
+    // Index of the first frame that will not arrive.
     limit: AtomicUsize,
     opened: AtomicUsize,
     stop: Arc<AtomicBool>,
-    // Digests of the volumes whose frames all came.
+    // Digests of the volumes whose frames have all arrived.
     digests: Option<Mutex<Vec<(usize, Digest)>>>,
 }
 
 impl<'a> FramePipeline<'a> {
-    /// For `frames` of `bundle`, opened by `cpus` threads. With `digests` those of the volumes
-    /// are taken too; then `frames` are those of whole volumes.
+    /// Returns a pipeline for `frames` of `bundle`, opened by `cpus` threads. With `digests`, also
+    /// hashes the volumes; then `frames` must cover whole volumes.
     pub fn new(bundle: &'a Trusted, frames: Range<usize>, cpus: usize, digests: bool) -> Arc<Self> {
-        // Below 17 MiB: the manifest's rules say so.
+        // Below 17 MiB by the manifest's rules.
         let entries = bundle.manifest().frames[frames.clone()].iter();
         let largest = entries.map(|frame| frame.stored_size().max(frame.plain)).max().unwrap_or_default();
         let pool = Pool::sized(cpus.max(1) + SPARE, usize::try_from(largest).unwrap_or_default());
@@ -109,7 +111,7 @@ impl<'a> FramePipeline<'a> {
         self.bundle.offsets().place(frame)
     }
 
-    /// Nothing more is wanted: all that wait go on with nothing.
+    /// Stops the pipeline. Everything that waits continues without a result.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.wake();
@@ -126,11 +128,12 @@ impl<'a> FramePipeline<'a> {
         self.fed.wake();
     }
 
-    /// Reads every frame and the end in the caller's thread, while `consumers` read them in threads of their own: the first,
-    /// and of the others, which all do the same work, as many as the system has threads for.
+    /// Reads every frame and the end in the caller's thread, while `consumers` run in threads of
+    /// their own: the first one always, and as many of the others, which all do the same work, as
+    /// the system has threads for.
     ///
     /// # Errors
-    /// A panic in a thread: [`Class::Bug`]; no thread: [`Class::Io`].
+    /// [`Class::Bug`] if a thread panics; [`Class::Io`] if a required thread cannot be started.
     pub fn run(&self, flow: &Flow, feed: &mut dyn Feed, consumers: &[&(dyn Fn() + Sync)]) -> Result<(), Error> {
         let open = || self.open_frames();
         let take = |consumer: &(dyn Fn() + Sync)| {
@@ -147,7 +150,7 @@ impl<'a> FramePipeline<'a> {
                 for (number, consumer) in consumers.iter().enumerate() {
                     match start_one(scope, move || take(*consumer)) {
                         Ok(thread) => threads.push(thread),
-                        // Those that there are do its part.
+                        // The threads that did start do its share.
                         Err(_) if number > 0 => break,
                         Err(none) => return Err(none),
                     }
@@ -161,7 +164,7 @@ impl<'a> FramePipeline<'a> {
             } else {
                 self.stop();
             }
-            // Each is waited for.
+            // Waits for every thread.
             let ended = threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and);
             started?;
             ended.map_err(|_| Error::new(Class::Bug, "internal error: a worker of the check ended early"))
@@ -176,7 +179,7 @@ impl<'a> FramePipeline<'a> {
         for index in self.frames.clone() {
             let taken = self.pool.take(&self.stop, || Some(()));
             let Some(((), mut lease)) = taken else { break };
-            // A frame is below 17 MiB: the manifest's rules say so.
+            // Below 17 MiB by the manifest's rules.
             let size = usize::try_from(self.place(index).size).unwrap_or_default();
             let read = match flow.check() {
                 Ok(()) => feed.frame(index, &mut lease[..size], &mut faults),
@@ -227,7 +230,7 @@ impl<'a> FramePipeline<'a> {
         keep(open);
     }
 
-    /// The digests of volumes, each with its number from 0.
+    /// Returns the digests of volumes, each with its volume number counted from 0.
     #[cfg(feature = "carry")]
     pub fn digests(&self) -> Vec<(usize, Digest)> {
         self.digests.as_ref().map(|digests| lock(digests).clone()).unwrap_or_default()
@@ -260,28 +263,29 @@ impl<'a> FramePipeline<'a> {
             };
         };
         open_packed(bytes, digest, place.plain, at, scratch)?;
-        // Into the buffer, so that what waits in the pipeline is bounded by the buffers.
+        // Copied into the buffer, so that the buffers limit how much waits in the pipeline.
         lease[..plain].copy_from_slice(scratch);
         Ok(Opened { lease, plain, is_stored: false })
     }
 
-    /// Returns a reader of `frames`, which no other reader takes.
+    /// Returns a reader of `frames`. No other reader may take any of them.
     pub fn pieces(self: &Arc<Self>, frames: Range<usize>) -> FrameReader<'a> {
         FrameReader { pipeline: Arc::clone(self), frames, current: None }
     }
 
-    /// Waits for the end of the feed; what was wrong with what was read, and whether more follows the
-    /// end. `None` after [`FramePipeline::stop`]. Given once.
+    /// Waits for the end of the feed. Returns the problems found and whether more data follows the
+    /// end, or `None` after [`FramePipeline::stop`]. Call it only once.
     pub fn ended(&self) -> Option<(Vec<Error>, bool)> {
         self.fed.get(0, || self.is_stopped())
     }
 }
 
-/// Reads some frames of a pipeline in order. When dropped it takes what was not read, so that nothing stays in the pipeline.
+/// Reads some frames of a pipeline in order. When dropped, takes the remaining ones, so that none
+/// stay in the pipeline.
 pub struct FrameReader<'a> {
     pipeline: Arc<FramePipeline<'a>>,
     frames: Range<usize>,
-    // The frame that is given, and how much of it was.
+    // The current frame and how much of it was returned.
     current: Option<(Opened, usize)>,
 }
 
@@ -293,7 +297,8 @@ impl FrameReader<'_> {
     }
 }
 
-/// Whether an error only says that the frames of a reader do not come; why they do not, the feed says.
+/// Whether an error only says that the frames of a reader do not arrive; the feed reports the
+/// cause.
 pub fn is_cut_off(error: &Error) -> bool {
     error.reason == Some(Reason::StreamEnded)
 }

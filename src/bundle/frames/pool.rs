@@ -1,7 +1,7 @@
-//! Bounds memory while frames are made: a few buffers, each reused, and the made frames waiting
-//! for their turn.
+//! Limits memory while frames are made: a few reused buffers, and the finished frames that wait for
+//! their turn.
 //!
-//! Buffers are taken in the order of frames, so the frame that everything waits for always has one.
+//! Buffers are taken in frame order, so the frame that everything waits for always has one.
 
 use crate::base::lock::lock;
 use std::collections::BTreeMap;
@@ -9,19 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-#[cfg(feature = "carry")]
-use crate::bundle::format::frame::{MAX_PLAIN, stored_size};
 use crate::system::memory;
 
-/// How often a wait looks whether the run was stopped.
+/// Interval at which a waiting thread checks whether the run was stopped.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Waits a little for a change.
+/// Waits briefly for a change.
 pub fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     crate::base::lock::wait(changed, guard, LOOK)
 }
 
-/// Sets the flag when a thread goes, if by a panic.
+/// Sets the flag if its thread panics.
 #[derive(Debug)]
 pub struct Watch<'a>(pub &'a AtomicBool);
 
@@ -33,14 +31,15 @@ impl Drop for Watch<'_> {
     }
 }
 
-/// A buffer that holds a frame as it lies on the medium; goes back to its pool.
+/// A buffer that holds a frame as it is on the medium. Returns to its pool when dropped.
 #[derive(Debug)]
 pub struct Lease {
     bytes: Vec<u8>,
     pool: Arc<Pool>,
 }
 
-/// Buffers, made when first needed; where there is no memory for one more, those that there are go round.
+/// Buffers, allocated when first needed. If there is no memory for one more, the existing ones are
+/// reused.
 #[derive(Debug)]
 pub struct Pool {
     free: Mutex<(Vec<Vec<u8>>, usize)>,
@@ -50,20 +49,13 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// At most `count` buffers, each for the largest frame, stored ones included.
-    #[cfg(feature = "carry")]
-    pub fn new(count: usize) -> Arc<Self> {
-        // No truncation: about 16 MiB.
-        Self::sized(count, usize::try_from(stored_size(MAX_PLAIN)).unwrap_or_default())
-    }
-
-    /// At most `count` buffers of `size` bytes.
+    /// Returns a pool of at most `count` buffers of `size` bytes.
     pub fn sized(count: usize, size: usize) -> Arc<Self> {
         Arc::new(Self { free: Mutex::new((Vec::new(), count)), count, size, changed: Condvar::new() })
     }
 
-    /// Takes a buffer and, in the same moment, what `next` gives: so buffers go out in its order.
-    /// `None` once `stop` is set or `next` has no more.
+    /// Takes a buffer together with the next item from `next`, so that buffers are handed out in
+    /// the order of the items. Returns `None` once `stop` is set or `next` has no more items.
     pub fn take<T>(self: &Arc<Self>, stop: &AtomicBool, next: impl Fn() -> Option<T>) -> Option<(T, Lease)> {
         let mut free = lock(&self.free);
         loop {
@@ -71,7 +63,7 @@ impl Pool {
                 return None;
             }
             if free.0.is_empty() && free.1 > 0 && free.1 < self.count && !memory::has_room(self.size) {
-                // Those that there are must do.
+                // The existing buffers must suffice.
                 free.1 = 0;
             }
             if !free.0.is_empty() || free.1 > 0 {
@@ -107,37 +99,7 @@ impl Drop for Lease {
     }
 }
 
-/// Lets at most a number of threads do something at once.
-#[cfg(feature = "carry")]
-#[derive(Debug)]
-pub struct Limiter {
-    free: Mutex<usize>,
-    changed: Condvar,
-}
-
-#[cfg(feature = "carry")]
-impl Limiter {
-    /// At most `count` at once.
-    pub const fn new(count: usize) -> Self {
-        Self { free: Mutex::new(count), changed: Condvar::new() }
-    }
-
-    /// Does `work` when there is room.
-    pub fn pass<T>(&self, work: impl FnOnce() -> T) -> T {
-        let mut free = lock(&self.free);
-        while *free == 0 {
-            free = wait(&self.changed, free);
-        }
-        *free -= 1;
-        drop(free);
-        let out = work();
-        *lock(&self.free) += 1;
-        self.changed.notify_one();
-        out
-    }
-}
-
-/// Things made in any order, taken in order.
+/// Items that are added in any order and taken in order.
 #[derive(Debug)]
 pub struct Queue<T> {
     ready: Mutex<BTreeMap<usize, T>>,
@@ -145,25 +107,25 @@ pub struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty one.
+    /// Returns an empty queue.
     pub const fn new() -> Self {
         Self { ready: Mutex::new(BTreeMap::new()), changed: Condvar::new() }
     }
 
-    /// Puts the thing numbered `index`.
+    /// Adds the item numbered `index`.
     pub fn put(&self, index: usize, thing: T) {
         lock(&self.ready).insert(index, thing);
         self.changed.notify_all();
     }
 
-    /// Makes those who wait look again whether it ended.
+    /// Makes waiting threads check again whether the queue has ended.
     pub fn wake(&self) {
-        // Under the lock, so that nobody is between looking and waiting.
+        // Takes the lock, so that no thread is between checking and waiting.
         let _ready = lock(&self.ready);
         self.changed.notify_all();
     }
 
-    /// Waits for the thing numbered `index`; `None` once `ended` says that it will not come.
+    /// Waits for the item numbered `index`. Returns `None` once `ended` says that it will not come.
     pub fn get(&self, index: usize, ended: impl Fn() -> bool) -> Option<T> {
         let mut ready = lock(&self.ready);
         loop {
@@ -177,7 +139,8 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Waits for the foremost thing that is there; `None` once `ended` says that no more is wanted.
+    /// Waits for any item and takes the one with the lowest number. Returns `None` once `ended`
+    /// says that no more items are wanted.
     pub fn first(&self, ended: impl Fn() -> bool) -> Option<(usize, T)> {
         let mut ready = lock(&self.ready);
         loop {
@@ -194,8 +157,6 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
 
     #[test]
@@ -220,7 +181,7 @@ mod tests {
         let (pool, stop) = (Pool::sized(3, 8), AtomicBool::new(false));
         let take = || pool.take(&stop, || Some(())).map(|((), lease)| lease);
         let first = take().unwrap();
-        // No machine has so much.
+        // No machine has that much memory.
         let huge = Arc::new(Pool {
             free: Mutex::new((Vec::new(), 2)),
             count: 3,
@@ -235,23 +196,5 @@ mod tests {
         });
         assert_eq!(lock(&huge.free).1, 0);
         drop(first);
-    }
-
-    #[cfg(feature = "carry")]
-    #[test]
-    fn so_many_pass_at_once_and_no_more() {
-        let (limiter, inside, most) = (Limiter::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    limiter.pass(|| {
-                        most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                        std::thread::sleep(LOOK);
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    });
-                });
-            }
-        });
-        assert_eq!(most.into_inner(), 2);
     }
 }

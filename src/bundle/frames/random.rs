@@ -1,7 +1,8 @@
-//! The tar stream of some frames, read from their volumes in small pieces; every byte of the frames
-//! themselves is compared or hashed here (`spec/frame.md`).
+//! Reads the tar stream of some frames from their volumes in small pieces. Compares or hashes every
+//! byte of the frames themselves (`spec/frame.md`).
 //!
-//! Does not judge what the pieces hold: headers, padding and content are [`super::members`]'s.
+//! Does not check the content of the pieces: [`super::members`] checks headers, padding and
+//! content.
 
 use std::ops::Range;
 
@@ -11,16 +12,17 @@ use crate::bundle::format::frame_check::{StoredCheck, open_packed};
 use crate::bundle::format::offsets::Offsets;
 use crate::bundle::volumes::files::Files;
 
-/// Raw blocks of a stored frame that are read at once: 0.9 MiB, what a job holds.
+/// Number of raw blocks of a stored frame read at once. A job holds these 0.9 MiB.
 const READ_BLOCKS: usize = 7;
 
-/// The tar stream of some frames, piece by piece; the frames themselves are checked on the way.
+/// The tar stream of some frames, piece by piece. The frames themselves are checked while reading.
 pub trait Pieces {
-    /// The next piece of the stream, empty at the end of the last frame.
+    /// Returns the next piece of the stream, which is empty after the last frame.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`], [`crate::base::fault::Class::Integrity`], and
-    /// [`crate::base::fault::Class::Format`] for a packed frame against its rules; each with volume and offset.
+    /// [`crate::base::fault::Class::Format`] for a packed frame that breaks its rules; each with
+    /// volume and offset.
     fn next_piece(&mut self) -> Result<&[u8], Error>;
 }
 
@@ -31,7 +33,7 @@ pub struct RandomReader<'a> {
     frames: Range<usize>,
     state: State,
     buffer: Vec<u8>,
-    // The part of `buffer` (or of the packed frame's content) that was not given yet.
+    // Part of `buffer` (or of the packed frame's content) that was not returned yet.
     ready: Range<usize>,
     broken: Option<usize>,
 }
@@ -42,16 +44,16 @@ enum State {
     Between,
     /// Within a stored frame.
     Stored {
-        /// Its index.
+        /// Index of the frame.
         frame: usize,
-        /// The check of what was given of it.
+        /// Check of the part that was returned.
         check: StoredCheck,
-        /// Bytes of it that were read.
+        /// Number of its bytes that were read.
         read: u64,
-        /// Where in `buffer` the bytes begin that were read and not checked yet.
+        /// Position in `buffer` of the first byte that was read but not checked yet.
         unchecked: usize,
     },
-    /// A packed frame's content stands in `content`.
+    /// The content of a packed frame is in `content`.
     Packed {
         /// Its decompressed bytes.
         content: Vec<u8>,
@@ -59,12 +61,12 @@ enum State {
 }
 
 impl<'a> RandomReader<'a> {
-    /// Over `frames`.
+    /// Returns a reader of `frames`.
     pub const fn new(offsets: &'a Offsets, volumes: &'a Files, frames: Range<usize>) -> Self {
         Self { offsets, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
     }
 
-    /// The frame that could not be read, or did not hold.
+    /// Returns the frame that could not be read or failed its check.
     pub const fn broken(&self) -> Option<usize> {
         self.broken
     }
@@ -80,7 +82,7 @@ impl<'a> RandomReader<'a> {
             self.state = State::Stored { frame, check, read: STORED_HEADER as u64, unchecked: 0 };
             return Ok(());
         };
-        // A packed frame is below 16 MiB: the manifest's rules say so.
+        // Below 17 MiB by the manifest's rules.
         self.buffer.resize(usize::try_from(place.size).unwrap_or_default(), 0);
         self.volumes.read_exact(place.volume, place.offset, &mut self.buffer)?;
         let mut content = Vec::new();
@@ -90,9 +92,9 @@ impl<'a> RandomReader<'a> {
         Ok(())
     }
 
-    /// The next block's content, or `None` at the end of the frame.
+    /// Returns where the next block's content is in `buffer`, or `None` at the end of the frame.
     fn stored_block(&mut self) -> Result<Option<Range<usize>>, Error> {
-        // Blocks that are read at once, and what stands after the last ones.
+        // Size in bytes of the blocks read at once.
         const BLOCKS: u64 = (READ_BLOCKS * (BLOCK_HEADER + RAW_BLOCK)) as u64;
         let State::Stored { frame, check, read, unchecked } = &mut self.state else { return Ok(None) };
         let frame = *frame;
@@ -146,7 +148,7 @@ impl Pieces for RandomReader<'_> {
 }
 
 impl RandomReader<'_> {
-    /// Where the next piece stands in `buffer`.
+    /// Returns where the next piece is in `buffer`.
     fn advance(&mut self) -> Result<Range<usize>, Error> {
         loop {
             if matches!(self.state, State::Between) {
@@ -170,7 +172,7 @@ impl RandomReader<'_> {
     }
 }
 
-/// The whole content of some frames.
+/// Returns the whole content of some frames.
 ///
 /// # Errors
 /// Those of [`Pieces::next_piece`].

@@ -1,31 +1,33 @@
-//! Keeps what a bundle's documents say of its artifacts, from the one walk that reads them: for reports.
+//! Keeps what a bundle's documents say about its artifacts, for reports. Filled by the one walk
+//! that reads them.
 //!
-//! Filled only where someone asked for it ([`crate::bundle::Untrusted::learning`]) and the whole closure holds. Judges nothing.
+//! Filled only on request ([`crate::bundle::Untrusted::learning`]) and if the whole closure is
+//! valid. Checks nothing.
 
 use std::collections::HashMap;
 
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Platform};
 
-/// Annotations that say what an attestation speaks of: BuildKit's, cosign's, sigstore's.
+/// Annotations that hold the predicate type of an attestation: BuildKit's, cosign's, sigstore's.
 const PREDICATES: [&str; 3] = ["in-toto.io/predicate-type", "predicateType", "dev.sigstore.bundle.predicateType"];
 
-/// The documents.
+/// Documents by digest.
 #[derive(Debug, Default)]
 pub struct Catalogue(HashMap<Digest, Entry>);
 
 /// One document.
 #[derive(Debug, Default)]
 pub struct Entry {
-    /// The media type of its config.
+    /// Media type of its config.
     pub config: Option<String>,
-    /// The type that it states.
+    /// Artifact type that it states.
     pub stated: Option<String>,
-    /// What its attestations speak of.
+    /// Predicate types of its attestations.
     pub predicates: Vec<String>,
-    /// The documents below it.
+    /// Documents below it.
     pub children: Vec<Child>,
-    /// What else is below it: digests and sizes in bytes.
+    /// Digests and sizes in bytes of everything else below it.
     pub leaves: Vec<(Digest, u64)>,
 }
 
@@ -36,14 +38,14 @@ pub struct Child {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
-    /// What it is for.
+    /// Platform that it is for.
     pub platform: Option<Platform>,
-    /// The child that it speaks of, if it is an attestation.
+    /// The child that it attests, if it is an attestation.
     pub attests: Option<Digest>,
 }
 
 impl Catalogue {
-    /// Takes in a document.
+    /// Adds a document.
     pub(in crate::bundle) fn see(&mut self, document: &Document) {
         let mut entry = Entry {
             config: document.config().map(|config| config.media_type.clone()),
@@ -68,7 +70,7 @@ impl Catalogue {
         self.0.insert(document.digest(), entry);
     }
 
-    /// Returns what is known of a document.
+    /// Returns the entry of a document.
     pub fn get(&self, digest: &Digest) -> Option<&Entry> {
         self.0.get(digest)
     }

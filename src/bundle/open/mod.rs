@@ -1,4 +1,4 @@
-//! Opening a bundle: from bytes that nobody vouched for to [`Trusted`](trusted::Trusted).
+//! Opens a bundle: from untrusted bytes to [`Trusted`](trusted::Trusted).
 
 pub mod catalog;
 pub(super) mod policy;

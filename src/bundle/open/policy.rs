@@ -1,6 +1,6 @@
-//! Tells a policy what a manifest claims, and keeps how it was let in.
+//! Tells a policy what a manifest claims, and keeps how it was admitted.
 //!
-//! Decides nothing itself: sections and order are [`crate::signing`]'s.
+//! Decides nothing itself: [`crate::signing`] handles sections and order.
 
 use super::trusted::Trusted;
 use crate::base::fault::{Class, Fault};
@@ -10,7 +10,7 @@ use crate::signing::policy::Kinds;
 use crate::signing::{Admission, Claims, Policy};
 
 impl Manifest {
-    /// Returns what a policy looks at; `id` is the digest of the manifest's bytes.
+    /// Returns what a policy examines. `id` is the digest of the manifest's bytes.
     pub fn claims(&self, id: Digest) -> Claims<'_> {
         Claims {
             id,
@@ -29,7 +29,7 @@ impl Manifest {
 }
 
 impl Trusted {
-    /// The second step of the policy, now that the manifest is read.
+    /// Applies the second step of the policy, now that the manifest is parsed.
     ///
     /// # Errors
     /// Those of [`Policy::admit`].
@@ -38,25 +38,27 @@ impl Trusted {
         Ok(self)
     }
 
-    /// How it was let in.
+    /// Returns how the bundle was admitted.
     pub const fn admission(&self) -> &Admission {
         &self.admission
     }
 
-    /// Tells who keeps the order of its channel that all of it has passed.
+    /// Tells the keeper of the channel's order that all of the bundle has passed.
     ///
     /// # Errors
-    /// [`Class::Io`] where that cannot be noted.
+    /// [`Class::Io`] if that cannot be recorded.
     pub fn accept(&self) -> Result<(), Fault> {
         self.admission.order.as_ref().map_or(Ok(()), |order| order.accept())
     }
 
+    /// Checks what only the documents show against the policy's section.
+    ///
     /// # Errors
-    /// [`Class::Policy`] for what the section forbids and only the documents show.
+    /// [`Class::Policy`] for what the section forbids.
     pub(in crate::bundle) fn check_kinds(&self, kinds: &Kinds<'_>) -> Result<(), Error> {
         kinds.forbidden(&self.manifest().artifacts, &self.manifest().absent).map_or(Ok(()), |what| {
             Err(Error::new(Class::Policy, what)
-                .help("have the bundle made without them, or with what lacks; or change the policy"))
+                .help("have the bundle made without them, or with what is missing; or change the policy"))
         })
     }
 }

@@ -1,5 +1,5 @@
-//! A bundle whose manifest a policy or its own writer has vouched for: [`Trusted`], which alone gives content
-//! (`spec/verification.md`, step 8).
+//! A bundle whose manifest a policy or its own writer has vouched for: [`Trusted`], the only type
+//! that provides content (`spec/verification.md`, step 8).
 
 use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -11,43 +11,29 @@ use crate::bundle::source::cache::ReadCache;
 use crate::bundle::volumes::files::Files;
 use crate::bundle::volumes::flat::Flat;
 use crate::bundle::{Error, Manifest};
-#[cfg(feature = "carry")]
-use crate::content::volumes::Volumes;
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
 
-/// A bundle whose manifest is authenticated: the only thing that gives content.
+/// A bundle whose manifest is authenticated: the only type that provides content.
 pub struct Trusted {
     id: Digest,
     manifest: Arc<Manifest>,
     offsets: Offsets,
     volumes: Arc<Files>,
-    // Whether it is what a writer has not finished: what lies next to it is none of it.
-    is_unfinished: bool,
-    // In form flat, where there are no volumes.
+    // Set for the read-back of an unfinished bundle. Files next to it do not belong to it.
+    pub(in crate::bundle) is_unfinished: bool,
+    // Set in form flat, which has no volumes.
     flat: Option<Flat>,
     judgement: Judgement,
     pub(in crate::bundle) admission: Admission,
-    // The blobs' places in `blobs`, by their digests.
+    // Indexes into `blobs`, in order of the digests.
     index: Vec<u32>,
-    // Filled by the walk over the documents, where someone asked for it.
+    // Filled on request by the walk over the documents.
     pub(in crate::bundle) catalogue: Option<OnceLock<Catalogue>>,
     pub(in crate::bundle) cache: ReadCache,
 }
 
 impl Trusted {
-    /// Opens what a writer has just made and not finished: trusted for the read-back alone.
-    ///
-    /// # Errors
-    /// [`crate::base::fault::Class::Format`].
-    #[cfg(feature = "carry")]
-    pub(in crate::bundle) fn just_written(place: Arc<dyn Volumes>, manifest: &Manifest) -> Result<Self, Error> {
-        let id = Digest::sha256(&manifest.to_bytes());
-        let files = Arc::new(Files::new(place, manifest.name.clone()));
-        let bundle = Self::new(id, manifest.clone(), files, Judgement::default())?;
-        Ok(Self { is_unfinished: true, ..bundle })
-    }
-
     pub(in crate::bundle) fn new(
         id: Digest,
         manifest: Manifest,
@@ -75,47 +61,43 @@ impl Trusted {
         })
     }
 
-    /// The bundle id.
+    /// Returns the bundle id.
     pub const fn id(&self) -> Digest {
         self.id
     }
 
-    /// The manifest.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Who signed.
+    /// Returns who signed.
     pub const fn judgement(&self) -> &Judgement {
         &self.judgement
     }
 
-    /// Returns what its documents say; `None` where nobody asked for it, or they were not all read and found to hold.
+    /// Returns what its documents say, or `None` if that was not requested or not all of them were
+    /// read and valid.
     pub fn catalogue(&self) -> Option<&Catalogue> {
         self.catalogue.as_ref().and_then(OnceLock::get)
     }
 
-    /// Where everything lies.
+    /// Returns the positions of everything.
     pub const fn offsets(&self) -> &Offsets {
         &self.offsets
     }
 
-    /// The volumes.
+    /// Returns the volumes.
     pub fn volumes(&self) -> &Files {
         &self.volumes
     }
 
-    /// Whether it is what a writer has not finished.
-    pub(in crate::bundle) const fn is_unfinished(&self) -> bool {
-        self.is_unfinished
-    }
-
-    /// The files of form flat, if it is of that.
+    /// Returns the files of form flat, if the bundle has that form.
     pub const fn flat(&self) -> Option<&Flat> {
         self.flat.as_ref()
     }
 
-    /// Where a unit begins on the medium, for messages.
+    /// Returns where a unit begins on the medium, for messages.
     pub(in crate::bundle) fn place_of(&self, unit: &Unit) -> String {
         let place = self.offsets.place(unit.frames.start);
         format!("volume {}, from offset {}", self.volumes.file_name(place.volume), place.offset)
@@ -126,14 +108,14 @@ impl Trusted {
         Error { what: format!("{} ({})", error.what, self.place_of(unit)), ..error }
     }
 
-    /// The place of a blob in `blobs`.
+    /// Returns the index of a blob in `blobs`.
     pub fn blob_index(&self, digest: &Digest) -> Option<usize> {
         let blobs = &self.manifest.blobs;
         let found = self.index.binary_search_by_key(&digest, |index| &blobs[*index as usize].digest).ok()?;
         Some(self.index[found] as usize)
     }
 
-    /// A volume, counted from 0, is there, a plain file, and of its length.
+    /// Checks that a volume, counted from 0, exists, is a plain file and has its size.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Io`].
@@ -149,15 +131,15 @@ impl Trusted {
         }
     }
 
-    /// Whether a volume is not there.
+    /// Whether any volume is missing.
     pub fn lacks_any(&self) -> bool {
         (0..self.manifest.volumes.len()).any(|volume| matches!(self.volumes.size(volume), Ok(None)))
     }
 
-    /// The fault of a volume, counted from 0, that is not there.
+    /// Returns the error for a missing volume, counted from 0.
     pub(in crate::bundle) fn lacks(&self, volume: usize) -> Error {
         let (file, number) = (self.volumes.file_name(volume), volume + 1);
         Error::integrity(format!("volume {file}: need volume {number} of bundle {}, found none", self.id))
-            .help("put the volume beside the manifest, or name the directory that holds it with --volume-dir")
+            .help("put the volume next to the manifest, or name the directory that holds it with --volume-dir")
     }
 }

@@ -1,4 +1,5 @@
-//! Opening a bundle: [`Untrusted`], until a policy vouches for its manifest (`spec/verification.md`, steps 1 to 7).
+//! Opens a bundle: [`Untrusted`], until a policy vouches for its manifest (`spec/verification.md`,
+//! steps 1 to 7).
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,7 +13,7 @@ use crate::content::volumes::Volumes;
 use crate::oci::Digest;
 use crate::signing::{Envelope, Judgement, Policy, statement};
 
-/// A bundle whose manifest nobody has vouched for.
+/// A bundle whose manifest is not authenticated.
 pub struct Untrusted {
     files: Arc<Files>,
     is_stream: bool,
@@ -22,16 +23,18 @@ pub struct Untrusted {
     detached: Vec<Detached>,
 }
 
-/// A signature file that lies apart from its bundle.
+/// A signature file that is stored apart from its bundle.
 #[derive(Clone, Debug)]
 pub struct Detached {
-    /// How messages name it.
+    /// Its name in messages.
     pub name: String,
-    /// Its bytes, of which nothing is known, or why there are none: that counts in its turn, after the manifest's own form.
+    /// Its bytes, not checked yet, or why they could not be read. That error is reported only after
+    /// the manifest's own form was checked.
     pub bytes: Result<Vec<u8>, Error>,
 }
 
-/// Reads manifest and signature file of the bundle `name` at `place`; judges neither beyond size and ends.
+/// Reads the manifest and the signature file of the bundle `name` at `place`. Checks only their
+/// sizes and how the manifest begins and ends.
 ///
 /// # Errors
 /// [`Class::Format`], [`Class::Io`].
@@ -58,57 +61,57 @@ pub fn open_at(place: Arc<dyn Volumes>, name: Name) -> Result<Untrusted, Error> 
 }
 
 impl Untrusted {
-    /// A bundle whose first two files came in a stream: there is no directory.
+    /// Returns a bundle whose first two files came in a stream, so that it has no directory.
     pub(in crate::bundle) fn of_stream(name: Name, manifest: Vec<u8>, signatures: Vec<u8>) -> Self {
         let (files, signatures) = (Arc::new(Files::of_stream(name)), Some(signatures));
         Self { files, is_stream: true, manifest, signatures, learns: false, detached: Vec::new() }
     }
 
-    /// Lists files next to its own that are not the bundle's; none for a stream.
+    /// Lists the files next to its own that do not belong to the bundle; none for a stream.
     pub fn beside(&self) -> Beside {
         beside(&self.files)
     }
 
-    /// Keeps what its documents say once they were read ([`Trusted::catalogue`]).
+    /// Sets whether to keep what its documents say once they were read ([`Trusted::catalogue`]).
     #[must_use]
     pub const fn learning(mut self, learns: bool) -> Self {
         self.learns = learns;
         self
     }
 
-    /// Adds signatures from elsewhere to those of its own file, which then need not be there.
+    /// Adds signatures from elsewhere to those of its own file, which may then be missing.
     #[must_use]
     pub fn with_signatures(mut self, detached: Vec<Detached>) -> Self {
         self.detached.extend(detached);
         self
     }
 
-    /// The bundle id: the digest of the manifest's bytes.
+    /// Returns the bundle id: the digest of the manifest's bytes.
     pub fn id(&self) -> Digest {
         Digest::sha256(&self.manifest)
     }
 
-    /// The bundle's name, from its file's.
+    /// Returns the bundle's name, taken from its file name.
     pub fn name(&self) -> &Name {
         self.files.name()
     }
 
-    /// Its volumes, of which nothing is known.
+    /// Returns its volumes, not checked yet.
     pub(in crate::bundle) fn volumes(&self) -> &Files {
         &self.files
     }
 
-    /// The bytes of the signature file.
+    /// Returns the bytes of the signature file.
     pub fn signature_bytes(&self) -> Option<&[u8]> {
         self.signatures.as_deref()
     }
 
-    /// The manifest's bytes, of which nothing is known.
+    /// Returns the manifest's bytes, not authenticated.
     pub fn manifest_bytes(&self) -> &[u8] {
         &self.manifest
     }
 
-    /// The statement that a signature over this manifest signs.
+    /// Returns the statement that a signature over this manifest signs.
     pub fn statement(&self) -> Vec<u8> {
         statement(MEDIA_TYPE, self.id(), self.manifest.len() as u64)
     }
@@ -118,25 +121,26 @@ impl Untrusted {
         self.signatures.is_some()
     }
 
-    /// The signature file, in its form; nothing is verified.
+    /// Parses the signature file; verifies nothing.
     ///
     /// # Errors
-    /// [`Class::Signature`] where there is none, [`Class::Format`].
+    /// [`Class::Signature`] if it is missing, [`Class::Format`].
     pub fn envelope(&self) -> Result<Envelope, Error> {
         let bytes = self.signatures.as_ref().ok_or_else(|| {
-            Error::new(Class::Signature, format!("signature file {}: not there", self.name().signatures()))
-                .help("copy it beside the manifest; every bundle has one")
+            Error::new(Class::Signature, format!("signature file {}: missing", self.name().signatures()))
+                .help("copy it next to the manifest; every bundle has one")
         })?;
         Envelope::parse(bytes).map_err(|error| {
             Error::new(error.class(), error.to_string()).help("copy the signature file again from the bundle's source")
         })
     }
 
-    /// All signature files: the bundle's own and those from elsewhere. The form of each is checked before what any says.
+    /// Parses all signature files: the bundle's own and those from elsewhere. Checks the form of
+    /// all before the content of any.
     ///
     /// # Errors
-    /// As [`Untrusted::envelope`]; those of reading one from elsewhere; [`Class::Signature`] for one that is about another
-    /// manifest.
+    /// Those of [`Untrusted::envelope`]; those of reading one from elsewhere; [`Class::Signature`]
+    /// for one over another manifest.
     pub fn envelopes(&self) -> Result<Vec<Envelope>, Error> {
         let detached = self.detached.iter().map(|file| {
             let bytes = file.bytes.as_ref().map_err(Clone::clone)?;
@@ -168,7 +172,7 @@ impl Untrusted {
         }
     }
 
-    /// The manifest as it claims to be. **Not authenticated**: to be shown with these words.
+    /// Returns what the manifest claims. **Not authenticated**: whoever shows it must say so.
     ///
     /// # Errors
     /// [`Class::Format`].
@@ -176,7 +180,7 @@ impl Untrusted {
         let manifest = Manifest::parse(&self.manifest)?;
         if manifest.name != *self.name() {
             return Err(Error::format(format!(
-                "manifest: expected name {:?} as its file's, found {:?}",
+                "manifest: expected name {:?} as in its file name, found {:?}",
                 self.name().as_str(),
                 manifest.name.as_str()
             ))
@@ -185,10 +189,11 @@ impl Untrusted {
         Ok(manifest)
     }
 
-    /// Checks the signatures, then reads the manifest, then asks the policy's section and the channel's order.
+    /// Checks the signatures, then parses the manifest, then applies the policy's section and the
+    /// channel's order.
     ///
     /// # Errors
-    /// In this order: signature file's form ([`Class::Format`]), [`Class::Signature`],
+    /// In this order: the signature file's form ([`Class::Format`]), [`Class::Signature`],
     /// [`Class::Trust`], the manifest ([`Class::Format`]), those of [`Policy::admit`].
     pub fn authenticate(self, policy: &Policy) -> Result<Trusted, Fault> {
         let envelopes = self.envelopes()?;
@@ -196,7 +201,8 @@ impl Untrusted {
         self.trust(judgement)?.admit(policy)
     }
 
-    /// For `inspect --check`: everything is hashed, no signature is asked for. Whatever shows the result must call it "not authenticated".
+    /// Returns the bundle without checking signatures, for `inspect --check`, which hashes
+    /// everything. Whoever shows the result must call it "not authenticated".
     ///
     /// # Errors
     /// [`Class::Format`].
@@ -206,11 +212,11 @@ impl Untrusted {
 
     fn trust(self, judgement: Judgement) -> Result<Trusted, Error> {
         let (manifest, id, learns) = (self.claimed()?, self.id(), self.learns);
-        // They count no more, and may be many.
+        // The manifest's bytes are no longer needed, and may be many.
         drop(self.manifest);
         if self.is_stream && manifest.form == Form::Flat {
             return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
-                .help("a flat bundle is a directory; a stream is made of one in volumes"));
+                .help("a flat bundle is a directory; a stream is made from a bundle in volumes"));
         }
         let mut bundle = Trusted::new(id, manifest, self.files, judgement)?;
         bundle.catalogue = learns.then(OnceLock::new);

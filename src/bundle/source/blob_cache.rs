@@ -1,6 +1,6 @@
-//! Blobs kept in memory while a bundle is read in one pass: documents, and what may be one.
+//! Blobs kept in memory while a bundle is read in one pass: documents, and blobs that may be one.
 //!
-//! Bounds their bytes; judges no content.
+//! Limits their total size; does not check their content.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::bundle::Error;
 use crate::oci::Digest;
 
-/// The most bytes that are kept in memory: documents, and blobs that look like one.
+/// Maximum number of bytes kept in memory: documents, and blobs that look like one.
 pub const MAX_CACHED: u64 = 256 << 20;
 
-/// Blobs that were read and are kept.
+/// Blobs that were read and kept.
 #[derive(Debug, Default)]
 pub struct BlobCache {
     blobs: HashMap<Digest, Arc<[u8]>>,
@@ -20,7 +20,7 @@ pub struct BlobCache {
 }
 
 impl BlobCache {
-    /// Keeps a blob while there is room.
+    /// Keeps a blob if there is room.
     pub(in crate::bundle) fn add(&mut self, digest: Digest, content: Vec<u8>) {
         self.bytes += content.len() as u64;
         if self.bytes > MAX_CACHED {
@@ -30,23 +30,23 @@ impl BlobCache {
         }
     }
 
-    /// Returns a blob that is kept.
+    /// Returns a blob if it was kept.
     pub(in crate::bundle) fn get(&self, digest: &Digest) -> Option<Arc<[u8]>> {
         self.blobs.get(digest).cloned()
     }
 
-    /// Whether a blob was left out because there was no room for it.
+    /// Whether a blob was not kept because there was no room for it.
     pub(in crate::bundle) const fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Returns the fault of a blob that was left out.
+    /// Returns an error if a blob was not kept.
     pub(in crate::bundle) fn fault(&self) -> Option<Error> {
         self.is_full.then(too_many)
     }
 }
 
-/// Returns the refusal of a bundle whose documents are larger than what is kept.
+/// Returns the error for a bundle whose documents exceed [`MAX_CACHED`].
 pub fn too_many() -> Error {
     Error::format(format!("stream: expected at most {MAX_CACHED} bytes of documents, found more"))
         .help("write it to a disk and read it from there: tar x")

@@ -1,7 +1,7 @@
-//! One blob, read from the frames of its unit: by position, or while a bundle is read in one pass.
+//! Reads one blob from the frames of its unit: by position, or while a bundle is read in one pass.
 //!
-//! Frame and tar bytes are compared on the way; the blob's digest is compared where the cursor was told to, else by whoever
-//! wraps the reader ([`crate::content::checked::Checked`]).
+//! Frame and tar bytes are compared while reading. The blob's digest is compared by the cursor if
+//! it was told to, otherwise by whoever wraps the reader ([`crate::content::checked::Checked`]).
 
 use std::io::{self, Read};
 
@@ -15,15 +15,15 @@ pub(in crate::bundle) struct BlobReader<'a, P> {
     pieces: P,
     pub(super) cursor: Cursor<'a>,
     pub(super) content: Content,
-    // Bytes of the stream that were taken.
+    // Number of bytes taken from the stream.
     pub(super) taken: u64,
-    // Whether somebody has some of the content, so that nobody else can have all of it.
+    // Whether some of the content was returned, so that nobody else can read all of it.
     pub(super) is_begun: bool,
-    // At the end of the unit, or after an error.
+    // Set at the end of the unit or after an error.
     pub(super) ended: Option<Result<(), Error>>,
 }
 
-/// Content of one member that was taken and not given yet.
+/// Content of one member that was taken from the stream but not returned yet.
 pub(super) struct Content {
     member: usize,
     pub(super) is_wanted: bool,
@@ -47,7 +47,8 @@ impl Seen for Content {
 }
 
 impl<'a, P: Pieces> BlobReader<'a, P> {
-    /// Reads the content of `member` from the pieces of its unit, at whose beginning the cursor stands.
+    /// Returns a reader of the content of `member`. `pieces` and `cursor` must be at the beginning
+    /// of its unit.
     pub(in crate::bundle) fn new(pieces: P, cursor: Cursor<'a>, member: usize) -> Self {
         let content = Content { member, is_wanted: true, bytes: Vec::new(), given: 0 };
         Self { pieces, cursor, content, taken: 0, is_begun: false, ended: None }

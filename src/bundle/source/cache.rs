@@ -1,9 +1,11 @@
-//! Keeps what was read of a bundle by position and may be asked for again: frames that members share, and documents.
+//! Caches parts of a bundle that are read by position and may be asked for again: shared frames and
+//! documents.
 //!
-//! Whichever member is asked for, its whole frame is read and decompressed. So the frames that were asked for last are
-//! kept, and of a unit in which a document was asked for all that may be one: whatever the order of asking, documents
-//! cost no more than reading the bundle once while there is room for them, and beyond that in the order of their use.
-//! Reads nothing and judges nothing itself: that is [`super::shared`]'s.
+//! Reading a member means reading and decompressing its whole frame. So the most recently used
+//! frames are kept, and with a document everything in its unit that may be a document. If all
+//! documents fit, they cost no more than reading the bundle once, whatever the order of access. If
+//! they do not, this holds only for bundles that store them in the order of their use.
+//! [`super::shared`] does the reading and checking.
 
 use crate::base::lock::lock;
 use std::collections::{HashMap, VecDeque};
@@ -12,41 +14,41 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::blob_cache::MAX_CACHED;
 use crate::bundle::Error;
 
-/// How many decompressed frames of small members are kept: what a walk in order needs.
+/// Number of decompressed frames of small members that are kept; a walk in order needs this many.
 const KEPT_FRAMES: usize = 2;
 
-/// A frame that one thread reads while the others that want it wait.
+/// A frame that one thread reads while others that want it wait.
 pub(super) type Slot = Arc<Mutex<Option<Arc<Vec<u8>>>>>;
 
-/// Frames and documents of one bundle that were read.
+/// Cached frames and documents of one bundle.
 #[derive(Default)]
 pub(in crate::bundle) struct ReadCache {
-    // The one asked for last is the last.
+    // Most recently used last.
     frames: Mutex<Vec<(usize, Slot)>>,
     documents: Mutex<Documents>,
 }
 
-/// The documents among it.
+/// Cached documents.
 pub(super) struct Documents {
-    // The most bytes that are kept.
+    // Maximum number of bytes kept.
     pub(super) room: u64,
-    // Units of which the documents are kept, in the order in which they came.
+    // Units whose documents are kept, oldest first.
     units: VecDeque<usize>,
     kept: HashMap<usize, Held>,
     pub(super) bytes: u64,
-    // Bytes of the tar stream that were read for them.
+    // Number of bytes of the tar stream read for documents.
     pub(super) read: u64,
-    // What is wrong around a document.
+    // First error found around a document.
     pub(super) amiss: Option<Error>,
 }
 
 impl ReadCache {
-    /// Returns what was found wrong around the documents that were read so far, in headers and padding.
+    /// Returns the first error found in the headers and padding around the documents read so far.
     pub(in crate::bundle) fn amiss(&self) -> Option<Error> {
         lock(&self.documents).amiss.clone()
     }
 
-    /// The documents, locked: others that want one of them wait.
+    /// Locks the documents: others that want one of them wait.
     pub(super) fn documents(&self) -> MutexGuard<'_, Documents> {
         lock(&self.documents)
     }
@@ -56,7 +58,7 @@ impl ReadCache {
         lock(&self.documents).read
     }
 
-    /// Returns the place of a frame, which becomes the one that was asked for last.
+    /// Returns the slot of a frame, which becomes the most recently used one.
     pub(super) fn slot(&self, frame: usize) -> Slot {
         let mut frames = lock(&self.frames);
         let found = frames.iter().position(|(number, _)| *number == frame).map(|at| frames.remove(at));
@@ -69,7 +71,7 @@ impl ReadCache {
     }
 }
 
-/// The blobs that are kept of a unit: documents and what looks like one, by their places in `blobs`.
+/// Kept blobs of a unit (documents, and blobs that look like one) by their index in `blobs`.
 pub(super) type Held = HashMap<usize, Arc<[u8]>>;
 
 fn bytes(held: &Held) -> u64 {
@@ -93,7 +95,7 @@ impl Documents {
         self.kept.contains_key(&unit)
     }
 
-    /// Keeps the documents of a unit; where there is no room, those that came first go.
+    /// Keeps the documents of a unit. If there is no room, removes the oldest ones.
     pub(super) fn keep(&mut self, unit: usize, held: Held) {
         let more = bytes(&held);
         while self.bytes + more > self.room {
@@ -116,7 +118,7 @@ mod tests {
         let (first, second) = (cache.slot(1), cache.slot(2));
         assert!(!Arc::ptr_eq(&first, &second));
         assert!(Arc::ptr_eq(&first, &cache.slot(1)));
-        // The third takes the place of the second, which was asked for before the first.
+        // The third replaces the second, which was used before the first.
         cache.slot(3);
         assert!(Arc::ptr_eq(&first, &cache.slot(1)));
         assert!(!Arc::ptr_eq(&second, &cache.slot(2)));

@@ -1,8 +1,9 @@
-//! A bundle that is read once and in order, as the source of an import: documents first, kept in memory; then every blob
-//! when its turn comes.
+//! A bundle that is read once and in order, as the source of an import: first the documents, which
+//! are kept in memory, then every blob in turn.
 //!
-//! Small blobs that come before the last document are kept with the documents, so that whatever stands in the
-//! way is known before the first push. All that is read is checked, wanted or not; [`OnePassSource::gate`] counts it.
+//! Small blobs that come before the last document are kept with the documents, so that every
+//! obstacle is known before the first push. Everything read is checked, wanted or not, and counted
+//! by [`OnePassSource::gate`].
 
 use crate::base::lock::{into_inner, lock};
 use std::collections::{HashMap, HashSet};
@@ -28,27 +29,29 @@ use crate::flow::{Flow, each, start};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository};
 
-/// A bundle while it is read.
+/// A bundle that is being read.
 pub struct OnePassSource<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
     pipeline: Arc<FramePipeline<'a>>,
     kept: Mutex<BlobCache>,
-    // The next unit.
+    // Index of the next unit.
     next: AtomicUsize,
-    // Until it is closed.
+    // `None` once the gate is closed.
     gate: Mutex<Option<Gate>>,
-    // What can be had now: small blobs of the units that were read last, and large ones that are being read.
+    // Blobs available now: small ones of the units read last, and large ones that are being read.
     small: Mutex<HashMap<Digest, Arc<[u8]>>>,
     in_flight: Mutex<HashMap<Digest, BlobInFlight<'a>>>,
-    // One unit of many small blobs at a time has them sent in parallel.
+    // Held while the many small blobs of one unit are sent in parallel, so that only one unit does
+    // so.
     many: Mutex<()>,
 }
 
-/// A large blob while it is read.
+/// A large blob that is being read.
 type BlobInFlight<'a> = BlobReader<'a, FrameReader<'a>>;
 
-/// Reads to the end of `unit`, of which the blob is all, whoever has had some of it; counts what was in it.
+/// Reads to the end of `unit`, which consists of this blob only, even if part of it was read
+/// before. Returns the counts of the whole unit.
 fn finish(mut blob: BlobInFlight<'_>, unit: &Unit, flow: &Flow) -> Result<Tally, Error> {
     blob.content.is_wanted = false;
     while blob.ended.is_none() {
@@ -63,7 +66,7 @@ fn finish(mut blob: BlobInFlight<'_>, unit: &Unit, flow: &Flow) -> Result<Tally,
     Ok(Tally { members, blobs, frames: unit.frames.len() as u64, bytes: blob.taken })
 }
 
-/// Reads a large blob; when dropped, it leaves what was not read to the source.
+/// Reads a large blob. When dropped, returns the unread rest to the source.
 struct Reader<'s, 'a> {
     from: &'s OnePassSource<'a>,
     digest: Digest,
@@ -84,7 +87,7 @@ impl Drop for Reader<'_, '_> {
     }
 }
 
-/// Keeps the blobs of a unit that are wanted.
+/// Keeps the wanted blobs of a unit.
 struct Keep<'s> {
     bundle: &'s Trusted,
     wants: &'s dyn Fn(&Digest) -> bool,
@@ -114,10 +117,11 @@ impl Seen for Keep<'_> {
     }
 }
 
-/// Reads `bundle` from `feed` while `work` imports from it; its documents have been read by then and are complete.
+/// Reads `bundle` from `feed` while `work` imports from it. All documents have been read and are
+/// complete when `work` starts.
 ///
 /// # Errors
-/// Those of the bundle before its documents are complete; those of `work`.
+/// Errors of the bundle before its documents are complete; errors of `work`.
 pub fn run<T: Send>(
     bundle: &Trusted,
     feed: &mut dyn Feed,
@@ -149,7 +153,8 @@ pub fn run<T: Send>(
 }
 
 impl OnePassSource<'_> {
-    /// Units until every document has come; then what they reach is compared with the manifest.
+    /// Reads units until every document has come, then compares what the documents reach with the
+    /// manifest.
     fn documents(&self) -> Result<(), Fault> {
         let artifacts = &self.bundle.manifest().artifacts;
         let mut wanted: Vec<Descriptor> = artifacts.iter().map(crate::oci::Artifact::descriptor).collect();
@@ -158,7 +163,7 @@ impl OnePassSource<'_> {
             let mut waiting = Vec::new();
             while let Some(descriptor) = wanted.pop() {
                 let digest = descriptor.digest;
-                // Whether one may be absent is the closure's to say.
+                // The check of the closure decides whether it may be absent.
                 let Some(index) = self.bundle.blob_index(&digest) else { continue };
                 document::check_size(digest, self.bundle.manifest().blobs[index].size)?;
                 let Some(raw) = lock(&self.kept).get(&digest) else {
@@ -183,11 +188,11 @@ impl OnePassSource<'_> {
         Ok(())
     }
 
-    /// The next unit, before the documents are complete: all of it is kept.
+    /// Reads the next unit before the documents are complete, and keeps all of it.
     fn early_unit(&self) -> Result<(), Fault> {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(unit) = self.bundle.offsets().units.get(index) else {
-            return Err(Error::format("stream: a manifest that an artifact refers to did not come"));
+            return Err(Error::format("stream: a manifest that an artifact refers to is missing"));
         };
         let bytes: u64 = self.bundle.offsets().plain(unit.frames.clone());
         if bytes > MAX_CACHED {
@@ -199,7 +204,7 @@ impl OnePassSource<'_> {
         kept.fault().map_or(Ok(()), Err)
     }
 
-    /// Checks a whole unit; gives the blobs of it that are wanted.
+    /// Checks a whole unit and returns its wanted blobs.
     fn unit(
         &self,
         index: usize,
@@ -208,7 +213,7 @@ impl OnePassSource<'_> {
     ) -> Result<Vec<(Digest, Vec<u8>)>, Fault> {
         let mut keep = Keep { bundle: self.bundle, wants, content: Vec::new(), blobs: Vec::new() };
         let mut pieces = self.pipeline.pieces(unit.frames.clone());
-        // Bars count what is sent, not what is read.
+        // Progress bars count what is sent, not what is read.
         let quiet = self.flow.quiet();
         let counted = walk_unit(self.bundle, unit, &mut pieces, &quiet, &mut keep);
         self.count(index, counted)?;
@@ -223,7 +228,7 @@ impl OnePassSource<'_> {
         Ok(())
     }
 
-    /// The fault of an error; of one that only says that nothing came, what the feed says.
+    /// Returns the fault of an error, or the feed's fault if the error only says that nothing came.
     fn told(&self, error: Error) -> Fault {
         if !is_cut_off(&error) {
             return error;
@@ -232,13 +237,14 @@ impl OnePassSource<'_> {
         ended.and_then(Fault::from_list).unwrap_or(error)
     }
 
-    /// The final gate: everything passed, each once, and nothing was wrong with it. Waits for the end.
+    /// Closes the final gate: everything passed, each part once and without faults. Waits for the
+    /// end.
     ///
     /// # Errors
-    /// The fault of what was wrong or is missing.
+    /// Faults found, or of missing parts.
     pub fn gate(&self) -> Result<(), Fault> {
         let Some((mut faults, is_more)) = self.pipeline.ended() else {
-            return Err(Fault::new(Class::Integrity, "stream: expected all of it, found an end before it"));
+            return Err(Fault::new(Class::Integrity, "stream: expected all of it, found an early end"));
         };
         if is_more {
             faults.push(trailing(&faults));
@@ -316,7 +322,7 @@ impl Passing for OnePassSource<'_> {
             work();
         });
         let mut faults = into_inner(faults);
-        // What others met only because the first had stopped everything adds nothing.
+        // Faults that others met only because the first one stopped everything add nothing.
         faults.truncate(1);
         faults.pop().map_or(Ok(()), Err)
     }
@@ -345,10 +351,10 @@ impl Source for OnePassSource<'_> {
             Some(unread) if !unread.is_begun => Ok(Box::new(Reader { from: self, digest, blob: Some(unread) })),
             begun => {
                 in_flight.extend(begun.map(|blob| (digest, blob)));
-                let what = format!("blob {digest}: has passed, a stream cannot be read again");
+                let what = format!("blob {digest}: already passed, a stream cannot be read again");
                 Err(content::Error::new(Kind::Content(Class::Destination), what)
                     .reason(Reason::HasPassed)
-                    .help("run the same import again: what is there already is not sent again; or import from files"))
+                    .help("run the same import again, which skips what is already there; or import from files"))
             }
         }
     }

@@ -1,6 +1,7 @@
-//! A trusted bundle as a source: artifacts by name, documents, blobs.
+//! A trusted bundle as a source of artifacts by name, documents and blobs.
 //!
-//! Blobs are read frame by frame ([`super::blob_reader`]); what several share comes from the cache.
+//! Blobs are read frame by frame ([`super::blob_reader`]); blobs that share a frame come from the
+//! cache.
 
 use std::io::Read;
 
@@ -35,13 +36,14 @@ impl Source for Trusted {
         });
         found.map(crate::oci::Artifact::descriptor).ok_or_else(|| {
             Error::new(Kind::Absent, format!("{reference}: not in bundle {}", self.id()))
-                .help("see what it holds: packmule inspect")
+                .help("list its contents with `packmule inspect`")
         })
     }
 
     fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         match self.carried_document(descriptor)? {
-            // Whoever takes it takes what is around it, too: a byte of it that nobody pinned ends an import.
+            // An import takes what is around the document, too: a byte there that is not signed
+            // ends it.
             Some(document) => self.cache.amiss().map_or(Ok(document), |error| Err(error.into())),
             None => Err(Error::new(Kind::Absent, format!("manifest {}: not in the bundle", descriptor.digest))),
         }
@@ -53,7 +55,7 @@ impl Source for Trusted {
         if let Some(flat) = self.flat() {
             return Ok(Box::new(flat.blob(&blob.digest, blob.size)?));
         }
-        // A frame that others share is read once for all of them.
+        // A shared frame is read once for all its blobs.
         if self.is_shared(index) {
             return Ok(Box::new(self.shared(index)?));
         }

@@ -1,6 +1,6 @@
-//! Members that share a frame with others, and documents: read once, then taken from the cache.
+//! Reads members that share a frame with others, and documents: once, then from the cache.
 //!
-//! Compares no blob with its digest but a document.
+//! Compares the digests of documents, but not of other blobs.
 
 use crate::base::lock::lock;
 use std::collections::HashMap;
@@ -31,12 +31,12 @@ impl AsRef<[u8]> for Part {
 }
 
 impl Trusted {
-    /// Whether the frame of a blob holds other members too.
+    /// Whether the frame of a blob also holds other members.
     pub(in crate::bundle) fn is_shared(&self, index: usize) -> bool {
         self.flat().is_none() && self.offsets().unit_of(Tar::of_blob(index)).members.len() > 1
     }
 
-    /// Where a blob's content stands in what its unit holds.
+    /// Returns where a blob's content is within its unit's content of `length` bytes.
     fn range_in(&self, unit: &Unit, index: usize, length: usize) -> Result<Range<usize>, Error> {
         let tar = &self.offsets().tar;
         let size = self.manifest().blobs[index].size;
@@ -46,7 +46,7 @@ impl Trusted {
         range.ok_or_else(|| Error::integrity("frame is shorter than its members"))
     }
 
-    /// The content of a blob whose frame is shared.
+    /// Returns a reader of a blob whose frame is shared.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Io`].
@@ -67,14 +67,16 @@ impl Trusted {
         Ok(Cursor::new(Part { frame, range }))
     }
 
-    /// Compares the headers and the padding of all members in the frames of a unit: who takes content from it takes it
-    /// from what was signed. (Where a document is looked for, that is not asked: `spec/verification.md`.)
+    /// Compares the headers and the padding of all members in the frames of a unit, so that content
+    /// is only taken from bytes that were signed. (Not required when looking for documents:
+    /// `spec/verification.md`.)
     fn compare_around(&self, unit: &Unit, content: &[u8]) -> Result<(), Error> {
         let mut cursor = Members::new(&self.offsets().tar, unit.members.start, false);
         cursor.take_all(content, &mut Blind).map_err(|error| self.in_unit(unit, error))
     }
 
-    /// A document that the bundle carries, its digest checked; `None` where it is absent.
+    /// Returns a document that the bundle carries, with its digest checked, or `None` if it is
+    /// absent.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Io`].
@@ -97,17 +99,18 @@ impl Trusted {
         document::parse(descriptor, raw).map(Some)
     }
 
-    /// The bytes of a document. With it whatever else in its unit may be one is kept.
+    /// Returns the bytes of a document. Also keeps everything else in its unit that may be a
+    /// document.
     fn kept_document(&self, index: usize) -> Result<Arc<[u8]>, Error> {
         let offsets = self.offsets();
         let number = offsets.unit_index(Tar::of_blob(index));
         let unit = &offsets.units[number];
-        // Read under the lock: others that want this unit wait for it instead of reading it too.
+        // Reads under the lock, so that others that want this unit wait instead of reading it too.
         let mut documents = self.cache.documents();
         if let Some(raw) = documents.get(number, index) {
             return Ok(Arc::clone(raw));
         }
-        // In a volume that does not fit, nothing is to be had.
+        // Nothing is read from a volume that does not match the manifest.
         let frames = &unit.frames;
         let volumes = offsets.volume_of(frames.start)..=offsets.volume_of(frames.end.saturating_sub(1));
         volumes.into_iter().try_for_each(|volume| self.fits(volume))?;
@@ -118,7 +121,7 @@ impl Trusted {
         }
         let raw: Arc<[u8]> = Arc::from(&content[self.range_in(unit, index, content.len())?]);
         if documents.has(number) {
-            // It does not look like a document, which ends the walk.
+            // It does not look like a document, so the walk ends anyway.
             return Ok(raw);
         }
         let mut found = HashMap::from([(index, Arc::clone(&raw))]);
@@ -126,7 +129,7 @@ impl Trusted {
             let blob = self.manifest().blobs.get(other);
             if blob.is_some_and(|blob| blob.size <= MAX_DOCUMENT) {
                 let raw = &content[self.range_in(unit, other, content.len())?];
-                // Which blobs are documents only they themselves tell.
+                // Only the content shows whether a blob is a document.
                 if Document::sniff(raw).is_some() {
                     found.insert(other, Arc::from(raw));
                 }
@@ -156,7 +159,7 @@ mod tests {
     use crate::oci::media_type::OCI_MANIFEST;
     use crate::oci::{Artifact, Reference, Repository};
 
-    /// Gives zeros.
+    /// Returns zeros.
     struct Zeros;
 
     impl Source for Zeros {
@@ -178,8 +181,8 @@ mod tests {
         Flow::new(Arc::new(Silent), Arc::new(FixedClock::at(0)), 2, 1)
     }
 
-    /// Four frames, in each five documents and what they refer to; in the order of the artifacts, or so that the next
-    /// artifact's always lies in the next frame.
+    /// Four frames, each with five documents and their layers, in the order of the artifacts; if
+    /// `scattered`, each document is in the frame after that of the previous artifact's.
     fn bundle(dir: &Path, scattered: bool) -> Trusted {
         let repository = Repository::exact("localhost/a").unwrap();
         let make = |number: usize| {
@@ -248,7 +251,7 @@ mod tests {
             let error = bundle.compare_around(&unit, &wrong).unwrap_err();
             assert!(error.class == Class::Integrity && error.what.contains("(volume b.0001.tar.zst,"), "{error}");
         }
-        assert!((0..40).all(|index| bundle.is_shared(index)), "each lies beside others");
+        assert!((0..40).all(|index| bundle.is_shared(index)), "each is next to others");
     }
 
     #[test]
@@ -256,7 +259,7 @@ mod tests {
         for (scattered, room, class) in [
             (false, MAX_CACHED, None),
             (true, MAX_CACHED, None),
-            // One unit's.
+            // Room for one unit.
             (false, 5000, None),
             (true, 5000, Some(Class::Format)),
         ] {

@@ -1,6 +1,6 @@
-//! The files of one bundle by what they are: volumes by their numbers, small files whole.
+//! Files of one bundle: volumes by their numbers, small files as a whole.
 //!
-//! Says in the words of a bundle what keeps a place from giving them; compares nothing with a manifest.
+//! Translates the errors of a place into those of a bundle. Compares nothing with a manifest.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::bundle::{Error, Name};
 use crate::content::volumes::{Entry, Volumes};
 use crate::content::{self, Kind};
 
-/// The files of a bundle, wherever they are.
+/// Files of a bundle at some place.
 pub struct Files {
     place: Arc<dyn Volumes>,
     name: Name,
 }
 
-/// No place: the volumes come in a stream.
+/// Place of a stream, which has no files.
 struct Nowhere;
 
 impl Volumes for Nowhere {
@@ -37,32 +37,33 @@ impl Volumes for Nowhere {
 }
 
 impl Files {
-    /// Returns the files of a bundle that comes in a stream: only their names are known.
+    /// Returns the files of a bundle that comes in a stream. Only their names are known.
     pub fn of_stream(name: Name) -> Self {
         Self::new(Arc::new(Nowhere), name)
     }
 
-    /// Returns the files of the bundle `name` at `place`; nothing is opened yet.
+    /// Returns the files of the bundle `name` at `place`. Opens nothing yet.
     pub fn new(place: Arc<dyn Volumes>, name: Name) -> Self {
         Self { place, name }
     }
 
-    /// The place.
+    /// Returns the place.
     pub fn place(&self) -> &dyn Volumes {
         &*self.place
     }
 
-    /// The bundle's name.
+    /// Returns the bundle's name.
     pub const fn name(&self) -> &Name {
         &self.name
     }
 
-    /// The file name of a volume, counted from 0.
+    /// Returns the file name of a volume, counted from 0.
     pub fn file_name(&self, volume: usize) -> String {
         self.name.volume(volume + 1)
     }
 
-    /// The size of a volume; `None` where it is absent or empty (stores that cannot delete empty a file instead).
+    /// Returns the size of a volume in bytes, or `None` if it is missing or empty (stores that cannot
+    /// delete files empty them instead).
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -70,14 +71,14 @@ impl Files {
         Ok(self.place.size(&self.file_name(volume)).map_err(fault)?.filter(|size| *size > 0))
     }
 
-    /// Reads exactly `buffer` from `offset` of a volume.
+    /// Fills `buffer` from `offset` of a volume.
     ///
     /// # Errors
-    /// [`Class::Io`] with volume and offset; [`Class::Integrity`] where the volume ends before.
+    /// [`Class::Io`] with volume and offset; [`Class::Integrity`] if the volume ends too early.
     pub fn read_exact(&self, volume: usize, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
         let name = self.file_name(volume);
         self.place.read_at(&name, offset, buffer).map_err(|error| match error.class {
-            Kind::Absent => Error::integrity(format!("volume {name}: not there")),
+            Kind::Absent => Error::integrity(format!("volume {name}: missing")),
             Kind::Mismatch => {
                 Error::integrity(format!("volume {name}: ends before offset {}", offset + buffer.len() as u64))
             }
@@ -85,7 +86,7 @@ impl Files {
                 let mut error = fault(error);
                 if error.class == Class::Io {
                     error.what = format!("volume {name}, offset {offset}: {}", error.what);
-                    let help = "the medium fails; copy the volume again, or read another copy of it";
+                    let help = "the medium is failing; copy the volume again, or read another copy of it";
                     error.help.get_or_insert_with(|| help.to_owned());
                 }
                 error
@@ -93,7 +94,7 @@ impl Files {
         })
     }
 
-    /// Reads a whole file of at most `cap` bytes; `None` where there is none or it is empty.
+    /// Reads a whole file of at most `cap` bytes. Returns `None` if it is missing or empty.
     ///
     /// # Errors
     /// [`Class::Io`]; [`Class::Format`] above the cap, known from the size alone.
@@ -111,7 +112,7 @@ impl Files {
         Ok(Some(bytes))
     }
 
-    /// The numbers, as in their names, of all volumes of this name that are there and hold anything.
+    /// Returns the numbers, as in their file names, of all volumes of this name that are not empty.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -128,7 +129,7 @@ impl Files {
     }
 }
 
-/// Returns the fault of a place that did not give a bundle's file.
+/// Converts the error of a place that did not provide a file of a bundle.
 pub fn fault(error: content::Error) -> Error {
     error.into_fault(Class::Io)
 }
@@ -184,7 +185,7 @@ mod tests {
     fn what_a_place_does_not_give_is_told_with_volume_and_offset() {
         let told = |error: fn() -> content::Error| files(error).read_exact(0, 2, &mut [0; 3]).unwrap_err();
         let gone = told(|| content::Error::new(Kind::Absent, "404"));
-        assert_eq!((gone.class, &*gone.what), (Class::Integrity, "volume b.0001.tar.zst: not there"));
+        assert_eq!((gone.class, &*gone.what), (Class::Integrity, "volume b.0001.tar.zst: missing"));
         let short = told(|| content::Error::new(Kind::Mismatch, "short"));
         assert_eq!((short.class, &*short.what), (Class::Integrity, "volume b.0001.tar.zst: ends before offset 5"));
         let failed = told(|| content::Error::new(Kind::Failed, "503"));

@@ -1,5 +1,6 @@
 //! Form flat: the layout as plain files below `NAME.oci/`, for guards that refuse archives
-//! (`spec/bundle.md`, flat). Finds its files, and what must not lie next to them; reads no content but that of blobs.
+//! (`spec/bundle.md`, flat). Finds its files and unexpected entries next to them; reads only the
+//! content of blobs.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -13,23 +14,24 @@ use crate::content::{self, Kind};
 use crate::flow::Flow;
 use crate::oci::{Algorithm, Digest};
 
-/// Of the entries of a directory that must not be there so many are named, the first by their names.
+/// Maximum number of unexpected entries of a directory that are named, the first ones in name
+/// order.
 const NAMED: usize = 100;
-/// Bytes that are read at once.
+/// Maximum number of bytes read at once.
 const STEP: usize = 1 << 20;
 
-/// The files of a flat bundle.
+/// Files of a flat bundle.
 pub struct Flat {
     files: Arc<Files>,
     root: String,
 }
 
-/// A blob's path below the root.
+/// Returns a blob's path below the root.
 fn place(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
-/// The path of a member below the root.
+/// Returns a member's path below the root.
 pub(in crate::bundle) fn path_of(tar: &Tar, member: usize) -> String {
     match tar.content(member) {
         Content::Blob(digest) => place(&digest),
@@ -37,19 +39,20 @@ pub(in crate::bundle) fn path_of(tar: &Tar, member: usize) -> String {
     }
 }
 
-/// Reads a file, or a part of one. Its errors are [`content::Error::into_io`]'s.
+/// Reader of a file or of a part of it. Its errors are those of [`content::Error::into_io`].
 pub struct FileReader {
     files: Arc<Files>,
     file: String,
     at: u64,
     end: u64,
-    // Read and not given yet.
+    // Read, but not returned yet.
     ready: Vec<u8>,
     given: usize,
 }
 
 impl FileReader {
-    /// Reads the next bytes; fewer than there is room for only at the end. A file that became shorter ends there.
+    /// Reads the next bytes and returns how many. Fills `into` except at the end. A file that has
+    /// become shorter ends there.
     fn fill(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
         let into = &mut into[..left.min(STEP)];
@@ -94,7 +97,7 @@ impl Read for FileReader {
 }
 
 impl Flat {
-    /// Returns the flat files among `files`; nothing is opened yet.
+    /// Returns the flat files among `files`. Opens nothing yet.
     pub fn new(files: Arc<Files>) -> Self {
         let root = files.name().flat();
         Self { files, root }
@@ -104,12 +107,12 @@ impl Flat {
         if path.is_empty() { self.root.clone() } else { format!("{}/{path}", self.root) }
     }
 
-    /// A path as messages show it.
+    /// Returns a path as shown in messages.
     pub(in crate::bundle) fn shown(&self, path: &str) -> String {
         self.files.place().shown(&self.below(path))
     }
 
-    /// Finds the file of a member, which must have this size, and reads it from its beginning.
+    /// Returns a reader of the file of a member, which must have the given size.
     ///
     /// # Errors
     /// Those of [`Flat::blob`].
@@ -117,7 +120,7 @@ impl Flat {
         let (file, shown) = (self.below(path), || self.shown(path));
         let found = self.files.place().size(&file).map_err(fault)?.ok_or_else(|| {
             Error::integrity(format!("{}: expected a file of {size} bytes, found none", shown()))
-                .help("copy the bundle again from its source, the directory with all below it")
+                .help("copy the bundle again from its source, with everything below its directory")
         })?;
         match found.cmp(&size) {
             Ordering::Equal => {
@@ -129,15 +132,16 @@ impl Flat {
         }
     }
 
-    /// The content of a blob, of which only the size was looked at.
+    /// Opens a blob. Checks its size, but not its content.
     ///
     /// # Errors
-    /// [`crate::base::fault::Class::Integrity`] where it is not there or of another size; [`crate::base::fault::Class::Io`].
+    /// [`crate::base::fault::Class::Integrity`] if it is missing or has another size;
+    /// [`crate::base::fault::Class::Io`].
     pub fn blob(&self, digest: &Digest, size: u64) -> Result<FileReader, Error> {
         self.file(&place(digest), size)
     }
 
-    /// The bytes `part` of a blob, as [`Flat::blob`] gives it.
+    /// Opens the bytes `part` of a blob like [`Flat::blob`].
     ///
     /// # Errors
     /// Those of [`Flat::blob`].
@@ -146,7 +150,7 @@ impl Flat {
         Ok(FileReader { at: part.start, end: part.end, ..self.blob(digest, size)? })
     }
 
-    /// All of a blob that fits into memory.
+    /// Reads a whole blob, which must fit in memory.
     ///
     /// # Errors
     /// Those of [`Flat::blob`].
@@ -157,8 +161,9 @@ impl Flat {
         Ok(content)
     }
 
-    /// Lists what is wrong below the root: files that are missing or of another length, and entries that the manifest does
-    /// not name; `is_carried` tells whether it lists a blob.
+    /// Returns all problems below the root: files that are missing or have another size, and
+    /// entries that the manifest does not name. `is_carried` returns whether the manifest lists a
+    /// blob.
     pub fn survey(&self, tar: &Tar, is_carried: &dyn Fn(&Digest) -> bool, flow: &Flow) -> Vec<Error> {
         let mut errors = Vec::new();
         let top = |name: &str| matches!(name, "oci-layout" | "index.json" | "blobs");
@@ -172,7 +177,7 @@ impl Flat {
             };
             self.entries(&format!("blobs/{}", algorithm.name()), blob, &mut errors);
         }
-        // Of those that must be there each is opened as what it must be.
+        // Opens each expected file as a plain file of its size.
         for member in 0..tar.members() {
             if let Err(cancelled) = flow.check() {
                 return vec![cancelled.into()];

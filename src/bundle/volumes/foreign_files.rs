@@ -1,23 +1,24 @@
-//! Lists files that lie next to a bundle and are no part of it. Never opens them.
+//! Lists files that are next to a bundle but not part of it. Never opens them.
 
 use std::collections::BTreeSet;
 
 use super::files::Files;
 use crate::content::volumes::Entry;
 
-/// So many names are told; the others are counted.
+/// Maximum number of names listed; the others are only counted.
 pub const NAMED: usize = 20;
 
-/// Files and folders that are not the bundle's.
+/// Files and folders that do not belong to the bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beside {
-    /// The first of them by name, a folder with a slash after its name; at most [`NAMED`].
+    /// The first names in order, at most [`NAMED`]. Names of folders end with a slash.
     pub names: Vec<String>,
-    /// Those that are not named.
+    /// Number of files and folders that are not in `names`.
     pub more: usize,
 }
 
-/// Looks for them at the place of `files`. A folder that cannot be listed has none: who needs it says so.
+/// Lists the foreign files next to `files`. Skips a folder that cannot be listed; whoever needs the
+/// folder reports that.
 pub(in crate::bundle) fn beside(files: &Files) -> Beside {
     let name = files.name();
     let own = [name.manifest(), name.signatures(), name.checksums(), name.flat()];
@@ -33,7 +34,7 @@ pub(in crate::bundle) fn beside(files: &Files) -> Beside {
             names.pop_last();
         }
     };
-    // What was listed counts, however it ended.
+    // Counts what was listed before an error.
     let _ = files.place().list("", &mut take);
     Beside { more: count - names.len(), names: names.into_iter().collect() }
 }

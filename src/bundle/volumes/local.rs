@@ -1,7 +1,8 @@
-//! A bundle's files in directories of this machine: opened as plain files, read by position, never mapped.
+//! Files of a bundle in directories of this machine. Opens them as plain files and reads them by
+//! position; never maps them.
 //!
-//! Links, devices and pipes next to a bundle are refused without being followed. Names in a folder are opened relative
-//! to their directory, none of them through a link.
+//! Links, devices and pipes next to a bundle are refused without being followed. Names in a folder
+//! are opened relative to it and never through a link.
 
 use crate::base::lock::lock;
 use std::fs::File;
@@ -15,11 +16,11 @@ use crate::content::volumes::{Entry, Volumes};
 use crate::content::{self, Kind};
 use crate::system::{self, Folder, Found, Unopened};
 
-/// How many files are kept open.
+/// Maximum number of files kept open.
 const OPEN_FILES: usize = 16;
 
-/// Opens a plain file for reading; `None` where there is none or it is empty (stores that cannot
-/// delete empty a file instead).
+/// Opens a plain file for reading and returns it with its size. Returns `None` if it does not exist
+/// or is empty (stores that cannot delete files empty them instead).
 ///
 /// # Errors
 /// [`Class::Io`].
@@ -42,10 +43,10 @@ pub fn open_plain(path: &Path) -> Result<Option<(File, u64)>, Error> {
     Ok((metadata.len() > 0).then_some((file, metadata.len())))
 }
 
-/// Reads a whole file of at most `cap` bytes; `None` where there is none or it is empty.
+/// Reads a whole file of at most `cap` bytes. Returns `None` if it does not exist or is empty.
 ///
 /// # Errors
-/// [`Class::Io`]; [`Class::Format`] above the cap, known from the size alone.
+/// [`Class::Io`]; [`Class::Format`] for a larger file, without reading it if its size says so.
 pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     let Some((file, size)) = open_plain(path)? else { return Ok(None) };
     let too_large = || Error::format(format!("{}: expected at most {cap} bytes, found more", path.display()));
@@ -57,31 +58,31 @@ pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     if bytes.len() as u64 > cap { Err(too_large()) } else { Ok(Some(bytes)) }
 }
 
-/// The files of one bundle in its directory, or spread over several.
+/// Files of one bundle, in its directory or spread over several directories.
 #[derive(Debug)]
 pub struct Directories {
-    // The bundle's own first.
+    // The bundle's own directory first.
     dirs: Vec<PathBuf>,
-    // Follows the names of what is not finished.
+    // Appended to the names of unfinished files.
     suffix: &'static str,
-    // The one that was opened last is the last.
+    // In the order in which they were opened.
     open: Mutex<Vec<(String, Arc<File>)>>,
 }
 
 impl Directories {
-    /// Returns the files in `dirs`, looked for in their order; what lies in a folder is looked for in the first alone.
-    /// Nothing is opened yet. Without a directory there are no files.
+    /// Returns the files in `dirs`, which are looked up in order; those in a folder only in the first
+    /// directory. Opens nothing yet. Without a directory there are no files.
     pub fn new(dirs: Vec<PathBuf>) -> Self {
         Self { dirs, suffix: "", open: Mutex::new(Vec::new()) }
     }
 
-    /// Returns the files in `dir` that a writer has not given their names yet, under these names.
+    /// Returns the unfinished files of a writer in `dir` under their final names.
     #[cfg(feature = "carry")]
     pub fn unfinished(dir: PathBuf) -> Self {
         Self { suffix: ".partial", ..Self::new(vec![dir]) }
     }
 
-    /// The names on the way to `file` as they stand on the medium.
+    /// Returns the components of `file` as they are on the medium.
     fn names(&self, file: &str) -> Vec<String> {
         let mut names: Vec<String> = file.split('/').map(ToOwned::to_owned).collect();
         if let Some(first) = names.first_mut() {
@@ -107,7 +108,7 @@ impl Directories {
         }
     }
 
-    /// A file in a folder, an empty one too.
+    /// Opens a file in a folder. It may be empty.
     fn find_below(&self, above: &[String], name: &str, shown: &str) -> Result<Option<(File, u64)>, content::Error> {
         let Some(folder) = self.folder(above)? else { return Ok(None) };
         let other = || content::Error::new(Kind::Io, format!("{shown}: expected a plain file, found another kind"));
@@ -123,7 +124,7 @@ impl Directories {
         if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(other()) }
     }
 
-    /// A folder of the first directory, whose names are as on the medium.
+    /// Opens a folder in the first directory. `names` are as on the medium.
     fn folder(&self, names: &[String]) -> Result<Option<Folder>, content::Error> {
         let (Some(dir), Some((first, others))) = (self.dirs.first(), names.split_first()) else { return Ok(None) };
         let mut path = dir.join(first);
@@ -142,11 +143,11 @@ impl Directories {
         if let Some((_, found)) = lock(&self.open).iter().find(|(name, _)| name == file) {
             return Ok(Arc::clone(found));
         }
-        let (found, _) = self.find(file)?.ok_or_else(|| content::Error::new(Kind::Absent, "not there"))?;
+        let (found, _) = self.find(file)?.ok_or_else(|| content::Error::new(Kind::Absent, "missing"))?;
         Ok(self.keep(file, found))
     }
 
-    /// Keeps a file open, in place of the one that was opened before all others.
+    /// Keeps a file open. Closes the one opened first if there are too many.
     fn keep(&self, file: &str, found: File) -> Arc<File> {
         let found = Arc::new(found);
         let mut open = lock(&self.open);
@@ -158,7 +159,7 @@ impl Directories {
         found
     }
 
-    /// Lists one of the directories itself.
+    /// Lists one of the directories.
     fn list_in(&self, dir: &Path, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), content::Error> {
         let io = |error: &std::io::Error| content::Error::io(dir.display(), error);
         for entry in std::fs::read_dir(dir).map_err(|error| io(&error))? {
@@ -191,7 +192,7 @@ impl Volumes for Directories {
             return Ok((!file.contains('/') && self.dirs.iter().any(is_empty)).then_some(0));
         };
         if file.contains('/') {
-            // The one that is read is the one whose size was told.
+            // The file that is read is the one whose size is returned.
             self.keep(file, found);
         }
         Ok(Some(size))
@@ -204,7 +205,7 @@ impl Volumes for Directories {
         })
     }
 
-    /// Lists all directories, whether or not one of them can be listed.
+    /// Lists all directories even if one of them cannot be listed.
     fn list(&self, folder: &str, each: &mut dyn FnMut(Entry<'_>)) -> Result<(), content::Error> {
         if folder.is_empty() {
             let listed: Vec<_> = self.dirs.iter().map(|dir| self.list_in(dir, each)).collect();
@@ -230,7 +231,7 @@ impl Volumes for Directories {
         for path in self.dirs.iter().map(|dir| dir.join(file)) {
             let io = |error: Error| error.classed(|_| Kind::Io);
             let Some((mut open, size)) = open_plain(&path).map_err(io)? else { continue };
-            // One of another length differs already, however long it is.
+            // A file of another size differs, so it is not read.
             let mut found = Vec::new();
             if size == expected.len() as u64 {
                 open.by_ref()

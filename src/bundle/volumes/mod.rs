@@ -1,4 +1,4 @@
-//! Where the files of a bundle lie, and what lies next to them.
+//! Locations and files of a bundle.
 
 pub mod files;
 pub mod flat;

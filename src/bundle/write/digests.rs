@@ -1,5 +1,5 @@
-//! The digests that the writer takes while frames go by: of blobs, each compared at its end, and of
-//! volumes. Each in a thread of its own.
+//! Computes digests while the writer's frames go by: of blobs, each compared at its end, and of
+//! volumes. Each kind in a thread of its own.
 
 use crate::base::lock::lock;
 use std::sync::mpsc::Receiver;
@@ -17,7 +17,7 @@ use crate::oci::{Algorithm, Digest, Hasher};
 
 /// Compares blobs with their digests.
 pub struct Blobs<'a> {
-    /// For events.
+    /// Receives events.
     pub flow: &'a Flow,
     /// The blobs.
     pub input: &'a Input,
@@ -25,18 +25,18 @@ pub struct Blobs<'a> {
     pub tar: &'a Tar,
     /// The frames.
     pub pieces: &'a [Piece],
-    /// What was found wrong; nothing is taken after it.
+    /// Problem that was found; nothing is read after it.
     pub wrong: Mutex<Option<Trouble>>,
 }
 
 impl Blobs<'_> {
-    /// Takes the digest of every blob from the frames as they come.
+    /// Computes the digest of every blob from the frames as they come, and compares it.
     pub fn take(&self, frames: &Receiver<(usize, Arc<Built>)>) {
         let mut open: Option<Hasher> = None;
         for (index, built) in frames {
             let Some(plain) = built.plain() else {
                 let error = Error::new(Class::Io, format!("frame {}: does not unpack to what was packed", index + 1));
-                *lock(&self.wrong) = Some(Trouble::Ended(error.help("the memory of this machine fails")));
+                *lock(&self.wrong) = Some(Trouble::Ended(error.help("the memory of this machine is faulty")));
                 return;
             };
             for section in self.pieces[index].sections(self.tar) {
@@ -63,8 +63,8 @@ impl Blobs<'_> {
     }
 }
 
-/// Takes the digest of every volume from the frames as they come, each with its volume's number. `whole` is called for
-/// each volume once its last frame has come; of `count` frames in all.
+/// Computes the digest of every volume from its frames as they come, each with its volume's number.
+/// Calls `whole` for each volume after its last frame. `count` is the number of all frames.
 ///
 /// # Errors
 /// The first of `whole`.
@@ -96,7 +96,7 @@ pub fn of_volumes(
         open = Some((volume, size, hasher));
         taken += 1;
     }
-    // A pass that broke off leaves its last volume unfinished.
+    // After a pass that broke off, the last volume is not whole.
     open.filter(|_| taken == count).map_or(Ok(()), &mut end)?;
     Ok(digests)
 }

@@ -1,7 +1,7 @@
-//! The writer's content from its source: a whole blob by one read, a part of a large one by a range,
-//! or by the next bytes of its stream where there are no ranges.
+//! Fetches the writer's content from its source: a whole blob by one read, a part of a large one by
+//! a range, or by the next bytes of its stream if there are no ranges.
 //!
-//! Nothing is believed here: who hashes in order decides. Lengths are checked.
+//! Checks lengths, but no content: whoever hashes the bytes in order does that.
 
 use crate::base::lock::lock;
 use std::collections::HashMap;
@@ -11,21 +11,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::input::InputBlob;
-use crate::bundle::frames::pool::{Limiter, wait};
+use crate::bundle::frames::limiter::Limiter;
+use crate::bundle::frames::pool::wait;
 use crate::content::checked::read_some;
 use crate::content::{Error, Kind, Source};
 use crate::flow::{Event, Flow};
 
-/// How many bytes are read between two looks at the cancel flag.
+/// Number of bytes read between two checks of the cancel flag.
 const STEP: usize = 256 << 10;
 
 type Reader<'a> = Box<dyn Read + Send + 'a>;
 
-/// How the parts of one large blob are had.
+/// How the parts of one large blob are fetched.
 enum FetchMode<'a> {
     Unknown,
     Ranges,
-    /// One stream, its parts in order.
+    /// One stream, whose parts are read in order.
     Stream {
         reader: Option<Reader<'a>>,
         position: u64,
@@ -38,7 +39,7 @@ struct Large<'a> {
     changed: Condvar,
 }
 
-/// Fetches for many threads.
+/// Fetches content for many threads.
 pub struct Fetch<'a> {
     source: &'a dyn Source,
     flow: &'a Flow,
@@ -51,8 +52,9 @@ fn mismatch(what: String) -> Error {
     Error::new(Kind::Mismatch, what)
 }
 
-/// Whether `error` is this blob's alone: what came is wrong or not there; or, where blobs may be left out, the source keeps
-/// failing or refusing at it although it answers when asked for it.
+/// Whether `error` concerns this blob alone: its content is wrong or missing, or, if blobs may be
+/// left out, the source keeps failing or refusing it although it answers when asked whether it has
+/// the blob.
 pub(in crate::bundle) fn is_its_own(error: &Error, source: &dyn Source, blob: &InputBlob, leave_out: bool) -> bool {
     match error.class {
         Kind::Mismatch | Kind::Absent => true,
@@ -64,12 +66,13 @@ pub(in crate::bundle) fn is_its_own(error: &Error, source: &dyn Source, blob: &I
 }
 
 impl<'a> Fetch<'a> {
-    /// Whether `error` is this blob's alone.
+    /// Whether `error` concerns this blob alone.
     pub fn is_its_own(&self, error: &Error, blob: &InputBlob, leave_out: bool) -> bool {
         is_its_own(error, self.source, blob, leave_out)
     }
 
-    /// From `source`, at most `flow.jobs` transfers at once, until `stop` is set.
+    /// Returns a fetcher from `source` with at most `flow.jobs` transfers at once, until `stop` is
+    /// set.
     pub fn new(source: &'a dyn Source, flow: &'a Flow, stop: &'a AtomicBool) -> Self {
         Self { source, flow, stop, transfers: Limiter::new(flow.jobs), large: Mutex::default() }
     }
@@ -79,11 +82,12 @@ impl<'a> Fetch<'a> {
         if self.stop.load(Ordering::Relaxed) { Err(Error::new(Kind::Cancelled, "stopped")) } else { Ok(()) }
     }
 
-    /// Fills `into` with the bytes `part` of blob number `index`; `first` is where the run began to
-    /// fetch this blob (not 0 where a killed run goes on within it).
+    /// Fills `into` with the bytes `part` of blob number `index`. `first` is where this run began
+    /// to fetch the blob (not 0 if it resumes within the blob).
     ///
     /// # Errors
-    /// The place's, naming blob and repository; [`Kind::Mismatch`] where it gives another length.
+    /// Those of the source, with blob and repository; [`Kind::Mismatch`] if it returns another
+    /// length.
     pub fn part(
         &self,
         index: usize,
@@ -93,7 +97,7 @@ impl<'a> Fetch<'a> {
         into: &mut [u8],
     ) -> Result<(), Error> {
         let fetched = match &blob.document {
-            // A document is at hand, checked.
+            // A document is in memory and was checked.
             Some(document) => {
                 let range =
                     usize::try_from(part.start).unwrap_or_default()..usize::try_from(part.end).unwrap_or_default();
@@ -140,7 +144,7 @@ impl<'a> Fetch<'a> {
         };
         let mut mode = lock(&large.mode);
         let opened = match *mode {
-            // One asks; the others wait for what the place answers.
+            // One thread asks; the others wait for the answer.
             FetchMode::Unknown => {
                 self.check()?;
                 let opened = range()?;
@@ -158,7 +162,7 @@ impl<'a> Fetch<'a> {
                     self.check()?;
                     match range()? {
                         Some(mut reader) => self.read_range(&mut reader, into),
-                        // It answered ranges before. What comes is skipped up to the part.
+                        // It supported ranges before. Reads the stream and skips up to the part.
                         None => self.read(&mut self.open_at(blob, part.start)?, into),
                     }
                 });
@@ -205,7 +209,7 @@ impl<'a> Fetch<'a> {
             }
             Ok(reader)
         });
-        // After an error the others wait until the run, which it ends, stops them.
+        // After an error the others wait until the run, which the error ends, stops them.
         let reader = read?;
         *lock(&large.mode) = FetchMode::Stream { reader: Some(reader), position: part.end, busy: false };
         large.changed.notify_all();
@@ -263,7 +267,7 @@ mod tests {
 
     const CONTENT: &[u8] = b"0123456789";
 
-    /// Ten digits; may have ranges, and may be gone.
+    /// Ten digits, with or without ranges; may not answer.
     struct Digits {
         ranged: bool,
         answers: bool,
@@ -314,7 +318,7 @@ mod tests {
     fn parts_are_had_from_wherever_a_run_begins() {
         let (flow, stop) = (flow(), AtomicBool::new(false));
         for ranged in [true, false] {
-            // The whole; from the beginning in order; from within, where a killed run goes on.
+            // The whole; from the start in order; from within, where a killed run resumes.
             for (first, ends) in [(0, &[10][..]), (0, &[4, 10]), (4, &[7, 10]), (9, &[10])] {
                 let source = Digits { ranged, answers: true };
                 let fetch = Fetch::new(&source, &flow, &stop);

@@ -1,5 +1,5 @@
-//! Writing form flat: every blob its own file, fetched beside each other, each under its name only when it is
-//! whole. What a killed run left is hashed again and kept.
+//! Writes form flat: every blob as its own file. Blobs are fetched in parallel, and get their names
+//! only when they are complete. What a killed run left is hashed again and kept.
 
 use std::fs;
 use std::io::{BufWriter, Read, Write as _};
@@ -19,15 +19,15 @@ use crate::content::checked::{Checked, read_some};
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Algorithm, Descriptor, Digest, Hasher};
 
-/// Bytes copied at once.
+/// Number of bytes copied at once.
 const STEP: usize = 1 << 20;
-/// The largest file that FAT32 and ISO 9660 hold.
+/// Size in bytes of the largest file that FAT32 and ISO 9660 hold.
 const SMALL_FILE: u64 = (4 << 30) - 1;
 
-/// Writes the bundle in form flat, going on where an unfinished run of the same input stopped.
+/// Writes the bundle in form flat; resumes an unfinished run of the same input.
 ///
 /// # Errors
-/// As [`super::writer::write`].
+/// Those of [`super::writer::write`].
 pub fn write(
     flow: &Flow,
     source: &dyn Source,
@@ -97,12 +97,12 @@ pub fn write(
     Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
 }
 
-/// Lets a file go that is whole; `path` is its path below the bundle's folder.
+/// Passes a whole file to the store. `path` is its path below the bundle's folder.
 fn put(output: &Output, path: &str, size: u64, digest: Digest) -> Result<(), Error> {
     publish::put(output, &format!("{}/{path}", output.name().flat()), output.partial_flat().join(path), size, digest)
 }
 
-/// Refuses what cannot end well, before anything is fetched or written.
+/// Refuses what cannot succeed, before anything is fetched or written.
 fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
     input.check_limits(0)?;
     let sizes = || input.blobs.iter().map(|blob| blob.descriptor.size);
@@ -114,15 +114,16 @@ fn check_start(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error>
     Ok(())
 }
 
-/// The refusal of a file system that holds no file of such a size, with the advice for this form.
+/// Adds the advice for this form to the error of a file system that cannot hold a file of such a
+/// size.
 fn advised(error: Error) -> Error {
     match error.class {
-        Class::Usage => error.help("write volumes: leave --flat away"),
+        Class::Usage => error.help("write volumes: omit --flat"),
         _ => error,
     }
 }
 
-/// What some media do not hold as files of their own.
+/// Returns warnings about blobs that some media cannot hold as files.
 fn warnings<'a>(blobs: impl Iterator<Item = &'a Descriptor> + Clone) -> Vec<String> {
     let mut texts = Vec::new();
     let largest = blobs.clone().map(|blob| blob.size).max().unwrap_or_default();
@@ -130,7 +131,7 @@ fn warnings<'a>(blobs: impl Iterator<Item = &'a Descriptor> + Clone) -> Vec<Stri
         texts.push(format!("a blob has {largest} bytes: FAT32 and ISO 9660 hold files of at most {SMALL_FILE}"));
     }
     if blobs.into_iter().any(|blob| blob.digest.algorithm() == Algorithm::Sha512) {
-        texts.push("a blob has a sha512 digest: Joliet holds no name of its length".to_owned());
+        texts.push("a blob has a sha512 digest: Joliet holds no names of that length".to_owned());
     }
     texts
 }
@@ -143,7 +144,7 @@ fn sync_folders(root: &Path) -> Result<(), Error> {
         .try_for_each(|path| crate::system::sync_folder(path).map_err(|error| Error::io(path.display(), &error)))
 }
 
-/// Brings one blob, with a second try where the first gave something else; what was wrong with that, too.
+/// Fetches one blob, and again if it was wrong or missing. Returns the problem if it still is.
 fn one(
     flow: &Flow,
     source: &dyn Source,
@@ -191,12 +192,12 @@ fn is_whole(flow: &Flow, path: &Path, digest: Digest, size: u64) -> Result<bool,
     }
 }
 
-/// The blob under its name; nothing of it is left where that fails.
+/// Stores the blob under its name. Leaves nothing of it on failure.
 fn bring(flow: &Flow, source: &dyn Source, blob: &InputBlob, path: &Path) -> Result<(), crate::content::Error> {
     let temporary: PathBuf = path.with_extension("partial");
     let brought = bring_as(flow, source, blob, &temporary, path);
     if brought.is_err() {
-        // It may not be there; if it stays, the read-back says so.
+        // It may not exist; if it stays, the read-back reports it.
         let _ = fs::remove_file(&temporary);
     }
     brought
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn where_files_are_limited_volumes_are_advised() {
         let help = |class: Class| advised(Error::new(class, "too large").help("smaller volumes")).help;
-        assert_eq!(help(Class::Usage).as_deref(), Some("write volumes: leave --flat away"));
+        assert_eq!(help(Class::Usage).as_deref(), Some("write volumes: omit --flat"));
         assert_eq!(help(Class::Io).as_deref(), Some("smaller volumes"));
     }
 

@@ -1,6 +1,6 @@
-//! Where the writer cuts the tar stream into frames (`spec/frame.md`), and what lies where in one.
+//! Cuts the tar stream into frames (`spec/frame.md`), and finds the parts of a frame.
 //!
-//! A pure function of members and sizes: threads, interruptions and volumes do not show in it.
+//! A pure function of members and sizes: threads, interruptions and volumes do not affect it.
 
 use std::ops::Range;
 
@@ -8,41 +8,42 @@ use crate::bundle::format::frame::MAX_PLAIN;
 use crate::bundle::format::tar::{Content, MemberIndex, Tar};
 use crate::oci::document::MAX_DOCUMENT;
 
-/// A leaf up to this size, in bytes, shares frames with others.
+/// Maximum size in bytes of a leaf that shares frames with others.
 pub const SMALL: u64 = 64 << 10;
 
-/// One frame to be: a piece of the tar stream.
+/// A frame to be made: a piece of the tar stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Its bytes in the tar stream.
     pub span: Range<u64>,
-    /// Whole members, or the one that it is a part of; the trailer is the member behind the last.
+    /// Whole members, or the one that it is a part of; the trailer counts as the member after the
+    /// last.
     pub members: Range<MemberIndex>,
-    /// Whether packing is tried.
+    /// Whether to try packing.
     pub packable: bool,
 }
 
-/// What a piece holds of one member's content.
+/// Part of a member's content that a piece holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// The member.
     pub member: MemberIndex,
-    /// Bytes of its content.
+    /// Range of its content.
     pub content: Range<u64>,
-    /// Where they begin in the piece.
+    /// Where this range begins in the piece.
     pub at: usize,
 }
 
-/// The rule by which a blob is cut.
+/// Rule for cutting a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutRule {
-    /// It shares frames.
+    /// Whether it shares frames.
     pub small: bool,
-    /// Packing its frames is tried; a shared frame is always tried.
+    /// Whether to try packing its frames; always tried for a shared frame.
     pub packable: bool,
 }
 
-/// Cuts the stream; `blobs` in tar order.
+/// Cuts the stream into pieces. `blobs` are in tar order.
 pub fn cut(tar: &Tar, blobs: &[CutRule]) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut sharing = false;
@@ -74,14 +75,14 @@ pub fn cut(tar: &Tar, blobs: &[CutRule]) -> Vec<Piece> {
     pieces
 }
 
-/// What of `part` falls into `whole`; an empty span within `whole` where nothing does.
+/// Returns the part of `part` within `whole`, or an empty span within `whole` if there is none.
 fn overlap(whole: &Range<u64>, part: &Range<u64>) -> Range<u64> {
     let start = part.start.clamp(whole.start, whole.end);
     start..part.end.clamp(start, whole.end)
 }
 
 impl Piece {
-    /// Bytes of the tar stream in it.
+    /// Returns the number of bytes of the tar stream in it.
     pub const fn plain(&self) -> u64 {
         self.span.end - self.span.start
     }
@@ -92,7 +93,7 @@ impl Piece {
         at(span.start)..at(span.end)
     }
 
-    /// The parts of blobs in it, in order; for an empty blob an empty part.
+    /// Returns the parts of blobs in it, in order. An empty blob has an empty part.
     pub fn sections(&self, tar: &Tar) -> Vec<Section> {
         let members = self.members.start.max(Tar::of_blob(0))..self.members.end.min(tar.members());
         let mut sections = Vec::with_capacity(members.len());
@@ -105,11 +106,11 @@ impl Piece {
         sections
     }
 
-    /// Writes headers, computed content and padding into `plain`, which holds the piece; what
-    /// [`Piece::sections`] lists is left as it is.
+    /// Writes headers, computed content and padding into `plain`, which holds the piece. Does not
+    /// change the parts that [`Piece::sections`] lists.
     ///
     /// # Panics
-    /// Where `plain` is shorter than the piece.
+    /// If `plain` is shorter than the piece.
     pub fn lay(&self, tar: &Tar, plain: &mut [u8]) {
         for member in self.members.clone() {
             let start = tar.start(member);
@@ -129,7 +130,7 @@ impl Piece {
         }
     }
 
-    /// Copies what of `bytes`, which stand at `start` in the stream, falls into the piece.
+    /// Copies the part of `bytes`, which are at `start` in the stream, that is in the piece.
     fn copy(&self, start: u64, bytes: &[u8], plain: &mut [u8]) {
         let span = overlap(&self.span, &(start..start + bytes.len() as u64));
         if span.is_empty() {
@@ -172,14 +173,15 @@ mod tests {
             at = piece.span.end;
         }
         assert_eq!(at, tar.length());
-        // One shared frame, 1 + 1 + 2 + 2 + 4 of large blobs, a shared one behind them, the trailer.
+        // One shared frame, 1 + 1 + 2 + 2 + 4 of large blobs, a shared one after them, the trailer.
         assert_eq!(pieces.len(), 1 + 10 + 1 + 1);
     }
 
     #[test]
     fn shared_frames_are_filled_greedily() {
         let (_, pieces) = pieces(&vec![SMALL; 600]);
-        // A member takes 66048 bytes, so 254 of them fit behind the others, or alone.
+        // A member takes 66048 bytes, so 254 of them fit in a frame; the first frame also holds
+        // other members.
         let counts: Vec<usize> = pieces.iter().map(|piece| piece.members.len()).collect();
         assert_eq!(counts, [2 + 253, 254, 93, 1]);
     }
@@ -206,12 +208,13 @@ mod tests {
         };
         let small = CutRule { small: true, packable: false };
         let large = CutRule { small: false, packable: false };
-        // The first blob is its own: no computed member.
+        // The first blob is not taken for a computed member.
         assert_eq!(cut(&[1 << 20], &[large])[1].members, 2..3);
-        // A whole small member may fill a frame, and is packed as shared ones are.
+        // A small member may fill a whole frame, and is packed like shared ones.
         let alone = cut(&[MAX_PLAIN - 512], &[small]);
         assert_eq!((alone[1].plain(), alone[1].packable), (MAX_PLAIN, true));
-        // Others may fill it with those before them to the last byte, and no further.
+        // Together with those before it, a member may fill a frame to the last byte, and no
+        // further.
         let before = Tar::new(holding(&[], &[])).unwrap().start(2);
         for (size, members) in [(MAX_PLAIN - before - 512, 0..3), (MAX_PLAIN - before - 511, 0..2)] {
             assert_eq!(cut(&[size], &[small])[0].members, members);

@@ -1,4 +1,4 @@
-//! A bundle to be written, as a value: what it carries, under which name, cut how.
+//! A bundle to be written, as a value: its content, its name and how it is cut.
 //!
 //! The bytes of the volumes depend on nothing else. Nothing is fetched or written here.
 
@@ -20,20 +20,20 @@ use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Reposit
 pub struct InputBlob {
     /// Media type, digest and size.
     pub descriptor: Descriptor,
-    /// Where it is fetched.
+    /// Where to fetch it from.
     pub repository: Repository,
-    /// The document, where it is one.
+    /// The document, if it is one.
     pub document: Option<Document>,
     /// Whether it shares frames: documents and leaves up to [`super::frames::SMALL`].
     pub small: bool,
 }
 
-/// What is to be written. The bytes of the volumes depend on nothing else.
+/// Input of the writer. The bytes of the volumes depend on nothing else.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// The bundle's name.
     pub name: Name,
-    /// `created` of the manifest.
+    /// `created` in the manifest.
     pub created: Moment,
     /// `packmule VERSION`.
     pub tool: String,
@@ -45,21 +45,21 @@ pub struct Input {
     pub absent: Vec<Absent>,
     /// In order.
     pub bases: Vec<Digest>,
-    /// Its place in a channel.
+    /// Its position in a channel.
     pub channel: Option<ChannelPosition>,
-    /// None if empty.
+    /// Left out of the manifest if empty.
     pub annotations: BTreeMap<String, String>,
-    /// The most bytes of a volume; [`u64::MAX`]: one volume.
+    /// Maximum size of a volume in bytes; [`u64::MAX`] for one volume.
     pub volume_size: u64,
-    /// zstd's level; 0 stores all.
+    /// zstd level; 0 stores everything.
     pub level: i32,
-    /// What the user asked for, in the caller's words: the same text goes on with an unfinished run
-    /// though tags moved since.
+    /// The user's request in the caller's words. The same text resumes an unfinished run even if
+    /// tags have moved since.
     pub request: String,
 }
 
 impl Input {
-    /// The same without one blob, which is missing now.
+    /// Returns a copy without one blob, which is listed as missing.
     pub(in crate::bundle) fn without(&self, index: usize) -> Self {
         let mut less = self.clone();
         let Descriptor { digest, size, .. } = less.blobs.remove(index).descriptor;
@@ -68,7 +68,7 @@ impl Input {
         less
     }
 
-    /// The manifest of these frames and volumes.
+    /// Returns the manifest with these frames and volumes.
     pub fn manifest(&self, frames: Vec<Frame>, volumes: Vec<Volume>) -> Manifest {
         let position = self.channel.as_ref();
         Manifest {
@@ -97,7 +97,7 @@ impl Input {
         }
     }
 
-    /// Refuses more than a manifest holds, which will list `frames` of 16 bytes or more each.
+    /// Refuses more than a manifest can hold. Each of the `frames` needs at least 16 bytes.
     ///
     /// # Errors
     /// [`Class::Usage`].
@@ -113,17 +113,17 @@ impl Input {
         .help("select fewer artifacts and write several bundles"))
     }
 
-    /// The members that it will have, in either form.
+    /// Returns the members that it will have, in either form.
     ///
     /// # Errors
     /// [`Class::Usage`].
     pub(in crate::bundle) fn tar(&self) -> Result<Tar, Error> {
         let manifest = self.manifest(Vec::new(), Vec::new());
         Tar::new(Arc::new(manifest))
-            .ok_or_else(|| Error::new(Class::Usage, "export: the sizes add up to more than 64 bits hold"))
+            .ok_or_else(|| Error::new(Class::Usage, "export: the sum of the sizes exceeds 64 bits"))
     }
 
-    /// Its tar stream and where that is cut into frames.
+    /// Returns its tar stream and the pieces that are cut from it.
     ///
     /// # Errors
     /// [`Class::Usage`].
@@ -178,7 +178,7 @@ mod tests {
             let (_, pieces) = input(level, &[OCI_LAYER_GZIP, "a/text"]).cut().unwrap();
             pieces.iter().map(|piece| piece.packable).collect::<Vec<_>>()
         };
-        // What is computed, the two blobs, the end.
+        // Computed members, the two blobs, the end.
         assert_eq!(packable(3), [true, false, true, false]);
         assert_eq!(packable(0), [false; 4]);
     }

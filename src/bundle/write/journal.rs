@@ -1,8 +1,9 @@
-//! The writer's journal, `NAME.journal.partial`: one line a frame that stands in a volume, so that a
-//! killed run goes on behind the last.
+//! The writer's journal, `NAME.journal.partial`: one line for each frame in a volume, so that a
+//! killed run resumes after the last one.
 //!
-//! A line is `PLAIN SIZE DIGEST` and a line feed, of a stored frame `PLAIN - -`. A torn or odd line
-//! ends what counts. Nothing here is believed: what it lists is read again and checked.
+//! A line is `PLAIN SIZE DIGEST` and a line feed, or `PLAIN - -` for a stored frame. From the first
+//! torn or invalid line on, lines are ignored. Nothing is trusted: the frames listed are read again
+//! and checked.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +13,7 @@ use crate::bundle::Error;
 use crate::bundle::format::frame::{MAX_PLAIN, stored_size};
 use crate::bundle::format::manifest::Frame;
 
-/// An open journal; new lines go behind the last that counts.
+/// An open journal. New lines are added after the last valid one.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -42,7 +43,7 @@ fn format(frame: &Frame) -> String {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, or makes an empty one.
+    /// Opens the journal at `path`, or creates an empty one.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].
@@ -64,17 +65,17 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The frames that it lists.
+    /// Returns the frames that it lists.
     pub fn frames(&self) -> &[Frame] {
         &self.frames
     }
 
-    /// Takes them out; the journal is done.
+    /// Returns the frames and closes the journal.
     pub fn into_frames(self) -> Vec<Frame> {
         self.frames
     }
 
-    /// Adds a frame, which stands in its volume.
+    /// Adds a frame that was written to its volume.
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Io`].

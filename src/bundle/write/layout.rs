@@ -1,15 +1,15 @@
-//! Which volume each frame goes into: pure arithmetic on sizes.
+//! Assigns frames to volumes: pure arithmetic on sizes.
 
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::name::MAX_VOLUMES;
 
-/// The least limit of a volume's size, in bytes.
+/// Smallest limit of a volume's size, in bytes.
 pub const LEAST_VOLUME: u64 = 32 << 20;
-/// The default limit: what FAT32 and ISO 9660 hold.
+/// Default limit: the largest file that FAT32 and ISO 9660 hold.
 pub const DEFAULT_VOLUME: u64 = (4 << 30) - 1;
 
-/// Lays frames into volumes, none above a limit.
+/// Assigns frames to volumes, none larger than a limit.
 #[derive(Clone, Debug)]
 pub struct Layout {
     limit: u64,
@@ -17,12 +17,13 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// An empty one; `limit` in bytes.
+    /// Returns an empty layout. `limit` is in bytes.
     pub const fn new(limit: u64) -> Self {
         Self { limit, volumes: Vec::new() }
     }
 
-    /// Volume, counted from 0, and offset that the next frame of `size` bytes will have.
+    /// Returns the volume, counted from 0, and the offset that the next frame of `size` bytes will
+    /// have.
     pub fn peek(&self, size: u64) -> (usize, u64) {
         match self.volumes.last() {
             Some((_, bytes)) if bytes.saturating_add(size) <= self.limit => (self.volumes.len() - 1, *bytes),
@@ -30,7 +31,7 @@ impl Layout {
         }
     }
 
-    /// Adds that frame.
+    /// Adds a frame of `size` bytes. Returns its volume and offset.
     pub fn add(&mut self, size: u64) -> (usize, u64) {
         let place = self.peek(size);
         self.volumes.resize(place.0 + 1, (0, 0));
@@ -40,13 +41,13 @@ impl Layout {
         place
     }
 
-    /// Frames and bytes of each volume.
+    /// Returns the number of frames and bytes of each volume.
     pub fn volumes(&self) -> &[(u64, u64)] {
         &self.volumes
     }
 }
 
-/// Refuses volumes that are too small to be carried; needs nothing, so that it comes before all work.
+/// Refuses volumes that are too small. Needs nothing else, so it can come before all work.
 ///
 /// # Errors
 /// [`Class::Usage`].
@@ -58,7 +59,7 @@ pub fn check_volume_size(size: u64) -> Result<(), Error> {
         .help("use --volume-size 32MiB or more"))
 }
 
-/// The refusal of a bundle of `count` volumes.
+/// Returns the error for a bundle of `count` volumes.
 pub fn too_many_volumes(count: usize) -> Error {
     Error::new(Class::Usage, format!("export: expected at most {MAX_VOLUMES} volumes, found {count}"))
         .help("use a larger --volume-size, or select fewer artifacts")

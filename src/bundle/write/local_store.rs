@@ -1,5 +1,6 @@
-//! The directory that a bundle is written in as the store of its files: what is whole lies there already, under the name of
-//! an unfinished file, and gets its final name at the end, the manifest last (`spec/bundle.md`).
+//! The directory in which a bundle is written, as the store of its files. Whole files are there
+//! already under unfinished names; they get their final names at the end, the manifest last
+//! (`spec/bundle.md`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::content::volumes::Volumes;
 use crate::system;
 
 impl Store for Output {
-    /// Does nothing: the writer has made it in its place.
+    /// Does nothing, since the file is in the directory already.
     fn put(&self, _: &Whole<'_>) -> Result<(), content::Error> {
         Ok(())
     }
@@ -48,40 +49,42 @@ fn unfinished(file: &str) -> String {
     format!("{file}.partial")
 }
 
-/// Makes a file durable.
+/// Syncs a file to the medium.
 pub(in crate::bundle) fn sync(path: &Path) -> Result<(), Error> {
     let file = system::open_file(path).map_err(|unopened| Error::io(path.display(), &unopened.error))?;
-    // A failed fsync is never tried again: what the second one says means nothing.
+    // A failed fsync is never tried again: the result of a second one means nothing.
     file.sync_all().map_err(|error| write_error(path, &error))?;
-    // Only advice: so that reading back reads the medium.
+    // Only advice, so that reading back reads the medium.
     let _ = fadvise(&file, 0, None, Advice::DontNeed);
     Ok(())
 }
 
 fn publish(output: &Output, bundle: &Finished) -> Result<(), Error> {
     let name = output.name();
-    // All bytes are on the medium before the first name is given: a full one is found while nothing shows.
+    // All bytes are on the medium before the first final name is given, so that a full medium is
+    // found while nothing is visible.
     for small in &bundle.small {
         output.prepare(&small.name, &small.bytes)?;
     }
     if output.overwrite() {
-        // The old manifest first: without it there is no bundle, whatever is removed when.
+        // The old manifest first: without it there is no bundle, whenever the rest is removed.
         output.remove(&output.path(&name.manifest()))?;
         output.sync()?;
     }
-    // Without a manifest they are nobody's: what a replacement that was killed here left of the old bundle. All of this
-    // one's are still unfinished.
+    // Without a manifest they belong to no bundle: a replacement that was killed here left them of
+    // the old one. All volumes of this bundle are still unfinished.
     for number in output.volumes()? {
         output.remove(&output.path(&name.volume(number)))?;
     }
-    // One that is there beside an unfinished one is the old bundle's; of a bundle in volumes, too.
+    // One next to an unfinished one belongs to the old bundle; so does one if this bundle has
+    // volumes.
     if output.partial_flat().exists() || bundle.folder.is_none() {
         output.remove_all(&output.flat())?;
     }
     output.remove(&output.path(&name.signatures()))?;
     output.remove(&output.path(&name.checksums()))?;
     if let Err(error) = give_names(output, bundle) {
-        // Best effort, the manifest first: the next run takes up what there is.
+        // Best effort, the manifest first: the next run resumes from what is there.
         for file in [name.manifest(), name.signatures(), name.checksums()] {
             let _ = output.remove(&output.path(&file));
         }
@@ -91,7 +94,7 @@ fn publish(output: &Output, bundle: &Finished) -> Result<(), Error> {
     Ok(())
 }
 
-/// Volumes first, the manifest last; durable at the end.
+/// Gives the final names, volumes first and the manifest last, and makes them durable.
 fn give_names(output: &Output, bundle: &Finished) -> Result<(), Error> {
     for file in bundle.volumes.iter().chain(&bundle.folder) {
         output.rename(&output.path(&unfinished(file)), &output.path(file))?;

@@ -1,4 +1,4 @@
-//! Writing a bundle: append only, killed and continued at any point.
+//! Writes a bundle: append-only, can be killed and resumed at any point.
 
 pub(super) mod digests;
 pub(super) mod fetch;

@@ -1,4 +1,4 @@
-//! Values around the writing of a bundle: what is done with it, what came of it, and why a pass ends early.
+//! Values around the writing of a bundle: its options, its result, and why a pass ends early.
 
 use std::sync::Arc;
 
@@ -8,20 +8,21 @@ use crate::content::volumes::Volumes;
 use crate::flow::Flow;
 use crate::oci::Digest;
 
-/// Makes the bytes of `NAME.sig.json` from those of the manifest.
+/// Makes the bytes of `NAME.sig.json` from the bytes of the manifest.
 pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
-/// Verifies what was put, which is no bundle yet, and compares the digests of volumes that were taken while they were
-/// written ([`super::read_back::read_back`]).
+/// Verifies the files that were put and are not a bundle yet, and compares the volumes' digests with
+/// those taken while writing ([`super::read_back::read_back`]).
 pub type ReadBack<'a> = dyn Fn(Arc<dyn Volumes>, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
 
-/// What happens around the writing.
+/// Options for writing.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// Makes the bytes of `NAME.sig.json` from those of the manifest.
+    /// Makes the bytes of `NAME.sig.json` from the bytes of the manifest.
     pub sign: &'a Sign<'a>,
-    /// Reads the written volumes back; `None`: no read-back.
+    /// Reads the written volumes back; `None` for no read-back.
     pub read_back: Option<&'a ReadBack<'a>>,
-    /// A leaf that is wrong or gone twice is left out, as missing, in place of ending the run.
+    /// Whether a leaf that is wrong or gone twice is left out, as missing, instead of ending the
+    /// run.
     pub leave_out: bool,
 }
 
@@ -30,29 +31,29 @@ pub struct Options<'a> {
 pub struct Written {
     /// The bundle id: digest of the manifest's bytes.
     pub id: Digest,
-    /// The manifest.
+    /// Returns the manifest.
     pub manifest: Manifest,
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// Names of the files in the directory, manifest first.
     pub files: Vec<String>,
-    /// What was left out while writing, and why.
+    /// Blobs that were left out while writing, and why.
     pub left_out: Vec<String>,
 }
 
-/// Why a pass ended early.
+/// Reason why a pass ended early.
 #[derive(Debug)]
 pub enum Trouble {
-    /// A blob is not what its digest or size says, or no longer there.
+    /// A blob does not match its digest or size, or no longer exists.
     Wrong {
         /// Its member.
         member: usize,
-        /// What was found.
+        /// Description of the content found.
         what: String,
     },
-    /// A frame of an earlier run does not read back.
+    /// A frame of an earlier run could not be read back.
     Damaged {
-        /// Its index.
+        /// Index of the frame.
         frame: usize,
     },
     /// Anything else.
@@ -65,8 +66,8 @@ impl From<Error> for Trouble {
     }
 }
 
-/// The refusal of a source that gave something else, or nothing, also the second time.
+/// Returns the error for a source that returned wrong content, or none, for the second time.
 pub(in crate::bundle) fn wrong_twice(what: &str) -> Error {
     Error::new(Class::Source, format!("{what}, twice"))
-        .help("the source holds a damaged blob: push it there again, leave the artifact out, or say --allow-partial")
+        .help("the source holds a damaged blob: push it there again, leave the artifact out, or use --allow-partial")
 }

@@ -1,7 +1,7 @@
-//! Where a bundle is being written: its directory, the names of what is not finished, the lock, and
-//! the checks that need no network.
+//! Place where a bundle is written: its directory, the names of unfinished files, the lock, and the
+//! checks that need no network.
 //!
-//! Everything unfinished ends in `.partial`; `NAME.lock` stands while a run works.
+//! All unfinished files end in `.partial`; `NAME.lock` exists while a run works.
 
 use std::fmt;
 use std::fs::{DirBuilder, File};
@@ -18,22 +18,22 @@ use crate::bundle::{Error, Name, foreign};
 use crate::content::store::Store;
 use crate::system::{self, Access, Found};
 
-/// The largest file on FAT32.
+/// Size in bytes of the largest file on FAT32.
 const FAT_FILE: u64 = (4 << 30) - 1;
-/// The `f_type` of FAT in statfs.
+/// `f_type` of FAT in statfs.
 const FAT_MAGIC: u64 = 0x4d44;
 
-/// A bundle's place while it is written; holds the lock.
+/// Place of a bundle while it is written; holds the lock.
 pub struct Output {
     dir: PathBuf,
     name: Name,
     overwrite: bool,
-    // None: the directory itself.
+    // `None` if files stay in the directory.
     store: Option<Arc<dyn Store>>,
     _lock: Lock,
 }
 
-/// A failed write: for a full disk or a file above the file system's limit with advice.
+/// Returns the error of a failed write, with advice if the disk is full or the file too large.
 pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
     let refused = Error::io(path.display(), error);
     match error.kind() {
@@ -44,35 +44,35 @@ pub fn write_error(path: &Path, error: &std::io::Error) -> Error {
                 .help("make room and run the same export again: it goes on where it stopped")
         }
         std::io::ErrorKind::FileTooLarge => match system::file_size_limit() {
-            None => refused.help("the file system takes no larger file: use --volume-size fat32"),
+            None => refused.help("the file system allows no larger file: use --volume-size fat32"),
             Some(limit) => Error {
                 what: format!("{}; this process may write files of at most {limit} bytes (ulimit -f)", refused.what),
                 ..refused
             }
-            .help("raise the limit, or use a --volume-size below it (32MiB is the least)"),
+            .help("raise the limit, or use a --volume-size below it (at least 32MiB)"),
         },
         _ => refused,
     }
 }
 
-/// Bytes that the file system of `path` has left for this user.
+/// Returns the number of bytes that are free on the file system of `path` for this user.
 ///
 /// # Errors
-/// The system's.
+/// Those of the system.
 pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// A new file under `path`, in place of what was left there: never what a link there leads to.
+/// Creates a file at `path` and replaces one that was left there. Never follows a link.
 pub(in crate::bundle) fn create(path: &Path) -> std::io::Result<File> {
     system::create_anew(path, 0o644)
 }
 
-/// A file of an unfinished run, to be read and appended to; an empty one where there is none. A medium may come from
-/// anywhere: a link, or a file that has another name beside this one, is refused.
+/// Opens a file of an unfinished run for reading and appending; creates it if it is missing. A
+/// medium may come from anywhere, so links and files with a second name are refused.
 pub(in crate::bundle) fn open_own(path: &Path) -> std::io::Result<File> {
-    let other = "expected a plain file with this name alone, found another kind or name; remove it";
+    let other = "expected a plain file with no other name, found another kind or a second name; remove it";
     let (file, _) = system::open_or_create(path, Access::Append, 0o644).map_err(|unopened| match unopened.found {
         Found::Link | Found::OtherKind => std::io::Error::other(other),
         Found::Nothing | Found::Refusal => unopened.error,
@@ -80,7 +80,7 @@ pub(in crate::bundle) fn open_own(path: &Path) -> std::io::Result<File> {
     if file.metadata()?.nlink() == 1 { Ok(file) } else { Err(std::io::Error::other(other)) }
 }
 
-/// A folder of an unfinished run, made where there is none; a link is refused.
+/// Creates a folder of an unfinished run if it is missing. Refuses a link.
 pub(in crate::bundle) fn make_own_folder(path: &Path) -> std::io::Result<()> {
     let Err(error) = DirBuilder::new().mode(0o755).create(path) else { return Ok(()) };
     match std::fs::symlink_metadata(path) {
@@ -107,19 +107,23 @@ impl Lock {
         loop {
             let (file, _) = system::open_or_create(&path, Access::Write, 0o644)
                 .map_err(|unopened| write_error(&path, &unopened.error))?;
-            // At the end it is removed: another program's lock, or list of versions, is not ours to take.
+            // The lock is removed at the end, so do not take another program's lock or list of
+            // versions.
             if file.metadata().is_ok_and(|found| found.len() > 0) {
                 return Err(foreign::refused(&path));
             }
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
-                    return Err(Error::new(Class::Lock, format!("{}: another run writes this bundle", path.display()))
-                        .help("wait for it, or write under another name"));
+                    return Err(Error::new(
+                        Class::Lock,
+                        format!("{}: another run is writing this bundle", path.display()),
+                    )
+                    .help("wait for it, or write under another name"));
                 }
                 Err(error) => return Err(Error::io(path.display(), &error.into())),
             }
-            // The run before may have removed the file between open and lock.
+            // The previous run may have removed the file between open and lock.
             let is_named = |held: std::fs::Metadata| {
                 std::fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino()))
             };
@@ -132,33 +136,34 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while still held, so that nobody locks a file that is about to go.
+        // Removed while still locked, so that nobody locks a file that is about to go.
         let _ = std::fs::remove_file(&self.path);
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
 impl Output {
-    /// Takes the lock of `name` in `dir`, which must be there, and looks for a bundle of that name.
+    /// Takes the lock of `name` in `dir`, which must exist, and looks for a bundle of that name.
     ///
     /// # Errors
-    /// [`Class::Io`] where the directory is not there or not writable; [`Class::Lock`] where another
-    /// run writes this bundle; [`Class::Usage`] where it exists and `overwrite` is not said, and where a file of one of its
-    /// names is no bundle's.
+    /// [`Class::Io`] if the directory is missing or not writable; [`Class::Lock`] if another run is
+    /// writing this bundle; [`Class::Usage`] if it exists and `overwrite` is not set, or if a file
+    /// with one of its names is not part of a bundle.
     pub fn open(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
         let output = Self::of_bundle(dir, name, overwrite)?;
         if let (false, Some(found)) = (overwrite, output.existing()?) {
             return Err(Error::new(Class::Usage, format!("{}: expected no bundle, found one", found.display()))
-                .help("say --overwrite to replace it, or choose another name"));
+                .help("use --overwrite to replace it, or choose another name"));
         }
         foreign::check(dir, name)?;
         Ok(output)
     }
 
-    /// Takes the lock of `name` in `dir`, whatever stands there.
+    /// Takes the lock of `name` in `dir`, whatever is there.
     ///
     /// # Errors
-    /// [`Class::Io`], [`Class::Lock`]; [`Class::Usage`] where another program has a file of the lock's name.
+    /// [`Class::Io`], [`Class::Lock`]; [`Class::Usage`] if another program has a file with the
+    /// lock's name.
     pub fn of_bundle(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
         let shown = dir.display();
         let metadata = std::fs::metadata(dir)
@@ -171,8 +176,8 @@ impl Output {
         Ok(Self { dir: dir.to_owned(), name: name.clone(), overwrite, store: None, _lock: lock })
     }
 
-    /// The first file of a bundle under its final name. Volumes alone are one, too, unless a run that
-    /// was killed while renaming left them.
+    /// Returns the first file of a bundle under its final name. Volumes alone count too, unless a
+    /// run that was killed while renaming left them.
     fn existing(&self) -> Result<Option<PathBuf>, Error> {
         if self.has_manifest() {
             return Ok(Some(self.path(&self.name.manifest())));
@@ -182,17 +187,17 @@ impl Output {
         }
         let volume = self.volumes()?.first().map(|&number| self.path(&self.name.volume(number)));
         let others = [self.flat(), self.path(&self.name.signatures()), self.path(&self.name.checksums())];
-        // An empty one is none.
+        // An empty file does not count.
         let is_there = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| found.len() > 0 || found.is_dir());
         Ok(volume.or_else(|| others.into_iter().find(is_there)))
     }
 
-    /// Whether a manifest that is not empty stands under the final name.
+    /// Whether there is a manifest under the final name that is not empty.
     pub fn has_manifest(&self) -> bool {
         std::fs::symlink_metadata(self.path(&self.name.manifest())).is_ok_and(|found| found.len() > 0)
     }
 
-    /// The numbers of the volumes under final names, from 1.
+    /// Returns the numbers of the volumes under final names, from 1.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -203,7 +208,7 @@ impl Output {
         Ok(present)
     }
 
-    /// The numbers of the unfinished volumes, from 1, in order.
+    /// Returns the numbers of the unfinished volumes, from 1, in order.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -219,29 +224,30 @@ impl Output {
         Ok(numbers)
     }
 
-    /// Sends what is whole to `store`: the bundle becomes one there, and its directory is only where it is made.
+    /// Sends whole files to `store`, where they become a bundle. The directory is only used for
+    /// writing.
     #[must_use]
     pub fn stored_in(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Where files go that are whole.
+    /// Returns the store that whole files go to.
     pub fn store(&self) -> &dyn Store {
         self.store.as_deref().unwrap_or(self)
     }
 
-    /// Whether they stay in the directory.
+    /// Returns whether whole files stay in the directory.
     pub const fn is_store(&self) -> bool {
         self.store.is_none()
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The bundle's name.
+    /// Returns the bundle's name.
     pub const fn name(&self) -> &Name {
         &self.name
     }
@@ -251,27 +257,28 @@ impl Output {
         self.overwrite
     }
 
-    /// A file of the directory.
+    /// Returns the path of a file in the directory.
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
     }
 
-    /// An unfinished volume, counted from 1: `NAME.NNNN.tar.zst.partial`.
+    /// Returns the path of an unfinished volume, counted from 1: `NAME.NNNN.tar.zst.partial`.
     pub fn partial_volume(&self, number: usize) -> PathBuf {
         self.path(&format!("{}.partial", self.name.volume(number)))
     }
 
-    /// `NAME.oci`.
+    /// Returns the path of `NAME.oci`.
     pub fn flat(&self) -> PathBuf {
         self.path(&self.name.flat())
     }
 
-    /// `NAME.oci.partial`.
+    /// Returns the path of `NAME.oci.partial`.
     pub fn partial_flat(&self) -> PathBuf {
         self.path(&format!("{}.partial", self.name.flat()))
     }
 
-    /// Removes a directory with all below it, if it is there; of a link the link alone.
+    /// Removes a directory with everything below it, if it exists. Of a link, removes only the
+    /// link.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -282,22 +289,22 @@ impl Output {
         }
     }
 
-    /// `NAME.journal.partial`.
+    /// Returns the path of `NAME.journal.partial`.
     pub fn journal(&self) -> PathBuf {
         self.path(&format!("{}.journal.partial", self.name))
     }
 
-    /// `NAME.plan.partial`.
+    /// Returns the path of `NAME.plan.partial`.
     pub fn plan(&self) -> PathBuf {
         self.path(&format!("{}.plan.partial", self.name))
     }
 
-    /// `NAME.docs.partial`.
+    /// Returns the path of `NAME.docs.partial`.
     pub fn docs(&self) -> PathBuf {
         self.path(&format!("{}.docs.partial", self.name))
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -324,7 +331,7 @@ impl Output {
         system::sync_folder(&self.dir).map_err(|error| Error::io(self.dir.display(), &error))
     }
 
-    /// Writes a whole file by temporary name, fsync and rename; the directory is not synced.
+    /// Writes a whole file with a temporary name, fsync and rename. Does not sync the directory.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -333,7 +340,8 @@ impl Output {
         self.settle(file)
     }
 
-    /// The first half of [`Output::put`]: everything but the name. [`Output::settle`] gives that.
+    /// Does the first half of [`Output::put`]: everything but the rename. [`Output::settle`] does
+    /// that.
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -348,7 +356,7 @@ impl Output {
         write().map_err(|error| write_error(&temporary, &error))
     }
 
-    /// The second half of [`Output::put`].
+    /// Does the second half of [`Output::put`].
     ///
     /// # Errors
     /// [`Class::Io`].
@@ -356,12 +364,12 @@ impl Output {
         self.rename(&self.path(&format!("{file}.new.partial")), &self.path(file))
     }
 
-    /// Whether the file system can hold it: `least` bytes are needed for certain, `most` at most, in
-    /// files of up to `largest`. Gives a warning where it may not do.
+    /// Checks whether the file system can hold a bundle that needs `least` to `most` bytes in files
+    /// of up to `largest`. Returns a warning if it may not.
     ///
     /// # Errors
-    /// [`Class::Io`] with what is needed and free; [`Class::Usage`] where files are limited below
-    /// `largest`.
+    /// [`Class::Io`] with the bytes needed and available; [`Class::Usage`] if files are limited
+    /// below `largest`.
     pub fn check_room(&self, least: u64, most: u64, largest: u64) -> Result<Option<String>, Error> {
         let shown = self.dir.display();
         let stat = rustix::fs::statfs(&self.dir).map_err(|error| Error::io(&shown, &error.into()))?;
@@ -381,7 +389,7 @@ impl Output {
     }
 }
 
-/// Whether a file system of this kind holds files of `largest` bytes.
+/// Checks that a file system of this kind holds files of `largest` bytes.
 fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error> {
     if kind == FAT_MAGIC && largest > FAT_FILE {
         return Err(Error::new(
@@ -393,19 +401,21 @@ fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error
     Ok(())
 }
 
-/// What is said where files of up to `largest` bytes are above what the process may write.
+/// Returns a warning if the process may not write files of up to `largest` bytes.
 fn exceeds(shown: &impl fmt::Display, limit: Option<u64>, largest: u64) -> Option<String> {
     let limit = limit.filter(|limit| largest > *limit)?;
-    Some(format!("{shown}: files may have up to {largest} bytes, and this process writes at most {limit} (ulimit -f)"))
+    Some(format!(
+        "{shown}: files may have up to {largest} bytes, but this process may write at most {limit} (ulimit -f)"
+    ))
 }
 
-/// Whether `have` bytes are room for the `least` and the `most` that are needed.
+/// Checks that `have` bytes are enough for `least`. Returns a warning if they are less than `most`.
 fn room(shown: &impl fmt::Display, have: u64, least: u64, most: u64) -> Result<Option<String>, Error> {
     if least > have {
         return Err(Error::new(Class::Io, format!("{shown}: expected room for {least} bytes, found {have}"))
             .help("make room, or name another directory with -o"));
     }
-    Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are there")))
+    Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are available")))
 }
 
 #[cfg(test)]
@@ -476,7 +486,7 @@ mod tests {
         }
         assert_eq!(output.volumes(), Ok(vec![1, 12]));
         assert_eq!(output.partial_volumes(), Ok(vec![1, 12]));
-        // What is not there is removed already; what cannot be removed is told.
+        // A missing file counts as removed; one that cannot be removed is an error.
         output.remove(&output.path("none")).unwrap();
         output.remove_all(&output.path("none")).unwrap();
         std::fs::create_dir(output.path("folder")).unwrap();

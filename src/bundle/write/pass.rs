@@ -1,8 +1,8 @@
-//! One pass over the frames: workers make them in a window, the appender puts them into volumes in
-//! order, and two threads take the blobs' and the volumes' digests.
+//! One pass over the frames: workers make a limited number of them at a time, the appender writes
+//! them to volumes in order, and two threads compute the digests of blobs and volumes.
 //!
-//! Frames that an earlier run left are read from the medium in place of the source and go the same
-//! way, so that digests are always over what the volumes hold.
+//! Frames that an earlier run left are read from the medium instead of the source and go the same
+//! way, so that digests always cover what the volumes hold.
 
 use crate::base::lock::lock;
 use std::fs::File;
@@ -27,17 +27,17 @@ use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Frame, Volume};
 use crate::bundle::format::tar::Tar;
-use crate::bundle::frames::built::Built;
+use crate::bundle::frames::built::{Built, frame_buffers};
 use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch};
 use crate::content::Source;
 use crate::flow::{Event, Flow, start, start_one, start_some};
 use crate::oci::Digest;
 use crate::system;
 
-/// Frames in memory beside one a job.
+/// Number of frames in memory in addition to one for each job.
 const SPARE: usize = 4;
 
-/// What the threads of a pass share.
+/// State shared by the threads of a pass.
 struct Pass<'a> {
     leave_out: bool,
     flow: &'a Flow,
@@ -45,7 +45,7 @@ struct Pass<'a> {
     input: &'a Input,
     tar: &'a Tar,
     pieces: &'a [Piece],
-    /// Frames of an earlier run, with their places.
+    /// Frames of an earlier run, with their volumes and offsets.
     kept: Vec<(Frame, usize, u64)>,
     fetch: Fetch<'a>,
     to_pack: Queue<(Lease, usize)>,
@@ -81,8 +81,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Packs what the workers fetched, the foremost first. In threads of its own, one a core: what
-    /// zstd allocates stays with few threads.
+    /// Packs what the workers fetched, the lowest frame first. Runs in threads of its own, one per
+    /// core, so that few threads hold zstd's memory.
     fn pack(&self) {
         let _watch = Watch(self.stop);
         while let Some((index, (buffer, plain))) = self.to_pack.first(|| self.stop.load(Ordering::Relaxed)) {
@@ -121,7 +121,7 @@ impl Pass<'_> {
         Ok((buffer, plain))
     }
 
-    /// Fetches what the sections name, several at once where a shared frame has many.
+    /// Fetches the content of the sections, several at once if a shared frame has many.
     fn fill(&self, index: usize, sections: &[Section], plain: &mut [u8]) -> Result<(), Trouble> {
         let mut parts = Vec::with_capacity(sections.len());
         let (mut rest, mut at) = (plain, 0);
@@ -158,7 +158,7 @@ impl Pass<'_> {
     fn fetch_section(&self, index: usize, section: &Section, into: &mut [u8]) -> Result<(), Trouble> {
         let number = section.member - Tar::of_blob(0);
         let blob = &self.input.blobs[number];
-        // Where this run begins to fetch the blob: behind what an earlier one left.
+        // Where this run begins to fetch the blob: after what an earlier one left.
         let mut first = section.content.start;
         let mut earlier = index;
         while first > 0 && earlier > self.kept.len() {
@@ -175,7 +175,7 @@ impl Pass<'_> {
         })
     }
 
-    /// Lets a volume go that is whole, counted from 0.
+    /// Passes a whole volume, counted from 0, to the store.
     fn put(&self, volume: usize, size: u64, digest: Digest) -> Result<(), Error> {
         let (name, path) = (self.output.name().volume(volume + 1), self.output.partial_volume(volume + 1));
         publish::put(self.output, &name, path, size, digest)
@@ -214,21 +214,21 @@ impl Pass<'_> {
                     _ => open_own(&path).map_err(|error| write_error(&path, &error))?,
                 };
                 write_all(&mut file, &mut built.slices()).map_err(|error| {
-                    // What the volume lacks is cut off again, now or by the next run.
+                    // The incomplete frame is cut off again, now or by the next run.
                     let _ = file.set_len(offset);
                     unwritten(&path, &error, self.pieces[index..].iter().map(Piece::plain).sum())
                 })?;
                 open = Some((volume, file));
                 journal.append(entry)?;
             }
-            // They end early only with something in `wrong`, or by a panic.
+            // The receivers end early only after setting `wrong`, or by a panic.
             let _ = (blobs.send((index, Arc::clone(&built))), volumes.send((volume, built)));
         }
         Ok(())
     }
 }
 
-/// Sets the flag when it goes.
+/// Sets the flag when dropped.
 struct End<'a>(&'a AtomicBool);
 
 impl Drop for End<'_> {
@@ -237,7 +237,8 @@ impl Drop for End<'_> {
     }
 }
 
-/// The refusal of a medium that does not take a frame; with those behind it `left` bytes are to be written.
+/// Returns the error for a medium that does not take a frame. With the later frames, `left` bytes
+/// are still to be written.
 fn unwritten(path: &Path, error: &io::Error, left: u64) -> Error {
     let refused = write_error(path, error);
     Error { what: format!("{}; up to {left} more bytes are to be written", refused.what), ..refused }
@@ -245,7 +246,7 @@ fn unwritten(path: &Path, error: &io::Error, left: u64) -> Error {
 
 /// Writes all of `left`.
 fn write_all(out: &mut impl io::Write, mut left: &mut [IoSlice<'_>]) -> io::Result<()> {
-    // Empty ones in front are none to write.
+    // Skips empty slices at the front.
     IoSlice::advance_slices(&mut left, 0);
     while !left.is_empty() {
         match out.write_vectored(left) {
@@ -258,10 +259,10 @@ fn write_all(out: &mut impl io::Write, mut left: &mut [IoSlice<'_>]) -> io::Resu
     Ok(())
 }
 
-/// Runs one pass; what the journal lists is taken from the volumes, the rest from `source`.
+/// Runs one pass. Frames in the journal are taken from the volumes, the rest from `source`.
 ///
 /// # Errors
-/// [`Trouble`]; what was appended until then stands in the journal.
+/// [`Trouble`]; the journal lists the frames that were appended until then.
 pub fn pass(
     flow: &Flow,
     source: &dyn Source,
@@ -292,11 +293,11 @@ pub fn pass(
         stop: &stop,
         blobs: Blobs { flow, input, tar, pieces, wrong: Mutex::new(None) },
     };
-    let pool = Pool::new(flow.jobs + SPARE);
+    let pool = frame_buffers(flow.jobs + SPARE);
     let mut layout = Layout::new(input.volume_size);
     let (work, pack) = (|| pass.work(&pool), || pass.pack());
     let digests = thread::scope(|scope| {
-        // Whatever ends it, they are told.
+        // Stops the threads, however the pass ends.
         let _end = End(&stop);
         let (to_blobs, blobs) = channel();
         let (to_volumes, volumes) = channel();
@@ -325,7 +326,7 @@ pub fn pass(
         let digests = volumes.join().map_err(ended)?;
         appended.map(|()| digests)
     });
-    // A wrong blob counts before what it made fail.
+    // A wrong blob counts before the failures that it caused.
     if let Some(trouble) = lock(&pass.blobs.wrong).take() {
         return Err(trouble);
     }
@@ -337,7 +338,7 @@ pub fn pass(
 mod tests {
     use super::*;
 
-    /// A medium that takes so many bytes at once, then what comes next.
+    /// A medium that returns the given results, one per write.
     struct Medium(Vec<io::Result<usize>>, Vec<u8>);
 
     impl io::Write for Medium {

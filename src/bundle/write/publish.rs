@@ -1,7 +1,7 @@
-//! The end of writing: everything that was put is read back, signed, and becomes a bundle; and how a file is put that is
-//! whole.
+//! Ends the writing: lets files go to the store as soon as they are whole, reads them back, signs the
+//! manifest, and makes a bundle of them (`spec/bundle.md`).
 //!
-//! Where the files go is the store's to know.
+//! Only the store knows where the files go.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,10 +24,10 @@ use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest};
 use crate::system;
 
-/// The media type under which a volume's bytes are checked; nobody sees it.
+/// Media type of the descriptor that a file is checked against. It is never shown.
 const BYTES: &str = "application/octet-stream";
 
-/// A whole file where the writer made it.
+/// A whole file at the path where it was written.
 struct Made {
     path: PathBuf,
     size: u64,
@@ -41,7 +41,7 @@ impl Body for Made {
     }
 }
 
-/// Gives the store of `output` the file at `path`, which is whole and will be called `name`.
+/// Passes the file at `path`, which is whole, to the store of `output` under its final name `name`.
 ///
 /// # Errors
 /// The store's.
@@ -50,8 +50,8 @@ pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest
     output.store().put(&Whole { name, size, digest, body: &body }).map_err(fault)
 }
 
-/// Length of an unfinished volume, counted from 1; 0 where it is absent. One that a killed run had
-/// renamed already gets its unfinished name again.
+/// Returns the length of an unfinished volume, counted from 1, or 0 if it is missing. A volume that
+/// a killed run had already renamed first gets its unfinished name back.
 ///
 /// # Errors
 /// [`Class::Io`].
@@ -63,10 +63,10 @@ pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
     Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
 }
 
-/// Finishes: what `manifest` describes was put.
+/// Finishes a bundle: all files that `manifest` describes were put.
 ///
 /// # Errors
-/// [`Class::Io`], what read-back and signing give, [`Class::Cancelled`] before the first final name.
+/// [`Class::Io`], those of read-back and signing, [`Class::Cancelled`] before the first final name.
 pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options<'_>) -> Result<Written, Error> {
     let bytes = manifest.to_bytes();
     if check_ends(&bytes).is_err() {
@@ -97,7 +97,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     Ok(Written { id, manifest, bytes, files, left_out: Vec::new() })
 }
 
-/// The files of the bundle as its store takes them, and the names of all, manifest first.
+/// Returns the files of the bundle for the store, and the names of all files, manifest first.
 fn finished(
     manifest: &Manifest,
     id: Digest,

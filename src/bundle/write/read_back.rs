@@ -1,7 +1,8 @@
-//! Reading back what was just written: every volume once, its digest and its content from the same bytes.
+//! Reads back what was just written: every volume once, with its digest and its content checked
+//! from the same bytes.
 //!
-//! A unit that lies in two volumes can be hashed only in order; so volumes are read one after the other where
-//! such a unit joins them, and beside each other where none does.
+//! A unit in two volumes can be hashed only in order. So volumes that such a unit joins are read
+//! one after another, and others in parallel.
 
 use crate::base::lock::{into_inner, lock};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +14,14 @@ use crate::bundle::format::offsets::Offsets;
 use crate::bundle::frames::media::Media;
 use crate::bundle::frames::one_pass::FramePipeline;
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::volumes::files::Files;
 use crate::bundle::{Error, Manifest};
 use crate::content::volumes::Volumes;
 use crate::flow::{Event, Flow, start};
+use crate::oci::Digest;
+use crate::signing::Judgement;
 
-/// Runs of volumes that share no unit with others.
+/// Returns runs of volumes that share no unit with others.
 fn spans(offsets: &Offsets) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (index, unit) in offsets.units.iter().enumerate() {
@@ -33,13 +37,23 @@ fn spans(offsets: &Offsets) -> Vec<Span> {
     spans
 }
 
-/// Reads back what a writer has just put at `place`, before it becomes a bundle: the ordinary check of all its
-/// bytes, and the digests of the volumes as they were taken while writing.
+/// Opens the unfinished bundle. It is trusted only for the read-back.
+fn just_written(place: Arc<dyn Volumes>, manifest: &Manifest) -> Result<Trusted, Error> {
+    let files = Arc::new(Files::new(place, manifest.name.clone()));
+    let id = Digest::sha256(&manifest.to_bytes());
+    let mut bundle = Trusted::new(id, manifest.clone(), files, Judgement::default())?;
+    bundle.is_unfinished = true;
+    Ok(bundle)
+}
+
+/// Reads back what a writer has just put at `place`, before it becomes a bundle: the ordinary check
+/// of all its bytes, and a comparison of the volumes' digests with those taken while writing.
 ///
 /// # Errors
-/// [`Class::Io`] where a volume is not what was written; the fault of the check that counts most.
+/// [`Class::Io`] if a volume differs from what was written; otherwise the check's fault that ranks
+/// first.
 pub fn read_back(place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
-    let bundle = Trusted::just_written(place, manifest)?;
+    let bundle = just_written(place, manifest)?;
     let first = |fault: Fault| Error { others: Vec::new(), ..fault };
     if bundle.flat().is_some() {
         return crate::bundle::check::parallel::check(&bundle, flow, false)
@@ -75,12 +89,12 @@ pub fn read_back(place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow) -> R
     };
     std::thread::scope(|scope| {
         let threads = start(scope, lanes, lane);
-        // Each is waited for.
+        // Waits for every thread.
         threads.into_iter().map(std::thread::ScopedJoinHandle::join).fold(Ok(()), Result::and)
     })
     .map_err(|_| Error::new(Class::Bug, "internal error: a worker of the read-back ended early"))?;
     let beside = into_inner(beside);
-    // That the medium gives other bytes than were written says more than where they differ.
+    // It matters more that the medium returns other bytes than where they differ.
     let checked = checking.finish(beside.clone(), false).map(drop).map_err(first);
     let differing = beside.into_iter().find(|error| matches!(error.class, Class::Io | Class::Cancelled));
     differing.map_or(checked, Err)
@@ -90,5 +104,5 @@ fn differs(bundle: &Trusted, volume: usize, found: crate::oci::Digest) -> Error 
     let shown = bundle.volumes().place().shown(&bundle.volumes().file_name(volume));
     let expected = bundle.manifest().volumes[volume].digest;
     Error::new(Class::Io, format!("{shown}: expected {expected} as written, read back {found}"))
-        .help("the medium or the memory of this machine fails: write to another medium")
+        .help("the medium or the memory of this machine is faulty: write to another medium")
 }

@@ -1,6 +1,6 @@
-//! What an unfinished run leaves beside its volumes: `NAME.plan.partial`, canonical JSON that pins
-//! every digest, origin, option and the version, and `NAME.docs.partial`, the documents one behind
-//! the other in the plan's order. A rerun goes on from them though tags moved.
+//! Files that an unfinished run leaves next to its volumes: `NAME.plan.partial`, canonical JSON
+//! that pins every digest, origin, option and the version, and `NAME.docs.partial`, the documents
+//! one after another in the plan's order. A later run resumes from them even if tags have moved.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ use crate::content::store::Store;
 use crate::flow::Flow;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};
 
-/// The largest plan and the most documents that are read again, in bytes.
+/// Maximum sizes of the plan and of the documents that are read again, in bytes.
 const MAX_PLAN: u64 = 256 << 20;
 const MAX_DOCS: u64 = 4 << 30;
 
@@ -115,7 +115,7 @@ fn read(plan: &[u8], docs: &[u8]) -> Option<Input> {
     })
 }
 
-/// The input of the unfinished run in `output`, if there is one that can be read.
+/// Returns the input of the unfinished run in `output`, if there is one that can be read.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
@@ -125,8 +125,8 @@ pub fn pending(output: &Output) -> Result<Option<Input>, Error> {
     Ok(read(&plan, &docs).filter(|input| input.name == *output.name()))
 }
 
-/// The same, if it was asked for by `request` and begun by `tool`: then it goes on, whatever the tags
-/// name now. Of another one a warning tells that it starts anew.
+/// Like [`pending`], but only for a run that was requested by `request` and started by `tool`,
+/// which continues whatever the tags name now. Warns if another unfinished run is dropped.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
@@ -140,10 +140,13 @@ pub fn resume(flow: &Flow, output: &Output, request: &str, tool: &str) -> Result
 }
 
 fn warn(flow: &Flow, output: &Output) {
-    flow.warn(format!("{}: an unfinished export of another request is dropped; this one starts anew", output.name()));
+    flow.warn(format!(
+        "{}: an unfinished export of another request is dropped; this one starts from the beginning",
+        output.name()
+    ));
 }
 
-/// Takes up the unfinished run of this very input, or clears away any other and pins this one.
+/// Resumes the unfinished run of exactly this input, or removes any other and pins this one.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
@@ -166,11 +169,11 @@ pub fn begin(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
         .collect();
     let written = super::output::create(&output.docs()).and_then(|mut file| file.write_all(&docs));
     written.map_err(|error| super::output::write_error(&output.docs(), &error))?;
-    // By temporary name: where the plan stands, it and the documents are whole.
+    // With a temporary name: if the plan exists, it and the documents are complete.
     output.put(&format!("{}.plan.partial", output.name()), &bytes)
 }
 
-/// Pins `input` in place of one that carried a leaf more: the documents are the same.
+/// Replaces the pinned input by one with a leaf less; the documents are the same.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
@@ -178,8 +181,8 @@ pub fn pin(output: &Output, input: &Input) -> Result<(), Error> {
     output.put(&format!("{}.plan.partial", output.name()), &plan(input))
 }
 
-/// Gives volumes that a killed run had renamed already their unfinished names again. Where a manifest
-/// stands, no volume was renamed: those of the old bundle are not touched.
+/// Gives volumes that a killed run had already renamed their unfinished names back. If there is a
+/// manifest, no volume was renamed, and those of the old bundle are not touched.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
@@ -199,7 +202,7 @@ pub fn undo_renames(output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes everything unfinished, here and in the store.
+/// Removes all unfinished files, also those in the store.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
@@ -208,7 +211,7 @@ pub fn clear(output: &Output) -> Result<(), Error> {
     for path in [output.journal(), output.plan(), output.docs(), pinned] {
         output.remove(&path)?;
     }
-    // Where the store is another place, what was made for it lies here, too.
+    // Files for another store are written here first.
     Store::clear(output).map_err(fault)?;
     if output.is_store() { Ok(()) } else { output.store().clear().map_err(fault) }
 }
@@ -228,7 +231,7 @@ mod tests {
         put("b.0002.tar.zst", "old");
         put("b.0002.tar.zst.partial", "second");
         std::fs::create_dir(dir.path().join("b.oci")).unwrap();
-        // Beside a manifest they are its bundle's.
+        // Next to a manifest they belong to its bundle.
         put("b.json", "{");
         undo_renames(&output).unwrap();
         assert_eq!(read("b.0001.tar.zst").as_deref(), Some("first"));
@@ -240,7 +243,7 @@ mod tests {
         assert_eq!(read("b.0002.tar.zst").as_deref(), Some("old"));
         assert_eq!(read("b.0002.tar.zst.partial").as_deref(), Some("second"));
         assert!(!output.flat().exists() && output.partial_flat().exists());
-        // One that is there beside an unfinished one is the old bundle's.
+        // Next to an unfinished one it belongs to the old bundle.
         put("b.oci.partial/kept", "new");
         std::fs::create_dir(dir.path().join("b.oci")).unwrap();
         undo_renames(&output).unwrap();

@@ -1,7 +1,8 @@
-//! Writing a bundle: in order, append only, killed and continued at any point (`spec/bundle.md`).
+//! Writes a bundle: in order, append-only, can be killed and resumed at any point
+//! (`spec/bundle.md`).
 //!
-//! This file drives: it prepares the directory, runs passes over the frames until every blob is
-//! right, and finishes. The pass itself is `pass`, its content comes from `fetch`.
+//! Prepares the directory, runs passes over the frames until every blob is right, and finishes.
+//! `pass` runs one pass, and `fetch` provides its content.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -21,7 +22,7 @@ use crate::bundle::format::tar::Tar;
 use crate::content::Source;
 use crate::flow::{Event, Flow};
 
-/// Refuses what cannot end well, before anything is fetched or written.
+/// Refuses what cannot succeed, before anything is fetched or written.
 fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) -> Result<(), Error> {
     check_volume_size(input.volume_size)?;
     let (mut least, mut most) = (0_u64, 0_u64);
@@ -42,12 +43,13 @@ fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) ->
     Ok(())
 }
 
-/// Writes the bundle, going on where an unfinished run of the same input stopped.
+/// Writes the bundle; resumes an unfinished run of the same input.
 ///
 /// # Errors
-/// [`Usage`](crate::base::fault::Class::Usage) and [`Io`](crate::base::fault::Class::Io) before any work; [`Source`](crate::base::fault::Class::Source) where content cannot be had
-/// or is wrong twice; [`Io`](crate::base::fault::Class::Io), [`Cancelled`](crate::base::fault::Class::Cancelled). Whatever it is, nothing has a final name
-/// and the same input goes on.
+/// [`Usage`](crate::base::fault::Class::Usage) and [`Io`](crate::base::fault::Class::Io) before any
+/// work; [`Source`](crate::base::fault::Class::Source) if content is not available or wrong twice;
+/// [`Io`](crate::base::fault::Class::Io), [`Cancelled`](crate::base::fault::Class::Cancelled).
+/// After any of them nothing has a final name, and the same input resumes.
 pub fn write(
     flow: &Flow,
     source: &dyn Source,
@@ -75,7 +77,7 @@ pub fn write(
             Err(Trouble::Wrong { member, what }) => (member, what),
             Err(Trouble::Ended(error)) => return Err(error),
         };
-        // To its first frame, then once more.
+        // Goes back to the blob's first frame and tries once more.
         let first = pieces.iter().position(|piece| piece.members.contains(&member)).unwrap_or_default();
         journal.truncate(first.min(journal.frames().len()))?;
         let blob = member - Tar::of_blob(0);
@@ -97,7 +99,8 @@ pub fn write(
     Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
 }
 
-/// Makes journal and volumes agree: the longest run of frames that both hold, and nothing behind it.
+/// Makes journal and volumes agree: keeps the longest run of frames that both hold, and nothing
+/// after it.
 fn settle(output: &Output, input: &Input, pieces: &[Piece], journal: &mut Journal) -> Result<(), Error> {
     let mut layout = Layout::new(input.volume_size);
     let mut lengths = BTreeMap::new();

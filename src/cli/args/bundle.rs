@@ -1,4 +1,4 @@
-//! BUNDLE on the command line: finds and opens it. Whom to believe is [`super::trust`]'s.
+//! BUNDLE on the command line: finds and opens it. [`super::trust`] decides whose signatures count.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use crate::cli::world::World;
 use crate::flow::Event;
 use crate::system::pipe;
 
-/// A bundle that was opened: manifest and signatures were read, nothing was judged.
+/// An open bundle: manifest and signatures were read, but not checked.
 pub struct Opened {
-    /// Those two.
+    /// Manifest and signatures.
     pub head: Untrusted,
-    /// What follows, where it is a stream.
+    /// Rest of the stream, if the bundle is one.
     pub rest: Option<Bytes>,
 }
 
@@ -28,11 +28,12 @@ impl From<Untrusted> for Opened {
     }
 }
 
-/// Opens the bundle that `text` names, in whatever form it is. Its volumes are looked for in `dirs` too. With
-/// `confined` the process is confined to what it needs, and to these directories, before the first byte is parsed.
+/// Opens the bundle that `text` names, in any form. Its volumes are also looked for in `dirs`. With
+/// `confined`, the process confines itself to what it needs and these directories before it parses
+/// the first byte.
 ///
 /// # Errors
-/// As [`crate::bundle::open()`] and [`stream::open`]; class usage for `dirs` beside a stream.
+/// Those of [`crate::bundle::open()`] and [`stream::open`]; class usage for `dirs` with a stream.
 pub fn open_any(
     text: impl AsRef<OsStr>,
     dirs: &[PathBuf],
@@ -65,17 +66,17 @@ pub fn open_any(
             Class::Usage,
             format!("--volume-dir: {} is a stream, which holds its volumes", text.display()),
         )
-        .help("leave --volume-dir away"));
+        .help("leave out --volume-dir"));
     }
     if let Some(beside) = confined {
-        // It is open already.
+        // The stream is open already.
         confine(session, beside);
     }
     let Stream { head, rest } = stream::open(read, &session.flow)?;
     Ok(Opened { head: head.learning(session.reports()), rest: Some(rest) })
 }
 
-/// Tells under `-v` what lies next to a bundle and is not looked at: nobody vouches for it.
+/// With `-v`, lists the files next to a bundle that are not part of it and are not opened.
 fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
     if session.globals.verbose == 0 {
         return;
@@ -86,14 +87,14 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
     }
     let names: Vec<String> = names.iter().map(|name| escape(name)).collect();
     let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    let text = format!("not of bundle {}, and not looked at: {}{more}", bundle.name(), names.join(", "));
+    let text = format!("not part of bundle {}, and not opened: {}{more}", bundle.name(), names.join(", "));
     session.flow.event(Event::Detail(text));
 }
 
-/// Opens the bundle that `text` names, whose files lie in a directory.
+/// Opens the bundle that `text` names, whose files must be in a directory.
 ///
 /// # Errors
-/// As [`crate::bundle::open()`]; class usage for a stream.
+/// Those of [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
     crate::bundle::open(&find(text, session)?)
 }
@@ -107,7 +108,7 @@ pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<PathBuf, F
     match Bundle::parse(text, |path| session.path(path))? {
         Bundle::Named { dir, name } => Ok(session.path(&dir).join(format!("{name}.json"))),
         Bundle::In(dir) => Ok(session.path(&dir)),
-        // A file that is no stream either is told so.
+        // A file that is not a stream either gets the error that says so.
         Bundle::Stream(path) => {
             stream::open(file(&session.path(&path))?, &session.flow)?;
             Err(no_stream(text))
@@ -126,21 +127,21 @@ fn no_stream(text: &OsStr) -> Fault {
         .help("write it to a directory first: tar x")
 }
 
-/// Whether someone sits at a terminal who can change a medium.
+/// Returns whether a person at a terminal can change a medium.
 pub const fn can_ask(world: &World) -> bool {
     world.terminal.stdin && world.terminal.stderr
 }
 
-/// Asks on the terminal for the next medium.
+/// Returns a function that asks on the terminal for the next medium.
 pub fn asking(world: &mut World) -> impl FnMut(&str) -> bool + Send {
     |text: &str| {
-        let text = format!("{}\nput the medium in and press Enter, or end with Ctrl-D: ", escape(text));
+        let text = format!("{}\ninsert the medium and press Enter, or press Ctrl-D to stop: ", escape(text));
         world.ask(&text).is_ok()
     }
 }
 
-/// The directories that hold the files of the bundle that `text` names: what a confined command may read. None
-/// where `text` names no bundle, which [`open`] then says.
+/// Returns the directories that hold the files of the bundle that `text` names, which a confined
+/// command may read. Empty if `text` names no bundle; [`open`] reports that.
 pub fn directories(text: impl AsRef<OsStr>, session: &Session<'_>) -> Vec<PathBuf> {
     match Bundle::parse(text, |path| session.path(path)) {
         Ok(Bundle::Named { dir, .. } | Bundle::In(dir)) => vec![session.path(&dir)],

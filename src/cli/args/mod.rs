@@ -1,4 +1,4 @@
-//! Options and operands: from what was typed to resolved values.
+//! Options and arguments, and their conversion from text to values.
 
 pub mod bundle;
 #[cfg(feature = "carry")]

@@ -1,5 +1,5 @@
-//! Places as typed: sources, selectors, destinations, bundles. What was typed becomes what it means; nothing is
-//! opened, but a bundle's path is looked at to tell a directory from a name.
+//! Places as typed: sources, selectors, destinations, bundles. Parses them into values. Opens
+//! nothing, but looks at a bundle's path to tell a directory from a name.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,29 +10,29 @@ use crate::oci::Reference;
 /// A source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// In a registry.
+    /// A reference in a registry.
     Registry(Reference),
-    /// `oci:DIR[:REF]`: in an OCI layout; all of it without `reference`.
+    /// `oci:DIR[:REF]`: an OCI layout; all of it if `reference` is `None`.
     Layout {
-        /// The directory, as typed.
+        /// Directory, as typed.
         dir: PathBuf,
-        /// The name inside: a reference, or a mere tag, or `@` and a digest.
+        /// Name in the layout: a reference, a bare tag, or `@` and a digest.
         reference: Option<String>,
     },
 }
 
-/// A source with what is selected there: `SOURCE[,key=value]…`.
+/// A source and what is selected there: `SOURCE[,key=value]…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    /// As typed, for messages and plans.
+    /// Text as typed, for messages and plans.
     pub text: String,
-    /// Where.
+    /// The source.
     pub source: Source,
-    /// `as=`: the name in the bundle.
+    /// `as=`: name in the bundle.
     pub rename: Option<String>,
-    /// `platform=`, each.
+    /// Values of `platform=`.
     pub platforms: Vec<String>,
-    /// `referrers=`, each.
+    /// Values of `referrers=`.
     pub referrers: Vec<String>,
 }
 
@@ -41,9 +41,9 @@ pub struct Selector {
 pub enum Destination {
     /// `HOST[:PORT][/PREFIX]`.
     Registry {
-        /// With its port.
+        /// Host, with its port if it was typed.
         host: String,
-        /// Below which all repositories go; empty: none.
+        /// Prefix of all repositories; empty if there is none.
         prefix: String,
     },
     /// `oci:DIR`.
@@ -55,12 +55,12 @@ pub enum Destination {
 pub enum Bundle {
     /// `DIR/NAME` or `DIR/NAME.json`.
     Named {
-        /// The directory, as typed; `.` where none was.
+        /// Directory, as typed; `.` if none was.
         dir: PathBuf,
-        /// The bundle's name.
+        /// Name of the bundle.
         name: String,
     },
-    /// A directory that holds one.
+    /// A directory that holds one bundle.
     In(PathBuf),
     /// A stream file.
     Stream(PathBuf),
@@ -68,16 +68,16 @@ pub enum Bundle {
     Stdin,
 }
 
-/// Refuses what is specified and not there yet, and secrets in arguments. (`docker:` and `dir:` are other tools' words
-/// for places, but here names with a tag.)
+/// Refuses schemes that this version does not support, and secrets in arguments. (`docker:` and
+/// `dir:` are schemes of other tools, but names with a tag here.)
 fn refuse_others(text: &str, subject: &str) -> Result<(), Fault> {
     const LATER: [&str; 6] = ["docker-archive:", "bundle:", "file:", "az://", "s3://", "gs://"];
     if let Some(scheme) = LATER.iter().find(|scheme| text.starts_with(**scheme)) {
-        let what = format!("{subject} {scheme}…: not in this version");
+        let what = format!("{subject} {scheme}…: not supported in this version");
         return Err(Fault::usage(what, "use a registry reference or oci:DIR"));
     }
     if let Some((scheme, rest)) = text.split_once("://") {
-        // What follows may hold a password or a token: it is not shown.
+        // The rest may hold a password or a token, so it is not shown.
         let secret = rest.contains(['@', '?']);
         let what = if secret {
             format!("{subject} {scheme}://…: a secret in an argument")
@@ -87,20 +87,20 @@ fn refuse_others(text: &str, subject: &str) -> Result<(), Fault> {
         let help = if secret {
             "give credentials by --authfile or docker's config"
         } else {
-            "leave the scheme away: HOST/REPO:TAG"
+            "leave out the scheme: HOST/REPO:TAG"
         };
         return Err(Fault::usage(what, help));
     }
     Ok(())
 }
 
-/// The refusal of `USER:PASSWORD@HOST…`, without repeating it.
+/// Returns the fault for `USER:PASSWORD@HOST…`, without repeating it.
 fn login(subject: &str) -> Fault {
     let what = format!("{subject} …@…: a secret in an argument");
     Fault::usage(what, "give credentials by --authfile or docker's config")
 }
 
-/// A bundle's path, which need not be UTF-8, without `bundle:`.
+/// Returns a bundle's path, which need not be UTF-8, without `bundle:`.
 fn without_scheme(typed: &OsStr) -> &Path {
     if let Some(text) = typed.to_str() {
         return Path::new(text.strip_prefix("bundle:").unwrap_or(text));
@@ -113,10 +113,13 @@ fn without_scheme(typed: &OsStr) -> &Path {
 }
 
 impl Source {
+    /// Parses a SOURCE.
+    ///
     /// # Errors
     /// Class usage.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        // Charts are named so: `oci://HOST/REPO:TAG` is a registry's, not a layout in a directory //HOST.
+        // helm writes charts as `oci://HOST/REPO:TAG`: a reference in a registry, not a layout in
+        // //HOST.
         let text = text.strip_prefix("oci://").unwrap_or(text);
         if let Some(rest) = text.strip_prefix("oci:") {
             let (dir, reference) = match rest.split_once(':') {
@@ -133,9 +136,12 @@ impl Source {
         }
         refuse_others(text, "source")?;
         if text.contains(['*', '?', '[']) && !text.starts_with('[') {
-            return Err(Fault::usage(format!("source {text}: globs are not in this version"), "name each tag"));
+            return Err(Fault::usage(
+                format!("source {text}: globs are not supported in this version"),
+                "name each tag",
+            ));
         }
-        // Behind the @ of a digest there is no slash.
+        // A digest after the @ contains no slash.
         if text.split_once('@').is_some_and(|(_, rest)| rest.contains('/')) {
             return Err(login("source"));
         }
@@ -146,7 +152,7 @@ impl Source {
 }
 
 impl Selector {
-    /// Reads `SOURCE[,key=value]…`; `\,` is a comma that separates nothing.
+    /// Parses `SOURCE[,key=value]…`; `\,` is a comma inside a part.
     ///
     /// # Errors
     /// Class usage.
@@ -178,7 +184,7 @@ impl Selector {
                 Some(("referrers", value)) => selector.referrers.push(value.to_owned()),
                 Some((key @ ("semver" | "regex" | "latest" | "exclude"), _)) => {
                     return Err(Fault::usage(
-                        format!("selector {text}: {key}= is not in this version"),
+                        format!("selector {text}: {key}= is not supported in this version"),
                         "name each tag",
                     ));
                 }
@@ -195,6 +201,8 @@ impl Selector {
 }
 
 impl Destination {
+    /// Parses a PLACE.
+    ///
     /// # Errors
     /// Class usage.
     pub fn parse(text: &str) -> Result<Self, Fault> {
@@ -211,7 +219,7 @@ impl Destination {
             return Err(login("destination"));
         }
         let (host, prefix) = text.trim_end_matches('/').split_once('/').unwrap_or((text.trim_end_matches('/'), ""));
-        // Host and prefix are good when a repository below them is.
+        // Host and prefix are valid if a repository below them is.
         let below = if prefix.is_empty() { "x".to_owned() } else { format!("{prefix}/x") };
         crate::oci::Repository::new(host, &below)
             .map_err(|_| Fault::usage(format!("destination {text:?}: expected HOST[:PORT][/PREFIX]"), help))?;
@@ -220,7 +228,7 @@ impl Destination {
 }
 
 impl Bundle {
-    /// Reads a BUNDLE; `at` says where a path as typed leads ([`crate::cli::world::World::path`]).
+    /// Parses a BUNDLE; `at` resolves a path as typed ([`crate::cli::world::World::path`]).
     ///
     /// # Errors
     /// Class usage.

@@ -1,6 +1,8 @@
-//! `--scan`: the scanner's options, which `verify` and `import` share, and how its answer is told.
+//! `--scan`: the scanner's options, which `verify` and `import` share, and how its results are
+//! shown.
 //!
-//! The scanner is made ready before the command confines itself: the threads that start scanners stay outside.
+//! The scanner is prepared before the command confines itself: the threads that start scanners stay
+//! unconfined.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -15,22 +17,23 @@ use crate::operate::report_data::SCAN;
 use crate::report::{Check, Mark};
 use crate::scan::{Options, Scanner, Summary, no_files};
 
-/// Content goes to a scanner.
+/// Options for a scanner.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Scan {
-    /// Give each blob to this program's standard input; only exit status 0 is clean. No shell: its words are parted
-    /// and quoted as a shell does, and nothing else
+    /// Give each blob to the standard input of this program; only exit status 0 means clean. CMD is
+    /// split into words and quoted as in a shell, but no shell runs it
     #[arg(long = "scan", id = "scan", value_name = "CMD")]
     command: Option<String>,
-    /// Give the files in layers, one by one, in place of the layers
+    /// Give the scanner each file in each layer instead of the layers
     #[arg(long = "scan-files", id = "scan_files", requires = "scan")]
     files: bool,
-    /// How long the scanner may take over one thing, after which it is not clean: 90s, 15m, 2h
+    /// Time that the scanner may take for one item before the item counts as not clean: 90s, 15m,
+    /// 2h
     #[arg(long = "scan-timeout", id = "scan_timeout", value_name = "T", requires = "scan", value_parser = time, default_value = "15m")]
     timeout: Duration,
 }
 
-/// T: a number of seconds, minutes or hours.
+/// Parses a T: a number of seconds, minutes or hours.
 fn time(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time such as 90s, 15m or 2h".to_owned();
     let factor = match text.chars().next_back() {
@@ -44,10 +47,10 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 impl Scan {
-    /// The scanner, if one is asked for, for a look at the bundle that `bundle` names.
+    /// Returns the scanner, if one was requested, for the bundle that `bundle` names.
     ///
     /// # Errors
-    /// Class usage for a command that is none, and for files of layers in a stream.
+    /// Class usage for an invalid command, or for files of layers in a stream.
     pub fn open(&self, bundle: &OsStr, fail_fast: bool, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         let Some(command) = &self.command else { return Ok(None) };
         if self.files && is_stream(bundle, session) {
@@ -59,13 +62,13 @@ impl Scan {
         Ok(Some(scanner))
     }
 
-    /// The scanner, if one is asked for, for content that is pushed after the scan.
+    /// Like [`Scan::open`], for content that is scanned before it is pushed.
     ///
     /// # Errors
     /// Those of [`Scan::open`]; class usage for a stream.
     pub fn before_a_push(&self, bundle: &OsStr, session: &Session<'_>) -> Result<Option<Scanner>, Fault> {
         if self.command.is_some() && is_stream(bundle, session) {
-            let what = "--scan: all is scanned before the first push, and a stream is read once";
+            let what = "--scan: everything is scanned before the first push, but a stream is read only once";
             return Err(
                 Fault::new(Class::Usage, what).help("write the stream to a disk first (tar x), then import from there")
             );
@@ -78,10 +81,10 @@ fn is_stream(bundle: &OsStr, session: &Session<'_>) -> bool {
     matches!(Bundle::parse(bundle, |path| session.path(path)), Ok(Bundle::Stdin | Bundle::Stream(_)))
 }
 
-/// Adds what a scan has brought to what is told; nothing where none was.
+/// Adds a scan's results to the text and the JSON; does nothing without a scan.
 pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
     let Some(summary) = summary else { return };
-    let version = summary.version.as_deref().unwrap_or("version not told");
+    let version = summary.version.as_deref().unwrap_or("unknown version");
     let files = summary.files.map(|files| format!(", {files} files in layers")).unwrap_or_default();
     let found = match summary.findings.len() as u64 + summary.more {
         0 if summary.clean => "clean".to_owned(),
@@ -100,7 +103,7 @@ pub fn tell(summary: Option<&Summary>, text: &mut String, result: &mut Value) {
 /// Returns the summary as a check of the report.
 pub fn check(summary: &Summary) -> Check {
     let by =
-        format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("version not told")));
+        format!("{} ({})", escape(&summary.scanner), escape(summary.version.as_deref().unwrap_or("unknown version")));
     let files = summary.files.map(|files| format!(", {files} files in layers")).unwrap_or_default();
     let (result, found) = if summary.clean {
         (Mark::Passed, "nothing was found".to_owned())

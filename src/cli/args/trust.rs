@@ -1,4 +1,4 @@
-//! TRUST on the command line: whom a bundle must be signed by. There is no option that skips signatures.
+//! TRUST on the command line: who must have signed a bundle. No option skips signatures.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,33 +18,35 @@ use crate::operate::freshness::{Keeper, Side, Told};
 use crate::signing::policy::file::MAX_FILE;
 use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 
-/// The options, for every command that needs trust. None of them is read from the environment.
+/// The options of every command that needs trust. None of them is read from the environment.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Trust {
-    /// A public key (PEM) that must have signed; repeat it for more
+    /// Public key (PEM) that must have signed; repeatable
     #[arg(long = "key", value_name = "PUB", conflicts_with = "policy")]
     pub keys: Vec<PathBuf>,
-    /// How many of the keys must have signed [default: all]
+    /// Number of the given keys that must have signed [default: all]
     #[arg(long, value_name = "N", conflicts_with = "policy")]
     pub threshold: Option<usize>,
-    /// Whose signatures count, and what they may sign [default: /etc/packmule/trust.toml, without --key]
+    /// Policy file that says whose signatures count and what they may sign [default:
+    /// /etc/packmule/trust.toml, without --key]
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// A signature file that lies apart from the bundle, as `sign -o` writes it; repeat it for more
+    /// Signature file kept apart from the bundle, as `sign -o` writes it; repeatable
     #[arg(long, value_name = "FILE")]
     pub signatures: Vec<PathBuf>,
-    /// Begin the state of the bundle's channel here: there is none, or none that counts
+    /// Start the state of the bundle's channel here, if there is none or it no longer counts
     #[arg(long)]
     pub init_state: bool,
-    /// Take a bundle that is expired, older than the last one, or does not follow it
+    /// Accept a bundle that is expired, older than the last one, or does not follow it
     #[arg(long)]
     pub allow_stale: bool,
 }
 
-/// Long options whose value is never taken from the environment.
+/// Long options that are never taken from the environment.
 pub const OPTIONS: [&str; 6] = ["key", "threshold", "policy", "signatures", "init-state", "allow-stale"];
 
-/// What was typed, read: whom to believe, what else was signed, and who keeps the order of channels in this run.
+/// The options, read: whose signatures count, detached signatures, and who keeps the order of
+/// channels in this run.
 #[derive(Debug)]
 pub struct Believed {
     policy: Option<Policy>,
@@ -53,11 +55,12 @@ pub struct Believed {
 }
 
 impl Trust {
-    /// Reads keys or policy, before anything of a bundle is looked at. The order of channels is `side`'s.
+    /// Reads the keys or the policy before anything of a bundle. `side` says which side keeps the
+    /// order of channels.
     ///
     /// # Errors
-    /// Class usage: a key that is none, an impossible threshold, a policy file that others could have written or that
-    /// says what cannot be.
+    /// Class usage: an invalid key, an impossible threshold, a policy file that others could have
+    /// written or that is invalid.
     pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
         let keeper = Arc::new(Keeper::new(
             side,
@@ -67,15 +70,15 @@ impl Trust {
             session.flow.clock().unix(),
         ));
         let policy = self.stated(session.world)?;
-        // Bytes only: they are judged once the bundle is there.
+        // Only the bytes are read; they are checked once the bundle is there.
         let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect();
         Ok(Believed { policy, signatures, keeper })
     }
 
-    /// Keys or policy alone; `None` where no trust was given.
+    /// Returns the policy from keys or a policy file; `None` if no trust was given.
     ///
     /// # Errors
-    /// Class usage, as [`Trust::read`].
+    /// Class usage, as for [`Trust::read`].
     pub fn stated(&self, world: &World) -> Result<Option<Policy>, Fault> {
         if !self.keys.is_empty() {
             let keys = self.keys.iter().map(|path| read_public(path, world)).collect::<Result<_, _>>()?;
@@ -93,8 +96,9 @@ impl Trust {
 }
 
 impl Believed {
-    /// The policy, with who keeps the order. `bundle` is what the path gave: only where no trust was given the key ids
-    /// in its signature file are told, as far as it can be read.
+    /// Returns the policy together with the keeper of the order. `bundle` is the result of opening;
+    /// it is used only if no trust was given, to list the key ids in its signature file if that can
+    /// be read.
     ///
     /// # Errors
     /// Class usage: no trust given.
@@ -111,20 +115,21 @@ impl Believed {
         Err(fault)
     }
 
-    /// The bundle, with the signatures that lie apart.
+    /// Returns the bundle with the detached signatures added.
     pub fn with_signatures(&self, bundle: Untrusted) -> Untrusted {
         bundle.with_signatures(self.signatures.clone())
     }
 
-    /// What there is to tell of the order of the bundle that was let in.
+    /// Returns what to show of the order of the accepted bundle.
     pub fn order(&self) -> Told {
         self.keeper.told()
     }
 
-    /// Authenticates what was opened; what is odd with its order is warned of.
+    /// Authenticates an open bundle; warns of anything unusual in its order.
     ///
     /// # Errors
-    /// Class usage without trust, before what opening gave; those of [`Untrusted::authenticate`].
+    /// Class usage without trust, before any error from opening; those of
+    /// [`Untrusted::authenticate`].
     pub fn authenticate(
         &self,
         bundle: Result<Opened, Fault>,
@@ -138,19 +143,20 @@ impl Believed {
     }
 }
 
-/// A signature file that lies apart: a plain file of at most the size of one.
+/// Reads a detached signature file: a plain file of limited size.
 fn detached(path: &Path, world: &World) -> Detached {
     let name = format!("--signatures {}", escape(&path.to_string_lossy()));
     let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64).and_then(|bytes| {
         bytes.ok_or_else(|| {
             Error::new(Class::Io, format!("{name}: expected a file with content, found none"))
-                .help("name a file that is there")
+                .help("name an existing file")
         })
     });
     Detached { name, bytes }
 }
 
-/// The policy file and the keys that it names, all of them plain files that only root or we can have written.
+/// Reads the policy file and the keys that it names: plain files that only root or the current user
+/// can have written.
 fn read_policy(path: &Path, world: &World) -> Result<Policy, Fault> {
     let kind = |noun, most| trusted_file::Kind { noun, option: "--policy", most };
     let bytes = trusted_file::read_bytes(path, &kind("policy", MAX_FILE), world)?;
@@ -173,7 +179,7 @@ mod tests {
     use crate::cli::world::World;
     use crate::cli::{Globals, Session, progress};
     use crate::flow::{Flow, Silent};
-    use crate::signing::SigningKey;
+    use crate::signing::private::SigningKey;
 
     fn policy(keys: &[&str], threshold: Option<usize>) -> Result<Policy, Fault> {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The subcommands, one a file, in folders by the features that they need.
+//! The subcommands, one per file, in folders by the features that they need.
 
 #[cfg(feature = "carry")]
 pub mod carry;

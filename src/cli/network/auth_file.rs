@@ -1,5 +1,5 @@
-//! The auth files of docker and podman on this machine: where they are, the helpers they name, and changes to
-//! them that leave all else in them as it is.
+//! The auth files of docker and podman on this machine: their locations, the helpers they name, and
+//! changes that leave the rest of a file as it is.
 
 use std::fmt;
 use std::io::{self, Read as _};
@@ -18,16 +18,16 @@ use crate::program::{self, Failure, Limits, Surroundings};
 use crate::registry::auth::docker_config;
 use crate::system;
 
-/// The largest auth file, in bytes.
+/// Maximum size of an auth file, in bytes.
 const MAX: u64 = 1 << 20;
-/// The time and output that a helper may take; it may ask its user something.
+/// Maximum output and run time of a helper, which may ask its user something.
 const LIMITS: Limits = Limits { output: 64 << 10, time: Duration::from_secs(120) };
 
 /// Bytes that hold passwords.
 pub type Bytes = Zeroizing<Vec<u8>>;
 
-/// Where logins are looked for: `named` (`--authfile`) alone, else podman's and docker's files in the order in
-/// which podman looks for them.
+/// Returns the files to look for logins in: only `named` (`--authfile`), or else podman's and
+/// docker's files in podman's order.
 pub fn places(named: Option<&Path>, world: &World) -> Vec<PathBuf> {
     if let Some(file) = named {
         return vec![world.path(file)];
@@ -48,21 +48,22 @@ pub fn places(named: Option<&Path>, world: &World) -> Vec<PathBuf> {
     .collect()
 }
 
-/// Docker's own file.
+/// Returns the path of docker's own file.
 pub fn docker(world: &World) -> Option<PathBuf> {
     let dir = |variable: &str| world.var(variable).map(|dir| world.path(Path::new(dir)));
     dir("DOCKER_CONFIG").or_else(|| Some(dir("HOME")?.join(".docker"))).map(|dir| dir.join("config.json"))
 }
 
-/// Reads an auth file; `None`: there is none. A link is how many keep it, and is followed.
+/// Reads an auth file; `None` if there is none. Links are followed because many users keep their
+/// auth file behind one.
 ///
 /// # Errors
-/// Why it cannot be read.
+/// The file cannot be read.
 pub fn read(path: &Path) -> Result<Option<Bytes>, String> {
     let wrong = |error: &dyn fmt::Display| format!("auth file {}: {error}", path.display());
     let file = match system::open_followed(path) {
         Ok(file) => file,
-        // How it is said that there is none.
+        // /dev/null is a common way to say that there is no file.
         Err(_) if path == Path::new("/dev/null") => return Ok(None),
         Err(unopened) => match unopened.error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => return Ok(None),
@@ -78,10 +79,11 @@ pub fn read(path: &Path) -> Result<Option<Bytes>, String> {
     }
 }
 
-/// Asks the credential helper NAME: `get`, `store`, `erase` with `input`. `None`: it says that it has none.
+/// Runs the credential helper NAME with the verb `get`, `store` or `erase`. Returns `None` if it
+/// says that it has no credentials.
 ///
 /// # Errors
-/// It is not there, or fails; with its own words as far as they are not an answer.
+/// The helper is missing or fails; with its message, unless that may hold an answer.
 pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) -> Result<Option<Bytes>, String> {
     let shown = format!("credential helper docker-credential-{}", escape(name));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -89,17 +91,18 @@ pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) ->
         return Err(format!("{shown}: expected a name of letters, digits, - _ and ."));
     }
     let program = format!("docker-credential-{name}");
-    match program::run(&program, &[verb.to_owned()], input, surroundings, LIMITS) {
+    match program::run::to_end(&program, &[verb.to_owned()], input, surroundings, LIMITS) {
         Ok(answer) => Ok(Some(answer)),
         Err(Failure::Absent) => Err(format!("{shown}: expected a program on PATH, found none")),
         Err(Failure::Failed { status, output }) => {
             let said = String::from_utf8_lossy(&output.0);
             let line = said.lines().next().unwrap_or_default().trim();
-            // The words of the docker project's own helpers.
+            // Message of the helpers of the docker project.
             if line.contains("credentials not found") {
                 return Ok(None);
             }
-            // `get` answers with the secret, `store` is told it: an echo of either is not shown.
+            // `get` returns the secret and `store` receives it; output that may repeat it is not
+            // shown.
             let echo = verb == "store" || line.is_empty() || said.contains('{');
             let line = if echo { status.to_string() } else { escape(line) };
             Err(format!("{shown} {verb}: {line}"))
@@ -108,7 +111,7 @@ pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) ->
     }
 }
 
-/// An object's members, in order, each value as it stands.
+/// Members of an object, in order, each value as in the file.
 struct Members(Vec<(String, Box<RawValue>)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -145,7 +148,7 @@ impl Members {
         if text.iter().all(u8::is_ascii_whitespace) || text == b"null" {
             return Ok(Self(Vec::new()));
         }
-        // The parser's own words may hold what it read.
+        // The parser's message may repeat its input.
         serde_json::from_slice(text).map_err(|error| {
             format!("expected a JSON object, found something else at line {}, column {}", error.line(), error.column())
         })
@@ -169,7 +172,7 @@ impl Members {
         Ok(text)
     }
 
-    /// Returns the file with `auths` changed by `change`; `None` where that changes nothing.
+    /// Returns the file with `auths` changed by `change`; `None` if nothing changed.
     fn with_auths(mut self, change: impl FnOnce(&mut Self) -> Result<bool, String>) -> Result<Option<Bytes>, String> {
         let at = self.0.iter().position(|(key, _)| key == "auths");
         let mut auths = match at {
@@ -190,7 +193,8 @@ impl Members {
     }
 }
 
-/// The keys of a file of docker or podman: one of these at least, or it is another program's.
+/// Known keys of files of docker and podman; an object with none of them belongs to another
+/// program.
 const KEYS: [&str; 24] = [
     "HttpHeaders",
     "aliases",
@@ -218,10 +222,10 @@ const KEYS: [&str; 24] = [
     "volumesFormat",
 ];
 
-/// The file with a login for `host`, as docker writes it. An older one is replaced.
+/// Returns the file with a login for `host` added or replaced, as docker writes it.
 ///
 /// # Errors
-/// Text that says what is wrong with the file; no secrets.
+/// A text that says what is wrong with the file, without secrets.
 pub fn with_login(file: &[u8], host: &str, username: &str, password: &str) -> Result<Bytes, String> {
     let pair = Zeroizing::new(format!("{username}:{password}"));
     let auth = Zeroizing::new(Base64::encode_string(pair.as_bytes()));
@@ -230,7 +234,7 @@ pub fn with_login(file: &[u8], host: &str, username: &str, password: &str) -> Re
     let key = docker_config::key(host);
     let members = Members::parse(file)?;
     if !members.0.is_empty() && !members.0.iter().any(|(key, _)| KEYS.contains(&key.as_str())) {
-        return Err("expected a file of docker's or podman's, found another JSON object".to_owned());
+        return Err("expected an auth file of docker or podman, found another JSON object".to_owned());
     }
     let changed = members.with_auths(|auths| {
         match auths.0.iter_mut().find(|(own, _)| own == key) {
@@ -242,10 +246,11 @@ pub fn with_login(file: &[u8], host: &str, username: &str, password: &str) -> Re
     Ok(changed.unwrap_or_default())
 }
 
-/// The file without the logins of `host`; those of its namespaces stay. `None`: it has none.
+/// Returns the file without the logins of `host`; those of its namespaces stay. `None` if it has
+/// none.
 ///
 /// # Errors
-/// Text that says what is wrong with the file; no secrets.
+/// A text that says what is wrong with the file, without secrets.
 pub fn without(file: &[u8], host: &str) -> Result<Option<Bytes>, String> {
     let keys = docker_config::keys(host);
     Members::parse(file)?.with_auths(|auths| {
@@ -281,7 +286,7 @@ mod tests {
         assert_eq!(value["auths"]["c.example:5000"]["auth"], "bXVsZTpwOnc=");
         let again = with_login(&with, "c.example:5000", "mule", "new").unwrap();
         assert_eq!(text(&again).matches("c.example").count(), 1);
-        // Off again: the same values as before.
+        // Removed again: the values are as before.
         let off = without(&with, "c.example:5000").unwrap().unwrap();
         let (off, before): (serde_json::Value, serde_json::Value) =
             (serde_json::from_slice(&off).unwrap(), serde_json::from_str(FILE).unwrap());

@@ -1,6 +1,7 @@
-//! The `certs.d` directories of docker and podman: certificates for one registry, by its name.
+//! The `certs.d` directories of docker and podman: certificates for a registry, by host name.
 //!
-//! `*.crt` are roots that it may be signed by, `X.cert` with `X.key` is what it knows this machine by.
+//! `*.crt` are root certificates to trust; `X.cert` and `X.key` are the client certificate and its
+//! key.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,30 +13,31 @@ use crate::registry::ClientCertificate;
 use crate::secret;
 use crate::system;
 
-/// The largest file of certificates, in bytes.
+/// Maximum size of a certificate file, in bytes.
 const MAX: usize = 1 << 20;
 
-/// The files of a directory for a registry.
+/// Content of a registry's directory.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Roots, PEM; one entry a file.
+    /// Root certificates (PEM), one entry per file.
     pub ca: Vec<Vec<u8>>,
-    /// The client's certificate.
+    /// Client certificate.
     pub client: Option<ClientCertificate>,
 }
 
-/// Where to look, in podman's order.
+/// Returns the directories to look in, in podman's order.
 pub fn places(world: &World) -> Vec<PathBuf> {
     let own = world.settings().map(|dir| dir.join("containers/certs.d"));
     own.into_iter().chain([world.etc.join("containers/certs.d"), world.etc.join("docker/certs.d")]).collect()
 }
 
-/// Reads the files in the first of `places` that knows `host` (with its port).
+/// Reads the files in the first of `places` that has a directory for `host` (with its port).
 ///
 /// # Errors
-/// A file that cannot be read or has no partner; a private key that others can read.
+/// A file that cannot be read, a certificate without its key or the reverse, a private key that
+/// others can read.
 pub fn find(host: &str, places: &[PathBuf]) -> Result<Found, String> {
-    // A host's name is never a path.
+    // A host name is never a path.
     if host.is_empty() || host.starts_with('.') || host.contains('/') {
         return Ok(Found::default());
     }
@@ -70,15 +72,15 @@ fn read(files: &[PathBuf], dir: &Path) -> Result<Found, String> {
         }
     };
     if let Some(key) = with("key").find(|key| !key.with_extension("cert").exists()) {
-        return Err(format!("certificates {}: expected a .cert of the same name beside it, found none", key.display()));
+        return Err(format!("certificates {}: expected a .cert file of the same name, found none", key.display()));
     }
     Ok(Found { ca, client })
 }
 
-/// A file of certificates, as it is.
+/// Reads a certificate file without parsing it.
 ///
 /// # Errors
-/// It cannot be read, or is too large.
+/// The file cannot be read or is too large.
 pub fn certificates(file: &Path) -> Result<Vec<u8>, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("certificates {}: {error}", file.display());
     let mut bytes = Vec::new();
@@ -90,10 +92,10 @@ pub fn certificates(file: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A client's certificate with its key.
+/// Reads a client certificate and its key.
 ///
 /// # Errors
-/// One that cannot be read, a key that others can read.
+/// A file cannot be read, or others can read the key.
 pub fn client(certificate: &Path, key: &Path) -> Result<ClientCertificate, String> {
     let key: Zeroizing<Vec<u8>> = secret::private_file(key, MAX).map_err(|error| error.what)?;
     Ok(ClientCertificate { certificate: certificates(certificate)?, key })

@@ -12,7 +12,7 @@ use crate::operate::diff::place::of_place;
 use crate::registry::Registries;
 
 impl Network {
-    /// Reads what the registry holds at and below `prefix`, by names without the prefix.
+    /// Reads the content of the registry at and below `prefix`; names exclude the prefix.
     ///
     /// # Errors
     /// Class usage, source.
@@ -25,7 +25,7 @@ impl Network {
         for (repository, tags) in repositories.iter().zip(tags) {
             let tags = match tags {
                 Ok(tags) => tags,
-                // A catalog may list what has gone.
+                // A catalog may list repositories that no longer exist.
                 Err(error) if error.class == Kind::Absent => continue,
                 Err(error) => return Err(at_source(error)),
             };
@@ -44,7 +44,7 @@ impl Network {
     }
 }
 
-/// The repositories at and below `prefix`.
+/// Lists the repositories at and below `prefix`.
 fn listed(registries: &Registries, host: &str, prefix: &str) -> Result<Vec<Repository>, Error> {
     let mut all = registries.repositories(host)?;
     let below = format!("{prefix}/");

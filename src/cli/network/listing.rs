@@ -1,4 +1,4 @@
-//! The repositories of a registry and the tags of a repository, as `ls` shows them.
+//! Lists of the repositories of a registry and of the tags of a repository, for `ls`.
 
 use serde_json::json;
 
@@ -12,8 +12,8 @@ use crate::flow::each;
 use crate::oci::{Digest, Repository, Tag};
 
 impl Network {
-    /// Lists the repositories of a registry or below a namespace (`HOST/NAMESPACE/*`), or the tags of a repository, with
-    /// `with_digests` each with the digest that it names.
+    /// Lists the repositories of a registry or below a namespace (`HOST/NAMESPACE/*`), or the tags
+    /// of a repository. `with_digests` adds the digest of each tag.
     ///
     /// # Errors
     /// Class usage, source.
@@ -61,7 +61,7 @@ fn tags_of(typed: &str, repository: &Repository, tags: &[Tag], digests: Option<&
         text.push_str(&format!("{repository}:{tag}"));
         if let Some(digests) = digests {
             let digest = digests.get(index).copied().flatten();
-            // A tag may go between the list and the question.
+            // A tag may be removed between the listing and this request.
             text.push_str(&digest.map_or_else(|| "  gone".to_owned(), |digest| format!("@{digest}")));
             one["digest"] = json!(digest);
         }

@@ -1,7 +1,7 @@
-//! Which login a repository gets: from the configuration, then from auth files and helpers.
+//! Finds the login for a repository: first in the configuration, then in auth files and helpers.
 //!
-//! Sources are read when a login is needed, and again when it is asked for a second time: the registry has then
-//! refused it. No text here holds a secret.
+//! A source is read when a login is needed, and again if the same login is requested a second time,
+//! since the registry has then refused it. No text here holds a secret.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -15,10 +15,10 @@ use crate::registry::Credential;
 use crate::registry::auth::docker_config;
 use crate::secret::Unreadable;
 
-/// All sources of logins of one run.
+/// All sources of logins of a run.
 pub struct Logins {
     config: Arc<Config>,
-    // The credential that the command line names, for every host.
+    // Name of the credential given on the command line, for every host.
     chosen: Option<String>,
     files: Vec<PathBuf>,
     surroundings: Surroundings,
@@ -26,7 +26,7 @@ pub struct Logins {
     kept: Mutex<Kept>,
 }
 
-/// The logins that were found, by host and round. A new round begins when a repository asks again.
+/// Logins found so far, by host and round. A new round begins when a repository asks again.
 #[derive(Default)]
 struct Kept {
     rounds: HashMap<String, u64>,
@@ -37,7 +37,7 @@ struct Kept {
 }
 
 impl Logins {
-    /// Reads nothing yet.
+    /// Makes the sources; reads nothing yet.
     pub fn new(
         config: Arc<Config>,
         chosen: Option<String>,
@@ -48,7 +48,7 @@ impl Logins {
         Self { config, chosen, files, surroundings, flow, kept: Mutex::default() }
     }
 
-    /// Says where a login comes from, for `-v`; once.
+    /// Tells with `-v` where a login comes from, once for each text.
     fn tell(&self, text: String) {
         if self.kept().told.insert(text.clone()) {
             self.flow.event(Event::Detail(text));
@@ -59,10 +59,10 @@ impl Logins {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The login for a repository (`path` empty: for the host). `None`: there is none.
+    /// Returns the login for a repository (`path` empty: for the host); `None` if there is none.
     ///
     /// # Errors
-    /// Why a source could not be asked.
+    /// A source cannot be read.
     pub fn find(&self, host: &str, path: &str) -> Result<Option<Credential>, String> {
         let round = self.round(host, path);
         let chosen = match &self.chosen {
@@ -141,8 +141,11 @@ pub fn read(credential: &config::Credential, surroundings: &Surroundings) -> Res
                     let text = secret.read(surroundings)?;
                     if text.contains(':') {
                         return Err(Unreadable {
-                            what: format!("{}: expected a user's name, found one with a colon", secret.source),
-                            help: "let it hold the name alone".to_owned(),
+                            what: format!(
+                                "{}: expected a user name without a colon, found one with a colon",
+                                secret.source
+                            ),
+                            help: "make it hold only the name".to_owned(),
                         });
                     }
                     text.to_string()
@@ -152,7 +155,7 @@ pub fn read(credential: &config::Credential, surroundings: &Surroundings) -> Res
         }
         Kind::Token(token) => Ok(Credential::Identity(token.read(surroundings)?)),
         Kind::Identity => Err(Unreadable {
-            what: "identity: not in this version".to_owned(),
+            what: "identity: not supported in this version".to_owned(),
             help: "use username and password, or a token".to_owned(),
         }),
     }
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
     use crate::flow::FixedClock;
 
-    /// A program of the test's; written by another process, so that none of ours holds it open.
+    /// Writes a test program; another process writes it so that this one never holds it open.
     fn script(path: &Path, text: &str) {
         let source = path.with_extension("text");
         fs::write(&source, text).unwrap();
@@ -232,12 +235,12 @@ mod tests {
         ] {
             assert_eq!(shown(all.find(host, path)), expected, "{host}/{path}");
         }
-        // A credential for one host does not reach another.
+        // A credential for one host does not apply to another.
         let named = logins(dir.path(), config, Some("three"), &files);
         assert_eq!(shown(named.find("b.example", "x")), "x:from-file");
         assert_eq!(shown(named.find("c.example", "x")), "e:f");
         let named = logins(dir.path(), config, Some("id"), &files);
-        assert!(shown(named.find("c.example", "x")).contains("not in this version"));
+        assert!(shown(named.find("c.example", "x")).contains("not supported in this version"));
         fs::set_permissions(dir.path().join("p"), fs::Permissions::from_mode(0o644)).unwrap();
         let open = shown(logins(dir.path(), config, None, &files).find("a.example", "x"));
         assert!(open.starts_with("error: credential one: file ") && open.contains("0644"), "{open}");
@@ -263,7 +266,8 @@ mod tests {
         for path in ["x", "y", "z"] {
             assert_eq!(shown(logins.find("a.example", path)), "u:s1");
         }
-        // The same repository again: the login was refused. The others follow without another run.
+        // The same repository asks again, so its login was refused. The others reuse the new
+        // answer.
         for path in ["y", "x", "z"] {
             assert_eq!(shown(logins.find("a.example", path)), "u:s2", "{path}");
         }

@@ -1,4 +1,4 @@
-//! Registries on the command line: options, configuration, logins, certificates. With the feature `online`.
+//! Registries on the command line: options, configuration, logins, certificates (feature `online`).
 
 pub mod auth_file;
 pub mod certificates;

@@ -1,4 +1,4 @@
-//! Network options, as a plain value; the registry adapter makes its own settings from it.
+//! Network options as a plain value; the registry module makes its own settings from it.
 
 use std::path::PathBuf;
 
@@ -7,38 +7,39 @@ use clap::Args;
 use super::config::ConfigFiles;
 use super::rate::rate;
 
-/// The options, for every command that speaks to registries.
+/// The options of every command that uses registries.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct Network {
-    /// More certificates (PEM) that registries may be signed by
+    /// File of additional root certificates (PEM) to trust for registries
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// A host whose certificate is not checked
+    /// Host whose certificate is not checked; repeatable
     #[arg(long, value_name = "HOST")]
     pub insecure: Vec<String>,
-    /// A host that is spoken to without TLS
+    /// Host to reach by plain HTTP, without TLS; repeatable
     #[arg(long, value_name = "HOST")]
     pub plain_http: Vec<String>,
-    /// Credentials, in the form of docker's config.json
+    /// File of logins, in the format of docker's config.json
     #[arg(long, value_name = "FILE")]
     pub authfile: Option<PathBuf>,
-    /// Lets registry HOST send its tokens' requests to another HOST
+    /// Let the registry at the first HOST send its login to a token server at the second;
+    /// repeatable
     #[arg(long, value_name = "HOST=HOST", value_parser = pair)]
     pub realm: Vec<(String, String)>,
-    /// Bytes a second over all registries, both ways together: 80MiB
+    /// Maximum bytes per second over all registries, both directions together: 80MiB
     #[arg(long, value_name = "SIZE", value_parser = typed_rate)]
     pub limit_rate: Option<u64>,
-    /// How often a failed request is tried again [default: 5, or the configuration's]
+    /// Number of retries of a failed request [default: 5, or that of the configuration]
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
-    /// What else is said of registries.
+    /// Configuration files with further settings for registries.
     #[command(flatten)]
     pub config: ConfigFiles,
 }
 
 fn typed_rate(text: &str) -> Result<u64, String> {
-    rate(text).map_err(|_| "expected bytes a second, such as 80MiB".to_owned())
+    rate(text).map_err(|_| "expected bytes per second, such as 80MiB".to_owned())
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

@@ -3,13 +3,14 @@
 use crate::base::fault::{Class, Fault};
 use crate::cli::args::carry::size;
 
-/// Reads a number of bytes a second: a size, with or without `/s` after it; not zero.
+/// Parses a number of bytes per second: a size, with or without `/s` after it; not zero.
 ///
 /// # Errors
 /// Class usage.
 pub fn rate(text: &str) -> Result<u64, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("rate {text:?}: expected bytes a second")).help("write it as 80MiB or 80MiB/s")
+        Fault::new(Class::Usage, format!("rate {text:?}: expected bytes per second"))
+            .help("write it as 80MiB or 80MiB/s")
     };
     size::parse(text.strip_suffix("/s").unwrap_or(text)).ok().filter(|rate| *rate > 0).ok_or_else(wrong)
 }

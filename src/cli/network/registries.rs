@@ -1,4 +1,5 @@
-//! Registries as the command line, the configuration and the machine describe them: certificates, logins, proxies.
+//! Registries as the command line, the configuration and the machine set them up: certificates,
+//! logins, proxies.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -14,13 +15,13 @@ use crate::base::redact::Secrets;
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
-use crate::operate::diff::there::Place;
+use crate::operate::diff::place::there::Place;
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
-/// Tries after a failed one, where nobody says anything.
+/// Default number of retries.
 const RETRIES: u32 = 5;
 
-/// The registries of one run.
+/// Opens the registries of a run.
 ///
 /// # Errors
 /// Class usage: a configuration, certificate or auth file that cannot be read.
@@ -30,7 +31,7 @@ pub fn open(network: &Network, session: &Session<'_>) -> Result<Registries, Faul
 }
 
 impl Network {
-    /// The registries as a source.
+    /// Opens the registries as a source.
     ///
     /// # Errors
     /// Those of [`open`].
@@ -38,7 +39,7 @@ impl Network {
         Ok(Box::new(open(self, session)?))
     }
 
-    /// The registries as a destination.
+    /// Opens the registries as a destination.
     ///
     /// # Errors
     /// Those of [`open`].
@@ -46,7 +47,7 @@ impl Network {
         Ok(Box::new(open(self, session)?))
     }
 
-    /// The registries to read and to ask.
+    /// Opens the registries for reading and for asking what they hold.
     ///
     /// # Errors
     /// Those of [`open`].
@@ -55,7 +56,7 @@ impl Network {
     }
 }
 
-/// Both sides of a copy, each opened when it is asked for: they share configuration and limits.
+/// Both sides of a copy, which share configuration and limits. Each is opened on demand.
 pub struct Sides<'a> {
     network: &'a Network,
     config: OnceCell<Arc<Config>>,
@@ -63,16 +64,17 @@ pub struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// Reads nothing yet.
+    /// Makes the sides; reads nothing yet.
     pub fn new(network: &'a Network) -> Self {
         Self { network, config: OnceCell::new(), limits: limits(network) }
     }
 
-    /// One side: `credential` is the name given by `--from-credential` or `--to-credential`. It goes before all other
-    /// logins, at the host that it is for, or at every host of that side if it names none.
+    /// Opens one side. `credential` is the name given by `--from-credential` or `--to-credential`.
+    /// It takes precedence over all other logins at its own host, or at every host of that side if
+    /// it names none.
     ///
     /// # Errors
-    /// Those of [`open`]; there is no credential of that name.
+    /// Those of [`open`]; class usage if there is no credential of that name.
     pub fn open(&self, session: &Session<'_>, credential: Option<&str>) -> Result<Registries, Fault> {
         let config = match self.config.get() {
             Some(config) => Arc::clone(config),
@@ -97,18 +99,21 @@ fn open_as(
     credential: Option<&str>,
 ) -> Result<Registries, Fault> {
     if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
-        return Err(Fault::new(Class::Usage, format!("credential {name:?}: expected one of that name, found none"))
-            .help("see `packmule credential list`, or add it with `packmule credential set`"));
+        return Err(Fault::new(
+            Class::Usage,
+            format!("credential {name:?}: expected a credential of that name, found none"),
+        )
+        .help("see `packmule credential list`, or add it with `packmule credential set`"));
     }
     let files = auth_file::places(network.authfile.as_deref(), session.world);
     for file in &files {
         let unreadable = |error: String| {
-            Fault::new(Class::Usage, error).help("make it readable, or name another one with --authfile")
+            Fault::new(Class::Usage, error).help("make the file readable, or name another one with --authfile")
         };
         let read = auth_file::read(file).map_err(unreadable)?;
         if read.is_none_or(|bytes| bytes.is_empty()) && network.authfile.is_some() {
-            return Err(Fault::new(Class::Usage, format!("--authfile {}: not there, or empty", file.display()))
-                .help("name a file in the form of docker's config.json"));
+            return Err(Fault::new(Class::Usage, format!("--authfile {}: missing or empty", file.display()))
+                .help("name a file in the format of docker's config.json"));
         }
     }
     let chosen = credential.map(ToOwned::to_owned);
@@ -124,7 +129,8 @@ fn open_as(
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
 }
 
-/// A registry that repeats a login in what it answers does not bring it into a message.
+/// Registers a login as secret, so that a registry that repeats it in a response does not bring it
+/// into a message.
 fn learn(login: &Credential, secrets: &Secrets) {
     match login {
         Credential::Password { username, password } => {
@@ -135,7 +141,7 @@ fn learn(login: &Credential, secrets: &Secrets) {
     }
 }
 
-/// Registries that know one login alone, whoever asks for it: for trying it.
+/// Opens registries that use only `login`, whichever host asks, to try it.
 ///
 /// # Errors
 /// Those of [`open`].
@@ -151,7 +157,7 @@ pub fn open_with(
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
 }
 
-/// Returns the settings that registries are opened with, without logins.
+/// Returns the settings for registries, without logins.
 fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
@@ -178,8 +184,8 @@ fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Re
     })
 }
 
-/// Returns the settings of one host: its table, and its directory in `certs.d`. `retries` is what was typed; that
-/// counts.
+/// Returns the settings of one host, from its table and its directory in `certs.d`. `retries` is
+/// the command line's value, which takes precedence.
 fn host_settings(
     host: &str,
     registry: Option<&Registry>,

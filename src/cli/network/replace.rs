@@ -1,4 +1,4 @@
-//! Replacing a small file of the user's: whole or not at all, for its owner alone (0600).
+//! Atomic replacement of a user's small file, readable only by its owner (0600).
 
 use std::fs::DirBuilder;
 use std::io::{self, Read as _};
@@ -9,13 +9,13 @@ use crate::base::fault::Class;
 use crate::cli::writing::newfile::Draft;
 use crate::system::{self, Found};
 
-/// Gives `path` the content `bytes`; a link stays one, and what it leads to is replaced. `before` is what was
-/// read from it (`None`: there was no file). Folders that are not there are made, for the user alone. The
-/// owner stays.
+/// Replaces the content of `path` with `bytes`. A link stays; the file that it points to is
+/// replaced. `before` is the content that was read from it (`None`: there was no file). Missing
+/// directories are created for the user alone. The owner stays.
 ///
 /// # Errors
-/// [`io::ErrorKind::ResourceBusy`] where the file is no longer as it was read; the file system's own. The file is
-/// then as it was.
+/// [`io::ErrorKind::ResourceBusy`] if the file has changed since it was read; errors of the file
+/// system. The file is then unchanged.
 pub fn replace(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> io::Result<()> {
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -28,7 +28,7 @@ pub fn replace(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> io::Result<(
         }
     }
     draft.fill(bytes)?;
-    // A device that stands there is not replaced.
+    // A device at this path is not replaced.
     let now = match system::open_file(&target) {
         Ok(mut file) => {
             let mut now = zeroize::Zeroizing::new(Vec::new());

@@ -1,5 +1,6 @@
-//! The receipt of an earlier, failed import under the name that a new one is to get: it makes room as `X.failed-N.json`, with its
-//! signatures, and is never lost. One of a success, and any other file, is left where it is.
+//! The receipt of an earlier, failed import under the name of a new one. It is moved to
+//! `X.failed-N.json`, with its signatures, and never lost. The receipt of a success, or any other
+//! file, stays where it is.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use crate::cli::writing::newfile::name;
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::system;
 
-/// So many failures of one name are kept apart.
+/// Maximum number of failed receipts kept for one name.
 const MOST: u32 = 100_000;
 
-/// Whether the file is the receipt of an import that did not bring all.
+/// Returns whether the file is the receipt of an import that did not bring everything.
 pub(crate) fn is_failed(path: &Path) -> bool {
     let mut bytes = Vec::new();
     let read = system::open_file(path).map(|file| file.take(MAX_RECEIPT + 1).read_to_end(&mut bytes));
@@ -23,10 +24,11 @@ pub(crate) fn is_failed(path: &Path) -> bool {
     receipt.fault.is_some() || receipt.arrived() < receipt.artifacts.len()
 }
 
-/// Moves such a receipt away, if it is there; gives its new name. Whoever calls has the name's lock.
+/// Moves the receipt of a failed import away, if there is one, and returns its new path. The caller
+/// holds the lock of the name.
 ///
 /// # Errors
-/// The system's; what was there is there still, under one of the two names.
+/// Those of the system; the receipt still exists, under one of the two names.
 pub(crate) fn make_room(path: &Path) -> io::Result<Option<PathBuf>> {
     if !is_failed(path) {
         return Ok(None);
@@ -37,8 +39,8 @@ pub(crate) fn make_room(path: &Path) -> io::Result<Option<PathBuf>> {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let moved = path.with_file_name(format!("{stem}.failed-{number}.json"));
         let moved_signatures = signature_path(&moved);
-        // Signatures alone were moved by a run that was killed before it came to their receipt, which is this one; unless it
-        // has some.
+        // A run that was killed after it had moved the signatures left them here without their
+        // receipt. They belong to the receipt at `path`, unless that has signatures of its own.
         if is_there(&moved) || (is_there(&moved_signatures) && is_there(&signatures)) {
             continue;
         }
@@ -56,7 +58,7 @@ pub(crate) fn make_room(path: &Path) -> io::Result<Option<PathBuf>> {
 mod tests {
     use super::*;
 
-    /// The example of `spec/receipt.md`, as of a success or not.
+    /// Returns the example of `spec/receipt.md` as the receipt of a success or of a failure.
     fn receipt(failed: bool) -> String {
         let page = include_str!("../../../spec/receipt.md");
         let good = page.split_once("```json example received.json\n").unwrap().1.split_once('\n').unwrap().0;
@@ -88,12 +90,12 @@ mod tests {
         write("r.json", &failed);
         assert_eq!(make_room(&at("r.json")).unwrap(), Some(at("r.failed-2.json")));
         assert!(!at("r.failed-2.sig.json").exists());
-        // Killed between signatures and receipt: they come together again.
+        // A run killed between signatures and receipt: the next one brings them together again.
         write("r.json", &failed);
         write("r.failed-3.sig.json", "three");
         assert_eq!(make_room(&at("r.json")).unwrap(), Some(at("r.failed-3.json")));
         assert_eq!(read("r.failed-3.sig.json"), "three");
-        // Signatures of something unknown are nobody's to take over.
+        // Signatures of unknown origin are not taken over.
         write("r.json", &failed);
         write("r.sig.json", "five");
         write("r.failed-4.sig.json", "four");

@@ -1,4 +1,5 @@
-//! Shared parts of commands that write or sign: new files, passphrases, private keys, receipts. With the feature `carry`.
+//! Shared parts of commands that write or sign: new files, passphrases, private keys, receipts
+//! (feature `carry`).
 
 pub mod earlier;
 pub mod newfile;

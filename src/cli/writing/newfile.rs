@@ -1,4 +1,4 @@
-//! Files that a command makes next to others: whole under their name, or not there.
+//! Files that a command creates: complete under their final name, or absent.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -13,10 +13,11 @@ use crate::cli::world::World;
 use crate::outfile::{Place, check_name, look};
 use crate::system;
 
-/// How many names are tried for a file that has none yet.
+/// Number of temporary names to try.
 const TRIES: usize = 16;
 
-/// A new file next to `target`, under a name that nothing had; removed when it is dropped without having got its own.
+/// A new file next to `target` under an unused temporary name; removed when dropped before it gets
+/// its final name.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
@@ -25,10 +26,10 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Makes it, with `mode` as far as the umask lets it.
+    /// Creates the file, with `mode` as far as the umask allows.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     pub fn beside(target: &Path, mode: u32) -> io::Result<Self> {
         let mut tries = 0;
         loop {
@@ -44,34 +45,34 @@ impl Draft {
         }
     }
 
-    /// The open file.
+    /// Returns the open file.
     pub const fn file(&self) -> &File {
         &self.file
     }
 
-    /// Writes all of it, durably.
+    /// Writes the content durably.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     pub fn fill(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = &self.file;
         file.write_all(bytes)?;
         file.sync_all()
     }
 
-    /// Gives it its name, durably, unless something has that.
+    /// Renames the file to its final name durably, unless that name is taken.
     ///
     /// # Errors
-    /// [`io::ErrorKind::AlreadyExists`]; the system's.
+    /// [`io::ErrorKind::AlreadyExists`]; those of the system.
     pub fn settle(self) -> io::Result<()> {
         name(&self.path, &self.target)?;
         system::sync_name(&self.target)
     }
 
-    /// Gives it its name, durably, in place of what has that.
+    /// Renames the file to its final name durably, replacing any file of that name.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     pub fn replace(self) -> io::Result<()> {
         std::fs::rename(&self.path, &self.target)?;
         system::sync_name(&self.target)
@@ -80,12 +81,12 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // Gone already where it has its name.
+        // Fails if the file already has its final name.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Looks whether [`create`] would make the file, before there is anything to write.
+/// Checks that [`create`] would create the file, before there is anything to write.
 ///
 /// # Errors
 /// Those of [`create`].
@@ -95,10 +96,10 @@ pub fn check(path: &Path, world: &World) -> Result<(), Fault> {
     if full.symlink_metadata().is_ok() { Err(exists(path)) } else { Ok(()) }
 }
 
-/// Makes the file `path` of `bytes` with `mode`; durable when this returns.
+/// Creates the file `path` with content `bytes` and `mode`; durable on return.
 ///
 /// # Errors
-/// Class usage where it exists or is a file of a bundle, io.
+/// Class usage if the file exists or is a bundle's; class io.
 pub fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(), Fault> {
     check(path, world)?;
     let done = Draft::beside(&world.path(path), mode).and_then(|draft| {
@@ -108,8 +109,8 @@ pub fn create(path: &Path, mode: u32, bytes: &[u8], world: &World) -> Result<(),
     done.map_err(|error| if error.kind() == io::ErrorKind::AlreadyExists { exists(path) } else { failed(path, &error) })
 }
 
-/// The device, pipe or open stream that `path` names, which is written to as it is; `None` where [`create`] would make a
-/// file.
+/// Returns the device, pipe or open stream that `path` names, which is written to directly; `None`
+/// if [`create`] would create a file.
 ///
 /// # Errors
 /// Those of [`create`].
@@ -120,22 +121,22 @@ pub fn stream(path: &Path, world: &World) -> Result<Option<File>, Fault> {
     }
 }
 
-/// The fault of a file that cannot be written.
+/// Returns the fault for a file that cannot be written.
 pub fn failed(path: &Path, error: &io::Error) -> Fault {
     Fault::new(Class::Io, format!("{}: {error}", shown(path))).help("choose a directory that you can write to")
 }
 
-/// Gives a file its name, unless something has it: [`io::ErrorKind::AlreadyExists`].
+/// Renames a file, unless the new name is taken: [`io::ErrorKind::AlreadyExists`].
 pub fn name(partial: &Path, full: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, partial, CWD, full, RenameFlags::NOREPLACE) {
-        // Not every file system knows it: looked at again just before.
+        // Not every file system supports NOREPLACE; then the name is checked just before.
         Err(Errno::INVAL | Errno::NOSYS) if full.symlink_metadata().is_err() => std::fs::rename(partial, full),
         Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
         done => done.map_err(io::Error::from),
     }
 }
 
-/// The fault of a file that is there already.
+/// Returns the fault for a file that already exists.
 pub fn exists(path: &Path) -> Fault {
     let what = format!("{}: expected no such file, found one", shown(path));
     Fault::new(Class::Usage, what).help("choose another name; it is never overwritten")

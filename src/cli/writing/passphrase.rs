@@ -1,4 +1,5 @@
-//! Passphrases and PINs: from a file, from systemd, or asked for on a terminal. Nothing of one is ever shown.
+//! Passphrases and PINs: from a file, from systemd, or from a prompt on a terminal. They are never
+//! shown.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,15 +12,17 @@ use crate::base::fault::{Class, Fault};
 use crate::cli::pem::shown;
 use crate::cli::world::World;
 
-/// The longest passphrase file, in bytes.
+/// Maximum size of a passphrase file, in bytes.
 const MAX: usize = 64 << 10;
-/// Before the name of a credential that systemd gives to a unit.
+/// Prefix of the name of a credential that systemd gives to a unit.
 const SYSTEMD: &str = "systemd:";
 
-/// The first line of the file that `source` names; of `systemd:NAME` that of the unit's credential (LoadCredential=).
+/// Reads the first line of the file that `source` names, or for `systemd:NAME` of the unit's
+/// credential (LoadCredential=).
 ///
 /// # Errors
-/// Class usage: it cannot be read, others can read or change it, it is empty, no text, or longer than 64 KiB.
+/// Class usage: the file cannot be read, others can read or change it, or it is empty, not UTF-8,
+/// or longer than 64 KiB.
 pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
     let name = source.to_str().and_then(|text| text.strip_prefix(SYSTEMD));
     let (path, what) = match name {
@@ -33,11 +36,12 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
     let file = File::open(path).map_err(|error| fault(&error.to_string()))?;
     let metadata = file.metadata().map_err(|error| fault(&error.to_string()))?;
     let mode = metadata.permissions().mode();
-    // Its group may read it: that is how a service is given root's file. A pipe is as private as who holds it.
+    // The group may read it, since services often get root's files that way. A pipe is private to
+    // its holders.
     if metadata.is_file() && mode & 0o027 != 0 {
         let what =
             format!("{what}: expected a secret that others cannot read or change, found mode {:04o}", mode & 0o7777);
-        let help = format!("run `chmod 600 {}`; if others had it, change the passphrase", shown(source));
+        let help = format!("run `chmod 600 {}`; if others could read it, change the passphrase", shown(source));
         return Err(Fault::new(Class::Usage, what).help(help));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX + 1));
@@ -51,12 +55,12 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
     if text.is_empty() { Err(fault("none")) } else { Ok(Zeroizing::new(text.to_owned())) }
 }
 
-/// The file of a credential.
+/// Returns the path of a systemd credential.
 fn credential(name: &str, world: &World) -> Result<PathBuf, Fault> {
     let wrong = |found: &str| {
         let what = format!("systemd credential {}: {found}", crate::base::fault::escape(name));
         Fault::new(Class::Usage, what)
-            .help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run in it")
+            .help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run packmule in that unit")
     };
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
         return Err(wrong("expected a credential's name, found a path"));
@@ -65,35 +69,36 @@ fn credential(name: &str, world: &World) -> Result<PathBuf, Fault> {
     Ok(dir.ok_or_else(|| wrong("expected CREDENTIALS_DIRECTORY, found it unset"))?.join(name))
 }
 
-/// Asks for one on the terminal.
+/// Asks for a passphrase or PIN on the terminal.
 ///
 /// # Errors
-/// Class cancelled where the person broke off, usage without a terminal.
+/// Class cancelled if the person cancelled; class usage without a terminal.
 pub fn ask(text: &str, world: &mut World) -> Result<Zeroizing<String>, Fault> {
     world.ask_secret(text).map_err(|error| {
         if error.kind() == io::ErrorKind::Interrupted {
             return Fault::new(Class::Cancelled, "cancelled");
         }
         let what = format!("passphrase: expected an answer on the terminal, found {error}");
-        Fault::new(Class::Usage, what).help("give --passphrase-file FILE")
+        Fault::new(Class::Usage, what).help("use --passphrase-file FILE")
     })
 }
 
-/// Asks for a new one, twice.
+/// Asks for a new passphrase, twice.
 ///
 /// # Errors
-/// Those of [`ask`]; class usage where there is none or the two differ.
+/// Those of [`ask`]; class usage if it is empty or the two differ.
 pub fn choose(output: &Path, world: &mut World) -> Result<Zeroizing<String>, Fault> {
     let first = ask(&format!("passphrase for {}: ", shown(output)), world)?;
     if first.is_empty() {
-        let what = "passphrase: expected one, found nothing";
-        return Err(Fault::new(Class::Usage, what).help("type one, or give --no-passphrase"));
+        let what = "passphrase: expected a passphrase, found an empty one";
+        return Err(Fault::new(Class::Usage, what).help("type one, or use --no-passphrase"));
     }
-    let second = ask("the same again: ", world)?;
+    let second = ask("repeat the passphrase: ", world)?;
     if *first == *second {
         return Ok(first);
     }
-    Err(Fault::new(Class::Usage, "passphrase: expected the same twice, found two").help("run it again"))
+    Err(Fault::new(Class::Usage, "passphrase: expected the same passphrase twice, found two different ones")
+        .help("run it again"))
 }
 
 #[cfg(test)]
@@ -119,7 +124,7 @@ mod tests {
         assert_eq!(read(Path::new("p"), &world).unwrap().as_str(), "canary one");
         write("long", &vec![b'x'; MAX], 0o600);
         assert_eq!(read(Path::new("long"), &world).unwrap().len(), MAX);
-        // A byte more: refused, not cut.
+        // One byte too many is refused, not cut off.
         write("long", &vec![b'x'; MAX + 1], 0o600);
         assert!(told("long", &world).contains("more than 65536"));
         for (bytes, found) in [(&b""[..], "none"), (b"\ncanary", "none"), (b"canary\xff", "UTF-8")] {

@@ -1,5 +1,5 @@
-//! `import --receipt FILE [--sign KEY]`: the receipt of one import, its keys and its name looked at before any work,
-//! written whole and durably however the import ended.
+//! `import --receipt FILE [--sign KEY]`: the receipt of one import. Its keys and its name are
+//! checked before any work; it is written atomically and durably, however the import ends.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -18,33 +18,35 @@ use crate::cli::audit::now;
 use crate::cli::receipt::signature_path;
 use crate::cli::session::Session;
 use crate::oci::Digest;
-use crate::operate::receipt_data::{Facts, Times, compose};
+use crate::operate::import::receipt_data::{Facts, Times, compose};
 use crate::outfile::{Place, Refusal, check_name, look, unmounted};
 use crate::receipt::{BEGINS, Line, MAX_RECEIPT, MEDIA_TYPE};
 use crate::signing::envelope::MAX_FILE;
 use crate::signing::{self, Envelope, statement};
 use crate::system::{self, Access};
 
-/// The options.
+/// Options for a receipt.
 #[derive(clap::Args, Debug)]
 pub struct Receipting {
-    /// Write what arrived, read back from the destination, into FILE.json, however the import ends
+    /// Write a receipt of what arrived, read back from the destination, to FILE.json, however the
+    /// import ends
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     receipt: Option<PathBuf>,
-    /// A private key, a PEM file or pkcs11:…, that signs the receipt in FILE.sig.json; repeat it for more
+    /// Private key, a PEM file or pkcs11:…, that signs the receipt in FILE.sig.json; repeatable
     #[arg(long, value_name = "KEY", requires = "receipt")]
     sign: Vec<PathBuf>,
-    /// The passphrase of a key, one file a key, in order, or systemd:NAME; else it is asked for
+    /// File with the passphrase of a key, or systemd:NAME; repeat once per key, in the order of the
+    /// keys [default: ask]
     #[arg(long, value_name = "FILE", requires = "sign")]
     passphrase_file: Vec<PathBuf>,
 }
 
-/// A receipt to be written: its file is there under another name, and this run's alone.
+/// A receipt to be written. Its file already exists under a temporary name, locked by this run.
 pub struct Slip {
     path: PathBuf,
     shown: String,
     out: Out,
-    keys: Vec<Box<dyn signing::Signer>>,
+    keys: Vec<Box<dyn signing::private::signer::Signer>>,
     started: Moment,
 }
 
@@ -55,17 +57,18 @@ enum Out {
 
 /// A receipt that was written.
 pub struct Written {
-    /// For people: a line.
+    /// Text for people.
     pub line: String,
-    /// For programs.
+    /// Value for programs.
     pub json: Value,
 }
 
 impl Receipting {
-    /// Looks at keys and name, and begins the file; `None` where no receipt is asked for.
+    /// Loads the keys, checks the name and starts the file; `None` if no receipt was requested.
     ///
     /// # Errors
-    /// Class usage for keys, names and files that are there; class io where it cannot be written; class lock.
+    /// Class usage for keys, names and existing files; class io if it cannot be written; class
+    /// lock.
     pub fn open(&self, session: &mut Session<'_>) -> Result<Option<Slip>, Fault> {
         let Some(typed) = &self.receipt else { return Ok(None) };
         let keys = load_signers(&self.sign, &self.passphrase_file, session.world)?;
@@ -79,25 +82,26 @@ impl Receipting {
         Ok(Some(Slip { path, shown, out: Out::File { partial, file }, keys, started }))
     }
 
-    /// The device or pipe that the receipt is written to.
+    /// Returns the device or pipe to write the receipt to, if it is one.
     fn stream(&self, path: &Path, shown: &str) -> Result<Option<File>, Fault> {
-        // What stands there otherwise is looked at with the names of the files.
+        // Any other file is checked together with the names.
         let Ok(Place::Stream(stream)) = look(path, |_| Ok(true)) else { return Ok(None) };
         if self.sign.is_empty() {
             return Ok(Some(stream));
         }
-        let what =
-            format!("--receipt {shown}: expected a file, found a device or pipe, beside which no signatures can stand");
-        Err(Fault::usage(what, "name a file, or leave --sign away"))
+        let what = format!(
+            "--receipt {shown}: expected a file, found a device or pipe, which cannot have a signature file next to it"
+        );
+        Err(Fault::usage(what, "name a file, or leave out --sign"))
     }
 }
 
-/// Takes the receipt's unfinished file for this run alone.
+/// Creates and locks the receipt's partial file.
 fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
     let subject = format!("--receipt {shown}");
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name.strip_suffix(".json").is_none_or(|stem| stem.is_empty() || name.ends_with(".sig.json")) {
-        let what = format!("{subject}: expected a name that ends in .json, and not in .sig.json");
+        let what = format!("{subject}: expected a name that ends in .json but not in .sig.json");
         return Err(Fault::usage(what, "name it for example received/apps-7.json"));
     }
     let refused = |refusal: Refusal| refusal.into_fault(&subject, "receipt");
@@ -105,7 +109,7 @@ fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
     let mut partial = path.to_owned().into_os_string();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    // A run that was killed between the two names left the signatures alone.
+    // A run that was killed between the two renames left only the signatures.
     let is_left = partial.symlink_metadata().is_ok();
     let signatures = signature_path(path);
     let is_free = || {
@@ -118,8 +122,8 @@ fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
             Some(there) if is_left && there == signatures && is_receipts(there) => Ok(()),
             Some(there) => {
                 let there = escape(&there.to_string_lossy());
-                let what = format!("{subject}: expected no file {there}, or a failed import's receipt");
-                Err(Fault::usage(what, "choose another name; only the receipt of a failed import makes room"))
+                let what = format!("{subject}: expected no file {there}, or the receipt of a failed import");
+                Err(Fault::usage(what, "choose another name; only the receipt of a failed import is moved away"))
             }
         }
     };
@@ -128,7 +132,7 @@ fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
     let (file, is_new) =
         system::open_or_create(&partial, Access::Write, 0o644).map_err(|unopened| refused(unopened.into()))?;
     let held = match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        // Whoever had it may have given it its name, or taken it away.
+        // The previous holder may have renamed or removed the file.
         Ok(()) => {
             let own = file.metadata().map_err(io)?.ino();
             partial.symlink_metadata().is_ok_and(|there| there.ino() == own)
@@ -141,14 +145,14 @@ fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
         return Err(Fault::new(Class::Lock, what).help("wait for it, or choose another name"));
     }
     if !is_new && !is_unfinished(&file).map_err(io)? {
-        let what = format!("{subject}: {} is no unfinished receipt", escape(&partial.to_string_lossy()));
+        let what = format!("{subject}: {} is not an unfinished receipt", escape(&partial.to_string_lossy()));
         return Err(Fault::usage(what, "choose another name, or move that file away"));
     }
     is_free()?;
     Ok((partial, file))
 }
 
-/// Whether a file is what a killed run may have left of a receipt.
+/// Returns whether a file is what a killed run may have left of a receipt.
 fn is_unfinished(mut file: &File) -> io::Result<bool> {
     let mut found = Vec::new();
     file.take(BEGINS.len() as u64).read_to_end(&mut found)?;
@@ -156,7 +160,7 @@ fn is_unfinished(mut file: &File) -> io::Result<bool> {
     Ok(BEGINS.starts_with(&found))
 }
 
-/// Whether a file holds signatures over a receipt.
+/// Returns whether a file holds signatures of a receipt.
 fn is_receipts(path: &Path) -> bool {
     let bytes = || -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -169,14 +173,14 @@ fn is_receipts(path: &Path) -> bool {
 }
 
 impl Slip {
-    /// Writes the receipt: signatures first, so that it is never without them.
+    /// Writes the receipt; the signatures come first, so that it never exists without them.
     ///
     /// # Errors
-    /// Class io, usage for a file that came in between.
+    /// Class io; class usage for a file that has appeared meanwhile.
     pub fn write(self, facts: Facts<'_>, session: &Session<'_>) -> Result<Written, Fault> {
         let audit = match session.audit.as_ref().map(|audit| audit.newest()) {
             Some(Ok(newest)) => newest.map(|newest| Line { digest: newest.digest, number: newest.number }),
-            // The run itself ends in this fault.
+            // The run itself ends with this fault.
             Some(Err(fault)) => {
                 session.flow.warn(fault.what);
                 None
@@ -189,7 +193,7 @@ impl Slip {
         let mut bytes = receipt.to_bytes();
         if bytes.len() as u64 > MAX_RECEIPT {
             let left = receipt.fit(MAX_RECEIPT);
-            session.flow.warn(format!("--receipt {}: {left} small blobs had no room in it", self.shown));
+            session.flow.warn(format!("--receipt {}: {left} small blobs did not fit", self.shown));
             bytes = receipt.to_bytes();
         }
         if bytes.len() as u64 > MAX_RECEIPT {
@@ -206,14 +210,15 @@ impl Slip {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 return Fault::usage(what, "choose another name; a receipt is never overwritten");
             }
-            Fault::new(Class::Io, what).help("make room, and import again: what is there is not sent again")
+            Fault::new(Class::Io, what).help("make room and import again; content that has arrived is not sent again")
         })?;
         let by = match keyids.len() {
             0 => "signed by nobody".to_owned(),
             _ => format!("signed by {}", keyids.join(", ")),
         };
         let moved = moved.map(|path| escape(&path.to_string_lossy()));
-        let earlier = moved.as_ref().map(|moved| format!("earlier    that of the failed import is {moved} now\n"));
+        let earlier =
+            moved.as_ref().map(|moved| format!("earlier    the receipt of the failed import is now {moved}\n"));
         let line = format!("receipt    {}, {by}\n{}", self.shown, earlier.unwrap_or_default());
         let arrived = receipt.arrived();
         let mut json = json!({ "file": self.shown, "digest": digest, "keyids": keyids, "arrived": arrived });
@@ -223,7 +228,7 @@ impl Slip {
         Ok(Written { line, json })
     }
 
-    /// Gives the new receipt its name; returns where an earlier one went.
+    /// Renames the new receipt to its final name; returns where an earlier one was moved.
     fn publish(&self, bytes: &[u8], signatures: Option<&[u8]>) -> io::Result<Option<PathBuf>> {
         let (partial, mut file) = match &self.out {
             Out::File { partial, file } => (partial, file),
@@ -232,14 +237,14 @@ impl Slip {
         file.set_len(0)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        // Whole by now, so that there is one to take its place.
+        // The new receipt is complete, so the earlier one can make room for it.
         let moved = earlier::make_room(&self.path)?;
         let target = signature_path(&self.path);
         match signatures {
             Some(signatures) => {
                 let draft = Draft::beside(&target, 0o644)?;
                 draft.fill(signatures)?;
-                // A killed run left it, whose place this run has.
+                // Left by a killed run; this run has its lock.
                 if is_receipts(&target) { draft.replace()? } else { draft.settle()? }
             }
             None if is_receipts(&target) => std::fs::remove_file(&target)?,
@@ -253,7 +258,8 @@ impl Slip {
 
 impl Drop for Slip {
     fn drop(&mut self) {
-        // Gone already where the receipt has its name. Best effort: what stays is taken up by the next run.
+        // Fails if the receipt already has its final name. Best effort: the next run takes up a
+        // file left here.
         if let Out::File { partial, .. } = &self.out {
             let _ = std::fs::remove_file(partial);
         }

@@ -1,7 +1,8 @@
-//! The private keys that commands are given: PEM files, and keys on tokens.
+//! Private keys given to commands: PEM files and keys on tokens.
 //!
-//! They stand here and not in [`crate::signing`]: files, tokens, passphrases and prompts are the command line's. Every
-//! failure with a key is of class usage, and comes before any work.
+//! They are here and not in [`crate::signing`] because files, tokens, passphrases and prompts
+//! belong to the command line. Every problem with a key is a fault of class usage, found before any
+//! work.
 
 use std::path::{Path, PathBuf};
 
@@ -14,14 +15,16 @@ use crate::keys::pkcs11::module::Modules;
 use crate::keys::pkcs11::uri::SCHEME;
 use crate::signing::envelope::MAX_SIGNATURES;
 use crate::signing::key::{self, Contents};
-use crate::signing::{Signer, SigningKey};
+use crate::signing::private::SigningKey;
+use crate::signing::private::signer::Signer;
 
-/// The private keys that sign, for `--sign` and `--passphrase-file`: PEM files, and keys on tokens by their URIs. The n-th
-/// passphrase file is the n-th key's; a key that wants a passphrase or a PIN and has none is asked for on a terminal.
+/// Loads the private keys for `--sign` and `--passphrase-file`: PEM files, and keys on tokens by
+/// URI. The n-th passphrase file belongs to the n-th key; for a key without one, the passphrase or
+/// PIN is asked for on the terminal if it is needed.
 ///
 /// # Errors
-/// Class usage, before any work: a file that is no private key, or that others can read, a wrong passphrase, a token that
-/// is not there, the same key twice, more passphrases than keys.
+/// Class usage: a file that is not a private key or that others can read, a wrong passphrase, a
+/// missing token, the same key twice, more passphrase files than keys.
 pub fn load_signers(
     paths: &[PathBuf],
     passphrase_files: &[PathBuf],
@@ -29,11 +32,14 @@ pub fn load_signers(
 ) -> Result<Vec<Box<dyn Signer>>, Fault> {
     if paths.len() > MAX_SIGNATURES {
         let what = format!("--sign: expected at most {MAX_SIGNATURES} keys, found {}", paths.len());
-        return Err(Fault::usage(what, "a bundle has no more signatures"));
+        return Err(Fault::usage(what, "a bundle cannot have more signatures"));
     }
     if passphrase_files.len() > paths.len() {
-        let what =
-            format!("expected at most {} --passphrase-file, one a key, found {}", paths.len(), passphrase_files.len());
+        let what = format!(
+            "expected at most {} --passphrase-file, one per key, found {}",
+            paths.len(),
+            passphrase_files.len()
+        );
         return Err(Fault::new(Class::Usage, what).help("give them in the order of --sign"));
     }
     let mut modules = Modules::default();
@@ -53,7 +59,8 @@ pub fn load_signers(
     Ok(keys)
 }
 
-/// Opens a key on a token. The PIN comes from the URI, else from `pin`, else a person is asked.
+/// Opens a key on a token. The PIN comes from the URI, else from the file `pin`, else from a
+/// prompt.
 fn on_token(modules: &mut Modules, uri: &Uri, pin: Option<&Path>, world: &mut World) -> Result<Box<dyn Signer>, Fault> {
     let source = uri.pin_source.as_deref().or(pin);
     let pin = |token: &str| match source {
@@ -61,7 +68,7 @@ fn on_token(modules: &mut Modules, uri: &Uri, pin: Option<&Path>, world: &mut Wo
         None if world.terminal.stdin => passphrase::ask(&format!("PIN for {}: ", escape(token)), world),
         None => {
             let what = format!("key {uri}: expected a PIN, found no terminal to ask for one");
-            Err(Fault::new(Class::Usage, what).help("give pin-source= in the URI, or --passphrase-file"))
+            Err(Fault::new(Class::Usage, what).help("add pin-source= to the URI, or use --passphrase-file"))
         }
     };
     Ok(Box::new(modules.open(uri, pin)?))

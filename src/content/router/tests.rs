@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::oci::media_type::OCI_MANIFEST;
 
-/// Tags and content of one place; what it was asked for is kept.
+/// Tags and content of one place. Records what it was asked for.
 #[derive(Default)]
 struct Store {
     names: BTreeMap<String, Digest>,
@@ -132,7 +132,7 @@ fn each_repository_is_read_where_it_was_selected() {
     let (a, b, c) = (reference("h.example/a"), reference("h.example/b"), reference("h.example/c"));
     assert!(router.holds(&a.repository, &blob("a")).unwrap() && !router.holds(&a.repository, &blob("b")).unwrap());
     assert!(router.holds(&b.repository, &blob("b")).unwrap() && !router.holds(&b.repository, &blob("a")).unwrap());
-    // What nothing was selected from is read at the one that was named for it.
+    // A repository that nothing was selected from is read from the place named for that.
     assert!(router.holds(&c.repository, &blob("b")).unwrap() && !router.holds(&c.repository, &blob("a")).unwrap());
     let Err(error) = router.blob(&a.repository, &blob("b")) else { panic!("found") };
     assert_eq!(error.class, Kind::Absent);
@@ -173,7 +173,7 @@ fn content_under_one_name_comes_from_the_first_that_has_it() {
 fn two_digests_for_one_name_are_refused_with_both_places() {
     let both = |what: &str| what.contains("place 0") && what.contains("place 1");
     let stores = || vec![Store::with(&[("h.example/a:1", "one")]), Store::with(&[("h.example/a:1", "two")])];
-    // Both known: before anything is asked for.
+    // Both known: refused before anything is asked for.
     let (mut offline, _) = router(stores(), None);
     select(&mut offline, 0, &pinned("h.example/a:1", "one")).unwrap();
     let fault = select(&mut offline, 1, &pinned("h.example/a:1", "two")).unwrap_err();

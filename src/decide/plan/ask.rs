@@ -1,8 +1,8 @@
-//! What refers to a document: the source's lists of referrers and cosign's tags, each asked for once.
+//! Referrers of documents: the source's lists of referrers and cosign's tags, each queried once.
 //!
-//! Answers only; which of them travel is decided where they are gathered. Cosign's tags
-//! (`sha256-<hex>.sig`, `.att`, `.sbom`) state no type before they are fetched, so they travel with
-//! [`Referrers::All`] alone.
+//! Collects answers only; `gather` decides which referrers to carry. Cosign's tags
+//! (`sha256-<hex>.sig`, `.att`, `.sbom`) state no type before they are fetched, so they are carried
+//! only with [`Referrers::All`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -14,49 +14,50 @@ use crate::decide::select::{Filters, Referrers};
 use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
 
-/// How many referrers one subject may have.
+/// Maximum number of referrers of one subject.
 pub const MAX_REFERRERS: usize = 10_000;
 
-const NONE: &str = "carry the artifacts without what refers to them: `--referrers none`";
+const NONE: &str = "carry the artifacts without their referrers: `--referrers none`";
 
-/// A document whose referrers are asked for.
+/// A document whose referrers are queried.
 pub struct Subject {
-    /// Where.
+    /// Repository at the source.
     pub repository: Repository,
     /// Its digest.
     pub digest: Digest,
-    /// Whether it is an artifact of its own.
+    /// Whether it is itself an artifact.
     pub is_artifact: bool,
-    /// What of its artifact travels.
+    /// Filters of its artifact.
     pub filters: Arc<Filters>,
 }
 
-/// The answers so far.
+/// Answers collected so far.
 pub struct Asked<'a> {
     library: &'a Library<'a>,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
-    // `None`: the place gives no list, and each tag is asked for.
+    // `None`: the source gives no list of tags, so the tags of artifacts are queried one by one.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
     cosign: HashMap<(Repository, Digest), Vec<(Tag, Descriptor)>>,
 }
 
 impl<'a> Asked<'a> {
-    /// Nothing asked yet.
+    /// Returns an empty set of answers.
     pub fn new(library: &'a Library<'a>) -> Self {
         Self { library, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
     }
 
-    /// The referrers of a subject that was asked for.
+    /// Returns the referrers of a subject that was queried.
     pub fn referrers(&self, repository: &Repository, subject: Digest) -> &[Descriptor] {
         self.lists.get(&(repository.clone(), subject)).map_or(&[], Vec::as_slice)
     }
 
-    /// Cosign's tags of a document that was asked for, with what they name.
+    /// Returns cosign's tags of a document that was queried, with the descriptors they name.
     pub fn cosign(&self, repository: &Repository, subject: Digest) -> &[(Tag, Descriptor)] {
         self.cosign.get(&(repository.clone(), subject)).map_or(&[], Vec::as_slice)
     }
 
-    /// Asks for all that was not asked for before, as far as their filters take it. Gives what failed.
+    /// Queries everything that the filters of `items` need and that was not queried before. Returns
+    /// the failures.
     ///
     /// # Errors
     /// [`Class::Cancelled`].
@@ -77,7 +78,7 @@ impl<'a> Asked<'a> {
         let keys: Vec<_> = keys.filter(|key| !self.lists.contains_key(key) && seen.insert(key.clone())).collect();
         let answers = each(flow, &keys, |(repository, digest)| {
             let known = self.tags.get(repository).and_then(Option::as_ref);
-            // Where lists stand under tags alone, the tags that there are tell which lists there are.
+            // If lists exist only as fallback tags, the list of tags shows which lists exist.
             let is_without = known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest)));
             if is_without && place.only_tags(repository, *digest)? {
                 return Ok(Vec::new());
@@ -127,7 +128,7 @@ impl<'a> Asked<'a> {
                     let found = self.cosign.entry((reference.repository, digest)).or_default();
                     found.extend(reference.tag.map(|tag| (tag, descriptor)));
                 }
-                // Gone since the list, or never there.
+                // Deleted since the tags were listed, or never there.
                 Err(Error { class: Kind::Absent, .. }) => {}
                 Err(error) => faults.push(not_obtained(&reference.to_string(), error)),
             }
@@ -150,7 +151,7 @@ impl<'a> Asked<'a> {
         for (repository, answer) in new.into_iter().zip(answers) {
             let list = match answer {
                 Ok(list) => Some(list.into_iter().collect()),
-                // A place that gives no list may still give the tags.
+                // A source that does not list its tags may still serve them.
                 Err(Error { class: Kind::Absent | Kind::Denied | Kind::Refused, .. }) => None,
                 Err(error) => {
                     faults.push(not_obtained(&format!("tags of {repository}"), error));
@@ -169,7 +170,8 @@ fn not_obtained(subject: &str, error: Error) -> Fault {
     fault
 }
 
-/// The tags under which cosign keeps what belongs to `digest`. A SHA-512 is too long for a tag.
+/// Returns the tags under which cosign stores content for `digest`. A SHA-512 digest is too long
+/// for a tag.
 fn cosign_tags(digest: Digest) -> impl Iterator<Item = Tag> {
     let base = format!("{}-{}", digest.algorithm().name(), digest.hex());
     [".att", ".sbom", ".sig"].into_iter().filter_map(move |ending| Tag::new(&format!("{base}{ending}")).ok())

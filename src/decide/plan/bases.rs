@@ -1,8 +1,9 @@
-//! What bases have delivered: which leaves stay behind, and a repository where the destination has each.
+//! Content that bases delivered: which leaves to leave out, and a repository at the destination
+//! that has each.
 //!
-//! A bundle's manifest says what it carried, not which repository a leaf went to. Where the base itself does
-//! not know, the documents of its artifacts tell, as far as they are here or at the source. A repository that
-//! nobody can tell is left open: the import then finds out.
+//! A bundle's manifest lists its blobs, but not the repository that each leaf went to. If the base
+//! does not state it, the documents of its artifacts show it, if they are held here or available at
+//! the source. Otherwise the repository stays unknown, and the import looks for it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -15,10 +16,11 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Descriptor, Digest, Reason, Repository};
 
-/// The leaves that were delivered, each with a repository that has it, if that is known.
+/// Delivered leaves, each with a repository that has it, if known.
 pub type Homes = HashMap<Digest, Option<Repository>>;
 
-/// Finds what of the closure was delivered. A leaf that stands in a base with another size was not.
+/// Finds the leaves of the closure that were delivered. A leaf that a base lists with another size
+/// does not count.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Cancelled`].
@@ -62,8 +64,8 @@ pub fn homes(
     Ok(homes)
 }
 
-/// Walks the artifacts of `bases`; gives for each leaf the first repository, by name, that has it. Asks no host that
-/// the selection does not name.
+/// Walks the artifacts of `bases` and returns, for each leaf, the first repository by name that has
+/// it. Contacts only hosts that the selection names.
 fn documents_tell(
     flow: &Flow,
     library: &Library<'_>,
@@ -76,7 +78,7 @@ fn documents_tell(
     let artifacts = bases.iter().flat_map(|base| &base.artifacts);
     let mut wave: Vec<(Repository, Descriptor)> =
         artifacts.map(|artifact| (artifact.repository.clone(), artifact.descriptor())).collect();
-    flow.event(Event::Stage { name: "looking at the bases", bytes: 0, items: wave.len() as u64 });
+    flow.event(Event::Stage { name: "reading the bases", bytes: 0, items: wave.len() as u64 });
     for _ in 0..MAX_LEVELS {
         wave.retain(|(repository, descriptor)| seen.insert((repository.clone(), descriptor.digest)));
         let documents = each(flow, &wave, |(repository, descriptor)| match library.held(&descriptor.digest) {
@@ -101,7 +103,7 @@ fn documents_tell(
     Ok(found)
 }
 
-/// The repository of a base that has only one.
+/// Returns the repository of the first base that has the leaf and has only one repository.
 fn only_one(bases: &[&Base], digest: &Digest) -> Option<Repository> {
     let having = bases.iter().filter(|base| base.leaves.contains_key(digest));
     let mut single = having.filter_map(|base| {
@@ -111,7 +113,7 @@ fn only_one(bases: &[&Base], digest: &Digest) -> Option<Repository> {
     single.next()
 }
 
-/// The ids of the bases that have any of what was left out for reason base, in order.
+/// Returns the sorted ids of the bases that have any of the blobs left out for [`Reason::Base`].
 pub fn relied_on(bases: &[Base], absent: &[Absent]) -> Vec<Digest> {
     let left: Vec<&Absent> = absent.iter().filter(|absent| absent.reason == Reason::Base).collect();
     let has = |base: &&Base| left.iter().any(|absent| base.leaves.contains_key(&absent.digest));

@@ -1,8 +1,8 @@
-//! Everything that travels on its own account, and the documents below it: wave after wave of
-//! fetching documents and asking for what refers to them.
+//! Gathers all artifacts and the documents below them, in waves: fetches documents, then queries
+//! their referrers.
 //!
-//! Each wave is worked on in parallel and taken in order, so that the outcome knows no timing.
-//! Leaves are not looked at here.
+//! Each wave runs in parallel and its results are processed in order, so the outcome does not
+//! depend on timing. Leaves are not handled here.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -19,31 +19,31 @@ use crate::flow::{Flow, each};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
 
-/// How many levels of referrers of referrers travel.
+/// Maximum number of levels of referrers.
 pub const MAX_REFERRER_LEVELS: usize = 100;
 
-/// The longest `artifactType` that a bundle states, in bytes (`spec/manifest.md`).
+/// Maximum length of an `artifactType` in a bundle, in bytes (`spec/manifest.md`).
 const MAX_TYPE: usize = 255;
 
-/// What was found.
+/// Everything that was gathered.
 #[derive(Default)]
 pub struct Gathered {
-    /// The artifacts, by repository and digest.
+    /// Artifacts, by repository and digest.
     pub artifacts: BTreeMap<(String, Digest), Artifact>,
-    /// Every document that is carried, with the repository that it comes from, in the order found; a
-    /// document stands here once for each such repository.
+    /// Every carried document with the repository it comes from, in the order found. A document is
+    /// listed once for each such repository.
     pub carried: Vec<(Repository, Digest)>,
-    /// The digests of `carried`.
+    /// Digests in `carried`.
     pub digests: HashSet<Digest>,
-    /// What filters left out of sparse indexes.
+    /// Documents that filters left out of sparse indexes.
     pub left_out: HashSet<Digest>,
-    /// Documents that were not to be had.
+    /// Documents that could not be obtained.
     pub missing: HashSet<Digest>,
-    /// What failed.
+    /// Failures.
     pub faults: Vec<Fault>,
 }
 
-/// How a document came to be wanted.
+/// Why a document is needed.
 #[derive(Clone)]
 enum Why {
     Selected { tag: Option<Tag>, original: Option<Digest> },
@@ -59,14 +59,15 @@ struct Item {
     filters: Arc<Filters>,
     descriptor: Descriptor,
     why: Why,
-    // Levels of documents, the artifact's own being 1.
+    // Level of the document; the artifact's own document is at level 1.
     depth: usize,
-    // Levels of referrers, selected artifacts having 0.
+    // Level of referrers; selected artifacts are at level 0.
     level: usize,
     cuts: Option<Cuts>,
 }
 
-/// What a document was looked at for: from where, under which name, whether children are cut off, and what refers to it.
+/// Key of a visited document: source repository, repository it is carried under, digest, whether
+/// children are cut, and filters.
 type Visit = (Repository, Repository, Digest, bool, Arc<Filters>);
 
 struct Gather {
@@ -77,10 +78,10 @@ struct Gather {
     out: Gathered,
 }
 
-/// Gathers from `roots`.
+/// Gathers everything, starting from `roots`.
 ///
 /// # Errors
-/// [`Class::Cancelled`] alone; all other failures stand in [`Gathered::faults`].
+/// Only [`Class::Cancelled`]; all other failures are in [`Gathered::faults`].
 pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Gathered, Fault> {
     let mut asked = Asked::new(library);
     warn_of_what_stays(flow, &mut asked, &roots)?;
@@ -145,7 +146,7 @@ fn subject(item: &Item) -> Subject {
     }
 }
 
-/// Warns of what refers to indexes that new ones replace.
+/// Warns about referrers of indexes that are replaced by new ones.
 fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Result<(), Fault> {
     let mut gone: BTreeMap<(Repository, Digest), &Arc<Filters>> = BTreeMap::new();
     for root in roots {
@@ -169,7 +170,7 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Res
             + asked.cosign(&origin, digest).len();
         if count > 0 {
             flow.warn(format!(
-                "index {digest} of {origin} is replaced by what the platforms leave of it; {count} referrers and signatures of it stay behind"
+                "index {digest} of {origin} is replaced because of the platform filter; {count} of its referrers and signatures are left out"
             ));
         }
     }
@@ -184,7 +185,7 @@ impl Gather {
     fn take(&mut self, item: Item, document: &Document, next: &mut Vec<Item>, news: &mut Vec<Item>) {
         let digest = document.digest();
         if let Why::Refers(subject) = &item.why {
-            // The list may have said nothing of the type.
+            // The list may not state the type.
             if item.descriptor.artifact_type.is_none() && !item.filters.referrers.takes(document.shown_artifact_type())
             {
                 return;
@@ -194,7 +195,7 @@ impl Gather {
                     "manifest {digest}: listed in {} as a referrer of {subject}, but does not refer to it",
                     item.origin
                 );
-                self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+                self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
                 return;
             }
         }
@@ -214,7 +215,7 @@ impl Gather {
             if item.cuts.as_ref().is_some_and(|cuts| cuts.contains(&(digest, child.digest))) {
                 self.out.left_out.insert(child.digest);
             } else if item.depth < MAX_LEVELS {
-                // Deeper ones are the walk's to refuse.
+                // The closure walk refuses deeper ones.
                 let why = Why::Child(digest);
                 next.push(Item { descriptor: child.clone(), why, depth: item.depth + 1, ..item.clone() });
             }
@@ -224,7 +225,8 @@ impl Gather {
         }
     }
 
-    /// Makes an artifact of it, or adds its tag to the one there; `false` if no bundle can state it.
+    /// Adds the document as an artifact, or adds its tag to the existing artifact. Returns `false`
+    /// if a bundle cannot state its type.
     fn register(&mut self, item: &Item, document: &Document) -> bool {
         let digest = document.digest();
         let stated = document.artifact_type().unwrap_or_default();
@@ -252,13 +254,13 @@ impl Gather {
             Why::Cosign(tag) => (Some(tag), None),
             Why::Refers(_) | Why::Child(_) => (None, None),
         };
-        // In order, and each once.
+        // Sorted and unique.
         if let Some(tag) = tag
             && let Err(place) = artifact.tags.binary_search(tag)
         {
             artifact.tags.insert(place, tag.clone());
         }
-        // Reached from two indexes: the lower digest, whatever the order.
+        // If it is reached from two indexes, the lower digest counts, in any order.
         artifact.original = artifact.original.into_iter().chain(original).min();
         true
     }
@@ -297,12 +299,12 @@ impl Gather {
             }
             if let Err(error) = refuse_unknown(descriptor) {
                 let text = format!("referrer of {digest} in {}: {error}", item.origin);
-                self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+                self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
                 continue;
             }
             found.push((descriptor.clone(), Why::Refers(digest)));
         }
-        // Another filter may have asked for them.
+        // They may have been queried for another filter.
         let cosign = if *which == Referrers::All { asked.cosign(&item.origin, digest) } else { &[] };
         for (tag, descriptor) in cosign {
             found.push((descriptor.clone(), Why::Cosign(tag.clone())));
@@ -312,7 +314,7 @@ impl Gather {
                 "manifest {digest}: expected at most {MAX_REFERRER_LEVELS} levels of referrers in {}, found more",
                 item.origin
             );
-            self.fail(Class::Source, text, "carry the artifacts without what refers to them: `--referrers none`");
+            self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
             return;
         }
         next.extend(found.into_iter().map(|(descriptor, why)| Item {
@@ -328,7 +330,7 @@ impl Gather {
     }
 }
 
-/// A (repository, tag) that two artifacts claim.
+/// Returns a fault for each (repository, tag) that two artifacts claim.
 pub fn tag_conflicts(artifacts: &BTreeMap<(String, Digest), Artifact>) -> Vec<Fault> {
     let mut claims: HashMap<(&str, &Tag), Digest> = HashMap::new();
     let mut faults = Vec::new();

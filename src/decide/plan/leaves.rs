@@ -1,6 +1,6 @@
-//! The leaves of the closure: where each comes from, whether it is there, and why some stay behind.
+//! The leaves of the closure: the origin of each, whether it exists, and why some are left out.
 //!
-//! Asks by HEAD only; no content is read here.
+//! Queries with HEAD only; no content is read here.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -13,18 +13,19 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::{document_kind, is_foreign};
 use crate::oci::{Digest, Reason, Repository};
 
-/// What became of the leaves.
+/// Result for all leaves.
 #[derive(Default)]
 pub struct Leaves {
-    /// The repository that has it, for each that is carried.
+    /// Repository of each carried leaf.
     pub origins: HashMap<Digest, Repository>,
-    /// Why the others are not.
+    /// Reason for each leaf that is not carried.
     pub absent: HashMap<Digest, Reason>,
-    /// What failed.
+    /// Failures.
     pub faults: Vec<Fault>,
 }
 
-/// Looks for every leaf, in the repositories of the documents that use it; for what was delivered nobody is asked.
+/// Looks for every leaf in the repositories of the documents that use it. Delivered leaves are not
+/// queried.
 ///
 /// # Errors
 /// [`Class::Cancelled`].
@@ -66,7 +67,7 @@ pub fn look(
     }
     if stay.0 > 0 {
         flow.warn(format!(
-            "{} non-distributable layers of {} bytes stay behind; `--foreign` carries them",
+            "{} non-distributable layers of {} bytes are left out; carry them with `--foreign`",
             stay.0, stay.1
         ));
     }
@@ -90,8 +91,8 @@ pub fn look(
     Ok(leaves)
 }
 
-/// The first of `places` that holds the leaf; else what the first one that failed says, else that
-/// none has it.
+/// Returns the first of `places` that has the leaf. Otherwise returns the first failure, or a fault
+/// that none has it.
 fn find(library: &Library<'_>, node: &Node, places: Option<&BTreeSet<&Repository>>) -> Result<Repository, Fault> {
     let subject = format!("blob {}", node.descriptor.digest);
     let mut failed = None;

@@ -1,6 +1,6 @@
-//! The documents that were fetched: each at most once, checked against its descriptor, kept.
+//! Cache of fetched documents, each checked against its descriptor.
 //!
-//! Says what failed in the plan's words; decides nothing about what travels.
+//! Turns errors into faults of the plan. Does not decide what is carried.
 
 use crate::base::lock::{into_inner, lock};
 use std::collections::HashMap;
@@ -25,12 +25,12 @@ pub struct Library<'a> {
 }
 
 impl<'a> Library<'a> {
-    /// An empty one over `source`.
+    /// Returns an empty library over `source`.
     pub fn new(source: &'a dyn Source) -> Self {
         Self { source, resolved: Resolved::default(), kept: Mutex::new(HashMap::new()) }
     }
 
-    /// The source.
+    /// Returns the source.
     pub const fn source(&self) -> &'a dyn Source {
         self.source
     }
@@ -39,23 +39,23 @@ impl<'a> Library<'a> {
         lock(&self.kept)
     }
 
-    /// What a reference names, the same whenever it is asked for.
+    /// Resolves a reference. The answer is the same for the whole run.
     ///
     /// # Errors
-    /// The source's.
+    /// Errors of the source.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         self.resolved.get(self.source, reference)
     }
 
-    /// The document of `descriptor`, fetched if it is not here yet.
+    /// Returns the document of `descriptor`; fetches it if it is not held yet.
     ///
     /// # Errors
-    /// What the source says; [`Kind::Mismatch`] if it gives another document.
+    /// Errors of the source; [`Kind::Mismatch`] if it returns another document.
     pub fn get(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         if let Some(document) = self.held(&descriptor.digest) {
             return Ok(document);
         }
-        // Before any byte is asked for: schema 1 and unknown types are refused by name.
+        // Refuses schema 1 and unknown types by name before any byte is requested.
         refuse_unknown(descriptor).map_err(|error| Error::new(Kind::Refused, error.to_string()))?;
         let document = self.source.document(repository, descriptor)?;
         if document.digest() != descriptor.digest || document.size() != descriptor.size {
@@ -72,28 +72,28 @@ impl<'a> Library<'a> {
         Ok(document)
     }
 
-    /// The document of `digest`, if it is here.
+    /// Returns the document with `digest`, if it is held.
     pub fn held(&self, digest: &Digest) -> Option<Document> {
         self.kept().get(digest).cloned()
     }
 
-    /// Takes a document that the source does not have.
+    /// Adds a document that the source does not have.
     pub fn put(&self, document: Document) {
         self.kept().insert(document.digest(), document);
     }
 
-    /// Those documents that `keep` names.
+    /// Returns the documents for which `keep` is true.
     pub fn into_documents(self, keep: impl Fn(&Digest) -> bool) -> HashMap<Digest, Document> {
         let mut kept = into_inner(self.kept);
         kept.retain(|digest, _| keep(digest));
         kept
     }
 
-    /// The platform that an image's configuration states; `None` for all that is no image or states
-    /// none.
+    /// Returns the platform stated by an image's configuration; `None` if `manifest` is not an
+    /// image or states no platform.
     ///
     /// # Errors
-    /// The configuration could not be read, or is not what its digest says.
+    /// Fails if the configuration cannot be read or does not match its digest.
     pub fn config_platform(&self, repository: &Repository, manifest: &Document) -> Result<Option<Platform>, Error> {
         let Some(config) = manifest.config() else { return Ok(None) };
         if ![OCI_CONFIG, DOCKER_CONFIG].contains(&config.media_type.as_str()) || config.size > MAX_DOCUMENT {
@@ -108,7 +108,7 @@ impl<'a> Library<'a> {
     }
 }
 
-/// Refuses a descriptor that no document that can be carried has.
+/// Refuses descriptors of documents that cannot be carried.
 ///
 /// # Errors
 /// [`DocumentError::Schema1`], [`DocumentError::Type`], [`DocumentError::TooLarge`].
@@ -123,7 +123,8 @@ pub fn refuse_unknown(descriptor: &Descriptor) -> Result<(), DocumentError> {
     }
 }
 
-/// What a source's error is to the user: its own text, with `subject` in front unless it is there.
+/// Turns a source's error into a fault: its own text, prefixed with `subject` unless it is already
+/// included.
 pub fn fault(subject: &str, error: Error) -> Fault {
     let mut fault = error.into_fault(Class::Source);
     if !fault.what.contains(subject) && fault.class != Class::Cancelled {

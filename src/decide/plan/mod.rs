@@ -1,12 +1,12 @@
-//! The plan of an export: from what was asked for to every blob in the order of the bundle.
+//! The plan of an export: from a selection to all blobs in the order of the bundle.
 //!
-//! A value: computed here, shown by `--dry-run`, performed by the exporter. It reaches the source
-//! through [`Source`] only, tries everything, and tells all failures at once. Threads change its
-//! speed, never its outcome.
+//! A plan is a value: computed here, shown by `--dry-run`, performed by the exporter. Planning
+//! accesses the source only through [`Source`], tries everything, and reports all failures at once.
+//! Threads affect its speed, never its outcome.
 //!
-//! Steps: selected references (`roots`, with the `platform` filter), what refers to them and the
-//! documents below (`gather`, `ask`), the closure's order, what bases have delivered (`bases`), and a
-//! look for each other leaf (`leaves`).
+//! Steps: selected references (`roots`, with the `platform` filter), their referrers and the
+//! documents below (`gather`, `ask`), the order of the closure, content that bases delivered
+//! (`bases`), and a query for each other leaf (`leaves`).
 
 mod ask;
 mod bases;
@@ -37,42 +37,43 @@ use crate::flow::{Event, Flow, each};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
-/// The largest leaf, in bytes, that stands with the documents at the front (`spec/tar-stream.md`).
+/// Maximum size, in bytes, of a leaf that is placed at the front with the documents
+/// (`spec/tar-stream.md`).
 pub const SMALL: u64 = 64 << 10;
 
 /// One blob to carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedBlob {
-    /// Its descriptor at its first use.
+    /// Descriptor at its first use.
     pub descriptor: Descriptor,
-    /// The repository at the source that has it. A document's content stands in [`Plan::documents`];
-    /// the source may not have it.
+    /// Source repository that has it. The content of a document is in [`Plan::documents`]; the
+    /// source may not have it.
     pub origin: Repository,
     /// Document or leaf.
     pub role: Role,
-    /// Whether it stands at the front: a document, or a leaf of at most [`SMALL`] bytes.
+    /// Whether it is placed at the front: a document, or a leaf of at most [`SMALL`] bytes.
     pub small: bool,
 }
 
 /// Everything that an export carries.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// By repository and digest, as the bundle lists them.
+    /// Artifacts, by repository and digest, as the bundle lists them.
     pub artifacts: Vec<Artifact>,
-    /// In the order of the tar stream, each digest once.
+    /// Blobs in the order of the tar stream, each digest once.
     pub blobs: Vec<PlannedBlob>,
-    /// Reachable and not carried, by digest.
+    /// Reachable content that is not carried, by digest.
     pub absent: Vec<Absent>,
-    /// The bases that something was left out for, in order.
+    /// Ids of the bases for which something was left out, in order.
     pub bases: Vec<Digest>,
-    /// Every carried document, those included that a filter made and the source does not have.
+    /// Every carried document, including those that a filter made and the source does not have.
     pub documents: HashMap<Digest, Document>,
-    /// What `allow_partial` let pass; empty otherwise.
+    /// Failures that `allow_partial` tolerated; empty otherwise.
     pub partial: Vec<Fault>,
 }
 
 impl Plan {
-    /// Bytes of all blobs, each counted once.
+    /// Returns the bytes of all blobs, each counted once.
     pub fn total_bytes(&self) -> u64 {
         self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.descriptor.size))
     }
@@ -81,10 +82,10 @@ impl Plan {
 /// Plans an export of `selection` from `source`.
 ///
 /// # Errors
-/// One fault with all others behind it: [`Class::Source`] for all that is not to be had,
-/// [`Class::Policy`] where a filter leaves nothing or two manifests claim one name,
-/// [`Class::Usage`] for an empty selection, [`Class::Cancelled`]. With `allow_partial` the source's
-/// failures stand in [`Plan::partial`] instead, as long as anything is left.
+/// One fault that includes all others: [`Class::Source`] for content that cannot be obtained,
+/// [`Class::Policy`] if a filter leaves nothing or two manifests claim one name, [`Class::Usage`]
+/// for an empty selection, [`Class::Cancelled`]. With `allow_partial`, failures of the source are
+/// in [`Plan::partial`] instead, unless nothing is left.
 pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<Plan, Fault> {
     if selection.wanted.is_empty() {
         return Err(Fault::new(Class::Usage, "selection: expected at least one artifact, found none"));
@@ -138,7 +139,7 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     Ok(Plan { artifacts, blobs, absent, bases, documents, partial })
 }
 
-/// What failed, told apart by whether the run may go on without it.
+/// Failures, separated by whether the run may continue in spite of them.
 struct Failures {
     allow: bool,
     faults: Vec<Fault>,
@@ -154,7 +155,7 @@ impl Failures {
         if self.allow && fault.class == Class::Source { self.partial.push(fault) } else { self.faults.push(fault) }
     }
 
-    /// What was let pass, or the one fault of the run.
+    /// Returns the tolerated failures, or the fault of the run.
     fn settle(mut self, nothing_left: bool) -> Result<Vec<Fault>, Fault> {
         if let Some(cancelled) = self.faults.iter().find(|fault| fault.class == Class::Cancelled) {
             return Err(Fault { others: Vec::new(), ..cancelled.clone() });
@@ -186,13 +187,16 @@ fn walk(flow: &Flow, artifacts: &[Artifact], library: &Library<'_>, gathered: &G
         closure::WalkError::Fetch(fault) => fault,
         other => Fault::new(Class::Source, other.to_string()),
     })?;
-    // A filter cannot leave out what is content of another artifact, too: a reader would look for it.
+    // A filter must not leave out a manifest that is also content of another artifact: a reader
+    // would look for it.
     let is_torn =
         |node: &&closure::Node| node.leaf && node.absent && gathered.left_out.contains(&node.descriptor.digest);
     if let Some(node) = closure.nodes.iter().find(is_torn) {
-        let what =
-            format!("manifest {}: left out by --platform, and content of another artifact", node.descriptor.digest);
-        return Err(Fault::new(Class::Policy, what).help("take that platform, too, or say --index rebuild"));
+        let what = format!(
+            "manifest {}: left out by --platform, but also content of another artifact",
+            node.descriptor.digest
+        );
+        return Err(Fault::new(Class::Policy, what).help("include that platform, or use --index rebuild"));
     }
     match closure.nodes.iter().find(|node| node.descriptor.size > MAX_SIZE) {
         Some(node) => {
@@ -203,7 +207,7 @@ fn walk(flow: &Flow, artifacts: &[Artifact], library: &Library<'_>, gathered: &G
     }
 }
 
-/// Puts what is carried into the order of the tar stream, and the rest under its reason.
+/// Returns the carried blobs in the order of the tar stream, and the others with their reasons.
 fn arrange(
     closure: &Closure,
     gathered: &Gathered,

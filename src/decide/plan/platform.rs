@@ -1,7 +1,8 @@
-//! The platform filter: which entries of an index stay, and the new index that is made of them.
+//! The platform filter: decides which entries of an index to keep, and builds a new index from
+//! them.
 //!
-//! Decides entry by entry first (`judge`), then makes of the verdicts what the mode asks for. A new
-//! index is the source's document less some entries, RFC 8785 (`spec/closure.md`).
+//! First decides entry by entry (`judge`), then applies the verdicts according to the index mode. A
+//! new index is the source's document without some entries, RFC 8785 (`spec/closure.md`).
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -15,29 +16,30 @@ use crate::content::Kind as Failure;
 use crate::oci::media_type::{Kind, document_kind};
 use crate::oci::{Descriptor, Digest, Document, Platform, Repository, canonical};
 
-/// What becomes of one entry of an index.
+/// Decision on one entry of an index.
 pub enum Verdict {
-    /// It stays.
+    /// Keep it.
     Keep,
-    /// It stays for the sake of a child that stays; it is no match itself.
+    /// Keep it, but not as a match of its own: an attestation of a kept child, or a leaf without a
+    /// platform.
     Beside,
-    /// It goes.
+    /// Remove it.
     Drop,
-    /// An index: its own entries' verdicts.
+    /// A nested index, with the verdicts on its entries.
     Inner(Box<Document>, Vec<Verdict>),
 }
 
 /// The filter of one artifact.
 pub struct Filter<'a> {
-    /// Where documents are fetched.
+    /// Source of documents.
     pub library: &'a Library<'a>,
-    /// From which repository.
+    /// Repository to fetch them from.
     pub origin: &'a Repository,
-    /// What stays.
+    /// Platforms to keep.
     pub platforms: &'a [Platform],
-    /// Whether what cannot be looked into stays as it is.
+    /// Whether to keep entries whose documents cannot be read.
     pub lenient: bool,
-    /// Which of `platforms` were found, by index.
+    /// Positions in `platforms` of those that were found.
     pub found: RefCell<BTreeSet<usize>>,
 }
 
@@ -51,17 +53,17 @@ impl Filter<'_> {
         any
     }
 
-    /// The platforms that no entry had.
+    /// Returns the platforms that no entry matched.
     pub fn not_found(&self) -> Vec<String> {
         let found = self.found.borrow();
         let left = self.platforms.iter().enumerate().filter(|(index, _)| !found.contains(index));
         left.map(|(_, platform)| platform.to_string()).collect()
     }
 
-    /// The platform that a manifest on its own states, if it is none of those asked for.
+    /// Returns the platform that `manifest` itself states, if it is not one of those requested.
     ///
     /// # Errors
-    /// Its configuration could not be read.
+    /// Fails if its configuration cannot be read.
     pub fn mismatch(&self, manifest: &Document) -> Result<Option<Platform>, Fault> {
         match self.library.config_platform(self.origin, manifest) {
             Ok(stated) => Ok(stated.filter(|stated| !self.takes(stated))),
@@ -70,10 +72,11 @@ impl Filter<'_> {
         }
     }
 
-    /// A verdict for every entry of `index`, which stands on `level` (the artifact's own is 1).
+    /// Returns a verdict on every entry of `index`, which is at `level` (the artifact's own index
+    /// is at 1).
     ///
     /// # Errors
-    /// A document below could not be had, or there are too many levels.
+    /// Fails if a document below cannot be obtained, or if there are too many levels.
     pub fn judge(&self, index: &Document, level: usize) -> Result<Vec<Verdict>, Fault> {
         if level > MAX_LEVELS {
             let text =
@@ -103,7 +106,7 @@ impl Filter<'_> {
             return Ok(Verdict::Drop);
         }
         let Some(kind) = document_kind(&entry.media_type) else {
-            // A leaf in an index (a build cache) without a platform belongs to all of them.
+            // A leaf in an index (a build cache) without a platform belongs to all platforms.
             return Ok(if entry.platform.is_some() { Verdict::Keep } else { Verdict::Beside });
         };
         if kind == Kind::Manifest && entry.platform.is_some() {
@@ -123,25 +126,25 @@ impl Filter<'_> {
     }
 }
 
-/// The fault of an index whose child its own source does not have.
+/// Returns the fault for a child of an index that is missing at the source.
 pub fn lacking(child: &Descriptor, repository: &Repository, index: Digest) -> Fault {
     let text = format!("manifest {}: expected in {repository}, where index {index} lists it, found none", child.digest);
     Fault::new(Class::Source, text)
         .help("select what is there with `--platform`, or leave it out with `--allow-partial`")
 }
 
-/// The child that an entry attests to: BuildKit's, by its annotations.
+/// Returns the child that an entry attests to, from BuildKit's annotations.
 fn attests(entry: &Descriptor) -> Option<Digest> {
     let unknown = entry.platform.as_ref().is_some_and(Platform::is_unknown);
     entry.attests().or_else(|| unknown.then(|| entry.annotation("vnd.docker.reference.digest")?.parse().ok()).flatten())
 }
 
-/// Whether any entry stays on its own account.
+/// Returns whether any entry matches by itself.
 pub fn matches(verdicts: &[Verdict]) -> bool {
     verdicts.iter().any(|verdict| matches!(verdict, Verdict::Keep | Verdict::Inner(..)))
 }
 
-/// Whether nothing goes, so that the document stays what it is.
+/// Returns whether nothing is removed, so that the document stays unchanged.
 pub fn is_whole(verdicts: &[Verdict]) -> bool {
     verdicts.iter().all(stays_whole)
 }
@@ -154,7 +157,7 @@ fn stays_whole(verdict: &Verdict) -> bool {
     }
 }
 
-/// The one manifest that stays, if there is exactly one.
+/// Returns the one remaining manifest, if there is exactly one.
 pub fn single(index: &Document, verdicts: &[Verdict]) -> Option<Descriptor> {
     let mut found = None;
     for (entry, verdict) in index.manifests().iter().zip(verdicts) {
@@ -172,17 +175,15 @@ pub fn single(index: &Document, verdicts: &[Verdict]) -> Option<Descriptor> {
     found
 }
 
-/// The new index: `index` less what goes. The new documents below it are pushed onto `made`.
+/// Returns the new index: `index` without the removed entries. Appends the new documents below it
+/// to `made`.
 ///
 /// # Errors
-/// The document has a number that no canonical form keeps.
+/// Fails if the document has a number that the canonical form cannot represent.
 pub fn rebuild(index: &Document, verdicts: &[Verdict], made: &mut Vec<Document>) -> Result<Document, Fault> {
     let refuse = |detail: String| {
-        Fault::new(
-            Class::Source,
-            format!("index {}: cannot be made anew without some entries: {detail}", index.digest()),
-        )
-        .help("keep it as it is with `--index sparse`")
+        Fault::new(Class::Source, format!("index {}: cannot be rebuilt without some entries: {detail}", index.digest()))
+            .help("keep it as it is with `--index sparse`")
     };
     let mut json: Value = serde_json::from_slice(index.raw()).map_err(|error| refuse(error.to_string()))?;
     let entries = match json.get_mut("manifests") {
@@ -198,7 +199,7 @@ pub fn rebuild(index: &Document, verdicts: &[Verdict], made: &mut Vec<Document>)
                 if let Some(members) = entry.as_object_mut() {
                     members.insert("digest".to_owned(), new.digest().to_string().into());
                     members.insert("size".to_owned(), new.size().into());
-                    // An embedded copy is one of the old document.
+                    // An embedded copy is of the old document.
                     members.remove("data");
                 }
                 made.push(new);
@@ -214,7 +215,8 @@ pub fn rebuild(index: &Document, verdicts: &[Verdict], made: &mut Vec<Document>)
     Document::parse(index.media_type(), bytes).map_err(|error| refuse(error.to_string()))
 }
 
-/// The (index, child) pairs that a sparse index lacks. Leaves stay: only documents may be left out.
+/// Adds the (index, child) pairs that a sparse index leaves out to `out`. Leaves stay: only
+/// documents may be left out.
 pub fn cuts(index: &Document, verdicts: &[Verdict], out: &mut HashSet<(Digest, Digest)>) {
     let mut staying = HashSet::new();
     for (entry, verdict) in index.manifests().iter().zip(verdicts) {
@@ -231,11 +233,11 @@ pub fn cuts(index: &Document, verdicts: &[Verdict], out: &mut HashSet<(Digest, D
             }
         }
     }
-    // The same child under two platforms, one of which stays.
+    // A child may be listed under two platforms, one of which is kept.
     out.retain(|(parent, child)| *parent != index.digest() || !staying.contains(child));
 }
 
-/// The indexes that new ones replace.
+/// Adds the indexes that are replaced by new ones to `out`.
 pub fn replaced(index: &Document, verdicts: &[Verdict], out: &mut Vec<Digest>) {
     if is_whole(verdicts) {
         return;

@@ -1,7 +1,7 @@
-//! What tags name in one run: each is asked for once, whoever wants to know it and however many at a time, so that a tag that
-//! moves meanwhile is one version everywhere.
+//! Resolved tags of one run. Each tag is resolved once, even if several threads ask for it at the
+//! same time, so that a tag that moves during the run means one version everywhere.
 //!
-//! Keeps answers, no failures: a later question may have more luck.
+//! Failures are not kept: a later attempt may succeed.
 
 use crate::base::lock::lock;
 use std::collections::HashMap;
@@ -10,17 +10,17 @@ use std::sync::{Arc, Mutex};
 use crate::content::{Error, Source};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
 
-/// What decides an answer: a digest pins, whatever tag stands beside it.
+/// Key of an answer: a digest pins the reference, whatever its tag.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Name {
     Pinned(Digest),
     Tagged(Option<Tag>),
 }
 
-/// Held by whoever asks, so that others wait for the answer.
+/// Locked by the thread that resolves the tag, so that others wait for the answer.
 type Slot = Arc<Mutex<Option<Descriptor>>>;
 
-/// The answers of one source.
+/// Answers of one source.
 #[derive(Default)]
 pub struct Resolved(Mutex<HashMap<(Repository, Name), Slot>>);
 
@@ -30,10 +30,10 @@ impl Resolved {
         Arc::clone(slots.entry((repository.clone(), name)).or_default())
     }
 
-    /// What `reference` names at `source`, asked for unless it is known.
+    /// Returns the descriptor of `reference` at `source`; resolves it if it is not known yet.
     ///
     /// # Errors
-    /// The source's.
+    /// Errors of the source.
     pub fn get(&self, source: &dyn Source, reference: &Reference) -> Result<Descriptor, Error> {
         let name = reference.digest.map_or_else(|| Name::Tagged(reference.tag.clone()), Name::Pinned);
         let slot = self.slot(&reference.repository, name);
@@ -59,7 +59,7 @@ mod tests {
     use crate::content::Kind;
     use crate::oci::Document;
 
-    /// Its tags name something else each time.
+    /// A source whose tags name something else each time.
     #[derive(Default)]
     struct Moving(AtomicU8);
 

@@ -1,6 +1,7 @@
-//! Selected references become documents: resolved, fetched, and cut by the platform filter.
+//! Turns selected references into documents: resolves them, fetches them, and applies the platform
+//! filter.
 //!
-//! One reference at a time; what the chosen documents reach is gathered elsewhere.
+//! Handles one reference at a time; `gather` collects what the documents refer to.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -13,38 +14,38 @@ use crate::decide::select::{Filters, IndexMode, Selection, Wanted};
 use crate::oci::media_type::Kind;
 use crate::oci::{Digest, Document, Repository, Tag};
 
-/// The (index, child) pairs that a filter leaves out of sparse indexes.
+/// (index, child) pairs that a filter leaves out of sparse indexes.
 pub type Cuts = Arc<HashSet<(Digest, Digest)>>;
 
 /// One selected document.
 pub struct Root {
-    /// The repository at the source.
+    /// Source repository.
     pub origin: Repository,
-    /// The repository that it travels under.
+    /// Repository that it is carried under.
     pub repository: Repository,
-    /// What of it travels.
+    /// Filters that select what to carry.
     pub filters: Arc<Filters>,
     /// Its tag.
     pub tag: Option<Tag>,
-    /// What travels.
+    /// Document to carry.
     pub document: Document,
-    /// The source's digest, where something else travels instead.
+    /// Digest at the source, if another document is carried instead.
     pub original: Option<Digest>,
-    /// What its sparse indexes lack.
+    /// Children left out of its sparse indexes.
     pub cuts: Option<Cuts>,
-    /// The source's indexes that do not travel because new ones do.
+    /// Indexes of the source that are replaced by new ones.
     pub replaced: Vec<Digest>,
-    /// The new documents, which the source does not have.
+    /// New documents, which the source does not have.
     pub made: Vec<Digest>,
-    /// What the user should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
 /// Resolves `wanted` and applies the selection's filters.
 ///
 /// # Errors
-/// [`Class::Source`] for what the source says or refuses to give, [`Class::Policy`] where no platform
-/// matches or the tag is a list of referrers.
+/// [`Class::Source`] for errors of the source and documents that are refused, [`Class::Policy`] if
+/// no platform matches or the tag is a list of referrers.
 pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Result<Root, Fault> {
     let reference = &wanted.reference;
     let subject = reference.to_string();
@@ -53,7 +54,7 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
         let text = format!("{subject}: expected digest {pinned}, found {}", descriptor.digest);
         return Err(Fault::new(Class::Source, text));
     }
-    // A media type may come with parameters; the type alone counts.
+    // Drops parameters of the media type.
     if let Some((plain, _)) = descriptor.media_type.split_once(';') {
         descriptor.media_type = plain.trim_end().to_owned();
     }
@@ -63,7 +64,7 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
     if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {
         let text = format!("{subject}: expected an artifact, found the fallback tag of a list of referrers");
         return Err(Fault::new(Class::Policy, text)
-            .help("select what it refers to: its referrers travel along, and the tag is made at the destination"));
+            .help("select what it refers to: its referrers are carried too, and the tag is set at the destination"));
     }
     let mut root = Root {
         origin: reference.repository.clone(),

@@ -1,6 +1,6 @@
-//! A plan as numbers, for showing it before it is performed.
+//! Totals of a plan, to be shown before it is performed.
 //!
-//! Pure: it reads the plan and nothing else.
+//! Pure: reads only the plan.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,51 +9,52 @@ use serde::Serialize;
 use super::Plan;
 use crate::oci::{Artifact, Digest, Repository, Tag};
 
-/// What a plan comes to.
+/// Totals of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// In the plan's order.
+    /// Artifacts, in the plan's order.
     pub artifacts: Vec<ArtifactSummary>,
-    /// How many blobs, documents included, each once.
+    /// Number of blobs, including documents, each counted once.
     pub blobs: u64,
-    /// Their bytes.
+    /// Bytes of these blobs.
     pub bytes: u64,
-    /// What the artifacts would come to without sharing, in bytes.
+    /// Bytes that the artifacts would need without sharing.
     pub bytes_unshared: u64,
-    /// How many blobs are reachable and not carried.
+    /// Number of reachable blobs that are not carried.
     pub absent: u64,
-    /// Their bytes, as far as known: nothing is known below an absent document.
+    /// Bytes of these blobs, as far as known: nothing is known about content below an absent
+    /// document.
     pub absent_bytes: u64,
 }
 
-/// What one artifact comes to.
+/// Totals of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArtifactSummary {
-    /// Under which name it travels.
+    /// Repository that it is carried under.
     pub repository: Repository,
     /// Its tags.
     pub tags: Vec<Tag>,
     /// Its digest.
     pub digest: Digest,
-    /// The source's digest, where a filter made something else of it.
+    /// Digest at the source, if a filter changed the artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
-    /// The type that it states.
+    /// Artifact type, if stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
-    /// What it refers to.
+    /// Digest of its subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
-    /// Bytes of all blobs that it reaches and that are carried, each once.
+    /// Bytes of all carried blobs that it reaches, each counted once.
     pub bytes: u64,
-    /// Bytes among them that other artifacts of the plan reach as well.
+    /// Bytes of those that other artifacts of the plan also reach.
     pub shared: u64,
 }
 
 impl Plan {
-    /// The plan as numbers.
+    /// Returns the totals of the plan.
     pub fn summary(&self) -> Summary {
         let sizes: HashMap<Digest, u64> =
             self.blobs.iter().map(|blob| (blob.descriptor.digest, blob.descriptor.size)).collect();
@@ -90,7 +91,8 @@ impl Plan {
 
     fn reach(&self, artifact: &Artifact, sizes: &HashMap<Digest, u64>) -> HashSet<Digest> {
         let mut reached = HashSet::new();
-        // A digest may stand as a leaf first and be followed later, so what was followed is its own set.
+        // A digest may be reached as a leaf first and followed later, so followed digests are a
+        // separate set.
         let mut followed = HashSet::new();
         let mut open = vec![artifact.digest];
         while let Some(digest) = open.pop() {

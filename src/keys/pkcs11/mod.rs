@@ -1,7 +1,8 @@
-//! Keys that stay on a card or in an HSM, reached by PKCS#11.
+//! Keys that stay on a smart card or in an HSM, accessed through PKCS#11.
 //!
-//! [`uri`] says which one; `module`, with the feature `pkcs11`, loads the module that it names and signs. A PIN is never
-//! part of a URI here. Asks nobody and reads no file but the module.
+//! [`uri`] identifies a key. `module`, with the feature `pkcs11`, loads the module named in the URI
+//! and signs. URIs here never contain a PIN. This module prompts nobody and reads no file other
+//! than the PKCS#11 module.
 
 #[cfg(feature = "pkcs11")]
 pub mod module;

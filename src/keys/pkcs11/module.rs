@@ -1,7 +1,8 @@
-//! A PKCS#11 module, and an Ed25519 key behind it that signs (CKM_EDDSA without parameters: RFC 8032, pure).
+//! A PKCS#11 module and signing with an Ed25519 key in it (CKM_EDDSA without parameters: RFC 8032,
+//! pure).
 //!
-//! A PIN is tried once: tokens count. Everything that can be wrong with module, token and key is found when the key is
-//! opened, before any work.
+//! A PIN is tried only once, because tokens count failed attempts. Errors in the module, token or
+//! key are found when the key is opened, before any work.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,13 +21,14 @@ use zeroize::Zeroizing;
 
 use super::uri::Uri;
 use crate::base::fault::{Class, Fault, escape};
-use crate::signing::{PublicKey, Signer};
+use crate::signing::PublicKey;
+use crate::signing::private::signer::Signer;
 
-/// The modules that are loaded, each once.
+/// The loaded modules. Each is loaded once.
 #[derive(Debug, Default)]
 pub struct Modules(HashMap<PathBuf, Pkcs11>);
 
-/// A private key on a token, opened.
+/// An opened private key on a token.
 pub struct Key {
     name: String,
     public: PublicKey,
@@ -40,7 +42,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What a module answered, on one line.
+/// Returns the error of a module on one line.
 fn told(error: &Error) -> String {
     match error {
         Error::Pkcs11(RvError::PinIncorrect, _) => "the PIN is wrong".to_owned(),
@@ -53,12 +55,13 @@ fn told(error: &Error) -> String {
 }
 
 impl Modules {
-    /// Opens the key that `uri` names. `pin` is asked for the PIN at most once, with the token's label, and only where
-    /// there is such a token and it wants one.
+    /// Opens the key that `uri` names. Calls `pin` for the PIN at most once, with the token's
+    /// label, and only if the token exists and requires one.
     ///
     /// # Errors
-    /// [`Class::Usage`]: the module cannot be loaded, there is no such token or key or more than one, the PIN is wrong, the
-    /// key is not an Ed25519 key that signs. Those of `pin`.
+    /// [`Class::Usage`] if the module cannot be loaded, if there is no such token or key or more
+    /// than one, if the PIN is wrong, or if the key is not an Ed25519 key that can sign. Errors of
+    /// `pin`.
     pub fn open(
         &mut self,
         uri: &Uri,
@@ -69,7 +72,7 @@ impl Modules {
         let (slot, token) = find(module, uri)?;
         let mechanisms = module.get_mechanism_list(slot).map_err(|error| wrong(&told(&error), LOOK))?;
         if !mechanisms.contains(&MechanismType::EDDSA) {
-            let help = "take a token that has it, or sign elsewhere: sign --payload, --attach";
+            let help = "use a token that supports it, or sign elsewhere: sign --payload, --attach";
             return Err(wrong("expected a token that signs with Ed25519 (CKM_EDDSA), found one that does not", help));
         }
         let session = module.open_ro_session(slot).map_err(|error| wrong(&told(&error), LOOK))?;
@@ -96,7 +99,7 @@ impl Modules {
         let wrong = |error: &Error| {
             let path = escape(&uri.module.to_string_lossy());
             let told = told(error);
-            // The loader names it, too.
+            // The loader's message also names the module.
             let told = told.strip_prefix(&format!("{path}: ")).unwrap_or(&told);
             let what = format!("module {path}: {told}");
             Fault::new(Class::Usage, what).help("give module-path the library that came with the token")
@@ -115,15 +118,15 @@ impl Modules {
     }
 }
 
-const LOOK: &str = "look at the token with its maker's tools";
+const LOOK: &str = "inspect the token with its vendor's tools";
 
-/// The one token that `uri` names.
+/// Returns the only token that matches `uri`.
 fn find(module: &Pkcs11, uri: &Uri) -> Result<(Slot, TokenInfo), Fault> {
     let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
     let slots = module.get_slots_with_token().map_err(|error| wrong(&told(&error), LOOK))?;
     let mut found = Vec::new();
     for slot in slots {
-        // One that is being pulled out is none.
+        // Skip tokens that are being removed.
         let Ok(token) = module.get_token_info(slot) else { continue };
         let same = |wanted: &Option<String>, is: &str| wanted.as_ref().is_none_or(|wanted| wanted == is);
         if same(&uri.token, token.label())
@@ -138,12 +141,12 @@ fn find(module: &Pkcs11, uri: &Uri) -> Result<(Slot, TokenInfo), Fault> {
     }
     match (found.len(), found.pop()) {
         (1, Some(found)) => Ok(found),
-        (0, _) => Err(wrong("expected such a token, found none", "put it in, or start its service")),
+        (0, _) => Err(wrong("expected such a token, found none", "insert it, or start its service")),
         (count, _) => Err(wrong(&format!("expected one such token, found {count}"), "add token= or serial=")),
     }
 }
 
-/// The one object of a class that `uri` names.
+/// Returns the only object of a class that matches `uri`.
 fn one(session: &Session, class: ObjectClass, uri: &Uri) -> Result<ObjectHandle, Fault> {
     let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
     let mut template = vec![Attribute::Class(class)];
@@ -157,7 +160,8 @@ fn one(session: &Session, class: ObjectClass, uri: &Uri) -> Result<ObjectHandle,
     }
 }
 
-/// The public half: of the object that says so, else of the one with the same id and label.
+/// Returns the public key: from the private object if it states one, otherwise from the public
+/// object with the same id and label.
 fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicKey, Fault> {
     let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
     let of = |object: ObjectHandle, kind: AttributeType| {
@@ -171,7 +175,7 @@ fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicK
     }
     if let Some(Attribute::AlwaysAuthenticate(true)) = of(private, AttributeType::AlwaysAuthenticate) {
         let help = "sign with the token's own tools: sign --payload, --attach";
-        return Err(wrong("wants its PIN for each signature, which is not done here", help));
+        return Err(wrong("requires its PIN for each signature, which is not supported", help));
     }
     let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY)];
     template.extend([AttributeType::Id, AttributeType::Label].into_iter().filter_map(|kind| of(private, kind)).filter(
@@ -188,7 +192,7 @@ fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicK
             return Ok(key);
         }
         if let Some(Attribute::EcPoint(point)) = of(object, AttributeType::EcPoint) {
-            // An OCTET STRING around it, or the bytes alone: modules do both.
+            // Some modules wrap the bytes in an OCTET STRING, others do not.
             let bytes = point.strip_prefix(&[0x04, 0x20]).unwrap_or(&point);
             let bytes: Result<[u8; 32], _> = bytes.try_into();
             let Ok(bytes) = bytes else {
@@ -210,7 +214,7 @@ impl Signer for Key {
         let how = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
         session.sign(&how, self.object, message).map_err(|error| {
             let what = format!("key {}: expected a signature, found: {}", self.name, told(&error));
-            Fault::new(Class::Io, what).help("put the token in and run the same again")
+            Fault::new(Class::Io, what).help("insert the token and run the same command again")
         })
     }
 }

@@ -1,18 +1,18 @@
-//! The place of `module` in a build without PKCS#11: one refusal, and no module is loaded.
+//! Replacement for `module` in a build without PKCS#11: refuses every key and loads nothing.
 
 use zeroize::Zeroizing;
 
 use super::Uri;
 use crate::base::fault::{Class, Fault};
-use crate::signing::SigningKey;
+use crate::signing::private::SigningKey;
 
-/// No modules.
+/// Empty set of modules.
 #[derive(Default)]
 pub struct Modules {}
 
 impl Modules {
     /// # Errors
-    /// Class usage, always.
+    /// [`Class::Usage`], always.
     pub fn open(
         &mut self,
         uri: &Uri,

@@ -1,36 +1,37 @@
-//! PKCS#11 URIs (RFC 7512), as far as they name one private key: `pkcs11:token=T;object=O?module-path=/M.so&pin-source=S`.
+//! PKCS#11 URIs (RFC 7512) that name one private key:
+//! `pkcs11:token=T;object=O?module-path=/M.so&pin-source=S`.
 //!
-//! Text only. What is not known here is refused, since left out it could match another key; so is a PIN, which is never
-//! repeated.
+//! Text only. Unknown attributes are refused, since ignoring one could select another key. PINs in
+//! the URI are refused too and never repeated in messages.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::base::fault::{Class, Fault, escape};
 
-/// How every URI begins.
+/// Prefix of every URI.
 pub const SCHEME: &str = "pkcs11:";
 
-/// Which key, where, and what opens it.
+/// A key, its module, and the source of its PIN.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uri {
-    /// The token's label.
+    /// Label of the token.
     pub token: Option<String>,
-    /// Its serial number.
+    /// Serial number of the token.
     pub serial: Option<String>,
-    /// Its maker.
+    /// Manufacturer of the token.
     pub manufacturer: Option<String>,
-    /// Its model.
+    /// Model of the token.
     pub model: Option<String>,
-    /// The slot's number.
+    /// Number of the slot.
     pub slot: Option<u64>,
-    /// The key's label.
+    /// Label of the key.
     pub object: Option<String>,
-    /// The key's id.
+    /// Id of the key.
     pub id: Option<Vec<u8>>,
-    /// The module: a library, by its absolute path.
+    /// Absolute path of the module, a shared library.
     pub module: PathBuf,
-    /// Where the PIN is: an absolute path, or `systemd:NAME`.
+    /// Source of the PIN: an absolute path, or `systemd:NAME`.
     pub pin_source: Option<PathBuf>,
 }
 
@@ -41,18 +42,18 @@ fn usage(what: impl Into<String>, help: &str) -> Fault {
 const EXAMPLE: &str = "write 'pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/MODULE.so', in quotes";
 
 impl Uri {
-    /// Reads a URI.
+    /// Parses a URI.
     ///
     /// # Errors
-    /// [`Class::Usage`]; the text is not repeated where it may hold a PIN.
+    /// [`Class::Usage`]. The message does not repeat text that may contain a PIN.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let rest = text.strip_prefix(SCHEME).ok_or_else(|| usage("expected pkcs11:, found something else", EXAMPLE))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        // Before all else: nothing of such a text is told.
+        // Must come first: no part of such a text may be repeated.
         if rest.split([';', '?', '&']).any(|part| part.trim_start().to_ascii_lowercase().starts_with("pin-value")) {
             let help =
                 "write pin-source=/FILE or pin-source=systemd:NAME instead, and change the PIN: others could read it";
-            return Err(usage("found pin-value: a secret does not stand in an argument", help));
+            return Err(usage("found pin-value: secrets are not accepted in arguments", help));
         }
         let mut uri = Self::default();
         let mut seen = Vec::new();
@@ -61,7 +62,7 @@ impl Uri {
                 return Err(usage(format!("expected NAME=VALUE, found {:?}", escape(part)), EXAMPLE));
             };
             if seen.contains(&name) {
-                return Err(usage(format!("{} stands twice", escape(name)), EXAMPLE));
+                return Err(usage(format!("{} is given twice", escape(name)), EXAMPLE));
             }
             seen.push(name);
             let bytes = decoded(value)
@@ -102,7 +103,7 @@ impl Uri {
                 self.slot = Some(number);
             }
             "type" if text == "private" => {}
-            "type" => return Err(usage("type: expected private, which signs", EXAMPLE)),
+            "type" => return Err(usage("type: expected private, the kind that signs", EXAMPLE)),
             "module-path" => self.module = absolute(&text)?,
             "pin-source" if text.starts_with('|') => {
                 return Err(usage("pin-source: no program is run for a PIN", "write pin-source=/FILE or systemd:NAME"));
@@ -115,7 +116,7 @@ impl Uri {
     }
 }
 
-/// The key as messages name it: without the query.
+/// Formats the key for messages, without the query.
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.id.as_ref().map(|id| id.iter().map(|byte| format!("%{byte:02x}")).collect::<String>());

@@ -1,12 +1,10 @@
-//! Diff: which artifacts of one side are new, gone or changed against another, and in bytes what a delta carries; and
-//! (`there`) whether all of a bundle is at a place.
+//! Diff: which artifacts are new, gone or changed between two sides, and how many bytes a delta
+//! carries; and (`there`) whether all of a bundle is at a place.
 //!
-//! A side is a bundle's manifest, which nobody has authenticated here, or a place. Nothing is written.
+//! A side is a bundle's manifest, which is not authenticated here, or a place. Nothing is written.
 
 #[cfg(feature = "carry")]
 pub mod place;
-#[cfg(feature = "carry")]
-pub mod there;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,52 +15,52 @@ use crate::closure::Closure;
 use crate::flow::Flow;
 use crate::oci::{Artifact, Digest, Reason, Repository, Tag};
 
-/// What a name is: a tag of a repository, or a digest in one that has no tag.
+/// A name: a tag of a repository, or the digest of an artifact without tags.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
-    /// As it is compared; all names of one artifact share it.
+    /// Repository as it is compared; shared by all names of one artifact.
     pub repository: Arc<str>,
-    /// The tag, if it has one.
+    /// Tag, if there is one.
     pub tag: Option<Tag>,
-    // Of what has no tag: its own digest.
+    // Digest of an artifact without tags.
     digest: Option<Arc<Digest>>,
 }
 
-/// What one side holds.
+/// Contents of one side.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     names: BTreeMap<Name, Arc<Digest>>,
     held: BTreeSet<(Arc<str>, Arc<Digest>)>,
     /// All blobs that it has or relies on, with their sizes in bytes.
     blobs: BTreeMap<Digest, u64>,
-    /// Those of them that are documents, which every bundle carries.
+    /// Which of them are documents, which every bundle carries.
     documents: BTreeSet<Digest>,
     /// Whether all documents are known, not only those of artifacts.
     is_exact: bool,
 }
 
-/// What became of a name.
+/// How a name differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// On the new side alone.
+    /// Only on the new side.
     New(Arc<Digest>),
-    /// On the old side alone.
+    /// Only on the old side.
     Gone(Arc<Digest>),
-    /// It means something else.
+    /// It names something else.
     Changed {
-        /// On the old side.
+        /// Digest on the old side.
         old: Arc<Digest>,
-        /// On the new side.
+        /// Digest on the new side.
         new: Arc<Digest>,
     },
 }
 
-/// Blobs, each once.
+/// Sum over blobs, each counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// How many.
+    /// Number of blobs.
     pub blobs: u64,
-    /// Their bytes.
+    /// Bytes of all blobs.
     pub bytes: u64,
 }
 
@@ -73,18 +71,20 @@ impl Sum {
     }
 }
 
-/// How two sides differ.
+/// Difference between two sides.
 #[derive(Clone, Debug)]
 pub struct Difference {
-    /// By name.
+    /// Changes, by name.
     pub changes: Vec<(Name, Change)>,
-    /// How many names mean the same on both sides.
+    /// Number of names that are the same on both sides.
     pub same: usize,
-    /// What a bundle of the new side over the old one carries: its documents, and the leaves that the old one lacks.
+    /// Content of a bundle of the new side based on the old one: its documents, and the leaves that
+    /// are missing on the old side.
     pub carried: Sum,
-    /// What such a bundle leaves out.
+    /// Content that such a bundle leaves out.
     pub left_out: Sum,
-    /// Whether `carried` counts all documents; else some that the old side has may come to it.
+    /// Whether `carried` counts all documents. Otherwise documents that the old side has may add to
+    /// it.
     pub is_exact: bool,
 }
 
@@ -112,7 +112,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Lays a later side over this one: what it names counts, what it lacks stays.
+    /// Merges a later side into this one: its names take precedence, and everything else stays.
     pub fn extend(&mut self, later: Self) {
         self.names.extend(later.names);
         self.held.extend(later.held);
@@ -122,13 +122,14 @@ impl Contents {
     }
 }
 
-/// How a repository is called where sides are compared.
+/// Returns the name of a repository used for comparison.
 pub type Naming<'a> = dyn Fn(&Repository) -> Result<String, Fault> + 'a;
 
-/// What a manifest says that a bundle holds; `closure` tells its documents, where they could be read.
+/// Returns the contents that a manifest lists; `closure` provides its documents, if they could be
+/// read.
 ///
 /// # Errors
-/// Those of `name`.
+/// Errors of `name`.
 pub fn of_manifest(
     flow: &Flow,
     manifest: &Manifest,
@@ -145,10 +146,12 @@ pub fn of_manifest(
     Ok(contents)
 }
 
-/// The same of a bundle: its volumes are read for the documents where they are beside it, and need not be.
+/// Returns the contents of a bundle. Reads its documents if the volumes are next to it; they may be
+/// missing.
 ///
 /// # Errors
-/// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Cancelled`], those of `name`.
+/// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Cancelled`], errors of
+/// `name`.
 pub fn of_bundle(flow: &Flow, bundle: Untrusted, name: &Naming) -> Result<Contents, Fault> {
     let bundle = bundle.assume()?;
     let is_whole = bundle.survey(flow).is_empty();
@@ -157,7 +160,7 @@ pub fn of_bundle(flow: &Flow, bundle: Untrusted, name: &Naming) -> Result<Conten
     of_manifest(flow, bundle.manifest(), closure.as_ref(), name)
 }
 
-/// Compares.
+/// Compares two sides.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Cancelled`].
@@ -235,7 +238,8 @@ mod tests {
                 format!("{word} {}:{tag}", name.repository)
             })
             .collect();
-        // What had a tag and is only a digest now, and the other way round, is there all the same.
+        // An artifact that had a tag and is now only a digest, or the other way round, is still
+        // there.
         assert_eq!(shown, ["changed a:2", "gone b:1", "new c:now", "new d:1"]);
         assert_eq!(found.same, 2);
         let same = |side| compare(&flow(), side, side).unwrap();

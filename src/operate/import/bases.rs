@@ -1,7 +1,7 @@
-//! Base content: what bases have delivered must be at the destination, or be mounted there from a repository that
-//! has it. All that is missing is listed before the first push.
+//! Base content: content that bases delivered must be in its repository at the destination, or is
+//! mounted there from a repository that has it. Everything missing is listed before the first push.
 //!
-//! Each blob is asked for once in each repository. It sends nothing.
+//! Queries each blob once per repository. Sends nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
@@ -25,12 +25,12 @@ enum Found {
 
 type Needed<'p> = (&'p Repository, Digest);
 
-/// Looks for the base content of all jobs; what is missing is a fault of each job that needs it.
+/// Looks for the base content of all jobs. Missing content is a fault of each job that needs it.
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut needed: BTreeMap<Needed, Descriptor> = BTreeMap::new();
     for job in &work.jobs {
         let mut needs = lock(&job.needs);
-        // Its documents may share some.
+        // The documents of a job may share leaves.
         needs.bases.sort_by_key(|leaf| leaf.digest);
         needs.bases.dedup_by_key(|leaf| leaf.digest);
         needed.extend(needs.bases.iter().map(|leaf| ((&job.repository, leaf.digest), leaf.clone())));
@@ -66,14 +66,14 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A destination's error is the job's; that the run was cancelled is not.
+/// Returns a destination's error as a fault of the job; cancellation ends the run.
 fn failed(context: &Context, error: crate::content::Error) -> Result<Found, Fault> {
     let fault = context.at_destination(error);
     if fault.class == Class::Cancelled { Err(fault) } else { Ok(Found::Failed(fault)) }
 }
 
-/// Whether the blob came, or in a dry run would come: from where the bundle says that it was delivered, else from
-/// any repository of this run that has it.
+/// Returns whether the blob was mounted, or in a dry run could be: from the repository that the
+/// bundle states, otherwise from any repository of this run that has it.
 fn is_taken_over(
     context: &Context,
     work: &Work,
@@ -86,7 +86,7 @@ fn is_taken_over(
     let stated = stated.map(|from| context.request.route.destination(from)).transpose()?;
     for from in stated.iter().chain(having.into_iter().flatten().copied()).filter(|from| *from != repository) {
         context.workers.check()?;
-        // A mount that fails in any way is a blob that is missing.
+        // A mount that fails for any reason means that the blob is missing.
         let came = if context.request.dry_run {
             context.destination.has_blob(from, leaf).unwrap_or(false)
         } else {
@@ -99,7 +99,7 @@ fn is_taken_over(
     Ok(false)
 }
 
-/// Tells every job what was found.
+/// Records in every job what was found.
 fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
     let mut counted: HashSet<Needed> = HashSet::new();
     for (artifact, job) in work.jobs.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! A blob of the source as a body that can be sent: checked, counted, cancellable, and read again from
-//! its start when a send must be repeated. Remembers whether it was the source that failed.
+//! A blob of the source as a body that can be sent: checked, counted, cancellable, and read again
+//! from its start when a send is retried. Records whether the source failed.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,13 +34,14 @@ impl<'a> BlobBody<'a> {
         Self { flow, workers, source, repository, blob, told: Arc::default(), failure: Arc::default() }
     }
 
-    /// The source's error, if the last reading ended in one. Whatever the destination makes of it,
-    /// it is the source's.
+    /// Returns the source's error if the last read ended in one, whatever the destination reports
+    /// instead.
     pub(super) fn failure(&self) -> Option<Error> {
         lock(&self.failure).clone()
     }
 
-    /// Tells the bytes that were not sent because they were there: bars end at their totals.
+    /// Reports bytes that were not sent because they were already there, so that progress bars
+    /// reach their totals.
     pub(super) fn settle(&self) {
         let before = self.told.swap(self.blob.size, Ordering::Relaxed);
         if before < self.blob.size {
@@ -81,7 +82,7 @@ struct BodyReader<R> {
     flow: Flow,
     stop: Arc<AtomicBool>,
     position: u64,
-    // The furthest that any reading came: what is sent again is not counted again.
+    // Furthest position of any read: bytes that are sent again are not counted again.
     furthest: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<Error>>>,
 }

@@ -1,5 +1,5 @@
-//! The blobs: each digest is one piece of work, for all repositories that need it. It is sent to the
-//! first and taken over by the others where the place can do that, by one thread, so that nobody ever
+//! Sends the blobs. Each digest is one task for all repositories that need it: one thread sends it
+//! to the first repository and mounts it in the others if the destination can, so that no thread
 //! waits for another.
 
 use std::cmp::Reverse;
@@ -20,12 +20,12 @@ use super::work::{Job, Work};
 
 struct Task<'p> {
     blob: Descriptor,
-    /// A repository of the source that has it.
+    /// Source repository that has it.
     from: &'p Repository,
     to: BTreeMap<&'p Repository, Vec<&'p Job<'p>>>,
 }
 
-/// Sends the blobs that are missing; returns the counts. In a dry run it only counts.
+/// Sends the missing blobs and returns the counts. A dry run only counts.
 pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
     let tasks = tasks(context, work);
     let bytes = tasks.iter().map(|task| task.blob.size).sum();
@@ -49,14 +49,15 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
                 tasks.into_iter().partition(|task| passing.is_to_come(&task.blob.digest));
             context.workers.each(&now, send)?;
             let later: HashMap<Digest, Task> = later.into_iter().map(|task| (task.blob.digest, task)).collect();
-            // Everything passes, though nothing of it may be needed: it must be the whole of what was signed.
+            // Everything is read, even if none of it is needed: it must be all that was signed.
             passing.pass(&|digest| later.contains_key(digest), &|digest| later.get(digest).map_or(Ok(()), send))?;
         }
     }
     Ok(into_inner(counts))
 }
 
-/// Largest first: the last ones to end are short. After them those that the source reads together, as they stand there.
+/// Returns the tasks, largest first, so that the last ones are short. Blobs that have a position in
+/// the source follow, in that order.
 fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
@@ -87,7 +88,7 @@ fn one(context: &Context, task: &Task, counts: &Mutex<Imported>) -> Result<(), F
             Ok(()) => have = Some(repository),
             Err(error) => {
                 let fault = match body.failure() {
-                    // It passed already: the destination is why it is asked for again.
+                    // It has already passed: it is requested again because of the destination.
                     Some(own) if own.reason == Some(Reason::HasPassed) => context.at_destination(own),
                     Some(own) => return Err(own.into_fault(context.request.sides.source)),
                     None => context.at_destination(error),
@@ -105,7 +106,7 @@ fn one(context: &Context, task: &Task, counts: &Mutex<Imported>) -> Result<(), F
     Ok(())
 }
 
-/// Brings the blob into one repository; `have`: another that has it.
+/// Brings the blob into one repository. `have` is another repository that has it.
 fn into(
     context: &Context,
     body: &BlobBody,
@@ -115,7 +116,7 @@ fn into(
 ) -> Result<(), Error> {
     let blob = body.blob;
     if let (Some(from), Some(mounts)) = (have, context.destination.mounts()) {
-        // A mount that fails in any way costs no more than the send that follows.
+        // If a mount fails for any reason, the blob is sent instead.
         if from != repository && mounts.mount(repository, blob, from).unwrap_or(false) {
             lock(counts).mounted += 1;
             context.notes.add(repository, blob, How::Mounted);

@@ -1,4 +1,5 @@
-//! Checks a bundle on its way through `import` and `unpack`: before the first push, and before the first tag.
+//! Checks of a bundle during `import` and `unpack`: before the first push, and before the first
+//! tag.
 
 use std::sync::Mutex;
 
@@ -12,9 +13,10 @@ use crate::operate::import::ImportCheck;
 use crate::operate::verify::blobs;
 use crate::scan::{Scanner, Summary};
 
-/// The check of a bundle whose files are at hand: the medium's files and the documents were checked before the first push, and
-/// what no artifact asks for (headers, index, end) is checked before the first tag. Each blob that was
-/// pushed came through a checked reader; one that the destination has was not read.
+/// The check of a bundle whose files are at hand. Files on the medium and documents are checked
+/// before the first push; content that no artifact uses (headers, index, end) is checked before the
+/// first tag. Pushed blobs come through a checked reader; blobs that the destination has are not
+/// read.
 pub struct BundleCheck<'a> {
     bundle: &'a Trusted,
     flow: &'a Flow,
@@ -36,14 +38,15 @@ impl<'a> BundleCheck<'a> {
         Ok(Self { bundle, flow, scanner: None, scanned: Mutex::default() })
     }
 
-    /// Sets the scanner, if any: then nothing is pushed before all was scanned and is clean.
+    /// Sets the scanner, if any. Nothing is then pushed before everything was scanned and found
+    /// clean.
     #[must_use]
     pub fn with_scanner(mut self, scanner: Option<&'a Scanner>) -> Self {
         self.scanner = scanner;
         self
     }
 
-    /// Returns the scan's summary, once there was a scan.
+    /// Returns the scan's summary, if there was a scan.
     pub fn into_scanned(self) -> Option<Summary> {
         into_inner(self.scanned)
     }
@@ -68,7 +71,7 @@ impl ImportCheck for BundleCheck<'_> {
     }
 }
 
-/// The check of a bundle that is read in one pass: all of it was checked on the way.
+/// The check of a bundle that is read in one pass and checked on the way.
 pub struct OnePassCheck<'s, 'a>(pub &'s OnePassSource<'a>, pub &'s Trusted);
 
 impl ImportCheck for OnePassCheck<'_, '_> {

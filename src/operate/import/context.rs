@@ -1,4 +1,4 @@
-//! The values that every stage of one import is given.
+//! Values shared by all stages of one import.
 
 use super::documents::Documents;
 use super::notes::BlobNotes;
@@ -8,7 +8,7 @@ use crate::base::fault::Fault;
 use crate::content::{Destination, Error, Source};
 use crate::flow::Flow;
 
-/// One import, as its stages see it.
+/// One import, as seen by its stages.
 pub(super) struct Context<'a> {
     pub flow: &'a Flow,
     pub source: &'a dyn Source,
@@ -20,7 +20,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Returns the fault that an error of the destination is.
+    /// Turns an error of the destination into a fault.
     pub(super) fn at_destination(&self, error: Error) -> Fault {
         error.into_fault(self.request.sides.destination)
     }

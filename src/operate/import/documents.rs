@@ -1,4 +1,4 @@
-//! The documents of a run: asked for once, kept while there is room, asked for again after that.
+//! Cache of the documents of a run: kept while there is room, otherwise requested again.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use crate::oci::{Descriptor, Digest, Document, Repository};
 
 use super::request::Sides;
 
-/// Bytes of documents that are kept.
+/// Maximum bytes of documents to keep.
 const ROOM: u64 = 64 << 20;
 
 pub(super) struct Documents<'a> {
@@ -25,9 +25,9 @@ impl<'a> Documents<'a> {
         Self { source, sides, room: ROOM, kept: Mutex::new((0, HashMap::new())) }
     }
 
-    /// The document, which is the source's.
+    /// Returns the document from the source.
     pub(super) fn get(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Fault> {
-        // The parsed form depends on the media type: another one is another question.
+        // The parsed form depends on the media type, so that must be the same.
         let same = |document: &&Document| document.media_type() == descriptor.media_type;
         if let Some(document) = lock(&self.kept).1.get(&descriptor.digest).filter(same) {
             return Ok(document.clone());
@@ -51,7 +51,7 @@ impl<'a> Documents<'a> {
         Ok(document)
     }
 
-    /// A fault of the documents' form.
+    /// Returns a fault of a document's form.
     pub(super) fn misshapen(&self, what: String) -> Fault {
         let class: Class = self.sides.shape;
         Fault::new(class, what)

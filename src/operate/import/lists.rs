@@ -1,7 +1,8 @@
-//! The lists of referrers of what was at the destination before this run: an import that was ended between a document and
-//! its entry left the document there and the list without it, and nothing else would ever look.
+//! Lists of referrers for documents that were at the destination before this run. An import that
+//! was interrupted between a document and its entry left the document there but not in the list,
+//! and nothing else would detect that.
 //!
-//! Only where whoever pushes keeps such lists. Sends no document.
+//! Applies only if the client maintains such lists. Sends no document.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,7 +13,7 @@ use crate::oci::{Digest, Repository};
 use super::context::Context;
 use super::work::{Job, Work};
 
-/// Makes the lists name what was not pushed because it was there.
+/// Adds documents that were not pushed because they were there to their lists.
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     let Some(lists) = context.destination.lists() else { return Ok(()) };
     let mut tasks: BTreeMap<(&Repository, Digest), Vec<&Job>> = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! The documents and the tags: documents by height, so that every child is there before its parent,
-//! whoever pushes it; tags last.
+//! Sends documents and tags: documents by height, so that every child is there before its parent;
+//! tags last.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ struct Task<'p> {
     jobs: Vec<&'p Job<'p>>,
 }
 
-/// Pushes the documents that are missing, height by height.
+/// Pushes the missing documents, height by height.
 pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
@@ -39,7 +39,7 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
     context.flow.event(Event::Stage { name: "sending manifests", bytes: 0, items });
     for wave in waves.into_values() {
         let mut tasks: Vec<Task> = wave.into_values().collect();
-        // Those that are not kept are read again, cheapest as they stand.
+        // Documents that are not cached are read again, which is cheapest in source order.
         tasks.sort_by_cached_key(|task| context.source.position(&task.shape.descriptor.digest));
         context.workers.each(&tasks, |task| one(context, task))?;
     }
@@ -54,7 +54,7 @@ fn one(context: &Context, task: &Task) -> Result<(), Fault> {
         let mut fault = context.at_destination(error);
         if task.shape.is_sparse && is_refused {
             let what = format!(
-                "{}@{}: an index with left-out platforms is not taken: {}",
+                "{}@{}: an index with left-out platforms is not accepted: {}",
                 task.repository,
                 document.digest(),
                 fault.what
@@ -73,14 +73,14 @@ fn one(context: &Context, task: &Task) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sets the tags of every artifact that has come; one without tags is made findable.
+/// Sets the tags of every artifact that arrived. An artifact without tags is made findable.
 pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
     let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
     context.flow.event(Event::Stage { name: "tagging", bytes: 0, items: jobs.len() as u64 });
     context.workers.each(&jobs, |job| {
         let tags = lock(&job.needs).tags.clone();
         let is_untagged = job.artifact.tags.is_empty();
-        // Nothing to set, or a document that was not carried and is at the destination already.
+        // Nothing to set; a document that was not carried is already at the destination.
         if tags.is_empty() && !is_untagged {
             lock(&job.needs).is_tagged = true;
             return Ok(());
@@ -110,7 +110,8 @@ pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
     })
 }
 
-/// Sets one tag. The preflight saw none, or was told to move it: one that came since is treated as it would have been then.
+/// Sets one tag. A tag that was created since the preflight is treated as the preflight would have
+/// treated it.
 fn set(context: &Context, job: &Job, tag: &Tag, document: &Document) -> Result<(), Fault> {
     context.flow.check()?;
     let at_destination = |error| context.at_destination(error);

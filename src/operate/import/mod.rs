@@ -1,9 +1,10 @@
 //! Import: from any source to any destination, blobs before documents before tags.
 //!
-//! Everything that stands in the way is looked for before the first push and listed at once. Then blobs
-//! go, each digest once; documents, children first; the checks of the request; and only then the tags. What the source
-//! did wrong ends the run without a tag; what the destination did wrong may be recorded instead.
-//! Knows no registry and no terminal; [`checks`] alone knows bundles.
+//! Everything that prevents the import is looked for before the first push and listed at once. Then
+//! blobs are sent, each digest once; documents, children first; the checks of the request run; and
+//! only then tags are set. An error of the source ends the run without a tag; an error of the
+//! destination may be recorded instead. Does not depend on registries or terminals; only [`checks`]
+//! knows bundles.
 
 mod bases;
 mod blob_body;
@@ -11,6 +12,7 @@ mod blobs;
 pub mod checks;
 mod context;
 mod documents;
+pub mod from_bundle;
 mod ledger;
 mod lists;
 mod manifests;
@@ -19,6 +21,7 @@ mod outcome;
 mod preflight;
 mod prepare;
 mod read_back;
+pub mod receipt_data;
 mod recheck;
 mod request;
 mod run;

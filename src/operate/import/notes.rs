@@ -1,4 +1,4 @@
-//! Notes of what became of each blob in each repository, taken while an import runs.
+//! Notes on how each blob came into each repository, taken while an import runs.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,7 +12,8 @@ use crate::receipt::{Counts, How};
 pub(super) struct BlobNotes(Mutex<HashMap<(Repository, Digest), (How, u64)>>);
 
 impl BlobNotes {
-    /// Notes how a blob came. Anything that this run did outweighs finding it there afterwards.
+    /// Notes how a blob came. Anything that this run did takes precedence over finding it there
+    /// later.
     pub(super) fn add(&self, repository: &Repository, blob: &Descriptor, how: How) {
         let mut notes = lock(&self.0);
         let note = notes.entry((repository.clone(), blob.digest)).or_insert((how, blob.size));
@@ -21,7 +22,7 @@ impl BlobNotes {
         }
     }
 
-    /// Returns how many blobs went which way.
+    /// Returns the number of blobs that came each way.
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for (how, size) in lock(&self.0).values() {
@@ -39,7 +40,7 @@ impl BlobNotes {
         counts
     }
 
-    /// Returns what became of a blob in `repository`, as far as that is known.
+    /// Returns how a blob came into `repository`, if known.
     pub(super) fn get(&self, repository: &Repository, digest: Digest) -> Option<How> {
         lock(&self.0).get(&(repository.clone(), digest)).map(|note| note.0)
     }

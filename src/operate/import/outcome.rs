@@ -11,60 +11,61 @@ use super::work::{Work, flat};
 /// The outcome of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Landed {
-    /// Pushed, in part or whole, or tagged anew. In a dry run: would be.
+    /// Pushed in part or whole, or newly tagged. In a dry run: would be.
     Pushed,
-    /// All of it was there.
+    /// All of it was already there.
     Present,
-    /// It was not taken; nothing of it was tagged unless the fault came with the tags.
+    /// Not imported. Nothing of it was tagged, unless the fault occurred while setting tags.
     Failed(Fault),
 }
 
-/// One artifact.
+/// Result for one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// The source's repository.
+    /// Repository at the source.
     pub repository: Repository,
-    /// The destination's.
+    /// Repository at the destination.
     pub destination: Repository,
-    /// Its digest, at both.
+    /// Digest, the same on both sides.
     pub digest: Digest,
-    /// The tags that name it at the destination now.
+    /// Tags that now name it at the destination.
     pub tags: Vec<Tag>,
-    /// The tags that name something else there and were kept.
+    /// Tags that name something else there and were kept.
     pub kept: Vec<Tag>,
     /// Its outcome.
     pub landed: Landed,
 }
 
-/// The whole import.
+/// Result of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Imported {
-    /// Every artifact, in the request's order.
+    /// All artifacts, in the request's order.
     pub artifacts: Vec<Done>,
-    /// Blobs sent. In a dry run: blobs that would be looked for, and sent if they are missing.
+    /// Number of blobs sent. In a dry run: blobs that would be looked for, and sent if missing.
     pub pushed: u64,
-    /// Blobs taken over from another repository of the destination.
+    /// Number of blobs mounted from another repository of the destination.
     pub mounted: u64,
-    /// Blobs that were there, in repositories where they were looked for.
+    /// Number of blobs that were already there, in repositories where they were looked for.
     pub present: u64,
     /// Bytes of the blobs sent.
     pub bytes: u64,
 }
 
 impl Imported {
-    /// Adds what a second round sent.
+    /// Adds the counts of a second round.
     pub(super) fn add(&mut self, round: &Self) {
         self.pushed += round.pushed;
         self.mounted += round.mounted;
         self.bytes += round.bytes;
     }
 
-    /// Whether every artifact is at the destination.
+    /// Returns whether every artifact is at the destination.
     pub fn is_good(&self) -> bool {
         self.fault().is_none()
     }
 
-    /// [`Class::Partial`] with each artifact's own fault among its others, when any failed.
+    /// Returns a [`Class::Partial`] fault that includes the faults of all failed artifacts, if any
+    /// failed.
     pub fn fault(&self) -> Option<Fault> {
         let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
             Landed::Failed(fault) => Some(fault.clone()),
@@ -75,7 +76,7 @@ impl Imported {
             return None;
         }
         let what = format!("{} of {} artifacts were not imported", failed.len(), self.artifacts.len());
-        let mut fault = Fault::new(Class::Partial, what).help("mend what is listed and run the import again");
+        let mut fault = Fault::new(Class::Partial, what).help("fix the listed faults and run the import again");
         fault.others = failed.into_iter().flat_map(flat).collect();
         Some(fault)
     }

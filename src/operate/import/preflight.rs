@@ -1,7 +1,7 @@
-//! Before the first push: looks for content that the destination has, what its tags name, and which base content is
-//! missing there (`bases`).
+//! Checks before the first push: which content the destination has, what its tags name, and which
+//! base content is missing there (`bases`).
 //!
-//! Asks and lists; the one thing that is changed is a mount of base content, which sends nothing.
+//! Only queries and lists. The only change is a mount of base content, which sends nothing.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use super::work::{Job, Needs, Work, flat};
 
 /// Looks at every artifact and fills in its needs.
 ///
-/// Without `keep_going`, all that stands in the way is one fault. An artifact that was incomplete at
-/// export and is so at the destination fails alone either way.
+/// Without `keep_going`, everything that prevents the import is one fault. An artifact that was
+/// incomplete at export, and still is at the destination, fails on its own either way.
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     context.workers.each(&work.jobs, |job| {
         let mut found = Needs::default();
@@ -44,7 +44,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     Fault::from_list(faults).map_or(Ok(()), Err)
 }
 
-/// Asks, once a repository that something is to be written to, whether the login may.
+/// Queries once, for each repository that will be written, whether the login may push.
 fn rights(context: &Context, work: &Work) -> Result<(), Fault> {
     let Some(rights) = context.destination.rights().filter(|_| !context.request.dry_run) else { return Ok(()) };
     let mut written: BTreeMap<&Repository, Vec<&Job>> = BTreeMap::new();
@@ -69,7 +69,7 @@ fn rights(context: &Context, work: &Work) -> Result<(), Fault> {
     })
 }
 
-/// A destination's error is the job's; that the run was cancelled is not.
+/// Records a destination's error as a fault of the job; cancellation ends the run.
 fn noted(context: &Context, faults: &mut Vec<Fault>, error: Error) -> Result<(), Fault> {
     let fault = context.at_destination(error);
     if fault.class == Class::Cancelled {
@@ -95,7 +95,7 @@ fn documents(context: &Context, work: &Work, job: &Job, found: &mut Needs) -> Re
             },
             Ok(false) => {}
             Err(error) => {
-                // One refusal is enough; the next would say it again.
+                // One failure is enough; the next query would report it again.
                 noted(context, &mut faults, error)?;
                 return Ok(faults);
             }
@@ -115,8 +115,8 @@ fn documents(context: &Context, work: &Work, job: &Job, found: &mut Needs) -> Re
     Ok(faults)
 }
 
-/// Whether a document that is there has its leaves there, but for those that no bundle of it need have. The documents
-/// below it are looked at for themselves.
+/// Returns whether the leaves of an existing document are there, except those that no bundle has to
+/// carry. The documents below it are checked separately.
 fn is_whole(context: &Context, work: &Work, job: &Job, digest: Digest) -> Result<bool, Error> {
     let Some(shape) = work.shapes.get(&digest) else { return Ok(true) };
     for leaf in &shape.leaves {
@@ -169,7 +169,7 @@ fn not_carried(
     Ok(faults)
 }
 
-/// The fault of a tag that names something else.
+/// Returns the fault of a tag that names something else.
 pub(super) fn conflict(job: &Job, tag: &Tag, now: Digest) -> Fault {
     let what = format!("tag exists: {}:{tag}: expected {} or none, found {now}", job.repository, job.artifact.digest);
     Fault::new(Class::Policy, what).help("move it with --tag-conflict move, or leave it with --tag-conflict keep")

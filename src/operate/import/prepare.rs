@@ -1,5 +1,5 @@
-//! Preparing an import: each artifact's repository and documents, and what each document holds. Asks the source for
-//! documents alone, and the destination for nothing.
+//! Prepares an import: each artifact's repository and documents, and the content of each document.
+//! Reads only documents from the source, and does not access the destination.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -37,12 +37,12 @@ fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
     shape
 }
 
-/// Walks every artifact once, as many at a time as there are jobs.
+/// Walks every artifact once, in parallel.
 pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> Result<Work<'a>, Fault> {
     let absent: HashMap<Digest, &Absent> =
         context.request.absent.iter().map(|absent| (absent.digest, absent)).collect();
     let shapes = Mutex::new(HashMap::new());
-    // One that lies in many repositories is walked once.
+    // An artifact in several repositories is walked once.
     let mut seen = HashSet::new();
     let is_new = |artifact: &&'a Artifact| seen.insert((artifact.digest, &artifact.media_type, artifact.size));
     let walked: Vec<&Artifact> = context.request.artifacts.iter().filter(is_new).collect();
@@ -79,7 +79,7 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
     Ok(Work { jobs, shapes, absent })
 }
 
-/// A digest has one size in the whole run; the walks see only one artifact each.
+/// Checks that each digest has one size in the whole run; the walks see only one artifact each.
 fn one_size_each(context: &Context, shapes: &HashMap<Digest, Shape>) -> Result<(), Fault> {
     let mut sizes: HashMap<Digest, u64> = HashMap::new();
     let roots = context.request.artifacts.iter().map(|artifact| (artifact.digest, artifact.size));
@@ -101,7 +101,8 @@ struct Order<'s> {
 }
 
 impl Order<'_> {
-    /// Adds a document after its children; returns its height. The walk has bounded the depth.
+    /// Adds a document after its children; returns its height. The walk has already limited the
+    /// depth.
     fn add(&mut self, digest: Digest) -> usize {
         if !self.seen.insert(digest) {
             return self.shapes.get(&digest).map_or(0, |shape| shape.height);

@@ -1,6 +1,6 @@
-//! Reading back what an import left at the destination, however it ended: fills in the ledger.
+//! Reads back what an import left at the destination, however it ended, and fills in the ledger.
 //!
-//! Nothing is believed: every manifest and tag that is said to be there is read again. It changes nothing there.
+//! Every manifest and tag that should be there is read again. Changes nothing there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
@@ -15,14 +15,15 @@ use crate::flow::Event;
 use crate::oci::{Absent, Digest, Reason, Repository, Tag};
 use crate::receipt::{Arrival, How, Leaf, Named, Outcome, State};
 
-/// The digests that were read back of one artifact: its manifest, and its tags in their order.
+/// Digests that were read back for one artifact: its manifest, and its tags in order.
 struct Read {
     manifest: Option<Digest>,
     tags: Vec<Option<Digest>>,
 }
 
-/// Reads back what `ended` left at the destination and fills in the ledger. What is not there as it was said to be is a
-/// fault of its artifact, and without `keep_going` of the run.
+/// Reads back what the run left at the destination and fills in the ledger; `ended` is the result
+/// of the run. Content that is not there as expected is a fault of its artifact and, without
+/// `keep_going`, of the run.
 pub(super) fn close<T>(
     context: &Context,
     work: &Work,
@@ -32,20 +33,20 @@ pub(super) fn close<T>(
     let failure = ended.as_ref().err();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {
         if let Some(fault) = failure.filter(|_| !may_be_there(job)) {
-            job.fail(Fault::new(fault.class, format!("the import ended before it: {}", fault.what)));
+            job.fail(Fault::new(fault.class, format!("the import ended before this artifact: {}", fault.what)));
         }
     }
     let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
     let found: Mutex<HashMap<(&Repository, Digest), Read>> = Mutex::default();
     context.flow.event(Event::Stage { name: "reading back", bytes: 0, items: jobs.len() as u64 });
-    // Its own: that of a failed run has stopped.
+    // New workers: those of a failed run have stopped.
     let workers = Workers::new(context.flow);
     let read = workers.each(&jobs, |job| {
         match of(context, job) {
             Ok(read) => {
                 if let Some(what) = differs(job, &read) {
                     job.fail(Fault::new(context.request.sides.destination, what).help(
-                        "look whether someone else writes there or the registry loses content; then run the import again",
+                        "check whether someone else writes there or the registry loses content; then run the import again",
                     ));
                 }
                 lock(&found).insert((&job.repository, job.artifact.digest), read);
@@ -79,7 +80,7 @@ pub(super) fn close<T>(
     Ok(ended)
 }
 
-/// Whether all was done for it, in this run or before.
+/// Returns whether everything was done for the job, in this run or before.
 fn may_be_there(job: &Job) -> bool {
     let needs = lock(&job.needs);
     needs.is_tagged || (needs.is_known && needs.documents.is_empty() && needs.tags.is_empty())
@@ -136,14 +137,15 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
         digest: job.artifact.digest,
         outcome,
         read_back: read.and_then(|read| read.manifest),
-        // What a registry said may stand in it.
+        // May contain text from a registry.
         reason: failed.as_ref().map(|fault| escape(&fault.what)),
         repository: job.artifact.repository.clone(),
         tags: tags.collect(),
     }
 }
 
-/// The leaves of what is there. Of several repositories the first, but one where the leaf was asked for before all.
+/// Returns the leaves of what is there. Of several repositories, the first one counts, but those
+/// where the leaf was looked for take precedence.
 fn leaves(context: &Context, work: &Work) -> Vec<Leaf> {
     let mut leaves: BTreeMap<Digest, Leaf> = BTreeMap::new();
     for job in work.jobs.iter().filter(|job| !job.has_failed()) {

@@ -1,8 +1,8 @@
-//! Between the last check and the first tag: whether all that the tags will stand for is still there. A registry may
-//! collect what no tag names yet as garbage, or say yes to what it does not keep.
+//! Checks, before the first tag, that everything to be tagged is still there. A registry may
+//! garbage-collect content that no tag names yet, or confirm content that it does not keep.
 //!
-//! Missing content is sent once more, except base content, which is not here; if it is missing again, that is the destination's
-//! fault. Sets no tag.
+//! Missing content is sent once more, except base content, which is not here. If it is missing
+//! again, the destination is at fault. Sets no tag.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,8 @@ enum Thing {
 
 type Expected<'p> = (&'p Repository, Thing);
 
-/// Asks for everything that this run needed; sends what went, once. Gives what that took.
+/// Queries everything that this run needed and sends missing content once more. Returns the counts
+/// of that.
 pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
     let gone = lacking(context, work)?;
     if gone.is_empty() {
@@ -36,17 +37,16 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<Imported, Fault> {
         matches!(thing, Thing::Blob(digest, _) if is_it(*digest))
     };
     tell(context, work, &gone, "of a base was there and is gone", is_base)?;
-    context.flow.warn(format!(
-        "{} blobs and manifests that were at the destination are gone again: they are sent once more",
-        gone.len()
-    ));
+    context
+        .flow
+        .warn(format!("{} blobs and manifests that were at the destination are gone: sending them again", gone.len()));
     let counts = blobs::send(context, work)?;
     manifests::send(context, work)?;
     tell(context, work, &lacking(context, work)?, "was sent twice and is not there", |_, _| true)?;
     Ok(counts)
 }
 
-/// Records a fault in each job with a missing thing that `concerns` names.
+/// Records a fault in each job with a missing thing for which `concerns` is true.
 fn tell(
     context: &Context,
     work: &Work,
@@ -63,7 +63,7 @@ fn tell(
         };
         let what = format!("{}: {what} {became}", job.repository);
         let fault = Fault::new(context.request.sides.destination, what)
-            .help("look whether a garbage collection runs there; then run the import again");
+            .help("check whether garbage collection runs there; then run the import again");
         if !context.request.keep_going {
             return Err(fault);
         }
@@ -86,7 +86,7 @@ fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p
     };
     let all: BTreeSet<Expected<'p>> = jobs.iter().flat_map(of).collect();
     let all: Vec<Expected<'p>> = all.into_iter().collect();
-    context.flow.event(Event::Stage { name: "looking once more", bytes: 0, items: all.len() as u64 });
+    context.flow.event(Event::Stage { name: "checking once more", bytes: 0, items: all.len() as u64 });
     let gone = std::sync::Mutex::new(BTreeSet::new());
     context.workers.each(&all, |place| {
         context.workers.check()?;

@@ -1,5 +1,5 @@
-//! The request: which content to import, where to, and how; and the checks on the way, which the caller knows and the
-//! import does not.
+//! The request: which content to import, where to, and how; and the trait for checks that the
+//! caller provides.
 //!
 //! Values and one trait; nothing is done here.
 
@@ -24,88 +24,88 @@ pub enum TagConflict {
     Move,
 }
 
-/// Which classes the faults of the two sides have.
+/// Fault classes of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
-    /// The source does not give what it should.
+    /// The source does not provide the expected content.
     pub source: Class,
-    /// The source's documents are not what they must be.
+    /// The source's documents are malformed.
     pub shape: Class,
     /// The destination refuses or fails.
     pub destination: Class,
 }
 
 impl Sides {
-    /// Between two places, as `copy` has it.
+    /// For two places, as in `copy`.
     pub const PLACES: Self = Self { source: Class::Source, shape: Class::Source, destination: Class::Destination };
-    /// From a bundle: its bytes are the bundle's integrity.
+    /// For a bundle: wrong bytes are a fault of its integrity.
     pub const BUNDLE: Self = Self { source: Class::Integrity, shape: Class::Format, destination: Class::Destination };
 }
 
 /// Base content that is missing at the destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingBase {
-    /// The destination's repository that needs it.
+    /// Destination repository that needs it.
     pub destination: Repository,
-    /// The artifact that needs it, by its place in the request.
+    /// Index in the request of the artifact that needs it.
     pub artifact: usize,
     /// The missing blob.
     pub blob: Descriptor,
 }
 
-/// An import: artifacts, the two places, and how.
+/// An import: artifacts, the two places, and options.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Where the content comes from.
     pub source: &'a dyn Source,
-    /// Where it goes.
+    /// Where the content goes.
     pub destination: &'a dyn Destination,
     /// Checks the content on the way.
     pub check: &'a dyn ImportCheck,
-    /// The artifacts, all that are to be imported.
+    /// All artifacts to import.
     pub artifacts: &'a [Artifact],
     /// Blobs and manifests that they refer to and that are not carried.
     pub absent: &'a [Absent],
-    /// The names.
+    /// Maps names of the source to names at the destination.
     pub route: &'a Route,
-    /// Tags that name something else.
+    /// How to treat tags that name something else.
     pub tag_conflict: TagConflict,
-    /// Whether the destination's failures are recorded, artifact by artifact, and the others go on.
+    /// Whether to record failures of the destination per artifact and continue with the others.
     pub keep_going: bool,
-    /// Look only; the outcome says what would be done.
+    /// Whether to change nothing; the outcome says what would be done.
     pub dry_run: bool,
-    /// Classes of faults.
+    /// Fault classes of the two sides.
     pub sides: Sides,
-    /// Repositories of the destination's own place that have blobs of the source: mounted from there
-    /// where that works, in place of being sent.
+    /// Repositories at the destination's own place that have blobs of the source: mounted from
+    /// there if possible, instead of being sent.
     pub siblings: Option<&'a HashMap<Digest, Repository>>,
-    /// Takes the base blobs that are missing.
+    /// Receives the missing base blobs.
     pub wanted: Option<&'a Mutex<Vec<MissingBase>>>,
-    /// Takes what was done, read back, however the import ends.
+    /// Receives the record of what was done, read back, however the import ends.
     pub ledger: Option<&'a Mutex<Ledger>>,
 }
 
 /// Checks that the caller makes before the first push and before the first tag.
 pub trait ImportCheck: Sync {
-    /// Asked before the first push, when nothing at the destination stands in the way.
+    /// Called before the first push, if nothing at the destination prevents the import.
     ///
     /// # Errors
-    /// The fault for which nothing may be pushed.
+    /// A fault if nothing may be pushed.
     fn before_push(&self) -> Result<(), Fault> {
         Ok(())
     }
 
-    /// Asked once, after all content was pushed and before the first tag is set.
+    /// Called once, after all content was pushed and before the first tag is set.
     ///
     /// # Errors
-    /// The fault for which no tag may be set: the content was not the whole of what was signed.
+    /// A fault if no tag may be set, because the content was not all that was signed.
     fn before_tags(&self) -> Result<(), Fault>;
 
-    /// Notes that the content is taken, durably, when something of it is about to get its names. Not called where
-    /// nothing is.
+    /// Durably records that the content is accepted. Called when some of it is about to be tagged,
+    /// and not otherwise.
     ///
     /// # Errors
-    /// The fault for which no tag may be set.
+    /// A fault if no tag may be set.
     fn accept(&self) -> Result<(), Fault> {
         Ok(())
     }

@@ -11,13 +11,14 @@ use super::{blobs, lists, manifests, preflight, prepare, read_back, recheck};
 use crate::base::fault::Fault;
 use crate::flow::{Event, Flow};
 
-/// Imports. The result says of each artifact what became of it; one that failed under
-/// `keep_going` is in it, and [`Imported::is_good`] is then false.
+/// Imports the request. Returns the outcome of each artifact. With `keep_going`, failed artifacts
+/// are included, and [`Imported::is_good`] is then false.
 ///
 /// # Errors
-/// [`crate::base::fault::Class::Policy`] for what stands in the way (names, tags, base content), all in one fault; the
-/// classes of [`Sides`](super::Sides); the check's own. Then no tag was set by this run, except where the fault came
-/// while tags were being set. With a ledger also the destination's for what is not there when it is read back.
+/// [`crate::base::fault::Class::Policy`] for everything that prevents the import (names, tags, base
+/// content), all in one fault; the classes of [`Sides`](super::Sides); errors of the check. This
+/// run then set no tag, unless the fault occurred while setting tags. With a ledger, also a fault
+/// of the destination for content that is not there when it is read back.
 pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
     let repositories = request.route.assign(flow, request.artifacts)?;
     let Request { source, destination, sides, .. } = *request;
@@ -43,7 +44,7 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
     Ok(Imported { artifacts: outcome::list(&work), ..ended? })
 }
 
-/// Does what was planned; gives the counts.
+/// Performs the work and returns the counts.
 fn carry_out(context: &Context, work: &Work) -> Result<Imported, Fault> {
     let check = context.request.check;
     preflight::look(context, work)?;

@@ -1,5 +1,5 @@
-//! Unpack: an import into a layout, under the source's own names, host included, so that the
-//! `index.json` is the one that a bundle's tar stream has (`spec/tar-stream.md`).
+//! Unpack: an import into a layout under the source's own names, including the host, so that
+//! `index.json` is the same as in a bundle's tar stream (`spec/tar-stream.md`).
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::oci::{Absent, Artifact};
 pub struct Request<'a> {
     /// Where the content comes from.
     pub source: &'a dyn Source,
-    /// The layout's directory: made where there is none, added to where there is one.
+    /// Directory of the layout; created if missing, otherwise added to.
     pub directory: &'a Path,
     /// Checks the content on the way.
     pub check: &'a dyn ImportCheck,
@@ -27,10 +27,11 @@ pub struct Request<'a> {
     pub absent: &'a [Absent],
 }
 
-/// Unpacks into a layout. A name that stands for something else there moves: a month's bundle goes over the last one's.
+/// Unpacks into a layout. A name that already exists there is moved, so that this month's bundle
+/// can be unpacked over last month's.
 ///
 /// # Errors
-/// Those of [`Layout::create`] and [`super::run()`]; the layout's own failures are [`Class::Io`].
+/// Errors of [`Layout::create`] and [`super::run()`]; failures of the layout are [`Class::Io`].
 pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
     let Request { source, directory, check, artifacts, absent } = *request;
     let layout = Layout::create(directory)?.in_flow(flow);

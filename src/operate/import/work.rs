@@ -1,4 +1,5 @@
-//! The work of an import: a job for each artifact, and what each document holds. Values that the stages fill in.
+//! The work of an import: a job for each artifact, and the content of each document. The stages
+//! fill in these values.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,25 +13,25 @@ pub(super) struct Shape {
     pub descriptor: Descriptor,
     pub leaves: Vec<Descriptor>,
     pub children: Vec<Digest>,
-    /// It refers to another document.
+    /// Whether it refers to another document.
     pub has_subject: bool,
-    /// Some child was left out by a platform filter.
+    /// Whether a platform filter left out a child.
     pub is_sparse: bool,
-    /// Longest way down to a document without children.
+    /// Length of the longest path down to a document without children.
     pub height: usize,
 }
 
 /// One artifact's part of the run.
 pub(super) struct Job<'a> {
     pub artifact: &'a Artifact,
-    /// The destination's repository.
+    /// Repository at the destination.
     pub repository: Repository,
-    /// Its documents that are carried, children before parents; the artifact's own is the last.
+    /// Its carried documents, children before parents; the artifact's own is the last.
     pub documents: Vec<Digest>,
-    /// Documents of it that were not to be had at export.
+    /// Its documents that could not be obtained at export.
     pub missing: Vec<Digest>,
     pub needs: Mutex<Needs>,
-    /// Why it is not imported.
+    /// Fault, if it is not imported.
     pub failed: Mutex<Option<Fault>>,
 }
 
@@ -41,13 +42,13 @@ pub(super) struct Needs {
     pub leaves: Vec<Descriptor>,
     /// Base blobs that must be there.
     pub bases: Vec<Descriptor>,
-    /// How many of them were taken over for it, or in a dry run would be.
+    /// Number of base blobs that were mounted for it, or in a dry run would be.
     pub mounted: u64,
     pub tags: Vec<Tag>,
     pub kept: Vec<Tag>,
-    /// The destination was asked.
+    /// Whether the destination was queried.
     pub is_known: bool,
-    /// All was done for it, its tags included.
+    /// Whether everything was done for it, including its tags.
     pub is_tagged: bool,
 }
 
@@ -62,12 +63,12 @@ impl Job<'_> {
         lock(&self.failed).is_some()
     }
 
-    /// Records a fault; the first one stays.
+    /// Records a fault; only the first one is kept.
     pub(super) fn fail(&self, fault: Fault) {
         lock(&self.failed).get_or_insert(fault);
     }
 
-    /// Adds faults to what it has.
+    /// Adds faults to those already recorded.
     pub(super) fn fail_also(&self, faults: Vec<Fault>) {
         let mut failed = lock(&self.failed);
         let all = failed.take().into_iter().flat_map(flat).chain(faults).collect();

@@ -1,5 +1,5 @@
 //! The threads of an import: they take items from one list until it ends, one fails, or the run is
-//! cancelled. What an item is, is not their business.
+//! cancelled.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,12 +18,12 @@ impl<'a> Workers<'a> {
         Self { flow, stop: Arc::default() }
     }
 
-    /// Set when an item failed; long reads look at it.
+    /// Returns the flag that is set when an item fails; long reads check it.
     pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
-    /// Whether work should end, for either reason.
+    /// Returns whether work should end, because an item failed or the run was cancelled.
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled()
     }
@@ -32,8 +32,8 @@ impl<'a> Workers<'a> {
         Ok(self.flow.check()?)
     }
 
-    /// Runs `work` on every item, `flow.jobs` at a time, in order of their start. The first fault
-    /// keeps further items from being started; the faults of those under way are kept with it.
+    /// Runs `work` on every item, `flow.jobs` at a time, starting them in order. After the first
+    /// fault, no further items are started; the faults of items in progress are added to it.
     pub(super) fn each<T: Sync>(
         &self,
         items: &[T],
@@ -45,7 +45,7 @@ impl<'a> Workers<'a> {
                 return;
             }
             if let Err(fault) = work(item) {
-                // An item that ended only because another had failed adds nothing.
+                // Ignore an item that ended only because another one failed.
                 let is_echo = fault.class == Class::Cancelled && !self.flow.is_cancelled();
                 if !is_echo {
                     lock(&faults).push(fault);

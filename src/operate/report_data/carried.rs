@@ -1,4 +1,4 @@
-//! The reports of `import` and `export`: the same page with heads of their own.
+//! Reports of `import` and `export`: the common page with facts of their own.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,14 +16,15 @@ use crate::signing::policy::Called;
 use crate::signing::{Call, Roll};
 
 impl Sight {
-    /// Of a bundle that was just written: who signed is known by their keys alone.
+    /// Returns the facts of a bundle that was just written; its signers are known only by their
+    /// keys.
     pub fn of_own(id: Digest, manifest: Manifest, keyids: Vec<String>) -> Self {
         let called = |keyid| Called { keyid, who: None, call: Call::Counted };
         let roll = Roll { called: keyids.into_iter().map(called).collect(), ..Roll::default() };
         Self { name: manifest.name.to_string(), id: Some(id), roll: Some(roll), manifest: Some(manifest) }
     }
 
-    /// Of a bundle that was let in.
+    /// Returns the facts of a bundle that was accepted.
     fn of_trusted(bundle: &Trusted) -> Self {
         let (judgement, admission) = (bundle.judgement(), bundle.admission());
         let who = |keyid: &String| {
@@ -74,7 +75,7 @@ pub fn imported(
         ..Found::default()
     });
     if dry_run && fault.is_none() {
-        page.summary = format!("A dry run: nothing stands in the way of an import to {to}, and nothing was sent.");
+        page.summary = format!("Dry run: nothing prevents an import to {to}. Nothing was sent.");
         page.proven.clear();
     }
     let landed: HashMap<(String, String), String> = (done.artifacts.iter())
@@ -82,10 +83,10 @@ pub fn imported(
             let word = match (&one.landed, dry_run) {
                 (Landed::Pushed, true) => "to be sent to",
                 (Landed::Pushed, false) => "sent to",
-                (Landed::Present, _) => "was there:",
+                (Landed::Present, _) => "already at",
                 (Landed::Failed(_), _) => "FAILED:",
             };
-            let kept = if one.kept.is_empty() { "" } else { " (a tag there was kept)" };
+            let kept = if one.kept.is_empty() { "" } else { " (an existing tag was kept)" };
             let text = format!("{word} {}{kept}", one.destination);
             ((one.repository.to_string(), one.digest.to_string()), text)
         })
@@ -102,7 +103,8 @@ pub fn imported(
     page
 }
 
-/// Returns the report of an export into `dir`. What the documents say is read from the bundle that was just written.
+/// Returns the report of an export into `dir`. Reads the documents from the bundle that was just
+/// written.
 pub fn exported(
     flow: &Flow,
     dir: &Path,
@@ -113,7 +115,7 @@ pub fn exported(
     let opened = open(&dir.join(done.manifest.name.manifest())).and_then(|head| head.learning(true).assume());
     let bundle = opened.and_then(|bundle| bundle.closure(flow).map(|_| bundle));
     if let Err(error) = &bundle {
-        flow.warn(format!("report: what the documents say could not be read again: {}", escape(&error.what)));
+        flow.warn(format!("report: cannot read the documents again: {}", escape(&error.what)));
     }
     let bundle = bundle.ok();
     page(Found {

@@ -1,4 +1,4 @@
-//! The checks of a bundle, each with its result, told from what was found. Nothing is checked here.
+//! The checks of a bundle with their results, derived from the facts. Nothing is checked here.
 
 use super::found::{Bytes, SCAN, Stage};
 use super::words;
@@ -10,14 +10,14 @@ fn check(name: &str, result: Mark, detail: impl Into<String>) -> Check {
     Check { name: name.to_owned(), result, detail: detail.into() }
 }
 
-/// All of them, in the order in which they are made.
+/// Returns all checks, in the order in which they are made.
 pub fn list(stage: &Stage<'_>) -> Vec<Check> {
     if stage.found.bytes == Bytes::Written {
         return Vec::new();
     }
     let mut list =
         vec![stage.genuine(), stage.enough(), stage.allowed(), stage.in_turn(), stage.whole(), stage.bytes()];
-    list.push(stage.found.scan.clone().unwrap_or_else(|| check(SCAN, Mark::Open, "no scanner was asked")));
+    list.push(stage.found.scan.clone().unwrap_or_else(|| check(SCAN, Mark::Open, "no scanner was used")));
     list
 }
 
@@ -27,7 +27,8 @@ impl Stage<'_> {
         all.filter(move |fault| fault.class == class)
     }
 
-    /// The first fault of a class and how many there are.
+    /// Returns a failed check with the first fault of `class` and the number of others, if there is
+    /// any.
     fn failed(&self, name: &str, class: Class) -> Option<Check> {
         let first = self.faults(class).next()?;
         let more = self.faults(class).count() - 1;
@@ -39,31 +40,31 @@ impl Stage<'_> {
         self.faults(class).next().is_some()
     }
 
-    /// Whether signatures were found to suffice: all that comes later asks for that first.
+    /// Returns whether the signatures were sufficient, which all later steps require.
     fn is_let_in(&self) -> bool {
         self.found.bundle.is_some() || self.has(Class::Policy) || self.has(Class::Stale)
     }
 
     fn genuine(&self) -> Check {
         const NAME: &str = "Signatures are genuine";
-        let good = "all signatures under known keys are right, over this very list of contents";
+        let good = "all signatures by known keys are valid for exactly this list of contents";
         self.failed(NAME, Class::Signature).unwrap_or_else(|| {
             if self.is_let_in() || self.has(Class::Trust) && self.manifest.is_some() {
                 check(NAME, Mark::Passed, good)
             } else {
-                check(NAME, Mark::Open, "nobody known has signed, or the files are no bundle")
+                check(NAME, Mark::Open, "no known key has signed, or the files are not a bundle")
             }
         })
     }
 
     fn enough(&self) -> Check {
-        const NAME: &str = "Signed by those who must";
+        const NAME: &str = "Signed by the required signers";
         self.failed(NAME, Class::Trust).unwrap_or_else(|| match &self.found.sight.roll {
             Some(roll) if self.is_let_in() && roll.needed > 0 => {
                 let whom = if roll.section.is_some() { ", by different holders" } else { "" };
                 check(NAME, Mark::Passed, format!("needed {}{whom}, found {}", roll.needed, roll.counted))
             }
-            _ if self.found.bundle.is_some() => check(NAME, Mark::Passed, "as the policy, or the keys given, demand"),
+            _ if self.found.bundle.is_some() => check(NAME, Mark::Passed, "as the policy or the given keys require"),
             _ => check(NAME, Mark::Open, "not reached"),
         })
     }
@@ -71,30 +72,30 @@ impl Stage<'_> {
     fn allowed(&self) -> Check {
         const NAME: &str = "Allowed by the policy here";
         let section = self.found.sight.roll.as_ref().and_then(|roll| roll.section.as_deref());
-        // What a scanner found is its own check.
+        // Findings of a scanner are a separate check.
         let scanned = self.found.scan.as_ref().is_some_and(|scan| scan.result == Mark::Failed);
         let failed = self.failed(NAME, Class::Policy).filter(|_| !scanned);
         failed.unwrap_or_else(|| match section {
             _ if !self.is_let_in() => check(NAME, Mark::Open, "not reached"),
-            None => check(NAME, Mark::Open, "keys were given, no policy file: nothing but signatures was asked for"),
+            None => check(NAME, Mark::Open, "keys were given instead of a policy file: only signatures were checked"),
             Some(section) if self.is_read || self.found.bundle.is_none() => check(
                 NAME,
                 Mark::Passed,
-                format!("policy, {section}: repositories, types, sizes, what images must bring"),
+                format!("policy, {section}: repositories, types, sizes, what images must come with"),
             ),
             Some(section) => {
-                check(NAME, Mark::Passed, format!("policy, {section}, as far as the list of contents shows it"))
+                check(NAME, Mark::Passed, format!("policy, {section}, as far as the list of contents shows"))
             }
         })
     }
 
-    /// Returns the result of the check of the order.
+    /// Returns the result of the order check.
     pub fn order(&self) -> Mark {
         self.in_turn().result
     }
 
     fn in_turn(&self) -> Check {
-        const NAME: &str = "In its turn, not expired";
+        const NAME: &str = "In order, not expired";
         let told = &self.found.order;
         let overlooked = told.warnings.iter().find(|text| text.starts_with("overlooked"));
         self.failed(NAME, Class::Stale).unwrap_or_else(|| match (self.found.bundle, overlooked) {
@@ -111,12 +112,12 @@ impl Stage<'_> {
         const NAME: &str = "Well-formed and complete";
         self.failed(NAME, Class::Format).unwrap_or_else(|| {
             if self.is_read {
-                let text = "all that the artifacts refer to is listed, as inside or as not inside, and nothing else is";
+                let text = "everything the artifacts refer to is listed, as inside or not inside, and nothing else is";
                 check(NAME, Mark::Passed, text)
             } else if matches!(self.found.bytes, Bytes::Volumes(_)) {
-                check(NAME, Mark::Open, "chosen volumes only were looked at")
+                check(NAME, Mark::Open, "only selected volumes were checked")
             } else {
-                check(NAME, Mark::Open, if self.found.bundle.is_some() { "not to its end" } else { "not reached" })
+                check(NAME, Mark::Open, if self.found.bundle.is_some() { "not completed" } else { "not reached" })
             }
         })
     }
@@ -136,15 +137,15 @@ impl Stage<'_> {
             }
             Bytes::Volumes(list) if self.found.fault.is_none() => {
                 let all = self.manifest.map_or(0, |manifest| manifest.volumes.len());
-                let text = format!("as signed: volume {} (of {all}); no other was looked at", words::numbers(list));
+                let text = format!("as signed: volume {} (of {all}); no other was checked", words::numbers(list));
                 check(NAME, Mark::Open, text)
             }
             Bytes::Sent if self.found.fault.is_none() => check(
                 NAME,
                 Mark::Passed,
-                "every blob that was sent was checked on its way; what was there was not read",
+                "every blob that was sent was checked on the way; what was already there was not read",
             ),
-            _ if self.found.bundle.is_some() => check(NAME, Mark::Open, "not to its end"),
+            _ if self.found.bundle.is_some() => check(NAME, Mark::Open, "not completed"),
             _ => check(NAME, Mark::Open, "not reached"),
         })
     }

@@ -1,7 +1,7 @@
-//! The content as a tree: repositories, artifacts, and below each what refers to it.
+//! The content as a tree: repositories, artifacts, and below each artifact its referrers.
 //!
-//! From the manifest, and from the catalogue of its documents where they were read: else kinds are guessed by the types
-//! that the manifest states.
+//! Built from the manifest and, if the documents were read, from their catalogue. Otherwise kinds
+//! are guessed from the types that the manifest states.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -13,17 +13,17 @@ use crate::oci::{Algorithm, Artifact, Digest, Platform, Reason};
 use crate::operate::diff::{Change, Difference, Name};
 use crate::report::{Brought, Contents, Item, Kind, Novelty, Repository};
 
-/// The config of Docker's images.
+/// Config media type of Docker images.
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-/// The config of Helm charts.
+/// Config media type of Helm charts.
 const CHART_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
-/// The most steps that sums over artifacts may take: a bundle can be made to need far too many.
+/// Maximum number of steps for sums over artifacts: a bundle can be crafted to need far too many.
 const STEPS: usize = 50_000_000;
 
-/// The artifacts with missing content, by reason.
+/// Artifacts with missing content, by reason.
 pub type Lacks = BTreeMap<Reason, Vec<String>>;
 
-/// Returns the tree, and what is missing; `news` marks what was not there before.
+/// Returns the tree and the artifacts with missing content. `news` marks what is new or changed.
 pub fn tree(manifest: &Manifest, catalogue: Option<&Catalogue>, news: Option<&Difference>) -> (Contents, Lacks) {
     let mut grower = Grower {
         catalogue,
@@ -56,14 +56,14 @@ struct Grower<'a> {
     steps: Cell<usize>,
 }
 
-/// The content that an artifact reaches.
+/// Content that an artifact reaches.
 #[derive(Default)]
 struct Reach {
     bytes: u64,
     lacks: BTreeMap<Reason, u64>,
 }
 
-/// The kinds of content that come with a document: signatures, SBOMs, VEX.
+/// Whether a document comes with signatures, SBOMs, VEX, in this order.
 type With = [bool; 3];
 
 const fn with(kind: Kind) -> With {
@@ -75,14 +75,14 @@ impl<'a> Grower<'a> {
         self.catalogue.and_then(|catalogue| catalogue.get(digest))
     }
 
-    /// Whether there is one more step to be had.
+    /// Uses up one step. Returns whether one was left.
     fn step(&self) -> bool {
         let left = self.steps.get();
         self.steps.set(left.saturating_sub(1));
         left > 0
     }
 
-    /// The artifacts of one repository, those that refer to others below them.
+    /// Returns the artifacts of one repository, with referrers below their subjects.
     fn repository(&mut self, artifacts: &[Artifact]) -> Repository {
         let documents: Vec<Vec<Digest>> = artifacts.iter().map(|artifact| self.documents(artifact.digest)).collect();
         let homes = homes(artifacts, &documents);
@@ -108,7 +108,7 @@ impl<'a> Grower<'a> {
             if let Some(item) = item.as_mut().filter(|item| matches!(item.kind, Kind::Image | Kind::Chart)) {
                 let attached = brought.remove(&index).unwrap_or_default();
                 let [signature, sbom, vex] = self.brought(&documents[index], &attached);
-                // Documents that were not read may bring more.
+                // Documents that were not read may contain more.
                 let known = |brought| Some(brought).filter(|one| self.catalogue.is_some() || *one != Brought::No);
                 (item.signature, item.sbom, item.vex) = (known(signature), known(sbom), known(vex));
             }
@@ -117,7 +117,7 @@ impl<'a> Grower<'a> {
         Repository { name, items: items.into_iter().flatten().collect() }
     }
 
-    /// A document and all below it.
+    /// Returns a document and all documents below it.
     fn documents(&self, digest: Digest) -> Vec<Digest> {
         let mut met = HashSet::from([digest]);
         let mut found = vec![digest];
@@ -175,7 +175,8 @@ impl<'a> Grower<'a> {
         (carried.into_iter().collect(), left_out.into_iter().collect())
     }
 
-    /// `None` where the documents were not read, or where it would take too long.
+    /// Returns the content that a document reaches; `None` if the documents were not read, or if it
+    /// would take too long.
     fn reach(&self, digest: Digest) -> Option<Reach> {
         self.catalogue?;
         let mut reach = Reach::default();
@@ -214,18 +215,20 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// By what runs it: its config, or that of a platform. Where the documents were not read, by stating nothing else.
+    /// Returns whether an artifact is an image, judged by its config or that of a platform. If the
+    /// documents were not read, an artifact without a type or a subject counts as an image.
     fn is_image(&self, artifact: &Artifact, documents: &[Digest]) -> bool {
         if artifact.artifact_type.is_some() || of_cosign(artifact).is_some() {
             return false;
         }
         let Some(own) = self.entry(&artifact.digest) else { return artifact.subject.is_none() };
         let config = |one: &Digest| self.entry(one).and_then(|entry| entry.config.as_deref());
-        // An index whose platforms were left out can be told by naming them.
+        // An index whose platforms were left out still names them.
         documents.iter().filter_map(config).any(is_image) || own.children.iter().any(|child| child.platform.is_some())
     }
 
-    /// Returns what comes with an artifact, or with each or some of its platforms.
+    /// Returns whether signatures, SBOMs and VEX come with an artifact, or with all or some of its
+    /// platforms.
     fn brought(&self, documents: &[Digest], attached: &HashMap<Digest, With>) -> [Brought; 3] {
         let direct = |digest: &Digest| attached.get(digest).copied().unwrap_or_default();
         let own = documents.first().map(direct).unwrap_or_default();
@@ -259,8 +262,8 @@ impl<'a> Grower<'a> {
     }
 }
 
-/// For each artifact that refers to another one here: that one's index (the top one's, if it refers on), and what it
-/// refers to.
+/// Returns, for each artifact that refers to another one here, the index of that one (of the
+/// topmost one in a chain of referrers) and the digest of its subject.
 fn homes(artifacts: &[Artifact], documents: &[Vec<Digest>]) -> Vec<Option<(usize, Digest)>> {
     let subject = |artifact: &Artifact| artifact.subject.or_else(|| of_cosign(artifact));
     let subjects: Vec<Option<Digest>> = artifacts.iter().map(subject).collect();
@@ -277,7 +280,7 @@ fn homes(artifacts: &[Artifact], documents: &[Vec<Digest>]) -> Vec<Option<(usize
     };
     let top = |index: usize| {
         let mut home = step(index)?;
-        // A circle of them has no top; then each stands by itself.
+        // A cycle has no top; then each artifact is listed on its own.
         for _ in 0..16 {
             match step(home) {
                 Some(next) => home = next,
@@ -289,7 +292,7 @@ fn homes(artifacts: &[Artifact], documents: &[Vec<Digest>]) -> Vec<Option<(usize
     (0..artifacts.len()).map(|index| Some((top(index)?, subjects[index]?))).collect()
 }
 
-/// By cosign's tags.
+/// Returns the kind that a cosign tag stands for.
 fn by_tag(artifact: &Artifact) -> Option<Kind> {
     of_cosign(artifact)?;
     Some(match artifact.tags.first()?.as_str().rsplit_once('.')?.1 {

@@ -1,4 +1,4 @@
-//! The facts of a run that a report is made from. Nothing is worded or checked here.
+//! The facts of a run from which a report is made. Nothing is put into words or checked here.
 
 use crate::base::fault::Fault;
 use crate::bundle::check::gate::Tally;
@@ -9,52 +9,52 @@ use crate::operate::freshness::Told;
 use crate::report::{Base, Check, Verdict};
 use crate::signing::{Policy, Roll};
 
-/// The check that a scanner makes.
+/// Name of the check that a scanner makes.
 pub const SCAN: &str = "Search for malware";
 
-/// How far the bytes of a bundle were looked at.
+/// Which bytes of a bundle were checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Bytes {
-    /// Not, or not to the end.
+    /// None, or not all to the end.
     #[default]
     Open,
-    /// All of them.
+    /// All bytes.
     Whole(Tally),
     /// These volumes, counted from 1.
     Volumes(Vec<usize>),
-    /// Those that were sent to a destination.
+    /// The bytes that were sent to a destination.
     Sent,
-    /// They were just written; whether they were read again.
+    /// The bytes were just written.
     Written,
 }
 
-/// The input of the checks.
+/// Input of the checks.
 pub struct Stage<'a> {
     /// The facts.
     pub found: &'a Found<'a>,
-    /// The manifest, where a known key signed it.
+    /// The manifest, if a known key signed it.
     pub manifest: Option<&'a Manifest>,
     /// Whether all documents were read and the closure holds.
     pub is_read: bool,
 }
 
-/// The facts of a bundle before it is judged.
+/// Facts of a bundle before it is judged.
 #[derive(Debug, Default)]
 pub struct Sight {
     pub(super) name: String,
     pub(super) id: Option<Digest>,
     pub(super) roll: Option<Roll>,
-    // Where a signature under a known key holds and none fails.
+    // Set if a signature by a known key is valid and none is invalid.
     pub(super) manifest: Option<Manifest>,
 }
 
 impl Sight {
-    /// Of something that could not be read as a bundle.
+    /// Returns the facts of something that could not be read as a bundle.
     pub fn of_none(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// Of a bundle under a policy.
+    /// Returns the facts of a bundle under a policy.
     pub fn of(head: &Untrusted, policy: &Policy) -> Self {
         let mut manifest = None;
         let roll = head.envelopes().ok().map(|envelopes| {
@@ -67,27 +67,27 @@ impl Sight {
     }
 }
 
-/// The facts that a command found of a bundle.
+/// Facts that a command found about a bundle.
 #[derive(Default)]
 pub struct Found<'a> {
-    /// Before it was judged.
+    /// Facts from before it was judged.
     pub sight: Sight,
     /// The verdict.
     pub verdict: Verdict,
-    /// The bundle, where it was authenticated.
+    /// The bundle, if it was authenticated.
     pub bundle: Option<&'a Trusted>,
-    /// How far its bytes were looked at.
+    /// Which of its bytes were checked.
     pub bytes: Bytes,
-    /// The order of its channel.
+    /// Result of the order check in its channel.
     pub order: Told,
-    /// The fault for which it is refused.
+    /// The fault of the run, if it is refused or failed.
     pub fault: Option<&'a Fault>,
-    /// Files to bring again.
+    /// Files to transfer again.
     pub again: &'a [String],
-    /// The difference from bases.
+    /// The bases and the difference from them.
     pub news: Option<(Vec<Base>, &'a Difference)>,
-    /// The check of a scanner, if one was asked; its name is [`SCAN`].
+    /// Check of a scanner, if one was used; its name is [`SCAN`].
     pub scan: Option<Check>,
-    /// Where an import goes.
+    /// Destination of an import.
     pub to: Option<String>,
 }

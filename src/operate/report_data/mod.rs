@@ -1,17 +1,16 @@
-//! The report of a run, made from what its command found: the verdict, who signed, what is inside, what was checked.
+//! The report of a run, made from the facts that its command found: verdict, signers, contents,
+//! checks.
 //!
-//! It adds nothing to a verdict and takes nothing away. What a bundle says is told only once a known key has signed its
-//! manifest; before, its file's name, its id and the key ids are all there is.
+//! A report does not change the verdict. It shows the statements of a bundle only if a known key
+//! signed its manifest; otherwise it shows only the file name, the bundle id and the key ids.
 
 #[cfg(feature = "carry")]
-mod carried;
+pub mod carried;
 mod checks;
 mod contents;
 mod found;
 mod page;
 mod words;
 
-#[cfg(feature = "carry")]
-pub use self::carried::{exported, imported};
 pub use self::found::{Bytes, Found, SCAN, Sight};
 pub use self::page::{finish, page, plain, refuses};

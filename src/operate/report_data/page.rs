@@ -1,4 +1,4 @@
-//! The page of a report, put together from the facts, the checks and the sentences.
+//! The page of a report, assembled from facts, checks and sentences.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::report::{
 };
 use crate::signing::{Call, Roll};
 
-/// The most artifacts that are named for missing content.
+/// Maximum number of artifacts that are named for missing content.
 const NAMED: usize = 1000;
 
-/// Returns the report of a command that makes none of its own.
+/// Returns the report of a command without a report of its own.
 pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
     let verdict = match fault {
         Some(_) if command == "verify" => Verdict::None,
@@ -28,14 +28,14 @@ pub fn plain(command: &str, fault: Option<&Fault>) -> Page {
         None => Verdict::Done,
     };
     let summary = match (fault, verdict) {
-        (None, _) => "The command did what it was asked for. This is no verdict on a bundle.".to_owned(),
+        (None, _) => "The command succeeded. This is not a verdict on a bundle.".to_owned(),
         (Some(fault), Verdict::None) => format!("The run ended before there was a verdict: {}", fault.what),
         (Some(fault), _) => fault.what.clone(),
     };
     Page { verdict, summary, ..Page::default() }
 }
 
-/// Adds the parts that every report has at its end: time, tool, faults, advice.
+/// Adds the parts at the end of every report: time, tool, faults, advice.
 pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
     page.written = Moment::from_unix(clock.unix()).map(|moment| moment.to_string()).unwrap_or_default();
     TOOL.clone_into(&mut page.tool);
@@ -54,7 +54,7 @@ pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
     }
 }
 
-/// Returns the report of what was found of a bundle.
+/// Returns the report of the facts found about a bundle.
 pub fn page(found: Found<'_>) -> Box<Page> {
     let manifest = found.bundle.map(Trusted::manifest).or(found.sight.manifest.as_ref());
     let difference = found.news.as_ref().map(|(_, difference)| *difference);
@@ -101,7 +101,7 @@ fn bundle(sight: &Sight, manifest: Option<&Manifest>) -> Bundle {
     }
 }
 
-/// `own`: they were just made here.
+/// Returns the signatures of a report; `own` means that they were just made here.
 fn signatures(roll: &Roll, own: bool) -> Signatures {
     let signer = |one: &crate::signing::policy::Called| Signer {
         key: one.keyid.clone(),
@@ -159,7 +159,7 @@ fn transfer(manifest: &Manifest, found: &Found<'_>) -> Transfer {
     }
 }
 
-/// By reason, with the artifacts that it concerns.
+/// Returns the absent content by reason, with the artifacts that it concerns.
 fn absent(manifest: &Manifest, list: &(Contents, contents::Lacks)) -> Vec<Absent> {
     [Reason::Missing, Reason::Platform, Reason::Base, Reason::Foreign]
         .into_iter()
@@ -193,7 +193,8 @@ fn news(bases: Vec<Base>, difference: &Difference) -> News {
     news
 }
 
-/// Whether a fault says something of the bundle, so that it refuses it; any other says that there is no verdict.
+/// Returns whether a fault of `class` refuses the bundle. Any other fault means that there is no
+/// verdict.
 pub const fn refuses(class: Class) -> bool {
     matches!(class, Class::Format | Class::Integrity | Class::Signature | Class::Trust | Class::Stale | Class::Policy)
 }

@@ -1,6 +1,7 @@
-//! Blob pull: looks, whole streams and ranges, taken up again by `Range` where they broke.
+//! Blob pull: existence checks, and streams of whole blobs and ranges that resume with `Range`
+//! after a break.
 //!
-//! Checks no digest: whoever consumes a stream wraps it in [`crate::content::checked::Checked`].
+//! Does not check digests: the consumer wraps a stream in [`crate::content::checked::Checked`].
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -21,11 +22,11 @@ use crate::registry::http::origin;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::{self, Tries, Trouble};
 
-/// So many bytes without a break, and the breaks before are forgotten.
+/// Number of bytes without a break after which the count of breaks is reset.
 const PROGRESS: u64 = 1 << 20;
 
 impl Registry {
-    /// Returns whether the blob is there, by HEAD.
+    /// Reports whether the blob exists, using HEAD.
     pub fn has_blob(&self, repository: &Repository, blob: &Descriptor, scopes: Scopes) -> Result<bool, Error> {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
@@ -41,13 +42,15 @@ impl Registry {
                 Ok(true)
             }
             404 => Ok(false),
-            // Storage behind a redirect that is signed for GET alone; the registry has sent us there.
+            // Redirected to storage with a signature for GET only. The redirect shows that the
+            // registry has the blob.
             403 | 405 if !origin::same(&self.http.base()?, response.url()) => Ok(true),
             _ => Err(self.refusal(&answer_of(self, response, &subject)?, &subject)),
         }
     }
 
-    /// Streams the blob's bytes `start..end`; `None` where a part was asked for and is not given.
+    /// Streams the bytes `start..end` of the blob; `None` if a part was requested and the server
+    /// does not send parts.
     pub fn part(
         self: &Arc<Self>,
         repository: &Repository,
@@ -64,7 +67,7 @@ impl Registry {
         self.stream_of(Call::new(Method::GET, url, Scopes::pull(repository), subject), blob, start, end)
     }
 
-    /// Streams the bytes `start..end` of what `call` asks for, which is `blob`.
+    /// Streams the bytes `start..end` of `blob`, which `call` requests.
     pub fn stream_of(
         self: &Arc<Self>,
         call: Call,
@@ -104,44 +107,45 @@ impl Registry {
     }
 }
 
-/// Reads the whole answer, to judge it.
+/// Reads the complete response.
 fn answer_of(registry: &Registry, response: Response, subject: &str) -> Result<Answer, Error> {
     registry.http.whole(response, SMALL, subject).map_err(|trouble| trouble.error)
 }
 
-/// Returns what a header says of the length.
+/// Returns the `Content-Length`.
 pub(in crate::registry) fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// A blob, or a part of one, as it comes.
+/// Stream of a blob or a part of one.
 pub(in crate::registry) struct Stream {
     registry: Arc<Registry>,
     call: Call,
-    /// Next byte to give.
+    /// Offset of the next byte to return.
     at: u64,
-    /// Byte behind the last one.
+    /// Offset after the last byte.
     end: u64,
-    /// Of the blob.
+    /// Size of the blob.
     size: u64,
     response: Option<Response>,
-    /// The version that the bytes so far are of, where the server names one that is exact.
+    /// Strong `ETag` of the bytes so far, if the server sent one.
     etag: Option<HeaderValue>,
-    /// How the answer says that its body is compressed.
+    /// Content coding that the response declares.
     coding: Option<String>,
     drip: Drip,
-    /// Bytes of the answer that lie before `at`.
+    /// Number of bytes of the response that come before `at`.
     skip: u64,
     current: Bytes,
     breaks: u32,
     since: u64,
-    /// This server's ranges were wrong.
+    /// Whether to request only the whole blob, because a range failed.
     whole_only: bool,
     failed: Option<Error>,
 }
 
 impl Stream {
-    /// Asks for what is left. `false`: only a part is wanted and the whole was offered.
+    /// Requests the remaining bytes. Returns `false` if `only_part` is set and the server does not
+    /// send a part.
     fn connect(&mut self, only_part: bool) -> Result<bool, Trouble> {
         let mut call = self.call.clone();
         let by_range = (self.at > 0 || self.end < self.size) && !self.whole_only;
@@ -161,13 +165,13 @@ impl Stream {
                     if only_part {
                         return Ok(false);
                     }
-                    let what = format_args!("{}: answered another range", call.request.subject);
+                    let what = format_args!("{}: received a different range", call.request.subject);
                     return Err(Trouble::passing(self.registry.http.error(Kind::Failed, what)));
                 }
                 let now = exact_etag(response.headers());
                 if self.etag.is_some() && now != self.etag {
                     self.whole_only = true;
-                    let what = format_args!("{}: it changed on the way", call.request.subject);
+                    let what = format_args!("{}: the blob changed during the transfer", call.request.subject);
                     return Err(Trouble::passing(self.registry.http.error(Kind::Failed, what)));
                 }
             }
@@ -184,14 +188,15 @@ impl Stream {
                 }
                 self.skip = self.at;
             }
-            // The storage behind it does not take this range, or none: what came is good, the rest comes with the whole.
+            // The storage does not accept this range, or any. The bytes so far are good; get the
+            // rest from the whole blob.
             StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::BAD_REQUEST | StatusCode::NOT_IMPLEMENTED if by_range => {
                 self.whole_only = true;
                 if only_part {
                     return Ok(false);
                 }
                 let what = format_args!(
-                    "{}: the rest is refused, status {}",
+                    "{}: the remaining range was refused, status {}",
                     call.request.subject,
                     response.status().as_u16()
                 );
@@ -208,7 +213,7 @@ impl Stream {
         Ok(true)
     }
 
-    /// Reads the next bytes of the answer; empty at its end.
+    /// Reads the next bytes of the response; empty at its end.
     fn chunk(&mut self) -> Result<Bytes, Trouble> {
         let Some(response) = &mut self.response else { return Ok(Bytes::new()) };
         let url = response.url().clone();
@@ -220,7 +225,7 @@ impl Stream {
         Ok(chunk.unwrap_or_default())
     }
 
-    /// Fills `current` with bytes from `at` on; leaves it empty at the end.
+    /// Fills `current` with the bytes from `at`. Leaves it empty at the end.
     fn fill(&mut self) -> Result<(), Trouble> {
         while self.current.is_empty() && self.at < self.end {
             if self.response.is_none() {
@@ -242,7 +247,7 @@ impl Stream {
             }
             let skip = self.skip.min(chunk.len() as u64);
             self.skip -= skip;
-            // Never more than a chunk's length.
+            // Never more than the length of the chunk.
             chunk.advance(usize::try_from(skip).unwrap_or(chunk.len()));
             if chunk.len() as u64 > self.end - self.at {
                 if self.end == self.size {
@@ -258,7 +263,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Fills `current` as [`Self::fill`] does, and connects again after breaks.
+    /// Like [`Self::fill`], but connects again after a break.
     fn refill(&mut self) -> Result<(), Error> {
         loop {
             match self.fill() {
@@ -286,13 +291,14 @@ impl Read for Stream {
         }
         if self.current.is_empty() {
             if let Err(error) = self.refill() {
-                // The one way out that is not a method of the registries.
+                // This error does not pass through a method of `Registries`, so remove secrets
+                // here.
                 let error = self.registry.http.settings.secrets.out_of(error);
                 self.failed = Some(error.clone());
                 return Err(error.into_io());
             }
             if self.current.is_empty() {
-                // The connection is free for the next call once its end was seen.
+                // Read to the end, so that the connection can be reused.
                 self.finish();
                 return Ok(0);
             }
@@ -305,8 +311,8 @@ impl Read for Stream {
 }
 
 impl Stream {
-    /// Takes the answer's end, so that its connection can be used again. What else comes is not ours
-    /// to judge: everything asked for was given.
+    /// Reads the end of the response, so that its connection can be reused. Ignores any further
+    /// data and errors: everything requested was received.
     fn finish(&mut self) {
         if self.end == self.size {
             let _ = self.chunk();
@@ -315,7 +321,7 @@ impl Stream {
     }
 }
 
-/// Returns first byte and full size of a `Content-Range`.
+/// Returns the first byte and the full size of a `Content-Range`.
 fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
@@ -323,12 +329,12 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, size.parse().ok()?))
 }
 
-/// Returns an `ETag` that stands for the very bytes.
+/// Returns the `ETag` if it is a strong one.
 pub(in crate::registry) fn exact_etag(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).cloned()
 }
 
-/// Returns the digest that a header names.
+/// Returns the digest in the `Docker-Content-Digest` header.
 pub(in crate::registry) fn digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
 }

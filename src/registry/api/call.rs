@@ -1,6 +1,6 @@
-//! One question: a request, and what the login for it must permit.
+//! A call: a request, and the permissions that its login needs.
 //!
-//! A value only: [`super::registry`] asks it.
+//! Only a value; [`super::registry`] sends it.
 
 use reqwest::header::HeaderName;
 use reqwest::{Method, Url};
@@ -8,27 +8,27 @@ use reqwest::{Method, Url};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::request::Request;
 
-/// One question.
+/// One call of the protocol.
 #[derive(Clone)]
 pub(in crate::registry) struct Call {
-    /// What is sent.
+    /// Request to send.
     pub request: Request,
-    /// What the login must permit; `None`: asked without any.
+    /// Permissions that the login needs; `None` to send no login.
     pub scopes: Option<Scopes>,
 }
 
 impl Call {
-    /// Makes a question without body.
+    /// Makes a call without a body.
     pub fn new(method: Method, url: Url, scopes: Scopes, subject: impl Into<String>) -> Self {
         Self { request: Request::new(method, url, subject), scopes: Some(scopes) }
     }
 
-    /// Makes a question that no login goes with, wherever it leads.
+    /// Makes a call that never sends a login, whatever its address.
     pub fn without_login(method: Method, url: Url, subject: impl Into<String>) -> Self {
         Self { request: Request::new(method, url, subject), scopes: None }
     }
 
-    /// Adds a header. Leaves out a value that cannot be one (only our own texts come here).
+    /// Adds a header. Ignores an invalid value (all values are our own).
     pub fn header(mut self, name: HeaderName, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self

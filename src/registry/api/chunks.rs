@@ -1,7 +1,7 @@
-//! Blob push by PATCH: the newest `Location`, the server's own `Range`, taken up again where it
-//! broke.
+//! Blob push by PATCH: uses the latest `Location` and the server's `Range`, and resumes after a
+//! break.
 //!
-//! Believes the server about how far it is; the digest at the end shows whether that was true.
+//! Trusts the server's report of its progress; the digest at the end verifies it.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RANGE};
 use reqwest::{Method, StatusCode, Url};
@@ -14,16 +14,17 @@ use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::Trouble;
 use crate::registry::http::upload_body::Unsent;
 
-/// How far an answer says that a session is, `at` bytes sent before and `length` with it.
+/// Progress of a session according to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reached {
-    /// So many bytes of the blob.
+    /// Number of bytes of the blob that were received.
     Bytes(u64),
-    /// It may count within the chunk (zot) or have lost one: the session must be asked.
+    /// The server may count within the chunk (zot) or have lost one, so the session must be
+    /// queried.
     Unclear,
 }
 
-/// Returns the last byte of a `Range: 0-N` or `bytes=0-N`, and the first.
+/// Returns the first and last byte of a `Range: 0-N` or `bytes=0-N`.
 fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
     let text = headers.get(RANGE)?.to_str().ok()?.trim();
     let text = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
@@ -35,7 +36,7 @@ fn reached(headers: &HeaderMap, at: u64, length: u64) -> Reached {
     match range(headers) {
         None => Reached::Bytes(at + length),
         Some((_, last)) if last.checked_add(1) == Some(at + length) => Reached::Bytes(at + length),
-        // "0-0" is also what an empty session says.
+        // An empty session also reports "0-0".
         Some((0, last)) if last > 0 && last >= at && last < at + length && last != length - 1 => {
             Reached::Bytes(last + 1)
         }
@@ -44,8 +45,8 @@ fn reached(headers: &HeaderMap, at: u64, length: u64) -> Reached {
 }
 
 impl Upload<'_> {
-    /// Sends chunks of `size` bytes, or more where the session wants more, and closes the session;
-    /// `mode` is how this was asked for.
+    /// Sends chunks of `size` bytes, or more if the session requires it, and closes the session.
+    /// `mode` is the mode that the caller selected.
     pub fn in_chunks(&self, session: Session, size: u64, mode: UploadMode) -> Result<UploadOutcome, Unsent> {
         let registry = self.registry;
         let total = self.blob.size;
@@ -67,8 +68,9 @@ impl Upload<'_> {
                     url = registry.next(&url, &headers, &self.subject)?.unwrap_or(url);
                     created = response.status() == StatusCode::CREATED;
                     if created && at + length < total {
-                        // ECR takes the first chunk for all and drops the others without a word.
-                        let what = format_args!("{}: its first chunk was taken for all", self.subject);
+                        // ECR takes the first chunk for the whole blob and silently drops the
+                        // others.
+                        let what = format_args!("{}: the first chunk was taken for the whole blob", self.subject);
                         return Ok(UploadOutcome::Otherwise(
                             UploadMode::OneChunk,
                             registry.http.error(Kind::Refused, what),
@@ -87,7 +89,8 @@ impl Upload<'_> {
                     outcome => return Ok(outcome),
                 },
                 Err(Unsent::Trouble(trouble)) if trouble.again => {
-                    // Only where the session still knows how far it is; else all is sent again.
+                    // Only if the session still reports its progress; otherwise everything is sent
+                    // again.
                     let Some(end) = self.stands(&mut url)?.filter(|end| *end <= total) else {
                         return Err(trouble.into());
                     };
@@ -109,7 +112,7 @@ impl Upload<'_> {
             at = end;
         }
         if total == 0 {
-            // Its only check is its end.
+            // Nothing was read, so check here that the content is empty.
             content.piece(0).map_err(Unsent::Content)?;
         }
         self.close(url, created, mode)
@@ -120,14 +123,14 @@ impl Upload<'_> {
         let authorization = self.authorization(&call.request.url)?;
         let response = self.registry.http.exchange(&call.request, authorization.as_ref())?;
         let is_refused = response.status().is_client_error() && response.status() != StatusCode::UNAUTHORIZED;
-        // Already there: nothing was left to close.
+        // The blob is already stored, so there was no session to close.
         if created && is_refused && self.is_there()? {
             return Ok(UploadOutcome::Stored);
         }
         self.judge(response, authorization.as_ref(), mode)
     }
 
-    /// Asks the session how far it is; `url` is then where it goes on.
+    /// Queries the progress of the session. Sets `url` to its next address.
     fn stands(&self, url: &mut Url) -> Result<Option<u64>, Unsent> {
         let call = Call::new(Method::GET, url.clone(), Scopes::push(self.repository), &self.subject);
         let response = match self.registry.send(&call) {

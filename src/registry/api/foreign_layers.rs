@@ -1,7 +1,7 @@
-//! Foreign layers: content that its descriptor says lies elsewhere (`urls`).
+//! Foreign layers: content that is stored at other addresses, given in its descriptor (`urls`).
 //!
-//! Only for whoever asked for it, the registry first; https only, and never with a login, not even
-//! where an address leads back to the registry.
+//! Used only if requested, and after the registry itself. Uses only https and never sends a login,
+//! not even if an address leads back to the registry.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::oci::{Descriptor, Repository, media_type};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::origin;
 
-/// Addresses tried.
+/// Maximum number of addresses tried.
 const MOST_URLS: usize = 8;
 
 impl Registry {
-    /// Returns the addresses of foreign content that may be asked.
+    /// Returns calls for the permitted addresses of foreign content.
     fn elsewhere(&self, blob: &Descriptor) -> Vec<Call> {
         if !media_type::is_foreign(&blob.media_type) {
             return Vec::new();
@@ -32,13 +32,13 @@ impl Registry {
             let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.has_host());
             let Some(mut url) = url.filter(|url| !origin::is_forbidden(url)) else {
                 self.http.flow().warn(format!(
-                    "blob {}: its address {:?} is not asked; only https is",
+                    "blob {}: its address {:?} is skipped; only https is allowed",
                     blob.digest,
                     escape(text)
                 ));
                 continue;
             };
-            // A login in an address would be sent as one.
+            // A login in the address would be sent.
             let _ = url.set_username("");
             let _ = url.set_password(None);
             let subject = format!("foreign blob {} at {}", blob.digest, escape(&origin::authority(&url)));
@@ -47,11 +47,14 @@ impl Registry {
         calls
     }
 
-    /// Streams the whole content: of the registry, else of the first of its own addresses that gives it.
+    /// Streams the whole content from the registry, or else from the first foreign address that has
+    /// it.
     pub fn whole_blob(self: &Arc<Self>, repository: &Repository, blob: &Descriptor) -> Result<Stream, Error> {
         let mut failure = match self.part(repository, blob, 0, blob.size) {
             Ok(Some(stream)) => return Ok(stream),
-            Ok(None) => self.http.error(Kind::Failed, format_args!("blob {}: not given whole", blob.digest)),
+            Ok(None) => self
+                .http
+                .error(Kind::Failed, format_args!("blob {}: expected the whole content, found a part", blob.digest)),
             Err(error) => error,
         };
         if !matches!(failure.class, Kind::Absent | Kind::Refused) {
@@ -71,13 +74,13 @@ impl Registry {
         Err(failure)
     }
 
-    /// Returns whether the content can be had, here or at its own addresses.
+    /// Reports whether the content is available, in the registry or at its foreign addresses.
     pub fn holds(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
         if self.has_blob(repository, blob, Scopes::pull(repository))? {
             return Ok(true);
         }
         for mut call in self.elsewhere(blob) {
-            // A first byte, as not everybody answers HEAD.
+            // If HEAD fails, request the first byte, since not all servers support HEAD.
             call.request.method = Method::HEAD;
             let by_head = self.send(&call).ok().filter(|response| response.status().is_success());
             if by_head.is_some_and(|response| length(response.headers()).is_none_or(|found| found == blob.size)) {

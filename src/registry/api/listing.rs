@@ -1,6 +1,6 @@
-//! What a run knows of one list of referrers under a fallback tag.
+//! State of one list of referrers under a fallback tag.
 //!
-//! A value only: [`super::referrers_list`] reads and writes the list.
+//! Only a value; [`super::referrers_list`] reads and writes the list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,31 +10,32 @@ use serde_json::Value;
 
 use crate::oci::{Digest, Repository};
 
-/// How long after its last write a list is looked at again, at least.
+/// Minimum time from the last write of a list to its next check.
 const SETTLE: Duration = Duration::from_secs(2);
-/// The wait is so many times the slowest write of this run: others may be as slow.
+/// Factor of the slowest write of this run that gives the wait, since other writers may be as slow.
 const SLOWER: u32 = 4;
 
-/// The lists that a run has to do with, by repository and subject; each locked by whoever changes it.
+/// The lists that a run uses, by repository and subject; each is locked while it is changed.
 pub(in crate::registry) type Listings = HashMap<(Repository, Digest), Arc<Mutex<Listing>>>;
 
-/// What this run knows of one list.
+/// State of one list in this run.
 #[derive(Default)]
 pub(in crate::registry) struct Listing {
-    /// The entries that it must have.
+    /// Entries that the list must have.
     pub own: BTreeMap<Digest, Value>,
-    /// What stood there whenever it was read.
+    /// All entries found in any reading of the list.
     pub seen: BTreeMap<Digest, Value>,
-    /// Entries whose manifests are gone: theirs are not put back.
+    /// Entries whose manifests no longer exist. They are not added again.
     pub gone: BTreeSet<Digest>,
-    /// When this run wrote it last; `None`: never, or it was looked at since.
+    /// Time of the last write by this run; `None` if there is none, or the list was checked since.
     pub written: Option<Duration>,
-    /// The longest way from reading it to the answer to writing it.
+    /// Longest time from reading the list to the response to its write.
     pub longest: Duration,
 }
 
 impl Listing {
-    /// Returns when everything has arrived that others wrote from an older reading.
+    /// Returns the time by which all writes of others that are based on an older version have
+    /// arrived.
     pub fn settled(&self) -> Option<Duration> {
         self.written.map(|written| written + SETTLE.max(self.longest * SLOWER))
     }

@@ -1,7 +1,7 @@
 //! Lists of names: the tags of a repository, the repositories of a registry.
 //!
-//! By `Link`, and by `n` and `last` where a server gives none. A name that is none is left out and
-//! said.
+//! Follows `Link`, or uses `n` and `last` if the server sends none. Skips invalid names with a
+//! warning.
 
 use std::collections::HashSet;
 
@@ -16,9 +16,9 @@ use crate::content::{Error, Kind};
 use crate::oci::{Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
 
-/// Names asked for on a page.
+/// Number of names requested per page.
 const PER_PAGE: usize = 1000;
-/// Bytes of a page.
+/// Maximum size of a page, in bytes.
 const PAGE: u64 = 16 << 20;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct Page {
 }
 
 impl Registry {
-    /// Returns every tag of a repository.
+    /// Returns all tags of a repository.
     pub fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         let title = format!("tags of {}", repository.path());
         let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
@@ -37,16 +37,17 @@ impl Registry {
         Ok(self.readable(&title, "a tag", names, |text| Tag::new(text).ok()))
     }
 
-    /// Returns every repository that the registry lists, in its order.
+    /// Returns all repositories that the registry lists, in its order.
     pub fn repositories(&self) -> Result<Vec<Repository>, Error> {
         let title = "list of repositories";
         let wrong = |_| self.http.error(Kind::Refused, "not a host name");
         let url = self.http.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
         let first = Call::new(Method::GET, url, Scopes::catalog(), title);
         let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.class {
-            Kind::Absent | Kind::Denied | Kind::Refused => {
-                error.help(format!("{} may list none, or not to this login: name repositories instead", self.http.name))
-            }
+            Kind::Absent | Kind::Denied | Kind::Refused => error.help(format!(
+                "{} may not list repositories, or not for this login: name repositories instead",
+                self.http.name
+            )),
             _ => error,
         })?;
         let prefix = &self.http.rules.prefix;
@@ -77,7 +78,7 @@ impl Registry {
         found
     }
 
-    /// Returns every name of a list, once.
+    /// Returns all names of a list without duplicates.
     fn names(&self, first: &Call, of: impl Fn(&mut Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
         let title = first.request.subject.clone();
         let mut pages = Pages::new(first.clone());
@@ -102,7 +103,7 @@ impl Registry {
     }
 }
 
-/// Returns the page after `last`.
+/// Returns the address of the page after `last`.
 fn after(first: &Url, last: &str) -> Url {
     let mut url = first.clone();
     url.query_pairs_mut().append_pair("last", last);

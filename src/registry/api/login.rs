@@ -1,4 +1,4 @@
-//! Trying a login: the registry's own address, no repository.
+//! Tries a login at the address of a registry, without a repository.
 
 use reqwest::Method;
 
@@ -9,7 +9,8 @@ use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
 
 impl Registry {
-    /// Logs in with the login that the settings give for this registry. `false`: it asks for none, so nothing was tried.
+    /// Logs in with the login from the settings. Returns `false` if the registry requires none, so
+    /// that none was tried.
     pub fn log_in(&self) -> Result<bool, Error> {
         let url = self.http.base()?;
         let asked = self.http.challenge().is_some();
@@ -18,8 +19,8 @@ impl Registry {
             return Err(self.refusal(&answer, "login"));
         }
         if let Some(realm) = self.auth.withheld() {
-            let what = format_args!("login: its token server is {realm}, which was given no login");
-            let help = format!("if {realm} may have it, say so with --realm {}={realm}", self.http.name);
+            let what = format_args!("login: it was not sent to the token server {realm}");
+            let help = format!("if {realm} may receive it, allow that with --realm {}={realm}", self.http.name);
             return Err(self.http.error(Kind::Policy, what).help(help));
         }
         Ok(asked)

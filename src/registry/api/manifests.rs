@@ -1,6 +1,6 @@
-//! Manifests: looked up, fetched and hashed, pushed.
+//! Looks up, fetches and pushes manifests.
 //!
-//! Raw bytes travel as they are; every body is hashed, whatever the headers say.
+//! Keeps the raw bytes unchanged. Hashes every body, whatever the headers say.
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, IF_MATCH, IF_NONE_MATCH};
@@ -20,47 +20,47 @@ use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
 
-/// The names of things that a registry says it does not have though they were just pushed.
+/// Error codes for content that a registry does not know yet, although it was just pushed.
 const UNKNOWN: [&str; 3] = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
 
-/// What a PUT depends on, for registries that know such conditions; the others take it as it comes.
+/// Condition of a PUT. Registries without support for conditions ignore it.
 #[derive(Clone, Debug)]
 pub(in crate::registry) enum Condition {
-    /// Nothing.
+    /// No condition.
     Always,
-    /// Nothing has the name.
+    /// The name does not exist.
     IfAbsent,
-    /// What has the name is still this version.
+    /// The manifest with the name still has this `ETag`.
     IfUnchanged(HeaderValue),
 }
 
-/// How a PUT that was understood ended.
+/// Outcome of a PUT that was answered.
 pub(in crate::registry) enum Put {
-    /// Stored.
+    /// The manifest was stored.
     Stored(Answer),
     /// Its condition did not hold.
     Unmet,
-    /// It is refused, and another try would be, too.
+    /// It was refused, and a retry would be refused too.
     Refused(Refusal),
 }
 
-/// A refusal of a manifest: the answer, and the error that it is.
+/// A refusal of a manifest: the response, and its error.
 pub(in crate::registry) struct Refusal {
-    /// The answer, for those who read more from it.
+    /// The response, for callers that need more details.
     pub answer: Answer,
-    /// What it is where nothing more is read from it.
+    /// The error for other callers.
     pub error: Error,
 }
 
 /// A fetched manifest.
 pub(in crate::registry) struct Fetched {
-    /// As the `Content-Type` says, or the document itself.
+    /// Media type from the `Content-Type`, or from the document itself.
     pub media_type: String,
-    /// Hashed from the bytes.
+    /// Digest of the bytes.
     pub digest: Digest,
-    /// The bytes.
+    /// Raw bytes.
     pub raw: Bytes,
-    /// The version that the registry says they are, where it names one that stands for the very bytes.
+    /// Strong `ETag`, if the registry sent one.
     pub etag: Option<HeaderValue>,
 }
 
@@ -78,19 +78,20 @@ impl Registry {
         Ok(media_type::DOCUMENTS.iter().fold(call, |call, accepted| call.header(ACCEPT, accepted)))
     }
 
-    /// Returns the descriptor of a manifest that is there: by HEAD, or by GET where that does not say enough.
+    /// Returns the descriptor of a manifest, or `None` if it does not exist. Uses HEAD, and GET if
+    /// that is not enough.
     fn look(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Descriptor>, Error> {
         let call = self.manifest_call(Method::HEAD, repository, name, scopes.clone())?;
         let answer = self.ask(&call, SMALL)?;
         match answer.status.as_u16() {
             200 => {}
             404 => return Ok(None),
-            // Some servers know no HEAD here.
+            // Some servers do not support HEAD here.
             400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
             _ => return Err(self.refusal(&answer, &call.request.subject)),
         }
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
-        // A compressed answer's length is not the manifest's.
+        // The length of a compressed response is not the size of the manifest.
         let size = answer.header("content-length").filter(|_| coding(&answer.headers).is_none());
         let size = size.and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
         match (digest(&answer.headers), known, size) {
@@ -99,12 +100,12 @@ impl Registry {
         }
     }
 
-    /// Fetches a manifest's bytes and what they are; `None` if it is not there. Bytes that are not their
-    /// digest's are asked for once more: a proxy in between may have broken them.
+    /// Fetches a manifest; `None` if it does not exist. Tries once more if the bytes do not match
+    /// the digest, since a proxy may have damaged them.
     pub fn fetch(&self, repository: &Repository, name: &str, scopes: &Scopes) -> Result<Option<Fetched>, Error> {
         match self.fetch_once(repository, name, scopes) {
             Err(error) if error.class == Kind::Mismatch => {
-                self.http.flow().event(Event::Detail(format!("{}; asked for once more", error.what)));
+                self.http.flow().event(Event::Detail(format!("{}; asking again", error.what)));
                 self.fetch_once(repository, name, scopes)
             }
             other => other,
@@ -123,15 +124,16 @@ impl Registry {
         let found = Digest::of(wanted.map_or(Algorithm::Sha256, |wanted| wanted.algorithm()), &answer.body);
         if wanted.is_some_and(|wanted| wanted != found) {
             let what = format_args!("{}: content has digest {found}", call.request.subject);
-            return Err(self.http.error(Kind::Mismatch, what).help(
-                "the registry holds a damaged manifest, or something on the way changes it: push it there again",
-            ));
+            return Err(self
+                .http
+                .error(Kind::Mismatch, what)
+                .help("the manifest is damaged in the registry or in transit: push it there again"));
         }
         let (media_type, etag) = (shown_type(&answer), exact_etag(&answer.headers));
         Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag }))
     }
 
-    /// Returns what a reference names now.
+    /// Returns the descriptor that a reference names now.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         let repository = &reference.repository;
         let name = match (&reference.digest, &reference.tag) {
@@ -142,7 +144,7 @@ impl Registry {
         let found = self.look(repository, &name, &Scopes::pull(repository))?.ok_or_else(|| {
             self.http
                 .error(Kind::Absent, format_args!("{} not found", escape(&reference.to_string())))
-                .help("check the name; a registry may hide what the login may not see")
+                .help("check the name; a registry may hide what the login has no access to")
         })?;
         if reference.digest.is_some_and(|wanted| wanted != found.digest) {
             let what = format_args!("{name}: answered with digest {}", found.digest);
@@ -159,7 +161,7 @@ impl Registry {
         Ok(found)
     }
 
-    /// Fetches the document under a digest.
+    /// Fetches the document with the digest of `descriptor`.
     pub fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         let name = descriptor.digest.to_string();
         let subject = format!("{}@{name}", repository.path());
@@ -175,19 +177,19 @@ impl Registry {
         })
     }
 
-    /// Returns whether a manifest is there.
+    /// Reports whether a manifest exists.
     pub fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
         Ok(self
             .look(repository, &digest.to_string(), &Scopes::pull(repository))?
             .is_some_and(|found| found.digest == digest))
     }
 
-    /// Returns what a tag names, if anything.
+    /// Returns the digest that a tag names, if the tag exists.
     pub fn tag(&self, repository: &Repository, tag: &Tag, scopes: &Scopes) -> Result<Option<Digest>, Error> {
         Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
     }
 
-    /// Returns the digest over the bytes that a tag, or without one `expected`, gives now.
+    /// Fetches `tag`, or `expected` if there is no tag, and returns the digest of the bytes.
     pub fn read_back(
         &self,
         repository: &Repository,
@@ -199,7 +201,7 @@ impl Registry {
         Ok(fetched.map(|fetched| Digest::of(expected.algorithm(), &fetched.raw)))
     }
 
-    /// Puts a manifest under `name`, again while the registry does not yet know its parts.
+    /// Puts a manifest under `name`. Retries while the registry does not yet know its parts.
     pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
         match self.put_always(repository, name, media_type, raw)? {
             Ok(answer) => Ok(answer),
@@ -207,7 +209,7 @@ impl Registry {
         }
     }
 
-    /// Puts a manifest as [`Self::put`] does, and returns a refusal with its answer.
+    /// Like [`Self::put`], but returns a refusal with its response.
     pub fn put_always(
         &self,
         repository: &Repository,
@@ -221,7 +223,7 @@ impl Registry {
             match self.put_once(repository, name, media_type, raw.clone(), &condition) {
                 Ok(Put::Stored(answer)) => return Ok(Ok(answer)),
                 Ok(Put::Refused(refusal)) => return Ok(Err(refusal)),
-                // Without a condition none is unmet.
+                // Cannot happen, since the PUT has no condition.
                 Ok(Put::Unmet) => return Err(self.http.error(Kind::Refused, format_args!("{name}: status 412"))),
                 Err(trouble) => tries.again(trouble)?,
             }
@@ -266,7 +268,7 @@ impl Registry {
         let again = UNKNOWN.iter().any(|code| answer.says(code));
         let mut error = self.refusal(&answer, &call.request.subject);
         if again && error.class == Kind::Absent {
-            error = Error::new(Kind::Refused, error.what).help("push what it refers to first");
+            error = Error::new(Kind::Refused, error.what).help("push the content it refers to first");
         }
         if again { Err(Trouble { error, again, after: None }) } else { Ok(Put::Refused(Refusal { answer, error })) }
     }
@@ -278,7 +280,7 @@ impl Fetched {
     }
 }
 
-/// Returns the type that an answer claims; where it is none of a document, the document's own claim.
+/// Returns the media type of the response, or the document's own if that is missing or generic.
 fn shown_type(answer: &Answer) -> String {
     let claimed = answer.media_type().unwrap_or_default();
     let is_generic = matches!(claimed, "" | "application/json" | "application/octet-stream" | "text/plain");

@@ -1,4 +1,4 @@
-//! The distribution protocol: blobs, manifests, tags, referrers and lists.
+//! The calls of the distribution protocol: blobs, manifests, tags, referrers and lists.
 
 pub(super) mod blobs;
 pub(super) mod call;

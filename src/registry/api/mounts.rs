@@ -1,4 +1,4 @@
-//! Upload sessions: opened by a refused mount or by themselves, and where they go on.
+//! Mounts and upload sessions: opens sessions and finds their next address.
 //!
 //! Sends no content.
 
@@ -17,12 +17,13 @@ use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::retry::Trouble;
 
-/// What a server may ask for at least (`OCI-Chunk-Min-Length`).
+/// Bounds, in bytes, for the minimum chunk size that a server may ask for (`OCI-Chunk-Min-Length`).
 const CHUNK_BOUNDS: (u64, u64) = (1 << 10, 64 << 20);
 
 impl Registry {
-    /// Tries to mount; keeps the session that a refusal opens. Whatever else stands in the way, the
-    /// content can still be sent: only our own rules and a cancelled run are errors.
+    /// Tries to mount a blob, and reports whether that worked. Keeps the upload session that a
+    /// refusal opens. Returns an error only for our own policy or a cancelled run; in all other
+    /// cases the content can be sent.
     pub fn mount(&self, repository: &Repository, blob: &Descriptor, from: &Repository) -> Result<bool, Error> {
         if from.host() != repository.host() || from == repository {
             return Ok(false);
@@ -37,7 +38,7 @@ impl Registry {
         let not = |error: Error| match error.class {
             Kind::Cancelled | Kind::Policy => Err(error),
             _ => {
-                self.http.flow().event(Event::Detail(format!("{}; it is sent instead", error.what)));
+                self.http.flow().event(Event::Detail(format!("{}; sending it instead", error.what)));
                 Ok(false)
             }
         };
@@ -53,7 +54,7 @@ impl Registry {
                 }
                 Ok(false)
             }
-            // Not permitted or not known there.
+            // Not permitted, or unknown.
             _ => match self.http.whole(response, SMALL, &subject) {
                 Ok(answer) => not(self.refusal(&answer, &subject)),
                 Err(trouble) => not(trouble.error),
@@ -71,8 +72,8 @@ impl Registry {
             let answer = self.http.whole(response, SMALL, subject)?;
             let mut error = self.refusal(&answer, subject);
             if status == 404 {
-                error =
-                    error.help(format!("if {} makes no repositories by itself, create it there first", self.http.name));
+                error = error
+                    .help(format!("if {} does not create repositories on push, create it there first", self.http.name));
             } else if status == 405 {
                 error = error.help("the registry may be read-only");
             } else if answer.status.is_success() {
@@ -84,7 +85,7 @@ impl Registry {
         Ok(self.session(repository, &call.request.url, &response, subject)?)
     }
 
-    /// Returns the session that an answer opens.
+    /// Returns the session that a response opens.
     fn session(
         &self,
         repository: &Repository,
@@ -95,15 +96,15 @@ impl Registry {
         let headers = response.headers();
         let url = match self.next(from, headers, subject)? {
             Some(url) => url,
-            // Its name is enough: it is at the place that distribution gives it.
+            // The session ID is enough: the address follows from it, as in the distribution registry.
             None => match header(headers, "docker-upload-uuid").filter(|name| is_plain(name)) {
                 Some(name) => self.at(repository, &format!("blobs/uploads/{name}"))?,
                 None => {
-                    let what = format_args!("{subject}: the answer names no Location");
+                    let what = format_args!("{subject}: the response has no Location");
                     return Err(self
                         .http
                         .error(Kind::Failed, what)
-                        .help("the registry, or a proxy before it, drops it"));
+                        .help("the registry, or a proxy in front of it, drops it"));
                 }
             },
         };
@@ -111,7 +112,7 @@ impl Registry {
         Ok(Session { url, least: least.map_or(0, |least| least.clamp(CHUNK_BOUNDS.0, CHUNK_BOUNDS.1)) })
     }
 
-    /// Returns where a session goes on, if the answer says so.
+    /// Returns the next address of a session, if the response has one.
     pub fn next(&self, from: &Url, headers: &HeaderMap, subject: &str) -> Result<Option<Url>, Error> {
         match headers.get(LOCATION) {
             Some(location) if !location.is_empty() => self.http.hop(from, location, subject).map(Some),
@@ -119,8 +120,8 @@ impl Registry {
         }
     }
 
-    /// Returns whether the login may write the repository: opens a session and leaves it, as nothing else
-    /// tells before the first byte.
+    /// Checks that the login may write to the repository. Opens a session and cancels it, since
+    /// there is no other way to find out without sending content.
     pub fn may_push(&self, repository: &Repository) -> Result<(), Error> {
         let subject = format!("push to {}", repository.path());
         let mut tries = self.http.tries();
@@ -130,7 +131,7 @@ impl Registry {
                 Err(trouble) => tries.again(trouble)?,
             }
         };
-        // One that cannot be deleted ends by itself.
+        // A session that cannot be deleted expires.
         let call = Call::new(Method::DELETE, session.url, Scopes::push(repository), &subject);
         match self.send(&call) {
             Err(Trouble { error, .. }) if error.class == Kind::Cancelled => Err(error),
@@ -138,8 +139,8 @@ impl Registry {
         }
     }
 
-    /// Returns whether the login may read the repository: asks for one of its tags. A repository that is not
-    /// there, or a registry that lists no tags, forbids nothing.
+    /// Checks that the login may read the repository by requesting one of its tags. A missing
+    /// repository, or a registry that does not list tags, is not an error.
     pub fn may_pull(&self, repository: &Repository) -> Result<(), Error> {
         let subject = format!("pull of {}", repository.path());
         let url = self.at(repository, "tags/list?n=1")?;

@@ -1,4 +1,5 @@
-//! Pages: `Link: <...>; rel="next"`, on the same origin, each page once, not for ever.
+//! Follows the pages of a list by `Link: <...>; rel="next"`: only on one origin, each page once,
+//! and up to a limit.
 
 use std::collections::HashSet;
 
@@ -11,38 +12,38 @@ use crate::content::{Error, Kind};
 use crate::registry::http::headers;
 use crate::registry::http::response::Answer;
 
-/// Pages of one list.
+/// Maximum number of pages of one list.
 const MOST_PAGES: usize = 1000;
-/// A walk over the pages of a list.
+/// Iterator over the pages of a list.
 pub(in crate::registry) struct Pages {
     next: Option<Call>,
     seen: HashSet<String>,
 }
 
 impl Pages {
-    /// Makes a walk from the first page.
+    /// Starts at the first page.
     pub fn new(first: Call) -> Self {
         Self { next: Some(first), seen: HashSet::new() }
     }
 
-    /// Returns how many pages were asked for.
+    /// Returns the number of pages requested so far.
     pub fn count(&self) -> usize {
         self.seen.len()
     }
 
-    /// Goes on at `url`, where the server gave no link.
+    /// Continues at `url` if the server sent no link.
     pub fn go_on(&mut self, from: &Call, url: Url) {
         let mut call = from.clone();
         call.request.url = url;
         self.next = Some(call);
     }
 
-    /// Returns the call that comes next.
+    /// Returns the call for the next page.
     pub fn upcoming(&self) -> Option<&Call> {
         self.next.as_ref()
     }
 
-    /// Asks for the next page, whatever its status; `None` after the last.
+    /// Requests the next page and returns it, whatever its status; `None` after the last page.
     pub fn next(&mut self, registry: &Registry, cap: u64) -> Result<Option<Answer>, Error> {
         let Some(mut call) = self.next.take() else { return Ok(None) };
         if self.seen.len() >= MOST_PAGES {
@@ -52,7 +53,7 @@ impl Pages {
         if !self.seen.insert(call.request.url.to_string()) {
             return Err(registry
                 .http
-                .error(Kind::Failed, format_args!("{}: its pages go round in a circle", call.request.subject)));
+                .error(Kind::Failed, format_args!("{}: the pages form a loop", call.request.subject)));
         }
         let answer = registry.ask(&call, cap)?;
         if answer.status.is_success()
@@ -60,7 +61,7 @@ impl Pages {
         {
             let url = headers::next_page(&call.request.url, link).ok_or_else(|| {
                 let what = format_args!("{}: the next page is on another host", call.request.subject);
-                registry.http.error(Kind::Policy, what).help("the registry must page on its own address")
+                registry.http.error(Kind::Policy, what).help("all pages must be on the registry's own address")
             })?;
             call.request.url = url;
             self.next = Some(call);
@@ -69,7 +70,7 @@ impl Pages {
     }
 }
 
-/// Returns the target of the first `rel=next`.
+/// Returns the target of the first `rel=next` link.
 fn next_of(answer: &Answer) -> Option<&str> {
     answer.headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(headers::next_link)
 }

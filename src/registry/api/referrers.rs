@@ -1,6 +1,7 @@
-//! Referrers: the API where there is one, else the fallback tag, read; [`super::referrers_list`] writes it.
+//! Reads referrers: from the API if there is one, otherwise from the fallback tag.
+//! [`super::referrers_list`] writes the fallback tag.
 //!
-//! "None" is said only where the registry says so; an error is never an empty list.
+//! Returns an empty list only if the registry reports one, never for an error.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,7 @@ use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Repository, Tag, media_type};
 use crate::registry::auth::scopes::Scopes;
 
-/// What to do where a registry takes no referrers.
+/// Advice if a registry does not accept referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";
 
 #[derive(Deserialize)]
@@ -28,18 +29,18 @@ struct List {
     manifests: Option<Vec<Descriptor>>,
 }
 
-/// What a fallback tag names.
+/// Target of a fallback tag.
 pub(in crate::registry) enum Fallback {
-    /// Nothing.
+    /// The tag does not exist.
     Absent,
-    /// The subject itself: this registry reads any digest-like tag as a digest.
+    /// The subject itself: this registry treats any digest-like tag as a digest.
     Subject,
-    /// A list.
+    /// A list of referrers.
     List(Vec<Descriptor>, Fetched),
 }
 
 impl Registry {
-    /// Returns what refers to `subject`.
+    /// Returns the referrers of `subject`.
     pub fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
         if let Some(list) = self.referrers_api(repository, subject)? {
             return Ok(filtered(list, subject));
@@ -50,19 +51,21 @@ impl Registry {
         }
     }
 
-    /// Returns whether lists stand under tags alone. One thread asks, the others learn from it.
+    /// Reports whether referrers are listed only under fallback tags. Only one thread asks at a
+    /// time, so that the others can use its result.
     pub fn has_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
         let _turn = lock(&self.finding_out);
         Ok(self.referrers_api(repository, subject)?.is_none())
     }
 
-    /// Asks the referrers API; `None` where there is none.
+    /// Queries the referrers API; `None` if there is none.
     pub(in crate::registry) fn referrers_api(
         &self,
         repository: &Repository,
         subject: Digest,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
-        // One host may have several kinds of repositories, told apart by the first part of their paths.
+        // A host may have several kinds of repositories, distinguished by the first component of
+        // their paths.
         let kind = repository.path().split('/').next().unwrap_or_default();
         if lock(&self.no_referrers).contains(kind) {
             return Ok(None);
@@ -76,7 +79,7 @@ impl Registry {
             match answer.status.as_u16() {
                 200 => {}
                 400 | 401 | 404 | 405 if pages.count() == 1 => {
-                    // An answer in the protocol's own form may be about this repository alone.
+                    // A JSON error may concern only this repository.
                     if answer.status == StatusCode::NOT_FOUND && !answer.body.starts_with(b"{") {
                         lock(&self.no_referrers).insert(kind.to_owned());
                     }
@@ -97,7 +100,7 @@ impl Registry {
         Ok(Some(all))
     }
 
-    /// Returns what the fallback tag of a subject names.
+    /// Returns the target of the fallback tag of a subject.
     pub(in crate::registry) fn fallback(
         &self,
         repository: &Repository,
@@ -122,7 +125,7 @@ impl Registry {
     }
 }
 
-/// Keeps what can be a referrer: a document, once, and not the subject.
+/// Keeps the entries that can be referrers: documents other than the subject, without duplicates.
 fn filtered(list: Vec<Descriptor>, subject: Digest) -> Vec<Descriptor> {
     let mut seen = HashSet::from([subject]);
     let is_document = |entry: &Descriptor| media_type::document_kind(&entry.media_type).is_some();

@@ -1,9 +1,10 @@
-//! Lists of referrers under fallback tags, written while others may write them too: read, add, write, read again, and
-//! looked at once more at the end of the run.
+//! Writes lists of referrers under fallback tags, while other hosts may write them too: read, add,
+//! write, read again, and check once more at the end of the run.
 //!
-//! No lock reaches another host, and few registries know conditions. So every writer reads just before it writes and, after
-//! it has waited, reads again: a list that another one wrote from an older reading lacks entries by then, and is mended from a
-//! new reading. Nothing is lost as long as the others' way from reading to writing is shorter than that wait.
+//! Hosts cannot lock each other out, and few registries support conditional requests. So every
+//! writer reads just before it writes, and reads again after a wait. If another writer replaced the
+//! list from an older version, entries are missing by then, and are added again. No entry is lost
+//! as long as other writers take less time from reading to writing than this wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -25,27 +26,28 @@ use crate::oci::{Digest, Document, Repository, Tag, media_type};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::{Trouble, pause, share};
 
-/// Up to so much more, so that two that mend one list do not keep step.
+/// Maximum random time added to a wait, so that two writers of one list do not stay in step.
 const SPREAD: Duration = Duration::from_secs(1);
-/// How often lists are looked at again before the run gives up on those who always overwrite them.
+/// Number of checks after which the run gives up on lists that others keep overwriting.
 const MOST_ROUNDS: u32 = 20;
-/// Conditions that did not hold, in a row, after which they are left out: a registry, or a proxy, misreads them.
+/// Number of unmet conditions after which they are left out, since a registry or proxy
+/// misinterprets them.
 const MOST_UNMET: u32 = 8;
 
-/// The list as it stands.
+/// Current state of a list.
 struct Standing {
-    /// Its document.
+    /// Document of the list.
     index: Value,
-    /// Under what it may be replaced.
+    /// Condition for replacing it.
     condition: Condition,
-    /// What it names.
+    /// Digests of its entries.
     names: BTreeSet<Digest>,
 }
 
 impl Registry {
-    /// Puts a document that was just pushed on the list of `subject`.
+    /// Adds a document that was just pushed to the list of `subject`.
     pub fn list_new(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
-        // Some registries list it by themselves and do not say so in the answer to the PUT.
+        // Some registries list it automatically without saying so in the response to the PUT.
         let listed = self.referrers_api(repository, subject).ok().flatten().unwrap_or_default();
         if listed.iter().any(|entry| entry.digest == document.digest()) {
             return Ok(());
@@ -56,14 +58,14 @@ impl Registry {
         self.enter(repository, subject, document, &mut listing)
     }
 
-    /// Puts a document that was there before on the list of `subject`, if it is not there.
+    /// Adds a document that existed before to the list of `subject`, unless it is already listed.
     pub fn list_present(&self, repository: &Repository, subject: Digest, document: &Document) -> Result<(), Error> {
         let listing = self.listing(repository, subject);
         let mut listing = lock(&listing);
         if listing.seen.contains_key(&document.digest()) {
             return Ok(());
         }
-        // Where the registry makes the lists itself, they name what is there.
+        // If the registry creates the lists itself, they are complete.
         if let Some(listed) = self.referrers_api(repository, subject)? {
             listing.seen.extend(listed.into_iter().map(|entry| (entry.digest, Value::Null)));
             if listing.seen.contains_key(&document.digest()) {
@@ -73,7 +75,8 @@ impl Registry {
         self.enter(repository, subject, document, &mut listing)
     }
 
-    /// Looks again at every list that this run wrote, until each stands as it should a while after it was written last.
+    /// Checks all lists that this run wrote again, until each is still correct some time after its
+    /// last write.
     pub fn settle(&self) -> Result<(), Error> {
         let flow = self.http.flow();
         for _ in 0..MOST_ROUNDS {
@@ -92,7 +95,10 @@ impl Registry {
             looked.into_iter().collect::<Result<(), Error>>()?;
         }
         let what = format_args!("lists of referrers: overwritten by others {MOST_ROUNDS} times");
-        Err(self.http.error(Kind::Refused, what).help("let the others end, and run it again: nothing else is sent"))
+        Err(self
+            .http
+            .error(Kind::Refused, what)
+            .help("wait for the other runs to end, then run this again: nothing else is sent"))
     }
 
     fn listing(&self, repository: &Repository, subject: Digest) -> Arc<Mutex<Listing>> {
@@ -112,8 +118,8 @@ impl Registry {
         self.bring(repository, subject, listing).inspect_err(|_| drop(listing.own.remove(&document.digest())))
     }
 
-    /// Writes the list until it names all that it must: what this run put there, and what stood there before and is
-    /// gone from it though its manifest is not.
+    /// Writes the list until it has all required entries: those of this run, and earlier entries
+    /// that are missing from it although their manifests still exist.
     fn bring(&self, repository: &Repository, subject: Digest, listing: &mut Listing) -> Result<(), Error> {
         let tag = Tag::referrers_fallback(subject);
         let title = format!("tag {}:{tag}", repository.path());
@@ -127,7 +133,7 @@ impl Registry {
             let Some(lacking) = lacking else { continue };
             let Some(first) = lacking.first_key_value() else { return Ok(()) };
             if std::mem::take(&mut is_written) {
-                let what = format_args!("{title}: accepted, but {} is not on it", first.0);
+                let what = format_args!("{title}: accepted, but {} is not in the list", first.0);
                 tries.again(Trouble::passing(self.http.error(Kind::Refused, what).help(ADVICE)))?;
                 continue;
             }
@@ -138,7 +144,7 @@ impl Registry {
                 return Err(self.http.error(Kind::Refused, what).help(ADVICE));
             }
             let condition = if unmet < MOST_UNMET { standing.condition } else { Condition::Always };
-            // One try: before another the list is read again.
+            // Only one try: the list is read again before the next.
             match self.put_once(repository, tag.as_str(), media_type::OCI_INDEX, Bytes::from(index), &condition) {
                 Ok(Put::Stored(_)) => {
                     is_written = true;
@@ -151,7 +157,7 @@ impl Registry {
                     pause(self.http.flow(), share(SPREAD / 4))?;
                 }
                 Err(trouble) => {
-                    // It may have arrived though its answer did not.
+                    // The list may have arrived even if the response was lost.
                     listing.written = Some(now());
                     tries.again(trouble)?;
                 }
@@ -193,8 +199,8 @@ impl Registry {
         Ok(Standing { index, condition, names })
     }
 
-    /// Returns the entries that are to be added. `None`: something else had to be asked to know, and the list is no
-    /// longer as it was just now.
+    /// Returns the entries to add. `None` if further requests were needed, so that the list must be
+    /// read again first.
     fn lacking(
         &self,
         repository: &Repository,
@@ -213,7 +219,7 @@ impl Registry {
         for digest in lost {
             asked = true;
             if self.has_manifest(repository, digest)? {
-                // Somebody's write from an older reading: as good as ours from now on.
+                // Another writer dropped this entry by mistake: treat it as our own from now on.
                 listing.own.extend(listing.seen.get(&digest).map(|entry| (digest, entry.clone())));
             } else {
                 listing.gone.insert(digest);
@@ -234,7 +240,7 @@ fn entry(document: &Document) -> Result<Value, String> {
     serde_json::to_value(entry).map_err(|error| error.to_string())
 }
 
-/// Returns the list with more entries; members that are not known here stay.
+/// Returns the list with `more` entries. Keeps unknown members.
 fn with_entries(mut index: Value, more: impl Iterator<Item = Value>) -> Result<Vec<u8>, String> {
     let members = index.as_object_mut().ok_or("not an object")?;
     match members.entry("manifests").or_insert_with(|| json!([])) {

@@ -1,6 +1,6 @@
-//! One registry: whole questions, with logins and retries.
+//! One registry: sends calls, with logins and retries.
 //!
-//! Knows no question of the distribution protocol; the files next to it ask them.
+//! Does not know the calls of the distribution protocol; the other files of this module make them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -22,22 +22,23 @@ use crate::registry::settings::Settings;
 
 /// One registry.
 pub(in crate::registry) struct Registry {
-    /// How requests are exchanged with it.
+    /// HTTP state.
     pub http: Http,
-    /// What is known of its logins.
+    /// Logins and tokens.
     pub auth: Auth,
-    /// Upload sessions that a refused mount opened, by path of the repository and digest of the blob.
+    /// Upload sessions opened by refused mounts, by repository path and blob digest.
     pub sessions: Mutex<HashMap<(String, Digest), Session>>,
-    /// The lists of referrers that this run has to do with, by repository and subject; each locked by whoever changes it.
+    /// Lists of referrers that this run uses, by repository and subject; each is locked while it is
+    /// changed.
     pub listings: Mutex<Listings>,
-    /// First parts of repositories' paths where no path leads to a list of referrers.
+    /// First path components of repositories that have no referrers API.
     pub no_referrers: Mutex<HashSet<String>>,
-    /// Held by whoever finds out whether there are lists of referrers.
+    /// Locked while a thread finds out whether there is a referrers API.
     pub finding_out: Mutex<()>,
 }
 
 impl Registry {
-    /// Makes the client of the registry that references name `name`. Asks nothing yet.
+    /// Makes the client for the registry that is called `name` in references. Does not connect yet.
     pub fn new(
         name: &str,
         runtime: Arc<Runtime>,
@@ -54,14 +55,15 @@ impl Registry {
         })
     }
 
-    /// Returns the address of `path` below a repository; the first call pings.
+    /// Returns the address of `path` below a repository. The first call pings the registry.
     pub fn at(&self, repository: &Repository, path: &str) -> Result<Url, Error> {
         let base = self.http.base()?;
         let text = format!("/v2/{}{}/{path}", self.http.rules.prefix, repository.path());
-        base.join(&text).map_err(|_| self.http.error(Kind::Refused, format_args!("{text:?} is not a path")))
+        base.join(&text).map_err(|_| self.http.error(Kind::Refused, format_args!("{text:?} is not a valid path")))
     }
 
-    /// Sends a call once: logs in where asked to, and once more where a login no longer holds.
+    /// Sends a call once, with a login if the registry asks for one. Sends it again if a login has
+    /// expired.
     pub fn send(&self, call: &Call) -> Result<Response, Trouble> {
         let response = match &call.scopes {
             None => self.http.exchange(&call.request, None)?,
@@ -82,7 +84,7 @@ impl Registry {
         Ok(response)
     }
 
-    /// Sends a call until it is answered; the body of the answer is read by the caller.
+    /// Sends a call, with retries, until it is answered. The caller reads the body.
     pub fn open(&self, call: &Call) -> Result<Response, Error> {
         let mut tries = self.http.tries();
         loop {
@@ -93,7 +95,8 @@ impl Registry {
         }
     }
 
-    /// Sends a call until its whole answer is there, whose body may have `cap` bytes.
+    /// Sends a call, with retries, until it has the complete response, with a body of at most `cap`
+    /// bytes.
     pub fn ask(&self, call: &Call, cap: u64) -> Result<Answer, Error> {
         let mut tries = self.http.tries();
         loop {
@@ -106,7 +109,7 @@ impl Registry {
         }
     }
 
-    /// Returns the error for an unexpected answer; it says so where our own rule kept a login back.
+    /// Returns the error for an unexpected response. Mentions a login that our own rule withheld.
     pub fn refusal(&self, answer: &Answer, subject: &str) -> Error {
         self.auth.refusal(&self.http, answer, subject)
     }

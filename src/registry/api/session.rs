@@ -1,13 +1,13 @@
-//! An upload session: where content is sent to.
+//! An upload session: the address that content is sent to.
 //!
-//! A value only: [`super::mounts`] opens it, [`super::upload`] sends to it.
+//! Only a value; [`super::mounts`] opens it, [`super::upload`] sends to it.
 
 use reqwest::Url;
 
 /// An upload session.
 pub(in crate::registry) struct Session {
-    /// Where it goes on.
+    /// Next address of the session.
     pub url: Url,
-    /// The smallest chunk that it takes; 0: any.
+    /// Minimum chunk size in bytes; 0 for any.
     pub least: u64,
 }

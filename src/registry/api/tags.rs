@@ -1,4 +1,4 @@
-//! Documents by digest with their referrers, and tags: set, read back, left where they may not move.
+//! Pushes documents by digest with their referrers, and sets tags and reads them back.
 
 use bytes::Bytes;
 
@@ -9,13 +9,13 @@ use crate::oci::{Digest, Document, Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::retry::Trouble;
 
-/// What registries say, in lower case, of a tag that may not move: ECR, ACR, Harbor, Nexus, Quay,
-/// Artifactory, GitLab.
+/// Words in registries' error messages, in lower case, for a tag that must not move: ECR, ACR,
+/// Harbor, Nexus, Quay, Artifactory, GitLab.
 const FIXED: [&str; 7] =
     ["immutable", "already exist", "locked", "updating existing", "overwrite", "protected", "readonly"];
 
 impl Registry {
-    /// Pushes a document by its digest, and makes its subject's referrers list it.
+    /// Pushes a document by its digest, and adds it to the referrers of its subject.
     pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let raw = Bytes::from_owner(document.shared());
         let name = document.digest().to_string();
@@ -26,7 +26,7 @@ impl Registry {
             if error.class != Kind::Refused {
                 return error;
             }
-            let what = format!("{}; it refers to {}, which this registry may not take", error.what, subject.digest);
+            let what = format!("{}; it refers to {}, which this registry may not support", error.what, subject.digest);
             Error::new(error.class, what).help(super::referrers::ADVICE)
         })?;
         match answer.header("oci-subject") {
@@ -35,7 +35,7 @@ impl Registry {
         }
     }
 
-    /// Makes a tag name a document, unless it does, and reads it back.
+    /// Points a tag to a document, unless it already does, and reads it back.
     pub fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
         let before = self.tag(repository, tag, &Scopes::push(repository))?;
         if before == Some(document.digest()) {
@@ -48,8 +48,9 @@ impl Registry {
         }
     }
 
-    /// Makes a tag that nothing has name a document, and reads it back; gives what it names where that is another one. A
-    /// registry that knows conditions is told to keep a tag that came since it was looked at.
+    /// Points a new tag to a document and reads it back. If the tag already names another digest,
+    /// returns that. A conditional PUT keeps a tag that was created since the check, on registries
+    /// that support conditions.
     pub fn set_new_tag(
         &self,
         repository: &Repository,
@@ -68,10 +69,11 @@ impl Registry {
             let raw = Bytes::from_owner(document.shared());
             match self.put_once(repository, tag.as_str(), document.media_type(), raw, &condition) {
                 Ok(Put::Stored(_)) => return self.named_now(repository, tag, None, wanted).map(|()| None),
-                // Looked at once more: where nothing is there after all, this registry misreads conditions.
+                // Check again: if the tag still does not exist, this registry misinterprets
+                // conditions.
                 Ok(Put::Unmet) if self.tag(repository, tag, &scopes)?.is_none() => condition = Condition::Always,
                 Ok(Put::Unmet) => {}
-                // An immutable tag that came since is refused in many words.
+                // Registries refuse an immutable tag that was created since in different ways.
                 Ok(Put::Refused(Refusal { error, .. })) | Err(Trouble { error, again: false, .. }) => {
                     match self.tag(repository, tag, &scopes) {
                         Ok(Some(found)) if found != wanted => return Ok(Some(found)),
@@ -83,7 +85,7 @@ impl Registry {
         }
     }
 
-    /// Reads a tag that was set until it names what it was set to.
+    /// Reads a tag that was set, until it names the wanted digest.
     fn named_now(
         &self,
         repository: &Repository,
@@ -108,13 +110,13 @@ impl Registry {
                     self.http.error(Kind::Refused, what).help("somebody else may be setting the same tag")
                 }
             };
-            // What is read may lag behind what was written.
+            // Reads may lag behind writes.
             tries.again(Trouble { error, again: true, after: None })?;
         }
     }
 
-    /// Returns the error for a refused tag: one that named something else before, and that the registry says may not
-    /// move, is immutable.
+    /// Returns the error for a refused tag. The tag is immutable if it named something else before
+    /// and the registry reports that it must not move.
     fn judged(
         &self,
         repository: &Repository,

@@ -1,6 +1,6 @@
-//! Blob push: one PUT where the server takes it; else chunks, smaller ones, or one chunk.
+//! Blob push: one PUT if the server accepts it, otherwise chunks, smaller chunks, or one chunk.
 //!
-//! A failed try sends the content again; one that may have arrived is looked for first.
+//! A retry sends the content again, after checking that it has not arrived already.
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Response, Url};
@@ -21,33 +21,34 @@ use crate::registry::http::request::Authorization;
 use crate::registry::http::retry::{self, Trouble};
 use crate::registry::http::upload_body::{Unsent, UploadBody};
 
-/// Bytes of a chunk: what even the strictest servers take.
+/// Size of a chunk, in bytes, that even the strictest servers accept.
 const CHUNK: u64 = 4 << 20;
-/// The smallest chunk that is tried where larger ones are refused: proxies take 1 MiB or less.
+/// Size of the smallest chunk that is tried when larger ones are refused. Some proxies allow 1 MiB
+/// or less.
 const LEAST_CHUNK: u64 = 256 << 10;
 
-/// How content goes up.
+/// How content is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum UploadMode {
     /// One PUT.
     Once,
-    /// PATCHes of so many bytes.
+    /// PATCHes of this many bytes.
     Chunks(u64),
     /// One PATCH.
     OneChunk,
 }
 
-/// How a try ended that was answered.
+/// Outcome of a try that was answered.
 pub(in crate::registry) enum UploadOutcome {
-    /// The registry has it.
+    /// The registry has the blob.
     Stored,
-    /// 401 with a login that did hold when the session began.
+    /// Status 401, with a login that was valid when the session began.
     Relogin,
-    /// This server refuses it so.
+    /// The server refuses this mode; the next mode to try, and the error.
     Otherwise(UploadMode, Error),
 }
 
-/// What is sent where.
+/// One blob upload: the content and its destination.
 pub(in crate::registry) struct Upload<'a> {
     pub registry: &'a Registry,
     pub repository: &'a Repository,
@@ -57,7 +58,7 @@ pub(in crate::registry) struct Upload<'a> {
 }
 
 impl Registry {
-    /// Stores a blob that may be there already.
+    /// Stores a blob, unless the registry already has it.
     pub fn put_blob(&self, repository: &Repository, blob: &Descriptor, body: &dyn Body) -> Result<(), Error> {
         let opened = lock(&self.sessions).remove(&(repository.path().to_owned(), blob.digest));
         if self.has_blob(repository, blob, Scopes::push(repository))? {
@@ -92,7 +93,7 @@ impl Upload<'_> {
                 Ok(UploadOutcome::Relogin) => {
                     return Err(registry
                         .http
-                        .error(Kind::Denied, format_args!("{}: login refused again", self.subject))
+                        .error(Kind::Denied, format_args!("{}: the login was refused again", self.subject))
                         .help(format!("check the login for {}", registry.http.name)));
                 }
                 Ok(UploadOutcome::Otherwise(next, error)) if next != mode => {
@@ -101,7 +102,7 @@ impl Upload<'_> {
                     refusal.get_or_insert(error);
                     continue;
                 }
-                // What it said of the plainest way says most.
+                // The first refusal, of the simplest mode, is the most informative.
                 Ok(UploadOutcome::Otherwise(_, error)) => return Err(refusal.unwrap_or(error)),
                 Err(Unsent::Content(error)) => return Err(error),
                 Err(Unsent::Trouble(trouble)) => trouble,
@@ -110,14 +111,14 @@ impl Upload<'_> {
                 return Err(trouble.error);
             }
             tries.again(trouble)?;
-            // It may have arrived though its answer did not.
+            // The blob may have arrived even if the response was lost.
             if self.is_there()? {
                 return Ok(());
             }
         }
     }
 
-    /// Returns whether the registry has the blob.
+    /// Reports whether the registry has the blob.
     pub fn is_there(&self) -> Result<bool, Error> {
         self.registry.has_blob(self.repository, self.blob, Scopes::push(self.repository))
     }
@@ -137,7 +138,7 @@ impl Upload<'_> {
             .header(CONTENT_TYPE, "application/octet-stream")
     }
 
-    /// Returns the login for an address: only the registry's own gets one.
+    /// Returns the login for an address; `None` unless the address is the registry's own.
     pub fn authorization(&self, url: &Url) -> Result<Option<Authorization>, Unsent> {
         if origin::same(&self.registry.http.base()?, url) {
             Ok(self.registry.auth.authorization(&self.registry.http, &Scopes::push(self.repository))?)
@@ -161,20 +162,20 @@ impl Upload<'_> {
             let Some(next) = self.registry.next(&url, response.headers(), &self.subject)? else {
                 return self.judge(response, authorization.as_ref(), UploadMode::Once);
             };
-            // Once left out on a hop, the login never comes back.
+            // After a hop to another origin, the login is not sent again.
             strayed |= !origin::same(&url, &next);
             url = next;
         }
         Err(self.registry.http.too_many_hops(&self.subject).into())
     }
 
-    /// Returns the session's address with the digest, after any query it has.
+    /// Returns the session's address with the digest appended to its query.
     pub fn closing(&self, mut session: Url) -> Url {
         session.query_pairs_mut().append_pair("digest", &self.blob.digest.to_string());
         session
     }
 
-    /// Judges the answer to content that was sent in this mode.
+    /// Evaluates the response to content that was sent in this mode.
     pub fn judge(
         &self,
         response: Response,
@@ -202,14 +203,14 @@ impl Upload<'_> {
         let answer = registry.http.whole(response, SMALL, &self.subject)?;
         let error = registry.refusal(&answer, &self.subject);
         Ok(match (mode, status) {
-            // ACR and proxies have a limit, Artifactory knows no PUT of content.
+            // ACR and proxies have a size limit; Artifactory does not support a PUT with content.
             (UploadMode::Once, 404 | 405 | 411 | 413 | 416 | 501) => {
                 UploadOutcome::Otherwise(UploadMode::Chunks(CHUNK), error)
             }
             (UploadMode::Chunks(size), 413) if size > LEAST_CHUNK => {
                 UploadOutcome::Otherwise(UploadMode::Chunks(size / 4), error)
             }
-            // The session is gone or not where we think: another one.
+            // The session is gone or at a different offset: start a new one.
             (UploadMode::Chunks(_) | UploadMode::OneChunk, 416) => return Err(Trouble::passing(error).into()),
             (UploadMode::Chunks(_) | UploadMode::OneChunk, 404) if answer.says("BLOB_UPLOAD_UNKNOWN") => {
                 return Err(Trouble::passing(error).into());

@@ -1,6 +1,6 @@
-//! Logging in: which login a repository has, and which `Authorization` a request gets.
+//! Finds the login of a repository and the `Authorization` of a request.
 //!
-//! Tokens are had in [`super::token`]; nothing here sends anything.
+//! Sends nothing; [`super::token`] requests tokens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -23,16 +23,16 @@ use crate::registry::http::request::Authorization;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
 
-/// A token and when it is no longer used, on the flow's clock.
+/// A token, and the time on the flow's clock from which on it is no longer used.
 pub(in crate::registry) struct Token {
     pub header: HeaderValue,
     pub ends: Duration,
 }
 
-/// Held by whoever asks for a token, so that it is asked for once.
+/// A token, locked while it is requested, so that it is requested only once.
 type Slot = Arc<Mutex<Option<Token>>>;
 
-/// What is known of a registry's logins.
+/// Logins and tokens of one registry.
 #[derive(Default)]
 pub(in crate::registry) struct Auth {
     tokens: Mutex<HashMap<Scopes, Slot>>,
@@ -41,23 +41,23 @@ pub(in crate::registry) struct Auth {
 }
 
 impl Auth {
-    /// Remembers that a realm was given no login though there is one.
+    /// Records that the login was not sent to `realm`.
     pub fn withhold(&self, realm: &str) {
         *lock(&self.withheld) = Some(realm.to_owned());
     }
 
-    /// Returns where the token for these scopes is kept.
+    /// Returns the slot of the token for `scopes`.
     fn slot(&self, scopes: &Scopes) -> Slot {
         Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
     }
 
-    /// Returns the realm that was given no login though there is one.
+    /// Returns the realm to which the login was not sent, if any.
     pub fn withheld(&self) -> Option<String> {
         lock(&self.withheld).clone()
     }
 }
 
-/// Returns a header value that is not shown and not kept in HTTP/2's tables.
+/// Returns a header value that `Debug` does not show and HTTP/2 does not index.
 pub(in crate::registry) fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok()?;
     value.set_sensitive(true);
@@ -71,9 +71,9 @@ pub(in crate::registry) fn basic(username: &str, password: &str) -> Option<Heade
 }
 
 impl Auth {
-    /// Returns the login for a repository path; looks it up once.
+    /// Returns the login for a repository path. Looks it up only once.
     pub fn login(&self, http: &Http, path: &str) -> Result<Option<Arc<Credential>>, Error> {
-        // Held while a helper runs: all transfers need the same answer.
+        // Locked while a helper runs: all transfers need the same answer.
         let mut logins = lock(&self.logins);
         if let Some(known) = logins.get(path) {
             return Ok(known.clone());
@@ -81,22 +81,23 @@ impl Auth {
         let found = (http.settings.credentials)(&http.rules.login_host, &format!("{}{path}", http.rules.prefix))
             .map_err(|why| {
                 http.error(Kind::Denied, format_args!("login: {}", escape(&why)))
-                    .help("mend the auth file or its helper")
+                    .help("fix the auth file or its credential helper")
             })?;
         let found = found.map(Arc::new);
         found.iter().for_each(|login| http.settings.secrets.login(login));
         if found.is_none() && http.rules.login_host == "docker.io" {
-            http.warn_once("asked without a login: it limits anonymous pulls; see `packmule login docker.io -u USER`");
+            http.warn_once("no login found, and anonymous pulls are limited; see `packmule login docker.io -u USER`");
         }
         logins.insert(path.to_owned(), found.clone());
         Ok(found)
     }
 
-    /// Looks the login up again after `refused` was refused, and returns whether there is another one now.
+    /// Looks the login up again after `refused` was refused. Reports whether there is a different
+    /// one now.
     pub fn another_login(&self, http: &Http, path: &str, refused: &Credential) -> Result<bool, Error> {
         {
             let mut logins = lock(&self.logins);
-            // Unless another call has done so already.
+            // Unless another call has already looked it up again.
             if logins.get(path).is_some_and(|known| known.as_deref() == Some(refused)) {
                 logins.remove(path);
             }
@@ -104,7 +105,7 @@ impl Auth {
         Ok(self.login(http, path)?.is_some_and(|found| *found != *refused))
     }
 
-    /// Returns the `Authorization` for a request: none before the registry has asked for one.
+    /// Returns the `Authorization` for a request; `None` until the registry has asked for one.
     pub fn authorization(&self, http: &Http, scopes: &Scopes) -> Result<Option<Authorization>, Trouble> {
         let challenge = http.challenge();
         match challenge {
@@ -112,8 +113,10 @@ impl Auth {
             Some(Challenge::Basic) => match self.login(http, scopes.path())?.as_deref() {
                 Some(Credential::Password { username, password }) => at_home(http, basic(username, password)),
                 Some(Credential::Identity(_)) => {
-                    let what = "login: expected a password, found an identity token; it asks for Basic";
-                    Err(Trouble::last(http.error(Kind::Denied, what).help("log in again with user and password")))
+                    let what = "login: the registry asks for Basic: expected a password, found an identity token";
+                    Err(Trouble::last(
+                        http.error(Kind::Denied, what).help("log in again with a user name and password"),
+                    ))
                 }
                 None => Ok(None),
             },
@@ -130,8 +133,8 @@ impl Auth {
         }
     }
 
-    /// Returns whether an answer is a 401 after which another login may help. Drops the token that
-    /// was sent, if it is still the one in use, and takes the new challenge.
+    /// Reports whether the response is a 401 after which another login may succeed. Takes over the
+    /// new challenge, and drops the token that was sent if it is still the current one.
     pub fn renew(&self, http: &Http, response: &Response, scopes: &Scopes, sent: Option<&Authorization>) -> bool {
         let sent = sent.map(|sent| &sent.header);
         let ours = http.base().is_ok_and(|base| origin::same(&base, response.url()));
@@ -143,7 +146,7 @@ impl Auth {
         let after = http.challenge();
         match after {
             None => false,
-            // The same login again would be refused again.
+            // Sending this login again would be refused again.
             Some(Challenge::Basic) if sent.is_none() || before != after => true,
             Some(Challenge::Basic) => match self.login(http, scopes.path()).ok().flatten().as_deref() {
                 Some(login @ Credential::Password { username, password })
@@ -151,7 +154,7 @@ impl Auth {
                 {
                     self.another_login(http, scopes.path(), login).unwrap_or(false)
                 }
-                // Another call has found another one.
+                // Another call has found a different login.
                 found => found.is_some(),
             },
             Some(Challenge::Bearer { .. }) => {
@@ -165,14 +168,14 @@ impl Auth {
         }
     }
 
-    /// Returns the error for an unexpected answer; it says so where our own rule kept a login back.
+    /// Returns the error for an unexpected response. Mentions a login that our own rule withheld.
     pub fn refusal(&self, http: &Http, answer: &Answer, subject: &str) -> Error {
         let error = answer.refusal(&http.name, subject);
         match self.withheld() {
             Some(realm) if error.class == Kind::Denied => {
-                let what = format!("{}; its token server is {realm}, which was given no login", error.what);
+                let what = format!("{}; the login was not sent to its token server {realm}", error.what);
                 Error::new(Kind::Policy, what).help(format!(
-                    "if {realm} may have it, say so with --realm {}={realm}; another port is another server",
+                    "if {realm} may receive it, allow that with --realm {}={realm}; another port is another server",
                     http.rules.login_host
                 ))
             }
@@ -181,7 +184,7 @@ impl Auth {
     }
 }
 
-/// Returns a header with the only server that it may be sent to.
+/// Pairs a header with the only server that it may be sent to.
 fn at_home(http: &Http, header: Option<HeaderValue>) -> Result<Option<Authorization>, Trouble> {
     let Some(header) = header else { return Ok(None) };
     Ok(Some(Authorization { header, home: http.base()? }))

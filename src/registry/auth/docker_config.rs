@@ -1,7 +1,7 @@
 //! Logins in the auth files of docker and podman (`config.json`, `auth.json`).
 //!
-//! Works on bytes: which files are read, and how a credential helper is run, is the caller's business. No
-//! error repeats what stands in a file.
+//! Works on bytes: the caller reads the files and runs the credential helpers. Errors never repeat
+//! the content of a file.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::registry::credential::Credential;
 
-/// The key under which docker keeps docker.io's login.
+/// Key under which docker stores the login of docker.io.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
-/// The user name by which a helper says that its secret is an identity token.
+/// User name with which a helper marks its secret as an identity token.
 const TOKEN_USER: &str = "<token>";
 
-/// Asks the credential helper NAME for the login at a server: its answer as it came, `None` where it says
-/// that it has none, or why it could not be asked.
+/// Asks the credential helper with the given name for the login at a server. Returns its raw
+/// output, `None` if it reports that it has no login, or the reason why it failed.
 pub type Ask<'a> = &'a dyn Fn(&str, &str) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
 
-/// A file's part that is about logins.
+/// The parts of a file that concern logins.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
 struct File {
@@ -52,7 +52,7 @@ impl Drop for Entry {
     }
 }
 
-/// What a helper answers to `get` and is told by `store`.
+/// Output of a helper's `get`, and input of its `store`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Helped {
@@ -60,12 +60,12 @@ struct Helped {
     secret: String,
 }
 
-/// Returns the key under which a login for `host` is kept: docker's own for docker.io.
+/// Returns the key under which a login for `host` is stored: docker's own key for docker.io.
 pub fn key(host: &str) -> &str {
     if host == "docker.io" { DOCKER_HUB } else { host }
 }
 
-/// Returns every key under which a host's login may stand, the usual one first.
+/// Returns all keys under which the login of a host may be stored, the usual one first.
 pub fn keys(host: &str) -> Vec<&str> {
     match host {
         "docker.io" => vec![DOCKER_HUB, "docker.io", "index.docker.io", "registry-1.docker.io"],
@@ -73,7 +73,8 @@ pub fn keys(host: &str) -> Vec<&str> {
     }
 }
 
-/// Returns whether a file's key means one of `keys`: older ones have a scheme in front or a path behind.
+/// Reports whether `key`, from a file, means one of `keys`. Older keys have a leading scheme or a
+/// trailing path.
 pub fn means(key: &str, keys: &[&str]) -> bool {
     let bare = |key: &str| -> Option<String> {
         let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
@@ -86,10 +87,10 @@ pub fn means(key: &str, keys: &[&str]) -> bool {
 }
 
 fn parse(file: &[u8]) -> Result<File, String> {
-    // The parser's own words may hold what it read.
+    // The parser's own message may contain what it read.
     let wrong = |error: serde_json::Error| {
         let (line, column) = (error.line(), error.column());
-        format!("expected the form of docker's config.json, found something else at line {line}, column {column}")
+        format!("expected the format of docker's config.json, found something else at line {line}, column {column}")
     };
     if file.iter().all(u8::is_ascii_whitespace) {
         Ok(File::default())
@@ -98,21 +99,22 @@ fn parse(file: &[u8]) -> Result<File, String> {
     }
 }
 
-/// Returns the helper that keeps the login of `host`, with the server's name for it; `None`: the file itself does.
+/// Returns the helper that stores the login of `host`, and the server name to ask it for; `None` if
+/// the file itself stores the login.
 ///
 /// # Errors
-/// Text that says what is wrong with the file.
+/// A text that describes the defect of the file.
 pub fn helper(file: &[u8], host: &str) -> Result<Option<(String, String)>, String> {
     Ok(parse(file)?.helpers(host).into_iter().next())
 }
 
 impl File {
-    /// Returns helper and server name, in the order in which they are asked.
+    /// Returns pairs of helper and server name, in the order in which to ask them.
     fn helpers(&self, host: &str) -> Vec<(String, String)> {
         let own = self.cred_helpers.iter().flatten();
         let named = keys(host).into_iter().find_map(|key| own.clone().find(|(listed, _)| *listed == key));
         if let Some((server, helper)) = named {
-            // An empty one is docker's way to say: in the file, whatever credsStore says.
+            // An empty name means: in the file, even if credsStore is set.
             return if helper.is_empty() { Vec::new() } else { vec![(helper.clone(), server.clone())] };
         }
         match self.creds_store.as_deref() {
@@ -137,7 +139,7 @@ impl Entry {
             let bytes = Zeroizing::new(bytes.map_err(|_| wrong())?);
             let text = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
             let (username, password) = text.split_once(':').ok_or_else(wrong)?;
-            // Some writers fill up with zeros.
+            // Some writers pad with NUL bytes.
             let password = password.trim_end_matches('\0');
             return Ok((!username.is_empty() || !password.is_empty()).then(|| Credential::password(username, password)));
         }
@@ -150,12 +152,12 @@ impl Entry {
     }
 }
 
-/// Returns the login for `host` and repository `path` (empty: none is meant) that `file`, the bytes of one auth
-/// file, gives. Podman's keys with a path win over all that is the whole host's, the longest first; then a
-/// helper, then the host's own entry. `Ok(None)`: it has none.
+/// Returns the login for `host` and repository `path` (empty for the host itself) from `file`, the
+/// bytes of one auth file; `Ok(None)` if it has none. Podman's keys with a path take precedence,
+/// the longest first, over helpers, and helpers over the entry of the host.
 ///
 /// # Errors
-/// Text that says what is wrong with the file or the helper; no secrets.
+/// A text that describes the defect of the file or the helper, without secrets.
 pub fn find(file: &[u8], host: &str, path: &str, ask: Ask<'_>) -> Result<Option<Credential>, String> {
     let parsed = parse(file)?;
     let entries = || parsed.auths.iter().flatten().filter_map(|(key, entry)| Some((key.as_str(), entry.as_ref()?)));

@@ -1,4 +1,4 @@
-//! Logins and tokens: which `Authorization` a request gets.
+//! Logins and tokens: selects the `Authorization` of a request.
 
 pub(super) mod authorization;
 pub mod docker_config;

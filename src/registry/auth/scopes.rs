@@ -1,10 +1,10 @@
-//! What a call needs a login for, as token servers are asked for it.
+//! The permissions that a call needs, in the form that token servers expect.
 //!
-//! Pure: no token is asked for here.
+//! Requests no tokens.
 
 use crate::oci::Repository;
 
-/// What a call needs: the repository whose login counts, and the scopes of its token.
+/// Permissions that a call needs: the repository whose login is used, and the scopes of the token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::registry) struct Scopes {
     path: String,
@@ -12,41 +12,42 @@ pub(in crate::registry) struct Scopes {
 }
 
 impl Scopes {
-    /// Returns what reading a repository needs.
+    /// Returns the scopes for reading a repository.
     pub fn pull(repository: &Repository) -> Self {
         let path = repository.path().to_owned();
         Self { wants: vec![(path.clone(), "pull")], path }
     }
 
-    /// Returns what writing a repository needs.
+    /// Returns the scopes for writing a repository.
     pub fn push(repository: &Repository) -> Self {
         let path = repository.path().to_owned();
         Self { wants: vec![(path.clone(), "pull,push")], path }
     }
 
-    /// Returns what listing a registry's repositories needs.
+    /// Returns the scopes for listing the repositories of a registry.
     pub fn catalog() -> Self {
         Self { path: String::new(), wants: Vec::new() }
     }
 
-    /// Returns what being known needs: a login without rights.
+    /// Returns the scopes for checking a login: no permissions.
     pub fn none() -> Self {
         Self { path: String::new(), wants: vec![(String::new(), "")] }
     }
 
-    /// Adds what reading another repository of the same registry needs.
+    /// Adds the scopes for reading another repository of this registry.
     pub fn and_pull(mut self, repository: &Repository) -> Self {
         self.wants.push((repository.path().to_owned(), "pull"));
         self.wants.sort();
         self
     }
 
-    /// Returns the path of the repository whose login counts.
+    /// Returns the path of the repository whose login is used.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Returns the scopes as token servers read them; `prefix` stands before every repository there.
+    /// Returns the scopes in the format of token servers, with `prefix` in front of every
+    /// repository.
     pub fn texts(&self, prefix: &str) -> Vec<String> {
         if self.wants.is_empty() {
             return vec!["registry:catalog:*".to_owned()];

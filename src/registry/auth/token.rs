@@ -1,7 +1,9 @@
-//! Tokens: asked of the realm that a registry names, with its login where the realm may have it.
+//! Requests tokens from the realm that a registry names, with the login if the realm may receive
+//! it.
 //!
-//! The only file that sends a login anywhere but to the registry: to a realm of the same scheme, host
-//! and port, to one that was named, to two that everybody knows; to no other, and never by redirect.
+//! The only file that sends a login to a server other than the registry: to a realm with the
+//! registry's own scheme, host and port, to a realm named in the settings, or to one of two
+//! well-known realms. Never sends it anywhere else, and never follows a redirect with it.
 
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use crate::registry::http::exchange::Http;
 use crate::registry::http::origin;
 use crate::registry::http::retry::{self, Trouble};
 
-/// How long before its end a token is no longer used.
+/// Time before the end of a token from which on it is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
@@ -31,7 +33,7 @@ struct Granted {
 }
 
 impl Auth {
-    /// Returns whether the realm may have this registry's login.
+    /// Reports whether the realm may receive the login of this registry.
     fn may_have_login(http: &Http, home: &Url, realm: &Url) -> bool {
         if origin::same(home, realm) {
             return true;
@@ -44,7 +46,8 @@ impl Auth {
         built_in && realm.scheme() == "https" || http.rules.realms.contains(&authority)
     }
 
-    /// Asks for a token for `scopes`; once more where the login was refused and another one is there now.
+    /// Requests a token for `scopes`. Tries once more if the login was refused and a different one
+    /// is found now.
     pub fn token(
         &self,
         http: &Http,
@@ -150,13 +153,13 @@ impl Auth {
         http.settings.secrets.token(&token);
         let header = secret(&Zeroizing::new(format!("Bearer {}", *token))).ok_or_else(wrong)?;
         let lasts = Duration::from_secs(granted.expires_in.unwrap_or(60).clamp(1, 24 * 3600));
-        // A token shorter than the margin is still good for a moment.
+        // A token that lasts less than the margin is still used for a moment.
         let ends = now + lasts.saturating_sub(MARGIN).max(Duration::from_secs(1));
         Ok(Token { header, ends })
     }
 }
 
-/// Returns the form of an OAuth2 refresh (distribution's "oauth2 token authentication").
+/// Returns the form body of an OAuth2 refresh (distribution's "oauth2 token authentication").
 fn refresh(token: &str, service: Option<&str>, scopes: &[String]) -> Zeroizing<String> {
     let mut form = Zeroizing::new(String::from("grant_type=refresh_token&client_id=packmule"));
     let mut add = |key: &str, value: &str| {

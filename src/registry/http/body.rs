@@ -1,6 +1,6 @@
-//! The bodies of answers: read whole or in pieces, with their time, their share of the rate and their limit.
+//! Reads response bodies, whole or in pieces, under time, rate and size limits.
 //!
-//! Knows nothing of what they mean.
+//! Does not interpret them.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use super::retry::{self, Trouble};
 use super::runtime::Stop;
 use crate::content::Kind;
 
-/// Largest error body or token that is read.
+/// Maximum size of an error body or token response, in bytes.
 pub(in crate::registry) const SMALL: u64 = 64 << 10;
-/// Bytes a second, over the whole of a body, below which a server is not waited for.
+/// Minimum rate of a body as a whole, in bytes per second.
 const SLOWEST: u64 = 1 << 10;
 
-/// How a body came so far, by the time that was spent waiting for it alone.
+/// Progress of a body: the bytes read, and the time spent waiting for them.
 #[derive(Default)]
 pub(in crate::registry) struct Drip {
     waited: Duration,
@@ -26,7 +26,8 @@ pub(in crate::registry) struct Drip {
 }
 
 impl Http {
-    /// Reads an answer's body, at most `cap` bytes of a good one and [`SMALL`] of another.
+    /// Reads the whole body of a response: at most `cap` bytes of a successful one, [`SMALL`] of
+    /// any other.
     pub fn whole(&self, mut response: Response, cap: u64, subject: &str) -> Result<Answer, Trouble> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
@@ -47,14 +48,14 @@ impl Http {
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Err(error) if good => return Err(self.broken(&url, subject, &error)),
-                // The end; of a refusal the status says enough.
+                // The end. For a refusal the status is enough.
                 Ok(None) | Err(_) => break,
             }
         }
         Ok(Answer { status, headers, body: body.freeze() })
     }
 
-    /// Reads the next bytes of an answer, with their time and share of the rate.
+    /// Reads the next bytes of a response, under the time and rate limits.
     pub fn chunk(
         &self,
         response: &mut Response,
@@ -79,7 +80,8 @@ impl Http {
         Ok(chunk)
     }
 
-    /// Turns a status that may pass into trouble; one that asks to slow down makes us slower.
+    /// Converts a temporary failure status to [`Trouble`]. Lowers the pace if the status asks to
+    /// slow down.
     pub fn troubled(&self, response: Response, subject: &str) -> Trouble {
         let after = retry::retry_after(response.headers(), self.flow().clock().unix());
         let status = response.status().as_u16();

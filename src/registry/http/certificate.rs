@@ -1,27 +1,27 @@
-//! What a certificate says: whom it names and who signed it. For error texts only; checks nothing.
+//! Reads the subject and issuer of a certificate, for error texts only. Checks nothing.
 //!
-//! Reads DER (X.690) of RFC 5280 as far as the two names, from bytes that nobody vouches for.
+//! Parses the DER (X.690) of RFC 5280 up to the two names. The bytes are untrusted.
 
 /// Names in a certificate.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::registry) struct Names {
-    /// Who signed it.
+    /// Name of the signer.
     pub issuer: String,
-    /// Whom it is for.
+    /// Name of the holder.
     pub subject: String,
 }
 
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
-/// `[0]`, explicit: the version.
+/// Explicit tag `[0]` of the version.
 const VERSION: u8 = 0xa0;
 /// id-at-commonName, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// id-at-organizationName, 2.5.4.10.
 const ORGANIZATION: &[u8] = &[0x55, 4, 10];
 
-/// Cuts the first element off `bytes`: its tag and content.
+/// Removes the first element from `bytes` and returns its tag and content.
 fn element<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
@@ -44,7 +44,7 @@ fn of(tag: u8, bytes: &mut &[u8]) -> Option<()> {
     (element(bytes)?.0 == tag).then_some(())
 }
 
-/// Returns the common name of a Name, else its organization.
+/// Returns the common name in a Name, or else its organization.
 fn shown(mut name: &[u8]) -> String {
     let mut organization = None;
     while let Some((SET, mut set)) = element(&mut name) {
@@ -62,7 +62,7 @@ fn shown(mut name: &[u8]) -> String {
     organization.unwrap_or_else(|| "nobody".to_owned())
 }
 
-/// Returns the names in a DER certificate; not escaped.
+/// Returns the names in a DER certificate, unescaped.
 pub(in crate::registry) fn names(mut der: &[u8]) -> Option<Names> {
     let (_, mut certificate) = element(&mut der)?;
     let (_, mut body) = element(&mut certificate)?;

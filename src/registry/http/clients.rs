@@ -1,7 +1,7 @@
-//! The HTTP clients of a run: one for all hosts without settings of their own, others where
+//! The HTTP clients of a run: one for all hosts without settings of their own, and more where
 //! certificates, proxies or HTTP versions differ.
 //!
-//! The only file that builds one. A client certificate is shown to its own registry alone.
+//! The only file that builds HTTP clients. Presents a client certificate only to its own host.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,42 +18,42 @@ use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::registry::settings::{HostSettings, Settings};
 
-/// Hosts remembered: whoever redirects us to a new name each time is not remembered for ever.
+/// Maximum number of hosts whose settings are cached, since redirects can lead to ever new names.
 const MOST_KNOWN: usize = 1000;
 
-/// What sets one client apart.
+/// Properties that distinguish clients.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
-    /// The host whose settings it has; empty: those for all.
+    /// Host whose settings it has; empty for the general settings.
     owner: String,
-    /// Checks no certificate.
+    /// Does not check certificates.
     lax: bool,
-    /// Shows the owner's certificate.
+    /// Presents the owner's client certificate.
     identity: bool,
-    /// Speaks HTTP/1.1 only.
+    /// Uses only HTTP/1.1.
     old: bool,
-    /// Speaks TLS 1.2 at most.
+    /// Uses at most TLS 1.2.
     tls12: bool,
-    /// For addresses that answers lead to.
+    /// For addresses that come from responses.
     strange: bool,
 }
 
-/// How an address is to be asked.
+/// How to connect to an address.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::registry) struct Way {
-    /// Even without checking its certificate.
+    /// Without checking its certificate.
     pub lax: bool,
-    /// With the certificate that its registry knows us by.
+    /// With the client certificate for its host.
     pub identity: bool,
-    /// By HTTP/1.1 only.
+    /// Only with HTTP/1.1.
     pub old: bool,
-    /// By TLS 1.2 at most.
+    /// With at most TLS 1.2.
     pub tls12: bool,
-    /// An answer leads there: its name may not mean just any address.
+    /// The address comes from a response, so its name must not resolve to a forbidden address.
     pub strange: bool,
 }
 
-/// Clients and single hosts' settings, each made once.
+/// Cache of clients and of the settings of single hosts.
 pub(in crate::registry) struct Clients {
     settings: Arc<Settings>,
     hosts: Mutex<HashMap<String, Arc<HostSettings>>>,
@@ -61,16 +61,16 @@ pub(in crate::registry) struct Clients {
 }
 
 impl Clients {
-    /// Builds the client that most hosts share, so that a bad CA file or proxy is told at once.
+    /// Builds the client that most hosts share, so that a bad CA file or proxy is reported at once.
     pub fn new(settings: Arc<Settings>) -> Result<Self, Error> {
         let clients = Self { settings, hosts: Mutex::default(), made: Mutex::default() };
         clients.get("", &HostSettings::default(), Way::default())?;
         Ok(clients)
     }
 
-    /// Returns what `host` (as references name it) wants differently.
+    /// Returns the settings of `host` (as written in references).
     pub fn host(&self, host: &str) -> Result<Arc<HostSettings>, Error> {
-        // Names that come with redirects are looked up as files: only those that are names.
+        // Names from redirects are looked up as files, so allow only valid host names.
         let is_name = |part: &str| !part.is_empty() && !part.contains(['/', '\\', '%']);
         if !host.trim_end_matches('.').split('.').all(is_name) {
             return Ok(Arc::default());
@@ -81,7 +81,7 @@ impl Clients {
         }
         let found = (self.settings.hosts)(host).map_err(|why| {
             Error::new(Kind::Policy, format!("registry {host}: settings: {}", escape(&why)))
-                .help("mend the files that describe it")
+                .help("fix the files with its settings")
         })?;
         let found = Arc::new(found);
         if hosts.len() < MOST_KNOWN {
@@ -96,8 +96,8 @@ impl Clients {
         self.get(name, own, Way { lax, identity: true, old, ..Way::default() })
     }
 
-    /// Returns the client for an address elsewhere; `trusted`: it was named as one that may have the login,
-    /// so it gets its own certificate too.
+    /// Returns the client for an address outside the registry. `trusted` means that it may receive
+    /// the login, so the client certificate for that host is presented too.
     pub fn elsewhere(&self, url: &Url, trusted: bool, old: bool) -> Result<Client, Error> {
         let name = origin::named(url);
         let own = self.host(&name)?;
@@ -105,8 +105,8 @@ impl Clients {
         self.get(&name, &own, Way { lax, identity: trusted, old, strange: true, ..Way::default() })
     }
 
-    /// Returns a client that checks nothing and shows nothing: to look at a certificate that was refused, or,
-    /// by TLS 1.2, at a refusal that TLS 1.3 gives too late to be heard.
+    /// Returns a client that checks no certificate and presents none: for reading a certificate
+    /// that was refused, or, with TLS 1.2, an alert that TLS 1.3 sends too late to be seen.
     pub fn looking(&self, name: &str, own: &HostSettings, tls12: bool) -> Result<Client, Error> {
         self.get(name, own, Way { lax: true, old: true, tls12, ..Way::default() })
     }
@@ -143,9 +143,7 @@ impl Clients {
             let found = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
             if found.is_empty() {
                 let what = format!("{about}CA file: expected PEM certificates, found none");
-                return Err(
-                    Error::new(Kind::Policy, what).help("give a file with BEGIN CERTIFICATE blocks, as to --ca")
-                );
+                return Err(Error::new(Kind::Policy, what).help("give a PEM file with BEGIN CERTIFICATE blocks"));
             }
             roots.extend(found);
         }
@@ -155,12 +153,12 @@ impl Clients {
                 let pem = Zeroizing::new([&client.certificate[..], b"\n", &client.key[..]].concat());
                 Some(reqwest::Identity::from_pem(&pem).map_err(|_| {
                     let what = format!("{about}client certificate: expected a PEM certificate and its private key");
-                    Error::new(Kind::Policy, what).help("give both as PEM, the key without passphrase")
+                    Error::new(Kind::Policy, what).help("give both as PEM, the key without a passphrase")
                 })?)
             }
         };
         let build = |own_only: bool| -> reqwest::Result<Client> {
-            // Digests are over the bytes as they are stored.
+            // Digests are computed over the stored bytes.
             let identity_only = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
             let mut builder = Client::builder()
                 .default_headers(identity_only)
@@ -200,22 +198,22 @@ impl Clients {
             builder = if own_only { builder.tls_certs_only(roots) } else { builder.tls_certs_merge(roots) };
             builder.tls_danger_accept_invalid_certs(way.lax).tls_info(way.lax).build()
         };
-        // A machine without any system roots still has plain http and --ca.
+        // A machine without system roots can still use plain http and --ca.
         build(false).or_else(|_| build(true)).map_err(|error| {
             let text = escape(&error.without_url().to_string());
             Error::new(Kind::Policy, format!("{about}http client: {text}"))
-                .help("check certificates and the proxy settings")
+                .help("check the certificates and the proxy settings")
         })
     }
 
-    /// Hosts that the proxies for all are not for: those that were named, and this machine, which no
-    /// proxy reaches.
+    /// Returns the hosts that the general proxies are not used for: those in the settings, and the
+    /// local machine.
     fn except(&self) -> String {
         let named = self.settings.proxies.except.as_deref().unwrap_or_default();
         format!("{named},localhost,127.0.0.0/8,::1")
     }
 
-    /// Returns host and port of the proxy that an address is asked by, if it is.
+    /// Returns the host and port of the proxy that is used for an address, if any.
     pub fn proxy(&self, own: &HostSettings, url: &Url) -> Option<String> {
         let all = &self.settings.proxies;
         let matcher = match &own.proxy {

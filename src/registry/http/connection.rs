@@ -1,7 +1,7 @@
-//! Connections that fail: whose fault it is, in words, and what is done otherwise from then on.
+//! Failed connections: the error to report, and fallbacks such as HTTP/1.1 for later requests.
 //!
-//! A certificate that is refused is looked at, by a connection that sends nothing but `HEAD /v2/`.
-//! Never turns to plain http by itself.
+//! Reads a refused certificate over a connection that sends only `HEAD /v2/`. Never falls back to
+//! plain http.
 
 use std::sync::atomic::Ordering;
 
@@ -16,11 +16,11 @@ use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
 
-/// Failures of HTTP/2 after which a registry is spoken to by HTTP/1.1.
+/// Number of HTTP/2 failures after which a registry is contacted with HTTP/1.1.
 const MOST_H2: u32 = 2;
 
 impl Http {
-    /// Turns a failed exchange with `url` into trouble.
+    /// Converts a failed exchange with `url` to [`Trouble`].
     pub fn broken(&self, url: &Url, subject: &str, error: &reqwest::Error) -> Trouble {
         let (mut fate, mut text) = look(error);
         if fate == Fate::Closed
@@ -38,7 +38,7 @@ impl Http {
             Fate::Proxy { wants_login } => self.proxy_refused(url, subject, &text, wants_login),
             Fate::Certificate => {
                 let seen = self.examined(url);
-                let what = format_args!("expected a certificate{at} that holds, found: {text}{seen}");
+                let what = format_args!("expected a valid certificate{at}, found: {text}{seen}");
                 Trouble::last(
                     failed(what).help(format!(
                         "give the CA that signed it with --ca FILE, or name the host in --insecure {place}"
@@ -49,13 +49,13 @@ impl Http {
                 let help = if wants_certificate && self.own.client.is_none() {
                     format!("{place} asks for a client certificate: name one that it knows in its settings")
                 } else {
-                    format!("{place} must speak TLS 1.2 or later and take our certificate")
+                    format!("{place} must speak TLS 1.2 or later and accept our certificate")
                 };
                 Trouble::last(failed(format_args!("{subject}: TLS ended{at}: {text}")).help(help))
             }
             Fate::NotTls => {
                 let failure = failed(format_args!("{subject}: no TLS{at}: {text}"));
-                Trouble::last(failure.help(format!("if {place} speaks plain http, say so with --plain-http {place}")))
+                Trouble::last(failure.help(format!("if {place} speaks plain http, allow it with --plain-http {place}")))
             }
             Fate::HungUp | Fate::Closed | Fate::Passing | Fate::Http2 { .. } => {
                 if let Fate::Http2 { wants_http1 } = fate {
@@ -63,7 +63,7 @@ impl Http {
                 }
                 let stage = if error.is_connect() { "no connection" } else { "connection lost" };
                 let by = match self.clients.proxy(&self.own, url).filter(|_| error.is_connect()) {
-                    Some(proxy) => format!(" by proxy {proxy}"),
+                    Some(proxy) => format!(" through proxy {proxy}"),
                     None => String::new(),
                 };
                 let failure = failed(format_args!("{subject}: {stage}{at}{by}: {text}"));
@@ -75,14 +75,14 @@ impl Http {
     fn proxy_refused(&self, url: &Url, subject: &str, text: &str, wants_login: bool) -> Trouble {
         let proxy = self.clients.proxy(&self.own, url).unwrap_or_else(|| "of the system".to_owned());
         let failure = self.error(Kind::Failed, format_args!("{subject}: proxy {proxy}: {text}")).help(if wants_login {
-            format!("give {proxy} its login, in the proxy's address")
+            format!("put the login for {proxy} into the proxy address")
         } else {
             format!("check {proxy}, or name the host in NO_PROXY")
         });
         if wants_login { Trouble::last(failure) } else { Trouble::passing(failure) }
     }
 
-    /// Checks that no proxy answered in the registry's place; its refusal is trouble.
+    /// Returns an error if a proxy refused the request (status 407) in place of the registry.
     pub fn refused_by_proxy(&self, url: &Url, subject: &str, status: StatusCode) -> Result<(), Trouble> {
         if status != StatusCode::PROXY_AUTHENTICATION_REQUIRED {
             return Ok(());
@@ -90,20 +90,20 @@ impl Http {
         Err(self.proxy_refused(url, subject, "login refused or missing, status 407", true))
     }
 
-    /// Goes on without HTTP/2 where it fails again, or where the other side says so.
+    /// Switches to HTTP/1.1 if HTTP/2 fails repeatedly, or if the server asks for it.
     fn less_http2(&self, text: &str, wants_http1: bool) {
         let failures = self.h2_failures.fetch_add(1, Ordering::Relaxed) + 1;
         if (failures >= MOST_H2 || wants_http1) && !self.old.swap(true, Ordering::Relaxed) {
             self.flow().event(Event::Detail(format!(
-                "registry {}: HTTP/2 fails ({}); going on by HTTP/1.1",
+                "registry {}: HTTP/2 fails ({}); continuing with HTTP/1.1",
                 self.name,
                 escape(text)
             )));
         }
     }
 
-    /// Returns what the certificate at `url` says of itself, for a text after the refusal; empty where it
-    /// cannot be had. Asked once.
+    /// Returns a description of the certificate at `url` for the error text; empty if it cannot be
+    /// read. Looks only once per host.
     fn examined(&self, url: &Url) -> String {
         let key = super::origin::authority(url);
         if let Some(known) = lock(&self.examined).get(&key) {
@@ -116,8 +116,9 @@ impl Http {
         seen
     }
 
-    /// Returns the alert behind a connection that was closed as soon as it was made: a server of TLS 1.3
-    /// refuses our certificate, or that we have none, only after its handshake. Asked once.
+    /// Returns the TLS alert that explains a connection that was closed as soon as it was made:
+    /// with TLS 1.3 a server refuses a missing client certificate only after the handshake. Looks
+    /// only once per host.
     fn alerted(&self, url: &Url) -> Option<(Fate, String)> {
         let key = super::origin::authority(url);
         if let Some(known) = lock(&self.alerts).get(&key) {
@@ -130,7 +131,7 @@ impl Http {
             let (fate, text) = look(&error);
             matches!(fate, Fate::Alert { .. }).then_some((fate, text))
         };
-        // With a certificate of ours it would say the same of our showing none.
+        // If we have a certificate, this check, which presents none, would give a misleading alert.
         let alert = if self.own.client.is_none() { asked() } else { None };
         lock(&self.alerts).insert(key, alert.clone());
         alert

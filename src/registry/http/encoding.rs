@@ -1,7 +1,8 @@
-//! Bodies that come otherwise than they were asked for: compressed on the way, though only identity is accepted.
+//! Detects bodies that were compressed in transit, although requests accept only identity.
 //!
-//! A digest is one of the bytes as they are stored. Nothing is unpacked here: a body that a proxy compressed is told as such,
-//! and one that merely says that it is compressed, as storage does of layers, is taken for what it is.
+//! Digests are computed over the stored bytes, so nothing is decompressed here: a body that a proxy
+//! compressed is an error. A body that is only labelled as compressed, as some storage labels
+//! layers, is accepted unchanged.
 
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
@@ -11,7 +12,7 @@ use super::retry::Trouble;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 
-/// Returns the coding that an answer says its body has, if any.
+/// Returns the content coding that a response declares, if any.
 pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
     let all: Vec<String> = headers
         .get_all(CONTENT_ENCODING)
@@ -24,17 +25,16 @@ pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {
 }
 
 impl Http {
-    /// Returns the error of a body that is not what it should be and says that it is compressed.
+    /// Returns the error for an unexpected body that is labelled as compressed.
     pub fn compressed(&self, subject: &str, coding: &str) -> Error {
         let what = format_args!(
-            "{subject}: a proxy compressed the answer (Content-Encoding: {}); expected it as it is stored, as digests are over identity bytes",
+            "{subject}: a proxy compressed the answer (Content-Encoding: {}); expected the stored bytes, since digests are over identity bytes",
             escape(coding)
         );
-        self.error(Kind::Mismatch, what)
-            .help("let whatever stands between here and the registry pass answers on unchanged")
+        self.error(Kind::Mismatch, what).help("have the proxy in front of the registry pass responses on unchanged")
     }
 
-    /// Refuses a document or list, which are JSON, that comes compressed.
+    /// Refuses a compressed document or list. Both are JSON.
     pub fn plain(&self, answer: &Answer, subject: &str) -> Result<(), Trouble> {
         let Some(coding) = coding(&answer.headers) else { return Ok(()) };
         match answer.body.iter().find(|byte| !byte.is_ascii_whitespace()) {

@@ -1,7 +1,7 @@
-//! One registry as HTTP sees it: one exchange, with redirects followed by hand.
+//! HTTP exchanges with one registry, with explicit handling of redirects.
 //!
-//! The only file that hands an `Authorization` to an address, and only to the registry's own. What a login is, and whether
-//! another try may do, is decided above.
+//! Sends an `Authorization` only to the registry's own address. Callers provide the login and
+//! decide whether to retry.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,41 +27,42 @@ use crate::flow::Flow;
 use crate::registry::rules::Rules;
 use crate::registry::settings::{HostSettings, Settings};
 
-/// Redirects followed in one exchange.
+/// Maximum number of redirects followed in one exchange.
 pub(in crate::registry) const MOST_HOPS: usize = 5;
 
-/// One registry as HTTP sees it: what is known of its server, and how it is asked.
+/// HTTP state of one registry: its settings, and what is known about its server.
 pub(in crate::registry) struct Http {
-    /// As references name it.
+    /// Name of the registry in references.
     pub name: String,
     pub runtime: Arc<Runtime>,
     pub settings: Arc<Settings>,
-    /// What it wants differently.
+    /// Settings of this registry.
     pub own: Arc<HostSettings>,
-    /// What follows from both.
+    /// Rules that follow from `settings` and `own`.
     pub rules: Rules,
     pub pace: Pace,
     pub clients: Arc<Clients>,
-    /// Its first address that answered.
+    /// The first address that answered.
     pub base: Mutex<Option<Url>>,
-    /// When all pings had failed, and how: a list of artifacts does not wait for each.
+    /// Time and error of the last failed ping with all its retries, so that not every artifact
+    /// waits for it again.
     pub down: Mutex<Option<(Duration, Error)>>,
-    /// Certificates that were refused, by host, as a text.
+    /// Descriptions of refused certificates, by host.
     pub examined: Mutex<HashMap<String, String>>,
-    /// Why connections were closed as soon as they were made, by host, where that could be found out.
+    /// Reasons, if found, why connections were closed as soon as they were made, by host.
     pub alerts: Mutex<HashMap<String, Option<(Fate, String)>>>,
-    /// Failures of HTTP/2.
+    /// Number of HTTP/2 failures.
     pub h2_failures: AtomicU32,
-    /// HTTP/1.1 only, since HTTP/2 failed.
+    /// Whether to use only HTTP/1.1, because HTTP/2 failed.
     pub old: AtomicBool,
-    /// How it wants to be logged in at.
+    /// Authentication that the registry asks for.
     challenge: Mutex<Option<Challenge>>,
     rates: Vec<Arc<Rate>>,
     warned: Mutex<HashSet<String>>,
 }
 
 impl Http {
-    /// Makes the client of the registry that references name `name`. Asks nothing yet.
+    /// Makes the client for the registry that is called `name` in references. Does not connect yet.
     pub fn new(
         name: &str,
         runtime: Arc<Runtime>,
@@ -96,38 +97,39 @@ impl Http {
         &self.runtime.flow
     }
 
-    /// Waits for an answer, when this registry may be asked once more.
+    /// Waits for a permit for this registry, then for `future`, for at most `idle`.
     pub fn wait<F: Future>(&self, idle: Duration, future: F) -> Result<F::Output, Stop> {
         let _permit = self.pace.enter(self.flow()).map_err(|_| Stop::Cancelled)?;
         self.runtime.wait(idle, future)
     }
 
-    /// Waits until the limits of the rate admit `bytes` more.
+    /// Waits until the rate limits allow `bytes` more.
     pub fn spend(&self, bytes: u64) -> Result<(), Error> {
         self.rates.iter().try_for_each(|rate| rate.take(self.flow(), bytes))
     }
 
-    /// Returns the largest piece that the limits of the rate admit at once.
+    /// Returns the size of the largest piece to send at once under the rate limits.
     pub fn piece(&self) -> u64 {
         self.rates.iter().map(|rate| rate.piece()).min().unwrap_or(u64::MAX)
     }
 
-    /// Turns a failed wait into trouble.
+    /// Converts a failed wait to [`Trouble`].
     pub fn stopped(&self, subject: &str, stop: Stop) -> Trouble {
         match stop {
             Stop::Cancelled => Trouble::last(crate::flow::Cancelled.into()),
             Stop::Idle(time) => {
-                retry::failed(format!("registry {}: {subject}: nothing came for {} s", self.name, time.as_secs()))
+                retry::failed(format!("registry {}: {subject}: no data for {} s", self.name, time.as_secs()))
             }
         }
     }
 
-    /// Makes an error about this registry.
+    /// Makes an error with the name of this registry.
     pub fn error(&self, kind: Kind, what: impl std::fmt::Display) -> Error {
         Error::new(kind, format!("registry {}: {what}", self.name))
     }
 
-    /// Returns the client for an address; `trusted`: it was named as one that may have the login.
+    /// Returns the client for an address. `trusted` means that the settings allow it to receive the
+    /// login.
     pub fn client(&self, url: &Url, trusted: bool) -> Result<Client, Error> {
         let old = self.old.load(Ordering::Relaxed);
         if self.rules.is_home(url) {
@@ -137,8 +139,9 @@ impl Http {
         }
     }
 
-    /// Sends one request and follows its redirects, where its method is one that may be sent again. The
-    /// login goes to the registry's own origin, and once left out on a hop it never comes back.
+    /// Sends one request and follows its redirects: 307 and 308 for any method, 301 to 303 only for
+    /// GET and HEAD. Sends the login only to the registry's own origin, and no longer after a hop
+    /// to another origin.
     pub fn exchange(&self, request: &Request, authorization: Option<&Authorization>) -> Result<Response, Trouble> {
         let mut url = request.url.clone();
         let mut login = authorization.and_then(|authorization| authorization.at(&url));
@@ -160,7 +163,7 @@ impl Http {
                 .map_err(|error| self.broken(&url, &request.subject, &error))?;
             self.warn(response.headers());
             self.refused_by_proxy(&url, &request.subject, response.status())?;
-            // The others turn a PUT into a GET.
+            // 301 to 303 would turn a PUT into a GET.
             let follows = match response.status().as_u16() {
                 307 | 308 => true,
                 301..=303 => reads,
@@ -181,13 +184,13 @@ impl Http {
         Trouble::last(self.error(Kind::Failed, format_args!("{subject}: more than {MOST_HOPS} redirects")))
     }
 
-    /// Returns where a `Location` leads, if it may be followed.
+    /// Resolves a `Location`, if it may be followed.
     pub fn hop(&self, from: &Url, location: &HeaderValue, subject: &str) -> Result<Url, Error> {
         headers::hop(from, location.as_bytes())
             .map_err(|(kind, what)| self.error(kind, format_args!("{subject}: redirected to {what}")))
     }
 
-    /// Takes over the best challenge of a 401, if it has one: Bearer before Basic.
+    /// Stores the best challenge of a 401, if it has one: Bearer before Basic.
     pub fn learn(&self, headers: &HeaderMap) {
         let found = headers
             .get_all(WWW_AUTHENTICATE)
@@ -202,12 +205,12 @@ impl Http {
         }
     }
 
-    /// Returns how the registry has asked for a login, if it has.
+    /// Returns the challenge of the registry, if it has sent one.
     pub fn challenge(&self) -> Option<Challenge> {
         lock(&self.challenge).clone()
     }
 
-    /// Shows each `Warning` once.
+    /// Reports each `Warning` header once.
     pub fn warn(&self, headers: &HeaderMap) {
         for value in headers.get_all(reqwest::header::WARNING) {
             let Ok(text) = value.to_str() else { continue };
@@ -218,17 +221,17 @@ impl Http {
         }
     }
 
-    /// Warns, once of each text.
+    /// Emits a warning, once for each text.
     pub fn warn_once(&self, text: &str) {
         let mut warned = lock(&self.warned);
-        // A server that warns of something new each time is not listened to for ever.
+        // Limits the warnings of a server that sends a new text each time.
         if warned.len() < 100 && warned.insert(text.to_owned()) {
             self.flow().warn(format!("registry {}: {}", self.name, escape(text)));
         }
     }
 
-    /// Returns the longest wait for the answer to a body of `size` bytes: a registry may hash and move it
-    /// first, at 16 MiB a second at least.
+    /// Returns the maximum time to wait for the response to a body of `size` bytes. The registry
+    /// may first hash and move it, at 16 MiB per second or faster.
     pub fn patience(&self, size: u64) -> Duration {
         self.settings.idle + Duration::from_secs(size >> 24)
     }

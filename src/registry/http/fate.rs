@@ -1,42 +1,42 @@
-//! What is wrong with a connection that failed, read from the errors of the libraries.
+//! Classifies failed connections from the errors of the libraries.
 //!
-//! Their texts are read here and nowhere else; what follows from it is decided in [`super::connection`].
+//! The only file that looks at the texts of those errors; [`super::connection`] decides what to do.
 
 use std::error::Error as _;
 
-/// What is wrong with a connection, for choosing what comes next.
+/// Reason for the failure of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Fate {
     /// The certificate is not accepted.
     Certificate,
-    /// The other side ended TLS: its version, or our certificate.
+    /// The server ended TLS because of the version or our certificate.
     Alert {
-        /// It may want a certificate of ours.
+        /// It may require a client certificate.
         wants_certificate: bool,
     },
-    /// The other side answers with something other than TLS.
+    /// The server answered with something other than TLS.
     NotTls,
-    /// The other side closed the connection while it was made.
+    /// The server closed the connection while it was being made.
     HungUp,
-    /// HTTP/2 broke.
+    /// HTTP/2 failed.
     Http2 {
-        /// The other side says that it wants HTTP/1.1.
+        /// The server asks for HTTP/1.1.
         wants_http1: bool,
     },
-    /// The proxy refused.
+    /// The proxy refused the connection.
     Proxy {
-        /// It wants a login.
+        /// It requires a login.
         wants_login: bool,
     },
-    /// The other side closed the connection as soon as it was made.
+    /// The server closed the connection as soon as it was made.
     Closed,
-    /// Anything else; may pass.
+    /// Anything else; may be temporary.
     Passing,
-    /// The request cannot be made.
+    /// The request is invalid and cannot be sent.
     Never,
 }
 
-/// Returns the fate of a failed connection, and the innermost text of its error.
+/// Returns the reason for a failed connection, and the innermost text of its error.
 pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
     let mut texts: Vec<String> = Vec::new();
     let mut broke = false;
@@ -54,7 +54,8 @@ pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
     if error.is_builder() {
         return (Fate::Never, text);
     }
-    // rustls, hyper and h2 are not direct dependencies; these are the texts of their errors, read nowhere else.
+    // rustls, hyper and h2 are not direct dependencies, so only the texts of their errors are
+    // available.
     let any = |parts: &[&str]| texts.iter().any(|text| parts.iter().any(|part| text.contains(part)));
     let last = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     let fate = if any(&["tunnel error"]) {

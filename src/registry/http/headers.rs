@@ -1,6 +1,6 @@
-//! What three header fields of an answer say: `WWW-Authenticate`, `Link`, `Location`.
+//! Parsers for three response headers: `WWW-Authenticate`, `Link` and `Location`.
 //!
-//! Text that a stranger wrote, read by pure functions: nothing here asks anybody, logs in or names a host.
+//! The input is untrusted. The functions do no I/O and know nothing about logins.
 
 use http_auth::ParamValue;
 pub use reqwest::Url;
@@ -9,23 +9,23 @@ use super::origin;
 use crate::base::fault::escape;
 use crate::content::Kind;
 
-/// What a registry asks for.
+/// Authentication that a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
-    /// A login with every call.
+    /// A login with every request.
     Basic,
     /// A token.
     Bearer {
-        /// Where to get it: http or https.
+        /// Address of the token server, http or https.
         realm: Url,
-        /// For whom, in the token server's words.
+        /// Name of the registry at the token server.
         service: Option<String>,
     },
 }
 
 impl Challenge {
-    /// Returns the best one of a `WWW-Authenticate` (RFC 9110, 11.6.1): Bearer before Basic. `None` where there is none
-    /// that is understood, or the field is malformed.
+    /// Returns the best challenge of a `WWW-Authenticate` header (RFC 9110, 11.6.1): Bearer before
+    /// Basic. `None` if it has no supported challenge or is malformed.
     pub fn parse(text: &str) -> Option<Self> {
         let mut best = None;
         for challenge in http_auth::parse_challenges(text).ok()? {
@@ -47,10 +47,10 @@ impl Challenge {
     }
 }
 
-/// Returns the target of the first `rel=next` of a `Link` (RFC 8288), as it stands there.
+/// Returns the unresolved target of the first `rel=next` in a `Link` header (RFC 8288).
 pub fn next_link(text: &str) -> Option<&str> {
     let mut rest = text;
-    // Targets may hold commas, so the brackets lead.
+    // Targets may contain commas, so split at the brackets.
     while let Some(start) = rest.find('<') {
         let (target, behind) = rest[start + 1..].split_once('>')?;
         let end = behind.find('<').unwrap_or(behind.len());
@@ -67,22 +67,23 @@ pub fn next_link(text: &str) -> Option<&str> {
     None
 }
 
-/// Returns the page that a `Link`'s target leads to from `page`; `None` where it is of another origin.
+/// Resolves the target of a `Link` against `page`. `None` if it has another origin.
 pub fn next_page(page: &Url, target: &str) -> Option<Url> {
     page.join(target).ok().filter(|next| origin::same(next, page))
 }
 
-/// Returns where a `Location` leads from `from`, if it may be followed: never from https to http, never to a link-local or metadata
-/// address, and without a login in it.
+/// Resolves a `Location` against `from` and removes a login from it. Refuses to go from https to
+/// http, or to a link-local or metadata address.
 ///
 /// # Errors
-/// [`Kind::Failed`] for what is no address, [`Kind::Policy`] for what is not followed; with what it is, in words.
+/// [`Kind::Failed`] if it is not a valid address, [`Kind::Policy`] if it must not be followed; with
+/// a description of the target.
 pub fn hop(from: &Url, location: &[u8]) -> Result<Url, (Kind, String)> {
     let text = std::str::from_utf8(location).ok().filter(|text| text.is_ascii());
     let Some(mut next) = text.and_then(|text| from.join(text).ok()).filter(Url::has_host) else {
-        return Err((Kind::Failed, "something that is no address".to_owned()));
+        return Err((Kind::Failed, "an invalid address".to_owned()));
     };
-    // A login in an address would be sent as one.
+    // A login in the address would be sent.
     let _ = next.set_username("");
     let _ = next.set_password(None);
     match (from.scheme(), next.scheme()) {

@@ -1,5 +1,5 @@
-//! HTTP with one registry: requests, redirects, connections, retries, pace. Knows no logins and nothing of the distribution
-//! protocol.
+//! HTTP with registries: requests, redirects, connections, retries, pace. Must not know about the
+//! distribution protocol, and leaves logging in to `auth`.
 
 pub(super) mod body;
 pub(super) mod certificate;

@@ -1,36 +1,36 @@
-//! Which server an address means: scheme, host and port, and which may never be asked.
+//! The server of an address (scheme, host and port), and the servers that must never be contacted.
 //!
-//! Pure: no name is looked up here.
+//! Does not look up names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
-/// Returns whether two addresses have the same scheme, host and port.
+/// Reports whether two addresses have the same scheme, host and port.
 pub(in crate::registry) fn same(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// Returns `host` or `host:port` of an address, as it is named in settings.
+/// Returns the `host` or `host:port` of an address, as written in settings.
 pub(in crate::registry) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// Returns the endpoint's host for a host in references.
+/// Returns the host to connect to for a host in references.
 pub(in crate::registry) fn endpoint(host: &str) -> &str {
     if host == "docker.io" { "registry-1.docker.io" } else { host }
 }
 
-/// Returns what references call the host of an address.
+/// Returns the name in references of the host of an address.
 pub(in crate::registry) fn named(url: &Url) -> String {
     let authority = authority(url);
     if authority == "registry-1.docker.io" { "docker.io".to_owned() } else { authority }
 }
 
-/// Returns whether a host (with or without port) is this machine.
+/// Reports whether a host (with or without a port) is the local machine.
 pub(in crate::registry) fn is_loopback(host: &str) -> bool {
     let Ok(url) = Url::parse(&format!("http://{host}/")) else { return false };
     let name = url.host_str().unwrap_or_default();
@@ -42,7 +42,8 @@ fn address(host: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Returns whether an address is link-local or a cloud's metadata service, to which no answer may send us.
+/// Reports whether an address is link-local or a cloud metadata service. Responses must not lead
+/// there.
 pub(in crate::registry) fn is_forbidden(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
     if METADATA_NAMES.contains(&host.as_str()) {
@@ -51,21 +52,22 @@ pub(in crate::registry) fn is_forbidden(url: &Url) -> bool {
     address(&host).is_some_and(is_forbidden_address)
 }
 
-/// Names of metadata services.
+/// Host names of metadata services.
 const METADATA_NAMES: [&str; 5] =
     ["metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal"];
-/// Addresses of metadata services outside the link-local ranges: Alibaba's, Azure's host, Oracle's.
+/// IPv4 addresses of metadata services outside the link-local ranges: Alibaba, Azure's host,
+/// Oracle.
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-/// Amazon's, Google's, Scaleway's.
+/// IPv6 addresses of metadata services: Amazon, Google, Scaleway.
 const METADATA_V6: [Ipv6Addr; 3] = [
     Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
     Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
 ];
 
-/// Returns whether an address, such as a name was found to mean, is link-local or a cloud's metadata service, or
-/// carries such a one, or this machine's, inside.
+/// Reports whether an address, for example a resolved one, is link-local or a cloud metadata
+/// service, or embeds such an address or one of the local machine.
 pub(in crate::registry) fn is_forbidden_address(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_forbidden_v4(v4),
@@ -82,24 +84,26 @@ fn is_forbidden_v4(v4: Ipv4Addr) -> bool {
     v4.is_link_local() || v4.octets()[0] == 0 || METADATA_V4.contains(&v4)
 }
 
-/// Checks an address inside another one. Zeros are what fills the places where none is.
+/// Checks an embedded address. Zeros are allowed here, since they also fill unused places.
 fn is_forbidden_inside(v4: Ipv4Addr) -> bool {
     v4.is_loopback() || v4.is_link_local() || METADATA_V4.contains(&v4)
 }
 
-/// Returns the IPv4 addresses that an IPv6 address may be a wrapping of; a translator or tunnel on the way unwraps it.
+/// Returns the IPv4 addresses that an IPv6 address may embed. A translator or tunnel on the path
+/// may extract them.
 fn inside(v6: Ipv6Addr) -> Vec<Ipv4Addr> {
     let octets = v6.octets();
     let at = |places: [usize; 4]| Ipv4Addr::from(places.map(|place| octets[place]));
     let last = at([12, 13, 14, 15]);
     match v6.segments() {
-        // NAT64 of a site's own (RFC 8215): a prefix of any length that RFC 6052 knows, whose octet 8 stays out.
+        // Local-use NAT64 (RFC 8215): a prefix of any length in RFC 6052, which skips octet 8.
         [0x64, 0xff9b, 1, ..] => vec![at([6, 7, 9, 10]), at([7, 9, 10, 11]), at([9, 10, 11, 12]), last],
         // 6to4 (RFC 3056).
         [0x2002, ..] => vec![at([2, 3, 4, 5])],
-        // Teredo (RFC 4380): the server, and the client's with each bit turned.
+        // Teredo (RFC 4380): the server, and the client with each bit inverted.
         [0x2001, 0, ..] => vec![at([4, 5, 6, 7]), Ipv4Addr::from(!u32::from(last))],
-        // NAT64 (RFC 6052); translated (RFC 2765) and compatible (RFC 4291), which nobody should use any longer; ISATAP (RFC 5214).
+        // NAT64 (RFC 6052); the deprecated translated (RFC 2765) and compatible (RFC 4291) forms;
+        // ISATAP (RFC 5214).
         [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff | 0, 0, ..] | [_, _, _, _, 0 | 0x200, 0x5efe, ..] => {
             vec![last]
         }
@@ -181,7 +185,7 @@ mod tests {
                 assert!(is_forbidden_address(address.into()), "{bad} in {address}");
             }
         }
-        // Those octets lie where none of the forms reads them.
+        // An address that is not forbidden, in all forms.
         let plain = wrapped("198.51.100.7");
         assert!(!plain.into_iter().any(|address| is_forbidden_address(address.into())));
         for good in ["2001:db8::7f00:1", "2606:4700::a9fe:a9fe", "64:ff9c::7f00:1"] {

@@ -1,8 +1,8 @@
-//! How many threads wait for one registry at once: fewer when it says that it is too much, slowly
-//! more again.
+//! Limits how many threads wait for one registry at once: fewer when the registry asks to slow
+//! down, then slowly more again.
 //!
-//! A permit is held while a thread waits for this registry and never while it waits for anything
-//! else (a disk, another registry, a consumer), so that permits cannot lock each other out.
+//! A thread holds a permit only while it waits for this registry, never while it waits for anything
+//! else (a disk, another registry, a consumer), so that permits cannot deadlock.
 
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::base::lock::{lock, wait};
 use crate::content::Error;
 use crate::flow::{Cancelled, Event, Flow};
 
-/// How often a waiting thread looks whether the run was cancelled.
+/// Interval at which a waiting thread checks for cancellation.
 const TICK: Duration = Duration::from_millis(100);
-/// Refusals within this time are answers to the same crowd: it is halved once.
+/// Refusals within this time halve the limit only once, since they answer one burst of requests.
 const SAME: Duration = Duration::from_secs(1);
-/// So long without a refusal, and one more may try.
+/// Time without a refusal after which the limit is raised by one.
 const CALM: Duration = Duration::from_secs(5);
 
 struct State {
@@ -24,7 +24,7 @@ struct State {
     active: usize,
     waiting: usize,
     changed: Option<Duration>,
-    /// No new request before this.
+    /// No new requests before this time.
     closed_until: Duration,
 }
 
@@ -35,7 +35,7 @@ pub(in crate::registry) struct Pace {
     freed: Condvar,
 }
 
-/// Leave to wait for the registry, until it is dropped.
+/// Permission to wait for the registry, until it is dropped.
 pub(in crate::registry) struct Permit<'a>(&'a Pace);
 
 impl Drop for Permit<'_> {
@@ -49,7 +49,7 @@ impl Drop for Permit<'_> {
 }
 
 impl Pace {
-    /// Makes permits for at most `most` at once, from the start.
+    /// Makes `most` permits, all available from the start.
     pub fn new(most: usize) -> Self {
         let most = most.max(1);
         let state = State { limit: most, active: 0, waiting: 0, changed: None, closed_until: Duration::ZERO };
@@ -69,7 +69,7 @@ impl Pace {
         Ok(Permit(self))
     }
 
-    /// Waits as long as the registry asked all of us to; before a new request.
+    /// Waits, before a new request, as long as the registry has asked for.
     pub fn hold(&self, flow: &Flow) -> Result<(), Error> {
         let until = lock(&self.state).closed_until;
         if until.is_zero() {
@@ -78,7 +78,7 @@ impl Pace {
         retry::pause(flow, until.saturating_sub(flow.clock().elapsed()))
     }
 
-    /// Halves the permits: the registry answered `status`, and may have asked to wait.
+    /// Halves the permits after the registry answered `status` and maybe asked to wait for `after`.
     pub fn slower(&self, flow: &Flow, name: &str, status: u16, after: Option<Duration>) {
         let now = flow.clock().elapsed();
         let (from, to) = {
@@ -100,7 +100,7 @@ impl Pace {
         }
     }
 
-    /// Adds a permit after some time without refusals: the registry answered as it should.
+    /// Records a good response; adds a permit after some time without refusals.
     pub fn well(&self, flow: &Flow, name: &str) {
         let more = {
             let mut state = lock(&self.state);

@@ -1,6 +1,6 @@
-//! Where a registry is asked: the first of its addresses that answers.
+//! Finds the address of a registry: the first of its endpoints that answers.
 //!
-//! https before http, http only where it is allowed and the other side speaks no TLS at all.
+//! Tries https before http, and http only if it is allowed and the server does not speak TLS.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use super::retry::{self, Tries, Trouble};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 
-/// How long a registry that did not answer counts as down without being asked again.
+/// Time for which a registry that did not answer counts as down.
 const DOWN_FOR: Duration = Duration::from_secs(30);
 
 impl Http {
-    /// Returns scheme, host and port, found by a ping on the first call.
+    /// Returns the registry's scheme, host and port. The first call finds them with a ping.
     pub fn base(&self) -> Result<Url, Error> {
         let mut base = lock(&self.base);
         if let Some(known) = &*base {
@@ -40,7 +40,7 @@ impl Http {
         }
     }
 
-    /// Starts counting the tries of one step at this registry.
+    /// Returns a new counter for the retries of one step at this registry.
     pub fn tries(&self) -> Tries<'_> {
         Tries::new(self.flow(), self.rules.retries)
     }

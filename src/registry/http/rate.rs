@@ -1,6 +1,6 @@
-//! Limits in bytes per second, shared by all bodies that go through them, both ways.
+//! Limits in bytes per second, shared by all uploads and downloads under them.
 //!
-//! Waits on the flow's clock; knows nothing of requests.
+//! Waits on the flow's clock. Does not know about requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -11,11 +11,11 @@ use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::Flow;
 
-/// What may go at once after a pause.
+/// Burst that is allowed after a pause.
 const BURST: Duration = Duration::from_millis(100);
 
-/// The limits of a run: one over all registries, one for each that has its own. Registries that are opened apart share
-/// them by sharing this.
+/// The limits of a run: one for all registries together, and one for each registry that has its
+/// own. Several [`crate::registry::Registries`] can share them.
 #[derive(Default)]
 pub struct Limits {
     all: Option<Arc<Rate>>,
@@ -23,13 +23,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Makes the limits of a run. `all`: bytes per second over all registries, both ways together; `None`: as fast as
-    /// it goes.
+    /// Makes the limits of a run. `all` is the number of bytes per second for all registries and
+    /// both directions together; `None` for no limit.
     pub fn new(all: Option<u64>) -> Self {
         Self { all: all.map(|limit| Arc::new(Rate::new(limit))), hosts: Mutex::default() }
     }
 
-    /// Returns the limits that hold for `host`, whose own limit is `own`.
+    /// Returns the limits for `host`, whose own limit is `own`.
     pub(in crate::registry) fn of(&self, host: &str, own: Option<u64>) -> Vec<Arc<Rate>> {
         let own = own.map(|limit| {
             Arc::clone(lock(&self.hosts).entry(host.to_owned()).or_insert_with(|| Arc::new(Rate::new(limit))))
@@ -41,7 +41,7 @@ impl Limits {
 /// One limit.
 pub(in crate::registry) struct Rate {
     per_second: u64,
-    /// When everything taken so far has had its time.
+    /// Time at which everything taken so far is used up.
     free: Mutex<Duration>,
 }
 
@@ -51,7 +51,7 @@ impl Rate {
         Self { per_second: per_second.max(1), free: Mutex::default() }
     }
 
-    /// Waits until `bytes` more may have gone.
+    /// Waits until `bytes` more are allowed.
     pub fn take(&self, flow: &Flow, bytes: u64) -> Result<(), Error> {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.per_second);
         let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
@@ -64,7 +64,7 @@ impl Rate {
         retry::pause(flow, wait)
     }
 
-    /// Returns the bytes of a quarter of a second.
+    /// Returns the number of bytes for a quarter of a second, at least 1 KiB.
     pub fn piece(&self) -> u64 {
         (self.per_second / 4).max(1 << 10)
     }

@@ -1,7 +1,8 @@
-//! Names that answers lead to: looked up, and refused where they mean a link-local or metadata
-//! address, which only a name of its owner's making would.
+//! Looks up host names that come from responses, and refuses those that resolve to a link-local or
+//! metadata address: only a malicious name does.
 //!
-//! For addresses elsewhere alone: a registry that its user names may be where it is.
+//! Used only for addresses outside the registry. A registry that the user names may be at any
+//! address.
 
 use std::net::SocketAddr;
 
@@ -9,25 +10,27 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use super::origin;
 
-/// Looks names up as the system does, and leaves out what may not be asked.
+/// Looks names up with the system's resolver, and removes forbidden addresses.
 pub(in crate::registry) struct Elsewhere;
 
 impl Resolve for Elsewhere {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            // The port is set by whoever connects.
+            // The connector sets the port.
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
             Ok(permitted(found)?)
         })
     }
 }
 
-/// Returns the addresses that may be asked; an error where that leaves none.
+/// Returns the permitted addresses, or an error if none of those found is permitted.
 fn permitted(mut found: Vec<SocketAddr>) -> std::io::Result<Addrs> {
     let any = !found.is_empty();
     found.retain(|address| !origin::is_forbidden_address(address.ip()));
     if any && found.is_empty() {
-        return Err(std::io::Error::other("the name means a link-local or metadata address, which is not asked"));
+        return Err(std::io::Error::other(
+            "the name resolves to a link-local or metadata address, which is not allowed",
+        ));
     }
     Ok(Box::new(found.into_iter()))
 }

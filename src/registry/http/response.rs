@@ -1,7 +1,7 @@
-//! What a registry answered, in the words of [`crate::content`]: statuses and error bodies.
+//! Responses of a registry: converts statuses and error bodies to the errors of [`crate::content`].
 //!
-//! Everything from the wire is escaped; addresses are not shown, since redirects carry secrets in
-//! their queries.
+//! Escapes everything that a registry sends. Does not show addresses, since redirects have secrets
+//! in their queries.
 
 use bytes::Bytes;
 use reqwest::StatusCode;
@@ -11,13 +11,13 @@ use serde::Deserialize;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 
-/// A whole answer.
+/// A complete response.
 pub(in crate::registry) struct Answer {
     /// Status.
     pub status: StatusCode,
     /// Headers.
     pub headers: HeaderMap,
-    /// The body, capped by whoever asked.
+    /// Body, limited in size by the caller.
     pub body: Bytes,
 }
 
@@ -41,7 +41,7 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns the media type, without parameters.
+    /// Returns the media type without parameters.
     pub fn media_type(&self) -> Option<&str> {
         let text = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
         Some(text.split(';').next().unwrap_or_default().trim())
@@ -51,12 +51,13 @@ impl Answer {
         serde_json::from_slice::<Errors>(&self.body).unwrap_or_default().errors
     }
 
-    /// Returns whether the answer names this error code.
+    /// Reports whether the response has this error code.
     pub fn says(&self, code: &str) -> bool {
         self.errors().iter().any(|error| error.code.eq_ignore_ascii_case(code))
     }
 
-    /// Returns the registry's own words: code and message of its first error, escaped; empty where it says nothing.
+    /// Returns the code and message of the first error in the body, escaped; empty if there is
+    /// none.
     pub fn words(&self) -> String {
         let Some(first) = self.errors().into_iter().next() else { return String::new() };
         let text = match first.message {
@@ -66,7 +67,7 @@ impl Answer {
         format!(" ({})", escape(&text))
     }
 
-    /// Returns whether a refusal is a firewall's, in its own words: no login changes it.
+    /// Reports whether the error messages are about a firewall, which no login changes.
     fn is_about_the_address(&self) -> bool {
         let about = |message: &str| {
             let message = message.to_ascii_lowercase();
@@ -75,7 +76,7 @@ impl Answer {
         self.errors().iter().filter_map(|error| error.message.as_deref()).any(about)
     }
 
-    /// Returns the error for an unexpected answer to a question about `subject`.
+    /// Returns the error for an unexpected response about `subject`.
     pub fn refusal(&self, host: &str, subject: &str) -> Error {
         let kind = match self.status.as_u16() {
             401 | 403 => Kind::Denied,
@@ -86,12 +87,12 @@ impl Answer {
         };
         let shut_out = kind == Kind::Denied && self.is_about_the_address();
         let found = match kind {
-            Kind::Denied if shut_out => "this machine's address is not admitted",
+            Kind::Denied if shut_out => "this machine's address is blocked",
             Kind::Absent => "not found",
             Kind::Denied if self.status == StatusCode::UNAUTHORIZED => "login refused or missing",
             Kind::Denied => "not permitted",
             Kind::Refused => "refused",
-            _ if self.status == StatusCode::TOO_MANY_REQUESTS => "it limits our requests",
+            _ if self.status == StatusCode::TOO_MANY_REQUESTS => "too many requests",
             _ => "expected success",
         };
         let error = Error::new(
@@ -99,10 +100,11 @@ impl Answer {
             format!("registry {host}: {subject}: {found}, status {}{}", self.status.as_u16(), self.words()),
         );
         match kind {
-            Kind::Denied if shut_out => error
-                .help(format!("have the firewall of {host} admit this machine, or go through a proxy that it admits")),
-            Kind::Denied => error.help(format!("check that the login for {host} is there and may do this")),
-            Kind::Absent => error.help("check the name; a registry may hide what the login may not see"),
+            Kind::Denied if shut_out => {
+                error.help(format!("allow this machine in the firewall of {host}, or use a proxy that it allows"))
+            }
+            Kind::Denied => error.help(format!("check that the login for {host} exists and has this permission")),
+            Kind::Absent => error.help("check the name; a registry may hide what the login has no access to"),
             _ => error,
         }
     }
@@ -139,7 +141,7 @@ mod tests {
     fn i9_a_firewall_is_told_from_a_wrong_login() {
         let text = r#"{"errors":[{"code":"DENIED","message":"client with IP '192.0.2.7' is not allowed access"}]}"#;
         let shut_out = answer(403, text).refusal("h:1", "ping");
-        assert!(shut_out.what.contains("address is not admitted") && shut_out.help.unwrap().contains("firewall"));
+        assert!(shut_out.what.contains("address is blocked") && shut_out.help.unwrap().contains("firewall"));
         let login = answer(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#);
         assert!(login.refusal("h:1", "ping").help.unwrap().contains("login"));
     }

@@ -1,6 +1,7 @@
-//! When a step is tried again, and how long is waited before.
+//! Decides whether a step is tried again, and how long to wait before.
 //!
-//! Full jitter, doubling, `Retry-After` obeyed up to a minute. Knows nothing of what the step does.
+//! Exponential backoff with full jitter; `Retry-After` is followed up to one minute. Does not know
+//! what the step does.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,35 +10,35 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use crate::content::{Error, Kind};
 use crate::flow::{Event, Flow};
 
-/// Longest first wait; doubles from try to try.
+/// Maximum first wait; doubles with every try.
 const FIRST: Duration = Duration::from_millis(400);
-/// Longest wait of our own choice.
+/// Maximum wait unless the server asks for one.
 const MOST: Duration = Duration::from_secs(20);
-/// Longest wait that a server may ask for.
+/// Maximum wait that a server may ask for.
 const MOST_ASKED: Duration = Duration::from_secs(60);
-/// Behind a wait that was asked for, they come back spread over this.
+/// Maximum random time added to a wait that the server asked for.
 const SPREAD: Duration = Duration::from_millis(500);
-/// Waits are cut into pieces so that a cancelled run ends soon.
+/// Interval at which a wait checks for cancellation.
 const STEP: Duration = Duration::from_millis(50);
 
-/// Why a step failed, and whether another try may do.
+/// Failure of a step, and whether another try may succeed.
 #[derive(Debug)]
 pub(in crate::registry) struct Trouble {
     /// The failure.
     pub error: Error,
     /// Whether to try again.
     pub again: bool,
-    /// How long the server asked to wait.
+    /// Time that the server asked to wait.
     pub after: Option<Duration>,
 }
 
 impl Trouble {
-    /// Makes trouble that another try will not help.
+    /// Makes a failure that is not tried again.
     pub fn last(error: Error) -> Self {
         Self { error, again: false, after: None }
     }
 
-    /// Makes trouble that another try may help.
+    /// Makes a failure that may be temporary.
     pub fn passing(error: Error) -> Self {
         Self { error, again: true, after: None }
     }
@@ -57,17 +58,17 @@ pub(in crate::registry) struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    /// Starts counting: `most` tries after the first.
+    /// Starts counting; allows `most` retries.
     pub fn new(flow: &'a Flow, most: u32) -> Self {
         Self { flow, most, done: 0 }
     }
 
-    /// Starts counting after `done` tries.
+    /// Starts counting after `done` retries.
     pub fn resumed(flow: &'a Flow, most: u32, done: u32) -> Self {
         Self { flow, most, done }
     }
 
-    /// Waits before the next try, or gives the error back when there is none.
+    /// Waits before the next try, or returns the error if no try is left.
     pub fn again(&mut self, trouble: Trouble) -> Result<(), Error> {
         if !trouble.again {
             return Err(trouble.error);
@@ -79,7 +80,7 @@ impl<'a> Tries<'a> {
             }
             return Err(error);
         }
-        // All who were asked to wait would come back at the same moment.
+        // Without this, all threads that were asked to wait would return at the same moment.
         let wait = trouble.after.map_or_else(|| jitter(self.done), |after| after + share(SPREAD));
         self.done += 1;
         self.flow.event(Event::Detail(format!(
@@ -93,7 +94,7 @@ impl<'a> Tries<'a> {
     }
 }
 
-/// Waits, cancellable.
+/// Waits for `wait`, or until the run is cancelled.
 pub(in crate::registry) fn pause(flow: &Flow, mut wait: Duration) -> Result<(), Error> {
     while !wait.is_zero() {
         flow.check()?;
@@ -105,20 +106,20 @@ pub(in crate::registry) fn pause(flow: &Flow, mut wait: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Returns a random time between nothing and the doubled wait.
+/// Returns a random wait between zero and the limit after `done` retries.
 fn jitter(done: u32) -> Duration {
     share(FIRST.saturating_mul(1 << done.min(10)).min(MOST))
 }
 
-/// Returns a random time between nothing and `most`.
+/// Returns a random time between zero and `most`.
 pub(in crate::registry) fn share(most: Duration) -> Duration {
     let mut random = [0; 2];
-    // Without randomness all wait the longest time: slower, not wrong.
+    // Without randomness every wait takes the maximum time: slower, but correct.
     let share = getrandom::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
     most * u32::from(share) / u32::from(u16::MAX)
 }
 
-/// Reads `Retry-After`, seconds or a date, capped.
+/// Reads `Retry-After` (seconds or a date), limited to [`MOST_ASKED`].
 pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = if let Ok(seconds) = text.parse::<u64>() {
@@ -130,12 +131,12 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<
     Some(Duration::from_secs(seconds).min(MOST_ASKED))
 }
 
-/// Returns whether a status may pass by itself.
+/// Reports whether a status may be temporary.
 pub(in crate::registry) fn passes(status: u16) -> bool {
     matches!(status, 408 | 429) || (status >= 500 && !matches!(status, 501 | 505))
 }
 
-/// Makes trouble of a failure that may pass.
+/// Makes an error of [`Kind::Failed`] that may be temporary.
 pub(in crate::registry) fn failed(what: impl Into<String>) -> Trouble {
     Trouble::passing(Error::new(Kind::Failed, what))
 }

@@ -1,7 +1,7 @@
-//! The private async runtime behind the blocking traits, and the one way to wait on it.
+//! The private async runtime used by the blocking traits, and the only way to wait for it.
 //!
-//! Every wait looks at the flow's cancel flag ten times a second and ends when nothing came for the
-//! idle time. No I/O of its own.
+//! Every wait checks the flow's cancel flag ten times a second, and ends when nothing arrives
+//! within the idle time. Does no I/O itself.
 
 use std::future::Future;
 use std::panic::catch_unwind;
@@ -14,15 +14,15 @@ use tokio::time::timeout;
 use crate::content::{Error, Kind};
 use crate::flow::{Flow, NoThread};
 
-/// How often a wait looks up.
+/// Interval at which a wait checks for cancellation.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Why a wait ended without its result.
+/// Reason why a wait ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::registry) enum Stop {
     /// The run was cancelled.
     Cancelled,
-    /// Nothing came for this long.
+    /// Nothing arrived for this long.
     Idle(Duration),
 }
 
@@ -30,32 +30,32 @@ pub(in crate::registry) enum Stop {
 pub(in crate::registry) struct Runtime {
     inner: Option<runtime::Runtime>,
     handle: Handle,
-    /// Its cancel flag, clock and events.
+    /// Cancel flag, clock and events of the run.
     pub flow: Flow,
 }
 
 impl Runtime {
-    /// Starts the runtime. Two threads are enough for sockets and TLS of all transfers on the machines this runs on;
-    /// hashing is done by the callers.
+    /// Starts the runtime. Two threads are enough for the sockets and TLS of all transfers; the
+    /// callers do the hashing.
     pub fn new(flow: Flow) -> Result<Self, Error> {
         let failed = |why: &dyn std::fmt::Display| {
-            Error::new(Kind::Io, format!("threads of the registry client: {why}")).help(NoThread::HELP)
+            Error::new(Kind::Io, format!("registry client threads: {why}")).help(NoThread::HELP)
         };
         let build =
             || Builder::new_multi_thread().worker_threads(2).thread_name("registry").enable_io().enable_time().build();
-        // It panics where the system gives it no thread.
+        // `build` panics if the system cannot start a thread.
         let inner = catch_unwind(build).map_err(|_| failed(&"expected two, found none"))?;
         let inner = inner.map_err(|error| failed(&error))?;
         let handle = inner.handle().clone();
         Ok(Self { inner: Some(inner), handle, flow })
     }
 
-    /// Returns where tasks are spawned.
+    /// Returns the handle for spawning tasks.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Waits for `future`, at most `idle` long.
+    /// Waits for `future`, for at most `idle`.
     pub fn wait<F: Future>(&self, idle: Duration, future: F) -> Result<F::Output, Stop> {
         if self.flow.is_cancelled() {
             return Err(Stop::Cancelled);
@@ -82,7 +82,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
-            // A name lookup that hangs must not hold the process.
+            // A hanging name lookup must not block the end of the process.
             inner.shutdown_background();
         }
     }

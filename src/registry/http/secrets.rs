@@ -1,6 +1,7 @@
-//! The secrets that a run sends, and texts without them: a registry, or a proxy, may answer with what it was sent.
+//! Removes the secrets that a run sends from texts: a registry or proxy may answer with what it was
+//! sent.
 //!
-//! Every error and event of [`crate::registry::Registries`] passes here before anybody sees it. Knows no request and no answer.
+//! Every error and event of [`crate::registry::Registries`] passes through here before it is shown.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,20 +15,21 @@ use crate::content::Error;
 use crate::flow::{Event, Events};
 use crate::registry::credential::Credential;
 
-/// In the place of a secret.
+/// Replacement for a secret.
 const REDACTED: &str = "[redacted]";
-/// Shorter secrets are words of every text; only what is made of them is looked for.
+/// Minimum length, in bytes, of a secret that is searched for as it is. Shorter ones occur in any
+/// text, so only longer forms that contain them are searched for.
 const LEAST: usize = 4;
-/// So many first characters of a secret are one, whatever stands behind them.
+/// Number of leading bytes of a secret that count as the secret, whatever follows.
 const PLAIN_PART: usize = 16;
-/// And so many where the text was cut behind them.
+/// Number of leading bytes that count as the secret if the text is cut after them.
 const CUT_PART: usize = 6;
-/// Forms of tokens that are remembered; older ones have ended.
+/// Maximum number of token forms kept. Older tokens have expired.
 const MOST_PASSING: usize = 4096;
 
 type Form = Zeroizing<Vec<u8>>;
 
-/// Everything secret that was sent, in the forms in which it may come back.
+/// All secrets that were sent, in the forms in which they may come back.
 #[derive(Default)]
 pub struct Secrets(Mutex<Forms>);
 
@@ -44,7 +46,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Remembers a login.
+    /// Adds a login.
     pub(in crate::registry) fn login(&self, login: &Credential) {
         match login {
             Credential::Password { username, password } => self.password(username, password),
@@ -52,24 +54,24 @@ impl Secrets {
         }
     }
 
-    /// Remembers a user's password.
+    /// Adds the password of a user.
     fn password(&self, username: &str, password: &str) {
         self.lasting(forms(password));
         let pair = Zeroizing::new(format!("{username}:{password}"));
         self.lasting(encoded(&pair));
     }
 
-    /// Remembers the login in the address of a proxy, if it has one.
+    /// Adds the login in the address of a proxy, if it has one.
     pub(in crate::registry) fn proxy(&self, address: &str) {
         let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
         let Some((login, _)) = rest.split('/').next().and_then(|authority| authority.rsplit_once('@')) else { return };
         let (username, password) = login.split_once(':').unwrap_or((login, ""));
-        // As written, and as sent.
+        // Both as written (percent-encoded) and as sent (decoded).
         self.password(username, password);
         self.password(&decoded(username), &decoded(password));
     }
 
-    /// Remembers a token.
+    /// Adds a token.
     pub(in crate::registry) fn token(&self, token: &str) {
         let mut known = lock(&self.0);
         for form in forms(token) {
@@ -91,12 +93,12 @@ impl Secrets {
         }
     }
 
-    /// Returns an error without them.
+    /// Returns the error without secrets.
     pub(in crate::registry) fn out_of(&self, error: Error) -> Error {
         error.map_texts(&|text| self.without(text))
     }
 
-    /// Returns a text without them.
+    /// Returns the text without secrets.
     pub fn without(&self, text: String) -> String {
         let known = lock(&self.0);
         let bytes = text.as_bytes();
@@ -108,7 +110,7 @@ impl Secrets {
                 at += 1;
                 continue;
             };
-            // Neither side of a match is in the middle of a character: forms begin with whole ones.
+            // A match never starts or ends inside a character: forms begin with whole characters.
             shown.push_str(text.get(from..at).unwrap_or_default());
             if !shown.ends_with(REDACTED) {
                 shown.push_str(REDACTED);
@@ -124,7 +126,8 @@ impl Secrets {
     }
 }
 
-/// Returns the length of what stands at `at` of a secret's form, if it is one or enough of one.
+/// Returns the length of the match at `at`, if the text there has the whole `form` of a secret or
+/// enough of it.
 fn found(text: &str, at: usize, form: &[u8]) -> Option<usize> {
     let rest = text.as_bytes().get(at..)?;
     let (mut length, mut same) = (0, 0);
@@ -145,14 +148,14 @@ fn found(text: &str, at: usize, form: &[u8]) -> Option<usize> {
     if !counts {
         return None;
     }
-    // The last characters of an encoded form depend on what stood behind the secret; nothing else is glued to one.
+    // The last characters of an encoded form depend on what followed the secret, so drop them too.
     let tail =
         behind.bytes().take(4).take_while(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte)).count();
     Some(length + tail)
 }
 
-/// Returns how many bytes of a text stand for a byte of a form: the byte itself in either case, `%XX`, `+` for a space,
-/// or behind `\`.
+/// Returns how many bytes of `text` encode `byte`: the byte itself in either case, `%XX`, `+` for a
+/// space, or the byte after `\`.
 fn step(text: &[u8], byte: u8) -> Option<usize> {
     match text {
         [first, ..] if first.eq_ignore_ascii_case(&byte) => Some(1),
@@ -167,7 +170,7 @@ fn step(text: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// Returns the forms of a secret: as it is, and as texts carry it.
+/// Returns the forms of a secret: itself, escaped, and in base64.
 fn forms(secret: &str) -> Vec<Form> {
     let mut forms = encoded(secret);
     if secret.len() >= LEAST {
@@ -175,7 +178,7 @@ fn forms(secret: &str) -> Vec<Form> {
             forms.push(Zeroizing::new(form.as_bytes().to_vec()));
         }
     }
-    // A text that was cut when it was made a form is one of its start only.
+    // If escaping cut the text, use only the part before the cut.
     forms.iter_mut().for_each(|form| {
         let cut = form.ends_with("…".as_bytes());
         let length = form.len() - if cut { "…".len() } else { 0 };
@@ -187,7 +190,8 @@ fn forms(secret: &str) -> Vec<Form> {
     forms
 }
 
-/// Returns a secret in base64, without the last characters, which depend on what follows it.
+/// Returns a secret in base64, without the last characters, which depend on what follows the
+/// secret.
 fn encoded(secret: &str) -> Vec<Form> {
     let whole = secret.len() / 3 * 3;
     let mut forms = Vec::new();
@@ -202,7 +206,7 @@ fn encoded(secret: &str) -> Vec<Form> {
     forms
 }
 
-/// Replaces each `%XX` by what it stands for.
+/// Decodes each `%XX`.
 fn decoded(text: &str) -> String {
     let mut out = Vec::new();
     let mut rest = text.as_bytes();
@@ -222,11 +226,11 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Events without secrets.
+/// An event sink that removes secrets.
 pub(in crate::registry) struct Redacted {
-    /// Those who hear them.
+    /// Receiver of the events.
     pub events: Arc<dyn Events>,
-    /// What they must not hear.
+    /// Secrets to remove.
     pub secrets: Arc<Secrets>,
 }
 
@@ -235,7 +239,7 @@ impl Events for Redacted {
         self.events.event(match event {
             Event::Warning(text) => Event::Warning(self.secrets.without(text)),
             Event::Detail(text) => Event::Detail(self.secrets.without(text)),
-            // Names and numbers of our own.
+            // Only our own names and numbers.
             other @ (Event::Stage { .. } | Event::Bytes(_) | Event::Item(_)) => other,
         });
     }
@@ -258,7 +262,7 @@ mod tests {
             "canary%2f9+0%22c1%c3%a4",
             r#"canary/9 0\"c1ä"#,
             r#"canary\/9 0\"c1ä"#,
-            // mule:canary/9 0"c1ä, padded and not, with a line behind it, for addresses.
+            // mule:canary/9 0"c1ä: padded, unpadded, and with a newline after it.
             "bXVsZTpjYW5hcnkvOSAwImMxw6Q=",
             "bXVsZTpjYW5hcnkvOSAwImMxw6Q",
             "bXVsZTpjYW5hcnkvOSAwImMxw6QK",

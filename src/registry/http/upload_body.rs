@@ -1,7 +1,7 @@
-//! Content on its way up: read by the calling thread in large pieces, sent by the runtime.
+//! Upload bodies: the calling thread reads content in large pieces, the runtime sends them.
 //!
-//! A piece is handed on without a copy and its buffer comes back; at most a handful exist. A body
-//! that fails never reaches the server whole.
+//! Pieces are passed on without copying, and their buffers are reused; only a few exist at a time.
+//! A body that fails never reaches the server complete.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -17,10 +17,11 @@ use super::request::{Authorization, Request};
 use super::retry::{self, Trouble};
 use crate::content::{Error, Kind};
 
-/// Bytes of a piece: large enough that threads seldom meet, four of them are a transfer's memory.
+/// Size of a piece, in bytes. Large, so that threads rarely synchronize; a transfer uses about four
+/// of them.
 const PIECE: usize = 256 << 10;
 
-/// A buffer that goes home when the last byte was sent.
+/// A buffer that is returned for reuse once it has been sent.
 struct Lent {
     buffer: Vec<u8>,
     used: usize,
@@ -35,12 +36,12 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        // Nobody there, or enough there: it is freed.
+        // If nobody waits for it, or enough buffers are there, it is freed.
         let _ = self.home.try_send(std::mem::take(&mut self.buffer));
     }
 }
 
-/// Reads content in pieces and checks that it has exactly its size.
+/// Reads content in pieces and checks that it has exactly the expected size.
 pub(in crate::registry) struct UploadBody<'a> {
     reader: Box<dyn Read + Send + 'a>,
     left: u64,
@@ -52,14 +53,14 @@ pub(in crate::registry) struct UploadBody<'a> {
 }
 
 impl<'a> UploadBody<'a> {
-    /// Makes a body from `reader`, which has `size` bytes.
+    /// Makes a body from `reader`, which must give `size` bytes.
     pub fn new(reader: Box<dyn Read + Send + 'a>, size: u64, subject: &str) -> Self {
         let (home, back) = sync_channel(2);
         Self { reader, left: size, size, subject: subject.to_owned(), home, back, ended: false }
     }
 
-    /// Reads the next piece, full unless it is the last of `most` bytes or of all. The last of all is given
-    /// only when the reader has ended without error.
+    /// Reads the next piece, of at most `most` bytes. It is full unless `most` or the end of the
+    /// content is reached. Returns the last piece only after the reader has ended without an error.
     pub fn piece(&mut self, most: u64) -> Result<Bytes, Error> {
         let want = usize::try_from(self.left.min(most)).map_or(PIECE, |left| left.min(PIECE));
         let mut buffer = self.back.try_recv().unwrap_or_default();
@@ -85,7 +86,7 @@ impl<'a> UploadBody<'a> {
         Ok(Bytes::from_owner(Lent { buffer, used, home: self.home.clone() }))
     }
 
-    /// Skips the first `bytes`, which the registry has.
+    /// Skips the next `bytes`, which the registry already has.
     pub fn skip(&mut self, mut bytes: u64) -> Result<(), Error> {
         while bytes > 0 {
             bytes -= self.piece(bytes)?.len() as u64;
@@ -107,11 +108,11 @@ impl<'a> UploadBody<'a> {
     }
 }
 
-/// Why content did not get up.
+/// Reason for a failed upload.
 pub(in crate::registry) enum Unsent {
-    /// The content's own error.
+    /// Reading the content failed.
     Content(Error),
-    /// The registry's.
+    /// Sending to the registry failed.
     Trouble(Trouble),
 }
 
@@ -164,7 +165,7 @@ impl Http {
             }
             match self.wait(self.settings.idle, sender.send(piece)) {
                 Ok(Ok(())) if left > 0 && !answer.is_finished() => {}
-                // All was given, or an answer came before that, or the connection broke.
+                // Everything was sent, or a response came early, or the connection broke.
                 Ok(_) => break None,
                 Err(stop) => break Some(Unsent::Trouble(self.stopped(&request.subject, stop))),
             }
@@ -173,7 +174,7 @@ impl Http {
                 Err(error) => break Some(Unsent::Content(error)),
             };
         };
-        // Closed before `length` bytes went through, the channel breaks the request off.
+        // Closing the channel before `length` bytes went through aborts the request.
         drop(sender);
         if let Some(unsent) = stopped {
             answer.abort();
@@ -196,7 +197,7 @@ impl Http {
     }
 }
 
-/// Makes a body of exactly `length` bytes, or an error in it.
+/// Makes a body of exactly `length` bytes; it ends with an error if fewer are sent.
 fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
     let mut left = length;
@@ -208,7 +209,7 @@ fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
         }
         Poll::Ready(None) if left > 0 => {
             left = 0;
-            Poll::Ready(Some(Err(io::Error::other("the content broke off"))))
+            Poll::Ready(Some(Err(io::Error::other("the content ended early"))))
         }
         Poll::Ready(None) => Poll::Ready(None),
     });

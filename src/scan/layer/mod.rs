@@ -1,7 +1,8 @@
-//! A layer, looked into: one decompression, told by the first bytes and not by the media type, and a tar archive in it.
+//! Reads the files of a layer: one decompression, chosen by the first bytes and not by the media
+//! type, and the tar archive in it.
 //!
-//! Nothing is ever written to a disk, no name is followed. What expands beyond the caps is not read on; archives
-//! within files are left to the scanner.
+//! Writes nothing to disk and follows no names. Stops when content expands beyond the limits.
+//! Archives within files are left to the scanner.
 
 use std::io::{self, BufReader, Cursor, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,19 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::archive::{self, Wrong};
 use crate::flow::{Cancelled, Flow};
 
-/// The largest window of zstd that is decoded, as a power of two: 128 MiB, as the zstd program has it.
+/// Largest accepted zstd window as a power of two: 128 MiB, the default of the zstd program.
 const WINDOW_LOG: u32 = 27;
 
-/// How far content may expand: `floor + ratio × size` bytes.
+/// Limit for expanded content: `floor + ratio × size` bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cap {
     pub floor: u64,
     pub ratio: u64,
 }
 
-/// Of one layer.
+/// Limit for one layer.
 pub(super) const LAYER: Cap = Cap { floor: 256 << 20, ratio: 200 };
-/// Of all layers of a run together.
+/// Limit for all layers of a run together.
 pub(super) const RUN: Cap = Cap { floor: 16 << 30, ratio: 200 };
 
 impl Cap {
@@ -30,7 +31,7 @@ impl Cap {
     }
 }
 
-/// Counts how far content expands.
+/// Limits the expanded content.
 struct Expanding<'a, R> {
     inner: R,
     left: u64,
@@ -57,11 +58,12 @@ impl<R: Read> Read for Expanding<'_, R> {
     }
 }
 
-/// Gives each regular file of the layer that `reader` gives to `file`: its path and its content. `cap`: how far it may
-/// expand; `run`: how far all of the run may, still. Reads to the end. Gives how many files there were.
+/// Passes the path and content of each regular file of the layer in `reader` to `file`. `cap`
+/// limits the expanded content of the layer, and `run` holds the rest of the limit for the whole
+/// run. Reads to the end and returns the number of files.
 ///
 /// # Errors
-/// [`Wrong`]: not all of its files were given.
+/// [`Wrong`] if not all of its files were passed on.
 pub(super) fn files(
     mut reader: &mut dyn Read,
     cap: u64,
@@ -74,7 +76,7 @@ pub(super) fn files(
     let all = Cursor::new(first.clone()).chain(reader);
     let plain: Box<dyn Read> = match *first {
         [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(64 << 10, all))),
-        // A frame, or one that is to be skipped.
+        // A frame, or a skippable frame.
         [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => {
             let mut decoder = zstd::stream::read::Decoder::new(all)?;
             decoder.window_log_max(WINDOW_LOG)?;

@@ -1,4 +1,4 @@
-//! Layers that are good, odd, hostile or broken: which files are given, and what is refused.
+//! Valid, unusual, hostile and damaged layers: which files are passed on, and what is refused.
 
 use std::io::Write as _;
 
@@ -9,7 +9,7 @@ use crate::scan::scanner::tests::flow;
 
 fn header(name: &str, kind: EntryType, size: u64) -> Header {
     let mut header = Header::new_gnu();
-    // Names as they are, wherever they lead.
+    // Names are kept as they are, wherever they lead.
     header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
     header.set_entry_type(kind);
     header.set_size(size);
@@ -50,7 +50,7 @@ fn look_within(bytes: &[u8], cap: u64, run: u64) -> (Result<u64, String>, Given)
     let mut given = Vec::new();
     let mut take = |path: &str, content: &mut dyn Read| {
         let mut bytes = Vec::new();
-        // What breaks off is told by the archive.
+        // The archive reports incomplete content.
         let _ = content.read_to_end(&mut bytes);
         given.push((path.to_owned(), bytes));
         Ok(())
@@ -105,7 +105,7 @@ fn a1_every_form_gives_the_same_files() {
         let (done, found) = look(&bytes);
         assert_eq!((done, found), (Ok(3), expected.clone()));
     }
-    // Behind a whole member without the two blocks of zeros, as those who unpack it have it.
+    // After a complete member, without the two zero blocks, as programs that unpack it accept.
     assert_eq!(look(&plain[..plain.len() - 1024]).0, Ok(3));
     assert_eq!(look(&plain[..plain.len() - 512]).0, Ok(3));
 }
@@ -146,12 +146,13 @@ fn a2_long_names_and_sizes_of_pax_and_gnu() {
     assert_eq!(look(&gnu), (Ok(1), given(&[(&long, b"gnu")])));
     let pax = whole(&[extended(&[("path", long.as_bytes()), ("mtime", b"1.5")]), file("short", b"pax")]);
     assert_eq!(look(&pax), (Ok(1), given(&[(&long, b"pax")])));
-    // The size of pax counts, whatever the header says: what follows is found where others find it.
+    // The pax size counts, whatever the header says. The next member is found where other readers
+    // find it.
     let mut lied = raw(&header("real", EntryType::Regular, 0), b"");
     lied.extend(raw_content(b"seven b"));
     let bytes = whole(&[extended(&[("size", b"7")]), lied, file("next", b"n")]);
     assert_eq!(look(&bytes), (Ok(2), given(&[("real", b"seven b"), ("next", b"n")])));
-    // A value with line ends in it is no record.
+    // A value that contains line ends is not a record.
     let bytes = whole(&[extended(&[("SCHILY.xattr.x", b"1\n12 path=evil\n"), ("path", b"true")]), file("x", b"y")]);
     assert_eq!(look(&bytes).1, given(&[("true", b"y")]));
     let global = raw(&header("g", EntryType::XGlobalHeader, 14), b"14 comment=ab\n");
@@ -220,7 +221,7 @@ fn a1_cut_anywhere_within_a_member_is_refused() {
     for at in 10..packed.len() {
         let mut changed = packed.clone();
         changed[at] ^= 0x55;
-        // It may still be an archive: never one that ends early without being told.
+        // The result may still be an archive, but never one that ends early without an error.
         let (done, found) = look(&changed);
         assert!(done.is_err() || found.len() == 2, "{at}: {done:?}");
     }
@@ -240,14 +241,15 @@ fn a1_bombs_end_at_the_caps() {
         assert!(found[0].1.len() <= 8 << 20);
         assert!(look_within(&packed, 1 << 30, 8 << 20).0.unwrap_err().contains("limits exceeded"));
     }
-    // Zeros behind the end count too.
+    // Zeros after the end count too.
     let tail = gzip(&[whole(&[file("a", b"b")]), vec![0; 16 << 20]].concat());
     assert!(look_within(&tail, 8 << 20, 1 << 30).0.unwrap_err().contains("limits exceeded"));
     assert_eq!(LAYER.of(1 << 20), (256 << 20) + (200 << 20));
     assert_eq!(RUN.of(u64::MAX), u64::MAX);
 }
 
-/// What GNU tar writes in each of its forms is what GNU tar reads out of it, or is refused.
+/// Archives in each format of GNU tar give the files that GNU tar extracts from them, or are
+/// refused.
 #[test]
 fn a2_gnu_tar_sees_the_same_files_or_they_are_refused() {
     use std::collections::BTreeMap;
@@ -286,7 +288,7 @@ fn a2_gnu_tar_sees_the_same_files_or_they_are_refused() {
         if holes {
             pack.arg("--sparse");
         }
-        // The old forms leave out what they have no room for.
+        // The old formats omit files that they cannot represent.
         let is_all = pack.output().unwrap().status.success();
         let (done, found) = look(&std::fs::read(&archive).unwrap());
         if holes {

@@ -1,7 +1,7 @@
-//! One scanner and what it says: content goes to its standard input, and only exit status 0 is clean.
+//! One scanner and its result: content goes to its standard input, and only exit status 0 is clean.
 //!
-//! It knows neither blobs nor layers. What a scanner says is kept bounded and shown to people; nothing is read out of
-//! it.
+//! Knows neither blobs nor layers. The scanner's output is kept up to a limit and shown to people,
+//! but never interpreted.
 
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
@@ -12,23 +12,23 @@ use crate::base::redact::Secrets;
 use crate::flow::{Cancelled, Flow};
 use crate::program::{self, End, Failure, Limits, Surroundings};
 
-/// Bytes of a scanner's output that are kept.
+/// Number of bytes kept of a scanner's output.
 const SAID: usize = 1024;
-/// Characters of its version that are kept.
+/// Number of characters kept of its version.
 const VERSION: usize = 200;
-/// How long it may take to say its version.
+/// Maximum time for printing its version.
 const VERSION_TIME: Duration = Duration::from_secs(60);
-/// How long a look at its pipes may take before the run's own flag is looked at.
+/// Maximum time to wait on its pipes before checking for cancellation.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// How to scan.
+/// Options of a scan.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The regular files of layers, each by itself, in place of the layers.
+    /// Scan the regular files of layers individually instead of the layers.
     pub files: bool,
-    /// How long a scanner may take over one thing, from its start on.
+    /// Maximum time that a scanner may take for one item, from its start.
     pub timeout: Duration,
-    /// Begin nothing new after the first finding.
+    /// Start nothing new after the first finding.
     pub fail_fast: bool,
 }
 
@@ -42,28 +42,29 @@ pub struct Scanner {
     at_once: usize,
 }
 
-/// How the scanner judged one thing.
+/// Result of scanning one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// Why it is not clean; `None`: it is.
+    /// Reason why it is not clean, or `None` if it is clean.
     pub problem: Option<Problem>,
-    /// The beginning of the scanner's output.
+    /// Beginning of the scanner's output.
     pub said: String,
 }
 
-/// Why something is not clean.
+/// Reason why something is not clean.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Problem {
-    /// The scanner ended with this status, which is not 0: infected, a limit exceeded, an error of its own.
+    /// The scanner ended with this status, which is not 0: infected, a limit exceeded, or an error
+    /// of the scanner.
     Exit(i32),
     /// A signal ended the scanner.
     Signal(i32),
-    /// It took longer than this, in seconds, and was ended.
+    /// It exceeded this time limit, in seconds, and was ended.
     Timeout(u64),
-    /// It could not be started, or broke off.
+    /// It could not be started, or failed.
     Failed(String),
-    /// A layer that cannot be looked into: not all of its files could be given.
+    /// A layer that cannot be opened: not all of its files could be passed on.
     Unreadable(String),
 }
 
@@ -80,14 +81,14 @@ impl std::fmt::Display for Problem {
 }
 
 impl Scanner {
-    /// The scanner of `command`: words, parted and quoted as a shell does, without anything else that a shell does.
-    /// Up to `at_once` of them run at the same time. The threads that start them are
-    /// started here, so that the others may be confined after it.
+    /// Creates a scanner from `command`: words, split and quoted as in a shell, without any other
+    /// shell features. Up to `at_once` of them run at the same time. The threads that start them
+    /// are started here, so that the others may be confined afterwards.
     ///
     /// # Errors
-    /// Class usage where there is no program in `command`; class io.
+    /// Class usage if `command` contains no program; class io.
     pub fn new(command: &str, options: Options, surroundings: &Surroundings, at_once: usize) -> Result<Self, Fault> {
-        // What is told and recorded of it; the words that it is started with are as they were typed.
+        // The form shown and recorded. The scanner is started with the words as typed.
         let shown = Secrets::of(&["".into(), command.into()]).hide_all(command);
         let wrong = |problem: &str| {
             Fault::new(Class::Usage, format!("--scan {shown:?}: {problem}"))
@@ -101,26 +102,26 @@ impl Scanner {
         Ok(Self { command: shown, words: words.collect(), options, starter, at_once: at_once.max(1) })
     }
 
-    /// The command as it was given, without secrets.
+    /// Returns the command as given, without secrets.
     pub fn command(&self) -> &str {
         &self.command
     }
 
-    /// How it scans.
+    /// Returns the options.
     pub(super) const fn options(&self) -> Options {
         self.options
     }
 
-    /// How many may run at once.
+    /// Returns how many may run at once.
     pub(super) const fn at_once(&self) -> usize {
         self.at_once
     }
 
-    /// Returns its version and that of its database: the first line that it prints when `--version` is added to its
-    /// words, escaped; `None` where it prints none or fails.
+    /// Returns the version of the scanner and its database: the first line that it prints with
+    /// `--version` added to its words, escaped. Returns `None` if it prints none or fails.
     ///
     /// # Errors
-    /// Class policy where it cannot be started at all: nothing would be clean.
+    /// Class policy if it cannot be started at all, since nothing would be clean.
     pub fn version(&self, flow: &Flow) -> Result<Option<String>, Fault> {
         let words = self.words.iter().cloned().chain(["--version".to_owned()]).collect();
         let limits = Limits { output: SAID, time: VERSION_TIME.min(self.options.timeout) };
@@ -133,7 +134,7 @@ impl Scanner {
         Ok(line.filter(|_| answer.problem.is_none()).map(|line| escape(line).chars().take(VERSION).collect()))
     }
 
-    /// Starts one; it is given content piece by piece.
+    /// Starts a scanner, which then receives content piece by piece.
     pub(super) fn begin(&self) -> Given<'_> {
         match self.starter.start(self.words.clone(), Limits { output: SAID, time: self.options.timeout }) {
             Ok(started) => self.given(started),
@@ -146,16 +147,17 @@ impl Scanner {
     }
 }
 
-/// Content that is being given to one scanner. Dropped, the scanner is ended.
+/// A running scanner that is receiving content. Ends the scanner when dropped.
 pub(super) struct Given<'a> {
     scanner: &'a Scanner,
     started: Option<Started>,
-    // How it ended, once that is known.
+    // How it ended, once known.
     end: Option<Result<Option<End>, Failure>>,
 }
 
 impl Given<'_> {
-    /// Gives more. A scanner that takes no more, or has ended, is no error here: what counts is how it ends.
+    /// Passes more content. It is not an error if the scanner stops reading or has ended; only its
+    /// exit counts.
     ///
     /// # Errors
     /// [`Cancelled`].
@@ -181,7 +183,7 @@ impl Given<'_> {
         }
     }
 
-    /// That was all: waits for the scanner's end.
+    /// Closes the input and waits for the scanner to end.
     ///
     /// # Errors
     /// [`Cancelled`].
@@ -218,14 +220,14 @@ impl Given<'_> {
                 (None, signal) => Some(Problem::Signal(signal.unwrap_or_default())),
             },
             Some(Ok(Some(End::Slow))) => Some(Problem::Timeout(self.scanner.options.timeout.as_secs())),
-            Some(Ok(None)) | None => Some(Problem::Failed("its end could not be seen".to_owned())),
+            Some(Ok(None)) | None => Some(Problem::Failed("its end could not be observed".to_owned())),
             Some(Err(failure)) => Some(Problem::Failed(failure.to_string())),
         }
     }
 
     fn said(&mut self) -> String {
         let Some(mut started) = self.started.take() else { return String::new() };
-        // What is in the pipe still.
+        // Read the output that is still in the pipe.
         let _ = started.pipes.step(&[], Duration::ZERO);
         let mut said = String::from_utf8_lossy(started.pipes.said()).trim().to_owned();
         if started.pipes.is_long() {

@@ -1,4 +1,4 @@
-//! Scanners that are scripts of a few words: every way to end, and what they may do to whoever feeds them.
+//! Scanners that are short scripts: every way to end, and how they may treat the pipes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(in crate::scan) fn flow(jobs: usize) -> Flow {
     Flow::new(Arc::new(Silent), Arc::new(Still), jobs, jobs)
 }
 
-/// A scanner that is a shell script.
+/// Creates a scanner that is a shell script.
 pub(in crate::scan) fn scanner(script: &str, options: Options, at_once: usize) -> Scanner {
     let env = std::env::vars_os().collect();
     let surroundings = Surroundings { env, dir: std::path::PathBuf::new() };
@@ -55,13 +55,13 @@ fn u4_killed_crashed_and_absent_are_not_clean() {
     assert_eq!(absent.version(&flow(1)).unwrap_err().class, Class::Policy);
     let given = absent.begin();
     assert_eq!(given.finish(&flow(1)).unwrap().problem, Some(Problem::Failed("not found".into())));
-    // A file that no one may run.
+    // A file that is not executable.
     let plain = Scanner::new("/etc/passwd", OPTIONS, &Surroundings::default(), 1).unwrap();
     assert!(matches!(plain.begin().finish(&flow(1)).unwrap().problem, Some(Problem::Failed(_))));
 }
 
 fn is_there(pid: &str) -> bool {
-    // One that has ended and waits for its parent is no longer there.
+    // A process that has ended and waits for its parent counts as gone.
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
 }
@@ -83,7 +83,7 @@ fn u4_a_timeout_ends_the_scanner_and_all_that_it_started() {
     for content in [vec![], vec![7; 1 << 20]] {
         let scanner = scanner("sleep 300 & echo $!; wait; exit 0", options, 1);
         let mut given = scanner.begin();
-        // More than the pipe holds, which nobody reads.
+        // More than the pipe holds, and nothing reads it.
         given.feed(&content, &flow(1)).unwrap();
         let answer = given.finish(&flow(1)).unwrap();
         assert_eq!(answer.problem, Some(Problem::Timeout(1)));
@@ -93,7 +93,8 @@ fn u4_a_timeout_ends_the_scanner_and_all_that_it_started() {
 
 #[test]
 fn u4_what_a_scanner_leaves_behind_holds_nobody_up() {
-    // In its group: ended with it. In a session of its own: it keeps the pipes, and nobody waits for it.
+    // In its process group: ended with it. In a session of its own: it keeps the pipes, but is not
+    // waited for.
     let answer = ask("sleep 300 & echo $!", b"x");
     assert_eq!(answer.problem, None);
     assert!(answer.said.parse::<u32>().is_ok() && goes(&answer.said), "{answer:?}");

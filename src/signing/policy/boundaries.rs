@@ -1,4 +1,4 @@
-//! The limits of a policy, each with what is just allowed and the next that is not.
+//! Limits of a policy, tested with the largest allowed value and the next one.
 
 use super::rules::Rules;
 use super::section::{Section, list};
@@ -27,7 +27,7 @@ fn a_section_forbids_from_the_first_byte_above_its_limits() {
             Section { name: "channel any".to_owned(), entries: Vec::new(), threshold: 1, roles: Vec::new(), rules };
         !section.forbids(claims, &judgement).is_empty()
     };
-    // Its largest blob has 1000 bytes, all together 3000.
+    // Its largest blob has 1000 bytes, all blobs together 3000.
     let bundle = claims(Some("any"), &[]);
     for (blob, forbidden) in [(999, true), (1000, false), (1001, false)] {
         assert_eq!(forbids(Rules { blob: Some(blob), ..Rules::default() }, &bundle), forbidden, "{blob}");
@@ -35,7 +35,7 @@ fn a_section_forbids_from_the_first_byte_above_its_limits() {
     for (most, forbidden) in [(2999, true), (3000, false), (3001, false)] {
         assert_eq!(forbids(Rules { bundle: Some(most), ..Rules::default() }, &bundle), forbidden, "{most}");
     }
-    // Whichever of the two is demanded, a place in the channel must be there.
+    // Either demand requires a sequence number.
     let placeless = Claims { sequence: None, ..claims(Some("any"), &[]) };
     for (sequence, previous) in [(true, false), (false, true), (true, true)] {
         let rules = || Rules { sequence, previous, ..Rules::default() };
@@ -47,7 +47,7 @@ fn a_section_forbids_from_the_first_byte_above_its_limits() {
         let living = Claims { created: 50, expires: Some(150), ..claims(Some("any"), &[]) };
         assert_eq!(forbids(rules, &living), forbidden, "{lifetime}");
     }
-    // Between the ends of what can be written nothing overflows.
+    // The largest possible time span must not overflow.
     let eternal = Claims { created: i64::MIN, expires: Some(i64::MAX), ..claims(Some("any"), &[]) };
     assert!(forbids(Rules { lifetime: Some(i64::MAX - 1), ..Rules::default() }, &eternal));
 }

@@ -1,4 +1,4 @@
-//! Types and referrers that a section demands, by documents made here.
+//! Types and referrers that a section requires, tested with documents made here.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn image(number: u32, mut more: Value) -> Document {
     document(OCI_MANIFEST, more)
 }
 
-/// A manifest that refers to `subject`, of this type, config and layers.
+/// Returns a manifest that refers to `subject`, with the given type, config and layers.
 fn referrer(subject: &Document, kind: &str, config: &Value, layers: &Value) -> Document {
     let subject = subject.descriptor();
     document(OCI_MANIFEST, json!({ "artifactType": kind, "config": config, "layers": layers, "subject": subject }))
@@ -68,7 +68,7 @@ fn demands() -> Rules {
     Rules { referrers: vec![glob(SPDX)], ..Rules::default() }
 }
 
-/// Whether these artifacts lack a referrer.
+/// Whether a required referrer is missing from these artifacts.
 fn lacks(documents: &[&Document], artifacts: &[Artifact]) -> bool {
     forbidden(&demands(), documents, artifacts, &[]).is_some()
 }
@@ -77,7 +77,7 @@ fn lacks(documents: &[&Document], artifacts: &[Artifact]) -> bool {
 fn an_image_must_bring_its_referrer_in_its_own_repository() {
     let one = image(1, json!({}));
     let (spdx, other) = (sbom(&one, SPDX), sbom(&one, "application/vnd.other"));
-    // An older tool says the type in the config.
+    // Older tools state the type in the config.
     let old = json!({ "config": blob(SPDX), "layers": [blob("x/y")], "subject": one.descriptor() });
     let old = document(OCI_MANIFEST, old);
     let tagged = || artifact(&one, "a", &["1"]);
@@ -127,7 +127,7 @@ fn a_referrer_says_something() {
         let artifacts = [artifact(&one, "a", &["1"]), artifact(&referrer, "a", &[])];
         assert_eq!(forbidden(&demands(), &[&one, &referrer], &artifacts, &absent).is_some(), lacking, "{name}");
     }
-    // An image is no referrer, though it has one itself.
+    // An image does not count as a referrer, although it has a subject.
     let posing = referrer(&one, SPDX, &blob(OCI_CONFIG), &json!([blob("x/y")]));
     let own = sbom(&posing, SPDX);
     let artifacts = [artifact(&one, "a", &["1"]), artifact(&posing, "a", &[]), artifact(&own, "a", &[])];
@@ -147,7 +147,7 @@ fn an_index_has_it_or_each_of_its_images_has() {
     assert!(!lacks(&all, &[tagged(), artifact(&whole, "a", &[])]));
     assert!(lacks(&all, &[tagged(), artifact(&first, "a", &[])]));
     assert!(!lacks(&all, &[tagged(), artifact(&first, "a", &[]), artifact(&second, "a", &[])]));
-    // Of what is not carried nobody knows what it is.
+    // The kind of documents that are not carried is unknown.
     let unseen = [&index, &one, &two, &whole, &first, &second];
     assert!(lacks(&unseen, &[tagged(), artifact(&first, "a", &[]), artifact(&second, "a", &[])]));
     let charts = document(OCI_INDEX, json!({ "manifests": [chart.descriptor()] }));
@@ -188,13 +188,13 @@ fn every_type_of_a_document_must_be_allowed() {
     assert!(refuses(&[SPDX], &posing).unwrap().contains(OCI_CONFIG));
     assert!(refuses(&[OCI_CONFIG], &posing).unwrap().contains(SPDX));
     assert_eq!(refuses(&[SPDX, OCI_CONFIG], &posing), None);
-    // A chart that calls itself an SBOM; an SBOM has a config that says nothing.
+    // A chart with the artifact type of an SBOM, and an SBOM with an empty config.
     let chart = json!({ "artifactType": SPDX, "config": blob("x/chart"), "layers": [blob("x/y")] });
     assert!(refuses(&[SPDX], &document(OCI_MANIFEST, chart)).unwrap().contains("x/chart"));
     assert_eq!(refuses(&[SPDX], &sbom(&posing, SPDX)), None);
     let full = json!({ "artifactType": SPDX, "config": { "mediaType": OCI_EMPTY, "digest": Digest::sha256(b"x"), "size": 1 } });
     assert!(refuses(&[SPDX], &document(OCI_MANIFEST, full)).unwrap().contains(OCI_EMPTY));
-    // What runs is an image's, whatever its config is called.
+    // A document that engines would run is an image, whatever the type of its config.
     let layer = blob("application/vnd.oci.image.layer.v1.tar+gzip");
     let renamed = document(OCI_MANIFEST, json!({ "config": blob(SPDX), "layers": [layer] }));
     assert!(refuses(&[SPDX], &renamed).unwrap().contains(OCI_CONFIG));

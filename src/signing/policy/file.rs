@@ -1,7 +1,7 @@
-//! `trust.toml`: its tables, and what they must mean together (`spec/policy.md`).
+//! `trust.toml`: its tables, and the checks across them (`spec/policy.md`).
 //!
-//! Bytes become a policy; key files are read by the caller, who knows where they lie. Every failure is of class usage and
-//! names file and line.
+//! Turns bytes into a policy. The caller reads key files, since it knows their location. Every
+//! error is of class usage and names file and line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -24,11 +24,10 @@ use crate::signing::claims::is_channel;
 use crate::toml_file::error::{At, Text, nearest};
 use crate::toml_file::spelling::{Table, Word};
 
-/// The largest policy file, in bytes: thousands of keys.
+/// Largest policy file in bytes. Leaves room for thousands of keys.
 pub const MAX_FILE: u64 = 4 << 20;
-/// Most seconds from a bundle's making to its end where one is demanded and nothing else is said: 366 days. Without any
-/// ceiling the year 9999 would satisfy the demand; within a year keys, people and what is known of a content's faults
-/// change.
+/// Maximum seconds from creation to expiry if a policy requires `expires` without stating a limit:
+/// 366 days. Without a limit, an expiry in the year 9999 would satisfy the requirement.
 const LIFETIME: i64 = 366 * 86_400;
 
 /// trust.toml
@@ -36,148 +35,154 @@ const LIFETIME: i64 = 366 * 86_400;
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(title = "trust.toml", rename = "trust.toml"))]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// The version of this file, raised by whoever changes it: a state that has seen a higher one refuses it. 0 unless it
-    /// is given.
+    /// Version of this file, to be raised with every change. A state that has seen a higher version
+    /// refuses the file. Default: 0.
     #[cfg_attr(feature = "online", schemars(with = "Option<u64>", range(max = 9_007_199_254_740_991_u64)))]
     version: Option<Spanned<u64>>,
-    /// Who may sign, by a name of your own.
+    /// Who may sign, by names of your choice.
     #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Key>"))]
     key: BTreeMap<String, Spanned<Table<Key>>>,
-    /// What bundles of a channel must have, by the channel's name. Other channels are refused.
+    /// Requirements for bundles of a channel, by the name of the channel. Bundles of other channels
+    /// are refused.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Rule>"))]
     channel: BTreeMap<String, Spanned<Table<Rule>>>,
-    /// The same for bundles without a channel. Without it they are refused.
+    /// Requirements for bundles without a channel. If this table is missing, they are refused.
     #[cfg_attr(feature = "online", schemars(with = "Option<Rule>"))]
     no_channel: Option<Spanned<Table<Rule>>>,
 }
 
-/// Someone who signs.
+/// A holder who signs.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Key {
-    /// Files of public keys (PEM), relative to this one's directory. Of several all must sign.
+    /// Files of public keys (PEM), relative to the directory of this file. If there are several,
+    /// all of them must sign.
     #[cfg_attr(feature = "online", schemars(with = "Words"))]
     public: Spanned<Words>,
-    /// The person or desk that has the private keys.
+    /// Person or desk that has the private keys.
     #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
     holder: Spanned<String>,
-    /// What its signature means: release, guard.
+    /// Meaning of the signature: release, guard.
     #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
     role: Spanned<String>,
-    /// The last day (2027-01-31, in UTC) or the moment (2027-01-31T12:00:00Z) until which it counts.
+    /// Last day (2027-01-31, in UTC) or moment (2027-01-31T12:00:00Z) at which the signature
+    /// counts.
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     until: Option<Spanned<String>>,
 }
 
-/// What bundles must have, and may be.
+/// Requirements and limits for bundles.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Rule {
-    /// Names of keys that count here.
+    /// Names of the keys that count here.
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>", length(min = 1)))]
     keys: Spanned<Vec<Spanned<String>>>,
-    /// How many distinct holders must have signed; all of those above unless it is given.
+    /// Number of distinct holders that must have signed. Default: all holders of the keys above.
     #[cfg_attr(feature = "online", schemars(with = "Option<u32>", range(min = 1)))]
     threshold: Option<Spanned<u32>>,
-    /// Roles that must be among them.
+    /// Roles that must be among the holders that signed.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
     roles: Vec<Spanned<String>>,
-    /// Repositories that may be in it, also those that base content is mounted from; `*` is any text. Any unless it is given.
+    /// Repositories that are allowed in a bundle, including those that base content is mounted
+    /// from. `*` matches any text. Default: any.
     #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
     repositories: Option<Spanned<Vec<String>>>,
-    /// Tags that may be in it. Any unless it is given.
+    /// Tags that are allowed in a bundle. Default: any.
     #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
     tags: Option<Spanned<Vec<String>>>,
-    /// Types of documents that may be in it: artifactType and the config's media type. Any unless it is given.
+    /// Types of documents that are allowed in a bundle: artifactType and the config's media type.
+    /// Default: any.
     #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
     types: Option<Spanned<Vec<String>>>,
-    /// Most bytes, and the longest life.
+    /// Maximum sizes and lifetime.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Limits"))]
     limits: Table<Limits>,
-    /// The channel's epoch; 0 unless it is given.
+    /// Epoch of the channel. Default: 0.
     #[cfg_attr(feature = "online", schemars(with = "Option<u64>"))]
     epoch: Option<Spanned<u64>>,
-    /// What must be there.
+    /// Required properties and referrers.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Require"))]
     require: Table<Require>,
-    /// Whether signatures under keys that this file does not have are shown, or refuse the bundle.
+    /// Whether signatures by keys that this file does not list are shown, or cause refusal.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Unknown"))]
     unknown_signatures: Word<Unknown>,
 }
 
-/// Sizes, as 200GiB, and a span of time, as 90d.
+/// Sizes, such as 200GiB, and a span of time, such as 90d.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Limits {
-    /// All blobs of a bundle.
+    /// Maximum size of all blobs of a bundle.
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     bundle: Option<Spanned<String>>,
-    /// One blob.
+    /// Maximum size of one blob.
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     blob: Option<Spanned<String>>,
-    /// From when a bundle was made until it expires, which it then must say; 366d where `require` asks for `expires`.
+    /// Maximum time from creation to expiry; makes an expiry mandatory. Default if `require`
+    /// contains `expires`: 366d.
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     expires: Option<Spanned<String>>,
 }
 
-/// What must be there.
+/// Required properties and referrers.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Require {
-    /// Of the bundle.
+    /// Required properties of the bundle.
     #[cfg_attr(feature = "online", schemars(with = "Option<Vec<Member>>"))]
     bundle: Option<Spanned<Vec<Word<Member>>>>,
-    /// Types of referrers, one of each with every image; `*` is any text.
+    /// Types of referrers, one of each required for every image. `*` matches any text.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
     referrers: Vec<Spanned<String>>,
-    /// Layer types of signatures and attestations, which need no referrer; `*` is any text.
+    /// Layer types of signatures and attestations, which need no referrers. `*` matches any text.
     #[serde(default)]
     #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
     except: Vec<Spanned<String>>,
 }
 
-/// What a bundle of a channel may be asked for.
+/// Properties that can be required of a channel's bundles.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Member {
-    /// It says when it expires.
+    /// The bundle states when it expires.
     Expires,
-    /// It is not older than what the state has; without a state it is refused.
+    /// The bundle is not older than the state. Without a state it is refused.
     Sequence,
-    /// It follows the one that the state has.
+    /// The bundle directly follows the last one in the state.
     Previous,
 }
 
-/// Signatures under keys that are not in the file.
+/// Handling of signatures by keys that are not in the file.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 enum Unknown {
-    /// They are shown and count for nothing.
+    /// Shown, but not counted.
     #[default]
     Show,
     /// The bundle is refused.
     Refuse,
 }
 
-/// One text or several.
+/// One string or several.
 #[derive(Debug)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(untagged))]
 enum Words {
-    /// One.
+    /// One string.
     One(String),
-    /// Several.
+    /// Several strings.
     Many(Vec<String>),
 }
 
@@ -213,11 +218,12 @@ impl Words {
     }
 }
 
-/// Reads a policy. `path` is for messages; `now`, in seconds since 1970, decides which keys are past their end; `load` reads
-/// the public key of a file as the policy names it.
+/// Parses a policy. `path` is used in messages. `now`, in seconds since 1970, decides which keys
+/// have ended. `load` reads the public key from a file named in the policy.
 ///
 /// # Errors
-/// Class usage: what is no policy, with its line; those of `load` likewise.
+/// Class usage, with the line, if the file is not a valid policy. Errors of `load`, also with the
+/// line.
 pub fn parse(
     path: &Path,
     bytes: &[u8],
@@ -230,7 +236,7 @@ pub fn parse(
     let tables = File::deserialize(toml::de::Deserializer::from(table)).map_err(|error| file.refused(&error))?;
     let mut keys: HashMap<String, PublicKey> = HashMap::new();
     let (mut entries, mut ended) = (BTreeMap::new(), HashSet::new());
-    // As they stand in the file, so that of two that are the same the second is named.
+    // In file order, so that the second of two duplicates is reported.
     let mut named: Vec<_> = tables.key.iter().collect();
     named.sort_by_key(|(_, key)| key.span().start);
     for (name, key) in named {
@@ -243,7 +249,7 @@ pub fn parse(
     let version = version(&tables, file)?;
     let at = file.at(&(0..0));
     if entries.is_empty() {
-        return Err(at.wrong("expected at least one [key.NAME], found none", "add who may sign"));
+        return Err(at.wrong("expected at least one [key.NAME], found none", "add a key that may sign"));
     }
     let mut channels = BTreeMap::new();
     for (name, rule) in &tables.channel {
@@ -260,15 +266,15 @@ pub fn parse(
         Some(rule) => {
             let (at, rule) = (file.at(&rule.span()), rule.get_ref());
             if let Some(epoch) = &rule.epoch {
-                return Err(file.at(&epoch.span()).wrong("no_channel: epoch: only channels have one", "leave it away"));
+                return Err(file.at(&epoch.span()).wrong("no_channel: epoch: only channels have one", "remove it"));
             }
             if let Some(members) = &rule.require.bundle {
                 let what = "no_channel: require.bundle: only bundles of channels have these";
-                return Err(file.at(&members.span()).wrong(what, "leave it away, or name a channel"));
+                return Err(file.at(&members.span()).wrong(what, "remove it, or name a channel"));
             }
             if let Some(expires) = &rule.limits.expires {
                 let what = "no_channel: limits.expires: only bundles of channels expire";
-                return Err(file.at(&expires.span()).wrong(what, "leave it away, or name a channel"));
+                return Err(file.at(&expires.span()).wrong(what, "remove it, or name a channel"));
             }
             let mut section = section("no_channel", rule, file, &at, (&entries, version))?;
             section.rules.epoch = None;
@@ -282,7 +288,7 @@ pub fn parse(
     Ok(Policy::of_sections(keys, Sections { channels, no_channel }, ended))
 }
 
-/// The file as text, without what other programs may read otherwise.
+/// Returns the file as text. Refuses text that other programs might read differently.
 fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Fault> {
     let at = |end: usize| At { file: path.to_owned(), line: bytes[..end].split(|byte| *byte == b'\n').count() };
     if bytes.len() as u64 > MAX_FILE {
@@ -314,10 +320,10 @@ fn entry(
         let clean = !text.get_ref().trim().is_empty() && !text.get_ref().chars().any(char::is_control);
         if !clean {
             let what = format!("key {name:?}: {word}: expected a name, found none");
-            return Err(file.at(&text.span()).wrong(what, "write who has it and what for"));
+            return Err(file.at(&text.span()).wrong(what, "name its holder and its role"));
         }
     }
-    // Only asked for where something is wrong: lines are counted from the start.
+    // Called only for errors, since it counts lines from the start.
     let at = || file.at(&key.public.span());
     let files = key.public.get_ref().list();
     if files.is_empty() {
@@ -328,8 +334,8 @@ fn entry(
         let key = load(public).map_err(|fault| Fault { what: format!("{}: {}", at(), fault.what), ..fault })?;
         let keyid = key.id().to_owned();
         if keys.insert(keyid.clone(), key).is_some() {
-            let what = format!("key {name:?}: {keyid} stands twice in this file");
-            return Err(file.at(&span).wrong(what, "keep one of them; who has two roles has two keys"));
+            let what = format!("key {name:?}: {keyid} is listed twice in this file");
+            return Err(file.at(&span).wrong(what, "keep one of them; a holder with two roles needs two keys"));
         }
         keyids.push(keyid);
     }
@@ -337,7 +343,7 @@ fn entry(
     Ok(Entry { name: name.to_owned(), holder, role, keyids })
 }
 
-/// The version that the file names, else 0.
+/// Returns the version stated in the file, otherwise 0.
 fn version(tables: &File, file: Text<'_>) -> Result<u64, Fault> {
     let Some(version) = &tables.version else { return Ok(0) };
     if *version.get_ref() > MAX_SIZE {
@@ -347,7 +353,7 @@ fn version(tables: &File, file: Text<'_>) -> Result<u64, Fault> {
     Ok(*version.get_ref())
 }
 
-/// The moment from which on an entry's signatures no longer count.
+/// Returns the moment from which signatures of an entry no longer count.
 fn until(name: &str, key: &Key, file: Text<'_>) -> Result<Option<Moment>, Fault> {
     let Some(text) = &key.until else { return Ok(None) };
     Moment::parse_end(text.get_ref()).map(Some).ok_or_else(|| {
@@ -373,7 +379,7 @@ fn section(
             return Err(at().wrong(what, nearest(key.get_ref(), &all, "trust")));
         };
         if !named.insert(entry.name.as_str()) {
-            return Err(at().wrong(format!("{name}: keys: {:?} stands twice", entry.name), "keep one of them"));
+            return Err(at().wrong(format!("{name}: keys: {:?} is listed twice", entry.name), "keep one of them"));
         }
         entries.push(entry.clone());
     }
@@ -391,7 +397,9 @@ fn section(
                     "{name}: expected a threshold from 1 to {holders}, the distinct holders of its keys, found {}",
                     number.get_ref()
                 );
-                return Err(file.at(&number.span()).wrong(what, "write one in this range, or leave it away for all"));
+                return Err(file
+                    .at(&number.span())
+                    .wrong(what, "use a number in this range, or remove it to require all"));
             }
         },
     };
@@ -423,7 +431,7 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>, version: u64) -> Result<Rules,
     let globs = |word: &str, list: &Option<Spanned<Vec<String>>>| match list {
         Some(list) if list.get_ref().is_empty() => {
             let what = format!("{name}: {word}: expected at least one, found none: every bundle would be refused");
-            Err(file.at(&list.span()).wrong(what, "leave it away to allow any"))
+            Err(file.at(&list.span()).wrong(what, "remove it to allow any"))
         }
         Some(list) => Ok(Some(list.get_ref().iter().cloned().map(Glob::new).collect())),
         None => Ok(None),

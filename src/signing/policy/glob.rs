@@ -1,24 +1,26 @@
-//! Patterns of a policy: `*` is any run of characters, `/` included; all else is itself.
+//! Patterns of a policy: `*` matches any sequence of characters, including `/`. All other
+//! characters match themselves.
 
-/// One pattern.
+/// A pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob(String);
 
 impl Glob {
-    /// Takes a pattern.
+    /// Creates a pattern.
     pub const fn new(pattern: String) -> Self {
         Self(pattern)
     }
 
-    /// The pattern.
+    /// Returns the pattern as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether all of `text` fits. At most pattern × text steps.
+    /// Whether the pattern matches all of `text`. Takes at most pattern × text steps.
     pub fn matches(&self, text: &str) -> bool {
         let mut parts = self.0.split('*');
-        // The part before the first star stands at the start, the one behind the last at the end.
+        // The part before the first star must be at the start, the part after the last star at the
+        // end.
         let first = parts.next().unwrap_or_default();
         let Some(mut rest) = text.strip_prefix(first) else { return false };
         let Some(last) = parts.next_back() else { return rest.is_empty() };

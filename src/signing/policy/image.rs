@@ -1,26 +1,27 @@
-//! Tells the kind of a document by its structure (`spec/policy.md`, Images): an image, whatever it calls itself, and the types
-//! that it must be allowed under.
+//! Determines from its structure whether a document is an image, whatever its stated type, and
+//! which types must be allowed for it (`spec/policy.md`, Images).
 //!
-//! Pure. Everything here is open to an image's author, so whatever some engine would run is an image.
+//! Pure. An image's author controls all of the input, so everything that some engine would run
+//! counts as an image.
 
 use super::Glob;
 use crate::oci::media_type::{DOCKER_MANIFEST, OCI_CONFIG, OCI_EMPTY};
 use crate::oci::{Algorithm, Descriptor, Digest, Document};
 
-/// The config of Docker's images.
+/// Config type of Docker images.
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-/// Types of a config that engines take for an image's: registries once gave them in its place.
+/// Config types that engines accept for images, because some registries once returned them instead.
 const STAND_INS: [&str; 4] = ["application/octet-stream", "application/json", "text/html", ""];
-/// How the types of file-system layers begin.
+/// Prefixes of the types of file-system layers.
 const FILE_SYSTEMS: [&str; 2] = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
 
-/// A media type without its parameters, in lower case.
+/// Returns a media type in lower case, without parameters.
 fn essence(media_type: &str) -> String {
     let bare = media_type.split(';').next().unwrap_or_default();
     bare.trim_matches([' ', '\t']).to_ascii_lowercase()
 }
 
-/// Whether the content is `{}`, which says nothing and runs nowhere.
+/// Whether the content is `{}`.
 fn is_void(descriptor: &Descriptor) -> bool {
     let algorithms = [Algorithm::Sha256, Algorithm::Sha512];
     algorithms.into_iter().any(|algorithm| descriptor.digest == Digest::of(algorithm, b"{}"))
@@ -31,7 +32,7 @@ fn is_file_system(layer: &Descriptor) -> bool {
     FILE_SYSTEMS.iter().any(|start| kind.starts_with(start))
 }
 
-/// Whether `document` is the manifest of an image: some engine would run it.
+/// Whether `document` is an image manifest, which means that some engine would run it.
 pub(super) fn is_image(document: &Document) -> bool {
     let Some(config) = document.config() else { return false };
     let kind = essence(&config.media_type);
@@ -44,14 +45,15 @@ pub(super) fn is_image(document: &Document) -> bool {
     could_be && !is_void(config)
 }
 
-/// Whether each layer of `document` is of a type that `except` names, none a file system's, and there is one.
+/// Whether `document` has at least one layer, and every layer is of a type in `except` and not of a
+/// file-system type.
 pub(super) fn is_excepted(document: &Document, except: &[Glob]) -> bool {
     let named = |layer: &Descriptor| except.iter().any(|glob| glob.matches(&layer.media_type));
     let layers = document.layers();
     !layers.is_empty() && layers.iter().all(|layer| named(layer) && !is_file_system(layer))
 }
 
-/// Every type that `document` has: all of them must be allowed.
+/// Returns every type of `document`. All of them must be allowed.
 pub(super) fn types(document: &Document) -> Vec<String> {
     let own = document.artifact_type();
     let config = document.config();
@@ -62,7 +64,7 @@ pub(super) fn types(document: &Document) -> Vec<String> {
     own.into_iter().chain(stated).chain(posing).map(ToOwned::to_owned).collect()
 }
 
-/// The digests of the layers in which `document`, as a referrer, has something to say.
+/// Returns the digests of the layers of `document` that have content.
 pub(super) fn content(document: &Document) -> Vec<Digest> {
     document.layers().iter().filter(|layer| layer.size > 0 && !is_void(layer)).map(|layer| layer.digest).collect()
 }
@@ -104,7 +106,7 @@ mod tests {
         for kind in ["application/json", "application/octet-stream; x=y", "TEXT/html", ""] {
             assert!(oci(kind, b"{\"rootfs\":1}", &[]) && !oci(kind, b"{}", &["text/plain"]), "{kind}");
         }
-        // A layer that is a file system, under any config but one that says nothing.
+        // A file-system layer, with any config that is not empty.
         for layer in [LAYER, "application/vnd.docker.image.rootfs.diff.tar.gzip", "APPLICATION/vnd.oci.image.layer.x"] {
             assert!(oci("x/y", b"x", &["text/plain", layer]), "{layer}");
             assert!(!oci(OCI_EMPTY, b"{}", &[layer]) && oci(OCI_EMPTY, b"x", &[layer]), "{layer}");

@@ -1,27 +1,29 @@
-//! The result of judging a signature file: a [`Judgement`], or a [`Refusal`].
+//! Result of judging a signature file: a [`Judgement`] or a [`Refusal`].
 //!
-//! Values and their messages; nothing is judged here.
+//! Values and messages only; the judging is done elsewhere.
 
 use crate::base::fault::{Class, Fault};
 
-/// The keys of a signature file that satisfies a policy, by how they count.
+/// Keys of an accepted signature file, grouped by how they count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// Ids of the policy's keys whose signatures hold, ascending; those of keys past their end are not among them.
+    /// Ids of the policy's keys with valid signatures, ascending. Keys that have ended are not
+    /// included.
     pub good: Vec<String>,
-    /// Ids of the policy's keys that are past their end and whose signatures hold: they count for nothing and are shown.
+    /// Ids of the policy's keys that have ended but whose signatures are valid. They are shown, but
+    /// not counted.
     pub ended: Vec<String>,
-    /// Key ids that the policy does not know: they count for nothing and are shown.
+    /// Ids of keys that are not in the policy. They are shown, but not counted.
     pub unknown: Vec<String>,
 }
 
-/// Why a signature file does not authenticate.
+/// Reason why a signature file is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A signature is missing or wrong.
     #[error(transparent)]
     Signature(#[from] BadSignature),
-    /// Signed, but not by whom the policy demands.
+    /// Signed, but not by the keys that the policy requires.
     #[error(transparent)]
     Trust(#[from] Distrust),
 }
@@ -29,13 +31,13 @@ pub enum Refusal {
 /// Refusals of class signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
-    /// The payload is not the statement over this file.
+    /// The payload is not the statement about this file.
     #[error("signature file: expected signatures over this manifest, found them over something else")]
     OtherStatement,
-    /// The list is empty.
+    /// The list of signatures is empty.
     #[error("signature file: expected a signature, found none")]
     None,
-    /// Signatures under known keys that do not hold.
+    /// Invalid signatures by known keys. Holds the key ids.
     #[error("signature file: bad signature under key {}", .0.join(", "))]
     Bad(Vec<String>),
 }
@@ -46,41 +48,41 @@ pub enum Distrust {
     /// No signature is by a key of the policy.
     #[error("signature file: expected a signature by a trusted key, found {}", .found.join(", "))]
     Unknown {
-        /// The key ids in the file.
+        /// Key ids in the file.
         found: Vec<String>,
     },
-    /// The only good signatures are by keys past their end.
+    /// All valid signatures are by keys that have ended.
     #[error("signature file: expected a signature by a key that still counts, found only those of {}, whose `until` is over", .found.join(", "))]
     Ended {
-        /// The ids of these keys.
+        /// Ids of these keys.
         found: Vec<String>,
     },
-    /// Good ones, but not enough.
+    /// Some valid signatures, but not enough.
     #[error("signature file: expected signatures by {needed} trusted keys, found {}: {}", .good.len(), .good.join(", "))]
     TooFew {
-        /// How many the policy demands.
+        /// Number that the policy requires.
         needed: usize,
-        /// Whose are there and good.
+        /// Ids of the keys with valid signatures.
         good: Vec<String>,
     },
-    /// Too few distinct holders in the section that the channel picked.
+    /// Too few distinct holders in the section for the channel.
     #[error("{section}: expected signatures of {needed} distinct holders, found {}: {}", .found.len(), .found.join(", "))]
     TooFewHolders {
-        /// The section.
+        /// Name of the section.
         section: String,
-        /// How many the policy demands.
+        /// Number of holders that the policy requires.
         needed: usize,
-        /// Whose count.
+        /// Holders that count.
         found: Vec<String>,
     },
-    /// A role that must be among them is not.
+    /// No counted signature has a required role.
     #[error("{section}: expected a signature in the role {}, found those of {}", .missing.join(", "), .found.join(", "))]
     NoRole {
-        /// The section.
+        /// Name of the section.
         section: String,
-        /// The roles that are missing.
+        /// Missing roles.
         missing: Vec<String>,
-        /// Whose count, with their roles.
+        /// Holders that count, with their roles.
         found: Vec<String>,
     },
 }
@@ -91,14 +93,16 @@ impl From<Refusal> for Fault {
             Refusal::Signature(BadSignature::None) => {
                 (Class::Signature, "have it signed: `packmule sign BUNDLE --sign KEY`")
             }
-            Refusal::Signature(_) => (Class::Signature, "do not use it; get manifest and signature file again"),
+            Refusal::Signature(_) => (Class::Signature, "do not use it; get the manifest and the signature file again"),
             Refusal::Trust(Distrust::TooFewHolders { .. } | Distrust::NoRole { .. }) => {
-                (Class::Trust, "have the others look at it and sign: `packmule sign BUNDLE --sign KEY`")
+                (Class::Trust, "have the others check and sign it: `packmule sign BUNDLE --sign KEY`")
             }
             Refusal::Trust(Distrust::Ended { .. }) => {
                 (Class::Trust, "have it signed by a key that still counts, or give this one a later end in the policy")
             }
-            Refusal::Trust(_) => (Class::Trust, "use it only once its holder has confirmed the key by another way"),
+            Refusal::Trust(_) => {
+                (Class::Trust, "use it only after its holder has confirmed the key through another channel")
+            }
         };
         Self::new(class, refusal.to_string()).help(help)
     }

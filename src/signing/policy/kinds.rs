@@ -1,6 +1,7 @@
-//! Rules about what artifacts are, which only their documents show: allowed types, referrers that images must bring.
+//! Rules about the types of artifacts, which only their documents show: allowed types, and
+//! referrers that images must have.
 //!
-//! Documents are shown to it as they are read; nothing is fetched here.
+//! The caller passes in documents as they are read; nothing is fetched here.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,36 +11,36 @@ use super::section::list;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Digest, Document, Reason, Repository};
 
-/// The documents seen so far, as far as the rules need them.
+/// Properties of the documents seen so far that the rules need.
 pub struct Kinds<'a> {
     rules: &'a Rules,
     seen: HashMap<Digest, Seen>,
 }
 
 struct Seen {
-    // All that must be allowed.
+    // Types that must all be allowed.
     types: Vec<String>,
-    // As a list of referrers shows it.
+    // Type as shown in a list of referrers.
     shown: Option<String>,
     is_image: bool,
-    // It is an image's manifest, and the rules except it from bringing referrers.
+    // It is an image manifest that needs no referrers according to the rules.
     is_excepted: bool,
-    // Of an index: its entries, and whether each is a document.
+    // Entries of an index, and whether each is a document.
     children: Vec<(Digest, bool)>,
-    // Of a manifest: its layers that hold something.
+    // Layers of a manifest that have content.
     content: Vec<Digest>,
 }
 
-/// For each digest that was asked for, whether it leads to an image that must bring referrers.
+/// For each digest looked up so far, whether it leads to an image that must have referrers.
 type Led = HashMap<Digest, bool>;
 
 impl<'a> Kinds<'a> {
-    /// For these rules.
+    /// Creates an empty collection for `rules`.
     pub fn new(rules: &'a Rules) -> Self {
         Self { rules, seen: HashMap::new() }
     }
 
-    /// Takes a document into account.
+    /// Records a document.
     pub fn see(&mut self, document: &Document) {
         if self.rules.types.is_none() && self.rules.referrers.is_empty() {
             return;
@@ -56,7 +57,8 @@ impl<'a> Kinds<'a> {
         self.seen.insert(document.digest(), seen);
     }
 
-    /// Returns the text of all that the rules forbid, once all documents were seen.
+    /// Returns a description of everything that the rules forbid. Call it after all documents have
+    /// been recorded.
     pub fn forbidden(&self, artifacts: &[Artifact], absent: &[Absent]) -> Option<String> {
         let mut wrong = Vec::new();
         if let Some(allowed) = &self.rules.types {
@@ -92,21 +94,21 @@ impl<'a> Kinds<'a> {
         (!wrong.is_empty()).then(|| format!("policy: {}", wrong.join("; ")))
     }
 
-    /// The type of a referrer that says something: no image, with a layer that holds something and is not among `unread`,
-    /// those that the bundle leaves out and no base has brought.
+    /// Returns the type of a referrer with content: not an image, and with a non-empty layer that
+    /// is not in `unread`, the content that the bundle leaves out and no base delivered.
     fn says(&self, digest: &Digest, unread: &HashSet<Digest>) -> Option<&str> {
         let seen = self.seen.get(digest).filter(|seen| !seen.is_image)?;
         let has_content = seen.content.iter().any(|layer| !unread.contains(layer));
         seen.shown.as_deref().filter(|_| has_content)
     }
 
-    /// Whether this is an image that must bring referrers, or an index that leads to one.
+    /// Whether this is an image that must have referrers, or an index that leads to one.
     fn leads_to_image(&self, digest: Digest, led: &mut Led) -> bool {
         let Some(seen) = self.seen.get(&digest) else { return false };
         if let Some(leads) = led.get(&digest) {
             return *leads;
         }
-        // For what would contain itself.
+        // Stops the recursion for an index that would contain itself.
         led.insert(digest, false);
         let mut children = seen.children.iter().filter(|(_, is_document)| *is_document);
         let leads = seen.is_image && !seen.is_excepted || children.any(|(child, _)| self.leads_to_image(*child, led));
@@ -114,8 +116,8 @@ impl<'a> Kinds<'a> {
         leads
     }
 
-    /// With the artifact itself, or with each of its entries; not with those that are documents, carried, and lead to no
-    /// image.
+    /// Whether `brought` contains a referrer of the artifact itself or of each of its entries.
+    /// Entries that are carried documents and lead to no image need none.
     fn has(&self, brought: &HashSet<(&Repository, Digest)>, artifact: &Artifact, led: &mut Led) -> bool {
         let with = |digest: &Digest| brought.contains(&(&artifact.repository, *digest));
         let children = self.seen.get(&artifact.digest).map_or(&[][..], |seen| &seen.children);

@@ -1,8 +1,9 @@
-//! Whom to believe: keys, and how many of whose must have signed.
+//! Trust: keys, and how many holders must have signed.
 //!
-//! Two steps. First every signature under a key that is known anywhere must hold, before the signed file is parsed; then
-//! the file's channel picks the section, where enough of those that count must have signed. The keys of a command line are
-//! a policy without sections. Nothing of the signed file is parsed here.
+//! Works in two steps. First, before the signed file is parsed, every signature by a known key must
+//! be valid. Then the file's channel selects a section, and enough of the keys that count there
+//! must have signed. Keys from the command line form a policy without sections. Nothing here parses
+//! the signed file.
 
 #[cfg(test)]
 mod boundaries;
@@ -31,61 +32,61 @@ use super::envelope::{Envelope, pae};
 use super::key::PublicKey;
 use crate::base::fault::{Class, Fault};
 
-/// Keys, whose they are, and what bundles they may sign.
+/// Trusted keys, their holders, and the bundles that they may sign.
 #[derive(Clone, Debug)]
 pub struct Policy {
     keys: HashMap<String, PublicKey>,
-    // Without sections.
+    // Used if there are no sections.
     threshold: usize,
     sections: Option<Sections>,
-    // Keys of a file whose `until` is over.
+    // Keys of a policy file that have ended.
     ended: HashSet<String>,
     order: Option<Arc<dyn Order>>,
 }
 
-/// The sections of a policy file.
+/// Sections of a policy file.
 #[derive(Clone, Debug)]
 pub struct Sections {
-    /// By channel.
+    /// Sections by channel.
     pub channels: BTreeMap<String, Section>,
-    /// For bundles without one.
+    /// Section for bundles without a channel.
     pub no_channel: Option<Section>,
 }
 
-/// How a bundle was let in.
+/// How a bundle was admitted.
 #[derive(Clone, Debug, Default)]
 pub struct Admission {
-    /// The section that let it in; none under keys of a command line.
+    /// Section that admitted the bundle. `None` with keys from the command line.
     pub section: Option<String>,
-    /// Whose signatures counted there.
+    /// Entries whose signatures counted.
     pub counted: Vec<Entry>,
-    /// The further rules of the section.
+    /// Further rules of the section.
     pub rules: Rules,
-    /// Who keeps the order of its channel.
+    /// Checks the order of the channel.
     pub order: Option<Arc<dyn Order>>,
 }
 
-/// Why keys and threshold are no policy. All of class usage.
+/// Reason why keys and threshold do not form a policy. Always of class usage.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// No key at all.
+    /// No keys.
     #[error("trust: expected at least one public key, found none")]
     NoKeys,
-    /// A threshold that nothing or everything passes.
+    /// A threshold that is zero or exceeds the number of keys.
     #[error("trust: expected a threshold from 1 to {keys}, found {threshold}")]
     Threshold {
-        /// The threshold that was asked for.
+        /// Requested threshold.
         threshold: usize,
-        /// How many keys there are.
+        /// Number of keys.
         keys: usize,
     },
-    /// A key given twice would count twice.
+    /// A key that was given twice and would count twice.
     #[error("trust: key {0} is given twice")]
     Duplicate(String),
 }
 
 impl Policy {
-    /// A policy of `keys`, of which `threshold` must have signed; all of them unless it is given.
+    /// Creates a policy that requires `threshold` signatures by `keys`; by default all of them.
     ///
     /// # Errors
     /// [`PolicyError`].
@@ -105,39 +106,42 @@ impl Policy {
         Ok(Self { keys, threshold, sections: None, ended: HashSet::new(), order: None })
     }
 
-    /// A policy with sections over all `keys`, by their ids, of which those in `ended` are past their end.
+    /// Creates a policy with sections over `keys`, which are indexed by id. Those in `ended` have
+    /// ended.
     fn of_sections(keys: HashMap<String, PublicKey>, sections: Sections, ended: HashSet<String>) -> Self {
         Self { keys, threshold: 1, sections: Some(sections), ended, order: None }
     }
 
-    /// Sets who keeps the order of channels.
+    /// Sets the check of the channel order.
     #[must_use]
     pub fn with_order(mut self, order: Arc<dyn Order>) -> Self {
         self.order = Some(order);
         self
     }
 
-    /// The ids of its keys.
+    /// Returns the ids of the policy's keys.
     pub fn keyids(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
     }
 
-    /// How many must have signed whatever the section.
+    /// Returns the number of signatures required in any section.
     pub const fn threshold(&self) -> usize {
         self.threshold
     }
 
-    /// The sections; none under keys of a command line.
+    /// Returns the sections. `None` with keys from the command line.
     pub const fn sections(&self) -> Option<&Sections> {
         self.sections.as_ref()
     }
 
-    /// The second step, once `judgement` holds and the manifest is parsed: the section that `claims` picks, whose keys alone
-    /// count; then what it forbids; then the order of the channel.
+    /// Performs the second step, after `judgement` was reached and the manifest was parsed. Selects
+    /// the section for `claims`, counts its keys, then checks what it forbids and the order of the
+    /// channel.
     ///
     /// # Errors
-    /// [`Class::Policy`] without a section, [`Class::Trust`] for too few; all that the section forbids in one fault
-    /// ([`Class::Policy`], [`Class::Stale`]); those of [`Order::judge`].
+    /// [`Class::Policy`] if there is no section, [`Class::Trust`] if too few signed; one fault with
+    /// everything that the section forbids ([`Class::Policy`], [`Class::Stale`]); errors of
+    /// [`Order::judge`].
     pub fn admit(&self, judgement: &Judgement, claims: &Claims<'_>) -> Result<Admission, Fault> {
         let mut admission = Admission::default();
         if let Some(sections) = &self.sections {
@@ -157,19 +161,20 @@ impl Policy {
         Ok(admission)
     }
 
-    /// Whether `envelope` authenticates `statement`, which the caller made from the bytes that it holds.
+    /// Checks whether `envelope` authenticates `statement`, which the caller made from the bytes of
+    /// the file.
     ///
     /// # Errors
-    /// [`Refusal`]: of class signature before trust.
+    /// [`Refusal`], of class signature before trust.
     pub fn judge(&self, statement: &[u8], envelope: &Envelope) -> Result<Judgement, Refusal> {
         self.judge_all(statement, std::slice::from_ref(envelope))
     }
 
-    /// Like [`Policy::judge`], but for several signature files: a good signature in any of them counts, once for each key,
-    /// and a bad one in any of them refuses all.
+    /// Like [`Policy::judge`], but for several signature files: a valid signature in any of them
+    /// counts, once per key, and an invalid one in any of them causes refusal.
     ///
     /// # Errors
-    /// [`Refusal`]: of class signature before trust.
+    /// [`Refusal`], of class signature before trust.
     pub fn judge_all(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, Refusal> {
         let judgement = self.check(statement, envelopes)?;
         if judgement.good.is_empty() && !judgement.ended.is_empty() {
@@ -184,7 +189,8 @@ impl Policy {
         Ok(judgement)
     }
 
-    /// The first step: what holds, and that nothing known fails. Counts nothing.
+    /// Performs the first step: collects the valid signatures and refuses invalid ones by known
+    /// keys. Counts nothing.
     fn check(&self, statement: &[u8], envelopes: &[Envelope]) -> Result<Judgement, BadSignature> {
         if envelopes.iter().any(|envelope| envelope.payload != statement) {
             return Err(BadSignature::OtherStatement);
@@ -212,10 +218,10 @@ impl Policy {
     }
 }
 
-/// The refusal of too few, with the keys whose signatures would have held and are past their end.
+/// Adds to a refusal for too few signatures the keys whose signatures are valid but have ended.
 fn past_their_end(mut fault: Fault, judgement: &Judgement) -> Fault {
     fault.others.extend(judgement.ended.iter().map(|keyid| {
-        Fault::new(Class::Trust, format!("key {keyid}: its signature holds and does not count: its `until` is over"))
+        Fault::new(Class::Trust, format!("key {keyid}: its signature is valid but does not count: its `until` is over"))
             .help("have it signed by a key that still counts, or give this one a later end in the policy")
     }));
     fault
@@ -244,8 +250,10 @@ impl From<PolicyError> for Fault {
     fn from(error: PolicyError) -> Self {
         let fault = Self::new(Class::Usage, error.to_string());
         match error {
-            PolicyError::NoKeys => fault.help("give --key with the public key of who signs"),
-            PolicyError::Threshold { .. } => fault.help("give --threshold within this range, or none for all keys"),
+            PolicyError::NoKeys => fault.help("give --key with the signer's public key"),
+            PolicyError::Threshold { .. } => {
+                fault.help("give --threshold within this range, or omit it to require all keys")
+            }
             PolicyError::Duplicate(_) => fault.help("give each --key once"),
         }
     }

@@ -1,7 +1,7 @@
-//! The roll: everyone who signed and everyone who should have, for people to read.
+//! The roll: all keys that signed and all that should have, for people to read.
 //!
-//! It judges nothing: [`Policy::judge`] and [`Policy::admit`] do, by the same keys and sections. What the roll says is
-//! shown next to their verdict, above all next to a refusal.
+//! It does not judge. [`Policy::judge`] and [`Policy::admit`] do, with the same keys and sections.
+//! The roll is shown next to their verdict, in particular next to a refusal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,24 +11,25 @@ use crate::signing::envelope::{Envelope, pae};
 /// How a key counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Its signature holds and counts.
+    /// Its signature is valid and counts.
     Counted,
-    /// Its signature holds and does not count: not in this section, or another key of its holder is missing.
+    /// Its signature is valid but does not count: it is not in this section, or another key of its
+    /// holder is missing.
     Aside,
-    /// Its signature holds and does not count: its `until` is over.
+    /// Its signature is valid but does not count: its `until` is over.
     Ended,
-    /// It signed, and is no key of the policy.
+    /// It signed, but is not a key of the policy.
     Unknown,
-    /// Its signature does not hold.
+    /// Its signature is invalid.
     Wrong,
-    /// It would count, and did not sign.
+    /// It would count, but did not sign.
     Missing,
 }
 
-/// A key, and whose it is where the policy says so.
+/// A key, and its holder if the policy names one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Called {
-    /// The key's id.
+    /// Id of the key.
     pub keyid: String,
     /// Holder and role.
     pub who: Option<(String, String)>,
@@ -36,24 +37,26 @@ pub struct Called {
     pub call: Call,
 }
 
-/// Everyone.
+/// All keys that signed or should have signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roll {
-    /// The section; none under keys of a command line, or where no signature under a known key holds.
+    /// Section. `None` with keys from the command line, or if no signature by a known key is valid.
     pub section: Option<String>,
-    /// How many distinct holders must have signed, or keys under those of a command line; 0 where nobody can tell.
+    /// Number of distinct holders that must have signed, or of keys with keys from the command
+    /// line. 0 if unknown.
     pub needed: usize,
-    /// How many count.
+    /// Number that count.
     pub counted: usize,
-    /// Roles that are missing among those that count.
+    /// Required roles that no counted key has.
     pub missing_roles: Vec<String>,
-    /// Those that count first, then the others that signed, then those that are missing.
+    /// Keys: first those that count, then the others that signed, then those that are missing.
     pub called: Vec<Called>,
 }
 
 impl Policy {
-    /// Calls the roll of `envelopes`, the bundle's own and those from elsewhere, over `statement`. `channel` gives the bundle's channel, `None` where its manifest
-    /// cannot be read; it is asked only once a signature under a known key holds and none fails.
+    /// Calls the roll for `statement` over `envelopes`: the bundle's own signature file and
+    /// separate ones. `channel` returns the bundle's channel, or `None` if its manifest cannot be
+    /// read. It is called only if a signature by a known key is valid and none is invalid.
     pub fn roll(
         &self,
         statement: &[u8],
@@ -115,7 +118,8 @@ impl Policy {
         roll
     }
 
-    /// Whose each key is: by `section` first, then by any other.
+    /// Returns the entry of each key: from `section` if it is there, otherwise from any other
+    /// section.
     fn owners<'a>(&'a self, section: Option<&'a Section>) -> BTreeMap<&'a str, &'a Entry> {
         let mut owners = BTreeMap::new();
         let all = self.sections.iter().flat_map(|all| all.channels.values().chain(&all.no_channel));
@@ -133,7 +137,8 @@ mod tests {
     use super::*;
     use crate::oci::Digest;
     use crate::signing::policy::{Rules, Sections};
-    use crate::signing::{SigningKey, statement};
+    use crate::signing::private::SigningKey;
+    use crate::signing::statement;
 
     fn key(seed: u8) -> SigningKey {
         SigningKey::from_bytes(&[seed; 32]).unwrap()
@@ -163,7 +168,7 @@ mod tests {
             roles: Vec::new(),
             rules: Rules::default(),
         };
-        // Key 5 is past its end.
+        // Key 5 has ended.
         let keys = [1, 2, 3, 4, 5].map(|seed| (key(seed).public().id().to_owned(), key(seed).public().clone()));
         let sections = Sections { channels: [("x".to_owned(), other)].into(), no_channel: Some(section) };
         Policy::of_sections(keys.into_iter().collect(), sections, [key(5).public().id().to_owned()].into())
@@ -189,7 +194,7 @@ mod tests {
         assert_eq!(roll.missing_roles, ["guard"]);
         let mut found = calls(&roll);
         assert_eq!(found.remove(0), ("release desk".to_owned(), Call::Counted));
-        // One key of two does not count, nor does one of another section.
+        // One key of two does not count, and neither does a key of another section.
         assert!(found.contains(&("guard desk".to_owned(), Call::Aside)), "{found:?}");
         assert!(found.contains(&("stranger".to_owned(), Call::Aside)), "{found:?}");
         assert!(found.contains(&("?".to_owned(), Call::Unknown)), "{found:?}");
@@ -204,7 +209,7 @@ mod tests {
         assert_eq!((roll.needed, roll.counted), (2, 1));
         assert_eq!(roll.missing_roles, ["guard"]);
         assert!(calls(&roll).contains(&("old desk".to_owned(), Call::Ended)), "{roll:?}");
-        // Alone it opens nothing, and nobody misses its signature.
+        // Alone it does not open the manifest, and it is not listed as missing.
         let (statement, envelope) = signed(&[5]);
         let roll = policy().roll(&statement, std::slice::from_ref(&envelope), || unreachable!("no key that counts"));
         assert_eq!(roll.called.iter().map(|one| one.call).collect::<Vec<_>>(), [Call::Ended]);

@@ -1,36 +1,39 @@
-//! The rules of a section: values alone; `section` and `kinds` hold bundles to them.
+//! Rules of a section. Values only; `section` and `kinds` enforce them.
 
 use super::glob::Glob;
 
-/// Limits of a bundle's content, and demands on its order. The default forbids nothing.
+/// Limits for the content of bundles, and requirements on their order. The default allows
+/// everything.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
-    /// Repositories, as the manifest names them: those that an import writes, and those that it reads or mounts from.
+    /// Repositories as the manifest names them: those that an import writes to, reads from or
+    /// mounts from.
     pub repositories: Option<Vec<Glob>>,
     /// Tags that an import may set.
     pub tags: Option<Vec<Glob>>,
     /// Types of documents.
     pub types: Option<Vec<Glob>>,
-    /// Most bytes of all blobs carried.
+    /// Maximum total size in bytes of all carried blobs.
     pub bundle: Option<u64>,
-    /// Most bytes of one blob.
+    /// Maximum size in bytes of one blob.
     pub blob: Option<u64>,
-    /// The channel's epoch.
+    /// Epoch of the channel.
     pub epoch: Option<u64>,
-    /// Whether it must say when it expires.
+    /// Whether the bundle must state when it expires.
     pub expires: bool,
-    /// Most seconds from when it was made until it expires.
+    /// Maximum seconds from creation to expiry.
     pub lifetime: Option<i64>,
-    /// Whether its place in the channel must be known to be right: no state, no bundle.
+    /// Whether the bundle's place in the channel must be verified against a state. Without a state
+    /// it is refused.
     pub sequence: bool,
-    /// Whether it must follow the bundle that was accepted last.
+    /// Whether it must directly follow the last accepted bundle.
     pub previous: bool,
-    /// Types of referrers that every image must bring.
+    /// Types of referrers that every image must have.
     pub referrers: Vec<Glob>,
-    /// Layer types of manifests that need no referrer, unless a layer of theirs is a file system's.
+    /// Layer types of manifests that need no referrers, unless they also have a file-system layer.
     pub except: Vec<Glob>,
-    /// Whether a signature under a key that the policy does not have refuses the bundle.
+    /// Whether a signature by a key that is not in the policy causes refusal.
     pub refuse_unknown: bool,
-    /// The version of the policy file, 0 where it names none; `None` under keys of a command line.
+    /// Version of the policy file, 0 if it states none. `None` with keys from the command line.
     pub version: Option<u64>,
 }

@@ -1,6 +1,7 @@
-//! A section of a policy: whose signatures count there, and what its bundles may be.
+//! A section of a policy: whose signatures count, and what its bundles may contain.
 //!
-//! It is chosen by the manifest, so only after a known signature holds. Pure; no file, no clock.
+//! The manifest selects the section, so this happens only after a signature by a known key was
+//! verified. Pure: no files, no clock.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,45 +11,47 @@ use super::rules::Rules;
 use crate::base::fault::{Class, Fault, escape};
 use crate::signing::Claims;
 
-/// The most names that one fault lists.
+/// Maximum number of names that one fault lists.
 const MOST_NAMES: usize = 16;
 
-/// `[key.NAME]`: one or more keys of a holder, which must all have signed for it to count.
+/// `[key.NAME]`: one or more keys of a holder. All of them must have signed for the entry to count.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its name in the file.
+    /// Name in the file.
     pub name: String,
-    /// Who has the keys.
+    /// Holder of the keys.
     pub holder: String,
-    /// Their role: what they sign for.
+    /// Role: the purpose of the signature.
     pub role: String,
-    /// The ids of the keys.
+    /// Ids of the keys.
     pub keyids: Vec<String>,
 }
 
 /// `[channel.NAME]` or `[no_channel]`.
 #[derive(Clone, Debug)]
 pub struct Section {
-    /// Its name in messages: `channel apps`, `no_channel`.
+    /// Name in messages: `channel apps`, `no_channel`.
     pub name: String,
-    /// The entries that count.
+    /// Entries that count.
     pub entries: Vec<Entry>,
-    /// How many distinct holders must have signed.
+    /// Number of distinct holders that must have signed.
     pub threshold: usize,
-    /// Roles that must be among them.
+    /// Roles that must be among the signers.
     pub roles: Vec<String>,
-    /// The rules beyond signatures.
+    /// Rules other than signatures.
     pub rules: Rules,
 }
 
 impl Section {
-    /// Whose signatures count: entries with all of their keys among the good ones.
+    /// Returns the entries whose signatures count: all of their keys have valid signatures.
     pub(super) fn counted(&self, judgement: &Judgement) -> Vec<Entry> {
         let good: HashSet<&str> = judgement.good.iter().map(String::as_str).collect();
         let signed = |entry: &&Entry| entry.keyids.iter().all(|keyid| good.contains(keyid.as_str()));
         self.entries.iter().filter(signed).cloned().collect()
     }
 
+    /// Checks that enough holders signed and all required roles are present.
+    ///
     /// # Errors
     /// [`Distrust::TooFewHolders`], [`Distrust::NoRole`].
     pub(super) fn enough(&self, counted: &[Entry]) -> Result<(), Refusal> {
@@ -70,7 +73,7 @@ impl Section {
         Err(Distrust::NoRole { section: self.name.clone(), missing, found }.into())
     }
 
-    /// Everything that the section forbids in what the manifest alone shows.
+    /// Returns everything that the section forbids, as far as the manifest alone shows it.
     pub(super) fn forbids(&self, claims: &Claims<'_>, judgement: &Judgement) -> Vec<Fault> {
         let rules = &self.rules;
         let mut faults = Vec::new();
@@ -79,7 +82,7 @@ impl Section {
         };
         if rules.refuse_unknown && !judgement.unknown.is_empty() {
             let what = format!("expected no signature under an unknown key, found {}", list(&judgement.unknown));
-            forbid(what, "have it signed by known keys alone, or add the key to the policy");
+            forbid(what, "have it signed by known keys only, or add the key to the policy");
         }
         let written = claims.artifacts.iter().map(|one| one.repository.to_string());
         let read = claims.absent.iter().filter_map(|one| one.repository.as_ref()).map(ToString::to_string);
@@ -115,7 +118,7 @@ impl Section {
             (rules.sequence || rules.previous, claims.sequence.is_some(), "sequence"),
         ] {
             if asked && !there {
-                let help = "have it exported with --channel and --expires, or demand less in the policy";
+                let help = "have it exported with --channel and --expires, or require less in the policy";
                 forbid(format!("expected a bundle with {word}, found none"), help);
             }
         }
@@ -125,7 +128,7 @@ impl Section {
             let found = expires.saturating_sub(claims.created);
             forbid(
                 format!("expected a bundle that expires within {most} seconds after it was made, found {found}"),
-                "have it exported with a nearer --expires, or raise limits.expires",
+                "have it exported with an earlier --expires, or raise limits.expires",
             );
         }
         if let (Some(epoch), Some(found)) = (rules.epoch, claims.epoch)
@@ -141,14 +144,14 @@ impl Section {
     }
 }
 
-/// Those of `names` that no pattern allows, each once; none where any is allowed.
+/// Returns the `names` that no pattern allows, without duplicates. Empty if everything is allowed.
 fn others(allowed: Option<&[Glob]>, names: impl Iterator<Item = String>) -> Vec<String> {
     let Some(allowed) = allowed else { return Vec::new() };
     let names: BTreeSet<String> = names.filter(|name| !allowed.iter().any(|glob| glob.matches(name))).collect();
     names.into_iter().collect()
 }
 
-/// Some of them, and how many more.
+/// Returns the first names, and the number of the others.
 pub(super) fn list(names: &[String]) -> String {
     let mut text: Vec<String> = names.iter().take(MOST_NAMES).map(|name| escape(name)).collect();
     if names.len() > MOST_NAMES {

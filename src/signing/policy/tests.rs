@@ -1,8 +1,9 @@
-//! Who must have signed: keys of a command line, and sections of a policy file.
+//! Signature requirements: keys from the command line, and sections of a policy file.
 
 use super::*;
 use crate::oci::Digest;
-use crate::signing::{SigningKey, statement};
+use crate::signing::private::SigningKey;
+use crate::signing::statement;
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()
@@ -69,7 +70,7 @@ fn s8_one_bad_signature_under_a_known_key_spoils_all() {
         policy(&[1, 2, 3], Some(1)).judge(&statement, &envelope),
         Err(Refusal::Signature(BadSignature::Bad(_)))
     ));
-    // Unknown, it counts for nothing.
+    // By an unknown key it does not count.
     assert!(policy(&[1, 2], None).judge(&statement, &envelope).is_ok());
 }
 
@@ -78,7 +79,7 @@ fn s10_signatures_over_something_else() {
     let (_, envelope) = envelope(&[1]);
     let other = statement(super::super::envelope::BUNDLE_TYPE, Digest::sha256(b"x"), 1);
     assert_eq!(policy(&[1], None).judge(&other, &envelope), Err(BadSignature::OtherStatement.into()));
-    // The same bytes signed without the type in front.
+    // The same bytes, signed without the type before them.
     let (statement, mut envelope) = self::envelope(&[1]);
     envelope.signatures[0].sig = key(1).sign(&statement);
     assert!(matches!(policy(&[1], None).judge(&statement, &envelope), Err(Refusal::Signature(_))));
@@ -129,7 +130,7 @@ pub(super) fn claims<'a>(channel: Option<&'a str>, artifacts: &'a [crate::oci::A
     }
 }
 
-/// What becomes of a bundle of this channel with these signatures.
+/// Returns the entries that count for a bundle of this channel with these signatures.
 fn admitted(text: &str, channel: Option<&str>, signers: &[u8]) -> Result<Vec<String>, Fault> {
     let policy = parsed(text).unwrap();
     let (statement, envelope) = envelope(signers);
@@ -148,7 +149,7 @@ fn s18_two_keys_of_one_role_or_one_holder_are_not_two_people() {
     // Two keys of one holder.
     assert_eq!(class("any", &[1, 2]), Err(Class::Trust));
     assert_eq!(class("any", &[2, 3]).unwrap(), ["deputy", "second"]);
-    // One key of the guard's two.
+    // One of the guard's two keys.
     for one in [4, 5] {
         assert_eq!(class("apps", &[1, one]), Err(Class::Trust));
     }
@@ -158,7 +159,7 @@ fn s18_two_keys_of_one_role_or_one_holder_are_not_two_people() {
 
 #[test]
 fn s2_s8_keys_of_another_section_do_not_count_but_must_hold() {
-    // Known, so it opens the manifest; but not to this section.
+    // Known, so it opens the manifest, but not in this section.
     assert_eq!(admitted(TWO, None, &[1]).unwrap_err().class, Class::Trust);
     assert_eq!(admitted(TWO, None, &[1, 3]).unwrap(), ["second"]);
     assert_eq!(admitted(TWO, None, &[9]).unwrap_err().class, Class::Trust);
@@ -189,11 +190,11 @@ fn a_key_past_its_end_counts_for_nothing_and_must_still_hold() {
     let fault = judged(midnight, Some("apps"), &[1, 4, 5]).unwrap_err();
     assert_eq!((fault.class, fault.others.len()), (Class::Trust, 2), "{fault:?}");
     assert!(fault.others.iter().all(|other| other.what.contains("`until` is over")), "{fault:?}");
-    // Alone it does not even open the manifest.
+    // Alone it does not open the manifest.
     assert_eq!(judged(noon - 1, None, &[3]).unwrap(), ["second"]);
     let fault = judged(noon, None, &[3]).unwrap_err();
     assert!(fault.class == Class::Trust && fault.what.contains("whose `until` is over"), "{fault:?}");
-    // A bad signature under it is corruption or attack, as ever.
+    // An invalid signature by an ended key is still corruption or an attack.
     let policy = parsed_at(&text, midnight).unwrap();
     let (statement, mut envelope) = envelope(&[1, 3]);
     let one = envelope.signatures.iter_mut().find(|one| one.keyid == key(3).public().id()).unwrap();
@@ -263,9 +264,9 @@ fn s4_s17_what_is_no_policy_is_refused_with_its_line() {
         ("threshold = 2\nroles", "threshold = 4\nroles", 9, "from 1 to 3, the distinct holders"),
         ("threshold = 2\nroles", "threshold = -1\nroles", 9, "integer"),
         ("threshold = 2\nroles", "treshold = 2\nroles", 9, "treshold"),
-        ("\"second\"]\nthreshold = 2\n[no", "\"second\", \"second\"]\n[no", 12, "stands twice"),
-        ("public = \"2.pem\"", "public = \"1.pem\"", 4, "stands twice in this file"),
-        ("[\"4.pem\", \"5.pem\"]", "[\"4.pem\", \"4.pem\"]", 6, "stands twice in this file"),
+        ("\"second\"]\nthreshold = 2\n[no", "\"second\", \"second\"]\n[no", 12, "is listed twice"),
+        ("public = \"2.pem\"", "public = \"1.pem\"", 4, "is listed twice in this file"),
+        ("[\"4.pem\", \"5.pem\"]", "[\"4.pem\", \"4.pem\"]", 6, "is listed twice in this file"),
         ("[\"4.pem\", \"5.pem\"]", "[]", 6, "expected a public key's file"),
         ("[\"4.pem\", \"5.pem\"]", "4", 6, "a file or a list of files"),
         ("public = \"2.pem\"", "public = \"x.pem\"", 4, "x.pem: not there"),

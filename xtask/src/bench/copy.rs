@@ -1,5 +1,6 @@
-//! `copy` beside skopeo, regctl, crane and oras: the set from one registry to another, then once more with nothing to
-//! do. Those that take one image a process are run as many at once as packmule has transfers.
+//! `copy` compared with skopeo, regctl, crane and oras: the set from one registry to another, then
+//! again with nothing to do. Tools that copy one image per process run as many processes at once as
+//! packmule has transfers.
 
 use super::transfer::parallel;
 use super::{Bench, references};
@@ -10,14 +11,14 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Instant;
 
-/// How often each is measured; the best counts.
+/// Number of runs of each measurement. The best one counts.
 const ROUNDS: usize = 2;
 
-/// One way to copy all references of `source` to `target`.
+/// A way to copy all references of `source` to `target`.
 type Way<'a> = Box<dyn Fn(&str) -> Result<f64, Failed> + 'a>;
 
 impl Bench {
-    /// First and second copies of every tool in turn.
+    /// Measures first and second copies with every tool in turn.
     pub(super) fn copy(&mut self, layout: &Path) -> Result<(), Failed> {
         self.clear()?;
         let mut running = Services::none("bench")?;
@@ -50,7 +51,8 @@ impl Bench {
         Ok(())
     }
 
-    /// The memory of sixteen transfers of 2 GiB at once, between two registries. The target takes 32 GiB of disk.
+    /// Measures the memory of 16 transfers of 2 GiB at once between two registries. The target
+    /// takes 32 GiB of disk.
     pub(super) fn many(&mut self, layout: &Path) -> Result<(), Failed> {
         self.clear()?;
         let mut running = Services::none("bench")?;
@@ -64,7 +66,7 @@ impl Bench {
         Ok(())
     }
 
-    /// packmule first.
+    /// Returns the way of each tool, with packmule first.
     fn ways<'a>(&'a self, source: &'a str, all: &'a [String]) -> Result<Vec<(&'static str, Way<'a>)>, Failed> {
         let (skopeo, regctl) = (self.tools.get("skopeo")?, self.tools.get("regctl")?);
         let (crane, oras) = (self.tools.get("crane")?, self.tools.get("oras")?);
@@ -121,7 +123,8 @@ impl Bench {
     }
 }
 
-/// Puts a layout's blobs into the store of a distribution registry as they are, holes kept, and pushes its manifest.
+/// Puts a layout's blobs directly into the store of a distribution registry, keeping holes, and
+/// pushes its manifest.
 fn place(layout: &Path, store: &Path, host: &str) -> Result<(), Failed> {
     let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
     let [image] = &expected[..] else { return Err(Failed::new("bench: expected one image")) };
@@ -146,7 +149,7 @@ fn place(layout: &Path, store: &Path, host: &str) -> Result<(), Failed> {
     shell::quiet(shell::command("curl").args(["-sf", "-X", "PUT", "-H", &kind, "--data-binary", &body, &url]))
 }
 
-/// `packmule copy` of everything.
+/// Returns the arguments of `packmule copy` for everything.
 fn copying<'a>(all: &'a [String], target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["copy", "--to", target];
     args.extend(more);
@@ -154,7 +157,7 @@ fn copying<'a>(all: &'a [String], target: &'a str, more: &[&'a str]) -> Vec<&'a 
     args
 }
 
-/// `repository: [tag]`, as skopeo's list has it.
+/// Returns `repository: [tag]` in the format of skopeo's list.
 fn sync_entry(name: &str) -> Option<String> {
     let (repository, tag) = name.rsplit_once(':')?;
     Some(format!("    {repository}:\n      - \"{tag}\"\n"))

@@ -1,27 +1,29 @@
-//! Very many small things: time and memory of verify and of an import into a layout, of 100,000 blobs beside 10,000, and
-//! of 5,000 artifacts beside 2,500.
+//! Many small items: time and memory of verify and of an import into a layout, for 100,000 blobs
+//! compared with 10,000, and for 5,000 artifacts compared with 2,500.
 
 use super::{Bench, Spent};
 use crate::shell::Failed;
 use std::path::Path;
 
-/// How often each figure is taken; the best counts. An import makes every blob durable: many take a minute.
+/// Number of runs of each measurement. The best one counts. An import makes every blob durable, so
+/// many of them take a minute.
 const ROUNDS: usize = 2;
 
 impl Bench {
-    /// Ten times the blobs may take ten times as long, and memory as their entries in the manifest do.
+    /// Ten times as many blobs may take ten times as long. Memory may grow with their entries in
+    /// the manifest.
     pub(super) fn crowd(&mut self, few: &Path, many: &Path) -> Result<(), Failed> {
         let [_, import] = self.beside("blob", [(few, 10_000), (many, 100_000)], 200.0)?;
         self.at_most("blobs: 100,000, import peak MiB", import.peak, 600.0);
         Ok(())
     }
 
-    /// Twice the artifacts may take twice as long.
+    /// Twice as many artifacts may take twice as long.
     pub(super) fn artifacts(&mut self, few: &Path, many: &Path) -> Result<(), Failed> {
         self.beside("artifact", [(few, 2_500), (many, 5_000)], 100.0).map(drop)
     }
 
-    /// What one `thing` of many takes beside one of few; what the many took.
+    /// Compares the time per `thing` of many with that of few. Returns the results for the many.
     fn beside(&mut self, thing: &str, sides: [(&Path, u32); 2], peak: f64) -> Result<[Spent; 2], Failed> {
         self.clear()?;
         let (key, public) = self.key()?;

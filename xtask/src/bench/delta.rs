@@ -1,5 +1,6 @@
-//! What a month's change costs: new tags of some apps over the same bases, carried by packmule over last month's manifest,
-//! and by oras, regctl and skopeo into a layout. Bytes, not seconds.
+//! The cost of a month's changes: new tags of some apps over unchanged bases, carried by packmule
+//! on top of last month's manifest, and by oras, regctl and skopeo into a layout. Measures bytes,
+//! not seconds.
 
 use super::{Bench, references};
 use crate::corpus::{bulk, seed};
@@ -9,22 +10,22 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
-/// The tag of this month.
+/// Tag of this month.
 const TAG: &str = "next";
-/// Bytes of each app's new layer.
+/// Size in bytes of each app's new layer.
 const LAYER: usize = 4 << 20;
-/// The apps that change; the others stay as they are.
+/// Apps that change. The others stay as they are.
 const APPS: [&str; 4] = ["web", "queue", "raw", "mixed"];
 
-/// This month's images.
+/// Images of this month.
 struct Month {
     references: Vec<String>,
-    /// Bytes of all blobs that were not there last month.
+    /// Size in bytes of all blobs that did not exist last month.
     new: u64,
 }
 
 impl Bench {
-    /// Bytes of the delta and of what others carry for the same change.
+    /// Measures the bytes of the delta and of other tools for the same change.
     pub(super) fn delta(&mut self, layout: &Path) -> Result<(), Failed> {
         self.clear()?;
         let mut running = Services::none("bench")?;
@@ -57,7 +58,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Gives each app a new tag at `host`: its last layer replaced, its configuration with it.
+    /// Gives each app a new tag at `host`, with its last layer and its configuration replaced.
     fn change(&self, layout: &Path, host: &str) -> Result<Month, Failed> {
         let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
         let mut month = Month { references: Vec::new(), new: 0 };
@@ -87,7 +88,7 @@ impl Bench {
         Ok(month)
     }
 
-    /// Uploads a blob and makes `descriptor` name it; gives its size.
+    /// Uploads a blob and updates `descriptor` to refer to it. Returns its size.
     fn put(&self, host: &str, repository: &str, bytes: &[u8], descriptor: &mut Value) -> Result<u64, Failed> {
         let hex = Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         descriptor["digest"] = json!(format!("sha256:{hex}"));
@@ -103,7 +104,8 @@ impl Bench {
         Ok(bytes.len() as u64)
     }
 
-    /// Bytes of the blobs that each of the others puts into an empty layout for this month's images.
+    /// Returns the bytes of blobs that each of the other tools puts into an empty layout for this
+    /// month's images.
     fn others(&self, month: &Month) -> Result<Vec<(&'static str, u64)>, Failed> {
         let mut found = Vec::new();
         for name in ["oras", "regctl", "skopeo"] {
@@ -138,7 +140,7 @@ fn document(layout: &Path, digest: &str) -> Result<Value, Failed> {
     Ok(serde_json::from_slice(&std::fs::read(layout.join("blobs").join(digest.replace(':', "/")))?)?)
 }
 
-/// Bytes of the files in `dir` whose names end so.
+/// Returns the total size in bytes of the files in `dir` whose names end in `end`.
 fn bytes_of(dir: &Path, end: &str) -> Result<u64, Failed> {
     let mut sum = 0;
     for entry in std::fs::read_dir(dir)? {

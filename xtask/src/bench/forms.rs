@@ -1,5 +1,6 @@
-//! How fast each form is verified: volumes, flat, and a stream from a pipe, as shares of what all cores together take
-//! SHA-256 at. And what it costs to refuse one whose last bytes are wrong, which is seen last, beside reading it once.
+//! Verification speed of each form: volumes, flat, and a stream from a pipe, relative to the
+//! SHA-256 speed of all cores. Also the time to refuse a bundle whose last bytes are wrong,
+//! compared with reading it once.
 
 use super::{Bench, cores, float, volumes};
 use crate::shell::{self, Failed};
@@ -10,13 +11,13 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Instant;
 
-/// How often each figure is taken, in turn; the best counts.
+/// Number of runs of each measurement, in turn. The best one counts.
 const ROUNDS: usize = 3;
-/// How far before its end each form is made wrong, in bytes: in the last blob, before the end's frame, and in a tar
-/// before what fills it up too.
+/// Distance in bytes from the end of each form to the spoiled byte: in the last blob, before the
+/// end frame, and in a tar also before its padding.
 const SPOILT: [i64; 3] = [2048, 1, 4096];
-/// The shares that are asked for. What else is to be done takes the rest: XXH64 in volumes and streams, and in a
-/// stream `cat` and the pipe, whose bytes are copied twice more, on the same cores.
+/// Required shares. The rest is taken by other work: XXH64 in volumes and streams, and for a stream
+/// also `cat` and the pipe, which copy the bytes twice more on the same cores.
 const LIMITS: [(&str, f64); 3] = [("volumes", 0.75), ("flat", 0.85), ("pipe", 0.45)];
 
 impl Bench {
@@ -87,7 +88,8 @@ impl Bench {
         Ok(())
     }
 
-    /// How long it takes to say that bytes are not those that were signed (exit status 11), in seconds.
+    /// Returns the seconds until bytes that do not match the signature are refused (exit status
+    /// 11).
     fn refused(&self, input: Stdio, args: &[&str]) -> Result<f64, Failed> {
         let mut command = shell::command(&self.packmule);
         command.args(args).env("XDG_STATE_HOME", self.work.join("state")).stdin(input);
@@ -101,7 +103,7 @@ impl Bench {
         Ok(seconds)
     }
 
-    /// packmule behind `cat FILE |`.
+    /// Runs packmule after `cat FILE |`.
     fn piped(&self, file: &Path, args: &[&str]) -> Result<super::Spent, Failed> {
         let (mut cat, from) = piped(file)?;
         let spent = self.packmule_from(from.into(), args);
@@ -110,14 +112,14 @@ impl Bench {
     }
 }
 
-/// `cat FILE |`
+/// Starts `cat FILE |`.
 fn piped(file: &Path) -> Result<(Child, ChildStdout), Failed> {
     let mut cat = shell::command("cat").arg(file).stdout(Stdio::piped()).spawn()?;
     let from = cat.stdout.take().ok_or_else(|| Failed::new("cat: no output"))?;
     Ok((cat, from))
 }
 
-/// How long one core takes to read the file from `cat` and hash it, in seconds.
+/// Returns the seconds that one core takes to read the file from `cat` and hash it.
 fn read_once(file: &Path) -> Result<f64, Failed> {
     let begin = Instant::now();
     let (mut cat, mut from) = piped(file)?;
@@ -128,7 +130,7 @@ fn read_once(file: &Path) -> Result<f64, Failed> {
     Ok(begin.elapsed().as_secs_f64())
 }
 
-/// Changes one byte, so far before the end.
+/// Changes one byte at this distance from the end.
 fn spoil(path: &Path, from_end: i64) -> Result<(), Failed> {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
     let mut byte = [0];

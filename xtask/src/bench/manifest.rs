@@ -1,4 +1,5 @@
-//! A manifest of 64 MiB, the most there may be: time and memory of verify beside hashing its bytes once.
+//! A manifest of 64 MiB, the largest allowed: time and memory of verify compared with hashing its
+//! bytes once.
 
 use super::{Bench, Spent, float, volumes};
 use crate::corpus;
@@ -6,18 +7,18 @@ use crate::shell::{self, Failed};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The limit of a manifest, in bytes.
+/// Limit of a manifest in bytes.
 const MOST: usize = 64 << 20;
-/// How often each figure is taken; the best counts.
+/// Number of runs of each measurement. The best one counts.
 const ROUNDS: usize = 3;
 
-/// What fills it: the name, how many notes, how long each is, and the limits: of seconds a second of SHA-256 over the
-/// manifest, and of memory, in bytes a byte of it.
+/// Fillings: name, number of notes, length of each, and the limits: seconds per second of SHA-256
+/// over the manifest, and bytes of memory per byte of it.
 const FILLINGS: [(&str, usize, usize, f64, f64); 2] =
     [("1,000 notes", 1_000, 65_000, 12.0, 5.0), ("1,000,000 notes", 1_000_000, 48, 30.0, 8.0)];
 
 impl Bench {
-    /// The example set's smallest bundle with notes up to the limit, signed.
+    /// Measures the example set's smallest bundle, filled with notes up to the limit and signed.
     pub(super) fn manifest(&mut self) -> Result<(), Failed> {
         self.clear()?;
         let (key, public) = self.key()?;
@@ -31,7 +32,7 @@ impl Bench {
         let plain = self.signed(&bundle, &key, &public)?;
         for (name, count, length, slow, large) in FILLINGS {
             let mut manifest: Value = serde_json::from_slice(&bare)?;
-            // A note's own marks: two pairs of quotes, colon, comma.
+            // The punctuation of a note: two pairs of quotes, colon, comma.
             let length = length.min((MOST - bare.len() - 100) / count - 15);
             let notes = (0..count).map(|number| (format!("n{number:08}"), json!("x".repeat(length))));
             manifest["annotations"] = Value::Object(notes.collect());
@@ -53,7 +54,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Signs the manifest that stands there and verifies it.
+    /// Signs the existing manifest and verifies it.
     fn signed(&self, bundle: &str, key: &str, public: &str) -> Result<Spent, Failed> {
         for file in ["sig.json", "sha256"] {
             drop(std::fs::remove_file(format!("{bundle}.{file}")));

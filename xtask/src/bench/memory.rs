@@ -1,4 +1,4 @@
-//! How much memory, whatever the size of a layer: stored and packed, eight jobs.
+//! Memory for layers of any size: stored and packed, eight jobs.
 
 use super::{Bench, JOBS, references};
 use crate::corpus;
@@ -7,7 +7,8 @@ use crate::shell::Failed;
 use std::path::Path;
 
 impl Bench {
-    /// Carries one layout from registry to registry, stored and packed; peaks against their limits, in MiB.
+    /// Carries one layout from registry to registry, stored and packed, and compares peaks with
+    /// their limits in MiB.
     pub(super) fn memory(&mut self, layout: &Path) -> Result<(), Failed> {
         self.clear()?;
         let mut running = Services::none("bench")?;

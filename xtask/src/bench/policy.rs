@@ -1,21 +1,21 @@
-//! How long a policy of many keys takes: a small bundle verified under one key, 500 and 1,000, each key a file of its own.
-//! What the keys add must grow no faster than their number.
+//! Time to load a policy with many keys: a small bundle verified with one key, 500 and 1,000, each
+//! key in its own file. The additional time must grow no faster than the number of keys.
 
 use super::Bench;
 use crate::shell::{self, Failed};
 use std::fmt::Write as _;
 
-/// The larger number of keys; the other one is half of it.
+/// The larger number of keys. The other one is half of it.
 const KEYS: usize = 1000;
-/// Runs of each, taking turns; the best counts.
+/// Number of runs of each, in turn. The best one counts.
 const ROUNDS: usize = 15;
-/// Twice the keys may take so many times as long.
+/// Maximum ratio of the times for twice as many keys.
 const RATIO: f64 = 2.5;
-/// The most that all keys may add, in seconds.
+/// Maximum seconds that all keys may add.
 const MOST: f64 = 0.5;
 
 impl Bench {
-    /// Times `verify` under each policy.
+    /// Measures `verify` with each policy.
     pub(super) fn policy(&mut self) -> Result<(), Failed> {
         self.clear()?;
         let demo = self.work.join("demo").display().to_string();
@@ -52,11 +52,11 @@ impl Bench {
     }
 }
 
-/// A policy of this many holders, each with a key of his own, one of whom must have signed.
+/// Returns a policy with `count` holders, each with one key, one of whom must have signed.
 fn policy(count: usize) -> String {
     let mut text = "[key]\n".to_owned();
     for number in 0..count {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "k{number} = {{ public = \"{number}.pub.pem\", holder = \"h{number}\", role = \"r\" }}");
     }
     let names: Vec<String> = (0..count).map(|number| format!("\"k{number}\"")).collect();

@@ -1,4 +1,4 @@
-//! How fast: export beside curl, verify beside one core, import beside curl.
+//! Speed: export compared with curl, verify with one core, import with curl.
 
 use super::{Bench, cores, float, references, transfer, volumes};
 use crate::corpus;
@@ -6,7 +6,7 @@ use crate::services::Services;
 use crate::shell::Failed;
 use std::path::Path;
 
-/// How often each figure is taken; the best counts.
+/// Number of runs of each measurement. The best one counts.
 const ROUNDS: usize = 3;
 
 impl Bench {
@@ -64,7 +64,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures verify beside what one core does with the same files.
+    /// Measures verify compared with one core on the same files.
     fn verify(&mut self, name: &str, bundle: &str, public: &str) -> Result<(), Failed> {
         let folder = Path::new(bundle).parent().unwrap_or(Path::new("."));
         let mut rates = volumes::rates(folder)?;

@@ -1,4 +1,4 @@
-//! The yardstick for export and import: plain curl over the same blobs, as many at once.
+//! Reference for export and import: plain curl on the same blobs, with as many transfers at once.
 
 use super::JOBS;
 use crate::shell::{self, Failed};
@@ -8,15 +8,15 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
-/// A blob that is a leaf, in one repository that has it.
+/// A leaf blob, in one repository that contains it.
 pub struct Blob {
     repository: String,
     digest: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// Every config and layer of a layout, once.
+/// Returns every config and layer of a layout, without duplicates.
 pub fn blobs(layout: &Path) -> Result<Vec<Blob>, Failed> {
     let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
     let mut found: BTreeMap<String, Blob> = BTreeMap::new();
@@ -32,7 +32,7 @@ pub fn blobs(layout: &Path) -> Result<Vec<Blob>, Failed> {
     Ok(found.into_values().collect())
 }
 
-/// Seconds to download all blobs from `host`, with SHA-256 and a write.
+/// Downloads all blobs from `host`, with SHA-256 and a write. Returns the seconds it took.
 pub fn download(blobs: &[Blob], host: &str, to: &Path) -> Result<f64, Failed> {
     std::fs::create_dir_all(to)?;
     let script = "set -eu; curl -sf \"$1\" | tee \"$2\" | openssl dgst -sha256 -r";
@@ -45,7 +45,7 @@ pub fn download(blobs: &[Blob], host: &str, to: &Path) -> Result<f64, Failed> {
     })
 }
 
-/// Seconds to upload all blobs to `host`, each by POST and one PUT.
+/// Uploads all blobs to `host`, each by POST and one PUT. Returns the seconds it took.
 pub fn upload(blobs: &[Blob], layout: &Path, host: &str) -> Result<f64, Failed> {
     let location = "%header{location}";
     parallel(blobs, |blob| {
@@ -58,7 +58,7 @@ pub fn upload(blobs: &[Blob], layout: &Path, host: &str) -> Result<f64, Failed> 
     })
 }
 
-/// Runs `work` over all items, `JOBS` at once; the seconds it took.
+/// Runs `work` on all items, `JOBS` at once. Returns the seconds it took.
 pub fn parallel<T: Sync>(items: &[T], work: impl Fn(&T) -> Result<(), Failed> + Sync) -> Result<f64, Failed> {
     let next = Mutex::new(items.iter());
     let begin = Instant::now();

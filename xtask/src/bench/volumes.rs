@@ -1,4 +1,4 @@
-//! The yardstick for verify: what one core does with the same volumes when it does nothing else.
+//! Reference for verify: the speed of one core on the same volumes when it does nothing else.
 
 use crate::shell::Failed;
 use sha2::{Digest as _, Sha256};
@@ -8,22 +8,22 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use xxhash_rust::xxh64::Xxh64;
 
-/// Bytes a second of one core, over `bytes` of volumes.
+/// Bytes per second of one core, over `bytes` of volumes.
 pub struct Rates {
-    /// All volumes together.
+    /// Total size of all volumes.
     pub bytes: u64,
-    /// Reading through a buffer, SHA-256 and XXH64.
+    /// Reading through a buffer, with SHA-256 and XXH64.
     pub both: f64,
-    /// Reading through a buffer and SHA-256 alone.
+    /// Reading through a buffer, with SHA-256 only.
     pub sha256: f64,
 }
 
-/// Reads every volume in `dir`: once to warm the page cache, then once for each figure.
+/// Reads every volume in `dir`: once to warm the page cache, then once for each measurement.
 pub fn rates(dir: &Path) -> Result<Rates, Failed> {
     of(&list(dir)?)
 }
 
-/// The volumes in `dir`, in order; at least one.
+/// Returns the volumes in `dir` in order. Fails if there are none.
 pub fn list(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
     let mut volumes: Vec<PathBuf> =
         std::fs::read_dir(dir)?.flatten().map(|entry| entry.path()).filter(|path| is_volume(path)).collect();
@@ -34,7 +34,7 @@ pub fn list(dir: &Path) -> Result<Vec<PathBuf>, Failed> {
     Ok(volumes)
 }
 
-/// The same of these files.
+/// Like [`rates`], for these files.
 pub fn of(volumes: &[PathBuf]) -> Result<Rates, Failed> {
     let (bytes, _) = read(volumes, |_| {})?;
     let (mut sum, mut check) = (Sha256::new(), Xxh64::new(0));
@@ -53,7 +53,7 @@ fn is_volume(path: &Path) -> bool {
     path.to_string_lossy().ends_with(".tar.zst")
 }
 
-/// Bytes read, and bytes a second.
+/// Returns the bytes read, and the bytes per second.
 fn read(volumes: &[PathBuf], mut each: impl FnMut(&[u8])) -> Result<(u64, f64), Failed> {
     let mut bytes = 0;
     let begin = Instant::now();
@@ -63,7 +63,7 @@ fn read(volumes: &[PathBuf], mut each: impl FnMut(&[u8])) -> Result<(u64, f64), 
     Ok((bytes, super::float(bytes) / begin.elapsed().as_secs_f64()))
 }
 
-/// Reads to the end through a buffer; gives how many bytes there were.
+/// Reads to the end through a buffer. Returns the number of bytes.
 pub fn drain(from: &mut impl Read, mut each: impl FnMut(&[u8])) -> Result<u64, Failed> {
     let mut buffer = vec![0; 1 << 20];
     let mut bytes = 0;

@@ -1,13 +1,14 @@
-//! What a refusal costs, over every vector, in one process: `tests/bundle/worst.rs` measures, here its figures are
-//! judged.
+//! Cost of a refusal, over all vectors in one process. `tests/bundle/worst.rs` measures, and this
+//! module judges the results.
 
 use super::Bench;
 use crate::shell::{self, Failed};
 use std::path::Path;
 
 impl Bench {
-    /// Refusing the worst vector beside reading it once and passing the plainest bundle that there is: vectors are so
-    /// small that opening files, starting threads and one signature weigh more than their bytes.
+    /// Compares refusing the worst vector with reading it once and passing the simplest bundle.
+    /// Vectors are so small that opening files, starting threads and checking one signature take
+    /// longer than processing their bytes.
     pub(super) fn worst(&mut self, root: &Path) -> Result<(), Failed> {
         let args = ["test", "--quiet", "--release", "--test", "bundle", "--"];
         let only = ["--exact", "worst::refusals_beside_reading", "--nocapture", "--test-threads", "1"];

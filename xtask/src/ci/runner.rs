@@ -1,7 +1,9 @@
-//! Runs the test programs that cargo has built, one after the other, and keeps how long each test took.
+//! Runs the test programs that cargo built, one after the other, and records the duration of each
+//! test.
 //!
-//! cargo's own `test` shows no times on a stable compiler. The programs can measure them; they want to be told that unstable
-//! options are meant. Lines of tests that passed are left out, everything else goes through as it is.
+//! `cargo test` on a stable compiler does not show durations. The test programs can measure them if
+//! unstable options are enabled. Lines of passed tests are omitted; everything else is printed
+//! unchanged.
 
 use crate::shell::{self, Failed};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -9,20 +11,21 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
 
-/// Tests that take longer than this need a reason beside them, in seconds.
+/// Tests that take longer than this many seconds need a documented reason.
 const LONG: f64 = 10.0;
 
-/// How many of the slowest tests are shown.
+/// Number of slowest tests to show.
 const SHOWN: usize = 20;
 
-/// A test program: its file, and the folder that it runs in.
+/// A test program: its file, and its working directory.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Program {
     file: PathBuf,
     dir: PathBuf,
 }
 
-/// Builds the test programs that `words` (behind `cargo test`) name, and returns them in cargo's order.
+/// Builds the test programs that `words` (after `cargo test`) select, and returns them in cargo's
+/// order.
 pub fn build(root: &Path, words: &[&str]) -> Result<Vec<Program>, Failed> {
     let mut cargo = shell::command("cargo");
     cargo
@@ -33,7 +36,7 @@ pub fn build(root: &Path, words: &[&str]) -> Result<Vec<Program>, Failed> {
     Ok(shell::output(&mut cargo)?.lines().filter_map(program).collect())
 }
 
-/// The test program of one of cargo's messages, if it tells of one.
+/// Returns the test program in one of cargo's messages, if any.
 fn program(line: &str) -> Option<Program> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     let is_test = message["profile"]["test"].as_bool()?;
@@ -42,17 +45,17 @@ fn program(line: &str) -> Option<Program> {
     Some(Program { file: file.into(), dir: dir.into() })
 }
 
-/// What a run of all programs has shown.
+/// Results of running all programs.
 #[derive(Debug, Default)]
 struct Tally {
     passed: usize,
     failed: usize,
-    /// Each test with its seconds.
+    /// Seconds and name of each test.
     times: Vec<(f64, String)>,
 }
 
-/// Runs all programs with `args` and the variables; a failure names how many tests failed. The last line on standard output
-/// counts all tests.
+/// Runs all programs with `args` and the variables. A failure states how many tests failed. The
+/// last line on standard output counts all tests.
 pub fn run(programs: &[Program], args: &[&str], vars: &[(String, String)]) -> Result<(), Failed> {
     let mut tally = Tally::default();
     let mut broken = Vec::new();
@@ -78,7 +81,7 @@ pub fn run(programs: &[Program], args: &[&str], vars: &[(String, String)]) -> Re
         let status = child.wait()?;
         if !status.success() {
             broken.push(format!("{name}: {status}"));
-            // One that ended without telling of a failed test has failed as a whole.
+            // A program that fails without reporting a failed test counts as one failure.
             tally.failed += usize::from(tally.failed == failed);
         }
         eprintln!("== tests of {name}: {:.1} s", begin.elapsed().as_secs_f64());
@@ -89,7 +92,8 @@ pub fn run(programs: &[Program], args: &[&str], vars: &[(String, String)]) -> Re
 }
 
 impl Tally {
-    /// Notes what a line tells of a test; whether it tells of one that passed, and need not be shown.
+    /// Records the test result in a line. Returns whether the line reports a passed test and can be
+    /// omitted.
     fn note(&mut self, program: &str, line: &str) -> bool {
         let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) else {
             return false;
@@ -103,7 +107,7 @@ impl Tally {
         passed
     }
 
-    /// Shows the slowest tests, on standard error.
+    /// Shows the slowest tests on standard error.
     fn show(&mut self) {
         self.times.sort_by(|a, b| b.0.total_cmp(&a.0));
         let long = self.times.iter().filter(|(seconds, _)| *seconds > LONG).count();

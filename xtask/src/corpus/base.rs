@@ -1,15 +1,18 @@
-//! Debian's own bits as tar files: a whole minimal system of this machine's architecture, and the first stage of another.
+//! Debian systems as tar files: a complete minimal system of this machine's architecture, and the
+//! first stage of another.
 //!
-//! Mirror and suite are those of the machine's apt. Tars are made so that the same packages give the same bytes.
+//! Uses the mirror and the suite of the machine's apt. The same packages always give the same
+//! bytes.
 
 use crate::install::Tools;
 use crate::shell::{self, Failed};
 use std::path::{Path, PathBuf};
 
-/// Times newer than this (installation, not package) are set to it: 2020-09-13, in seconds.
+/// Newer times (of the installation, not of packages) are set to this: 2020-09-13, in seconds.
 const NEWEST: &str = "@1600000000";
 
-/// What is not taken into a base: docs, caches, logs, machine state, and what debootstrap leaves for a second stage.
+/// Paths excluded from a base: docs, caches, logs, machine state, and debootstrap's files for a
+/// second stage.
 const LEFT_OUT: &[&str] = &[
     "./usr/share/doc/*",
     "./usr/share/man/*",
@@ -29,16 +32,16 @@ const LEFT_OUT: &[&str] = &[
     "./etc/machine-id",
 ];
 
-/// Two systems, unpacked.
+/// Two unpacked systems.
 #[derive(Debug)]
 pub struct Trees {
-    /// This machine's architecture by its OCI name, and the tree.
+    /// OCI name of this machine's architecture, and the tree.
     pub native: (String, PathBuf),
-    /// Another architecture, first stage alone.
+    /// Another architecture, first stage only.
     pub foreign: (String, PathBuf),
 }
 
-/// Gets both systems by debootstrap, side by side.
+/// Downloads both systems by debootstrap, in parallel.
 pub fn trees(tools: &Tools, work: &Path) -> Result<Trees, Failed> {
     let (mirror, suite) = source()?;
     let native = shell::output(shell::command("dpkg").arg("--print-architecture"))?.trim().to_owned();
@@ -55,9 +58,9 @@ pub fn trees(tools: &Tools, work: &Path) -> Result<Trees, Failed> {
     };
     let (one, two) = std::thread::scope(|scope| {
         let other = scope.spawn(|| get(&foreign, true));
-        // Without the right to chroot there is still the first stage, which needs none.
+        // Without permission to chroot, use the first stage, which does not need it.
         let own = get(&native, false).or_else(|e| {
-            eprintln!("!! whole system not to be had, taking its first stage: {e}");
+            eprintln!("!! whole system not available, using its first stage: {e}");
             drop(std::fs::remove_dir_all(work.join(&native)));
             get(&native, true)
         });
@@ -66,7 +69,7 @@ pub fn trees(tools: &Tools, work: &Path) -> Result<Trees, Failed> {
     Ok(Trees { native: (native.clone(), one?), foreign: (foreign.clone(), two?) })
 }
 
-/// Mirror and suite of the machine's first Debian source.
+/// Returns mirror and suite of the machine's first Debian source.
 fn source() -> Result<(String, String), Failed> {
     let listed = shell::output(shell::command("apt-get").args([
         "indextargets",
@@ -83,7 +86,7 @@ fn source() -> Result<(String, String), Failed> {
     first.ok_or_else(|| Failed::new("apt: no Debian source with component main among its index targets"))
 }
 
-/// A base as a tar file, without what no image needs.
+/// Writes a base as a tar file, without files that no image needs.
 pub fn whole(tree: &Path, to: &Path) -> Result<(), Failed> {
     let mut command = tar(tree, to);
     for pattern in LEFT_OUT {
@@ -92,14 +95,14 @@ pub fn whole(tree: &Path, to: &Path) -> Result<(), Failed> {
     shell::quiet(command.arg("."))
 }
 
-/// Some folders of a tree as a tar file, put under `opt/NAME`.
+/// Writes some folders of a tree as a tar file, below `opt/NAME`.
 pub fn part(tree: &Path, folders: &[&str], name: &str, to: &Path) -> Result<(), Failed> {
     let mut command = tar(tree, to);
     command.arg(format!("--transform=flags=rh;s,^,opt/{name}/,"));
     shell::quiet(command.args(folders))
 }
 
-/// Some folders of a tree as a tar file, owned by root, as they stand.
+/// Writes some folders of a tree as a tar file, owned by root and otherwise unchanged.
 pub fn plain(tree: &Path, folders: &[&str], to: &Path) -> Result<(), Failed> {
     shell::quiet(tar(tree, to).args(["--owner=0", "--group=0", "--mode=u=rwX,go=rX"]).args(folders))
 }

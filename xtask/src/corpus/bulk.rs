@@ -1,7 +1,7 @@
-//! The bench corpora: much data, made fast from a seed.
+//! Corpora for benchmarks: large data, generated quickly from a seed.
 //!
-//! Layers are incompressible bytes under the media type of a gzip layer, as real ones look to a carrier that
-//! stores them; nobody unpacks them.
+//! Layers are incompressible bytes with the media type of a gzip layer. To a program that stores
+//! them they look like real layers, and nothing unpacks them.
 
 use super::layers::Layer;
 use super::layout::{Kind, Layout};
@@ -14,11 +14,11 @@ const MIB: u64 = 1 << 20;
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const BARE: &str = "application/vnd.oci.image.layer.v1.tar";
 
-/// How many artifacts the set has, over how many bases.
+/// Number of artifacts in the set.
 const ARTIFACTS: u64 = 60;
 const BASES: u64 = 6;
 
-/// 60 images over 6 bases of three layers: about 3 GB of unique blobs.
+/// Builds 60 images over 6 bases of three layers: about 3 GB of unique blobs.
 pub fn set(dir: &Path) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     let mut bases: Vec<Vec<Layer>> = Vec::new();
@@ -28,7 +28,8 @@ pub fn set(dir: &Path) -> Result<(), Failed> {
         bases.push(layers.collect::<Result<_, _>>()?);
     }
     for number in 0..ARTIFACTS {
-        // From 4 to 63 MiB, evenly, in an order that is not sorted; with the small second layer 2 GB in all.
+        // From 4 to 63 MiB, evenly distributed and not sorted. With the small second layer 2 GB in
+        // total.
         let size = 4 * MIB + (number * 37 % ARTIFACTS) * MIB;
         let mut layers = bases[usize::try_from(number % BASES).unwrap_or(0)].clone();
         layers.push(layer(&mut layout, dir, 10_000 + number, size)?);
@@ -39,7 +40,7 @@ pub fn set(dir: &Path) -> Result<(), Failed> {
     layout.finish()
 }
 
-/// One image with a single layer of 2 GiB.
+/// Builds one image with a single layer of 2 GiB.
 pub fn large(dir: &Path) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     let layers = [layer(&mut layout, dir, 1, 2048 * MIB)?];
@@ -48,7 +49,8 @@ pub fn large(dir: &Path) -> Result<(), Failed> {
     layout.finish()
 }
 
-/// One image with a single bare layer of so many GiB: a MiB of noise in every 32, all else a hole.
+/// Builds one image with a single uncompressed layer of `gib` GiB: one MiB of noise in every 32,
+/// the rest a hole.
 pub fn sparse(dir: &Path, gib: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     let layers = [holes(&mut layout, dir, gib, gib << 30, 32 << 20)?];
@@ -57,7 +59,7 @@ pub fn sparse(dir: &Path, gib: u64) -> Result<(), Failed> {
     layout.finish()
 }
 
-/// One image with sixteen bare layers of 2 GiB, nearly all of them holes.
+/// Builds one image with 16 uncompressed layers of 2 GiB, nearly all of them holes.
 pub fn many(dir: &Path) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     let layers: Result<Vec<Layer>, Failed> =
@@ -67,7 +69,7 @@ pub fn many(dir: &Path) -> Result<(), Failed> {
     layout.finish()
 }
 
-/// So many images of 10,000 layers each, of 100 to 1123 bytes.
+/// Builds `images` images of 10,000 layers each, of 100 to 1123 bytes.
 pub fn crowd(dir: &Path, images: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     for number in 0..images {
@@ -87,7 +89,7 @@ pub fn crowd(dir: &Path, images: u64) -> Result<(), Failed> {
     layout.finish()
 }
 
-/// So many images of one small layer each, in repositories of their own.
+/// Builds `images` images of one small layer each, each in its own repository.
 pub fn artifacts(dir: &Path, images: u64) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     for number in 0..images {
@@ -103,7 +105,8 @@ pub fn artifacts(dir: &Path, images: u64) -> Result<(), Failed> {
     layout.finish()
 }
 
-/// A bare layer of `size` bytes: a MiB of noise in every `step` bytes, all else a hole.
+/// Adds an uncompressed layer of `size` bytes: one MiB of noise in every `step` bytes, the rest a
+/// hole.
 fn holes(layout: &mut Layout, dir: &Path, seed: u64, size: u64, step: usize) -> Result<Layer, Failed> {
     let path = dir.join("layer.partial");
     let mut file = std::fs::File::create(&path)?;
@@ -138,7 +141,7 @@ fn layer(layout: &mut Layout, dir: &Path, seed: u64, size: u64) -> Result<Layer,
     Ok(Layer { descriptor, diff_id })
 }
 
-/// SplitMix64: eight good bytes a step, the same for ever.
+/// Fills `block` by SplitMix64: eight bytes per step, the same on every run.
 pub fn fill(state: &mut u64, block: &mut [u8]) {
     for word in block.chunks_exact_mut(8) {
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,4 @@
-//! Layers by different writers: each compressor writes its own bytes, and a carrier must keep them all.
+//! Layers by different compressors. Each writes different bytes, and all of them must be preserved.
 
 use super::layout::{self, Layout};
 use crate::install::Tools;
@@ -7,29 +7,29 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Stdio;
 
-/// Who compresses a layer.
+/// The compressor of a layer.
 #[derive(Debug, Clone, Copy)]
 pub enum Writer {
-    /// GNU gzip at a level.
+    /// GNU gzip with a level.
     Gzip(&'static str),
-    /// pigz, which joins blocks made side by side.
+    /// pigz, which joins blocks that were compressed in parallel.
     Pigz,
     /// The zstd program.
     Zstd,
-    /// Nobody: a bare tar.
+    /// None: an uncompressed tar.
     Bare,
 }
 
 /// A layer in a layout: its descriptor, and the digest of its tar.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// As it stands in a manifest.
+    /// Descriptor in a manifest.
     pub descriptor: Value,
-    /// As it stands in a config's `rootfs`.
+    /// Digest in a config's `rootfs`.
     pub diff_id: String,
 }
 
-/// Compresses a tar file and adds it; the tar itself stays.
+/// Compresses a tar file and adds it. Keeps the tar file.
 pub fn add(layout: &mut Layout, tools: &Tools, tar: &Path, writer: Writer) -> Result<Layer, Failed> {
     let diff_id = format!("sha256:{}", layout::sum(tar)?.0);
     let packed = tar.with_extension("packed");

@@ -1,6 +1,7 @@
-//! Writing an OCI image layout and the list of what is in it.
+//! Writes an OCI image layout and the list of its contents.
 //!
-//! Manifests are plain JSON values, serialised once; a descriptor is taken from the very bytes written.
+//! Manifests are plain JSON values, serialized once. A descriptor is computed from the bytes
+//! written.
 
 use crate::shell::Failed;
 use serde_json::{Value, json};
@@ -17,37 +18,38 @@ pub struct Layout {
     expected: Vec<Value>,
 }
 
-/// What a published manifest is, for `expected.json`.
+/// The kind of a published manifest, for `expected.json`.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind(pub &'static str);
 
 impl Layout {
-    /// An empty layout in an existing, empty folder.
+    /// Creates an empty layout in an existing, empty folder.
     pub fn new(dir: &Path) -> Result<Self, Failed> {
         std::fs::create_dir_all(dir.join("blobs/sha256"))?;
         Ok(Self { dir: dir.to_owned(), index: Vec::new(), expected: Vec::new() })
     }
 
-    /// Adds a blob from memory; gives its descriptor.
+    /// Adds a blob from memory. Returns its descriptor.
     pub fn bytes(&mut self, media_type: &str, bytes: &[u8]) -> Result<Value, Failed> {
         let hex = hex(&Sha256::digest(bytes));
         std::fs::write(self.path(&hex), bytes)?;
         Ok(descriptor(media_type, &hex, bytes.len() as u64))
     }
 
-    /// Adds a document; gives its descriptor.
+    /// Adds a document. Returns its descriptor.
     pub fn document(&mut self, media_type: &str, document: &Value) -> Result<Value, Failed> {
         self.bytes(media_type, &serde_json::to_vec(document)?)
     }
 
-    /// Moves a file in as a blob; gives its descriptor.
+    /// Moves a file in as a blob. Returns its descriptor.
     pub fn file(&mut self, media_type: &str, file: &Path) -> Result<Value, Failed> {
         let (hex, size) = sum(file)?;
         std::fs::rename(file, self.path(&hex))?;
         Ok(descriptor(media_type, &hex, size))
     }
 
-    /// Lists a manifest in the index, under a tag or without one, and as expected at the source.
+    /// Adds a manifest to the index, with or without a tag, and to the manifests expected at the
+    /// source.
     pub fn publish(
         &mut self,
         repository: &str,
@@ -64,7 +66,8 @@ impl Layout {
         self.expect(repository, tag, manifest, kind, subject);
     }
 
-    /// Lists a manifest as expected that comes along by itself, as the child of an index.
+    /// Adds a manifest that is carried automatically, as a child of an index, to the expected
+    /// manifests.
     pub fn expect(
         &mut self,
         repository: &str,
@@ -83,7 +86,7 @@ impl Layout {
         self.expected.push(entry);
     }
 
-    /// Writes what makes it a layout.
+    /// Writes the files that make it a layout.
     pub fn finish(self) -> Result<(), Failed> {
         std::fs::write(self.dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
         let index = json!({
@@ -98,12 +101,12 @@ impl Layout {
     }
 }
 
-/// A descriptor of three members.
+/// Returns a descriptor with the three required members.
 fn descriptor(media_type: &str, hex: &str, size: u64) -> Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{hex}"), "size": size })
 }
 
-/// The SHA-256 of a file in hex, and its size in bytes.
+/// Returns the SHA-256 of a file in hex, and its size in bytes.
 pub fn sum(file: &Path) -> Result<(String, u64), Failed> {
     let mut file = std::fs::File::open(file)?;
     let mut hasher = Sha256::new();
@@ -119,10 +122,10 @@ pub fn sum(file: &Path) -> Result<(String, u64), Failed> {
     }
 }
 
-/// Lower-case hex.
+/// Encodes bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

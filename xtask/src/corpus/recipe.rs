@@ -1,7 +1,7 @@
-//! What the test corpus holds: the images and artifacts, one function a family.
+//! Contents of the test corpus: images and artifacts, one function per family.
 //!
-//! The names of `Kind` are the words of `expected.json`: index, child, image, attestation, docker, docker-list, nested,
-//! pinned, cosign, referrer, chart, artifact.
+//! The names of `Kind` are the values in `expected.json`: index, child, image, attestation, docker,
+//! docker-list, nested, pinned, cosign, referrer, chart, artifact.
 
 use super::base::{self, Trees};
 use super::layers::{self, Layer, Writer};
@@ -12,7 +12,7 @@ use crate::shell::{self, Failed};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// The OCI image manifest.
+/// OCI image manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -22,14 +22,14 @@ const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+
 const SPDX: &str = "application/spdx+json";
 const CREATED: &str = "2020-09-13T12:26:40Z";
 
-/// A base and an image of it, of one architecture.
+/// A base and an image of it, for one architecture.
 struct Base {
     arch: String,
     layer: Layer,
     manifest: Value,
 }
 
-/// Builds the whole layout in `dir`; `work` is scratch.
+/// Builds the whole layout in `dir`. `work` is a scratch folder.
 pub fn build(tools: &Tools, dir: &Path, work: &Path) -> Result<(), Failed> {
     let mut layout = Layout::new(dir)?;
     let trees = base::trees(tools, work)?;
@@ -68,10 +68,11 @@ fn base_image(
     Ok(Base { arch: arch.clone(), layer, manifest })
 }
 
-/// An app: name, tags, and the folders it adds with the writer of each layer.
+/// An app: name, tags, and the folders that it adds, with the compressor of each layer.
 type App = (&'static str, &'static [&'static str], &'static [(&'static str, Writer)]);
 
-/// Five images over one base, each with layers by another writer; gives the first, which cosign's tags point at.
+/// Builds five images over one base, each with layers by a different compressor. Returns the first,
+/// which cosign's tags refer to.
 fn apps(layout: &mut Layout, tools: &Tools, trees: &Trees, base: &Base, work: &Path) -> Result<Value, Failed> {
     let recipes: [App; 5] = [
         ("web", &["1.0", "latest"], &[("usr/share/doc", Writer::Gzip("-1"))]),
@@ -99,7 +100,8 @@ fn apps(layout: &mut Layout, tools: &Tools, trees: &Trees, base: &Base, work: &P
     Ok(first)
 }
 
-/// An image of two platforms with a build attestation beside each child, as BuildKit writes them.
+/// Builds an image of two platforms with a build attestation for each child, as BuildKit writes
+/// them.
 fn database(
     layout: &mut Layout,
     tools: &Tools,
@@ -137,7 +139,7 @@ fn database(
     Ok(())
 }
 
-/// Docker's own media types over the same layers: one image, and a list of two.
+/// Builds documents with Docker's media types over the same layers: one image, and a list of two.
 fn docker(layout: &mut Layout, native: &Base, foreign: &Base) -> Result<(), Failed> {
     let mut entries = Vec::new();
     for base in [native, foreign] {
@@ -159,7 +161,7 @@ fn docker(layout: &mut Layout, native: &Base, foreign: &Base) -> Result<(), Fail
     Ok(())
 }
 
-/// Cosign's tags: the digest of what they speak about stands in the tag.
+/// Adds cosign's tags, which contain the digest of the signed image.
 fn cosign(layout: &mut Layout, repository: &str, about: &Value) -> Result<(), Failed> {
     let digest = about["digest"].as_str().unwrap_or_default();
     let stem = digest.replace(':', "-");
@@ -177,7 +179,8 @@ fn cosign(layout: &mut Layout, repository: &str, about: &Value) -> Result<(), Fa
     Ok(())
 }
 
-/// Bills of materials on an index and on its child, and a signature over the first: a referrer of a referrer.
+/// Adds SBOMs for an index and for its child, and a signature of the first: a referrer of a
+/// referrer.
 fn referrers(layout: &mut Layout, multi: &Value, child: &Value) -> Result<(), Failed> {
     let mut first = Value::Null;
     for subject in [multi, child] {
@@ -194,7 +197,7 @@ fn referrers(layout: &mut Layout, multi: &Value, child: &Value) -> Result<(), Fa
     Ok(())
 }
 
-/// A Helm chart as `helm push` lays it out.
+/// Adds a Helm chart as `helm push` writes it.
 fn chart(layout: &mut Layout, work: &Path) -> Result<(), Failed> {
     let text = "apiVersion: v2\nname: demo\nversion: 0.1.0\n";
     let values = "replicas: 2\nimage: corpus/app/web:1.0\n";
@@ -213,7 +216,8 @@ fn chart(layout: &mut Layout, work: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What is legal and seldom: an empty config and an empty blob, unknown members, an index in an index, no tag at all.
+/// Adds valid but rare documents: an empty config and an empty blob, unknown members, an index in
+/// an index, no tag at all.
 fn odd(layout: &mut Layout, multi: &Value, children: &[&Value]) -> Result<(), Failed> {
     let mut leaves = vec![layout.bytes("text/plain", b"carried as it is\n")?, layout.bytes("text/x-nothing", b"")?];
     leaves[0]["annotations"] = json!({ "org.opencontainers.image.title": "note \u{e9}.txt" });
@@ -223,7 +227,7 @@ fn odd(layout: &mut Layout, multi: &Value, children: &[&Value]) -> Result<(), Fa
     let pinned = artifact(layout, "application/vnd.example.pinned", &leaves[..1], None)?;
     layout.publish("corpus/artifact/pinned", None, &pinned, Kind("pinned"), None);
 
-    // The children of the inner index must be in this repository too.
+    // The children of the inner index must also be in this repository.
     let nested = index(layout, INDEX, std::slice::from_ref(multi))?;
     for child in children.iter().copied().chain([multi]) {
         layout.expect("corpus/nested", None, child, Kind("child"), None);
@@ -232,7 +236,7 @@ fn odd(layout: &mut Layout, multi: &Value, children: &[&Value]) -> Result<(), Fa
     Ok(())
 }
 
-/// An OCI image of some layers.
+/// Builds an OCI image of some layers.
 pub fn image(layout: &mut Layout, arch: &str, layers: &[Layer], name: &str) -> Result<Value, Failed> {
     let config = config(layout, arch, "linux", layers, name)?;
     let leaves: Vec<Value> = layers.iter().map(|layer| layer.descriptor.clone()).collect();
@@ -270,7 +274,7 @@ fn index(layout: &mut Layout, media_type: &str, entries: &[Value]) -> Result<Val
     layout.document(media_type, &json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries }))
 }
 
-/// An index entry with its platform.
+/// Returns an index entry with its platform.
 fn entry(manifest: &Value, arch: &str) -> Value {
     let mut entry = manifest.clone();
     entry["platform"] = json!({ "architecture": arch, "os": "linux" });

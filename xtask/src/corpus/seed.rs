@@ -1,6 +1,6 @@
-//! Putting a layout into a registry by strangers' hands: oras writes, crane reads back.
+//! Copies a layout to a registry with other programs: oras writes, crane reads back.
 //!
-//! packmule has no part in it, so that what it is given to carry was not made by itself.
+//! packmule is not involved, so that its test input is independent of it.
 
 use crate::install::Tools;
 use crate::shell::{self, Failed};
@@ -8,12 +8,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
-/// Copies everything in the layout to the registry at `host`, and reads each expected manifest back.
+/// Copies everything in the layout to the registry at `host`, and reads back each expected
+/// manifest.
 pub fn push(tools: &Tools, layout: &Path, host: &str) -> Result<(), Failed> {
     let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json"))?)?;
     let expected: Vec<Value> = serde_json::from_slice(&std::fs::read(layout.join("expected.json"))?)?;
     let entries = index["manifests"].as_array().map_or(0, Vec::len);
-    // The index has no repository for what is untagged: the expected list has.
+    // The index does not name the repository of untagged manifests, but the expected list does.
     let mut pushed = 0;
     for entry in expected.iter().filter(|entry| entry["kind"] != "child") {
         let from = format!("{}@{}", layout.display(), text(entry, "digest"));
@@ -37,7 +38,7 @@ pub fn push(tools: &Tools, layout: &Path, host: &str) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Reads one manifest back by tag, else by digest, and hashes it.
+/// Reads back one manifest by tag, otherwise by digest, and hashes it.
 fn check(tools: &Tools, entry: &Value, host: &str) -> Result<(), Failed> {
     let name = match entry["tag"].as_str() {
         Some(_) => target(entry, host),

@@ -1,4 +1,4 @@
-//! One image written whole by umoci: manifest, config and layer are another program's bytes.
+//! One image written completely by umoci, including its manifest, config and layer.
 
 use super::base;
 use super::layout::{Kind, Layout};
@@ -9,7 +9,7 @@ use std::path::Path;
 
 const CREATED: &str = "2020-09-13T12:26:40Z";
 
-/// Makes the image in a layout of its own and takes its blobs over.
+/// Creates the image in a layout of its own and moves its blobs into `layout`.
 pub fn image(layout: &mut Layout, tools: &Tools, tree: &Path, work: &Path) -> Result<(), Failed> {
     let umoci = tools.get("umoci")?;
     let own = work.join("umoci");

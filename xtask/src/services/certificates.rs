@@ -1,4 +1,5 @@
-//! Certificates for one run: a private CA, a server on loopback, a client; made with openssl, two days good.
+//! Certificates for one run: a private CA, a server on loopback, and a client. Made with openssl
+//! and valid for two days.
 
 use crate::shell::Failed;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,12 @@ use std::process::{Command, Stdio};
 /// A folder with `ca.pem`, `server.pem`, `server.key`, `client.pem` and `client.key`.
 #[derive(Debug)]
 pub struct Certificates {
-    /// Where they lie.
+    /// Path of the folder.
     pub dir: PathBuf,
 }
 
 impl Certificates {
-    /// Makes all.
+    /// Creates all certificates.
     pub fn make(dir: &Path) -> Result<Self, Failed> {
         std::fs::create_dir_all(dir)?;
         let made = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2";

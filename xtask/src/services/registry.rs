@@ -1,4 +1,5 @@
-//! The distribution family: one configuration for version 3 and for Debian's 2.8, open or protected.
+//! Registries of the distribution family: one configuration for version 3 and for Debian's 2.8,
+//! open or protected.
 
 use super::certificates::Certificates;
 use super::{Services, USER, free, spawn, spawn_announcing, wait};
@@ -10,37 +11,38 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Who may use a registry.
+/// Access control of a registry.
 #[derive(Debug)]
 pub enum Access {
-    /// Everybody.
+    /// Open to everyone.
     Open,
-    /// Basic credentials by an htpasswd file.
+    /// Basic credentials from an htpasswd file.
     Htpasswd(PathBuf),
-    /// Bearer tokens of the server at `realm`, signed under the certificate.
+    /// Bearer tokens of the server at `realm`, signed with the key of the certificate.
     Token {
-        /// Where tokens are had.
+        /// Address of the token server.
         realm: SocketAddr,
-        /// What their signature is checked against.
+        /// Certificate for checking the tokens' signatures.
         certificate: PathBuf,
     },
-    /// TLS under the private CA; with `client`, only for whoever shows a certificate of it.
+    /// TLS with the private CA. With `client`, only for clients that present one of its
+    /// certificates.
     Tls {
-        /// The folder of certificates.
+        /// Folder of certificates.
         certificates: PathBuf,
-        /// Whether a client certificate is asked for.
+        /// Whether a client certificate is required.
         client: bool,
     },
 }
 
 impl Access {
-    /// TLS under certificates.
+    /// Returns TLS access with certificates.
     pub fn tls(certificates: &Certificates, client: bool) -> Self {
         Self::Tls { certificates: certificates.dir.clone(), client }
     }
 }
 
-/// Where a registry keeps its content.
+/// Returns the folder in which a registry stores its content.
 pub fn store(dir: &Path, name: &str) -> PathBuf {
     dir.join(format!("{name}.data"))
 }
@@ -74,7 +76,7 @@ pub fn start(
             config["http"]["tls"]["clientcas"] = json!([certificates.join("ca.pem")]);
         }
     }
-    // JSON is YAML, which these registries read.
+    // JSON is valid YAML, which these registries read.
     let file = running.dir.join(format!("{name}.yaml"));
     std::fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
     let mut command = Command::new(program);
@@ -97,7 +99,7 @@ fn auth(access: &Access) -> Option<Value> {
     }
 }
 
-/// Makes the password file; the password goes through standard input.
+/// Creates the password file. The password is passed on standard input.
 pub fn htpasswd(running: &Services, tools: &Tools, password: &str) -> Result<Access, Failed> {
     let path = running.dir.join("htpasswd");
     let mut child = Command::new(tools.get("htpasswd")?)
@@ -114,7 +116,7 @@ pub fn htpasswd(running: &Services, tools: &Tools, password: &str) -> Result<Acc
     if status.success() { Ok(Access::Htpasswd(path)) } else { Err(Failed::new(format!("htpasswd: {status}"))) }
 }
 
-/// Starts the token server; gives the access it guards and its address.
+/// Starts the token server. Returns the access that it controls and its address.
 pub fn token(running: &mut Services, tools: &Tools, password: &str) -> Result<(Access, String), Failed> {
     let certificate = running.dir.join("token.pem");
     let mut command = shell::command(tools.get("token")?);

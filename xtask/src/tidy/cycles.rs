@@ -1,7 +1,9 @@
-//! Cycles between files of `src/`: a value lives below what drives it, so that imports between files form no circle.
+//! Finds cycles between files of `src/`: a value is defined below the code that uses it, so that
+//! imports between files form no cycle.
 //!
-//! An import is what the text names: `crate::…`, `super::…`, `self::…` and the modules that a file declares itself. A name
-//! that a module re-exports leads to the file that holds it; the re-export itself is no import. Calls of methods are not seen.
+//! An import is a path in the text: `crate::…`, `super::…`, `self::…` and the modules that a file
+//! declares itself. A name that a module re-exports leads to the file that defines it; the
+//! re-export itself is not an import. Method calls are not recognized.
 
 use super::source;
 use super::{File, Finding};
@@ -10,26 +12,26 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One file of `src/`: its code, the modules that it declares, and the names that it re-exports.
 struct Unit<'a> {
     path: &'a str,
-    /// Where the file stands in the tree of modules; empty for `lib.rs`.
+    /// Path of the file in the module tree. Empty for `lib.rs`.
     module: Vec<String>,
-    /// The paths that the code names, each as segments from the root of the crate.
+    /// Paths in the code, each as segments from the crate root.
     named: Vec<Vec<String>>,
-    /// What stands behind `use` and can be named from elsewhere: the name, and the path that it stands for.
+    /// Names in `use` that are visible from elsewhere, and the paths that they stand for.
     exports: BTreeMap<String, Vec<String>>,
 }
 
-/// Reports every group of files that import each other in a circle, once, at its first file.
+/// Reports every cycle of files that import each other once, at its first file.
 pub fn check(files: &[File], found: &mut Vec<Finding>) {
     for group in groups(files) {
         found.push(Finding {
             path: group[0].clone(),
             line: 0,
-            text: format!("imports in a circle: {}; move what both need into a file of its own", group.join(", ")),
+            text: format!("imports form a cycle: {}; move what both need into a file of its own", group.join(", ")),
         });
     }
 }
 
-/// The groups of files that import each other in a circle, each sorted.
+/// Returns the groups of files that import each other in a cycle, each sorted.
 pub fn groups(files: &[File]) -> Vec<Vec<String>> {
     let units: Vec<Unit> = files.iter().filter_map(unit).collect();
     let by_module: BTreeMap<&[String], usize> = units.iter().enumerate().map(|(i, u)| (&u.module[..], i)).collect();
@@ -52,7 +54,7 @@ pub fn groups(files: &[File]) -> Vec<Vec<String>> {
     groups
 }
 
-/// Reads one file; `None` where it is not of `src/`, or a test.
+/// Reads one file. Returns `None` if it is not in `src/`, or is a test.
 fn unit(file: &File) -> Option<Unit<'_>> {
     let inner = file.path.strip_prefix("src/")?.strip_suffix(".rs")?;
     if inner == "main" || inner.ends_with("/tests") || inner.contains("/tests/") {
@@ -80,7 +82,7 @@ fn unit(file: &File) -> Option<Unit<'_>> {
     Some(Unit { path: &file.path, module, named, exports })
 }
 
-/// The names behind `mod` in the code.
+/// Returns the names after `mod` in the code.
 fn declared(text: &str) -> BTreeSet<String> {
     text.lines()
         .filter_map(|line| {
@@ -98,13 +100,14 @@ enum Use {
     Private,
 }
 
-/// Whether a path follows `use`, and whether that can be seen from outside; `before` is the line up to the path.
+/// Whether a path follows `use`, and whether it is visible from outside. `before` is the line up to
+/// the path.
 fn is_use(before: &str) -> Option<Use> {
     let head = before.trim_start().strip_suffix("use ")?;
     Some(if head.starts_with("pub") { Use::Public } else { Use::Private })
 }
 
-/// Where paths begin in the text, each with its line up to there.
+/// Returns the start of each path in the text, with the line up to there.
 fn starts<'a>(text: &'a str, declared: &BTreeSet<String>) -> Vec<(usize, &'a str)> {
     let mut all = Vec::new();
     let first = ["crate", "super", "self"].into_iter().chain(declared.iter().map(String::as_str));
@@ -112,7 +115,8 @@ fn starts<'a>(text: &'a str, declared: &BTreeSet<String>) -> Vec<(usize, &'a str
         for (at, _) in text.match_indices(&format!("{word}::")) {
             let before = &text[..at];
             let glued = before.chars().next_back().is_some_and(|c| c.is_alphanumeric() || "_:$'".contains(c));
-            // Behind a brace or a comma of `use x::{…}` the path belongs to that tree, which is expanded as a whole.
+            // After a brace or a comma of `use x::{…}` the path belongs to that tree, which is
+            // expanded as a whole.
             if glued || within_use(before) {
                 continue;
             }
@@ -134,18 +138,18 @@ fn within_use(before: &str) -> bool {
 /// One leaf of a tree of paths.
 struct Leaf {
     path: Vec<String>,
-    /// The name that it has here: the last segment, or what stands behind `as`.
+    /// Name that it has here: the last segment, or the name after `as`.
     name: String,
 }
 
-/// Every leaf of the path, or of the tree of paths, that `text` begins with.
+/// Returns every leaf of the path, or of the tree of paths, at the start of `text`.
 fn expand(text: &str) -> Vec<Leaf> {
     let mut leaves = Vec::new();
     tree(text, &[], &mut leaves);
     leaves
 }
 
-/// Reads one tree behind `before`; gives how many bytes it has.
+/// Reads one tree after `before`. Returns its length in bytes.
 fn tree(text: &str, before: &[String], leaves: &mut Vec<Leaf>) -> usize {
     let mut path = before.to_vec();
     let mut at = 0;
@@ -189,7 +193,7 @@ fn tree(text: &str, before: &[String], leaves: &mut Vec<Leaf>) -> usize {
     at
 }
 
-/// The path from the root of the crate; `None` where it leads out of it.
+/// Returns the path from the crate root, or `None` if it leads out of the crate.
 fn absolute(module: &[String], path: &[String], declared: &BTreeSet<String>) -> Option<Vec<String>> {
     let mut base = module.to_vec();
     let mut rest = path;
@@ -208,7 +212,7 @@ fn absolute(module: &[String], path: &[String], declared: &BTreeSet<String>) -> 
     Some(base)
 }
 
-/// The file that holds what a path names.
+/// Returns the file that defines the item of a path.
 fn resolve(units: &[Unit], by_module: &BTreeMap<&[String], usize>, path: &[String], depth: usize) -> Option<usize> {
     let length = (0..=path.len()).rev().find(|&length| by_module.contains_key(&path[..length]))?;
     let at = by_module[&path[..length]];
@@ -222,7 +226,7 @@ fn resolve(units: &[Unit], by_module: &BTreeMap<&[String], usize>, path: &[Strin
     }
 }
 
-/// The strongly connected parts of more than one file, by Tarjan's algorithm.
+/// Returns the strongly connected components of more than one file, by Tarjan's algorithm.
 fn circles(edges: &[BTreeSet<usize>]) -> Vec<Vec<usize>> {
     struct Walk<'a> {
         edges: &'a [BTreeSet<usize>],

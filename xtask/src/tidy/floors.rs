@@ -1,16 +1,17 @@
-//! The floors of `src/`, and the check that imports go down only.
+//! The floors of `src/`, and the check that imports only go down.
 //!
-//! Imports are found in the text: `crate::X`, `crate::{a, b}`, and `super::` chains that leave the module.
+//! Imports are found in the text: `crate::X`, `crate::{a, b}`, and `super::` chains that leave the
+//! module.
 
 use super::{File, Finding};
 use std::collections::BTreeSet;
 
-/// Every top-level module of `src/` and the floor it stands on.
+/// Every top-level module of `src/`, by floor.
 pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "base"]),
     (1, &["closure", "flow", "system", "toml_file"]),
     (2, &["content", "outfile", "program", "signing"]),
-    // Places, and the forms of what stands beside a bundle.
+    // Places, and the formats of files next to a bundle.
     (3, &["bundle", "registry", "layout", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),
     (4, &["decide"]),
     (5, &["operate"]),
@@ -18,14 +19,15 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (7, &["main"]),
 ];
 
-/// The top-level module a file of `src/` belongs to; `None` for other files and for `lib.rs`, which is the map.
+/// Returns the top-level module of a file in `src/`. Returns `None` for other files and for
+/// `lib.rs`, which lists the modules.
 pub fn module(path: &str) -> Option<&str> {
     let inner = path.strip_prefix("src/")?.strip_suffix(".rs")?;
     let top = inner.split('/').next()?;
     (top != "lib").then_some(top)
 }
 
-/// The floor of a module.
+/// Returns the floor of a module.
 pub fn floor(module: &str) -> Option<u8> {
     FLOORS.iter().find(|(_, modules)| modules.contains(&module)).map(|(floor, _)| *floor)
 }
@@ -36,7 +38,7 @@ pub fn directions(path: &str, module: &str, code: &[String], found: &mut Vec<Fin
         found.push(Finding {
             path: path.into(),
             line: 0,
-            text: format!("module `{module}` stands on no floor; add it to FLOORS in xtask/src/tidy/floors.rs"),
+            text: format!("module `{module}` has no floor; add it to FLOORS in xtask/src/tidy/floors.rs"),
         });
         return;
     };
@@ -64,17 +66,17 @@ pub fn phantoms(files: &[File], found: &mut Vec<Finding>) {
         found.push(Finding {
             path: "xtask/src/tidy/floors.rs".into(),
             line: 0,
-            text: format!("FLOORS names `{name}`, which is no module of src/"),
+            text: format!("FLOORS names `{name}`, which is not a module of src/"),
         });
     }
 }
 
-/// The top-level modules that the code names, with the line of each.
+/// Returns the top-level modules that the code names, with the line of each.
 fn imports(path: &str, code: &[String]) -> Vec<(usize, String)> {
     let text = code.join("\n");
     let prefix = if path == "src/main.rs" { "packmule" } else { "crate" };
     let mut all = after(&text, prefix);
-    // `super::` once for each level above the file names the crate's root.
+    // One `super::` for each level above the file leads to the crate root.
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
     let root = vec!["super"; inner.split('/').count()].join("::");
     all.extend(after(&text, &root));
@@ -83,7 +85,8 @@ fn imports(path: &str, code: &[String]) -> Vec<(usize, String)> {
     all
 }
 
-/// What stands behind `prefix::` in `text`: one name, or each first name in braces; with its line, from 1.
+/// Returns the names after `prefix::` in `text`: one name, or each first name in braces, with its
+/// line, from 1.
 pub fn after(text: &str, prefix: &str) -> Vec<(usize, String)> {
     let mut names = Vec::new();
     let needle = format!("{prefix}::");
@@ -158,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_module_on_no_floor_is_named() {
-        assert!(found("src/cellar.rs", "")[0].contains("`cellar` stands on no floor"));
+        assert!(found("src/cellar.rs", "")[0].contains("`cellar` has no floor"));
     }
 
     #[test]

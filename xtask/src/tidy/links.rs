@@ -1,11 +1,11 @@
-//! Links and names of files: what a page or a comment points to exists.
+//! Checks links and file names: everything that a page or a comment refers to exists.
 //!
 //! Markdown: relative links, with their `#section`. Everywhere: names of the form `spec/NAME.EXT`.
 
 use super::{File, Finding};
 use std::collections::BTreeSet;
 
-/// Reports every relative link and every name of a file in `spec/` that leads nowhere.
+/// Reports every broken relative link and every name of a missing file in `spec/`.
 pub fn check(files: &[File], found: &mut Vec<Finding>) {
     let there: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     for file in files.iter().filter(|file| is_text(&file.path)) {
@@ -18,7 +18,7 @@ pub fn check(files: &[File], found: &mut Vec<Finding>) {
             if !markdown {
                 continue;
             }
-            // What stands in backticks is an example, not a link.
+            // Text in backticks is an example, not a link.
             let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
             for target in targets(&prose) {
                 if let Some(wrong) = leads_nowhere(files, &there, &file.path, target) {
@@ -39,7 +39,7 @@ fn is_markdown(path: &str) -> bool {
     path.strip_suffix(".md").is_some()
 }
 
-/// Names of the form `spec/NAME.EXT` in a line.
+/// Returns the names of the form `spec/NAME.EXT` in a line.
 fn spec_names(line: &str) -> impl Iterator<Item = String> {
     let part = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     line.match_indices("spec/").filter_map(move |(at, _)| {
@@ -53,7 +53,7 @@ fn spec_names(line: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// The targets of the links in a line of Markdown.
+/// Returns the targets of the links in a line of Markdown.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     line.match_indices("](").filter_map(|(at, open)| {
         let rest = &line[at + open.len()..];
@@ -61,7 +61,7 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What is wrong with a link of a page; `None` where it leads somewhere, or out of the tree.
+/// Returns the problem with a link of a page, or `None` if it is valid or leads out of the tree.
 fn leads_nowhere(files: &[File], there: &BTreeSet<&str>, page: &str, target: &str) -> Option<String> {
     if target.contains("://") || target.starts_with("mailto:") || target.is_empty() {
         return None;
@@ -79,7 +79,7 @@ fn leads_nowhere(files: &[File], there: &BTreeSet<&str>, page: &str, target: &st
     (!known).then(|| format!("links to {target}; {full} has no such section"))
 }
 
-/// A path seen from the page that names it.
+/// Resolves a path relative to the page that contains it.
 fn join(page: &str, path: &str) -> String {
     let mut parts: Vec<&str> = page.split('/').collect();
     parts.pop();
@@ -93,7 +93,7 @@ fn join(page: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// The name of a heading in links: lower case, blanks as `-`, punctuation left out.
+/// Returns the anchor of a heading: lower case, blanks as `-`, punctuation removed.
 fn slug(heading: &str) -> String {
     heading
         .trim_start_matches('#')

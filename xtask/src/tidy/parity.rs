@@ -1,15 +1,16 @@
-//! `spec/parity.md`: every row of the list of acceptance stands there once, with tests that exist, or as "not yet".
+//! Checks `spec/parity.md`: it contains every row of the acceptance list once, with existing tests,
+//! or with "not yet".
 
 use super::{File, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The page.
+/// Path of the page.
 const PAGE: &str = "spec/parity.md";
 
-/// The rows: their letter, and how many there are.
+/// The rows: letter, and number of rows.
 const ROWS: &[(char, usize)] = &[('T', 23), ('I', 14), ('C', 14)];
 
-/// The words that stand in the place of tests.
+/// Words that may replace a test.
 const NOT_YET: [&str; 2] = ["not yet", "not here"];
 
 /// Reports rows that are missing, unknown or empty, and tests that do not exist.
@@ -27,9 +28,9 @@ pub fn check(files: &[File], found: &mut Vec<Finding>) {
             continue;
         }
         if !known.contains(*row) {
-            report(format!("{row} is no row of the list"));
+            report(format!("{row} is not a row of the list"));
         } else if !missing.remove(*row) {
-            report(format!("{row} stands here twice"));
+            report(format!("{row} is listed twice"));
         }
         let names: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
         if names.is_empty() && !NOT_YET.iter().any(|words| last.contains(words)) {
@@ -54,7 +55,7 @@ fn is_row(cell: &str) -> bool {
         && chars.all(|c| c.is_ascii_digit())
 }
 
-/// Every function behind `#[test]`, with the files that hold one of that name.
+/// Returns every function after `#[test]`, with the files that contain one of that name.
 fn tests(files: &[File]) -> BTreeMap<&str, Vec<&str>> {
     let mut all: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.path.strip_suffix(".rs").is_some()) {
@@ -109,7 +110,7 @@ mod tests {
         let mut found = Vec::new();
         check(&file("| T1 | a | not yet |\n| T1 | a | not yet |\n| T99 | a | not yet |\n"), &mut found);
         let texts: Vec<&str> = found.iter().map(|finding| finding.text.as_str()).collect();
-        assert_eq!(texts[..2], ["T1 stands here twice", "T99 is no row of the list"]);
+        assert_eq!(texts[..2], ["T1 is listed twice", "T99 is not a row of the list"]);
         assert_eq!(texts.len(), 2 + 22 + 14 + 14);
     }
 }

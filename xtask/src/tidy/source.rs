@@ -1,8 +1,11 @@
-//! Rust text made ready for looking at: no comments, no strings' content, no test modules; line numbers stay.
+//! Prepares Rust text for searching: removes comments, the content of strings, and test modules,
+//! and keeps line numbers.
 //!
-//! It is a reader of formatted text, not a parser: it relies on `cargo fmt` for the closing brace of a test module.
+//! It reads formatted text and is not a parser: it relies on `cargo fmt` for the closing brace of a
+//! test module.
 
-/// The lines of `text` with comments, string contents and `#[cfg(test)]` modules blanked; as many lines as before.
+/// Returns the lines of `text` with comments, string contents and `#[cfg(test)]` modules blanked.
+/// The number of lines does not change.
 pub fn code(path: &str, text: &str) -> Vec<String> {
     let bare = blank(text);
     let mut lines: Vec<String> = bare.lines().map(str::to_owned).collect();
@@ -31,11 +34,19 @@ pub fn code(path: &str, text: &str) -> Vec<String> {
     lines
 }
 
+/// Returns the lines of `text` with everything blanked except comments and strings. The number of lines does not change.
+pub fn prose(text: &str) -> Vec<String> {
+    let code = blank(text);
+    let prose = text.chars().zip(code.chars()).map(|(c, code)| if c == code && c != '\n' { ' ' } else { c });
+    prose.collect::<String>().lines().map(str::to_owned).collect()
+}
+
 fn is_module(line: &str) -> bool {
     ["mod ", "pub mod ", "pub(crate) mod "].iter().any(|start| line.starts_with(start))
 }
 
-/// Replaces comments and the contents of strings by blanks, character by character, keeping newlines.
+/// Replaces comments and the contents of strings by blanks, character by character, keeping
+/// newlines.
 fn blank(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -110,7 +121,7 @@ fn raw_string(rest: &[char], before: Option<char>) -> Option<usize> {
     Some(found.map_or(rest.len(), |i| i + close.len()))
 }
 
-/// The length of a character literal such as `'"'` or `'\''`; a lifetime is none.
+/// Returns the length of a character literal such as `'"'` or `'\''`, or `None` for a lifetime.
 fn character(rest: &[char]) -> Option<usize> {
     match rest {
         ['\'', '\\', _, tail @ ..] => tail.iter().take(10).position(|&c| c == '\'').map(|at| 3 + at + 1),

@@ -1,6 +1,9 @@
-//! Words that may stand in some places only: processes' own facts, crates, unfinished work, hosts, file names.
+//! Words that are allowed only in certain places: process state, crates, unfinished work, hosts,
+//! file names.
 //!
-//! Every word is put together from parts here, so that this file passes its own check.
+//! Words are concatenated from parts, so that this file passes its own check.
+
+pub mod phrases;
 
 use super::floors::after;
 use super::{File, Finding};
@@ -16,14 +19,14 @@ const CRATES: &[(&str, &[&str])] = &[
     ("tokio", &["registry"]),
 ];
 
-/// File and folder names that say nothing.
+/// File and folder names without meaning.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "common", "helper", "helpers", "misc", "types"];
 
 /// Marks of unfinished work.
 const UNFINISHED: &[&str] =
     &[concat!("to", "do!"), concat!("unimple", "mented!"), concat!("FIX", "ME"), concat!("#[ign", "ore")];
 
-/// Hosts of package registries: which one is used is the machine's own setting.
+/// Hosts of package registries. The machine's settings decide which one is used.
 const HOSTS: &[&str] = &[
     concat!("crates", ".io"),
     concat!("proxy.golang", ".org"),
@@ -41,7 +44,7 @@ const HOSTS: &[&str] = &[
     concat!("snapshot.debian", ".org"),
 ];
 
-/// Reports crates of the table that a module which may name them does not name.
+/// Reports entries of `CRATES` for modules that do not name the crate.
 pub fn phantoms(files: &[File], found: &mut Vec<Finding>) {
     for (name, modules) in CRATES {
         for module in *modules {
@@ -60,7 +63,7 @@ pub fn phantoms(files: &[File], found: &mut Vec<Finding>) {
     }
 }
 
-/// Reports package registry hosts; the lock file names its source by itself and is left out.
+/// Reports package registry hosts. The lock file is exempt, since it names its source.
 pub fn hosts(file: &File, found: &mut Vec<Finding>) {
     if file.path.ends_with("Cargo.lock") {
         return;
@@ -76,7 +79,7 @@ pub fn hosts(file: &File, found: &mut Vec<Finding>) {
     }
 }
 
-/// Reports names of Rust files and of their folders that say nothing.
+/// Reports meaningless names of Rust files and of their folders.
 pub fn name(file: &File, found: &mut Vec<Finding>) {
     let Some(stem) = file.path.strip_suffix(".rs") else {
         return;
@@ -90,7 +93,7 @@ pub fn name(file: &File, found: &mut Vec<Finding>) {
     }
 }
 
-/// Reports marks of unfinished work and tests that are switched off.
+/// Reports marks of unfinished work and disabled tests.
 pub fn unfinished(file: &File, found: &mut Vec<Finding>) {
     for (number, line) in file.text.lines().enumerate() {
         for mark in UNFINISHED.iter().filter(|mark| line.contains(**mark)) {
@@ -103,7 +106,8 @@ pub fn unfinished(file: &File, found: &mut Vec<Finding>) {
     }
 }
 
-/// Reports, in the code of one file of `src/`: environment, clock, exit codes and crates outside their module.
+/// Reports, in the code of one file of `src/`: environment, clock, exit codes and crates outside
+/// their module.
 pub fn reserved(path: &str, module: &str, code: &[String], found: &mut Vec<Finding>) {
     let text = code.join("\n");
     let mut report = |line, text: String| {

@@ -1,5 +1,5 @@
-//! What a policy anchors in time: ends of keys, a ceiling on `expires`, the policy's own version (`spec/policy.md`,
-//! `spec/state.md`). Rows S4, S8, S15, S17, S18.
+//! Time limits of a policy: ends of keys, a maximum for `expires`, the policy's own version
+//! (`spec/policy.md`, `spec/state.md`). Rows S4, S8, S15, S17, S18.
 
 use super::Book;
 use super::content::{Content, sha256};
@@ -10,7 +10,7 @@ use super::scene::Scene;
 use super::state::{GUARD, REGISTRY, holds, record};
 use serde_json::{Value, json};
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     ends(book);
     spoiled(book);
@@ -19,7 +19,7 @@ pub fn add(book: &mut Book) {
     records(book);
 }
 
-/// The usual policy, the guard's key ending then.
+/// Returns the usual policy with `until` as the end of the guard's key.
 fn ending(until: &str) -> String {
     changed("role = \"guard\"", &format!("role = \"guard\", until = \"{until}\""))
 }
@@ -96,7 +96,7 @@ fn ends(book: &mut Book) {
     ] {
         book.add(timed(held(&at(0, 7), signers, &of_three), now), name, expect, comment);
     }
-    // The threshold is judged by the file, whatever the clock says.
+    // The threshold is checked against the file, whatever the time.
     let all = ending("0001-01-01").replacen("role = \"release\"", "role = \"release\", until = \"0001-01-01\"", 1);
     book.add(timed(base(&all), after), "S18-until-all", "TRUST", "every key is past its end: a policy all the same");
     let broken = at(0, 7).with("x", json!(1));
@@ -126,7 +126,7 @@ fn ends(book: &mut Book) {
     }
 }
 
-/// A bad signature under a key past its end.
+/// Adds invalid signatures by a key that has ended.
 fn spoiled(book: &mut Book) {
     for (name, expect, now) in
         [("S8-until-bad", "SIG", "2027-02-01T00:00:00Z"), ("S8-until-bad-before-end", "SIG", "2027-01-31T00:00:00Z")]
@@ -257,7 +257,7 @@ fn versioned(version: &str) -> String {
     format!("version = {version}\n{POLICY}epoch = 1\n")
 }
 
-/// A record with the version of a policy.
+/// Returns a record with the version of a policy.
 fn of_policy(destination: &str, version: impl Into<Value>) -> Value {
     let mut record = record(destination, 1, 6, &sha256(b"another bundle"));
     record["policy"] = version.into();
@@ -319,7 +319,7 @@ fn records(book: &mut Book) {
             versioned("3"),
             vec![record(REGISTRY, 1, 6, &sha256(b"another bundle"))],
         ),
-        // What is no record holds nothing.
+        // An invalid record has no effect.
         (
             "ok-S16-policy-0-held",
             "PASS",

@@ -1,4 +1,4 @@
-//! Signature files that lie apart from their bundle (`spec/signature.md`, Lying apart).
+//! Signature files that are separate from their bundle (`spec/signature.md`, Detached).
 
 use super::Book;
 use super::content::{Built, Content, sha256};
@@ -9,10 +9,10 @@ use super::forms;
 use super::scene::{Entry, Scene};
 use serde_json::json;
 
-/// The file that lies apart.
+/// Name of the separate file.
 const APART: &str = "guard.sig.json";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     counted(book);
     form(book);
@@ -25,7 +25,7 @@ fn base() -> Built {
     Content::salt().packed()
 }
 
-/// Signatures of these keys over a manifest.
+/// Returns signatures of these keys over a manifest.
 fn over(manifest: &str, seeds: &[u8]) -> Envelope {
     let mut envelope = Envelope::over(manifest.as_bytes());
     let message = envelope.message();
@@ -39,8 +39,8 @@ fn by(seeds: &[u8]) -> Envelope {
     over(&base().manifest().to_string(), seeds)
 }
 
-/// The example, signed by `own` (without a file of signatures where that is absent), with these bytes apart; keys 1 and 2
-/// must have signed.
+/// Returns the example, signed by `own` (without its signature file if `own` is `None`), with these
+/// separate files. Keys 1 and 2 must have signed.
 fn with(own: Option<&Envelope>, apart: &[&[u8]]) -> Scene {
     let manifest = base().manifest().to_string();
     let mut scene = base().scene(manifest.as_bytes(), own.map(ToString::to_string).unwrap_or_default().as_bytes());
@@ -56,7 +56,7 @@ fn with(own: Option<&Envelope>, apart: &[&[u8]]) -> Scene {
     scene
 }
 
-/// The same with files of signatures that are in their form.
+/// Like [`with`], with valid signature files by these keys.
 fn signed(own: Option<&[u8]>, apart: &[&[u8]]) -> Scene {
     let files: Vec<String> = apart.iter().map(|seeds| by(seeds).to_string()).collect();
     let files: Vec<&[u8]> = files.iter().map(String::as_bytes).collect();
@@ -117,7 +117,7 @@ fn form(book: &mut Book) {
         ("pem", "a public key in its place", super::desk::pem(&Key::of(2).public).into_bytes()),
     ] {
         book.add(with(Some(&own), &[&bytes]), &format!("apart-{name}"), "FMT", &format!("apart: {comment}"));
-        // Enough without it.
+        // Enough signatures without it.
         book.add(
             with(Some(&by(&[1, 2])), &[&bytes]),
             &format!("apart-{name}-beside-enough"),

@@ -1,13 +1,13 @@
 //! The manifest's `artifacts` and their names (`spec/manifest.md`): rows M4, M10, M11.
 //!
-//! Each manifest here is rightly signed; the volumes are those of the example.
+//! Each manifest here has a valid signature; the volumes are those of the example.
 
 use super::Book;
 use super::content::{Content, describe, sha256};
 use super::manifest::edits;
 use serde_json::{Value, json};
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     repositories(book);
     tags(book);
@@ -152,7 +152,7 @@ fn artifacts(book: &mut Book) {
         m["artifacts"] = json!([m["artifacts"][1], m["artifacts"][0]]);
     });
     book.add(swapped, "B6-artifacts-out-of-order", "FMT", "artifacts not by repository");
-    // As text '.' stands before '/': a.b.example/c is before a.b/c.
+    // As text '.' sorts before '/': a.b.example/c is before a.b/c.
     let dotted = two(("a.b/c", &["1"]), ("a.b.example/c", &["1"]));
     book.add(dotted.signed(), "ok-artifacts-by-bytes", "PASS", "repositories are ordered as whole strings");
     let mut differ = two((one, &["1"]), (other, &["1"]));

@@ -1,6 +1,6 @@
-//! What is reached, what is carried and what is absent (`spec/closure.md`): rows M1, M4 to M6, M8, M10, M14, M17.
+//! Reached, carried and absent content (`spec/closure.md`): rows M1, M4 to M6, M8, M10, M14, M17.
 //!
-//! Everything here is rightly signed and rightly framed.
+//! Everything here has valid signatures and frames.
 
 use super::Book;
 use super::content::{
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const REPOSITORY: &str = "registry.example/notes/salt";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     indexes(book);
     depth(book);

@@ -1,5 +1,5 @@
-//! Blobs and artifacts, the tar stream and the manifest made of them, and the signature over it: a small writer of its
-//! own after `spec/`, which can stop at each step to do something wrong.
+//! Blobs and artifacts, the tar stream, the manifest and the signature: a small independent writer
+//! after `spec/`, which can do something wrong at each step.
 //!
 //! It must not use packmule's writer or reader.
 
@@ -10,7 +10,7 @@ use super::scene::{Entry, Given, Scene, hex};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// The document types, and the type of an empty config.
+/// OCI image manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// OCI image index.
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -18,75 +18,75 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker manifest list.
 pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-/// The empty config.
+/// Type of the empty config.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// The content of the example's one layer.
+/// Content of the example's only layer.
 pub const SALT: &[u8] = b"Salt of the earth.\n";
 
-/// `sha256:…`
+/// Returns `sha256:…`.
 pub fn sha256(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
-/// `sha512:…`
+/// Returns `sha512:…`.
 pub fn sha512(bytes: &[u8]) -> String {
     format!("sha512:{}", hex(&Sha512::digest(bytes)))
 }
 
-/// A descriptor.
+/// Returns a descriptor.
 pub fn describe(media_type: &str, bytes: &[u8]) -> Value {
     json!({ "digest": sha256(bytes), "mediaType": media_type, "size": bytes.len() })
 }
 
-/// An image manifest.
+/// Returns an image manifest.
 pub fn image(config: &Value, layers: &[Value]) -> Value {
     json!({ "config": config, "layers": layers, "mediaType": MANIFEST, "schemaVersion": 2 })
 }
 
-/// An index.
+/// Returns an index.
 pub fn index(children: &[Value]) -> Value {
     json!({ "manifests": children, "mediaType": INDEX, "schemaVersion": 2 })
 }
 
-/// What a bundle carries, and what its manifest says of it.
+/// Content of a bundle, and the statements about it in its manifest.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// NAME.
+    /// NAME of the bundle.
     pub name: String,
-    /// Digest and content, in the order of the stream.
+    /// Digest and content of blobs, in the order of the stream.
     pub blobs: Vec<(String, Vec<u8>)>,
     /// Entries of `artifacts`.
     pub artifacts: Vec<Value>,
-    /// Members of the manifest beside or instead of the usual.
+    /// Members of the manifest that are added or replaced.
     pub more: Map<String, Value>,
 }
 
 impl Content {
-    /// Nothing yet.
+    /// Creates empty content.
     pub fn new() -> Self {
         Self { name: "salt".to_owned(), blobs: Vec::new(), artifacts: Vec::new(), more: Map::new() }
     }
 
-    /// Carries a blob (once) and describes it.
+    /// Adds a blob (once). Returns its descriptor.
     pub fn put(&mut self, media_type: &str, bytes: &[u8]) -> Value {
         let descriptor = describe(media_type, bytes);
         self.put_as(&sha256(bytes), bytes);
         descriptor
     }
 
-    /// Carries a blob under this digest.
+    /// Adds a blob under this digest.
     pub fn put_as(&mut self, digest: &str, bytes: &[u8]) {
         if self.blobs.iter().all(|(known, _)| known != digest) {
             self.blobs.push((digest.to_owned(), bytes.to_vec()));
         }
     }
 
-    /// Carries a document and describes it.
+    /// Adds a document. Returns its descriptor.
     pub fn document(&mut self, document: &Value) -> Value {
         self.put(document["mediaType"].as_str().unwrap_or(MANIFEST), document.to_string().as_bytes())
     }
 
-    /// Makes a carried document an artifact.
+    /// Lists a carried document as an artifact.
     pub fn artifact(&mut self, repository: &str, tags: &[&str], descriptor: &Value) -> &mut Self {
         let mut entry = descriptor.clone();
         entry["repository"] = json!(repository);
@@ -95,7 +95,7 @@ impl Content {
         self
     }
 
-    /// The spec's example, its document changed by `edit`.
+    /// Returns the spec's example with its document changed by `edit`.
     pub fn salt_with(edit: impl FnOnce(&mut Value)) -> Self {
         let mut document = image(&describe(EMPTY, b"{}"), &[describe("text/plain", SALT)]);
         document["artifactType"] = json!("text/plain");
@@ -104,7 +104,7 @@ impl Content {
         Self::salt_as(&media_type, document.to_string().as_bytes())
     }
 
-    /// The spec's example with these bytes as its document.
+    /// Returns the spec's example with these bytes as its document.
     pub fn salt_as(media_type: &str, document: &[u8]) -> Self {
         let mut content = Self::new();
         let mut root = content.put(media_type, document);
@@ -115,12 +115,12 @@ impl Content {
         content
     }
 
-    /// The spec's example.
+    /// Returns the spec's example.
     pub fn salt() -> Self {
         Self::salt_with(|_| ())
     }
 
-    /// With a member of the manifest set.
+    /// Sets a member of the manifest.
     #[must_use]
     pub fn with(mut self, member: &str, value: Value) -> Self {
         self.more.insert(member.to_owned(), value);
@@ -160,7 +160,7 @@ impl Content {
         sorted
     }
 
-    /// The tar stream, member by member.
+    /// Returns the tar stream, member by member.
     pub fn lay(&self) -> Stream {
         let content = self.sorted();
         let index = content.index_json();
@@ -184,23 +184,23 @@ impl Content {
         Stream { content, members, end: vec![0; 1024] }
     }
 
-    /// One packed frame and the end, in one volume.
+    /// Builds one packed frame and the end, in one volume.
     pub fn packed(&self) -> Built {
         self.lay().built(packed)
     }
 
-    /// One stored frame and the end, in one volume.
+    /// Builds one stored frame and the end, in one volume.
     pub fn stored(&self) -> Built {
         self.lay().built(stored)
     }
 
-    /// Packed and signed by key 1.
+    /// Builds a packed bundle, signed by key 1.
     pub fn signed(&self) -> Scene {
         self.packed().signed()
     }
 }
 
-/// A header of ustar.
+/// Returns a ustar header.
 pub fn tar_header(name: &[u8], size: usize, kind: u8) -> Vec<u8> {
     let mut block = vec![0; 512];
     let length = format!("{size:011o}\0");
@@ -237,29 +237,29 @@ fn member(headers: &[Vec<u8>], content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The tar stream before it is cut.
+/// A tar stream before it is cut into frames.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// What it was made of.
+    /// Content of the stream.
     pub content: Content,
-    /// Each member's bytes: headers, content, padding.
+    /// Bytes of each member: headers, content, padding.
     pub members: Vec<Vec<u8>>,
-    /// The end.
+    /// End of the stream.
     pub end: Vec<u8>,
 }
 
 impl Stream {
-    /// The whole but the end.
+    /// Returns the whole stream without the end.
     pub fn plain(&self) -> Vec<u8> {
         self.members.concat()
     }
 
-    /// One frame of all members, made by `frame`, and the end.
+    /// Builds one frame of all members, made by `frame`, and the end.
     pub fn built(&self, frame: impl Fn(&[u8]) -> Frame) -> Built {
         self.cut(&[self.plain().len()], frame)
     }
 
-    /// Frames of these lengths, made by `frame`, and the end.
+    /// Builds frames of these lengths, made by `frame`, and the end.
     pub fn cut(&self, lengths: &[usize], frame: impl Fn(&[u8]) -> Frame) -> Built {
         let plain = self.plain();
         let mut at = 0;
@@ -274,13 +274,13 @@ impl Stream {
         self.of(frames, &[count])
     }
 
-    /// A frame for each member, and the end.
+    /// Builds a frame for each member, and the end.
     pub fn each(&self, frame: impl Fn(&[u8]) -> Frame) -> Built {
         let lengths: Vec<usize> = self.members.iter().map(Vec::len).collect();
         self.cut(&lengths, frame)
     }
 
-    /// These frames in volumes of these counts.
+    /// Distributes the frames to volumes by these counts.
     pub fn of(&self, frames: Vec<Frame>, counts: &[usize]) -> Built {
         Built { content: self.content.clone(), frames, counts: counts.to_vec(), keys: vec![Key::of(1)] }
     }
@@ -290,37 +290,37 @@ impl Stream {
 #[derive(Clone)]
 pub struct Built {
     content: Content,
-    /// The frames.
+    /// Frames.
     pub frames: Vec<Frame>,
-    /// How many frames each volume has.
+    /// Number of frames in each volume.
     pub counts: Vec<usize>,
-    /// Who signs, and who is trusted.
+    /// Keys that sign and are trusted.
     pub keys: Vec<Key>,
 }
 
 impl Built {
-    /// The same in volumes of these counts.
+    /// Distributes the frames to volumes by these counts.
     #[must_use]
     pub fn in_volumes(mut self, counts: &[usize]) -> Self {
         self.counts = counts.to_vec();
         self
     }
 
-    /// The same under other keys.
+    /// Uses other keys.
     #[must_use]
     pub fn under(mut self, keys: &[Key]) -> Self {
         self.keys = keys.to_vec();
         self
     }
 
-    /// The volumes' bytes.
+    /// Returns the bytes of the volumes.
     pub fn volumes(&self) -> Vec<Vec<u8>> {
         let mut frames = self.frames.iter();
         let take = |count: &usize| frames.by_ref().take(*count).flat_map(|frame| frame.bytes.clone()).collect();
         self.counts.iter().map(take).collect()
     }
 
-    /// The manifest.
+    /// Returns the manifest.
     pub fn manifest(&self) -> Value {
         let blobs: Vec<Value> = (self.content.blobs.iter())
             .map(|(digest, bytes)| json!({ "digest": digest, "size": bytes.len() }))
@@ -340,24 +340,24 @@ impl Built {
         manifest
     }
 
-    /// Signed as it is.
+    /// Signs the bundle without changes.
     pub fn signed(&self) -> Scene {
         self.signed_as(&self.manifest().to_string())
     }
 
-    /// Signed, with the manifest changed before.
+    /// Changes the manifest, then signs it.
     pub fn signed_with(&self, edit: impl FnOnce(&mut Value)) -> Scene {
         let mut manifest = self.manifest();
         edit(&mut manifest);
         self.signed_as(&manifest.to_string())
     }
 
-    /// Signed, with these bytes as the manifest.
+    /// Signs these bytes as the manifest.
     pub fn signed_as(&self, manifest: &str) -> Scene {
         self.signed_bytes(manifest.as_bytes())
     }
 
-    /// Signed, with these bytes as the manifest.
+    /// Signs these bytes as the manifest.
     pub fn signed_bytes(&self, manifest: &[u8]) -> Scene {
         let mut envelope = Envelope::over(manifest);
         let message = envelope.message();
@@ -367,7 +367,7 @@ impl Built {
         self.scene(manifest, envelope.to_string().as_bytes())
     }
 
-    /// With this manifest and this signature file.
+    /// Returns a scene with this manifest and this signature file.
     pub fn scene(&self, manifest: &[u8], envelope: &[u8]) -> Scene {
         let bundle = self.content.name.clone();
         let mut entries = vec![

@@ -1,6 +1,7 @@
 //! Documents and the closure (`spec/closure.md`): rows M1, M3 to M8, M10, M14, M15, M17.
 //!
-//! Everything here is rightly signed and rightly framed; only what documents say, or what is carried, is odd.
+//! Everything here has valid signatures and frames. Only the documents, or the set of carried
+//! blobs, are unusual.
 
 use super::Book;
 use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, describe, image, sha256};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 const REPOSITORY: &str = "registry.example/notes/salt";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     members(book);
     forms(book);
@@ -17,12 +18,12 @@ pub fn add(book: &mut Book) {
     identity(book);
 }
 
-/// The example with another document; the carried blobs stay.
+/// Adds the example with another document. The carried blobs stay.
 fn document(book: &mut Book, name: &str, expect: &'static str, comment: &str, edit: impl FnOnce(&mut Value)) {
     book.add(Content::salt_with(edit).signed(), name, expect, comment);
 }
 
-/// The example with its document's text changed.
+/// Adds the example with its document's text changed.
 fn text(book: &mut Book, name: &str, expect: &'static str, comment: &str, from: &str, to: &str) {
     let mut content = Content::salt();
     let before = String::from_utf8_lossy(&content.blobs[0].1).into_owned();
@@ -110,7 +111,7 @@ fn members(book: &mut Book) {
     }
 }
 
-/// An object without a member.
+/// Returns an object without one of its members.
 pub fn without(value: &Value, member: &str) -> Value {
     let mut value = value.clone();
     if let Some(object) = value.as_object_mut() {

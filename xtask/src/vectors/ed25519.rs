@@ -1,5 +1,6 @@
-//! Ed25519 where implementations are known to differ: rows S5 and S6, after the cases of CCTV and Wycheproof
-//! (`spec/signature.md`, "Verification is strict"). All are computed here, over the real message of a real bundle.
+//! Ed25519 cases in which implementations are known to differ: rows S5 and S6, after CCTV and
+//! Wycheproof (`spec/signature.md`, "Verification is strict"). All are computed here, over the
+//! message of a real bundle.
 
 use super::Book;
 use super::content::{Built, Content};
@@ -23,7 +24,7 @@ impl Desk {
         Self { base, manifest, message }
     }
 
-    /// The bundle with this signature under this key, which is trusted.
+    /// Returns the bundle with this signature by this key, which is trusted.
     fn scene(&self, public: &[u8; 32], signature: &[u8]) -> Scene {
         let mut envelope = Envelope::over(self.manifest.as_bytes());
         envelope.add(&keyid(public), signature);
@@ -33,7 +34,7 @@ impl Desk {
     }
 }
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     let desk = Desk::new();
     changed(book, &desk);
@@ -102,7 +103,8 @@ fn scalars(book: &mut Book, desk: &Desk) {
     book.add(desk.scene(&key.public, &none), "S5-s-is-0", "SIG", "S = 0");
 }
 
-/// R that is a point of small order, or no point, or another spelling of one.
+/// Adds signatures with an R that is a point of small order, not a point, or a non-canonical
+/// encoding.
 fn points(book: &mut Book, desk: &Desk) {
     let key = Key::of(1);
     for (index, r) in low_order().iter().enumerate() {
@@ -147,7 +149,8 @@ fn points(book: &mut Book, desk: &Desk) {
     }
 }
 
-/// Keys that have a part of small order: not weak, but only some signatures hold without the cofactor.
+/// Adds keys with a component of small order: they are not weak, but only some signatures are valid
+/// without the cofactor.
 fn mixed(book: &mut Book, desk: &Desk) {
     for (torsion, order) in [(1, 8), (2, 4), (4, 2)] {
         let key = Key::of(3).mixed(torsion);
@@ -174,7 +177,7 @@ fn mixed(book: &mut Book, desk: &Desk) {
     book.add(desk.scene(&key.public, &plain), "S5-challenge-not-reduced", "SIG", comment);
 }
 
-/// Keys that must not be loaded.
+/// Adds keys that must not be loaded.
 fn weak(book: &mut Book, desk: &Desk) {
     let key = Key::of(1);
     let mut one = [0; 32];
@@ -206,7 +209,8 @@ fn weak(book: &mut Book, desk: &Desk) {
     cases.push(("no-point".to_owned(), "a key that is no point".to_owned(), small));
     cases.push(("ff".to_owned(), "a key of bytes FF".to_owned(), [0xff; 32]));
     for (name, comment, public) in cases {
-        // R is the identity and S is 0: with a key of small order a lax verifier takes this for any message.
+        // R is the identity and S is 0. With a key of small order a lax verifier accepts this for
+        // any message.
         let mut forged = one.to_vec();
         forged.extend([0; 32]);
         book.add(desk.scene(&public, &forged), &format!("S6-key-{name}"), "USAGE", &comment);

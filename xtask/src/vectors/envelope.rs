@@ -1,49 +1,50 @@
-//! A signature file that can be wrong, and base64: after `spec/signature.md`, with nothing of packmule's.
+//! Signature files that may be invalid, and base64: after `spec/signature.md`, without packmule's
+//! code.
 
 use super::content::sha256;
 use serde_json::{Value, json};
 
-/// What signatures are over.
+/// Type of the signed payload.
 pub const PAYLOAD_TYPE: &str = "application/vnd.packmule.statement.v1+json";
-/// The statement's type for a bundle.
+/// Type of a statement about a bundle.
 pub const BUNDLE_TYPE: &str = "application/vnd.packmule.bundle.v1+json";
 
-/// A signature file that can be wrong.
+/// A signature file that may be invalid.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// The statement.
+    /// Statement.
     pub payload: Vec<u8>,
-    /// Its type.
+    /// Type of the statement.
     pub payload_type: String,
-    /// Key id and raw signature.
+    /// Key ids and raw signatures.
     pub signatures: Vec<(String, Vec<u8>)>,
 }
 
 impl Envelope {
-    /// Over a manifest, without signatures.
+    /// Creates a file over a manifest, without signatures.
     pub fn over(manifest: &[u8]) -> Self {
         Self::of(BUNDLE_TYPE, &sha256(manifest), manifest.len())
     }
 
-    /// Over anything.
+    /// Creates a file over any content.
     pub fn of(media_type: &str, digest: &str, size: usize) -> Self {
         let payload = json!({ "digest": digest, "mediaType": media_type, "size": size }).to_string().into_bytes();
         Self { payload, payload_type: PAYLOAD_TYPE.to_owned(), signatures: Vec::new() }
     }
 
-    /// What is signed.
+    /// Returns the signed bytes.
     pub fn message(&self) -> Vec<u8> {
         let (kind, size) = (&self.payload_type, self.payload.len());
         [format!("DSSEv1 {} {kind} {size} ", kind.len()).as_bytes(), &self.payload].concat()
     }
 
-    /// Adds a signature in its place.
+    /// Adds a signature in order.
     pub fn add(&mut self, keyid: &str, signature: &[u8]) {
         self.signatures.push((keyid.to_owned(), signature.to_vec()));
         self.signatures.sort();
     }
 
-    /// The file as JSON, to be changed.
+    /// Returns the file as JSON for editing.
     pub fn value(&self) -> Value {
         let signatures: Vec<Value> =
             self.signatures.iter().map(|(keyid, sig)| json!({ "keyid": keyid, "sig": base64(sig) })).collect();
@@ -57,7 +58,7 @@ impl std::fmt::Display for Envelope {
     }
 }
 
-/// RFC 4648, padded.
+/// Encodes as base64 (RFC 4648, padded).
 pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();

@@ -1,20 +1,23 @@
-//! One bit of a good bundle's volume, or its content and checksum together: row B3.
+//! Changes of one bit in the volume of a valid bundle, or of content together with its checksum:
+//! row B3.
 //!
-//! Each place that something else computes, and each kind of content; all bits are `tests/bundle/flips.rs`'.
+//! Covers each place that is computed differently, and each kind of content.
+//! `tests/bundle/flips.rs` tests all bits.
 
 use super::Book;
 use super::content::Content;
 use super::frame::stored;
 use super::medium::packed_salt;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     flips(book);
 }
 
-/// Single bits of a stored bundle: each place that something else computes, and each kind of content.
+/// Adds single bits of a stored bundle: each place that is computed differently, and each kind of
+/// content.
 fn flips(book: &mut Book) {
-    // The frame's header has 10 bytes, the block's 3: the stream starts at 13.
+    // The frame header has 10 bytes and the block header 3, so the stream starts at 13.
     let stream = |offset: usize| 13 + offset;
     let stored_places = [
         ("magic", 0, 0),
@@ -60,7 +63,7 @@ fn flips(book: &mut Book) {
             scene.edit("0001.tar.zst", |bytes| bytes[at] ^= 1);
         });
     }
-    // Content that was changed with its checksum: nothing but the blob's digest knows.
+    // Content changed together with its checksum: only the blob's digest reveals it.
     for (name, at) in [("document", 2560 + 10), ("config", 3584), ("layer", 4608)] {
         let scene = Content::salt().stored().signed();
         book.change(

@@ -1,4 +1,4 @@
-//! The other forms of a bundle: streams and flat ones (`spec/bundle.md`, forms).
+//! The other forms of a bundle: streams and flat bundles (`spec/bundle.md`, forms).
 
 use super::Book;
 use super::content::{Content, MANIFEST, describe, index, seal, sha256, tar_header};
@@ -8,14 +8,14 @@ use super::good::volumes;
 use super::scene::{Entry, Scene};
 use serde_json::json;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     streams(book);
     flat(book);
     of_no_bytes(book);
 }
 
-/// The members of a stream: header, content and padding each.
+/// Returns the members of a stream, each with header, content and padding.
 fn members(scene: &Scene) -> Vec<Vec<u8>> {
     let mut ends = vec!["sig.json".to_owned(), "json".to_owned()];
     let volumes = (1..4).map(|number| format!("{number:04}.tar.zst"));
@@ -36,7 +36,7 @@ fn members(scene: &Scene) -> Vec<Vec<u8>> {
 type Members = fn(&mut Vec<Vec<u8>>);
 type Bytes = fn(&mut Vec<u8>);
 
-/// The salt of three volumes as a stream, changed.
+/// Returns the example in three volumes as a stream, with its members and its bytes changed.
 fn stream(edit: Members, behind: Bytes) -> Scene {
     let mut scene = volumes();
     let mut members = members(&scene);
@@ -50,7 +50,7 @@ fn stream(edit: Members, behind: Bytes) -> Scene {
     scene
 }
 
-/// A scene's bundle as a stream; what lies beside it stays.
+/// Returns a scene with its bundle as a stream. Other files stay.
 pub fn streamed(mut scene: Scene) -> Scene {
     let mut bytes = members(&scene).concat();
     bytes.resize(bytes.len() + 1024, 0);
@@ -62,12 +62,12 @@ pub fn streamed(mut scene: Scene) -> Scene {
     scene
 }
 
-/// A good stream, for others to be given more.
+/// Returns a valid stream, for other vectors to extend.
 pub fn whole_stream() -> Scene {
     stream(|_| {}, |_| {})
 }
 
-/// The text of its manifest.
+/// Returns the text of its manifest.
 pub fn manifest_of_stream() -> String {
     String::from_utf8_lossy(&volumes().bytes("json")).into_owned()
 }
@@ -147,12 +147,12 @@ fn streams(book: &mut Book) {
     }
 }
 
-/// The salt as files.
+/// Returns the example in the flat form.
 fn files() -> Scene {
     laid_flat(&Content::salt(), &[Key::of(1)])
 }
 
-/// Some content as files, signed by these keys.
+/// Returns `content` in the flat form, signed by these keys.
 pub fn laid_flat(content: &Content, keys: &[Key]) -> Scene {
     let stream = content.lay();
     let mut scene = stream.built(stored).under(keys).signed_with(|manifest| {
@@ -176,11 +176,11 @@ pub fn laid_flat(content: &Content, keys: &[Key]) -> Scene {
     scene
 }
 
-/// The content of the last blob's file.
+/// Returns the content of the last blob's file.
 fn last(scene: &mut Scene) -> &mut Vec<u8> {
     match scene.entries.last_mut() {
         Some(Entry::File(_, bytes)) => bytes,
-        // A builder that edits what it has not made is wrong itself.
+        // The vector itself is wrong if the file is missing.
         _ => panic!("no file is the last entry"),
     }
 }
@@ -230,7 +230,8 @@ fn flat(book: &mut Book) {
     }
 }
 
-/// A document that has no bytes, in every form: its size alone refuses it, before its digest is looked at.
+/// Adds a document without bytes in every form. It is refused by its size, before its digest is
+/// checked.
 fn of_no_bytes(book: &mut Book) {
     let child = |digest: &str| {
         let mut content = Content::new();

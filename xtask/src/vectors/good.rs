@@ -1,4 +1,4 @@
-//! Bundles that must pass: every shape that a conforming writer may give one.
+//! Valid bundles: every shape that a conforming writer may produce.
 
 use super::Book;
 use super::content::{Content, EMPTY, describe, image, sha256, sha512};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 const REPOSITORY: &str = "registry.example/notes/salt";
 
-/// One image of these layers.
+/// Returns one image with these layers.
 fn layered(layers: &[&[u8]]) -> Content {
     let mut content = Content::new();
     let config = content.put(EMPTY, b"{}");
@@ -32,7 +32,7 @@ fn list(scene: &Scene) -> Vec<u8> {
     list.into_bytes()
 }
 
-/// A scene with its right list, for others to spoil.
+/// Returns a scene with a correct list, for other vectors to change.
 pub fn with_list() -> Scene {
     let mut scene = volumes();
     let list = list(&scene);
@@ -40,13 +40,13 @@ pub fn with_list() -> Scene {
     scene
 }
 
-/// Three volumes of stored frames.
+/// Returns three volumes of stored frames.
 pub fn volumes() -> Scene {
     let built = Content::salt().lay().each(stored);
     built.in_volumes(&[2, 3, 1]).signed()
 }
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     shapes(book);
     sizes(book);
@@ -111,7 +111,7 @@ fn sizes(book: &mut Book) {
     let empty = layered(&[b"", b"x"]).stored().signed();
     book.add(empty, "ok-M14-empty-blob-between-others", "PASS", "a blob without content, in a frame with others");
     for (name, size) in [("at", 131_072), ("over", 131_072 + 512)] {
-        // Header and content of this layer are one frame.
+        // Header and content of this layer form one frame.
         let layer: Vec<u8> = (0..size - 512).map(|at: usize| at.to_le_bytes()[0]).collect();
         let scene = layered(&[&layer]).lay().each(stored).signed();
         book.add(scene, &format!("ok-frame-{name}-one-block"), "PASS", "a stored frame about as large as a block");
@@ -152,7 +152,7 @@ fn digests(book: &mut Book) {
     content.artifact(REPOSITORY, &["1"], &root);
     book.add(content.signed(), "ok-M3-sha512-document", "PASS", "an artifact under sha512");
     let scene = with_512(700).lay();
-    // The pax header's last byte, alone: a cut inside the headers of a sha512 member.
+    // The last byte of the pax header alone: a cut inside the headers of a sha512 member.
     let mut lengths: Vec<usize> = scene.members.iter().map(Vec::len).collect();
     lengths.splice(3..4, [511, 1, lengths[3] - 512]);
     let scene = scene.cut(&lengths, |plain| if plain.len() < 64 { stored(plain) } else { packed(plain) });

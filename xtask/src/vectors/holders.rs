@@ -1,5 +1,5 @@
-//! Whose signatures count under a policy: entries, holders, roles, sections (`spec/policy.md`, `spec/signature.md`, Who
-//! must have signed). Rows S1, S2, S8, S18.
+//! Signatures that count under a policy: entries, holders, roles, sections (`spec/policy.md`,
+//! `spec/signature.md`, Who must have signed). Rows S1, S2, S8, S18.
 
 use super::Book;
 use super::content::Content;
@@ -8,7 +8,7 @@ use super::desk::{POLICY, at, changed, held, more, under};
 use super::envelope::Envelope;
 use super::scene::Scene;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     known(book);
     counted(book);
@@ -17,7 +17,7 @@ pub fn add(book: &mut Book) {
     unknown(book);
 }
 
-/// What these have signed, the signatures changed by `edit`.
+/// Returns `content` signed by `signers`, with the signatures changed by `edit`.
 fn signed(content: &Content, signers: &[u8], policy: &str, edit: impl FnOnce(&mut Envelope)) -> Scene {
     let built = content.packed();
     let manifest = built.manifest().to_string();
@@ -30,7 +30,7 @@ fn signed(content: &Content, signers: &[u8], policy: &str, edit: impl FnOnce(&mu
     under(built.scene(manifest.as_bytes(), envelope.to_string().as_bytes()), policy)
 }
 
-/// Spoils the signature of this key.
+/// Spoils the signature by this key.
 fn spoil(envelope: &mut Envelope, seed: u8) {
     let id = Key::of(seed).id();
     for (_, sig) in envelope.signatures.iter_mut().filter(|(keyid, _)| *keyid == id) {

@@ -1,6 +1,7 @@
-//! Entries of a policy that want a signature of ML-DSA beside one of Ed25519 (`spec/signature.md`, ML-DSA).
+//! Policy entries that require a signature by ML-DSA in addition to one by Ed25519
+//! (`spec/signature.md`, ML-DSA).
 //!
-//! The keys are made of fixed seeds that everybody can read here: **test keys**, never to be trusted.
+//! The keys are made from fixed, public seeds: they are **test keys** and must never be trusted.
 
 use super::Book;
 use super::content::sha256;
@@ -11,8 +12,8 @@ use super::scene::{Entry, Scene};
 use ml_dsa::signature::Keypair as _;
 use ml_dsa::{MlDsa44, MlDsa65, MlDsa87, MlDsaParams, SigningKey};
 
-/// A parameter set: its name, the last byte of its identifier, the length of its public keys; how one is made of a test
-/// key's number, and a signature with a context.
+/// A parameter set: its name, the last byte of its identifier, the length of its public keys, and
+/// functions that make a public key from a test key's number and a signature with a context.
 struct Set {
     word: &'static str,
     oid: u8,
@@ -33,11 +34,11 @@ fn public<P: MlDsaParams>(seed: u8) -> Vec<u8> {
 fn sign<P: MlDsaParams>(seed: u8, message: &[u8], context: &[u8]) -> Vec<u8> {
     let key = SigningKey::<P>::from_seed(&[seed; 32].into());
     let signature = key.expanded_key().sign_deterministic(message, context);
-    // A context of few bytes is always taken, and the search for a signature has never failed.
+    // A short context is always accepted, and the search for a signature has never failed.
     signature.map(|signature| signature.encode().to_vec()).unwrap_or_default()
 }
 
-/// A SubjectPublicKeyInfo of this algorithm, with `more` behind its identifier.
+/// Returns a SubjectPublicKeyInfo of this algorithm, with `more` after its identifier.
 fn info(oid: u8, more: &[u8], public: &[u8]) -> Vec<u8> {
     let long = |kind: u8, content: &[u8]| {
         let [high, low] = u16::try_from(content.len()).unwrap_or_default().to_be_bytes();
@@ -62,7 +63,7 @@ impl Set {
 const POLICY: &str = "[key]\nrelease = { public = [\"1.pem\", \"second.pem\"], holder = \"desk\", role = \"release\" }\n\
                       [channel.apps]\nkeys = [\"release\"]\n";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     for set in &SETS {
         signatures(book, set);
@@ -71,7 +72,8 @@ pub fn add(book: &mut Book) {
     both(book);
 }
 
-/// A bundle, signed by what `sign` adds, held to a policy whose entry wants key 1 and this one.
+/// Returns a bundle, signed by `sign`, and verified with a policy whose entry requires key 1 and a
+/// key of `set`.
 fn scene(set: &Set, policy: &str, sign: impl FnOnce(&mut Envelope, &[u8])) -> Scene {
     let built = at(0, 7).packed();
     let manifest = built.manifest().to_string();
@@ -150,7 +152,7 @@ fn signatures(book: &mut Book, set: &Set) {
             spoil(&mut sig, message);
             envelope.add(&set.id(1), &sig);
         });
-        // No comment leaves ASCII.
+        // Comments are ASCII only.
         book.add(scene, &format!("hybrid-{word}-{name}"), "SIG", &comment.replace("‖z‖", "the norm of z"));
     }
 }

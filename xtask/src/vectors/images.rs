@@ -1,4 +1,5 @@
-//! What is an image and must bring referrers, whatever it calls itself (`spec/policy.md`, Images, `require.except`).
+//! Documents that are images and must have referrers, whatever their stated type (`spec/policy.md`,
+//! Images, `require.except`).
 
 use super::Book;
 use super::content::{Content, DOCKER_MANIFEST, EMPTY, SALT, describe, image, index};
@@ -7,14 +8,15 @@ use super::kinds::{IMAGE_CONFIG, plain_image};
 use super::referrers::{HERE, SPDX, add_one, refer, shelf};
 use serde_json::{Value, json};
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     images(book);
     tags(book);
     excepted(book);
 }
 
-/// One artifact of this config, its content and layers' type, changed by `edit`, which may also set members of the entry.
+/// Returns one artifact with this config (type and content) and layers of this type. `edit` can
+/// change the document and the entry.
 fn alone(config: (&str, &[u8]), layer: &str, edit: &dyn Fn(&mut Value, &mut Value)) -> Content {
     shelf(|content| {
         let config = content.put(config.0, config.1);
@@ -168,7 +170,7 @@ fn images(book: &mut Book) {
     }
 }
 
-/// No tag makes an image anything else.
+/// Adds images with tags: no tag makes an image anything else.
 fn tags(book: &mut Book) {
     let hex = "0123456789abcdef".repeat(4);
     for (name, comment, tags) in [
@@ -192,7 +194,7 @@ fn tags(book: &mut Book) {
     }
 }
 
-/// Layers that the policy excepts.
+/// Adds layers that the policy excepts.
 fn excepted(book: &mut Book) {
     let (statement, signature) = ("application/vnd.in-toto+json", "application/vnd.dev.cosign.simplesigning.v1+json");
     let layer = "application/vnd.oci.image.layer.v1.tar+gzip";

@@ -1,4 +1,5 @@
-//! Referrers of an index: at it, or at each of its children (`spec/policy.md`, `require.referrers`).
+//! Referrers of an index: of the index itself, or of each of its children (`spec/policy.md`,
+//! `require.referrers`).
 
 use super::Book;
 use super::content::{Content, EMPTY, MANIFEST, describe, index};
@@ -6,13 +7,13 @@ use super::kinds::{IMAGE_CONFIG, plain_image};
 use super::referrers::{HERE, SPDX, add_one, document, other_image, refer, shelf};
 use serde_json::{Value, json};
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     indexes(book);
 }
 
 fn indexes(book: &mut Book) {
-    /// An index of two images and more children, and what `edit` has refer to them.
+    /// Returns an index of two images and more children. `edit` adds referrers.
     fn list(more: &[Value], edit: impl FnOnce(&mut Content, &Value, &[Value])) -> Content {
         shelf(|content| {
             let mut children = vec![plain_image(content), other_image(content, "second")];

@@ -1,4 +1,4 @@
-//! The files of public keys that a policy names (`spec/signature.md`, Keys). Rows S4, S6, S17.
+//! Files of public keys that a policy names (`spec/signature.md`, Keys). Rows S4, S6, S17.
 
 use super::Book;
 use super::curve::{Key, above_p, low_order};
@@ -7,7 +7,7 @@ use super::envelope::base64;
 use super::policy::{refused, with};
 use super::scene::Entry;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     keys(book);
 }

@@ -1,5 +1,5 @@
-//! Types of documents that a section of a policy allows (`spec/policy.md`, `types`), in every form of a bundle, and beside
-//! other faults.
+//! Document types that a section of a policy allows (`spec/policy.md`, `types`), in every form of a
+//! bundle, and together with other faults.
 
 use super::Book;
 use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, image, index};
@@ -10,17 +10,17 @@ use super::frame::stored;
 use super::scene::{Entry, Scene};
 use serde_json::{Value, json};
 
-/// The config that makes an image.
+/// Type of an image's config.
 pub const IMAGE_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     types(book);
     other_forms(book);
     beside(book);
 }
 
-/// One artifact in the channel.
+/// Returns one artifact in the channel.
 pub fn one(edit: impl FnOnce(&mut Content) -> Value) -> Content {
     let mut content = Content::new();
     let root = edit(&mut content);
@@ -28,7 +28,7 @@ pub fn one(edit: impl FnOnce(&mut Content) -> Value) -> Content {
     placed(content, 0, 7)
 }
 
-/// A document with this config, and the members that `edit` sets.
+/// Returns a document with this config and the members that `edit` sets.
 fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Value)) -> Value {
     let config = content.put(config, b"{}");
     let layer = content.put("text/plain", SALT);
@@ -37,7 +37,7 @@ fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Value)) 
     content.document(&document)
 }
 
-/// A plain image.
+/// Returns a plain image.
 pub fn plain_image(content: &mut Content) -> Value {
     document(content, IMAGE_CONFIG, |_| ())
 }
@@ -46,7 +46,7 @@ fn types(book: &mut Book) {
     let salt = at(0, 7);
     let typed = |kind: Value| {
         one(|content| {
-            // What an artifact states: a type that is there and not empty.
+            // The stated type of an artifact must be present and not empty.
             let stated = kind.as_str().filter(|kind| !kind.is_empty()).map(ToOwned::to_owned);
             let mut root = document(content, IMAGE_CONFIG, |document| document["artifactType"] = kind);
             if let Some(stated) = stated {
@@ -250,7 +250,7 @@ fn types(book: &mut Book) {
     }
 }
 
-/// The same in the other forms.
+/// Adds forbidden types in the other forms.
 fn other_forms(book: &mut Book) {
     let keys = [Key::of(1), Key::of(2)];
     for (name, expect, kinds) in [("ok-policy-types", "PASS", "text/plain"), ("policy-types", "POLICY", "text/html")] {
@@ -281,7 +281,7 @@ fn other_forms(book: &mut Book) {
     );
 }
 
-/// A forbidden type beside something else that is wrong.
+/// Adds a forbidden type together with another fault.
 fn beside(book: &mut Book) {
     let policy = more("types = [\"text/html\"]");
     let damaged = |edit: &dyn Fn(&mut Scene)| {

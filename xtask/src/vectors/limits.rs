@@ -8,7 +8,7 @@ use super::frame::packed;
 use super::kinds::one;
 use serde_json::json;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     limits(book);
 }
@@ -77,7 +77,7 @@ fn limits(book: &mut Book) {
             "one byte more than the unit has",
         );
     }
-    // What is absent is not carried.
+    // Absent content is not carried.
     let absent = one(|content| {
         let config = content.put(EMPTY, b"{}");
         content.document(&image(&config, &[describe("x/layer", b"elsewhere")]))

@@ -1,6 +1,7 @@
-//! The manifest's own rules (`spec/manifest.md`): rows B6, B7, B9, B10, M3, M4, M11, M12 and S15's bounds.
+//! Rules of the manifest (`spec/manifest.md`): rows B6, B7, B9, B10, M3, M4, M11, M12 and S15's
+//! bounds.
 //!
-//! Each manifest here is rightly signed; the volumes are those of the example.
+//! Each manifest here has a valid signature; the volumes are those of the example.
 
 use super::Book;
 use super::content::{Built, Content, sha256};
@@ -9,12 +10,12 @@ use serde_json::{Value, json};
 /// A change of a manifest.
 pub type Edit = fn(&mut Value);
 
-/// The example, to be changed.
+/// Returns the example, to be changed.
 pub fn base() -> Built {
     Content::salt().packed()
 }
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     spelling(book);
     members(book);
@@ -22,21 +23,21 @@ pub fn add(book: &mut Book) {
     channel(book);
 }
 
-/// The example with its manifest changed in one way each.
+/// Adds the example several times, each with one change of its manifest.
 pub fn edits(book: &mut Book, cases: &[(&str, &'static str, &str, Edit)]) {
     for (name, expect, comment, edit) in cases {
         book.add(base().signed_with(edit), name, expect, comment);
     }
 }
 
-/// Takes a member away.
+/// Removes a member.
 pub fn remove(value: &mut Value, member: &str) {
     if let Some(object) = value.as_object_mut() {
         object.remove(member);
     }
 }
 
-/// Other spellings of a right manifest.
+/// Adds other spellings of a valid manifest.
 fn spelling(book: &mut Book) {
     let text = base().manifest().to_string();
     for (name, comment, from, to) in [

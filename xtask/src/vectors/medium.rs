@@ -1,4 +1,5 @@
-//! What can happen to the files of a good bundle: rows B1 to B4, B8, B9, B13, B14, B16, B17 (`spec/bundle.md`).
+//! Damage to the files of a valid bundle: rows B1 to B4, B8, B9, B13, B14, B16, B17
+//! (`spec/bundle.md`).
 
 use super::Book;
 use super::content::Content;
@@ -8,7 +9,7 @@ use super::frame::{compressed, packed, stored};
 use super::good::{volumes, with_list};
 use super::scene::{Entry, Scene};
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     not_a_bundle(book);
     documents(book);
@@ -19,12 +20,12 @@ pub fn add(book: &mut Book) {
     special(book);
 }
 
-/// The example, packed.
+/// Returns the example, packed.
 pub fn packed_salt() -> Scene {
     Content::salt().signed()
 }
 
-/// Deterministic noise.
+/// Returns deterministic noise.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -143,7 +144,7 @@ fn documents(book: &mut Book) {
             ),
         ],
     );
-    // Nothing is looked at before the signature holds: here the manifest is no JSON.
+    // The signature is checked before anything else: here the manifest is not JSON.
     let base = Content::salt().packed();
     let (manifest, other) = (b"{nothing}", Key::of(2));
     let mut envelope = Envelope::over(manifest);

@@ -1,4 +1,5 @@
-//! Packed frames whose digest is signed: odd ones that must be read, and those against the rules (`spec/frame.md`), B11.
+//! Packed frames with signed digests: unusual ones that must be accepted, and ones that break the
+//! rules (`spec/frame.md`), B11.
 
 use super::Book;
 use super::content::{Built, Content, EMPTY, image};
@@ -7,15 +8,15 @@ use super::frame::{
 };
 use super::scene::Scene;
 
-/// Makes a frame's bytes, or the front of them, of what it holds.
+/// Makes the bytes of a frame, or the first part of them, from its content.
 type Make<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
 
-/// The example's members in this one frame, then the end.
+/// Returns the example with its members in one frame made by `frame`, and the end.
 fn one(frame: impl Fn(&[u8]) -> Frame) -> Scene {
     Content::salt().lay().built(frame).signed()
 }
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     headers(book);
     blocks(book);
@@ -150,7 +151,7 @@ fn sizes(book: &mut Book) {
         })
     };
     book.add(bomb(1), "B11-gives-more", "FMT", "128 KiB more than the header says");
-    // Smaller than the frame would be stored, or the manifest alone refused it.
+    // Smaller than the stored frame would be, otherwise the manifest alone would be refused.
     book.add(bomb(850), "B11-bomb", "FMT", "106 MiB more than the header says");
     let fewer = |plain: &[u8]| {
         let bytes = [header(0x84, plain.len()), run_blocks(&plain[..4608]), checksum(plain).to_vec()].concat();
@@ -188,7 +189,7 @@ fn large(book: &mut Book) {
     );
 }
 
-/// Frames against no rule, that hold something else than they must.
+/// Adds frames that follow the rules, but have the wrong content.
 fn content(book: &mut Book) {
     let other = |at: usize| {
         one(move |plain| {

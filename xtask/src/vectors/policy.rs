@@ -1,6 +1,6 @@
-//! The policy file itself: what it may be, hold and say (`spec/policy.md`). Rows S4 and S17.
+//! The policy file: its kind, its size and its content (`spec/policy.md`). Rows S4 and S17.
 //!
-//! The bundle is a good one throughout, signed by both desks.
+//! The bundle is always valid and signed by both desks.
 
 use super::Book;
 use super::curve::Key;
@@ -8,7 +8,7 @@ use super::desk::{FILE, POLICY, base, changed, more, pem};
 use super::scene::{Entry, Scene};
 use serde_json::json;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     files(book);
     bytes(book);
@@ -17,14 +17,14 @@ pub fn add(book: &mut Book) {
     good(book);
 }
 
-/// The good bundle with the usual policy, its files changed.
+/// Returns the valid bundle with the usual policy, with its files changed.
 pub fn with(edit: impl FnOnce(&mut Scene)) -> Scene {
     let mut scene = base(POLICY);
     edit(&mut scene);
     scene
 }
 
-/// One that a policy of this text refuses.
+/// Adds a bundle that is refused because of this policy text.
 pub fn refused(book: &mut Book, name: &str, comment: &str, policy: &str) {
     book.add(base(policy), name, "USAGE", comment);
 }
@@ -33,7 +33,7 @@ fn mode(path: &str, mode: u32) -> Entry {
     Entry::Mode(path.to_owned(), mode)
 }
 
-/// The file is a link to itself under another name.
+/// Replaces the file by a link to it under another name.
 fn linked(scene: &mut Scene, path: &str) {
     let file = scene.entries.iter().find(|entry| matches!(entry, Entry::File(name, _) if name == path)).cloned();
     let Some(Entry::File(_, bytes)) = file else { return };

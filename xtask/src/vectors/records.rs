@@ -1,5 +1,5 @@
-//! Records that can be used and those that cannot (`spec/state.md`, Record), and where the state stands among other faults.
-//! Rows S15 and S16.
+//! Usable and unusable records (`spec/state.md`, Record), and the priority of the state among other
+//! faults. Rows S15 and S16.
 
 use super::Book;
 use super::content::{Content, sha256};
@@ -9,10 +9,10 @@ use super::state::{GUARD, REGISTRY, bundle, holds, keep, place, record};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The machine of the vectors, as machine-id(5) has it.
+/// Machine of the vectors, as in machine-id(5).
 const MACHINE: &str = "6f2a4c1b9d3e4f708192a3b4c5d6e7f8";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     damaged(book);
     machines(book);
@@ -20,7 +20,7 @@ pub fn add(book: &mut Book) {
     order(book);
 }
 
-/// Nothing that can be used is there: "not checked".
+/// Adds states without a usable record: "not checked".
 fn damaged(book: &mut Book) {
     let higher = || record(REGISTRY, 1, 8, &sha256(b"another bundle"));
     let text = || higher().to_string();
@@ -126,7 +126,7 @@ fn damaged(book: &mut Book) {
         );
     }
     book.add(long(64 << 10), "S16-record-of-64-kib", "STALE", "the longest record, which is above");
-    // Beside what is damaged, what can be used counts.
+    // A usable record counts next to damaged ones.
     for (name, expect, comment, sequence) in [
         ("S16-damaged-beside-higher", "STALE", "a damaged record beside one that is above", 8),
         ("ok-S16-damaged-beside-lower", "PASS", "a damaged record beside one that is below", 6),
@@ -247,7 +247,7 @@ fn elsewhere(book: &mut Book) {
     book.add(plain, "ok-S16-no-channel", "PASS", "a bundle without a channel has no order");
 }
 
-/// Where the state stands among what is wrong.
+/// Adds cases for the priority of the state among other faults.
 fn order(book: &mut Book) {
     let higher = || record(REGISTRY, 1, 8, &sha256(b"another bundle"));
     let with = |mut scene: super::scene::Scene| {

@@ -1,4 +1,4 @@
-//! Referrers that every image must bring (`spec/policy.md`, `require.referrers`).
+//! Referrers that every image must have (`spec/policy.md`, `require.referrers`).
 
 use super::Book;
 use super::content::{Content, EMPTY, SALT, describe, image};
@@ -6,19 +6,19 @@ use super::desk::{POLICY, held, more, placed};
 use super::kinds::{IMAGE_CONFIG, plain_image};
 use serde_json::{Value, json};
 
-/// The repository of what is held to the policy.
+/// Repository of the bundles in these vectors.
 pub const HERE: &str = "registry.example/notes/salt";
 const THERE: &str = "registry.example/notes/pepper";
-/// The type that is demanded.
+/// Required type.
 pub const SPDX: &str = "application/spdx+json";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     brought(book);
     said(book);
 }
 
-/// A document of this config type.
+/// Returns a document with this config type.
 pub fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Value)) -> Value {
     let config = content.put(config, b"{}");
     let layer = content.put("text/plain", SALT);
@@ -27,17 +27,17 @@ pub fn document(content: &mut Content, config: &str, edit: impl FnOnce(&mut Valu
     content.document(&document)
 }
 
-/// Another image than the plain one.
+/// Returns an image that differs from the plain one.
 pub fn other_image(content: &mut Content, word: &str) -> Value {
     document(content, IMAGE_CONFIG, |document| document["annotations"] = json!({ "x": word }))
 }
 
-/// Makes a document of this artifactType an artifact that refers to `subject`.
+/// Adds a document of this artifactType as an artifact that refers to `subject`.
 pub fn refer(content: &mut Content, repository: &str, subject: &Value, kind: &str) -> Value {
     refer_with(content, repository, subject, kind, |_| ())
 }
 
-/// Like `refer`, for a document that `edit` has changed.
+/// Like [`refer`], for a document changed by `edit`.
 fn refer_with(
     content: &mut Content,
     repository: &str,
@@ -57,14 +57,14 @@ fn refer_with(
     root
 }
 
-/// A bundle of the channel with what `edit` puts in.
+/// Returns a bundle of the channel with the content that `edit` adds.
 pub fn shelf(edit: impl FnOnce(&mut Content)) -> Content {
     let mut content = Content::new();
     edit(&mut content);
     placed(content, 0, 7)
 }
 
-/// Adds one under a policy that demands referrers of these types.
+/// Adds a bundle verified with a policy that requires referrers of these types.
 pub fn add_one(book: &mut Book, name: &str, comment: &str, passes: bool, patterns: &str, content: &Content) {
     let policy = more(&format!("require = {{ referrers = [{patterns}] }}"));
     let (name, expect) = if passes {
@@ -75,7 +75,7 @@ pub fn add_one(book: &mut Book, name: &str, comment: &str, passes: bool, pattern
     book.add(held(content, &[1, 2], &policy), &name, expect, comment);
 }
 
-/// The image and what `edit` has refer to it.
+/// Returns the image and the referrers that `edit` adds.
 fn with(edit: impl FnOnce(&mut Content, &Value)) -> Content {
     shelf(|content| {
         let root = plain_image(content);
@@ -189,12 +189,12 @@ fn brought(book: &mut Book) {
     }
 }
 
-/// What a referrer must hold.
+/// Adds referrers with different content.
 fn said(book: &mut Book) {
     let layers = |layers: &dyn Fn(&mut Content) -> Value| {
         with(|content, root| {
             let layers = layers(content);
-            // What the document does not refer to would be left over.
+            // Blobs that the document does not refer to would be left over.
             refer_with(content, HERE, root, SPDX, |document| document["layers"] = layers);
             let text =
                 content.blobs.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes)).collect::<Vec<_>>().concat();

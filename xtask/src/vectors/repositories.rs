@@ -5,7 +5,7 @@ use super::content::{Content, describe};
 use super::desk::{base, held, more, placed};
 use serde_json::json;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     repositories(book);
     mounted(book);
@@ -110,7 +110,7 @@ fn repositories(book: &mut Book) {
     }
 }
 
-/// Repositories that an import would mount base content from.
+/// Adds repositories from which an import would mount base content.
 fn mounted(book: &mut Book) {
     let lacking = describe("text/plain", b"delivered earlier");
     let with = |repository: Option<&str>, reason: &str| {

@@ -1,5 +1,5 @@
-//! The epoch of a channel, `expires`, and what a section of a policy demands of a bundle (`spec/policy.md`, `spec/state.md`);
-//! several faults at once. Rows S15 and T2.
+//! The epoch of a channel, `expires`, and requirements of a policy section (`spec/policy.md`,
+//! `spec/state.md`); several faults at once. Rows S15 and T2.
 
 use super::Book;
 use super::content::Content;
@@ -7,7 +7,7 @@ use super::desk::{POLICY, at, base, held, more};
 use super::scene::Scene;
 use serde_json::json;
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     epoch(book);
     expires(book);

@@ -1,13 +1,13 @@
-//! One vector: what a verifier is given, what it must say, and how both are written as one file.
+//! One vector: the input of a verifier, the expected result, and the file format of both.
 //!
-//! It knows files and their bytes, nothing of what a bundle is.
+//! It handles files and bytes and does not know what a bundle is.
 
-/// A thing that lies in the bundle's directory.
+/// An entry in the bundle's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
     /// A file and its bytes.
     File(String, Vec<u8>),
-    /// A file that is lengthened with NUL to this size (sparse, so that it costs nothing).
+    /// A file to be extended with NUL bytes to this size (sparse, so that it takes no space).
     Grow(String, u64),
     /// A symbolic link and its target.
     Link(String, String),
@@ -15,54 +15,54 @@ pub enum Entry {
     Fifo(String),
     /// An empty directory.
     Directory(String),
-    /// The mode of a file or directory, where it is not the usual one.
+    /// Mode of a file or directory, if it is not the usual one.
     Mode(String, u32),
 }
 
-/// What a verifier is given beside the bundle and keys.
+/// Input of a verifier other than the bundle and keys.
 #[derive(Debug, Clone, Default)]
 pub struct Given {
-    /// The policy file, in place of keys and threshold.
+    /// Policy file, in place of keys and threshold.
     pub policy: Option<String>,
-    /// What the clock says.
+    /// Time of the clock.
     pub time: Option<String>,
-    /// The directory of states.
+    /// Directory of states.
     pub state: Option<String>,
-    /// What records of this machine call it.
+    /// Name of this machine in records.
     pub machine: Option<String>,
     /// Options without a value.
     pub options: Vec<&'static str>,
-    /// Signature files that lie apart.
+    /// Separate signature files.
     pub signatures: Vec<String>,
 }
 
 /// One scenario.
 #[derive(Debug, Clone)]
 pub struct Scene {
-    /// The vector's file name: row and defect.
+    /// File name of the vector: row and defect.
     pub name: String,
     /// `PASS`, or the class of the refusal.
     pub expect: &'static str,
-    /// What is odd about it, in one line.
+    /// Unusual property, in one line.
     pub comment: String,
-    /// The bundle's NAME.
+    /// NAME of the bundle.
     pub bundle: String,
-    /// The form, where it is not `volumes`.
+    /// Form, if it is not `volumes`.
     pub form: Option<&'static str>,
-    /// The file that is verified as a stream, where it is not the bundle's files.
+    /// File to be verified as a stream, if not the bundle's files.
     pub stream: Option<String>,
-    /// The trusted keys, 32 bytes each, in the order given.
+    /// Trusted keys, 32 bytes each, in the order given.
     pub keys: Vec<[u8; 32]>,
-    /// How many must have signed; all keys where it is absent.
+    /// Number of keys that must have signed. Default: all.
     pub threshold: Option<u64>,
-    /// What else is given.
+    /// Other input.
     pub given: Given,
-    /// What lies in the directory.
+    /// Entries in the directory.
     pub entries: Vec<Entry>,
 }
 
 impl Scene {
-    /// The same under its name.
+    /// Returns the scene with this name, expected result and comment.
     #[must_use]
     pub fn named(mut self, name: &str, expect: &'static str, comment: &str) -> Self {
         name.clone_into(&mut self.name);
@@ -71,7 +71,7 @@ impl Scene {
         self
     }
 
-    /// The name of one of the bundle's files, by what follows NAME.
+    /// Returns the name of one of the bundle's files, by the part after NAME.
     pub fn path(&self, end: &str) -> String {
         format!("{}.{end}", self.bundle)
     }
@@ -79,11 +79,11 @@ impl Scene {
     fn place(&self, end: &str) -> usize {
         let path = self.path(end);
         let place = self.entries.iter().position(|entry| matches!(entry, Entry::File(name, _) if *name == path));
-        // A builder that edits what it has not made is wrong itself.
+        // The vector itself is wrong if the file is missing.
         place.unwrap_or_else(|| panic!("{path}: not in this scene"))
     }
 
-    /// Changes the bytes of a file, named by what follows NAME.
+    /// Changes the bytes of a file, named by the part after NAME.
     pub fn edit(&mut self, end: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let place = self.place(end);
         if let Entry::File(_, bytes) = &mut self.entries[place] {
@@ -91,7 +91,7 @@ impl Scene {
         }
     }
 
-    /// The bytes of a file, named by what follows NAME.
+    /// Returns the bytes of a file, named by the part after NAME.
     pub fn bytes(&self, end: &str) -> Vec<u8> {
         match &self.entries[self.place(end)] {
             Entry::File(_, bytes) => bytes.clone(),
@@ -99,25 +99,25 @@ impl Scene {
         }
     }
 
-    /// Takes a file away.
+    /// Removes a file.
     pub fn remove(&mut self, end: &str) {
         let place = self.place(end);
         self.entries.remove(place);
     }
 
-    /// Adds a file or replaces it.
+    /// Adds or replaces a file.
     pub fn put(&mut self, end: &str, bytes: &[u8]) {
         let path = self.path(end);
         self.entries.retain(|entry| !matches!(entry, Entry::File(name, _) if *name == path));
         self.entries.push(Entry::File(path, bytes.to_vec()));
     }
 
-    /// Adds a file of any name.
+    /// Adds a file with any name.
     pub fn lay(&mut self, path: &str, bytes: &[u8]) {
         self.entries.push(Entry::File(path.to_owned(), bytes.to_vec()));
     }
 
-    /// Puts something else in the place of a file: what is there under this name is taken away.
+    /// Replaces a file by other entries, removing any with this name.
     pub fn instead(&mut self, path: &str, entries: &[Entry]) {
         let before = self.entries.len();
         self.entries.retain(|entry| !matches!(entry, Entry::File(name, _) if *name == path));
@@ -125,12 +125,12 @@ impl Scene {
         self.entries.extend_from_slice(entries);
     }
 
-    /// Gives `--allow-stale`, where that is said.
+    /// Adds `--allow-stale` if `allowed`.
     pub fn stale(&mut self, allowed: bool) {
         self.given.options.extend(allowed.then_some("allow-stale"));
     }
 
-    /// The vector's file (`testdata/vectors/README.md`).
+    /// Returns the vector's file (`testdata/vectors/README.md`).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out =
             format!("packmule vector 1\nexpect: {}\ncomment: {}\nbundle: {}\n", self.expect, self.comment, self.bundle);
@@ -174,7 +174,7 @@ impl Scene {
     }
 }
 
-/// Lower-case hex.
+/// Encodes bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

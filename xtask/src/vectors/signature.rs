@@ -1,4 +1,5 @@
-//! Signature files: their form, whose they are, what they are over. Rows S1, S2, S4, S8, S9, S10 (`spec/signature.md`).
+//! Signature files: their form, their signers, and the signed content. Rows S1, S2, S4, S8, S9, S10
+//! (`spec/signature.md`).
 
 use super::Book;
 use super::content::{Built, Content, sha256};
@@ -11,12 +12,12 @@ fn base() -> Built {
     Content::salt().packed()
 }
 
-/// The base's manifest.
+/// Returns the base's manifest.
 fn manifest() -> String {
     base().manifest().to_string()
 }
 
-/// A right envelope by these test keys.
+/// Returns a valid envelope by these test keys.
 fn by(seeds: &[u8]) -> Envelope {
     let mut envelope = Envelope::over(manifest().as_bytes());
     let message = envelope.message();
@@ -26,12 +27,12 @@ fn by(seeds: &[u8]) -> Envelope {
     envelope
 }
 
-/// The base with this signature file, key 1 being trusted.
+/// Returns the base with this signature file, trusting key 1.
 fn with(file: &str) -> Scene {
     base().scene(manifest().as_bytes(), file.as_bytes())
 }
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     form(book);
     text(book);
@@ -104,7 +105,7 @@ fn form(book: &mut Book) {
     let mut twice = by(&[1]).value();
     twice["signatures"] = json!([twice["signatures"][0], twice["signatures"][0]]);
     book.add(with(&twice.to_string()), "envelope-signature-twice", "FMT", "a key id stands twice");
-    // The form counts before what the type says.
+    // The form is checked before the type.
     let mut both = by(&[1]).value();
     both["payloadType"] = json!("application/json");
     book.add(with(&format!("{both} ")), "envelope-form-before-type", "FMT", "another payloadType, and a space behind");
@@ -148,7 +149,7 @@ fn encoding(book: &mut Book) {
     let envelope = by(&[1]);
     let good = envelope.value();
     let sig = good["signatures"][0]["sig"].as_str().unwrap_or_default().to_owned();
-    // 64 bytes end in one digit with four unused bits, then two signs.
+    // 64 bytes end in one digit with four unused bits, followed by two padding characters.
     let last = |text: &str| {
         let mut bytes = text.trim_end_matches('=').to_owned();
         let digit = bytes.pop().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What was accepted before (`spec/state.md`, At verify). Row S15.
+//! Bundles that were accepted earlier (`spec/state.md`, At verify). Row S15.
 
 use super::Book;
 use super::content::sha256;
@@ -7,24 +7,24 @@ use super::scene::{Entry, Scene, hex};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// The destination of a guard's own state.
+/// Destination of a guard's own state.
 pub const GUARD: &str = "guard";
-/// A registry.
+/// Destination of a registry.
 pub const REGISTRY: &str = "registry:harbor.dark.example/mirror";
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     turns(book);
     previous(book);
     destinations(book);
 }
 
-/// The bundle, epoch 1 and number 7, under a policy of epoch 1.
+/// Returns the bundle with epoch 1 and number 7, with a policy of epoch 1.
 pub fn bundle(lines: &str) -> Scene {
     held(&at(1, 7), &[1, 2], &more(&format!("epoch = 1\n{lines}")))
 }
 
-/// The same, followed by nothing but keys.
+/// Like [`bundle`], but verified with keys only.
 fn under_keys() -> Scene {
     at(1, 7).signed()
 }
@@ -33,7 +33,7 @@ fn id(scene: &Scene) -> String {
     sha256(&scene.bytes("json"))
 }
 
-/// A record.
+/// Returns a record.
 pub fn record(destination: &str, epoch: u64, sequence: u64, id: &str) -> Value {
     json!({
         "channel": "apps", "destination": destination, "epoch": epoch, "format": "packmule.state.v1", "id": id,
@@ -41,12 +41,12 @@ pub fn record(destination: &str, epoch: u64, sequence: u64, id: &str) -> Value {
     })
 }
 
-/// Where the record of a destination lies.
+/// Returns the path of a destination's record.
 pub fn place(destination: &str) -> String {
     format!("state/import/apps/{}.json", &hex(&Sha256::digest(destination))[..32])
 }
 
-/// Gives the scene a directory of states with these files.
+/// Adds a directory of states with these files to the scene.
 pub fn keep(scene: &mut Scene, files: &[(String, Vec<u8>)]) {
     for directory in ["state", "state/import", "state/import/apps"] {
         scene.entries.push(Entry::Directory(directory.to_owned()));
@@ -57,7 +57,7 @@ pub fn keep(scene: &mut Scene, files: &[(String, Vec<u8>)]) {
     scene.given.state = Some("state".to_owned());
 }
 
-/// With the records of these destinations.
+/// Adds these records at the paths of their destinations.
 pub fn holds(scene: &mut Scene, records: &[Value]) {
     let files: Vec<_> = (records.iter())
         .map(|record| (place(record["destination"].as_str().unwrap_or_default()), record.to_string().into_bytes()))
@@ -302,7 +302,7 @@ fn destinations(book: &mut Book) {
         holds(&mut scene, &records);
         book.add(scene, name, expect, comment);
     }
-    // The highest counts for --allow-stale, too.
+    // With --allow-stale the highest one counts too.
     let mut lifted = bundle("");
     holds(&mut lifted, &[record(REGISTRY, 1, 7, &other), record(GUARD, 1, 8, &other)]);
     lifted.stale(true);

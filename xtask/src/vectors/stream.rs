@@ -1,6 +1,8 @@
-//! Tar streams other than the one: rows A1, A2, and what a tar parser would believe (`spec/tar-stream.md`).
+//! Tar streams that differ from the expected one: rows A1, A2, and content that a tar parser would
+//! believe (`spec/tar-stream.md`).
 //!
-//! Everything is signed, framed and summed rightly; a reader compares and must refuse each with INT.
+//! Everything has valid signatures, frames and sums. A reader compares and must refuse each with
+//! INT.
 
 use super::Book;
 use super::content::{Content, EMPTY, Stream, describe, image, seal, sha512, tar_header};
@@ -10,7 +12,7 @@ use serde_json::json;
 /// A change of a member's bytes.
 type Bytes = fn(&mut Vec<u8>);
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     headers(book);
     names(book);
@@ -155,7 +157,7 @@ fn computed(book: &mut Book) {
     for (name, comment, edit) in cases {
         book.add(salt(edit).built(stored).signed(), &format!("tar-{name}"), "INT", comment);
     }
-    // The sums hold: a blob with a byte more or less, its descriptor saying so too.
+    // The sums are correct: a blob is one byte longer or shorter, and its descriptor says so too.
     for (name, size) in [("one-more", 20), ("one-less", 18), ("0-for-512", 0)] {
         let layer = if size == 0 { vec![b'x'; 512] } else { b"Salt of the earth.\n".to_vec() };
         let mut content = Content::new();

@@ -1,6 +1,7 @@
-//! The manifest's digests, numbers and sums (`spec/manifest.md`, "Sums"): rows B7, B9, B10, M3, M4.
+//! Digests, numbers and sums in the manifest (`spec/manifest.md`, "Sums"): rows B7, B9, B10, M3,
+//! M4.
 //!
-//! Each manifest here is rightly signed.
+//! Each manifest here has a valid signature.
 
 use super::Book;
 use super::content::{Content, sha256, sha512};
@@ -8,10 +9,10 @@ use super::frame::packed;
 use super::manifest::{base, edits, remove};
 use serde_json::{Value, json};
 
-/// Puts a value somewhere into a manifest.
+/// Puts a value into a manifest.
 type Put = fn(&mut Value, Value);
 
-/// Adds them all.
+/// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     digests(book);
     sums(book);

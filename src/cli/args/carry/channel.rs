@@ -1,6 +1,8 @@
-//! The place of a new bundle in a channel: `--channel`, `--sequence`, `--epoch`, `--expires`, by the exporter's state.
+//! The place of a new bundle in a channel: `--channel`, `--sequence`, `--epoch`, `--expires`,
+//! checked against the exporter's state.
 //!
-//! The channel's exports stay locked until the bundle has its names, so that no number is given twice.
+//! The channel's exports stay locked until the bundle has its final names, so that no number is
+//! used twice.
 
 use std::path::{Path, PathBuf};
 
@@ -15,30 +17,30 @@ use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::claims::is_channel;
 use crate::state::Series;
 
-/// The options.
+/// Options for the channel of a new bundle.
 #[derive(clap::Args, Debug)]
 pub struct Channel {
-    /// The channel that the bundle belongs to; `-o DIR` then names it CHANNEL-SEQUENCE
+    /// Channel that the bundle belongs to; with `-o DIR` the bundle is named CHANNEL-SEQUENCE
     #[arg(id = "channel", long = "channel", value_name = "C")]
     name: Option<String>,
-    /// Its number in the channel
+    /// Sequence number of the bundle in the channel
     #[arg(long, value_name = "next|N", requires = "channel", default_value = "next")]
     sequence: String,
-    /// The channel's epoch [default: that of the last export, else 0]
+    /// Epoch of the channel [default: that of the last export, else 0]
     #[arg(long, value_name = "N", requires = "channel")]
     epoch: Option<u64>,
-    /// When it is stale: 2026-12-31T00:00:00Z, or from now on 35d, 12h, 15m
+    /// Time when the bundle becomes stale: 2026-12-31T00:00:00Z, or 35d, 12h, 15m from now
     #[arg(long, value_name = "T", requires = "channel")]
     expires: Option<String>,
-    /// Begin the channel here: there is no state of its last export
+    /// Start the channel here, without the state of an earlier export
     #[arg(long, requires = "channel")]
     init_state: bool,
 }
 
-/// A place that was taken.
+/// A place in a channel that is reserved for the new bundle.
 pub struct Place {
     series: Series,
-    /// The part of the manifest that states it.
+    /// Part of the manifest that states the place.
     pub standing: ChannelPosition,
 }
 
@@ -50,23 +52,24 @@ struct Export {
 }
 
 impl Channel {
-    /// Whether there is one.
+    /// Returns whether a channel was given.
     pub const fn is_given(&self) -> bool {
         self.name.is_some()
     }
 
-    /// Returns what decides the content of the bundle, for the text of the request.
+    /// Returns the options that decide the content of the bundle, for recognizing the same request.
     pub fn text(&self, place: Option<&Place>) -> serde_json::Value {
         let standing = place.map(|place| &place.standing);
-        // The moment is counted from each start; what was typed stays the same.
+        // The expiry time depends on the start of the run, so the text as typed is used.
         serde_json::json!([standing.map(|one| (&one.channel, one.epoch, one.sequence, one.previous)), self.expires])
     }
 
-    /// Takes the channel's next place. `target` says where the bundle of this name will lie; `None` for the name that the
-    /// user gave.
+    /// Reserves the channel's next place. `target` returns where the bundle of a name will be
+    /// written. Returns `None` if no channel was given.
     ///
     /// # Errors
-    /// Class usage; class stale without a state, or for a number that was given; class lock, io.
+    /// Class usage; class stale without a state, or for a number that was used already; class lock,
+    /// io.
     pub fn take(
         &self,
         created: Moment,
@@ -104,7 +107,7 @@ impl Channel {
             let what = format!("expected the state of its last export, found none in {}", store.dir().display());
             return Err(stale(
                 what,
-                "for the channel's first bundle say --init-state; else name the directory with --state",
+                "for the channel's first bundle use --init-state; else name the state directory with --state",
             ));
         }
         let floor = last.as_ref().map(|last| (last.epoch, last.sequence)).max(spent);
@@ -118,21 +121,22 @@ impl Channel {
         }
         if let Some((old_epoch, old)) = floor.filter(|floor| (epoch, sequence) <= *floor) {
             let what = format!("expected a place after epoch/sequence {old_epoch}/{old}, found {epoch}/{sequence}");
-            return Err(stale(what, "say --sequence next; a number is given once"));
+            return Err(stale(what, "use --sequence next; a number is used only once"));
         }
         let previous = last.map(|last| Digest::sha256(&last.bytes));
         let standing = ChannelPosition { channel: channel.clone(), epoch, expires, previous, sequence };
         Ok(Some(Place { series, standing }))
     }
 
-    /// The manifest of the channel's newest export: that before `place`, where one was taken. None where there is none yet.
+    /// Returns the manifest of the channel's newest export, the one before `place` if a place was
+    /// reserved. Returns `None` if there is no export yet.
     ///
     /// # Errors
     /// Class usage without a channel; class io.
     pub fn last(&self, place: Option<&Place>, session: &Session<'_>) -> Result<Option<Vec<u8>>, Fault> {
         let Some(channel) = &self.name else {
-            let what = "--base last: expected --channel beside it, found none".to_owned();
-            return Err(Fault::usage(what, "say --channel, or name the last bundle: --base DIR/NAME.json"));
+            let what = "--base last: expected --channel as well, found none".to_owned();
+            return Err(Fault::usage(what, "add --channel, or name the last bundle: --base DIR/NAME.json"));
         };
         if let Some(place) = place {
             return place.series.last();
@@ -148,12 +152,12 @@ impl Channel {
         number.map(Some).ok_or_else(|| {
             Fault::usage(
                 format!("--sequence {:?}: expected next or a number below 2^53", self.sequence),
-                "leave it away for next",
+                "leave it out for next",
             )
         })
     }
 
-    /// The export of this manifest; a damaged one counts as none where the user begins anew.
+    /// Parses an export's manifest; a damaged one counts as none if the user restarts the channel.
     fn read(&self, channel: &str, bytes: Option<Vec<u8>>) -> Result<Option<Export>, Fault> {
         let Some(bytes) = bytes else { return Ok(None) };
         let parsed = Manifest::parse(&bytes).ok().filter(|manifest| manifest.channel.as_deref() == Some(channel));
@@ -162,20 +166,24 @@ impl Channel {
             None if self.init_state && self.sequence != "next" => Ok(None),
             None => Err(Fault::new(
                 Class::Stale,
-                format!("channel {channel}: expected the manifest of its last export in the state, found something else"),
+                format!(
+                    "channel {channel}: expected the manifest of its last export in the state, found something else"
+                ),
             )
-            .help("put the last bundle's NAME.json in its place; or say --init-state and --sequence with a number above it")),
+            .help(
+                "put the last bundle's NAME.json in its place; or use --init-state and a --sequence above its number",
+            )),
         }
     }
 }
 
 impl Place {
-    /// The name of a bundle here.
+    /// Returns the name of the bundle at this place.
     pub fn name(&self) -> String {
         format!("{}-{}", self.standing.channel, self.standing.sequence)
     }
 
-    /// Notes the manifest that is about to be published.
+    /// Records the manifest that is about to be published.
     ///
     /// # Errors
     /// Class io.
@@ -183,7 +191,7 @@ impl Place {
         self.series.begin(manifest)
     }
 
-    /// It is published.
+    /// Records that the manifest was published.
     ///
     /// # Errors
     /// Class io.
@@ -192,7 +200,8 @@ impl Place {
     }
 }
 
-/// T: RFC 3339, or `35d`, `12h`, `15m`, `90s` from `start` on; after `start`.
+/// Parses a T: RFC 3339, or `35d`, `12h`, `15m`, `90s` after `start`. The time must be after
+/// `start`.
 fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
     let wrong = |what: &str| {
         Fault::usage(format!("--expires {text:?}: {what}"), "write it as 2026-12-31T00:00:00Z, 35d, 12h or 15m")
@@ -205,36 +214,39 @@ fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
     if moment > start { Ok(moment) } else { Err(wrong(&format!("expected a time after {start}"))) }
 }
 
-/// Where a bundle goes: the directory, which must be there, and its name; `channel` names it in a directory.
+/// Returns the directory of a new bundle, which must exist, and its name. In a directory, `channel`
+/// gives the name.
 ///
 /// # Errors
-/// Class usage; class io where a directory is not there.
+/// Class usage; class io for a missing directory.
 pub fn target(
     path: &Path,
     session: &Session<'_>,
     channel: Option<&str>,
 ) -> Result<(PathBuf, crate::bundle::Name), Fault> {
     let (full, subject) = (session.path(path), format!("-o {}", path.display()));
-    // A path forgets a slash or a dot at its end, and what is no directory would be a bundle's name beside it.
+    // A `Path` drops a slash or dot at its end; a missing directory would then be taken for a
+    // bundle's name.
     let last = path.as_os_str().as_encoded_bytes().rsplit(|byte| *byte == b'/').next();
     let is_folder = matches!(last, Some(b"" | b"." | b".."));
     let seen = full.metadata();
     if is_folder && !seen.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
         let what = format!("{subject}: expected a directory, found none");
-        return Err(Fault::new(Class::Io, what).help("look whether the medium is mounted; else make the directory"));
+        return Err(Fault::new(Class::Io, what).help("check that the medium is mounted, or create the directory"));
     }
     let (dir, name) = match (channel, &seen) {
         (Some(name), Ok(found)) if found.is_dir() => (full, name.to_owned()),
         (_, Ok(found)) if !found.is_dir() && !found.is_file() => {
             let what = format!("{subject}: expected DIR/NAME, found a device, pipe or socket");
-            return Err(Fault::usage(what, "mount the medium, and name a directory on it"));
+            return Err(Fault::usage(what, "mount the medium and name a directory on it"));
         }
         _ => {
             let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
                 let what = format!("{subject}: expected DIR/NAME, found a directory");
-                Fault::usage(what, "add a slash and the bundle's name, or say --channel")
+                Fault::usage(what, "add a slash and the bundle's name, or use --channel")
             })?;
-            // In the process itself a bare name has no directory, not even a dot.
+            // In the real process, whose current directory is empty here, a bare name has an empty
+            // parent.
             let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
             (dir.to_owned(), name.to_owned())
         }

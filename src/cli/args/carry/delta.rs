@@ -1,6 +1,6 @@
 //! Deltas on the command line: bases, and the wanted list that travels back.
 //!
-//! Nothing of a base is authenticated here: it only says what may stay behind.
+//! Bases are not authenticated here: they only say what the bundle may leave out.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,41 +23,43 @@ use crate::outfile::{Place, look, unmounted};
 use crate::receipt::{MAX_RECEIPT, Receipt};
 use crate::system;
 
-/// The noun for the file of `--wanted-out`.
+/// Noun for the file of `--wanted-out`.
 const NOUN: &str = "wanted list";
 
-/// What stays behind, and what must come again.
+/// Options for content to leave out, and for content to send again.
 #[derive(clap::Args, Debug)]
 pub struct Delta {
-    /// Leave out what this bundle has delivered (its NAME.json is enough), what this receipt says arrived, or what the
-    /// channel's last export had; repeat it for more
+    /// Leave out content that an earlier BUNDLE (its NAME.json is enough) or the channel's last
+    /// export carried, or that a RECEIPT says arrived; repeatable
     #[arg(long = "base", value_name = "last|BUNDLE|RECEIPT")]
     bases: Vec<OsString>,
-    /// Take what a wanted list names, and the content that it lists whatever --base says
+    /// Take the artifacts in this wanted list, including the content that it lists even if --base
+    /// has it
     #[arg(long, value_name = "FILE")]
     wanted: Option<PathBuf>,
 }
 
 /// The options, with their files read.
 pub struct Asked {
-    /// The content that the receiver has already.
+    /// Content that the receiver already has.
     pub delivered: Delivered,
-    /// The list of what is wanted.
+    /// The wanted list.
     pub list: List,
-    // Digests of the files that say so.
+    // Digests of the manifests and receipts that the bases come from.
     papers: Vec<Digest>,
 }
 
 impl Delta {
-    /// Reads the list; an empty one where none is given.
+    /// Reads the wanted list; returns an empty one if none is given.
     ///
     /// # Errors
-    /// Class usage for one that is none; class io.
+    /// Class usage for a file that is not a wanted list; class io.
     pub fn list(&self, session: &Session<'_>) -> Result<List, Fault> {
         self.wanted.as_ref().map_or_else(|| Ok(List::default()), |path| read(path, session))
     }
 
-    /// Reads the bases. `newest` gives the manifest of the channel's newest export, of which there may be none.
+    /// Reads the bases. `newest` returns the manifest of the channel's newest export, if there is
+    /// one.
     ///
     /// # Errors
     /// Those of `newest`; class format and io.
@@ -94,14 +96,14 @@ impl Delta {
 }
 
 impl Asked {
-    /// All of it in a fixed form, for telling one request from another.
+    /// Returns the options in a fixed form, for recognizing the same request.
     pub fn text(&self) -> Value {
         let list = Digest::sha256(self.list.to_text().0.as_bytes());
         json!({ "bases": self.papers, "wanted": list })
     }
 }
 
-/// The receipt and its digest. Nobody authenticates it here.
+/// Reads a receipt and computes its digest. It is not authenticated here.
 fn receipt(text: &str, file: File) -> Result<(Receipt, Digest), Fault> {
     let mut bytes = Vec::new();
     file.take(MAX_RECEIPT + 1).read_to_end(&mut bytes).map_err(|error| {
@@ -114,19 +116,20 @@ fn read(path: &Path, session: &Session<'_>) -> Result<List, Fault> {
     let io = |error: io::Error| {
         Fault::new(Class::Io, format!("--wanted {}: {error}", path.display())).help("name a list that can be read")
     };
-    // It came on a medium.
+    // The file came on a medium.
     let file = system::open_file(&session.path(path)).map_err(|unopened| io(unopened.error))?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
     List::parse(&bytes)
 }
 
-/// The list of what an import lacked: each artifact under each of its names, pinned.
+/// Returns the wanted list for what an import lacked: each artifact under each of its names,
+/// pinned.
 pub fn wanted(artifacts: &[Artifact], lacking: &[Lacking]) -> List {
     let mut list = List::default();
     for one in lacking {
         let Some(artifact) = artifacts.get(one.artifact) else { continue };
-        // An index that a platform filter made is not at the source; what it was made of is.
+        // An index that a platform filter made does not exist at the source, but the original does.
         let is_made = document_kind(&artifact.media_type) == Some(Kind::Index);
         let digest = artifact.original.filter(|_| is_made).unwrap_or(artifact.digest);
         let reference = |tag| Reference { repository: artifact.repository.clone(), tag, digest: Some(digest) };
@@ -140,7 +143,7 @@ pub fn wanted(artifacts: &[Artifact], lacking: &[Lacking]) -> List {
     list
 }
 
-/// Where the list of `--wanted-out` goes.
+/// The target of `--wanted-out`.
 pub struct WantedOut {
     shown: String,
     target: PathBuf,
@@ -148,17 +151,18 @@ pub struct WantedOut {
 }
 
 impl WantedOut {
-    /// Looks at `path`, before any work.
+    /// Checks `path` before any work.
     ///
     /// # Errors
-    /// Class usage for a file that is no earlier list, and for the name of a bundle's file; class io.
+    /// Class usage for a file that is not an earlier wanted list, or the name of a bundle's file;
+    /// class io.
     pub fn open(path: &Path, session: &Session<'_>) -> Result<Self, Fault> {
         let (shown, target) = (format!("--wanted-out {}", shown(path)), session.path(path));
         let place = look(&target, is_list).map_err(|refusal| refusal.into_fault(&shown, NOUN))?;
         unmounted(&target).into_iter().for_each(|warning| session.flow.warn(warning));
         let wanted = Self { shown, target, place };
         if !matches!(wanted.place, Place::Stream(_)) {
-            // Whether it can be made there shows by making it.
+            // Creates a draft to find out whether the file can be written.
             wanted.draft().map_err(|error| wanted.failed(&error))?;
         }
         Ok(wanted)
@@ -170,17 +174,17 @@ impl WantedOut {
 
     fn failed(&self, error: &io::Error) -> Fault {
         Fault::new(Class::Io, format!("{}: {error}", self.shown))
-            .help("name a file in a directory that is there, where you can write")
+            .help("name a file in an existing directory that you can write to")
     }
 
-    /// Writes the list, whole or not at all; an earlier one is replaced.
+    /// Writes the list atomically; replaces an earlier one.
     ///
     /// # Errors
-    /// Class io; class usage where another file came there meanwhile.
+    /// Class io; class usage if another file has appeared there.
     pub fn write(mut self, list: &List, session: &Session<'_>) -> Result<(), Fault> {
         let (text, dropped) = list.to_text();
         if dropped > 0 {
-            session.flow.warn(format!("{}: {dropped} artifacts had no room in it", self.shown));
+            session.flow.warn(format!("{}: {dropped} artifacts did not fit", self.shown));
         }
         if let Place::Stream(stream) = &mut self.place {
             return stream.write_all(text.as_bytes()).map_err(|error| self.failed(&error));
@@ -195,7 +199,7 @@ impl WantedOut {
     }
 }
 
-/// Whether a file is a list as [`WantedOut::write`] writes it.
+/// Returns whether a file is a list written by [`WantedOut::write`].
 fn is_list(file: &File) -> io::Result<bool> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;

@@ -1,4 +1,5 @@
-//! The destination and the names there: the options that `import` and `copy` share, and what became of it.
+//! The destination and the names there: the options that `import` and `copy` share, and their
+//! outcome.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -18,33 +19,34 @@ use crate::operate::import::{Landed, TagConflict};
 use crate::outfile;
 use crate::system;
 
-/// The largest list of maps, in bytes.
+/// Maximum size of a file of maps, in bytes.
 const MAX_MAPS: u64 = 64 << 20;
 
-/// Where to, and what may stand in the way.
+/// Destination, and what to do with conflicts there.
 #[derive(clap::Args, Debug)]
 pub struct Arrival {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// HOST[:PORT][/PREFIX] or oci:DIR
+    /// Destination: HOST[:PORT][/PREFIX] or oci:DIR
     #[arg(long, value_name = "PLACE")]
     pub to: String,
     #[command(flatten)]
     naming: Naming,
-    /// What becomes of a tag that names something else there
+    /// Action for a tag that already names something else at the destination
     #[arg(long, value_enum, default_value_t = Conflict::Fail)]
     tag_conflict: Conflict,
-    /// Record the destination's failures and go on with the other artifacts
+    /// Record failures of the destination and continue with the other artifacts
     #[arg(long)]
     pub keep_going: bool,
-    /// Look only, and say what would be done
+    /// Only check, and show what would be done
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// How repositories are called below a place.
+/// Naming of repositories below a place.
 #[derive(clap::Args, Debug)]
 pub struct Naming {
-    /// Another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one a line; repeat it for more
+    /// Use another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one of these per line;
+    /// repeatable
     #[arg(long = "map", value_name = "FROM=TO|@FILE")]
     maps: Vec<String>,
     /// Keep the source's host as the first part of the name
@@ -53,12 +55,12 @@ pub struct Naming {
 }
 
 impl Naming {
-    /// The names below `place`.
+    /// Returns the route for names below `place`.
     pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
         Route::new(place, self.keep_host, maps)
     }
 
-    /// The maps as they were meant.
+    /// Parses the maps.
     ///
     /// # Errors
     /// Class usage.
@@ -81,7 +83,7 @@ impl Naming {
     }
 }
 
-/// The text of a file of at most [`MAX_MAPS`] bytes.
+/// Reads a text file of at most [`MAX_MAPS`] bytes.
 fn capped(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     system::open_file(path)?.take(MAX_MAPS + 1).read_to_string(&mut text)?;
@@ -91,7 +93,7 @@ fn capped(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Looks whether a layout can lie in `dir`; `typed` names it in messages.
+/// Checks that `dir` can hold a layout; `typed` names it in messages.
 ///
 /// # Errors
 /// Class usage, class io.
@@ -106,24 +108,24 @@ pub fn fit_for_layout(dir: &Path, typed: &str, session: &Session<'_>) -> Result<
 enum Conflict {
     /// Push nothing and list all conflicts
     Fail,
-    /// The destination's tag stays
+    /// Keep the destination's tag
     Keep,
-    /// The tag moves
+    /// Move the tag to the new artifact
     Move,
 }
 
-/// A destination that was opened.
+/// An open destination.
 pub struct Opened {
-    /// The place.
+    /// The destination itself.
     pub destination: Box<dyn Destination>,
-    /// For naming.
+    /// Place, for naming.
     pub place: Place,
-    /// The class of what it refuses or fails at.
+    /// Class of the destination's faults.
     pub side: Class,
 }
 
 impl Arrival {
-    /// The destination as it was meant, and the maps: looked at before any work.
+    /// Parses the destination and the maps, before any work.
     ///
     /// # Errors
     /// Class usage.
@@ -131,7 +133,7 @@ impl Arrival {
         Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
     }
 
-    /// Returns the name that states know the destination by.
+    /// Returns the name of the destination in states.
     pub fn state_name(&self, typed: &Typed, session: &Session<'_>) -> String {
         match typed {
             Typed::Registry { host, prefix } => freshness::registry(host, prefix),
@@ -139,7 +141,8 @@ impl Arrival {
         }
     }
 
-    /// Opens the destination; to look only, if no more was asked for. `registries` opens the network.
+    /// Opens the destination, for a dry run without creating anything. `registries` opens the
+    /// registries.
     ///
     /// # Errors
     /// Class io for a layout that cannot be written; those of `registries`.
@@ -170,12 +173,12 @@ impl Arrival {
         })
     }
 
-    /// The names below `place`.
+    /// Returns the route for names below `place`.
     pub fn route(&self, place: Place, maps: Vec<Map>) -> Route {
         self.naming.route(place, maps)
     }
 
-    /// Returns what becomes of tags that name something else.
+    /// Returns what to do with tags that name something else.
     pub const fn tag_conflict(&self) -> TagConflict {
         match self.tag_conflict {
             Conflict::Fail => TagConflict::Fail,
@@ -184,8 +187,9 @@ impl Arrival {
         }
     }
 
-    /// The outcome for people and programs. `word`: what was done to the artifacts (`imported`), `verb` what a
-    /// dry run would do; `more` is added to the JSON, `last` to the text.
+    /// Returns the outcome for people and programs. `word` is what was done to the artifacts
+    /// (`imported`), `verb` what a dry run would do; `more` is added to the JSON, `last` to the
+    /// text.
     pub fn told(
         &self,
         done: &crate::operate::import::Imported,

@@ -1,4 +1,4 @@
-//! Options of commands that write or import: with the feature `carry`.
+//! Options of the commands that write or import (feature `carry`).
 
 pub mod channel;
 pub mod delta;

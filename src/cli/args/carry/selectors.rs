@@ -1,5 +1,5 @@
-//! What is selected where: the selectors and filters that `export` and `copy` share. What was typed becomes one
-//! source, opened, and what is wanted there. Several places become one by a [`Router`].
+//! The selectors and filters that `export` and `copy` share. Turns them into one open source and
+//! the list of what is wanted there. A [`Router`] makes several sources into one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,23 +17,24 @@ use crate::layout::Layout;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Platform, Reference, Repository, Tag};
 
-/// The selectors, and the filters over all of them.
+/// The selectors, and the filters for all of them.
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], then ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
+    /// Artifact to take: HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], followed by any of
+    /// ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
-    /// Take these platforms of an index only; repeat it for more
+    /// Take only these platforms of an index; repeatable
     #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
     platforms: Vec<Platform>,
-    /// What becomes of an index that --platform cuts
+    /// Action for an index when --platform removes some of its entries
     #[arg(long, value_enum, default_value_t = Index::Rebuild)]
     index: Index,
-    /// What refers to the artifacts: all, none, or artifact types
+    /// Referrers of the artifacts to take: all, none, or artifact types; repeatable for types
     #[arg(long, value_name = "all|none|TYPE", default_value = "all")]
     referrers: Vec<String>,
-    /// Fetch layers that are marked as not to be distributed
+    /// Fetch layers that are marked as non-distributable
     #[arg(long)]
     foreign: bool,
 }
@@ -41,14 +42,14 @@ pub struct Selecting {
 /// `--index`
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Index {
-    /// Make a new index of what is left
+    /// Make a new index of the remaining entries
     Rebuild,
-    /// Keep the index, with children missing
+    /// Keep the original index, with entries missing
     Sparse,
 }
 
 impl Selecting {
-    /// The selectors as they were meant; with `needed` there must be one.
+    /// Parses the selectors; with `needed` there must be at least one.
     ///
     /// # Errors
     /// Class usage.
@@ -62,7 +63,7 @@ impl Selecting {
         self.selectors.iter().map(|text| Selector::parse(text)).collect()
     }
 
-    /// `wanted` with the options that hold for all of it.
+    /// Returns the selection of `wanted`, with the options that apply to all of it.
     pub fn selection(&self, wanted: Vec<Wanted>, allow_partial: bool) -> Selection {
         Selection {
             wanted,
@@ -76,7 +77,7 @@ impl Selecting {
         }
     }
 
-    /// All of it in a fixed form, for telling one request from another.
+    /// Returns the options in a fixed form, for recognizing the same request.
     pub fn text(&self) -> Value {
         json!({
             "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
@@ -84,12 +85,13 @@ impl Selecting {
         })
     }
 
-    /// The source of everything that is selected, and what is wanted there; `named` is wanted too, at registries where
-    /// there are any. Several sources become one. `registries` opens the network.
+    /// Returns the source of everything selected, and what is wanted there. `named` is also wanted;
+    /// it is read at the registries if there are any. Several sources become one. `registries`
+    /// opens the registries.
     ///
     /// # Errors
-    /// Class usage, also for a name that two sources claim with different digests; class source for a layout that cannot
-    /// be read; those of `registries`.
+    /// Class usage, also for a name that two sources claim with different digests; class source for
+    /// a layout that cannot be read; those of `registries`.
     pub fn source(
         &self,
         selectors: &[Selector],
@@ -129,15 +131,15 @@ impl Selecting {
     }
 }
 
-/// Where one thing is selected.
+/// Source of a selected artifact.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
-    /// In the layout with this number.
+    /// The layout with this index.
     Layout(usize),
     Registries,
 }
 
-/// The layouts of one run, each opened once.
+/// The layouts of a run, each opened once.
 #[derive(Default)]
 struct Layouts(Vec<(PathBuf, Arc<Layout>)>);
 
@@ -156,7 +158,8 @@ impl Layouts {
     }
 }
 
-/// The one source as it is, or a router over all of them, layouts first: they cost least.
+/// Returns the only source, or a router over all of them. Layouts come first because they are the
+/// cheapest to read.
 fn together(
     layouts: Layouts,
     registries: Option<Box<dyn Source>>,
@@ -198,7 +201,7 @@ fn select(router: &mut Router, place: usize, wanted: &Wanted) -> Result<(), Faul
     router.select(place, &wanted.reference, wanted.repository(), wanted.tag())
 }
 
-/// The filters of one selector: its own keys before the options, which `all` has.
+/// Returns the filters of one selector: its own keys, or else the options in `all`.
 fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, Fault> {
     if selector.platforms.is_empty() && selector.referrers.is_empty() {
         return Ok(Arc::clone(all));
@@ -217,31 +220,31 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
     Ok(Arc::new(own))
 }
 
-/// `all`, `none`, or artifact types.
+/// Parses `all`, `none`, or artifact types.
 fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
     match words {
         [all] if all == "all" => Ok(Referrers::All),
         [none] if none == "none" => Ok(Referrers::None),
         types if types.iter().any(|one| one == "all" || one == "none") => Err(Fault::usage(
-            format!("{subject}: expected all, none, or types alone"),
-            "give all or none without others",
+            format!("{subject}: expected all, none, or artifact types, found a mix"),
+            "give all or none alone",
         )),
         types => Ok(Referrers::Types(types.to_vec())),
     }
 }
 
-/// So many odd names are told; the others are counted.
+/// Maximum number of unusual names listed; the others are counted.
 const NAMED: usize = 20;
 
-/// Warns of names in a layout that are neither tag nor reference, as far as `name` selects what has them: what they stand
-/// for has only its digest, or its other names.
+/// Warns of names in a layout that are neither tag nor reference, among the entries that `name`
+/// selects. Such an entry keeps only its digest and its other names.
 pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &Session<'_>) {
     let digest = name.and_then(|name| layout.find(Some(name)).ok()).map(|entry| entry.descriptor.digest);
     let odd: Vec<_> = layout.odd_names().filter(|(_, of)| name.is_none() || digest == Some(*of)).collect();
     let shown = dir.display();
     for (raw, digest) in odd.iter().take(NAMED) {
         session.flow.warn(format!(
-            "layout {shown}: entry {digest}: expected a tag or a reference for its name, found {raw:?}: taken without it"
+            "layout {shown}: entry {digest}: expected a tag or a reference as its name, found {raw:?}: taken without that name"
         ));
     }
     if odd.len() > NAMED {
@@ -249,10 +252,10 @@ pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &
     }
 }
 
-/// Returns what a layout's selector stands for: one entry, or all of them.
+/// Returns what a selector of a layout selects: one entry, or all of them.
 ///
 /// # Errors
-/// Class source for an entry that is not there or cannot be read; cancelled.
+/// Class source for an entry that is missing or cannot be read; class cancelled.
 pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
     let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
         if entry.names.is_empty() {
@@ -270,7 +273,8 @@ pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec
             all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
         return Ok(if named.is_empty() { all } else { named });
     }
-    // An unnamed entry that refers to another of the layout travels with that one, under its repository.
+    // An unnamed entry that refers to another entry of the layout travels with that one, in its
+    // repository.
     let refers = |entry: &crate::layout::Entry| -> Result<bool, Fault> {
         if !entry.names.is_empty() || document_kind(&entry.descriptor.media_type).is_none() {
             return Ok(false);
@@ -290,7 +294,7 @@ pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec
     Ok(all)
 }
 
-/// `,as=REPO[:TAG]`
+/// Applies `,as=REPO[:TAG]`.
 fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
     let Some(name) = &selector.rename else { return Ok(wanted) };
     let wrong = |error: crate::oci::reference::ReferenceError| {

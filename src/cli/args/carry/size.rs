@@ -2,7 +2,7 @@
 
 use crate::base::fault::{Class, Fault};
 
-/// Reads a number of bytes: digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary
+/// Parses a number of bytes: digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary
 /// (`KiB MiB GiB TiB`) unit.
 ///
 /// # Errors
@@ -15,8 +15,8 @@ pub fn parse(text: &str) -> Result<u64, Fault> {
     crate::base::size::parse(text).ok_or_else(wrong)
 }
 
-/// Reads `--volume-size`: a size, or `none`, `fat32`, `dvd` (4 GiB − 1: ISO 9660 holds no larger file),
-/// `bd`.
+/// Parses `--volume-size`: a size, or `none`, `fat32`, `dvd` (4 GiB − 1, the largest file in ISO
+/// 9660) or `bd`.
 ///
 /// # Errors
 /// Class usage.

@@ -1,4 +1,5 @@
-//! The grammar of this folder's commands, and the call of each. The number is the place in the list of `--help`.
+//! The grammar of this folder's commands and their dispatch. The number is the position in
+//! `--help`.
 
 use clap::Subcommand;
 
@@ -13,25 +14,25 @@ pub enum Command {
     /// Pack artifacts into a signed bundle
     #[command(display_order = 1)]
     Export(Box<export::Args>),
-    /// Carry a bundle's artifacts into a registry or a layout
+    /// Import a bundle's artifacts into a registry or an OCI layout
     #[command(display_order = 3)]
     Import(Box<import::Args>),
-    /// What is new, gone or changed between two bundles, layouts or registries
+    /// Show what is new, gone or changed between two bundles, layouts or registries
     #[command(display_order = 7)]
     Diff(diff::Args),
     /// Write a bundle's content as an OCI layout
     #[command(display_order = 8)]
     Unpack(unpack::Args),
-    /// Add a signature to a bundle
+    /// Add signatures to a bundle
     #[command(display_order = 9)]
     Sign(sign::Args),
     /// Make, show and check keys
     #[command(display_order = 10)]
     Key(key::Args),
-    /// List a registry's repositories, a repository's tags, a layout's entries
+    /// List a registry's repositories, a repository's tags or a layout's entries
     #[command(display_order = 11)]
     Ls(ls::Args),
-    /// The main job on made-up artifacts, each command printed
+    /// Run export, verify and import on made-up artifacts, printing each command
     #[command(display_order = 16)]
     Demo(demo::Args),
 }
@@ -40,7 +41,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// The command's own.
+    /// Those of the command.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self {
             Self::Export(args) => args.run(session),

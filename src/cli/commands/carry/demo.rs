@@ -1,6 +1,7 @@
-//! `demo`: the main job on artifacts made from data in this file, every command printed before it runs.
+//! `demo`: export, verify and import of artifacts made from data in this file. Every command is
+//! printed before it runs.
 //!
-//! Nothing is simulated: the commands are the program's own, the files real.
+//! Nothing is simulated: the commands are the program's own and the files are real.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -17,24 +18,26 @@ use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST};
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 
-/// What the demo's application "is".
+/// Content of the demo's application.
 const PAGE: &str = "<!doctype html><title>Tide table</title><h1>Tide table</h1><p>High water 06:12 and 18:40.</p>\n";
-/// Its software bill of materials.
+/// The application's software bill of materials.
 const SBOM: &str = r#"{"SPDXID":"SPDXRef-DOCUMENT","name":"tide","packages":[{"name":"tide","versionInfo":"1.4"}],"spdxVersion":"SPDX-2.3"}"#;
-/// Size of the made-up model file: more than one least volume holds.
+/// Size of the made-up model file: more than the smallest allowed volume holds.
 const MODEL: usize = 40 << 20;
 
 /// `demo [DIR]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Where its files go: a directory that is not there yet
+    /// Directory for the demo's files, which must not exist yet
     #[arg(default_value = "packmule-demo")]
     dir: PathBuf,
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage where the directory exists; else those of the commands.
+    /// Class usage if the directory exists; otherwise those of the commands.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let dir = session.path(&self.dir);
         if dir.symlink_metadata().is_ok() {
@@ -42,7 +45,7 @@ impl Args {
                 Class::Usage,
                 format!("{}: expected no such directory, found one", self.dir.display()),
             )
-            .help("remove it, or name another: packmule demo DIR"));
+            .help("remove it, or name another directory: packmule demo DIR"));
         }
         let io = |error: io::Error| Fault::new(Class::Io, format!("{}: {error}", dir.display()));
         for part in ["", "keys", "usb"] {
@@ -89,19 +92,19 @@ impl Demo<'_, '_> {
         Ok(outcome)
     }
 
-    /// A command that must succeed.
+    /// Runs a command that must succeed.
     fn must(&mut self, line: &str) -> Result<(), Fault> {
         self.command(line)?.fault.map_or(Ok(()), Err)
     }
 
     fn steps(&mut self) -> Result<(), Fault> {
-        self.say("\n-- Two people make a key each (here without passphrases).")?;
+        self.say("\n-- Two people each make a key (here without a passphrase).")?;
         self.must("key new -o DIR/keys/anna.pem --no-passphrase")?;
         self.must("key new -o DIR/keys/ben.pem --no-passphrase")?;
-        self.say("\n-- Source site: pack it into volumes of at most 32 MiB; the first person signs, then the second.")?;
+        self.say("\n-- Source site: pack the artifacts into volumes of at most 32 MiB; the first person signs, then the second.")?;
         self.must("export oci:DIR/source -o DIR/usb/tide --sign DIR/keys/anna.pem --volume-size 32MiB")?;
         self.must("sign DIR/usb/tide --sign DIR/keys/ben.pem")?;
-        self.say("\n-- Guard: both must have signed, and every byte must be the signed one.")?;
+        self.say("\n-- Guard: both must have signed, and every byte must match what was signed.")?;
         self.must("verify DIR/usb/tide --key DIR/keys/anna.pub.pem --key DIR/keys/ben.pub.pem")?;
         self.tampered()?;
         self.say("\n-- Disconnected site: import what was verified, then compare.")?;
@@ -109,7 +112,7 @@ impl Demo<'_, '_> {
         self.compare()
     }
 
-    /// Flips one bit of the second volume, shows the refusal, and mends it again.
+    /// Flips one bit of the second volume, shows the refusal, and flips the bit back.
     fn tampered(&mut self) -> Result<(), Fault> {
         let path = self.session.path(Path::new(&self.dir)).join("usb/tide.0002.tar.zst");
         let io = |error: io::Error| Fault::new(Class::Io, format!("{}: {error}", path.display()));
@@ -132,7 +135,7 @@ impl Demo<'_, '_> {
         flip().map_err(io)
     }
 
-    /// Every manifest and blob of the source must stand at the site under the same digest.
+    /// Checks that every manifest and blob of the source is at the site under the same digest.
     fn compare(&mut self) -> Result<(), Fault> {
         let dir = self.session.path(Path::new(&self.dir));
         let io = |error: io::Error| Fault::new(Class::Io, format!("{}: {error}", dir.display()));
@@ -147,19 +150,19 @@ impl Demo<'_, '_> {
         };
         let (source, site) = (blobs("source").map_err(io)?, blobs("site").map_err(io)?);
         if source != site {
-            return Err(Fault::new(Class::Integrity, "demo: the site does not hold what the source does"));
+            return Err(Fault::new(Class::Integrity, "demo: the content of the site differs from the source"));
         }
         self.say(&format!("\n-- Compared: all {} blobs of the source are at the site, byte for byte.", source.len()))
     }
 }
 
-/// `word` as a shell reads it back.
+/// Quotes `word` for a shell.
 fn shell_word(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
     if word.bytes().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// Bytes in memory as a body.
+/// A body that is in memory.
 struct Bytes<'a>(&'a [u8], Descriptor);
 
 impl Body for Bytes<'_> {
@@ -199,7 +202,7 @@ impl Maker {
     }
 }
 
-/// A tar archive of one file.
+/// Returns a tar archive of one file.
 fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
     crate::bundle::format::tar::single(name, content)
 }
@@ -246,7 +249,7 @@ fn make_source(dir: &Path) -> Result<(), Fault> {
     maker.layout.finish().map_err(|error| error.into_fault(Class::Io))
 }
 
-/// `length` bytes that do not compress: the same every time, others for each seed.
+/// Returns `length` bytes that do not compress, the same every time for each seed.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ seed << 7;
     let mut bytes = Vec::with_capacity(length + 8);

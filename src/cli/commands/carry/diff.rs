@@ -1,5 +1,5 @@
-//! `diff`: what is new, gone or changed between two sides, and whether all of a bundle is at a place. A bundle's
-//! manifest is not authenticated here, and that is said.
+//! `diff`: shows what is new, gone or changed between two sides, or whether everything in a bundle
+//! is at a place. A bundle's manifest is not authenticated here, and the output says so.
 
 use std::ffi::{OsStr, OsString};
 
@@ -19,25 +19,26 @@ use crate::decide::select::Selection;
 use crate::layout::Layout;
 use crate::oci::Repository;
 use crate::operate::diff::place::of_place;
-use crate::operate::diff::there::{Place as Readable, Request, Seen, look};
+use crate::operate::diff::place::there::{Place as Readable, Request, Seen, look};
 use crate::operate::diff::{Contents, Difference, compare, of_bundle};
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// The old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, HOST[:PORT][/PREFIX]
+    /// Old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, or HOST[:PORT][/PREFIX]
     #[arg(value_name = "A")]
     old: OsString,
-    /// The new side; a place where A is a bundle: whether all of the bundle is there
+    /// New side, of the same forms; if A is a bundle and B a place, check whether everything in A
+    /// is at B
     #[arg(value_name = "B")]
     new: OsString,
     #[command(flatten)]
     naming: Naming,
-    /// Read every blob at the place, not only ask for it
+    /// Read every blob at the place instead of only asking for it
     #[arg(long)]
     content: bool,
-    /// End with 15 where they differ
+    /// Exit with code 15 if there are differences
     #[arg(long)]
     check: bool,
     #[command(flatten)]
@@ -66,8 +67,11 @@ impl Side {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage; format, io, source for what cannot be read; with `--check` policy, as an outcome.
+    /// Class usage; class format, io, source for content that cannot be read; with `--check` class
+    /// policy, as an outcome.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let (old, new) = (Side::parse(&self.old)?, Side::parse(&self.new)?);
         let maps = self.naming.maps(session)?;
@@ -76,7 +80,7 @@ impl Args {
         }
         if self.content {
             return Err(Fault::new(Class::Usage, "--content: expected a bundle and a place")
-                .help("leave it out, or name a bundle first and a place second"));
+                .help("leave out --content, or name a bundle first and a place second"));
         }
         // Names below a registry's prefix have no host.
         let bare = old.is_registry() || new.is_registry();

@@ -1,4 +1,4 @@
-//! `export`: artifacts from a registry or a layout into a bundle.
+//! `export`: packs artifacts from registries and layouts into a bundle.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,40 +39,41 @@ pub struct Args {
     delta: Delta,
     #[command(flatten)]
     channel: Channel,
-    /// Where the bundle goes: its directory, a slash, its name (which --channel gives, too)
+    /// Directory of the new bundle, a slash, and its name, which can be left out with --channel
     #[arg(short, long, value_name = "DIR[/NAME]", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
-    /// A private key that signs: a PEM file, or pkcs11:…; repeat it for more
+    /// Private key that signs: a PEM file, or pkcs11:…; repeatable
     #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
     sign: Vec<PathBuf>,
-    /// Leave the signature list empty; `sign` can fill it later
+    /// Write the bundle without signatures; `sign` can add them later
     #[arg(long)]
     unsigned: bool,
-    /// The passphrase of a key, one file a key, in order, or systemd:NAME; else it is asked for
+    /// File with the passphrase of a key, or systemd:NAME; repeat once per key, in the order of the
+    /// keys [default: ask]
     #[arg(long, value_name = "FILE")]
     passphrase_file: Vec<PathBuf>,
-    /// A note in the signed manifest; repeat it for more
+    /// Annotation for the signed manifest; repeatable
     #[arg(long = "annotation", value_name = "K=V")]
     annotations: Vec<String>,
-    /// No volume above this size: SIZE, none, dvd, bd, fat32
+    /// Maximum size of a volume: SIZE, none, dvd, bd or fat32
     #[arg(long, value_name = "SIZE", default_value = "fat32")]
     volume_size: String,
-    /// How hard frames are packed; 0 stores all
+    /// Compression level; 0 stores everything uncompressed
     #[arg(long, value_name = "0-19", default_value_t = 9, value_parser = clap::value_parser!(i32).range(0..=19))]
     level: i32,
-    /// Plain files in place of volumes, for guards that refuse archives
+    /// Write plain files instead of volumes, for guards that refuse archives
     #[arg(long, conflicts_with_all = ["volume_size", "level"])]
     flat: bool,
-    /// Do not read the bundle again from its medium
+    /// Skip reading the bundle back from its medium
     #[arg(long)]
     no_read_back: bool,
-    /// Replace a bundle of this name
+    /// Replace an existing bundle of this name
     #[arg(long)]
     overwrite: bool,
-    /// Leave out what is not to be had, and say so in the signed manifest
+    /// Leave out content that cannot be fetched, and say so in the signed manifest
     #[arg(long)]
     allow_partial: bool,
-    /// Show what would be carried, and write nothing
+    /// Show what would be exported, and write nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -80,8 +81,10 @@ pub struct Args {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage before any work; source, policy, io, lock.
+    /// Class usage before any work; class source, policy, io, lock.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let volume_size = size::volume(&self.volume_size)?;
         check_volume_size(volume_size)?;
@@ -100,7 +103,7 @@ impl Args {
             session.flow.warn(warning);
         }
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
-        // The output's faults come before any network work.
+        // Faults of the output come before any network work.
         let output = match &target {
             Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
             _ => None,
@@ -148,14 +151,14 @@ impl Args {
         let mut outcome = self.told(&done, &partial, resumed, &keyids);
         if let (Some((dir, _)), true) = (&target, session.reports()) {
             let keyids = keyids.into_iter().map(ToOwned::to_owned).collect();
-            let page = report_data::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
+            let page = report_data::carried::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
             outcome.page = Some(page);
         }
         Ok(outcome)
     }
 
-    /// What was asked for, without what does not change the volumes: an unfinished run of the same text
-    /// goes on.
+    /// Returns the parts of the request that decide the content of the volumes. An unfinished run
+    /// of the same text is continued.
     fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>) -> String {
         let mut options = self.selecting.text();
         options["delta"] = asked.text();
@@ -172,7 +175,7 @@ impl Args {
         options.to_string()
     }
 
-    /// The place in the channel; none where nothing is written.
+    /// Reserves the place in the channel; `None` if nothing is written.
     fn place(&self, created: Moment, session: &Session<'_>) -> Result<Option<Place>, Fault> {
         let Some(output) = self.output.as_ref().filter(|_| !self.dry_run) else { return Ok(None) };
         self.channel.take(created, session, |name| {
@@ -191,7 +194,7 @@ impl Args {
                 let what = format!("--annotation {key}: a secret in an argument");
                 return Err(Fault::usage(
                     what,
-                    "leave it out: a manifest is read by all, and others saw it; change it",
+                    "leave it out, since anyone can read a manifest; change the secret, since others may have seen it",
                 ));
             }
             if map.insert(key.to_owned(), value.to_owned()).is_some() {
@@ -229,7 +232,7 @@ impl Args {
         }
         text.push_str(&left_out(manifest));
         if self.sign.is_empty() {
-            text.push_str("signed     by nobody yet: packmule sign\n");
+            text.push_str("signed     by nobody yet: use `packmule sign`\n");
         }
         if self.no_read_back {
             text.push_str("read back  no (--no-read-back): verify it before it travels\n");
@@ -252,16 +255,17 @@ impl Args {
         if missing == 0 && partial.is_empty() {
             return outcome;
         }
-        let what = format!("{missing} blobs and {} references were not to be had; the manifest says so", partial.len());
+        let what =
+            format!("{missing} blobs and {} references could not be fetched; the manifest says so", partial.len());
         let mut fault = Fault::new(Class::Partial, what)
-            .help("the bundle is good for the rest; export again when the source is whole");
+            .help("the rest of the bundle is usable; export again when the source is complete");
         fault.others.extend_from_slice(partial);
         fault.others.extend(done.left_out.iter().map(|what| Fault::new(Class::Source, what.clone())));
         outcome.failed(fault)
     }
 }
 
-/// SOURCE_DATE_EPOCH, else the clock.
+/// Returns SOURCE_DATE_EPOCH, or else the current time.
 fn created(session: &Session<'_>) -> Result<Moment, Fault> {
     let seconds = match session.world.var("SOURCE_DATE_EPOCH") {
         Some(text) => text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
@@ -273,7 +277,7 @@ fn created(session: &Session<'_>) -> Result<Moment, Fault> {
         .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
 }
 
-/// What bases have and the bundle has not.
+/// Returns the line about content that the bases have and the bundle leaves out.
 fn left_out(manifest: &Manifest) -> String {
     let left: Vec<u64> = manifest.absent.iter().filter(|one| one.reason == Reason::Base).map(|one| one.size).collect();
     if left.is_empty() {
@@ -283,7 +287,7 @@ fn left_out(manifest: &Manifest) -> String {
     format!("left out   {} blobs ({}) that {bases}\n", left.len(), show(left.iter().sum()))
 }
 
-/// What `--dry-run` shows.
+/// Returns the outcome of `--dry-run`.
 fn planned(plan: &Plan) -> Outcome {
     let summary: Summary = plan.summary();
     let mut text = String::new();

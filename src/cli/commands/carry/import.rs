@@ -1,4 +1,4 @@
-//! `import`: a bundle's artifacts into a registry or a layout, under their names there.
+//! `import`: carries a bundle's artifacts into a registry or a layout, under their names there.
 
 use crate::base::lock::{into_inner, lock};
 use std::ffi::OsString;
@@ -21,38 +21,40 @@ use crate::cli::output::Outcome;
 use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
 use crate::operate::freshness::Side;
+use crate::operate::import::from_bundle::Ready;
+use crate::operate::import::receipt_data::{Allowed, Facts};
 use crate::operate::import::{Ledger, MissingBase, NoCheck, Request, Sides};
-use crate::operate::import_bundle::Ready;
-use crate::operate::receipt_data::{Allowed, Facts};
 use crate::operate::report_data;
 use crate::scan::{Scanner, Summary};
 
-/// The records of a running import.
+/// Records of a running import.
 #[derive(Default)]
 struct Books {
     /// Missing base content.
     lacking: Mutex<Vec<MissingBase>>,
-    /// The record of what was sent, if a receipt is asked for.
+    /// Record of the content sent, if a receipt was requested.
     account: Option<Mutex<Ledger>>,
-    /// The names, once the destination is open.
+    /// Route to the names, once the destination is open.
     route: Option<Route>,
-    /// The summary of the scanner, if one was asked.
+    /// Summary of the scan, if a scanner was used.
     scanned: Option<Summary>,
 }
 
 /// `import BUNDLE TRUST --to PLACE`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
+    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard
+    /// input)
     bundle: OsString,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
     arrival: Arrival,
-    /// Another directory that holds volumes; repeat it for more
+    /// Further directory to look for volumes in; repeatable
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
-    /// Where the list of lacking base content goes, for `export --wanted`; empty if nothing lacks
+    /// File for the list of missing base content, for `export --wanted`; empty if nothing is
+    /// missing
     #[arg(long, value_name = "FILE")]
     wanted_out: Option<PathBuf>,
     #[command(flatten)]
@@ -64,8 +66,10 @@ pub struct Args {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Those of `verify` for the bundle; class policy for what stands in the way; class destination.
+    /// Those of `verify` for the bundle; class policy for conflicts; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
@@ -76,7 +80,7 @@ impl Args {
         let bundle = open_any(&self.bundle, &self.volume_dirs, None, session);
         let (bundle, rest) = trust.authenticate(bundle, session)?;
         let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), ..Books::default() };
-        // From here on there is a bundle to tell of, whatever happens.
+        // From here on there is a bundle to report on, however the import ends.
         let done = self.carry((typed, maps), (&bundle, rest), scanner.as_ref(), &mut books, session);
         let done = list_wanted(wanted_out, &bundle, &books, done, session);
         let order = trust.order();
@@ -115,7 +119,8 @@ impl Args {
                 if session.reports() {
                     let how = (&*self.arrival.to, order, self.arrival.dry_run);
                     let scan = books.scanned.as_ref().map(scan::check);
-                    outcome.page = Some(report_data::imported(&bundle, &done, how, scan, outcome.fault.as_ref()));
+                    outcome.page =
+                        Some(report_data::carried::imported(&bundle, &done, how, scan, outcome.fault.as_ref()));
                 }
                 outcome
             }
@@ -133,7 +138,7 @@ impl Args {
         })
     }
 
-    /// Carries it over.
+    /// Imports the artifacts.
     fn carry(
         &self,
         (typed, maps): (Typed, Vec<Map>),
@@ -143,7 +148,7 @@ impl Args {
         session: &mut Session<'_>,
     ) -> Result<crate::operate::import::Imported, Fault> {
         let flow = session.flow.clone();
-        // What lies there is looked at before the destination is opened.
+        // The bundle is checked before the destination is opened.
         let ready = Ready::check(bundle, rest, can_ask(session.world), scanner, &flow)?;
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
@@ -169,7 +174,7 @@ impl Args {
     }
 }
 
-/// Writes the list of missing base content, if one is asked for.
+/// Writes the list of missing base content, if it was requested.
 fn list_wanted(
     out: Option<WantedOut>,
     bundle: &Trusted,

@@ -1,6 +1,6 @@
 //! `packmule key`: makes, shows and checks keys.
 //!
-//! Every failure with a key is of class usage, and comes before any work.
+//! Every problem with a key is a fault of class usage, found before any work.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,8 @@ use crate::cli::writing::newfile::{check as check_new, create};
 use crate::cli::writing::passphrase;
 use crate::cli::writing::signers::load_signers;
 use crate::signing::key::{self, Contents, KeyError};
-use crate::signing::{Algorithm, PublicKey, SigningKey};
+use crate::signing::private::SigningKey;
+use crate::signing::{Algorithm, PublicKey};
 
 /// `key …`
 #[derive(clap::Args, Debug)]
@@ -27,54 +28,54 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Make a key: a private KEY.pem and beside it KEY.pub.pem
+    /// Make a key pair: the private KEY.pem, and KEY.pub.pem next to it
     New {
-        /// Where the private key goes; nothing is overwritten
+        /// File for the private key; nothing is overwritten
         #[arg(short, long, value_name = "KEY.pem")]
         output: PathBuf,
-        /// What it signs by
+        /// Signature algorithm of the key
         #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t)]
         kind: Kind,
         /// Leave the private key unencrypted
         #[arg(long, conflicts_with = "passphrase_file")]
         no_passphrase: bool,
-        /// The first line of FILE is the passphrase; systemd:NAME is a unit's credential
+        /// File whose first line is the passphrase, or systemd:NAME for a unit's credential
+        /// [default: ask]
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
     },
-    /// Print the public key of a private one
+    /// Print the public key of a private key
     Public {
-        /// The private key: a PEM file, or pkcs11:…
+        /// Private key: a PEM file, or pkcs11:…
         key: PathBuf,
-        /// The first line of FILE is the passphrase; systemd:NAME is a unit's credential
+        /// File whose first line is the passphrase, or systemd:NAME for a unit's credential
+        /// [default: ask]
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
     },
     /// Print the id of a public key
     Id {
-        /// The public key
+        /// Public key (PEM)
         #[arg(value_name = "PUB")]
         key: PathBuf,
     },
-    /// Say what a key file is, and whether it is fit for use
+    /// Show what kind of key a file holds, and whether it can be used
     Check {
-        /// The key file
+        /// Key file
         file: PathBuf,
     },
 }
 
-/// What `key new` makes.
+/// Types of keys that `key new` makes.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum Kind {
-    /// Short signatures; what every version reads
+    /// Short signatures, which every version can check
     #[default]
     Ed25519,
-    /// Beside an Ed25519 key, for signatures that must hold against quantum computers
-    #[cfg(feature = "ml-dsa")]
+    /// Post-quantum signatures, for use in addition to an Ed25519 key
     #[value(name = "ml-dsa-65")]
     MlDsa65,
-    /// The same, with a larger margin
-    #[cfg(feature = "ml-dsa")]
+    /// Like ml-dsa-65, with a larger security margin
     #[value(name = "ml-dsa-87")]
     MlDsa87,
 }
@@ -83,17 +84,17 @@ impl From<Kind> for Algorithm {
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::Ed25519 => Self::Ed25519,
-            #[cfg(feature = "ml-dsa")]
             Kind::MlDsa65 => Self::MlDsa(key::Set::MlDsa65),
-            #[cfg(feature = "ml-dsa")]
             Kind::MlDsa87 => Self::MlDsa(key::Set::MlDsa87),
         }
     }
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage; class io where a file cannot be written.
+    /// Class usage; class io if a file cannot be written.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self.command {
             Command::New { output, kind, no_passphrase, passphrase_file } => {
@@ -126,7 +127,7 @@ fn new(
         (false, None) if world.terminal.stdin => Some(passphrase::choose(output, world)?),
         (false, None) => {
             let what = "key new: expected a passphrase, found no terminal to ask for one";
-            return Err(Fault::new(Class::Usage, what).help("give --passphrase-file FILE, or --no-passphrase"));
+            return Err(Fault::new(Class::Usage, what).help("use --passphrase-file FILE, or --no-passphrase"));
         }
     };
     let fault = |error: KeyError| wrong(output, &error);
@@ -134,7 +135,7 @@ fn new(
     let private = key.to_pem(passphrase.as_ref().map(|text| text.as_bytes())).map_err(fault)?;
     create(output, 0o600, private.as_bytes(), world)?;
     if let Err(fault) = create(&public_output, 0o644, key.public().to_pem().as_bytes(), world) {
-        // Just made here, by create_new: without its other half it is of no use.
+        // The file was created just above; without the public key it is of no use.
         let _ = std::fs::remove_file(world.path(output));
         return Err(fault);
     }
@@ -181,7 +182,7 @@ fn check(path: &Path, world: &World) -> Result<Outcome, Fault> {
     Ok(Outcome::new(text, result))
 }
 
-/// `KEY.pem` → `KEY.pub.pem`; any other name gets `.pub.pem`.
+/// Returns `KEY.pub.pem` for `KEY.pem`; any other name gets `.pub.pem` appended.
 fn public_path(output: &Path) -> PathBuf {
     let is_pem = output.extension().is_some_and(|extension| extension == "pem");
     let name = if is_pem { output.file_stem() } else { output.file_name() };

@@ -1,4 +1,5 @@
-//! `ls`: the repositories of a registry, the tags of a repository, the entries of an OCI layout.
+//! `ls`: lists the repositories of a registry, the tags of a repository, or the entries of an OCI
+//! layout.
 
 use serde_json::json;
 
@@ -11,10 +12,11 @@ use crate::layout::Layout;
 /// `ls PLACE [--digests]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// HOST or HOST/NAMESPACE/*: repositories; HOST/REPO: tags; oci:DIR: entries
+    /// Place to list: HOST or HOST/NAMESPACE/* for repositories, HOST/REPO for tags, oci:DIR for
+    /// entries
     #[arg(value_name = "PLACE")]
     place: String,
-    /// The digest that each tag names; of an entry without a name it always stands there
+    /// Show the digest that each tag names; entries without a name always show theirs
     #[arg(long)]
     digests: bool,
     #[command(flatten)]
@@ -22,13 +24,15 @@ pub struct Args {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage; class source where the place refuses or fails; class format for a broken layout.
+    /// Class usage; class source if the place refuses or fails; class format for a broken layout.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         if let Some(dir) = self.place.strip_prefix("oci:") {
             if dir.is_empty() || dir.contains(':') {
                 let what = format!("place {}: expected oci:DIR", self.place);
-                return Err(Fault::new(Class::Usage, what).help("name the layout's directory alone"));
+                return Err(Fault::new(Class::Usage, what).help("name only the layout's directory"));
             }
             let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);
             crate::cli::args::carry::selectors::warn_of_names(&layout, dir.as_ref(), None, session);

@@ -1,4 +1,4 @@
-//! Commands that write, sign or import: with the feature `carry`.
+//! Commands that write, sign or import (feature `carry`).
 
 mod command;
 pub mod demo;

@@ -1,4 +1,4 @@
-//! `sign`: one more signature on a bundle, made here, elsewhere, or by somebody else.
+//! `sign`: adds signatures to a bundle, made here, elsewhere, or by somebody else.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -24,34 +24,39 @@ use crate::signing::{Envelope, PublicKey, pae};
 #[derive(clap::Args, Debug)]
 #[command(group(clap::ArgGroup::new("how").required(true).args(["sign", "merge", "payload", "attach"])))]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// Bundle: DIR/NAME, NAME.json, or a directory with one bundle
     bundle: OsString,
-    /// A private key that signs: a PEM file, or pkcs11:…; repeat it for more
+    /// Private key that signs: a PEM file, or pkcs11:…; repeatable
     #[arg(long, value_name = "KEY")]
     sign: Vec<PathBuf>,
-    /// The passphrase of the key, one file a key, in order, or systemd:NAME; else it is asked for
+    /// File with the passphrase of a key, or systemd:NAME; repeat once per key, in the order of the
+    /// keys [default: ask]
     #[arg(long, value_name = "FILE")]
     passphrase_file: Vec<PathBuf>,
-    /// A signature file of this bundle, whose signatures are added; repeat it for more
+    /// Add the signatures in this signature file of the same bundle; repeatable
     #[arg(long, value_name = "FILE")]
     merge: Vec<PathBuf>,
-    /// Write the bytes that a key signs, for an HSM or OpenSSL
+    /// Write the bytes to sign to standard output, for an HSM or OpenSSL
     #[arg(long)]
     payload: bool,
-    /// The raw signature over these bytes, which is added
+    /// Add the raw signature of the bytes from --payload in this file
     #[arg(long, value_name = "SIGFILE", requires = "keys")]
     attach: Option<PathBuf>,
-    /// The public key of that signature; with --merge one whose signature must be good
+    /// Public key of the signature from --attach; with --merge, a key whose signature must be good;
+    /// repeatable with --merge
     #[arg(long = "key", value_name = "PUB")]
     keys: Vec<PathBuf>,
-    /// Write here, a new file, and leave the bundle as it is; it may lie where nobody can write
+    /// Write the signatures to this new file and leave the bundle unchanged; the bundle may be on a
+    /// read-only medium
     #[arg(short, long, value_name = "FILE", conflicts_with = "payload")]
     output: Option<PathBuf>,
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage for a key and an output that exists, format, signature, lock, io.
+    /// Class usage for a bad key or an existing output; class format, signature, lock, io.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let keys = self.public_keys(session)?;
         let warning = self.output.as_ref().and_then(|path| unmounted(&session.path(path)));
@@ -75,7 +80,7 @@ impl Args {
         let Some(output) = &self.output else {
             return Ok(told(&bundle, &in_bundle(&path, &bundle, add)?, None));
         };
-        // What is merged, is merged with what there is; a signature alone travels alone.
+        // `--merge` includes the bundle's signatures; any other new signature is written alone.
         let (signed, bytes) = detached(&bundle, !self.merge.is_empty(), add)?;
         match out {
             Some(mut stream) => stream.write_all(&bytes).map_err(|error| failed(output, &error))?,
@@ -91,20 +96,20 @@ impl Args {
         }
         if self.attach.is_none() && self.merge.is_empty() && !self.keys.is_empty() {
             return usage(
-                "--key: goes with --attach or --merge",
-                "--sign takes a private key, which knows its public one",
+                "--key: expected --attach or --merge, found neither",
+                "leave out --key: --sign takes a private key, which contains its public key",
             );
         }
         self.keys.iter().map(|path| read_public(path, session.world)).collect()
     }
 }
 
-/// The bytes that a key signs, and nothing else.
+/// Writes only the bytes that a key signs.
 fn payload(bundle: &Untrusted, session: &mut Session<'_>) -> Result<Outcome, Fault> {
     bundle.claimed()?;
     if session.globals.json {
-        let what = "sign --payload: standard output is what is signed, there is no room for --json";
-        return Err(Fault::new(Class::Usage, what).help("leave --json away"));
+        let what = "sign --payload: expected no --json, since standard output holds the bytes to sign";
+        return Err(Fault::new(Class::Usage, what).help("leave out --json"));
     }
     let bytes = pae(&bundle.statement());
     let written = session.world.stdout.write_all(&bytes).and_then(|()| session.world.stdout.flush());
@@ -112,19 +117,19 @@ fn payload(bundle: &Untrusted, session: &mut Session<'_>) -> Result<Outcome, Fau
     Ok(Outcome::new("", Value::Null))
 }
 
-/// A whole plain file.
+/// Reads a whole plain file.
 fn read(path: &std::path::Path, most: usize, session: &Session<'_>) -> Result<Vec<u8>, Fault> {
     read_capped(&session.path(path), most as u64)?.ok_or_else(|| {
         let what = format!("{}: expected a file with content, found none", shown(path));
-        Fault::new(Class::Io, what).help("name a file that is there")
+        Fault::new(Class::Io, what).help("name an existing file")
     })
 }
 
-/// A signature file that must be about this bundle.
+/// Reads a signature file, which must be for this bundle.
 fn merged(path: &std::path::Path, bundle: &Untrusted, session: &Session<'_>) -> Result<Envelope, Fault> {
     let bytes = read(path, MAX_FILE, session)?;
     let envelope = Envelope::parse(&bytes).map_err(|error| {
-        let help = "give a NAME.sig.json, or a file that `packmule sign -o` wrote; a raw signature is for --attach";
+        let help = "name a NAME.sig.json or a file that `packmule sign -o` wrote; use --attach for a raw signature";
         Fault::new(error.class(), format!("{}: {error}", shown(path))).help(help)
     })?;
     if envelope.payload == bundle.statement() {

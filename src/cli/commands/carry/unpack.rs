@@ -1,4 +1,4 @@
-//! `unpack`: a bundle's content as an OCI layout.
+//! `unpack`: writes a bundle's content as an OCI layout.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,17 +20,19 @@ use crate::operate::import::unpack::{self, Request};
 /// `unpack BUNDLE TRUST DIR`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// Bundle: DIR/NAME, NAME.json, or a directory with one bundle
     bundle: OsString,
-    /// The layout's directory: new, empty, or a layout to add to
+    /// Directory of the layout: a new or empty one, or an existing layout to add to
     dir: PathBuf,
     #[command(flatten)]
     trust: Trust,
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// As `verify`, and class io for the directory.
+    /// Those of `verify`; class io for the directory.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let trust = self.trust.read(Side::Look, session)?;
         let bundle = open(&self.bundle, session).map(Opened::from);

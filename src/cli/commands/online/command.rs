@@ -1,4 +1,5 @@
-//! The grammar of this folder's commands, and the call of each. The number is the place in the list of `--help`.
+//! The grammar of this folder's commands and their dispatch. The number is the position in
+//! `--help`.
 
 use clap::Subcommand;
 
@@ -10,16 +11,18 @@ use crate::cli::session::Session;
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Copy artifacts to a registry or a layout while both can be reached
+    /// Copy artifacts to a registry or an OCI layout when source and destination can both be
+    /// reached
     #[command(display_order = 4)]
     Copy(Box<copy::Args>),
-    /// Keep a registry's login, after a try
+    /// Try a registry's login and save it
     #[command(display_order = 12)]
     Login(login::Args),
-    /// Forget a registry's login
+    /// Remove a registry's saved login
     #[command(display_order = 13)]
     Logout(logout::Args),
-    /// Keep credentials by name in the configuration, without their secrets
+    /// Manage named credentials in the configuration, which names their secrets but does not hold
+    /// them
     #[command(display_order = 14)]
     Credential(credential::Args),
     /// Print the JSON Schema of a file
@@ -31,7 +34,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// The command's own.
+    /// Those of the command.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self {
             Self::Copy(args) => args.run(session),

@@ -1,4 +1,4 @@
-//! `copy`: artifacts from a registry or a layout into another one, while both can be reached.
+//! `copy`: copies artifacts from registries and layouts to another one, when both can be reached.
 
 use serde_json::json;
 
@@ -22,13 +22,13 @@ pub struct Args {
     selecting: Selecting,
     #[command(flatten)]
     arrival: Arrival,
-    /// Another name below PLACE for the one artifact; without a tag it gets none; repeat it for more
+    /// Name below PLACE for the single selected artifact; without TAG it gets no tag; repeatable
     #[arg(long = "as", value_name = "REPO[:TAG]", conflicts_with_all = ["maps", "keep_host"])]
     names: Vec<String>,
-    /// The credential for the source, by its name in the configuration
+    /// Credential for the source, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     from_credential: Option<String>,
-    /// The credential for the destination
+    /// Credential for the destination, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     to_credential: Option<String>,
     #[command(flatten)]
@@ -36,8 +36,10 @@ pub struct Args {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage before any work; source, destination; policy for what stands in the way.
+    /// Class usage before any work; class source, destination; class policy for conflicts.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let selectors = self.selecting.parse(true)?;
         let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
@@ -71,10 +73,10 @@ impl Args {
     }
 }
 
-/// `REPO[:TAG]`, below the destination.
+/// Parses `REPO[:TAG]`, a name below the destination.
 fn name(text: &str) -> Result<(Repository, Option<Tag>), Fault> {
     let wrong = |error: ReferenceError| {
-        Fault::new(Class::Usage, format!("--as {text}: {error}")).help("write REPO:TAG, or REPO for none")
+        Fault::new(Class::Usage, format!("--as {text}: {error}")).help("write REPO:TAG, or REPO for no tag")
     };
     let (path, tag) = match text.split_once(':') {
         Some((path, tag)) => (path, Some(Tag::new(tag).map_err(wrong)?)),

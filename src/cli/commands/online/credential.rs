@@ -1,7 +1,8 @@
-//! `credential`: the `[credential.N]` tables of packmule.toml, made and changed with their comments kept.
+//! `credential`: creates and changes the `[credential.N]` tables of packmule.toml and keeps their
+//! comments.
 //!
-//! Only sources of secrets are written and shown, never a secret. What is written is read back by the loader
-//! before it gets the file's name.
+//! Only the sources of secrets are written and shown, never a secret. The loader checks new content
+//! before it replaces the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,47 +27,47 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Make a credential, or change the keys given: host=HOST, username=USER, password.env=VAR, token.file=PATH,
-    /// password.command="PROGRAM WORD..."; KEY= removes
+    /// Create a credential, or change the given keys: host=HOST, username=USER, password.env=VAR,
+    /// token.file=PATH, password.command="PROGRAM WORD..."; KEY= removes a key
     #[command(visible_aliases = ["create", "update"])]
     Set {
-        /// Its name
+        /// Name of the credential
         name: String,
-        /// What it is to say
+        /// Key to set or to remove; repeatable
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = Change::parse)]
         changes: Vec<Change>,
         #[command(flatten)]
         config: ConfigFiles,
     },
-    /// Show one, without its secrets
+    /// Show a credential, without its secrets
     Show {
-        /// Its name
+        /// Name of the credential
         name: String,
         #[command(flatten)]
         config: ConfigFiles,
     },
-    /// Delete one that nothing uses
+    /// Delete a credential that nothing uses
     Delete {
-        /// Its name
+        /// Name of the credential
         name: String,
         #[command(flatten)]
         config: ConfigFiles,
     },
-    /// Read its secrets, and log in where it has a host
+    /// Read the secrets of a credential, and log in if it has a host
     Check {
-        /// Its name
+        /// Name of the credential
         name: String,
         #[command(flatten)]
         network: Box<Network>,
     },
-    /// List all
+    /// List all credentials
     List {
         #[command(flatten)]
         config: ConfigFiles,
     },
 }
 
-/// `KEY=VALUE`; the value is not shown, since it may be a secret in a place where none belongs.
+/// `KEY=VALUE`; the value is not shown, since it may be a misplaced secret.
 #[derive(Clone)]
 struct Change {
     key: String,
@@ -81,8 +82,9 @@ impl std::fmt::Debug for Change {
 }
 
 impl Change {
-    /// Never fails: the parser would repeat the text. A key that is none is refused later.
-    #[allow(clippy::unnecessary_wraps, reason = "the form that the parser takes")]
+    /// Parses a change. Never fails, since the argument parser would repeat the text; an invalid
+    /// key is refused later.
+    #[allow(clippy::unnecessary_wraps, reason = "the signature that the parser expects")]
     fn parse(text: &str) -> Result<Self, String> {
         let (key, value) = text.split_once('=').unwrap_or(("", text));
         let (key, kind) = key.split_once('.').map_or((key, None), |(key, kind)| (key, Some(kind.to_owned())));
@@ -101,10 +103,10 @@ impl Change {
         let item = match (self.key.as_str(), self.kind.as_deref()) {
             ("host" | "username" | "identity" | "cloud", None) => self.value.as_str().into(),
             ("password" | "token", None) => {
-                let what = format!("{}: expected where it comes from, found a value", self.key);
+                let what = format!("{}: expected the source of the secret, found a value", self.key);
                 return usage(
                     &what,
-                    "if it was the secret, change it: others saw it; then write for example password.file=PATH",
+                    "if it was the secret, change it, since others may have seen it; then write for example password.file=PATH",
                 );
             }
             ("username" | "password" | "token", Some("command")) => {
@@ -119,9 +121,9 @@ impl Change {
                 inner.insert(key, self.value.as_str().into());
                 inner.into()
             }
-            _ => return usage("credential set: expected KEY=VALUE with a key that it has, found another", help),
+            _ => return usage("credential set: expected KEY=VALUE with a known key, found another", help),
         };
-        // Kept: what stands around the old value.
+        // Keeps the space and comments around the old value.
         let decor = table.get(&self.key).and_then(Item::as_value).map(|old| old.decor().clone());
         let mut item = item;
         if let Some(decor) = decor {
@@ -139,13 +141,16 @@ fn source(kind: &str, value: toml_edit::Value) -> toml_edit::Value {
 }
 
 fn absent(name: &str) -> Fault {
-    Fault::new(Class::Usage, format!("credential {name:?}: expected one of that name, found none"))
+    Fault::new(Class::Usage, format!("credential {name:?}: expected a credential of that name, found none"))
         .help("see `packmule credential list`")
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage; class io where the file cannot be written; `check`: class source where a registry refuses it.
+    /// Class usage; class io if the file cannot be written; for `check`, class source if a registry
+    /// refuses the login.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self.command {
             Command::Set { name, changes, config } => set(&name, &changes, &config, session),
@@ -177,7 +182,7 @@ impl Args {
     }
 }
 
-/// What a credential says, without what its sources hold.
+/// Returns what a credential contains, without the secrets that its sources hold.
 fn shown(name: &str, one: &config::Credential) -> (String, Value) {
     let mut lines = vec![("name", name.to_owned())];
     lines.extend(one.host.iter().map(|host| ("host", host.clone())));
@@ -198,7 +203,7 @@ fn shown(name: &str, one: &config::Credential) -> (String, Value) {
     (text, Value::Object(result))
 }
 
-/// The one file that is changed: the one named, else the one that is read, else the user's own.
+/// Returns the file to change: the one named, else the one that is read, else the user's own.
 fn target(files: &ConfigFiles, session: &Session<'_>) -> Result<PathBuf, Fault> {
     match files.places(session.world).as_slice() {
         [one] => Ok(one.clone()),
@@ -210,8 +215,8 @@ fn target(files: &ConfigFiles, session: &Session<'_>) -> Result<PathBuf, Fault> 
     }
 }
 
-/// Changes the file by `change`, which is given what it says; what it says then must be a good configuration, and is given
-/// back.
+/// Changes the file with `change`, which receives the document and the configuration parsed from
+/// it. The result must be a valid configuration, which is returned.
 fn edit(
     path: &Path,
     session: &Session<'_>,
@@ -222,22 +227,22 @@ fn edit(
         _ => Some(config::read(path, session.world)?),
     };
     let text = before.as_deref().unwrap_or_default();
-    // First by the loader, whose refusals name the line.
+    // The loader parses first, since its errors name the line.
     let old = parse(path, text)?;
     let mut document: DocumentMut = text.parse().map_err(|_| {
-        Fault::new(Class::Usage, format!("configuration {}: expected TOML", path.display())).help("mend it by hand")
+        Fault::new(Class::Usage, format!("configuration {}: expected TOML", path.display())).help("repair it by hand")
     })?;
     change(&mut document, &old)?;
     let after = document.to_string();
     let new = parse(path, &after)?;
     replace::replace(path, before.as_ref().map(String::as_bytes), after.as_bytes()).map_err(|error| {
         Fault::new(replace::class(&error), format!("configuration {}: {error}", path.display()))
-            .help("name another one with --config")
+            .help("name another file with --config")
     })?;
     Ok(new)
 }
 
-/// What the loader takes the text for. Variables may be unset here.
+/// Parses the text with the loader. Variables may be unset here.
 fn parse(path: &Path, text: &str) -> Result<Config, Fault> {
     let mut config = Config::default();
     config.add(path, text, None)?;
@@ -276,7 +281,7 @@ fn delete(name: &str, files: &ConfigFiles, session: &Session<'_>) -> Result<Outc
     edit(&path, session, |document, config| {
         if let Some(user) = config.registries.iter().find(|registry| registry.credential.as_deref() == Some(name)) {
             let what = format!("credential {name:?}: registry {:?} uses it, {}", user.host, user.at);
-            return Err(Fault::new(Class::Usage, what).help("take it out there first"));
+            return Err(Fault::new(Class::Usage, what).help("remove it there first"));
         }
         let all = document.get_mut("credential").and_then(Item::as_table_like_mut);
         all.and_then(|all| all.remove(name)).map(|_| ()).ok_or_else(|| absent(name))
@@ -301,7 +306,7 @@ fn check(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome
     hosts.dedup();
     let mut text = format!("readable   {name}\n");
     if hosts.is_empty() {
-        text.push_str("not tried  no host has it\n");
+        text.push_str("not tried  no host uses it\n");
     }
     let registries = registries::open_with(network, session, Arc::new(config), read)?;
     let mut list = Vec::new();

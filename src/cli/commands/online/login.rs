@@ -1,6 +1,6 @@
-//! `login`: tries a registry's login, then keeps it where docker and podman find it too.
+//! `login`: tries a registry's login, then saves it where docker and podman find it too.
 //!
-//! The password comes from a prompt or standard input, never from an argument, and is shown nowhere.
+//! The password comes from a prompt or standard input, never from an argument, and is never shown.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -18,78 +18,86 @@ use crate::oci::Repository;
 use crate::registry::Credential;
 use crate::registry::auth::docker_config;
 
-/// The longest password, in bytes.
+/// Maximum length of a password, in bytes.
 const MAX: usize = 64 << 10;
 
 /// `login HOST -u USER [--password-stdin]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// HOST[:PORT], as references name it
+    /// Registry, HOST[:PORT], as in references
     host: String,
-    /// The user
+    /// User name
     #[arg(short, long, value_name = "USER")]
     username: String,
-    /// Read the password from standard input, and do not ask
+    /// Read the password from standard input instead of asking for it
     #[arg(long)]
     password_stdin: bool,
-    /// Taken only to be refused.
+    /// Accepted only to be refused.
     #[arg(short, long, hide = true, num_args = 0..=1, default_missing_value = "", value_parser = forgotten)]
     password: Option<Forgotten>,
-    /// Taken only to be refused.
+    /// Accepted only to be refused.
     #[arg(hide = true, value_parser = forgotten)]
     more: Vec<Forgotten>,
     #[command(flatten)]
     network: Network,
 }
 
-/// A word of the command line that may be a password: it is not kept.
+/// An argument that may be a password, so it is not kept.
 #[derive(Clone, Copy, Debug)]
 struct Forgotten;
 
-#[allow(clippy::unnecessary_wraps, reason = "the form that the parser takes")]
+#[allow(clippy::unnecessary_wraps, reason = "the signature that the parser expects")]
 fn forgotten(_: &str) -> Result<Forgotten, String> {
     Ok(Forgotten)
 }
 
-/// The host of `login` and `logout`; a login in it is not repeated.
+/// Parses the host for `login` and `logout`; a login in it is not repeated.
 ///
 /// # Errors
 /// Class usage.
 pub fn host(text: &str) -> Result<&str, Fault> {
     let wrong = |found: &str| {
         Fault::new(Class::Usage, format!("host: expected HOST or HOST:PORT, found {found}"))
-            .help("write it as references have it: docker.io, registry.example:5000")
+            .help("write it as in references: docker.io, registry.example:5000")
     };
     if text.contains('@') {
-        return Err(wrong("an @, which may stand behind a secret"));
+        return Err(wrong("an @, which may follow a secret"));
     }
     Repository::new(text, "x").map(|_| text).map_err(|_| wrong(&format!("{text:?}")))
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage; class source where the registry refuses the login; class policy where its token server may not
-    /// have it; class io where it cannot be kept.
+    /// Class usage; class source if the registry refuses the login; class policy if its token
+    /// server must not get it; class io if it cannot be saved.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         if self.password.is_some() || !self.more.is_empty() {
-            return Err(Fault::new(Class::Usage, "login: expected no password in an argument, found one")
-                .help("others saw it: change it; then give it on standard input with --password-stdin"));
+            return Err(Fault::new(Class::Usage, "login: expected no password in an argument, found one").help(
+                "change it, since others may have seen it; then pass it on standard input with --password-stdin",
+            ));
         }
         let host = host(&self.host)?;
         if self.username.is_empty() || self.username.contains(':') {
             return Err(Fault::new(Class::Usage, "--username: expected a name without a colon, found something else")
-                .help("give the password on standard input with --password-stdin"));
+                .help("pass the password on standard input with --password-stdin"));
         }
         let config = self.network.config.load(session.world)?;
         if let Some(endpoint) = config.registry(host).and_then(|registry| registry.table.endpoint.as_ref()) {
-            let what = format!("login: {host} is asked at {:?} instead, whose login it is", escape(endpoint.get_ref()));
+            let what = format!(
+                "login: {host} is replaced by the endpoint {:?}, which needs its own login",
+                escape(endpoint.get_ref())
+            );
             return Err(Fault::new(Class::Usage, what).help("log in at that host"));
         }
         let file = self.file(host, session)?;
         let password = self.password(host, session)?;
         if let Ok(Some((name, credential))) = config.credential_for(host, "") {
-            session.flow.warn(format!("{}: credential {name} goes before what login keeps for {host}", credential.at));
+            session
+                .flow
+                .warn(format!("{}: credential {name} takes precedence over this login for {host}", credential.at));
         }
         let login = Credential::password(&self.username, password.as_str());
         let registries = registries::open_with(&self.network, session, Arc::new(config), login)?;
@@ -102,7 +110,7 @@ impl Args {
             text = format!("not tried  {host} asks for no login\nkept       {}\n", kept.place);
         }
         if kept.plain {
-            text.push_str("           in plain base64: whoever reads the file has the password; a credential helper keeps it better\n");
+            text.push_str("           in plain base64: anyone who can read the file can read the password; a credential helper is safer\n");
         }
         let result = json!({
             "host": host, "username": self.username, "tried": tried, "file": kept.file, "helper": kept.helper,
@@ -111,8 +119,8 @@ impl Args {
         Ok(Outcome::new(text, result))
     }
 
-    /// The file that is to keep the login: `--authfile`, else the first that has one for this host, else
-    /// `$REGISTRY_AUTH_FILE`, else docker's.
+    /// Returns the file to save the login in: `--authfile`, else the first that has a login for
+    /// this host, else `$REGISTRY_AUTH_FILE`, else docker's.
     fn file(&self, host: &str, session: &Session<'_>) -> Result<PathBuf, Fault> {
         if let Some(file) = &self.network.authfile {
             return Ok(session.path(file));
@@ -127,15 +135,15 @@ impl Args {
         let named = session.world.var("REGISTRY_AUTH_FILE");
         let named = named.map(|file| session.path(Path::new(file)));
         named.or_else(|| auth_file::docker(session.world)).ok_or_else(|| {
-            Fault::new(Class::Usage, "login: expected a file to keep it in, found neither HOME nor DOCKER_CONFIG")
-                .help("name one with --authfile")
+            Fault::new(Class::Usage, "login: expected a file to save it in, found neither HOME nor DOCKER_CONFIG")
+                .help("name a file with --authfile")
         })
     }
 
     fn password(&self, host: &str, session: &mut Session<'_>) -> Result<Zeroizing<String>, Fault> {
         let wrong = |found: &str| {
-            Fault::new(Class::Usage, format!("password: expected one, found {found}"))
-                .help("give it on standard input with --password-stdin, or type it when asked")
+            Fault::new(Class::Usage, format!("password: expected a password, found {found}"))
+                .help("pass it on standard input with --password-stdin, or type it when asked")
         };
         let password = if self.password_stdin {
             let mut bytes = Zeroizing::new(Vec::with_capacity(MAX + 1));
@@ -174,13 +182,13 @@ impl Args {
         let after = auth_file::with_login(bytes, host, &self.username, password).map_err(at)?;
         replace::replace(path, before.as_ref().map(|bytes| bytes.as_slice()), &after).map_err(|error| {
             Fault::new(replace::class(&error), format!("auth file {file}: {error}"))
-                .help("name another one with --authfile")
+                .help("name another file with --authfile")
         })?;
         Ok(Kept { place: file.clone(), file, helper: None, plain: true })
     }
 }
 
-/// Where a login is kept.
+/// Where a login was saved.
 struct Kept {
     place: String,
     file: String,
@@ -188,8 +196,8 @@ struct Kept {
     plain: bool,
 }
 
-/// An auth file or helper that cannot be used.
+/// Returns the fault for an auth file or helper that cannot be used.
 pub fn unusable(error: String) -> Fault {
     Fault::new(Class::Usage, error)
-        .help("mend the file or the helper that it names, or name another one with --authfile")
+        .help("repair the file or the helper that it names, or name another file with --authfile")
 }

@@ -1,4 +1,4 @@
-//! `logout`: takes a registry's login out of the auth files and helpers that keep it.
+//! `logout`: removes a registry's login from the auth files and helpers that keep it.
 
 use serde_json::json;
 
@@ -13,16 +13,18 @@ use crate::registry::auth::docker_config;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// HOST[:PORT], as references name it
+    /// Registry, HOST[:PORT], as in references
     host: String,
-    /// Only this file, in the form of docker's config.json
+    /// Change only this file, in the format of docker's config.json
     #[arg(long, value_name = "FILE")]
     authfile: Option<std::path::PathBuf>,
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage: a file or helper that cannot be used; class io.
+    /// Class usage for a file or helper that cannot be used; class io.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let host = host(&self.host)?;
         let mut removed = Vec::new();
@@ -33,7 +35,7 @@ impl Args {
             if let Some((helper, server)) = docker_config::helper(&bytes, host).map_err(at)? {
                 let surroundings = session.world.surroundings();
                 let ask = |verb| auth_file::ask(&helper, verb, server.as_bytes(), &surroundings).map_err(at);
-                // Some helpers fail where there is nothing to erase.
+                // Some helpers fail if there is nothing to erase.
                 if ask("get")?.is_some() {
                     ask("erase")?;
                     removed.push(format!("docker-credential-{helper}"));
@@ -41,7 +43,8 @@ impl Args {
             }
             if let Some(after) = auth_file::without(&bytes, host).map_err(at)? {
                 replace::replace(&path, Some(&bytes), &after).map_err(|error| {
-                    Fault::new(replace::class(&error), format!("auth file {shown}: {error}")).help("make it writable")
+                    Fault::new(replace::class(&error), format!("auth file {shown}: {error}"))
+                        .help("make the file writable")
                 })?;
                 removed.push(shown);
             }

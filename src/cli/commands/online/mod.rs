@@ -1,4 +1,4 @@
-//! Commands that speak to a network or to its configuration: with the feature `online`.
+//! Commands that use a network or its configuration (feature `online`).
 
 mod command;
 pub mod copy;

@@ -1,4 +1,5 @@
-//! `cat`: a bundle as a stream on standard output, for a pipe, a tape or a diode. It judges nothing.
+//! `cat`: writes a bundle to standard output as a stream, for a pipe, a tape or a diode. It does
+//! not verify anything.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,22 +17,22 @@ use crate::cli::output::Outcome;
 /// `cat BUNDLE > STREAM`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, or a directory with one bundle
+    /// Bundle: DIR/NAME, NAME.json, or a directory with one bundle
     bundle: OsString,
-    /// The bytes of these frames alone, numbered as messages do: 3 or 5-9, commas between
+    /// Write only the bytes of these frames, numbered as in messages: 3 or 5-9, separated by commas
     #[arg(long, value_name = "LIST")]
     frames: Option<String>,
-    /// Another directory that holds volumes; repeat it for more
+    /// Further directory to look for volumes in; repeatable
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
 }
 
-/// The most frames that a list may name: as many as a manifest can have.
+/// Maximum number of frames in a list: as many as a manifest can have.
 const MOST: usize = 1 << 23;
 
 fn frames(list: &str) -> Result<Vec<usize>, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("--frames {list:?}: expected numbers from 1 on, such as 3,5-9"))
+        Fault::new(Class::Usage, format!("--frames {list:?}: expected numbers from 1 upward, such as 3,5-9"))
             .help("take the numbers from the messages of verify")
     };
     let mut numbers = Vec::new();
@@ -48,12 +49,15 @@ fn frames(list: &str) -> Result<Vec<usize>, Fault> {
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class usage, format, integrity for a file that is not there or of another length, io.
+    /// Class usage, format; class integrity for a file that is missing or has another length; class
+    /// io.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let usage = |what: &str, help: &str| Err(Fault::new(Class::Usage, what).help(help));
         if session.globals.json {
-            return usage("cat: standard output is the stream, there is no room for --json", "leave --json away");
+            return usage("cat: expected no --json, since standard output holds the stream", "leave out --json");
         }
         if session.world.terminal.stdout {
             return usage(
@@ -63,7 +67,7 @@ impl Args {
         }
         let wanted = self.frames.as_deref().map(frames).transpose()?;
         let dirs: Vec<PathBuf> = self.volume_dirs.iter().map(|dir| session.path(dir)).collect();
-        // What is written goes to what is open.
+        // The output goes to a file that is already open.
         confine(session, &[directories(&self.bundle, session), dirs.clone()].concat());
         let bundle = open_spread(&find(&self.bundle, session)?, dirs)?;
         match wanted {

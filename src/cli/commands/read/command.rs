@@ -1,4 +1,5 @@
-//! The grammar of this folder's commands, and the call of each. The number is the place in the list of `--help`.
+//! The grammar of this folder's commands and their dispatch. The number is the position in
+//! `--help`.
 
 use clap::Subcommand;
 
@@ -10,13 +11,13 @@ use crate::cli::session::Session;
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Check a bundle: PASS or REFUSED
+    /// Check a bundle and print PASS or REFUSED
     #[command(display_order = 2)]
     Verify(verify::Args),
-    /// Show what a bundle, a receipt or an audit log says
+    /// Show the content of a bundle, a receipt or an audit log
     #[command(display_order = 5)]
     Inspect(inspect::Args),
-    /// Write a bundle as a stream to standard output
+    /// Write a bundle to standard output as a stream
     #[command(display_order = 6)]
     Cat(cat::Args),
 }
@@ -25,7 +26,7 @@ impl Command {
     /// Runs the command.
     ///
     /// # Errors
-    /// The command's own.
+    /// Those of the command.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self {
             Self::Verify(args) => args.run(session),

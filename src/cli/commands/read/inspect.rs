@@ -1,5 +1,5 @@
-//! `inspect`: what a bundle says of itself. Nothing of it is authenticated here, and that is said. A receipt and an audit
-//! log are shown by their own modules.
+//! `inspect`: shows what a bundle says of itself. Nothing is authenticated here, and the output
+//! says so. Receipts and audit logs are shown by their own modules.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -25,26 +25,29 @@ use crate::signing::Policy;
 /// `inspect BUNDLE|RECEIPT|AUDITLOG`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input); a receipt; an audit log
+    /// Bundle (DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - for standard
+    /// input), receipt, or audit log
     #[arg(value_name = "BUNDLE|RECEIPT|AUDITLOG")]
     bundle: OsString,
-    /// Hash everything; a bundle is still not authenticated
+    /// Hash everything; this does not authenticate a bundle
     #[arg(long)]
     check: bool,
-    /// A public key (PEM) that must have signed the receipt; repeat it for more
+    /// Public key (PEM) that must have signed the receipt; repeatable
     #[arg(long = "key", value_name = "PUB", conflicts_with = "policy")]
     keys: Vec<PathBuf>,
-    /// How many of the keys must have signed [default: all]
+    /// Number of the given keys that must have signed [default: all]
     #[arg(long, value_name = "N", requires = "keys")]
     threshold: Option<usize>,
-    /// Whose signatures on a receipt count: a key of any section
+    /// Policy file with the keys whose signatures on a receipt count, in any section
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
-    /// Class format, io; with `--check` integrity; for a receipt signature and trust.
+    /// Class format, io; with `--check` class integrity; for a receipt class signature and trust.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let policy = self.policy(session)?;
         let Some(path) = detect::path(&self.bundle, session) else {
@@ -52,10 +55,10 @@ impl Args {
         };
         let (full, heads) = (session.full_path(&path), session.heads());
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // A link leads elsewhere.
+        // A link may lead to another directory.
         let folders = [Some(folder.to_owned()), full.parent().map(Path::to_owned), heads.clone()];
         let beside: Vec<PathBuf> = folders.into_iter().flatten().collect();
-        // Nothing of the file is looked at before.
+        // Nothing of the file is read before this.
         confine(session, &beside);
         match detect::look(path, &full, heads.as_deref()) {
             Some(Paper::Receipt(path, file)) => receipt::show(&path, file, self.check, policy.as_ref()),
@@ -66,7 +69,7 @@ impl Args {
         }
     }
 
-    /// Whose signatures on a receipt count, where that was said.
+    /// Returns the policy for signatures on a receipt, if one was given.
     fn policy(&self, session: &Session<'_>) -> Result<Option<Policy>, Fault> {
         if self.keys.is_empty() && self.policy.is_none() {
             return Ok(None);
@@ -76,7 +79,7 @@ impl Args {
         trust.stated(session.world)
     }
 
-    /// A bundle; `confined` as in [`open_any`].
+    /// Shows a bundle; `confined` as in [`open_any`].
     fn bundle(
         self,
         policy: Option<&Policy>,
@@ -85,10 +88,10 @@ impl Args {
     ) -> Result<Outcome, Fault> {
         if policy.is_some() {
             let what = format!(
-                "{}: expected a receipt beside --key and --policy, found none",
+                "{}: expected a receipt with --key or --policy, found something else",
                 escape(&self.bundle.to_string_lossy())
             );
-            return Err(Fault::new(Class::Usage, what).help("a bundle is authenticated by `packmule verify`"));
+            return Err(Fault::new(Class::Usage, what).help("to authenticate a bundle, use `packmule verify`"));
         }
         let Opened { head: bundle, rest } = open_any(&self.bundle, &[], confined, session)?;
         let manifest = bundle.claimed()?;
@@ -160,8 +163,11 @@ impl Args {
             }
             Err(fault) if !matches!(fault.class, Class::Format | Class::Integrity) => Err(fault),
             Err(fault) => {
-                let found =
-                    if fault.class == Class::Format { "what it holds is against the rules" } else { "bytes differ" };
+                let found = if fault.class == Class::Format {
+                    "the content breaks the rules of the format"
+                } else {
+                    "bytes differ"
+                };
                 text.push_str(&format!("checked    {found}; the manifest is not authenticated\n"));
                 result["checked"] = json!(false);
                 Ok(Outcome::new(text, result).failed(fault))
@@ -170,7 +176,8 @@ impl Args {
     }
 }
 
-/// The ids that signed, and the lines that say so, or what is wrong with the signature file.
+/// Returns the ids of the keys that signed and the lines that list them, or lines that say what is
+/// wrong with the signature file.
 fn signatures(bundle: &Untrusted) -> (Vec<String>, String) {
     if !bundle.has_signature_file() {
         return (Vec::new(), format!("signature  none: there is no {}\n", bundle.name().signatures()));

@@ -1,4 +1,4 @@
-//! Commands that read and judge: in every build.
+//! Commands that read and judge; they are in every build.
 
 pub mod cat;
 mod command;

@@ -1,4 +1,4 @@
-//! `verify`: PASS, PART or REFUSED, and why.
+//! `verify`: prints PASS, PART or REFUSED, and why.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -25,34 +25,39 @@ use crate::report::{Base, Verdict as Word};
 /// `verify BUNDLE TRUST`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard input)
+    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard
+    /// input)
     bundle: OsString,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
     scan: Scan,
-    /// Check this volume alone against its signed digest; repeat it for more
+    /// Check only this volume against its signed digest; repeatable
     #[arg(long = "volume", value_name = "N", conflicts_with = "scan")]
     volumes: Vec<usize>,
-    /// Another directory that holds volumes; repeat it for more. At a terminal the next medium is asked for
+    /// Further directory to look for volumes in, where a terminal prompts for the next medium;
+    /// repeatable
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
-    /// Show what is new against this bundle, its NAME.json is enough; repeat it for more, the newest last
+    /// Show what is new compared with this bundle (its NAME.json is enough); repeatable, the newest
+    /// last
     #[arg(long = "base", value_name = "BUNDLE")]
     bases: Vec<OsString>,
-    /// Keep a state of one's own, as a guard does: what passes is the last one accepted from now on
+    /// Keep a state here, as a guard does: a bundle that passes becomes the last one accepted
     #[arg(long, conflicts_with = "volumes")]
     record: bool,
-    /// End at the first fault
+    /// Stop at the first fault
     #[arg(long)]
     fail_fast: bool,
 }
 
 impl Args {
+    /// Runs the command.
+    ///
     /// # Errors
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        // Keys first: without trust nothing is opened but the signature file, to name who signed.
+        // Keys first: without trust, only the signature file is opened, to list who signed.
         let trust = self.trust.read(if self.record { Side::guard() } else { Side::Look }, session)?;
         let scanner = self.scan.open(&self.bundle, self.fail_fast, session)?;
         let can_ask = scanner.is_none() && !self.volume_dirs.is_empty() && can_ask(session.world);
@@ -64,7 +69,7 @@ impl Args {
         };
         let beside: Vec<PathBuf> =
             beside.chain(session.store().map(|store| store.dir().to_owned())).chain(media).collect();
-        // Who keeps a state must write it.
+        // A run that keeps a state must be able to write it.
         let confined = (!self.record).then_some(&*beside);
         let bundle = open_any(&self.bundle, &self.volume_dirs, confined, session);
         let policy = trust.policy(bundle.as_ref().map(|opened| &opened.head))?;
@@ -104,7 +109,7 @@ impl Args {
             ..Found::default()
         });
         match &verdict.fault {
-            // What is wrong with the machine, the medium or another run says nothing of the bundle.
+            // Problems of the machine, the medium or another run say nothing about the bundle.
             Some(fault) if !report_data::refuses(fault.class) => Err(fault.clone()),
             Some(fault) => {
                 let mut outcome = refused(&name, Some(id.to_string()), fault.clone(), &verdict.again, report);
@@ -133,7 +138,7 @@ impl Args {
     }
 }
 
-/// How far its bytes were looked at.
+/// Returns how much of the bundle's content was checked.
 fn looked_at(verdict: &Verdict, scope: &Scope) -> Bytes {
     match verdict.tally {
         Some(tally) => Bytes::Whole(tally),
@@ -159,7 +164,7 @@ fn refused(name: &str, id: Option<String>, fault: Fault, again: &[String], repor
     Outcome { page, ..Outcome::new(text, result).failed(fault) }
 }
 
-/// A base that can be compared with. What is wrong with it says nothing of the bundle.
+/// Opens a base for comparison. Its faults say nothing about the bundle.
 fn base(text: &OsStr, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let found = open(text, session).and_then(|base| base.claimed().map(|_| base));
     found.map_err(|fault| {
@@ -168,8 +173,8 @@ fn base(text: &OsStr, session: &Session<'_>) -> Result<Untrusted, Fault> {
     })
 }
 
-/// What is new against the bases, added to the verdict. A base that the signed manifest names is that one; of any
-/// other nothing is known.
+/// Adds what is new compared with the bases to the outcome. A base that the signed manifest names
+/// is authentic; nothing is known about any other.
 fn news(
     outcome: &mut Outcome,
     bundle: &Trusted,
@@ -189,7 +194,7 @@ fn news(
         told.push(Base { name: base.name().to_string(), id: id.to_string(), named: is_named });
         before.extend(of_bundle(&session.flow, base, &full)?);
     }
-    // What has passed cannot be read again: names and sizes are the manifest's then.
+    // A stream cannot be read again, so names and sizes come from the manifest.
     let closure = if is_at_hand { Some(bundle.closure(&session.flow)?) } else { None };
     let after = of_manifest(&session.flow, manifest, closure.as_ref(), &full)?;
     let mut found = compare(&session.flow, &before, &after)?;
@@ -219,7 +224,9 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
     for keyid in &signed.good {
         let who = admission.counted.iter().find(|entry| entry.keyids.contains(keyid));
         match (&admission.section, who) {
-            (Some(_), None) => text.push_str(&format!("not counted  {keyid} (a key of the policy, but not here)\n")),
+            (Some(_), None) => {
+                text.push_str(&format!("not counted  {keyid} (a key of the policy, but not of this section)\n"))
+            }
             (_, who) => {
                 let who = who.map(|entry| format!("  {} ({})", escape(&entry.holder), escape(&entry.role)));
                 text.push_str(&format!("signed by  {keyid}{}\n", who.unwrap_or_default()));
@@ -227,7 +234,7 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
         }
     }
     for keyid in &signed.ended {
-        text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` is over)\n"));
+        text.push_str(&format!("not counted  {keyid} (a key of the policy whose `until` has passed)\n"));
     }
     for keyid in &signed.unknown {
         text.push_str(&format!("not counted  {keyid} (a key that was not given)\n"));
@@ -270,7 +277,7 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
     } else {
         let list: Vec<String> = scope.volumes.iter().map(ToString::to_string).collect();
         text.push_str(&format!(
-            "volumes    {} of {} hold; the others were not looked at\n",
+            "volumes    {} of {} are intact; the others were not checked\n",
             list.join(", "),
             manifest.volumes.len()
         ));

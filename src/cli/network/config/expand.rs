@@ -1,6 +1,7 @@
 //! `${VAR}` in the values of a configuration file.
 //!
-//! Expanded in parsed values, never in the file's text: a variable cannot add keys. Keys are not expanded.
+//! Variables are expanded in parsed values, never in the file's text, so that a variable cannot add
+//! keys. Keys are not expanded.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,10 +12,10 @@ use toml::de::{DeTable, DeValue};
 use crate::base::fault::Fault;
 use crate::toml_file::error::Text;
 
-/// Expands all values of `table`; `$$` before `{` is one `$` that begins nothing.
+/// Expands all values of `table`; `$${` stands for `${` itself.
 ///
 /// # Errors
-/// Class usage: a variable that is unset or not text, with its line.
+/// Class usage: a variable that is unset or not UTF-8, with its line.
 pub fn table(table: &mut DeTable<'_>, env: &BTreeMap<OsString, OsString>, file: Text<'_>) -> Result<(), Fault> {
     table.iter_mut().try_for_each(|(_, one)| value(one, env, file))
 }
@@ -53,14 +54,17 @@ fn expand(text: &str, env: &BTreeMap<OsString, OsString>) -> Result<String, (Str
         });
         let Some((name, behind)) = name else {
             let what = "expected ${VARIABLE}, found ${ with something else".to_owned();
-            return Err((what, "write $${ for the characters themselves".to_owned()));
+            return Err((what, "write $${ for a literal ${".to_owned()));
         };
         let value = env.get(OsStr::new(name)).ok_or_else(|| {
             let what = format!("variable {name}: expected a value, found it unset");
-            (what, format!("set {name}, or write $${{{name}}} for the text itself"))
+            (what, format!("set {name}, or write $${{{name}}} for the literal text"))
         })?;
         let value = value.to_str().ok_or_else(|| {
-            (format!("variable {name}: expected text, found bytes that are not UTF-8"), format!("set {name} anew"))
+            (
+                format!("variable {name}: expected text, found bytes that are not UTF-8"),
+                format!("set {name} to UTF-8 text"),
+            )
         })?;
         expanded.push_str(value);
         rest = behind;

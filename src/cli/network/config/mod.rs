@@ -1,7 +1,9 @@
-//! packmule.toml: found, judged, read, and what it says about registries and their logins.
+//! packmule.toml: finds, checks and parses the files, and answers what they say about registries
+//! and their logins.
 //!
-//! A file is refused that another user could have written. Secrets are named in it and read elsewhere
-//! ([`crate::secret`]); no error repeats a value. verify, inspect, sign, unpack and key never come here.
+//! A file that another user could have written is refused. Secrets are only named in it and are
+//! read elsewhere ([`crate::secret`]); no error repeats a value. verify, inspect, sign, unpack and
+//! key do not use this module.
 
 mod expand;
 pub mod tables;
@@ -23,83 +25,84 @@ pub use crate::toml_file::error::At;
 use crate::toml_file::error::{Text, nearest};
 use crate::toml_file::spelling::Table;
 
-/// The largest configuration file, in bytes.
+/// Maximum size of a configuration file, in bytes.
 const MAX: u64 = 1 << 20;
 
 /// `--config`
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct ConfigFiles {
-    /// A configuration file; repeat it for more [default: packmule/packmule.toml in $XDG_CONFIG_HOME, else in /etc]
+    /// Configuration file; repeatable [default: packmule/packmule.toml in $XDG_CONFIG_HOME, else in
+    /// /etc]
     #[arg(long = "config", value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
 
-/// What all files say together.
+/// The content of all configuration files together.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// `[registry]`.
+    /// `[registry]` tables.
     pub registries: Vec<Registry>,
-    /// `[credential]`, by name.
+    /// `[credential]` tables, by name.
     pub credentials: BTreeMap<String, Credential>,
 }
 
-/// One `[registry."HOST[/NAMESPACE]"]`.
+/// One `[registry."HOST[/NAMESPACE]"]` table.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    /// The host, as references name it.
+    /// Host, as in references.
     pub host: String,
-    /// The namespace; empty: all of the host.
+    /// Namespace; empty for the whole host.
     pub namespace: String,
-    /// The name of a credential.
+    /// Name of a credential.
     pub credential: Option<String>,
-    /// The table; files in it are relative to `dir`.
+    /// The table; paths of files in it are relative to `dir`.
     pub table: tables::Registry,
-    /// Bytes a second.
+    /// Bytes per second.
     pub limit_rate: Option<u64>,
-    /// Where its file lies.
+    /// Directory of the configuration file.
     pub dir: PathBuf,
-    /// Where it stands.
+    /// Position of the table.
     pub at: At,
 }
 
-/// One `[credential.N]`.
+/// One `[credential.N]` table.
 #[derive(Clone, Debug)]
 pub struct Credential {
-    /// The host that it is for; `None`: any that names it.
+    /// Host that the credential is for; `None` for any host that names it.
     pub host: Option<String>,
-    /// What it is.
+    /// Kind of credential.
     pub kind: Kind,
-    /// Where it stands.
+    /// Position of the table.
     pub at: At,
 }
 
-/// What a credential is.
+/// Kind of a credential.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// A user with a password.
+    /// A user name and a password.
     Password {
-        /// The user.
+        /// The user name.
         username: Username,
         /// The password.
         password: Secret,
     },
-    /// A token that needs no user.
+    /// A token that needs no user name.
     Token(Secret),
-    /// An identity in a cloud; not in this version.
+    /// An identity in a cloud; not supported in this version.
     Identity,
 }
 
-/// A user's name.
+/// A user name.
 #[derive(Clone, Debug)]
 pub enum Username {
-    /// As it stands in the file.
+    /// A name in the file itself.
     Plain(String),
-    /// Kept elsewhere.
+    /// A name kept elsewhere.
     Secret(Secret),
 }
 
 impl ConfigFiles {
-    /// Every file that is read: those named, else the first default that is there.
+    /// Returns the files that are read: those named, or else the first default that exists.
     pub fn places(&self, world: &World) -> Vec<PathBuf> {
         if !self.files.is_empty() {
             return self.files.iter().map(|file| world.path(file)).collect();
@@ -109,10 +112,10 @@ impl ConfigFiles {
         all.filter(|path| path.symlink_metadata().is_ok()).take(1).collect()
     }
 
-    /// Reads them all.
+    /// Reads all files.
     ///
     /// # Errors
-    /// Class usage: a file that is not there, that others could have written, or that says what cannot be.
+    /// Class usage: a file that is missing, that others could have written, or that is invalid.
     pub fn load(&self, world: &World) -> Result<Config, Fault> {
         let mut config = Config::default();
         for path in self.places(world) {
@@ -124,7 +127,7 @@ impl ConfigFiles {
     }
 }
 
-/// The text of a configuration file that only its owner, who is root or we, can have written.
+/// Reads a configuration file that only its owner, root or the current user, can have written.
 ///
 /// # Errors
 /// Class usage.
@@ -140,7 +143,7 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     let mut table = DeTable::parse(file.text).map_err(|error| file.refused(&error))?;
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
-            // The others belong to other versions.
+            // Other tables belong to other versions.
             if let ("registry" | "credential", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
                 expand::table(table, env, file)?;
             }
@@ -150,7 +153,8 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
 }
 
 impl Config {
-    /// Takes in one file. Without `env` no variable is expanded: a file is looked at that will be read later.
+    /// Adds one file. Without `env` no variable is expanded: the file is only checked, and read
+    /// again later.
     ///
     /// # Errors
     /// Class usage.
@@ -161,7 +165,7 @@ impl Config {
         for (name, table) in read.credential {
             let at = file.at(&table.span());
             if let Some(other) = self.credentials.get(&name) {
-                return Err(at.wrong(format!("credential {name:?}: stands in {} too", other.at), "keep one of them"));
+                return Err(at.wrong(format!("credential {name:?}: also defined in {}", other.at), "keep one of them"));
             }
             let credential = credential(&name, table.into_inner().into_inner(), file, at, &dir)?;
             self.credentials.insert(name, credential);
@@ -170,7 +174,7 @@ impl Config {
             let registry = registry(&scope, table, file, &dir)?;
             let same = |other: &&Registry| (&other.host, &other.namespace) == (&registry.host, &registry.namespace);
             if let Some(other) = self.registries.iter().find(same) {
-                let what = format!("registry {scope:?}: stands in {} too", other.at);
+                let what = format!("registry {scope:?}: also defined in {}", other.at);
                 return Err(registry.at.wrong(what, "keep one of them"));
             }
             self.registries.push(registry);
@@ -178,7 +182,7 @@ impl Config {
         Ok(())
     }
 
-    /// Whether what the files say fits together.
+    /// Checks that the content of the files is consistent.
     ///
     /// # Errors
     /// Class usage.
@@ -197,21 +201,22 @@ impl Config {
             let (asked, _) = self.login_scope(registry);
             if let Some(host) = credential.host.as_ref().filter(|host| **host != asked) {
                 let what = format!(
-                    "registry {:?}: credential {name:?} is for {host:?} alone, the host asked is {asked:?}",
+                    "registry {:?}: credential {name:?} is only for {host:?}, but the host asked is {asked:?}",
                     registry.host
                 );
-                return Err(registry.at.wrong(what, "make one for this host, or leave its host away"));
+                return Err(registry.at.wrong(what, "make a credential for this host, or remove its host"));
             }
         }
         Ok(())
     }
 
-    /// What is said about a host as a whole.
+    /// Returns the table of a whole host.
     pub fn registry(&self, host: &str) -> Option<&Registry> {
         self.registries.iter().find(|registry| registry.host == host && registry.namespace.is_empty())
     }
 
-    /// Whose login a table is about: the host that is asked, and what stands before the repositories there.
+    /// Returns the host that a table's login is sent to, and the path in front of the repositories
+    /// there.
     fn login_scope(&self, registry: &Registry) -> (String, String) {
         let endpoint = self.registry(&registry.host).and_then(|whole| whole.table.endpoint.as_ref());
         let Some(address) = endpoint.map(|endpoint| endpoint.get_ref().as_str()) else {
@@ -225,22 +230,24 @@ impl Config {
         (authority.strip_suffix(default).unwrap_or(authority).to_ascii_lowercase(), path.join("/"))
     }
 
-    /// How long the scope of a table is, and the credential that it names, if it covers the repository.
+    /// Returns the length of a table's scope and the credential that it names, if it covers the
+    /// repository.
     fn covers<'a>(&self, registry: &'a Registry, host: &str, path: &str) -> Option<(usize, &'a str)> {
         let name = registry.credential.as_deref()?;
         let (asked, scope) = self.login_scope(registry);
         let rest = path.strip_prefix(scope.as_str());
-        // What is asked without a repository is the whole host's.
+        // Requests without a repository belong to the whole host.
         let whole = registry.namespace.is_empty() && path.is_empty();
         let inside = scope.is_empty() || whole || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         (asked == host && inside).then_some((scope.len(), name))
     }
 
-    /// The credential for a repository where it is asked (`host`: the endpoint's where one is given): that of the longest HOST/NAMESPACE that names one, else the only one that
-    /// is for this host.
+    /// Returns the credential for a repository at the host that is really asked (`host`: an
+    /// endpoint's, if there is one): the one named by the longest matching HOST/NAMESPACE, or else
+    /// the only one for this host.
     ///
     /// # Errors
-    /// Several are for this host, and no table says which.
+    /// Several credentials are for this host, and no table names one of them.
     pub fn credential_for(&self, host: &str, path: &str) -> Result<Option<(&str, &Credential)>, String> {
         let longest =
             self.registries.iter().filter_map(|one| self.covers(one, host, path)).max_by_key(|(length, _)| *length);
@@ -263,7 +270,7 @@ fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
     }
     Repository::new(text, "x").map(|_| ()).map_err(|_| {
         let what = format!("{subject}: expected HOST or HOST:PORT in lower case, found {text:?}");
-        at.wrong(what, "write it as references have it: docker.io, registry.example:5000")
+        at.wrong(what, "write it as in references: docker.io, registry.example:5000")
     })
 }
 
@@ -280,16 +287,16 @@ fn registry(
     host(name, &at, &subject)?;
     if scope.contains('/') {
         if Repository::new(name, namespace).is_err() {
-            let what = format!("{subject}: expected HOST/NAMESPACE, found no repository's name behind the host");
+            let what = format!("{subject}: expected HOST/NAMESPACE, found no valid namespace after the host");
             return Err(at.wrong(what, "write for example \"quay.io/team\", without a slash or star at the end"));
         }
         if !only_credential(&table) {
-            let what = format!("{subject}: expected credential alone: all else is the whole host's");
-            return Err(at.wrong(what, format!("say it in [registry.\"{name}\"]")));
+            let what = format!("{subject}: expected only credential: everything else applies to the whole host");
+            return Err(at.wrong(what, format!("set it in [registry.\"{name}\"]")));
         }
     }
     if table.client_cert.is_some() != table.client_key.is_some() {
-        let what = format!("{subject}: expected client_cert and client_key, found one of them");
+        let what = format!("{subject}: expected client_cert and client_key, found only one of them");
         return Err(at.wrong(what, "give both"));
     }
     if let Some(endpoint) = &table.endpoint {
@@ -301,9 +308,7 @@ fn registry(
         });
         if !good {
             let what = format!("{subject}: endpoint: expected https://HOST[:PORT][/PREFIX], found something else");
-            return Err(file
-                .at(&endpoint.span())
-                .wrong(what, "write no login into it; that is what credential is for"));
+            return Err(file.at(&endpoint.span()).wrong(what, "write no login into it; use credential for that"));
         }
     }
     if let Some(number) = table.concurrency.as_ref().filter(|number| !(1..=256).contains(number.get_ref())) {
@@ -313,7 +318,7 @@ fn registry(
     let limit_rate = match &table.limit_rate {
         None => None,
         Some(text) => Some(rate(text.get_ref()).map_err(|_| {
-            let what = format!("{subject}: limit_rate: expected bytes a second");
+            let what = format!("{subject}: limit_rate: expected bytes per second");
             file.at(&text.span()).wrong(what, "write it as 80MiB/s")
         })?),
     };
@@ -358,7 +363,7 @@ fn credential(name: &str, table: tables::Credential, file: Text<'_>, at: At, dir
         (Some(username), Some(password), None, None) => Kind::Password {
             username: match username {
                 tables::Text::Plain(text) if text.is_empty() || text.contains(':') => {
-                    return Err(wrong("username: expected a name without a colon", "write the user's name alone"));
+                    return Err(wrong("username: expected a name without a colon", "write only the user's name"));
                 }
                 tables::Text::Plain(text) => Username::Plain(text),
                 tables::Text::Secret(source) => Username::Secret(secret(source)),
@@ -367,10 +372,10 @@ fn credential(name: &str, table: tables::Credential, file: Text<'_>, at: At, dir
         },
         (None, None, Some(token), None) => Kind::Token(secret(token)),
         (None, None, None, Some(_)) => Kind::Identity,
-        (Some(_), None, None, None) => return Err(wrong("expected a password beside username", "add password")),
-        (None, Some(_), None, None) => return Err(wrong("expected a username beside password", "add username")),
+        (Some(_), None, None, None) => return Err(wrong("expected a password with username", "add password")),
+        (None, Some(_), None, None) => return Err(wrong("expected a username with password", "add username")),
         (None, None, None, None) => {
-            return Err(wrong("expected username and password, or token, or identity", "add what it is"));
+            return Err(wrong("expected username and password, or token, or identity", "add one of these"));
         }
         _ => {
             let what = "expected username and password, or token, or identity; found more than one of these";
@@ -378,7 +383,7 @@ fn credential(name: &str, table: tables::Credential, file: Text<'_>, at: At, dir
         }
     };
     if table.cloud.is_some() && !matches!(kind, Kind::Identity) {
-        return Err(wrong("cloud: expected beside identity only", "leave it away"));
+        return Err(wrong("cloud: expected only with identity", "remove it"));
     }
     Ok(Credential { host: table.host.map(Spanned::into_inner), kind, at })
 }

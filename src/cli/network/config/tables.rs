@@ -1,7 +1,8 @@
-//! The tables of packmule.toml as they stand in the file: types for the parser, and for the JSON Schema.
+//! The tables of packmule.toml as they are in the file: types for the parser and for the JSON
+//! Schema.
 //!
-//! What they mean together is decided in [`super`]. The tables of later versions are named here, so that one
-//! file serves all; they are not read.
+//! [`super`] decides what they mean together. The tables of later versions are accepted but not
+//! read, so that one file works for all versions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +19,7 @@ use crate::toml_file::spelling::Table;
 
 /// Tables that other versions read.
 type Later = Option<Table<BTreeMap<String, Table<toml::Table>>>>;
-/// What the schema says of those.
+/// Schema of those tables.
 type AnyTables = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>;
 
 /// packmule.toml
@@ -26,7 +27,7 @@ type AnyTables = Option<BTreeMap<String, BTreeMap<String, serde_json::Value>>>;
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "packmule.toml", rename = "packmule.toml")]
 pub struct File {
-    /// Registries by HOST or HOST/NAMESPACE; the longest that fits counts.
+    /// Registries by HOST or HOST/NAMESPACE; the longest match applies.
     #[schemars(with = "BTreeMap<String, Registry>")]
     pub registry: BTreeMap<String, Spanned<Table<Registry>>>,
     /// Credentials by name.
@@ -46,39 +47,39 @@ pub struct File {
     pub rule: Later,
 }
 
-/// What a registry wants differently.
+/// Settings for one registry.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registry {
-    /// The name of a credential.
+    /// Name of a credential.
     #[schemars(with = "Option<String>")]
     pub credential: Option<Spanned<String>>,
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Where to ask in the host's place: https://HOST[:PORT][/PREFIX].
+    /// Address to use instead of the host: https://HOST[:PORT][/PREFIX].
     #[schemars(with = "Option<String>")]
     pub endpoint: Option<Spanned<String>>,
-    /// More certificates (PEM) that it may be signed by.
+    /// File of additional root certificates (PEM) to trust.
     pub ca: Option<PathBuf>,
-    /// The certificate (PEM) that it knows this machine by.
+    /// Client certificate (PEM) that identifies this machine.
     pub client_cert: Option<PathBuf>,
-    /// The private key (PEM) of client_cert.
+    /// Private key (PEM) of client_cert.
     pub client_key: Option<PathBuf>,
-    /// Its certificate is not checked.
+    /// Whether to skip the check of the registry's certificate.
     pub insecure: Option<bool>,
-    /// It is spoken to without TLS.
+    /// Whether to use plain HTTP, without TLS.
     pub plain_http: Option<bool>,
-    /// Token servers, by host, that may have its login.
+    /// Hosts of token servers that may receive the registry's login.
     pub realm: Option<Words>,
-    /// The proxy for it; an empty text is none.
+    /// Proxy for the registry; an empty string means none.
     #[schemars(with = "Option<String>")]
     pub proxy: Option<Spanned<String>>,
-    /// Bytes a second: 80MiB/s.
+    /// Maximum bytes per second: 80MiB/s.
     #[schemars(with = "Option<String>")]
     pub limit_rate: Option<Spanned<String>>,
-    /// Most requests at once.
+    /// Maximum number of requests at once.
     #[schemars(with = "Option<u16>", range(min = 1, max = 256))]
     pub concurrency: Option<Spanned<u16>>,
-    /// How often a failed request is tried again.
+    /// Number of retries of a failed request.
     pub retries: Option<u32>,
 }
 
@@ -86,38 +87,38 @@ pub struct Registry {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
-    /// The host that it is for, and no other.
+    /// The only host that the credential is for.
     #[schemars(with = "Option<String>")]
     pub host: Option<Spanned<String>>,
-    /// The user.
+    /// User name.
     pub username: Option<Text>,
-    /// The user's password or access token.
+    /// Password or access token of the user.
     pub password: Option<secret::Source>,
-    /// A token that needs no user.
+    /// Token that needs no user name.
     pub token: Option<secret::Source>,
-    /// An identity in a cloud. Not used by this version.
+    /// Identity in a cloud. Not used by this version.
     pub identity: Option<Identity>,
-    /// The cloud of the identity. Not used by this version.
+    /// Cloud of the identity. Not used by this version.
     pub cloud: Option<Cloud>,
 }
 
-/// One text or several.
+/// One string or several.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Words {
-    /// One.
+    /// One string.
     One(String),
-    /// Several.
+    /// Several strings.
     Many(Vec<String>),
 }
 
-/// A text that is no secret, or one kept like a secret.
+/// A string in the file, or one kept elsewhere like a secret.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Text {
-    /// As it stands here.
+    /// A string in the file.
     Plain(String),
-    /// Kept elsewhere.
+    /// A string kept elsewhere.
     Secret(secret::Source),
 }
 
@@ -125,76 +126,76 @@ pub enum Text {
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Identity {
-    /// `system`, `workload`, `cli`.
+    /// One of `system`, `workload`, `cli`.
     Kind(IdentityKind),
-    /// One of several, or an application.
+    /// A named identity, or an application.
     Named(Named),
 }
 
-/// Identities that need no more words.
+/// Identities that need no further details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityKind {
-    /// The machine's own.
+    /// The machine's own identity.
     System,
-    /// The workload's, by a federated token.
+    /// The workload's identity, by a federated token.
     Workload,
-    /// The user's, as the cloud's command line has it.
+    /// The user's identity, from the cloud's command line tool.
     Cli,
 }
 
-/// Which identity.
+/// A named identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
-    /// By client id.
+    /// Client id.
     pub client_id: Option<String>,
-    /// By object id.
+    /// Object id.
     pub object_id: Option<String>,
-    /// By resource id.
+    /// Resource id.
     pub resource_id: Option<String>,
-    /// The tenant of an application.
+    /// Tenant of an application.
     pub tenant: Option<String>,
-    /// The secret of an application.
+    /// Secret of an application.
     pub secret: Option<secret::Source>,
 }
 
-/// Which cloud.
+/// A cloud.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum Cloud {
-    /// `public`, `usgov`, `china`.
+    /// One of `public`, `usgov`, `china`.
     Known(KnownCloud),
-    /// Another one.
+    /// Another cloud.
     Own(OwnCloud),
 }
 
-/// Clouds with names.
+/// Clouds with a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KnownCloud {
-    /// The public one.
+    /// The public cloud.
     Public,
-    /// US Government.
+    /// The US Government cloud.
     Usgov,
-    /// China.
+    /// The cloud in China.
     China,
 }
 
-/// A cloud by its addresses.
+/// A cloud given by its addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnCloud {
-    /// Where tokens come from.
+    /// Address of the token server.
     pub authority: String,
-    /// Suffix of its blob storage.
+    /// Suffix of blob storage hosts.
     pub storage: String,
-    /// Suffix of its key vaults.
+    /// Suffix of key vault hosts.
     pub vault: String,
 }
 
-/// A type that is either of two, told apart by its form, so that errors keep their place in the file (serde's
-/// untagged enums lose it).
+/// Implements `Deserialize` for a type with two forms, told apart by the kind of value. Unlike
+/// serde's untagged enums, errors keep their position in the file.
 macro_rules! either {
     ($name:ident, $what:literal, text: $text:expr, $form:ident($access:ident): $other:expr) => {
         impl<'de> Deserialize<'de> for $name {
@@ -220,10 +221,10 @@ macro_rules! either {
     };
 }
 
-either!(Words, "a text or a list of texts",
+either!(Words, "a string or a list of strings",
     text: |text| Ok(Words::One(text.to_owned())),
     visit_seq(SeqAccess): |list| Vec::deserialize(SeqAccessDeserializer::new(list)).map(Words::Many));
-either!(Text, "a text or a table such as { env = \"...\" }",
+either!(Text, "a string or a table such as { env = \"...\" }",
     text: |text| Ok(Text::Plain(text.to_owned())),
     visit_map(MapAccess): |map| secret::Source::deserialize(MapAccessDeserializer::new(map)).map(Text::Secret));
 either!(Identity, "system, workload, cli, or a table",

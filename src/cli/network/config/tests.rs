@@ -1,4 +1,5 @@
-//! The loader's decisions: which file, whose file, what it may say, and how refusals read.
+//! Tests of the loader: which file it reads, who may own it, what it may contain, and the text of
+//! its errors.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +16,7 @@ fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, Fault> {
     Ok(config)
 }
 
-/// The refusal, whose text must not hold a canary.
+/// Returns the fault; its text must not contain a canary.
 fn refused(text: &str) -> (String, String) {
     let fault = load(text, &[("SET", "canary")]).expect_err(text);
     let shown = format!("{fault:?}");
@@ -23,7 +24,7 @@ fn refused(text: &str) -> (String, String) {
     (fault.what, fault.help.unwrap())
 }
 
-/// The published example, which is a part of `spec/configuration.md`.
+/// The published example, taken from `spec/configuration.md`.
 fn example() -> String {
     let spec = include_str!("../../../../spec/configuration.md");
     let (_, rest) = spec.split_once("```toml\n").unwrap();
@@ -40,7 +41,7 @@ fn the_published_example_loads() {
     assert!(matches!(&config.credentials["harbor"].kind, Kind::Password { username: Username::Secret(_), .. }));
 }
 
-/// serde would take a list for a table, member by member.
+/// serde would accept a list in place of a table, member by member.
 #[test]
 fn s17_a_list_in_the_place_of_a_table_is_refused() {
     for (text, line) in [
@@ -162,7 +163,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         (with("retries = -7781"), 2, ""),
         (with("insecure = \"${SET}\""), 2, "expected a boolean"),
         (with("concurrency = 0"), 2, "1 to 256"),
-        (with("limit_rate = \"fast\""), 2, "bytes a second"),
+        (with("limit_rate = \"fast\""), 2, "bytes per second"),
         (with("endpoint = \"https://u:canary@h\""), 2, "endpoint"),
         (with("endpoint = \"h.example\""), 2, "endpoint"),
         (with("client_cert = \"c.pem\""), 1, "client_key"),
@@ -173,10 +174,10 @@ fn what_cannot_be_is_refused_with_its_line() {
         ("[registry.\"index.docker.io\"]".to_owned(), 1, "docker.io"),
         ("[registry.alpine]".to_owned(), 1, "HOST"),
         ("[registry.\"a.example/ns/*\"]".to_owned(), 1, "HOST/NAMESPACE"),
-        ("[registry.\"a.example/ns\"]\ninsecure = true".to_owned(), 1, "credential alone"),
-        (credential("password = \"canary\""), 2, "never stands here"),
-        (credential("username = \"u\"\npassword = \"canary\""), 3, "never stands here"),
-        (credential("token = 7781"), 2, "never stands here"),
+        ("[registry.\"a.example/ns\"]\ninsecure = true".to_owned(), 1, "only credential"),
+        (credential("password = \"canary\""), 2, "never write the secret itself here"),
+        (credential("username = \"u\"\npassword = \"canary\""), 3, "never write the secret itself here"),
+        (credential("token = 7781"), 2, "never write the secret itself here"),
         (credential("username = \"u\"\npassword = { file = \"a\", env = \"b\" }"), 3, "more than one"),
         (credential("username = \"u\""), 1, "password"),
         (credential("password = { env = \"X\" }"), 1, "username"),
@@ -188,7 +189,7 @@ fn what_cannot_be_is_refused_with_its_line() {
         (
             "[registry.\"a.example\"]\ncredential = \"c\"\n[credential.c]\nhost = \"b.example\"\ntoken = { env = \"X\" }".to_owned(),
             1,
-            "alone",
+            "only for",
         ),
     ] {
         let (what, _) = refused(&text);
@@ -253,12 +254,12 @@ fn places_in_order_and_files_of_others_are_refused() {
     for wrong in ["absent", "."] {
         assert_eq!(host(&at(Path::new(wrong)), &world).unwrap_err().class, Class::Usage, "{wrong}");
     }
-    // A file of this user is another's to user 1; root's never is.
+    // This user's file is another user's to user 1; root's file never is.
     world.user = fs::metadata(&own).unwrap().uid() + 1;
     if world.user == 1 {
         std::os::unix::fs::chown(&own, Some(2), None).unwrap();
     }
-    assert!(host(&only, &world).unwrap_err().what.contains("found user"));
+    assert!(host(&only, &world).unwrap_err().what.contains("owned by user"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! What bases have delivered stays behind.
+//! Content that bases delivered is left out.
 
 use super::*;
 use crate::decide::select::{Base, Delivered, Leaf};
 
-/// The base that a plan would have made, as its manifest alone tells it, or with all repositories.
+/// Returns a plan's bundle as a base: from its manifest alone, or with all repositories.
 fn base(plan: &Plan, id: &str, told: bool) -> Base {
     let leaf = |blob: &PlannedBlob| Leaf {
         size: blob.descriptor.size,
@@ -18,7 +18,7 @@ fn over(references: &[&str], bases: &[Base]) -> Selection {
     Selection { delivered, ..select(references) }
 }
 
-/// A store with two images over one layer, and the plan of the first.
+/// Returns a store with two images that share a layer, and the plan of the first.
 fn months() -> (Store, Descriptor, Plan) {
     let mut store = Store::new();
     let layer = store.put(LAYER, b"shared");
@@ -45,7 +45,7 @@ fn m17_leaves_of_a_base_stay_behind_and_documents_travel() {
     assert_eq!(delta.documents.len(), 2);
     assert_eq!(delta.blobs.len(), 4, "two manifests, a config, a layer");
     let asked = store.asked.lock().unwrap().join("\n");
-    assert!(!asked.contains(&format!("holds {}", layer.digest)), "nobody is asked for what was delivered");
+    assert!(!asked.contains(&format!("holds {}", layer.digest)), "delivered leaves are not queried");
 
     let (untouched, _) =
         plan(&store, &over(&["localhost:5000/app:v2"], &[Base { leaves: HashMap::new(), ..base(&first, "1", false) }]));
@@ -80,17 +80,18 @@ fn m17_the_base_or_its_documents_tell_the_repository() {
     };
     let chain = base(&first, "2", true);
     assert_eq!(homes(&store, &[base(&first, "1", false), chain]).as_deref(), Some("localhost:5000/told"));
-    // The base knows nothing, but the source has its documents.
+    // The base does not know the repository, but the source has its documents.
     let mut silent = base(&first, "1", false);
     assert_eq!(homes(&store, &[silent.clone()]).as_deref(), Some(APP));
-    // Under another name the source cannot be asked; a base of one repository needs no asking.
+    // Under another name the source cannot be queried, but a base with one repository needs no
+    // query.
     let elsewhere = Repository::exact("other.example/x").unwrap();
     silent.artifacts[0].repository = elsewhere.clone();
     store.asked.lock().unwrap().clear();
     assert_eq!(homes(&store, &[silent.clone()]), Some(elsewhere.to_string()));
     let document = format!("document {}", first.artifacts[0].digest);
-    assert!(!store.asked.lock().unwrap().contains(&document), "a host that was not selected is not asked");
-    // Of two repositories nobody knows which.
+    assert!(!store.asked.lock().unwrap().contains(&document), "a host that was not selected is not contacted");
+    // With two repositories, it is unknown which one has it.
     let second = Artifact { repository: Repository::exact("other.example/y").unwrap(), ..silent.artifacts[0].clone() };
     silent.artifacts.push(second);
     assert_eq!(homes(&store, &[silent.clone()]), None);

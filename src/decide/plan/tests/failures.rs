@@ -1,4 +1,4 @@
-//! What fails at the source, and what is refused.
+//! Failures at the source, and refused content.
 
 use super::*;
 use crate::oci::media_type::DOCKER_SCHEMA1_SIGNED;
@@ -37,7 +37,7 @@ fn r14_all_failures_stand_in_one_list() {
 
     let mut selection = select(&names[..10]);
     selection.allow_partial = true;
-    assert_eq!(all(&refused(&store, &selection)).len(), 10, "nothing left is no bundle");
+    assert_eq!(all(&refused(&store, &selection)).len(), 10, "nothing left means no bundle");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn m6_an_index_that_is_sparse_at_the_source() {
     selection.allow_partial = true;
     let (partial, _) = plan(&store, &selection);
     assert_eq!((partial.absent[0].digest, partial.absent[0].reason), (entries[1].digest, Reason::Missing));
-    // The advice helps.
+    // Following the advice works.
     let (filtered, _) = plan(&store, &only(&["localhost:5000/app:v1"], &["linux/amd64"]));
     assert!(filtered.absent.is_empty());
 }

@@ -1,6 +1,6 @@
-//! A source in memory, and the plans that are made of it.
+//! An in-memory source, and plans made from it.
 //!
-//! Holds what the tests below share; each file under it tests one part of the rules.
+//! Holds code shared by the tests; each file in this folder tests one part of the rules.
 
 mod bases;
 mod failures;
@@ -26,7 +26,7 @@ use crate::oci::{Platform, Reference, Tag};
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
 
-/// One repository, `localhost:5000/app` unless a name is given, and what it has.
+/// One repository, `localhost:5000/app` unless a name is given, and its contents.
 #[derive(Default)]
 pub struct Store {
     pub blobs: BTreeMap<(String, Digest), Vec<u8>>,
@@ -55,7 +55,7 @@ impl Store {
         self.put(media_type, &serde_json::to_vec_pretty(json).unwrap())
     }
 
-    /// An image with one layer of `text`, whose configuration states `platform`.
+    /// Adds an image with one layer of `text`, whose configuration states `platform`.
     pub fn image(&mut self, platform: &str, text: &str) -> Descriptor {
         let mut config = json!({"rootfs": {}});
         if !platform.is_empty() {
@@ -77,7 +77,7 @@ impl Store {
         self.json(OCI_INDEX, &json)
     }
 
-    /// BuildKit's index: an image and its attestation for each platform.
+    /// Adds an index like BuildKit's: an image and its attestation for each platform.
     pub fn buildkit(&mut self, platforms: &[&str]) -> (Descriptor, Vec<Descriptor>) {
         let mut entries = Vec::new();
         for platform in platforms {
@@ -96,7 +96,7 @@ impl Store {
         (self.index(&entries), entries)
     }
 
-    /// A manifest that refers to `subject`, listed.
+    /// Adds a manifest that refers to `subject`, and lists it.
     pub fn refer(&mut self, subject: &Descriptor, artifact_type: &str, text: &str) -> Descriptor {
         let empty = self.put("application/vnd.oci.empty.v1+json", b"{}");
         let layer = self.put("application/octet-stream", text.as_bytes());
@@ -194,7 +194,7 @@ impl TagList for Store {
     }
 }
 
-/// Keeps the warnings.
+/// Collects warnings.
 #[derive(Default)]
 pub struct World(pub Mutex<Vec<String>>);
 
@@ -222,12 +222,12 @@ pub fn only(references: &[&str], platforms: &[&str]) -> Selection {
     selection
 }
 
-/// Changes the filters of everything that is selected.
+/// Changes the filters of everything selected.
 pub fn filter(selection: &mut Selection, change: impl Fn(&mut Filters)) {
     selection.wanted.iter_mut().for_each(|wanted| change(Arc::make_mut(&mut wanted.filters)));
 }
 
-/// A plan, and its warnings. What every plan must be is checked here.
+/// Returns a plan and its warnings. Checks the properties that every plan must have.
 pub fn plan(store: &Store, selection: &Selection) -> (Plan, Vec<String>) {
     let (flow, world) = flow(4);
     let plan = make(&flow, store, selection).unwrap();
@@ -240,7 +240,8 @@ pub fn refused(store: &Store, selection: &Selection) -> Fault {
     make(&flow(4).0, store, selection).unwrap_err()
 }
 
-/// {reachable} = {blobs} and {absent}, disjoint; documents are all there; the order is the bundle's.
+/// Checks that {reachable} = {blobs} and {absent}, disjoint, that all documents are there, and that
+/// the order is the bundle's.
 fn check(plan: &Plan) {
     let closure = closure::walk(&plan.artifacts, |_, descriptor| {
         Ok::<_, std::convert::Infallible>(plan.documents.get(&descriptor.digest).cloned())

@@ -1,4 +1,4 @@
-//! Order, sharing, and that threads change nothing.
+//! Order, sharing, and independence of threads.
 
 use super::*;
 
@@ -91,6 +91,6 @@ fn threads_and_their_timing_change_nothing() {
         check(&plan);
         seen.push((plan.artifacts, plan.blobs, plan.absent));
     }
-    assert_eq!(seen[0].0.len(), 12, "six indexes made anew, six signatures of a child that stays");
+    assert_eq!(seen[0].0.len(), 12, "six rebuilt indexes, six signatures of a kept child");
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
 }

@@ -25,7 +25,7 @@ fn referrers_of_all_documents_travel_and_theirs_too() {
     let mut selection = select(&["localhost:5000/app:v1"]);
     filter(&mut selection, |filters| filters.referrers = Referrers::Types(vec!["x/sig".to_owned()]));
     let (typed, _) = plan(&store, &selection);
-    assert_eq!(typed.artifacts.len(), 2, "the signature of an sbom that stays, stays");
+    assert_eq!(typed.artifacts.len(), 2, "a kept sbom keeps its signature");
     filter(&mut selection, |filters| filters.referrers = Referrers::None);
     store.referrers_fail = true;
     let (none, _) = plan(&store, &selection);
@@ -97,7 +97,7 @@ fn a_fallback_tag_cannot_be_selected() {
     let fault = refused(&store, &select(&[&format!("{APP}:{tag}")]));
     assert_eq!(fault.class, Class::Policy);
     assert!(fault.what.contains("fallback tag"));
-    // No artifact may have such a name, be it a list or not.
+    // No artifact may have such a name, whether it is a list or not.
     store.tag("v1", &image);
     store.tag(&tag, &image);
     let mut selection = select(&["localhost:5000/app:v1"]);
@@ -194,7 +194,8 @@ fn each_selected_reference_has_its_own_filter() {
     set(1, Referrers::None);
     let third = set(2, Referrers::Types(vec!["x/sig".to_owned()]));
     assert_eq!(digests(&third), BTreeSet::from([one.digest, two.digest, sig.digest]));
-    // Selected twice, what either filter takes travels; the first still takes nothing.
+    // Selected twice: content that either filter takes is carried; the first alone still takes
+    // nothing.
     let third = set(2, Referrers::All);
     assert_eq!(digests(&third), BTreeSet::from([one.digest, two.digest, sig.digest, sboms[1].digest]));
 }

@@ -1,4 +1,5 @@
-//! Row M17: what bases have delivered, at destinations that have it, have it elsewhere, or lack it.
+//! Row M17: content that bases delivered, at destinations that have it, have it elsewhere, or do
+//! not have it.
 
 use super::*;
 
@@ -16,11 +17,11 @@ fn m17_all_that_lacks_and_all_tags_in_the_way_are_one_list_before_the_first_push
     let fault = run(&flow(4), &request).unwrap_err();
     let all: Vec<&str> = std::iter::once(&fault).chain(&fault.others).map(|fault| fault.what.as_str()).collect();
     assert_eq!(fault.class, Class::Policy);
-    assert!(fault.others.iter().all(|other| other.others.is_empty()), "nothing hides behind another");
+    assert!(fault.others.iter().all(|other| other.others.is_empty()), "no fault is nested in another");
     assert_eq!(all.iter().filter(|what| what.starts_with("base blob")).count(), 3, "{all:?}");
     assert_eq!(all.iter().filter(|what| what.starts_with("tag exists")).count(), 1, "{all:?}");
     assert_eq!((rooms.count("put"), rooms.count("manifest"), rooms.count("tag")), (0, 0, 0));
-    // The index and its child, in one repository, need it both; it is asked for once.
+    // The index and its child, in one repository, both need it; it is queried once.
     let artifacts: Vec<usize> = lock(&wanted).iter().map(|wanted| wanted.artifact).collect();
     assert_eq!(artifacts, [0, 1, 2, 3]);
     assert_eq!(rooms.count("head"), 3);
@@ -38,7 +39,7 @@ fn m17_a_blob_that_went_elsewhere_is_mounted_from_any_repository_that_has_it() {
         assert!(outcome.is_good(), "{stated:?}");
         assert!(["x", "y", "z"].iter().all(|name| rooms.has(&repository(&format!("reg.site/m/{name}")), set.shared)));
     }
-    // Where nothing can be mounted, it lacks.
+    // If nothing can be mounted, it is missing.
     let rooms = Rooms { mounts: false, ..Rooms::new() };
     rooms.add(&repository("reg.site/m/y"), set.shared);
     let absent = base(set.shared, Some("a.example/y"));

@@ -1,4 +1,4 @@
-//! What an import says that it did: only what was read back, and everything, however it ended.
+//! The record of an import: only what was read back, and everything, however it ended.
 
 use super::*;
 use crate::receipt::{How, Outcome as Came, State};
@@ -31,7 +31,7 @@ fn what_arrived_is_read_back_and_its_leaves_are_known() {
     assert!(ledger.blobs.is_sorted_by_key(|leaf| leaf.digest));
     assert_eq!((ledger.counts.sent, ledger.counts.mounted), (7, 4));
 
-    // Once more: nothing is moved, and all is read again.
+    // Again: nothing is transferred, and everything is read again.
     let again = Rooms { calls: Mutex::default(), ..rooms };
     let (done, ledger) = carried(&again, &set, false, true);
     done.unwrap();
@@ -49,8 +49,8 @@ fn d12_a_run_that_ends_early_claims_nothing() {
     assert_eq!(outcomes(&ledger), [Came::Failed; 4]);
     assert!(ledger.artifacts.iter().all(|one| one.reason.as_ref().unwrap().contains("incomplete")));
     assert!(ledger.artifacts.iter().all(|one| one.tags.iter().all(|tag| tag.outcome == State::Failed)));
-    assert!(ledger.blobs.is_empty() && ledger.counts.sent == 7, "what was moved is told: {ledger:?}");
-    assert_eq!(rooms.count("read"), 0, "what was not done is not asked for");
+    assert!(ledger.blobs.is_empty() && ledger.counts.sent == 7, "what was moved is recorded: {ledger:?}");
+    assert_eq!(rooms.count("read"), 0, "what was not done is not read back");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_layout_is_read_back_from_its_files() {
     let request = Request { ledger: Some(&ledger), ..request(&set, &layout, &route) };
     run(&flow(2), &request).unwrap();
     assert_eq!(outcomes(&ledger.into_inner().unwrap()), [Came::Pushed; 4]);
-    // A name that is not in the file yet is none, whatever the writer knows.
+    // A name that is not in the file yet does not exist, whatever the writer knows.
     let tag = Tag::new("new").unwrap();
     let (name, document) = (repository("x.example/n"), image(&set.source, &["base layer", "one"]));
     layout.set_tag(&name, &tag, &document).unwrap();

@@ -1,11 +1,11 @@
-//! Very many tags into a layout: a signal ends the run after a few more steps, wherever it comes.
+//! Very many tags into a layout: a signal ends the run after a few more steps, whenever it comes.
 
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::oci::Absent;
 
-/// A layout whose every step is counted; at one of them the run is cancelled.
+/// A layout that counts its steps and cancels the run at one of them.
 struct Counted {
     store: Layout,
     flag: Arc<AtomicBool>,
@@ -78,7 +78,8 @@ fn crowd(set: &Set) -> Vec<Artifact> {
     all
 }
 
-/// Imports, cancelled at a step; the outcome, how many steps there were, and what names the layout has then.
+/// Imports, cancelled at a step. Returns the outcome, the number of steps, and the names in the
+/// layout afterwards.
 fn carried(artifacts: &[Artifact], set: &Set, jobs: usize, last: usize) -> (Result<Imported, Fault>, usize, usize) {
     let folder = TempDir::new().unwrap();
     let flow = flow(jobs);
@@ -106,10 +107,10 @@ fn g6_a_signal_ends_a_layout_import_of_many_tags_within_a_few_steps() {
             let (done, steps, names) = carried(&artifacts, &set, jobs, last);
             assert_eq!(done.unwrap_err().class, Class::Cancelled, "at {last} of {whole}");
             assert!(steps - last < 3 * jobs, "at {last} of {whole}: {steps} steps, {jobs} jobs");
-            // All names or none: they come with one file.
+            // All names or none: they are written with one file.
             assert!([0, 2303].contains(&names), "at {last} of {whole}: {names} names");
         }
-        // In the last step of all no name has come yet.
+        // At the last step before reading back, no name exists yet.
         let reads = 2303 + 303 - 1;
         let (done, _, names) = carried(&artifacts, &set, jobs, whole - reads);
         assert_eq!((done.unwrap_err().class, names), (Class::Cancelled, 0), "{whole}");

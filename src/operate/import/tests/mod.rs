@@ -103,8 +103,8 @@ fn set() -> Set {
     Set { _folder: folder, source, artifacts, shared: Digest::sha256(b"base layer") }
 }
 
-/// A registry's manners over a layout: every repository has its own blobs, mounts work, and what is
-/// asked for fails. Tags are seen at once.
+/// A layout that behaves like a registry: every repository has its own blobs, mounts work, and
+/// requested failures happen. Tags are visible at once.
 struct Rooms {
     _folder: TempDir,
     store: Layout,
@@ -113,9 +113,9 @@ struct Rooms {
     calls: Mutex<Vec<&'static str>>,
     mounts: bool,
     deny: Option<Repository>,
-    /// A blob that it takes and says it has not.
+    /// A blob that it accepts and then reports as missing.
     loses: Option<Digest>,
-    /// Those that tell beforehand that they may not be written.
+    /// Repositories that report beforehand that they must not be written.
     closed: Vec<Repository>,
 }
 
@@ -171,7 +171,7 @@ impl Destination for Rooms {
         if self.deny.as_ref() == Some(repository) {
             return Err(Error::new(Kind::Denied, format!("{repository}: denied")));
         }
-        // A broken send is tried once more, and the error is put in other words, as clients do.
+        // A broken send is retried once, and the error is reworded, as clients do.
         let send = || self.store.put_blob(repository, blob, body);
         send().or_else(|_| send()).map_err(|_| Error::new(Kind::Failed, "connection closed"))?;
         self.add(repository, blob.digest);
@@ -223,7 +223,7 @@ impl Mounts for Rooms {
     }
 }
 
-/// A source that gives one blob wrongly, or breaks off, or is cancelled under it.
+/// A source that returns one blob wrongly, or breaks off, or is cancelled while it is read.
 struct Liar<'a> {
     inner: &'a Layout,
     about: Digest,
@@ -275,7 +275,7 @@ impl Source for Liar<'_> {
     }
 }
 
-/// A gate that says no, or only looks whether a tag was set before it.
+/// A check that refuses, or only records whether a tag was set before it.
 struct Looks<'a>(&'a Rooms, bool);
 
 impl ImportCheck for Looks<'_> {
@@ -327,7 +327,7 @@ fn everything_arrives_once_and_tags_come_after_the_gate() {
             let again = run(&flow(jobs), &request).unwrap();
             assert!(again.artifacts.iter().all(|done| done.landed == Landed::Present));
             assert_eq!((again.pushed, again.mounted, again.bytes), (0, 0, 0));
-            assert_eq!(lock(&rooms.calls).len(), calls, "nothing but manifests and tags is asked for");
+            assert_eq!(lock(&rooms.calls).len(), calls, "only manifests and tags are queried");
         }
     }
 }

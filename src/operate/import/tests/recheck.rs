@@ -1,8 +1,8 @@
-//! Row C7: content that goes between its push and the tags.
+//! Row C7: content that disappears between its push and the tags.
 
 use super::*;
 
-/// A gate during which the registry collects garbage: all blobs that `goes` names.
+/// A check during which the registry collects garbage: all blobs that `goes` names.
 struct Sweep<'a>(&'a Rooms, fn(&(Repository, Digest)) -> bool);
 
 impl ImportCheck for Sweep<'_> {

@@ -1,7 +1,10 @@
-//! Private keys in memory, as OpenSSL writes and reads them: PEM, PKCS#8 v1, also encrypted (PBES2); and
-//! signing with them.
+//! Private keys in memory, in the formats of OpenSSL: PEM, PKCS#8 v1, optionally encrypted (PBES2);
+//! and signing with them.
 //!
-//! Opens no file and asks nobody for a passphrase. Not in the guard build, which signs nothing.
+//! Opens no files and prompts for no passphrase. Not in the guard build, which does not sign.
+
+mod ml_dsa;
+pub mod signer;
 
 use std::fmt;
 
@@ -13,18 +16,17 @@ use pkcs8::pkcs5::pbes2::{Kdf, Parameters};
 use pkcs8::{AlgorithmIdentifierRef, EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
 use zeroize::Zeroizing;
 
+use self::ml_dsa::Secret;
 use super::envelope::{Envelope, Signature, pae};
 use super::key::{Algorithm, Contents, ENCRYPTED, KeyError, PRIVATE, PublicKey, pem, split};
-#[cfg(feature = "ml-dsa")]
-use super::ml_dsa::{self, Secret};
 
-/// PBKDF2 rounds of what we write; OpenSSL 3.0 refuses scrypt at a comparable cost.
+/// PBKDF2 rounds for keys written here. OpenSSL 3.0 refuses scrypt at a comparable cost.
 const ROUNDS: u32 = 600_000;
-/// More than this is not a key derivation but a trap.
+/// Maximum number of rounds accepted, so that a malicious file cannot stall the program.
 const MAX_ROUNDS: u32 = 20_000_000;
 const MAX_SCRYPT_BYTES: u64 = 1 << 30;
 
-/// A private key in memory. Wiped when dropped; never shown.
+/// A private key in memory. Wiped when dropped and never shown.
 pub struct SigningKey {
     key: Key,
     public: PublicKey,
@@ -32,12 +34,11 @@ pub struct SigningKey {
 
 enum Key {
     Ed25519(ed25519_dalek::SigningKey),
-    #[cfg(feature = "ml-dsa")]
     MlDsa(Secret),
 }
 
 impl SigningKey {
-    /// A new key from the system's random numbers.
+    /// Generates a key from the system's random numbers.
     ///
     /// # Errors
     /// [`KeyError::Random`].
@@ -47,33 +48,32 @@ impl SigningKey {
         Self::from_seed(algorithm, &secret)
     }
 
-    /// Takes the 32 secret bytes of RFC 8032: an Ed25519 key.
+    /// Creates an Ed25519 key from the 32 secret bytes of RFC 8032.
     ///
     /// # Errors
-    /// [`KeyError::Weak`], which no secret gives.
+    /// [`KeyError::Weak`], which cannot occur for a secret key.
     pub fn from_bytes(secret: &[u8; 32]) -> Result<Self, KeyError> {
         Self::from_seed(Algorithm::Ed25519, secret)
     }
 
-    /// Takes the 32 secret bytes from which a key of `algorithm` follows.
+    /// Creates a key of `algorithm` from its 32-byte seed.
     ///
     /// # Errors
-    /// [`KeyError::Weak`], which no secret gives.
+    /// [`KeyError::Weak`], which cannot occur for a secret key.
     pub fn from_seed(algorithm: Algorithm, seed: &[u8; 32]) -> Result<Self, KeyError> {
         let key = match algorithm {
             Algorithm::Ed25519 => Key::Ed25519(ed25519_dalek::SigningKey::from_bytes(seed)),
-            #[cfg(feature = "ml-dsa")]
             Algorithm::MlDsa(set) => Key::MlDsa(Secret { set, seed: Zeroizing::new(*seed) }),
         };
         let public = match &key {
             Key::Ed25519(key) => PublicKey::from_bytes(key.verifying_key().as_bytes())?,
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(secret) => PublicKey::new(algorithm, &secret.public())?,
         };
         Ok(Self { key, public })
     }
 
-    /// Reads a PKCS#8 private key from PEM bytes; `passphrase` is used if it is encrypted, else ignored.
+    /// Parses a PKCS#8 private key from PEM bytes. `passphrase` is used if the key is encrypted,
+    /// otherwise ignored.
     ///
     /// # Errors
     /// [`KeyError`].
@@ -99,7 +99,7 @@ impl SigningKey {
                     _ => KeyError::WrongPassphrase,
                 })?;
                 Self::from_der(plain.as_bytes()).map_err(|error| match error {
-                    // Padding that fits by chance leaves noise.
+                    // Wrong decryption can end in valid padding by chance.
                     KeyError::Malformed(_) => KeyError::WrongPassphrase,
                     error => error,
                 })
@@ -119,7 +119,6 @@ impl SigningKey {
                     _ => Ok(key),
                 }
             }
-            #[cfg(feature = "ml-dsa")]
             algorithm @ Algorithm::MlDsa(set) => {
                 let seed = ml_dsa::seed_of(set, info.private_key.as_bytes());
                 let seed = seed.ok_or(KeyError::Malformed("a PKCS#8 private key with its seed"))?;
@@ -128,11 +127,12 @@ impl SigningKey {
         }
     }
 
-    /// The PKCS#8 v1 PEM file, encrypted (PBES2: PBKDF2-HMAC-SHA-256, AES-256-CBC) under a passphrase if
-    /// one is given.
+    /// Returns the PKCS#8 v1 PEM file, encrypted (PBES2: PBKDF2-HMAC-SHA-256, AES-256-CBC) if a
+    /// passphrase is given.
     ///
     /// # Errors
-    /// [`KeyError::Random`]; [`KeyError::Malformed`] should the encoder fail, which it does for no key.
+    /// [`KeyError::Random`]; [`KeyError::Malformed`] if the encoder fails, which does not happen
+    /// for any key.
     pub fn to_pem(&self, passphrase: Option<&[u8]>) -> Result<Zeroizing<String>, KeyError> {
         let failed = |_| KeyError::Malformed("a PKCS#8 private key");
         let mut nested = Zeroizing::new([0; 34]);
@@ -141,7 +141,6 @@ impl SigningKey {
                 nested[..2].copy_from_slice(&[0x04, 0x20]);
                 nested[2..].copy_from_slice(key.as_bytes());
             }
-            #[cfg(feature = "ml-dsa")]
             Key::MlDsa(secret) => {
                 nested[..2].copy_from_slice(&[0x80, 0x20]);
                 nested[2..].copy_from_slice(&*secret.seed);
@@ -163,17 +162,16 @@ impl SigningKey {
         Ok(pem(ENCRYPTED, encrypted.as_bytes()))
     }
 
-    /// The public half.
+    /// Returns the public key.
     pub const fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The raw signature over `message`: for Ed25519 the 64 bytes of RFC 8032.
+    /// Returns the raw signature over `message`: for Ed25519 the 64 bytes of RFC 8032.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         match &self.key {
             Key::Ed25519(key) => key.sign(message).to_bytes().to_vec(),
-            // An empty one, should there be none, holds under no key.
-            #[cfg(feature = "ml-dsa")]
+            // An empty signature is not valid for any key.
             Key::MlDsa(secret) => secret.sign(message).unwrap_or_default(),
         }
     }
@@ -198,7 +196,7 @@ fn check_cost(kdf: &Kdf) -> Result<(), KeyError> {
 }
 
 impl Envelope {
-    /// Adds `key`'s signature over the payload in its place; one that the key already has is replaced.
+    /// Adds `key`'s signature over the payload, replacing an existing one by the same key.
     pub fn sign(&mut self, key: &SigningKey) {
         let sig = key.sign(&pae(&self.payload));
         self.place(Signature { keyid: key.public().id().to_owned(), sig });
@@ -252,7 +250,7 @@ mod tests {
         let from_locked = openssl(dir.path(), &["pkey", "-in", "locked", "-passin", "pass:correct horse", "-pubout"]);
         assert_eq!(from_plain, key.public().to_pem().as_bytes());
         assert_eq!(from_locked, from_plain);
-        // Its own writing of the plain key is byte for byte ours.
+        // OpenSSL's encoding of the plain key equals ours byte for byte.
         assert_eq!(
             openssl(dir.path(), &["pkey", "-in", "locked", "-passin", "pass:correct horse"]),
             key.to_pem(None).unwrap().as_bytes()
@@ -386,7 +384,7 @@ mod tests {
     fn s19_a_public_half_that_is_not_its_own_is_refused() {
         let key = SigningKey::from_bytes(&[7; 32]).unwrap();
         let other = SigningKey::from_bytes(&[8; 32]).unwrap();
-        // RFC 5958, version 2: the public key behind the private one, in [1].
+        // RFC 5958, version 2: the public key after the private one, in [1].
         let stating = |public: &[u8]| {
             let mut der = hex("3051020101300506032b657004220420");
             der.extend([7; 32]);

@@ -1,6 +1,8 @@
-//! Whether everything in a bundle is at a place, under its names there: manifests, tags, lists of referrers, blobs.
+//! Checks whether everything in a bundle is at a place under its names there: manifests, tags,
+//! lists of referrers, blobs.
 //!
-//! The place's own documents say what must be below them, their digests checked; so a bundle's manifest is enough.
+//! The place's own documents, whose digests are checked, show what must be below them, so the
+//! bundle's manifest is enough.
 
 use crate::base::lock::{into_inner, lock};
 use std::collections::{BTreeMap, HashMap};
@@ -15,51 +17,52 @@ use crate::decide::route::Route;
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Reason, Repository};
 
-/// What can be read from and asked for what it has.
+/// A place that can be read and queried for its contents.
 pub trait Place: Source + Inventory {}
 
 impl<T: Source + Inventory> Place for T {}
 
-/// What to look for.
+/// Content to look for.
 pub struct Request<'a> {
-    /// The bundle's.
+    /// Artifacts of the bundle.
     pub artifacts: &'a [Artifact],
-    /// What it does not carry, and why.
+    /// Content that it does not carry, with reasons.
     pub absent: &'a [Absent],
-    /// The names at the place.
+    /// Maps names to names at the place.
     pub route: &'a Route,
-    /// Whether every blob is read, not only asked for.
+    /// Whether to read every blob instead of only querying it.
     pub content: bool,
 }
 
-/// One thing that is not as it should be.
+/// One difference from what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// The place's repository.
+    /// Repository at the place.
     pub repository: Repository,
-    /// What: `manifest`, `tag`, `referrers`, `blob`.
+    /// Kind: `manifest`, `tag`, `referrers`, `blob`.
     pub kind: &'static str,
-    /// Of which manifest or blob.
+    /// Digest of the manifest or blob.
     pub digest: Digest,
-    /// Expected and found.
+    /// Problem with the content.
     pub detail: String,
 }
 
-/// What was looked at.
+/// Result of the comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// In order of repository.
+    /// Findings, sorted by repository.
     pub findings: Vec<Finding>,
-    /// Blobs, each once in each repository.
+    /// Number of blobs, each counted once per repository.
     pub blobs: u64,
-    /// Bytes of those that were read.
+    /// Bytes of the blobs that were read.
     pub bytes: u64,
 }
 
-/// Looks.
+/// Looks for the content of the request at the place.
 ///
 /// # Errors
-/// [`Class::Destination`] where the place cannot be asked, [`Class::Policy`] for names, [`Class::Cancelled`].
+/// [`Class::Destination`] if the place cannot be queried, [`Class::Policy`] for names,
+/// [`Class::Cancelled`].
 pub fn look(flow: &Flow, place: &dyn Place, request: &Request) -> Result<Seen, Fault> {
     let repositories = request.route.assign(flow, request.artifacts)?;
     let absent: HashMap<Digest, Reason> = request.absent.iter().map(|one| (one.digest, one.reason)).collect();
@@ -98,7 +101,7 @@ pub fn look(flow: &Flow, place: &dyn Place, request: &Request) -> Result<Seen, F
     Ok(seen)
 }
 
-/// What the place says of something: `None`, or what is wrong with it.
+/// Returns what is wrong if content is missing or differs; any other error is a fault.
 fn said(error: Error) -> Result<String, Fault> {
     match error.class {
         Kind::Absent => Ok("not found".to_owned()),
@@ -107,7 +110,8 @@ fn said(error: Error) -> Result<String, Fault> {
     }
 }
 
-/// One artifact, its repository being the place's: what is wrong, and the leaves below it.
+/// Checks one artifact, whose repository is the place's. Returns the findings and the leaves below
+/// it.
 fn one(
     flow: &Flow,
     place: &dyn Place,
@@ -176,7 +180,7 @@ fn blob(
     Ok(Some(Finding { repository: repository.clone(), kind: "blob", digest: leaf.digest, detail }))
 }
 
-/// Reads a blob to its end, against its digest.
+/// Reads a blob to its end and checks its digest.
 fn read(flow: &Flow, place: &dyn Place, repository: &Repository, leaf: &Descriptor) -> Result<bool, Error> {
     let mut content = Checked::new(place.blob(repository, leaf)?, leaf.clone());
     let mut buffer = vec![0; 256 << 10];

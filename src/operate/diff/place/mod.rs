@@ -1,4 +1,7 @@
-//! What a place holds, by its documents: a side of a comparison. Its blobs are not looked for.
+//! The contents of a place, from its documents, as one side of a comparison. Its blobs are not
+//! looked for.
+
+pub mod there;
 
 use std::io::Read;
 
@@ -11,10 +14,11 @@ use crate::decide::select::Selection;
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Document, Reference, Repository};
 
-/// What a place holds of `selection`: its documents are read, its blobs are not looked for.
+/// Returns the contents of `selection` at a place. Reads its documents; does not look for its
+/// blobs.
 ///
 /// # Errors
-/// Those of [`plan::make`] and of `name`.
+/// Errors of [`plan::make`] and of `name`.
 pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &Naming) -> Result<Contents, Fault> {
     let mut contents = Contents { is_exact: true, ..Contents::default() };
     if selection.wanted.is_empty() {
@@ -31,7 +35,7 @@ pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &N
     Ok(contents)
 }
 
-/// A place whose blobs are taken to be there.
+/// A place whose blobs are assumed to exist.
 struct Listed<'a>(&'a dyn Source);
 
 impl Source for Listed<'_> {

@@ -1,4 +1,5 @@
-//! The content of the receipt of an import, from what the import found and did. Nothing is written or signed here.
+//! The content of an import's receipt, from what the import found and did. Nothing is written or
+//! signed here.
 
 use crate::base::fault::{Fault, escape};
 use crate::base::product::TOOL;
@@ -11,27 +12,27 @@ use crate::operate::import::Ledger;
 use crate::receipt::{Arrival, Bundle, FORMAT, Line, Named, Order, Outcome, Reason, Receipt, Scan, Signer, State};
 use crate::scan::Summary;
 
-/// The facts of an import that its receipt is made from.
+/// Facts of an import that its receipt is made from.
 pub struct Facts<'a> {
     /// The bundle.
     pub bundle: &'a Trusted,
-    /// Its order.
+    /// Result of its order check.
     pub order: &'a Told,
-    /// The faults of order that the command line allowed.
+    /// Order faults that the command line allowed.
     pub allowed: Allowed,
-    /// The destination as typed.
+    /// Destination as typed.
     pub to: &'a str,
-    /// The names there.
+    /// Maps names to names at the destination.
     pub route: Option<&'a Route>,
-    /// The record of what was sent.
+    /// Record of what was done at the destination.
     pub account: Ledger,
-    /// The fault that ended the import or a part of it.
+    /// Fault that ended the import or a part of it.
     pub fault: Option<&'a Fault>,
-    /// The result of a scanner.
+    /// Result of a scanner, if one was used.
     pub scan: Option<&'a Summary>,
 }
 
-/// Options of the run that let a bundle in out of its order.
+/// Options that allow a bundle out of order.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Allowed {
     /// `--allow-stale`
@@ -40,16 +41,16 @@ pub struct Allowed {
     pub init: bool,
 }
 
-/// When the import began and ended.
+/// Start and end of an import.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// Its begin.
+    /// Start of the import.
     pub started: Moment,
-    /// Its end.
+    /// End of the import.
     pub ended: Moment,
 }
 
-/// Makes the receipt of an import; `audit` is the newest line of the audit log of the run.
+/// Returns the receipt of an import; `audit` is the newest line of the run's audit log.
 pub fn compose(facts: Facts<'_>, times: Times, audit: Option<Line>) -> Receipt {
     let Facts { bundle, order, allowed, to, route, account, fault, scan } = facts;
     let Times { started, ended } = times;
@@ -90,7 +91,7 @@ pub fn compose(facts: Facts<'_>, times: Times, audit: Option<Line>) -> Receipt {
     }
 }
 
-/// The artifacts of an import that ended before it had looked at the destination.
+/// Returns the artifacts of an import that ended before it had looked at the destination.
 fn nothing(bundle: &Trusted, route: Option<&Route>, fault: Option<&Fault>) -> Vec<Arrival> {
     let why = fault.map_or("it did nothing", |fault| fault.what.as_str());
     let one = |artifact: &Artifact| Arrival {
@@ -98,7 +99,7 @@ fn nothing(bundle: &Trusted, route: Option<&Route>, fault: Option<&Fault>) -> Ve
         digest: artifact.digest,
         outcome: Outcome::Failed,
         read_back: None,
-        reason: Some(escape(&format!("the import ended before it: {why}"))),
+        reason: Some(escape(&format!("the import ended before this artifact: {why}"))),
         repository: artifact.repository.clone(),
         tags: artifact
             .tags

@@ -1,7 +1,8 @@
 //! Import of a bundle: how its content is read, and what is checked before the destination is opened.
 //!
-//! A bundle whose files are all at hand is checked first. One that comes as a stream, or on media that are changed, is
-//! checked while it passes. Artifacts and destinations are the business of [`crate::operate::import`].
+//! A bundle whose files are all at hand is checked first. A bundle that comes as a stream, or on
+//! several media, is checked while it is read. [`crate::operate::import`] handles artifacts and
+//! destinations.
 
 use crate::base::fault::Fault;
 use crate::bundle::Trusted;
@@ -21,7 +22,7 @@ pub struct Ready<'a> {
 
 /// How the content is read.
 enum Content<'a> {
-    /// All files are at hand, and were checked.
+    /// All files are at hand and were checked.
     Checked(BundleCheck<'a>),
     /// A stream, read once.
     Stream(Bytes),
@@ -30,12 +31,12 @@ enum Content<'a> {
 }
 
 impl<'a> Ready<'a> {
-    /// Decides how the content of `bundle` is read, and checks the files that are at hand. `rest`: what follows the
-    /// manifest in a stream; `can_ask`: whether someone can change a medium; with `scanner` nothing is sent before all was
-    /// scanned.
+    /// Decides how to read the content of `bundle`, and checks the files that are at hand. `rest`
+    /// is the part of a stream after the manifest. `can_ask` says whether someone can change a
+    /// medium. With `scanner`, nothing is sent before everything was scanned.
     ///
     /// # Errors
-    /// Class format, integrity, io: everything that is wrong with the files.
+    /// Class format, integrity, io: all faults of the files.
     pub fn check(
         bundle: &'a Trusted,
         rest: Option<Bytes>,
@@ -51,8 +52,8 @@ impl<'a> Ready<'a> {
         Ok(Self { bundle, content })
     }
 
-    /// Imports as `request` says, but for its source and its check, which are the bundle's; returns also what the
-    /// scanner said. `ask` asks for the next medium.
+    /// Imports as `request` says, except that source and check are the bundle's. Also returns the
+    /// scanner's result. `ask` prompts for the next medium.
     pub fn run(
         self,
         flow: &Flow,

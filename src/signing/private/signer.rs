@@ -1,24 +1,24 @@
-//! Signers: a key in memory, or one that a card or an HSM keeps; and adding signatures to a signature file that
-//! somebody else made.
+//! Signers, which are keys in memory, on a smart card or in an HSM; and adding signatures to an
+//! existing signature file.
 //!
-//! Whoever it was that signed, nothing is put in that does not hold under its public key.
+//! A signature is added only if it is valid for the signer's public key.
 
 use std::fmt;
 
-use super::envelope::{Envelope, Signature, pae};
-use super::key::PublicKey;
-use super::private::SigningKey;
+use super::SigningKey;
 use crate::base::fault::{Class, Fault};
+use crate::signing::envelope::{Envelope, Signature, pae};
+use crate::signing::key::PublicKey;
 
-/// Something that signs under one key.
+/// A signer with one key.
 pub trait Signer: fmt::Debug + Send + Sync {
-    /// Its public key.
+    /// Returns the public key.
     fn public(&self) -> &PublicKey;
 
-    /// The raw signature over `message`.
+    /// Returns the raw signature over `message`.
     ///
     /// # Errors
-    /// [`Class::Io`] where a card or an HSM does not give one.
+    /// [`Class::Io`] if a card or an HSM does not produce one.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Fault>;
 }
 
@@ -33,7 +33,7 @@ impl Signer for SigningKey {
 }
 
 impl Envelope {
-    /// Has `signer` sign the payload; one that its key already has is replaced.
+    /// Has `signer` sign the payload, replacing an existing signature by the same key.
     ///
     /// # Errors
     /// Those of [`Signer::sign`] and [`Envelope::attach`].
@@ -42,31 +42,31 @@ impl Envelope {
         self.attach(signer.public(), sig)
     }
 
-    /// Puts in a raw signature that was made elsewhere over the [`pae`] of the payload; one that the key already has is
-    /// replaced.
+    /// Adds a raw signature over the [`pae`] of the payload that was made elsewhere, replacing an
+    /// existing one by the same key.
     ///
     /// # Errors
-    /// [`Class::Signature`] where it does not hold.
+    /// [`Class::Signature`] if it is not valid.
     pub fn attach(&mut self, key: &PublicKey, sig: Vec<u8>) -> Result<(), Fault> {
         if !key.verifies(&pae(&self.payload), &sig) {
             let (name, id) = (key.algorithm().name(), key.id());
             let what = format!(
-                "signature: expected one of {name} under key {id} over this bundle, found {} bytes that are none",
+                "signature: expected one of {name} under key {id} over this bundle, found {} bytes that are not one",
                 sig.len()
             );
-            let help = "sign the very bytes of `packmule sign BUNDLE --payload`, not hashed before, and attach the raw signature";
+            let help = "sign the exact bytes of `packmule sign BUNDLE --payload`, without hashing them first, and attach the raw signature";
             return Err(Fault::new(Class::Signature, what).help(help));
         }
         self.place(Signature { keyid: key.id().to_owned(), sig });
         Ok(())
     }
 
-    /// Takes over the signatures of `other`, which is over the same payload. Those under one of `keys` must hold; of two
-    /// under one key the one that holds stays.
+    /// Adds the signatures of `other`, which has the same payload. Signatures by `keys` must be
+    /// valid; if both files have one by the same key, the valid one is kept.
     ///
     /// # Errors
-    /// [`Class::Signature`]: none holds under a key of `keys`; two differ under another key, of which nobody knows
-    /// the good one.
+    /// [`Class::Signature`] if no signature by a key of `keys` is valid, or if two by another key
+    /// differ, since it is unknown which one is valid.
     pub fn join(&mut self, other: Self, keys: &[PublicKey]) -> Result<(), Fault> {
         let message = pae(&self.payload);
         let key = |keyid: &str| keys.iter().find(|key| key.id() == keyid);
@@ -137,7 +137,7 @@ mod tests {
             envelope.join(theirs, &public).unwrap();
             assert_eq!(envelope, signed(&[1]));
         }
-        // None is good: nothing is taken, whether there was one or not.
+        // None is valid: nothing is added, whether there was a signature before or not.
         for mut envelope in [signed(&[]), spoilt(signed(&[1]))] {
             let before = envelope.clone();
             assert_eq!(envelope.join(spoilt(signed(&[1])), &public).unwrap_err().class, Class::Signature);
