@@ -11,6 +11,7 @@ mod copy;
 mod delta;
 mod disk;
 mod evil;
+mod from_bundle;
 mod guard;
 mod interrupt;
 mod kill;

@@ -145,7 +145,6 @@ impl Flat {
     ///
     /// # Errors
     /// Those of [`Flat::blob`].
-    #[cfg(feature = "carry")]
     pub fn part(&self, digest: &Digest, size: u64, part: std::ops::Range<u64>) -> Result<FileReader, Error> {
         Ok(FileReader { at: part.start, end: part.end, ..self.blob(digest, size)? })
     }
