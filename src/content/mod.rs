@@ -13,7 +13,6 @@ pub mod volumes;
 
 use std::io::{self, Read};
 
-use self::catalog::Catalog;
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
@@ -189,6 +188,15 @@ pub trait Referrers: Send + Sync {
     fn only_tags(&self, _repository: &Repository, _subject: Digest) -> Result<bool, Error> {
         Ok(false)
     }
+}
+
+/// Lists repositories.
+pub trait Catalog: Send + Sync {
+    /// Returns every repository of `host` that the place lists, or of all hosts without `host`.
+    ///
+    /// # Errors
+    /// The errors of the place; [`Kind::Refused`] without `host` if the place has no list of hosts.
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error>;
 }
 
 /// Lists tags.
