@@ -3,9 +3,13 @@
 //! Small traits; optional abilities are separate traits, asked for at run time. Errors distinguish
 //! what the protocols distinguish: absent, denied, refused, failed.
 
+pub mod catalog;
 pub mod checked;
 #[cfg(feature = "carry")]
 pub mod router;
+#[cfg(feature = "carry")]
+pub mod store;
+pub mod volumes;
 
 use std::io::{self, Read};
 
@@ -98,13 +102,20 @@ pub trait Source: Send + Sync {
     /// by [`Error::into_io`].
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
 
-    /// Returns whether the blob exists, by HEAD or a lookup; used before work begins.
+    /// Returns whether the blob exists, by HEAD or a lookup; used before work begins. For a missing
+    /// blob a place may return an error of [`Kind::Absent`] instead, which says why it is missing.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
 
     /// Returns the position of a blob or document in the cheapest order of access, if several are
     /// read together; `None` for one that is read alone.
     fn position(&self, _digest: &Digest) -> Option<u64> {
         None
+    }
+
+    /// Returns whether the content of all its repositories is found under any repository, so that it
+    /// may be asked for content of repositories that it does not have.
+    fn is_one_store(&self) -> bool {
+        false
     }
 
     /// Returns the reader of parts of blobs, if the place supports it.
@@ -119,6 +130,11 @@ pub trait Source: Send + Sync {
 
     /// Returns the lists of tags, if the place has them.
     fn tags(&self) -> Option<&dyn TagList> {
+        None
+    }
+
+    /// Returns the list of repositories, if the place has one.
+    fn catalog(&self) -> Option<&dyn Catalog> {
         None
     }
 
@@ -177,6 +193,15 @@ pub trait Referrers: Send + Sync {
     }
 }
 
+/// Lists repositories.
+pub trait Catalog: Send + Sync {
+    /// Returns every repository of `host` that the place lists, or of all hosts without `host`.
+    ///
+    /// # Errors
+    /// The errors of the place; [`Kind::Refused`] without `host` if the place has no list of hosts.
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error>;
+}
+
 /// Lists tags.
 pub trait TagList: Send + Sync {
     /// Returns every tag of the repository.
@@ -196,6 +221,10 @@ pub trait Inventory: Send + Sync {
     }
     /// Returns the digest that the tag names, if it names one.
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
+    /// Returns the place as a source of what it contains, if it can be read.
+    fn as_source(&self) -> Option<&dyn Source> {
+        None
+    }
     /// Returns the digest of the manifest that `tag` names now, or, without a tag, of the one under
     /// `expected`. Reads its bytes from the place and hashes them here, with the algorithm of
     /// `expected`. Returns `None` if there is no such manifest.

@@ -2,12 +2,12 @@
 //!
 //! The repository matters only for names and tags: a layout has a single store of blobs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Layout;
-use crate::content::{Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::content::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
@@ -124,6 +124,19 @@ impl Source for Layout {
 
     fn tags(&self) -> Option<&dyn TagList> {
         Some(self)
+    }
+
+    fn catalog(&self) -> Option<&dyn Catalog> {
+        Some(self)
+    }
+}
+
+impl Catalog for Layout {
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
+        let named = self.entries.iter().flat_map(|entry| &entry.names).map(|name| &name.repository);
+        let unnamed = self.entries.iter().any(|entry| entry.names.is_empty()).then_some(&self.repository);
+        let all: BTreeSet<&Repository> = named.chain(unnamed).collect();
+        Ok(all.into_iter().filter(|one| host.is_none_or(|host| one.host() == host)).cloned().collect())
     }
 }
 

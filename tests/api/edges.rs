@@ -12,6 +12,7 @@ use packmule::bundle::source::one_pass;
 use packmule::bundle::write::{Input, InputBlob, Options, write};
 use packmule::bundle::write::{flat, publish, read_back};
 use packmule::bundle::{Manifest, Output, Untrusted, open, stream};
+use packmule::content::volumes::Volumes;
 use packmule::content::{Kind, Passing as _, Source as _};
 use packmule::flow::{Event, Events, FixedClock, Flow};
 use packmule::oci::document::MAX_DOCUMENT;
@@ -349,11 +350,11 @@ fn a_read_back_that_is_cancelled_ends() {
     let (memory, input) = artifact("b", vec![(noise(1, 3000), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let read_back = |dir: &Path, manifest: &Manifest, _: &Flow| {
-        read_back::read_back(dir, manifest, &store::flow(1)).unwrap();
+    let read_back = |place: Arc<dyn Volumes>, manifest: &Manifest, _: &Flow| {
+        read_back::read_back(Arc::clone(&place), manifest, &store::flow(1)).unwrap();
         let cancelled = store::flow(1);
         cancelled.cancel_flag().store(true, std::sync::atomic::Ordering::Relaxed);
-        read_back::read_back(dir, manifest, &cancelled)
+        read_back::read_back(place, manifest, &cancelled)
     };
     let options = Options { sign: SIGN_1, read_back: Some(&read_back), leave_out: false };
     let error = write(&store::flow(1), &memory, &output, &input, options).unwrap_err();

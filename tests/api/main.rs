@@ -9,6 +9,7 @@ mod closures;
 mod corpora;
 mod custody;
 mod edges;
+mod elsewhere;
 mod examples;
 mod imports;
 mod inspect;

@@ -3,7 +3,6 @@
 #![allow(clippy::type_complexity, reason = "a test")]
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use packmule::base::fault::Class;
@@ -13,6 +12,7 @@ use packmule::bundle::write::Sign;
 use packmule::bundle::write::{Input, Options, write};
 use packmule::bundle::write::{read_back, resume};
 use packmule::bundle::{Error, Manifest, Output};
+use packmule::content::volumes::Volumes;
 use packmule::flow::Flow;
 use packmule::oci::Digest;
 use packmule::oci::media_type::OCI_LAYER_GZIP;
@@ -243,7 +243,7 @@ fn a_failed_read_back_gives_no_final_name() {
     let (memory, input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let refuse = |_: &Path, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
+    let refuse = |_: Arc<dyn Volumes>, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
     let options = Options { sign: SIGN, read_back: Some(&refuse), leave_out: false };
     assert_eq!(write(&flow(1), &memory, &output, &input, options).unwrap_err().class, Class::Integrity);
     drop(output);

@@ -15,6 +15,7 @@ mod config;
 mod copy;
 mod delta;
 mod frame;
+mod from_bundle;
 mod key;
 mod layouts;
 #[cfg(feature = "online")]

@@ -10,7 +10,7 @@ use super::shelf::{Image, Shelf, noise};
 use super::world::{dir, fresh, layout, packmule, refused, sha256, var};
 
 /// A layout `TEST/FOLDER` with one image under `name`.
-fn holding(test: &str, folder: &str, name: &str, image: &Image) -> String {
+pub fn holding(test: &str, folder: &str, name: &str, image: &Image) -> String {
     let path = format!("{test}/{folder}");
     let copy = Image { manifest: image.manifest.clone(), blobs: image.blobs.clone() };
     layout(&path, &[copy]);
@@ -20,7 +20,7 @@ fn holding(test: &str, folder: &str, name: &str, image: &Image) -> String {
     path
 }
 
-fn names(artifacts: &Value) -> Vec<String> {
+pub fn names(artifacts: &Value) -> Vec<String> {
     let name = |one: &Value| format!("{}:{}", one["repository"].as_str().unwrap(), one["tags"][0].as_str().unwrap());
     artifacts.as_array().unwrap().iter().map(name).collect()
 }

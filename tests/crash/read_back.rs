@@ -12,6 +12,7 @@ use packmule::bundle::write::ReadBack;
 use packmule::bundle::write::read_back;
 use packmule::bundle::write::{Options, write};
 use packmule::bundle::{Error, Manifest, Name, Output};
+use packmule::content::volumes::Volumes;
 use packmule::decide::select::{Selection, Wanted};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::layout::Layout;
@@ -64,9 +65,9 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
             let manner = Manner { leave_out: false, form };
             packmule::operate::export::run(&flow(), &layout, &output, &input, &sign, Some(read_back), manner)
         };
-        let bad = |dir: &Path, manifest: &Manifest, flow: &Flow| -> Result<(), Error> {
-            flip(dir);
-            read_back::read_back(dir, manifest, flow)
+        let bad = |place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow| -> Result<(), Error> {
+            flip(&usb);
+            read_back::read_back(place, manifest, flow)
         };
         let fault = run(&bad, &|| panic!("signed")).unwrap_err();
         assert!(matches!(fault.class, Class::Io | Class::Integrity), "{form:?}: {fault:?}");
