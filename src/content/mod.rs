@@ -237,8 +237,8 @@ pub trait Body: Send + Sync {
     /// digest match ([`crate::content::checked::Checked`]).
     fn open(&self) -> io::Result<Box<dyn Read + Send + '_>>;
 
-    /// Returns whether it can be opened once only, as what passes in a stream: whoever sends it keeps what may have to be sent
-    /// again.
+    /// Returns whether it can be opened only once, like content of a stream. Whoever sends it keeps
+    /// the part that may have to be sent again.
     fn is_once(&self) -> bool {
         false
     }
@@ -271,10 +271,6 @@ pub trait Destination: Inventory {
     /// Called before the first is sent. Succeeds if the place cannot know (registries).
     fn check_room(&self, _blobs: &[&Descriptor]) -> Result<(), Error> {
         Ok(())
-    }
-    /// Returns the place as a source of what was put there, where it can be read from.
-    fn as_source(&self) -> Option<&dyn Source> {
-        None
     }
     /// Returns how blobs are mounted from another repository of the same place, if it supports
     /// that.

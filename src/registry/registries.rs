@@ -219,10 +219,6 @@ impl Destination for Registries {
         known.iter().try_for_each(|registry| self.shown(registry.settle()))
     }
 
-    fn as_source(&self) -> Option<&dyn Source> {
-        Some(self)
-    }
-
     fn mounts(&self) -> Option<&dyn Mounts> {
         Some(self)
     }

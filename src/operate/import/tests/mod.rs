@@ -150,6 +150,9 @@ impl Rooms {
 }
 
 impl Inventory for Rooms {
+    fn as_source(&self) -> Option<&dyn Source> {
+        Some(&self.store)
+    }
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
         self.call("head");
         Ok(self.has(repository, blob.digest) && self.loses != Some(blob.digest))
@@ -204,9 +207,6 @@ impl Destination for Rooms {
     }
     fn mounts(&self) -> Option<&dyn Mounts> {
         self.mounts.then_some(self as &dyn Mounts)
-    }
-    fn as_source(&self) -> Option<&dyn Source> {
-        Some(&self.store)
     }
     fn rights(&self) -> Option<&dyn Rights> {
         (!self.closed.is_empty()).then_some(self as &dyn Rights)
