@@ -3,15 +3,25 @@
 //! All other files that read bundles know only [`Volumes`](crate::content::volumes::Volumes), not
 //! paths.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use walkdir::WalkDir;
 
 use super::open::untrusted::{Untrusted, open_at};
 use super::volumes::local::Directories;
 use super::{Error, Name};
 use crate::base::fault::Class;
 
-/// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle.
+/// Levels of directories below a given one in which a bundle is searched for.
+const DEPTH: usize = 4;
+
+/// Number of entries below a directory after which the search for a bundle ends.
+const MOST: usize = 10_000;
+
+/// Finds the bundle that `path` names: `DIR/NAME`, `DIR/NAME.json`, or a directory with one bundle,
+/// in it or, if it has none itself, below it (a mount point).
 ///
 /// # Errors
 /// [`Class::Usage`] if a directory holds several, [`Class::Format`] if the path names something
@@ -19,23 +29,12 @@ use crate::base::fault::Class;
 pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
     let shown = path.display();
     if path.is_dir() {
-        let mut names: Vec<Name> = std::fs::read_dir(path)
-            .map_err(|error| Error::io(&shown, &error))?
-            .filter_map(Result::ok)
-            // An empty manifest does not count.
-            .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.len() > 0))
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter_map(|file| Name::new(file.strip_suffix(".json")?).ok())
-            .collect();
-        names.sort();
-        return match (names.pop(), names.len()) {
-            (Some(name), 0) => Ok((path.to_owned(), name)),
-            (None, _) => Err(Error::new(Class::Io, format!("{shown}: expected a bundle, found no NAME.json"))
-                .help("name the directory that holds NAME.json, or DIR/NAME")),
-            (Some(_), more) => {
-                Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {}", more + 1))
-                    .help("name it: DIR/NAME"))
-            }
+        let names = names_in(path).map_err(|error| Error::io(&shown, &error))?;
+        return match &names[..] {
+            [name] => Ok((path.to_owned(), name.clone())),
+            [] => below(path),
+            _ => Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {}", names.len()))
+                .help("name it: DIR/NAME")),
         };
     }
     let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
@@ -54,6 +53,46 @@ pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
         return Err(not_a_bundle());
     }
     Ok((dir, name))
+}
+
+/// Returns the names of the manifests in `dir`, sorted. An empty manifest does not count.
+fn names_in(dir: &Path) -> std::io::Result<Vec<Name>> {
+    let mut names: Vec<Name> = std::fs::read_dir(dir)?
+        .filter_map(Result::ok)
+        .filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.len() > 0))
+        .filter_map(|entry| name_of(&entry.file_name()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn name_of(file: &OsStr) -> Option<Name> {
+    Name::new(file.to_str()?.strip_suffix(".json")?).ok()
+}
+
+/// Finds the only bundle in the directories below `dir`, without following links or leaving the
+/// file system. There, a manifest counts only next to its first volume or its directory of form flat.
+fn below(dir: &Path) -> Result<(PathBuf, Name), Error> {
+    let shown = dir.display();
+    let walk = WalkDir::new(dir).min_depth(2).max_depth(DEPTH).same_file_system(true).sort_by_file_name();
+    let mut found = Vec::new();
+    for entry in walk.into_iter().take(MOST).filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+        let (Some(name), Some(parent)) = (name_of(entry.file_name()), entry.path().parent()) else { continue };
+        let holds = |file: String| parent.join(file).symlink_metadata().is_ok();
+        if holds(format!("{name}.0001.tar.zst")) || holds(format!("{name}.oci")) {
+            found.push((parent.to_owned(), name));
+        }
+    }
+    match found.len() {
+        0 => Err(Error::new(Class::Io, format!("{shown}: expected a bundle, found no NAME.json"))
+            .help("name the directory that holds NAME.json, or DIR/NAME")),
+        1 => Ok(found.remove(0)),
+        more => {
+            let (dir, name) = &found[0];
+            Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {more} below it"))
+                .help(format!("name one of them: {}", dir.join(name.to_string()).display())))
+        }
+    }
 }
 
 /// Opens the bundle at `path` like [`open_at`].
@@ -94,5 +133,30 @@ mod tests {
         assert_eq!(locate(dir.path()), Ok((dir.path().to_owned(), name)));
         std::fs::write(dir.path().join("c.json"), "{").unwrap();
         assert_eq!(locate(dir.path()).unwrap_err().class, Class::Usage);
+    }
+
+    #[test]
+    fn a_bundle_is_found_below_a_mount_point() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "{").unwrap();
+        };
+        // Neither is a bundle: one has no volume, the other is too deep.
+        put("from/site/settings.json");
+        put("1/2/3/4/deep.json");
+        put("1/2/3/4/deep.0001.tar.zst");
+        assert_eq!(locate(dir.path()).unwrap_err().class, Class::Io);
+        put("from/site/b.json");
+        put("from/site/b.0001.tar.zst");
+        std::os::unix::fs::symlink(dir.path().join("from"), dir.path().join("link")).unwrap();
+        let name = Name::new("b").unwrap();
+        assert_eq!(locate(dir.path()), Ok((dir.path().join("from/site"), name)));
+        put("flat/c.json");
+        std::fs::create_dir(dir.path().join("flat/c.oci")).unwrap();
+        let fault = locate(dir.path()).unwrap_err();
+        assert_eq!(fault.class, Class::Usage);
+        assert!(fault.what.contains("found 2 below it") && fault.help.unwrap().contains("flat/c"), "{}", fault.what);
     }
 }
