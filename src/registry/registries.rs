@@ -146,6 +146,10 @@ impl Referrers for Registries {
         self.ask(repository, |registry| registry.referrers(repository, subject))
     }
 
+    fn referrers_without_tag(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        self.ask(repository, |registry| registry.referrers_without_tag(repository, subject))
+    }
+
     fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
         self.ask(repository, |registry| registry.has_only_tags(repository, subject))
     }
@@ -154,6 +158,10 @@ impl Referrers for Registries {
 impl TagList for Registries {
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         self.ask(repository, |registry| registry.tags(repository))
+    }
+
+    fn tags_within(&self, repository: &Repository, pages: usize) -> Result<Option<Vec<Tag>>, Error> {
+        self.ask(repository, |registry| registry.tags_within(repository, pages))
     }
 }
 

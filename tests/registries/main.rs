@@ -7,6 +7,7 @@
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod algorithms;
 mod echoes;
 mod encodings;
 mod encrypted;

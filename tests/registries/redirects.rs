@@ -192,3 +192,25 @@ fn a_redirect_to_a_name_is_followed() {
     let repository = Repository::new(&registry.host, "a/b").unwrap();
     assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
 }
+
+/// A signature of the storage's address is good for one method.
+#[test]
+fn a_manifest_that_head_does_not_get_is_asked_for_by_get() {
+    let storage = Server::start(|request, _| match request.method.as_str() {
+        "GET" => super::faults::manifest_reply(),
+        _ => reply(403, ""),
+    });
+    let elsewhere = storage.host.clone();
+    let registry = Server::start(move |request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        path if path.ends_with("/gone") => reply(404, ""),
+        path if path.ends_with("/closed") => reply(403, r#"{"errors":[{"code":"DENIED","message":"by a rule"}]}"#),
+        _ => reply(307, "").with("Location", format!("http://{elsewhere}/m?signature=1")),
+    });
+    let client = client(Settings::default());
+    let resolve = |tag: &str| client.registries.resolve(&format!("{}/a/b:{tag}", registry.host).parse().unwrap());
+    resolve("v1").unwrap();
+    assert_eq!(resolve("gone").unwrap_err().class, Kind::Absent);
+    let closed = resolve("closed").unwrap_err();
+    assert!(closed.class == Kind::Denied && closed.what.contains("by a rule"), "{closed}");
+}

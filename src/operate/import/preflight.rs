@@ -179,7 +179,7 @@ fn tags(context: &Context, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, F
     let mut faults = Vec::new();
     for tag in &job.artifact.tags {
         context.workers.check()?;
-        let now = match context.destination.tag(&job.repository, tag) {
+        let now = match context.destination.tag_like(&job.repository, tag, job.artifact.digest) {
             Ok(now) => now,
             Err(error) => {
                 noted(context, &mut faults, error)?;

@@ -86,15 +86,19 @@ impl Registry {
         match answer.status.as_u16() {
             200 => {}
             404 => return Ok(None),
-            // Some servers do not support HEAD here.
-            400 | 405 | 501 => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
-            _ => return Err(self.refusal(&answer, &call.request.subject)),
+            // Some servers do not support HEAD here, some redirect to storage with a signature for
+            // GET only, and only the answer to a GET says why it is refused.
+            _ => return Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
         }
+        let wanted = name.parse::<Digest>().ok();
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
         // The length of a compressed response is not the size of the manifest.
         let size = answer.header("content-length").filter(|_| coding(&answer.headers).is_none());
         let size = size.and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
-        match (digest(&answer.headers), known, size) {
+        // A digest of another algorithm than the requested one proves nothing about that.
+        let stated = digest(&answer.headers)
+            .filter(|stated| wanted.is_none_or(|wanted| wanted.algorithm() == stated.algorithm()));
+        match (stated, known, size) {
             (Some(digest), Some(known), Some(size)) => Ok(Some(Descriptor::new(known, digest, size))),
             _ => Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
         }
@@ -187,6 +191,23 @@ impl Registry {
     /// Returns the digest that a tag names, if the tag exists.
     pub fn tag(&self, repository: &Repository, tag: &Tag, scopes: &Scopes) -> Result<Option<Digest>, Error> {
         Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
+    }
+
+    /// Like [`Self::tag`], in the algorithm of `like`. Hashes the manifest's bytes if the registry
+    /// states a digest of another algorithm.
+    pub fn tag_like(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        like: Digest,
+        scopes: &Scopes,
+    ) -> Result<Option<Digest>, Error> {
+        let Some(found) = self.look(repository, tag.as_str(), scopes)? else { return Ok(None) };
+        if found.digest.algorithm() == like.algorithm() {
+            return Ok(Some(found.digest));
+        }
+        let fetched = self.fetch(repository, tag.as_str(), scopes)?;
+        Ok(fetched.map(|fetched| Digest::of(like.algorithm(), &fetched.raw)))
     }
 
     /// Fetches `tag`, or `expected` if there is no tag, and returns the digest of the bytes.

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::listing::Listings;
 use super::session::Session;
 use crate::content::{Error, Kind};
-use crate::oci::{Digest, Repository};
+use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::authorization::Auth;
 use crate::registry::http::clients::Clients;
 use crate::registry::http::exchange::Http;
@@ -33,8 +33,9 @@ pub(in crate::registry) struct Registry {
     pub listings: Mutex<Listings>,
     /// First path components of repositories that have no referrers API.
     pub no_referrers: Mutex<HashSet<String>>,
-    /// Locked while a thread finds out whether there is a referrers API.
-    pub finding_out: Mutex<()>,
+    /// Answers of the referrers API that were only used to find out whether there is one, by
+    /// repository and subject.
+    pub peeked: Mutex<HashMap<(Repository, Digest), Vec<Descriptor>>>,
 }
 
 impl Registry {
@@ -51,7 +52,7 @@ impl Registry {
             sessions: Mutex::default(),
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
-            finding_out: Mutex::default(),
+            peeked: Mutex::default(),
         })
     }
 

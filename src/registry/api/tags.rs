@@ -37,7 +37,7 @@ impl Registry {
 
     /// Points a tag to a document, unless it already does, and reads it back.
     pub fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        let before = self.tag(repository, tag, &Scopes::push(repository))?;
+        let before = self.tag_like(repository, tag, document.digest(), &Scopes::push(repository))?;
         if before == Some(document.digest()) {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Registry {
         let mut condition = Condition::IfAbsent;
         let mut tries = self.http.tries();
         loop {
-            match self.tag(repository, tag, &scopes)? {
+            match self.tag_like(repository, tag, wanted, &scopes)? {
                 Some(found) if found == wanted => return Ok(None),
                 Some(found) => return Ok(Some(found)),
                 None => {}
@@ -71,11 +71,13 @@ impl Registry {
                 Ok(Put::Stored(_)) => return self.named_now(repository, tag, None, wanted).map(|()| None),
                 // Check again: if the tag still does not exist, this registry misinterprets
                 // conditions.
-                Ok(Put::Unmet) if self.tag(repository, tag, &scopes)?.is_none() => condition = Condition::Always,
+                Ok(Put::Unmet) if self.tag_like(repository, tag, wanted, &scopes)?.is_none() => {
+                    condition = Condition::Always
+                }
                 Ok(Put::Unmet) => {}
                 // Registries refuse an immutable tag that was created since in different ways.
                 Ok(Put::Refused(Refusal { error, .. })) | Err(Trouble { error, again: false, .. }) => {
-                    match self.tag(repository, tag, &scopes) {
+                    match self.tag_like(repository, tag, wanted, &scopes) {
                         Ok(Some(found)) if found != wanted => return Ok(Some(found)),
                         _ => return Err(error),
                     }
@@ -95,7 +97,7 @@ impl Registry {
     ) -> Result<(), Error> {
         let mut tries = self.http.tries();
         loop {
-            let found = self.tag(repository, tag, &Scopes::push(repository))?;
+            let found = self.tag_like(repository, tag, wanted, &Scopes::push(repository))?;
             if found == Some(wanted) {
                 return Ok(());
             }
