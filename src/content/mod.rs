@@ -300,4 +300,7 @@ pub trait Rights: Send + Sync {
     /// [`Kind::Denied`] if not, [`Kind::Absent`] if it must be created first, [`Kind::Refused`] if
     /// the place is read-only.
     fn may_push(&self, repository: &Repository) -> Result<(), Error>;
+    /// Gives back what the checks took at the place, if nothing has used it. Called at the end of a
+    /// run, however it ended.
+    fn release(&self) {}
 }

@@ -180,7 +180,9 @@ fn closed(
     let Some(rights) = destination.rights().filter(|_| !request.dry_run) else { return Ok(Vec::new()) };
     let names = selection.wanted.iter().filter_map(|wanted| request.route.destination(wanted.repository()).ok());
     let names: Vec<Repository> = names.collect::<BTreeSet<_>>().into_iter().collect();
-    let refused = each(flow, &names, |name| rights.may_push(name).err())?;
+    let refused = each(flow, &names, |name| rights.may_push(name).err());
+    rights.release();
+    let refused = refused?;
     Ok(refused.into_iter().flatten().map(|error| error.into_fault(request.sides.destination)).collect())
 }
 

@@ -227,6 +227,11 @@ impl Rights for Registries {
     fn may_push(&self, repository: &Repository) -> Result<(), Error> {
         self.ask(repository, |registry| registry.may_push(repository))
     }
+
+    fn release(&self) {
+        let known: Vec<Arc<Registry>> = lock(&self.known).values().cloned().collect();
+        known.iter().for_each(|registry| registry.release());
+    }
 }
 
 impl Mounts for Registries {

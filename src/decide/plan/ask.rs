@@ -102,7 +102,7 @@ impl<'a> Asked<'a> {
                 }
                 Ok(list) => list,
                 Err(error) => {
-                    faults.push(not_obtained(&subject, error));
+                    faults.push(not_obtained(&subject, error).help(NONE));
                     Vec::new()
                 }
             };

@@ -223,14 +223,6 @@ impl Registry {
     }
 
     /// Puts a manifest under `name`. Retries while the registry does not yet know its parts.
-    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
-        match self.put_always(repository, name, media_type, raw)? {
-            Ok(answer) => Ok(answer),
-            Err(refusal) => Err(refusal.error),
-        }
-    }
-
-    /// Like [`Self::put`], but returns a refusal with its response.
     pub fn put_always(
         &self,
         repository: &Repository,

@@ -1,5 +1,5 @@
-//! Follows the pages of a list by `Link: <...>; rel="next"`: only on one origin, each page once,
-//! and up to a limit.
+//! Follows the pages of a list by `Link: <...>; rel="next"`: only at the registry's own address, each
+//! page once, and up to a limit.
 
 use std::collections::HashSet;
 
@@ -58,10 +58,8 @@ impl Pages {
         if answer.status.is_success()
             && let Some(link) = next_of(&answer)
         {
-            let url = headers::next_page(&call.request.url, link).ok_or_else(|| {
-                let what = format_args!("{}: the next page is on another host", call.request.subject);
-                registry.http.error(Kind::Policy, what).help("all pages must be on the registry's own address")
-            })?;
+            let url = headers::next_page(&call.request.url, link)
+                .map_err(|what| registry.http.misnamed(&call.request.subject, "Link", (Kind::Policy, what)))?;
             call.request.url = url;
             self.next = Some(call);
         }

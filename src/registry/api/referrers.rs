@@ -22,7 +22,7 @@ use crate::registry::auth::scopes::Scopes;
 
 /// Maximum number of pages of a list of referrers.
 const MOST_PAGES: usize = 1000;
-/// Advice if a registry does not accept referrers.
+/// Advice of commands that write if a registry does not accept referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";
 
 #[derive(Deserialize)]
@@ -100,15 +100,15 @@ impl Registry {
                     }
                     return Ok(None);
                 }
-                _ => return Err(self.refusal(&answer, &title).help(ADVICE)),
+                _ => return Err(self.refusal(&answer, &title)),
             }
             if answer.media_type() != Some(media_type::OCI_INDEX) {
                 let found = escape(answer.media_type().unwrap_or_default());
                 let what = format_args!("{title}: expected an index, found {found:?}");
-                return Err(self.http.error(Kind::Mismatch, what).help(ADVICE));
+                return Err(self.http.error(Kind::Mismatch, what));
             }
             let list: List = serde_json::from_slice(&answer.body).map_err(|error| {
-                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
             })?;
             all.extend(list.manifests.unwrap_or_default());
         }
@@ -131,10 +131,10 @@ impl Registry {
         if fetched.media_type != media_type::OCI_INDEX {
             let found = escape(&fetched.media_type);
             let what = format_args!("{title}: expected an index of referrers, found {found:?}");
-            return Err(self.http.error(Kind::Refused, what).help(ADVICE));
+            return Err(self.http.error(Kind::Refused, what));
         }
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
-            self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+            self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
         })?;
         Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched))
     }

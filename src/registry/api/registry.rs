@@ -4,8 +4,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use reqwest::{Response, Url};
+use reqwest::{Response, StatusCode, Url};
 
 use super::call::Call;
 use super::listing::Listings;
@@ -13,6 +14,7 @@ use super::session::Session;
 use crate::content::{Error, Kind};
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::authorization::Auth;
+use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::clients::Clients;
 use crate::registry::http::exchange::Http;
 use crate::registry::http::response::Answer;
@@ -28,6 +30,9 @@ pub(in crate::registry) struct Registry {
     pub auth: Auth,
     /// Upload sessions opened by refused mounts, by repository path and blob digest.
     pub sessions: Mutex<HashMap<(String, Digest), Session>>,
+    /// Upload sessions opened to check the rights of the login, with the time on the flow's clock,
+    /// by repository: the first upload there uses them.
+    pub kept: Mutex<HashMap<Repository, (Session, Duration)>>,
     /// Lists of referrers that this run uses, by repository and subject; each is locked while it is
     /// changed.
     pub listings: Mutex<Listings>,
@@ -50,6 +55,7 @@ impl Registry {
             http: Http::new(name, runtime, settings, clients)?,
             auth: Auth::default(),
             sessions: Mutex::default(),
+            kept: Mutex::default(),
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
             peeked: Mutex::default(),
@@ -72,7 +78,7 @@ impl Registry {
                 let authorization = self.auth.authorization(&self.http, scopes)?;
                 let response = self.http.exchange(&call.request, authorization.as_ref())?;
                 if self.auth.renew(&self.http, &response, scopes, authorization.as_ref()) {
-                    self.http.exchange(&call.request, self.auth.authorization(&self.http, scopes)?.as_ref())?
+                    self.send_again(call, scopes)?
                 } else {
                     response
                 }
@@ -83,6 +89,24 @@ impl Registry {
         }
         self.http.pace.well(self.http.flow(), &self.http.name);
         Ok(response)
+    }
+
+    /// Sends a call with the login that a 401 asked for.
+    fn send_again(&self, call: &Call, scopes: &Scopes) -> Result<Response, Trouble> {
+        let authorization = self.auth.authorization(&self.http, scopes).inspect_err(|_| self.auth.narrow(scopes))?;
+        let response = self.http.exchange(&call.request, authorization.as_ref())?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.auth.narrow(scopes);
+        }
+        Ok(response)
+    }
+
+    /// Sends a call once, only with a login that is known already, and ignores how it ends.
+    pub fn send_aside(&self, call: &Call) {
+        let Some(scopes) = &call.scopes else { return };
+        if let Ok(authorization) = self.auth.authorization(&self.http, scopes) {
+            let _ = self.http.exchange(&call.request, authorization.as_ref());
+        }
     }
 
     /// Sends a call, with retries, until it is answered. The caller reads the body.

@@ -89,7 +89,7 @@ impl Http {
             self.pace.slower(self.flow(), &self.name, status, after);
         }
         match self.whole(response, SMALL, subject) {
-            Ok(answer) => Trouble { error: answer.refusal(&self.name, subject), again: true, after },
+            Ok(answer) => Trouble { error: answer.refusal(&self.name, subject), again: !answer.is_final(), after },
             Err(trouble) => trouble,
         }
     }
