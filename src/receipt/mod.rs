@@ -95,7 +95,7 @@ pub struct Arrival {
 /// Outcome for an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Pushed completely or in part, or given new tags; and read back.
     Pushed,
@@ -103,6 +103,8 @@ pub enum Outcome {
     Present,
     /// Not known to be at the destination.
     Failed,
+    /// A referrer that was left out, as requested.
+    LeftOut,
 }
 
 /// A tag.
@@ -125,7 +127,7 @@ pub struct Named {
 /// Outcome for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The tag was set.
     Set,
@@ -135,6 +137,8 @@ pub enum State {
     Kept,
     /// The tag is not known to name the artifact.
     Failed,
+    /// The tag of an artifact that was left out.
+    LeftOut,
 }
 
 /// A leaf that is at the destination.
@@ -311,12 +315,18 @@ impl Receipt {
 
     /// Returns the number of artifacts that are at the destination, according to reading back.
     pub fn arrived(&self) -> usize {
-        self.artifacts.iter().filter(|artifact| artifact.outcome != Outcome::Failed).count()
+        let there = |artifact: &&Arrival| matches!(artifact.outcome, Outcome::Pushed | Outcome::Present);
+        self.artifacts.iter().filter(there).count()
     }
 
-    /// Whether every artifact is at the destination.
+    /// Returns the number of artifacts that were left out, as requested.
+    pub fn left_out(&self) -> usize {
+        self.artifacts.iter().filter(|artifact| artifact.outcome == Outcome::LeftOut).count()
+    }
+
+    /// Whether every artifact that was not left out is at the destination.
     pub fn is_whole(&self) -> bool {
-        self.arrived() == self.artifacts.len()
+        self.arrived() + self.left_out() == self.artifacts.len()
     }
 
     /// Removes the smallest blobs until the receipt has at most `most` bytes or no blobs are left.

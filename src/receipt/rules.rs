@@ -95,13 +95,19 @@ impl Arrival {
         if failed != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
             return Err(wrong("expected a reason where it failed, and only there"));
         }
-        if !failed && (self.read_back != Some(self.digest) || self.destination.is_none()) {
+        let left_out = self.outcome == Outcome::LeftOut;
+        if left_out && self.read_back.is_some() {
+            return Err(wrong("is said to be left out, but was read back"));
+        }
+        if !failed && !left_out && (self.read_back != Some(self.digest) || self.destination.is_none()) {
             return Err(wrong("is said to be there, but was not read back"));
         }
         let proven = |tag: &Named| match tag.outcome {
+            _ if left_out && tag.outcome != State::LeftOut => false,
             State::Set | State::Present => tag.read_back == Some(self.digest),
             State::Kept => tag.read_back != Some(self.digest),
             State::Failed => failed,
+            State::LeftOut => left_out && tag.read_back.is_none(),
         };
         match self.tags.iter().find(|tag| !proven(tag)) {
             Some(tag) => {

@@ -6,7 +6,7 @@ use crate::base::fault::{Class, Fault};
 use crate::base::lock::lock;
 use crate::oci::{Digest, Repository, Tag};
 
-use super::work::{Work, flat};
+use super::work::{Job, Work, flat};
 
 /// The outcome of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Landed {
     Pushed,
     /// All of it was already there.
     Present,
+    /// Left out, as requested: a referrer.
+    LeftOut,
     /// Not imported. Nothing of it was tagged, unless the fault occurred while setting tags.
     Failed(Fault),
 }
@@ -69,7 +71,7 @@ impl Imported {
     pub fn fault(&self) -> Option<Fault> {
         let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
             Landed::Failed(fault) => Some(fault.clone()),
-            Landed::Pushed | Landed::Present => None,
+            Landed::Pushed | Landed::Present | Landed::LeftOut => None,
         });
         let failed: Vec<Fault> = failed.collect();
         if failed.is_empty() {
@@ -83,28 +85,40 @@ impl Imported {
 }
 
 pub(super) fn list(work: &Work) -> Vec<Done> {
-    work.jobs
-        .iter()
-        .map(|job| {
-            let needs = lock(&job.needs);
-            let landed = match &*lock(&job.failed) {
-                Some(fault) => Landed::Failed(fault.clone()),
-                None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
-                None => Landed::Pushed,
-            };
-            let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
-            if matches!(landed, Landed::Failed(_)) {
-                gone.extend(&needs.tags);
-            }
-            let stands = |tag: &&Tag| !gone.contains(tag);
-            Done {
-                repository: job.artifact.repository.clone(),
-                destination: job.repository.clone(),
-                digest: job.artifact.digest,
-                tags: job.artifact.tags.iter().filter(stands).cloned().collect(),
-                kept: needs.kept.clone(),
-                landed,
-            }
-        })
-        .collect()
+    let left_out = work.left_out.iter().map(|one| {
+        let done = Done {
+            repository: one.artifact.repository.clone(),
+            destination: one.repository.clone(),
+            digest: one.artifact.digest,
+            tags: Vec::new(),
+            kept: Vec::new(),
+            landed: Landed::LeftOut,
+        };
+        (one.number, done)
+    });
+    let mut all: Vec<(usize, Done)> = work.jobs.iter().map(|job| (job.number, done(job))).chain(left_out).collect();
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, done)| done).collect()
+}
+
+fn done(job: &Job) -> Done {
+    let needs = lock(&job.needs);
+    let landed = match &*lock(&job.failed) {
+        Some(fault) => Landed::Failed(fault.clone()),
+        None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
+        None => Landed::Pushed,
+    };
+    let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
+    if matches!(landed, Landed::Failed(_)) {
+        gone.extend(&needs.tags);
+    }
+    let stands = |tag: &&Tag| !gone.contains(tag);
+    Done {
+        repository: job.artifact.repository.clone(),
+        destination: job.repository.clone(),
+        digest: job.artifact.digest,
+        tags: job.artifact.tags.iter().filter(stands).cloned().collect(),
+        kept: needs.kept.clone(),
+        landed,
+    }
 }
