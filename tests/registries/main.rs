@@ -27,4 +27,5 @@ mod server;
 mod settings;
 mod strangers;
 mod tls;
+mod tokens;
 mod uploads;

@@ -85,6 +85,7 @@ impl Registry {
         let answer = self.ask(&call, SMALL)?;
         match answer.status.as_u16() {
             200 => {}
+            401 => return Err(self.refusal(&answer, &call.request.subject)),
             404 => return Ok(None),
             // Some servers do not support HEAD here, some redirect to storage with a signature for
             // GET only, and only the answer to a GET says why it is refused.

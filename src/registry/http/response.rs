@@ -40,8 +40,6 @@ struct One {
 
 /// Maximum number of errors of one response that are shown.
 const MOST_SHOWN: usize = 8;
-/// Maximum number of characters of a message or detail that are shown.
-const MOST_TEXT: usize = 300;
 /// Error codes that another try of the same request cannot change, even if the status says that the
 /// server failed: some registries answer with the status of the first of several errors.
 const FINAL: [&str; 5] =
@@ -50,9 +48,9 @@ const FINAL: [&str; 5] =
 impl One {
     /// Returns code and message, and the detail with `with_detail`.
     fn text(&self, with_detail: bool) -> String {
-        let mut text = cut(&self.code);
+        let mut text = self.code.clone();
         if let Some(message) = self.message.as_ref().filter(|message| !message.is_empty()) {
-            text.push_str(&format!("{}{}", if text.is_empty() { "" } else { ": " }, cut(message)));
+            text.push_str(&format!("{}{}", if text.is_empty() { "" } else { ": " }, message));
         }
         let detail = match &self.detail {
             Value::Null => String::new(),
@@ -62,17 +60,9 @@ impl One {
             other => other.to_string(),
         };
         if with_detail && !detail.is_empty() && self.message.as_ref() != Some(&detail) {
-            text.push_str(&format!("{}{}", if text.is_empty() { "" } else { ", " }, cut(&detail)));
+            text.push_str(&format!("{}{}", if text.is_empty() { "" } else { ", " }, detail));
         }
         text
-    }
-}
-
-/// Returns the beginning of a text.
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MOST_TEXT) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
     }
 }
 
@@ -102,7 +92,7 @@ impl Answer {
     pub fn words(&self) -> String {
         let errors = self.errors();
         let mut texts: Vec<String> = Vec::new();
-        for text in errors.iter().take(MOST_SHOWN).map(|error| error.text(true)) {
+        for text in errors.iter().take(MOST_SHOWN).map(|error| escape(&error.text(true))) {
             if !text.is_empty() && !texts.contains(&text) {
                 texts.push(text);
             }
@@ -110,7 +100,7 @@ impl Answer {
         if errors.len() > MOST_SHOWN {
             texts.push(format!("{} more", errors.len() - MOST_SHOWN));
         }
-        if texts.is_empty() { String::new() } else { format!(" ({})", escape(&texts.join("; "))) }
+        if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
     }
 
     /// Returns the codes and messages of all errors in the body, to be searched.
@@ -229,6 +219,6 @@ mod tests {
         let many: Vec<_> =
             (0..30).map(|number| serde_json::json!({"code": format!("{number}{}", "x".repeat(1000))})).collect();
         let long = answer(400, &serde_json::json!({ "errors": many }).to_string()).words();
-        assert!(long.contains("...; 7x") && long.ends_with("; 22 more)") && long.len() < 3000, "{long}");
+        assert!(long.contains("…; 7x") && long.ends_with("…; 22 more)") && long.len() < 4000, "{long}");
     }
 }
