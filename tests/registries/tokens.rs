@@ -63,7 +63,7 @@ fn a_list_gets_a_token_with_the_scopes_that_it_asks_for_and_our_own() {
     assert_eq!(tokens(), 1);
     assert_eq!(TagList::tags(&client.registries, &repository).unwrap().len(), 2);
     assert_eq!(tokens(), 1);
-    let last = server.requests().into_iter().filter(|request| request.path.starts_with("/token")).next_back().unwrap();
+    let last = server.requests().into_iter().rfind(|request| request.path.starts_with("/token")).unwrap();
     assert!(last.path.contains("scope=repository%3Aa%2Fb%3Apull%2Cmetadata_read"), "{}", last.path);
     // Neither is asked for again.
     client.registries.resolve(&reference).unwrap();

@@ -87,9 +87,10 @@ impl<'a> Asked<'a> {
         let answers = each(flow, &keys, |(repository, digest)| {
             let known = self.tags.get(repository).and_then(Option::as_ref);
             // The list of tags shows which fallback tags exist.
-            match known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest))) {
-                true => place.referrers_without_tag(repository, *digest),
-                false => place.referrers(repository, *digest),
+            if known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest))) {
+                place.referrers_without_tag(repository, *digest)
+            } else {
+                place.referrers(repository, *digest)
             }
         })?;
         for (key, answer) in keys.into_iter().zip(answers) {

@@ -99,7 +99,7 @@ impl Registry {
                 // Check again: if the tag still does not exist, this registry misinterprets
                 // conditions.
                 Ok(Put::Unmet) if self.tag_like(repository, tag, wanted, &scopes)?.is_none() => {
-                    condition = Condition::Always
+                    condition = Condition::Always;
                 }
                 Ok(Put::Unmet) => {}
                 // Registries refuse an immutable tag that was created since in different ways.

@@ -278,6 +278,8 @@ fn helped(answer: &[u8], helper: &str) -> Result<Option<Credential>, String> {
 mod tests {
     use super::*;
 
+    type Answer = dyn Fn() -> Result<Option<&'static str>, Unanswered>;
+
     /// Helpers that answer as a function does, and keep the warnings.
     struct Told<F>(F, std::cell::RefCell<Vec<String>>);
 
@@ -380,7 +382,7 @@ mod tests {
         let file = r#"{"auths":{"file.example":{"auth":"YTpi"}},"credsStore":"all",
             "credHelpers":{"own.example":"own"}}"#;
         let missing = || Err(Unanswered::Missing("credential helper: none".to_owned()));
-        let answers: [(&str, &dyn Fn() -> Result<Option<&'static str>, Unanswered>, usize); 5] = [
+        let answers: [(&str, &Answer, usize); 5] = [
             ("silent", &|| Ok(Some("\n")), 1),
             ("empty", &|| Ok(Some(r#"{"ServerURL":"x","Username":"","Secret":""}"#)), 1),
             ("no secret", &|| Ok(Some(r#"{"Username":"u","Secret":""}"#)), 1),

@@ -63,10 +63,8 @@ impl Http {
             }
             Fate::NotTls => {
                 let failure = failed(format_args!("{subject}: no TLS{at}: {text}"));
-                Trouble::last(failure.help(match is_named {
-                    true => named(),
-                    false => format!("if {place} speaks plain http, allow it with --plain-http {place}"),
-                }))
+                let plain = format!("if {place} speaks plain http, allow it with --plain-http {place}");
+                Trouble::last(failure.help(if is_named { named() } else { plain }))
             }
             Fate::HungUp | Fate::Closed | Fate::Passing | Fate::Http2 { .. } => {
                 if let Fate::Http2 { wants_http1 } = fate {
@@ -78,10 +76,8 @@ impl Http {
                     None => String::new(),
                 };
                 let failure = failed(format_args!("{subject}: {stage}{at}{by}: {text}"));
-                Trouble::passing(match is_named {
-                    true => failure.help(named()),
-                    false => failure.help("check that the registry runs and can be reached from here"),
-                })
+                let own = || "check that the registry runs and can be reached from here".to_owned();
+                Trouble::passing(failure.help(if is_named { named() } else { own() }))
             }
         }
     }
