@@ -16,6 +16,7 @@ mod interrupt;
 mod kill;
 mod killed;
 mod layouts;
+mod left_out;
 mod machine;
 mod outputs;
 mod races;

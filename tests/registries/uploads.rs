@@ -260,7 +260,7 @@ fn d7_rights_are_told_before_anything_is_sent() {
     assert_eq!(rights.may_pull(&repository(&closed)).unwrap_err().class, Kind::Denied);
 }
 
-/// What a manifest's PUT was refused with, and how often it was tried.
+/// Error of a refused PUT of a manifest, and the number of tries.
 fn refused(status: u16, body: &'static str, subject: bool, urls: bool) -> (packmule::content::Error, usize) {
     let server = Server::start(move |request, _| match request.method.as_str() {
         "PUT" => reply(status, body).with("Content-Type", "application/json"),

@@ -120,7 +120,7 @@ fn shown(url: &Url) -> String {
 }
 
 /// Resolves the `Location` of a redirect against `from`. A path of the protocol that differs in the
-/// scheme only is at the server of `from`, unless that is the very address that redirects. Refuses to go from
+/// scheme only is at the server of `from`, unless that address is the one that redirects. Refuses to go from
 /// https to http, or to a link-local or metadata address.
 ///
 /// # Errors

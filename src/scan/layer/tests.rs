@@ -197,7 +197,7 @@ fn a2_what_readers_understand_differently_is_refused() {
     let mut size = header("a", EntryType::Regular, 0);
     size.as_mut_bytes()[124..136].copy_from_slice(b"99999999999\0");
     size.set_cksum();
-    refused(&whole(&[raw(&size, b"")]), "no number");
+    refused(&whole(&[raw(&size, b"")]), "not a number");
     refused(b"", "truncated");
     refused(&gzip(b""), "truncated");
 }
