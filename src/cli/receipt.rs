@@ -12,7 +12,7 @@ use super::output::Outcome;
 use super::progress::size as show_size;
 use crate::base::fault::{Class, Fault, escape};
 use crate::oci::Digest;
-use crate::receipt::{Arrival, MAX_RECEIPT, MEDIA_TYPE, Receipt, State};
+use crate::receipt::{Arrival, MAX_RECEIPT, MEDIA_TYPE, Outcome as Reached, Receipt, State};
 use crate::signing::envelope::MAX_FILE;
 use crate::signing::{Envelope, EnvelopeError, Judgement, Policy, statement};
 use crate::system::{self, Found};
@@ -107,6 +107,10 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     };
     let (name, destination) = (escape(&receipt.bundle.name), escape(&receipt.destination));
     let mut text = format!("{word}  {arrived} of {all} artifacts of {name} at {destination}\n");
+    let left_out = receipt.left_out();
+    if left_out > 0 {
+        text.push_str(&format!("left out   {left_out} referrers, as requested\n"));
+    }
     let authenticated = matches!(standing, Standing::Good(..));
     let mut keyids = Vec::new();
     match &standing {
@@ -139,6 +143,7 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     text.push_str(&format!("receipt    {digest}\n"));
     let result = json!({
         "authenticated": authenticated, "digest": digest, "keyids": keyids, "arrived": arrived, "all": arrived == all,
+        "leftOut": left_out,
         "receipt": receipt,
     });
     Ok(Outcome::new(text, result))
@@ -187,7 +192,8 @@ fn custody(receipt: &Receipt) -> String {
 fn row(artifact: &Arrival) -> String {
     let outcome = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let word = outcome(&json!(artifact.outcome));
-    let word = if artifact.outcome.is_arrived() { word } else { word.to_uppercase() };
+    let is_loud = matches!(artifact.outcome, Reached::Failed | Reached::Unread);
+    let word = if is_loud { word.to_uppercase() } else { word };
     let to = artifact.destination.as_deref().map(escape).unwrap_or_default();
     let tags: String =
         artifact.tags.iter().filter(|tag| tag.outcome != State::Kept).map(|tag| format!(":{}", tag.name)).collect();

@@ -186,6 +186,12 @@ pub trait Referrers: Send + Sync {
     /// fallback tag. An empty list means that there are none; anything else is an error.
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error>;
 
+    /// Returns the referrers of a subject whose fallback tag is known not to exist: like
+    /// [`Referrers::referrers`], without a request for that tag.
+    fn referrers_without_tag(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        self.referrers(repository, subject)
+    }
+
     /// Returns whether all lists of this repository are under fallback tags, so that a repository
     /// without such tags has no referrers. `subject` is a manifest that exists.
     fn only_tags(&self, _repository: &Repository, _subject: Digest) -> Result<bool, Error> {
@@ -206,6 +212,11 @@ pub trait Catalog: Send + Sync {
 pub trait TagList: Send + Sync {
     /// Returns every tag of the repository.
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
+
+    /// Returns every tag of the repository, or `None` if that takes more than `pages` requests.
+    fn tags_within(&self, repository: &Repository, _pages: usize) -> Result<Option<Vec<Tag>>, Error> {
+        self.tags(repository).map(Some)
+    }
 }
 
 /// A place that can be asked what it has.
@@ -224,6 +235,15 @@ pub trait Inventory: Send + Sync {
     /// Returns the place as a source of what it contains, if it can be read.
     fn as_source(&self) -> Option<&dyn Source> {
         None
+    }
+    /// Returns the digest of the manifest that the tag names, if it names one, in the algorithm of
+    /// `like`, to compare the two. Hashes the manifest's bytes if the place knows it by a digest of
+    /// another algorithm.
+    fn tag_like(&self, repository: &Repository, tag: &Tag, like: Digest) -> Result<Option<Digest>, Error> {
+        match self.tag(repository, tag)? {
+            Some(found) if found.algorithm() != like.algorithm() => self.read_back(repository, Some(tag), like),
+            found => Ok(found),
+        }
     }
     /// Returns the digest of the manifest that `tag` names now, or, without a tag, of the one under
     /// `expected`. Reads its bytes from the place and hashes them here, with the algorithm of
@@ -256,7 +276,7 @@ pub trait Destination: Inventory {
     /// Like [`Destination::set_tag`], unless the tag names another document by now: then the tag
     /// stays, and the digest that it names is returned. Checks just before setting.
     fn set_new_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<Option<Digest>, Error> {
-        match self.tag(repository, tag)? {
+        match self.tag_like(repository, tag, document.digest())? {
             Some(found) if found != document.digest() => Ok(Some(found)),
             _ => self.set_tag(repository, tag, document).map(|()| None),
         }
@@ -318,4 +338,7 @@ pub trait Rights: Send + Sync {
     /// [`Kind::Denied`] if not, [`Kind::Absent`] if it must be created first, [`Kind::Refused`] if
     /// the place is read-only.
     fn may_push(&self, repository: &Repository) -> Result<(), Error>;
+    /// Gives back what the checks took at the place, if nothing has used it. Called at the end of a
+    /// run, however it ended.
+    fn release(&self) {}
 }

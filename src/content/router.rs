@@ -270,13 +270,11 @@ impl Ranges for Router {
 
 impl Referrers for Router {
     fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
-        let mut seen = BTreeSet::new();
-        let mut all = Vec::new();
-        for lists in self.sources(repository).filter_map(Source::referrers) {
-            let list = lists.referrers(repository, subject)?;
-            all.extend(list.into_iter().filter(|one| seen.insert(one.digest)));
-        }
-        Ok(all)
+        self.referrers_of(repository, |lists| lists.referrers(repository, subject))
+    }
+
+    fn referrers_without_tag(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        self.referrers_of(repository, |lists| lists.referrers_without_tag(repository, subject))
     }
 
     fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
@@ -289,15 +287,36 @@ impl Referrers for Router {
     }
 }
 
-impl TagList for Router {
-    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+impl Router {
+    /// Returns the referrers that `ask` gets from any source of the repository, each once.
+    fn referrers_of(
+        &self,
+        repository: &Repository,
+        ask: impl Fn(&dyn Referrers) -> Result<Vec<Descriptor>, Error>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        for lists in self.sources(repository).filter_map(Source::referrers) {
+            all.extend(ask(lists)?.into_iter().filter(|one| seen.insert(one.digest)));
+        }
+        Ok(all)
+    }
+
+    /// Returns the tags that `ask` gets from any source of the repository; `None` if one of them
+    /// has too many.
+    fn tags_of(
+        &self,
+        repository: &Repository,
+        ask: impl Fn(&dyn TagList) -> Result<Option<Vec<Tag>>, Error>,
+    ) -> Result<Option<Vec<Tag>>, Error> {
         let (mut all, mut absent, mut is_there) = (BTreeSet::new(), None, false);
         for source in self.sources(repository) {
             let list = source.tags().ok_or_else(|| {
                 Error::new(Kind::Refused, format!("{repository}: expected a list of tags, found a source without one"))
             })?;
-            match list.tags(repository) {
-                Ok(tags) => {
+            match ask(list) {
+                Ok(None) => return Ok(None),
+                Ok(Some(tags)) => {
                     is_there = true;
                     all.extend(tags);
                 }
@@ -307,7 +326,18 @@ impl TagList for Router {
                 Err(error) => return Err(error),
             }
         }
-        absent.filter(|_| !is_there).map_or_else(|| Ok(all.into_iter().collect()), Err)
+        absent.filter(|_| !is_there).map_or_else(|| Ok(Some(all.into_iter().collect())), Err)
+    }
+}
+
+impl TagList for Router {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let all = self.tags_of(repository, |list| list.tags(repository).map(Some))?;
+        Ok(all.unwrap_or_default())
+    }
+
+    fn tags_within(&self, repository: &Repository, pages: usize) -> Result<Option<Vec<Tag>>, Error> {
+        self.tags_of(repository, |list| list.tags_within(repository, pages))
     }
 }
 

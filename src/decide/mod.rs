@@ -2,6 +2,7 @@
 //! connections are reached only through [`crate::content`].
 
 pub mod delta;
+pub mod left_out;
 pub mod plan;
 pub mod route;
 pub mod select;

@@ -93,6 +93,7 @@ pub fn run(
             keep_going: request.keep_going,
             dry_run: request.dry_run,
             sides: request.sides,
+            referrers: &Referrers::All,
             siblings: request.is_one_place.then_some(&planned.origins),
             wanted: None,
             ledger: None,
@@ -136,8 +137,8 @@ fn look(
         }
         let there = request.route.destination(wanted.repository()).ok()?;
         let tag = wanted.tag()?;
-        let now = destination.tag(&there, tag).ok()??;
         let digest = source.resolve(&wanted.reference).ok()?.digest;
+        let now = destination.tag_like(&there, tag, digest).ok()??;
         flow.event(Event::Item(wanted.reference.to_string()));
         (now == digest).then(|| Done {
             repository: wanted.repository().clone(),
@@ -154,7 +155,13 @@ fn look(
     let places: HashMap<&Repository, Digest> =
         found.map(|(wanted, same)| (&wanted.reference.repository, same.digest)).collect();
     let places: Vec<(&Repository, Digest)> = places.into_iter().collect();
-    let bare = each(flow, &places, |(place, digest)| has_no_referrers(source, place, *digest).unwrap_or(false))?;
+    // No more pages of tags than requests that the plan would make for the artifacts.
+    let mut selected: HashMap<&Repository, usize> = HashMap::new();
+    selection.wanted.iter().for_each(|wanted| *selected.entry(&wanted.reference.repository).or_default() += 1);
+    let bare = each(flow, &places, |(place, digest)| {
+        let pages = selected.get(place).copied().unwrap_or(1);
+        has_no_referrers(source, place, *digest, pages).unwrap_or(false)
+    })?;
     let bare: HashSet<&Repository> =
         places.iter().zip(bare).filter(|(_, bare)| *bare).map(|((place, _), _)| *place).collect();
     let keep = |(wanted, same): (&Wanted, Option<Done>)| {
@@ -173,16 +180,19 @@ fn closed(
     let Some(rights) = destination.rights().filter(|_| !request.dry_run) else { return Ok(Vec::new()) };
     let names = selection.wanted.iter().filter_map(|wanted| request.route.destination(wanted.repository()).ok());
     let names: Vec<Repository> = names.collect::<BTreeSet<_>>().into_iter().collect();
-    let refused = each(flow, &names, |name| rights.may_push(name).err())?;
+    let refused = each(flow, &names, |name| rights.may_push(name).err());
+    rights.release();
+    let refused = refused?;
     Ok(refused.into_iter().flatten().map(|error| error.into_fault(request.sides.destination)).collect())
 }
 
 /// Returns whether nothing in the repository refers to anything: no tag belongs to a digest, and
-/// lists exist only as tags.
-fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+/// lists exist only as tags. `false` if the tags are on more than `pages` pages.
+fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest, pages: usize) -> Result<bool, Error> {
     let (Some(lists), Some(tags)) = (source.referrers(), source.tags()) else { return Ok(false) };
     let of_a_digest = |tag: &Tag| ["sha256-", "sha512-"].iter().any(|start| tag.as_str().starts_with(start));
-    Ok(!tags.tags(repository)?.iter().any(of_a_digest) && lists.only_tags(repository, digest)?)
+    let Some(all) = tags.tags_within(repository, pages)? else { return Ok(false) };
+    Ok(!all.iter().any(of_a_digest) && lists.only_tags(repository, digest)?)
 }
 
 /// The source during planning. Resolved references are cached and blobs are assumed to exist; a

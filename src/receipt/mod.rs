@@ -95,7 +95,7 @@ pub struct Arrival {
 /// Outcome for an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Pushed completely or in part, or given new tags; and read back.
     Pushed,
@@ -105,6 +105,8 @@ pub enum Outcome {
     Unread,
     /// Not known to be at the destination.
     Failed,
+    /// A referrer that was left out, as requested.
+    LeftOut,
 }
 
 impl Outcome {
@@ -134,7 +136,7 @@ pub struct Named {
 /// Outcome for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The tag was set.
     Set,
@@ -146,6 +148,8 @@ pub enum State {
     Unread,
     /// The tag is not known to name the artifact.
     Failed,
+    /// The tag of an artifact that was left out.
+    LeftOut,
 }
 
 /// A leaf that is at the destination.
@@ -325,9 +329,14 @@ impl Receipt {
         self.artifacts.iter().filter(|artifact| artifact.outcome.is_arrived()).count()
     }
 
-    /// Whether every artifact is at the destination.
+    /// Returns the number of artifacts that were left out, as requested.
+    pub fn left_out(&self) -> usize {
+        self.artifacts.iter().filter(|artifact| artifact.outcome == Outcome::LeftOut).count()
+    }
+
+    /// Whether every artifact that was not left out is at the destination.
     pub fn is_whole(&self) -> bool {
-        self.arrived() == self.artifacts.len()
+        self.arrived() + self.left_out() == self.artifacts.len()
     }
 
     /// Removes the smallest blobs until the receipt has at most `most` bytes or no blobs are left.

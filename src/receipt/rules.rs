@@ -93,20 +93,26 @@ impl Arrival {
         }
         let (failed, unread) = (self.outcome == Outcome::Failed, self.outcome == Outcome::Unread);
         let arrived = self.outcome.is_arrived();
-        if arrived == self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
+        if (failed || unread) != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
             return Err(wrong("expected a reason where it failed or could not be read, and only there"));
         }
-        if (arrived && self.read_back != Some(self.digest)) || (!failed && self.destination.is_none()) {
+        let left_out = self.outcome == Outcome::LeftOut;
+        if left_out && self.read_back.is_some() {
+            return Err(wrong("is said to be left out, but was read back"));
+        }
+        if (arrived && self.read_back != Some(self.digest)) || (!failed && !left_out && self.destination.is_none()) {
             return Err(wrong("is said to be there, but was not read back"));
         }
         if unread && self.read_back.is_some_and(|found| found != self.digest) {
             return Err(wrong("is said to be unread, but something else was read"));
         }
         let proven = |tag: &Named| match tag.outcome {
+            _ if left_out && tag.outcome != State::LeftOut => false,
             State::Set | State::Present => tag.read_back == Some(self.digest),
             State::Kept => tag.read_back != Some(self.digest),
             State::Unread => unread && tag.read_back.is_none(),
             State::Failed => failed,
+            State::LeftOut => left_out && tag.read_back.is_none(),
         };
         match self.tags.iter().find(|tag| !proven(tag)) {
             Some(tag) => {

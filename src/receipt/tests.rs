@@ -161,6 +161,32 @@ fn what_nobody_may_read_is_claimed_by_nobody() {
 }
 
 #[test]
+fn what_was_left_out_is_told_and_neither_arrived_nor_failed() {
+    let mut receipt = partial();
+    receipt.fault = None;
+    let out = &mut receipt.artifacts[1];
+    (out.outcome, out.reason, out.read_back) = (Outcome::LeftOut, None, None);
+    out.tags.iter_mut().for_each(|tag| (tag.outcome, tag.read_back) = (State::LeftOut, None));
+    let bytes = receipt.to_bytes();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"outcome\":\"left-out\""));
+    let read = Receipt::parse(&bytes).unwrap();
+    assert_eq!((read.arrived(), read.left_out(), read.is_whole()), (1, 1, true));
+    for change in [
+        &(|one: &mut Receipt| one.artifacts[1].read_back = Some(one.artifacts[1].digest)) as &dyn Fn(&mut Receipt),
+        &|one| one.artifacts[1].reason = Some("x".to_owned()),
+        &|one| one.artifacts[0].tags[0].outcome = State::LeftOut,
+        &|one| {
+            let name = Tag::new("z").unwrap();
+            one.artifacts[1].tags = vec![Named { name, outcome: State::Kept, read_back: None }];
+        },
+    ] {
+        let mut wrong = receipt.clone();
+        change(&mut wrong);
+        assert!(Receipt::parse(&wrong.to_bytes()).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn what_has_no_room_is_left_out_the_smallest_first() {
     let mut receipt = partial();
     let leaf = |number: u64| Leaf { digest: digest(&number.to_string()), size: number, ..partial().blobs[0].clone() };

@@ -159,6 +159,10 @@ impl Referrers for Registries {
         self.ask(repository, |registry| registry.referrers(repository, subject))
     }
 
+    fn referrers_without_tag(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        self.ask(repository, |registry| registry.referrers_without_tag(repository, subject))
+    }
+
     fn only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
         self.ask(repository, |registry| registry.has_only_tags(repository, subject))
     }
@@ -167,6 +171,10 @@ impl Referrers for Registries {
 impl TagList for Registries {
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         self.ask(repository, |registry| registry.tags(repository))
+    }
+
+    fn tags_within(&self, repository: &Repository, pages: usize) -> Result<Option<Vec<Tag>>, Error> {
+        self.ask(repository, |registry| registry.tags_within(repository, pages))
     }
 }
 
@@ -235,6 +243,11 @@ impl Rights for Registries {
 
     fn may_push(&self, repository: &Repository) -> Result<(), Error> {
         self.ask(repository, |registry| registry.may_push(repository))
+    }
+
+    fn release(&self) {
+        let known: Vec<Arc<Registry>> = lock(&self.known).values().cloned().collect();
+        known.iter().for_each(|registry| registry.release());
     }
 }
 

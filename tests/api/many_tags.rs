@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use packmule::bundle::write::Input;
 use packmule::decide::route::{Place, Route};
-use packmule::decide::select::{Selection, Wanted};
+use packmule::decide::select::{Referrers, Selection, Wanted};
 use packmule::layout::Layout;
 use packmule::oci::{Artifact, Repository, Tag};
 use packmule::operate::import::{self, Ledger, Sides, TagConflict};
@@ -76,6 +76,7 @@ fn the_import_and_plan_of_its_own_process() {
             keep_going: false,
             dry_run: false,
             sides: Sides::PLACES,
+            referrers: &Referrers::All,
             siblings: None,
             wanted: None,
             ledger: Some(&account),

@@ -18,6 +18,7 @@ mod frame;
 mod from_bundle;
 mod key;
 mod layouts;
+mod left_out;
 #[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]

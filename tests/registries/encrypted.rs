@@ -47,12 +47,23 @@ impl Folder {
         folder.openssl(&format!(
             "req -x509 {KEY} -days 2 -subj /CN=lonely {own} -keyout self-signed.key -out self-signed.pem"
         ));
+        // Docker's recipe for a test registry: the server's own certificate is marked as a CA.
+        let pinned = "-addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE";
+        folder
+            .openssl(&format!("req -x509 {KEY} -days 2 -subj /CN=pinned {pinned} -keyout pinned.key -out pinned.pem"));
+        let other = "-addext subjectAltName=DNS:other.example -addext basicConstraints=critical,CA:TRUE";
+        folder.openssl(&format!(
+            "req -x509 {KEY} -days 2 -subj /CN=pinned {other} -keyout pinned-other.key -out pinned-other.pem"
+        ));
         // Only `ca` sets dates.
         folder.write("db", b"");
         folder.write("serial", b"01\n");
         folder.write("ca.conf", b"[ca]\ndefault_ca=d\n[d]\ndatabase=db\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n");
         folder.openssl(&format!("req {KEY} -subj /CN=expired -keyout expired.key -out expired.csr"));
         folder.openssl("ca -batch -config ca.conf -cert ca.pem -keyfile ca.key -in expired.csr -out expired.pem -startdate 20200101000000Z -enddate 20200201000000Z -notext");
+        folder.write("own.conf", b"[ca]\ndefault_ca=d\n[d]\ndatabase=db\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=IP:127.0.0.1\nbasicConstraints=critical,CA:TRUE\n");
+        folder.openssl(&format!("req {KEY} -subj /CN=pinned-old -keyout pinned-old.key -out pinned-old.csr"));
+        folder.openssl("ca -batch -selfsign -config own.conf -keyfile pinned-old.key -in pinned-old.csr -out pinned-old.pem -startdate 20200101000000Z -enddate 20200201000000Z -notext");
         folder
     }
 

@@ -1,9 +1,9 @@
 //! Lists: tags, repositories, referrers, the fallback tag; row R10.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use packmule::content::{Destination, Kind, Referrers};
+use packmule::content::{Destination, Kind, Referrers, TagList};
 use packmule::flow::Event;
 use packmule::oci::{Digest, Repository, media_type};
 
@@ -29,7 +29,7 @@ fn lists_without_links_go_on_by_last() {
     });
     let client = anonymous();
     assert_eq!(client.registries.repositories(&server.host).unwrap().len(), 2500);
-    assert_eq!(packmule::content::TagList::tags(&client.registries, &repository(&server)).unwrap().len(), 2500);
+    assert_eq!(TagList::tags(&client.registries, &repository(&server)).unwrap().len(), 2500);
 }
 
 #[test]
@@ -140,4 +140,56 @@ fn r10_pages_of_referrers() {
         let error = list(path).unwrap_err();
         assert_eq!(error.class, kind, "{path}: {error}");
     }
+}
+
+#[test]
+fn a_long_list_of_tags_is_given_up_where_that_is_wanted_and_else_read_to_its_end() {
+    let server = Server::start(move |request, _| {
+        let Some((path, query)) = request.path.split_once('?') else { return reply(200, "") };
+        let page: usize = query.split_once("page=").map_or(0, |(_, page)| page.parse().unwrap());
+        let tags = serde_json::json!({"tags": [format!("t{page}")]}).to_string();
+        match page {
+            1199 => reply(200, tags),
+            _ => reply(200, tags).with("Link", format!("<{path}?page={}>; rel=\"next\"", page + 1)),
+        }
+    });
+    let client = anonymous();
+    let within = |pages| {
+        let before = server.requests().len();
+        let found = TagList::tags_within(&client.registries, &repository(&server), pages).unwrap();
+        (found.map(|tags| tags.len()), server.requests().len() - before)
+    };
+    assert_eq!(within(3), (None, 3));
+    assert_eq!(within(1199), (None, 1199));
+    assert_eq!(within(1200), (Some(1200), 1200));
+    assert_eq!(TagList::tags(&client.registries, &repository(&server)).unwrap().len(), 1200);
+}
+
+#[test]
+fn the_referrers_api_is_asked_once_for_each_document_and_side_by_side() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&most);
+    let server = Server::start(move |request, _| {
+        if !request.path.contains("/referrers/") {
+            return reply(if request.path == "/v2/" { 200 } else { 404 }, "");
+        }
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        now.fetch_sub(1, Ordering::SeqCst);
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": []});
+        reply(200, index.to_string()).with("Content-Type", media_type::OCI_INDEX)
+    });
+    let (client, repository) = (anonymous(), repository(&server));
+    let subjects: Vec<Digest> = (0..4_u8).map(|number| Digest::sha256(&[number])).collect();
+    // Whoever asked whether there is an API has its answer already.
+    assert!(!client.registries.only_tags(&repository, subjects[0]).unwrap());
+    packmule::flow::each(&client.flow, &subjects, |subject| {
+        assert!(client.registries.referrers_without_tag(&repository, *subject).unwrap().is_empty());
+    })
+    .unwrap();
+    let mut asked: Vec<String> = server.requests().into_iter().map(|request| request.path).collect();
+    asked.sort();
+    asked.dedup();
+    assert_eq!((asked.len(), server.requests().len()), (4, 4));
+    assert!(seen.load(Ordering::SeqCst) > 1, "one after the other");
 }

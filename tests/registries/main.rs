@@ -7,6 +7,7 @@
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod algorithms;
 mod encodings;
 mod encrypted;
 mod faults;
@@ -24,6 +25,7 @@ mod settings;
 mod strangers;
 mod streams;
 mod tls;
+mod tokens;
 mod unreadable;
 mod uploads;
 

@@ -164,16 +164,22 @@ fn tags_go_on_at_the_same_origin_only() {
         path if path.contains("/evil/") => {
             reply(200, r#"{"tags":["a"]}"#).with("Link", format!("<http://{elsewhere}/x>; rel=\"next\""))
         }
+        path if path.contains("/inner/") && !path.contains("page=") => reply(200, r#"{"tags":["a"]}"#)
+            .with("Link", "<http://registry.internal:5000/v2/inner/x/tags/list?page=2>; rel=\"next\""),
         path if path.contains("/round/") => {
             reply(200, r#"{"tags":["a"]}"#).with("Link", format!("<{path}>; rel=\"next\""))
         }
-        "/v2/good/x/tags/list?page=2" => reply(200, r#"{"tags":["b"]}"#),
+        "/v2/good/x/tags/list?page=2" | "/v2/inner/x/tags/list?page=2" => reply(200, r#"{"tags":["b"]}"#),
         _ => reply(200, r#"{"tags":["a","not a tag"]}"#).with("Link", "</v2/good/x/tags/list?page=2>; rel=\"next\""),
     });
     let client = client(Settings::default());
     let tags = |path: &str| TagList::tags(&client.registries, &Repository::new(&registry.host, path).unwrap());
     assert_eq!(tags("good/x").unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(tags("evil/x").unwrap_err().class, Kind::Policy);
+    let evil_page = tags("evil/x").unwrap_err();
+    assert_eq!(evil_page.class, Kind::Policy);
+    assert!(evil_page.what.contains(&format!("the registry named http://{}, in Link", evil.host)), "{evil_page}");
+    // An inner address of the registry itself.
+    assert_eq!(tags("inner/x").unwrap().len(), 2);
     assert_eq!(tags("round/x").unwrap_err().class, Kind::Failed);
     assert!(evil.requests().is_empty());
 }
@@ -191,4 +197,77 @@ fn a_redirect_to_a_name_is_followed() {
     let client = client(Settings::default());
     let repository = Repository::new(&registry.host, "a/b").unwrap();
     assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
+}
+
+/// A signature of the storage's address is good for one method.
+#[test]
+fn a_manifest_that_head_does_not_get_is_asked_for_by_get() {
+    let storage = Server::start(|request, _| match request.method.as_str() {
+        "GET" => super::hosts::manifest_reply(),
+        _ => reply(403, ""),
+    });
+    let elsewhere = storage.host.clone();
+    let registry = Server::start(move |request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        path if path.ends_with("/gone") => reply(404, ""),
+        path if path.ends_with("/closed") => reply(403, r#"{"errors":[{"code":"DENIED","message":"by a rule"}]}"#),
+        _ => reply(307, "").with("Location", format!("http://{elsewhere}/m?signature=1")),
+    });
+    let client = client(Settings::default());
+    let resolve = |tag: &str| client.registries.resolve(&format!("{}/a/b:{tag}", registry.host).parse().unwrap());
+    resolve("v1").unwrap();
+    assert_eq!(resolve("gone").unwrap_err().class, Kind::Absent);
+    let closed = resolve("closed").unwrap_err();
+    assert!(closed.class == Kind::Denied && closed.what.contains("by a rule"), "{closed}");
+}
+
+/// A registry that does not know the address by which a proxy is reached.
+#[test]
+fn a_session_with_an_inner_address_is_used_at_the_registrys_own() {
+    for inner in ["http://registry.internal:5000", "https://127.0.0.1", "http://127.0.0.1:1", "http://169.254.169.254"]
+    {
+        let registry = Server::start(move |request, _| match request.method.as_str() {
+            _ if !basic(request) => challenge(),
+            "HEAD" => reply(404, ""),
+            "POST" => reply(202, "").with("Location", format!("{inner}/v2/a/b/blobs/uploads/1?_state=x")),
+            "PUT" if request.body.len() > 100_000 => reply(413, ""),
+            "PATCH" => reply(202, "")
+                .with("Location", format!("{inner}/v2/a/b/blobs/uploads/1"))
+                .with("Range", request.header("content-range").unwrap().to_owned()),
+            _ => reply(201, ""),
+        });
+        let client = client(Settings { retries: 0, ..login("mule", SECRET) });
+        let repository = Repository::new(&registry.host, "a/b").unwrap();
+        for size in [10, 5_000_000] {
+            let blob = content(size, 3);
+            client.registries.put_blob(&repository, &blob.descriptor(), &blob).unwrap();
+        }
+        let last = registry.requests().pop().unwrap();
+        assert!(last.path.starts_with("/v2/a/b/blobs/uploads/1?digest=sha256%3A") && basic(&last), "{last:?}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_followed_is_told_as_named_by_the_registry() {
+    let plain = Server::start(|_, _| reply(200, "{}"));
+    for (named, kind, words) in [
+        ("http://127.0.0.1:1/put?secret=1".to_owned(), Kind::Failed, "at 127.0.0.1:1, which the registry named"),
+        (format!("https://{}/put", plain.host), Kind::Failed, "which the registry named"),
+        ("http://169.254.169.254/put".to_owned(), Kind::Policy, "the registry named http://169.254.169.254"),
+        ("ftp://127.0.0.1/put".to_owned(), Kind::Policy, "the registry named ftp://127.0.0.1"),
+    ] {
+        let registry = Server::start(move |request, _| match request.method.as_str() {
+            "GET" => reply(200, ""),
+            "HEAD" => reply(404, ""),
+            _ => reply(202, "").with("Location", named.clone()),
+        });
+        let client = client(Settings { retries: 0, ..Settings::default() });
+        let repository = Repository::new(&registry.host, "a/b").unwrap();
+        let blob = content(10, 3);
+        let error = client.registries.put_blob(&repository, &blob.descriptor(), &blob).unwrap_err();
+        assert!(error.class == kind && error.what.contains(words), "{error:?}");
+        let help = error.help.unwrap();
+        assert!(help.contains("X-Forwarded-Proto") && !help.contains("--plain-http"), "{help}");
+        assert!(!error.what.contains("secret"), "{}", error.what);
+    }
 }

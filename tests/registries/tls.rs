@@ -117,6 +117,33 @@ fn r11_certificates_that_do_not_hold() {
 }
 
 #[test]
+fn a_self_signed_certificate_that_was_given_is_pinned_with_its_name_and_dates() {
+    let folder = Folder::new();
+    let given = |name: &str| Settings { ca: vec![folder.read(name)], retries: 0, ..Settings::default() };
+    let serve = |name: &str| Front::new(&folder, name).serve(|_, _| manifest_reply());
+    let server = serve("pinned");
+    let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
+    client(given("pinned.pem")).registries.resolve(&reference).unwrap();
+    // Together with others, and with a client certificate.
+    let shown = ClientCertificate { certificate: folder.read("good.pem"), key: folder.read("good.key").into() };
+    let both = [folder.read("ca.pem"), folder.read("pinned.pem")].concat();
+    client(own(both, Some(shown))).registries.resolve(&reference).unwrap();
+    // Another certificate of the same name is not this one.
+    for (presented, ca, words) in [
+        ("pinned", "ca.pem", "certificate"),
+        ("pinned", "self-signed.pem", "certificate"),
+        ("pinned-other", "pinned-other.pem", "other.example"),
+        ("pinned-old", "pinned-old.pem", "expired"),
+    ] {
+        let server = serve(presented);
+        let (_, error) = resolve(&server.host, given(ca));
+        assert!(error.class == Kind::Failed && error.what.contains(words), "{presented}, {ca}: {error}");
+        let seen = server.all_requests();
+        assert!(seen.iter().all(|request| request.method == "HEAD"), "{presented}, {ca}: {seen:?}");
+    }
+}
+
+#[test]
 fn r11_a_server_of_tls_1_0() {
     let server = alert();
     let (_, error) = resolve(&server.host, Settings::default());

@@ -236,9 +236,68 @@ fn d7_rights_are_told_before_anything_is_sent() {
     let client = anonymous();
     let rights = client.registries.rights().unwrap();
     rights.may_push(&repository(&registry.server)).unwrap();
+    rights.may_push(&repository(&registry.server)).unwrap();
     rights.may_pull(&repository(&registry.server)).unwrap();
-    let methods: Vec<String> = registry.server.requests().into_iter().map(|request| request.method).collect();
-    assert_eq!(methods, ["POST", "DELETE", "GET"], "its session is given back");
+    rights.release();
+    rights.release();
+    let methods = || -> Vec<String> { registry.server.requests().into_iter().map(|request| request.method).collect() };
+    assert_eq!(methods(), ["POST", "GET", "DELETE"], "its session is given back");
+    // The first blob uses it.
+    rights.may_push(&repository(&registry.server)).unwrap();
+    for size in [10, 20] {
+        let blob = content(size, 5);
+        client.registries.put_blob(&repository(&registry.server), &blob.descriptor(), &blob).unwrap();
+    }
+    rights.release();
+    assert_eq!(methods()[3..], ["POST", "HEAD", "PUT", "HEAD", "POST", "PUT"]);
+    // A session that servers may have ended by now is not used.
+    rights.may_push(&repository(&registry.server)).unwrap();
+    packmule::flow::Clock::sleep(&*client.clock, std::time::Duration::from_secs(3600));
+    let blob = content(30, 5);
+    client.registries.put_blob(&repository(&registry.server), &blob.descriptor(), &blob).unwrap();
+    assert_eq!(methods()[9..], ["POST", "HEAD", "POST", "PUT"]);
     let closed = Server::start(|_, _| reply(403, ""));
     assert_eq!(rights.may_pull(&repository(&closed)).unwrap_err().class, Kind::Denied);
+}
+
+/// Error of a refused PUT of a manifest, and the number of tries.
+fn refused(status: u16, body: &'static str, subject: bool, urls: bool) -> (packmule::content::Error, usize) {
+    let server = Server::start(move |request, _| match request.method.as_str() {
+        "PUT" => reply(status, body).with("Content-Type", "application/json"),
+        _ => reply(if request.path == "/v2/" { 200 } else { 404 }, ""),
+    });
+    let config = content(2, 1).descriptor();
+    let mut layer = content(3, 1).descriptor();
+    layer.urls = urls.then(|| vec!["https://mcr.example/layer".to_owned()]);
+    let document = super::hosts::manifest(&config, &layer, subject.then_some(&config));
+    let error = anonymous().registries.put_manifest(&repository(&server), &document).unwrap_err();
+    (error, server.requests().iter().filter(|request| request.method == "PUT").count())
+}
+
+#[test]
+fn a_refused_manifest_is_not_tried_again_and_its_reason_is_told() {
+    let unknown = r#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}},
+        {"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry","detail":{"digest":"sha256:0"}}]}"#;
+    let (error, tries) = refused(500, unknown, false, true);
+    assert_eq!((error.class, tries), (Kind::Refused, 1), "{error}");
+    assert!(error.what.contains("MANIFEST_BLOB_UNKNOWN") && error.what.contains("sha256:0"), "{error}");
+    assert!(error.help.unwrap().contains("validation.manifests.urls.allow"));
+    // Without layers of that kind this is no advice; a 500 that says nothing is tried again.
+    assert!(refused(500, unknown, false, false).0.help.is_none());
+    assert_eq!(refused(500, "{}", false, true).1, 5);
+    // Content that was pushed just now may be unknown for a moment.
+    assert_eq!(refused(404, unknown, false, true).1, 5);
+    for (status, code, is_blamed) in [
+        (400, "MANIFEST_INVALID", true),
+        (405, "UNSUPPORTED", true),
+        (412, "PROJECTPOLICYVIOLATION", false),
+        (403, "DENIED", false),
+        (413, "SIZE_INVALID", false),
+    ] {
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"exceeds quota"}}]}}"#).leak();
+        let (error, tries) = refused(status, body, true, false);
+        let advised = error.help.as_ref().is_some_and(|help| help.contains("--referrers none"));
+        assert_eq!((advised, tries), (is_blamed, 1), "{error:?}");
+        assert!(error.what.contains(code), "{error}");
+    }
 }

@@ -15,7 +15,7 @@ use packmule::bundle::format::offsets::Offsets;
 use packmule::bundle::stream::{Members, Stream, open};
 use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
-use packmule::registry::http::headers::{Challenge, Url, hop, next_link, next_page};
+use packmule::registry::http::headers::{Challenge, Url, hop, next_link, next_page, session};
 use packmule::signing::private::SigningKey;
 use packmule::signing::{self, Envelope, PublicKey, key};
 
@@ -179,7 +179,7 @@ pub fn link(bytes: &[u8]) {
     assert_eq!(next_link(&format!("<{target}>; rel=next")), Some(target), "written again, read as the same");
     for page in ["https://a.example:5000/v2/x/tags/list?n=1", "http://127.0.0.1/v2/_catalog"] {
         let Ok(page) = Url::parse(page) else { continue };
-        if let Some(next) = next_page(&page, target) {
+        if let Ok(next) = next_page(&page, target) {
             let origin = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
             assert_eq!(origin(&next), origin(&page), "{next}");
         }
@@ -191,18 +191,20 @@ pub fn link(bytes: &[u8]) {
 pub fn location(bytes: &[u8]) {
     for from in ["https://a.example/v2/x/blobs/uploads/", "http://a.example:5000/v2/x/blobs/sha256:0?y=1"] {
         let Ok(from) = Url::parse(from) else { continue };
-        let Ok(next) = hop(&from, bytes) else { continue };
-        assert!(matches!(next.scheme(), "http" | "https") && next.has_host(), "{next}");
-        assert!(next.scheme() == "https" || from.scheme() == "http", "{next}");
-        assert!(next.username().is_empty() && next.password().is_none(), "{next}");
-        let host = next.host_str().unwrap_or_default().trim_matches(['[', ']', '.']);
-        match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(IpAddr::V4(address)) => assert!(!address.is_link_local() && !address.is_unspecified(), "{next}"),
-            Ok(IpAddr::V6(address)) => assert!(!address.is_unicast_link_local(), "{next}"),
-            // A host of dots alone is one that nobody resolves.
-            Err(_) => assert_ne!(host, "metadata.google.internal", "{next}"),
+        for resolve in [hop, session] {
+            let Ok(next) = resolve(&from, bytes) else { continue };
+            assert!(matches!(next.scheme(), "http" | "https") && next.has_host(), "{next}");
+            assert!(next.scheme() == "https" || from.scheme() == "http", "{next}");
+            assert!(next.username().is_empty() && next.password().is_none(), "{next}");
+            let host = next.host_str().unwrap_or_default().trim_matches(['[', ']', '.']);
+            match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
+                Ok(IpAddr::V4(address)) => assert!(!address.is_link_local() && !address.is_unspecified(), "{next}"),
+                Ok(IpAddr::V6(address)) => assert!(!address.is_unicast_link_local(), "{next}"),
+                // A host of dots alone is one that nobody resolves.
+                Err(_) => assert_ne!(host, "metadata.google.internal", "{next}"),
+            }
+            assert_eq!(resolve(&from, next.as_str().as_bytes()), Ok(next.clone()), "{next}");
         }
-        assert_eq!(hop(&from, next.as_str().as_bytes()), Ok(next.clone()), "{next}");
     }
 }
 

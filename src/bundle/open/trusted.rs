@@ -139,7 +139,8 @@ impl Trusted {
     /// Returns the error for a missing volume, counted from 0.
     pub(in crate::bundle) fn lacks(&self, volume: usize) -> Error {
         let (file, number) = (self.volumes.file_name(volume), volume + 1);
-        Error::integrity(format!("volume {file}: need volume {number} of bundle {}, found none", self.id))
-            .help("put the volume next to the manifest, or name the directory that holds it with --volume-dir")
+        Error::integrity(format!("volume {file}: need volume {number} of bundle {}, found none", self.id)).help(
+            "put the volume next to the manifest; verify, import and cat also look in the directories of --volume-dir",
+        )
     }
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::base::fault::escape;
 use crate::cli::world::World;
 use crate::program::{self, Failure, Limits, Surroundings};
-use crate::registry::auth::docker_config;
+use crate::registry::auth::docker_config::{self, Unanswered};
 use crate::system;
 
 /// Maximum size of an auth file, in bytes.
@@ -84,16 +84,16 @@ pub fn read(path: &Path) -> Result<Option<Bytes>, String> {
 ///
 /// # Errors
 /// The helper is missing or fails; with its message, unless that may hold an answer.
-pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) -> Result<Option<Bytes>, String> {
+pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) -> Result<Option<Bytes>, Unanswered> {
     let shown = format!("credential helper docker-credential-{}", escape(name));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !name.bytes().all(plain) || name.starts_with('.') {
-        return Err(format!("{shown}: expected a name of letters, digits, - _ and ."));
+        return Err(Unanswered::Failed(format!("{shown}: expected a name of letters, digits, - _ and .")));
     }
     let program = format!("docker-credential-{name}");
     match program::run::to_end(&program, &[verb.to_owned()], input, surroundings, LIMITS) {
         Ok(answer) => Ok(Some(answer)),
-        Err(Failure::Absent) => Err(format!("{shown}: expected a program on PATH, found none")),
+        Err(Failure::Absent) => Err(Unanswered::Missing(format!("{shown}: expected a program on PATH, found none"))),
         Err(Failure::Failed { status, output }) => {
             let said = String::from_utf8_lossy(&output.0);
             let line = said.lines().next().unwrap_or_default().trim();
@@ -105,9 +105,9 @@ pub fn ask(name: &str, verb: &str, input: &[u8], surroundings: &Surroundings) ->
             // shown.
             let echo = verb == "store" || line.is_empty() || said.contains('{');
             let line = if echo { status.to_string() } else { escape(line) };
-            Err(format!("{shown} {verb}: {line}"))
+            Err(Unanswered::Failed(format!("{shown} {verb}: {line}")))
         }
-        Err(failure) => Err(format!("{shown} {verb}: {failure}")),
+        Err(failure) => Err(Unanswered::Failed(format!("{shown} {verb}: {failure}"))),
     }
 }
 
@@ -145,6 +145,8 @@ impl Drop for Members {
 
 impl Members {
     fn parse(text: &[u8]) -> Result<Self, String> {
+        let unmarked = docker_config::unmarked(text);
+        let text = unmarked.as_ref().map_or(text, |text| text.as_slice());
         if text.iter().all(u8::is_ascii_whitespace) || text == b"null" {
             return Ok(Self(Vec::new()));
         }
@@ -336,9 +338,10 @@ mod tests {
     #[test]
     fn a_helpers_name_is_no_path() {
         for name in ["../x", "a/b", ".x", "a b", "a;b"] {
-            assert!(ask(name, "get", b"", &Surroundings::default()).unwrap_err().contains("expected a name"), "{name}");
+            let refused = ask(name, "get", b"", &Surroundings::default()).unwrap_err();
+            assert!(String::from(refused).contains("expected a name"), "{name}");
         }
-        let absent = ask("no-such-helper", "get", b"", &Surroundings::default()).unwrap_err();
+        let absent = String::from(ask("no-such-helper", "get", b"", &Surroundings::default()).unwrap_err());
         assert!(absent.contains("docker-credential-no-such-helper") && absent.contains("PATH"), "{absent}");
     }
 }

@@ -4,7 +4,7 @@
 //! since the registry has then refused it. No text here holds a secret.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::auth_file::{self, Bytes};
@@ -12,7 +12,7 @@ use super::config::{self, Config, Kind, Username};
 use crate::flow::{Event, Flow};
 use crate::program::Surroundings;
 use crate::registry::Credential;
-use crate::registry::auth::docker_config;
+use crate::registry::auth::docker_config::{self, Helpers, Unanswered};
 use crate::secret::Unreadable;
 
 /// All sources of logins of a run.
@@ -91,8 +91,8 @@ impl Logins {
         }
         for file in &self.files {
             let Some(bytes) = auth_file::read(file)? else { continue };
-            let ask = |helper: &str, server: &str| self.ask(round, helper, server);
-            let found = docker_config::find(&bytes, host, path, &ask);
+            self.warn_of_form(file, &bytes);
+            let found = docker_config::find(&bytes, host, path, &Round { logins: self, round });
             match found.map_err(|error| format!("{}: {error}", file.display()))? {
                 None => {}
                 found => {
@@ -117,7 +117,26 @@ impl Logins {
         *round
     }
 
-    fn ask(&self, round: u64, helper: &str, server: &str) -> Result<Option<Bytes>, String> {
+    /// Warns of a file that holds nothing, or that begins with a mark that others do not accept.
+    fn warn_of_form(&self, file: &Path, bytes: &[u8]) {
+        let text = docker_config::unmarked(bytes);
+        let is_empty = text.as_ref().map_or(bytes, |text| text.as_slice()).iter().all(u8::is_ascii_whitespace);
+        // The usual way to say that there is no file.
+        if is_empty && file != Path::new("/dev/null") {
+            self.warn(format!("auth file {}: empty, so it has no login", file.display()));
+        } else if text.is_some() {
+            self.warn(format!("auth file {}: begins with a byte order mark; read without it", file.display()));
+        }
+    }
+
+    /// Emits a warning, once for each text.
+    fn warn(&self, text: String) {
+        if self.kept().told.insert(text.clone()) {
+            self.flow.warn(text);
+        }
+    }
+
+    fn ask(&self, round: u64, helper: &str, server: &str) -> Result<Option<Bytes>, Unanswered> {
         let key = (helper.to_owned(), server.to_owned());
         if let Some((_, known)) = self.kept().helpers.get(&key).filter(|(when, _)| *when == round) {
             return Ok(known.clone());
@@ -125,6 +144,22 @@ impl Logins {
         let answer = auth_file::ask(helper, "get", server.as_bytes(), &self.surroundings)?;
         self.kept().helpers.insert(key, (round, answer.clone()));
         Ok(answer)
+    }
+}
+
+/// The helpers of this machine, in one round.
+struct Round<'a> {
+    logins: &'a Logins,
+    round: u64,
+}
+
+impl Helpers for Round<'_> {
+    fn ask(&self, helper: &str, server: &str) -> Result<Option<Bytes>, Unanswered> {
+        self.logins.ask(self.round, helper, server)
+    }
+
+    fn warn(&self, text: String) {
+        self.logins.warn(text);
     }
 }
 
@@ -165,7 +200,6 @@ pub fn read(credential: &config::Credential, surroundings: &Surroundings) -> Res
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
-    use std::path::Path;
     use std::process::Command;
 
     use super::*;

@@ -102,8 +102,8 @@ fn open_as(
             Fault::new(Class::Usage, error).help("make the file readable, or name another one with --authfile")
         };
         let read = auth_file::read(file).map_err(unreadable)?;
-        if read.is_none_or(|bytes| bytes.is_empty()) && network.authfile.is_some() {
-            return Err(Fault::new(Class::Usage, format!("--authfile {}: missing or empty", file.display()))
+        if read.is_none() && network.authfile.is_some() {
+            return Err(Fault::new(Class::Usage, format!("--authfile {}: missing", file.display()))
                 .help("name a file in the format of docker's config.json"));
         }
     }

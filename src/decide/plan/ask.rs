@@ -1,21 +1,29 @@
 //! Referrers of documents: the source's lists of referrers and cosign's tags, each queried once.
+//! Cosign's tags of a few digests are queried one by one; for many, the tags are listed first, in at
+//! most as many pages as single queries would take.
 //!
 //! Collects answers only; `gather` decides which referrers to carry. Cosign's tags
 //! (`sha256-<hex>.sig`, `.att`, `.sbom`) state no type before they are fetched, so they are carried
 //! only with [`Referrers::All`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::library::{Library, fault};
 use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
 use crate::decide::select::{Filters, Referrers};
-use crate::flow::{Flow, each};
+use crate::flow::{Event, Flow, each};
 use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
 
 /// Maximum number of referrers of one subject.
 pub const MAX_REFERRERS: usize = 10_000;
+
+/// Endings of cosign's tags.
+const COSIGN: [&str; 3] = [".att", ".sbom", ".sig"];
+
+/// Number of single queries for tags of a repository, up to which its tags are not listed.
+const FEW: usize = 32;
 
 const NONE: &str = "carry the artifacts without their referrers: `--referrers none`";
 
@@ -25,8 +33,6 @@ pub struct Subject {
     pub repository: Repository,
     /// Its digest.
     pub digest: Digest,
-    /// Whether it is itself an artifact.
-    pub is_artifact: bool,
     /// Filters of its artifact.
     pub filters: Arc<Filters>,
 }
@@ -35,15 +41,17 @@ pub struct Subject {
 pub struct Asked<'a> {
     library: &'a Library<'a>,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
-    // `None`: the source gives no list of tags, so the tags of artifacts are queried one by one.
+    // `None`: there is no list of tags, or it is too long, so tags are queried one by one.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
+    // Number of requests that single queries for tags have cost so far.
+    spent: HashMap<Repository, usize>,
     cosign: HashMap<(Repository, Digest), Vec<(Tag, Descriptor)>>,
 }
 
 impl<'a> Asked<'a> {
     /// Returns an empty set of answers.
     pub fn new(library: &'a Library<'a>) -> Self {
-        Self { library, lists: HashMap::new(), tags: HashMap::new(), cosign: HashMap::new() }
+        Self { library, lists: HashMap::new(), tags: HashMap::new(), spent: HashMap::new(), cosign: HashMap::new() }
     }
 
     /// Returns the referrers of a subject that was queried.
@@ -65,7 +73,7 @@ impl<'a> Asked<'a> {
         let mut faults = Vec::new();
         let some: Vec<&Subject> = items.iter().filter(|item| item.filters.referrers != Referrers::None).collect();
         let all: Vec<&Subject> = items.iter().filter(|item| item.filters.referrers == Referrers::All).collect();
-        self.ask_tags(flow, &some, &mut faults)?;
+        self.ask_tags(flow, &some)?;
         self.ask_lists(flow, &some, &mut faults)?;
         self.ask_cosign(flow, &all, &mut faults)?;
         Ok(faults)
@@ -78,12 +86,12 @@ impl<'a> Asked<'a> {
         let keys: Vec<_> = keys.filter(|key| !self.lists.contains_key(key) && seen.insert(key.clone())).collect();
         let answers = each(flow, &keys, |(repository, digest)| {
             let known = self.tags.get(repository).and_then(Option::as_ref);
-            // If lists exist only as fallback tags, the list of tags shows which lists exist.
-            let is_without = known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest)));
-            if is_without && place.only_tags(repository, *digest)? {
-                return Ok(Vec::new());
+            // The list of tags shows which fallback tags exist.
+            if known.is_some_and(|tags| !tags.contains(&Tag::referrers_fallback(*digest))) {
+                place.referrers_without_tag(repository, *digest)
+            } else {
+                place.referrers(repository, *digest)
             }
-            place.referrers(repository, *digest)
         })?;
         for (key, answer) in keys.into_iter().zip(answers) {
             let subject = format!("referrers of {} in {}", key.1, key.0);
@@ -95,7 +103,7 @@ impl<'a> Asked<'a> {
                 }
                 Ok(list) => list,
                 Err(error) => {
-                    faults.push(not_obtained(&subject, error));
+                    faults.push(not_obtained(&subject, error).help(NONE));
                     Vec::new()
                 }
             };
@@ -107,14 +115,14 @@ impl<'a> Asked<'a> {
     fn ask_cosign(&mut self, flow: &Flow, items: &[&Subject], faults: &mut Vec<Fault>) -> Result<(), Fault> {
         let mut seen = HashSet::new();
         let mut probes: Vec<(Digest, Reference)> = Vec::new();
-        for Subject { repository, digest, is_artifact, .. } in items {
+        for Subject { repository, digest, .. } in items {
             let key = (repository.clone(), *digest);
             if self.cosign.contains_key(&key) || !seen.insert(key) {
                 continue;
             }
             let list = self.tags.get(repository).and_then(Option::as_ref);
             for tag in cosign_tags(*digest) {
-                if list.map_or(*is_artifact, |list| list.contains(&tag)) {
+                if list.is_none_or(|list| list.contains(&tag)) {
                     let reference = Reference { repository: repository.clone(), tag: Some(tag), digest: None };
                     probes.push((*digest, reference));
                 }
@@ -128,7 +136,7 @@ impl<'a> Asked<'a> {
                     let found = self.cosign.entry((reference.repository, digest)).or_default();
                     found.extend(reference.tag.map(|tag| (tag, descriptor)));
                 }
-                // Deleted since the tags were listed, or never there.
+                // Not there, or deleted since the tags were listed.
                 Err(Error { class: Kind::Absent, .. }) => {}
                 Err(error) => faults.push(not_obtained(&reference.to_string(), error)),
             }
@@ -139,23 +147,40 @@ impl<'a> Asked<'a> {
         Ok(())
     }
 
-    fn ask_tags(&mut self, flow: &Flow, items: &[&Subject], faults: &mut Vec<Fault>) -> Result<(), Fault> {
-        let new: BTreeSet<&Repository> =
-            items.iter().map(|item| &item.repository).filter(|key| !self.tags.contains_key(key)).collect();
-        let new: Vec<Repository> = new.into_iter().cloned().collect();
-        let Some(place) = self.library.source().tags() else {
-            self.tags.extend(new.into_iter().map(|repository| (repository, None)));
-            return Ok(());
-        };
-        let answers = each(flow, &new, |repository| place.tags(repository))?;
-        for (repository, answer) in new.into_iter().zip(answers) {
+    /// Lists the tags of repositories where that takes fewer requests than a query for each tag.
+    fn ask_tags(&mut self, flow: &Flow, items: &[&Subject]) -> Result<(), Fault> {
+        let mut due: BTreeMap<&Repository, usize> = BTreeMap::new();
+        let mut seen = HashSet::new();
+        for item in items {
+            let key = (item.repository.clone(), item.digest);
+            let is_new = !self.lists.contains_key(&key) && seen.insert(key);
+            if is_new && !self.tags.contains_key(&item.repository) {
+                let all = item.filters.referrers == Referrers::All;
+                *due.entry(&item.repository).or_default() += if all { COSIGN.len() + 1 } else { 1 };
+            }
+        }
+        let mut new: Vec<(Repository, usize)> = Vec::new();
+        for (repository, due) in due {
+            let spent = self.spent.entry(repository.clone()).or_default();
+            *spent += due;
+            if *spent > FEW {
+                new.push((repository.clone(), spent.div_ceil(flow.jobs.max(1))));
+            }
+        }
+        let place = self.library.source().tags();
+        // Single queries run side by side, pages only one after the other.
+        let answers = each(flow, &new, |(repository, pages)| match place {
+            Some(place) => place.tags_within(repository, *pages),
+            None => Ok(None),
+        })?;
+        for ((repository, _), answer) in new.into_iter().zip(answers) {
             let list = match answer {
-                Ok(list) => Some(list.into_iter().collect()),
+                Ok(list) => list.map(HashSet::from_iter),
+                Err(Error { class: Kind::Cancelled, .. }) => return Err(crate::flow::Cancelled.into()),
                 // A source that does not list its tags may still serve them.
-                Err(Error { class: Kind::Absent | Kind::Denied | Kind::Refused, .. }) => None,
                 Err(error) => {
-                    faults.push(not_obtained(&format!("tags of {repository}"), error));
-                    Some(HashSet::new())
+                    flow.event(Event::Detail(format!("{}; asking for single tags instead", error.what)));
+                    None
                 }
             };
             self.tags.insert(repository, list);
@@ -174,5 +199,5 @@ fn not_obtained(subject: &str, error: Error) -> Fault {
 /// for a tag.
 fn cosign_tags(digest: Digest) -> impl Iterator<Item = Tag> {
     let base = format!("{}-{}", digest.algorithm().name(), digest.hex());
-    [".att", ".sbom", ".sig"].into_iter().filter_map(move |ending| Tag::new(&format!("{base}{ending}")).ok())
+    COSIGN.into_iter().filter_map(move |ending| Tag::new(&format!("{base}{ending}")).ok())
 }

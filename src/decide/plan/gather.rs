@@ -138,12 +138,7 @@ fn selected(root: Root) -> Item {
 }
 
 fn subject(item: &Item) -> Subject {
-    Subject {
-        repository: item.origin.clone(),
-        digest: item.descriptor.digest,
-        is_artifact: item.depth == 1,
-        filters: Arc::clone(&item.filters),
-    }
+    Subject { repository: item.origin.clone(), digest: item.descriptor.digest, filters: Arc::clone(&item.filters) }
 }
 
 /// Warns about referrers of indexes that are replaced by new ones.
@@ -157,7 +152,6 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Res
     let of = |((repository, digest), filters): (&(Repository, Digest), &&Arc<Filters>)| Subject {
         repository: repository.clone(),
         digest: *digest,
-        is_artifact: true,
         filters: Arc::clone(filters),
     };
     let items: Vec<Subject> = gone.iter().map(of).collect();

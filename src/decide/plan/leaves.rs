@@ -140,6 +140,6 @@ fn find(library: &Library<'_>, node: &Node, places: Option<&BTreeSet<&Repository
     Err(failed.unwrap_or_else(|| {
         let named: Vec<String> = places.into_iter().flatten().map(ToString::to_string).collect();
         Fault::new(Class::Source, format!("{subject}: expected in {}, found none", named.join(", ")))
-            .help("push the artifact there again, or leave it out with `--allow-partial`")
+            .help("push the artifact there again, or leave it out: `export --allow-partial`")
     }))
 }

@@ -130,7 +130,7 @@ impl Filter<'_> {
 pub fn lacking(child: &Descriptor, repository: &Repository, index: Digest) -> Fault {
     let text = format!("manifest {}: expected in {repository}, where index {index} lists it, found none", child.digest);
     Fault::new(Class::Source, text)
-        .help("select what is there with `--platform`, or leave it out with `--allow-partial`")
+        .help("select what is there with `--platform`, or leave it out: `export --allow-partial`")
 }
 
 /// Returns the child that an entry attests to, from BuildKit's annotations.

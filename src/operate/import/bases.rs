@@ -102,7 +102,7 @@ fn is_taken_over(
 /// Records in every job what was found.
 fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
     let mut counted: HashSet<Needed> = HashSet::new();
-    for (artifact, job) in work.jobs.iter().enumerate() {
+    for job in &work.jobs {
         let mut needs = lock(&job.needs);
         let mut faults = Vec::new();
         for leaf in &needs.bases.clone() {
@@ -117,7 +117,7 @@ fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
                 Some(Found::Lacking) | None => {
                     if let Some(wanted) = context.request.wanted {
                         let destination = job.repository.clone();
-                        lock(wanted).push(MissingBase { destination, artifact, blob: leaf.clone() });
+                        lock(wanted).push(MissingBase { destination, artifact: job.number, blob: leaf.clone() });
                     }
                     let what = format!(
                         "base blob {} of {}: expected at the destination, not found",

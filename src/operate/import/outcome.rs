@@ -6,7 +6,7 @@ use crate::base::fault::{Class, Fault};
 use crate::base::lock::lock;
 use crate::oci::{Digest, Repository, Tag};
 
-use super::work::{Work, flat};
+use super::work::{Job, Work, flat};
 
 /// The outcome of one artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Landed {
     Present,
     /// It was taken and tagged, and the destination does not let it be read: what it says.
     Unread(String),
+    /// Left out, as requested: a referrer.
+    LeftOut,
     /// Not imported. Nothing of it was tagged, unless the fault occurred while setting tags.
     Failed(Fault),
 }
@@ -77,7 +79,7 @@ impl Imported {
                     let what = format!("{}@{}: taken, but it cannot be read: {words}", done.destination, done.digest);
                     unread.push(Fault::new(Class::Partial, what));
                 }
-                Landed::Pushed | Landed::Present => {}
+                Landed::Pushed | Landed::Present | Landed::LeftOut => {}
             }
         }
         let all = self.artifacts.len();
@@ -103,30 +105,42 @@ impl Imported {
 }
 
 pub(super) fn list(work: &Work) -> Vec<Done> {
-    work.jobs
-        .iter()
-        .map(|job| {
-            let needs = lock(&job.needs);
-            let unread = lock(&job.unread).clone();
-            let landed = match (&*lock(&job.failed), unread) {
-                (Some(fault), _) => Landed::Failed(fault.clone()),
-                (None, Some(words)) => Landed::Unread(words),
-                (None, None) if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
-                (None, None) => Landed::Pushed,
-            };
-            let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
-            if matches!(landed, Landed::Failed(_)) {
-                gone.extend(&needs.tags);
-            }
-            let stands = |tag: &&Tag| !gone.contains(tag);
-            Done {
-                repository: job.artifact.repository.clone(),
-                destination: job.repository.clone(),
-                digest: job.artifact.digest,
-                tags: job.artifact.tags.iter().filter(stands).cloned().collect(),
-                kept: needs.kept.clone(),
-                landed,
-            }
-        })
-        .collect()
+    let left_out = work.left_out.iter().map(|one| {
+        let done = Done {
+            repository: one.artifact.repository.clone(),
+            destination: one.repository.clone(),
+            digest: one.artifact.digest,
+            tags: Vec::new(),
+            kept: Vec::new(),
+            landed: Landed::LeftOut,
+        };
+        (one.number, done)
+    });
+    let mut all: Vec<(usize, Done)> = work.jobs.iter().map(|job| (job.number, done(job))).chain(left_out).collect();
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, done)| done).collect()
+}
+
+fn done(job: &Job) -> Done {
+    let needs = lock(&job.needs);
+    let unread = lock(&job.unread).clone();
+    let landed = match (&*lock(&job.failed), unread) {
+        (Some(fault), _) => Landed::Failed(fault.clone()),
+        (None, Some(words)) => Landed::Unread(words),
+        (None, None) if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
+        (None, None) => Landed::Pushed,
+    };
+    let mut gone: HashSet<&Tag> = needs.kept.iter().collect();
+    if matches!(landed, Landed::Failed(_)) {
+        gone.extend(&needs.tags);
+    }
+    let stands = |tag: &&Tag| !gone.contains(tag);
+    Done {
+        repository: job.artifact.repository.clone(),
+        destination: job.repository.clone(),
+        digest: job.artifact.digest,
+        tags: job.artifact.tags.iter().filter(stands).cloned().collect(),
+        kept: needs.kept.clone(),
+        landed,
+    }
 }

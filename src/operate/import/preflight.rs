@@ -187,7 +187,7 @@ fn tags(context: &Context, job: &Job, found: &mut Needs) -> Result<Vec<Fault>, F
     let mut faults = Vec::new();
     for tag in &job.artifact.tags {
         context.workers.check()?;
-        let now = match context.destination.tag(&job.repository, tag) {
+        let now = match context.destination.tag_like(&job.repository, tag, job.artifact.digest) {
             Ok(now) => now,
             // Whatever it names, it is to be moved.
             Err(error) if is_refusal(context, &error) && context.request.tag_conflict == TagConflict::Move => None,

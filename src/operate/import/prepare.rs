@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use super::context::Context;
-use super::work::{Job, Shape, Work};
+use super::work::{Job, LeftOut, Shape, Work};
 use crate::base::fault::Fault;
 use crate::base::lock::{into_inner, lock};
 use crate::closure::{WalkError, walk};
+use crate::decide::left_out::left_out;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
@@ -22,6 +23,7 @@ fn shape(document: &Document, absent: &HashMap<Digest, &Absent>) -> Shape {
         leaves: document.config().into_iter().chain(document.layers()).map(thin).collect(),
         children: Vec::new(),
         has_subject: document.subject().is_some(),
+        shown_type: document.shown_artifact_type().map(ToOwned::to_owned),
         is_sparse: false,
         height: 0,
     };
@@ -67,16 +69,24 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
     })?;
     let mut shapes: HashMap<Digest, Shape> = into_inner(shapes);
     one_size_each(context, &shapes)?;
-    let jobs = context.request.artifacts.iter().zip(repositories).map(|(artifact, repository)| {
+    let shown_type = |artifact: &Artifact| shapes.get(&artifact.digest).and_then(|shape| shape.shown_type.clone());
+    let out = left_out(context.request.artifacts, context.request.referrers, shown_type);
+    let all = context.request.artifacts.iter().zip(repositories).enumerate().zip(out);
+    let (gone, all): (Vec<_>, Vec<_>) = all.partition(|(_, out)| *out);
+    let left_out = gone
+        .into_iter()
+        .map(|((number, (artifact, repository)), _)| LeftOut { artifact, number, repository })
+        .collect();
+    let jobs = all.into_iter().map(|((number, (artifact, repository)), _)| {
         context.workers.check()?;
         let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
         order.add(artifact.digest);
         let (documents, missing) = (order.documents, order.missing);
         let (needs, failed, unread) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Job { artifact, repository, documents, missing, needs, failed, unread })
+        Ok(Job { artifact, number, repository, documents, missing, needs, failed, unread })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
-    Ok(Work { jobs, shapes, absent })
+    Ok(Work { jobs, left_out, shapes, absent })
 }
 
 /// Checks that each digest has one size in the whole run; the walks see only one artifact each.

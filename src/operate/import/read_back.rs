@@ -66,11 +66,8 @@ pub(super) fn close<T>(
             job.fail(Fault::new(context.request.sides.destination, format!("not read back: {why}")));
         }
     }
-    *lock(ledger) = Ledger {
-        artifacts: work.jobs.iter().map(|job| arrival(job, &found)).collect(),
-        blobs: leaves(context, work),
-        counts: context.notes.counts(),
-    };
+    *lock(ledger) =
+        Ledger { artifacts: arrivals(work, &found), blobs: leaves(context, work), counts: context.notes.counts() };
     let ended = ended?;
     read?;
     if !context.request.keep_going {
@@ -119,6 +116,27 @@ fn differs(job: &Job, read: &Read) -> Option<String> {
     tags.find(|(_, found)| is_other(**found)).map(|(tag, found)| {
         format!("{}:{tag}: read back: expected {expected}, found {}", job.repository, shown(*found))
     })
+}
+
+/// Returns what became of every artifact, in the order of the request.
+fn arrivals(work: &Work, found: &HashMap<(&Repository, Digest), Read>) -> Vec<Arrival> {
+    let left_out = work.left_out.iter().map(|one| {
+        let tags = one.artifact.tags.iter();
+        let arrival = Arrival {
+            destination: Some(one.repository.to_string()),
+            digest: one.artifact.digest,
+            outcome: Outcome::LeftOut,
+            read_back: None,
+            reason: None,
+            repository: one.artifact.repository.clone(),
+            tags: tags.map(|tag| Named { name: tag.clone(), outcome: State::LeftOut, read_back: None }).collect(),
+        };
+        (one.number, arrival)
+    });
+    let mut all: Vec<(usize, Arrival)> =
+        work.jobs.iter().map(|job| (job.number, arrival(job, found))).chain(left_out).collect();
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, arrival)| arrival).collect()
 }
 
 fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {

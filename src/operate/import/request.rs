@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use crate::base::fault::{Class, Fault};
 use crate::content::{Destination, Source};
 use crate::decide::route::Route;
+use crate::decide::select::Referrers;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Repository};
 
 /// How to treat a tag that names another digest at the destination.
@@ -76,6 +77,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// Fault classes of the two sides.
     pub sides: Sides,
+    /// Referrers to import; the others are left out.
+    pub referrers: &'a Referrers,
     /// Repositories at the destination's own place that have blobs of the source: mounted from
     /// there if possible, instead of being sent.
     pub siblings: Option<&'a HashMap<Digest, Repository>>,

@@ -37,6 +37,7 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
     let work = prepare::work(&context, repositories)?;
     flow.event(Event::Stage { name: "checking the destination", bytes: 0, items });
     let ended = carry_out(&context, &work);
+    destination.rights().into_iter().for_each(crate::content::Rights::release);
     let ended = match request.ledger {
         Some(ledger) => read_back::close(&context, &work, ended, ledger),
         None => ended,

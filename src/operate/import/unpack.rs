@@ -8,6 +8,7 @@ use super::request::{self, ImportCheck, Sides, TagConflict};
 use crate::base::fault::{Class, Fault};
 use crate::content::Source;
 use crate::decide::route::{Place, Route};
+use crate::decide::select::Referrers;
 use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::{Absent, Artifact};
@@ -47,6 +48,7 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
         keep_going: false,
         dry_run: false,
         sides: Sides { destination: Class::Io, ..Sides::BUNDLE },
+        referrers: &Referrers::All,
         siblings: None,
         wanted: None,
         ledger: None,

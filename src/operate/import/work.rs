@@ -15,6 +15,8 @@ pub(super) struct Shape {
     pub children: Vec<Digest>,
     /// Whether it refers to another document.
     pub has_subject: bool,
+    /// Its type as a referrer, stated or that of its configuration.
+    pub shown_type: Option<String>,
     /// Whether a platform filter left out a child.
     pub is_sparse: bool,
     /// Length of the longest path down to a document without children.
@@ -24,6 +26,8 @@ pub(super) struct Shape {
 /// One artifact's part of the run.
 pub(super) struct Job<'a> {
     pub artifact: &'a Artifact,
+    /// Index of the artifact in the request.
+    pub number: usize,
     /// Repository at the destination.
     pub repository: Repository,
     /// Its carried documents, children before parents; the artifact's own is the last.
@@ -35,6 +39,15 @@ pub(super) struct Job<'a> {
     pub failed: Mutex<Option<Fault>>,
     /// The answer of the destination to reads of content that it accepted and refuses to return.
     pub unread: Mutex<Option<String>>,
+}
+
+/// An artifact that is left out.
+pub(super) struct LeftOut<'a> {
+    pub artifact: &'a Artifact,
+    /// Index of the artifact in the request.
+    pub number: usize,
+    /// Repository at the destination.
+    pub repository: Repository,
 }
 
 /// The parts of a job that are missing at the destination; known after the preflight.
@@ -56,6 +69,8 @@ pub(super) struct Needs {
 
 pub(super) struct Work<'a> {
     pub jobs: Vec<Job<'a>>,
+    /// Referrers that the request leaves out.
+    pub left_out: Vec<LeftOut<'a>>,
     pub shapes: HashMap<Digest, Shape>,
     pub absent: HashMap<Digest, &'a Absent>,
 }

@@ -85,6 +85,7 @@ pub fn imported(
                 (Landed::Pushed, false) => "sent to",
                 (Landed::Present, _) => "already at",
                 (Landed::Unread(_), _) => "UNREAD:",
+                (Landed::LeftOut, _) => "left out of",
                 (Landed::Failed(_), _) => "FAILED:",
             };
             let kept = if one.kept.is_empty() { "" } else { " (an existing tag was kept)" };

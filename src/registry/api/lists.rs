@@ -20,6 +20,11 @@ use crate::registry::auth::scopes::Scopes;
 const PER_PAGE: usize = 1000;
 /// Maximum size of a page, in bytes.
 const PAGE: u64 = 16 << 20;
+/// Maximum number of pages of a list. Some registries put only 50 names on a page, whatever is
+/// requested.
+const MOST_PAGES: usize = 100_000;
+/// Maximum number of names of a list.
+const MOST_NAMES: usize = 4 << 20;
 
 #[derive(Deserialize)]
 struct Page {
@@ -30,11 +35,16 @@ struct Page {
 impl Registry {
     /// Returns all tags of a repository.
     pub fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        Ok(self.tags_within(repository, usize::MAX)?.unwrap_or_default())
+    }
+
+    /// Returns all tags of a repository, or `None` if they are on more than `pages` pages.
+    pub fn tags_within(&self, repository: &Repository, pages: usize) -> Result<Option<Vec<Tag>>, Error> {
         let title = format!("tags of {}", repository.path());
         let url = self.at(repository, &format!("tags/list?n={PER_PAGE}"))?;
         let first = Call::new(Method::GET, url, Scopes::pull(repository), &title);
-        let names = self.names(&first, |page| page.tags.take())?;
-        Ok(self.readable(&title, "a tag", names, |text| Tag::new(text).ok()))
+        let names = self.names(&first, pages, |page| page.tags.take())?;
+        Ok(names.map(|names| self.readable(&title, "a tag", names, |text| Tag::new(text).ok())))
     }
 
     /// Returns all repositories that the registry lists, in its order.
@@ -43,15 +53,17 @@ impl Registry {
         let wrong = |_| self.http.error(Kind::Refused, "not a host name");
         let url = self.http.base()?.join(&format!("/v2/_catalog?n={PER_PAGE}")).map_err(wrong)?;
         let first = Call::new(Method::GET, url, Scopes::catalog(), title);
-        let names = self.names(&first, |page| page.repositories.take()).map_err(|error| match error.class {
-            Kind::Absent | Kind::Denied | Kind::Refused => error.help(format!(
-                "{} may not list repositories, or not for this login: name repositories instead",
-                self.http.name
-            )),
-            _ => error,
-        })?;
+        let names =
+            self.names(&first, usize::MAX, |page| page.repositories.take()).map_err(|error| match error.class {
+                Kind::Absent | Kind::Denied | Kind::Refused => error.help(format!(
+                    "{} may not list repositories, or not for this login: name repositories instead",
+                    self.http.name
+                )),
+                _ => error,
+            })?;
         let prefix = &self.http.rules.prefix;
-        let inside = names.into_iter().filter_map(|name| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned));
+        let names = names.unwrap_or_default().into_iter();
+        let inside = names.filter_map(|name| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned));
         Ok(self.readable(title, "a repository", inside, |text| Repository::new(&self.http.name, text).ok()))
     }
 
@@ -78,10 +90,16 @@ impl Registry {
         found
     }
 
-    /// Returns all names of a list without duplicates.
-    fn names(&self, first: &Call, of: impl Fn(&mut Page) -> Option<Vec<String>>) -> Result<Vec<String>, Error> {
+    /// Returns all names of a list without duplicates, or `None` if they are on more than `most`
+    /// pages.
+    fn names(
+        &self,
+        first: &Call,
+        most: usize,
+        of: impl Fn(&mut Page) -> Option<Vec<String>>,
+    ) -> Result<Option<Vec<String>>, Error> {
         let title = first.request.subject.clone();
-        let mut pages = Pages::new(first.clone());
+        let mut pages = Pages::new(first.clone(), MOST_PAGES);
         let mut seen = HashSet::new();
         let mut names = Vec::new();
         while let Some(answer) = pages.next(self, PAGE)? {
@@ -98,8 +116,15 @@ impl Registry {
             if let (None, Some(last), true) = (pages.upcoming(), page.last(), full && fresh) {
                 pages.go_on(first, after(&first.request.url, last));
             }
+            if pages.upcoming().is_some() && pages.count() >= most {
+                return Ok(None);
+            }
+            if names.len() > MOST_NAMES {
+                let what = format_args!("{title}: expected at most {MOST_NAMES} names, found more");
+                return Err(self.http.error(Kind::Failed, what));
+            }
         }
-        Ok(names)
+        Ok(Some(names))
     }
 }
 

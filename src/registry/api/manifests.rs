@@ -89,11 +89,15 @@ impl Registry {
             return Ok(None);
         }
         let answer = Answer { status: response.status(), headers: response.headers().clone(), body: Bytes::new() };
+        let wanted = name.parse::<Digest>().ok();
         let known = answer.media_type().filter(|found| media_type::document_kind(found).is_some());
         // The length of a compressed response is not the size of the manifest.
         let size = answer.header("content-length").filter(|_| coding(&answer.headers).is_none());
         let size = size.and_then(|text| text.parse::<u64>().ok()).filter(|size| *size > 0);
-        match (digest(&answer.headers), known, size) {
+        // A digest of another algorithm than the requested one proves nothing about that.
+        let stated = digest(&answer.headers)
+            .filter(|stated| wanted.is_none_or(|wanted| wanted.algorithm() == stated.algorithm()));
+        match (stated, known, size) {
             (Some(digest), Some(known), Some(size)) => Ok(Some(Descriptor::new(known, digest, size))),
             _ => Ok(self.fetch(repository, name, scopes)?.map(|fetched| fetched.descriptor())),
         }
@@ -188,6 +192,23 @@ impl Registry {
         Ok(self.look(repository, tag.as_str(), scopes)?.map(|found| found.digest))
     }
 
+    /// Like [`Self::tag`], in the algorithm of `like`. Hashes the manifest's bytes if the registry
+    /// states a digest of another algorithm.
+    pub fn tag_like(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        like: Digest,
+        scopes: &Scopes,
+    ) -> Result<Option<Digest>, Error> {
+        let Some(found) = self.look(repository, tag.as_str(), scopes)? else { return Ok(None) };
+        if found.digest.algorithm() == like.algorithm() {
+            return Ok(Some(found.digest));
+        }
+        let fetched = self.fetch(repository, tag.as_str(), scopes)?;
+        Ok(fetched.map(|fetched| Digest::of(like.algorithm(), &fetched.raw)))
+    }
+
     /// Fetches `tag`, or `expected` if there is no tag, and returns the digest of the bytes.
     pub fn read_back(
         &self,
@@ -202,14 +223,6 @@ impl Registry {
     }
 
     /// Puts a manifest under `name`. Retries while the registry does not yet know its parts.
-    pub fn put(&self, repository: &Repository, name: &str, media_type: &str, raw: &Bytes) -> Result<Answer, Error> {
-        match self.put_always(repository, name, media_type, raw)? {
-            Ok(answer) => Ok(answer),
-            Err(refusal) => Err(refusal.error),
-        }
-    }
-
-    /// Like [`Self::put`], but returns a refusal with its response.
     pub fn put_always(
         &self,
         repository: &Repository,

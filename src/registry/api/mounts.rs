@@ -2,6 +2,8 @@
 //!
 //! Sends no content.
 
+use std::time::Duration;
+
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, LOCATION};
 use reqwest::{Method, Response, Url};
 
@@ -11,7 +13,7 @@ use super::registry::Registry;
 use super::session::Session;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
-use crate::flow::Event;
+use crate::flow::{Event, each};
 use crate::oci::{Descriptor, Repository};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
@@ -19,6 +21,8 @@ use crate::registry::http::retry::Trouble;
 
 /// Bounds, in bytes, for the minimum chunk size that a server may ask for (`OCI-Chunk-Min-Length`).
 const CHUNK_BOUNDS: (u64, u64) = (1 << 10, 64 << 20);
+/// Time for which a session that the check of rights opened is used. Servers end unused sessions.
+const KEPT_FOR: Duration = Duration::from_secs(300);
 
 impl Registry {
     /// Tries to mount a blob, and reports whether that worked. Keeps the upload session that a
@@ -62,8 +66,21 @@ impl Registry {
         }
     }
 
-    /// Opens an upload session.
+    /// Returns an upload session: the one that the check of rights opened, or a new one.
     pub fn begin(&self, repository: &Repository, subject: &str) -> Result<Session, Trouble> {
+        let kept = lock(&self.kept).remove(repository);
+        match kept {
+            Some((session, since)) if !self.is_old(since) => Ok(session),
+            _ => self.open_session(repository, subject),
+        }
+    }
+
+    fn is_old(&self, since: Duration) -> bool {
+        self.http.flow().clock().elapsed().saturating_sub(since) > KEPT_FOR
+    }
+
+    /// Opens an upload session.
+    fn open_session(&self, repository: &Repository, subject: &str) -> Result<Session, Trouble> {
         let url = self.at(repository, "blobs/uploads/")?;
         let call = Call::new(Method::POST, url, Scopes::push(repository), subject).header(CONTENT_LENGTH, "0");
         let response = self.send(&call)?;
@@ -115,28 +132,39 @@ impl Registry {
     /// Returns the next address of a session, if the response has one.
     pub fn next(&self, from: &Url, headers: &HeaderMap, subject: &str) -> Result<Option<Url>, Error> {
         match headers.get(LOCATION) {
-            Some(location) if !location.is_empty() => self.http.hop(from, location, subject).map(Some),
+            Some(location) if !location.is_empty() => self.http.session(from, location, subject).map(Some),
             _ => Ok(None),
         }
     }
 
-    /// Checks that the login may write to the repository. Opens a session and cancels it, since
-    /// there is no other way to find out without sending content.
+    /// Checks that the login may write to the repository. Opens a session, since there is no other
+    /// way to find out without sending content, and keeps it for the first blob.
     pub fn may_push(&self, repository: &Repository) -> Result<(), Error> {
+        if lock(&self.kept).get(repository).is_some_and(|(_, since)| !self.is_old(*since)) {
+            return Ok(());
+        }
         let subject = format!("push to {}", repository.path());
         let mut tries = self.http.tries();
         let session = loop {
-            match self.begin(repository, &subject) {
+            match self.open_session(repository, &subject) {
                 Ok(session) => break session,
                 Err(trouble) => tries.again(trouble)?,
             }
         };
-        // A session that cannot be deleted expires.
-        let call = Call::new(Method::DELETE, session.url, Scopes::push(repository), &subject);
-        match self.send(&call) {
-            Err(Trouble { error, .. }) if error.class == Kind::Cancelled => Err(error),
-            _ => Ok(()),
-        }
+        let now = self.http.flow().clock().elapsed();
+        lock(&self.kept).insert(repository.clone(), (session, now));
+        Ok(())
+    }
+
+    /// Cancels the sessions that the checks of rights opened and no blob used. One that cannot be
+    /// cancelled expires.
+    pub fn release(&self) {
+        let kept: Vec<_> = std::mem::take(&mut *lock(&self.kept)).into_iter().collect();
+        // A cancelled run leaves the rest to expire.
+        let _ = each(self.http.flow(), &kept, |(repository, (session, _))| {
+            let subject = format!("push to {}", repository.path());
+            self.send_aside(&Call::new(Method::DELETE, session.url.clone(), Scopes::push(repository), subject));
+        });
     }
 
     /// Checks that the login may read the repository by requesting one of its tags. A missing

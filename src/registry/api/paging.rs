@@ -1,5 +1,5 @@
-//! Follows the pages of a list by `Link: <...>; rel="next"`: only on one origin, each page once,
-//! and up to a limit.
+//! Follows the pages of a list by `Link: <...>; rel="next"`: only at the registry's own address, each
+//! page once, and up to a limit.
 
 use std::collections::HashSet;
 
@@ -12,18 +12,17 @@ use crate::content::{Error, Kind};
 use crate::registry::http::headers;
 use crate::registry::http::response::Answer;
 
-/// Maximum number of pages of one list.
-const MOST_PAGES: usize = 1000;
 /// Iterator over the pages of a list.
 pub(in crate::registry) struct Pages {
     next: Option<Call>,
+    most: usize,
     seen: HashSet<String>,
 }
 
 impl Pages {
-    /// Starts at the first page.
-    pub fn new(first: Call) -> Self {
-        Self { next: Some(first), seen: HashSet::new() }
+    /// Starts at the first page; more than `most` pages are an error.
+    pub fn new(first: Call, most: usize) -> Self {
+        Self { next: Some(first), most, seen: HashSet::new() }
     }
 
     /// Returns the number of pages requested so far.
@@ -46,8 +45,8 @@ impl Pages {
     /// Requests the next page and returns it, whatever its status; `None` after the last page.
     pub fn next(&mut self, registry: &Registry, cap: u64) -> Result<Option<Answer>, Error> {
         let Some(mut call) = self.next.take() else { return Ok(None) };
-        if self.seen.len() >= MOST_PAGES {
-            let what = format_args!("{}: more than {MOST_PAGES} pages", call.request.subject);
+        if self.seen.len() >= self.most {
+            let what = format_args!("{}: more than {} pages", call.request.subject, self.most);
             return Err(registry.http.error(Kind::Failed, what));
         }
         if !self.seen.insert(call.request.url.to_string()) {
@@ -59,10 +58,8 @@ impl Pages {
         if answer.status.is_success()
             && let Some(link) = next_of(&answer)
         {
-            let url = headers::next_page(&call.request.url, link).ok_or_else(|| {
-                let what = format_args!("{}: the next page is on another host", call.request.subject);
-                registry.http.error(Kind::Policy, what).help("all pages must be on the registry's own address")
-            })?;
+            let url = headers::next_page(&call.request.url, link)
+                .map_err(|what| registry.http.misnamed(&call.request.subject, "Link", (Kind::Policy, what)))?;
             call.request.url = url;
             self.next = Some(call);
         }

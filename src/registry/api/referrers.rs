@@ -20,7 +20,9 @@ use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Repository, Tag, media_type};
 use crate::registry::auth::scopes::Scopes;
 
-/// Advice if a registry does not accept referrers.
+/// Maximum number of pages of a list of referrers.
+const MOST_PAGES: usize = 1000;
+/// Advice of commands that write if a registry does not accept referrers.
 pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referrers none";
 
 #[derive(Deserialize)]
@@ -42,7 +44,7 @@ pub(in crate::registry) enum Fallback {
 impl Registry {
     /// Returns the referrers of `subject`.
     pub fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
-        if let Some(list) = self.referrers_api(repository, subject)? {
+        if let Some(list) = self.api_answer(repository, subject)? {
             return Ok(filtered(list, subject));
         }
         match self.fallback(repository, subject, &Scopes::pull(repository))? {
@@ -51,11 +53,24 @@ impl Registry {
         }
     }
 
-    /// Reports whether referrers are listed only under fallback tags. Only one thread asks at a
-    /// time, so that the others can use its result.
+    /// Returns the referrers of `subject`, whose fallback tag does not exist.
+    pub fn referrers_without_tag(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        Ok(self.api_answer(repository, subject)?.map_or_else(Vec::new, |list| filtered(list, subject)))
+    }
+
+    /// Reports whether referrers are listed only under fallback tags. Keeps what the API answers
+    /// for the next call about the same subject.
     pub fn has_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
-        let _turn = lock(&self.finding_out);
-        Ok(self.referrers_api(repository, subject)?.is_none())
+        let answer = self.referrers_api(repository, subject)?;
+        let only_tags = answer.is_none();
+        lock(&self.peeked).extend(answer.map(|list| ((repository.clone(), subject), list)));
+        Ok(only_tags)
+    }
+
+    /// Returns the answer of the API that was kept for this call, or queries it.
+    fn api_answer(&self, repository: &Repository, subject: Digest) -> Result<Option<Vec<Descriptor>>, Error> {
+        let kept = lock(&self.peeked).remove(&(repository.clone(), subject));
+        kept.map_or_else(|| self.referrers_api(repository, subject), |list| Ok(Some(list)))
     }
 
     /// Queries the referrers API; `None` if there is none.
@@ -73,7 +88,7 @@ impl Registry {
         let title = format!("referrers of {}@{subject}", repository.path());
         let url = self.at(repository, &format!("referrers/{subject}"))?;
         let first = Call::new(Method::GET, url, Scopes::pull(repository), &title).header(ACCEPT, media_type::OCI_INDEX);
-        let mut pages = Pages::new(first);
+        let mut pages = Pages::new(first, MOST_PAGES);
         let mut all = Vec::new();
         while let Some(answer) = pages.next(self, MAX_DOCUMENT)? {
             match answer.status.as_u16() {
@@ -85,15 +100,15 @@ impl Registry {
                     }
                     return Ok(None);
                 }
-                _ => return Err(self.refusal(&answer, &title).help(ADVICE)),
+                _ => return Err(self.refusal(&answer, &title)),
             }
             if answer.media_type() != Some(media_type::OCI_INDEX) {
                 let found = escape(answer.media_type().unwrap_or_default());
                 let what = format_args!("{title}: expected an index, found {found:?}");
-                return Err(self.http.error(Kind::Mismatch, what).help(ADVICE));
+                return Err(self.http.error(Kind::Mismatch, what));
             }
             let list: List = serde_json::from_slice(&answer.body).map_err(|error| {
-                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+                self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
             })?;
             all.extend(list.manifests.unwrap_or_default());
         }
@@ -116,10 +131,10 @@ impl Registry {
         if fetched.media_type != media_type::OCI_INDEX {
             let found = escape(&fetched.media_type);
             let what = format_args!("{title}: expected an index of referrers, found {found:?}");
-            return Err(self.http.error(Kind::Refused, what).help(ADVICE));
+            return Err(self.http.error(Kind::Refused, what));
         }
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
-            self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string()))).help(ADVICE)
+            self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
         })?;
         Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched))
     }

@@ -66,7 +66,7 @@ impl Registry {
             return Ok(());
         }
         // If the registry creates the lists itself, they are complete.
-        if let Some(listed) = self.referrers_api(repository, subject)? {
+        if let Some(listed) = self.referrers_api(repository, subject).map_err(|error| error.help(ADVICE))? {
             listing.seen.extend(listed.into_iter().map(|entry| (entry.digest, Value::Null)));
             if listing.seen.contains_key(&document.digest()) {
                 return Ok(());
@@ -172,7 +172,12 @@ impl Registry {
         title: &str,
         listing: &mut Listing,
     ) -> Result<Standing, Error> {
-        let (index, condition) = match self.fallback(repository, subject, &Scopes::push(repository))? {
+        let found =
+            self.fallback(repository, subject, &Scopes::push(repository)).map_err(|error| match error.class {
+                Kind::Refused | Kind::Mismatch => error.help(ADVICE),
+                _ => error,
+            })?;
+        let (index, condition) = match found {
             Fallback::List(_, fetched) => {
                 let index = serde_json::from_slice(&fetched.raw).map_err(|error| {
                     self.http

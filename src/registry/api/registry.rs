@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use reqwest::{Response, StatusCode, Url};
 
@@ -14,8 +15,9 @@ use super::ways::Ways;
 use crate::base::fault::Reason;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
-use crate::oci::{Digest, Repository};
+use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::authorization::Auth;
+use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::clients::Clients;
 use crate::registry::http::exchange::Http;
 use crate::registry::http::response::Answer;
@@ -31,17 +33,21 @@ pub(in crate::registry) struct Registry {
     pub auth: Auth,
     /// Upload sessions opened by refused mounts, by repository path and blob digest.
     pub sessions: Mutex<HashMap<(String, Digest), Session>>,
+    /// Upload sessions opened to check the rights of the login, with the time on the flow's clock,
+    /// by repository: the first upload there uses them.
+    pub kept: Mutex<HashMap<Repository, (Session, Duration)>>,
     /// Lists of referrers that this run uses, by repository and subject; each is locked while it is
     /// changed.
     pub listings: Mutex<Listings>,
     /// First path components of repositories that have no referrers API.
     pub no_referrers: Mutex<HashSet<String>>,
-    /// Locked while a thread finds out whether there is a referrers API.
-    pub finding_out: Mutex<()>,
     /// The ways of sending content that it accepted before.
     pub ways: Mutex<Ways>,
     /// Content that this run stored by PUT: path of the repository, and the digest that the answer named.
     put: Mutex<HashSet<(String, Digest)>>,
+    /// Answers of the referrers API that were only used to find out whether there is one, by
+    /// repository and subject.
+    pub peeked: Mutex<HashMap<(Repository, Digest), Vec<Descriptor>>>,
 }
 
 impl Registry {
@@ -56,11 +62,12 @@ impl Registry {
             http: Http::new(name, runtime, settings, clients)?,
             auth: Auth::default(),
             sessions: Mutex::default(),
+            kept: Mutex::default(),
             listings: Mutex::default(),
             no_referrers: Mutex::default(),
-            finding_out: Mutex::default(),
             ways: Mutex::default(),
             put: Mutex::default(),
+            peeked: Mutex::default(),
         })
     }
 
@@ -80,7 +87,7 @@ impl Registry {
                 let authorization = self.auth.authorization(&self.http, scopes)?;
                 let response = self.http.exchange(&call.request, authorization.as_ref())?;
                 if self.auth.renew(&self.http, &response, scopes, authorization.as_ref()) {
-                    self.http.exchange(&call.request, self.auth.authorization(&self.http, scopes)?.as_ref())?
+                    self.send_again(call, scopes)?
                 } else {
                     response
                 }
@@ -91,6 +98,24 @@ impl Registry {
         }
         self.http.well();
         Ok(response)
+    }
+
+    /// Sends a call with the login that a 401 asked for.
+    fn send_again(&self, call: &Call, scopes: &Scopes) -> Result<Response, Trouble> {
+        let authorization = self.auth.authorization(&self.http, scopes).inspect_err(|_| self.auth.narrow(scopes))?;
+        let response = self.http.exchange(&call.request, authorization.as_ref())?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            self.auth.narrow(scopes);
+        }
+        Ok(response)
+    }
+
+    /// Sends a call once, only with a login that is known already, and ignores how it ends.
+    pub fn send_aside(&self, call: &Call) {
+        let Some(scopes) = &call.scopes else { return };
+        if let Ok(authorization) = self.auth.authorization(&self.http, scopes) {
+            let _ = self.http.exchange(&call.request, authorization.as_ref());
+        }
     }
 
     /// Sends a call, with retries, until it is answered. The caller reads the body.

@@ -6,7 +6,7 @@ use super::blobs::digest;
 use super::manifests::{Condition, Put, Refusal};
 use super::registry::Registry;
 use crate::content::{Error, Kind};
-use crate::oci::{Digest, Document, Repository, Tag};
+use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::response::Answer;
 use crate::registry::http::retry::Trouble;
@@ -21,30 +21,57 @@ fn is_refusal(error: &Error) -> bool {
     matches!(error.class, Kind::Denied | Kind::Refused)
 }
 
+/// Statuses of registries that do not take a manifest because of its content: a `subject`, an
+/// unknown type. A full quota, a missing right and a missing blob have others.
+const OF_CONTENT: [u16; 6] = [400, 405, 406, 415, 422, 501];
+
+/// Returns the error of a refused manifest. Mentions its subject if that may be the reason.
+fn about_subject(document: &Document, Refusal { answer, error }: Refusal) -> Error {
+    let Some(subject) = document.subject().filter(|_| OF_CONTENT.contains(&answer.status.as_u16())) else {
+        return error;
+    };
+    let what = format!("{}; it refers to {}, which this registry may not support", error.what, subject.digest);
+    Error::new(error.class, what).help(super::referrers::ADVICE)
+}
+
+/// Adds advice to the error of a refused manifest with layers that have addresses of their own: by
+/// default some registries take none of these.
+fn about_urls(document: &Document, error: Error) -> Error {
+    let is_elsewhere = |layer: &&Descriptor| layer.urls.iter().flatten().next().is_some();
+    let mut elsewhere = document.layers().iter().filter(is_elsewhere);
+    match elsewhere.next().filter(|_| error.class == Kind::Refused) {
+        None => error,
+        Some(first) => {
+            let count = elsewhere.count() + 1;
+            error.help(format!(
+                "{count} of its layers have urls, the first is {}: the registry must allow these addresses (distribution: validation.manifests.urls.allow)",
+                first.digest
+            ))
+        }
+    }
+}
+
 impl Registry {
     /// Pushes a document by its digest, and adds it to the referrers of its subject.
     pub fn put_document(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         let raw = Bytes::from_owner(document.shared());
         let name = document.digest().to_string();
-        let Some(subject) = document.subject() else {
-            return self.put(repository, &name, document.media_type(), &raw).map(drop);
+        let put = self.put_always(repository, &name, document.media_type(), &raw);
+        let answer = match put.map_err(|error| about_urls(document, error))? {
+            Ok(answer) => answer,
+            Err(refusal) => return Err(about_urls(document, about_subject(document, refusal))),
         };
-        let answer = self.put(repository, &name, document.media_type(), &raw).map_err(|error| {
-            if error.class != Kind::Refused {
-                return error;
+        match document.subject() {
+            Some(subject) if answer.header("oci-subject").is_none() => {
+                self.list_new(repository, subject.digest, document)
             }
-            let what = format!("{}; it refers to {}, which this registry may not support", error.what, subject.digest);
-            Error::new(error.class, what).help(super::referrers::ADVICE)
-        })?;
-        match answer.header("oci-subject") {
-            None => self.list_new(repository, subject.digest, document),
-            Some(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
     /// Points a tag to a document, unless it already does, and reads it back.
     pub fn set_tag(&self, repository: &Repository, tag: &Tag, document: &Document) -> Result<(), Error> {
-        let before = match self.tag(repository, tag, &Scopes::push(repository)) {
+        let before = match self.tag_like(repository, tag, document.digest(), &Scopes::push(repository)) {
             // It may be another one that nobody may read; it is to be moved either way.
             Err(error) if is_refusal(&error) => None,
             found => found?,
@@ -72,7 +99,7 @@ impl Registry {
         let mut condition = Condition::IfAbsent;
         let mut tries = self.http.tries();
         loop {
-            match self.tag(repository, tag, &scopes)? {
+            match self.tag_like(repository, tag, wanted, &scopes)? {
                 Some(found) if found == wanted => return Ok(None),
                 Some(found) => return Ok(Some(found)),
                 None => {}
@@ -84,11 +111,13 @@ impl Registry {
                 }
                 // Check again: if the tag still does not exist, this registry misinterprets
                 // conditions.
-                Ok(Put::Unmet) if self.tag(repository, tag, &scopes)?.is_none() => condition = Condition::Always,
+                Ok(Put::Unmet) if self.tag_like(repository, tag, wanted, &scopes)?.is_none() => {
+                    condition = Condition::Always;
+                }
                 Ok(Put::Unmet) => {}
                 // Registries refuse an immutable tag that was created since in different ways.
                 Ok(Put::Refused(Refusal { error, .. })) | Err(Trouble { error, again: false, .. }) => {
-                    match self.tag(repository, tag, &scopes) {
+                    match self.tag_like(repository, tag, wanted, &scopes) {
                         Ok(Some(found)) if found != wanted => return Ok(Some(found)),
                         _ => return Err(error),
                     }
@@ -110,7 +139,7 @@ impl Registry {
         let is_named = digest(&answer.headers) == Some(wanted);
         let mut tries = self.http.tries();
         loop {
-            let found = match self.tag(repository, tag, &Scopes::push(repository)) {
+            let found = match self.tag_like(repository, tag, wanted, &Scopes::push(repository)) {
                 // It said that it stored just this under the tag, and lets nobody read it.
                 Err(error) if is_named && is_refusal(&error) => return Ok(()),
                 found => found?,
@@ -146,7 +175,7 @@ impl Registry {
     ) -> Error {
         let Refusal { answer, error } = refusal;
         let Some(before) = before else { return error };
-        let text = answer.words().to_ascii_lowercase();
+        let text = answer.codes_and_messages().to_ascii_lowercase();
         let says_so = FIXED.iter().any(|word| text.contains(word));
         let by_status = matches!(answer.status.as_u16(), 405 | 409 | 412);
         match error.class {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64ct::Encoding as _;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
@@ -36,6 +36,8 @@ type Slot = Arc<Mutex<Option<Token>>>;
 #[derive(Default)]
 pub(in crate::registry) struct Auth {
     tokens: Mutex<HashMap<Scopes, Slot>>,
+    /// Scopes to ask for instead, where a challenge asked for more.
+    wider: Mutex<HashMap<Scopes, Scopes>>,
     logins: Mutex<HashMap<String, Option<Arc<Credential>>>>,
     withheld: Mutex<Option<String>>,
 }
@@ -49,6 +51,16 @@ impl Auth {
     /// Returns the slot of the token for `scopes`.
     fn slot(&self, scopes: &Scopes) -> Slot {
         Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
+    }
+
+    /// Returns the scopes that a token for `scopes` is requested with.
+    fn requested(&self, scopes: &Scopes) -> Scopes {
+        lock(&self.wider).get(scopes).unwrap_or(scopes).clone()
+    }
+
+    /// Requests tokens for `scopes` without those of a challenge again: they did not help.
+    pub fn narrow(&self, scopes: &Scopes) {
+        lock(&self.wider).remove(scopes);
     }
 
     /// Returns the realm to which the login was not sent, if any.
@@ -121,6 +133,7 @@ impl Auth {
                 None => Ok(None),
             },
             Some(Challenge::Bearer { realm, service }) => {
+                let scopes = &self.requested(scopes);
                 let slot = self.slot(scopes);
                 let mut slot = lock(&slot);
                 let now = http.flow().clock().elapsed();
@@ -134,7 +147,8 @@ impl Auth {
     }
 
     /// Reports whether the response is a 401 after which another login may succeed. Takes over the
-    /// new challenge, and drops the token that was sent if it is still the current one.
+    /// new challenge: if it asks for more scopes, the next token is requested with these too;
+    /// otherwise drops the token that was sent if it is still the current one.
     pub fn renew(&self, http: &Http, response: &Response, scopes: &Scopes, sent: Option<&Authorization>) -> bool {
         let sent = sent.map(|sent| &sent.header);
         let ours = http.base().is_ok_and(|base| origin::same(&base, response.url()));
@@ -158,7 +172,14 @@ impl Auth {
                 found => found.is_some(),
             },
             Some(Challenge::Bearer { .. }) => {
-                let slot = self.slot(scopes);
+                let requested = self.requested(scopes);
+                let challenged = challenged(response.headers());
+                if let Some(wider) = challenged.and_then(|text| requested.with(&text, &http.rules.prefix)) {
+                    // The token is good, but not for this.
+                    lock(&self.wider).insert(scopes.clone(), wider);
+                    return true;
+                }
+                let slot = self.slot(&requested);
                 let mut slot = lock(&slot);
                 if slot.as_ref().is_some_and(|token| Some(&token.header) == sent) {
                     *slot = None;
@@ -182,6 +203,12 @@ impl Auth {
             _ => error,
         }
     }
+}
+
+/// Returns the scopes that a 401 asks for, if it names any.
+fn challenged(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    values.find_map(Challenge::scope)
 }
 
 /// Pairs a header with the only server that it may be sent to.

@@ -9,6 +9,7 @@ use base64ct::{Base64, Base64Unpadded, Encoding as _};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::base::fault::escape;
 use crate::registry::credential::Credential;
 
 /// Key under which docker stores the login of docker.io.
@@ -16,9 +17,43 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// User name with which a helper marks its secret as an identity token.
 const TOKEN_USER: &str = "<token>";
 
-/// Asks the credential helper with the given name for the login at a server. Returns its raw
-/// output, `None` if it reports that it has no login, or the reason why it failed.
-pub type Ask<'a> = &'a dyn Fn(&str, &str) -> Result<Option<Zeroizing<Vec<u8>>>, String>;
+/// Reason why a credential helper gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// There is no such program here.
+    Missing(String),
+    /// It failed.
+    Failed(String),
+}
+
+impl From<Unanswered> for String {
+    fn from(why: Unanswered) -> Self {
+        match why {
+            Unanswered::Missing(text) | Unanswered::Failed(text) => text,
+        }
+    }
+}
+
+/// The credential helpers of this machine, and where warnings go.
+pub trait Helpers {
+    /// Asks the helper with the given name for the login at a server. Returns its raw output;
+    /// `None` if it reports that it has no login.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    fn ask(&self, helper: &str, server: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Unanswered>;
+
+    /// Warns that something here counts as no login.
+    fn warn(&self, text: String);
+}
+
+/// A helper to ask, and for which server.
+struct Asked {
+    helper: String,
+    server: String,
+    /// Whether it is the helper for all hosts (`credsStore`), not one for this host.
+    is_general: bool,
+}
 
 /// The parts of a file that concern logins.
 #[derive(Deserialize, Default)]
@@ -86,7 +121,24 @@ pub fn means(key: &str, keys: &[&str]) -> bool {
     keys.contains(&key) || bare(key).is_some_and(|bare| keys.contains(&bare.as_str()))
 }
 
+/// Returns the text of a file as UTF-8: without a byte order mark, and decoded if that says UTF-16,
+/// as some editors and shells write it. `None` if the file has no such mark.
+pub fn unmarked(file: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = Zeroizing::new(rest.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect::<Vec<u16>>());
+        Zeroizing::new(String::from_utf16_lossy(&units).into_bytes())
+    };
+    match file {
+        [0xef, 0xbb, 0xbf, rest @ ..] => Some(Zeroizing::new(rest.to_vec())),
+        [0xff, 0xfe, rest @ ..] => Some(utf16(rest, u16::from_le_bytes)),
+        [0xfe, 0xff, rest @ ..] => Some(utf16(rest, u16::from_be_bytes)),
+        _ => None,
+    }
+}
+
 fn parse(file: &[u8]) -> Result<File, String> {
+    let text = unmarked(file);
+    let file = text.as_ref().map_or(file, |text| text.as_slice());
     // The parser's own message may contain what it read.
     let wrong = |error: serde_json::Error| {
         let (line, column) = (error.line(), error.column());
@@ -105,23 +157,25 @@ fn parse(file: &[u8]) -> Result<File, String> {
 /// # Errors
 /// A text that describes the defect of the file.
 pub fn helper(file: &[u8], host: &str) -> Result<Option<(String, String)>, String> {
-    Ok(parse(file)?.helpers(host).into_iter().next())
+    Ok(parse(file)?.helpers(host).into_iter().next().map(|asked| (asked.helper, asked.server)))
 }
 
 impl File {
-    /// Returns pairs of helper and server name, in the order in which to ask them.
-    fn helpers(&self, host: &str) -> Vec<(String, String)> {
+    /// Returns the helpers in the order in which to ask them.
+    fn helpers(&self, host: &str) -> Vec<Asked> {
         let own = self.cred_helpers.iter().flatten();
         let named = keys(host).into_iter().find_map(|key| own.clone().find(|(listed, _)| *listed == key));
         if let Some((server, helper)) = named {
             // An empty name means: in the file, even if credsStore is set.
-            return if helper.is_empty() { Vec::new() } else { vec![(helper.clone(), server.clone())] };
+            let asked = || Asked { helper: helper.clone(), server: server.clone(), is_general: false };
+            return if helper.is_empty() { Vec::new() } else { vec![asked()] };
         }
         match self.creds_store.as_deref() {
             None | Some("") => Vec::new(),
             Some(store) => {
-                let servers = keys(host).into_iter().take(2);
-                servers.map(|server| (store.to_owned(), server.to_owned())).collect()
+                let asked =
+                    |server: &str| Asked { helper: store.to_owned(), server: server.to_owned(), is_general: true };
+                keys(host).into_iter().take(2).map(asked).collect()
             }
         }
     }
@@ -134,7 +188,7 @@ impl Entry {
             return Ok(Some(Credential::Identity(Zeroizing::new(token))));
         }
         if let Some(auth) = filled(&self.auth).map(Zeroizing::new) {
-            let wrong = || format!("login of {}: expected USER:PASSWORD in base64", crate::base::fault::escape(key));
+            let wrong = || format!("login of {}: expected USER:PASSWORD in base64", escape(key));
             let bytes = Base64::decode_vec(&auth).or_else(|_| Base64Unpadded::decode_vec(&auth));
             let bytes = Zeroizing::new(bytes.map_err(|_| wrong())?);
             let text = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
@@ -154,11 +208,12 @@ impl Entry {
 
 /// Returns the login for `host` and repository `path` (empty for the host itself) from `file`, the
 /// bytes of one auth file; `Ok(None)` if it has none. Podman's keys with a path take precedence,
-/// the longest first, over helpers, and helpers over the entry of the host.
+/// the longest first, over helpers, and helpers over the entry of the host. A missing general
+/// helper and an empty answer count as no login, with a warning.
 ///
 /// # Errors
 /// A text that describes the defect of the file or the helper, without secrets.
-pub fn find(file: &[u8], host: &str, path: &str, ask: Ask<'_>) -> Result<Option<Credential>, String> {
+pub fn find(file: &[u8], host: &str, path: &str, helpers: &dyn Helpers) -> Result<Option<Credential>, String> {
     let parsed = parse(file)?;
     let entries = || parsed.auths.iter().flatten().filter_map(|(key, entry)| Some((key.as_str(), entry.as_ref()?)));
     let mut scope = path;
@@ -171,9 +226,24 @@ pub fn find(file: &[u8], host: &str, path: &str, ask: Ask<'_>) -> Result<Option<
         }
         scope = scope.rsplit_once('/').map_or("", |(above, _)| above);
     }
-    for (helper, server) in parsed.helpers(host) {
-        if let Some(answer) = ask(&helper, &server)? {
-            return helped(&answer, &helper).map(Some);
+    for Asked { helper, server, is_general } in parsed.helpers(host) {
+        let answer = match helpers.ask(&helper, &server) {
+            Ok(answer) => answer,
+            // Files are copied from machines that have other helpers.
+            Err(Unanswered::Missing(why)) if is_general => {
+                helpers.warn(format!("{why}: continuing without it"));
+                None
+            }
+            Err(why) => return Err(why.into()),
+        };
+        let Some(answer) = answer else { continue };
+        match helped(&answer, &helper)? {
+            None => helpers.warn(format!(
+                "credential helper docker-credential-{}: answered without a login for {}: continuing without it",
+                escape(&helper),
+                escape(&server)
+            )),
+            found => return Ok(found),
         }
     }
     let keys = keys(host);
@@ -186,16 +256,21 @@ pub fn find(file: &[u8], host: &str, path: &str, ask: Ask<'_>) -> Result<Option<
     Ok(None)
 }
 
-fn helped(answer: &[u8], helper: &str) -> Result<Credential, String> {
+/// Returns the login in a helper's answer; `None` for an empty answer or secret.
+fn helped(answer: &[u8], helper: &str) -> Result<Option<Credential>, String> {
+    if answer.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
     let Helped { username, secret } = serde_json::from_slice(answer).map_err(|_| {
         format!(
             "credential helper docker-credential-{helper}: expected JSON with Username and Secret, found something else"
         )
     })?;
-    Ok(if username == TOKEN_USER {
-        Credential::Identity(Zeroizing::new(secret))
-    } else {
-        Credential::Password { username, password: Zeroizing::new(secret) }
+    let secret = Zeroizing::new(secret);
+    Ok(match (secret.is_empty(), username == TOKEN_USER) {
+        (true, _) => None,
+        (false, true) => Some(Credential::Identity(secret)),
+        (false, false) => Some(Credential::Password { username, password: secret }),
     })
 }
 
@@ -203,8 +278,29 @@ fn helped(answer: &[u8], helper: &str) -> Result<Credential, String> {
 mod tests {
     use super::*;
 
-    fn nobody(_: &str, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
-        panic!("no helper was to be asked")
+    type Answer = dyn Fn() -> Result<Option<&'static str>, Unanswered>;
+
+    /// Helpers that answer as a function does, and keep the warnings.
+    struct Told<F>(F, std::cell::RefCell<Vec<String>>);
+
+    impl<F: Fn(&str, &str) -> Result<Option<&'static str>, Unanswered>> Helpers for Told<F> {
+        fn ask(&self, helper: &str, server: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Unanswered> {
+            Ok((self.0)(helper, server)?.map(|answer| Zeroizing::new(answer.as_bytes().to_vec())))
+        }
+        fn warn(&self, text: String) {
+            self.1.borrow_mut().push(text);
+        }
+    }
+
+    struct Nobody;
+
+    impl Helpers for Nobody {
+        fn ask(&self, _: &str, _: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Unanswered> {
+            panic!("no helper was to be asked")
+        }
+        fn warn(&self, text: String) {
+            panic!("{text}")
+        }
     }
 
     fn shown(found: Option<Credential>) -> Option<String> {
@@ -215,7 +311,7 @@ mod tests {
     }
 
     fn user(file: &str, host: &str, path: &str) -> Option<String> {
-        shown(find(file.as_bytes(), host, path, &nobody).unwrap())
+        shown(find(file.as_bytes(), host, path, &Nobody).unwrap())
     }
 
     #[test]
@@ -258,15 +354,17 @@ mod tests {
             "one.example/ns":{"auth":"ZTpm"}},
             "credsStore":"all","credHelpers":{"one.example":"own","plain.example":""}}"#;
         let ask = |helper: &str, server: &str| {
-            let answer = match (helper, server) {
+            Ok(Some(match (helper, server) {
                 ("own", "one.example") => r#"{"ServerURL":"x","Username":"u","Secret":"s"}"#,
                 ("all", "https://index.docker.io/v1/") => r#"{"Username":"<token>","Secret":"t"}"#,
                 ("all", "odd.example") => "canary",
-                ("all", "broken.example") => return Err("credential helper: broken".to_owned()),
+                ("all", "broken.example") => {
+                    return Err(Unanswered::Failed("credential helper: broken".to_owned()));
+                }
                 _ => return Ok(None),
-            };
-            Ok(Some(Zeroizing::new(answer.as_bytes().to_vec())))
+            }))
         };
+        let ask = Told(ask, std::cell::RefCell::default());
         let login = |host: &str, path: &str| shown(find(file.as_bytes(), host, path, &ask).unwrap());
         assert_eq!(login("one.example", "x").as_deref(), Some("u:s"));
         assert_eq!(login("one.example", "ns/x").as_deref(), Some("e:f"));
@@ -280,6 +378,44 @@ mod tests {
     }
 
     #[test]
+    fn a_helper_that_has_no_login_or_is_not_here_leaves_the_file_and_public_images() {
+        let file = r#"{"auths":{"file.example":{"auth":"YTpi"}},"credsStore":"all",
+            "credHelpers":{"own.example":"own"}}"#;
+        let missing = || Err(Unanswered::Missing("credential helper: none".to_owned()));
+        let answers: [(&str, &Answer, usize); 5] = [
+            ("silent", &|| Ok(Some("\n")), 1),
+            ("empty", &|| Ok(Some(r#"{"ServerURL":"x","Username":"","Secret":""}"#)), 1),
+            ("no secret", &|| Ok(Some(r#"{"Username":"u","Secret":""}"#)), 1),
+            ("not here", &missing, 1),
+            ("not found", &|| Ok(None), 0),
+        ];
+        for (name, answer, warnings) in answers {
+            let told = Told(|_: &str, _: &str| answer(), std::cell::RefCell::default());
+            assert_eq!(shown(find(file.as_bytes(), "none.example", "x", &told).unwrap()), None, "{name}");
+            assert_eq!(told.1.borrow().len(), warnings, "{name}");
+            let in_file = find(file.as_bytes(), "file.example", "x", &told).unwrap();
+            assert_eq!(shown(in_file).as_deref(), Some("a:b"), "{name}");
+        }
+        // A helper that is named for this very host is needed.
+        let told = Told(|_: &str, _: &str| missing(), std::cell::RefCell::default());
+        assert!(find(file.as_bytes(), "own.example", "x", &told).is_err());
+    }
+
+    #[test]
+    fn a_file_with_a_byte_order_mark_is_read() {
+        let text = r#"{"auths":{"a.example":{"auth":"YTpi"}}}"#;
+        let utf16 = |bytes: fn(u16) -> [u8; 2]| ("\u{feff}".to_owned() + text).encode_utf16().flat_map(bytes).collect();
+        let files: [Vec<u8>; 3] =
+            [("\u{feff}".to_owned() + text).into_bytes(), utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)];
+        for file in files {
+            assert_eq!(shown(find(&file, "a.example", "x", &Nobody).unwrap()).as_deref(), Some("a:b"));
+            assert_eq!(*unmarked(&file).unwrap(), text.as_bytes());
+        }
+        assert!(find(b"\xef\xbb\xbf", "a.example", "x", &Nobody).unwrap().is_none());
+        assert!(unmarked(text.as_bytes()).is_none());
+    }
+
+    #[test]
     fn a_broken_file_is_an_error_without_its_content() {
         for wrong in [
             "{",
@@ -289,7 +425,7 @@ mod tests {
             r#"{"auths":{"ghcr.io":"canary"}}"#,
             r#"{"auths":["canary"]}"#,
         ] {
-            let error = find(wrong.as_bytes(), "ghcr.io", "x", &nobody).unwrap_err();
+            let error = find(wrong.as_bytes(), "ghcr.io", "x", &Nobody).unwrap_err();
             assert!(!error.contains("canary") && !error.contains("7781") && !error.contains("Y2Fu"), "{error}");
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Url};
 use serde::Deserialize;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::authorization::{Auth, Token, basic, secret};
@@ -25,11 +26,40 @@ use crate::registry::http::retry::{self, Trouble};
 /// Time before the end of a token from which on it is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// Time for which a token lasts if the server does not say so, in seconds.
+const DEFAULT_LIFE: u64 = 60;
+
+/// Answer of a token server. Only a token must be right; everything else is a hint.
 #[derive(Deserialize)]
 struct Granted {
+    #[serde(default)]
     token: Option<String>,
+    #[serde(default)]
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+impl Granted {
+    /// Returns the token, if there is one: the first that is not empty.
+    fn token(&mut self) -> Option<Zeroizing<String>> {
+        let both = [self.token.take(), self.access_token.take()];
+        both.into_iter().flatten().map(Zeroizing::new).find(|token| !token.is_empty())
+    }
+
+    /// Returns how long the token lasts, at least a second and at most a day. Anything that is not
+    /// a number of seconds counts as missing.
+    fn life(&self) -> Duration {
+        let stated = match &self.expires_in {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => text.trim().parse::<f64>().ok(),
+            _ => None,
+        };
+        let day = Duration::from_secs(24 * 3600);
+        let stated = stated.filter(|seconds| *seconds >= 0.0);
+        let stated = stated.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(day));
+        stated.unwrap_or(Duration::from_secs(DEFAULT_LIFE)).clamp(Duration::from_secs(1), day)
+    }
 }
 
 impl Auth {
@@ -147,14 +177,12 @@ impl Auth {
         }
         let wrong = || Trouble::last(http.error(Kind::Failed, format_args!("{subject}: the answer holds no token")));
         http.plain(&answer, &subject)?;
-        let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
-        let token = granted.token.or(granted.access_token).map(Zeroizing::new);
-        let token = token.filter(|token| !token.is_empty()).ok_or_else(wrong)?;
+        let mut granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
+        let token = granted.token().ok_or_else(wrong)?;
         http.settings.secrets.token(&token);
         let header = secret(&Zeroizing::new(format!("Bearer {}", *token))).ok_or_else(wrong)?;
-        let lasts = Duration::from_secs(granted.expires_in.unwrap_or(60).clamp(1, 24 * 3600));
         // A token that lasts less than the margin is still used for a moment.
-        let ends = now + lasts.saturating_sub(MARGIN).max(Duration::from_secs(1));
+        let ends = now + granted.life().saturating_sub(MARGIN).max(Duration::from_secs(1));
         Ok(Token { header, ends })
     }
 }
@@ -187,6 +215,33 @@ fn refresh(token: &str, service: Option<&str>, scopes: &[String]) -> Zeroizing<S
 mod tests {
     use super::*;
     use crate::oci::Repository;
+
+    #[test]
+    fn a_life_that_is_no_number_of_seconds_is_only_a_missing_hint() {
+        let granted = |text: &str| serde_json::from_str::<Granted>(text).unwrap();
+        for (text, seconds) in [
+            ("3600", 3600),
+            ("\"3600\"", 3600),
+            ("\" 90.5 \"", 90),
+            ("3600.0", 3600),
+            ("0", 1),
+            ("1e300", 86400),
+            ("-1", DEFAULT_LIFE),
+            ("null", DEFAULT_LIFE),
+            ("\"soon\"", DEFAULT_LIFE),
+            ("\"NaN\"", DEFAULT_LIFE),
+            ("[1]", DEFAULT_LIFE),
+            ("{}", DEFAULT_LIFE),
+        ] {
+            let life = granted(&format!("{{\"token\":\"t\",\"expires_in\":{text}}}")).life();
+            assert_eq!(life.as_secs(), seconds, "{text}");
+        }
+        assert_eq!(granted(r#"{"token":"t"}"#).life().as_secs(), DEFAULT_LIFE);
+        let token = |text: &str| granted(text).token().map(|token| token.to_string());
+        assert_eq!(token(r#"{"token":"","access_token":"a"}"#).as_deref(), Some("a"));
+        assert_eq!(token(r#"{"token":"t","access_token":"a"}"#).as_deref(), Some("t"));
+        assert_eq!(token(r#"{"token":null,"access_token":""}"#), None);
+    }
 
     #[test]
     fn the_refresh_form_is_encoded() {

@@ -91,7 +91,7 @@ impl Http {
         match self.whole(response, SMALL, subject) {
             Ok(answer) => {
                 let error = answer.refusal(&self.name, subject);
-                Trouble { error, again: true, after, status: Some(status) }
+                Trouble { error, again: !answer.is_final(), after, status: Some(status) }
             }
             Err(trouble) => trouble,
         }

@@ -1,6 +1,8 @@
-//! Reads the subject and issuer of a certificate, for error texts only. Checks nothing.
+//! Reads the subject, issuer and dates of a certificate. Checks nothing.
 //!
 //! Parses the DER (X.690) of RFC 5280 up to the two names. The bytes are untrusted.
+
+use crate::base::time::Moment;
 
 /// Names in a certificate.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(in crate::registry) struct Names {
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 /// Explicit tag `[0]` of the version.
 const VERSION: u8 = 0xa0;
 /// id-at-commonName, 2.5.4.3.
@@ -63,7 +67,41 @@ fn shown(mut name: &[u8]) -> String {
 }
 
 /// Returns the names in a DER certificate, unescaped.
-pub(in crate::registry) fn names(mut der: &[u8]) -> Option<Names> {
+pub(in crate::registry) fn names(der: &[u8]) -> Option<Names> {
+    let Body { issuer, subject, .. } = body(der)?;
+    Some(Names { issuer: shown(issuer), subject: shown(subject) })
+}
+
+/// Returns the first and last second, in Unix time, at which a DER certificate is valid.
+pub(in crate::registry) fn validity(der: &[u8]) -> Option<(i64, i64)> {
+    let mut validity = body(der)?.validity;
+    Some((time(element(&mut validity)?)?, time(element(&mut validity)?)?))
+}
+
+/// Returns the Unix time of a Time: `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280, 4.1.2.5).
+fn time((tag, text): (u8, &[u8])) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.is_ascii())?.strip_suffix('Z')?;
+    let (year, rest) = match (tag, text.len()) {
+        (UTC_TIME, 12) => {
+            let (year, rest) = text.split_at(2);
+            (format!("{}{year}", if year < "50" { "20" } else { "19" }), rest)
+        }
+        (GENERALIZED_TIME, 14) => (text[..4].to_owned(), &text[4..]),
+        _ => return None,
+    };
+    let at = |from: usize| &rest[from..from + 2];
+    let moment = format!("{year}-{}-{}T{}:{}:{}Z", at(0), at(2), at(4), at(6), at(8));
+    Moment::parse(&moment).map(Moment::unix)
+}
+
+/// Parts of a certificate.
+struct Body<'a> {
+    issuer: &'a [u8],
+    validity: &'a [u8],
+    subject: &'a [u8],
+}
+
+fn body(mut der: &[u8]) -> Option<Body<'_>> {
     let (_, mut certificate) = element(&mut der)?;
     let (_, mut body) = element(&mut certificate)?;
     if body.first() == Some(&VERSION) {
@@ -73,10 +111,9 @@ pub(in crate::registry) fn names(mut der: &[u8]) -> Option<Names> {
     of(0x02, &mut body)?;
     of(SEQUENCE, &mut body)?;
     let (_, issuer) = element(&mut body)?;
-    // Validity.
-    of(SEQUENCE, &mut body)?;
+    let (_, validity) = element(&mut body)?;
     let (_, subject) = element(&mut body)?;
-    Some(Names { issuer: shown(issuer), subject: shown(subject) })
+    Some(Body { issuer, validity, subject })
 }
 
 #[cfg(test)]
@@ -114,14 +151,34 @@ mod tests {
     }
 
     #[test]
+    fn dates_of_both_forms() {
+        let dated = |first: Vec<u8>, last: Vec<u8>| {
+            let name = name(COMMON_NAME, "a");
+            let validity = der(SEQUENCE, &[first, last].concat());
+            let parts = [der(VERSION, &der(2, &[2])), der(2, &[1]), der(SEQUENCE, &[]), name.clone(), validity, name];
+            super::validity(&der(SEQUENCE, &der(SEQUENCE, &parts.concat())))
+        };
+        let utc = |text: &str| der(UTC_TIME, text.as_bytes());
+        let general = |text: &str| der(GENERALIZED_TIME, text.as_bytes());
+        assert_eq!(dated(utc("700101000000Z"), general("20500101000000Z")), Some((0, 2_524_608_000)));
+        assert_eq!(dated(utc("491231235959Z"), utc("500101000000Z")), Some((2_524_607_999, -631_152_000)));
+        for wrong in ["", "Z", "700101000000", "701301000000Z", "7001010000Z", "70010100000\u{e4}Z", "+70101000000Z"] {
+            assert_eq!(dated(utc(wrong), utc("700101000000Z")), None, "{wrong}");
+            assert_eq!(dated(general(wrong), utc("700101000000Z")), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn no_bytes_break_it() {
         let made = certificate(&name(COMMON_NAME, "ca"), &name(COMMON_NAME, "x"));
         for end in 0..made.len() {
             names(&made[..end]);
+            validity(&made[..end]);
             for value in [0, 0x80, 0x84, 0xff] {
                 let mut broken = made.clone();
                 broken[end] = value;
                 names(&broken);
+                validity(&broken);
             }
         }
         assert_eq!(names(b""), None);

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::origin;
 use super::resolver::Elsewhere;
+use super::tls;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
@@ -146,14 +147,15 @@ impl Clients {
         let settings = &self.settings;
         let mut roots = Vec::new();
         for pem in settings.ca.iter().chain(&own.ca) {
-            let found = reqwest::Certificate::from_pem_bundle(pem).unwrap_or_default();
+            let found = tls::certificates(pem);
             if found.is_empty() {
                 let what = format!("{about}CA file: expected PEM certificates, found none");
                 return Err(Error::new(Kind::Policy, what).help("give a PEM file with BEGIN CERTIFICATE blocks"));
             }
             roots.extend(found);
         }
-        let identity = match own.client.as_ref().filter(|_| way.identity) {
+        let client = own.client.as_ref().filter(|_| way.identity);
+        let identity = match client {
             None => None,
             Some(client) => {
                 let pem = Zeroizing::new([&client.certificate[..], b"\n", &client.key[..]].concat());
@@ -162,6 +164,14 @@ impl Clients {
                     Error::new(Kind::Policy, what).help("give both as PEM, the key without a passphrase")
                 })?)
             }
+        };
+        let given = if roots.is_empty() || way.lax {
+            None
+        } else {
+            Some(tls::config(roots, client, way.old).map_err(|error| {
+                Error::new(Kind::Policy, format!("{about}certificates: {}", escape(&error.to_string())))
+                    .help("give PEM files: certificates for --ca, and a client certificate with its own key")
+            })?)
         };
         let build = |own_only: bool| -> reqwest::Result<Client> {
             // Digests are computed over the stored bytes.
@@ -198,14 +208,18 @@ impl Clients {
             if way.tls12 {
                 builder = builder.tls_version_max(reqwest::tls::Version::TLS_1_2);
             }
+            if let Some(given) = &given {
+                return builder.tls_backend_preconfigured(given.clone()).build();
+            }
             if let Some(identity) = &identity {
                 builder = builder.identity(identity.clone());
             }
-            let roots = roots.iter().cloned();
-            builder = if own_only { builder.tls_certs_only(roots) } else { builder.tls_certs_merge(roots) };
+            if own_only {
+                builder = builder.tls_certs_only([]);
+            }
             builder.tls_danger_accept_invalid_certs(way.lax).tls_info(way.lax).build()
         };
-        // A machine without system roots can still use plain http and --ca.
+        // A machine without system roots can still use plain http.
         build(false).or_else(|_| build(true)).map_err(|error| {
             let text = escape(&error.without_url().to_string());
             Error::new(Kind::Policy, format!("{about}http client: {text}"))

@@ -32,7 +32,15 @@ impl Http {
         let text = escape(&text);
         let failed = |what: std::fmt::Arguments<'_>| self.error(Kind::Failed, what);
         let place = if self.rules.is_home(url) { self.name.clone() } else { super::origin::named(url) };
-        let at = if place == self.name { String::new() } else { format!(" at {}", escape(&place)) };
+        // An address that is not the registry's own comes from a response or a descriptor.
+        let is_named = place != self.name;
+        let at = if is_named { format!(" at {}, which the registry named", escape(&place)) } else { String::new() };
+        let named = || {
+            format!(
+                "check that {} can be reached from here; if it is the registry's own, inner address, let its proxy set Host and X-Forwarded-Proto, or set http.host",
+                escape(&place)
+            )
+        };
         match fate {
             Fate::Never => Trouble::last(failed(format_args!("{subject}: {text}"))),
             Fate::Proxy { wants_login } => self.proxy_refused(url, subject, &text, wants_login),
@@ -55,7 +63,8 @@ impl Http {
             }
             Fate::NotTls => {
                 let failure = failed(format_args!("{subject}: no TLS{at}: {text}"));
-                Trouble::last(failure.help(format!("if {place} speaks plain http, allow it with --plain-http {place}")))
+                let plain = format!("if {place} speaks plain http, allow it with --plain-http {place}");
+                Trouble::last(failure.help(if is_named { named() } else { plain }))
             }
             Fate::HungUp | Fate::Closed | Fate::Passing | Fate::Http2 { .. } => {
                 if let Fate::Http2 { wants_http1 } = fate {
@@ -67,7 +76,8 @@ impl Http {
                     None => String::new(),
                 };
                 let failure = failed(format_args!("{subject}: {stage}{at}{by}: {text}"));
-                Trouble::passing(failure.help("check that the registry runs and can be reached from here"))
+                let own = || "check that the registry runs and can be reached from here".to_owned();
+                Trouble::passing(failure.help(if is_named { named() } else { own() }))
             }
         }
     }

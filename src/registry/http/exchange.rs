@@ -194,10 +194,22 @@ impl Http {
         Trouble::last(self.error(Kind::Failed, format_args!("{subject}: more than {MOST_HOPS} redirects")))
     }
 
-    /// Resolves a `Location`, if it may be followed.
+    /// Resolves the `Location` of a redirect, if it may be followed.
     pub fn hop(&self, from: &Url, location: &HeaderValue, subject: &str) -> Result<Url, Error> {
-        headers::hop(from, location.as_bytes())
-            .map_err(|(kind, what)| self.error(kind, format_args!("{subject}: redirected to {what}")))
+        headers::hop(from, location.as_bytes()).map_err(|refused| self.misnamed(subject, "Location", refused))
+    }
+
+    /// Resolves the `Location` of an upload session, if it may be followed.
+    pub fn session(&self, from: &Url, location: &HeaderValue, subject: &str) -> Result<Url, Error> {
+        headers::session(from, location.as_bytes()).map_err(|refused| self.misnamed(subject, "Location", refused))
+    }
+
+    /// Returns the error for an address in `header` that is not followed.
+    pub fn misnamed(&self, subject: &str, header: &str, (kind, what): (Kind, String)) -> Error {
+        self.error(kind, format_args!("{subject}: the registry named {what}, in {header}")).help(format!(
+            "if a proxy is in front of {}, let it set Host and X-Forwarded-Proto, or set the registry's own address (http.host)",
+            self.name
+        ))
     }
 
     /// Stores the best challenge of a 401, if it has one: Bearer before Basic.

@@ -21,5 +21,6 @@ pub(super) mod response;
 pub(super) mod retry;
 pub(super) mod runtime;
 pub(super) mod secrets;
+pub(super) mod tls;
 pub(super) mod tries;
 pub(super) mod upload_body;

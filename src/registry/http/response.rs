@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
@@ -33,6 +34,36 @@ struct One {
     code: String,
     #[serde(default)]
     message: Option<String>,
+    #[serde(default)]
+    detail: Value,
+}
+
+/// Maximum number of errors of one response that are shown.
+const MOST_SHOWN: usize = 8;
+/// Error codes that another try of the same request cannot change, even if the status says that the
+/// server failed: some registries answer with the status of the first of several errors.
+const FINAL: [&str; 5] =
+    ["MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID", "MANIFEST_UNVERIFIED", "NAME_INVALID", "DIGEST_INVALID"];
+
+impl One {
+    /// Returns code and message, and the detail with `with_detail`.
+    fn text(&self, with_detail: bool) -> String {
+        let mut text = self.code.clone();
+        if let Some(message) = self.message.as_ref().filter(|message| !message.is_empty()) {
+            text.push_str(&format!("{}{}", if text.is_empty() { "" } else { ": " }, message));
+        }
+        let detail = match &self.detail {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Array(list) if list.is_empty() => String::new(),
+            Value::Object(members) if members.is_empty() => String::new(),
+            other => other.to_string(),
+        };
+        if with_detail && !detail.is_empty() && self.message.as_ref() != Some(&detail) {
+            text.push_str(&format!("{}{}", if text.is_empty() { "" } else { ", " }, detail));
+        }
+        text
+    }
 }
 
 impl Answer {
@@ -56,15 +87,31 @@ impl Answer {
         self.errors().iter().any(|error| error.code.eq_ignore_ascii_case(code))
     }
 
-    /// Returns the code and message of the first error in the body, escaped; empty if there is
-    /// none.
+    /// Returns the errors in the body with their details, escaped and in parentheses; empty if
+    /// there are none.
     pub fn words(&self) -> String {
-        let Some(first) = self.errors().into_iter().next() else { return String::new() };
-        let text = match first.message {
-            Some(message) if !message.is_empty() => format!("{}: {message}", first.code),
-            _ => first.code,
-        };
-        format!(" ({})", escape(&text))
+        let errors = self.errors();
+        let mut texts: Vec<String> = Vec::new();
+        for text in errors.iter().take(MOST_SHOWN).map(|error| escape(&error.text(true))) {
+            if !text.is_empty() && !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        if errors.len() > MOST_SHOWN {
+            texts.push(format!("{} more", errors.len() - MOST_SHOWN));
+        }
+        if texts.is_empty() { String::new() } else { format!(" ({})", texts.join("; ")) }
+    }
+
+    /// Returns the codes and messages of all errors in the body, to be searched.
+    pub fn codes_and_messages(&self) -> String {
+        self.errors().iter().map(|error| error.text(false)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Reports whether another try of the same request cannot succeed, although the status says
+    /// that the server failed.
+    pub fn is_final(&self) -> bool {
+        self.status.is_server_error() && FINAL.iter().any(|code| self.says(code))
     }
 
     /// Reports whether the error messages are about a firewall, which no login changes.
@@ -83,6 +130,7 @@ impl Answer {
             404 | 410 => Kind::Absent,
             408 | 429 => Kind::Failed,
             400..=499 => Kind::Refused,
+            _ if self.is_final() => Kind::Refused,
             _ => Kind::Failed,
         };
         let shut_out = kind == Kind::Denied && self.is_about_the_address();
@@ -153,5 +201,24 @@ mod tests {
         assert_eq!(what, "registry h:1: tag a: refused, status 400 (TAG_INVALID: immutable\\u{1b}[2J)");
         assert!(refused.says("tag_invalid") && !refused.says("DENIED"));
         assert!(answer(400, "<html>").refusal("h", "s").what.ends_with("status 400"));
+    }
+
+    #[test]
+    fn all_errors_are_shown_with_their_detail() {
+        let body = r#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}},
+            {"code":"UNKNOWN","message":"unknown error"},
+            {"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown","detail":{"digest":"sha256:0"}},
+            {"code":"DENIED","message":null,"detail":"no\u0007"},{"message":"m","detail":[]},{}]}"#;
+        let several = answer(500, body);
+        let words = r#" (UNKNOWN: unknown error; MANIFEST_BLOB_UNKNOWN: blob unknown, {\"digest\":\"sha256:0\"}; DENIED, no\u{7}; m)"#;
+        assert_eq!(several.words().replace('\\', ""), words.replace('\\', ""));
+        assert!(several.is_final() && several.refusal("h", "s").class == Kind::Refused);
+        assert!(!several.codes_and_messages().contains("sha256"));
+        assert!(!answer(404, body).is_final(), "may have been pushed just now");
+        assert!(!answer(500, r#"{"errors":[{"code":"UNKNOWN"}]}"#).is_final());
+        let many: Vec<_> =
+            (0..30).map(|number| serde_json::json!({"code": format!("{number}{}", "x".repeat(1000))})).collect();
+        let long = answer(400, &serde_json::json!({ "errors": many }).to_string()).words();
+        assert!(long.contains("…; 7x") && long.ends_with("…; 22 more)") && long.len() < 4000, "{long}");
     }
 }

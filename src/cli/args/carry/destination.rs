@@ -205,6 +205,7 @@ impl Arrival {
                 (Landed::Pushed, false) => "pushed",
                 (Landed::Present, _) => "present",
                 (Landed::Unread(_), _) => "UNREAD",
+                (Landed::LeftOut, _) => "left out",
                 (Landed::Failed(_), _) => "FAILED",
             };
             let tags: String = one.tags.iter().map(|tag| format!(":{tag}")).collect();
@@ -213,9 +214,13 @@ impl Arrival {
                 text.push_str(&format!("kept     {}:{tag}, which names something else\n", one.destination));
             }
         }
+        let left_out = done.artifacts.iter().filter(|one| one.landed == Landed::LeftOut).count();
+        if left_out > 0 {
+            text.push_str(&format!("left out   {left_out} referrers, as requested\n"));
+        }
         text.push_str(&format!(
             "{word}  {} artifacts to {}: {} blobs sent ({}), {} mounted, {} there already\n{last}",
-            done.artifacts.len(),
+            done.artifacts.len() - left_out,
             self.to,
             done.pushed,
             show(done.bytes),
@@ -228,6 +233,7 @@ impl Arrival {
                     Landed::Pushed => "pushed",
                     Landed::Present => "present",
                     Landed::Unread(_) => "unread",
+                    Landed::LeftOut => "left-out",
                     Landed::Failed(_) => "failed",
                 };
                 json!({

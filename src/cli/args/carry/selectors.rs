@@ -276,8 +276,11 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
     Ok(Arc::new(own))
 }
 
-/// Parses `all`, `none`, or artifact types.
-fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
+/// Parses `all`, `none`, or artifact types. `subject` names the option or key in messages.
+///
+/// # Errors
+/// Class usage for a mix.
+pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
     match words {
         [all] if all == "all" => Ok(Referrers::All),
         [none] if none == "none" => Ok(Referrers::None),

@@ -14,12 +14,14 @@ use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
 use crate::cli::args::carry::delta::{self, WantedOut};
 use crate::cli::args::carry::destination::Arrival;
+use crate::cli::args::carry::selectors::which;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::output::Outcome;
 use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::route::{Map, Route};
+use crate::decide::select::Referrers;
 use crate::operate::freshness::Side;
 use crate::operate::import::from_bundle::Ready;
 use crate::operate::import::receipt_data::{Allowed, Facts};
@@ -53,6 +55,9 @@ pub struct Args {
     /// Further directory to look for volumes in; repeatable
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
+    /// Referrers to import: all, none, or artifact types; repeatable for types
+    #[arg(long, value_name = "all|none|TYPE", default_value = "all")]
+    referrers: Vec<String>,
     /// File for the list of missing base content, for `export --wanted`; empty if nothing is
     /// missing
     #[arg(long, value_name = "FILE")]
@@ -73,6 +78,7 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
+        let referrers = which("--referrers", &self.referrers)?;
         let slip = self.receipting.open(session)?;
         let wanted_out = self.wanted_out.as_ref().map(|path| WantedOut::open(path, session)).transpose()?;
         let trust =
@@ -81,7 +87,7 @@ impl Args {
         let (bundle, rest) = trust.authenticate(bundle, session)?;
         let mut books = Books { account: slip.as_ref().map(|_| Mutex::default()), ..Books::default() };
         // From here on there is a bundle to report on, however the import ends.
-        let done = self.carry((typed, maps), (&bundle, rest), scanner.as_ref(), &mut books, session);
+        let done = self.carry((typed, maps), &referrers, (&bundle, rest), scanner.as_ref(), &mut books, session);
         let done = list_wanted(wanted_out, &bundle, &books, done, session);
         let order = trust.order();
         let id = bundle.id();
@@ -142,6 +148,7 @@ impl Args {
     fn carry(
         &self,
         (typed, maps): (Typed, Vec<Map>),
+        referrers: &Referrers,
         (bundle, rest): (&Trusted, Option<Bytes>),
         scanner: Option<&Scanner>,
         books: &mut Books,
@@ -164,6 +171,7 @@ impl Args {
             keep_going: self.arrival.keep_going,
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::BUNDLE },
+            referrers,
             siblings: None,
             wanted: Some(&books.lacking),
             ledger: books.account.as_ref(),

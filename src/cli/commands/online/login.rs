@@ -175,7 +175,8 @@ impl Args {
         if let Some((helper, server)) = docker_config::helper(bytes, host).map_err(at)? {
             let told = json!({ "ServerURL": server, "Username": self.username, "Secret": password }).to_string();
             let told = Zeroizing::new(told);
-            auth_file::ask(&helper, "store", told.as_bytes(), &session.world.surroundings()).map_err(unusable)?;
+            let asked = auth_file::ask(&helper, "store", told.as_bytes(), &session.world.surroundings());
+            asked.map_err(|why| unusable(why.into()))?;
             let place = format!("by docker-credential-{helper}, which {file} names");
             return Ok(Kept { place, file, helper: Some(helper), plain: false });
         }

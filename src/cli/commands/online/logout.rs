@@ -34,7 +34,9 @@ impl Args {
             let at = |error: String| unusable(format!("auth file {shown}: {error}"));
             if let Some((helper, server)) = docker_config::helper(&bytes, host).map_err(at)? {
                 let surroundings = session.world.surroundings();
-                let ask = |verb| auth_file::ask(&helper, verb, server.as_bytes(), &surroundings).map_err(at);
+                let ask = |verb| {
+                    auth_file::ask(&helper, verb, server.as_bytes(), &surroundings).map_err(|why| at(why.into()))
+                };
                 // Some helpers fail if there is nothing to erase.
                 if ask("get")?.is_some() {
                     ask("erase")?;

@@ -34,6 +34,8 @@ pub struct Store {
     pub referrers: BTreeMap<Digest, Vec<Descriptor>>,
     pub referrers_fail: bool,
     pub tag_list: bool,
+    pub tag_list_fails: bool,
+    pub pages: Option<usize>,
     pub slow: bool,
     pub asked: Mutex<Vec<String>>,
 }
@@ -191,6 +193,14 @@ impl TagList for Store {
         self.ask(format!("tags {repository}"));
         let own = self.tags.keys().filter(|(name, _)| *name == repository.to_string());
         Ok(own.map(|(_, tag)| Tag::new(tag).unwrap()).collect())
+    }
+
+    fn tags_within(&self, repository: &Repository, pages: usize) -> Result<Option<Vec<Tag>>, Error> {
+        let list = TagList::tags(self, repository)?;
+        if self.tag_list_fails {
+            return Err(Error::new(Kind::Failed, "504"));
+        }
+        Ok(self.pages.is_none_or(|all| all <= pages).then_some(list))
     }
 }
 

@@ -88,6 +88,33 @@ fn cosign_tags_are_artifacts_with_their_tag() {
 }
 
 #[test]
+fn tags_of_few_digests_are_asked_for_one_by_one_and_of_many_listed() {
+    let listings = |digests: usize, fails: bool, pages: Option<usize>| {
+        let mut store = Store::new();
+        store.tag_list_fails = fails;
+        store.pages = pages;
+        let children: Vec<Descriptor> =
+            (0..digests - 1).map(|number| store.image("linux/amd64", &format!("{number}"))).collect();
+        let index = store.index(&children);
+        store.tag("v1", &index);
+        let sig = store.image("", "signature of a child");
+        store.tag(&cosign(&children[0], "sig"), &sig);
+        // The signature is found either way.
+        let (full, _) = plan(&store, &select(&["localhost:5000/app:v1"]));
+        assert_eq!(tags_of(&full, sig.digest), [cosign(&children[0], "sig")]);
+        let asked = store.asked.lock().unwrap();
+        let is_single = |one: &&String| one.starts_with("resolve ") && one.contains(":sha256-");
+        (asked.iter().filter(|one| one.starts_with("tags ")).count(), asked.iter().filter(is_single).count())
+    };
+    // Three tags for each document, and for the signature.
+    assert_eq!(listings(4, false, None), (0, 15));
+    assert_eq!(listings(40, false, None), (1, 4), "listed, after the index was asked for");
+    // A list that cannot be had, or has more pages than single queries would cost, ends nothing.
+    assert_eq!(listings(40, true, None), (1, 123));
+    assert_eq!(listings(40, false, Some(1000)), (1, 123));
+}
+
+#[test]
 fn a_fallback_tag_cannot_be_selected() {
     let mut store = Store::new();
     let image = store.image("linux/amd64", "a");

@@ -153,7 +153,10 @@ fn one(
         }
     };
     for tag in &item.tags {
-        let now = place.inventory.tag(&item.repository, tag).map_err(|error| error.into_fault(Class::Destination))?;
+        let now = place
+            .inventory
+            .tag_like(&item.repository, tag, item.digest)
+            .map_err(|error| error.into_fault(Class::Destination))?;
         match now {
             Some(now) if now == item.digest => {}
             Some(now) => find("tag", item.digest, format!("{tag} names {now}")),

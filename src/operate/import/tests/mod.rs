@@ -21,6 +21,7 @@ use crate::base::lock::lock;
 use crate::content::checked::Checked;
 use crate::content::{Body, Destination, Error, Inventory, Kind, Mounts, Rights, Source};
 use crate::decide::route::{Place, Route};
+use crate::decide::select::Referrers;
 use crate::flow::{FixedClock, Flow, Silent};
 use crate::layout::Layout;
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
@@ -316,6 +317,7 @@ fn request<'a>(set: &'a Set, destination: &'a dyn Destination, route: &'a Route)
         keep_going: false,
         dry_run: false,
         sides: Sides::BUNDLE,
+        referrers: &Referrers::All,
         siblings: None,
         wanted: None,
         ledger: None,
