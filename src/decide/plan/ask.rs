@@ -25,8 +25,6 @@ pub struct Subject {
     pub repository: Repository,
     /// Its digest.
     pub digest: Digest,
-    /// Whether it is itself an artifact.
-    pub is_artifact: bool,
     /// Filters of its artifact.
     pub filters: Arc<Filters>,
 }
@@ -35,7 +33,7 @@ pub struct Subject {
 pub struct Asked<'a> {
     library: &'a Library<'a>,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
-    // `None`: the source gives no list of tags, so the tags of artifacts are queried one by one.
+    // `None`: the source gives no list of tags, so tags are queried one by one.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
     cosign: HashMap<(Repository, Digest), Vec<(Tag, Descriptor)>>,
 }
@@ -107,14 +105,14 @@ impl<'a> Asked<'a> {
     fn ask_cosign(&mut self, flow: &Flow, items: &[&Subject], faults: &mut Vec<Fault>) -> Result<(), Fault> {
         let mut seen = HashSet::new();
         let mut probes: Vec<(Digest, Reference)> = Vec::new();
-        for Subject { repository, digest, is_artifact, .. } in items {
+        for Subject { repository, digest, .. } in items {
             let key = (repository.clone(), *digest);
             if self.cosign.contains_key(&key) || !seen.insert(key) {
                 continue;
             }
             let list = self.tags.get(repository).and_then(Option::as_ref);
             for tag in cosign_tags(*digest) {
-                if list.map_or(*is_artifact, |list| list.contains(&tag)) {
+                if list.is_none_or(|list| list.contains(&tag)) {
                     let reference = Reference { repository: repository.clone(), tag: Some(tag), digest: None };
                     probes.push((*digest, reference));
                 }
