@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use super::attached::KIND;
 use crate::base::fault::escape;
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
@@ -14,6 +15,16 @@ use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Annotation for the full name of an image (containerd).
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// One entry as written.
+pub(super) struct Raw {
+    /// Descriptor.
+    pub(super) descriptor: Descriptor,
+    /// Raw names.
+    pub(super) names: Vec<String>,
+    /// Value of the annotation for its kind.
+    pub(super) kind: Option<String>,
+}
 
 /// A parsed `index.json`.
 pub(super) struct Index {
@@ -78,12 +89,9 @@ impl Index {
         }
     }
 
-    /// Returns the descriptor of each entry with its raw names. `type_of` returns the media type of
-    /// a document whose entry has none (old tools).
-    pub(super) fn entries(
-        &self,
-        type_of: impl Fn(&str) -> Option<String>,
-    ) -> Result<Vec<(Descriptor, Vec<String>)>, String> {
+    /// Returns all entries. `type_of` returns the media type of a document whose entry has none (old
+    /// tools).
+    pub(super) fn entries(&self, type_of: impl Fn(&str) -> Option<String>) -> Result<Vec<Raw>, String> {
         let read = |(number, value): (usize, &Value)| {
             let mut value = value.clone();
             if value.get("mediaType").is_none() {
@@ -93,8 +101,9 @@ impl Index {
                 }
             }
             let names = raw_names(&value).map(ToOwned::to_owned).collect();
+            let kind = value.get("annotations").and_then(|all| all.get(KIND)?.as_str()).map(ToOwned::to_owned);
             serde_json::from_value::<Descriptor>(value)
-                .map(|descriptor| (descriptor, names))
+                .map(|descriptor| Raw { descriptor, names, kind })
                 .map_err(|error| format!("entry {number}: {}", escape(&error.to_string())))
         };
         self.manifests.iter().flatten().enumerate().map(read).collect()
