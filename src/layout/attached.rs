@@ -56,8 +56,12 @@ fn subject_of(tag: &Tag) -> Option<Digest> {
 /// `entries`, and `local` is the repository of images without a name.
 pub(super) fn attach(entries: &mut [Entry], kinds: &[Option<String>], local: &Repository) {
     let kinds: Vec<Kind<'_>> = kinds.iter().map(|text| kind(text.as_deref())).collect();
-    let images: Vec<Entry> =
-        entries.iter().zip(&kinds).filter(|(_, kind)| matches!(kind, Kind::Other)).map(|(entry, _)| entry.clone()).collect();
+    let images: Vec<Entry> = entries
+        .iter()
+        .zip(&kinds)
+        .filter(|(_, kind)| matches!(kind, Kind::Other))
+        .map(|(entry, _)| entry.clone())
+        .collect();
     for (entry, kind) in entries.iter_mut().zip(&kinds) {
         match kind {
             Kind::Attached { ending, of } => attached(entry, ending, *of, &images, local),
@@ -91,11 +95,8 @@ fn attached(entry: &mut Entry, ending: &str, of: Option<&str>, images: &[Entry],
     if images.iter().all(|image| image.names.is_empty()) {
         repositories.insert(local);
     }
-    let reference = |repository: &Repository| Reference {
-        repository: repository.clone(),
-        tag: Some(tag.clone()),
-        digest: None,
-    };
+    let reference =
+        |repository: &Repository| Reference { repository: repository.clone(), tag: Some(tag.clone()), digest: None };
     entry.standing = Standing::Attached(subject);
     let names = repositories.into_iter().map(reference).collect();
     rename(entry, names, vec![tag.to_string()]);

@@ -201,3 +201,166 @@ impl Layout {
         Ok(Some((subject, referrer)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::content::Referrers as _;
+    use crate::flow::{Event, Events, FixedClock, Flow};
+    use crate::oci::media_type::{OCI_ARTIFACT, OCI_CONFIG, OCI_MANIFEST};
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Events for Heard {
+        fn event(&self, event: Event) {
+            if let Event::Warning(text) = event {
+                lock(&self.0).push(text);
+            }
+        }
+    }
+
+    /// A layout made by hand.
+    struct Made(TempDir);
+
+    impl Made {
+        fn new() -> Self {
+            let made = Self(TempDir::new().unwrap());
+            std::fs::create_dir_all(made.0.path().join("blobs/sha256")).unwrap();
+            std::fs::write(made.0.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+            made
+        }
+
+        fn put(&self, media_type: &str, value: &Value) -> Descriptor {
+            let bytes = serde_json::to_vec(value).unwrap();
+            let digest = Digest::sha256(&bytes);
+            std::fs::write(self.0.path().join("blobs/sha256").join(digest.hex()), &bytes).unwrap();
+            Descriptor::new(media_type, digest, bytes.len() as u64)
+        }
+
+        fn manifest(&self, text: &str, subject: Option<&Descriptor>) -> Descriptor {
+            let config = self.put(OCI_CONFIG, &json!({}));
+            let mut value = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [],
+                "annotations": {"text": text}});
+            if let Some(subject) = subject {
+                (value["subject"], value["artifactType"]) = (json!(subject), "x/sbom".into());
+            }
+            self.put(OCI_MANIFEST, &value)
+        }
+
+        /// Writes the index of these entries, each with a name, and opens the layout.
+        fn open(&self, entries: &[(&Descriptor, &str)]) -> (Layout, Arc<Heard>) {
+            let entry = |(descriptor, name): &(&Descriptor, &str)| {
+                let mut entry = json!(descriptor);
+                if !name.is_empty() {
+                    entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+                }
+                entry
+            };
+            let entries: Vec<Value> = entries.iter().map(entry).collect();
+            let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
+            std::fs::write(self.0.path().join("index.json"), index.to_string()).unwrap();
+            let heard = Arc::new(Heard::default());
+            let events = Arc::clone(&heard) as Arc<dyn Events>;
+            let flow = Flow::new(events, Arc::new(FixedClock::default()), 1, 1);
+            (Layout::open(self.0.path()).unwrap().in_flow(&flow), heard)
+        }
+    }
+
+    fn referrers(layout: &Layout, subject: &Descriptor) -> Vec<Descriptor> {
+        layout.referrers(layout.repository(), subject.digest).unwrap()
+    }
+
+    fn digests(all: &[Descriptor]) -> HashSet<Digest> {
+        all.iter().map(|one| one.digest).collect()
+    }
+
+    #[test]
+    fn a_subject_counts_wherever_its_document_lies_and_whatever_its_type() {
+        let made = Made::new();
+        let image = made.manifest("image", None);
+        let entry = made.manifest("entry", Some(&image));
+        let old =
+            made.put(OCI_ARTIFACT, &json!({"mediaType": OCI_ARTIFACT, "artifactType": "x/sig", "subject": image}));
+        let stray_old = made.put("", &json!({"mediaType": "x/future", "subject": image, "text": 1}));
+        let below = made.manifest("below an index", Some(&image));
+        let index = made.put(OCI_INDEX, &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [below]}));
+        let stray = made.manifest("stray", Some(&image));
+        // Others claim nothing.
+        made.put("", &json!({"subject": [{"digest": image.digest}], "mediaType": "x/statement"}));
+        made.put("", &json!({"subject": {"digest": image.digest}}));
+        std::fs::write(made.0.path().join("blobs/sha256").join("0".repeat(64)), b"\"subject\" is a word").unwrap();
+        let (layout, heard) = made.open(&[(&image, "v1"), (&entry, ""), (&old, ""), (&index, "x")]);
+        let found = referrers(&layout, &image);
+        let expected = [&entry, &old, &stray_old, &below, &stray].map(|one| one.digest);
+        assert_eq!((digests(&found), found.len()), (HashSet::from(expected), 5));
+        let told = |digest: Digest| found.iter().find(|one| one.digest == digest).unwrap();
+        assert_eq!(told(stray.digest).artifact_type.as_deref(), Some("x/sbom"));
+        assert_eq!(told(old.digest).media_type, OCI_ARTIFACT);
+        assert_eq!(told(stray_old.digest).media_type, "x/future");
+        assert!(lock(&heard.0).is_empty());
+        // With the whole layout, entries without a name travel with their subject.
+        let travels: Vec<bool> = layout.entries().iter().map(|entry| layout.travels(entry).unwrap()).collect();
+        assert_eq!(travels, [false, true, true, false]);
+    }
+
+    #[test]
+    fn an_entry_travels_only_with_what_the_entries_reach() {
+        let made = Made::new();
+        let elsewhere = made.manifest("only a blob", None);
+        let sbom = made.manifest("sbom", Some(&elsewhere));
+        let sig = made.manifest("signature of the sbom", Some(&sbom));
+        let (layout, _) = made.open(&[(&sbom, ""), (&sig, "")]);
+        let travels: Vec<bool> = layout.entries().iter().map(|entry| layout.travels(entry).unwrap()).collect();
+        assert_eq!(travels, [false, true]);
+    }
+
+    #[test]
+    fn a_list_under_a_fallback_tag_names_referrers_and_is_no_artifact() {
+        let made = Made::new();
+        let image = made.manifest("image", None);
+        let listed = made.manifest("listed", Some(&image));
+        let gone = Descriptor::new(OCI_MANIFEST, Digest::sha256(b"gone"), 4);
+        let list =
+            made.put(OCI_INDEX, &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [listed, gone]}));
+        let tag = Tag::referrers_fallback(image.digest).to_string();
+        let (layout, heard) = made.open(&[(&image, "v1"), (&list, &tag)]);
+        assert_eq!(digests(&referrers(&layout, &image)), HashSet::from([listed.digest, gone.digest]));
+        let travels: Vec<bool> = layout.entries().iter().map(|entry| layout.travels(entry).unwrap()).collect();
+        assert_eq!(travels, [false, true]);
+        assert!(layout.lists_of_nothing().unwrap().is_empty());
+        // Without the subject, the list is told.
+        let (layout, _) = made.open(&[(&list, &tag)]);
+        assert_eq!(layout.lists_of_nothing().unwrap().len(), 1);
+        // One that is no index lists nothing, and is told.
+        let (layout, other) = made.open(&[(&image, "v1"), (&image, &tag)]);
+        assert_eq!(digests(&referrers(&layout, &image)), HashSet::from([listed.digest]));
+        assert!(lock(&heard.0).is_empty());
+        let told = lock(&other.0);
+        assert!(told.len() == 1 && told[0].contains(&tag), "{told:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_or_ends_the_search() {
+        let made = Made::new();
+        let image = made.manifest("image", None);
+        let gone = Descriptor::new(OCI_MANIFEST, Digest::sha256(b"gone"), 4);
+        let folder = made.0.path().join("blobs/sha256");
+        std::fs::create_dir(folder.join(Digest::sha256(b"folder").hex())).unwrap();
+        let (layout, heard) = made.open(&[(&image, "v1"), (&gone, "")]);
+        assert!(referrers(&layout, &image).is_empty());
+        let told = lock(&heard.0).clone();
+        for digest in [gone.digest, Digest::sha256(b"folder")] {
+            assert!(told.len() == 2 && told.iter().any(|text| text.contains(&digest.to_string())), "{told:?}");
+        }
+        let damaged = made.manifest("damaged", None);
+        std::fs::write(folder.join(damaged.digest.hex()), b"{}").unwrap();
+        let (layout, _) = made.open(&[(&image, "v1"), (&damaged, "")]);
+        assert!(layout.referrers(layout.repository(), image.digest).is_err());
+    }
+}

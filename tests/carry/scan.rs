@@ -340,7 +340,7 @@ fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
     let bomb = bomb.finish().unwrap();
     for (layer, found) in [
         (hostile, None),
-        (b"no archive at all".repeat(100), Some("checksum")),
+        (b"no archive at all".repeat(100), None),
         (gzip(&tar(&[("a", &[1; 2000])])[..1500]), Some("truncated")),
         (gzip(&tar(&[("a", &[1; 2000])]))[..60].to_vec(), Some("truncated")),
         (bomb, Some("limits exceeded")),
@@ -363,6 +363,18 @@ fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
     let name = bundle(test, &[image(&[("application/octet-stream", layer.clone())]), image(&[(GZIP, layer)])]);
     let picky = script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]");
     refused(&[&["verify", &name, "--scan-files", "--scan", &picky][..], &KEY].concat(), 15);
+    // No archive: the scanner gets all of it.
+    let name = bundle(test, &[image(&[(GZIP, b"findme".to_vec())])]);
+    let told = refused(&[&["verify", &name, "--scan-files", "--scan", &picky][..], &KEY].concat(), 15);
+    assert!(told.contains(&sha256(b"findme")), "{told}");
+    // Encrypted: a scanner sees nothing in it.
+    let sealed = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
+    let name = bundle(test, &[image(&[(sealed, b"sealed".repeat(200))])]);
+    let told = refused(
+        &[&["verify", &name, "--scan-files", "--scan", &script(test, "cat >/dev/null")][..], &KEY].concat(),
+        15,
+    );
+    assert!(told.contains("encrypted"), "{told}");
 }
 
 /// ClamAV with one signature, that of the test string: its size, and its MD5 as `md5sum` has it.

@@ -131,7 +131,8 @@ fn an_entry_that_is_no_descriptor_costs_only_itself() {
     let good = serde_json::json!({"mediaType": "x/unknown", "digest": Digest::sha256(b"good"), "size": 1});
     let odd = serde_json::json!({"mediaType": media_type::OCI_MANIFEST, "digest": "md5:00", "size": 1});
     for api in [true, false] {
-        let list = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [odd, good]});
+        let list =
+            serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [odd, good]});
         let server = Server::start(move |request, _| match request.path.as_str() {
             "/v2/" => reply(200, ""),
             path if path.contains("/referrers/") != api => reply(404, ""),

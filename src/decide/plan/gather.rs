@@ -167,11 +167,7 @@ fn selected(root: Root) -> Item {
 }
 
 fn subject(item: &Item) -> Subject {
-    Subject {
-        repository: item.origin.clone(),
-        digest: item.descriptor.digest,
-        filters: Arc::clone(&item.filters),
-    }
+    Subject { repository: item.origin.clone(), digest: item.descriptor.digest, filters: Arc::clone(&item.filters) }
 }
 
 /// Warns about referrers of indexes that are replaced by new ones.
