@@ -43,6 +43,7 @@ mod sizes;
 mod source;
 mod stalls;
 mod store;
+mod strange_layouts;
 mod stranger_vectors;
 mod streams;
 mod trust;

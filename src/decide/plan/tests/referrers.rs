@@ -245,8 +245,6 @@ fn without_a_list_of_tags_the_signatures_of_children_are_asked_for_too() {
         assert_eq!((artifacts.len(), artifacts.contains(&sig.digest)), (2, true), "{kind:?}");
         assert!(warnings.is_empty());
     }
-    store.tags_fail = Some(Kind::Failed);
-    assert_eq!(refused(&store, &select(&["localhost:5000/app:v1"])).class, Class::Source);
 }
 
 #[test]
