@@ -6,27 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use super::Entry;
+use super::entry::{Entry, Standing};
 use crate::oci::{Digest, Reference, Repository, Tag};
 
-/// Annotation for the kind of an entry.
-pub(super) const KIND: &str = "kind";
 /// Prefixes of kinds.
 const PREFIXES: [&str; 2] = ["dev.cosignproject.cosign/", "dev.hauler/"];
 /// Kinds of attached content, with the ending of cosign's tag.
 const ENDINGS: [(&str, &str); 3] = [("sigs", ".sig"), ("atts", ".att"), ("sboms", ".sbom")];
-
-/// How an entry relates to the others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// It stands for itself.
-    #[default]
-    Own,
-    /// It is content that cosign attached to the manifest with this digest.
-    Attached(Digest),
-    /// It is content that cosign attached to a manifest that the entry does not tell.
-    Unclear,
-}
 
 /// A kind as written.
 enum Kind<'a> {
@@ -98,8 +84,8 @@ fn attached(entry: &mut Entry, ending: &str, of: Option<&str>, images: &[Entry],
     let reference =
         |repository: &Repository| Reference { repository: repository.clone(), tag: Some(tag.clone()), digest: None };
     entry.standing = Standing::Attached(subject);
-    let names = repositories.into_iter().map(reference).collect();
-    rename(entry, names, vec![tag.to_string()]);
+    let own = repositories.into_iter().map(reference).collect();
+    rename(entry, own, vec![tag.to_string()]);
 }
 
 /// Keeps only the name of the entry itself if another one is that of the image that it is attached

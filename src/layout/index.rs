@@ -9,13 +9,14 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::attached::KIND;
 use crate::base::fault::escape;
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
 
 /// Annotation for the name of a descriptor (image-spec): a tag, or any other text that tools write.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Annotation for the kind of an entry (cosign, hauler).
+const KIND: &str = "kind";
 /// Annotation for the full name of an image (containerd).
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
 

@@ -8,8 +8,10 @@
 mod attached;
 mod destination;
 mod disk;
+mod entry;
 mod index;
 mod missing;
+mod relate;
 mod relations;
 mod source;
 
@@ -25,10 +27,10 @@ use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
 use crate::flow::Flow;
 use crate::oci::document::MAX_DOCUMENT;
-use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::oci::{Digest, Document, Reference, Repository, Tag};
 
-pub use self::attached::Standing;
 use self::disk::{Disk, Partial, Stamp};
+pub use self::entry::{Entry, Standing};
 use self::index::Index;
 pub use self::missing::Nothing;
 use self::relations::Relations;
@@ -39,21 +41,6 @@ const INDEX: &str = "index.json";
 const MAX_MARKER: u64 = 64 << 10;
 /// Maximum size of `index.json`, in bytes.
 pub const MAX_INDEX: u64 = 64 << 20;
-
-/// One descriptor of `index.json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Descriptor of the entry.
-    pub descriptor: Descriptor,
-    /// Names of the entry: `io.containerd.image.name` and `org.opencontainers.image.ref.name` as
-    /// references, a plain tag as `localhost/DIR:TAG`. Empty if it has no usable name
-    /// ([`Layout::odd_names`]).
-    pub names: Vec<Reference>,
-    /// How it relates to the other entries.
-    pub standing: Standing,
-    // Names as written in the file, except those of another entry.
-    raw: Vec<String>,
-}
 
 /// A layout that is open for reading, or for reading and writing.
 pub struct Layout {

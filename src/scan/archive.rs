@@ -68,10 +68,8 @@ pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wr
     let mut next = Some(first_block(reader)?);
     loop {
         let Some(block) = next.take().map_or_else(|| block(reader), |first| Ok(Some(first)))? else {
-            return match before.is_empty() {
-                true => Ok(files),
-                false => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            };
+            let is_whole = before.is_empty();
+            return if is_whole { Ok(files) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) };
         };
         if block.iter().all(|&byte| byte == 0) {
             if !before.is_empty() {
