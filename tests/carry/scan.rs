@@ -363,14 +363,14 @@ fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
     // Another image gives it another type: it is unpacked anyway.
     let layer = tar(&[("x", b"findme")]);
     let name = bundle(test, &[image(&[("application/octet-stream", layer.clone())]), image(&[(GZIP, layer)])]);
-    let picky = script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]");
-    refused(&[&["verify", &name, "--scan-files", "--scan", &picky][..], &KEY].concat(), 15);
+    let picky = || script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]");
+    refused(&[&["verify", &name, "--scan-files", "--scan", &picky()][..], &KEY].concat(), 15);
     // No archive: the scanner gets all of it. Encrypted: it would see nothing in it.
     let sealed = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
     for (kind, layer, found) in [(GZIP, &b"findme"[..], sha256(b"findme")), (sealed, &[7; 900], "encrypted".to_owned())]
     {
         let name = bundle(test, &[image(&[(kind, layer.to_vec())])]);
-        let told = refused(&[&["verify", &name, "--scan-files", "--scan", &picky][..], &KEY].concat(), 15);
+        let told = refused(&[&["verify", &name, "--scan-files", "--scan", &picky()][..], &KEY].concat(), 15);
         assert!(told.contains(&found), "{told}");
     }
 }
