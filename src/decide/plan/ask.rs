@@ -126,7 +126,12 @@ impl<'a> Asked<'a> {
                     let found = self.cosign.entry((reference.repository, digest)).or_default();
                     found.extend(reference.tag.map(|tag| (tag, descriptor)));
                 }
-                // Deleted since the tags were listed, or never there.
+                // The list of tags is stale.
+                Err(Error { class: Kind::Absent, .. })
+                    if matches!(self.tags.get(&reference.repository), Some(Some(_))) =>
+                {
+                    flow.warn(format!("{reference}, for {digest}: left out: it is listed there, but not found"));
+                }
                 Err(Error { class: Kind::Absent, .. }) => {}
                 Err(error) => faults.push(not_obtained(&reference.to_string(), error)),
             }

@@ -36,6 +36,8 @@ pub struct Store {
     pub tag_list: bool,
     /// Error for every list of tags.
     pub tags_fail: Option<Kind>,
+    /// Tags that are listed, but name nothing.
+    pub stale: BTreeSet<String>,
     /// Errors for single documents.
     pub refuses: BTreeMap<Digest, Kind>,
     pub slow: bool,
@@ -200,7 +202,7 @@ impl TagList for Store {
             return Err(Error::new(kind, "no list"));
         }
         let own = self.tags.keys().filter(|(name, _)| *name == repository.to_string());
-        Ok(own.map(|(_, tag)| Tag::new(tag).unwrap()).collect())
+        Ok(own.map(|(_, tag)| tag).chain(&self.stale).map(|tag| Tag::new(tag).unwrap()).collect())
     }
 }
 
