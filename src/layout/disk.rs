@@ -102,6 +102,21 @@ impl Disk {
         absent_is_none(openat(&folder, digest.hex(), FILE, Mode::empty()))?.map(Self::regular).transpose()
     }
 
+    /// Returns the digests of all blobs, sorted.
+    pub(super) fn blobs(&self) -> io::Result<Vec<Digest>> {
+        let mut all = Vec::new();
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let Some(folder) = self.folder(algorithm)? else { continue };
+            for entry in Dir::read_from(&folder)? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy();
+                all.extend(format!("{}:{name}", algorithm.name()).parse::<Digest>().ok());
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
     /// Reads a file in the top directory, of at most `max` bytes.
     pub(super) fn read(&self, name: &str, max: u64) -> io::Result<Option<Vec<u8>>> {
         let Some(file) = absent_is_none(openat(&self.root, name, FILE, Mode::empty()))? else { return Ok(None) };

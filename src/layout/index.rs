@@ -1,6 +1,9 @@
 //! `index.json` of a layout: reads its descriptors and their names, and adds names.
 //!
 //! Keeps unknown members unchanged. Bytes in, bytes out; no I/O.
+//!
+//! Two annotations hold names. containerd reads the full name; skopeo and umoci read the other one as
+//! written (`oci:DIR:TAG`), so it is the tag alone where no other entry has that tag.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,8 +15,20 @@ use crate::oci::{Descriptor, Document, Reference, Repository, Tag};
 
 /// Annotation for the name of a descriptor (image-spec): a tag, or any other text that tools write.
 pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Annotation for the kind of an entry (cosign, hauler).
+const KIND: &str = "kind";
 /// Annotation for the full name of an image (containerd).
 pub(super) const CONTAINERD_NAME: &str = "io.containerd.image.name";
+
+/// One entry as written.
+pub(super) struct Raw {
+    /// Descriptor.
+    pub(super) descriptor: Descriptor,
+    /// Raw names.
+    pub(super) names: Vec<String>,
+    /// Value of the annotation for its kind.
+    pub(super) kind: Option<String>,
+}
 
 /// A parsed `index.json`.
 pub(super) struct Index {
@@ -78,12 +93,9 @@ impl Index {
         }
     }
 
-    /// Returns the descriptor of each entry with its raw names. `type_of` returns the media type of
-    /// a document whose entry has none (old tools).
-    pub(super) fn entries(
-        &self,
-        type_of: impl Fn(&str) -> Option<String>,
-    ) -> Result<Vec<(Descriptor, Vec<String>)>, String> {
+    /// Returns all entries. `type_of` returns the media type of a document whose entry has none (old
+    /// tools).
+    pub(super) fn entries(&self, type_of: impl Fn(&str) -> Option<String>) -> Result<Vec<Raw>, String> {
         let read = |(number, value): (usize, &Value)| {
             let mut value = value.clone();
             if value.get("mediaType").is_none() {
@@ -93,8 +105,9 @@ impl Index {
                 }
             }
             let names = raw_names(&value).map(ToOwned::to_owned).collect();
+            let kind = value.get("annotations").and_then(|all| all.get(KIND)?.as_str()).map(ToOwned::to_owned);
             serde_json::from_value::<Descriptor>(value)
-                .map(|descriptor| (descriptor, names))
+                .map(|descriptor| Raw { descriptor, names, kind })
                 .map_err(|error| format!("entry {number}: {}", escape(&error.to_string())))
         };
         self.manifests.iter().flatten().enumerate().map(read).collect()
@@ -135,8 +148,9 @@ impl Index {
     /// Returns the bytes to write: entries sorted by name, then digest; members sorted by key.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let mut manifests: Vec<Value> = self.manifests.iter().flatten().cloned().collect();
+        name_by_tags(&mut manifests);
         let key = |value: &Value| {
-            let name = raw_names(value).last().unwrap_or_default().to_owned();
+            let name = raw_names(value).next().unwrap_or_default().to_owned();
             (name, value.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned())
         };
         manifests.sort_by_cached_key(key);
@@ -157,6 +171,36 @@ fn plain(document: &Document) -> Value {
         value["artifactType"] = artifact_type.into();
     }
     value
+}
+
+/// Returns the tag in a raw name: a plain tag, or the end of a full name.
+fn tag_in(raw: &str) -> Option<&str> {
+    let tag = raw.rsplit_once(':').map_or(raw, |(_, tag)| tag);
+    Tag::new(tag).is_ok().then_some(tag)
+}
+
+/// Returns the full name of an entry with both annotations whose names differ at most in that one is
+/// only the tag of the other.
+fn full_name(value: &Value) -> Option<&str> {
+    let annotations = value.get("annotations")?;
+    let (full, short) = (annotations.get(CONTAINERD_NAME)?.as_str()?, annotations.get(REF_NAME)?.as_str()?);
+    (full.contains(':') && (short == full || tag_in(full) == Some(short))).then_some(full)
+}
+
+/// Sets the names that skopeo and umoci read: the tag alone if only one entry has it, otherwise the
+/// full name.
+fn name_by_tags(manifests: &mut [Value]) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for value in &*manifests {
+        let tags: HashSet<&str> = raw_names(value).filter_map(tag_in).collect();
+        tags.into_iter().for_each(|tag| *counts.entry(tag.to_owned()).or_default() += 1);
+    }
+    for value in manifests {
+        let Some(full) = full_name(value).map(ToOwned::to_owned) else { continue };
+        let short = tag_in(&full).filter(|tag| counts.get(*tag) == Some(&1));
+        let name = short.unwrap_or(&full);
+        value["annotations"][REF_NAME] = name.into();
+    }
 }
 
 /// Reports whether a raw name is a tag or a reference.
@@ -226,5 +270,42 @@ mod tests {
         }
         let odd = json!({"schemaVersion": 2, "manifests": [{"digest": "md5:00", "size": 1, "mediaType": "x"}]});
         assert!(Index::parse(&serde_json::to_vec(&odd).unwrap()).unwrap().entries(|_| None).is_err());
+    }
+
+    #[test]
+    fn a_tag_that_only_one_entry_has_is_a_name_of_its_own() {
+        let document = |text: &str| {
+            let empty = json!({"mediaType": "x/y", "digest": crate::oci::Digest::sha256(b"{}"), "size": 2});
+            let json = json!({"schemaVersion": 2, "config": empty, "layers": [], "annotations": {"text": text}});
+            Document::parse(crate::oci::media_type::OCI_MANIFEST, serde_json::to_vec(&json).unwrap()).unwrap()
+        };
+        let names = |index: &Index| -> Vec<String> {
+            let out: Value = serde_json::from_slice(&index.to_bytes().unwrap()).unwrap();
+            let name = |one: &Value, key: &str| one["annotations"][key].as_str().unwrap_or("-").to_owned();
+            let all = out["manifests"].as_array().unwrap();
+            all.iter().map(|one| format!("{} {}", name(one, CONTAINERD_NAME), name(one, REF_NAME))).collect()
+        };
+        let again = |index: &Index| Index::parse(&index.to_bytes().unwrap()).unwrap();
+        let mut index = Index::new();
+        index.set("h.example:5000/a:v1", &document("a"));
+        index.set("h.example:5000/a:v2", &document("b"));
+        assert_eq!(names(&index), ["h.example:5000/a:v1 v1", "h.example:5000/a:v2 v2"]);
+        // A second entry with the tag, in a later run: neither is the tag's.
+        let mut index = again(&index);
+        assert_eq!(index.named("h.example:5000/a:v1"), Some(document("a").digest().to_string().as_str()));
+        index.set("b:v1", &document("c"));
+        assert_eq!(names(&index), ["b:v1 b:v1", "h.example:5000/a:v1 h.example:5000/a:v1", "h.example:5000/a:v2 v2"]);
+        // The name moves to another document, and stays one entry.
+        index.set("b:v1", &document("d"));
+        assert_eq!(names(&again(&index)).len(), 3);
+        // Names that other programs wrote are not touched, and count.
+        let text = json!({"schemaVersion": 2, "manifests": [
+            {"mediaType": "x/y", "digest": document("e").digest(), "size": 1, "annotations": {REF_NAME: "v1"}},
+            {"mediaType": "x/y", "digest": document("f").digest(), "size": 1,
+             "annotations": {CONTAINERD_NAME: "h.example/c:v3", REF_NAME: "other"}},
+        ]});
+        let mut index = Index::parse(&serde_json::to_vec(&text).unwrap()).unwrap();
+        index.set("b:v1", &document("c"));
+        assert_eq!(names(&index), ["b:v1 b:v1", "h.example/c:v3 other", "- v1"]);
     }
 }

@@ -5,30 +5,35 @@
 //! signal. Does not follow links below the directory. A file gets the name of a digest only when it
 //! is complete, checked and durable. `index.json` is replaced at the end, atomically.
 
+mod attached;
 mod destination;
 mod disk;
+mod entry;
 mod index;
 mod missing;
+mod relate;
+mod relations;
 mod source;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::FlockOperation;
 
 use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
-use crate::flow::{Cancelled, Flow};
+use crate::flow::Flow;
 use crate::oci::document::MAX_DOCUMENT;
-use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::oci::{Digest, Document, Reference, Repository, Tag};
 
 use self::disk::{Disk, Partial, Stamp};
+pub use self::entry::{Entry, Standing};
 use self::index::Index;
 pub use self::missing::Nothing;
+use self::relations::Relations;
 
 const MARKER: &str = "oci-layout";
 const MARKER_CONTENT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -37,19 +42,6 @@ const MAX_MARKER: u64 = 64 << 10;
 /// Maximum size of `index.json`, in bytes.
 pub const MAX_INDEX: u64 = 64 << 20;
 
-/// One descriptor of `index.json`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Descriptor of the entry.
-    pub descriptor: Descriptor,
-    /// Names of the entry: `io.containerd.image.name` and `org.opencontainers.image.ref.name` as
-    /// references, a plain tag as `localhost/DIR:TAG`. Empty if it has no usable name
-    /// ([`Layout::odd_names`]).
-    pub names: Vec<Reference>,
-    // Names as written in the file.
-    raw: Vec<String>,
-}
-
 /// A layout that is open for reading, or for reading and writing.
 pub struct Layout {
     path: PathBuf,
@@ -57,10 +49,12 @@ pub struct Layout {
     repository: Repository,
     entries: Vec<Entry>,
     found: Found,
-    referrers: OnceLock<HashMap<Digest, Vec<Descriptor>>>,
+    relations: OnceLock<Relations>,
+    // Locked while a thread reads the relations.
+    relating: Mutex<()>,
     writer: Option<Writer>,
-    // Once this is set, long operations end.
-    cancel: Arc<AtomicBool>,
+    // Ends long operations and takes warnings.
+    flow: Option<Flow>,
 }
 
 /// Positions in `entries` by name, digest and so on, in order.
@@ -238,25 +232,35 @@ impl Layout {
             Document::sniff(&bytes)
         };
         let entries = index.entries(sniff).map_err(|error| malformed(path, INDEX, &error))?;
-        let entries = entries
-            .into_iter()
-            .map(|(descriptor, raw)| Entry { descriptor, names: index::references(&raw, &repository), raw })
-            .collect();
-        let path = path.to_owned();
-        let entries: Vec<Entry> = entries;
-        let (found, cancel) = (Found::of(&entries), Arc::default());
-        Ok(Self { path, disk, repository, entries, found, referrers: OnceLock::new(), writer: None, cancel })
+        let (mut made, mut kinds) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+        for index::Raw { descriptor, names: raw, kind } in entries {
+            let names = index::references(&raw, &repository);
+            made.push(Entry { descriptor, names, standing: Standing::Own, raw });
+            kinds.push(kind);
+        }
+        attached::attach(&mut made, &kinds, &repository);
+        Ok(Self {
+            path: path.to_owned(),
+            disk,
+            repository,
+            found: Found::of(&made),
+            entries: made,
+            relations: OnceLock::new(),
+            relating: Mutex::default(),
+            writer: None,
+            flow: None,
+        })
     }
 
-    /// Makes long operations end once `flow` is cancelled.
+    /// Makes long operations end once `flow` is cancelled, and sends warnings to it.
     #[must_use]
     pub fn in_flow(mut self, flow: &Flow) -> Self {
-        self.cancel = flow.cancel_flag();
+        self.flow = Some(flow.clone());
         self
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.cancel.load(Ordering::Relaxed) { Err(Cancelled.into()) } else { Ok(()) }
+        self.flow.as_ref().map_or(Ok(()), |flow| Ok(flow.check()?))
     }
 
     /// Returns the entries of `index.json`, as of the opening of the layout and in its order.

@@ -2,14 +2,13 @@
 //!
 //! The repository matters only for names and tags: a layout has a single store of blobs.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Layout;
 use crate::content::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::document::MAX_DOCUMENT;
-use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 impl Layout {
@@ -45,37 +44,6 @@ impl Layout {
         }
         Document::with_digest(&descriptor.media_type, digest, raw)
             .map_err(|error| Error::new(Kind::Refused, format!("layout {path}: {error}")))
-    }
-
-    /// Reads all documents that the entries reach, and returns the referrers by subject.
-    fn scan_referrers(&self) -> Result<HashMap<Digest, Vec<Descriptor>>, Error> {
-        let mut found: HashMap<Digest, Vec<Descriptor>> = HashMap::new();
-        let mut seen = HashSet::new();
-        let mut open: Vec<(Descriptor, bool)> =
-            self.entries.iter().map(|entry| (entry.descriptor.clone(), true)).collect();
-        while let Some((descriptor, is_entry)) = open.pop() {
-            self.check()?;
-            if document_kind(&descriptor.media_type).is_none() || !seen.insert(descriptor.digest) {
-                continue;
-            }
-            let document = match self.read_document(&descriptor) {
-                Ok(document) => document,
-                // A sparse index: a missing document has no referrers here.
-                Err(error) if error.class == Kind::Absent && !is_entry => continue,
-                Err(error) => return Err(error),
-            };
-            if let Some(subject) = document.subject() {
-                let mut referrer = document.descriptor();
-                referrer.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
-                referrer.annotations = document.annotations().cloned();
-                found.entry(subject.digest).or_default().push(referrer);
-            }
-            open.extend(document.manifests().iter().map(|child| (child.clone(), false)));
-        }
-        for list in found.values_mut() {
-            list.sort_by_key(|descriptor| descriptor.digest);
-        }
-        Ok(found)
     }
 }
 
@@ -163,13 +131,7 @@ impl Ranges for Layout {
 
 impl Referrers for Layout {
     fn referrers(&self, _: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
-        let all = if let Some(all) = self.referrers.get() {
-            all
-        } else {
-            let all = self.scan_referrers()?;
-            self.referrers.get_or_init(|| all)
-        };
-        Ok(all.get(&subject).cloned().unwrap_or_default())
+        Ok(self.relations()?.of(subject))
     }
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::content::checked::Checked;
 use crate::content::{Body, Destination, Inventory, Ranges, Referrers, Source, TagList};
 use crate::oci::media_type::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
-use crate::oci::{Algorithm, Tag};
+use crate::oci::{Algorithm, Descriptor};
 
 struct Bytes(Vec<u8>, Descriptor);
 

@@ -14,6 +14,10 @@ pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.lis
 pub const DOCKER_SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
 /// Docker image manifest, schema 1, signed: refused by name.
 pub const DOCKER_SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+/// OCI artifact manifest, which image-spec dropped before its version 1.1: cannot be carried.
+pub const OCI_ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+/// ORAS artifact manifest, the forerunner of [`OCI_ARTIFACT`]: cannot be carried.
+pub const ORAS_ARTIFACT: &str = "application/vnd.cncf.oras.artifact.manifest.v1+json";
 /// OCI image configuration.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Content `{}` of the empty descriptor.
@@ -40,6 +44,12 @@ pub fn document_kind(media_type: &str) -> Option<Kind> {
         OCI_INDEX | DOCKER_INDEX => Some(Kind::Index),
         _ => None,
     }
+}
+
+/// Whether `media_type` is a manifest of a former type, which registries keep with their manifests and
+/// not with their blobs.
+pub fn is_former_document(media_type: &str) -> bool {
+    matches!(media_type, DOCKER_SCHEMA1 | DOCKER_SCHEMA1_SIGNED | OCI_ARTIFACT | ORAS_ARTIFACT)
 }
 
 /// Whether `media_type` is one of the two OCI document types, which may omit `mediaType`.
@@ -91,8 +101,11 @@ mod tests {
     #[test]
     fn only_four_types_are_documents() {
         assert!(DOCUMENTS.iter().all(|media_type| document_kind(media_type).is_some()));
-        for leaf in [OCI_CONFIG, DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, "application/vnd.buildkit.cacheconfig.v0"] {
-            assert_eq!(document_kind(leaf), None);
+        for former in [DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED, OCI_ARTIFACT, ORAS_ARTIFACT] {
+            assert!(document_kind(former).is_none() && is_former_document(former));
+        }
+        for leaf in [OCI_CONFIG, "application/vnd.buildkit.cacheconfig.v0"] {
+            assert!(document_kind(leaf).is_none() && !is_former_document(leaf));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::decide::plan::{self, Resolved};
 use crate::decide::route::Route;
 use crate::decide::select::{Referrers, Selection, Wanted};
 use crate::flow::{Event, Flow, each};
+use crate::oci::media_type::is_former_document;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 use crate::operate::import::{self, Done, Imported, Landed, NoCheck, Sides, TagConflict};
 
@@ -195,8 +196,9 @@ fn has_no_referrers(source: &dyn Source, repository: &Repository, digest: Digest
     Ok(!all.iter().any(of_a_digest) && lists.only_tags(repository, digest)?)
 }
 
-/// The source during planning. Resolved references are cached and blobs are assumed to exist; a
-/// missing blob is noticed when it is fetched, before anything is tagged.
+/// The source during planning. Resolved references are cached and blobs are assumed to exist, except
+/// manifests of former types; a missing blob is noticed when it is fetched, before anything is
+/// tagged.
 struct Glance<'a> {
     place: &'a dyn Source,
     resolved: Resolved,
@@ -215,8 +217,8 @@ impl Source for Glance<'_> {
         self.place.blob(repository, descriptor)
     }
 
-    fn holds(&self, _: &Repository, _: &Descriptor) -> Result<bool, Error> {
-        Ok(true)
+    fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
+        if is_former_document(&descriptor.media_type) { self.place.holds(repository, descriptor) } else { Ok(true) }
     }
 
     fn referrers(&self) -> Option<&dyn crate::content::Referrers> {

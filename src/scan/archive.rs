@@ -24,6 +24,9 @@ const NAME: usize = 4096;
 pub(super) enum Wrong {
     /// The archive is invalid. Holds the description for a message.
     Archive(String),
+    /// It is no archive: its first bytes are not those of one for any program that unpacks layers.
+    /// No file was passed on.
+    NoArchive,
     /// The run was cancelled.
     Cancelled,
 }
@@ -62,15 +65,12 @@ struct Before {
 pub(super) fn walk(reader: &mut dyn Read, file: &mut File<'_>) -> Result<u64, Wrong> {
     let mut before = Before::default();
     let mut files = 0;
-    let mut is_first = true;
+    let mut next = Some(first_block(reader)?);
     loop {
-        let Some(block) = block(reader)? else {
-            return match (is_first, before.is_empty()) {
-                (false, true) => Ok(files),
-                _ => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            };
+        let Some(block) = next.take().map_or_else(|| block(reader), |first| Ok(Some(first)))? else {
+            let is_whole = before.is_empty();
+            return if is_whole { Ok(files) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()) };
         };
-        is_first = false;
         if block.iter().all(|&byte| byte == 0) {
             if !before.is_empty() {
                 return Err(wrong("an extended header without its member"));
@@ -164,18 +164,48 @@ fn wrong(what: &str) -> Wrong {
 
 /// Reads the next block. Returns `None` at the end.
 fn block(reader: &mut dyn Read) -> io::Result<Option<[u8; BLOCK]>> {
+    match fill(reader)? {
+        (_, 0) => Ok(None),
+        (block, BLOCK) => Ok(Some(block)),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Reads the first block.
+///
+/// # Errors
+/// [`Wrong::NoArchive`] if no program would read it as the start of an archive.
+fn first_block(reader: &mut dyn Read) -> Result<[u8; BLOCK], Wrong> {
+    match fill(reader)? {
+        (block, BLOCK) if block.iter().all(|&byte| byte == 0) || looks_like_header(&block) => Ok(block),
+        _ => Err(Wrong::NoArchive),
+    }
+}
+
+/// Reads one block, or what is left before the end. Returns it with its length.
+fn fill(reader: &mut dyn Read) -> io::Result<([u8; BLOCK], usize)> {
     let mut block = [0; BLOCK];
     let mut at = 0;
     while at < BLOCK {
         match reader.read(&mut block[at..]) {
-            Ok(0) if at == 0 => return Ok(None),
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => break,
             Ok(count) => at += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(block))
+    Ok((block, at))
+}
+
+/// Whether any program might read the block as a header: it has the magic, or a checksum that is
+/// correct in any of the ways in which programs count and write it.
+fn looks_like_header(block: &[u8; BLOCK]) -> bool {
+    let field = String::from_utf8_lossy(&block[148..156]).into_owned();
+    let digits: String = field.trim_start_matches([' ', '\0']).chars().take_while(|c| c.is_digit(8)).collect();
+    let Ok(stated) = i64::from_str_radix(&digits, 8) else { return &block[257..262] == b"ustar" };
+    let signed = |bytes: &[u8]| bytes.iter().map(|&byte| i64::from(byte.cast_signed())).sum::<i64>();
+    let signed = signed(&block[..148]) + 8 * i64::from(b' ') + signed(&block[156..]);
+    &block[257..262] == b"ustar" || stated == i64::from(checksum(block)) || stated == signed
 }
 
 /// Reads the content of a member that describes the next one.

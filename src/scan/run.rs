@@ -96,13 +96,17 @@ impl Run<'_> {
         let descriptor = Descriptor::new("application/octet-stream", digest, size);
         let fault = |error: Error| error.into_fault(Class::Integrity);
         let inner = self.source.blob(self.repository, &descriptor).map_err(fault)?;
-        let mut content = Proven { inner: Checked::new(inner, descriptor), flow: self.flow, read: 0, failed: None };
-        let files = if self.scanner.options().files && self.uses.is_layer(&digest) {
-            self.layer(digest, size, &mut content)?
-        } else {
+        let mut content = Proven::new(Checked::new(inner, descriptor.clone()), self.flow, 0);
+        let as_layer = self.scanner.options().files && self.uses.is_layer(&digest);
+        let files = if as_layer { self.layer(digest, size, &mut content)? } else { None };
+        if as_layer && files.is_none() && content.failed.is_none() {
+            // From its start again, now as a whole.
+            let inner = self.source.blob(self.repository, &descriptor).map_err(fault)?;
+            content = Proven::new(Checked::new(inner, descriptor), self.flow, content.read);
+        }
+        if files.is_none() {
             self.whole(digest, &mut content)?;
-            0
-        };
+        }
         // Read what a scanner or an archive left unread: content counts only if it was read to its
         // end and its digest is correct.
         if content.failed.is_none() && content.read < size {
@@ -111,7 +115,7 @@ impl Run<'_> {
         match content.failed {
             Some(error) => Err(fault(error)),
             None => {
-                self.coverage.count(digest, content.read, files);
+                self.coverage.count(digest, content.read, files.unwrap_or_default());
                 self.flow.event(Event::Item(digest.to_string()));
                 Ok(())
             }
@@ -127,7 +131,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn layer(&self, digest: Digest, size: u64, content: &mut Proven<'_>) -> Result<u64, Fault> {
+    /// Scans the files of a layer and returns their number; `None` if it is no archive.
+    fn layer(&self, digest: Digest, size: u64, content: &mut Proven<'_>) -> Result<Option<u64>, Fault> {
         let mut file = |path: &str, inner: &mut dyn Read| {
             // It contains no files to pass on.
             let mut first = [0];
@@ -142,14 +147,19 @@ impl Run<'_> {
             Ok(())
         };
         match layer::files(content, layer::LAYER.of(size), &self.room, self.flow, &mut file) {
-            Ok(files) => Ok(files),
+            Ok(files) => Ok(Some(files)),
             Err(Wrong::Cancelled) => Err(Cancelled.into()),
             // A failure of the source is reported as such.
-            Err(Wrong::Archive(_)) if content.failed.is_some() => Ok(0),
-            Err(Wrong::Archive(what)) => {
+            Err(_) if content.failed.is_some() => Ok(Some(0)),
+            Err(Wrong::NoArchive) if !self.uses.is_encrypted(&digest) => Ok(None),
+            Err(wrong) => {
+                let what = match wrong {
+                    Wrong::Archive(what) => what,
+                    _ => "one that is encrypted".to_owned(),
+                };
                 let problem = Problem::Unreadable(what);
                 self.coverage.find(Found { blob: digest, path: None, problem, said: String::new() });
-                Ok(0)
+                Ok(Some(0))
             }
         }
     }
@@ -177,7 +187,16 @@ struct Proven<'a> {
     inner: Checked<Box<dyn Read + Send + 'a>>,
     flow: &'a Flow,
     read: u64,
+    // Number of bytes for which events were sent, also by an earlier reader of the blob.
+    told: u64,
     failed: Option<Error>,
+}
+
+impl<'a> Proven<'a> {
+    /// Returns a reader of a blob; no events are sent for its first `told` bytes.
+    const fn new(inner: Checked<Box<dyn Read + Send + 'a>>, flow: &'a Flow, told: u64) -> Self {
+        Self { inner, flow, read: 0, told, failed: None }
+    }
 }
 
 impl Read for Proven<'_> {
@@ -190,7 +209,11 @@ impl Read for Proven<'_> {
         match read {
             Ok(count) => {
                 self.read += count as u64;
-                self.flow.event(Event::Bytes(count as u64));
+                let new = self.read.saturating_sub(self.told);
+                if new > 0 {
+                    self.told += new;
+                    self.flow.event(Event::Bytes(new));
+                }
                 Ok(count)
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),

@@ -27,6 +27,7 @@ pub struct Used {
 pub(super) struct Uses {
     parents: HashMap<Digest, Vec<Digest>>,
     layers: HashSet<Digest>,
+    encrypted: HashSet<Digest>,
 }
 
 /// Whether content of this media type is a tar archive, compressed or not.
@@ -43,7 +44,15 @@ impl Uses {
             if is_layer(&descriptor.media_type) {
                 self.layers.insert(descriptor.digest);
             }
+            if descriptor.media_type.to_ascii_lowercase().contains("encrypted") {
+                self.encrypted.insert(descriptor.digest);
+            }
         }
+    }
+
+    /// Whether any document says that the blob is encrypted.
+    pub(super) fn is_encrypted(&self, blob: &Digest) -> bool {
+        self.encrypted.contains(blob)
     }
 
     /// Whether any document lists the blob as a layer.

@@ -24,6 +24,7 @@ mod second_ml_dsa;
 mod signing;
 mod sizes;
 mod source;
+mod strange_layouts;
 mod stranger_vectors;
 mod twice;
 mod writer;

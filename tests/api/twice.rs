@@ -17,7 +17,8 @@ fn describe(media_type: &str, (digest, size): (String, usize)) -> Value {
 
 /// An index of two platforms: many small layers, and one non-distributable layer that is missing.
 fn fill(layout: &Path) {
-    let away = describe(FOREIGN, (format!("sha256:{}", "5".repeat(64)), 1_000));
+    let mut away = describe(FOREIGN, (format!("sha256:{}", "5".repeat(64)), 1_000));
+    away["urls"] = json!(["https://elsewhere.example/layer"]);
     let children: Vec<Value> = ["amd64", "arm64"]
         .iter()
         .map(|architecture| {

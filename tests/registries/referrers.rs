@@ -1,9 +1,11 @@
 //! Referrers: written and read through the fallback tag, and through the API if a registry has it.
 
 use packmule::content::{Destination, Inventory, Kind, Referrers};
-use packmule::oci::{Descriptor, Digest, Document, Repository, Tag};
+use packmule::flow::Event;
+use packmule::oci::{Descriptor, Digest, Document, Repository, Tag, media_type};
 
 use super::hosts::{Bytes, Client, address, anonymous, content, fresh, manifest};
+use super::server::{Server, reply};
 
 /// A subject and `count` referrers, pushed from as many threads.
 fn push(client: &Client, repository: &Repository, count: u64) -> (Document, Vec<Document>) {
@@ -77,7 +79,7 @@ fn over_the_api() {
 }
 
 #[test]
-fn a_fallback_tag_that_is_no_list_is_refused_and_kept() {
+fn a_fallback_tag_that_is_no_list_lists_nothing_and_is_kept() {
     let Some(host) = address("PACKMULE_TEST_DISTRIBUTION") else { return };
     let client = anonymous();
     let repository = fresh(&host, "taken");
@@ -88,9 +90,72 @@ fn a_fallback_tag_that_is_no_list_is_refused_and_kept() {
     let other = manifest(&config, &layer.descriptor(), None);
     let tag = Tag::referrers_fallback(subject.digest());
     client.registries.set_tag(&repository, &tag, &other).unwrap();
-    let error = Referrers::referrers(&client.registries, &repository, subject.digest()).unwrap_err();
-    assert_eq!(error.class, Kind::Refused, "{error}");
+    assert!(listed(&client, &repository, subject.digest()).is_empty());
+    assert!(warnings(&client).iter().any(|text| text.contains(tag.as_str())));
     let referrer = manifest(&config, &layer.descriptor(), Some(&subject.descriptor()));
     assert_eq!(client.registries.put_manifest(&repository, &referrer).unwrap_err().class, Kind::Refused);
     assert_eq!(client.registries.tag(&repository, &tag).unwrap(), Some(other.digest()));
+}
+
+fn warnings(client: &Client) -> Vec<String> {
+    let heard = client.heard.0.lock().unwrap();
+    heard.iter().filter_map(|event| if let Event::Warning(text) = event { Some(text.clone()) } else { None }).collect()
+}
+
+#[test]
+fn a_401_with_a_challenge_is_a_missing_login_and_not_a_missing_api() {
+    for basic in [true, false] {
+        let host = std::sync::Arc::new(std::sync::OnceLock::new());
+        let own = std::sync::Arc::clone(&host);
+        let server = Server::start(move |request, _| match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            path if path.starts_with("/token") => reply(200, r#"{"token":"good"}"#),
+            path if path.contains("/referrers/") => {
+                let host: &String = own.get().unwrap();
+                let bearer = format!("Bearer realm=\"http://{host}/token\",service=\"s\"");
+                reply(401, "").with("WWW-Authenticate", if basic { "Basic realm=\"x\"".to_owned() } else { bearer })
+            }
+            _ => reply(404, ""),
+        });
+        host.set(server.host.clone()).unwrap();
+        let repository = Repository::new(&server.host, "a/b").unwrap();
+        let error = Referrers::referrers(&anonymous().registries, &repository, Digest::sha256(b"s")).unwrap_err();
+        assert_eq!(error.class, Kind::Denied, "basic {basic}: {error}");
+        assert!(error.help.unwrap().contains("--referrers none"));
+    }
+}
+
+#[test]
+fn an_entry_that_is_no_descriptor_costs_only_itself() {
+    let subject = Digest::sha256(b"s");
+    let good = serde_json::json!({"mediaType": "x/unknown", "digest": Digest::sha256(b"good"), "size": 1});
+    let odd = serde_json::json!({"mediaType": media_type::OCI_MANIFEST, "digest": "md5:00", "size": 1});
+    for api in [true, false] {
+        let list =
+            serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [odd, good]});
+        let server = Server::start(move |request, _| match request.path.as_str() {
+            "/v2/" => reply(200, ""),
+            path if path.contains("/referrers/") != api => reply(404, ""),
+            _ => reply(200, list.to_string()).with("Content-Type", media_type::OCI_INDEX),
+        });
+        let (client, repository) = (anonymous(), Repository::new(&server.host, "a/b").unwrap());
+        let found = listed(&client, &repository, subject);
+        assert_eq!(found.iter().map(|one| one.digest).collect::<Vec<_>>(), [Digest::sha256(b"good")]);
+        assert_eq!(warnings(&client).len(), 1, "{:?}", warnings(&client));
+    }
+}
+
+#[test]
+fn a_fallback_tag_of_another_type_is_warned_of_and_lists_nothing() {
+    let other = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, media_type::DOCKER_INDEX);
+    let server = Server::start(move |request, _| match request.path.as_str() {
+        "/v2/" => reply(200, ""),
+        path if path.contains("/referrers/") => reply(404, ""),
+        _ => reply(200, other.clone()).with("Content-Type", media_type::DOCKER_INDEX),
+    });
+    let (client, repository) = (anonymous(), Repository::new(&server.host, "a/b").unwrap());
+    assert!(listed(&client, &repository, Digest::sha256(b"s")).is_empty());
+    let told = warnings(&client);
+    let tag = Tag::referrers_fallback(Digest::sha256(b"s"));
+    assert!(told.len() == 1 && told[0].contains(tag.as_str()) && told[0].contains("manifest.list"), "{told:?}");
 }

@@ -41,7 +41,7 @@ pub struct Subject {
 pub struct Asked<'a> {
     library: &'a Library<'a>,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
-    // `None`: there is no list of tags, or it is too long, so tags are queried one by one.
+    // `None`: the source gives no list of tags, so tags are queried one by one.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
     // Number of requests that single queries for tags have cost so far.
     spent: HashMap<Repository, usize>,
@@ -136,7 +136,12 @@ impl<'a> Asked<'a> {
                     let found = self.cosign.entry((reference.repository, digest)).or_default();
                     found.extend(reference.tag.map(|tag| (tag, descriptor)));
                 }
-                // Not there, or deleted since the tags were listed.
+                // The list of tags is stale.
+                Err(Error { class: Kind::Absent, .. })
+                    if matches!(self.tags.get(&reference.repository), Some(Some(_))) =>
+                {
+                    flow.warn(format!("{reference}, for {digest}: left out: it is listed there, but not found"));
+                }
                 Err(Error { class: Kind::Absent, .. }) => {}
                 Err(error) => faults.push(not_obtained(&reference.to_string(), error)),
             }

@@ -3,12 +3,16 @@
 //!
 //! Each wave runs in parallel and its results are processed in order, so the outcome does not
 //! depend on timing. Leaves are not handled here.
+//!
+//! A referrer that its source names but that cannot be carried (of another type, gone, damaged, or
+//! of another subject) costs only itself, with a warning. If the source could not be asked, that is
+//! a failure.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::ask::{Asked, Subject};
-use super::library::{Library, fault, refuse_unknown};
+use super::library::{Library, fault};
 use super::platform::lacking;
 use super::roots::{Cuts, Root};
 use crate::base::fault::{Class, Fault, escape};
@@ -39,6 +43,9 @@ pub struct Gathered {
     pub left_out: HashSet<Digest>,
     /// Documents that could not be obtained.
     pub missing: HashSet<Digest>,
+    /// Referrers that exist at the source but cannot be carried, with the repository that they
+    /// would be carried under.
+    pub left_behind: BTreeSet<(Repository, Digest)>,
     /// Failures.
     pub faults: Vec<Fault>,
 }
@@ -48,7 +55,7 @@ pub struct Gathered {
 enum Why {
     Selected { tag: Option<Tag>, original: Option<Digest> },
     Refers(Digest),
-    Cosign(Tag),
+    Cosign(Digest, Tag),
     Child(Digest),
 }
 
@@ -66,15 +73,34 @@ struct Item {
     cuts: Option<Cuts>,
 }
 
+impl Item {
+    const fn is_selected(&self) -> bool {
+        matches!(self.why, Why::Selected { .. })
+    }
+
+    /// Returns the name of a referrer in warnings.
+    fn told(&self) -> String {
+        let (digest, origin) = (self.descriptor.digest, &self.origin);
+        match &self.why {
+            Why::Refers(subject) => format!("manifest {digest}, listed in {origin} as a referrer of {subject}"),
+            Why::Cosign(subject, tag) => format!("manifest {digest}, which {origin}:{tag} names for {subject}"),
+            Why::Selected { .. } | Why::Child(_) => format!("manifest {digest} of {origin}"),
+        }
+    }
+}
+
 /// Key of a visited document: source repository, repository it is carried under, digest, whether
 /// children are cut, and filters.
 type Visit = (Repository, Repository, Digest, bool, Arc<Filters>);
 
-struct Gather {
+struct Gather<'a> {
     made: HashSet<Digest>,
     visited: HashSet<Visit>,
     originals: HashSet<(Repository, Digest)>,
     failed: Vec<(Digest, Fault)>,
+    flow: &'a Flow,
+    // Warnings given, so that each is given once.
+    warned: HashSet<String>,
     out: Gathered,
 }
 
@@ -90,6 +116,8 @@ pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Ga
         visited: HashSet::new(),
         originals: HashSet::new(),
         failed: Vec::new(),
+        flow,
+        warned: HashSet::new(),
         out: Gathered::default(),
     };
     let mut wave: Vec<Item> = roots.into_iter().map(selected).collect();
@@ -121,6 +149,7 @@ pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Ga
         }
     }
     out.left_out.retain(|digest| !out.digests.contains(digest));
+    out.left_behind.retain(|(repository, digest)| !out.artifacts.contains_key(&(repository.to_string(), *digest)));
     Ok(out)
 }
 
@@ -171,9 +200,22 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Res
     Ok(())
 }
 
-impl Gather {
+impl Gather<'_> {
     fn fail(&mut self, class: Class, text: String, help: &str) {
         self.out.faults.push(Fault::new(class, text).help(help));
+    }
+
+    /// Leaves the referrer of `item` behind, and warns of it. `exists` states whether it is at the
+    /// source.
+    fn leave(&mut self, item: &Item, why: &str, exists: bool) {
+        let digest = item.descriptor.digest;
+        let text = format!("{}: left out: {why}", item.told());
+        if self.warned.insert(text.clone()) {
+            self.flow.warn(text);
+        }
+        if exists {
+            self.out.left_behind.insert((item.repository.clone(), digest));
+        }
     }
 
     fn take(&mut self, item: Item, document: &Document, next: &mut Vec<Item>, news: &mut Vec<Item>) {
@@ -185,11 +227,8 @@ impl Gather {
                 return;
             }
             if document.subject().map(|own| own.digest) != Some(*subject) {
-                let text = format!(
-                    "manifest {digest}: listed in {} as a referrer of {subject}, but does not refer to it",
-                    item.origin
-                );
-                self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
+                // Not a referrer, so nothing is left behind.
+                self.leave(&item, "it does not refer to it", false);
                 return;
             }
         }
@@ -225,12 +264,16 @@ impl Gather {
         let digest = document.digest();
         let stated = document.artifact_type().unwrap_or_default();
         if stated.len() > MAX_TYPE || stated.contains(char::is_control) {
-            let text = format!(
-                "manifest {digest} of {}: expected an artifactType of at most {MAX_TYPE} bytes without control characters, found {:?}",
-                item.origin,
+            let odd = format!(
+                "expected an artifactType of at most {MAX_TYPE} bytes without control characters, found {:?}",
                 escape(stated)
             );
-            self.fail(Class::Source, text, "leave it out of the selection");
+            if item.is_selected() {
+                let text = format!("manifest {digest} of {}: {odd}", item.origin);
+                self.fail(Class::Source, text, "leave it out of the selection");
+            } else {
+                self.leave(item, &odd, true);
+            }
             return false;
         }
         let artifact = self.out.artifacts.entry((item.repository.to_string(), digest)).or_insert_with(|| Artifact {
@@ -245,7 +288,7 @@ impl Gather {
         });
         let (tag, original) = match &item.why {
             Why::Selected { tag, original } => (tag.as_ref(), *original),
-            Why::Cosign(tag) => (Some(tag), None),
+            Why::Cosign(_, tag) => (Some(tag), None),
             Why::Refers(_) | Why::Child(_) => (None, None),
         };
         // Sorted and unique.
@@ -271,7 +314,13 @@ impl Gather {
                 self.failed.push((digest, fault));
             }
             Why::Selected { .. } => self.out.faults.push(fault(&subject, error)),
-            Why::Refers(_) | Why::Cosign(_) => {
+            Why::Refers(_) | Why::Cosign(..) if error.class == Kind::Absent => {
+                self.leave(item, "it is listed there, but not found", false);
+            }
+            Why::Refers(_) | Why::Cosign(..) if matches!(error.class, Kind::Mismatch | Kind::Refused) => {
+                self.leave(item, &error.what, true);
+            }
+            Why::Refers(_) | Why::Cosign(..) => {
                 let mut fault = fault(&format!("{subject}, which refers to an artifact of {}", item.origin), error);
                 fault.help.get_or_insert_with(|| "carry the artifacts without it: `--referrers none`".to_owned());
                 self.out.faults.push(fault);
@@ -291,17 +340,12 @@ impl Gather {
             if stated.is_some() && !which.takes(stated) {
                 continue;
             }
-            if let Err(error) = refuse_unknown(descriptor) {
-                let text = format!("referrer of {digest} in {}: {error}", item.origin);
-                self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
-                continue;
-            }
             found.push((descriptor.clone(), Why::Refers(digest)));
         }
         // They may have been queried for another filter.
         let cosign = if *which == Referrers::All { asked.cosign(&item.origin, digest) } else { &[] };
         for (tag, descriptor) in cosign {
-            found.push((descriptor.clone(), Why::Cosign(tag.clone())));
+            found.push((descriptor.clone(), Why::Cosign(digest, tag.clone())));
         }
         if !found.is_empty() && item.level >= MAX_REFERRER_LEVELS {
             let text = format!(

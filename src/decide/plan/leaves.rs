@@ -1,17 +1,18 @@
 //! The leaves of the closure: the origin of each, whether it exists, and why some are left out.
 //!
-//! Queries with HEAD only; no content is read here.
+//! Queries with HEAD only; no content is read here. A non-distributable layer is left out only if its
+//! descriptor says where else it can be had (`urls`).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::bases::Homes;
 use super::gather::Gathered;
 use super::library::{Library, fault};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, escape};
 use crate::closure::{Closure, Node, walk};
 use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::{document_kind, is_foreign};
-use crate::oci::{Artifact, Digest, Reason, Repository};
+use crate::oci::{Artifact, Digest, Document, Reason, Repository};
 
 /// Maximum number of artifacts that are named for a missing blob.
 const NAMED: usize = 3;
@@ -43,13 +44,18 @@ pub fn look(
 ) -> Result<Leaves, Fault> {
     let mut places: HashMap<Digest, BTreeSet<&Repository>> = HashMap::new();
     let mut ordinary: HashSet<Digest> = HashSet::new();
-    for (origin, digest) in &gathered.carried {
+    let mut listed: HashMap<Digest, (Digest, &str)> = HashMap::new();
+    let documents: Vec<(&Repository, Document)> =
+        gathered.carried.iter().filter_map(|(origin, digest)| Some((origin, library.held(digest)?))).collect();
+    for (origin, document) in &documents {
         flow.check()?;
-        let Some(document) = library.held(digest) else { continue };
         let below = document.manifests().iter().filter(|child| document_kind(&child.media_type).is_none());
+        for child in below.clone() {
+            listed.entry(child.digest).or_insert((document.digest(), &child.media_type));
+        }
         for leaf in document.config().into_iter().chain(document.layers()).chain(below) {
             places.entry(leaf.digest).or_default().insert(origin);
-            if !is_foreign(&leaf.media_type) {
+            if !is_foreign(&leaf.media_type) || leaf.urls.iter().flatten().next().is_none() {
                 ordinary.insert(leaf.digest);
             }
         }
@@ -77,7 +83,8 @@ pub fn look(
     }
     flow.event(Event::Stage { name: "looking for blobs", bytes: 0, items: wanted.len() as u64 });
     let answers = each(flow, &wanted, |node| {
-        let found = find(library, node, places.get(&node.descriptor.digest));
+        let digest = &node.descriptor.digest;
+        let found = find(library, node, places.get(digest), listed.get(digest));
         flow.event(Event::Item(node.descriptor.digest.to_string()));
         found
     })?;
@@ -124,8 +131,13 @@ fn named(library: &Library<'_>, artifacts: &[Artifact], lost: Vec<(Digest, Fault
 }
 
 /// Returns the first of `places` that has the leaf. Otherwise returns the first failure, or a fault
-/// that none has it.
-fn find(library: &Library<'_>, node: &Node, places: Option<&BTreeSet<&Repository>>) -> Result<Repository, Fault> {
+/// that none has it. `listed` is the index that lists it, and under which type.
+fn find(
+    library: &Library<'_>,
+    node: &Node,
+    places: Option<&BTreeSet<&Repository>>,
+    listed: Option<&(Digest, &str)>,
+) -> Result<Repository, Fault> {
     let subject = format!("blob {}", node.descriptor.digest);
     let mut failed = None;
     for &place in places.into_iter().flatten() {
@@ -139,7 +151,17 @@ fn find(library: &Library<'_>, node: &Node, places: Option<&BTreeSet<&Repository
     }
     Err(failed.unwrap_or_else(|| {
         let named: Vec<String> = places.into_iter().flatten().map(ToString::to_string).collect();
-        Fault::new(Class::Source, format!("{subject}: expected in {}, found none", named.join(", ")))
+        let named = named.join(", ");
+        if let Some((index, media_type)) = listed {
+            let (digest, media_type) = (node.descriptor.digest, escape(media_type));
+            let text = format!(
+                "manifest {digest}: listed by index {index} with media type {media_type:?}: expected a manifest of a \
+                 current type, or a blob in {named}"
+            );
+            return Fault::new(Class::Source, text)
+                .help("select what can be carried with `--platform`, or leave it out: `export --allow-partial`");
+        }
+        Fault::new(Class::Source, format!("{subject}: expected in {named}, found none"))
             .help("push the artifact there again, or leave it out: `export --allow-partial`")
     }))
 }

@@ -70,6 +70,9 @@ pub struct Plan {
     pub documents: HashMap<Digest, Document>,
     /// Failures that `allow_partial` tolerated; empty otherwise.
     pub partial: Vec<Fault>,
+    /// Referrers that exist at the source but cannot be carried, with the repository that they
+    /// would be carried under. Each was warned of.
+    pub left_behind: Vec<(Repository, Digest)>,
 }
 
 impl Plan {
@@ -136,7 +139,8 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     let (blobs, absent) = arrange(&closure, &gathered, &leaves, &homes);
     let bases = bases::relied_on(&selection.delivered.bases, &absent);
     let documents = library.into_documents(|digest| gathered.digests.contains(digest));
-    Ok(Plan { artifacts, blobs, absent, bases, documents, partial })
+    let left_behind = gathered.left_behind.into_iter().collect();
+    Ok(Plan { artifacts, blobs, absent, bases, documents, partial, left_behind })
 }
 
 /// Failures, separated by whether the run may continue in spite of them.

@@ -58,7 +58,9 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
     if let Some((plain, _)) = descriptor.media_type.split_once(';') {
         descriptor.media_type = plain.trim_end().to_owned();
     }
-    refuse_unknown(&descriptor).map_err(|error| Fault::new(Class::Source, format!("{subject}: {error}")))?;
+    refuse_unknown(&descriptor).map_err(|error| {
+        Fault::new(Class::Source, format!("{subject}: {error}")).help("name an image or an artifact of a current type")
+    })?;
     let document = library.get(&reference.repository, &descriptor).map_err(|error| fault(&subject, error))?;
     let lists = |tag: Option<&Tag>| tag.is_some_and(Tag::is_referrers_fallback);
     if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {

@@ -136,7 +136,7 @@ impl Registry {
         Ok(Some(Fetched { media_type, digest: found, raw: answer.body, etag }))
     }
 
-    /// Returns the descriptor that a reference names now.
+    /// Returns the descriptor that a reference names now, whatever its type.
     pub fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         let repository = &reference.repository;
         let name = match (&reference.digest, &reference.tag) {
@@ -152,14 +152,6 @@ impl Registry {
         if reference.digest.is_some_and(|wanted| wanted != found.digest) {
             let what = format_args!("{name}: answered with digest {}", found.digest);
             return Err(self.http.error(Kind::Mismatch, what));
-        }
-        if media_type::document_kind(&found.media_type).is_none() {
-            let schema1 =
-                matches!(found.media_type.as_str(), media_type::DOCKER_SCHEMA1 | media_type::DOCKER_SCHEMA1_SIGNED);
-            let shown = escape(&found.media_type);
-            let what = format_args!("{reference}: expected an OCI or Docker manifest or index, found {shown:?}");
-            let help = if schema1 { "push the image again with a current client" } else { "name an image or artifact" };
-            return Err(self.http.error(Kind::Refused, what).help(help));
         }
         Ok(found)
     }

@@ -1,13 +1,15 @@
 //! Reads referrers: from the API if there is one, otherwise from the fallback tag.
 //! [`super::referrers_list`] writes the fallback tag.
 //!
-//! Returns an empty list only if the registry reports one, never for an error.
+//! Returns an empty list only if the registry reports one, never for an error. Entries keep whatever
+//! type they have: the plan decides what can be carried, and names what cannot.
 
 use std::collections::HashSet;
 
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::call::Call;
 use super::manifests::Fetched;
@@ -28,7 +30,7 @@ pub(in crate::registry) const ADVICE: &str = "leave referrers out with --referre
 #[derive(Deserialize)]
 struct List {
     #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Value>>,
 }
 
 /// Target of a fallback tag.
@@ -37,6 +39,8 @@ pub(in crate::registry) enum Fallback {
     Absent,
     /// The subject itself: this registry treats any digest-like tag as a digest.
     Subject,
+    /// Something other than an OCI index, so that it cannot list referrers; its media type.
+    Other(String),
     /// A list of referrers.
     List(Vec<Descriptor>, Fetched),
 }
@@ -50,6 +54,15 @@ impl Registry {
         match self.fallback(repository, subject, &Scopes::pull(repository))? {
             Fallback::List(list, _) => Ok(filtered(list, subject)),
             Fallback::Absent | Fallback::Subject => Ok(Vec::new()),
+            Fallback::Other(found) => {
+                self.http.flow().warn(format!(
+                    "registry {}: {}: expected an index of referrers, found {:?}: taken as no referrers",
+                    self.http.name,
+                    tag_title(repository, &Tag::referrers_fallback(subject)),
+                    escape(&found)
+                ));
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -93,6 +106,10 @@ impl Registry {
         while let Some(answer) = pages.next(self, MAX_DOCUMENT)? {
             match answer.status.as_u16() {
                 200 => {}
+                // A 401 with a challenge asks for a login that the run does not have.
+                401 if answer.headers.contains_key(WWW_AUTHENTICATE) => {
+                    return Err(self.refusal(&answer, &title).help(ADVICE));
+                }
                 400 | 401 | 404 | 405 if pages.count() == 1 => {
                     // A JSON error may concern only this repository.
                     if answer.status == StatusCode::NOT_FOUND && !answer.body.starts_with(b"{") {
@@ -110,7 +127,7 @@ impl Registry {
             let list: List = serde_json::from_slice(&answer.body).map_err(|error| {
                 self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
             })?;
-            all.extend(list.manifests.unwrap_or_default());
+            all.extend(self.entries(&title, list));
         }
         Ok(Some(all))
     }
@@ -127,24 +144,39 @@ impl Registry {
         if fetched.digest == subject || subject == Digest::of(subject.algorithm(), &fetched.raw) {
             return Ok(Fallback::Subject);
         }
-        let title = format!("tag {}:{tag}", repository.path());
+        let title = tag_title(repository, &tag);
         if fetched.media_type != media_type::OCI_INDEX {
-            let found = escape(&fetched.media_type);
-            let what = format_args!("{title}: expected an index of referrers, found {found:?}");
-            return Err(self.http.error(Kind::Refused, what));
+            return Ok(Fallback::Other(fetched.media_type));
         }
         let list: List = serde_json::from_slice(&fetched.raw).map_err(|error| {
             self.http.error(Kind::Mismatch, format_args!("{title}: {}", escape(&error.to_string())))
         })?;
-        Ok(Fallback::List(list.manifests.unwrap_or_default(), fetched))
+        Ok(Fallback::List(self.entries(&title, list), fetched))
+    }
+
+    /// Returns the descriptors of a list. Warns of entries that are none.
+    fn entries(&self, title: &str, list: List) -> Vec<Descriptor> {
+        let read = |value: Value| match serde_json::from_value(value) {
+            Ok(descriptor) => Some(descriptor),
+            Err(error) => {
+                let (name, why) = (&self.http.name, escape(&error.to_string()));
+                self.http.flow().warn(format!("registry {name}: {title}: an entry that is not a descriptor: {why}"));
+                None
+            }
+        };
+        list.manifests.unwrap_or_default().into_iter().filter_map(read).collect()
     }
 }
 
-/// Keeps the entries that can be referrers: documents other than the subject, without duplicates.
+/// Returns the name of a tag in messages.
+pub(in crate::registry) fn tag_title(repository: &Repository, tag: &Tag) -> String {
+    format!("tag {}:{tag}", repository.path())
+}
+
+/// Keeps the entries other than the subject, without duplicates.
 fn filtered(list: Vec<Descriptor>, subject: Digest) -> Vec<Descriptor> {
     let mut seen = HashSet::from([subject]);
-    let is_document = |entry: &Descriptor| media_type::document_kind(&entry.media_type).is_some();
-    list.into_iter().filter(is_document).filter(|entry| seen.insert(entry.digest)).collect()
+    list.into_iter().filter(|entry| seen.insert(entry.digest)).collect()
 }
 
 #[cfg(test)]
@@ -152,17 +184,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_documents_other_than_the_subject_are_referrers() {
-        let subject = Digest::sha256(b"s");
-        let other = Digest::sha256(b"o");
+    fn each_entry_other_than_the_subject_counts_once_whatever_its_type() {
+        let [subject, other, odd] = [&b"s"[..], b"o", b"p"].map(Digest::sha256);
         let entry = |media_type: &str, digest| Descriptor::new(media_type, digest, 1);
         let list = vec![
             entry(media_type::OCI_MANIFEST, subject),
             entry(media_type::OCI_MANIFEST, other),
             entry(media_type::OCI_MANIFEST, other),
-            entry("x/y", Digest::sha256(b"p")),
+            entry("x/y", odd),
         ];
         let kept = filtered(list, subject);
-        assert_eq!(kept.iter().map(|entry| entry.digest).collect::<Vec<_>>(), [other]);
+        assert_eq!(kept.iter().map(|entry| entry.digest).collect::<Vec<_>>(), [other, odd]);
     }
 }

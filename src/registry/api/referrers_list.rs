@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::listing::Listing;
 use super::manifests::{Condition, Put};
-use super::referrers::{ADVICE, Fallback};
+use super::referrers::{ADVICE, Fallback, tag_title};
 use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
@@ -122,7 +122,7 @@ impl Registry {
     /// that are missing from it although their manifests still exist.
     fn bring(&self, repository: &Repository, subject: Digest, listing: &mut Listing) -> Result<(), Error> {
         let tag = Tag::referrers_fallback(subject);
-        let title = format!("tag {}:{tag}", repository.path());
+        let title = tag_title(repository, &tag);
         let now = || self.http.flow().clock().elapsed();
         let (mut tries, mut unmet, mut is_written) = (self.http.tries(), 0, false);
         loop {
@@ -191,6 +191,10 @@ impl Registry {
             }
             Fallback::Subject => {
                 let what = format_args!("{title}: names the subject itself, so it cannot list referrers");
+                return Err(self.http.error(Kind::Refused, what).help(ADVICE));
+            }
+            Fallback::Other(found) => {
+                let what = format_args!("{title}: expected an index of referrers, found {:?}", escape(&found));
                 return Err(self.http.error(Kind::Refused, what).help(ADVICE));
             }
         };

@@ -1,6 +1,7 @@
 //! Reads the files of a layer: one decompression, chosen by the first bytes and not by the media
 //! type, and the tar archive in it.
 //!
+//! Content that is no archive under any of them is reported as such; the caller scans it whole.
 //! Writes nothing to disk and follows no names. Stops when content expands beyond the limits.
 //! Archives within files are left to the scanner.
 
@@ -63,7 +64,7 @@ impl<R: Read> Read for Expanding<'_, R> {
 /// run. Reads to the end and returns the number of files.
 ///
 /// # Errors
-/// [`Wrong`] if not all of its files were passed on.
+/// [`Wrong`] if not all of its files were passed on; [`Wrong::NoArchive`] if it is no archive.
 pub(super) fn files(
     mut reader: &mut dyn Read,
     cap: u64,
@@ -81,6 +82,10 @@ pub(super) fn files(
             let mut decoder = zstd::stream::read::Decoder::new(all)?;
             decoder.window_log_max(WINDOW_LOG)?;
             Box::new(decoder)
+        }
+        // Programs that unpack layers also undo these.
+        [0xfd, b'7', b'z', b'X'] | [b'B', b'Z', b'h', ..] => {
+            return Err(Wrong::Archive("one in a compression that cannot be undone here (xz, bzip2)".to_owned()));
         }
         _ => Box::new(all),
     };

@@ -59,6 +59,7 @@ fn look_within(bytes: &[u8], cap: u64, run: u64) -> (Result<u64, String>, Given)
     let done = files(&mut reader, cap, &AtomicU64::new(run), &flow(1), &mut take);
     let done = done.map_err(|wrong| match wrong {
         Wrong::Archive(what) => what,
+        Wrong::NoArchive => "no archive".to_owned(),
         Wrong::Cancelled => "cancelled".to_owned(),
     });
     (done, given)
@@ -185,9 +186,8 @@ fn a2_what_readers_understand_differently_is_refused() {
         ([&whole(&[one()])[..], b"x"].concat(), "after the archive's end"),
         (whole(&[raw(&header("x", EntryType::XHeader, 2 << 20), &vec![b' '; 2 << 20]), one()]), "limits exceeded"),
         (whole(&[raw(&header("x", EntryType::GNULongName, 1 << 40), b"x"), one()]), "limits exceeded"),
-        (b"\xfd7zXZ\0".repeat(200), "checksum"),
-        (vec![1; 512], "checksum"),
-        (gzip(&gzip(&whole(&[one()]))), "truncated"),
+        (b"\xfd7zXZ\0".repeat(200), "compression"),
+        (b"BZh91AY".to_vec(), "compression"),
     ] {
         refused(&bytes, what);
     }
@@ -198,8 +198,48 @@ fn a2_what_readers_understand_differently_is_refused() {
     size.as_mut_bytes()[124..136].copy_from_slice(b"99999999999\0");
     size.set_cksum();
     refused(&whole(&[raw(&size, b"")]), "not a number");
-    refused(b"", "truncated");
-    refused(&gzip(b""), "truncated");
+}
+
+#[test]
+fn only_what_no_program_would_unpack_is_no_archive() {
+    let plain = whole(&[file("a", b"b")]);
+    for none in [
+        b"".to_vec(),
+        b"just a text file\n".to_vec(),
+        vec![1; 512],
+        b"{}".repeat(1000),
+        gzip(b""),
+        gzip(b"text"),
+        zstd_of(&vec![7; 2000]),
+        gzip(&gzip(&plain)),
+        plain[..511].to_vec(),
+    ] {
+        refused(&none, "no archive");
+        assert!(look(&none).1.is_empty());
+    }
+    // A damaged header, a checksum that other programs count as signed numbers or write otherwise.
+    let mut v7 = plain.clone();
+    v7[257..265].fill(0);
+    let with_checksum = |sum: &[u8; 8], first: u8| {
+        let mut bytes = v7.clone();
+        bytes[0] = first;
+        bytes[148..156].copy_from_slice(sum);
+        bytes
+    };
+    let sum: i64 = v7[..148].iter().chain(&v7[156..512]).map(|&byte| i64::from(byte)).sum::<i64>() + 256;
+    let octal = |sum: i64| -> [u8; 8] { format!("{sum:06o}\0 ").into_bytes().try_into().unwrap() };
+    assert!(look(&with_checksum(&octal(sum), b'a')).0.is_ok());
+    let signed = sum - i64::from(b'a') + i64::from(0xe9_u8.cast_signed());
+    refused(&with_checksum(&octal(signed), 0xe9), "checksum");
+    refused(&with_checksum(&octal(sum + 1), b'a'), "no archive");
+    let mut magic = plain;
+    magic[148..156].fill(b'x');
+    refused(&magic, "checksum");
+    // What broke off in its compression is not known to be no archive.
+    let packed = gzip(&whole(&[file("a", &[9; 3000])]));
+    for end in 2..packed.len() {
+        assert!(look(&packed[..end]).0.unwrap_err() != "no archive", "{end}");
+    }
 }
 
 #[test]

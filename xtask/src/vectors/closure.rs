@@ -4,7 +4,7 @@
 
 use super::Book;
 use super::content::{
-    Content, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, describe, image, index, sha256,
+    ARTIFACT, Content, DOCKER_INDEX, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, describe, image, index, sha256,
 };
 use super::documents::without;
 use serde_json::{Value, json};
@@ -46,6 +46,16 @@ fn indexes(book: &mut Book) {
         "ok-M1-index-without-media-type",
         "PASS",
         "an OCI index may lack mediaType",
+    );
+    let mut former = content.clone();
+    let leaf = former.document(&json!({ "mediaType": ARTIFACT, "artifactType": "x/sig", "blobs": layers }));
+    let listing = former.document(&index(&[children.clone(), vec![leaf]].concat()));
+    former.artifact(REPOSITORY, &["1"], &listing);
+    book.add(
+        former.signed(),
+        "ok-M14-artifact-manifest-is-a-leaf",
+        "PASS",
+        "a former artifact manifest listed by an index: a leaf, as any type that is no document's",
     );
     let twice = |d: &mut Value| d["manifests"] = json!(vec![children.clone(); 50].concat());
     book.add(with(&twice), "ok-M5-children-again-and-again", "PASS", "the same two children, 50 times");

@@ -18,6 +18,8 @@ pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker manifest list.
 pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Former OCI artifact manifest, which is not a document type.
+pub const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
 /// Type of the empty config.
 pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// Content of the example's only layer.

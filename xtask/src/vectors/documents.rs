@@ -4,7 +4,7 @@
 //! blobs, are unusual.
 
 use super::Book;
-use super::content::{Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, describe, image, sha256};
+use super::content::{ARTIFACT, Content, DOCKER_MANIFEST, EMPTY, INDEX, MANIFEST, SALT, describe, image, sha256};
 use super::envelope::base64;
 use serde_json::{Value, json};
 
@@ -337,6 +337,11 @@ fn identity(book: &mut Book) {
         content.artifacts = manifest["artifacts"].as_array().cloned().unwrap_or_default();
         book.add(content.signed(), name, expect, comment);
     }
+    let former = json!({ "mediaType": ARTIFACT, "artifactType": "x/sig", "blobs": [describe("text/plain", SALT)] });
+    let mut content = Content::salt_as(ARTIFACT, former.to_string().as_bytes());
+    content.artifacts[0]["artifactType"] = json!("x/sig");
+    content.blobs.retain(|(digest, _)| *digest != sha256(b"{}"));
+    book.add(content.signed(), "M1-artifact-manifest", "FMT", "an artifact of the type of former artifact manifests");
     for (name, comment, value) in
         [("null", "null counts as none", json!(null)), ("empty", "an empty one counts as none", json!(""))]
     {

@@ -16,8 +16,7 @@ use crate::content::Source;
 use crate::content::router::{Place, Router};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
 use crate::flow::Flow;
-use crate::layout::Layout;
-use crate::oci::media_type::document_kind;
+use crate::layout::{Entry, Layout, Standing};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 
 /// The selectors, and the filters for all of them.
@@ -306,6 +305,13 @@ pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &
             "layout {shown}: entry {digest}: expected a tag or a reference as its name, found {raw:?}: taken without that name"
         ));
     }
+    let selected = layout.entries().iter().filter(|entry| name.is_none() || digest == Some(entry.descriptor.digest));
+    for entry in selected.filter(|entry| entry.standing == Standing::Unclear) {
+        let digest = entry.descriptor.digest;
+        session.flow.warn(format!(
+            "layout {shown}: entry {digest}: attached to an image that the layout does not tell: taken without a name"
+        ));
+    }
     if odd.len() > NAMED {
         session.flow.warn(format!("layout {shown}: {} more names are neither tag nor reference", odd.len() - NAMED));
     }
@@ -316,39 +322,35 @@ pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &
 /// # Errors
 /// Class source for an entry that is missing or cannot be read; class cancelled.
 pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
-    let wanted = |entry: &crate::layout::Entry| -> Vec<Wanted> {
-        if entry.names.is_empty() {
+    let wanted = |entry: &Entry, names: &[&Reference]| -> Vec<Wanted> {
+        if names.is_empty() {
             let reference =
                 Reference { repository: layout.repository().clone(), tag: None, digest: Some(entry.descriptor.digest) };
             return vec![Wanted::new(reference)];
         }
-        let pinned = entry.names.iter().map(|name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
+        let pinned = names.iter().map(|&name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
         pinned.map(Wanted::new).collect()
     };
     if let Some(name) = name {
         let entry = layout.find(Some(name)).map_err(|error| error.into_fault(Class::Source))?;
-        let all = wanted(entry);
+        let all = wanted(entry, &entry.names.iter().collect::<Vec<_>>());
         let named: Vec<Wanted> =
             all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
         return Ok(if named.is_empty() { all } else { named });
     }
-    // An unnamed entry that refers to another entry of the layout travels with that one, in its
-    // repository.
-    let refers = |entry: &crate::layout::Entry| -> Result<bool, Fault> {
-        if !entry.names.is_empty() || document_kind(&entry.descriptor.media_type).is_none() {
-            return Ok(false);
-        }
-        let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
-        let document = layout.document(layout.repository(), &entry.descriptor).map_err(at_source)?;
-        let Some(subject) = document.subject() else { return Ok(false) };
-        layout.holds(layout.repository(), subject).map_err(at_source)
-    };
+    let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
     let mut all = Vec::new();
     for entry in layout.entries() {
         flow.check()?;
-        if !refers(entry)? {
-            all.extend(wanted(entry));
+        if !layout.travels(entry).map_err(at_source)? {
+            // No artifact may have the name of a list of referrers.
+            let is_good = |name: &&Reference| !name.tag.as_ref().is_some_and(Tag::is_referrers_fallback);
+            all.extend(wanted(entry, &entry.names.iter().filter(is_good).collect::<Vec<_>>()));
         }
+    }
+    for list in layout.lists_of_nothing().map_err(at_source)? {
+        let digest = list.descriptor.digest;
+        flow.warn(format!("entry {digest}: left out: a list of referrers whose subject is not in the layout"));
     }
     Ok(all)
 }

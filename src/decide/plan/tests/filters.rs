@@ -147,7 +147,8 @@ fn m16_a_filter_that_leaves_nothing_is_refused() {
 fn m8_foreign_layers_stay_behind_unless_asked_for() {
     let mut store = Store::new();
     let config = store.put(OCI_CONFIG, b"{}");
-    let foreign = Descriptor::new(FOREIGN, Digest::sha256(b"foreign"), 7);
+    let mut foreign = Descriptor::new(FOREIGN, Digest::sha256(b"foreign"), 7);
+    foreign.urls = Some(vec!["https://elsewhere.example/foreign".to_owned()]);
     let both = store.put(LAYER, b"both");
     let both_foreign = Descriptor { media_type: FOREIGN.to_owned(), ..both.clone() };
     let image = store.manifest(&json!({"config": config, "layers": [foreign, both_foreign, both]}));
@@ -176,5 +177,44 @@ fn an_earlier_original_is_kept_through_a_second_filter() {
         selection.wanted[0].original = Some(first);
         let (plan, _) = plan(&store, &selection);
         assert_eq!(plan.artifacts[0].original, Some(first), "{platforms:?}");
+    }
+}
+
+#[test]
+fn a_non_distributable_layer_that_only_this_source_has_is_carried() {
+    for urls in [None, Some(Vec::new())] {
+        let mut store = Store::new();
+        let config = store.put(OCI_CONFIG, b"{}");
+        let only_here = Descriptor { urls, ..store.put(FOREIGN, b"only here") };
+        let image = store.manifest(&json!({"config": config, "layers": [only_here]}));
+        store.tag("v1", &image);
+        let selection = select(&["localhost:5000/app:v1"]);
+        let (full, warnings) = plan(&store, &selection);
+        assert!(carried(&full).contains(&only_here.digest) && full.absent.is_empty());
+        assert!(warnings.is_empty());
+        store.drop_blob(&only_here);
+        assert!(refused(&store, &selection).what.contains(&only_here.digest.to_string()));
+    }
+}
+
+#[test]
+fn an_entry_of_an_index_that_is_no_blob_is_named_with_its_index() {
+    for media_type in [
+        crate::oci::media_type::DOCKER_SCHEMA1_SIGNED,
+        "application/vnd.oci.artifact.manifest.v1+json",
+        "application/x-manifest-of-tomorrow+json",
+    ] {
+        let mut store = Store::new();
+        let image = at(store.image("linux/amd64", "a"), "linux/amd64");
+        let old = at(Descriptor::new(media_type, Digest::sha256(b"old"), 3), "linux/arm");
+        let index = store.index(&[image, old.clone()]);
+        store.tag("v1", &index);
+        let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
+        for part in [old.digest.to_string(), index.digest.to_string(), media_type.to_owned()] {
+            assert!(fault.what.contains(&part), "{fault}");
+        }
+        assert!(fault.help.unwrap().contains("--platform"));
+        // The advice can be followed.
+        plan(&store, &only(&["localhost:5000/app:v1"], &["linux/amd64"]));
     }
 }

@@ -34,8 +34,13 @@ pub struct Store {
     pub referrers: BTreeMap<Digest, Vec<Descriptor>>,
     pub referrers_fail: bool,
     pub tag_list: bool,
-    pub tag_list_fails: bool,
     pub pages: Option<usize>,
+    /// Error for every list of tags.
+    pub tags_fail: Option<Kind>,
+    /// Tags that are listed, but name nothing.
+    pub stale: BTreeSet<String>,
+    /// Errors for single documents.
+    pub refuses: BTreeMap<Digest, Kind>,
     pub slow: bool,
     pub asked: Mutex<Vec<String>>,
 }
@@ -150,6 +155,9 @@ impl Source for Store {
 
     fn document(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {
         self.ask(format!("document {}", descriptor.digest));
+        if let Some(kind) = self.refuses.get(&descriptor.digest) {
+            return Err(Error::new(*kind, "no answer"));
+        }
         let bytes = self.bytes(repository, descriptor.digest);
         let bytes = bytes.ok_or_else(|| Error::new(Kind::Absent, format!("manifest {}: absent", descriptor.digest)))?;
         Document::parse(&descriptor.media_type, bytes.clone())
@@ -191,15 +199,15 @@ impl ListReferrers for Store {
 impl TagList for Store {
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
         self.ask(format!("tags {repository}"));
+        if let Some(kind) = self.tags_fail {
+            return Err(Error::new(kind, "no list"));
+        }
         let own = self.tags.keys().filter(|(name, _)| *name == repository.to_string());
-        Ok(own.map(|(_, tag)| Tag::new(tag).unwrap()).collect())
+        Ok(own.map(|(_, tag)| tag).chain(&self.stale).map(|tag| Tag::new(tag).unwrap()).collect())
     }
 
     fn tags_within(&self, repository: &Repository, pages: usize) -> Result<Option<Vec<Tag>>, Error> {
         let list = TagList::tags(self, repository)?;
-        if self.tag_list_fails {
-            return Err(Error::new(Kind::Failed, "504"));
-        }
         Ok(self.pages.is_none_or(|all| all <= pages).then_some(list))
     }
 }

@@ -1,6 +1,7 @@
 //! Referrers, referrers of referrers, cosign's tags, and their limits.
 
 use super::*;
+use crate::oci::media_type::DOCKER_SCHEMA1_SIGNED;
 
 fn cosign(descriptor: &Descriptor, ending: &str) -> String {
     format!("sha256-{}.{ending}", descriptor.digest.hex())
@@ -91,7 +92,7 @@ fn cosign_tags_are_artifacts_with_their_tag() {
 fn tags_of_few_digests_are_asked_for_one_by_one_and_of_many_listed() {
     let listings = |digests: usize, fails: bool, pages: Option<usize>| {
         let mut store = Store::new();
-        store.tag_list_fails = fails;
+        store.tags_fail = fails.then_some(Kind::Failed);
         store.pages = pages;
         let children: Vec<Descriptor> =
             (0..digests - 1).map(|number| store.image("linux/amd64", &format!("{number}"))).collect();
@@ -188,15 +189,92 @@ fn a_list_that_is_not_to_be_had_is_never_an_empty_one() {
     assert_eq!(plan(&store, &selection).0.partial.len(), 1);
 }
 
+/// Exports `v1` and returns its artifacts, the warnings, and the digests left behind.
+fn left(store: &Store) -> (BTreeSet<Digest>, Vec<String>, BTreeSet<Digest>) {
+    let (plan, warnings) = plan(store, &select(&["localhost:5000/app:v1"]));
+    assert!(plan.left_behind.iter().all(|(repository, _)| repository.to_string() == APP));
+    let behind = plan.left_behind.into_iter().map(|(_, digest)| digest).collect();
+    (plan.artifacts.into_iter().map(|artifact| artifact.digest).collect(), warnings, behind)
+}
+
 #[test]
-fn a_listed_stranger_is_refused() {
+fn a_referrer_that_cannot_be_carried_costs_only_itself_and_is_named() {
     let mut store = Store::new();
     let image = store.image("linux/amd64", "a");
     store.tag("v1", &image);
+    let live = store.refer(&image, "x/sbom", "live");
+    let gone = store.refer(&image, "x/sbom", "gone");
+    store.drop_blob(&gone);
+    let damaged = store.refer(&image, "x/sbom", "damaged");
+    store.refuses.insert(damaged.digest, Kind::Mismatch);
+    let refused = store.refer(&image, "x/sbom", "refused");
+    store.refuses.insert(refused.digest, Kind::Refused);
     let stranger = store.image("", "stranger");
-    store.referrers.insert(image.digest, vec![stranger.clone()]);
-    let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
-    assert!(fault.what.contains(&stranger.digest.to_string()) && fault.what.contains("does not refer"), "{fault}");
+    let artifact = store.put("application/vnd.oci.artifact.manifest.v1+json", b"{}");
+    let schema1 = store.put(DOCKER_SCHEMA1_SIGNED, b"{\"schemaVersion\":1}");
+    let wrong_size = Descriptor { size: 7, ..store.refer(&image, "x/sbom", "its size") };
+    let long = store.refer(&image, &"x".repeat(256), "type");
+    let list = store.referrers.get_mut(&image.digest).unwrap();
+    list.retain(|one| one.digest != wrong_size.digest);
+    list.extend([stranger.clone(), artifact.clone(), schema1.clone(), wrong_size.clone()]);
+    let (artifacts, warnings, behind) = left(&store);
+    assert_eq!(artifacts, BTreeSet::from([image.digest, live.digest]));
+    let named = [&gone, &damaged, &refused, &stranger, &artifact, &schema1, &wrong_size, &long];
+    assert_eq!(warnings.len(), named.len(), "{warnings:#?}");
+    for one in named {
+        let told = warnings.iter().find(|text| text.contains(&format!("manifest {}", one.digest)));
+        assert!(told.is_some_and(|text| text.contains(&image.digest.to_string())), "{warnings:#?}");
+    }
+    assert!(warnings.iter().any(|text| text.contains("oci.artifact.manifest")), "{warnings:#?}");
+    // Content that exists is also counted by a comparison of two places.
+    let exist = [&damaged, &refused, &artifact, &schema1, &wrong_size, &long];
+    assert_eq!(behind, exist.iter().map(|one| one.digest).collect());
+}
+
+#[test]
+fn a_cosign_tag_that_cannot_be_carried_costs_only_itself_and_is_named() {
+    let mut store = Store::new();
+    // So many that the tags are listed.
+    let children: Vec<Descriptor> = (0..9).map(|number| store.image("linux/amd64", &format!("{number}"))).collect();
+    let image = store.index(&children);
+    store.tag("v1", &image);
+    let old = store.put(DOCKER_SCHEMA1_SIGNED, b"{\"schemaVersion\":1}");
+    store.tag(&cosign(&image, "sig"), &old);
+    let gone = store.image("", "gone");
+    store.drop_blob(&gone);
+    store.tag(&cosign(&image, "att"), &gone);
+    store.stale.insert(cosign(&image, "sbom"));
+    let (artifacts, warnings, behind) = left(&store);
+    assert_eq!((artifacts, behind), (BTreeSet::from([image.digest]), BTreeSet::from([old.digest])));
+    assert!(warnings.len() == 3 && warnings.iter().all(|text| text.contains(&cosign(&image, ""))), "{warnings:#?}");
+}
+
+#[test]
+fn a_referrer_that_could_not_be_asked_for_is_a_failure() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "a");
+    store.tag("v1", &image);
+    let sbom = store.refer(&image, "x/sbom", "s");
+    for kind in [Kind::Denied, Kind::Failed, Kind::Policy, Kind::Io] {
+        store.refuses.insert(sbom.digest, kind);
+        let fault = refused(&store, &select(&["localhost:5000/app:v1"]));
+        assert!(fault.what.contains(&sbom.digest.to_string()), "{kind:?}: {fault}");
+    }
+}
+
+#[test]
+fn without_a_list_of_tags_the_signatures_of_children_are_asked_for_too() {
+    let mut store = Store::new();
+    let (index, entries) = store.buildkit(&["linux/amd64", "linux/arm64"]);
+    store.tag("v1", &index);
+    let sig = store.image("", "signature of a child");
+    store.tag(&cosign(&entries[1], "sig"), &sig);
+    for kind in [None, Some(Kind::Absent), Some(Kind::Denied), Some(Kind::Refused)] {
+        (store.tags_fail, store.tag_list) = (kind, kind.is_some());
+        let (artifacts, warnings, _) = left(&store);
+        assert_eq!((artifacts.len(), artifacts.contains(&sig.digest)), (2, true), "{kind:?}");
+        assert!(warnings.is_empty());
+    }
 }
 
 #[test]

@@ -58,6 +58,10 @@ pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &N
     }
     let plan = plan::make(flow, &Listed(place), selection)?;
     contents.artifacts(flow, &plan.artifacts, name)?;
+    // The place has them, whether or not a bundle can carry them.
+    for (repository, digest) in &plan.left_behind {
+        contents.name(&name(repository)?, *digest, &[]);
+    }
     for blob in &plan.blobs {
         contents.blobs.insert(blob.descriptor.digest, blob.descriptor.size);
         if blob.role == Role::Document {

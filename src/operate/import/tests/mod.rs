@@ -505,7 +505,7 @@ fn a_dry_run_changes_nothing() {
 }
 
 #[test]
-fn unpack_gives_the_index_of_the_tar_stream_and_can_be_repeated() {
+fn unpack_gives_every_name_and_can_be_repeated() {
     let set = set();
     let folder = TempDir::new().unwrap();
     let directory = folder.path().join("new");
@@ -522,13 +522,13 @@ fn unpack_gives_the_index_of_the_tar_stream_and_can_be_repeated() {
     let outcome = unpack::run(&flow(4), &request).unwrap();
     assert!(outcome.is_good());
     let first = read();
-    let names: Vec<&str> = first["manifests"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|entry| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap_or("-"))
-        .collect();
-    assert_eq!(names, ["-", "a.example/x:latest", "a.example/x:v1", "a.example/y:v1", "b.example:5000/z:v1"]);
+    let names = |key: &str| -> Vec<&str> {
+        let entries = first["manifests"].as_array().unwrap().iter();
+        entries.map(|entry| entry["annotations"][key].as_str().unwrap_or("-")).collect()
+    };
+    let full = ["-", "a.example/x:latest", "a.example/x:v1", "a.example/y:v1", "b.example:5000/z:v1"];
+    assert_eq!(names("io.containerd.image.name"), full);
+    assert_eq!(names("org.opencontainers.image.ref.name"), [&["-", "latest"][..], &full[2..]].concat());
     assert_eq!(first["manifests"][0]["digest"], json!(set.artifacts[1].digest));
     assert!(first["manifests"][0].get("annotations").is_none());
     let again = unpack::run(&flow(1), &request).unwrap();
