@@ -99,14 +99,17 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     // With keys given, nothing is parsed before its signature is checked.
     let standing = judge(envelope(path)?, &made, policy, checks)?;
     let receipt = Receipt::parse(&bytes)?;
-    let (arrived, all) = (receipt.arrived(), receipt.artifacts.len());
+    let (arrived, left, all) = (receipt.arrived(), receipt.left(), receipt.artifacts.len());
     let word = match arrived {
         0 => "NOTHING ARRIVED",
-        _ if arrived == all => "ALL ARRIVED",
+        _ if receipt.is_whole() => "ALL ARRIVED",
         _ => "PARTLY ARRIVED",
     };
     let (name, destination) = (escape(&receipt.bundle.name), escape(&receipt.destination));
     let mut text = format!("{word}  {arrived} of {all} artifacts of {name} at {destination}\n");
+    if left > 0 {
+        text.push_str(&format!("left       {left} that belong to original indexes, which it does not take\n"));
+    }
     let authenticated = matches!(standing, Standing::Good(..));
     let mut keyids = Vec::new();
     match &standing {
@@ -138,7 +141,8 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     receipt.artifacts.iter().for_each(|artifact| text.push_str(&row(artifact)));
     text.push_str(&format!("receipt    {digest}\n"));
     let result = json!({
-        "authenticated": authenticated, "digest": digest, "keyids": keyids, "arrived": arrived, "all": arrived == all,
+        "authenticated": authenticated, "digest": digest, "keyids": keyids, "arrived": arrived, "left": left,
+        "all": arrived > 0 && receipt.is_whole(),
         "receipt": receipt,
     });
     Ok(Outcome::new(text, result))

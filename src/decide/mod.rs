@@ -2,6 +2,8 @@
 //! connections are reached only through [`crate::content`].
 
 pub mod delta;
+pub mod maps;
+pub mod originals;
 pub mod plan;
 pub mod route;
 pub mod select;

@@ -82,7 +82,7 @@ pub struct Arrival {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub read_back: Option<Digest>,
-    /// Reason of a failure.
+    /// Reason of a failure, or why it is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Repository in the bundle.
@@ -101,6 +101,9 @@ pub enum Outcome {
     Pushed,
     /// Already complete at the destination; and read back.
     Present,
+    /// The original of a cut index that the destination does not take, or something that refers to
+    /// it: not at the destination, and not missed there.
+    Left,
     /// Not known to be at the destination.
     Failed,
 }
@@ -311,12 +314,18 @@ impl Receipt {
 
     /// Returns the number of artifacts that are at the destination, according to reading back.
     pub fn arrived(&self) -> usize {
-        self.artifacts.iter().filter(|artifact| artifact.outcome != Outcome::Failed).count()
+        let is_there = |artifact: &&Arrival| matches!(artifact.outcome, Outcome::Pushed | Outcome::Present);
+        self.artifacts.iter().filter(is_there).count()
     }
 
-    /// Whether every artifact is at the destination.
+    /// Returns the number of artifacts that are left ([`Outcome::Left`]).
+    pub fn left(&self) -> usize {
+        self.artifacts.iter().filter(|artifact| artifact.outcome == Outcome::Left).count()
+    }
+
+    /// Whether no artifact failed.
     pub fn is_whole(&self) -> bool {
-        self.arrived() == self.artifacts.len()
+        self.arrived() + self.left() == self.artifacts.len()
     }
 
     /// Removes the smallest blobs until the receipt has at most `most` bytes or no blobs are left.

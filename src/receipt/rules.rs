@@ -92,10 +92,14 @@ impl Arrival {
             return Err(wrong("expected tags in order, each once"));
         }
         let failed = self.outcome == Outcome::Failed;
-        if failed != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
-            return Err(wrong("expected a reason where it failed, and only there"));
+        let left = self.outcome == Outcome::Left;
+        if left && (self.read_back.is_some() || !self.tags.is_empty()) {
+            return Err(wrong("is said to be left, but was read back or has tags"));
         }
-        if !failed && (self.read_back != Some(self.digest) || self.destination.is_none()) {
+        if (failed || left) != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
+            return Err(wrong("expected a reason where it failed or is left, and only there"));
+        }
+        if !failed && !left && (self.read_back != Some(self.digest) || self.destination.is_none()) {
             return Err(wrong("is said to be there, but was not read back"));
         }
         let proven = |tag: &Named| match tag.outcome {

@@ -117,7 +117,17 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
     }
     html.list(&item.tags, NAMES).raw("<code>").text(&item.digest).raw("</code>");
     if let Some(original) = &item.original {
-        html.raw("<small>reduced to fewer platforms; before: <code>").text(original).raw("</code></small>");
+        html.raw("<small>reduced to fewer platforms; before: <code>").text(original).raw("</code>. ");
+        html.raw("What is pinned to that digest does not find this one; ");
+        html.raw(if item.original_kept {
+            "the index before is included too."
+        } else {
+            "signatures and SBOMs of the index before are not included."
+        });
+        html.raw("</small>");
+    }
+    if let Some(source) = &item.source {
+        html.raw("<small>named by the exporter; it comes from <b>").text(source).raw("</b></small>");
     }
     html.raw("<td>").raw(word(item.kind));
     if let Some(stated) = item.stated.as_ref().filter(|_| item.kind == Kind::Artifact) {

@@ -22,6 +22,8 @@ pub(crate) fn full(count: &mut u32) -> Page {
         platforms: vec![text()],
         left_out: vec![text()],
         original: Some(text()),
+        original_kept: true,
+        source: Some(text()),
         bytes: Some(1),
         lacks: 2,
         signature: Some(Brought::Yes),

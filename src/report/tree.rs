@@ -46,6 +46,12 @@ pub struct Item {
     /// Digest at the source if a platform filter made a new index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
+    /// Whether that index is in the bundle too, with its own signatures and other referrers.
+    #[serde(skip_serializing_if = "is_false")]
+    pub original_kept: bool,
+    /// Repository that it comes from, if the exporter gave it another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Size in bytes of all carried content that it reaches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -76,6 +82,11 @@ pub struct Item {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Kind of an artifact.

@@ -18,6 +18,7 @@ mod killed;
 mod layouts;
 mod machine;
 mod outputs;
+mod platforms;
 mod races;
 mod receipts;
 mod refusals;

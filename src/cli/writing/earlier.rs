@@ -21,7 +21,7 @@ pub(crate) fn is_failed(path: &Path) -> bool {
         return false;
     }
     let Ok(receipt) = Receipt::parse(&bytes) else { return false };
-    receipt.fault.is_some() || receipt.arrived() < receipt.artifacts.len()
+    receipt.fault.is_some() || !receipt.is_whole()
 }
 
 /// Moves the receipt of a failed import away, if there is one, and returns its new path. The caller

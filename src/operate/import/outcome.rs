@@ -15,6 +15,9 @@ pub enum Landed {
     Pushed,
     /// All of it was already there.
     Present,
+    /// Not imported, without being a failure: the original of a cut index that the destination does
+    /// not take, or something that refers to it. Holds the reason.
+    Left(String),
     /// Not imported. Nothing of it was tagged, unless the fault occurred while setting tags.
     Failed(Fault),
 }
@@ -69,7 +72,7 @@ impl Imported {
     pub fn fault(&self) -> Option<Fault> {
         let failed = self.artifacts.iter().filter_map(|done| match &done.landed {
             Landed::Failed(fault) => Some(fault.clone()),
-            Landed::Pushed | Landed::Present => None,
+            Landed::Pushed | Landed::Present | Landed::Left(_) => None,
         });
         let failed: Vec<Fault> = failed.collect();
         if failed.is_empty() {
@@ -87,8 +90,10 @@ pub(super) fn list(work: &Work) -> Vec<Done> {
         .iter()
         .map(|job| {
             let needs = lock(&job.needs);
+            let left = lock(&job.left).clone();
             let landed = match &*lock(&job.failed) {
                 Some(fault) => Landed::Failed(fault.clone()),
+                None if left.is_some() => Landed::Left(left.unwrap_or_default()),
                 None if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
                 None => Landed::Pushed,
             };

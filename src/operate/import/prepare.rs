@@ -9,6 +9,7 @@ use super::work::{Job, Shape, Work};
 use crate::base::fault::Fault;
 use crate::base::lock::{into_inner, lock};
 use crate::closure::{WalkError, walk};
+use crate::decide::originals;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
@@ -67,13 +68,15 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
     })?;
     let mut shapes: HashMap<Digest, Shape> = into_inner(shapes);
     one_size_each(context, &shapes)?;
-    let jobs = context.request.artifacts.iter().zip(repositories).map(|(artifact, repository)| {
+    let originals = originals::homes(context.request.artifacts);
+    let all = context.request.artifacts.iter().zip(repositories).zip(originals);
+    let jobs = all.map(|((artifact, repository), original)| {
         context.workers.check()?;
         let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
         order.add(artifact.digest);
         let (documents, missing) = (order.documents, order.missing);
-        let (needs, failed) = (Mutex::default(), Mutex::default());
-        Ok(Job { artifact, repository, documents, missing, needs, failed })
+        let (needs, failed, left) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Job { artifact, repository, documents, missing, needs, failed, original, left })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
     Ok(Work { jobs, shapes, absent })

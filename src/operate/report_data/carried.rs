@@ -84,6 +84,7 @@ pub fn imported(
                 (Landed::Pushed, true) => "to be sent to",
                 (Landed::Pushed, false) => "sent to",
                 (Landed::Present, _) => "already at",
+                (Landed::Left(_), _) => "left, not taken by",
                 (Landed::Failed(_), _) => "FAILED:",
             };
             let kept = if one.kept.is_empty() { "" } else { " (an existing tag was kept)" };

@@ -31,6 +31,7 @@ pub fn tree(manifest: &Manifest, catalogue: Option<&Catalogue>, news: Option<&Di
         absent: manifest.absent.iter().map(|absent| (absent.digest, absent.reason)).collect(),
         news: news.map(|found| found.changes.iter().filter_map(|(name, change)| novelty(name, change)).collect()),
         lacks: Lacks::new(),
+        carried: HashSet::new(),
         steps: Cell::new(STEPS),
     };
     let repositories = manifest.artifacts.chunk_by(|a, b| a.repository == b.repository);
@@ -53,6 +54,8 @@ struct Grower<'a> {
     absent: HashMap<Digest, Reason>,
     news: Option<HashMap<(String, Digest), Novelty>>,
     lacks: Lacks,
+    /// Artifacts of the current repository.
+    carried: HashSet<Digest>,
     steps: Cell<usize>,
 }
 
@@ -84,6 +87,7 @@ impl<'a> Grower<'a> {
 
     /// Returns the artifacts of one repository, with referrers below their subjects.
     fn repository(&mut self, artifacts: &[Artifact]) -> Repository {
+        self.carried = artifacts.iter().map(|artifact| artifact.digest).collect();
         let documents: Vec<Vec<Digest>> = artifacts.iter().map(|artifact| self.documents(artifact.digest)).collect();
         let homes = homes(artifacts, &documents);
         let mut items: Vec<Option<Item>> = Vec::with_capacity(artifacts.len());
@@ -157,6 +161,8 @@ impl<'a> Grower<'a> {
             platforms,
             left_out,
             original: artifact.original.map(|original| original.to_string()),
+            original_kept: artifact.original.is_some_and(|original| self.carried.contains(&original)),
+            source: artifact.source.as_ref().map(ToString::to_string),
             bytes: reach.as_ref().map(|reach| reach.bytes),
             lacks: reach.map_or(0, |reach| reach.lacks.values().sum()),
             news,

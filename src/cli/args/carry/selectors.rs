@@ -44,8 +44,10 @@ pub struct Selecting {
 enum Index {
     /// Make a new index of the remaining entries
     Rebuild,
-    /// Keep the original index, with entries missing
+    /// Keep the original index, with entries missing; most registries refuse it
     Sparse,
+    /// Make a new index and carry the original next to it, with its signatures and other referrers
+    Keep,
 }
 
 impl Selecting {
@@ -70,6 +72,7 @@ impl Selecting {
             index: match self.index {
                 Index::Rebuild => IndexMode::Rebuild,
                 Index::Sparse => IndexMode::Sparse,
+                Index::Keep => IndexMode::Keep,
             },
             foreign: self.foreign,
             allow_partial,

@@ -1,18 +1,19 @@
 //! `inspect`: shows what a bundle says of itself. Nothing is authenticated here, and the output
 //! says so. Receipts and audit logs are shown by their own modules.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::base::fault::{Class, Fault, escape};
-use crate::bundle::Untrusted;
 use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::check;
 use crate::bundle::format::manifest::Form;
 use crate::bundle::format::notes::Notes;
 use crate::bundle::stream::Members;
+use crate::bundle::{Manifest, Untrusted};
 use crate::cli::args::bundle::{Opened, open_any};
 use crate::cli::args::trust::Trust;
 use crate::cli::audit::{self, Shown};
@@ -20,6 +21,7 @@ use crate::cli::confine::confine;
 use crate::cli::detect::{self, Paper};
 use crate::cli::output::Outcome;
 use crate::cli::{Session, receipt};
+use crate::oci::{Digest, Repository};
 use crate::signing::Policy;
 
 /// `inspect BUNDLE|RECEIPT|AUDITLOG`
@@ -125,13 +127,7 @@ impl Args {
         for base in &manifest.bases {
             text.push_str(&format!("relies on  {base}\n"));
         }
-        text.push_str("artifacts\n");
-        for artifact in &manifest.artifacts {
-            let names: Vec<String> = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
-            let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
-            let refers = artifact.subject.map(|subject| format!("  refers to {subject}")).unwrap_or_default();
-            text.push_str(&format!("  {}{} {}{kind}{refers}\n", artifact.repository, names.join(" "), artifact.digest));
-        }
+        text.push_str(&artifacts(&manifest));
         if !manifest.absent.is_empty() {
             text.push_str("not inside\n");
             for absent in &manifest.absent {
@@ -174,6 +170,34 @@ impl Args {
             }
         }
     }
+}
+
+/// Returns the lines about the artifacts: their names, where they come from, and what a platform
+/// filter changed.
+fn artifacts(manifest: &Manifest) -> String {
+    let carried: HashSet<(&Repository, Digest)> =
+        manifest.artifacts.iter().map(|artifact| (&artifact.repository, artifact.digest)).collect();
+    let mut text = "artifacts\n".to_owned();
+    for artifact in &manifest.artifacts {
+        let names: Vec<String> = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
+        let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
+        let refers = artifact.subject.map(|subject| format!("  refers to {subject}")).unwrap_or_default();
+        text.push_str(&format!("  {}{} {}{kind}{refers}\n", artifact.repository, names.join(" "), artifact.digest));
+        if let Some(source) = &artifact.source {
+            text.push_str(&format!("    named by the exporter; it comes from {source}\n"));
+        }
+        if let Some(original) = artifact.original {
+            let rest = if carried.contains(&(&artifact.repository, original)) {
+                "that index is inside too"
+            } else {
+                "signatures and SBOMs of that index are not inside"
+            };
+            text.push_str(&format!(
+                "    reduced to fewer platforms, before: {original}\n    what is pinned to that digest does not find this one; {rest}\n"
+            ));
+        }
+    }
+    text
 }
 
 /// Returns the ids of the keys that signed and the lines that list them, or lines that say what is
