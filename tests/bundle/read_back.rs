@@ -1,4 +1,4 @@
-//! Row S20: a medium or memory that gives other bytes back than were written.
+//! Row S20: a medium or memory that returns other bytes than were written.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -75,13 +75,13 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
             names.iter().all(|name| name.to_string_lossy().contains(".partial") || name == "b.lock"),
             "{form:?}: {names:?}"
         );
-        // Once memory and medium are good, the same command succeeds.
+        // Once memory and medium are fixed, the same command succeeds.
         run(&read_back::read_back, &|| {}).unwrap();
         assert!(usb.join("b.json").is_file());
     }
 }
 
-/// One thread reads one run of volumes after the other, all of them.
+/// One thread reads all volumes, one run after the other.
 #[test]
 fn all_volumes_are_read_back_by_one_thread() {
     let blobs = vec![

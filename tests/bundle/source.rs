@@ -1,4 +1,5 @@
-//! A trusted bundle as a source: names, referrers, tags, blobs; of one repository nothing is said in another.
+//! A trusted bundle as a source: names, referrers, tags, blobs; nothing of one repository shows in
+//! another.
 
 use packmule::bundle::{Untrusted, open};
 use packmule::content::{Kind, Source as _};
@@ -73,7 +74,7 @@ fn names_tags_and_referrers_are_each_repositorys_own() {
     ] {
         let expected = if is_there { Ok(digest) } else { Err(Kind::Absent) };
         assert_eq!(resolve(repository, None, Some(digest)), expected, "{repository}@{digest}");
-        // With a digest the tag says nothing.
+        // With a digest the tag is ignored.
         assert_eq!(resolve(repository, Some("9"), Some(digest)), expected, "{repository}:9@{digest}");
     }
     assert_eq!(resolve(&here, None, None), Err(Kind::Absent));

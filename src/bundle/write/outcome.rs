@@ -47,7 +47,7 @@ pub enum Trouble {
     Wrong {
         /// Its member.
         member: usize,
-        /// What was found.
+        /// Description of the content found.
         what: String,
     },
     /// A frame of an earlier run could not be read back.

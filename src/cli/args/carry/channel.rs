@@ -157,8 +157,7 @@ impl Channel {
         })
     }
 
-    /// Parses an export's manifest; a damaged one counts as none if the user starts the channel
-    /// anew.
+    /// Parses an export's manifest; a damaged one counts as none if the user restarts the channel.
     fn read(&self, channel: &str, bytes: Option<Vec<u8>>) -> Result<Option<Export>, Fault> {
         let Some(bytes) = bytes else { return Ok(None) };
         let parsed = Manifest::parse(&bytes).ok().filter(|manifest| manifest.channel.as_deref() == Some(channel));

@@ -28,7 +28,7 @@ pub struct Selecting {
     /// Take only these platforms of an index; repeatable
     #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
     platforms: Vec<Platform>,
-    /// What to do with an index when --platform removes some of its entries
+    /// Action for an index when --platform removes some of its entries
     #[arg(long, value_enum, default_value_t = Index::Rebuild)]
     index: Index,
     /// Referrers of the artifacts to take: all, none, or artifact types; repeatable for types

@@ -45,7 +45,7 @@ pub struct Finding {
     pub kind: &'static str,
     /// Digest of the manifest or blob.
     pub digest: Digest,
-    /// What is wrong with it.
+    /// Problem with the content.
     pub detail: String,
 }
 
