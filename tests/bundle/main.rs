@@ -27,6 +27,7 @@ mod limits;
 mod many_tags;
 mod media;
 mod memory;
+mod names;
 mod one_pass;
 mod panic;
 mod planted;

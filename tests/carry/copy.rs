@@ -98,7 +98,7 @@ fn into_a_layout_and_out_of_it() {
     let db = format!("{source}/corpus/app/db:2.1");
     copy(&[&db], &["--to", "oci:copied", "--platform", "linux/amd64"], 0);
     if let Some(skopeo) = var("PACKMULE_TEST_SKOPEO") {
-        stranger(&skopeo, &["inspect", "--raw", "oci:copied:corpus/app/db:2.1"]);
+        stranger(&skopeo, &["inspect", "--raw", &format!("oci:copied:{db}")]);
     }
     let to = format!("{host}/{}", prefix("layout"));
     copy(&["oci:copied"], &["--to", &to], 0);
