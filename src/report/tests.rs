@@ -24,6 +24,7 @@ pub(crate) fn full(count: &mut u32) -> Page {
         original: Some(text()),
         original_kept: true,
         source: Some(text()),
+        image: Some(Image { created: Some(text()), labels: [(text(), text())].into(), history: vec![text()] }),
         bytes: Some(1),
         lacks: 2,
         signature: Some(Brought::Yes),

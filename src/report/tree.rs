@@ -1,5 +1,7 @@
 //! Contents in a report: the tree, the changes, and content that is not carried. Values only.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// Contents as a tree.
@@ -71,12 +73,30 @@ pub struct Item {
     /// Comparison with earlier bundles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub news: Option<Novelty>,
+    /// Statements of a single image's config, if it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// Outcome of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Artifacts that refer to it: signatures, SBOMs and the like.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attached: Vec<Item>,
+}
+
+/// Statements of an image's config about itself. Not checked.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+pub struct Image {
+    /// Creation time, as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Labels; at most 64.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Last steps of its history, in order; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]

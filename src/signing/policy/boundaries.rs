@@ -107,9 +107,9 @@ fn a_new_name_does_not_hide_a_source() {
             tags: Vec::new(),
         }];
         let globs = patterns.iter().map(|text| Glob::new((*text).to_owned())).collect();
-        let rules = Rules { repositories: Some(globs), ..Rules::default() };
         let (name, entries, roles) = ("channel any".to_owned(), Vec::new(), Vec::new());
-        let section = Section { name, entries, threshold: 1, roles, rules };
+        let allowed = Rules { repositories: Some(globs), ..Rules::default() };
+        let section = Section { name, entries, threshold: 1, roles, rules: allowed };
         let faults = section.forbids(&claims(Some("any"), &artifacts), &Judgement::default());
         faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
     };

@@ -339,7 +339,7 @@ fn identity(book: &mut Book) {
         }),
         ("source-empty", "FMT", "an empty source is present", |m| m["artifacts"][0]["source"] = json!("")),
         ("source-without-host", "FMT", "a source without a host", |m| {
-            m["artifacts"][0]["source"] = json!("notes/salt")
+            m["artifacts"][0]["source"] = json!("notes/salt");
         }),
         ("source-with-tag", "FMT", "a source with a tag", |m| {
             m["artifacts"][0]["source"] = json!("quay.example/salt:1.0");
@@ -358,7 +358,7 @@ fn identity(book: &mut Book) {
             m["artifacts"][0]["source"] = json!(format!("quay.example/salt@{}", sha256(b"before")));
         }),
         ("source-host-alone", "FMT", "a source without a path", |m| {
-            m["artifacts"][0]["source"] = json!("quay.example")
+            m["artifacts"][0]["source"] = json!("quay.example");
         }),
         ("source-array", "FMT", "a list of sources", |m| m["artifacts"][0]["source"] = json!(["quay.example/salt"])),
     ];

@@ -1,7 +1,7 @@
 //! `inspect`: shows what a bundle says of itself. Nothing is authenticated here, and the output
 //! says so. Receipts and audit logs are shown by their own modules.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,12 @@ use crate::cli::confine::confine;
 use crate::cli::detect::{self, Paper};
 use crate::cli::output::Outcome;
 use crate::cli::{Session, receipt};
-use crate::oci::{Digest, Repository};
+use crate::oci::{Digest, ImageFacts, Repository};
+use crate::operate::report_data::images;
 use crate::signing::Policy;
+
+/// Maximum number of labels, and of steps of the history, that are shown of an image.
+const FEW: usize = 12;
 
 /// `inspect BUNDLE|RECEIPT|AUDITLOG`
 #[derive(clap::Args, Debug)]
@@ -127,7 +131,14 @@ impl Args {
         for base in &manifest.bases {
             text.push_str(&format!("relies on  {base}\n"));
         }
-        text.push_str(&artifacts(&manifest));
+        // A stream is read once, so nothing is known about its images before the rest is read.
+        let assumed = bundle.learning(rest.is_none()).assume();
+        let images = match (&assumed, &rest) {
+            (Ok(assumed), None) => images::all(assumed, &session.flow),
+            _ => HashMap::new(),
+        };
+        session.flow.check()?;
+        text.push_str(&artifacts(&manifest, &images));
         if !manifest.absent.is_empty() {
             text.push_str("not inside\n");
             for absent in &manifest.absent {
@@ -137,10 +148,13 @@ impl Args {
             }
         }
         let mut result = json!({ "authenticated": false, "id": id, "keyids": keyids, "manifest": manifest });
+        if !images.is_empty() {
+            result["images"] = images.iter().map(|(digest, facts)| (digest.to_string(), json!(facts))).collect();
+        }
         if !self.check {
             return Ok(Outcome::new(text, result));
         }
-        let assumed = bundle.assume()?;
+        let assumed = assumed?;
         let checked = match rest {
             None => check(&assumed, &session.flow, false).map_err(Fault::from),
             Some(rest) => {
@@ -172,9 +186,9 @@ impl Args {
     }
 }
 
-/// Returns the lines about the artifacts: their names, where they come from, and what a platform
-/// filter changed.
-fn artifacts(manifest: &Manifest) -> String {
+/// Returns the lines about the artifacts: their names, where they come from, what a platform
+/// filter changed, and what the images say of themselves.
+fn artifacts(manifest: &Manifest, images: &HashMap<Digest, ImageFacts>) -> String {
     let carried: HashSet<(&Repository, Digest)> =
         manifest.artifacts.iter().map(|artifact| (&artifact.repository, artifact.digest)).collect();
     let mut text = "artifacts\n".to_owned();
@@ -183,6 +197,9 @@ fn artifacts(manifest: &Manifest) -> String {
         let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
         let refers = artifact.subject.map(|subject| format!("  refers to {subject}")).unwrap_or_default();
         text.push_str(&format!("  {}{} {}{kind}{refers}\n", artifact.repository, names.join(" "), artifact.digest));
+        if let Some(facts) = images.get(&artifact.digest) {
+            text.push_str(&image(facts));
+        }
         if let Some(source) = &artifact.source {
             text.push_str(&format!("    named by the exporter; it comes from {source}\n"));
         }
@@ -195,6 +212,23 @@ fn artifacts(manifest: &Manifest) -> String {
             text.push_str(&format!(
                 "    reduced to fewer platforms, before: {original}\n    what is pinned to that digest does not find this one; {rest}\n"
             ));
+        }
+    }
+    text
+}
+
+/// Returns the lines about an image's config.
+fn image(facts: &ImageFacts) -> String {
+    let platform = facts.platform.as_deref().map_or_else(|| "unknown".to_owned(), escape);
+    let created = facts.created.as_deref().map(|created| format!(", made {}", escape(created))).unwrap_or_default();
+    let mut text = format!("    platform {platform}{created}\n");
+    let labels = facts.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    // The last steps say what is special about it.
+    let steps = facts.history.iter().rev().filter(|step| !step.is_empty()).cloned().collect::<Vec<_>>();
+    for (word, list) in [("label", labels), ("step ", steps)] {
+        list.iter().take(FEW).for_each(|one| text.push_str(&format!("    {word} {}\n", escape(one))));
+        if list.len() > FEW {
+            text.push_str(&format!("    {word} … and {} more\n", list.len() - FEW));
         }
     }
     text

@@ -70,7 +70,7 @@ fn m6_an_original_is_kept_next_to_the_new_index_with_its_referrers() {
     left_out.sort();
     assert_eq!(kept.absent.iter().map(|absent| absent.digest).collect::<Vec<_>>(), left_out);
     assert!(kept.absent.iter().all(|absent| absent.reason == Reason::Platform));
-    // Only one manifest remains: the original is kept all the same, but not without being asked for.
+    // Only one manifest remains: the original is kept anyway, but not without being asked for.
     filter(&mut selection, |filters| drop(filters.platforms.pop()));
     assert_eq!(tags_of(&plan(&store, &selection).0, entries[0].digest), ["v1"]);
     assert!(carried(&plan(&store, &selection).0).contains(&index.digest));
