@@ -241,7 +241,8 @@ def fits(patterns, text):  # policy.md: in a pattern `*` is any text. Each part 
 def forbidden(rules, m, unknown):  # policy.md, Order, point 3: all that the manifest alone shows
     sizes = [blob["size"] for blob in m["blobs"]]
     for a in m["artifacts"] + [a for a in m["absent"] if "repository" in a]:
-        if not fits(rules["repositories"], a["repository"]): yield "POLICY", "%s: not of repositories" % a["repository"]
+        for name in {a["repository"], a.get("source", a["repository"])}:
+            if not fits(rules["repositories"], name): yield "POLICY", "%s: not of repositories" % name
         if not all(fits(rules["tags"], tag) for tag in a.get("tags", [])): yield "POLICY", "%s: a tag that is not of tags" % a["repository"]
     for limit, size in (("bundle", sum(sizes)), ("blob", max(sizes))):
         if limit in rules["limits"] and size > size_of(rules["limits"][limit]): yield "POLICY", "%d bytes: above limits.%s" % (size, limit)

@@ -54,7 +54,7 @@ MANIFEST = {  # manifest.md, Members and Limits
     "tool": lambda v: text_of(10, 100)(v) and v.startswith("packmule "), "volumes": list_of(is_object, 0, 9999)}
 ENTRIES = {  # manifest.md, artifacts, absent, blobs, frames and volumes
     "artifacts": {"artifactType?": text_of(1, 255), "digest": is_digest, "mediaType": lambda v: is_string(v) and v in DOCUMENTS, "original?": is_digest,
-                  "repository": is_repository, "size": number_of(1, 4 * MIB), "subject?": is_digest, "tags": list_of(is_tag)},
+                  "repository": is_repository, "size": number_of(1, 4 * MIB), "source?": is_repository, "subject?": is_digest, "tags": list_of(is_tag)},
     "absent": {"digest": is_digest, "reason": matches("base|platform|foreign|missing"), "repository?": is_repository, "size": is_size},
     "blobs": {"digest": is_digest, "size": is_size},
     "frames": {"digest?": is_sha256, "plain": number_of(1, 16 * MIB), "size?": number_of(1, MAX_INTEGER)},
@@ -79,6 +79,7 @@ def check_manifest(raw, name, forms):  # manifest.md, all except the sums. verif
         same, own = (a["mediaType"], a["size"], a.get("artifactType"), a.get("subject")), {(a["repository"], tag) for tag in a["tags"]}
         require(a["digest"] in blobs and agreed.setdefault(a["digest"], same) == same, "FMT", "artifact %s: entries disagree, or no blob" % a["digest"])
         require(not tags & own, "FMT", "artifact %s: another one has the same tag" % a["digest"])
+        require(a.get("source") != a["repository"], "FMT", "artifact %s: a source that is its repository" % a["digest"])
         tags |= own
     holds = all(a["digest"] not in blobs and ("repository" not in a or a["reason"] == "base") for a in m["absent"])
     require(holds, "FMT", "absent: an entry is also in blobs, or has repository without base")

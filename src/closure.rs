@@ -242,6 +242,7 @@ mod tests {
             original: None,
             repository: Repository::exact("localhost/a").unwrap(),
             size: descriptor.size,
+            source: None,
             subject: None,
             tags: Vec::new(),
         }

@@ -88,6 +88,9 @@ fn judge(envelope: Option<Envelope>, made: &[u8], policy: Option<&Policy>, check
     Ok(Standing::Good(judgement, holders))
 }
 
+/// Verdict if nothing failed or was left out.
+const ALL: &str = "ALL ARRIVED";
+
 /// Shows the receipt at `path`, whose file is open; `policy` says whose signatures count.
 ///
 /// # Errors
@@ -99,10 +102,10 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     // With keys given, nothing is parsed before its signature is checked.
     let standing = judge(envelope(path)?, &made, policy, checks)?;
     let receipt = Receipt::parse(&bytes)?;
-    let (arrived, all) = (receipt.arrived(), receipt.artifacts.len());
+    let (arrived, left, all) = (receipt.arrived(), receipt.left(), receipt.artifacts.len());
     let word = match arrived {
         0 => "NOTHING ARRIVED",
-        _ if arrived == all => "ALL ARRIVED",
+        _ if arrived + left == all => ALL,
         _ => "PARTLY ARRIVED",
     };
     let (name, destination) = (escape(&receipt.bundle.name), escape(&receipt.destination));
@@ -110,6 +113,9 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     let left_out = receipt.left_out();
     if left_out > 0 {
         text.push_str(&format!("left out   {left_out} referrers, as requested\n"));
+    }
+    if left > 0 {
+        text.push_str(&format!("left       {left} that belong to original indexes, which it does not take\n"));
     }
     let authenticated = matches!(standing, Standing::Good(..));
     let mut keyids = Vec::new();
@@ -142,8 +148,8 @@ pub fn show(path: &Path, file: File, checks: bool, policy: Option<&Policy>) -> R
     receipt.artifacts.iter().for_each(|artifact| text.push_str(&row(artifact)));
     text.push_str(&format!("receipt    {digest}\n"));
     let result = json!({
-        "authenticated": authenticated, "digest": digest, "keyids": keyids, "arrived": arrived, "all": arrived == all,
-        "leftOut": left_out,
+        "authenticated": authenticated, "digest": digest, "keyids": keyids, "arrived": arrived, "left": left,
+        "leftOut": left_out, "all": word == ALL,
         "receipt": receipt,
     });
     Ok(Outcome::new(text, result))

@@ -74,6 +74,7 @@ mod tests {
             original: None,
             repository: Repository::new("h.example", "a").unwrap(),
             size: 1,
+            source: None,
             subject: subject.map(|text| Digest::sha256(text.as_bytes())),
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         }

@@ -3,6 +3,8 @@
 
 pub mod delta;
 pub mod left_out;
+pub mod maps;
+pub mod originals;
 pub mod plan;
 pub mod route;
 pub mod select;

@@ -1,16 +1,16 @@
 //! Names at the destination: maps each repository of the source to a repository below PLACE.
 //!
 //! Pure. The rules are "import names" in `spec/cli.md`: an exact `--map` before a prefix, the
-//! longest prefix first, all maps before `--keep-host`; otherwise the source's path without its
-//! host. Nothing here checks whether a name exists at a place.
+//! longest prefix first, all maps before `--keep-host`; otherwise the source's path, without its
+//! host in a registry. Nothing here checks whether a name exists at a place.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 
+use super::maps::Map;
 use crate::base::fault::{Class, Fault, escape};
 use crate::flow::Flow;
 use crate::oci::reference::ReferenceError;
-use crate::oci::{Artifact, Digest, Reference, Repository, Tag};
+use crate::oci::{Artifact, Digest, Repository, Tag};
 
 /// Where names are placed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +22,10 @@ pub enum Place {
         /// Path prefix of all names; may be empty.
         prefix: String,
     },
-    /// A layout: names have no host.
+    /// A layout: names keep their host, without which they would be read as docker.io's.
     Layout,
-    /// Names stay the same as at the source, including the host (`unpack`).
-    Same,
+    /// Names without a host, to compare them with those below a registry's prefix.
+    Bare,
 }
 
 impl Place {
@@ -45,86 +45,7 @@ impl Place {
         match self {
             Self::Registry { host, prefix } if prefix.is_empty() => Repository::new(host, path),
             Self::Registry { host, prefix } => Repository::new(host, &format!("{prefix}/{path}")),
-            Self::Layout | Self::Same => Repository::bare(path),
-        }
-    }
-}
-
-/// One `--map FROM=TO`, or `FROM/*=TO/*`. FROM is a repository (or a host, or a path below one) at
-/// the source, TO a path below PLACE.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Map {
-    // Exact: `host/path`. Prefix: `host/` or `host/path/`.
-    from: String,
-    // Prefix: empty, or ends with a slash.
-    to: String,
-    prefix: bool,
-}
-
-/// Error from parsing a [`Map`].
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum MapError {
-    /// Missing `=`, or a `*` where none is allowed.
-    #[error("map {0:?}: expected FROM=TO or FROM/*=TO/*")]
-    Form(String),
-    /// One side is not a repository.
-    #[error(transparent)]
-    Reference(#[from] ReferenceError),
-}
-
-impl FromStr for Map {
-    type Err = MapError;
-
-    fn from_str(text: &str) -> Result<Self, MapError> {
-        let form = || MapError::Form(text.chars().take(300).collect());
-        let (from, to) = text.trim().split_once('=').ok_or_else(form)?;
-        let (from, to) = (from.trim(), to.trim());
-        let Some(from) = from.strip_suffix("/*") else {
-            if to.contains('*') || from.contains('@') {
-                return Err(form());
-            }
-            let reference: Reference = from.parse()?;
-            // Only a tag that was typed counts; parsing adds a default tag.
-            let tail = &from[from.rfind('/').map_or(0, |slash| slash + 1)..];
-            if tail.contains(':') {
-                return Err(form());
-            }
-            Repository::bare(to)?;
-            return Ok(Self { from: reference.repository.to_string(), to: to.to_owned(), prefix: false });
-        };
-        let to = if to == "*" {
-            ""
-        } else {
-            let to = to.strip_suffix("/*").ok_or_else(form)?;
-            Repository::bare(to)?;
-            to
-        };
-        let (host, path) = match from.split_once('/').unwrap_or((from, "")) {
-            ("index.docker.io", path) => ("docker.io", path),
-            (host, path) if host.contains(['.', ':']) || host == "localhost" => (host, path),
-            _ => ("docker.io", from),
-        };
-        Repository::new(host, if path.is_empty() { "x" } else { path })?;
-        let from = if path.is_empty() { format!("{host}/") } else { format!("{host}/{path}/") };
-        let to = if to.is_empty() { String::new() } else { format!("{to}/") };
-        Ok(Self { from, to, prefix: true })
-    }
-}
-
-impl Map {
-    /// Parses a file of maps, one per line. Skips empty lines and lines that start with `#`.
-    ///
-    /// # Errors
-    /// [`MapError`] of the first line that is not a map.
-    pub fn list(text: &str) -> Result<Vec<Self>, MapError> {
-        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::parse).collect()
-    }
-
-    fn apply(&self, name: &str) -> Option<String> {
-        if self.prefix {
-            name.strip_prefix(&self.from).map(|rest| format!("{}{rest}", self.to))
-        } else {
-            (name == self.from).then(|| self.to.clone())
+            Self::Layout | Self::Bare => Repository::bare(path),
         }
     }
 }
@@ -134,8 +55,7 @@ impl Map {
 pub struct Route {
     place: Place,
     keep_host: bool,
-    // Exact maps first, then prefixes by length of FROM, longest first; ties stay in the order
-    // given.
+    // In order of precedence; ties stay in the order given.
     maps: Vec<Map>,
 }
 
@@ -143,7 +63,7 @@ impl Route {
     /// Creates a route below `place`. With `keep_host`, the source's host is put in front of its
     /// path.
     pub fn new(place: Place, keep_host: bool, mut maps: Vec<Map>) -> Self {
-        maps.sort_by_key(|map| (map.prefix, std::cmp::Reverse(map.from.len())));
+        maps.sort_by_key(Map::precedence);
         Self { place, keep_host, maps }
     }
 
@@ -154,8 +74,8 @@ impl Route {
     /// characters).
     pub fn destination(&self, source: &Repository) -> Result<Repository, Fault> {
         let name = source.to_string();
-        let mapped = self.maps.iter().find_map(|map| map.apply(&name));
-        if mapped.is_none() && self.place == Place::Same {
+        let mapped = self.maps.iter().find_map(|map| map.apply(source));
+        if mapped.is_none() && self.place == Place::Layout {
             return Ok(source.clone());
         }
         let path = mapped.unwrap_or_else(|| {
@@ -253,6 +173,7 @@ mod tests {
             original: None,
             repository: repository(source),
             size: 2,
+            source: None,
             subject: None,
             tags: vec![Tag::new(tag).unwrap()],
         }
@@ -266,10 +187,20 @@ mod tests {
         let kept = route("reg.site/m", true, &[]);
         assert_eq!(name(&kept, "localhost:5000/a"), "reg.site/m/localhost-5000/a");
         assert_eq!(name(&kept, "[::1]:5000/a"), "reg.site/m/1-5000/a");
-        let layout = Route::new(Place::Layout, false, Vec::new());
-        assert_eq!(name(&layout, "docker.io/library/alpine"), "library/alpine");
-        let same = Route::new(Place::Same, false, Vec::new());
-        assert_eq!(name(&same, "localhost:5000/a"), "localhost:5000/a");
+        let bare = Route::new(Place::Bare, false, Vec::new());
+        assert_eq!(name(&bare, "docker.io/library/alpine"), "library/alpine");
+    }
+
+    #[test]
+    fn a_layout_does_not_lose_hosts() {
+        for keep_host in [false, true] {
+            let maps = vec!["quay.io/team/*=site/*".parse().unwrap()];
+            let layout = Route::new(Place::Layout, keep_host, maps);
+            for kept in ["docker.io/library/alpine", "quay.io/library/alpine", "localhost:5000/a"] {
+                assert_eq!(name(&layout, kept), kept);
+            }
+            assert_eq!(name(&layout, "quay.io/team/app"), "site/app");
+        }
     }
 
     #[test]
@@ -281,17 +212,6 @@ mod tests {
         assert_eq!(name(&route, "docker.io/org/app"), "reg.site/p/hub/org/app");
         assert_eq!(name(&route, "ghcr.io/org/a/b"), "reg.site/p/a/b");
         assert_eq!(name(&route, "ghcr.io/organ/a"), "reg.site/p/ghcr.io/organ/a");
-    }
-
-    #[test]
-    fn bad_maps_are_refused() {
-        for wrong in
-            ["", "a", "=a", "a=", "a/*=b", "a=b/*", "a:1=b", "a@x=b", "*=b/*", "a/*=B/*", "a/*=/*", "a=../b", "a=b:1"]
-        {
-            assert!(wrong.parse::<Map>().is_err(), "{wrong:?}");
-        }
-        assert_eq!(Map::list("# old\n\na=b\n  c/*=d/*  \n").unwrap().len(), 2);
-        assert!(Map::list("a=b\nno\n").is_err());
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub enum IndexMode {
     Rebuild,
     /// Carry the index unchanged, without some of its children.
     Sparse,
+    /// Carry both: the new index (or manifest) under the selected name, and next to it the index
+    /// unchanged, without a tag and without some of its children, with its referrers.
+    Keep,
 }
 
 /// Referrers to carry along with their subjects.

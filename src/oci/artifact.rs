@@ -23,6 +23,9 @@ pub struct Artifact {
     pub repository: Repository,
     /// Size of the manifest in bytes.
     pub size: u64,
+    /// Repository at the source, if the user gave another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Repository>,
     /// Digest of the document's subject, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,

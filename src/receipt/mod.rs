@@ -82,7 +82,7 @@ pub struct Arrival {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
     pub read_back: Option<Digest>,
-    /// Why it failed or could not be read.
+    /// Reason of a failure, or why it is left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Repository in the bundle.
@@ -103,6 +103,9 @@ pub enum Outcome {
     Present,
     /// It was sent, the destination took it, and does not let it be read.
     Unread,
+    /// The original of a cut index that the destination does not take, or something that refers to
+    /// it: not at the destination, and not missed there.
+    Left,
     /// Not known to be at the destination.
     Failed,
     /// A referrer that was left out, as requested.
@@ -334,9 +337,14 @@ impl Receipt {
         self.artifacts.iter().filter(|artifact| artifact.outcome == Outcome::LeftOut).count()
     }
 
-    /// Whether every artifact that was not left out is at the destination.
+    /// Returns the number of artifacts that are left ([`Outcome::Left`]).
+    pub fn left(&self) -> usize {
+        self.artifacts.iter().filter(|artifact| artifact.outcome == Outcome::Left).count()
+    }
+
+    /// Whether every artifact is at the destination that was not left out and is not left.
     pub fn is_whole(&self) -> bool {
-        self.arrived() + self.left_out() == self.artifacts.len()
+        self.arrived() + self.left_out() + self.left() == self.artifacts.len()
     }
 
     /// Removes the smallest blobs until the receipt has at most `most` bytes or no blobs are left.

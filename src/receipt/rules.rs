@@ -92,15 +92,19 @@ impl Arrival {
             return Err(wrong("expected tags in order, each once"));
         }
         let (failed, unread) = (self.outcome == Outcome::Failed, self.outcome == Outcome::Unread);
+        let (left, left_out) = (self.outcome == Outcome::Left, self.outcome == Outcome::LeftOut);
         let arrived = self.outcome.is_arrived();
-        if (failed || unread) != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
-            return Err(wrong("expected a reason where it failed or could not be read, and only there"));
+        if left && (self.read_back.is_some() || !self.tags.is_empty()) {
+            return Err(wrong("is said to be left, but was read back or has tags"));
         }
-        let left_out = self.outcome == Outcome::LeftOut;
         if left_out && self.read_back.is_some() {
             return Err(wrong("is said to be left out, but was read back"));
         }
-        if (arrived && self.read_back != Some(self.digest)) || (!failed && !left_out && self.destination.is_none()) {
+        if (failed || unread || left) != self.reason.is_some() || !self.reason.iter().all(|text| is_clean(text, 4096)) {
+            return Err(wrong("expected a reason where it failed, could not be read or is left, and only there"));
+        }
+        let is_named = failed || left || left_out || self.destination.is_some();
+        if (arrived && self.read_back != Some(self.digest)) || !is_named {
             return Err(wrong("is said to be there, but was not read back"));
         }
         if unread && self.read_back.is_some_and(|found| found != self.digest) {

@@ -2,7 +2,7 @@
 //! opens whatever a bundle contains.
 
 use super::markup::Html;
-use super::{Brought, Contents, Item, Kind, Novelty};
+use super::{Brought, Contents, Image, Item, Kind, Novelty};
 
 /// Maximum size in bytes of the list of contents.
 const MAX_BYTES: usize = 1_600_000;
@@ -10,6 +10,9 @@ const MAX_BYTES: usize = 1_600_000;
 const LISTED: usize = 10_000;
 /// Maximum number of names in one cell.
 const NAMES: usize = 12;
+
+/// Maximum number of labels, and of steps of the history.
+const FEW: usize = 6;
 
 /// Returns the name of a kind.
 pub const fn word(kind: Kind) -> &'static str {
@@ -117,7 +120,17 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
     }
     html.list(&item.tags, NAMES).raw("<code>").text(&item.digest).raw("</code>");
     if let Some(original) = &item.original {
-        html.raw("<small>reduced to fewer platforms; before: <code>").text(original).raw("</code></small>");
+        html.raw("<small>reduced to fewer platforms; before: <code>").text(original).raw("</code>. ");
+        html.raw("What is pinned to that digest does not find this one; ");
+        html.raw(if item.original_kept {
+            "the index before is included too."
+        } else {
+            "signatures and SBOMs of the index before are not included."
+        });
+        html.raw("</small>");
+    }
+    if let Some(source) = &item.source {
+        html.raw("<small>named by the exporter; it comes from <b>").text(source).raw("</b></small>");
     }
     html.raw("<td>").raw(word(item.kind));
     if let Some(stated) = item.stated.as_ref().filter(|_| item.kind == Kind::Artifact) {
@@ -125,10 +138,13 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
     }
     html.raw("<td>").list(&item.platforms, NAMES);
     if item.platforms.is_empty() && item.kind == Kind::Image {
-        html.raw(if is_read { "one, not named" } else { "?" });
+        html.raw(if is_read { "unknown" } else { "?" });
     }
     if !item.left_out.is_empty() {
         html.raw("<small>not carried: ").list(&item.left_out, NAMES).raw("</small>");
+    }
+    if let Some(image) = &item.image {
+        config(html, image);
     }
     html.raw("<td class=n>");
     match item.bytes {
@@ -148,6 +164,21 @@ fn row(html: &mut Html, item: &Item, is_read: bool) {
         });
     }
     last(html, item);
+}
+
+/// Writes the statements of an image's config.
+fn config(html: &mut Html, image: &Image) {
+    if let Some(created) = &image.created {
+        html.raw("<small>made ").text(created).raw("</small>");
+    }
+    let labels: Vec<String> = image.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    // The last steps say what is special about it.
+    let steps: Vec<String> = image.history.iter().rev().filter(|step| !step.is_empty()).cloned().collect();
+    for (word, list) in [("labels: ", labels), ("last steps, newest first: ", steps)] {
+        if !list.is_empty() {
+            html.raw("<small>").raw(word).list(&list, FEW).raw("</small>");
+        }
+    }
 }
 
 fn below(html: &mut Html, item: &Item) {

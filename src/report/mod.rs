@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
-pub use self::tree::{Absent, Base, Brought, Changed, Contents, Item, Kind, News, Novelty, Repository};
+pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 
 /// Start of every JSON report.
 pub const JSON_BEGINS: &str = r#"{"schema":"packmule.report.v1","#;

@@ -1,5 +1,7 @@
 //! Contents in a report: the tree, the changes, and content that is not carried. Values only.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 /// Contents as a tree.
@@ -46,6 +48,12 @@ pub struct Item {
     /// Digest at the source if a platform filter made a new index.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
+    /// Whether that index is in the bundle too, with its own signatures and other referrers.
+    #[serde(skip_serializing_if = "is_false")]
+    pub original_kept: bool,
+    /// Repository that it comes from, if the exporter gave it another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Size in bytes of all carried content that it reaches.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
@@ -65,6 +73,9 @@ pub struct Item {
     /// Comparison with earlier bundles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub news: Option<Novelty>,
+    /// Statements of a single image's config, if it was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// Outcome of an import.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
@@ -73,9 +84,29 @@ pub struct Item {
     pub attached: Vec<Item>,
 }
 
+/// Statements of an image's config about itself. Not checked.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
+pub struct Image {
+    /// Creation time, as written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Labels; at most 64.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Last steps of its history, in order; at most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<String>,
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Kind of an artifact.

@@ -115,6 +115,7 @@ mod tests {
                 original: None,
                 repository: Repository::exact(name).unwrap(),
                 size: document.size(),
+                source: None,
                 subject: None,
                 tags: Vec::new(),
             };

@@ -44,3 +44,56 @@ fn a_flat_bundle_has_files() {
     let ended = packmule(bundle.root.path(), &["inspect", "usb/b"]);
     assert!(ended.stdout.contains("files      as files in b.oci"), "{}", ended.stdout);
 }
+
+/// Replaces the layout by one of an image whose config says these things.
+fn image_saying(bundle: &Bundle, config: &str) {
+    let layout = bundle.root.path().join("source");
+    let describe = |media_type: &str, (digest, size): (String, usize)| serde_json::json!({ "mediaType": media_type, "digest": digest, "size": size });
+    let config = describe("application/vnd.oci.image.config.v1+json", crate::put(&layout, config.as_bytes()));
+    let layer = describe("application/vnd.oci.image.layer.v1.tar", crate::put(&layout, b"a layer"));
+    let image =
+        serde_json::json!({ "schemaVersion": 2, "mediaType": crate::MANIFEST, "config": config, "layers": [layer] });
+    let mut root = describe(crate::MANIFEST, crate::put(&layout, image.to_string().as_bytes()));
+    root["annotations"] = serde_json::json!({ "io.containerd.image.name": "example.org/said:1" });
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [root],
+    });
+    fs::write(layout.join("index.json"), index.to_string()).unwrap();
+    bundle.run("export oci:source -o usb/said --sign 1.pem --overwrite", 0);
+}
+
+#[test]
+fn m12_a_single_image_says_its_platform_age_labels_and_history() {
+    let bundle = Bundle::small("9", &[1]);
+    let config = r#"{"architecture":"arm64","os":"linux","variant":"v8","created":"2026-11-21T12:00:00Z",
+        "config":{"Labels":{"vendor":"tide \u001b[31m\u202e desk"}},"rootfs":{"type":"layers","diff_ids":[]},
+        "history":[{"created_by":"COPY tide /"}]}"#;
+    image_saying(&bundle, config);
+    let told = bundle.run("inspect usb/said", 0);
+    assert!(told.contains("platform linux/arm64/v8, made 2026-11-21T12:00:00Z"), "{told}");
+    assert!(told.contains("label vendor=tide \\u{1b}[31m\\u{202e} desk") && told.contains("COPY tide /"), "{told}");
+    bundle.run("verify usb/said --key 1.pub.pem --report said.json --report said.html", 0);
+    let read = |name: &str| fs::read_to_string(bundle.root.path().join(name)).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&read("said.json")).unwrap();
+    let item = &report["contents"]["repositories"][0]["items"][0];
+    assert_eq!(item["platforms"], serde_json::json!(["linux/arm64/v8"]), "{item}");
+    assert_eq!(item["image"]["created"], "2026-11-21T12:00:00Z", "{item}");
+    let page = read("said.html");
+    assert!(page.contains("linux/arm64/v8") && page.contains("COPY tide /") && !page.contains('\u{1b}'));
+    // With the medium's volumes away, the manifest is shown all the same.
+    fs::remove_file(bundle.path("said.0001.tar.zst")).unwrap();
+    let told = bundle.run("inspect usb/said", 0);
+    assert!(told.contains("example.org/said") && !told.contains("platform"), "{told}");
+}
+
+#[test]
+fn a_config_that_cannot_be_read_is_unknown() {
+    let bundle = Bundle::small("9", &[1]);
+    for config in ["{}", "no JSON", r#"{"os":7}"#] {
+        image_saying(&bundle, config);
+        assert!(!bundle.run("inspect usb/said", 0).contains("platform"));
+        bundle.run("verify usb/said --key 1.pub.pem --report said.html", 0);
+        let page = fs::read_to_string(bundle.root.path().join("said.html")).unwrap();
+        assert!(page.contains("<td>unknown"), "{config}");
+    }
+}

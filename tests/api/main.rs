@@ -15,6 +15,7 @@ mod imports;
 mod inspect;
 mod many_tags;
 mod memory;
+mod names;
 mod one_pass;
 mod reads;
 mod report;

@@ -62,7 +62,7 @@ fn the_import_and_plan_of_its_own_process() {
     let count: usize = fs::read_to_string(dir.join("count")).unwrap().parse().unwrap();
     let (memory, input) = crowd(count);
     let before = ticks();
-    let route = Route::new(Place::Same, false, Vec::new());
+    let route = Route::new(Place::Layout, false, Vec::new());
     for _ in 0..2 {
         let (layout, account) = (Layout::create(&dir.join("site")).unwrap(), Mutex::new(Ledger::default()));
         let request = import::Request {

@@ -24,6 +24,7 @@ mod login;
 #[cfg(feature = "online")]
 mod ls;
 mod pipes;
+mod platforms;
 mod program;
 mod races;
 mod receipts;

@@ -175,6 +175,7 @@ pub fn listed(document: &Document) -> Artifact {
         original: None,
         repository: repository(),
         size: document.size(),
+        source: None,
         subject: None,
         tags: Vec::new(),
     }

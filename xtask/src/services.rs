@@ -112,6 +112,9 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         settle(&mut running, var, address)?;
     }
 
+    let sparse = registry::start(&mut running, tools, "registry", "PACKMULE_TEST_SPARSE", &registry::Access::Sparse);
+    settle(&mut running, "PACKMULE_TEST_SPARSE", sparse)?;
+
     match registry::htpasswd(&running, tools, &password) {
         Ok(access) => {
             for (var, program) in

@@ -30,6 +30,7 @@ mod kinds;
 mod limits;
 mod manifest;
 mod medium;
+mod originals;
 mod packed;
 mod policy;
 mod records;
@@ -94,6 +95,7 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     referrers::add(&mut book);
     images::add(&mut book);
     indexes::add(&mut book);
+    originals::add(&mut book);
     state::add(&mut book);
     records::add(&mut book);
     anchors::add(&mut book);

@@ -272,6 +272,7 @@ mod tests {
             original: None,
             repository: Repository::exact(&format!("registry.example:5000/a/r{number}")).unwrap(),
             size: 7 + number as u64,
+            source: None,
             subject: None,
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         }

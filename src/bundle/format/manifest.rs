@@ -331,6 +331,12 @@ impl Manifest {
             if !(1..=MAX_DOCUMENT).contains(&artifact.size) {
                 return Err(wrong(format_args!("artifact {}: expected 1 to {MAX_DOCUMENT} bytes", artifact.digest)));
             }
+            if artifact.source.as_ref() == Some(&artifact.repository) {
+                return Err(wrong(format_args!(
+                    "artifact {}: expected no source that is its repository",
+                    artifact.digest
+                )));
+            }
             if artifact.artifact_type.as_deref() == Some("") {
                 return Err(wrong(format_args!("artifact {}: artifactType is empty", artifact.digest)));
             }

@@ -200,6 +200,7 @@ mod tests {
             original: None,
             repository: repository.clone(),
             size: document.size(),
+            source: None,
             subject: None,
             tags: Vec::new(),
         };

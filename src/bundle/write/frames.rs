@@ -230,6 +230,7 @@ mod tests {
             original: None,
             repository: crate::oci::Repository::exact("localhost/a").unwrap(),
             size: 1,
+            source: None,
             subject: None,
             tags: Vec::new(),
         };

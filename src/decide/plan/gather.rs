@@ -59,6 +59,9 @@ enum Why {
     Child(Digest),
 }
 
+/// Repositories at the source that each artifact came from, by repository in the bundle and digest.
+type Origins = HashMap<(String, Digest), BTreeSet<Repository>>;
+
 #[derive(Clone)]
 struct Item {
     origin: Repository,
@@ -97,6 +100,7 @@ struct Gather<'a> {
     made: HashSet<Digest>,
     visited: HashSet<Visit>,
     originals: HashSet<(Repository, Digest)>,
+    origins: Origins,
     failed: Vec<(Digest, Fault)>,
     flow: &'a Flow,
     // Warnings given, so that each is given once.
@@ -110,11 +114,13 @@ struct Gather<'a> {
 /// Only [`Class::Cancelled`]; all other failures are in [`Gathered::faults`].
 pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Gathered, Fault> {
     let mut asked = Asked::new(library);
+    roots.iter().for_each(|root| warn_of_new_digest(flow, root));
     warn_of_what_stays(flow, &mut asked, &roots)?;
     let mut gather = Gather {
         made: roots.iter().flat_map(|root| root.made.iter().copied()).collect(),
         visited: HashSet::new(),
         originals: HashSet::new(),
+        origins: Origins::new(),
         failed: Vec::new(),
         flow,
         warned: HashSet::new(),
@@ -141,6 +147,7 @@ pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Ga
         wave = next;
     }
     let mut out = gather.out;
+    name_sources(&mut out.artifacts, &gather.origins);
     for (digest, fault) in gather.failed {
         // Another repository may have had it.
         if !out.digests.contains(&digest) {
@@ -170,6 +177,19 @@ fn subject(item: &Item) -> Subject {
     Subject { repository: item.origin.clone(), digest: item.descriptor.digest, filters: Arc::clone(&item.filters) }
 }
 
+/// Warns that a filtered index has another digest.
+fn warn_of_new_digest(flow: &Flow, root: &Root) {
+    let Some(original) = root.original else { return };
+    let tag = root.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
+    let advice =
+        if root.replaced.is_empty() { "it travels next to the new one" } else { "keep it too with `--index keep`" };
+    flow.warn(format!(
+        "{}{tag}: the platform filter replaces index {original} by {}: what is pinned to the old digest does not find the new one; {advice}",
+        root.repository,
+        root.document.digest()
+    ));
+}
+
 /// Warns about referrers of indexes that are replaced by new ones.
 fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Result<(), Fault> {
     let mut gone: BTreeMap<(Repository, Digest), &Arc<Filters>> = BTreeMap::new();
@@ -193,7 +213,7 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Res
             + asked.cosign(&origin, digest).len();
         if count > 0 {
             flow.warn(format!(
-                "index {digest} of {origin} is replaced because of the platform filter; {count} of its referrers and signatures are left out"
+                "index {digest} of {origin}: {count} of its referrers and signatures are left out with it; carry them with `--index keep`"
             ));
         }
     }
@@ -276,13 +296,16 @@ impl Gather<'_> {
             }
             return false;
         }
-        let artifact = self.out.artifacts.entry((item.repository.to_string(), digest)).or_insert_with(|| Artifact {
+        let key = (item.repository.to_string(), digest);
+        self.origins.entry(key.clone()).or_default().insert(item.origin.clone());
+        let artifact = self.out.artifacts.entry(key).or_insert_with(|| Artifact {
             artifact_type: document.artifact_type().map(ToOwned::to_owned),
             digest,
             media_type: document.media_type().to_owned(),
             original: None,
             repository: item.repository.clone(),
             size: document.size(),
+            source: None,
             subject: document.subject().map(|subject| subject.digest),
             tags: Vec::new(),
         });
@@ -365,6 +388,15 @@ impl Gather<'_> {
             level: item.level + 1,
             cuts: None,
         }));
+    }
+}
+
+/// States where each artifact came from that is carried under another repository's name only. Of
+/// several, the first counts, in any order.
+fn name_sources(artifacts: &mut BTreeMap<(String, Digest), Artifact>, origins: &Origins) {
+    for (key, artifact) in artifacts {
+        let came = origins.get(key).filter(|came| !came.contains(&artifact.repository));
+        artifact.source = came.and_then(|came| came.first()).cloned();
     }
 }
 

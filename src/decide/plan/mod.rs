@@ -100,16 +100,16 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     let wanted: Vec<&Wanted> = selection.wanted.iter().filter(|one| seen.insert(*one)).collect();
     flow.event(Event::Stage { name: "resolving", bytes: 0, items: wanted.len() as u64 });
     let resolved = each(flow, &wanted, |wanted| {
-        let root = roots::root(&library, selection, wanted);
+        let found = roots::roots(&library, selection, wanted);
         flow.event(Event::Item(wanted.reference.to_string()));
-        root
+        found
     })?;
     let mut roots = Vec::new();
-    for root in resolved {
-        match root {
-            Ok(mut root) => {
-                root.warnings.drain(..).for_each(|text| flow.warn(text));
-                roots.push(root);
+    for found in resolved {
+        match found {
+            Ok(mut found) => {
+                found.iter_mut().flat_map(|root| root.warnings.drain(..)).for_each(|text| flow.warn(text));
+                roots.append(&mut found);
             }
             Err(fault) => failures.soft(fault),
         }

@@ -33,7 +33,7 @@ pub struct Root {
     pub original: Option<Digest>,
     /// Children left out of its sparse indexes.
     pub cuts: Option<Cuts>,
-    /// Indexes of the source that are replaced by new ones.
+    /// Indexes of the source that are replaced by new ones and not carried.
     pub replaced: Vec<Digest>,
     /// New documents, which the source does not have.
     pub made: Vec<Digest>,
@@ -41,12 +41,31 @@ pub struct Root {
     pub warnings: Vec<String>,
 }
 
-/// Resolves `wanted` and applies the selection's filters.
+impl Root {
+    /// Returns `index` as a root next to this one: under the same repository, without a tag.
+    fn kept(&self, index: Document, cuts: Option<Cuts>) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            repository: self.repository.clone(),
+            filters: Arc::clone(&self.filters),
+            tag: None,
+            document: index,
+            original: None,
+            cuts,
+            replaced: Vec::new(),
+            made: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Resolves `wanted` and applies the selection's filters. Returns the document to carry under its
+/// name and, with [`IndexMode::Keep`], the index that a filter cut.
 ///
 /// # Errors
 /// [`Class::Source`] for errors of the source and documents that are refused, [`Class::Policy`] if
 /// no platform matches or the tag is a list of referrers.
-pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Result<Root, Fault> {
+pub fn roots(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Result<Vec<Root>, Fault> {
     let reference = &wanted.reference;
     let subject = reference.to_string();
     let mut descriptor = library.resolve(reference).map_err(|error| fault(&subject, error))?;
@@ -80,13 +99,15 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
         made: Vec::new(),
         warnings: Vec::new(),
     };
-    if !wanted.filters.platforms.is_empty() {
-        filter(library, selection, &subject, &mut root)?;
+    if wanted.filters.platforms.is_empty() {
+        return Ok(vec![root]);
     }
-    Ok(root)
+    let kept = filter(library, selection, &subject, &mut root)?;
+    Ok(std::iter::once(root).chain(kept).collect())
 }
 
-fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mut Root) -> Result<(), Fault> {
+/// Applies the platform filter to `root`. Returns the original index, if it is to be carried too.
+fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mut Root) -> Result<Option<Root>, Fault> {
     let (origin, filters) = (root.origin.clone(), Arc::clone(&root.filters));
     let platforms = &filters.platforms;
     let filter = Filter {
@@ -105,7 +126,7 @@ fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mu
     if old.kind() == Kind::Manifest {
         return match filter.mismatch(&old)? {
             Some(stated) => Err(nothing(&crate::base::fault::escape(&stated.to_string()))),
-            None => Ok(()),
+            None => Ok(None),
         };
     }
     let verdicts = filter.judge(&old, 1)?;
@@ -122,22 +143,31 @@ fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mu
         root.warnings.push(format!("{subject}: has nothing for platform {platform}"));
     }
     if is_whole(&verdicts) {
-        return Ok(());
+        return Ok(None);
     }
-    if selection.index == IndexMode::Sparse {
+    let sparse = || {
         let mut left_out = HashSet::new();
         cuts(&old, &verdicts, &mut left_out);
-        root.cuts = Some(Arc::new(left_out));
-        return Ok(());
-    }
-    replaced(&old, &verdicts, &mut root.replaced);
+        Some(Arc::new(left_out))
+    };
+    let kept = match selection.index {
+        IndexMode::Sparse => {
+            root.cuts = sparse();
+            return Ok(None);
+        }
+        IndexMode::Rebuild => {
+            replaced(&old, &verdicts, &mut root.replaced);
+            None
+        }
+        IndexMode::Keep => Some(root.kept(old.clone(), sparse())),
+    };
     root.original.get_or_insert(old.digest());
     let alone = (platforms.len() == 1).then(|| single(&old, &verdicts)).flatten();
     if let Some(descriptor) = alone {
         root.document = library
             .get(&origin, &descriptor)
             .map_err(|error| fault(&format!("manifest {}", descriptor.digest), error))?;
-        return Ok(());
+        return Ok(kept);
     }
     let mut made = Vec::new();
     let new = rebuild(&old, &verdicts, &mut made)?;
@@ -147,5 +177,5 @@ fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mu
         library.put(document);
     }
     root.document = new;
-    Ok(())
+    Ok(kept)
 }

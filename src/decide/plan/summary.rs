@@ -41,6 +41,9 @@ pub struct ArtifactSummary {
     /// Digest at the source, if a filter changed the artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original: Option<Digest>,
+    /// Repository at the source, if it is carried under another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Repository>,
     /// Artifact type, if stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
@@ -73,6 +76,7 @@ impl Plan {
                 tags: artifact.tags.clone(),
                 digest: artifact.digest,
                 original: artifact.original,
+                source: artifact.source.clone(),
                 artifact_type: artifact.artifact_type.clone(),
                 subject: artifact.subject,
                 bytes: sum(digests, 1),

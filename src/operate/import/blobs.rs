@@ -60,7 +60,7 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<Imported, Fault> {
 /// the source follow, in that order.
 fn tasks<'p>(context: &Context, work: &'p Work<'p>) -> Vec<Task<'p>> {
     let mut tasks: HashMap<Digest, Task<'p>> = HashMap::new();
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out()) {
         for blob in &lock(&job.needs).leaves {
             let from = &job.artifact.repository;
             let task =
@@ -80,7 +80,7 @@ fn one(context: &Context, task: &Task, counts: &Mutex<Imported>) -> Result<(), F
     let body = BlobBody::new(context.flow, &context.workers, context.source, task.from, blob);
     let mut have: Option<&Repository> = context.request.siblings.and_then(|siblings| siblings.get(&blob.digest));
     for (&repository, jobs) in &task.to {
-        if jobs.iter().all(|job| job.has_failed()) {
+        if jobs.iter().all(|job| job.is_out()) {
             continue;
         }
         context.workers.check()?;

@@ -17,7 +17,7 @@ use super::work::{Job, Work};
 pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
     let Some(lists) = context.destination.lists() else { return Ok(()) };
     let mut tasks: BTreeMap<(&Repository, Digest), Vec<&Job>> = BTreeMap::new();
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out()) {
         let pushed: HashSet<Digest> = lock(&job.needs).documents.iter().copied().collect();
         for digest in job.documents.iter().filter(|digest| !pushed.contains(digest)) {
             if work.shapes.get(digest).is_some_and(|shape| shape.has_subject) {

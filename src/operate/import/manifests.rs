@@ -1,9 +1,9 @@
 //! Sends documents and tags: documents by height, so that every child is there before its parent;
-//! tags last.
+//! tags last. Referrers of the original of a cut index wait until the destination has taken it.
 
 use std::collections::BTreeMap;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, escape};
 use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
@@ -20,10 +20,27 @@ struct Task<'p> {
     jobs: Vec<&'p Job<'p>>,
 }
 
-/// Pushes the missing documents, height by height.
+/// Pushes the missing documents. Those that refer to an original that the destination does not
+/// take are left.
 pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
+    let waits = |(place, job): (usize, &Job)| job.original.is_some_and(|original| original != place);
+    let (later, first): (Vec<_>, Vec<_>) = work.jobs.iter().enumerate().partition(|one| waits(*one));
+    let jobs = |all: Vec<(usize, _)>| all.into_iter().map(|(_, job)| job).collect::<Vec<&Job>>();
+    let later = jobs(later);
+    send_of(context, work, &jobs(first))?;
+    for job in &later {
+        let original = job.original.and_then(|place| work.jobs.get(place));
+        if original.is_some_and(|original| lock(&original.left).is_some()) {
+            job.leave(format!("{}: what it refers to is left", job.repository));
+        }
+    }
+    if later.is_empty() { Ok(()) } else { send_of(context, work, &later) }
+}
+
+/// Pushes the missing documents of `jobs`, height by height.
+fn send_of(context: &Context, work: &Work, jobs: &[&Job]) -> Result<(), Fault> {
     let mut waves: BTreeMap<usize, BTreeMap<(&Repository, Digest), Task>> = BTreeMap::new();
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for &job in jobs.iter().filter(|job| !job.is_out()) {
         context.flow.check()?;
         for digest in &lock(&job.needs).documents {
             let Some(shape) = work.shapes.get(digest) else { continue };
@@ -47,7 +64,7 @@ pub(super) fn send(context: &Context, work: &Work) -> Result<(), Fault> {
 }
 
 fn one(context: &Context, task: &Task) -> Result<(), Fault> {
-    let Some(job) = task.jobs.iter().find(|job| !job.has_failed()) else { return Ok(()) };
+    let Some(job) = task.jobs.iter().find(|job| !job.is_out()) else { return Ok(()) };
     let document = context.documents.get(&job.artifact.repository, &task.shape.descriptor)?;
     if let Err(error) = context.destination.put_manifest(task.repository, &document) {
         let is_refused = matches!(error.class, Kind::Refused | Kind::Absent);
@@ -60,11 +77,18 @@ fn one(context: &Context, task: &Task) -> Result<(), Fault> {
                 fault.what
             );
             fault = Fault::new(Class::Policy, what).help("export with --index rebuild");
+            let (originals, others): (Vec<_>, Vec<_>) = task.jobs.iter().partition(|job| job.original.is_some());
+            for job in originals {
+                leave(context, job, &fault.what);
+            }
+            if others.is_empty() {
+                return Ok(());
+            }
         }
         if !context.request.keep_going || fault.class == Class::Cancelled {
             return Err(fault);
         }
-        for job in &task.jobs {
+        for job in task.jobs.iter().filter(|job| !job.is_out()) {
             job.fail(fault.clone());
         }
         return Ok(());
@@ -73,9 +97,20 @@ fn one(context: &Context, task: &Task) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Leaves the original of a cut index, which the destination does not take.
+fn leave(context: &Context, job: &Job, reason: &str) {
+    context.flow.warn(format!(
+        "{}: the original index {} and what refers to it are left: {}",
+        job.repository,
+        job.artifact.digest,
+        escape(reason)
+    ));
+    job.leave(reason.to_owned());
+}
+
 /// Sets the tags of every artifact that arrived. An artifact without tags is made findable.
 pub(super) fn tag(context: &Context, work: &Work) -> Result<(), Fault> {
-    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.is_out()).collect();
     context.flow.event(Event::Stage { name: "tagging", bytes: 0, items: jobs.len() as u64 });
     context.workers.each(&jobs, |job| {
         let tags = lock(&job.needs).tags.clone();

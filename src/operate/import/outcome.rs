@@ -19,6 +19,9 @@ pub enum Landed {
     Unread(String),
     /// Left out, as requested: a referrer.
     LeftOut,
+    /// Not imported, without being a failure: the original of a cut index that the destination does
+    /// not take, or something that refers to it. Holds the reason.
+    Left(String),
     /// Not imported. Nothing of it was tagged, unless the fault occurred while setting tags.
     Failed(Fault),
 }
@@ -79,7 +82,7 @@ impl Imported {
                     let what = format!("{}@{}: taken, but it cannot be read: {words}", done.destination, done.digest);
                     unread.push(Fault::new(Class::Partial, what));
                 }
-                Landed::Pushed | Landed::Present | Landed::LeftOut => {}
+                Landed::Pushed | Landed::Present | Landed::LeftOut | Landed::Left(_) => {}
             }
         }
         let all = self.artifacts.len();
@@ -123,10 +126,10 @@ pub(super) fn list(work: &Work) -> Vec<Done> {
 
 fn done(job: &Job) -> Done {
     let needs = lock(&job.needs);
-    let unread = lock(&job.unread).clone();
-    let landed = match (&*lock(&job.failed), unread) {
+    let (unread, left) = (lock(&job.unread).clone(), lock(&job.left).clone());
+    let landed = match (&*lock(&job.failed), unread.map(Landed::Unread).or(left.map(Landed::Left))) {
         (Some(fault), _) => Landed::Failed(fault.clone()),
-        (None, Some(words)) => Landed::Unread(words),
+        (None, Some(landed)) => landed,
         (None, None) if needs.documents.is_empty() && needs.tags.is_empty() => Landed::Present,
         (None, None) => Landed::Pushed,
     };

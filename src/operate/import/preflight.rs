@@ -48,7 +48,7 @@ pub(super) fn look(context: &Context, work: &Work) -> Result<(), Fault> {
 fn rights(context: &Context, work: &Work) -> Result<(), Fault> {
     let Some(rights) = context.destination.rights().filter(|_| !context.request.dry_run) else { return Ok(()) };
     let mut written: BTreeMap<&Repository, Vec<&Job>> = BTreeMap::new();
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out()) {
         let needs = lock(&job.needs);
         if !needs.documents.is_empty() || !needs.tags.is_empty() {
             written.entry(&job.repository).or_default().push(job);

@@ -10,6 +10,7 @@ use crate::base::fault::Fault;
 use crate::base::lock::{into_inner, lock};
 use crate::closure::{WalkError, walk};
 use crate::decide::left_out::left_out;
+use crate::decide::originals;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Repository};
 
@@ -71,19 +72,24 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
     one_size_each(context, &shapes)?;
     let shown_type = |artifact: &Artifact| shapes.get(&artifact.digest).and_then(|shape| shape.shown_type.clone());
     let out = left_out(context.request.artifacts, context.request.referrers, shown_type);
+    let originals = originals::homes(context.request.artifacts);
     let all = context.request.artifacts.iter().zip(repositories).enumerate().zip(out);
     let (gone, all): (Vec<_>, Vec<_>) = all.partition(|(_, out)| *out);
     let left_out = gone
         .into_iter()
         .map(|((number, (artifact, repository)), _)| LeftOut { artifact, number, repository })
         .collect();
+    let places: HashMap<usize, usize> =
+        all.iter().enumerate().map(|(place, ((number, _), _))| (*number, place)).collect();
     let jobs = all.into_iter().map(|((number, (artifact, repository)), _)| {
         context.workers.check()?;
         let mut order = Order { shapes: &mut shapes, seen: HashSet::new(), documents: Vec::new(), missing: Vec::new() };
         order.add(artifact.digest);
         let (documents, missing) = (order.documents, order.missing);
-        let (needs, failed, unread) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Job { artifact, number, repository, documents, missing, needs, failed, unread })
+        let original = originals[number].and_then(|original| places.get(&original).copied());
+        let (needs, failed) = (Mutex::default(), Mutex::default());
+        let (unread, left) = (Mutex::default(), Mutex::default());
+        Ok(Job { artifact, number, repository, documents, missing, needs, failed, unread, original, left })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
     Ok(Work { jobs, left_out, shapes, absent })

@@ -31,12 +31,12 @@ pub(super) fn close<T>(
     ledger: &Mutex<Ledger>,
 ) -> Result<T, Fault> {
     let failure = ended.as_ref().err();
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out()) {
         if let Some(fault) = failure.filter(|_| !may_be_there(job)) {
             job.fail(Fault::new(fault.class, format!("the import ended before this artifact: {}", fault.what)));
         }
     }
-    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.is_out()).collect();
     let found: Mutex<HashMap<(&Repository, Digest), Read>> = Mutex::default();
     context.flow.event(Event::Stage { name: "reading back", bytes: 0, items: jobs.len() as u64 });
     // New workers: those of a failed run have stopped.
@@ -61,7 +61,7 @@ pub(super) fn close<T>(
     });
     let found = into_inner(found);
     for job in &jobs {
-        if !found.contains_key(&(&job.repository, job.artifact.digest)) && !job.has_failed() {
+        if !found.contains_key(&(&job.repository, job.artifact.digest)) && !job.is_out() {
             let why = read.as_ref().err().map_or("the import ended", |fault| fault.what.as_str());
             job.fail(Fault::new(context.request.sides.destination, format!("not read back: {why}")));
         }
@@ -140,11 +140,13 @@ fn arrivals(work: &Work, found: &HashMap<(&Repository, Digest), Read>) -> Vec<Ar
 }
 
 fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
-    let (needs, failed, unread) = (lock(&job.needs), lock(&job.failed), lock(&job.unread));
+    let (needs, failed) = (lock(&job.needs), lock(&job.failed));
+    let (unread, left) = (lock(&job.unread), lock(&job.left));
     let read = found.get(&(&job.repository, job.artifact.digest));
     let outcome = match &*failed {
         Some(_) => Outcome::Failed,
         None if unread.is_some() => Outcome::Unread,
+        None if left.is_some() => Outcome::Left,
         None if needs.documents.is_empty() && needs.tags.is_empty() => Outcome::Present,
         None => Outcome::Pushed,
     };
@@ -166,7 +168,8 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
         outcome,
         read_back: read.and_then(|read| read.manifest),
         // May contain text from a registry.
-        reason: failed.as_ref().map(|fault| &fault.what).or(unread.as_ref()).map(|what| escape(what)),
+        reason: (failed.as_ref().map(|fault| &fault.what).or(unread.as_ref()).or(left.as_ref()))
+            .map(|what| escape(what)),
         repository: job.artifact.repository.clone(),
         tags: tags.collect(),
     }
@@ -176,7 +179,7 @@ fn arrival(job: &Job, found: &HashMap<(&Repository, Digest), Read>) -> Arrival {
 /// counts, but those where the leaf was looked for take precedence.
 fn leaves(context: &Context, work: &Work) -> Vec<Leaf> {
     let mut leaves: BTreeMap<Digest, Leaf> = BTreeMap::new();
-    for job in work.jobs.iter().filter(|job| !job.has_failed() && !job.is_unread()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out() && !job.is_unread()) {
         let shapes = job.documents.iter().filter_map(|digest| work.shapes.get(digest));
         for leaf in shapes.flat_map(|shape| &shape.leaves) {
             let absent: Option<&&Absent> = work.absent.get(&leaf.digest);

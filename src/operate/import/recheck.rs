@@ -54,7 +54,7 @@ fn tell(
     became: &str,
     concerns: impl Fn(&Job, &Thing) -> bool,
 ) -> Result<(), Fault> {
-    for job in work.jobs.iter().filter(|job| !job.has_failed()) {
+    for job in work.jobs.iter().filter(|job| !job.is_out()) {
         let is_gone = |thing: &Thing| gone.contains(&(&job.repository, thing.clone())) && concerns(job, thing);
         let Some(thing) = things(job).into_iter().find(is_gone) else { continue };
         let what = match thing {
@@ -80,7 +80,7 @@ fn things(job: &Job) -> Vec<Thing> {
 }
 
 fn lacking<'p>(context: &Context, work: &'p Work) -> Result<BTreeSet<Expected<'p>>, Fault> {
-    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.has_failed()).collect();
+    let jobs: Vec<&Job> = work.jobs.iter().filter(|job| !job.is_out()).collect();
     let of = |job: &&'p Job<'p>| -> Vec<Expected<'p>> {
         things(job).into_iter().map(|thing| (&job.repository, thing)).collect()
     };

@@ -58,7 +58,7 @@ fn carry_out(context: &Context, work: &Work) -> Result<Imported, Fault> {
         context.workers.check()?;
         counts.add(&recheck::look(context, work)?);
         lists::look(context, work)?;
-        if work.jobs.iter().any(|job| !job.has_failed()) {
+        if work.jobs.iter().any(|job| !job.is_out()) {
             check.accept()?;
         }
         manifests::tag(context, work)?;

@@ -36,7 +36,7 @@ pub struct Request<'a> {
 pub fn run(flow: &Flow, request: &Request) -> Result<Imported, Fault> {
     let Request { source, directory, check, artifacts, absent } = *request;
     let layout = Layout::create(directory)?.in_flow(flow);
-    let route = Route::new(Place::Same, false, Vec::new());
+    let route = Route::new(Place::Layout, false, Vec::new());
     let request = request::Request {
         source,
         destination: &layout,

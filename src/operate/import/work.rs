@@ -37,6 +37,10 @@ pub(super) struct Job<'a> {
     pub needs: Mutex<Needs>,
     /// Fault, if it is not imported.
     pub failed: Mutex<Option<Fault>>,
+    /// Position of the original of a cut index that it belongs to, its own for the original itself.
+    pub original: Option<usize>,
+    /// Reason, if the destination does not take that original.
+    pub left: Mutex<Option<String>>,
     /// The answer of the destination to reads of content that it accepted and refuses to return.
     pub unread: Mutex<Option<String>>,
 }
@@ -76,8 +80,14 @@ pub(super) struct Work<'a> {
 }
 
 impl Job<'_> {
-    pub(super) fn has_failed(&self) -> bool {
-        lock(&self.failed).is_some()
+    /// Returns whether it takes no further part: it failed, or it is left.
+    pub(super) fn is_out(&self) -> bool {
+        lock(&self.failed).is_some() || lock(&self.left).is_some()
+    }
+
+    /// Records why it is left; only the first reason is kept.
+    pub(super) fn leave(&self, reason: String) {
+        lock(&self.left).get_or_insert(reason);
     }
 
     /// Reports whether some of it was accepted and cannot be read.

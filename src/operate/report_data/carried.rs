@@ -86,6 +86,7 @@ pub fn imported(
                 (Landed::Present, _) => "already at",
                 (Landed::Unread(_), _) => "UNREAD:",
                 (Landed::LeftOut, _) => "left out of",
+                (Landed::Left(_), _) => "left, not taken by",
                 (Landed::Failed(_), _) => "FAILED:",
             };
             let kept = if one.kept.is_empty() { "" } else { " (an existing tag was kept)" };

@@ -6,15 +6,14 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::images::Configs;
 use crate::bundle::Manifest;
 use crate::bundle::open::catalog::{Catalogue, Entry};
-use crate::oci::media_type::OCI_CONFIG;
+use crate::oci::image::is_image_config as is_image;
 use crate::oci::{Algorithm, Artifact, Digest, Platform, Reason};
 use crate::operate::diff::{Change, Difference, Name};
-use crate::report::{Brought, Contents, Item, Kind, Novelty, Repository};
+use crate::report::{Brought, Contents, Image, Item, Kind, Novelty, Repository};
 
-/// Config media type of Docker images.
-const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Config media type of Helm charts.
 const CHART_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 /// Maximum number of steps for sums over artifacts: a bundle can be crafted to need far too many.
@@ -23,14 +22,22 @@ const STEPS: usize = 50_000_000;
 /// Artifacts with missing content, by reason.
 pub type Lacks = BTreeMap<Reason, Vec<String>>;
 
-/// Returns the tree and the artifacts with missing content. `news` marks what is new or changed.
-pub fn tree(manifest: &Manifest, catalogue: Option<&Catalogue>, news: Option<&Difference>) -> (Contents, Lacks) {
+/// Returns the tree and the artifacts with missing content. `news` marks what is new or changed;
+/// `configs` are those of the images.
+pub fn tree(
+    manifest: &Manifest,
+    catalogue: Option<&Catalogue>,
+    news: Option<&Difference>,
+    configs: &Configs<'_>,
+) -> (Contents, Lacks) {
     let mut grower = Grower {
         catalogue,
         sizes: manifest.blobs.iter().map(|blob| (blob.digest, blob.size)).collect(),
         absent: manifest.absent.iter().map(|absent| (absent.digest, absent.reason)).collect(),
         news: news.map(|found| found.changes.iter().filter_map(|(name, change)| novelty(name, change)).collect()),
         lacks: Lacks::new(),
+        configs,
+        carried: HashSet::new(),
         steps: Cell::new(STEPS),
     };
     let repositories = manifest.artifacts.chunk_by(|a, b| a.repository == b.repository);
@@ -53,6 +60,9 @@ struct Grower<'a> {
     absent: HashMap<Digest, Reason>,
     news: Option<HashMap<(String, Digest), Novelty>>,
     lacks: Lacks,
+    configs: &'a Configs<'a>,
+    /// Artifacts of the current repository.
+    carried: HashSet<Digest>,
     steps: Cell<usize>,
 }
 
@@ -84,6 +94,7 @@ impl<'a> Grower<'a> {
 
     /// Returns the artifacts of one repository, with referrers below their subjects.
     fn repository(&mut self, artifacts: &[Artifact]) -> Repository {
+        self.carried = artifacts.iter().map(|artifact| artifact.digest).collect();
         let documents: Vec<Vec<Digest>> = artifacts.iter().map(|artifact| self.documents(artifact.digest)).collect();
         let homes = homes(artifacts, &documents);
         let mut items: Vec<Option<Item>> = Vec::with_capacity(artifacts.len());
@@ -142,7 +153,9 @@ impl<'a> Grower<'a> {
         for reason in reach.iter().flat_map(|reach| reach.lacks.keys()) {
             self.lacks.entry(*reason).or_default().push(name.clone());
         }
-        let (platforms, left_out) = self.platforms(documents);
+        let (mut platforms, left_out) = self.platforms(documents);
+        let facts = self.configs.read(artifact);
+        platforms.extend(facts.as_ref().and_then(|facts| facts.platform.clone()));
         let config = self.entry(&artifact.digest).and_then(|entry| entry.config.as_deref());
         let config = config.filter(|kind| !is_image(kind)).map(ToOwned::to_owned);
         let news = self.news.as_ref().map(|news| {
@@ -157,9 +170,12 @@ impl<'a> Grower<'a> {
             platforms,
             left_out,
             original: artifact.original.map(|original| original.to_string()),
+            original_kept: artifact.original.is_some_and(|original| self.carried.contains(&original)),
+            source: artifact.source.as_ref().map(ToString::to_string),
             bytes: reach.as_ref().map(|reach| reach.bytes),
             lacks: reach.map_or(0, |reach| reach.lacks.values().sum()),
             news,
+            image: facts.map(|facts| Image { created: facts.created, labels: facts.labels, history: facts.history }),
             ..Item::default()
         }
     }
@@ -300,10 +316,6 @@ fn by_tag(artifact: &Artifact) -> Option<Kind> {
         "sbom" => Kind::Sbom,
         _ => Kind::Attestation,
     })
-}
-
-fn is_image(config: &str) -> bool {
-    config == OCI_CONFIG || config == DOCKER_CONFIG
 }
 
 /// Returns the digest that cosign's tag names as the artifact's subject: `sha256-HEX.sig`, `.att`, `.sbom`.

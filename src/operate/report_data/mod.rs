@@ -9,6 +9,7 @@ pub mod carried;
 mod checks;
 mod contents;
 mod found;
+pub mod images;
 mod page;
 mod words;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::found::{Bytes, Found, Sight, Stage};
+use super::images::Configs;
 use super::{checks, contents, words};
 use crate::base::fault::{Class, Fault};
 use crate::base::product::TOOL;
@@ -59,7 +60,8 @@ pub fn page(found: Found<'_>) -> Box<Page> {
     let manifest = found.bundle.map(Trusted::manifest).or(found.sight.manifest.as_ref());
     let difference = found.news.as_ref().map(|(_, difference)| *difference);
     let catalogue = found.bundle.and_then(Trusted::catalogue);
-    let contents = manifest.map(|manifest| contents::tree(manifest, catalogue, difference));
+    let configs = Configs::of(found.bundle);
+    let contents = manifest.map(|manifest| contents::tree(manifest, catalogue, difference, &configs));
     let stage = Stage { found: &found, manifest, is_read: catalogue.is_some() };
     let order = stage.order();
     let mut page = Page {

@@ -82,6 +82,7 @@ fn what_an_import_reads_or_sets_is_held_to_the_patterns_too() {
         original: None,
         repository: Repository::exact("r.example/public/x").unwrap(),
         size: 1,
+        source: None,
         subject: None,
         tags: ["1.0", "latest"].map(|tag| Tag::new(tag).unwrap()).to_vec(),
     }];
@@ -89,6 +90,36 @@ fn what_an_import_reads_or_sets_is_held_to_the_patterns_too() {
     let faults = forbids(Rules { tags: globs("1.*"), ..Rules::default() }, &tagged);
     assert!(faults.len() == 1 && faults[0].contains("latest") && !faults[0].contains("1.0"), "{faults:?}");
     assert!(forbids(Rules { tags: globs("*"), ..Rules::default() }, &tagged).is_empty());
+}
+
+#[test]
+fn a_new_name_does_not_hide_a_source() {
+    let forbids = |patterns: &[&str], source: Option<&str>| {
+        let artifacts = [Artifact {
+            artifact_type: None,
+            digest: Digest::sha256(b"a"),
+            media_type: OCI_MANIFEST.to_owned(),
+            original: None,
+            repository: Repository::exact("docker.io/team/x").unwrap(),
+            size: 1,
+            source: source.map(|name| Repository::exact(name).unwrap()),
+            subject: None,
+            tags: Vec::new(),
+        }];
+        let globs = patterns.iter().map(|text| Glob::new((*text).to_owned())).collect();
+        let (name, entries, roles) = ("channel any".to_owned(), Vec::new(), Vec::new());
+        let allowed = Rules { repositories: Some(globs), ..Rules::default() };
+        let section = Section { name, entries, threshold: 1, roles, rules: allowed };
+        let faults = section.forbids(&claims(Some("any"), &artifacts), &Judgement::default());
+        faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
+    };
+    assert!(forbids(&["docker.io/*"], None).is_empty());
+    let faults = forbids(&["docker.io/*"], Some("quay.io/x"));
+    assert!(faults.len() == 1 && faults[0].contains("source") && faults[0].contains("quay.io/x"), "{faults:?}");
+    let faults = forbids(&["quay.io/*"], Some("quay.io/x"));
+    assert!(faults.len() == 1 && faults[0].contains("docker.io/team/x"), "{faults:?}");
+    assert!(forbids(&["docker.io/*", "quay.io/x"], Some("quay.io/x")).is_empty());
+    assert!(forbids(&["docker.io/*"], Some("docker.io/other/x")).is_empty());
 }
 
 #[test]

@@ -49,6 +49,7 @@ fn artifact(document: &Document, repository: &str, tags: &[&str]) -> Artifact {
         original: None,
         repository: Repository::new("r.example", repository).unwrap(),
         size: document.size(),
+        source: None,
         subject: document.subject().map(|subject| subject.digest),
         tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
     }

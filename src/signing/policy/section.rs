@@ -85,10 +85,13 @@ impl Section {
             forbid(what, "have it signed by known keys only, or add the key to the policy");
         }
         let written = claims.artifacts.iter().map(|one| one.repository.to_string());
+        // Another name does not change where content comes from.
+        let sources = claims.artifacts.iter().filter_map(|one| one.source.as_ref()).map(ToString::to_string);
         let read = claims.absent.iter().filter_map(|one| one.repository.as_ref()).map(ToString::to_string);
         let tags = claims.artifacts.iter().flat_map(|one| &one.tags).map(ToString::to_string);
         for (names, word, member) in [
             (others(rules.repositories.as_deref(), written), "repositories", "repositories"),
+            (others(rules.repositories.as_deref(), sources), "source repositories", "repositories"),
             (others(rules.repositories.as_deref(), read), "repositories of base content", "repositories"),
             (others(rules.tags.as_deref(), tags), "tags", "tags"),
         ] {

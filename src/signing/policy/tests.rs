@@ -240,6 +240,7 @@ fn what_a_section_forbids_is_listed_at_once() {
         original: None,
         repository: crate::oci::Repository::new("quay.io", "team/app").unwrap(),
         size: 1,
+        source: None,
         subject: None,
         tags: Vec::new(),
     };
@@ -349,6 +350,7 @@ fn a_thousand_keys_and_five_thousand_artifacts_are_judged_at_once() {
             original: None,
             repository: crate::oci::Repository::new("docker.io", &format!("library/a{n}")).unwrap(),
             size: 1,
+            source: None,
             subject: None,
             tags: Vec::new(),
         })

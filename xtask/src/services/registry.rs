@@ -16,6 +16,8 @@ use std::process::{Command, Stdio};
 pub enum Access {
     /// Open to everyone.
     Open,
+    /// Open to everyone; also accepts indexes whose manifests are missing (version 3 only).
+    Sparse,
     /// Basic credentials from an htpasswd file.
     Htpasswd(PathBuf),
     /// Bearer tokens of the server at `realm`, signed with the key of the certificate.
@@ -68,6 +70,9 @@ pub fn start(
     if let Some(auth) = auth(access) {
         config["auth"] = auth;
     }
+    if matches!(access, Access::Sparse) {
+        config["validation"] = json!({ "manifests": { "indexes": { "platforms": "none" } } });
+    }
     if let Access::Tls { certificates, client } = access {
         config["http"]["tls"] = json!({
             "certificate": certificates.join("server.pem"), "key": certificates.join("server.key"),
@@ -88,7 +93,7 @@ pub fn start(
 
 fn auth(access: &Access) -> Option<Value> {
     match access {
-        Access::Open | Access::Tls { .. } => None,
+        Access::Open | Access::Sparse | Access::Tls { .. } => None,
         Access::Htpasswd(path) => Some(json!({ "htpasswd": { "realm": "packmule test", "path": path } })),
         Access::Token { realm, certificate } => Some(json!({ "token": {
             "realm": format!("http://{realm}/token"),

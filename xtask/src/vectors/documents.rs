@@ -304,7 +304,7 @@ fn data(book: &mut Book) {
 }
 
 fn identity(book: &mut Book) {
-    type Cases = [(&'static str, &'static str, &'static str, fn(&mut Value)); 8];
+    type Cases = [(&'static str, &'static str, &'static str, fn(&mut Value)); 21];
     let cases: Cases = [
         ("M1-media-type-differs", "FMT", "the document's mediaType is not the artifact's", |m| {
             m["artifacts"][0]["mediaType"] = json!(DOCKER_MANIFEST);
@@ -328,6 +328,39 @@ fn identity(book: &mut Book) {
             m["artifacts"][0]["size"] = json!(387);
         }),
         ("ok-original", "PASS", "original is free", |m| m["artifacts"][0]["original"] = json!(sha256(b"before"))),
+        ("ok-source", "PASS", "another source than the repository", |m| {
+            m["artifacts"][0]["source"] = json!("quay.example/salt");
+        }),
+        ("ok-source-port", "PASS", "the repository's path at another port", |m| {
+            m["artifacts"][0]["source"] = json!("registry.example:5000/notes/salt");
+        }),
+        ("source-is-repository", "FMT", "a source that is the repository itself", |m| {
+            m["artifacts"][0]["source"] = json!("registry.example/notes/salt");
+        }),
+        ("source-empty", "FMT", "an empty source is present", |m| m["artifacts"][0]["source"] = json!("")),
+        ("source-without-host", "FMT", "a source without a host", |m| {
+            m["artifacts"][0]["source"] = json!("notes/salt");
+        }),
+        ("source-with-tag", "FMT", "a source with a tag", |m| {
+            m["artifacts"][0]["source"] = json!("quay.example/salt:1.0");
+        }),
+        ("source-upper-case", "FMT", "a source with a capital letter", |m| {
+            m["artifacts"][0]["source"] = json!("quay.example/Salt");
+        }),
+        ("source-number", "FMT", "a source that is no text", |m| m["artifacts"][0]["source"] = json!(1)),
+        ("source-of-256-bytes", "FMT", "a source of 256 bytes", |m| {
+            m["artifacts"][0]["source"] = json!(format!("quay.example/{}", "a".repeat(243)));
+        }),
+        ("ok-source-of-255-bytes", "PASS", "a source of 255 bytes", |m| {
+            m["artifacts"][0]["source"] = json!(format!("quay.example/{}", "a".repeat(242)));
+        }),
+        ("source-with-digest", "FMT", "a source with a digest", |m| {
+            m["artifacts"][0]["source"] = json!(format!("quay.example/salt@{}", sha256(b"before")));
+        }),
+        ("source-host-alone", "FMT", "a source without a path", |m| {
+            m["artifacts"][0]["source"] = json!("quay.example");
+        }),
+        ("source-array", "FMT", "a list of sources", |m| m["artifacts"][0]["source"] = json!(["quay.example/salt"])),
     ];
     let base = Content::salt();
     for (name, expect, comment, edit) in cases {

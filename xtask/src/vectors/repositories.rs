@@ -8,8 +8,46 @@ use serde_json::json;
 /// Adds all vectors of this module.
 pub fn add(book: &mut Book) {
     repositories(book);
+    sources(book);
     mounted(book);
     tags(book);
+}
+
+/// Adds artifacts under another name than their source's.
+fn sources(book: &mut Book) {
+    let renamed = |source: &str| {
+        let mut content = Content::salt();
+        content.artifacts[0]["source"] = json!(source);
+        placed(content, 0, 7)
+    };
+    for (name, expect, comment, source, patterns) in [
+        (
+            "allowed",
+            "PASS",
+            "name and source are allowed",
+            "quay.example/x",
+            "\"registry.example/*\", \"quay.example/*\"",
+        ),
+        ("by-the-same-pattern", "PASS", "one pattern allows both", "registry.example/x", "\"registry.example/*\""),
+        ("not-allowed", "POLICY", "the name is allowed, the source is not", "quay.example/x", "\"registry.example/*\""),
+        (
+            "name-not-allowed",
+            "POLICY",
+            "the source is allowed, the name is not",
+            "quay.example/x",
+            "\"quay.example/*\"",
+        ),
+    ] {
+        let name = if expect == "PASS" { format!("ok-policy-source-{name}") } else { format!("policy-source-{name}") };
+        let policy = more(&format!("repositories = [{patterns}]"));
+        book.add(held(&renamed(source), &[1, 2], &policy), &name, expect, comment);
+    }
+    book.add(
+        held(&renamed("quay.example/x"), &[1, 2], &more("")),
+        "ok-policy-source-any",
+        "PASS",
+        "no pattern, any source",
+    );
 }
 
 fn repositories(book: &mut Book) {

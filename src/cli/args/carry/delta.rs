@@ -222,6 +222,7 @@ mod tests {
             original: original.map(digest),
             repository: Repository::exact("reg.example/a").unwrap(),
             size: 1,
+            source: None,
             subject: None,
             tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
         };

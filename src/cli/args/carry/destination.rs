@@ -7,13 +7,16 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::base::fault::{Class, Fault};
+use crate::bundle::Manifest;
 use crate::cli::Session;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::content::Destination;
-use crate::decide::route::{Map, Place, Route};
+use crate::decide::maps::{self, Map, MapError};
+use crate::decide::route::{Place, Route};
 use crate::layout::{Layout, Nothing};
+use crate::oci::Repository;
 use crate::operate::freshness;
 use crate::operate::import::{Landed, TagConflict};
 use crate::outfile;
@@ -46,10 +49,10 @@ pub struct Arrival {
 #[derive(clap::Args, Debug)]
 pub struct Naming {
     /// Use another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one of these per line;
-    /// repeatable
+    /// FROM without a host matches any host; repeatable
     #[arg(long = "map", value_name = "FROM=TO|@FILE")]
     maps: Vec<String>,
-    /// Keep the source's host as the first part of the name
+    /// Keep the source's host as the first part of the name; a layout always keeps it
     #[arg(long)]
     keep_host: bool,
 }
@@ -71,7 +74,7 @@ impl Naming {
         let mut maps = Vec::new();
         for text in &self.maps {
             match text.strip_prefix('@') {
-                None => maps.push(text.parse().map_err(|error: crate::decide::route::MapError| wrong(text, &error))?),
+                None => maps.push(text.parse().map_err(|error: MapError| wrong(text, &error))?),
                 Some(file) => {
                     let path: PathBuf = session.path(file.as_ref());
                     let list = capped(&path).map_err(|error| wrong(text, &error))?;
@@ -81,6 +84,29 @@ impl Naming {
         }
         Ok(maps)
     }
+}
+
+/// Checks that the maps fit the names of the source, and shows warnings for those in a file that do
+/// not.
+///
+/// # Errors
+/// Class usage.
+pub fn check_maps<'a>(
+    maps: &[Map],
+    names: impl IntoIterator<Item = &'a Repository>,
+    session: &Session<'_>,
+) -> Result<(), Fault> {
+    if !maps.is_empty() {
+        maps::check(maps, &names.into_iter().collect())?.into_iter().for_each(|warning| session.flow.warn(warning));
+    }
+    Ok(())
+}
+
+/// Returns the names in a bundle that maps are for: those of its artifacts, and those that base
+/// content was delivered to.
+pub fn names(manifest: &Manifest) -> impl Iterator<Item = &Repository> {
+    let bases = manifest.absent.iter().filter_map(|absent| absent.repository.as_ref());
+    manifest.artifacts.iter().map(|artifact| &artifact.repository).chain(bases)
 }
 
 /// Reads a text file of at most [`MAX_MAPS`] bytes.
@@ -206,6 +232,7 @@ impl Arrival {
                 (Landed::Present, _) => "present",
                 (Landed::Unread(_), _) => "UNREAD",
                 (Landed::LeftOut, _) => "left out",
+                (Landed::Left(_), _) => "left",
                 (Landed::Failed(_), _) => "FAILED",
             };
             let tags: String = one.tags.iter().map(|tag| format!(":{tag}")).collect();
@@ -234,6 +261,7 @@ impl Arrival {
                     Landed::Present => "present",
                     Landed::Unread(_) => "unread",
                     Landed::LeftOut => "left-out",
+                    Landed::Left(_) => "left",
                     Landed::Failed(_) => "failed",
                 };
                 json!({

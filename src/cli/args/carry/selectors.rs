@@ -58,8 +58,10 @@ pub struct Selected {
 enum Index {
     /// Make a new index of the remaining entries
     Rebuild,
-    /// Keep the original index, with entries missing
+    /// Keep the original index, with entries missing; most registries refuse it
     Sparse,
+    /// Make a new index and carry the original next to it, with its signatures and other referrers
+    Keep,
 }
 
 impl Selecting {
@@ -89,6 +91,7 @@ impl Selecting {
             index: match self.index {
                 Index::Rebuild => IndexMode::Rebuild,
                 Index::Sparse => IndexMode::Sparse,
+                Index::Keep => IndexMode::Keep,
             },
             foreign: self.foreign,
             allow_partial,

@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Untrusted;
 use crate::cli::Session;
-use crate::cli::args::carry::destination::Naming;
+use crate::cli::args::carry::destination::{Naming, check_maps, names};
 use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::content::Inventory;
-use crate::decide::route::{Map, Place, Route};
+use crate::decide::maps::Map;
+use crate::decide::route::{Place, Route};
 use crate::decide::select::Selection;
 use crate::layout::Layout;
 use crate::oci::Repository;
@@ -85,26 +86,29 @@ impl Args {
         }
         // Names below a registry's prefix have no host.
         let bare = old.is_registry() || new.is_registry();
-        let route = self.naming.route(Place::Layout, maps);
-        let contents = |side: &Side| self.contents(side, bare, &route, session);
+        let route = self.naming.route(Place::Bare, maps.clone());
+        let contents = |side: &Side| self.contents(side, bare.then_some((&route, &*maps)), session);
         let found = compare(&session.flow, &contents(&old)?, &contents(&new)?)?;
         Ok(self.told(&found, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
     }
 
-    fn contents(&self, side: &Side, bare: bool, route: &Route, session: &Session<'_>) -> Result<Contents, Fault> {
+    /// Reads one side. With a route and its maps, names have no host.
+    fn contents(&self, side: &Side, bare: Option<(&Route, &[Map])>, session: &Session<'_>) -> Result<Contents, Fault> {
         let full = |repository: &Repository| Ok(repository.to_string());
-        let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
         let path = |repository: &Repository| Ok(repository.path().to_owned());
         match side {
-            Side::Bundle(text) if bare => {
-                of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &mapped)
+            Side::Bundle(text) => {
+                let bundle = crate::cli::args::bundle::open(text, session)?;
+                let Some((route, maps)) = bare else { return of_bundle(&session.flow, bundle, &full) };
+                check_maps(maps, names(&bundle.claimed()?), session)?;
+                let mapped = |repository: &Repository| route.destination(repository).map(|name| name.to_string());
+                of_bundle(&session.flow, bundle, &mapped)
             }
-            Side::Bundle(text) => of_bundle(&session.flow, crate::cli::args::bundle::open(text, session)?, &full),
             Side::Place(Typed::Layout(dir)) => {
                 let layout = Layout::open(&session.path(dir))?.in_flow(&session.flow);
                 warn_of_names(&layout, dir, None, session);
                 let selection = Selection { wanted: in_layout(&session.flow, &layout, None)?, ..Selection::default() };
-                of_place(&session.flow, &layout, &selection, if bare { &path } else { &full })
+                of_place(&session.flow, &layout, &selection, if bare.is_some() { &path } else { &full })
             }
             Side::Place(Typed::Registry { host, prefix }) => self.network.contents(host, prefix, session),
         }
@@ -118,6 +122,7 @@ impl Args {
         session: &Session<'_>,
     ) -> Result<Outcome, Fault> {
         let manifest = bundle.claimed()?;
+        check_maps(&maps, names(&manifest), session)?;
         let (place, opened): (Place, Box<dyn Inventory>) = match typed {
             Typed::Registry { host, prefix } => {
                 (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.destination(session)?)
@@ -134,6 +139,9 @@ impl Args {
             let (repository, kind, digest) = (&finding.repository, finding.kind, finding.digest);
             text.push_str(&format!("differs    {repository}: {kind} of {digest}: {}\n", finding.detail));
         }
+        if seen.left > 0 {
+            text.push_str(&format!("left       {} artifacts that belong to original indexes\n", seen.left));
+        }
         let read = if self.content { format!("{} read", show(seen.bytes)) } else { "asked for, not read".to_owned() };
         let word = if seen.findings.is_empty() { "all at" } else { "not all at" };
         text.push_str(&format!(
@@ -145,7 +153,7 @@ impl Args {
         ));
         let result = json!({
             "authenticated": false, "id": bundle.id(), "place": self.new.to_string_lossy(), "same": seen.findings.is_empty(),
-            "content": self.content, "artifacts": artifacts.len(), "blobs": seen.blobs, "bytes": seen.bytes,
+            "content": self.content, "artifacts": artifacts.len(), "blobs": seen.blobs, "bytes": seen.bytes, "left": seen.left,
             "differences": findings(&seen),
         });
         let outcome = Outcome::new(text, result);

@@ -323,6 +323,12 @@ fn planned(plan: &Plan) -> Outcome {
             show(artifact.bytes),
             show(artifact.shared)
         ));
+        if let Some(original) = artifact.original {
+            text.push_str(&format!("  reduced to fewer platforms, before: {original}\n"));
+        }
+        if let Some(source) = &artifact.source {
+            text.push_str(&format!("  named by this export; it comes from {source}\n"));
+        }
     }
     text.push_str(&format!(
         "would carry {} artifacts: {} blobs, {} after deduplication of {}\n",

@@ -13,14 +13,15 @@ use crate::bundle::stream::Bytes;
 use crate::cli::Session;
 use crate::cli::args::bundle::{asking, can_ask, open_any};
 use crate::cli::args::carry::delta::{self, WantedOut};
-use crate::cli::args::carry::destination::Arrival;
+use crate::cli::args::carry::destination::{Arrival, check_maps, names};
 use crate::cli::args::carry::selectors::which;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::output::Outcome;
 use crate::cli::writing::receipt_write::Receipting;
-use crate::decide::route::{Map, Route};
+use crate::decide::maps::Map;
+use crate::decide::route::Route;
 use crate::decide::select::Referrers;
 use crate::operate::freshness::Side;
 use crate::operate::import::from_bundle::Ready;
@@ -157,8 +158,9 @@ impl Args {
         let flow = session.flow.clone();
         // The bundle is checked before the destination is opened.
         let ready = Ready::check(bundle, rest, can_ask(session.world), scanner, &flow)?;
-        let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let manifest = bundle.manifest();
+        check_maps(&maps, names(manifest), session)?;
+        let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let route = &*books.route.insert(self.arrival.route(opened.place, maps));
         let request = Request {
             source: bundle,

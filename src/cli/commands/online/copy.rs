@@ -4,12 +4,14 @@ use serde_json::json;
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
-use crate::cli::args::carry::destination::Arrival;
+use crate::cli::args::carry::destination::{Arrival, check_maps};
 use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle, without_bundle};
 use crate::cli::args::place::{Destination as Typed, Source as From};
 use crate::cli::network::Network;
 use crate::cli::network::registries;
 use crate::cli::output::Outcome;
+use crate::decide::maps::Map;
+use crate::decide::select::Wanted;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Repository, Tag};
 use crate::operate::copy::Request;
@@ -61,6 +63,13 @@ impl Args {
             self.selecting.source(&selectors, Vec::new(), self.init_state, session, |session| {
                 Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
             })?;
+        check_maps(&maps, wanted.iter().map(Wanted::repository), session)?;
+        // Names that were typed are below PLACE as they are.
+        let maps = if names.is_empty() {
+            maps
+        } else {
+            names.iter().map(|(repository, _)| Map::exact(repository, repository.path())).collect()
+        };
         let opened = self
             .arrival
             .open(typed, session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;

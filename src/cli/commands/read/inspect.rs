@@ -1,18 +1,19 @@
 //! `inspect`: shows what a bundle says of itself. Nothing is authenticated here, and the output
 //! says so. Receipts and audit logs are shown by their own modules.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::base::fault::{Class, Fault, escape};
-use crate::bundle::Untrusted;
 use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::check;
 use crate::bundle::format::manifest::Form;
 use crate::bundle::format::notes::Notes;
 use crate::bundle::stream::Members;
+use crate::bundle::{Manifest, Untrusted};
 use crate::cli::args::bundle::{Opened, open_any};
 use crate::cli::args::trust::Whom;
 use crate::cli::audit::{self, Shown};
@@ -20,7 +21,12 @@ use crate::cli::confine::confine;
 use crate::cli::detect::{self, Paper};
 use crate::cli::output::Outcome;
 use crate::cli::{Session, receipt};
+use crate::oci::{Digest, ImageFacts, Repository};
+use crate::operate::report_data::images;
 use crate::signing::Policy;
+
+/// Maximum number of labels, and of steps of the history, that are shown of an image.
+const FEW: usize = 12;
 
 /// `inspect BUNDLE|RECEIPT|AUDITLOG`
 #[derive(clap::Args, Debug)]
@@ -125,13 +131,14 @@ impl Args {
         for base in &manifest.bases {
             text.push_str(&format!("relies on  {base}\n"));
         }
-        text.push_str("artifacts\n");
-        for artifact in &manifest.artifacts {
-            let names: Vec<String> = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
-            let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
-            let refers = artifact.subject.map(|subject| format!("  refers to {subject}")).unwrap_or_default();
-            text.push_str(&format!("  {}{} {}{kind}{refers}\n", artifact.repository, names.join(" "), artifact.digest));
-        }
+        // A stream is read once, so nothing is known about its images before the rest is read.
+        let assumed = bundle.learning(rest.is_none()).assume();
+        let images = match (&assumed, &rest) {
+            (Ok(assumed), None) => images::all(assumed, &session.flow),
+            _ => HashMap::new(),
+        };
+        session.flow.check()?;
+        text.push_str(&artifacts(&manifest, &images));
         if !manifest.absent.is_empty() {
             text.push_str("not inside\n");
             for absent in &manifest.absent {
@@ -141,10 +148,13 @@ impl Args {
             }
         }
         let mut result = json!({ "authenticated": false, "id": id, "keyids": keyids, "manifest": manifest });
+        if !images.is_empty() {
+            result["images"] = images.iter().map(|(digest, facts)| (digest.to_string(), json!(facts))).collect();
+        }
         if !self.check {
             return Ok(Outcome::new(text, result));
         }
-        let assumed = bundle.assume()?;
+        let assumed = assumed?;
         let checked = match rest {
             None => check(&assumed, &session.flow, false).map_err(Fault::from),
             Some(rest) => {
@@ -174,6 +184,54 @@ impl Args {
             }
         }
     }
+}
+
+/// Returns the lines about the artifacts: their names, where they come from, what a platform
+/// filter changed, and what the images say of themselves.
+fn artifacts(manifest: &Manifest, images: &HashMap<Digest, ImageFacts>) -> String {
+    let carried: HashSet<(&Repository, Digest)> =
+        manifest.artifacts.iter().map(|artifact| (&artifact.repository, artifact.digest)).collect();
+    let mut text = "artifacts\n".to_owned();
+    for artifact in &manifest.artifacts {
+        let names: Vec<String> = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
+        let kind = artifact.artifact_type.as_deref().map(|kind| format!("  {}", escape(kind))).unwrap_or_default();
+        let refers = artifact.subject.map(|subject| format!("  refers to {subject}")).unwrap_or_default();
+        text.push_str(&format!("  {}{} {}{kind}{refers}\n", artifact.repository, names.join(" "), artifact.digest));
+        if let Some(facts) = images.get(&artifact.digest) {
+            text.push_str(&image(facts));
+        }
+        if let Some(source) = &artifact.source {
+            text.push_str(&format!("    named by the exporter; it comes from {source}\n"));
+        }
+        if let Some(original) = artifact.original {
+            let rest = if carried.contains(&(&artifact.repository, original)) {
+                "that index is inside too"
+            } else {
+                "signatures and SBOMs of that index are not inside"
+            };
+            text.push_str(&format!(
+                "    reduced to fewer platforms, before: {original}\n    what is pinned to that digest does not find this one; {rest}\n"
+            ));
+        }
+    }
+    text
+}
+
+/// Returns the lines about an image's config.
+fn image(facts: &ImageFacts) -> String {
+    let platform = facts.platform.as_deref().map_or_else(|| "unknown".to_owned(), escape);
+    let created = facts.created.as_deref().map(|created| format!(", made {}", escape(created))).unwrap_or_default();
+    let mut text = format!("    platform {platform}{created}\n");
+    let labels = facts.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    // The last steps say what is special about it.
+    let steps = facts.history.iter().rev().filter(|step| !step.is_empty()).cloned().collect::<Vec<_>>();
+    for (word, list) in [("label", labels), ("step ", steps)] {
+        list.iter().take(FEW).for_each(|one| text.push_str(&format!("    {word} {}\n", escape(one))));
+        if list.len() > FEW {
+            text.push_str(&format!("    {word} … and {} more\n", list.len() - FEW));
+        }
+    }
+    text
 }
 
 /// Returns the ids of the keys that signed and the lines that list them, or lines that say what is

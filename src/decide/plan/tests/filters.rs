@@ -41,7 +41,74 @@ fn one_platform_takes_the_manifest_itself() {
     assert_eq!(image.original, Some(index.digest));
     assert_eq!(plan.artifacts.len(), 2);
     assert!(tags_of(&plan, of_the_image.digest).is_empty());
-    assert!(warnings.len() == 1 && warnings[0].contains("1 of its referrers and signatures are left out"));
+    let [digest, referrers] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(digest.contains(&index.digest.to_string()) && digest.contains(&entries[1].digest.to_string()), "{digest}");
+    assert!(referrers.contains("1 of its referrers and signatures are left out"), "{referrers}");
+    assert!(warnings.iter().all(|text| text.contains("--index keep")));
+}
+
+#[test]
+fn m6_an_original_is_kept_next_to_the_new_index_with_its_referrers() {
+    let mut store = Store::new();
+    let (index, entries) = store.buildkit(&["linux/amd64", "linux/arm64", "windows/amd64"]);
+    store.tag("v1", &index);
+    let signature = store.refer(&index, "x/sig", "of the index");
+    let cosign = store.image("", "cosign's signature");
+    store.tag(&format!("sha256-{}.sig", index.digest.hex()), &cosign);
+    let mut selection = only(&["localhost:5000/app:v1"], &["linux/amd64", "linux/arm64"]);
+    selection.index = IndexMode::Keep;
+    let (kept, warnings) = plan(&store, &selection);
+    assert!(warnings.len() == 1 && warnings[0].contains("travels next to the new one"), "{warnings:?}");
+    let of = |digest: Digest| kept.artifacts.iter().find(|artifact| artifact.digest == digest).unwrap();
+    let cut = kept.artifacts.iter().find(|artifact| artifact.original == Some(index.digest)).unwrap();
+    assert_eq!(tags_of(&kept, cut.digest), ["v1"]);
+    assert!(of(index.digest).tags.is_empty() && of(index.digest).original.is_none());
+    assert_eq!(kept.documents[&index.digest].raw(), store.blobs[&(APP.to_owned(), index.digest)]);
+    assert_eq!(of(signature.digest).subject, Some(index.digest));
+    assert_eq!(kept.artifacts.len(), 4, "and cosign's signature: {:?}", kept.artifacts);
+    let mut left_out = [entries[2].digest, entries[5].digest];
+    left_out.sort();
+    assert_eq!(kept.absent.iter().map(|absent| absent.digest).collect::<Vec<_>>(), left_out);
+    assert!(kept.absent.iter().all(|absent| absent.reason == Reason::Platform));
+    // Only one manifest remains: the original is kept anyway, but not without being asked for.
+    filter(&mut selection, |filters| drop(filters.platforms.pop()));
+    assert_eq!(tags_of(&plan(&store, &selection).0, entries[0].digest), ["v1"]);
+    assert!(carried(&plan(&store, &selection).0).contains(&index.digest));
+    filter(&mut selection, |filters| filters.referrers = Referrers::None);
+    assert_eq!(plan(&store, &selection).0.artifacts.len(), 2);
+    selection.index = IndexMode::Rebuild;
+    assert!(!carried(&plan(&store, &selection).0).contains(&index.digest));
+    // An index that no filter cuts has no original.
+    selection.index = IndexMode::Keep;
+    filter(&mut selection, |filters| {
+        filters.platforms = ["linux/amd64", "linux/arm64", "windows/amd64"].map(|text| text.parse().unwrap()).to_vec();
+    });
+    assert!(plan(&store, &selection).0.artifacts.iter().all(|artifact| artifact.original.is_none()));
+}
+
+#[test]
+fn a_new_name_does_not_lose_the_source() {
+    let mut store = Store::new();
+    let image = store.image("linux/amd64", "one");
+    let sbom = store.refer(&image, "x/sbom", "of one");
+    store.tag("v1", &image);
+    let app = |plan: &Plan, digest: Digest| {
+        let artifact = plan.artifacts.iter().find(|artifact| artifact.digest == digest).unwrap();
+        (artifact.repository.to_string(), artifact.source.as_ref().map(ToString::to_string))
+    };
+    let mut selection = select(&["localhost:5000/app:v1"]);
+    let own = (APP.to_owned(), None);
+    assert_eq!(app(&plan(&store, &selection).0, image.digest), own);
+    let other = Repository::exact("docker.io/library/app").unwrap();
+    selection.wanted[0].as_name = Some((other, None));
+    let renamed = plan(&store, &selection).0;
+    let expected = ("docker.io/library/app".to_owned(), Some(APP.to_owned()));
+    assert_eq!(app(&renamed, image.digest), expected);
+    assert_eq!(app(&renamed, sbom.digest), expected, "referrers follow");
+    // Another tag in the same repository is no other source.
+    let own_repository = Repository::exact(APP).unwrap();
+    selection.wanted[0].as_name = Some((own_repository, Some(Tag::new("v2").unwrap())));
+    assert_eq!(app(&plan(&store, &selection).0, image.digest), own);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! bundle's manifest is enough.
 
 use crate::base::lock::{into_inner, lock};
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Mutex;
@@ -13,6 +14,7 @@ use crate::base::fault::{Class, Fault, escape};
 use crate::closure::{WalkError, walk};
 use crate::content::checked::Checked;
 use crate::content::{Error, Inventory, Kind, Source};
+use crate::decide::originals;
 use crate::decide::route::Route;
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Reason, Repository};
@@ -58,6 +60,9 @@ pub struct Seen {
     pub blobs: u64,
     /// Bytes of the blobs that were read.
     pub bytes: u64,
+    /// Number of artifacts that are not there and need not be: originals of cut indexes, and what
+    /// refers to them.
+    pub left: u64,
 }
 
 /// Looks for the content of the request at the place.
@@ -84,10 +89,17 @@ pub fn look(flow: &Flow, place: &dyn Inventory, request: &Request) -> Result<See
     })?;
     let mut seen = Seen::default();
     let mut leaves: BTreeMap<(Repository, Digest), Descriptor> = BTreeMap::new();
-    for (item, looked) in items.iter().zip(looked) {
-        let (findings, below) = looked?;
-        seen.findings.extend(findings);
-        leaves.extend(below.into_iter().map(|leaf| ((item.repository.clone(), leaf.digest), leaf)));
+    let looked: Vec<Looked> = looked.into_iter().collect::<Result<_, Fault>>()?;
+    let is_absent: Vec<bool> = looked.iter().map(|looked| looked.is_absent).collect();
+    let homes = originals::homes(request.artifacts);
+    for ((item, looked), home) in items.iter().zip(looked).zip(homes) {
+        // An import leaves the original and its referrers if the destination does not take it.
+        if looked.is_absent && home.is_some_and(|home| is_absent[home]) {
+            seen.left += 1;
+            continue;
+        }
+        seen.findings.extend(looked.findings);
+        leaves.extend(looked.leaves.into_iter().map(|leaf| ((item.repository.clone(), leaf.digest), leaf)));
     }
     let leaves: Vec<((Repository, Digest), Descriptor)> = leaves.into_iter().collect();
     seen.blobs = leaves.len() as u64;
@@ -107,6 +119,15 @@ pub fn look(flow: &Flow, place: &dyn Inventory, request: &Request) -> Result<See
     Ok(seen)
 }
 
+/// One artifact at the place.
+struct Looked {
+    findings: Vec<Finding>,
+    /// Leaves below it.
+    leaves: Vec<Descriptor>,
+    /// Whether its own manifest is not there.
+    is_absent: bool,
+}
+
 /// Returns what is wrong if content is missing or differs; any other error is a fault.
 fn said(error: Error) -> Result<String, Fault> {
     match error.class {
@@ -116,15 +137,10 @@ fn said(error: Error) -> Result<String, Fault> {
     }
 }
 
-/// Checks one artifact, whose repository is the place's. Returns the findings and the leaves below
-/// it.
-fn one(
-    flow: &Flow,
-    place: Place<'_>,
-    item: &Artifact,
-    absent: &HashMap<Digest, Reason>,
-) -> Result<(Vec<Finding>, Vec<Descriptor>), Fault> {
+/// Checks one artifact, whose repository is the place's.
+fn one(flow: &Flow, place: Place<'_>, item: &Artifact, absent: &HashMap<Digest, Reason>) -> Result<Looked, Fault> {
     let findings = Mutex::new(Vec::new());
+    let is_absent = Cell::new(false);
     let find = |kind, digest, detail| {
         let finding = Finding { repository: item.repository.clone(), kind, digest, detail };
         lock(&findings).push(finding);
@@ -137,7 +153,10 @@ fn one(
         match place.source.document(repository, descriptor) {
             Ok(document) if document.digest() == descriptor.digest => return Ok(Some(document)),
             Ok(document) => find("manifest", descriptor.digest, format!("found {}", document.digest())),
-            Err(error) => find("manifest", descriptor.digest, said(error)?),
+            Err(error) => {
+                is_absent.set(is_absent.get() || (error.class == Kind::Absent && descriptor.digest == item.digest));
+                find("manifest", descriptor.digest, said(error)?);
+            }
         }
         Ok(None)
     });
@@ -169,7 +188,7 @@ fn one(
             find("referrers", item.digest, format!("not in the list of {subject}"));
         }
     }
-    Ok((into_inner(findings), leaves))
+    Ok(Looked { findings: into_inner(findings), leaves, is_absent: is_absent.get() })
 }
 
 fn blob(

@@ -5,6 +5,7 @@ mod ledger;
 mod many;
 mod once;
 mod recheck;
+mod sparse;
 mod unread;
 
 use std::collections::{HashMap, HashSet};
@@ -77,6 +78,7 @@ fn artifact(name: &str, tags: &[&str], document: &Document) -> Artifact {
         original: None,
         repository: repository(name),
         size: document.size(),
+        source: None,
         subject: document.subject().map(|subject| subject.digest),
         tags: tags.iter().map(|tag| Tag::new(tag).unwrap()).collect(),
     }
@@ -122,6 +124,8 @@ struct Rooms {
     hides: Option<Digest>,
     /// Repositories that report beforehand that they must not be written.
     closed: Vec<Repository>,
+    /// Whether it takes an index without all of its manifests; `None` if there must be none.
+    sparse: Option<bool>,
 }
 
 impl Rooms {
@@ -129,8 +133,8 @@ impl Rooms {
         let folder = TempDir::new().unwrap();
         let store = Layout::create(folder.path()).unwrap();
         let (blobs, tags, calls) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let (deny, loses, hides, closed) = (None, None, None, Vec::new());
-        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny, loses, hides, closed }
+        let (deny, loses, hides, closed, sparse) = (None, None, None, Vec::new(), None);
+        Self { _folder: folder, store, blobs, tags, calls, mounts: true, deny, loses, hides, closed, sparse }
     }
 
     fn count(&self, call: &str) -> usize {
@@ -194,7 +198,11 @@ impl Destination for Rooms {
     }
     fn put_manifest(&self, repository: &Repository, document: &Document) -> Result<(), Error> {
         self.call("manifest");
-        for below in document.references() {
+        let lacks = document.manifests().iter().any(|below| !self.has(repository, below.digest));
+        if lacks && self.sparse == Some(false) {
+            return Err(Error::new(Kind::Refused, "MANIFEST_BLOB_UNKNOWN"));
+        }
+        for below in document.references().filter(|_| !lacks || self.sparse.is_none()) {
             assert!(self.has(repository, below.digest), "{} before {}", document.digest(), below.digest);
         }
         self.store.put_manifest(repository, document)?;
