@@ -89,7 +89,7 @@ pub(super) fn work<'a>(context: &Context<'a>, repositories: Vec<Repository>) -> 
         let original = originals[number].and_then(|original| places.get(&original).copied());
         let (needs, failed) = (Mutex::default(), Mutex::default());
         let (unread, left) = (Mutex::default(), Mutex::default());
-        Ok(Job { artifact, number, repository, documents, missing, needs, failed, unread, original, left })
+        Ok(Job { artifact, number, repository, documents, missing, needs, failed, original, left, unread })
     });
     let jobs = jobs.collect::<Result<_, Fault>>()?;
     Ok(Work { jobs, left_out, shapes, absent })

@@ -37,6 +37,14 @@ fn sources(book: &mut Book) {
             "quay.example/x",
             "\"quay.example/*\"",
         ),
+        ("neither-allowed", "POLICY", "neither name nor source is allowed", "quay.example/x", "\"docker.io/*\""),
+        (
+            "host-without-star",
+            "POLICY",
+            "a pattern of the source's host alone allows no repository of it",
+            "quay.example/x",
+            "\"registry.example/*\", \"quay.example\"",
+        ),
     ] {
         let name = if expect == "PASS" { format!("ok-policy-source-{name}") } else { format!("policy-source-{name}") };
         let policy = more(&format!("repositories = [{patterns}]"));
