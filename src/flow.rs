@@ -244,6 +244,14 @@ pub fn start_one<'scope, T: Send + 'scope>(
     std::thread::Builder::new().spawn_scoped(scope, work).map_err(NoThread)
 }
 
+/// Starts one thread that is required and outlives the caller.
+///
+/// # Errors
+/// [`NoThread`].
+pub fn start_apart(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(NoThread)
+}
+
 /// Starts at least one and up to `count` threads that each run `work`.
 ///
 /// # Errors

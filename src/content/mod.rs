@@ -3,12 +3,14 @@
 //! Small traits; optional abilities are separate traits, asked for at run time. Errors distinguish
 //! what the protocols distinguish: absent, denied, refused, failed.
 
+pub mod catalog;
 pub mod checked;
 #[cfg(feature = "carry")]
 pub mod router;
 
 use std::io::{self, Read};
 
+pub use self::catalog::Catalog;
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
@@ -119,6 +121,11 @@ pub trait Source: Send + Sync {
 
     /// Returns the lists of tags, if the place has them.
     fn tags(&self) -> Option<&dyn TagList> {
+        None
+    }
+
+    /// Returns the lists of all that the place holds, if it has them.
+    fn catalog(&self) -> Option<&dyn Catalog> {
         None
     }
 

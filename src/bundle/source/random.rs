@@ -10,7 +10,7 @@ use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::Cursor;
 use crate::bundle::frames::random::RandomReader;
 use crate::bundle::open::trusted::Trusted;
-use crate::content::{Error, Kind, Referrers, Source, TagList};
+use crate::content::{Catalog, Error, Kind, Referrers, Source, TagList};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 impl Trusted {
@@ -80,6 +80,20 @@ impl Source for Trusted {
 
     fn tags(&self) -> Option<&dyn TagList> {
         Some(self)
+    }
+
+    fn catalog(&self) -> Option<&dyn Catalog> {
+        Some(self)
+    }
+}
+
+impl Catalog for Trusted {
+    fn artifacts(&self) -> Result<Vec<crate::oci::Artifact>, Error> {
+        Ok(self.manifest().artifacts.clone())
+    }
+
+    fn size(&self, _: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
+        Ok(self.blob_index(&digest).map(|index| self.manifest().blobs[index].size))
     }
 }
 

@@ -13,4 +13,5 @@ mod page;
 mod words;
 
 pub use self::found::{Bytes, Found, SCAN, Sight};
-pub use self::page::{finish, page, plain, refuses};
+pub use self::contents::kind_of;
+pub use self::page::{finish, page, plain, refuses, signatures_of};
