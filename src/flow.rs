@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::{JoinHandle, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -248,8 +248,11 @@ pub fn start_one<'scope, T: Send + 'scope>(
 ///
 /// # Errors
 /// [`NoThread`].
-pub fn start_apart(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), NoThread> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop).map_err(NoThread)
+pub fn start_apart<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, NoThread> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(NoThread)
 }
 
 /// Starts at least one and up to `count` threads that each run `work`.

@@ -50,7 +50,7 @@ impl AccessLog {
         };
         let (lines, written) = sync_channel(WAITING);
         let stderr = session.world.stderr.clone();
-        start_apart("access log", move || write(&written, &stderr))?;
+        drop(start_apart("access log", move || write(&written, &stderr))?);
         Ok(Self { shown, lines, dropped: AtomicU64::new(0), flow: session.flow.clone() })
     }
 

@@ -4,6 +4,7 @@
 //! with two digests, is refused before the server is bound.
 
 mod contents;
+mod newer;
 mod offered;
 mod page;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use self::newer::{Directories, Watched, newest};
 pub use self::offered::{Bundled, Offered};
 use self::page::SitePage;
 use crate::base::fault::{Class, Fault};
@@ -37,15 +39,6 @@ pub struct Request {
     pub settings: Settings,
     /// Receives what the server has to say.
     pub log: Arc<dyn Log>,
-}
-
-/// Looks for something newer to serve.
-pub trait Newer: Send {
-    /// Returns what to serve from now on, checked, or `None` if nothing changed.
-    ///
-    /// # Errors
-    /// Why what is there now must not be served; what was served before stays.
-    fn look(&mut self, flow: &Flow) -> Result<Option<Vec<Offered>>, Fault>;
 }
 
 /// A server that is bound, and whose content is known.
@@ -83,9 +76,10 @@ impl Ready {
     ///
     /// # Errors
     /// [`Class::Cancelled`] after a signal; [`Class::Io`].
-    pub fn run(&self, flow: &Flow, newer: Option<&mut dyn Newer>, is_over: &(dyn Fn() -> bool + Sync)) -> Result<(), Fault> {
+    pub fn run(&self, flow: &Flow, newer: Option<&mut Directories>, is_over: &(dyn Fn() -> bool + Sync)) -> Result<(), Fault> {
         let ended = AtomicBool::new(false);
         let served = std::thread::scope(|scope| {
+            let newer = newer.filter(|newer| !newer.is_empty());
             let watch = newer.map(|newer| start_one(scope, || self.watch(flow, newer, &ended))).transpose();
             let served = match watch {
                 Ok(_) => self.server.run(&|| flow.is_cancelled() || is_over()),
@@ -104,7 +98,7 @@ impl Ready {
     }
 
     /// Replaces what is served whenever there is something newer.
-    fn watch(&self, flow: &Flow, newer: &mut dyn Newer, ended: &AtomicBool) {
+    fn watch(&self, flow: &Flow, newer: &mut Directories, ended: &AtomicBool) {
         let is_over = || ended.load(Ordering::Relaxed) || flow.is_cancelled();
         let mut last = String::new();
         while !is_over() {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use crate::base::fault::Fault;
-use crate::bundle::{Trusted, Untrusted};
+use crate::bundle::Untrusted;
+use crate::bundle::check::parallel::check;
 use crate::content::Source;
 use crate::flow::Flow;
 use crate::operate::report_data::{self, Sight};
-use crate::operate::verify::{self, Scope};
 use crate::report::ServedBundle;
 use crate::signing::Policy;
 
 /// A place to serve.
+#[derive(Clone)]
 pub struct Offered {
     /// Name for people.
     pub name: String,
@@ -32,23 +33,21 @@ pub struct Bundled<'a> {
 }
 
 impl Bundled<'_> {
-    /// Authenticates the bundle.
+    /// Authenticates the bundle. Returns `None` if all of it is to be checked and a volume is
+    /// missing: it may still arrive.
     ///
     /// # Errors
-    /// Those of [`Untrusted::authenticate`] and, if all of it is checked, of [`verify::run`].
-    pub fn open(self, flow: &Flow) -> Result<Offered, Fault> {
+    /// Those of [`Untrusted::authenticate`] and, if all of it is checked, of [`check`].
+    pub fn open(self, flow: &Flow) -> Result<Option<Offered>, Fault> {
         let name = self.head.name().to_string();
         let signatures = report_data::signatures_of(&Sight::of(&self.head, self.policy));
-        let bundle: Trusted = if self.checks_all {
-            let verdict = verify::run(&flow.quiet(), verify::Request::new(self.head, self.policy, &Scope::default()));
-            match (verdict.bundle, verdict.fault) {
-                (Some(bundle), None) => bundle,
-                (_, Some(fault)) => return Err(fault),
-                (None, None) => return Err(Fault::new(crate::base::fault::Class::Bug, "a verdict without a bundle")),
+        let bundle = self.head.authenticate(self.policy)?;
+        if self.checks_all {
+            if bundle.lacks_any() {
+                return Ok(None);
             }
-        } else {
-            self.head.authenticate(self.policy)?
-        };
+            check(&bundle, &flow.quiet(), true).map_err(|refusal| refusal.fault)?;
+        }
         let manifest = bundle.manifest();
         let now = flow.clock().unix();
         let served = ServedBundle {
@@ -61,6 +60,6 @@ impl Bundled<'_> {
             }),
             signatures,
         };
-        Ok(Offered { name, source: Arc::new(bundle), bundle: Some(served) })
+        Ok(Some(Offered { name, source: Arc::new(bundle), bundle: Some(served) }))
     }
 }

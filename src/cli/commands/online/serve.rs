@@ -12,15 +12,15 @@ use crate::cli::Session;
 use crate::cli::access_log::AccessLog;
 use crate::cli::args::carry::destination::Naming;
 use crate::cli::args::carry::selectors::warn_of_names;
-use crate::cli::args::place::Destination as Typed;
+use crate::cli::args::place::{Bundle, Destination as Typed};
 use crate::cli::args::trust::{Believed, Trust};
 use crate::cli::output::Outcome;
 use crate::cli::trusted_file;
 use crate::decide::route::Place;
 use crate::layout::Layout;
 use crate::operate::freshness::Side;
-use crate::operate::serve::{Bundled, Offered, Ready, Request};
-use crate::serve::{Htpasswd, Settings, Tls};
+use crate::operate::serve::{Bundled, Directories, Offered, Ready, Request, Watched, bind, newest};
+use crate::serve::{Htpasswd, Log, Settings, Tls};
 
 /// Maximum size of a file of certificates, keys or logins, in bytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -59,30 +59,41 @@ impl Args {
     /// Class usage before any work; those of opening the bundles; class policy for names that
     /// collide; class io for an address that cannot be used; class cancelled after a signal.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let ready = self.ready(session)?;
-        let ended = ready.run(&session.flow, None, &|| false);
+        let log = Arc::new(AccessLog::new(session)?);
+        let (ready, mut newer) = self.open(session, Arc::clone(&log) as _)?;
         let (repositories, tags) = ready.counts();
+        log.listening(&self.url(ready.address()), repositories, tags);
+        let ended = ready.run(&session.flow, Some(&mut newer), &|| false);
         let result = json!({ "listen": ready.address(), "repositories": repositories, "tags": tags });
+        let outcome = Outcome::new(String::new(), result);
         Ok(match ended {
-            Ok(()) => Outcome::new(String::new(), result),
-            Err(fault) => Outcome::new(String::new(), result).failed(fault),
+            Ok(()) => outcome,
+            Err(fault) => outcome.failed(fault),
         })
     }
 
-    /// Opens everything, binds the address and says so.
-    fn ready(&self, session: &mut Session<'_>) -> Result<Ready, Fault> {
+    /// Opens everything and binds the address. Returns the server, which does not run yet, and the
+    /// directories to look at for something newer.
+    ///
+    /// # Errors
+    /// Those of [`Args::run`], except for the last.
+    pub fn open(&self, session: &Session<'_>, log: Arc<dyn Log>) -> Result<(Ready, Directories), Fault> {
         let listen = self.address()?;
         let settings = self.settings(session)?;
         let route = self.naming.route(Place::Layout, self.naming.maps(session)?);
         let trust = self.trust.read(Side::Look, session)?;
-        let offered = self.places.iter().map(|typed| open(typed, &trust, session)).collect::<Result<_, _>>()?;
-        let scheme = if settings.tls.is_some() { "https" } else { "http" };
-        let log = Arc::new(AccessLog::new(session)?);
-        let request = Request { offered, route, listen, settings, log: Arc::clone(&log) as _ };
-        let ready = crate::operate::serve::bind(&session.flow, request)?;
-        let (repositories, tags) = ready.counts();
-        log.listening(&format!("{scheme}://{}", ready.address()), repositories, tags);
-        Ok(ready)
+        let (mut offered, mut watched) = (Vec::new(), Vec::new());
+        for (place, typed) in self.places.iter().enumerate() {
+            let (one, directory) = open(typed, place, &trust, session)?;
+            offered.push(one);
+            watched.extend(directory);
+        }
+        let request = Request { offered: offered.clone(), route, listen, settings, log };
+        Ok((bind(&session.flow, request)?, Directories::new(offered, watched)))
+    }
+
+    fn url(&self, address: SocketAddr) -> String {
+        format!("{}://{address}", if self.tls_cert.is_some() { "https" } else { "http" })
     }
 
     /// Returns the address, which must be a loopback address unless users log in or everybody may
@@ -132,26 +143,57 @@ impl Args {
     }
 }
 
-fn open(typed: &OsStr, trust: &Believed, session: &Session<'_>) -> Result<Offered, Fault> {
+/// Opens one place. Returns also the directory to watch, if the place is one with bundles of a
+/// channel.
+fn open(
+    typed: &OsStr,
+    place: usize,
+    trust: &Believed,
+    session: &Session<'_>,
+) -> Result<(Offered, Option<Watched>), Fault> {
     let text = &*typed.to_string_lossy();
     if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
-        let head = crate::cli::args::bundle::open(typed, session);
-        let policy = trust.policy(head.as_ref())?;
-        let bundle = Bundled { head: trust.with_signatures(head?), policy: &policy, checks_all: false };
-        let offered = bundle.open(&session.flow)?;
-        trust.order().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
-        return Ok(offered);
+        return bundle(typed, place, trust, session);
     }
     match Typed::parse(text).map_err(|fault| fault.help("write oci:DIR for a layout, ./DIR/NAME for a bundle"))? {
         Typed::Layout(dir) => {
             let layout = Layout::open(&session.path(&dir))?.in_flow(&session.flow);
             warn_of_names(&layout, &dir, None, session);
-            Ok(Offered { name: format!("oci:{}", dir.display()), source: Arc::new(layout), bundle: None })
+            Ok((Offered { name: format!("oci:{}", dir.display()), source: Arc::new(layout), bundle: None }, None))
         }
         Typed::Registry { .. } => Err(Fault::new(
             Class::Usage,
             format!("place {text}: expected oci:DIR or a bundle; registries are not served in this version"),
         )
-        .help("copy it into a layout first: packmule copy … --to oci:DIR")),
+        .help("copy it into a layout first: packmule copy SELECTOR --to oci:DIR")),
     }
+}
+
+fn bundle(
+    typed: &OsStr,
+    place: usize,
+    trust: &Believed,
+    session: &Session<'_>,
+) -> Result<(Offered, Option<Watched>), Fault> {
+    let dir = match Bundle::parse(typed, |path| session.path(path))? {
+        Bundle::In(dir) => Some(session.path(&dir)),
+        _ => None,
+    };
+    // Of several bundles of one channel, the newest counts.
+    let newest = dir.as_ref().and_then(|dir| newest(dir, None, None));
+    let head = match newest {
+        Some((head, _)) => Ok(head),
+        None => crate::cli::args::bundle::open(typed, session),
+    };
+    let policy = trust.policy(head.as_ref())?;
+    let head = trust.with_signatures(head?);
+    let offered = Bundled { head, policy: &policy, checks_all: false }.open(&session.flow)?;
+    let offered = offered.ok_or_else(|| Fault::new(Class::Bug, "a bundle that was not checked is incomplete"))?;
+    trust.order().warnings.iter().for_each(|text| session.flow.warn(text.as_str()));
+    let channel = offered.bundle.as_ref().and_then(|bundle| bundle.channel.clone());
+    let watched = dir.zip(channel).zip(trust.for_more()).map(|((dir, channel), (policy, keeper))| {
+        let (channel, epoch, sequence) = channel;
+        Watched { dir, place, policy, keeper, channel, position: (epoch, sequence) }
+    });
+    Ok((offered, watched))
 }
