@@ -5,8 +5,10 @@
 //! nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use super::volumes::local::{Volumes, read_capped};
+use super::volumes::files::Files;
+use super::volumes::local::{Directories, read_capped};
 use super::{Error, Name};
 use crate::base::fault::Class;
 use crate::outfile::{MANIFEST_BEGINS, begins, is_manifest};
@@ -32,7 +34,7 @@ pub fn check(dir: &Path, name: &Name) -> Result<(), Error> {
     // Next to a manifest they belong to its bundle, however damaged.
     if !is_manifest(&manifest) {
         check_begin(&dir.join(name.signatures()), SIGNATURES_BEGIN)?;
-        for number in Volumes::new(vec![dir.to_owned()], name.clone()).present()? {
+        for number in Files::new(Arc::new(Directories::new(vec![dir.to_owned()])), name.clone()).present()? {
             check_begin(&dir.join(name.volume(number)), VOLUME_BEGINS)?;
         }
         check_checksums(&dir.join(name.checksums()), name)?;

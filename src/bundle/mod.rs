@@ -1,10 +1,10 @@
 //! The bundle, format 1: a signed manifest and one tar stream in zstd frames and volumes.
 //!
-//! Follows `spec/`. Knows the file system, but no network and no terminal. Trust is a type:
-//! [`open()`] returns [`Untrusted`], whose `authenticate` returns [`Trusted`], and only that
-//! provides content.
+//! Follows `spec/`. Knows no network and no terminal. Trust is a type: [`open()`] returns
+//! [`Untrusted`], whose `authenticate` returns [`Trusted`], and only that provides content.
 
 pub mod check;
+pub mod directory;
 #[cfg(feature = "carry")]
 mod foreign;
 pub mod format;
@@ -22,12 +22,13 @@ mod sync {
     pub use std::sync::{Mutex, MutexGuard, PoisonError};
 }
 
+pub use self::directory::{locate, open, open_spread};
 pub use self::format::channel::ChannelPosition;
 pub use self::format::error::Error;
 pub use self::format::manifest::Manifest;
 pub use self::format::name::Name;
 pub use self::open::trusted::Trusted;
-pub use self::open::untrusted::{Detached, Untrusted, open};
+pub use self::open::untrusted::{Detached, Untrusted, open_at};
 #[cfg(feature = "carry")]
 pub use self::write::output::Output;
 pub use crate::base::time;

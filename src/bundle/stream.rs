@@ -14,7 +14,7 @@ use super::format::tar::{header, padded};
 use super::frames::one_pass::Feed;
 use super::open::trusted::Trusted;
 use super::open::untrusted::Untrusted;
-use super::volumes::local::Volumes;
+use super::volumes::files::Files;
 use super::{Error, Name};
 use crate::base::fault::Class;
 use crate::flow::{Event, Flow};
@@ -272,7 +272,7 @@ pub fn write(bundle: &Untrusted, flow: &Flow, out: &mut dyn Write) -> Result<(),
     }
     for (index, volume) in manifest.volumes.iter().enumerate() {
         put(out, &header(name.volume(index + 1).as_bytes(), volume.size, b'0'))?;
-        copy(&volumes, index, 0..volume.size, flow, out)?;
+        copy(volumes, index, 0..volume.size, flow, out)?;
         put(out, padding(volume.size))?;
     }
     put(out, &ZEROS)?;
@@ -295,12 +295,12 @@ pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut
         wanted.push(offsets.place(place));
     }
     for place in wanted {
-        copy(&volumes, place.volume, place.offset..place.offset + place.size, flow, out)?;
+        copy(volumes, place.volume, place.offset..place.offset + place.size, flow, out)?;
     }
     out.flush().map_err(|error| unwritten(&error))
 }
 
-fn of_volumes(bundle: &Untrusted) -> Result<(Manifest, Volumes), Error> {
+fn of_volumes(bundle: &Untrusted) -> Result<(Manifest, &Files), Error> {
     let manifest = bundle.claimed()?;
     if manifest.volumes.is_empty() {
         return Err(Error::new(Class::Usage, "bundle: form flat has no stream").help("pack its files with tar"));
@@ -318,7 +318,7 @@ fn of_volumes(bundle: &Untrusted) -> Result<(Manifest, Volumes), Error> {
 }
 
 fn copy(
-    volumes: &Volumes,
+    volumes: &Files,
     volume: usize,
     span: std::ops::Range<u64>,
     flow: &Flow,

@@ -5,7 +5,6 @@ use super::session::Session;
 use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
 use crate::operate::diff::Contents;
-use crate::operate::diff::place::there::Place;
 
 /// No options.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -26,14 +25,6 @@ impl Network {
     /// # Errors
     /// Class usage, always.
     pub fn destination(&self, _: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
-        Err(Self::none())
-    }
-
-    /// Refuses.
-    ///
-    /// # Errors
-    /// Class usage, always.
-    pub fn place(&self, _: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
         Err(Self::none())
     }
 

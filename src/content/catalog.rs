@@ -1,15 +1,29 @@
-//! An optional ability of places: to list everything that they hold, and to find content by its
-//! digest alone.
+//! Lists of the repositories of a place: an optional ability of sources.
 
-use super::Error;
-use crate::oci::{Artifact, Digest, Repository};
+use super::{Error, Kind, Source};
+use crate::oci::Repository;
 
-/// Lists what a place holds.
+/// Lists repositories.
 pub trait Catalog: Send + Sync {
-    /// Returns all artifacts under the names of the place. One without a name that only refers to
-    /// another is not listed: it is found as a referrer of that one.
-    fn artifacts(&self) -> Result<Vec<Artifact>, Error>;
+    /// Returns every repository of `host` that the place lists, or of all hosts without `host`.
+    ///
+    /// # Errors
+    /// The errors of the place; [`Kind::Refused`] without `host` if the place has no list of hosts.
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error>;
+}
 
-    /// Returns the size in bytes of a blob or document, or `None` if the place does not hold it.
-    fn size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error>;
+/// Returns the repositories of `host` at `place` whose path is `prefix` or below it; all of them if
+/// `prefix` is empty.
+///
+/// # Errors
+/// Those of [`Catalog::repositories`]; [`Kind::Refused`] if the place lists no repositories.
+pub fn below(place: &dyn Source, host: Option<&str>, prefix: &str) -> Result<Vec<Repository>, Error> {
+    let catalog = place.catalog().ok_or_else(|| {
+        let what = "catalog: expected a list of repositories, found a place without one";
+        Error::new(Kind::Refused, what).help("name each repository")
+    })?;
+    let mut all = catalog.repositories(host)?;
+    let inside = format!("{prefix}/");
+    all.retain(|one| prefix.is_empty() || one.path() == prefix || one.path().starts_with(&inside));
+    Ok(all)
 }

@@ -5,12 +5,17 @@
 
 pub mod catalog;
 pub mod checked;
+pub mod holdings;
 #[cfg(feature = "carry")]
 pub mod router;
+#[cfg(feature = "carry")]
+pub mod store;
+pub mod volumes;
 
 use std::io::{self, Read};
 
-pub use self::catalog::Catalog;
+use self::catalog::Catalog;
+use self::holdings::Holdings;
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
@@ -100,13 +105,20 @@ pub trait Source: Send + Sync {
     /// by [`Error::into_io`].
     fn blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
 
-    /// Returns whether the blob exists, by HEAD or a lookup; used before work begins.
+    /// Returns whether the blob exists, by HEAD or a lookup; used before work begins. For a missing
+    /// blob a place may return an error of [`Kind::Absent`] instead, which says why it is missing.
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error>;
 
     /// Returns the position of a blob or document in the cheapest order of access, if several are
     /// read together; `None` for one that is read alone.
     fn position(&self, _digest: &Digest) -> Option<u64> {
         None
+    }
+
+    /// Returns whether the content of all its repositories is found under any repository, so that it
+    /// may be asked for content of repositories that it does not have.
+    fn is_one_store(&self) -> bool {
+        false
     }
 
     /// Returns the reader of parts of blobs, if the place supports it.
@@ -124,7 +136,12 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Returns the lists of all that the place holds, if it has them.
+    /// Returns the list of artifacts and the sizes of content, if the place can be served.
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        None
+    }
+
+    /// Returns the list of repositories, if the place has one.
     fn catalog(&self) -> Option<&dyn Catalog> {
         None
     }
@@ -200,6 +217,10 @@ pub trait Inventory: Send + Sync {
     }
     /// Returns the digest that the tag names, if it names one.
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error>;
+    /// Returns the place as a source of what it contains, if it can be read.
+    fn as_source(&self) -> Option<&dyn Source> {
+        None
+    }
     /// Returns the digest of the manifest that `tag` names now, or, without a tag, of the one under
     /// `expected`. Reads its bytes from the place and hashes them here, with the algorithm of
     /// `expected`. Returns `None` if there is no such manifest.

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
+use super::catalog::Catalog;
 use super::{Error, Kind, Ranges, Referrers, Source, TagList};
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
@@ -127,6 +128,16 @@ impl Router {
         self.places_of(repository).map(|place| &*self.places[place].source)
     }
 
+    /// Returns the sources that may have content of a repository: its own, then those that have all
+    /// their content in one store, such as the bundle that a delta relies on.
+    fn sources_of_content(&self, repository: &Repository) -> impl Iterator<Item = &dyn Source> {
+        let own: BTreeSet<usize> = self.places_of(repository).collect();
+        let is_other = move |place: usize, source: &dyn Source| source.is_one_store() && !own.contains(&place);
+        let others = self.places.iter().map(|place| &*place.source).enumerate();
+        let others = others.filter(move |(place, source)| is_other(*place, *source)).map(|(_, source)| source);
+        self.sources(repository).chain(others)
+    }
+
     /// Returns the answer of the first place that has the content.
     fn first<'s, T>(
         &'s self,
@@ -134,7 +145,7 @@ impl Router {
         ask: impl Fn(&'s dyn Source) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut absent = None;
-        for source in self.sources(repository) {
+        for source in self.sources_of_content(repository) {
             match ask(source) {
                 Err(error) if error.class == Kind::Absent => {
                     absent.get_or_insert(error);
@@ -197,7 +208,7 @@ impl Source for Router {
 
     fn holds(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, Error> {
         let mut failed = None;
-        for source in self.sources(repository) {
+        for source in self.sources_of_content(repository) {
             match source.holds(repository, descriptor) {
                 Ok(true) => return Ok(true),
                 Ok(false) => {}
@@ -224,6 +235,21 @@ impl Source for Router {
 
     fn tags(&self) -> Option<&dyn TagList> {
         self.places.iter().any(|place| place.source.tags().is_some()).then_some(self)
+    }
+
+    fn catalog(&self) -> Option<&dyn Catalog> {
+        self.places.iter().any(|place| place.source.catalog().is_some()).then_some(self)
+    }
+}
+
+impl Catalog for Router {
+    /// Returns the repositories of all places that list any.
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
+        let mut all = BTreeSet::new();
+        for catalog in self.places.iter().filter_map(|place| place.source.catalog()) {
+            all.extend(catalog.repositories(host)?);
+        }
+        Ok(all.into_iter().collect())
     }
 }
 

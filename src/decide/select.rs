@@ -17,12 +17,14 @@ pub struct Wanted {
     pub as_name: Option<(Repository, Option<Tag>)>,
     /// Filters that select what to carry.
     pub filters: Arc<Filters>,
+    /// Digest that it had before an earlier platform filter replaced it, if the source says so.
+    pub original: Option<Digest>,
 }
 
 impl Wanted {
     /// Selects all of `reference` under its own name.
     pub fn new(reference: Reference) -> Self {
-        Self { reference, as_name: None, filters: Arc::default() }
+        Self { reference, as_name: None, filters: Arc::default(), original: None }
     }
 
     /// Returns the repository that it is carried under.

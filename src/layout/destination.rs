@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use super::{Change, INDEX, Index, Layout, MAX_INDEX, Writer};
-use crate::content::{Body, Destination, Error, Inventory, Kind};
+use crate::content::{Body, Destination, Error, Inventory, Kind, Source};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 
@@ -194,6 +194,10 @@ impl Inventory for Layout {
     /// Returns `false`: blobs may have been copied here without the rest of their artifact.
     fn keeps_whole(&self) -> bool {
         false
+    }
+
+    fn as_source(&self) -> Option<&dyn Source> {
+        Some(self)
     }
 
     fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {

@@ -7,6 +7,7 @@
 
 mod destination;
 mod disk;
+mod holdings;
 mod index;
 mod missing;
 mod source;

@@ -2,15 +2,17 @@
 //!
 //! The repository matters only for names and tags: a layout has a single store of blobs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Layout;
-use crate::content::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::content::catalog::Catalog;
+use crate::content::holdings::Holdings;
+use crate::content::{Error, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
-use crate::oci::{Artifact, Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 impl Layout {
     /// Opens the file of a blob and checks its size.
@@ -129,44 +131,18 @@ impl Source for Layout {
     fn catalog(&self) -> Option<&dyn Catalog> {
         Some(self)
     }
+
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        Some(self)
+    }
 }
 
 impl Catalog for Layout {
-    fn artifacts(&self) -> Result<Vec<Artifact>, Error> {
-        let mut tags: BTreeMap<(&Repository, usize), BTreeSet<Tag>> = BTreeMap::new();
-        for (place, entry) in self.entries.iter().enumerate() {
-            self.check()?;
-            // An entry of another type is a blob, not an artifact.
-            if document_kind(&entry.descriptor.media_type).is_none() {
-                continue;
-            }
-            for name in &entry.names {
-                tags.entry((&name.repository, place)).or_default().extend(name.tag.clone());
-            }
-            if entry.names.is_empty() && self.read_document(&entry.descriptor)?.subject().is_none() {
-                tags.entry((&self.repository, place)).or_default();
-            }
-        }
-        let artifact = |((repository, place), tags): ((&Repository, usize), BTreeSet<Tag>)| {
-            let descriptor = &self.entries[place].descriptor;
-            Artifact {
-                artifact_type: descriptor.artifact_type.clone(),
-                digest: descriptor.digest,
-                media_type: descriptor.media_type.clone(),
-                original: None,
-                repository: repository.clone(),
-                size: descriptor.size,
-                subject: None,
-                tags: tags.into_iter().collect(),
-            }
-        };
-        Ok(tags.into_iter().map(artifact).collect())
-    }
-
-    fn size(&self, _: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
-        let found = self.disk.blob(digest);
-        let found = found.map_err(|error| Error::io(format!("layout {}: blob {digest}", self.path.display()), &error))?;
-        Ok(found.map(|(_, size)| size))
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
+        let named = self.entries.iter().flat_map(|entry| &entry.names).map(|name| &name.repository);
+        let unnamed = self.entries.iter().any(|entry| entry.names.is_empty()).then_some(&self.repository);
+        let all: BTreeSet<&Repository> = named.chain(unnamed).collect();
+        Ok(all.into_iter().filter(|one| host.is_none_or(|host| one.host() == host)).cloned().collect())
     }
 }
 

@@ -96,6 +96,11 @@ fn what_is_written_is_read_back_by_name_digest_and_referrer() {
     assert_eq!(referrers.len(), 1);
     assert_eq!((referrers[0].digest, referrers[0].artifact_type.as_deref()), (sbom.digest(), Some("example/sbom")));
     assert_eq!(TagList::tags(&layout, &repository("reg.example/app")).unwrap(), [tag("v1")]);
+    let catalog = |host| Source::catalog(&layout).unwrap().repositories(host).unwrap();
+    assert!(catalog(Some("reg.example")).contains(&repository("reg.example/app")));
+    assert!(catalog(Some("other.example")).is_empty() && catalog(None).len() >= catalog(Some("reg.example")).len());
+    // Opened for reading, it is still a source of what it contains.
+    assert!(Inventory::as_source(&layout).unwrap().resolve(&"reg.example/app:v1".parse().unwrap()).is_ok());
     let layer = &image.layers()[0];
     let mut part = String::new();
     layout.range(layout.repository(), layer, 1, 3).unwrap().unwrap().read_to_string(&mut part).unwrap();

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
-use std::sync::Arc;
 
 use crate::base::fault::{Class, Fault};
 use crate::content::{Destination, Error, Source, TagList};
@@ -115,7 +114,7 @@ fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Ta
         // By digest only if no tag is wanted: otherwise the source's tag would be carried.
         let kept = tag.as_ref().and(one.reference.tag.clone());
         let reference = Reference { digest: Some(digest), tag: kept, ..one.reference.clone() };
-        Wanted { reference, as_name: Some((repository.clone(), tag.clone())), filters: Arc::clone(&one.filters) }
+        Wanted { reference, as_name: Some((repository.clone(), tag.clone())), ..one.clone() }
     };
     Ok(names.iter().map(under).collect())
 }

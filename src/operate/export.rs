@@ -22,6 +22,18 @@ use crate::oci::Digest;
 /// Default zstd level.
 pub const DEFAULT_LEVEL: i32 = 9;
 
+/// Start of the names of annotations that only the exporter sets.
+pub const RESERVED: &str = "packmule.";
+
+/// Annotation with the ids of the bundles that artifacts were taken from.
+pub const FROM: &str = "packmule.from";
+
+/// Returns the annotation that states the bundles that artifacts are taken from; none for no bundles.
+pub fn from(bundles: &[Digest]) -> Option<(String, String)> {
+    let ids: Vec<String> = bundles.iter().map(ToString::to_string).collect();
+    (!ids.is_empty()).then(|| (FROM.to_owned(), ids.join(" ")))
+}
+
 /// Settings for writing a plan.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -4,32 +4,40 @@
 //! Signs the manifest's bytes as they are, after checking that they are a manifest. Does not decide
 //! which keys to trust.
 
+use std::path::Path;
+
 use crate::base::fault::{Class, Fault};
 use crate::bundle::write::output::Output;
-use crate::bundle::{Error, Untrusted};
+use crate::bundle::{Error, Untrusted, locate};
 use crate::oci::Digest;
 use crate::signing::Envelope;
 
 /// A bundle that was signed.
 #[derive(Clone, Debug)]
 pub struct Signed {
-    /// The bundle id.
+    /// Returns the bundle id.
     pub id: Digest,
     /// All key ids that are now in the signature file.
     pub keyids: Vec<String>,
 }
 
-/// Adds the signatures from `add` to the bundle's own signature file, which is replaced atomically.
+/// Adds the signatures from `add` to the signature file of `bundle`, which is at `path`. Replaces the
+/// file atomically.
 ///
 /// # Errors
 /// Class format if the manifest or the signature file is invalid, signature if the file belongs to
 /// another manifest, usage if there would be more signatures than a file may hold, lock, io; errors
 /// of `add`.
-pub fn in_bundle(bundle: &Untrusted, add: impl FnOnce(&mut Envelope) -> Result<(), Fault>) -> Result<Signed, Fault> {
+pub fn in_bundle(
+    path: &Path,
+    bundle: &Untrusted,
+    add: impl FnOnce(&mut Envelope) -> Result<(), Fault>,
+) -> Result<Signed, Fault> {
     bundle.claimed()?;
-    let output = Output::of_bundle(bundle.dir(), bundle.name(), true)?;
+    let (dir, name) = locate(path)?;
+    let output = Output::of_bundle(&dir, &name, true)?;
     // Read again under the lock: another signer may have changed it.
-    let now = crate::bundle::open(&bundle.dir().join(bundle.name().manifest()))?;
+    let now = crate::bundle::open(&dir.join(name.manifest()))?;
     if now.id() != bundle.id() {
         return Err(Error::integrity("manifest: changed while it was being signed"));
     }

@@ -13,6 +13,7 @@ use super::http::runtime::Runtime;
 use super::http::secrets::Redacted;
 use super::settings::Settings;
 use crate::base::lock::lock;
+use crate::content::catalog::Catalog;
 use crate::content::{
     Body, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
 };
@@ -125,6 +126,19 @@ impl Source for Registries {
     fn tags(&self) -> Option<&dyn TagList> {
         Some(self)
     }
+
+    fn catalog(&self) -> Option<&dyn Catalog> {
+        Some(self)
+    }
+}
+
+impl Catalog for Registries {
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
+        let host = host.ok_or_else(|| {
+            Error::new(Kind::Refused, "catalog: expected the host of a registry, found none").help("name a host")
+        })?;
+        self.repositories(host)
+    }
 }
 
 impl Ranges for Registries {
@@ -160,6 +174,10 @@ impl TagList for Registries {
 impl Inventory for Registries {
     fn has_blob(&self, repository: &Repository, blob: &Descriptor) -> Result<bool, Error> {
         self.ask(repository, |registry| registry.has_blob(repository, blob, Scopes::pull(repository)))
+    }
+
+    fn as_source(&self) -> Option<&dyn Source> {
+        Some(self)
     }
 
     fn has_manifest(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {

@@ -153,7 +153,7 @@ impl Index {
     pub(super) fn find(&self, served: &Served, digest: Digest) -> Result<Option<Held>, Error> {
         for (place, repository) in &served.at {
             let Some(Place { source, .. }) = self.places.get(*place) else { continue };
-            let size = source.catalog().map_or(Ok(None), |catalog| catalog.size(repository, digest))?;
+            let size = source.holdings().map_or(Ok(None), |holdings| holdings.size(repository, digest))?;
             if let Some(size) = size {
                 return Ok(Some(Held { source: Arc::clone(source), repository: repository.clone(), size }));
             }

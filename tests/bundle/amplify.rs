@@ -1,5 +1,5 @@
-//! Manifests that are made to cost far more memory than they have bytes: many short entries of one kind, and an
-//! `index.json` that is hundreds of times as long as the manifest that it is computed from.
+//! Manifests made to cost far more memory than they have bytes: many short entries of one kind, and
+//! an `index.json` hundreds of times as long as the manifest that it is computed from.
 
 use std::fs;
 use std::path::Path;
@@ -19,14 +19,14 @@ use crate::memory::{ALONE, kib_peak, tell_peak};
 use crate::store::{SIGN_1, artifact, flow};
 use crate::{assert_class, key, verdict};
 
-/// Bytes that each of these manifests has, about.
+/// Approximate size of each of these manifests in bytes.
 const SIZE: usize = 2 << 20;
-/// So many bytes of memory a byte of the manifest has at most; `spec/manifest.md`, limits.
+/// Limit for the memory needed per byte of the manifest; `spec/manifest.md`, limits.
 const FACTOR: u64 = 6;
-/// In the order of their bytes.
+/// Sorted by bytes.
 const WORD: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 
-/// Words of `length` characters, in order.
+/// Words of `length` characters, sorted.
 fn words(length: u32) -> impl Iterator<Item = String> {
     (0..WORD.len().pow(length)).map(move |number| {
         let digit = |place: u32| WORD[number / WORD.len().pow(length - 1 - place) % WORD.len()];
@@ -38,13 +38,13 @@ fn example() -> Value {
     serde_json::from_slice(&examples()["salt.json"]).unwrap()
 }
 
-/// A repository's name of the greatest length.
+/// A repository name of maximum length.
 fn long_repository(number: usize) -> String {
     let head = format!("registry.example/r{number:06}/");
     format!("{head}{}", "a".repeat(255 - head.len()))
 }
 
-/// Length of the `index.json` of a manifest's artifacts.
+/// Length of the `index.json` for a manifest's artifacts.
 fn index_length(manifest: &Value) -> usize {
     let entry = |artifact: &Value, tag: Option<&Value>| {
         let mut entry =
@@ -59,14 +59,14 @@ fn index_length(manifest: &Value) -> usize {
     };
     let of_one = |artifact: &Value| {
         let tags = artifact["tags"].as_array().unwrap();
-        // All of one length.
+        // All have the same length.
         tags.len().max(1) * entry(artifact, tags.first())
     };
     let frame = json!({ "manifests": [], "mediaType": OCI_INDEX, "schemaVersion": 2 }).to_string().len();
     manifest["artifacts"].as_array().unwrap().iter().map(of_one).sum::<usize>() - 1 + frame
 }
 
-/// Gives the manifest the frames and the volume that fit its stream.
+/// Gives the manifest the frames and the volume that fit its tar stream.
 fn fit(mut manifest: Value) -> Value {
     let index = 512 + index_length(&manifest).next_multiple_of(512);
     let most = usize::try_from(MAX_PLAIN).unwrap();
@@ -80,8 +80,8 @@ fn fit(mut manifest: Value) -> Value {
     manifest
 }
 
-/// So many artifacts, each in a repository of its own, with `each` tags of so many characters behind `head`; about `size`
-/// bytes.
+/// A manifest of about `size` bytes whose artifacts each have their own repository and `each` tags:
+/// `head` followed by `length` characters.
 fn tags(head: &str, length: u32, each: usize, size: usize) -> Value {
     let mut manifest = example();
     let tags: Vec<String> = words(length)
@@ -103,10 +103,10 @@ fn tags(head: &str, length: u32, each: usize, size: usize) -> Value {
 fn frames() -> Value {
     let mut manifest = example();
     let count = SIZE / 12 / 512 * 512;
-    // Two small members before it, in one frame, and its own header.
+    // Two small members before it share a frame, and its own header comes before the content.
     manifest["blobs"][2]["size"] = json!(count - 512);
     let entry = |plain: usize| json!({ "plain": plain });
-    // `oci-layout`, `index.json`, a document, a config: each a header and a block or two.
+    // `oci-layout`, `index.json`, a document, a config: each a header and one or two blocks.
     let front = 5120 - 1024;
     let all: Vec<Value> = [entry(front)].into_iter().chain((0..count).map(|_| entry(1))).chain([entry(1024)]).collect();
     let size = stored_size(front as u64) + count as u64 * stored_size(1) + stored_size(1024);
@@ -138,7 +138,7 @@ fn repositories() -> Value {
     fit(manifest)
 }
 
-/// Very many empty blobs in a frame each, and as many that are absent.
+/// Very many empty blobs, each in its own frame, and as many absent ones.
 fn blobs() -> Value {
     let mut manifest = example();
     let digest = |number: usize| Digest::sha256(&number.to_be_bytes());
@@ -160,14 +160,14 @@ fn blobs() -> Value {
     manifest
 }
 
-/// What a newer version needs, which is refused: of millions a few are named.
+/// Features of a newer version, which are refused: only a few of millions are named.
 fn features() -> Value {
     let mut manifest = example();
     manifest["requires"] = words(4).take(SIZE / 7).map(|word| json!(word)).collect();
     manifest
 }
 
-/// Writes the bundle `b`: this manifest, signed, and no volume.
+/// Writes the signed bundle `b` of this manifest, without volumes.
 fn lay(dir: &Path, manifest: &Value) -> usize {
     let mut manifest = manifest.clone();
     manifest["name"] = json!("b");
@@ -183,11 +183,11 @@ fn memory_stays_below_six_bytes_a_byte_of_any_manifest() {
     let shapes: [(&str, Make, bool); 11] = [
         ("tags of 1", || tags("", 1, 63, SIZE), true),
         ("tags of 2", || tags("", 2, 3969, SIZE), true),
-        // Just behind a power of two.
+        // Just above a power of two.
         ("tags of 2, half a vector each", || tags("", 2, 2060, SIZE), true),
         ("tags of 2, a few", || tags("", 2, 520, SIZE), true),
         ("tags of 3", || tags("", 3, SIZE, SIZE), true),
-        // The first length that lies outside the value.
+        // The first length that is stored outside the value.
         ("tags of 15", || tags("v1234567890.", 3, 1500, SIZE), true),
         ("frames", frames, true),
         ("annotations", notes, true),
@@ -211,8 +211,8 @@ fn memory_stays_below_six_bytes_a_byte_of_any_manifest() {
     }
 }
 
-/// Runs only as a child of the test above: signatures, the manifest, its sums, and that its volumes are not there; then
-/// what `diff` and `inspect --check` make of a bundle that nobody vouches for.
+/// Runs only as a child of the test above: checks signatures, the manifest, its sums, and that its
+/// volumes are missing; then runs `diff` and `inspect --check` on the unauthenticated bundle.
 #[test]
 fn a_verify_of_its_own_process() {
     let Some(dir) = std::env::var_os(ALONE) else { return };
@@ -223,7 +223,8 @@ fn a_verify_of_its_own_process() {
     tell_peak();
 }
 
-/// A comparison holds every name of both sides, and every difference: more than a verdict, but no repository per tag.
+/// A comparison holds every name of both sides and every difference: more than a verdict needs, but
+/// not one repository per tag.
 #[test]
 fn a_comparison_takes_no_more_than_thirty_bytes_a_byte() {
     let peak = |dir: &Path| kib_peak("amplify::a_comparison_of_its_own_process", dir);
@@ -236,7 +237,8 @@ fn a_comparison_takes_no_more_than_thirty_bytes_a_byte() {
     assert!(more <= 30 * size, "{more} bytes of memory for {size} of manifest");
 }
 
-/// Runs only as a child of the test above: against nothing, so that every name is a difference.
+/// Runs only as a child of the test above: compares with nothing, so that every name is a
+/// difference.
 #[test]
 fn a_comparison_of_its_own_process() {
     let Some(dir) = std::env::var_os(ALONE) else { return };
@@ -249,7 +251,8 @@ fn a_comparison_of_its_own_process() {
     tell_peak();
 }
 
-/// The program itself within 600,000 KiB of address space, of which its threads take most: it ends with a verdict.
+/// The program itself with 600,000 KiB of address space, of which its threads take most: it ends
+/// with a verdict.
 #[test]
 fn an_index_json_of_gigabytes_needs_no_gigabytes() {
     let dir = tempfile::tempdir().unwrap();
@@ -273,7 +276,8 @@ fn an_index_json_of_gigabytes_needs_no_gigabytes() {
     assert!(code == Some(0) && told.contains("same "), "{code:?}");
 }
 
-/// An `index.json` that is longer than a frame: written in both forms, read back, verified, and what hands take out.
+/// An `index.json` longer than a frame: written in both forms, read back, verified, and extracted
+/// by hand.
 #[test]
 fn an_index_json_longer_than_a_frame_is_written_and_compared() {
     let (memory, input) = artifact("b", vec![(b"{}".to_vec(), false, "a/config")], u64::MAX);

@@ -1,5 +1,5 @@
-//! Row S15 for the anchors around a bundle: versions of policies, spellings of a destination, ends of keys. Whole commands,
-//! with states of their own.
+//! Row S15 for the time anchors around a bundle: policy versions, spellings of a destination, ends
+//! of keys. Whole commands, each with its own states.
 
 use std::fs;
 
@@ -34,7 +34,8 @@ fn s15_a_policy_that_is_older_than_the_last_one_is_stale() {
     let site = two();
     site.import("apps-1", "", 0);
     assert_eq!(held(&site), (1, None));
-    // The policy moves up with the same bundle again, and with an older one that was allowed.
+    // The policy version also moves up with the same bundle again, and with an older one that was
+    // allowed.
     version(&site, "version = 3");
     site.import("apps-1", "--dry-run", 0);
     assert_eq!(held(&site), (1, None));
@@ -55,10 +56,10 @@ fn s15_a_policy_that_is_older_than_the_last_one_is_stale() {
             );
         }
         site.run("verify usb/apps-2 --policy trust.toml --state in", 14);
-        // Another destination has its own record, which has seen none.
+        // Another destination has its own record, which is empty.
         site.run("import usb/apps-2 --policy trust.toml --to oci:elsewhere --state in --dry-run", 0);
     }
-    // Keys alone have no version: that is told, and what is held stays.
+    // Keys alone have no version: there is a warning, and the record stays.
     let told = site.run("import usb/apps-2 --key 1.pub.pem --to oci:site --state in", 0);
     assert!(told.contains("keys alone have no rules"), "{told}");
     assert_eq!(site.held(), before);
@@ -76,12 +77,12 @@ fn s15_every_spelling_of_a_registry_has_one_state() {
     for to in ["localhost:1/mirror", "127.0.0.1:1/mirror", "127.0.0.1:1/mirror/", "[::1]:1/mirror", "127.1:1/mirror"] {
         assert!(import(to, 14).contains("an older one"), "{to}");
     }
-    // Another prefix has its own order, which is told; nothing listens there.
+    // Another prefix has its own order, which causes a warning; nothing listens there.
     let told = import("127.0.0.1:1/other", 21);
     assert!(told.contains("registry:localhost:1/mirror holds 0/2") && told.contains("its own order"), "{told}");
     let told = import("127.0.0.1:2/mirror", 21);
     assert!(!told.contains("own order"), "{told}");
-    // What an earlier version kept under another spelling counts.
+    // A record that an earlier version kept under another spelling counts.
     fs::remove_dir_all(site.path("in")).unwrap();
     store.take("apps", "registry:127.0.0.1:1/mirror/").unwrap().hold(&position, 0).unwrap();
     assert!(import("localhost:1/mirror", 14).contains("an older one"));

@@ -1,4 +1,4 @@
-//! The lines of README.md and spec/by-hand.md for checking without packmule, run as they stand.
+//! Runs the commands of README.md and spec/by-hand.md for checking without packmule, unchanged.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::{Bundle, noise};
 
-/// All blocks fenced with `sh by-hand`, one after the other.
+/// Returns all blocks fenced with `sh by-hand`, joined.
 fn script(document: &str) -> String {
     let text = fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let blocks: Vec<&str> =
@@ -15,7 +15,7 @@ fn script(document: &str) -> String {
     blocks.concat()
 }
 
-/// Whether the tools are here; where tests are run for all to rely on, they must be.
+/// Returns whether the tools are installed; where `CI` is set, they must be.
 fn tools_are_here() -> bool {
     let missing: Vec<&str> = ["zstd", "openssl", "tar", "sha256sum"]
         .into_iter()
@@ -30,7 +30,7 @@ fn tools_are_here() -> bool {
 }
 
 fn run(bundle: &Bundle, script: &str, key: &str) -> Output {
-    // Its temporary directory is ours, so that nothing stays behind.
+    // Its temporary directory is inside ours, so that nothing is left behind.
     Command::new("sh")
         .args(["-eu", "-c", script])
         .current_dir(bundle.dir())
@@ -68,7 +68,7 @@ fn what_the_documents_say_to_do_by_hand_works_and_refuses() {
         for file in ["b.0001.tar.zst", "b.json", "b.sig.json", "b.sha256"] {
             let good = fs::read(bundle.path(file)).unwrap();
             let handle = fs::OpenOptions::new().write(true).open(bundle.path(file)).unwrap();
-            // The last byte but a few: in the signature file a byte of the signature itself.
+            // A byte near the end: in the signature file it is a byte of the signature itself.
             let at = good.len() - 20;
             handle.write_all_at(&[good[at] ^ 1], at as u64).unwrap();
             let output = run(&bundle, &script, "1.pub.pem");

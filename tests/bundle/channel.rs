@@ -12,11 +12,11 @@ use crate::{Bundle, Ended, packmule_at};
 pub const NOW: i64 = 1_767_225_600;
 pub const DAY: i64 = 86_400;
 
-/// A place with both sides.
+/// A directory with both sides.
 pub struct Site(Bundle);
 
 impl Site {
-    /// With this section for channel apps; keys 1 and 2 are there.
+    /// Creates it with this section for channel apps, and keys 1 and 2.
     pub fn new(section: &str) -> Self {
         let site = Self(Bundle::small("9", &[1]));
         site.policy(section);
@@ -55,7 +55,7 @@ impl Site {
         self.run(words.trim_end(), code)
     }
 
-    /// Bytes of the importer's one record.
+    /// Returns the bytes of the importer's only record.
     pub fn held(&self) -> Vec<u8> {
         fs::read(self.record()).unwrap()
     }
@@ -79,7 +79,7 @@ fn an_export_takes_the_next_place_of_its_channel() {
     let first = site.manifest("apps-1");
     assert_eq!((&first["channel"], &first["epoch"], &first["sequence"]), (&"apps".into(), &0.into(), &1.into()));
     assert!(first.get("previous").is_none());
-    // What need not be said again.
+    // Settings that need not be repeated.
     site.export("--annotation n=2 --epoch 1 --expires 2026-03-01T01:00:00+01:00", 0);
     let second = site.manifest("apps-2");
     let id = packmule::oci::Digest::sha256(&fs::read(site.path("usb/apps-1.json")).unwrap());
@@ -87,7 +87,7 @@ fn an_export_takes_the_next_place_of_its_channel() {
     assert_eq!((&second["epoch"], &second["expires"]), (&1.into(), &"2026-03-01T00:00:00Z".into()));
     site.export("--annotation n=3", 0);
     assert_eq!(site.manifest("apps-3")["epoch"], 1);
-    // Numbers go up, and each is given once.
+    // Numbers increase, and each is used once.
     for back in ["--sequence 3", "--sequence 1", "--epoch 0", "--epoch 0 --sequence 9"] {
         assert!(site.export(&format!("--annotation n=4 {back}"), 14).contains("expected a place after"), "{back}");
     }
@@ -95,7 +95,7 @@ fn an_export_takes_the_next_place_of_its_channel() {
     assert_eq!(site.manifest("apps-9")["sequence"], 9);
     site.run("export oci:source -o usb/mine --sign 1.pem --state out --channel apps", 0);
     assert_eq!(site.manifest("mine")["sequence"], 10);
-    // A dry run takes none.
+    // A dry run uses none.
     site.run("export oci:source -o usb --dry-run --state out --channel apps", 0);
     site.export("--annotation n=5", 0);
     assert_eq!(site.manifest("apps-11")["sequence"], 11);
@@ -140,21 +140,21 @@ fn p1_an_export_killed_beside_its_state_gives_no_number_twice() {
     site.export("--annotation n=1 --init-state", 0);
     let (last, next) = (site.path("out/export/apps.json"), site.path("out/export/apps.next.json"));
     let first = fs::read(&last).unwrap();
-    // Published, but not noted: the next run sees that it was.
+    // Published but not recorded: the next run detects it.
     site.export("--annotation n=2", 0);
     fs::rename(&last, &next).unwrap();
     fs::write(&last, &first).unwrap();
     let previous = packmule::oci::Digest::sha256(&fs::read(site.path("usb/apps-2.json")).unwrap());
     site.export("--annotation n=3", 0);
     assert_eq!(site.manifest("apps-3")["previous"], previous.to_string());
-    // Signed, and nobody knows what became of it: its number is spent.
+    // Signed, with unknown outcome: its number is spent.
     fs::rename(&last, &next).unwrap();
     fs::write(&last, fs::read(site.path("usb/apps-2.json")).unwrap()).unwrap();
     fs::remove_file(site.path("usb/apps-3.json")).unwrap();
     site.export("--annotation n=4", 0);
     assert_eq!(site.manifest("apps-4")["previous"], previous.to_string());
     assert!(!next.exists());
-    // A damaged state is no first export.
+    // A damaged state does not count as a first export.
     fs::write(&last, &first[..first.len() - 9]).unwrap();
     site.export("--annotation n=5", 14);
     site.export("--annotation n=5 --init-state", 14);
@@ -183,7 +183,7 @@ fn s15_order_at_import() {
     site.import("apps-2", "", 0);
     let held = site.held();
     assert!(String::from_utf8(held.clone()).unwrap().contains("\"sequence\":2"));
-    // Again: it runs, and nothing moves.
+    // The same bundle again: the import runs, and the record stays.
     assert!(site.import("apps-2", "", 0).contains("already held"));
     for (bundle, said) in
         [("apps-1", "an older one"), ("twin", "two bundles are signed"), ("epoch", "epoch 0, found 1")]
@@ -194,7 +194,7 @@ fn s15_order_at_import() {
         let told = site.run(&format!("verify usb/{bundle} --policy trust.toml --state in"), 14);
         assert!(told.contains("REFUSED") && told.contains(said), "{told}");
     }
-    // Older on purpose; never two of one number, never another epoch.
+    // An older bundle is accepted on request; two bundles of one number or another epoch never.
     let told = site.import("apps-1", "--allow-stale", 0);
     assert!(told.contains("warning") && told.contains("OLDER than 0/2"), "{told}");
     for bundle in ["twin", "epoch"] {
@@ -202,7 +202,7 @@ fn s15_order_at_import() {
     }
     assert_eq!(site.held(), held);
     site.import("apps-3", "", 0);
-    // Keys alone demand no state, but compare with what there is.
+    // Keys alone require no state, but compare with an existing one.
     site.run("import usb/apps-1 --key 1.pub.pem --to oci:site --state in", 14);
     site.run("import usb/apps-1 --key 1.pub.pem --to oci:other --state in", 0);
     site.run("unpack usb/apps-1 --key 1.pub.pem plain --state in", 14);
@@ -243,7 +243,7 @@ fn stale_from_its_expiry_on() {
     }
     assert_eq!(at("import usb/apps-1 --policy trust.toml --to oci:site --state in", NOW + 36 * DAY).code, 14);
     assert!(!site.path("site/index.json").exists());
-    // Where it is demanded, it must be there.
+    // If it is required, it must be there.
     assert!(site.run("verify usb/apps-2 --policy trust.toml --state in", 15).contains("with expires"));
 }
 
@@ -287,11 +287,11 @@ fn s16_a_state_that_is_gone_cut_or_another_machines() {
     fs::create_dir_all(site.path("etc")).unwrap();
     fs::write(site.path("etc/machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
     unchecked("another machine's");
-    // Taken over on purpose, it still counts.
+    // Once taken over with `--init-state`, it still counts.
     assert!(site.import("apps-1", "--init-state", 14).contains("older"));
     site.import("apps-2", "--init-state", 0);
     site.import("apps-3", "", 0);
-    // Nothing can be written: said before the first push.
+    // Nothing can be written: reported before the first push.
     fs::write(site.path("flat"), b"").unwrap();
     let told = site.run("import usb/apps-3 --policy trust.toml --to oci:late --state flat --init-state", 22);
     assert!(told.contains("--state") && !site.path("late/index.json").exists(), "{told}");
@@ -313,7 +313,7 @@ fn a_guard_keeps_its_own_state() {
     verify("apps-3", "", 14);
     verify("apps-2", "", 0);
     verify("apps-3", "--record", 14);
-    // What does not pass is not recorded.
+    // A bundle that does not pass is not recorded.
     let volume = site.path("usb/apps-2.0001.tar.zst");
     let good = fs::read(&volume).unwrap();
     let mut bad = good.clone();
@@ -339,7 +339,7 @@ fn c2_two_imports_into_one_place() {
     let store = Store::new(site.path("in"), String::new());
     let seat = store.take("apps", record["destination"].as_str().unwrap()).unwrap();
     assert!(site.import("apps-1", "", 23).contains("another run"));
-    // Looking needs no seat, another place has its own.
+    // Verifying takes no lock, and another destination has its own.
     site.import("apps-1", "--dry-run", 0);
     site.run("verify usb/apps-1 --policy trust.toml --state in", 0);
     site.run("import usb/apps-1 --policy trust.toml --to oci:other --state in --init-state", 0);
@@ -355,7 +355,7 @@ fn g7_a_bundle_of_which_nothing_arrives_is_not_the_last_one() {
     let held = site.held();
     crate::make_layout(&site.path("source"), &[b"low water 00:20 and 12:31\n".repeat(20)]);
     site.export("--annotation n=2", 0);
-    // Every name stands for something else there.
+    // Every name already has another digest there.
     assert!(site.import("apps-2", "--keep-going", 30).contains("tag exists"));
     assert_eq!(site.held(), held);
     site.import("apps-2", "--keep-going --tag-conflict move", 0);

@@ -1,5 +1,5 @@
-//! Any closure: what is written is what is read, in every form, and the bytes know neither the number of jobs nor
-//! whether and where runs were cut short.
+//! Random closures: what is written is what is read, in every form, and the bytes depend neither on
+//! the number of jobs nor on interruptions.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -24,7 +24,7 @@ use serde_json::json;
 use crate::store::{Memory, SIGN_1, flow, fused, prose, tree};
 use crate::{key, noise};
 
-/// A leaf of so many bytes.
+/// A leaf of `size` bytes.
 #[derive(Clone, Debug)]
 struct Leaf {
     size: usize,
@@ -33,27 +33,27 @@ struct Leaf {
     is_gzip: bool,
 }
 
-/// An image over some of the leaves, which others may share, with tags.
+/// An image of some of the leaves, which others may share, with tags.
 #[derive(Clone, Debug)]
 struct Image {
     leaves: Vec<usize>,
     tags: usize,
-    // Named by its digest alone, too.
+    // Also selected by its digest alone.
     pinned: bool,
 }
 
-/// What is carried, and how.
+/// The content of a bundle, and how it is written.
 #[derive(Clone, Debug)]
 struct Case {
     leaves: Vec<Leaf>,
     images: Vec<Image>,
-    // So many of the images stand in an index, too.
+    // Number of images that are also in an index.
     listed: usize,
     level: i32,
     form: Form,
     ranged: bool,
     jobs: (usize, usize),
-    // Shares of the content, in thousandths, after which a run is cut short.
+    // Shares of the content, in thousandths, after which a run is interrupted.
     cuts: Vec<u64>,
 }
 
@@ -105,7 +105,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// The source, and what is selected from it.
+    /// The source, and the selection from it.
     fn source(&self) -> (Memory, Selection) {
         let mut memory = Memory { ranged: self.ranged, ..Memory::default() };
         let leaves: Vec<Descriptor> = self
@@ -158,7 +158,7 @@ impl Case {
         };
         let input = match export::pending(flow, &output, &settings).unwrap() {
             Some(input) => input,
-            // Plans are made in peace: what is cut short is the writing.
+            // Planning is not interrupted, only writing.
             None => {
                 let plan = packmule::decide::plan::make(&crate::flow(), memory, selection).unwrap();
                 export::input(&output, plan, &settings).unwrap()
@@ -171,7 +171,7 @@ impl Case {
     }
 }
 
-/// What an importer gets out of it is what was put in, and it is all that the manifest lists.
+/// Checks that an importer gets exactly what was put in, and all that the manifest lists.
 fn is_identity(bundle: &Trusted, memory: &Memory, selection: &Selection) {
     for wanted in &selection.wanted {
         let put = memory.resolve(&wanted.reference).unwrap();
@@ -186,7 +186,7 @@ fn is_identity(bundle: &Trusted, memory: &Memory, selection: &Selection) {
     }
 }
 
-/// The digests of everything that the selection reaches, told without the program's own walk.
+/// Returns the digests of everything that the selection reaches, without the program's own walk.
 fn reached(memory: &Memory, selection: &Selection) -> HashMap<Digest, u64> {
     let mut all = HashMap::new();
     let mut open: Vec<Descriptor> =
@@ -232,7 +232,7 @@ fn holds(case: &Case) {
         assert_eq!(passed.tally, verdict.tally);
     }
 
-    // Again with other jobs, cut short wherever it is said, then to its end.
+    // Again with another number of jobs, interrupted at each cut, then to the end.
     let again = tempfile::tempdir().unwrap();
     let total: u64 = listed.values().sum();
     for cut in &case.cuts {

@@ -1,5 +1,5 @@
-//! The fuzz targets on stable: each takes its committed corpus (`testdata/fuzz/TARGET/`), and every file of every
-//! vector, whole and damaged. Finds are kept there.
+//! Runs the fuzz targets on stable: each on its committed corpus (`testdata/fuzz/TARGET/`) and on
+//! every file of every vector, whole and damaged. Findings are kept there.
 
 use std::fs;
 use std::panic::catch_unwind;

@@ -1,5 +1,5 @@
-//! The examples of `spec/receipt.md` and `spec/audit.md` are what this program writes, byte for byte but for its version,
-//! and what it reads; their schemas know every member of them.
+//! The examples of `spec/receipt.md` and `spec/audit.md` are what this program writes, byte for
+//! byte except for its version, and can be read; their schemas know all of their members.
 
 use std::fs;
 use std::io::Cursor;
@@ -23,7 +23,7 @@ fn key() -> SigningKey {
     SigningKey::from_bytes(&unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")).unwrap()
 }
 
-/// Imports the example bundle at a fixed time; gives receipt and log.
+/// Imports the example bundle at a fixed time; returns receipt and log.
 fn imported(dir: &Path) -> (Vec<u8>, Vec<u8>) {
     use std::os::unix::fs::PermissionsExt as _;
     lay("ok-example", dir);
@@ -54,7 +54,7 @@ fn the_receipt_of_the_spec_is_written_signed_and_read() {
     let (made, log) = imported(dir.path());
     let example = &spec["received.json"];
     let receipt = Receipt::parse(example).expect("the example is a receipt");
-    // Its own version changes with time, and the log's lines with it.
+    // The version changes over time, and so do the log's lines.
     let mut made: Value = json(&made);
     made["tool"] = json(example)["tool"].clone();
     made["audit"]["digest"] = json(example)["audit"]["digest"].clone();
@@ -65,7 +65,7 @@ fn the_receipt_of_the_spec_is_written_signed_and_read() {
     signed.sign(&key());
     assert_eq!(String::from_utf8_lossy(&signed.to_bytes()), String::from_utf8_lossy(&spec["received.sig.json"]));
     policy.judge(&statement, &Envelope::parse(&spec["received.sig.json"]).unwrap()).expect("signed");
-    // It names the first line of the other example.
+    // It refers to the first line of the other example.
     let line = spec["site.jsonl"].split_inclusive(|byte| *byte == b'\n').next().unwrap();
     assert_eq!(receipt.audit.map(|line| (line.number, line.digest)), Some((1, Digest::sha256(line))));
 }

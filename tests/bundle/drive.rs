@@ -1,4 +1,5 @@
-//! One drive whose media are changed: who is asked, for what, how often; and what lies beside the volumes.
+//! One drive with changing media: when and for what the user is asked; and files next to the
+//! volumes.
 
 use std::fs;
 
@@ -11,7 +12,7 @@ use crate::{Bundle, assert_class, flow, key, noise};
 
 const VOLUME: &str = "b.0001.tar.zst";
 
-/// Verifies while `ask` changes the medium as it is asked; what it was asked, too.
+/// Verifies while `ask` changes the medium on each prompt; also returns the prompts.
 fn verified(bundle: &Bundle, ask: &mut (dyn FnMut(usize) -> bool + Send)) -> (Verdict, Vec<String>) {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     let mut asked = Vec::new();
@@ -34,7 +35,7 @@ fn the_medium_is_asked_for_until_the_right_one_is_there() {
     let good = fs::read(&path).unwrap();
     let (verdict, asked) = verified(&bundle, &mut |_| panic!("all of it is there"));
     assert!(verdict.is_good() && asked.is_empty());
-    // All being there it is read as ever: what must come again is named.
+    // With all volumes present nothing is asked: damaged ones are named.
     let mut wrong = good.clone();
     wrong[good.len() / 2] ^= 1;
     fs::write(&path, wrong).unwrap();

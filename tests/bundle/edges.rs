@@ -1,4 +1,4 @@
-//! What lies just on an edge, in every way that a bundle is read: from files, as a stream, while it is imported.
+//! Boundary cases, in every way that a bundle is read: from files, as a stream, during an import.
 
 use std::fs;
 use std::io::{Cursor, Read as _};
@@ -12,6 +12,7 @@ use packmule::bundle::source::one_pass;
 use packmule::bundle::write::{Input, InputBlob, Options, write};
 use packmule::bundle::write::{flat, publish, read_back};
 use packmule::bundle::{Manifest, Output, Untrusted, open, stream};
+use packmule::content::volumes::Volumes;
 use packmule::content::{Kind, Passing as _, Source as _};
 use packmule::flow::{Event, Events, FixedClock, Flow};
 use packmule::oci::document::MAX_DOCUMENT;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use crate::store::{self, Memory, SIGN_1, artifact, input, listed, repository};
 use crate::{Bundle, assert_class, flow, key, noise};
 
-/// A bundle `b`, signed with key 1, as its writer makes it.
+/// A bundle `b`, signed with key 1, as the writer makes it.
 fn made(memory: &Memory, input: &Input) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
@@ -52,7 +53,7 @@ fn stream_of(dir: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Lets it pass as an import does, up to where its documents are complete.
+/// Reads it as an import does, up to where its documents are complete.
 fn arrived(dir: &Path) -> Result<(), Fault> {
     let bundle = open(&dir.join("b")).and_then(Untrusted::assume).unwrap();
     one_pass::run(&bundle, &mut Media::new(&bundle), &flow(), |_| Ok(()))
@@ -77,7 +78,7 @@ fn m6_a_stray_blob_is_refused_however_the_bundle_is_read() {
             assert!(fault.what.contains(&stray.digest.to_string()) && fault.others.is_empty(), "{fault:?}");
         }
     }
-    // Beside a damaged frame both are told, or the one alone that was met first.
+    // With an additional damaged frame, both are reported, or only the one found first.
     let path = dir.path().join("b.0001.tar.zst");
     let mut volume = fs::read(&path).unwrap();
     let at = volume.windows(16).position(|bytes| bytes == &noise(2, 16)[..]).unwrap();
@@ -132,7 +133,7 @@ fn b7_a_document_of_4_mib_passes_and_none_larger() {
     }
 }
 
-/// What the bars show.
+/// The state of the progress bars.
 #[derive(Default)]
 struct Bars(Mutex<(u64, u64)>);
 
@@ -168,7 +169,7 @@ fn progress_ends_at_what_it_promised() {
 #[test]
 fn what_has_passed_is_not_given_again() {
     let content = noise(1, (17 << 20) + 1);
-    // The other large one passes too, and is nobody's.
+    // The other large blob passes too, but is not asked for.
     let blobs = vec![
         (b"{}".to_vec(), false, "a/b"),
         (noise(2, 17 << 20), false, "a/b"),
@@ -186,7 +187,7 @@ fn what_has_passed_is_not_given_again() {
     one_pass::run(&bundle, &mut Media::new(&bundle), &flow(), |source| {
         source.pass(&|digest| *digest == large.digest, &|digest| {
             assert_eq!(*digest, large.digest);
-            // Opened and not read, it is still to be had.
+            // Opening it without reading does not use it up.
             drop(source.blob(&repository, &large).unwrap());
             let mut first = [0; 100];
             source.blob(&repository, &large).unwrap().read_exact(&mut first).unwrap();
@@ -212,7 +213,7 @@ fn a_blob_is_had_in_whatever_pieces() {
     let large = input.blobs.iter().max_by_key(|blob| blob.descriptor.size).unwrap().descriptor.clone();
     let dir = made(&memory, &input);
     let bundle = open(dir.path()).and_then(Untrusted::assume).unwrap();
-    // Neither a part of a block nor the other way round.
+    // The buffer is not a multiple of a block, nor a block of the buffer.
     let read = |mut from: Box<dyn std::io::Read + Send + '_>| {
         let (mut found, mut buffer) = (Vec::new(), vec![0; 100_000]);
         loop {
@@ -311,7 +312,7 @@ fn of_a_stream_that_ends_early_nothing_else_is_told() {
     }
 }
 
-/// What was warned of.
+/// Collects the warnings.
 #[derive(Default)]
 struct Warnings(Mutex<Vec<String>>);
 
@@ -349,11 +350,11 @@ fn a_read_back_that_is_cancelled_ends() {
     let (memory, input) = artifact("b", vec![(noise(1, 3000), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let read_back = |dir: &Path, manifest: &Manifest, _: &Flow| {
-        read_back::read_back(dir, manifest, &store::flow(1)).unwrap();
+    let read_back = |place: Arc<dyn Volumes>, manifest: &Manifest, _: &Flow| {
+        read_back::read_back(Arc::clone(&place), manifest, &store::flow(1)).unwrap();
         let cancelled = store::flow(1);
         cancelled.cancel_flag().store(true, std::sync::atomic::Ordering::Relaxed);
-        read_back::read_back(dir, manifest, &cancelled)
+        read_back::read_back(place, manifest, &cancelled)
     };
     let options = Options { sign: SIGN_1, read_back: Some(&read_back), leave_out: false };
     let error = write(&store::flow(1), &memory, &output, &input, options).unwrap_err();

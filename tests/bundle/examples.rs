@@ -1,5 +1,5 @@
-//! The examples of `spec/`, extracted and checked: fenced blocks named `example FILE` hold the exact bytes of the files
-//! of bundle `salt`, and the numbers beside them are right.
+//! Extracts and checks the examples of `spec/`: fenced blocks named `example FILE` hold the exact
+//! bytes of the files of bundle `salt`, and the numbers given with them are right.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("spec").join(name)).unwrap()
 }
 
-/// Every block fenced with `LANGUAGE example FILE`, from all pages.
+/// Returns every block fenced with `LANGUAGE example FILE`, from all pages.
 pub fn examples() -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("spec")).unwrap() {

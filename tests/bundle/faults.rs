@@ -1,5 +1,5 @@
-//! Which faults are told: all of them, each once, or with `--fail-fast` the first alone; and what an import must have
-//! seen although no artifact asks for it.
+//! Which faults are reported: all of them, each once, or only the first with `--fail-fast`; and
+//! what an import must have read although no artifact refers to it.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ fn fail_fast_ends_at_the_first_fault_and_passes_what_is_good() {
         let layers = [noise(1, 300_000), noise(2, 300_000)];
         let bundle = Bundle::new(&layers, form, &[1]);
         assert!(fast(&bundle).is_good(), "{form:?}");
-        // A byte of each layer, which lie in frames or files of their own.
+        // A byte of each layer; the layers are in separate frames or files.
         let mut restore = Vec::new();
         if form == ["--flat"] {
             for layer in &layers {
@@ -50,7 +50,7 @@ fn fail_fast_ends_at_the_first_fault_and_passes_what_is_good() {
         for (path, bytes) in &restore {
             fs::write(path, bytes).unwrap();
         }
-        // Faults of the files themselves: each is told once.
+        // Faults of the files themselves: each is reported once.
         let (first, second) =
             if form == ["--flat"] { ("b.oci/index.json", "b.oci/oci-layout") } else { (VOLUME, "b.sha256") };
         fs::rename(bundle.path(first), bundle.path("../aside")).unwrap();
@@ -82,8 +82,8 @@ fn a_cancelled_check_is_cancelled_and_nothing_else() {
     }
 }
 
-/// The checksum of a stored frame is nobody's signature: made to fit, only the comparison with the computed bytes is
-/// left, for the members that no artifact names.
+/// The checksum of a stored frame is not signed: if it is made to fit, only the comparison with the
+/// computed bytes is left, for the members that no artifact refers to.
 #[test]
 fn a2_what_no_artifact_names_is_compared_before_an_import() {
     let bundle = Bundle::small("0", &[1]);
@@ -92,7 +92,7 @@ fn a2_what_no_artifact_names_is_compared_before_an_import() {
     let mut at = 0;
     for (number, place) in manifest.frames.iter().enumerate() {
         let size = usize::try_from(place.stored_size()).unwrap();
-        // One raw block behind ten bytes and three.
+        // One raw block after ten bytes of frame header and three of block header.
         let plain = &good[at + 13..at + size - 4];
         let wrong: &[usize] = if number == 0 { &[0, 600, 1024 + 520] } else { &[0, 1023] };
         for byte in wrong {
@@ -128,14 +128,14 @@ fn b2_b4_a_flat_file_of_another_length_is_told_with_both() {
     }
     fs::remove_file(&path).unwrap();
     fs::write(&path, noise(1, 3000)).unwrap();
-    // The one folder that may be there though no blob is in it is a folder.
+    // The one directory that may exist without blobs must be a directory.
     fs::write(bundle.path("b.oci/blobs/sha512"), "").unwrap();
     assert_class(&bundle.refusal("a file for a folder"), Class::Io, "a file for a folder");
     fs::remove_file(bundle.path("b.oci/blobs/sha512")).unwrap();
     assert!(bundle.verdict().is_good());
 }
 
-/// The survey has passed, then the medium is swapped: what a volume lacks is told as that.
+/// The medium is swapped after the survey: a truncated volume is reported as such.
 #[test]
 fn b2_a_volume_that_ends_while_it_is_read_is_not_whole() {
     let bundle = Bundle::small("0", &[1]);

@@ -1,4 +1,5 @@
-//! Form flat, rows B2 to B4, B14 and B17: written, read, cut, flipped, with more and less than there must be.
+//! Form flat, rows B2 to B4, B14 and B17: written, read, truncated, flipped, with missing and extra
+//! files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ fn small() -> Bundle {
     flat(&[b"low water 00:01 and 12:15\n".repeat(3), Vec::new()])
 }
 
-/// Every file below a directory.
+/// Returns every file below a directory.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -57,7 +58,7 @@ fn a_flat_bundle_is_a_layout_and_goes_where_one_in_volumes_goes() {
         let own = ours.join(path.strip_prefix(&out).unwrap());
         assert_eq!(fs::read(own).unwrap(), fs::read(path).unwrap(), "{}", path.display());
     }
-    // And it is verified, shown, unpacked and imported.
+    // It is also verified, inspected, unpacked and imported.
     let root = bundle.root.path();
     let tally = bundle.verdict().tally.unwrap();
     assert_eq!((tally.blobs, tally.members, tally.frames), (5, 7, 0));
@@ -73,7 +74,7 @@ fn a_flat_bundle_is_a_layout_and_goes_where_one_in_volumes_goes() {
     for path in files(&root.join("out/blobs")) {
         assert!(ours.join(path.strip_prefix(root.join("out")).unwrap()).is_file());
     }
-    // There is no stream of it, and no volume.
+    // It has no stream and no volumes.
     assert_eq!(packmule(root, &["cat", "usb/b"]).code, 2);
     assert_eq!(packmule(root, &["verify", "usb/b", "--key", "1.pub.pem", "--volume", "1"]).code, 2);
 }
@@ -129,7 +130,7 @@ fn b14_files_that_lack_and_files_that_are_more() {
         assert_eq!(bundle.verdict().is_good(), is_free, "{extra}");
         fs::remove_dir(root.join(extra)).unwrap();
     }
-    // A blob that is in its place but not named by the manifest, a volume, a list.
+    // A blob in its place that the manifest does not name, a volume, a list.
     let stray = packmule::oci::Digest::sha256(b"stray").hex();
     for (path, what) in [
         (root.join("blobs/sha256").join(stray), "stray"),
@@ -138,7 +139,7 @@ fn b14_files_that_lack_and_files_that_are_more() {
     ] {
         fs::write(&path, b"stray").unwrap();
         assert_class(&bundle.refusal(what), Class::Integrity, what);
-        // An import asks the same before its first push.
+        // An import checks this before its first push.
         let import = ["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:site"];
         assert_eq!(packmule(bundle.root.path(), &import).code, 11, "{what}");
         fs::remove_file(&path).unwrap();
@@ -178,7 +179,7 @@ fn b17_links_and_special_files_are_not_followed() {
 fn an_export_goes_on_and_replaces() {
     let bundle = small();
     let root = bundle.root.path();
-    // As a run leaves it that was killed after the first name was given.
+    // As left by a run that was killed after the first name was given.
     let export =
         |more: &[&str]| packmule(root, &[&["export", "oci:source", "-o", "usb/b", "--sign", "1.pem"], more].concat());
     assert_eq!(export(&["--flat"]).code, 2, "exists");
@@ -208,10 +209,10 @@ fn b14_many_foreign_entries_are_counted_and_not_all_named() {
     assert!(all.iter().any(|what| what.contains(": 250 more entries are extra")), "{all:?}");
 }
 
-/// What it is called, and how it is done to a directory.
+/// Name of a kind of damage, and how to apply it to a directory.
 type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
 
-/// A source in memory, whose blobs pack, do not, are empty and large.
+/// A source in memory with blobs that pack, that do not, that are empty, and large ones.
 fn source() -> (Memory, Input) {
     let blobs = [3000, 100_000, 700_001, 1 << 20, 3 << 20].into_iter().enumerate();
     let blobs = blobs.map(|(seed, size)| (noise(seed as u64, size), seed % 2 == 1, "a/noise"));
@@ -245,7 +246,7 @@ fn p1_cancelled_or_killed_anywhere_it_goes_on_to_the_same_bytes() {
         memory.asked.lock().unwrap().clear();
         write(&store::flow(2), dir.path(), &memory, &input, false).unwrap();
         assert!(tree(dir.path()) == expected, "{jobs} jobs, {share} %");
-        // What was whole is not fetched again; an empty file tells nothing.
+        // Complete blobs are not fetched again; an empty file proves nothing.
         for blob in input.blobs.iter().filter(|blob| blob.document.is_none() && blob.descriptor.size > 0) {
             let digest = blob.descriptor.digest;
             let path = format!("b.oci.partial/blobs/{}/{}", digest.algorithm().name(), digest.hex());
@@ -253,7 +254,7 @@ fn p1_cancelled_or_killed_anywhere_it_goes_on_to_the_same_bytes() {
         }
     }
 
-    // Everything but the end, then what a kill and a failing disk may leave of it.
+    // Everything except the end, then what a kill or a failing disk may leave of it.
     let state = tempfile::tempdir().unwrap();
     let output = Output::open(state.path(), &input.name, false).unwrap();
     let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));

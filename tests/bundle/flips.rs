@@ -1,4 +1,4 @@
-//! Rows B2, B3 and B4: every truncation, every single flipped bit, bytes behind the end.
+//! Rows B2, B3 and B4: every truncation, every single flipped bit, bytes after the end.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -17,7 +17,7 @@ fn b2(level: &str) {
         for length in (0..good.len()).rev() {
             let what = format!("{file} cut to {length}");
             handle.set_len(length as u64).unwrap();
-            // An empty list is an absent one, and it is never needed.
+            // An empty list counts as absent, and a list is never required.
             if file == "b.sha256" && length == 0 {
                 assert!(bundle.verdict().is_good(), "{what}");
                 continue;
@@ -111,7 +111,7 @@ fn b3_a_surplus_signature_flipped_is_refused_or_not_counted() {
         }
         handle.write_all_at(&[*byte], at as u64).unwrap();
     }
-    // The other key's 64 bytes at least can be anything.
+    // At least the other key's 64 bytes can be anything.
     assert!(uncounted >= 64 * crate::bits(0).len(), "{uncounted}");
 }
 

@@ -1,5 +1,5 @@
-//! Two keys of one holder that must both sign, of two algorithms: Ed25519 beside ML-DSA, from the making of the keys to the
-//! import; and, in builds without ML-DSA, with two Ed25519 keys.
+//! Two keys of one holder that must both sign, with two algorithms: Ed25519 and ML-DSA, from making
+//! the keys to the import; in builds without ML-DSA, two Ed25519 keys.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -30,7 +30,7 @@ impl Desk {
         self.run("verify usb/b --policy trust.toml", code)
     }
 
-    /// Both must have signed, and both must hold.
+    /// Both must have signed, and both signatures must be valid.
     fn walk(&self) {
         self.verify(12);
         self.run("sign usb/b --sign classic.pem", 0);
@@ -55,7 +55,7 @@ impl Desk {
             bad.signatures[index].sig.pop();
             fs::write(&path, bad.to_bytes()).unwrap();
             self.verify(12);
-            // Without it, the other does not stand for both.
+            // Without it, the other does not count for both.
             let mut one = good.clone();
             one.signatures.remove(index);
             fs::write(&path, one.to_bytes()).unwrap();
@@ -86,7 +86,7 @@ fn s18_one_entry_with_ed25519_and_ml_dsa() {
             assert!(told.contains(name) && told.contains(key.id()), "{told}");
         }
         assert_eq!(desk.run("key public second.pem", 0), key.to_pem());
-        // Under a passphrase, like any other key.
+        // With a passphrase, like any other key.
         let passphrase = desk.0.root.path().join("p");
         fs::write(&passphrase, "high tide").unwrap();
         fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
@@ -94,7 +94,7 @@ fn s18_one_entry_with_ed25519_and_ml_dsa() {
         assert!(desk.run("key check locked.pem", 0).contains("encrypted"));
         desk.run("sign usb/b --sign locked.pem --passphrase-file p -o locked.sig.json", 0);
         desk.run("verify usb/b --key locked.pub.pem --signatures locked.sig.json", 0);
-        // A raw signature of it, made elsewhere.
+        // A raw signature made elsewhere.
         fs::write(desk.0.root.path().join("raw"), &envelope.signatures[0].sig).unwrap();
         desk.run("sign usb/b --attach raw --key second.pub.pem -o attached", 0);
         desk.run("sign usb/b --attach raw --key locked.pub.pem -o never", 12);

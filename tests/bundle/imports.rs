@@ -1,8 +1,8 @@
-//! Every vector once more, imported: from its files, and as the stream that `cat` makes of them, under the same trust and at
-//! the same time. What verify refuses sets no tag, whichever way it comes.
+//! Imports every vector: from its files, and as the stream that `cat` makes of them, with the same
+//! trust and at the same time. A vector that verify refuses sets no tag, either way.
 //!
-//! Those with a state are left out: verify looks at all destinations' records, an import at its own destination's alone
-//! (`spec/state.md`); `channel.rs` has these.
+//! Vectors with a state are skipped: verify reads the records of all destinations, an import only
+//! its own destination's (`spec/state.md`); `channel.rs` covers these.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::packmule_at;
 use crate::vectors::{Vector, lay, names};
 
-/// Imports into a new layout, with a state that begins here: the exit code, and whether anything was tagged.
+/// Imports into a new layout, with a new state: the exit code, and whether anything was tagged.
 fn import(vector: &Vector, dir: &Path, what: &str, trust: &[String]) -> (u8, bool, String) {
     let site = dir.join("site");
     let mut args = vec!["import", what, "--to", "oci:site", "-j", "2", "--state", "seats", "--init-state"];
@@ -32,7 +32,7 @@ fn what_verify_refuses_no_import_tags() {
         }
         let trust = vector.trust(dir.path(), home.path());
         let mut ways = vec![vector.what()];
-        // What is wrong with trust is said before anything of a bundle is looked at.
+        // Faults of the trust options are reported before anything of a bundle is read.
         if !vector.is_stream() && vector.expect != "USAGE" {
             let stream = dir.path().join("as-stream");
             let mut out = Vec::new();
@@ -45,14 +45,15 @@ fn what_verify_refuses_no_import_tags() {
             }
         }
         for way in ways {
-            // What is wrong beside the volumes does not go into a stream.
+            // Faults outside the volumes do not get into a stream.
             let mut verify = vec!["verify", way.as_str(), "--state", "none"];
             verify.extend(trust.iter().map(String::as_str));
             let passes = packmule_at(dir.path(), &verify, None, vector.clock()).code == 0;
             assert!(passes == (vector.expect == "PASS") || way.ends_with("as-stream"), "{name}");
             let (code, is_tagged, told) = import(&vector, dir.path(), &way, &trust);
             if passes {
-                // One whose base or platforms the new place lacks is refused there, one that lacks blobs is partial.
+                // A bundle whose base or platforms are missing at the destination is refused there;
+                // one with missing blobs is partial.
                 assert!([0, 15, 30].contains(&code), "{name} {way}: {code} {told}");
                 imported += usize::from(code == 0);
             } else {

@@ -1,4 +1,5 @@
-//! What `inspect` says of a bundle's signature file and form, before anything is authenticated.
+//! The output of `inspect` about a bundle's signature file and form, before anything is
+//! authenticated.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The manifest's limits: what is just allowed, and the next that is not.
+//! The manifest's limits: the last allowed value, and the first refused one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use packmule::oci::{Absent, Algorithm, Digest, Reason, Repository};
 
 use crate::Bundle;
 
-/// A manifest that holds.
+/// A valid manifest.
 fn good(options: &[&str]) -> Manifest {
     let bundle = Bundle::new(&[b"slack water\n".repeat(9)], options, &[1]);
     Manifest::parse(&std::fs::read(bundle.path("b.json")).unwrap()).unwrap()
 }
 
-/// What `change` makes of a good one: whether it holds, as bytes too.
+/// Returns whether the good manifest is still valid after `change`, as bytes too.
 fn holds(good: &Manifest, change: impl FnOnce(&mut Manifest)) -> bool {
     let mut manifest = good.clone();
     change(&mut manifest);
@@ -84,7 +84,7 @@ fn b7_numbers_at_their_limits() {
     let good = good(&[]);
     let blob = |size| Blob { digest: Digest::sha256(b"another"), size };
     let absent = |size| Absent { digest: Digest::sha256(b"away"), reason: Reason::Foreign, repository: None, size };
-    // Parsing meets numbers above 2^53 with another check, of the same class.
+    // The parser refuses numbers above 2^53 by another check, with the same class.
     for (size, fits) in [(0, true), (MOST, true), (MOST + 1, false)] {
         assert_eq!(holds(&good, |manifest| manifest.blobs.push(blob(size))), fits, "blob of {size}");
         assert_eq!(holds(&good, |manifest| manifest.absent.push(absent(size))), fits, "absent of {size}");
@@ -167,7 +167,7 @@ fn b7_frames_and_volumes_at_their_limits() {
     assert!(!holds(&good, |manifest| (flat(manifest), manifest.frames.clear()).0), "flat with a volume");
     assert!(!holds(&good, |manifest| (flat(manifest), manifest.volumes.clear()).0), "flat with frames");
 
-    // One frame in one volume, of which only the manifest is asked.
+    // One frame in one volume, of which only the manifest is read.
     let one = |frame: Frame| {
         move |manifest: &mut Manifest| {
             manifest.volumes = vec![Volume { digest, frames: 1, size: frame.stored_size() }];
@@ -228,7 +228,7 @@ fn m3_the_last_frame_is_the_end_alone_and_stored() {
     let stored = |plain| Frame { digest: None, plain, size: None };
     let digest = || Some(Box::new(Digest::sha256(b"a frame")));
     assert!(cuts(&|_| ()));
-    // A stored frame may have a digest; a packed one is of another kind.
+    // A stored frame may have a digest; a packed one is another kind.
     assert!(cuts(&|frames| frames.last_mut().unwrap().digest = digest()));
     assert!(!cuts(&|frames| *frames.last_mut().unwrap() = Frame { digest: digest(), plain: 1024, size: Some(30) }));
     for plain in [1, 512, 1023, 1025, 2048] {

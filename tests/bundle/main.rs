@@ -1,6 +1,8 @@
-//! Bundles under attack: what the real exporter wrote is damaged, and the real reader must refuse it.
+//! Bundles under attack: damages bundles that the real exporter wrote; the real reader must refuse
+//! them.
 //!
-//! Here: how the bundles are made and looked at. The attacks, by rows of the torture table, are in the modules.
+//! This file holds how the bundles are made and examined. The attacks, by rows of the torture
+//! table, are in the modules.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
@@ -14,6 +16,7 @@ mod corpora;
 mod custody;
 mod drive;
 mod edges;
+mod elsewhere;
 mod examples;
 mod faults;
 mod flat;
@@ -68,19 +71,20 @@ use packmule::signing::private::SigningKey;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// The bits that are flipped in the byte at an offset: one, which differs from byte to byte; all of them in a sweep.
+/// Returns the bits to flip in the byte at an offset: one, which differs from byte to byte; all of
+/// them in a sweep.
 fn bits(at: usize) -> std::ops::Range<usize> {
     if std::env::var_os("PACKMULE_TEST_SWEEP").is_some() { 0..8 } else { at % 8..at % 8 + 1 }
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// The key that is trusted, and one that is not.
+/// Returns the signing key of a seed; key 1 is the trusted one.
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()
 }
 
-/// A manifest that lists these blobs and no artifact: for what follows from sizes alone.
+/// A manifest that lists these blobs and no artifacts, for tests of sizes alone.
 fn manifest_of(blobs: &[Blob]) -> Arc<Manifest> {
     let example = examples::examples().remove("salt.json").unwrap();
     let mut manifest = Manifest::parse(&example).unwrap();
@@ -112,14 +116,14 @@ fn make_layout(layout: &Path, layers: &[Vec<u8>]) {
     fs::write(layout.join("index.json"), index.to_string()).unwrap();
 }
 
-/// How a run ended.
+/// The outcome of a run.
 struct Ended {
     code: u8,
     stdout: String,
     stderr: String,
 }
 
-/// A run in a world of this directory; `epoch` is SOURCE_DATE_EPOCH, `clock` the time.
+/// Runs packmule in a world of this directory; `epoch` is SOURCE_DATE_EPOCH, `clock` the time.
 fn packmule_at(dir: &Path, args: &[&str], epoch: Option<&str>, clock: i64) -> Ended {
     let (mut world, stdout, stderr) = World::for_test(args, dir);
     world.clock = Arc::new(FixedClock::at(clock));
@@ -135,7 +139,7 @@ fn packmule(dir: &Path, args: &[&str]) -> Ended {
     packmule_at(dir, args, None, 1_767_225_600)
 }
 
-/// A directory of its own with keys and one bundle, `b` in `usb`.
+/// A temporary directory with keys and one bundle, `b` in `usb`.
 struct Bundle {
     root: TempDir,
 }
@@ -166,7 +170,7 @@ impl Bundle {
         bundle
     }
 
-    /// A small one: two frames, packed and stored, or with level 0 all stored.
+    /// A small bundle: two frames, packed and stored, or with level 0 both stored.
     fn small(level: &str, signers: &[u8]) -> Self {
         Self::new(&[b"high water 06:12 and 18:40\n".repeat(20)], &["--level", level], signers)
     }
@@ -179,17 +183,18 @@ impl Bundle {
         self.dir().join(file)
     }
 
-    /// Verified in process under key 1.
+    /// Verifies it in process under key 1.
     fn verdict(&self) -> Verdict {
         verdict(&self.dir(), &Scope::default())
     }
 
-    /// Why it is refused under key 1; panics if it is not.
+    /// Returns why it is refused under key 1; panics if it is not.
     fn refusal(&self, what: &str) -> Fault {
         self.verdict().fault.unwrap_or_else(|| panic!("{what}: PASS"))
     }
 
-    /// What the command says of it under key 1: exit code and text, the JSON report being of one mind.
+    /// Returns what the command says about it under key 1: exit code and text; the JSON report must
+    /// agree.
     fn command(&self) -> Ended {
         let json = packmule(self.root.path(), &["verify", "usb/b", "--key", "1.pub.pem", "--json"]);
         let report: Value = serde_json::from_str(&json.stdout).expect("one JSON document");
@@ -201,7 +206,7 @@ impl Bundle {
         ended
     }
 
-    /// Runs a command in its directory, which must end with `code`; gives what it said.
+    /// Runs a command in its directory, which must end with `code`; returns its output.
     fn run(&self, words: &str, code: u8) -> String {
         let words: Vec<&str> = words.split(' ').collect();
         let ended = packmule(self.root.path(), &words);

@@ -1,4 +1,4 @@
-//! Very many tags in one layout: the work grows with their number and not with its square, and a signal ends the program.
+//! Very many tags in one layout: the work is linear in their number, and a signal ends the program.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,8 @@ use crate::key;
 use crate::memory::{ALONE, told_by};
 use crate::store::{Memory, SIGN_1, artifact, flow};
 
-/// A source, and an input of one artifact with half of `count` tags and as many with one tag each.
+/// A source, and an input of one artifact with half of `count` tags and as many artifacts with one
+/// tag each.
 fn crowd(count: usize) -> (Memory, Input) {
     let (mut memory, input) = artifact("b", vec![(b"{}".to_vec(), false, "a/config")], u64::MAX);
     let document = input.blobs[0].document.as_ref().unwrap();
@@ -32,7 +33,7 @@ fn crowd(count: usize) -> (Memory, Input) {
     (memory, Input { artifacts, ..input })
 }
 
-/// Processor time of this process so far, in ticks.
+/// Returns the processor time of this process so far, in ticks.
 fn ticks() -> u64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     let numbers: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
@@ -47,12 +48,13 @@ fn g4_four_times_as_many_tags_take_no_more_than_eight_times_the_work() {
         told_by("many_tags::the_import_and_plan_of_its_own_process", dir.path(), "ticks:")
     };
     let (few, many) = (work(3000), work(12_000));
-    // Too few ticks tell nothing.
+    // Too few ticks are not meaningful.
     assert!(many > 20, "{few} and {many} ticks");
     assert!(many <= 8 * few.max(5), "{few} ticks for 3,000 tags, {many} for 12,000");
 }
 
-/// Runs only as a child of the test above: an import with a receipt, the same once more, and the plan of an export of all.
+/// Runs only as a child of the test above: an import with a receipt, the same again, and the plan
+/// of an export of everything.
 #[test]
 fn the_import_and_plan_of_its_own_process() {
     let Some(dir) = std::env::var_os(ALONE) else { return };
@@ -91,8 +93,9 @@ fn the_import_and_plan_of_its_own_process() {
     println!("\nticks: {}", ticks() - before);
 }
 
-/// The program itself, sent TERM at some moments of an import of many tags: it ends soon, no name has come, and the same
-/// import succeeds afterwards. The ten seconds keep a test from hanging; they measure nothing.
+/// Sends the program TERM at several times during an import of many tags: it ends soon, no name has
+/// been set, and the same import succeeds afterwards. The ten seconds only keep the test from
+/// hanging.
 #[test]
 fn g6_term_ends_an_import_of_many_tags_and_the_same_import_succeeds() {
     let dir = tempfile::tempdir().unwrap();
@@ -150,9 +153,9 @@ fn g6_term_ends_an_import_of_many_tags_and_the_same_import_succeeds() {
         let is_done = dir.path().join(&to).join("index.json").exists();
         match ended.code() {
             Some(0) => assert!(is_done, "{part}"),
-            // It may have come between the names and the end.
+            // The signal may have come between the names and the end.
             Some(143) => caught += 1,
-            // Before there was a handler.
+            // Before the handler was installed.
             other => assert!(other.is_none() && !is_done, "{part}: {ended:?}"),
         }
         assert_eq!(start(&to).wait().unwrap().code(), Some(0), "{part}: the same import again");

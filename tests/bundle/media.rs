@@ -1,4 +1,5 @@
-//! Rows B1, B16 and B17: files that are no bundle, and things that are no plain file. Nothing may hang.
+//! Rows B1, B16 and B17: files that are not bundles, and things that are not plain files. Nothing
+//! may hang.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -12,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::{Bundle, assert_class, noise, packmule, verdict};
 
-/// The refusal, which must come within a time that no honest one needs.
+/// Returns the refusal, which must come within a generous time limit.
 fn in_time(bundle: &Bundle, what: &str) -> Fault {
     let (sender, receiver) = mpsc::channel();
     let dir = bundle.dir();
@@ -33,7 +34,7 @@ fn b1_not_a_bundle() {
         ("text", b"not a bundle at all\n".to_vec()),
         ("a json of something else", b"{\"a\":1}".to_vec()),
     ] {
-        // As a manifest; without a signature file too, which is looked at later.
+        // As a manifest; also without a signature file, which is only checked later.
         let fault = bundle.with("b.json", &bytes, || {
             let ended = bundle.command();
             assert!(matches!(ended.code, 10 | 12), "{what}: {}", ended.stderr);
@@ -41,7 +42,7 @@ fn b1_not_a_bundle() {
         });
         let expected = if what.starts_with("a json") { Class::Signature } else { Class::Format };
         assert_class(&fault, expected, what);
-        // As a file that is named itself.
+        // As a file that is given by name.
         fs::write(bundle.root.path().join("file.bin"), &bytes).unwrap();
         let ended = packmule(bundle.root.path(), &["verify", "file.bin", "--key", "1.pub.pem"]);
         assert_eq!(ended.code, 10, "{what}: {}", ended.stderr);

@@ -1,5 +1,5 @@
-//! The memory of an export and of a stream that is verified, whatever the size of a layer, each in a process that
-//! does nothing else.
+//! The memory needed by an export and by verifying a stream, whatever the size of a layer, each in
+//! a process that does nothing else.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,10 +16,11 @@ use packmule::signing::Policy;
 
 use crate::store::{SIGN_1, input, listed, repository};
 
-/// Set for the process that measures, to the directory that it works in.
+/// Variable for the measuring process: the directory that it works in.
 pub const ALONE: &str = "PACKMULE_TEST_ALONE";
 
-/// Content made from its position: noise, every eighth KiB zeros, so that packing saves a little.
+/// Content made from its position: noise, with every eighth KiB zeros, so that packing saves a
+/// little.
 struct Made {
     at: u64,
     end: u64,
@@ -92,7 +93,7 @@ fn layer(size: u64, media_type: &str) -> Descriptor {
     }
 }
 
-/// A child of this process that does `work` and tells a number behind `word`.
+/// Runs `work` in a child of this process; returns the number that it prints after `word`.
 pub fn told_by(work: &str, dir: &Path, label: &str) -> u64 {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", work, "--nocapture"])
@@ -105,12 +106,12 @@ pub fn told_by(work: &str, dir: &Path, label: &str) -> u64 {
     number.trim().parse().unwrap()
 }
 
-/// A child of this process that does `work` and tells its peak in KiB.
+/// Runs `work` in a child of this process; returns its peak memory in KiB.
 pub fn kib_peak(work: &str, dir: &Path) -> u64 {
     told_by(work, dir, "peak KiB:")
 }
 
-/// The same in MiB.
+/// Like `kib_peak`, in MiB.
 fn peak_of(work: &str, dir: &Path) -> u64 {
     kib_peak(work, dir).div_ceil(1 << 10)
 }
@@ -130,7 +131,7 @@ fn export_stays_below_320_mib_and_a_stream_of_it_below_150() {
     assert!(peak <= 150, "stream: peak {peak} MiB");
 }
 
-/// Runs only as a child of the test above: both ends of a pipe, through which a bundle of a GB passes.
+/// Runs only as a child of the test above: both ends of a pipe with a bundle of a GB.
 #[test]
 fn the_stream_of_its_own_process() {
     let Some(dir) = std::env::var_os(ALONE) else { return };

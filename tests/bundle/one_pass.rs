@@ -1,4 +1,4 @@
-//! Import of what passes once: a stream, and volumes on media that are changed; and verify of the latter.
+//! Imports that read once: a stream, and volumes on changing media; and verifying the latter.
 
 use std::fs;
 use std::io::{Cursor, Read};
@@ -11,7 +11,7 @@ use packmule::cli::world::World;
 use crate::streams::stream_of;
 use crate::{Bundle, Ended, noise, packmule};
 
-/// A run with a stream on standard input.
+/// Runs packmule with a stream on standard input.
 fn piped(dir: &Path, args: &[&str], input: impl Read + Send + 'static) -> Ended {
     let (mut world, stdout, stderr) = World::for_test(args, dir);
     world.stdin = Box::new(input);
@@ -21,7 +21,7 @@ fn piped(dir: &Path, args: &[&str], input: impl Read + Send + 'static) -> Ended 
 
 const IMPORT: [&str; 6] = ["import", "-", "--key", "1.pub.pem", "--to", "oci:site"];
 
-/// Small blobs, blobs of a frame, and some of several frames.
+/// Small blobs, blobs of one frame, and some of several frames.
 fn layers() -> Vec<Vec<u8>> {
     let mut layers = vec![noise(1, 34 << 20), noise(2, 300_000), b"high water\n".repeat(2_000_000)];
     layers.extend((10..30).map(|seed| noise(seed, 3000)));
@@ -56,7 +56,7 @@ fn an_import_from_a_stream_is_one_from_files() {
     assert_eq!(packmule(root, &args).code, 0);
     same(&root.join("site"), &root.join("files"));
     assert_eq!(fs::read(root.join("site/index.json")).unwrap(), fs::read(root.join("files/index.json")).unwrap());
-    // What is there already is not sent again, and all of it is checked all the same.
+    // Existing content is not sent again, but everything is still checked.
     let again = piped(root, &IMPORT, Cursor::new(stream.clone()));
     assert!(again.code == 0 && again.stdout.contains(" 0 blobs sent"), "{}", again.stdout);
     let mut flipped = stream;
@@ -89,7 +89,7 @@ fn d12_a_stream_that_is_not_whole_tags_nothing() {
         let index = fs::read_to_string(root.join("site/index.json")).unwrap_or_default();
         assert!(!index.contains("tide"), "{what}: {index}");
     }
-    // Once the cause is gone the same command succeeds.
+    // Once the cause is fixed, the same command succeeds.
     assert_eq!(piped(root, &IMPORT, Cursor::new(stream)).code, 0);
     assert!(fs::read_to_string(root.join("site/index.json")).unwrap().contains("tide"));
 }
@@ -108,7 +108,7 @@ fn what_stands_in_the_way_is_told_before_the_first_push() {
     assert_eq!(piped(root, &["import", "-", "--to", "oci:site"], Cursor::new(stream)).code, 2, "without trust");
 }
 
-/// Puts the volumes of a bundle aside, each on a medium of its own.
+/// Moves each volume of a bundle to its own medium.
 fn media(bundle: &Bundle) -> usize {
     let mut count = 0;
     while bundle.path(&format!("b.{:04}.tar.zst", count + 1)).exists() {
@@ -145,7 +145,7 @@ fn volumes_on_several_media_at_once() {
         let lacks = packmule(root, &[&verify[..], &["--volume", number]].concat());
         assert_eq!(lacks.code, 11);
     }
-    // A volume that is no volume of this bundle, on whatever medium; a directory that is not there.
+    // A volume that does not belong to this bundle, on any medium; a missing directory.
     fs::write(root.join("medium2/b.0009.tar.zst"), b"x").unwrap();
     let extra = packmule(root, &[&verify[..], &dirs].concat());
     assert!(extra.code == 11 && extra.stderr.contains("extra"), "{}", extra.stderr);
@@ -154,7 +154,7 @@ fn volumes_on_several_media_at_once() {
     assert_eq!(packmule(root, &[&verify[..], &dirs, &["--volume-dir", "nowhere"]].concat()).code, 22);
 }
 
-/// A run at a terminal where media are changed as they are asked for, until there are no more.
+/// Runs packmule at a terminal where media are changed as requested, until there are no more.
 fn changing(bundle: &Bundle, args: &[&str], up_to: usize) -> (Ended, Vec<String>) {
     let (world, stdout, stderr) = World::for_test(args, bundle.root.path());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -162,7 +162,7 @@ fn changing(bundle: &Bundle, args: &[&str], up_to: usize) -> (Ended, Vec<String>
     let mut world = world.with_prompt(move |text| {
         let mut told = told.lock().unwrap();
         told.push(text.to_owned());
-        // The first medium that is put in is the wrong one.
+        // The first medium inserted is the wrong one.
         let number = told.len().saturating_sub(1).max(1);
         if number > up_to {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -192,13 +192,13 @@ fn volumes_on_media_changed_in_one_drive() {
     assert!(ended.code == 0 && ended.stdout.starts_with("PASS"), "{}", ended.stderr);
     assert_eq!(asked.len(), 4, "{asked:?}");
     assert!(asked[0].contains("need volume 1 of bundle sha256:") && asked[3].contains("need volume 3"), "{asked:?}");
-    // Whoever has no more is told what lacks.
+    // If there are no more media, the missing volume is named.
     for volume in 1..=3 {
         let _ = fs::remove_file(bundle.path(&format!("b.{volume:04}.tar.zst")));
     }
     let (ended, _) = changing(&bundle, &["verify", "usb/b", "--key", "1.pub.pem", "--volume-dir", "usb"], 2);
     assert!(ended.code == 11 && ended.stderr.contains("need volume 3 of bundle"), "{}", ended.stderr);
-    // What lies on the first medium counts, though the drive then has others.
+    // Files on the first medium count even when the drive then holds others.
     for volume in 1..=3 {
         let _ = fs::remove_file(bundle.path(&format!("b.{volume:04}.tar.zst")));
     }

@@ -1,5 +1,5 @@
-//! P5: a worker of verify panics, at each of the moments at which it tells how far it is. The clock, which a worker
-//! reads just then, is the fail point: nothing in the program is there for this test.
+//! P5: a worker of verify panics, each time at another of its progress reports. The clock, which a
+//! worker reads at that point, is the fail point: nothing in the program exists for this test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use packmule::flow::Clock;
 
 use crate::{Bundle, noise};
 
-/// Panics on the n-th reading by another thread than the one that made it.
+/// Panics on the n-th reading by a thread other than the one that made it.
 struct Trap {
     home: ThreadId,
     left: AtomicUsize,
@@ -42,7 +42,7 @@ fn p5_a_worker_that_panics_never_ends_in_a_pass() {
         let trap = Arc::new(Trap { home: thread::current().id(), left: AtomicUsize::new(moment) });
         world.clock = trap.clone();
         let code = run(&mut world);
-        // It counts down below zero, and wraps around, once it has sprung and others go on.
+        // It goes below zero and wraps around once it has panicked and other threads continue.
         let left = trap.left.load(Ordering::SeqCst);
         passed = (1..=moment).contains(&left);
         if passed {

@@ -1,4 +1,4 @@
-//! What someone left on a medium under the names of unfinished files: links to files that are not the bundle's.
+//! Links to foreign files that someone left on a medium under the names of unfinished files.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -43,7 +43,7 @@ impl Desk {
         self.run("verify usb/b --policy trust.toml", code)
     }
 
-    /// Verified under this policy; refused with this said.
+    /// Verifies with this policy; it must be refused with this message.
     fn refused(&self, policy: &[u8], said: &str) {
         let path = self.path("trust.toml");
         fs::remove_file(&path).unwrap();
@@ -81,7 +81,8 @@ fn s2_s8_unknown_signatures_are_shown_or_refused_and_bad_ones_never_pass() {
     assert!(desk.verify(0).contains(&format!("not counted  {}", key(4).public().id())));
     fs::write(desk.path("trust.toml"), format!("{POLICY}unknown_signatures = \"refuse\"\n")).unwrap();
     assert!(desk.verify(15).contains("unknown key"));
-    // A key that the policy has in another section only: known, so it must hold; not of this one, so it does not count.
+    // A key only in another section of the policy: known, so its signature must be valid; not in
+    // this section, so it does not count.
     let other = POLICY.replace("\"release\", \"guard\", \"deputy\"]\nthreshold = 2", "\"release\", \"guard\"]")
         + "[channel.other]\nkeys = [\"deputy\"]\n";
     fs::write(desk.path("trust.toml"), other).unwrap();
@@ -103,7 +104,7 @@ fn s4_s6_s17_a_policy_file_that_cannot_be_trusted_is_refused_with_its_reason() {
     desk.refused(format!("\u{feff}{POLICY}").as_bytes(), "byte order mark");
     desk.refused(POLICY.replace("threshold = 2", "threshold = 0").as_bytes(), "trust.toml:7: ");
     desk.refused(POLICY.replace("threshold = 2", "threshold = 4").as_bytes(), "from 1 to 3");
-    desk.refused(POLICY.replace("3.pub.pem", "1.pub.pem").as_bytes(), "stands twice in this file");
+    desk.refused(POLICY.replace("3.pub.pem", "1.pub.pem").as_bytes(), "is listed twice in this file");
     desk.refused(POLICY.replace("deputy =", "guard =").as_bytes(), "trust.toml:4: duplicate key");
     desk.refused(POLICY.replace("roles =", "rolls =").as_bytes(), "did you mean roles?");
     desk.refused(POLICY.replace("3.pub.pem", "3.pem").as_bytes(), "found a private one");
@@ -114,7 +115,7 @@ fn s4_s6_s17_a_policy_file_that_cannot_be_trusted_is_refused_with_its_reason() {
     let low = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END PUBLIC KEY-----\n";
     fs::write(desk.path("5.pub.pem"), low).unwrap();
     desk.refused(POLICY.replace("3.pub.pem", "5.pub.pem").as_bytes(), "weak or non-canonical");
-    // Who could have written it.
+    // Who could have written the file.
     let policy = desk.path("trust.toml");
     for file in ["trust.toml", "1.pub.pem"] {
         for mode in [0o664, 0o646, 0o777] {
@@ -152,7 +153,7 @@ fn the_machines_own_policy_counts_where_no_key_is_given() {
     desk.run("verify usb/b --key 1.pub.pem", 0);
     desk.run("sign usb/b --sign 2.pem", 0);
     desk.run("verify usb/b", 0);
-    // There, but not as it must be: not as if it were not there.
+    // Present but invalid: not treated as missing.
     fs::rename(&usual, desk.path("away")).unwrap();
     symlink(desk.path("away"), &usual).unwrap();
     desk.run("verify usb/b", 2);
@@ -195,7 +196,7 @@ fn what_is_not_allowed_or_lacks_is_refused_before_the_first_push() {
     assert!(both("all", "limits = { bundle = \"40MiB\" }", 15).contains("bytes of blobs"));
 }
 
-/// README's section, run as it stands but for the places.
+/// Runs README's section unchanged, except for the places.
 #[test]
 fn two_people_an_order_an_end_as_the_readme_has_them() {
     let desk = Desk::new(&[1], POLICY);
@@ -225,7 +226,7 @@ fn two_people_an_order_an_end_as_the_readme_has_them() {
         ran += 1;
     }
     assert_eq!(ran, 4);
-    // Where the guard did not sign, nothing passes.
+    // Without the guard's signature, nothing passes.
     desk.run(
         "export oci:d/source:docker.io/library/tide:1.4 -o medium --channel apps --expires 1d --sign 1.pem --state own",
         0,

@@ -1,5 +1,5 @@
-//! The limits of a process: little address space, few threads, small files. Each run is the program itself, and ends
-//! with a documented exit code and a message.
+//! The limits of a process: little address space, few threads, small files. Each run is the program
+//! itself, and ends with a documented exit code and a message.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::{key, make_layout, noise};
 
-/// A layout of some 40 MiB, of which half packs, and keys.
+/// A layout of about 40 MiB, half of which can be packed, and keys.
 fn prepare() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     make_layout(
@@ -22,7 +22,7 @@ fn prepare() -> TempDir {
     dir
 }
 
-/// Runs a line of shell in which `$P` is the program; exit code and all that it said.
+/// Runs a shell line in which `$P` is the program; returns exit code and output.
 fn shell(dir: &Path, line: &str) -> (Option<i32>, String) {
     let ended = Command::new("bash")
         .args(["-c", line])
@@ -56,11 +56,11 @@ fn p8_the_end_of_memory_is_an_error_with_its_own_words() {
     let dir = prepare();
     fs::create_dir_all(dir.path().join("usb")).unwrap();
     let export = "export oci:source -o usb/b --sign k.pem";
-    // From where the program can be loaded to where it has enough.
+    // From where the program can just be loaded to where it has enough memory.
     let mut met = 0;
     for space in (40..260).step_by(12) {
         let (code, told) = shell(dir.path(), &format!("ulimit -v {}; exec \"$P\" -j64 {export} --json", space << 10));
-        // Before its first line there is the loader, and the runtime of the language.
+        // Before its first line run the loader and the language runtime.
         let Ok(document) = serde_json::from_str::<serde_json::Value>(told.trim()) else {
             assert!(met == 0, "{space} MiB: {code:?} {told}");
             continue;
@@ -79,7 +79,7 @@ fn p8_the_end_of_memory_is_an_error_with_its_own_words() {
         assert!(!dir.path().join("usb/b.json").exists());
     }
     assert!(met > 1, "memory ended {met} times");
-    // With enough of it the same command goes on.
+    // With enough memory the same command continues.
     let (code, told) = shell(dir.path(), "\"$P\" verify usb/b --key k.pub.pem");
     assert_eq!(code, Some(0), "{told}");
 }
@@ -94,7 +94,7 @@ fn p8_where_the_system_gives_no_thread_the_run_ends_in_words() {
     fs::create_dir_all(dir.path().join("usb")).unwrap();
     let (code, told) = shell(dir.path(), "\"$P\" export oci:source -o usb/b --sign k.pem");
     assert_eq!(code, Some(0), "{told}");
-    // A user of its own: the limit counts all processes of one.
+    // As a separate user: the limit counts all processes of one user.
     for (threads, words) in
         [(1, "verify usb/b --key k.pub.pem"), (2, "verify usb/b --key k.pub.pem"), (4, "inspect usb/b --check")]
     {
@@ -112,14 +112,14 @@ fn x4_a_limit_of_file_sizes_is_named_and_no_signal_kills() {
     let dir = prepare();
     fs::create_dir_all(dir.path().join("usb")).unwrap();
     let export = "export oci:source -o usb/b --sign k.pem";
-    // 4 MiB, which is below what is written.
+    // 4 MiB, which is less than what is written.
     let (code, told) = shell(dir.path(), &format!("ulimit -f 4096; exec \"$P\" {export}"));
     assert!(
         code == Some(22) && told.contains("4194304 bytes (ulimit -f)") && told.contains("--volume-size"),
         "{code:?} {told}"
     );
     assert!(!dir.path().join("usb/b.json").exists());
-    // What is only met while it is written, in a layout.
+    // A layout only meets the limit while it is written.
     let (code, told) = shell(dir.path(), &format!("\"$P\" {export}"));
     assert_eq!(code, Some(0), "{told}");
     let (code, told) = shell(dir.path(), "ulimit -f 4096; exec \"$P\" import usb/b --key k.pub.pem --to oci:site");

@@ -1,4 +1,4 @@
-//! Row S20: a medium or memory that gives other bytes back than were written.
+//! Row S20: a medium or memory that returns other bytes than were written.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -12,6 +12,7 @@ use packmule::bundle::write::ReadBack;
 use packmule::bundle::write::read_back;
 use packmule::bundle::write::{Options, write};
 use packmule::bundle::{Error, Manifest, Name, Output};
+use packmule::content::volumes::Volumes;
 use packmule::decide::select::{Selection, Wanted};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::layout::Layout;
@@ -64,9 +65,9 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
             let manner = Manner { leave_out: false, form };
             packmule::operate::export::run(&flow(), &layout, &output, &input, &sign, Some(read_back), manner)
         };
-        let bad = |dir: &Path, manifest: &Manifest, flow: &Flow| -> Result<(), Error> {
-            flip(dir);
-            read_back::read_back(dir, manifest, flow)
+        let bad = |place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow| -> Result<(), Error> {
+            flip(&usb);
+            read_back::read_back(place, manifest, flow)
         };
         let fault = run(&bad, &|| panic!("signed")).unwrap_err();
         assert!(matches!(fault.class, Class::Io | Class::Integrity), "{form:?}: {fault:?}");
@@ -75,13 +76,13 @@ fn s20_a_read_back_that_finds_other_bytes_names_and_signs_nothing() {
             names.iter().all(|name| name.to_string_lossy().contains(".partial") || name == "b.lock"),
             "{form:?}: {names:?}"
         );
-        // Once memory and medium are good, the same command succeeds.
+        // Once memory and medium are fixed, the same command succeeds.
         run(&read_back::read_back, &|| {}).unwrap();
         assert!(usb.join("b.json").is_file());
     }
 }
 
-/// One thread reads one run of volumes after the other, all of them.
+/// One thread reads all volumes, one run after the other.
 #[test]
 fn all_volumes_are_read_back_by_one_thread() {
     let blobs = vec![

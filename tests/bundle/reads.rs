@@ -1,5 +1,5 @@
-//! How much is read: the bytes of a bundle's files against its size, counted by the kernel in a process that does
-//! nothing else.
+//! How much is read: the bytes read of a bundle's files relative to its size, counted by the kernel
+//! in a process that does nothing else.
 
 use std::fs;
 use std::path::Path;
@@ -14,21 +14,21 @@ use serde_json::json;
 use crate::store::{Memory, SIGN, input, listed, repository};
 use crate::{Bundle, flow, noise, packmule};
 
-/// Names the test that measures in a process of its own.
+/// Variable that names the test to measure in its own process.
 const ALONE: &str = "PACKMULE_TEST_ALONE";
 
-/// Bytes that this process has read so far.
+/// Returns the number of bytes that this process has read so far.
 fn read() -> u64 {
     let counts = fs::read_to_string("/proc/self/io").unwrap();
     counts.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
 }
 
-/// Bytes of all files in a directory.
+/// Returns the size of all files in a directory.
 fn size(dir: &Path) -> u64 {
     fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// Runs the test of this name, whose module is this one, in a process of its own. It is not run where it is.
+/// Runs the test of this name, which must be in this module, in its own process.
 fn alone(test: &str) {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &format!("reads::{test}"), "--nocapture"])
@@ -49,7 +49,7 @@ fn an_import_of_many_small_blobs_reads_the_bundle_about_once() {
     if !is_alone(TEST) {
         return alone(TEST);
     }
-    // Five frames that are shared, and a large blob.
+    // Five shared frames, and a large blob.
     let mut layers: Vec<Vec<u8>> = (0..1200).map(|seed| noise(seed, 60_000)).collect();
     layers.push(noise(5000, 3 << 20));
     let bundle = Bundle::new(&layers, &[], &[1]);
@@ -60,8 +60,8 @@ fn an_import_of_many_small_blobs_reads_the_bundle_about_once() {
     assert!(taken < 3 * size, "{taken} bytes were read of {size}");
 }
 
-/// Writes the bundle `b` of `count` documents with `padding` bytes of annotations; that of the next artifact lies in the
-/// next of `frames` parts, all around.
+/// Writes the bundle `b` of `count` documents with `padding` bytes of annotations; each next
+/// artifact's document is in the next of `frames` parts, in turn.
 fn scattered(dir: &Path, count: usize, padding: usize, frames: usize) {
     let mut memory = Memory::default();
     let config = memory.add(Algorithm::Sha256, "a/config", b"{}".to_vec());

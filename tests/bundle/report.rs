@@ -1,5 +1,5 @@
-//! Rows M12, G5, G6 and S18 in reports, by whole commands: what a guard reads says what the verdict says, and nothing
-//! of a bundle that nobody known vouches for.
+//! Rows M12, G5, G6 and S18 in reports, by whole commands: a guard reads exactly what the verdict
+//! says, and nothing of a bundle without a known signer.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ const NOW: i64 = 1_767_225_600;
 struct Desk(Bundle);
 
 impl Desk {
-    /// A bundle `b` of an image for two platforms, one with an SBOM inside, with a signature that refers to it; signed by
-    /// these keys.
+    /// A bundle `b` of an image for two platforms, one with an SBOM inside, with a signature that
+    /// refers to it; signed by these keys.
     fn new(signers: &[u8], export: &[&str]) -> Self {
         let desk = Self(Bundle::small("9", &[1]));
         let layout = desk.path("rich");
@@ -76,7 +76,7 @@ impl Desk {
         ended.stdout + &ended.stderr
     }
 
-    /// Verifies with both reports and gives them.
+    /// Verifies with both reports and returns them.
     fn verify(&self, more: &[&str], code: u8) -> (Value, String) {
         let args = ["verify", "usb/b", "--report", "r.json", "--report", "r.html"];
         self.run(&[&args[..], more].concat(), code);
@@ -124,7 +124,7 @@ fn a_bundle_that_passes_can_be_approved_from_its_page() {
     for said in [report["handling"].as_str().unwrap(), &html] {
         assert!(said.contains("verifies content and never transforms it"), "{said}");
     }
-    // In groups, in their order.
+    // In groups, in order.
     let groups: String = html.split("<b>").skip(1).take(16).map(|group| &group[..4]).collect();
     assert_eq!(groups, id["sha256:".len()..]);
     assert_eq!(results(&report), ["passed"; 6]);
@@ -151,12 +151,12 @@ fn a_bundle_that_passes_can_be_approved_from_its_page() {
     }
     assert_eq!(report["transfer"]["position"]["sequence"], 1);
     assert!(report["transfer"].get("last").is_none());
-    // Once more: now there is one that was accepted.
+    // Again: now there is an accepted one.
     let (again, _) = desk.verify(&["--policy", "trust.toml", "--state", "guard", "--record", "--base", "usb/b"], 0);
     assert_eq!(again["transfer"]["last"]["id"], id);
     assert_eq!((&again["news"]["new"], &again["news"]["same"]), (&0.into(), &2.into()));
     assert_eq!(again["contents"]["repositories"][0]["items"][0]["news"], "same");
-    // Keys in place of a policy: what a policy would have looked at was not looked at.
+    // Keys instead of a policy: the policy's checks were not made.
     let (keys, _) = desk.verify(&["--key", "1.pub.pem"], 0);
     assert_eq!(result(&keys, "Allowed by the policy here"), "open");
     assert_eq!(result(&keys, "In order, not expired"), "open");
@@ -177,7 +177,7 @@ fn s18_a_refusal_says_who_is_missing_and_what_was_not_reached() {
     assert_eq!(standing, [(Some("release desk"), Some("counted")), (Some("guard desk"), Some("missing"))]);
     assert_eq!(results(&report), ["passed", "failed", "open", "open", "open", "open"]);
     assert!(html.contains("Missing role: guard") && html.contains("What to do next") && !html.contains("PASS"));
-    // G6: once the cause is gone, the same command succeeds.
+    // G6: once the cause is fixed, the same command succeeds.
     desk.run(&["sign", "usb/b", "--sign", "2.pem"], 0);
     assert_eq!(desk.verify(&["--policy", "trust.toml"], 0).0["verdict"], "PASS");
 }
@@ -235,7 +235,7 @@ fn damage_and_staleness_fail_their_own_check_and_no_other() {
     assert!(!report["proven"].to_string().contains("Order"));
 }
 
-/// What is wrong here says nothing of the bundle: neither refused nor passed.
+/// A local fault says nothing about the bundle: it is neither refused nor passed.
 #[test]
 fn c2_a_state_that_another_run_holds_is_no_verdict() {
     let desk = Desk::new(&[1, 2], &["--channel", "apps", "--init-state"]);
@@ -305,7 +305,7 @@ fn other_commands_have_reports_too() {
     assert!(html.contains("FAILED") && html.contains("no such bundle"));
 }
 
-/// The page names the newest line of the audit log, which is the one that notes this very verdict.
+/// The page names the newest line of the audit log, which records this very verdict.
 #[test]
 fn the_page_names_its_line_of_the_audit_log() {
     let desk = Desk::new(&[1], &[]);

@@ -1,5 +1,5 @@
-//! Two verifiers, one verdict: a small bundle of each form, with bits flipped in every byte and cut at every byte, is judged by
-//! the library and by `spec/verify.py`.
+//! Two verifiers, one verdict: judges a small bundle of each form, with bits flipped in every byte
+//! and truncated at every byte, with the library and with `spec/verify.py`.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::vectors::{Vector, class, lay, verify};
 
-/// The files below a directory, in order of their paths, which are relative to it.
+/// Returns the files below a directory, sorted by relative path.
 fn files(dir: &Path, below: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir.join(below)).unwrap().map(|entry| entry.unwrap()) {
@@ -18,7 +18,8 @@ fn files(dir: &Path, below: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The classes that the library gives to each file's changes and cuts, as `second.py` prints them.
+/// Returns the classes that the library gives for each file's changes and truncations, as
+/// `second.py` prints them.
 fn judge(vector: &Vector, dir: &Path) -> String {
     let mut told = String::new();
     for path in files(dir, Path::new("")) {
@@ -43,7 +44,8 @@ fn judge(vector: &Vector, dir: &Path) -> String {
     told
 }
 
-/// Has the vector `name`, with these of its files replaced, judged by both. `place` is what is verified of it.
+/// Judges the vector `name`, with these of its files replaced, with both verifiers. `place` is what
+/// is verified.
 fn agree(name: &str, place: &str, replaced: &[(&str, Vec<u8>)]) {
     if Command::new("python3").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "python3 is not there");

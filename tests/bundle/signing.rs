@@ -1,5 +1,5 @@
-//! `sign` in all its ways and `--signatures`: signatures that are made apart, elsewhere, by OpenSSL, and joined. Rows S2,
-//! S8, S9 and S10 for each of these ways.
+//! `sign` in all its ways and `--signatures`: signatures made separately, elsewhere or by OpenSSL,
+//! and merged. Rows S2, S8, S9 and S10 for each of these ways.
 
 use std::fs;
 use std::process::Command;
@@ -31,7 +31,8 @@ fn files(bundle: &Bundle) -> Vec<String> {
     names
 }
 
-/// Another bundle, signed by key 2, with its signature file as `other.sig.json` beside this one's keys.
+/// Makes another bundle, signed by key 2, and puts its signature file as `other.sig.json` next to
+/// this one's keys.
 fn other(bundle: &Bundle) {
     let other = Bundle::new(&[b"low water 00:20\n".to_vec()], &[], &[1, 2]);
     fs::copy(other.path("b.sig.json"), bundle.root.path().join("other.sig.json")).unwrap();
@@ -52,7 +53,7 @@ fn signed_apart_and_joined_is_as_signed_in_place() {
     assert!(ended.stderr.contains("two.sig.json"), "{}", ended.stderr);
     assert_eq!(envelope(&bundle, "two.sig.json").keyids().collect::<Vec<_>>(), [key(2).public().id()]);
     run(&bundle, "sign usb/b --sign 1.pem -o absent/f", 22);
-    // As they lie there, and joined by a third person who has no key.
+    // Separate, and merged by a third person who has no key.
     run(&bundle, BOTH, 12);
     run(&bundle, &format!("{BOTH} --signatures one.sig.json"), 13);
     run(&bundle, &format!("{BOTH} --signatures one.sig.json --signatures two.sig.json"), 0);
@@ -87,13 +88,13 @@ fn s2_s8_s10_what_is_merged_is_this_bundles_and_of_two_under_one_key_the_good_on
     unchanged("sign usb/b --merge spoilt", 12, "two that differ");
     run(&bundle, "sign usb/b --merge spoilt --key 1.pub.pem", 0);
     assert_eq!(fs::read(bundle.path("b.sig.json")).unwrap(), good);
-    // The spoilt one is the bundle's: mended by the good one.
+    // The bad one is the bundle's: replaced by the good one.
     fs::write(bundle.root.path().join("good"), &good).unwrap();
     fs::write(bundle.path("b.sig.json"), two.to_bytes()).unwrap();
     run(&bundle, "sign usb/b --merge good", 12);
     run(&bundle, "sign usb/b --merge good --key 1.pub.pem --key 2.pub.pem", 0);
     assert_eq!(fs::read(bundle.path("b.sig.json")).unwrap(), good);
-    // Another bundle's signature file beside this manifest: nobody signs on top of that.
+    // Another bundle's signature file next to this manifest: no signature is added to that.
     fs::copy(bundle.root.path().join("other.sig.json"), bundle.path("b.sig.json")).unwrap();
     run(&bundle, "sign usb/b --sign 2.pem", 12);
     run(&bundle, "sign usb/b --merge good", 12);
@@ -113,7 +114,7 @@ fn s9_no_more_signatures_than_a_reader_takes() {
     fs::write(bundle.root.path().join("full"), full.to_bytes()).unwrap();
     run(&bundle, "sign usb/b --merge full", 10);
     run(&bundle, "verify usb/b --key 1.pub.pem --signatures full", 10);
-    // Each small enough, all together larger than a file may be.
+    // Each small enough, but together larger than a file may be.
     for (name, from) in [("half", 0), ("rest", 16)] {
         let some = (from..from + 15).map(|n| Signature { keyid: format!("{n:064x}"), sig: vec![1; 60_000] });
         full.signatures = some.collect();
@@ -159,7 +160,7 @@ fn s2_s10_openssl_signs_the_payload_and_only_a_good_signature_is_attached() {
         assert!(told.contains(said), "{words}: {told}");
         assert_eq!(envelope(&bundle, "usb/b.sig.json").signatures.len(), 1, "{words}");
     }
-    // The manifest itself signed, or another bundle's payload: not this.
+    // Signatures over the manifest itself or another bundle's payload, not over this one.
     openssl(&["pkeyutl", "-sign", "-rawin", "-inkey", "2.pem", "-in", "usb/b.json", "-out", "wrong"]);
     run(&bundle, "sign usb/b --attach wrong --key 2.pub.pem", 12);
     run(&bundle, "sign usb/b --attach raw --key 2.pub.pem -o apart", 0);
@@ -195,14 +196,14 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all(both, 13, "found 1");
     all(&format!("{both} --signatures two"), 0, "");
     all(&format!("{both} --signatures two --signatures two"), 0, "");
-    // A bad one spoils all, wherever it stands; not that of a key that nobody knows.
+    // A bad one spoils everything, wherever it is, unless its key is unknown.
     all(&format!("{both} --signatures spoilt"), 12, "bad signature");
     all(&format!("{both} --signatures two --signatures spoilt"), 12, "bad signature");
     all("--key 1.pub.pem --signatures forged", 12, "bad signature");
     all("--key 1.pub.pem --signatures spoilt", 0, "");
     all(&format!("{both} --signatures two --signatures other.sig.json"), 12, "over another");
     all(&format!("{both} --signatures two --signatures 1.pub.pem"), 10, "DSSE envelope");
-    // The form of all before what one says.
+    // The form of all files is checked before the content of any.
     let retyped = fs::read_to_string(root.join("two")).unwrap().replace("statement.v1", "statement.v2");
     fs::write(root.join("retyped"), retyped).unwrap();
     all(&format!("{both} --signatures two --signatures retyped"), 12, "expected signatures over");
@@ -212,9 +213,9 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     {
         all(&format!("{both} --signatures two --signatures {file}"), 22, said);
     }
-    // Trust lacks: said first, whatever else was given.
+    // Missing trust is reported first, whatever else was given.
     all("--signatures two", 2, "no trust given");
-    // The bundle's own is spoilt: no signature from elsewhere makes it good.
+    // The bundle's own file is bad: no signature from elsewhere fixes it.
     let own = fs::read(bundle.path("b.sig.json")).unwrap();
     let mut bad = envelope(&bundle, "usb/b.sig.json");
     bad.signatures[0].sig[3] ^= 1;
@@ -223,7 +224,7 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     all(&format!("{both} --signatures one --signatures two"), 12, "bad signature");
     fs::write(bundle.path("b.sig.json"), b"{}").unwrap();
     all(&format!("{both} --signatures one --signatures two"), 10, "signature file");
-    // In its place.
+    // In place of the bundle's own file.
     fs::remove_file(bundle.path("b.sig.json")).unwrap();
     all(both, 12, "missing");
     all(&format!("{both} --signatures one --signatures two"), 0, "");
@@ -231,7 +232,7 @@ fn s2_s8_s10_signatures_from_elsewhere_do_no_more_than_those_beside_the_bundle()
     assert!(told.stdout.contains(&format!("not counted  {}", key(2).public().id())), "{}", told.stdout);
 }
 
-/// README's section, run as it stands but for the places.
+/// Runs README's section unchanged, except for the places.
 #[test]
 fn keys_that_stay_where_they_are_as_the_readme_has_them() {
     let bundle = Bundle::small("9", &[1]);

@@ -1,5 +1,5 @@
-//! Sizes around every boundary: of a tar block, of what shares frames, of a raw block, of a frame, and of what a ustar
-//! header states in octal digits. Written, read in every form, and read by tar.
+//! Sizes around every boundary: of a tar block, a shared frame, a raw block, a frame, and the octal
+//! digits of a ustar header. Written, read in every form, and read by tar.
 
 use std::fs;
 use std::io::{Cursor, Seek as _, SeekFrom, Write as _};
@@ -22,7 +22,8 @@ use crate::{key, manifest_of, noise};
 
 const MIB: usize = 1 << 20;
 
-/// Where something changes: blocks, shared frames, raw blocks, frames (of which the header takes 512 or 1536 bytes).
+/// Boundaries: blocks, shared frames, raw blocks, frames (of which the header takes 512 or 1536
+/// bytes).
 const SIZES: [usize; 21] = [
     0,
     1,
@@ -52,7 +53,7 @@ fn every_boundary_is_read_as_it_was_written() {
     for (flat, long) in [(false, false), (false, true), (true, false)] {
         let mut blobs = vec![(b"{}".to_vec(), false, "a/config")];
         for (seed, size) in SIZES.into_iter().enumerate() {
-            // Large ones that pack cost little; the odd ones are stored.
+            // Large ones that pack are cheap; the odd ones are stored.
             let content = if seed % 2 == 0 { prose(size) } else { noise(seed as u64, size) };
             blobs.push((content, long, if seed % 2 == 0 { "a/prose" } else { OCI_LAYER_GZIP }));
         }
@@ -88,7 +89,8 @@ fn every_boundary_is_read_as_it_was_written() {
     }
 }
 
-/// Blobs around 8 GiB, where sizes leave the octal digits: the stream as a sparse file, which tar lists.
+/// Blobs around 8 GiB, where sizes no longer fit the octal digits: the stream as a sparse file,
+/// which tar lists.
 #[test]
 fn sizes_around_8_gib_are_what_tar_reads() {
     const GIB8: u64 = 8 << 30;
@@ -127,7 +129,7 @@ fn sizes_around_8_gib_are_what_tar_reads() {
         assert_eq!((line[2], line[5]), (blob.size.to_string().as_str(), path.as_str()));
     }
 
-    // Frames cut it everywhere into what buffers hold, each byte once.
+    // The frames cut it everywhere into buffer-sized parts, each byte once.
     let rules: Vec<CutRule> = blobs.iter().map(|blob| CutRule { small: blob.size <= SMALL, packable: false }).collect();
     let mut at = 0;
     for piece in cut(&tar, &rules) {

@@ -1,13 +1,19 @@
-//! A trusted bundle as a source: names, referrers, tags, blobs; of one repository nothing is said in another.
+//! A trusted bundle as a source: names, referrers, tags, blobs; nothing of one repository shows in
+//! another.
 
-use packmule::bundle::{Untrusted, open};
-use packmule::content::{Kind, Source as _};
-use packmule::oci::media_type::OCI_MANIFEST;
+use std::io::Read as _;
+use std::sync::Arc;
+
+use packmule::bundle::format::manifest::Form;
+use packmule::bundle::write::{Options, flat, write};
+use packmule::bundle::{Output, Untrusted, open};
+use packmule::content::{Kind, Source};
+use packmule::oci::media_type::{OCI_INDEX, OCI_MANIFEST};
 use packmule::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Reference, Repository, Tag};
 use serde_json::json;
 
 use crate::noise;
-use crate::store::{artifact, export, flow, listed, repository};
+use crate::store::{SIGN, artifact, export, flow, listed, repository};
 
 fn tags(names: &[&str]) -> Vec<Tag> {
     names.iter().map(|name| Tag::new(name).unwrap()).collect()
@@ -73,7 +79,7 @@ fn names_tags_and_referrers_are_each_repositorys_own() {
     ] {
         let expected = if is_there { Ok(digest) } else { Err(Kind::Absent) };
         assert_eq!(resolve(repository, None, Some(digest)), expected, "{repository}@{digest}");
-        // With a digest the tag says nothing.
+        // With a digest the tag is ignored.
         assert_eq!(resolve(repository, Some("9"), Some(digest)), expected, "{repository}:9@{digest}");
     }
     assert_eq!(resolve(&here, None, None), Err(Kind::Absent));
@@ -88,6 +94,91 @@ fn names_tags_and_referrers_are_each_repositorys_own() {
     let tags_in = |repository: &Repository| bundle.tags().unwrap().tags(repository).unwrap();
     assert_eq!(tags_in(&here), tags(&["1", "2", "latest"]));
     assert_eq!(tags_in(&other), tags(&["1"]));
+    let catalog = |host| bundle.catalog().unwrap().repositories(host).unwrap();
+    assert_eq!(catalog(None), [here.clone(), other.clone()]);
+    assert_eq!((catalog(Some("localhost")).len(), catalog(Some("elsewhere.example")).len()), (2, 0));
+    let listed = bundle.referrers().unwrap().referrers(&here, image.digest).unwrap();
+    assert_eq!(listed[0].annotation("n"), Some("of it"), "as a registry lists it");
+}
+
+/// A server holds it: behind an `Arc`, from several threads.
+#[test]
+fn any_part_of_a_blob_is_had_in_either_form() {
+    let long = |seed: u64| noise(seed, (33 << 20) + 7);
+    let blobs = vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 3000), false, "a/b"), (long(2), false, "a/b")];
+    let (memory, mut input) = artifact("b", blobs.clone(), 1 << 30);
+    input.level = 0;
+    for form in [Form::Volumes, Form::Flat] {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::open(dir.path(), &input.name, false).unwrap();
+        let options = Options { sign: SIGN, read_back: None, leave_out: false };
+        match form {
+            Form::Volumes => write(&flow(2), &memory, &output, &input, options).unwrap(),
+            Form::Flat => flat::write(&flow(2), &memory, &output, &input, options).unwrap(),
+        };
+        let source: Arc<dyn Source> = Arc::new(open(dir.path()).and_then(Untrusted::assume).unwrap());
+        let ranges = source.ranges().unwrap();
+        let (here, frame) = (repository(), 16 << 20);
+        for (content, ..) in &blobs {
+            let size = content.len() as u64;
+            let descriptor = Descriptor::new("a/b", Digest::sha256(content), size);
+            let edges = [0, 1, 511, frame - 513, frame - 512, frame - 511, 2 * frame - 512, size - 1, size];
+            let edges: Vec<u64> = edges.into_iter().filter(|edge| *edge <= size).collect();
+            std::thread::scope(|scope| {
+                for &from in &edges {
+                    let (edges, descriptor, here) = (&edges, &descriptor, &here);
+                    scope.spawn(move || {
+                        for to in edges.iter().filter(|to| **to >= from) {
+                            let mut found = Vec::new();
+                            let mut part = ranges.range(here, descriptor, from, to - from).unwrap().unwrap();
+                            part.read_to_end(&mut found).unwrap();
+                            let expected = &content[usize::try_from(from).unwrap()..usize::try_from(*to).unwrap()];
+                            assert!(found == expected, "{form:?}: {from} to {to} of {size}");
+                        }
+                    });
+                }
+            });
+            for (offset, length) in [(size, 1), (0, size + 1), (u64::MAX, 2)] {
+                let error = ranges.range(&here, &descriptor, offset, length).err().unwrap();
+                assert_eq!(error.class, Kind::Refused, "{offset} {length}");
+            }
+        }
+        let unknown = Descriptor::new("a/b", Digest::sha256(b"x"), 1);
+        assert_eq!(ranges.range(&here, &unknown, 0, 1).err().unwrap().class, Kind::Absent);
+    }
+}
+
+#[test]
+fn manifests_below_an_index_are_found_in_its_repository_alone() {
+    let (memory, mut input) =
+        artifact("b", vec![(b"{}".to_vec(), false, "a/b"), (noise(1, 99), false, "a/b")], 1 << 30);
+    let image = input.artifacts[0].clone();
+    let body = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [image.descriptor()] });
+    let index = Document::parse(OCI_INDEX, serde_json::to_vec(&body).unwrap()).unwrap();
+    let other = Repository::exact("localhost/other").unwrap();
+    let config = input.blobs[1].descriptor.clone();
+    let body = json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [] });
+    let stranger = Document::parse(OCI_MANIFEST, serde_json::to_vec(&body).unwrap()).unwrap();
+    for document in [&stranger, &index] {
+        let blob = input.blobs[0].clone();
+        let (descriptor, document) = (document.descriptor(), Some(document.clone()));
+        input.blobs.insert(0, packmule::bundle::write::InputBlob { descriptor, document, ..blob });
+    }
+    input.artifacts = vec![
+        Artifact { media_type: OCI_INDEX.to_owned(), tags: tags(&["1"]), ..listed(&index) },
+        Artifact { repository: other.clone(), tags: tags(&["1"]), ..listed(&stranger) },
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    export(&flow(1), dir.path(), &memory, &input).unwrap();
+    let bundle = open(dir.path()).and_then(Untrusted::assume).unwrap();
+    let by_digest = |repository: &Repository, digest| {
+        let found = bundle.resolve(&Reference { repository: repository.clone(), tag: None, digest: Some(digest) });
+        found.map(|found| (found.digest, found.size)).map_err(|error| error.class)
+    };
+    assert_eq!(by_digest(&repository(), image.digest), Ok((image.digest, image.size)));
+    assert_eq!(by_digest(&other, image.digest), Err(Kind::Absent));
+    // Neither a configuration nor a layer is a manifest.
+    assert_eq!(by_digest(&repository(), config.digest), Err(Kind::Absent));
 }
 
 #[test]
@@ -106,7 +197,10 @@ fn of_an_absent_blob_the_reason_is_told() {
     {
         let error = bundle.blob(&repository(), &Descriptor::new("a/b", digest, 99)).err().unwrap();
         assert!(error.class == Kind::Absent && error.to_string().ends_with(told), "{error}");
+        let error = bundle.holds(&repository(), &Descriptor::new("a/b", digest, 99)).err().unwrap();
+        assert!(error.class == Kind::Absent && error.to_string().ends_with(told), "{error}");
     }
+    assert!(!bundle.holds(&repository(), &Descriptor::new("a/b", Digest::sha256(b"y"), 99)).unwrap());
     let error = bundle.blob(&repository(), &Descriptor::new("a/b", Digest::sha256(b"y"), 99)).err().unwrap();
     assert!(error.class == Kind::Absent && !error.to_string().contains("absent:"), "{error}");
 }

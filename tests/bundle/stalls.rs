@@ -1,4 +1,5 @@
-//! Sources that stall, break down or lack something while a bundle is written: how it ends, and where it goes on.
+//! Sources that stall, break or miss something while a bundle is written: how the run ends, and
+//! where it resumes.
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,13 +17,13 @@ use packmule::oci::{Descriptor, Digest, Document, Reference, Repository};
 use crate::noise;
 use crate::store::{self, Memory, artifact, export, flow, only_partial};
 
-/// What happens when the large blob is asked for.
+/// The event when the large blob is read.
 enum Event {
-    /// The run is cancelled, and nothing comes for a while.
+    /// The run is cancelled, and no data comes for a while.
     Cancel(Arc<AtomicBool>),
-    /// A bug.
+    /// A panic, as from a bug.
     Panic,
-    /// The connection ends behind so many bytes.
+    /// The connection ends after this many bytes.
     Break(u64),
 }
 
@@ -128,7 +129,7 @@ fn what_was_written_whole_is_not_fetched_again() {
         assert_eq!(export(&flow(1), dir.path(), &memory, &input).unwrap_err().class, Class::Source);
         let volume = dir.path().join("b.0001.tar.zst.partial");
         if cut {
-            // Of the last frame a byte lacks.
+            // A byte of the last frame is missing.
             let length = std::fs::metadata(&volume).unwrap().len();
             std::fs::OpenOptions::new().write(true).open(&volume).unwrap().set_len(length - 1).unwrap();
         }
@@ -144,7 +145,8 @@ fn what_was_written_whole_is_not_fetched_again() {
     }
 }
 
-/// Where the source gives no ranges, what is there of a blob is skipped, and nothing is opened twice.
+/// If the source has no ranges, the bytes of a blob already written are skipped, and nothing is
+/// opened twice.
 #[test]
 fn without_ranges_it_goes_on_within_a_blob_too() {
     let blobs =

@@ -1,5 +1,5 @@
-//! A source in memory, and what is exported from it: a closure of one artifact, runs that are cut short after so many
-//! bytes, and the look at what they left.
+//! A source in memory, and exports from it: a closure of one artifact, runs interrupted after some
+//! number of bytes, and a look at what they left.
 
 #![allow(clippy::cast_possible_truncation, reason = "a test")]
 
@@ -23,7 +23,7 @@ use packmule::signing::{Envelope, statement};
 
 use crate::key;
 
-/// Sets the cancel flag after so many bytes.
+/// Sets the cancel flag after a number of bytes.
 struct Fuse {
     left: AtomicU64,
     flag: OnceLock<Arc<AtomicBool>>,
@@ -51,7 +51,7 @@ pub fn fused(jobs: usize, bytes: u64) -> Flow {
     flow
 }
 
-/// Blobs in memory; tells how many bytes of each were asked for.
+/// Blobs in memory; counts the bytes read of each.
 #[derive(Default)]
 pub struct Memory {
     pub blobs: HashMap<Digest, Vec<u8>>,
@@ -63,7 +63,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Puts a blob in.
+    /// Adds a blob.
     pub fn add(&mut self, algorithm: Algorithm, media_type: &str, content: Vec<u8>) -> Descriptor {
         let digest = Digest::of(algorithm, &content);
         let descriptor = Descriptor::new(media_type, digest, content.len() as u64);
@@ -124,7 +124,7 @@ pub fn prose(size: usize) -> Vec<u8> {
     line.iter().copied().cycle().take(size).collect()
 }
 
-/// `(content, is sha512, media type)` as one artifact.
+/// Makes one artifact of `(content, is sha512, media type)` blobs.
 pub fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64) -> (Memory, Input) {
     let repository = repository();
     let mut memory = Memory { ranged: true, ..Memory::default() };
@@ -161,7 +161,7 @@ pub fn artifact(name: &str, blobs: Vec<(Vec<u8>, bool, &str)>, volume_size: u64)
     (memory, input)
 }
 
-/// The repository of all that is made here.
+/// The repository of everything made here.
 pub fn repository() -> Repository {
     Repository::exact("localhost/a").unwrap()
 }
@@ -180,7 +180,7 @@ pub fn listed(document: &Document) -> Artifact {
     }
 }
 
-/// What is to be written: one volume, level 1, nothing absent.
+/// The input for the writer: one volume, level 1, nothing absent.
 pub fn input(name: &str, artifacts: Vec<Artifact>, blobs: Vec<InputBlob>) -> Input {
     Input {
         name: Name::new(name).unwrap(),
@@ -198,10 +198,10 @@ pub fn input(name: &str, artifacts: Vec<Artifact>, blobs: Vec<InputBlob>) -> Inp
     }
 }
 
-/// No signature file, only something in its place.
+/// Writes a placeholder instead of a signature file.
 pub const SIGN: &Sign<'static> = &|_: &[u8]| Ok(b"{}".to_vec());
 
-/// Signed with key 1.
+/// Signs with key 1.
 pub const SIGN_1: &Sign<'static> = &|manifest: &[u8]| {
     let mut envelope = Envelope::new(statement(MEDIA_TYPE, Digest::sha256(manifest), manifest.len() as u64));
     envelope.sign(&key(1));
@@ -234,7 +234,7 @@ pub fn only_partial(dir: &Path) {
     }
 }
 
-/// Every file below a directory, by its path.
+/// Returns every file below a directory, by path.
 pub fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];

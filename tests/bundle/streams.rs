@@ -1,4 +1,4 @@
-//! The stream form, rows B2 to B4, B7 and B17: written, read once, cut, flipped, lengthened.
+//! The stream form, rows B2 to B4, B7 and B17: written, read once, truncated, flipped, lengthened.
 
 use std::fs;
 use std::io::{Cursor, Read};
@@ -33,7 +33,7 @@ fn refusal(bytes: Vec<u8>, what: &str) -> Fault {
     verify(Cursor::new(bytes), false).fault.unwrap_or_else(|| panic!("{what}: PASS"))
 }
 
-/// Where the parts of a stream begin: signatures, manifest, first volume's header.
+/// Offsets of the parts of a stream: signatures, manifest, first volume's header.
 fn parts(bundle: &Bundle) -> [usize; 3] {
     let member = |file: &str| 512 + fs::read(bundle.path(file)).unwrap().len().div_ceil(512) * 512;
     let (signatures, manifest) = (member("b.sig.json"), member("b.json"));
@@ -51,7 +51,7 @@ fn a_stream_is_a_tar_of_the_bundle_and_passes_as_it_does() {
     let (of_files, of_stream) = (bundle.verdict(), verify(Cursor::new(bytes), false));
     assert!(of_stream.is_good(), "{:?}", of_stream.fault);
     assert_eq!(of_files.tally, of_stream.tally);
-    // What tar takes out of it is the bundle.
+    // tar extracts the bundle from it.
     let out = bundle.root.path().join("out");
     fs::create_dir(&out).unwrap();
     let done = std::process::Command::new("tar").arg("xf").arg(&path).arg("-C").arg(&out).status().unwrap();
@@ -169,7 +169,7 @@ fn b7_sizes_that_the_first_headers_state() {
             seal(&mut wrong[at..at + 512]);
             assert_class(&refusal(wrong, "base-256"), Class::Format, &format!("{size} at {at}"));
         }
-        // The greatest size that is allowed, of a stream that ends at once.
+        // The largest allowed size, in a stream that ends at once.
         let mut short = bytes[..at + 512].to_vec();
         short[at + 124..at + 135].copy_from_slice(format!("{limit:011o}").as_bytes());
         seal(&mut short[at..at + 512]);
@@ -207,7 +207,7 @@ fn b17_a_fifo_and_a_file_work_as_streams() {
     writer.join().unwrap().unwrap();
     assert_eq!((ended.code, ended.stdout.starts_with("PASS")), (0, true), "{}", ended.stderr);
     assert_eq!(verify("/dev/zero").code, 10);
-    // Where files are needed a stream is not taken.
+    // Commands that need files refuse a stream.
     assert_eq!(packmule(bundle.root.path(), &["sign", "file", "--sign", "1.pem"]).code, 2);
     for (args, code) in [
         (&["verify", "file", "--key", "1.pub.pem", "--volume", "1"][..], 2),

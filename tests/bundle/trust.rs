@@ -11,7 +11,7 @@ use packmule::signing::{Envelope, statement};
 
 use crate::{Bundle, assert_class, key, packmule};
 
-/// Replaces the signatures by this one raw signature, claimed by key 1.
+/// Replaces the signatures by this raw signature, claimed to be of key 1.
 fn claim(bundle: &Bundle, payload: Vec<u8>, sig: &[u8]) -> packmule::base::fault::Fault {
     let signatures = vec![Signature { keyid: key(1).public().id().to_owned(), sig: sig.to_vec() }];
     let file = Envelope { payload, signatures }.to_bytes();
@@ -36,7 +36,7 @@ fn s2_an_unknown_key_alone_and_its_id_forged() {
     let statement = open(&bundle.dir()).unwrap().statement();
     let fault = claim(&bundle, statement.clone(), &key(2).sign(&pae(&statement)));
     assert_class(&fault, Class::Signature, "forged id");
-    // The right key mends it.
+    // The right key replaces it.
     let ended = packmule(bundle.root.path(), &["sign", "usb/b", "--sign", "1.pem"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(bundle.command().code, 0);
@@ -73,7 +73,7 @@ fn s10_a_signature_for_something_else() {
     let other = statement(MEDIA_TYPE, Digest::sha256(b"another"), size);
     let longer = statement(MEDIA_TYPE, id, size + 1);
     for payload in [receipt, other, longer] {
-        // Well signed, but not over this manifest as a manifest.
+        // A valid signature, but not over this manifest as a manifest.
         let sig = one.sign(&pae(&payload));
         assert_class(&claim(&bundle, payload.clone(), &sig), Class::Signature, "another statement");
         assert_class(&claim(&bundle, good.clone(), &sig), Class::Signature, "its signature under the right statement");

@@ -1,4 +1,5 @@
-//! Into a layout once more, and into one that lacks what the bundle says it does not carry.
+//! Imports into a layout a second time, and into one that is missing content that the bundle does
+//! not carry.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,7 @@ fn describe(media_type: &str, (digest, size): (String, usize)) -> Value {
     json!({ "mediaType": media_type, "digest": digest, "size": size })
 }
 
-/// An index of two platforms: many small layers, and one that may not be distributed and is not there.
+/// An index of two platforms: many small layers, and one non-distributable layer that is missing.
 fn fill(layout: &Path) {
     let away = describe(FOREIGN, (format!("sha256:{}", "5".repeat(64)), 1_000));
     let children: Vec<Value> = ["amd64", "arm64"]

@@ -1,5 +1,6 @@
-//! Every vector of `testdata/vectors/` through the library, a sample of them through the command: the class must be
-//! the one that its header expects. The reader of the files is written after their README alone.
+//! Runs every vector of `testdata/vectors/` through the library and a sample through the command:
+//! the class must be the one that its header expects. The reader of the files is written only from
+//! their README.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +16,10 @@ use packmule::signing::{Policy, PublicKey};
 
 use crate::{Ended, flow, packmule_at};
 
-/// The machine of the vectors, as machine-id(5) has it.
+/// The machine of the vectors, as machine-id(5) gives it.
 const MACHINE: &str = "6f2a4c1b9d3e4f708192a3b4c5d6e7f8";
 
-/// A vector, its files written to a directory.
+/// A vector, with its files written to a directory.
 #[derive(Default)]
 pub struct Vector {
     name: String,
@@ -37,28 +38,30 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// Whether what is verified is a stream.
+    /// Returns whether a stream is verified.
     pub const fn is_stream(&self) -> bool {
         self.stream.is_some()
     }
 
-    /// Whether it has a state.
+    /// Returns whether it has a state.
     pub const fn has_state(&self) -> bool {
         self.state.is_some()
     }
 
-    /// Whether more is given than keys: a policy file, a clock, a state, signatures that lie apart.
+    /// Returns whether more than keys is given: a policy file, a clock, a state, detached
+    /// signatures.
     pub fn has_more(&self) -> bool {
         let given = [&self.policy, &self.time, &self.state].into_iter().any(Option::is_some);
         given || !self.options.is_empty() || !self.signatures.is_empty()
     }
 
-    /// What the command is given, in the vector's directory.
+    /// Returns what the command verifies, in the vector's directory.
     pub fn what(&self) -> String {
         self.stream.as_ref().map_or_else(|| format!("./{}.json", self.bundle), |stream| format!("./{stream}"))
     }
 
-    /// TRUST, as the command is given it, for a vector that lies in `dir`. Files of keys are written to `home`.
+    /// Returns TRUST, as given to the command, for a vector in `dir`. Key files are written to
+    /// `home`.
     pub fn trust(&self, dir: &Path, home: &Path) -> Vec<String> {
         let mut trust = Vec::new();
         let mut say = |option: &str, path: PathBuf| trust.extend([option.to_owned(), path.display().to_string()]);
@@ -74,12 +77,12 @@ impl Vector {
         trust
     }
 
-    /// Seconds since 1970 by its clock.
+    /// Returns the time of its clock in seconds since 1970.
     pub fn clock(&self) -> i64 {
         self.time.as_ref().map_or(1_767_225_600, |time| Moment::parse(time).unwrap().unix())
     }
 
-    /// What the command says to it, at its time and on its machine, with its state and no other.
+    /// Returns what the command says about it, at its time and on its machine, with only its state.
     fn verified(&self, dir: &Path) -> Ended {
         let home = tempfile::tempdir().unwrap();
         let mut args = vec!["verify".to_owned(), dir.join(self.what()).display().to_string()];
@@ -109,7 +112,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Reads the vector `name` and lays its files into `dir`, which is new.
+/// Reads the vector `name` and writes its files into the new directory `dir`.
 pub fn lay(name: &str, dir: &Path) -> Vector {
     let bytes = fs::read(folder().join(name)).unwrap();
     let mut at = 0;
@@ -191,7 +194,7 @@ pub fn names() -> Vec<String> {
     names
 }
 
-/// Everything below a directory, with its mode and bytes: what verifying must leave as it was.
+/// Returns everything below a directory, with modes and bytes: verifying must leave it unchanged.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, (u32, u64)> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![dir.to_owned()];
@@ -262,8 +265,8 @@ fn every_vector_has_its_class() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names.len(), wrong.join("\n"));
 }
 
-/// What the command line makes of it, at the vector's time: exit code and words. Every fifth vector, and all that expect
-/// other than the bytes.
+/// Checks the command line's exit code and output at the vector's time, for every fifth vector and
+/// all whose expectation depends on more than the bytes.
 #[test]
 fn the_command_ends_with_the_class_of_the_vector() {
     for (index, name) in names().iter().enumerate() {
@@ -289,7 +292,7 @@ pub fn pem(key: &[u8; 32]) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
 }
 
-/// The lines of Python in their README read every vector.
+/// The Python code in the vectors' README reads every vector.
 #[test]
 fn the_python_of_the_readme_reads_them() {
     let text = fs::read_to_string(folder().join("README.md")).unwrap();

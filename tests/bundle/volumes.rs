@@ -1,4 +1,4 @@
-//! Row B14: volumes that are missing, renamed, another bundle's, or too many.
+//! Row B14: volumes that are missing, renamed, from another bundle, or extra.
 
 use std::fs;
 
@@ -30,7 +30,7 @@ fn b14_a_volume_of_several_missing_renamed_swapped_or_extra() {
         fs::rename(path, &aside).unwrap();
         let fault = refused(&bundle, "missing");
         assert!(names(&fault, &format!("need volume {number} of bundle {id}")), "{fault:?}");
-        // The other one can be checked alone.
+        // The other one can be checked separately.
         let other = Scope { volumes: vec![3 - number], fail_fast: false };
         assert!(verdict(&bundle.dir(), &other).is_good(), "volume {} alone", 3 - number);
         assert!(!verdict(&bundle.dir(), &Scope { volumes: vec![number], fail_fast: false }).is_good());
@@ -55,7 +55,7 @@ fn b14_a_volume_of_several_missing_renamed_swapped_or_extra() {
         fs::hard_link(&two, bundle.path(extra)).unwrap();
         let fault = refused(&bundle, extra);
         assert!(names(&fault, &format!("{extra}: extra")), "{fault:?}");
-        // An import asks the same before its first push.
+        // An import checks this before its first push.
         let import = ["import", "usb/b", "--key", "1.pub.pem", "--to", "oci:site"];
         let ended = crate::packmule(bundle.root.path(), &import);
         assert_eq!(ended.code, 11, "{extra}: {}", ended.stderr);
@@ -73,7 +73,7 @@ fn b14_another_bundles_volume_of_the_same_size() {
     let fault = bundle.with("b.0001.tar.zst", &foreign, || bundle.refusal("foreign"));
     assert_class(&fault, Class::Integrity, "foreign");
     assert!(std::iter::once(&fault).chain(&fault.others).all(|fault| fault.what.contains("volume b.0001.tar.zst, ")));
-    // Nor do the other files of another bundle go with these volumes.
+    // The other files of another bundle do not fit these volumes either.
     for (file, class) in
         [("b.json", Class::Signature), ("b.sig.json", Class::Signature), ("b.sha256", Class::Integrity)]
     {

@@ -1,5 +1,5 @@
-//! What refusing costs: every vector beside the time of reading its bytes once. Measured by `cargo xtask bench worst`
-//! in a release build; here it only runs.
+//! The cost of refusing: every vector relative to the time of reading its bytes once. Measured by
+//! `cargo xtask bench worst` in a release build; here it only runs.
 
 use std::fs;
 use std::io::Read as _;
@@ -10,10 +10,10 @@ use packmule::oci::Digest;
 
 use crate::vectors::{Vector, class, lay, names, verify};
 
-/// How often each is taken; the least counts.
+/// Rounds per measurement; the fastest counts.
 const ROUNDS: usize = 5;
 
-/// The least time of some rounds.
+/// Returns the shortest time of some rounds.
 fn least(work: impl Fn()) -> Duration {
     let timed = |()| {
         let begin = Instant::now();
@@ -23,7 +23,8 @@ fn least(work: impl Fn()) -> Duration {
     [(); ROUNDS].map(timed).into_iter().min().unwrap()
 }
 
-/// Every plain file of the directory, but holes of more than 1 GiB: nobody can read those once.
+/// Returns every plain file of the directory, except sparse ones above 1 GiB, which cannot be read in
+/// reasonable time.
 fn plain(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
@@ -37,7 +38,7 @@ fn plain(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Reading and SHA-256 of everything once, and of what frames hold.
+/// Reads and hashes everything once, and the contents of frames.
 fn read(files: &[PathBuf]) {
     for file in files {
         let mut content = Vec::new();
@@ -53,7 +54,7 @@ fn read(files: &[PathBuf]) {
     }
 }
 
-/// Reading it once, and judging it.
+/// Returns the times for reading it once and for judging it.
 fn measured(vector: &Vector, dir: &Path) -> (Duration, Duration) {
     let files = plain(dir);
     let reading = least(|| read(&files));
@@ -63,12 +64,14 @@ fn measured(vector: &Vector, dir: &Path) -> (Duration, Duration) {
 
 #[test]
 fn refusals_beside_reading() {
-    // Everything where it is measured, by one process and nothing beside it; else a few, so that it is known to run.
+    // Everything when measuring, in a single process; otherwise a few, to know that it runs.
     let step = if std::env::var_os("PACKMULE_TEST_MEASURE").is_some() { 1 } else { 40 };
-    // What is to be paid whatever the bytes are, of the form that each vector has: the plainest bundle that passes.
+    // The cost independent of the bytes, by the form of each vector: that of the plainest bundle
+    // that passes.
     let mut good = [Duration::MAX; 3];
     let mut refused = Vec::new();
-    // Under keys alone: the others are judged by a whole command, whose own cost is not to be measured.
+    // Only those with keys alone: the others are judged by a whole command, whose own cost must not
+    // be measured.
     let laid = names().into_iter().rev().map(|name| {
         let dir = tempfile::tempdir().unwrap();
         (lay(&name, dir.path()), name, dir)

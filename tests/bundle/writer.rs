@@ -1,9 +1,8 @@
-//! The bundle writer over a source in memory: what it writes, how it goes on, what it refuses.
+//! The bundle writer with a source in memory: what it writes, how it resumes, what it refuses.
 
 #![allow(clippy::type_complexity, reason = "a test")]
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use packmule::base::fault::Class;
@@ -13,6 +12,7 @@ use packmule::bundle::write::Sign;
 use packmule::bundle::write::{Input, Options, write};
 use packmule::bundle::write::{read_back, resume};
 use packmule::bundle::{Error, Manifest, Output};
+use packmule::content::volumes::Volumes;
 use packmule::flow::Flow;
 use packmule::oci::Digest;
 use packmule::oci::media_type::OCI_LAYER_GZIP;
@@ -87,7 +87,7 @@ fn cancelled_anywhere_it_goes_on_and_fetches_only_the_rest() {
     for step in 0..5 {
         let dir = tempfile::tempdir().unwrap();
         let mut runs = 0;
-        // Cut short again and again, until it ends.
+        // Interrupted again and again, until it completes.
         loop {
             runs += 1;
             assert!(runs < 20);
@@ -104,7 +104,7 @@ fn cancelled_anywhere_it_goes_on_and_fetches_only_the_rest() {
         }
         assert!(files(dir.path()) == expected, "{step}");
     }
-    // What the journal has is not fetched again.
+    // What the journal lists is not fetched again.
     let dir = tempfile::tempdir().unwrap();
     export(&fused(1, total * 9 / 10), dir.path(), &memory, &input).unwrap_err();
     let kept = fs::read_to_string(dir.path().join("apps.journal.partial")).unwrap();
@@ -123,7 +123,7 @@ fn killed_at_any_byte_it_goes_on() {
     let whole = tempfile::tempdir().unwrap();
     export(&flow(4), whole.path(), &memory, &input).unwrap();
     let expected = files(whole.path());
-    // Everything but the end: signing fails.
+    // Everything except the end: signing fails.
     let dir = tempfile::tempdir().unwrap();
     let refuse: &Sign<'_> = &|_: &[u8]| Err(Error::new(Class::Usage, "no key"));
     let output = Output::open(dir.path(), &input.name, false).unwrap();
@@ -149,7 +149,7 @@ fn killed_at_any_byte_it_goes_on() {
         export(&flow(4), dir.path(), &memory, &input).unwrap();
         assert!(files(dir.path()) == expected, "{file}");
     }
-    // Killed among the renames.
+    // Killed during the renames.
     fs::rename(dir.path().join("apps.0001.tar.zst.partial"), dir.path().join("apps.0001.tar.zst")).unwrap();
     memory.asked.lock().unwrap().clear();
     export(&flow(4), dir.path(), &memory, &input).unwrap();
@@ -197,7 +197,7 @@ fn a_lying_source_is_asked_once_more_and_then_refused() {
         assert_eq!(error.class, Class::Source);
         assert!(error.what.contains(&digest.to_string()) && error.what.contains("localhost/a"), "{error}");
         only_partial(dir.path());
-        // Mended, it goes on.
+        // Once fixed, it continues.
         export(&flow(3), dir.path(), &memory, &input).unwrap();
     }
 }
@@ -215,7 +215,7 @@ fn refused_before_any_work() {
     assert_eq!(Output::open(&dir.path().join("no"), &input.name, false).unwrap_err().class, Class::Io);
     assert!(files(dir.path()) == before);
 
-    // Replaced only at the end; more volumes than now go.
+    // Old files are replaced only at the end; surplus volumes are removed.
     fs::write(dir.path().join("apps.0007.tar.zst"), "old").unwrap();
     input.request = "other".to_owned();
     input.created = Moment::from_unix(1).unwrap();
@@ -243,7 +243,7 @@ fn a_failed_read_back_gives_no_final_name() {
     let (memory, input) = artifact("apps", vec![(b"{}".to_vec(), false, "a/b")], 1 << 30);
     let dir = tempfile::tempdir().unwrap();
     let output = Output::open(dir.path(), &input.name, false).unwrap();
-    let refuse = |_: &Path, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
+    let refuse = |_: Arc<dyn Volumes>, _: &Manifest, _: &Flow| Err(Error::integrity("the stick lies"));
     let options = Options { sign: SIGN, read_back: Some(&refuse), leave_out: false };
     assert_eq!(write(&flow(1), &memory, &output, &input, options).unwrap_err().class, Class::Integrity);
     drop(output);

@@ -1,11 +1,11 @@
-//! Registries that ask who is there, and one that lists referrers itself.
+//! Registries that require a login, and one that lists referrers itself.
 
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
 
 use super::world::{command, dir, expected, manifest, packmule, prefix, stranger, text, var};
 
-/// An auth file for `host`; gives its name.
+/// Writes an auth file for `host`; returns its name.
 fn login(name: &str, host: &str, password: &str) -> String {
     let auth = Base64::encode_string(format!("mule:{password}").as_bytes());
     let file = format!("{name}.auth.json");
@@ -15,7 +15,7 @@ fn login(name: &str, host: &str, password: &str) -> String {
     file
 }
 
-/// Into a protected registry and out of it again; a wrong password is refused on both ways and not told.
+/// Into a protected registry and out again; a wrong password is refused both ways and not shown.
 fn through(name: &str, variable: &str, realm: Option<&str>) {
     let (Some(source), Some(host)) = (var("PACKMULE_TEST_SOURCE"), var(variable)) else { return };
     let Some(password) = var(&format!("{variable}_PASSWORD")) else { return };
@@ -84,7 +84,7 @@ fn referrers_travel_through_a_registry_that_lists_them() {
     assert_eq!(manifest(&crane, &name), manifest(&crane, &there));
     let args = ["discover", "--plain-http", "--distribution-spec", "v1.1-referrers-api", "--format", "json", &name];
     let found: Value = serde_json::from_slice(&stranger(&oras, &args)).unwrap();
-    // This registry takes the config's type for the artifact's, so digests are what can be compared.
+    // This registry takes the config's type for the artifact's, so only digests can be compared.
     let listed = found.to_string();
     let base: Vec<_> = entries.iter().filter(|one| one.repository == "corpus/base").collect();
     let is_child = |digest: &String| base.iter().any(|one| one.kind == "child" && one.digest == *digest);

@@ -1,4 +1,4 @@
-//! Rows of what a cloud's import does, as `copy` does them; each test is named after its row.
+//! Rows of a cloud's import, done with `copy`; each test is named after its row.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,7 @@ fn registries() -> Option<(String, String, String)> {
     Some((var("PACKMULE_TEST_SOURCE")?, var("PACKMULE_TEST_DISTRIBUTION2")?, var("PACKMULE_TEST_CRANE")?))
 }
 
-/// The image of a shelf, and one.
+/// An image, and a registry that holds it.
 fn shelf(seed: u64) -> (Image, Shelf) {
     let image = Image::new(vec![noise(seed, 300_000), noise(seed + 1, 5000)]);
     let shelf = Shelf::plain(&[("a/b", "1", &image)]);
@@ -48,14 +48,14 @@ fn i4_sources_without_ranges_are_read_as_a_stream() {
     let image = Image::new(vec![noise(401, 3 << 20)]);
     let whole = Shelf::plain(&[("a/b", "1", &image)]);
     let inner = whole.host().to_owned();
-    // The same content, ranges ignored.
+    // The same content, with ranges ignored.
     let source = Server::start(move |request, _| unranged(&inner, request));
     let to = format!("{host}/{}", prefix("i4"));
     copy(&[format!("{}/a/b:1", source.host)], &["--to", &to], 0);
     assert_eq!(sha256(&manifest(&crane, &format!("{to}/a/b:1"))), image.digest());
 }
 
-/// Asks the real shelf without the range.
+/// Forwards to the real registry without the range.
 fn unranged(host: &str, request: &Request) -> Reply {
     let url = format!("http://{host}{}", request.path);
     let how = if request.method == "HEAD" { "-I" } else { "-i" };
@@ -119,7 +119,7 @@ fn i6_a_token_needs_no_user_name() {
     };
     let place = dir().join("i6");
     fs::create_dir_all(&place).unwrap();
-    // The token server takes its password for a refresh token.
+    // The token server accepts its password as a refresh token.
     let config = format!(
         "[registry.\"{host}\"]\ncredential = \"t\"\nrealm = \"{realm}\"\n[credential.t]\nhost = \"{host}\"\ntoken = {{ env = \"T\" }}\n"
     );
@@ -161,7 +161,7 @@ fn i9_refusals_of_both_sides_are_one_list() {
 fn i14_referrers_travel_filtered_by_type() {
     let Some((source, host, crane)) = registries() else { return };
     let entries = expected().unwrap();
-    // A subject, what refers to it, and what refers to that: of another type.
+    // A subject, its referrer, and a referrer of that with another type.
     let refers = |to: &str| entries.iter().find(|one| one.subject.as_deref() == Some(to));
     let second = entries.iter().find(|one| refers(&one.digest).is_some() && one.subject.is_some()).unwrap();
     let first = second.subject.clone().unwrap();

@@ -1,5 +1,5 @@
-//! Row U3: the audit log over exports, verdicts, signings and imports; disks that are full, runs that are killed, logs
-//! that were changed (`spec/audit.md`).
+//! Row U3: the audit log of exports, verdicts, signings and imports; full disks, killed runs,
+//! changed logs (`spec/audit.md`).
 
 use std::fs;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ fn lines(log: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A bundle below `test` that was not noted.
+/// Makes a bundle below `test` without recording it.
 fn small(test: &str) -> String {
     let name = fresh(test);
     layout(&format!("{test}/source"), &[Image::new(vec![noise(8100, 60_000)])]);
@@ -74,7 +74,7 @@ fn u3_every_export_verdict_signing_and_import_is_noted() {
     assert_eq!(ends[2]["signers"], serde_json::json!([one]));
     assert_eq!((&ends[4]["signers"], &ends[4]["keyids"]), (&ends[2]["signers"], &ends[0]["keyids"]));
     assert_eq!((&begins[4]["subject"], &begins[4]["to"]), (&"noted/b".into(), &"oci:noted/site".into()));
-    // The receipt names the line that was newest, and the log the receipt.
+    // The receipt names the newest line at that time, and the log names the receipt.
     let receipt: Value = serde_json::from_slice(&fs::read(dir().join("noted/r.json")).unwrap()).unwrap();
     assert_eq!(receipt["audit"]["number"], 9);
     let log = fs::read_to_string(dir().join("noted/log")).unwrap();
@@ -116,20 +116,20 @@ fn u3_an_edit_a_cut_and_a_torn_line_are_found_and_nothing_is_written_over_them()
         assert_eq!(ended["result"], Value::Null, "no verdict");
         assert_eq!(fs::read(dir().join("harmed/log")).unwrap(), harm, "it stays as it is");
     }
-    // Without the state the chain alone speaks.
+    // Without the state, only the chain is checked.
     write(&good[..end]);
     packmule(&["inspect", "harmed/log", "--check", "--state", "harmed/none"], 0);
     packmule(&["inspect", "harmed/log"], 0);
     write(edited.as_bytes());
     packmule(&["inspect", "harmed/log", "--check", "--state", "harmed/none"], 11);
-    // A copy elsewhere is known by its first line.
+    // A copy elsewhere is recognised by its first line.
     fs::write(dir().join("harmed/copy"), &good[..end]).unwrap();
     packmule(&["inspect", "harmed/copy", "--check", "--state", "harmed/state"], 11);
     write(&good);
     verify(0);
 }
 
-/// Puts `count` lines on a log, which follow the one before and name the state that wrote the last.
+/// Appends `count` lines to a log, chained to the last one and naming the state that wrote it.
 fn forge(log: &str, count: usize) {
     let path = dir().join(log);
     let mut text = fs::read_to_string(&path).unwrap();
@@ -157,14 +157,14 @@ fn u3_lines_that_were_put_on_are_found_and_no_run_adopts_them() {
     assert_eq!((check(guard, 0)["exit"].as_u64(), check(site, 0)["exit"].as_u64()), (Some(0), Some(0)));
     let ids: Vec<Value> = lines("forged/log").iter().map(|line| line["state"].clone()).collect();
     assert!(ids[0] == ids[1] && ids[2] == ids[3] && ids[0] != ids[2], "{ids:?}");
-    // One may be a killed run's.
+    // One line may come from a killed run.
     forge("forged/log", 1);
     check(site, 0);
     forge("forged/log", 4);
     let before = fs::read(dir().join("forged/log")).unwrap();
     let found = check(site, 11);
     assert!(found["error"]["message"].as_str().unwrap().contains("5 lines of the state"), "{found}");
-    // The guard's own lines are all there.
+    // All of the guard's own lines are there.
     check(guard, 0);
     for _ in 0..2 {
         let ended = verify(site, 22);
@@ -180,7 +180,7 @@ fn u3_a_log_that_cannot_be_written_is_said_before_any_work() {
     let bundle = small("nolog");
     fs::create_dir_all(dir().join("nolog/folder")).unwrap();
     fs::write(dir().join("nolog/file"), "").unwrap();
-    // The head is a part of it.
+    // The head must match too.
     let state = "nolog/state";
     for (log, state) in
         [("nolog/folder", state), ("nolog/none/log", state), ("/dev/full", state), ("nolog/log", "nolog/file")]
@@ -194,7 +194,7 @@ fn u3_a_log_that_cannot_be_written_is_said_before_any_work() {
 #[test]
 fn u3_a_full_disk_ends_the_run_before_or_makes_it_no_success() {
     let bundle = small("fulllog");
-    // The log lies on a disk with room for some lines.
+    // The log is on a disk with room for only some lines.
     let script = r#"
         mkdir -p fulllog/mnt && mount -t tmpfs -o size=4k none fulllog/mnt || exit 90
         for n in 1 2 3 4 5 6 7 8 9 10; do
@@ -250,7 +250,7 @@ fn u3_a_disk_that_fails_at_any_write_is_told_and_the_log_stays_whole() {
             }
             // However often: the head never lags by more than one line.
             injected(&strace, call, what, nth, &args);
-            // What was left is taken up by the next run.
+            // The next run takes up what was left.
             packmule(&args, 0);
             assert_eq!(check()["result"]["head"], "compared", "{call} {nth} {what}");
         }

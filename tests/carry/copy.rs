@@ -1,4 +1,4 @@
-//! `copy` between real places: everything arrives, nothing is sent twice, names are as asked for.
+//! `copy` between real places: everything arrives, nothing is sent twice, names are as requested.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -16,7 +16,7 @@ pub fn copy(selectors: &[impl AsRef<str>], more: &[&str], code: i32) -> serde_js
     packmule(&args, code).0
 }
 
-/// The corpus from one registry to another, twice.
+/// Copies the whole corpus from one registry to another, twice.
 fn arrives(host_var: &str, test: &str) {
     let (Some(source), Some(host), Some(crane)) =
         (var("PACKMULE_TEST_SOURCE"), var(host_var), var("PACKMULE_TEST_CRANE"))
@@ -124,7 +124,7 @@ fn all_that_fails_is_told_and_nothing_is_tagged() {
     assert!(!listed.status.success(), "{}", text(&listed.stdout));
 }
 
-/// Passes on to `host` and counts the requests, which have no bodies.
+/// Forwards requests without bodies to `host` and counts them.
 fn counted(host: &str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, host) = (listener.local_addr().unwrap().to_string(), host.to_owned());
@@ -156,7 +156,7 @@ fn with_nothing_to_do_two_requests_a_manifest_are_enough() {
     let (near, asked) = counted(&source);
     let (far, told) = counted(&host);
     let place = prefix("again");
-    // Alone, with nothing that refers to it, tagged twice, with platforms, with referrers of referrers.
+    // Alone, without referrers, tagged twice, with platforms, with referrers of referrers.
     for (all, manifests) in [
         (vec!["corpus/artifact/note:1"], 1),
         (vec!["corpus/app/raw:1", "corpus/app/pig:2024-01", "corpus/charts/demo:0.1.0"], 3),
@@ -170,7 +170,7 @@ fn with_nothing_to_do_two_requests_a_manifest_are_enough() {
             let to = format!("{far}/{place}");
             let again = copy(&at(&near), &["--to", &to, "--referrers", referrers], 0);
             assert!(again["result"]["artifacts"].as_array().unwrap().iter().all(|one| one["outcome"] == "present"));
-            // Beside a ping each, and one question for the referrers API of the whole source.
+            // Plus one ping each, and one check of the whole source for the referrers API.
             let own = 2 + usize::from(referrers == "all");
             let found = asked.load(Ordering::Relaxed) + told.load(Ordering::Relaxed);
             assert!(found <= most + own, "{all:?}, referrers {referrers}: {found} of {most} requests");

@@ -1,5 +1,5 @@
-//! Deltas on their way: a base, what is new over it, destinations that have the base, have it elsewhere or lack it,
-//! and the list that travels back (`spec/closure.md`, rows M17 and C13).
+//! Deltas: a base, what is new over it, destinations that have the base, have it elsewhere or are
+//! missing it, and the list that travels back (`spec/closure.md`, rows M17 and C13).
 
 use std::fs;
 
@@ -12,7 +12,8 @@ use super::world::{command, dir, manifest, packmule, prefix, refused, sha256, te
 const OS: usize = 700_000;
 const OWN: usize = 30_000;
 
-/// A source over three months. `base/os` holds the layer of all; `app/moved` takes it up in the second month.
+/// A source over three months. `base/os` holds the layer that all share; `app/moved` uses it from
+/// the second month.
 struct Months {
     os: Vec<u8>,
     shelf: Shelf,
@@ -42,7 +43,7 @@ impl Months {
         names.iter().map(|name| format!("{}/{name}", self.shelf.host())).collect()
     }
 
-    /// Exports `names` as `test/NAME`; gives the manifest.
+    /// Exports `names` as `test/NAME`; returns the manifest.
     fn export(&self, test: &str, name: &str, names: &[&str], options: &[&str]) -> Value {
         fs::create_dir_all(dir().join(test)).unwrap();
         let (names, bundle) = (self.names(names), format!("{test}/{name}"));
@@ -53,7 +54,7 @@ impl Months {
         serde_json::from_slice(&fs::read(dir().join(format!("{bundle}.json"))).unwrap()).unwrap()
     }
 
-    /// The first month and the second, whose base is a manifest alone.
+    /// Exports the first month and the second, with only a manifest as its base.
     fn two(&self, test: &str) -> Value {
         self.export(test, "m1", &["base/os:1", "app/a:1"], &[]);
         fs::create_dir_all(dir().join(test).join("kept")).unwrap();
@@ -93,7 +94,7 @@ fn arrives(host_var: &str, test: &str, seed: u64) {
     let (first, second) = (format!("{test}/m1"), format!("{test}/m2"));
     packmule(&["verify", &second, "--key", "k.pub.pem"], 0);
 
-    // Over the base: what went to another repository is mounted.
+    // Over the base: content that went to another repository is mounted.
     let to = format!("{host}/{}", prefix(test));
     import(&first, &to, &[], 0);
     let done = import(&second, &to, &["--wanted-out", &format!("{test}/none")], 0);
@@ -103,7 +104,7 @@ fn arrives(host_var: &str, test: &str, seed: u64) {
     let bundle = format!("./{test}/m2");
     packmule(&["diff", &bundle, &to, "--check", "--content"], 0);
 
-    // A delta of the delta: its base has a base of its own.
+    // A delta of the delta: its base has its own base.
     let base = format!("{test}/m2.json");
     let third = months.export(test, "m3", &["app/a:3"], &["--base", &base]);
     assert!(third["absent"].as_array().unwrap().iter().any(|one| one["digest"] == *os));
@@ -111,7 +112,8 @@ fn arrives(host_var: &str, test: &str, seed: u64) {
     import(&format!("{test}/m3"), &to, &[], 0);
     months.same(&crane, &to, &["app/a:3"]);
 
-    // Where the base is not: nothing is pushed, what lacks is listed, and the list brings it.
+    // Where the base is missing: nothing is pushed, the missing content is listed, and the list
+    // brings it.
     let empty = format!("{host}/{}", prefix(&format!("{test}-bare")));
     let list = format!("{test}/wanted.txt");
     let done = import(&second, &empty, &["--wanted-out", &list], 15);
@@ -147,7 +149,7 @@ fn m17_c13_a_delta_arrives_at_distribution_2() {
 fn m17_where_a_mount_is_refused_it_is_listed() {
     let months = months(3700);
     months.two("refuses");
-    // The shelf takes no mount.
+    // This registry refuses mounts.
     let target = Shelf::plain(&[]);
     import("refuses/m1", target.host(), &[], 0);
     let before = target.manifests().len();
@@ -169,7 +171,7 @@ fn m17_a_delta_over_a_layout_and_unpacked_over_its_base() {
         packmule(&["unpack", bundle, "layouts/hand", "--key", "k.pub.pem"], 0);
     }
     packmule(&["diff", "./layouts/m2", "oci:layouts/full", "--check", "--content"], 0);
-    // A layout with all of it is the same source.
+    // A layout with all of it works equally well as the source.
     let hand = months.names(&["app/a:2"]).remove(0);
     packmule(&["export", &format!("oci:layouts/hand:{hand}"), "-o", "layouts/again", "--sign", "k.pem"], 0);
 }

@@ -1,5 +1,5 @@
-//! Disks that are full: at the start, in the middle, at the very end. What was written is taken up once there is
-//! room, and the outcome is the same to the byte.
+//! Full disks: at the start, in the middle, at the very end. A later run with enough room resumes,
+//! and the result is the same to the byte.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::shelf::{Image, noise};
 use super::world::{dir, fresh, layout, packmule, sandbox, text};
 
-/// A file system of `$1` bytes at disk/mnt; the command behind it runs there, then once more with room if
-/// it failed. Its exit code
-/// and its words go to `$2`.first, what is there then to `$2`.files; in the end the folder is copied to `$2`.
+/// Runs the command that follows on a file system of `$1` bytes at disk/mnt, then again with room
+/// if it failed. Its output and exit code go to `$2`.first, the list of files left to `$2`.files;
+/// at the end the folder is copied to `$2`.
 const TWICE: &str = r#"
     size=$1 to=$2; shift 2
     mkdir -p disk/mnt "$to" && mount -t tmpfs -o "size=$size" none disk/mnt || exit 90
@@ -24,7 +24,8 @@ const TWICE: &str = r#"
     cp -r disk/mnt/. "$to"
 "#;
 
-/// What the first run under [`TWICE`] said, its exit code last, and the files that it left.
+/// The output of the first run under [`TWICE`], with its exit code last, and the files that it
+/// left.
 struct First {
     told: String,
     files: String,
@@ -37,7 +38,7 @@ impl First {
         if full {
             let error = self.told.lines().find(|line| line.starts_with("error: ")).expect("an error");
             assert!(self.told.contains("\nhelp: make room"), "{}", self.told);
-            // What is needed and what is free.
+            // Needed and free space.
             let known = error.contains("expected room for") || error.contains("bytes are free");
             assert!(known && error.split(|one: char| !one.is_ascii_digit()).any(|word| !word.is_empty()), "{error}");
         }
@@ -53,7 +54,7 @@ fn twice(size: u64, to: &str, args: &[&str]) -> Option<First> {
     Some(First { told: read("first"), files: read("files") })
 }
 
-/// Every file below a folder by its path, locks and marks of the test apart.
+/// Returns every file below a folder by its path, except locks and the test's own markers.
 fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -91,7 +92,7 @@ fn x1_an_export_to_a_full_disk_goes_on_when_there_is_room() {
     let (done, _) = packmule(&["export", "oci:disk/source", "-o", "disk/calm/b", "--sign", "k.pem"], 0);
     let all = done["result"]["bytes"].as_u64().unwrap();
     let page = 4096;
-    // From no room at all to a page too few for the last file.
+    // From no room at all to one page too few for the last file.
     let mut sizes = vec![page, 2 * page, 4 * page, 500_000, 1_200_000, 2_000_000];
     let end = (all / page) * page;
     sizes.extend((0..10).map(|more| end + more * page));
@@ -130,7 +131,7 @@ fn x1_unpack_and_import_to_a_full_disk_do_it_when_there_is_room() {
             let Some(first) = twice(size, &to, command) else { return };
             assert!(first.is_full(), "{size} of {all}: {}", first.told);
             assert!(!first.files.contains("index.json"), "{}", first.files);
-            // Where it is clear from the sizes, nothing is written in vain.
+            // If the sizes show that it cannot fit, nothing is written.
             let told_before = first.told.contains("expected room for") && !first.files.contains("sha256/");
             assert!(told_before || size > 2_000_000, "{size}: {}{}", first.told, first.files);
             stopped += 1;

@@ -1,5 +1,5 @@
-//! Registries that are down, lie, refuse, forget or talk to the terminal: exit code, message, and that nothing
-//! stands under a final name or a tag.
+//! Registries that are down, lie, refuse, forget or send terminal escapes: exit code, message, and
+//! that nothing has a final name or a tag.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use super::server::{Reply, Request, reply};
 use super::shelf::{Hook, Image, MANIFEST, Shelf, noise};
 use super::world::{command, dir, finals, fresh, packmule, refused, sha256, text};
 
-/// A host and port where nobody listens.
+/// A host and port where nothing listens.
 fn nobody() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
@@ -21,7 +21,7 @@ fn small(seed: u64) -> Image {
     Image::new(vec![noise(seed, 70_000), b"high water 06:12\n".repeat(50)])
 }
 
-/// A signed bundle of one image under `a/b:1`; its name.
+/// Makes a signed bundle of one image under `a/b:1`; returns its name.
 fn bundle(test: &str) -> String {
     let image = small(1);
     let shelf = Shelf::plain(&[("a/b", "1", &image)]);
@@ -58,7 +58,7 @@ fn a_name_that_nobody_knows_is_the_sources_fault() {
     assert!(finals(&out).is_empty());
 }
 
-/// Exports `a/b:1` from a registry with this hook, which must be refused, and once more when it has stopped.
+/// Exports `a/b:1` from a registry with this hook, which must fail, and again without the hook.
 fn lies(test: &str, said: &[&str], hook: impl Fn(&Request, &Image) -> Option<Reply> + Send + Sync + 'static) {
     let (out, lying) = (fresh(test), Arc::new(AtomicBool::new(true)));
     let (still, image, seen) = (Arc::clone(&lying), small(2), small(2));
@@ -134,7 +134,7 @@ fn r14_a_blob_that_is_wrong_twice_is_left_out_where_that_is_allowed() {
         assert_eq!(done["result"]["absent"], json!([{ "digest": lost, "reason": "missing", "size": 90_000 }]));
         assert!(done["error"].to_string().contains(&lost), "{done}");
         packmule(&["verify", &out, "--key", "k.pub.pem"], 0);
-        // The good one comes in; the other one is named, and has no tag.
+        // The good one is imported; the other one is named, and has no tag.
         let to = Shelf::plain(&[]);
         let (done, _) = packmule(&["import", &out, "--key", "k.pub.pem", "--to", to.host()], 30);
         assert!(done["error"].to_string().contains(&lost), "{done}");
@@ -157,7 +157,7 @@ fn who_may_not_read_is_told_at_once_and_for_every_artifact() {
     }
 }
 
-/// Its name, the status, what is said, and which requests it concerns.
+/// A name, the status, the message, and the requests it applies to.
 type Case = (&'static str, u16, &'static str, fn(&Request) -> bool);
 
 #[test]
@@ -186,12 +186,12 @@ fn a_destination_that_refuses_fails_or_forgets_gets_no_tag() {
         let told = refused(&args, 21);
         assert!(told.contains(said) && told.contains(shelf.host()), "{case}: {told}");
         assert!(shelf.manifests().is_empty(), "{case}");
-        // Once the cause is gone the same command does it.
+        // Once the cause is fixed, the same command succeeds.
         refusing.store(false, Ordering::SeqCst);
         packmule(&args, 0);
         assert!(shelf.holds("a/b/manifests/1"), "{case}");
     }
-    // It says 201 and has nothing.
+    // It answers 201 but stores nothing.
     let digest = sha256(&small(1).blobs[0]);
     let hook: Hook =
         Box::new(move |request| (request.method == "HEAD" && request.path.ends_with(&digest)).then(|| reply(404, "")));
@@ -201,7 +201,7 @@ fn a_destination_that_refuses_fails_or_forgets_gets_no_tag() {
     assert!(!shelf.holds("a/b/manifests/1"));
 }
 
-/// No byte that a terminal obeys, whoever sent it.
+/// Checks for bytes that control a terminal, whoever sent them.
 fn is_tame(told: &str) -> bool {
     told.chars().all(|one| {
         one == '\n' || !(one.is_control() || matches!(one, '\u{200b}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
@@ -308,7 +308,7 @@ fn m12_what_a_hostile_bundle_says_is_escaped() {
         let told = text(&command(args).output().unwrap().stdout);
         assert!(is_tame(&told), "{told:?}");
     }
-    // A member of the manifest, and a whole one, that are nothing but attacks.
+    // A single member of the manifest, and a whole manifest, made of nothing but attacks.
     let file = dir().join(format!("{out}.json"));
     let good = String::from_utf8(std::fs::read(&file).unwrap()).unwrap();
     for bad in [good.replace("packmule.bundle.v1", "\u{1b}[2J\u{202e}"), "\u{1b}[2J\u{202e}".to_owned()] {

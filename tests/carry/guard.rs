@@ -1,5 +1,5 @@
-//! A guard's own machine: verify, inspect and cat without network, home, temporary files, `/proc`, locale and anything to
-//! write to; and what they ask of the kernel.
+//! A guard's own machine: verify, inspect and cat without network, home, temporary files, `/proc`,
+//! locale or anything writable; and the system calls they make.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::world::{command, dir, packmule, stranger, text, var};
 
-/// A root with the guard's program (where it is static) and, beside it, a bundle and two keys.
+/// A root with the guard's program (if it is static) and, next to it, a bundle and two keys.
 fn room() -> &'static Path {
     static ROOM: OnceLock<PathBuf> = OnceLock::new();
     ROOM.get_or_init(|| {
@@ -18,7 +18,7 @@ fn room() -> &'static Path {
     })
 }
 
-/// The static program of the guard build; `none` where the toolchain for it is not to be had.
+/// Returns the static program of the guard build, or `None` if there is none here.
 fn guard() -> Option<String> {
     let program = var("PACKMULE_TEST_GUARD")?;
     if program == "none" {
@@ -30,8 +30,8 @@ fn guard() -> Option<String> {
 
 const VERIFY: [&str; 6] = ["verify", "usb/tide", "--key", "keys/anna.pub.pem", "--key", "keys/ben.pub.pem"];
 
-/// Runs the guard's program in a room of its own: a root with nothing but it, the bundle and the keys, read-only, no
-/// network. The flag tells whether one byte of the bundle is wrong.
+/// Runs the guard's program in its own read-only root, with nothing but it, the bundle and the
+/// keys, without network. The flag tells whether one byte of the bundle is wrong.
 fn alone(program: &str, name: &str, damage: bool, args: &[&str]) -> Output {
     let root = dir().join(name);
     let copy = format!(
@@ -104,7 +104,7 @@ fn the_guard_has_no_other_commands() {
     assert_eq!(names, ["verify", "inspect", "cat", "help"], "{help}");
 }
 
-/// A verdict is noted from behind the walls, in files that were opened before them.
+/// A confined run records its verdict in files that were opened before.
 #[test]
 fn u3_p7_a_confined_verdict_is_noted() {
     let guard = guard();
@@ -122,7 +122,7 @@ fn u3_p7_a_confined_verdict_is_noted() {
         for _ in 0..2 {
             assert!(run(&VERIFY, 0).starts_with("PASS"));
         }
-        // Its own begin stands in it, its end not yet.
+        // It contains the run's own `begin` line, but not yet its `end` line.
         let told = run(&["inspect", "noted/log", "--check"], 0);
         assert!(told.contains("lines      5, runs without an end: 1"), "{told}");
         std::os::unix::fs::symlink("../noted/log", room().join("usb/link")).unwrap();
@@ -136,7 +136,7 @@ fn u3_p7_a_confined_verdict_is_noted() {
     }
 }
 
-/// What the program asks of the kernel; one call a line.
+/// Returns the program's system calls, one per line.
 fn calls(strace: &str, program: &str, args: &[&str]) -> String {
     static TRACES: AtomicUsize = AtomicUsize::new(0);
     let trace = dir().join(format!("guard.{}.trace", TRACES.fetch_add(1, Ordering::Relaxed)));
@@ -207,7 +207,7 @@ fn a_guards_own_state_is_all_that_is_written() {
     }
 }
 
-/// A drive at a terminal: the first medium is taken out and the second put in while the process is confined.
+/// A drive at a terminal: the first medium is replaced by the second while the process is confined.
 const DRIVE: &str = r#"
 program=$1; cd "$2"
 mount -t tmpfs one drive

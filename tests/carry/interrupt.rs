@@ -1,4 +1,4 @@
-//! Exports that are killed or interrupted half-way; each process by its own id.
+//! Exports that are killed or interrupted halfway; each process by its own id.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn begun(args: &[&str], name: &str) -> Child {
     child
 }
 
-/// The volumes under final names: name and bytes.
+/// Returns the volumes with final names: name and bytes.
 fn volumes(folder: &str) -> Vec<(String, Vec<u8>)> {
     let entries = std::fs::read_dir(dir().join(folder)).unwrap().map(|entry| entry.unwrap());
     let all = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));

@@ -1,16 +1,17 @@
-//! Rows P1, P2, X1 and X5: a run is killed, or told that the medium fails or is full, at every system call of a
-//! kind, one after the other. What has its final name verifies; the same command then does the rest.
+//! Rows P1, P2, X1 and X5: a run is killed, or told that the medium fails or is full, at every
+//! system call of a kind, in turn. Anything with a final name verifies; the same command then
+//! completes the work.
 
 use std::process::{Command, Stdio};
 
 use super::shelf::{Image, noise};
 use super::world::{command, dir, finals, fresh, layout, packmule, stride, text, var};
 
-/// No run has more calls of a kind in one thread.
+/// No run makes more calls of a kind in one thread.
 const MOST: usize = 60;
 
-/// Runs packmule under strace with this done to the `nth` call of `call` in a thread; exit code (`None`: killed) and
-/// what it said.
+/// Runs packmule under strace, which does this to the `nth` call of `call` in a thread; returns
+/// exit code (`None`: killed) and output.
 pub fn injected(strace: &str, call: &str, what: &str, nth: usize, args: &[&str]) -> (Option<i32>, String) {
     let ended = Command::new(strace)
         .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
@@ -58,18 +59,19 @@ fn export_survives(test: &str, what: &str, calls: &[(&str, usize)]) {
             }
             hit += 1;
             if what.starts_with("error") {
-                // A library that cannot be loaded is the loader's business.
+                // Failing to load a library is the loader's error.
                 assert!(code == Some(22) || code == Some(2) || code == Some(127) || code == Some(1), "{place}");
                 if code == Some(22) {
                     assert!(told.contains("error: ") && told.contains("\nhelp: "), "{place}");
                 }
-                // All was done by the time that it could not be told.
+                // Everything was done before the output failed.
                 if code == Some(22) && !told.starts_with("error: standard output") {
                     assert!(!is_bundle && left.iter().all(|file| file == "b.lock"), "{place}: {left:?}");
                 }
             }
             if is_bundle {
-                // The name stands for the whole, even here; only what is unfinished may lie about.
+                // A final name means that the bundle is complete, even here; only unfinished files
+                // may be left.
                 check();
             } else {
                 packmule(&args, 0);
@@ -115,7 +117,7 @@ fn p2_an_unpack_killed_at_any_call_leaves_nothing_wrong() {
             }
             hit += 1;
             assert_eq!(code, None, "{call} {nth}: {told}");
-            // Whatever has a digest's name is that content.
+            // Any file named by a digest has that content.
             for entry in std::fs::read_dir(folder.join("blobs/sha256")).into_iter().flatten() {
                 let path = entry.unwrap().path();
                 let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -130,7 +132,7 @@ fn p2_an_unpack_killed_at_any_call_leaves_nothing_wrong() {
     assert!(hit > 5, "only {hit} times");
 }
 
-/// Bundle files of `from` under another name, as hard links: quickly, since they are never written again.
+/// Links bundle files of `from` under another name: fast, since they are never written again.
 fn link(from: &str, to: &str) {
     let (from, to) = (dir().join(from), dir().join(to));
     drop(std::fs::remove_dir_all(&to));
@@ -147,7 +149,7 @@ fn p1_a_replacement_killed_at_any_call_is_the_old_the_new_or_none() {
     small("replaced");
     layout("replaced/large", &[Image::new((80..90).map(|seed| noise(seed, 4 << 20)).collect())]);
     std::fs::create_dir_all(dir().join("replaced/old")).unwrap();
-    // Two volumes, of which the new bundle has one.
+    // The old bundle has two volumes, the new one has one.
     let old = ["export", "oci:replaced/large", "-o", "replaced/old/b", "--sign", "k.pem", "--volume-size", "32MiB"];
     packmule(&old, 0);
     assert!(dir().join("replaced/old/b.0002.tar.zst").exists());
@@ -174,7 +176,7 @@ fn p1_a_replacement_killed_at_any_call_is_the_old_the_new_or_none() {
             } else {
                 seen[2] += 1;
             }
-            // Where the old one is gone, it need not be said again that it may go.
+            // If the old bundle is gone, `--overwrite` is no longer needed.
             packmule(if is_bundle || nth % 2 == 0 { &args } else { &plain }, 0);
             packmule(&["verify", "replaced/now/b", "--key", "k.pub.pem"], 0);
             assert!(read("now/b.json") == becomes && !dir().join("replaced/now/b.0002.tar.zst").exists(), "{place}");
@@ -200,7 +202,7 @@ fn x2_a_medium_that_cannot_be_read_is_told_with_volume_and_offset() {
                 assert!(nth > 2, "{args:?}: nothing was read");
                 break;
             }
-            // The loader reads libraries so, too.
+            // The loader also reads libraries this way.
             if code == Some(127) {
                 continue;
             }

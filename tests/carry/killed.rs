@@ -1,11 +1,11 @@
-//! Row P2 for what changes a place: an import into a registry and a signing are killed at every system call of a kind,
-//! one after the other.
+//! Row P2 for commands that change a place: an import into a registry and a signing are killed at
+//! every system call of a kind, in turn.
 
 use super::kill::injected;
 use super::shelf::{Image, Shelf, noise};
 use super::world::{dir, fresh, layout, packmule, stride, var};
 
-/// A bundle of one image below `test`.
+/// Makes a bundle of one image below `test`.
 fn bundle(test: &str) -> (Image, String) {
     drop(fresh(test));
     let image = Image::new(vec![noise(60, 90_000), noise(61, 80_000)]);
@@ -44,7 +44,7 @@ fn p2_an_import_killed_at_any_call_sets_no_tag_before_all_is_there() {
             hit += 1;
             assert_eq!(code, None, "{call} {nth}: {told}");
             seen[usize::from(!tags.is_empty())] += 1;
-            // The same command does the rest.
+            // The same command completes the work.
             packmule(&args, 0);
             assert!(shelf.manifests().iter().any(|path| !path.contains("/manifests/sha256:")));
         }

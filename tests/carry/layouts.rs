@@ -1,5 +1,6 @@
-//! `cat NAME.????.tar.zst | zstd -d | tar x` is an OCI layout: skopeo and umoci read it by `repository:tag`, oras and
-//! regctl by digest, however the bundle was framed and cut (`spec/by-hand.md`).
+//! `cat NAME.????.tar.zst | zstd -d | tar x` is an OCI layout: skopeo and umoci read it by
+//! `repository:tag`, oras and regctl by digest, however the bundle was framed and cut
+//! (`spec/by-hand.md`).
 
 use std::path::Path;
 
@@ -7,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::world::{dir, expected, packmule, sha256, stranger, var};
 
-/// Exports a part of the corpus as bundle `b` in the folder `name`, and opens it by hand beside it.
+/// Exports a part of the corpus as bundle `b` in the folder `name`, and unpacks it by hand next to
+/// it.
 fn opened(name: &str, source: &str, options: &[&str], volumes: impl Fn(usize) -> bool) -> String {
     std::fs::create_dir_all(dir().join(name).join("hand")).unwrap();
     let selectors = ["base:bookworm", "app/raw:1", "artifact/note:1"].map(|end| format!("{source}/corpus/{end}"));
@@ -29,7 +31,7 @@ fn opened(name: &str, source: &str, options: &[&str], volumes: impl Fn(usize) ->
     format!("{name}/hand")
 }
 
-/// All four programs on one layout.
+/// Runs all four programs on one layout.
 fn read_by_all(layout: &str, source: &str) {
     let entries = expected().unwrap();
     let digest = |repository: &str, tag: &str| {
@@ -89,7 +91,7 @@ fn read_by_all(layout: &str, source: &str) {
     assert_eq!(serde_json::from_slice::<Value>(&marker).unwrap(), json!({ "imageLayoutVersion": "1.0.0" }));
 }
 
-/// Whether the layout that a stranger made names this digest and holds it.
+/// Returns whether a layout made by another tool names this digest and contains it.
 fn is_copied(layout: &str, digest: &str) {
     let at: &Path = &dir().join(layout);
     let index: Value = serde_json::from_slice(&std::fs::read(at.join("index.json")).unwrap()).unwrap();
@@ -144,7 +146,7 @@ fn e1_names_of_a_layout_that_are_none_are_told() {
     };
     let (done, stderr) = packmule(&["export", "oci:odd-names/source", "-o", &bundle, "--sign", "k.pem"], 0);
     told(&stderr);
-    // It is carried all the same.
+    // It is still carried.
     let roots = done["result"]["artifacts"].to_string();
     assert!(roots.contains(&digest), "{done}");
     for args in [
@@ -156,7 +158,7 @@ fn e1_names_of_a_layout_that_are_none_are_told() {
     ] {
         told(&packmule(args, 0).1);
     }
-    // A selection without it is none of its business.
+    // A selection without it does not warn.
     let other = value["manifests"][0]["digest"].as_str().unwrap();
     let (_, stderr) =
         packmule(&["export", &format!("oci:odd-names/source:{other}"), "-o", "odd-names/two", "--sign", "k.pem"], 0);

@@ -1,4 +1,5 @@
-//! What the machine around a run does: umasks, odd temporary folders, caches, and a signer at the same time.
+//! The machine's influence on a run: umasks, odd temporary folders, caches, and a concurrent
+//! signer.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -11,7 +12,7 @@ fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Fresh folders below this run's, and a layout of one image in the first.
+/// Creates fresh folders below this run's, with a layout of one image in the first.
 fn fresh(test: &str) -> String {
     std::fs::create_dir_all(dir().join(test)).unwrap();
     let shelf = Shelf::plain(&[("a/b", "1", &Image::new(vec![noise(1, 300_000), noise(2, 40_000_000)]))]);
@@ -105,7 +106,7 @@ fn x9_what_is_read_back_is_read_from_the_medium() {
     let trace = std::fs::read_to_string(trace).unwrap();
     let lines: Vec<&str> = trace.lines().collect();
     for volume in ["b.0001", "b.0002"] {
-        // Synced, then dropped from the cache, and read only behind that.
+        // Synced, then dropped from the cache, and read only after that.
         let at = |call: &str| lines.iter().position(|line| line.contains(call) && line.contains(volume));
         let (sync, drop, read) = (at("fsync("), at("fadvise64("), at("pread64("));
         assert!(sync.is_some() && sync < drop && drop < read, "{volume}: {sync:?} {drop:?} {read:?}");
@@ -116,7 +117,7 @@ fn x9_what_is_read_back_is_read_from_the_medium() {
 #[test]
 fn x4_a_file_system_that_takes_no_larger_file() {
     let test = fresh("largest");
-    // As FAT32 at 4 GiB - 1: a write beyond the limit is EFBIG.
+    // As on FAT32 at 4 GiB - 1: a write beyond the limit is EFBIG.
     let limited = |volume_size: &str| {
         let export = format!(
             "trap '' XFSZ; ulimit -f 73728; exec {} export oci:{test}/source -o {test}/b --sign k.pem --volume-size {volume_size}",

@@ -1,6 +1,6 @@
-//! The main job from outside: the built binary between real registries, checked by strangers' programs, and
-//! everything that can go wrong with it. The registries are those of `cargo xtask services`; only what a real one does
-//! not do on request (lying, forgetting) is done by a small server.
+//! The main job from outside: the built binary between real registries, checked by other programs,
+//! and everything that can go wrong with it. The registries are those of `cargo xtask services`; a
+//! small server does only what a real one does not do on request (lying, forgetting).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
@@ -11,6 +11,7 @@ mod copy;
 mod delta;
 mod disk;
 mod evil;
+mod from_bundle;
 mod guard;
 mod interrupt;
 mod kill;
@@ -56,7 +57,8 @@ fn whole() -> Option<&'static str> {
     made.map(|()| "whole/corpus")
 }
 
-/// Looks at every manifest of the corpus below `to`, with its tag and its place in the list of its subject.
+/// Checks every manifest of the corpus below `to`, with its tag and its place in its subject's
+/// list.
 fn same_as_source(crane: &str, to: &str) {
     for entry in expected().unwrap() {
         let repository = format!("{to}/{}", entry.repository);
@@ -74,7 +76,7 @@ fn same_as_source(crane: &str, to: &str) {
     }
 }
 
-/// Imports the corpus and looks at every manifest that must be there.
+/// Imports the corpus and checks every manifest that must be there.
 fn arrives(host_var: &str, test: &str) {
     let (Some(bundle), Some(host), Some(crane)) = (whole(), var(host_var), var("PACKMULE_TEST_CRANE")) else { return };
     packmule(&["verify", bundle, "--key", "k.pub.pem"], 0);
@@ -92,7 +94,7 @@ fn the_corpus_arrives_at_distribution_3() {
     arrives("PACKMULE_TEST_DISTRIBUTION2", "whole3");
 }
 
-/// A stream is imported as it passes, and what it brings is what the files bring.
+/// A stream is imported as it passes, with the same result as from files.
 #[test]
 fn the_corpus_arrives_from_a_pipe() {
     let (Some(bundle), Some(host)) = (whole(), var("PACKMULE_TEST_DISTRIBUTION2")) else { return };

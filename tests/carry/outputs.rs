@@ -1,7 +1,8 @@
-//! Rows of the operator's slips and of names that others made. A8: no output changes a file that packmule did not make ·
-//! A9: devices, pipes and `/dev/stdout` are written to and never replaced · A10: a medium that is not there is not written
-//! beside · A11: a FIFO under any name that is opened holds nothing up · A12: nothing is writable for others, whatever the
-//! umask · A13: folders whose names are not UTF-8 (`spec/considerations.md`).
+//! Rows of operator mistakes and of names made by others. A8: no output changes a file that
+//! packmule did not make · A9: devices, pipes and `/dev/stdout` are written to and never replaced ·
+//! A10: nothing is written in place of a missing medium · A11: a FIFO under any opened name blocks
+//! nothing · A12: nothing is writable for others, whatever the umask · A13: folders whose names are
+//! not UTF-8 (`spec/considerations.md`).
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,7 +15,8 @@ use std::process::{Command, Stdio};
 use super::shelf::{Image, noise};
 use super::world::{command, dir, fresh, layout, packmule, refused, sandbox, text};
 
-/// A bundle, and a delta over it that lacks its base wherever that is not: `b`, `d` below `test`.
+/// Makes a bundle `b` and a delta over it, `d`, which fails where the base is missing, below
+/// `test`.
 fn two(test: &str) {
     drop(fresh(test));
     let shared = noise(7000, 40_000);
@@ -28,7 +30,7 @@ fn two(test: &str) {
     packmule(&["export", &of("2"), "-o", &at("d"), "--sign", "k.pem", "--base", &at("b.json")], 0);
 }
 
-/// Names and contents below a folder, links as what they lead to.
+/// Returns names and contents below a folder, following links.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -46,7 +48,7 @@ fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Every option that names a file to be written, with this one.
+/// Every option that names an output file, with this name.
 fn outputs<'a>(test: &'a str, file: &'a str) -> Vec<Vec<String>> {
     let site = format!("oci:{test}-site");
     let (b, d) = (format!("{test}/b"), format!("{test}/d"));
@@ -86,14 +88,14 @@ fn a8_no_output_changes_a_file_that_packmule_did_not_make() {
     let before = content(&dir().join(test));
     let mut names: Vec<String> = before.keys().map(|path| path.replace(&format!("{}/", dir().display()), "")).collect();
     names.retain(|name| !name.contains("/source/"));
-    // New ones, whose neighbours would go or whose bundle would have a file too many.
+    // New names that would displace their neighbours or add a file to a bundle.
     names.extend(["r.json", "b.0002.tar.zst", "b.lock", "d.plan.partial"].map(|name| format!("{test}/{name}")));
     for name in &names {
         for args in outputs(test, name) {
             let mut words: Vec<&str> = args.iter().map(String::as_str).collect();
             words.extend(["--state", "victims-state"]);
             let is_new = !before.contains_key(&dir().join(name).display().to_string());
-            // A key or report of a free name is made.
+            // With a free name, a key or report is made.
             if is_new && name.ends_with("r.json") && !args.contains(&"--receipt".to_owned()) {
                 continue;
             }
@@ -107,7 +109,7 @@ fn a8_no_output_changes_a_file_that_packmule_did_not_make() {
     packmule(&["verify", "victims/b", "--key", "k.pub.pem"], 0);
 }
 
-/// What an earlier run of the same kind wrote is replaced or gone on with; of another kind it is not.
+/// Output of an earlier run of the same kind is replaced or continued, of another kind not.
 #[test]
 fn a8_what_an_earlier_run_wrote_is_known_by_its_content() {
     let test = "earlier";
@@ -135,7 +137,7 @@ fn a8_what_an_earlier_run_wrote_is_known_by_its_content() {
     }
 }
 
-/// An export takes a bundle's names, and nobody else's files under them.
+/// An export takes a bundle's names, and no one else's files under them.
 #[test]
 fn a8_an_export_leaves_files_of_its_names_alone_that_are_no_bundles() {
     let test = "names";
@@ -259,7 +261,7 @@ fn a10_an_empty_mount_point_is_warned_of() {
     assert!(ended.status.success(), "{:?} {}{}", ended.status, text(&ended.stdout), text(&ended.stderr));
 }
 
-/// Under `timeout`, whose own end has the code 124.
+/// Runs it under `timeout`, which exits with 124 when time is up.
 fn timely(args: &[&str]) -> (Option<i32>, String) {
     let mut run = Command::new("timeout");
     run.arg("60").arg(env!("CARGO_BIN_EXE_packmule")).args(args).current_dir(dir()).env_clear();
@@ -318,7 +320,7 @@ fn a11_a_fifo_under_a_name_that_is_opened_holds_nothing_up() {
         assert!(matches!(code, Some(2 | 20 | 22)), "{name}, {args:?}: {code:?} {told}");
         assert!(dir().join(&name).symlink_metadata().unwrap().file_type().is_fifo(), "{name}, {args:?}");
         fs::remove_file(dir().join(&name)).unwrap();
-        // The cause is gone.
+        // The cause is fixed.
         assert_eq!(timely(&["verify", b, "--key", "k.pub.pem"]).0, Some(0), "{name}");
     }
     assert_eq!(timely(&export(&[])).0, Some(0));
@@ -410,7 +412,7 @@ fn a13_bundles_lie_in_folders_whose_names_are_not_utf_8() {
     let export =
         [word("export"), word("oci:odd-names/source"), word("-o"), next.as_os_str(), word("--sign"), word("k.pem")];
     run(&[&export[..], &base].concat(), 0);
-    // The names are the bundles', not made up anew.
+    // The names are those of the bundles, not invented.
     let mut names: Vec<_> =
         fs::read_dir(folder.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.retain(|name| name.as_bytes().starts_with(b"usb"));

@@ -1,5 +1,5 @@
-//! Others who write at the same time: tags that come in between, lists of referrers that two imports write, tags that move
-//! while they are selected. Rows C2, D5.
+//! Concurrent writers: tags set during a run, lists of referrers written by two imports, tags that
+//! move during selection. Rows C2, D5.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use super::server::reply;
 use super::shelf::{Hook, Image, MANIFEST, Shelf, noise};
 use super::world::{command, dir, fresh, layout, manifest, packmule, prefix, refused, sha256, text, var};
 
-/// A registry in which the tag of `a/b:1` appears, naming something else, once content is sent to it; whether it was then
-/// overwritten.
+/// A registry in which the tag of `a/b:1` appears, naming something else, once content is sent to
+/// it; also tells whether it was then overwritten.
 fn late(other: Vec<u8>) -> (Shelf, Arc<AtomicBool>) {
     let (seen, overwritten) = (AtomicBool::new(false), Arc::new(AtomicBool::new(false)));
     let flag = Arc::clone(&overwritten);
@@ -53,7 +53,7 @@ fn d5_a_tag_that_is_set_during_the_import_is_what_tag_conflict_says() {
     assert!(moved);
 }
 
-/// A bundle of one image and a note that refers to it; gives the digest of the note.
+/// Makes a bundle of one image and a note that refers to it; returns the digest of the note.
 fn noted(folder: &str, image: &Image, note: &str) -> String {
     let name = fresh(folder);
     layout(&format!("{folder}/source"), std::slice::from_ref(image));
@@ -110,7 +110,7 @@ fn p1_a_list_without_its_entry_is_mended_by_the_same_import() {
     let place = Shelf::plain(&[]);
     let args = ["import", "unlisted/b", "--key", "k.pub.pem", "--to", place.host()];
     packmule(&args, 0);
-    // As an import leaves it that is killed between the manifest and the list.
+    // As left by an import that was killed between the manifest and the list.
     let list = format!("a/b/manifests/{}", image.digest().replace(':', "-"));
     assert!(place.holds(&list) && place.holds(&format!("a/b/manifests/{note}")));
     place.remove(&list);
@@ -119,7 +119,7 @@ fn p1_a_list_without_its_entry_is_mended_by_the_same_import() {
     assert_eq!(again["result"]["blobs"]["pushed"], 0, "{again}");
 }
 
-/// A registry whose tag `a/b:1` names another image each time that it is asked for.
+/// A registry whose tag `a/b:1` names another image on each request.
 fn moving(images: &[Image; 2]) -> Shelf {
     let answers = [images[0].manifest.clone(), images[1].manifest.clone()];
     let asked = AtomicUsize::new(0);

@@ -1,5 +1,5 @@
-//! Receipts: what arrived, read back, signed, and told however the import ended; and deltas over them and over the
-//! channel's last export (`spec/receipt.md`).
+//! Receipts: what arrived, read back, signed, and reported however the import ended; and deltas
+//! over them and over the channel's last export (`spec/receipt.md`).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,14 +21,14 @@ fn import(bundle: &str, to: &str, receipt: &str, more: &[&str], code: i32) -> Va
     packmule(&[&args[..], more].concat(), code).0
 }
 
-/// What `inspect` tells of a receipt: its first line.
+/// Returns the first line that `inspect` prints for a receipt.
 fn first(receipt: &str, more: &[&str]) -> String {
     let ended = command(&[&["inspect", receipt][..], more].concat()).output().unwrap();
     assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
     text(&ended.stdout).lines().next().unwrap().to_owned()
 }
 
-/// A bundle of two images below `test`, as `test/b`.
+/// Makes a bundle of two images below `test`, as `test/b`.
 fn two(test: &str, seed: u64) -> [Image; 2] {
     let name = fresh(test);
     let images = [1, 2].map(|n| Image::new(vec![noise(seed, 90_000), noise(seed + n, 30_000)]));
@@ -66,7 +66,7 @@ fn a_receipt_says_what_the_registry_gives_and_is_signed() {
     let (shown, _) = packmule(&["inspect", "told/r.json", "--check"], 0);
     assert_eq!(shown["result"]["authenticated"], false);
 
-    // What is there already is read back as well.
+    // Existing content is read back as well.
     import("told/b", &to, "told/again.json", &[], 0);
     let again = read("told/again.json");
     assert!(again["artifacts"].as_array().unwrap().iter().all(|one| one["outcome"] == "present"), "{again}");
@@ -91,7 +91,7 @@ fn s10_a_receipt_that_was_changed_is_no_receipt() {
     refused(&["inspect", "forged/r.json", "--check"], 12);
     write(&good.replacen("\"pushed\"", "\"failed\"", 1));
     refused(&["inspect", "forged/r.json"], 10);
-    // The signatures of a bundle are none of a receipt.
+    // The signatures of a bundle do not count for a receipt.
     write(&good);
     fs::copy(dir().join("forged/b.sig.json"), dir().join("forged/r.sig.json")).unwrap();
     refused(&["inspect", "forged/r.json", "--key", "k.pub.pem"], 12);
@@ -129,7 +129,7 @@ fn s19_keys_and_names_are_looked_at_before_any_work() {
     attempt(&["--sign", "k.pem"], 2);
     attempt(&["--receipt", "early/r.json", "--dry-run"], 2);
     assert_eq!(fs::read(dir().join("early/there.json")).unwrap(), b"mine");
-    // A bundle that is not let in has no receipt.
+    // A bundle that is not admitted has no receipt.
     let args = ["import", "early/b", "--key", "early/open.pub.pem", "--to", target.host()];
     refused(&[&args[..], &["--receipt", "early/r.json"]].concat(), 13);
     assert!(!dir().join("early/r.json").exists() && !dir().join("early/r.json.partial").exists());
@@ -138,7 +138,7 @@ fn s19_keys_and_names_are_looked_at_before_any_work() {
     assert!(first("early/r.json", &["--key", "early/locked.pub.pem"]).starts_with("ALL ARRIVED"));
 }
 
-/// A registry that does not take the manifest of the first image under its tag.
+/// A registry that refuses the manifest of the first image under its tag.
 fn refusing(digest: String) -> Shelf {
     let hook: Hook = Box::new(move |request| {
         let is_it = request.method == "PUT" && request.path.contains("/manifests/") && sha256(&request.body) == digest;
@@ -169,7 +169,7 @@ fn a_receipt_tells_of_an_import_that_failed_part_way() {
     let only = sha256(&images[0].blobs[1]);
     assert!(!receipt["blobs"].as_array().unwrap().iter().any(|leaf| leaf["digest"] == *only), "{receipt}");
 
-    // Without it the whole run ends, and so does the receipt say.
+    // Without it the whole run ends, and the receipt says so.
     let other = refusing(images[0].digest());
     let done = import("part/b", other.host(), "part/none.json", &[], 21);
     assert_eq!(done["result"]["receipt"]["arrived"], 0);
@@ -180,7 +180,7 @@ fn a_receipt_tells_of_an_import_that_failed_part_way() {
     let told = text(&command(&["inspect", "part/none.json"]).output().unwrap().stdout);
     assert!(!told.contains('\u{1b}') && told.contains("not authenticated"), "{told}");
 
-    // A destination that is not there at all: the bundle was let in, and nothing came.
+    // An unreachable destination: the bundle was admitted, and nothing arrived.
     import("part/b", "127.0.0.1:9", "part/gone.json", &["--retries", "0"], 21);
     assert_eq!(read("part/gone.json")["counts"]["sent"], 0);
 }
@@ -288,7 +288,7 @@ fn m17_a_receipt_is_a_base_and_only_for_what_arrived() {
     let place = Shelf::plain(&[("a/b", "2", &images[1])]);
     packmule(&["import", "vouches/over", "--key", "k.pub.pem", "--to", place.host()], 0);
     assert!(place.holds("a/b/manifests/1"));
-    // The next one, over the receipt of a delta: base content counts as delivered.
+    // The next delta, over the receipt of a delta: base content counts as delivered.
     import("vouches/over", place.host(), "vouches/r2.json", &[], 0);
     let all = export("all", "vouches/r2");
     let carried: Vec<String> = images.iter().flat_map(|image| &image.blobs).map(|blob| sha256(blob)).collect();
@@ -333,10 +333,10 @@ fn m17_a_chain_over_the_last_export() {
             assert_eq!(manifest["bases"][0], manifest["previous"]);
         }
         if month == 3 {
-            // What the first one carried, the second found delivered.
+            // Content that the first one carried, the second found delivered.
             assert!(absent.iter().any(|one| one["digest"] == *sha256(&noise(9900, 90_000))), "{manifest}");
         }
-        // Planned only: no place is taken, the state is looked at.
+        // A dry run: it takes no place, but reads the state.
         let (dry, _) = packmule(&[&args[..], &["--base", "last", "--dry-run"], more].concat(), 0);
         assert_ne!(dry["result"]["absent"], 0, "{dry}");
         let bundle = format!("lasts/apps-{month}");
@@ -375,7 +375,7 @@ fn an_import_that_is_signalled_says_so_in_its_receipt() {
     assert!(first("sig-receipt/r.json", &[]).starts_with("NOTHING ARRIVED"));
 }
 
-/// README's section on receipts, run as it stands but for the places.
+/// Runs README's section on receipts unchanged, except for the places.
 #[test]
 fn the_section_of_the_readme_works() {
     two("custody", 9950);

@@ -1,4 +1,4 @@
-//! What is refused before any work: names, keys, outputs, trust. The source is asked nothing.
+//! Refusals before any work: names, keys, outputs, trust. The source gets no request.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -22,7 +22,8 @@ impl Place {
         format!("{}/a/b:1", self.shelf.host())
     }
 
-    /// An export with these arguments behind the selector is refused, and nobody was asked.
+    /// Checks that an export with these arguments after the selector is refused, without any
+    /// request.
     fn refuses(&self, args: &[&str], code: i32) -> String {
         let name = self.name();
         let before = self.shelf.server.requests().len();
@@ -51,13 +52,13 @@ fn a_bundle_that_is_there_stays_unless_it_is_to_be_replaced() {
     packmule(&["export", &name, "-o", out, "--sign", "k.pem", "--overwrite", "--annotation", "a=b"], 0);
     assert_ne!(std::fs::read(place.path("b.json")).unwrap(), before);
     packmule(&["verify", out, "--key", "k.pub.pem"], 0);
-    // A replacement that fails leaves the old one as it was.
+    // A failed replacement leaves the old one unchanged.
     let before = std::fs::read(place.path("b.json")).unwrap();
     let absent = format!("{}/a/b:never", place.shelf.host());
     refused(&["export", &absent, "-o", out, "--sign", "k.pem", "--overwrite"], 20);
     assert_eq!(std::fs::read(place.path("b.json")).unwrap(), before);
     packmule(&["verify", out, "--key", "k.pub.pem"], 0);
-    // Volumes without a manifest are somebody's, too.
+    // Volumes without a manifest are also treated as someone's.
     std::fs::remove_file(place.path("b.json")).unwrap();
     let told = place.refuses(&["-o", out, "--sign", "k.pem"], 2);
     assert!(told.contains("b.0001.tar.zst"), "{told}");
@@ -150,7 +151,7 @@ fn s19_unfit_keys_are_refused_before_any_work() {
         }
     }
     assert!(!place.path("d").exists());
-    // Signed, but not by this one.
+    // Signed, but by another key.
     for command in [&["verify", out][..], &["import", out, "--to", place.shelf.host()], &["unpack", out, "keys/d"]] {
         let ended = self::command(&[command, &["--key", "k.pub.pem"]].concat()).output().unwrap();
         assert_eq!(ended.status.code(), Some(13), "{}", text(&ended.stderr));
@@ -171,7 +172,7 @@ fn without_trust_the_key_ids_are_listed_and_nothing_is_done() {
         assert!(ids.iter().all(|id| told.contains(id.trim())) && told.contains("--key"), "{told}");
     }
     assert!(!place.path("d").exists());
-    // One that cannot be read does not hide that trust lacks.
+    // An unreadable one does not hide that trust is missing.
     std::fs::write(place.path("b.sig.json"), "{").unwrap();
     assert!(refused(&["verify", out], 2).contains("--key"));
 }

@@ -1,4 +1,4 @@
-//! The guard's report from outside: behind the walls of the real program, and as a browser shows it.
+//! The guard's report from outside: written by the confined program, and as a browser shows it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::kill::injected;
 use super::world::{command, dir, fresh, text, var};
 
-/// A bundle of the demo's artifacts with what an enemy may write into notes; gives where its keys are.
+/// Makes a bundle of the demo's artifacts with hostile annotations; returns where its keys are.
 fn bundle(test: &str) -> String {
     let name = fresh(test);
     let made = command(&["demo", &format!("{test}/demo")]).output().unwrap();
@@ -31,7 +31,7 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(dir().join(file)).unwrap()
 }
 
-/// Confined it writes to its reports, which were open before, and to nothing else.
+/// The confined program writes to its reports, which it opened before, and to nothing else.
 #[test]
 fn p7_a_confined_guard_writes_its_reports_and_nothing_else() {
     let name = bundle("report-walls");
@@ -61,7 +61,7 @@ fn p7_a_confined_guard_writes_its_reports_and_nothing_else() {
     assert!(at(html) < at("seccomp(") && at("seccomp(") < at("report-walls/b.json"), "{trace}");
 }
 
-/// A stream is read once: what its documents say was kept as they passed.
+/// A stream is read once: the content of its documents is kept as they pass.
 #[test]
 fn a_stream_has_the_same_report() {
     let name = bundle("report-stream");
@@ -81,7 +81,7 @@ fn a_stream_has_the_same_report() {
     assert_eq!(parse("report-stream/s.json")["contents"]["read"], true);
 }
 
-/// What chromium makes of a page: the answer that a script beside it puts into the title.
+/// Opens a page in chromium; returns the answer that a script put next to it writes into the title.
 fn chromium(program: &str, harness: &Path) -> String {
     let profile = tempfile::tempdir().unwrap();
     let ended = Command::new(program)
@@ -96,7 +96,8 @@ fn chromium(program: &str, harness: &Path) -> String {
     title.unwrap_or_else(|| panic!("{dom}{}", text(&ended.stderr))).to_owned()
 }
 
-/// Whatever stands in notes, at no width does a page run out of its screen, and nothing of it runs or is loaded.
+/// Whatever the annotations, a page never overflows its screen at any width, and nothing of it runs
+/// or is loaded.
 #[test]
 fn m12_no_page_is_wider_than_its_screen() {
     let Some(program) = var("PACKMULE_TEST_CHROMIUM") else { return };
@@ -123,7 +124,8 @@ fn m12_no_page_is_wider_than_its_screen() {
     }
 }
 
-/// Killed, or its disk full, at any call that writes it: the page says that there is no verdict, or all of it.
+/// Killed, or with a full disk, at any call that writes it: the page says that there is no verdict,
+/// or is complete.
 #[test]
 fn p2_x5_a_page_that_was_not_finished_has_no_verdict() {
     let Some(strace) = var("PACKMULE_TEST_STRACE") else { return };
@@ -140,7 +142,7 @@ fn p2_x5_a_page_that_was_not_finished_has_no_verdict() {
                 let (code, told) = injected(&strace, call, what, nth, &args);
                 let place = format!("{call} {nth} {what}: {code:?} {told}");
                 if let Ok(page) = std::fs::read_to_string(dir().join(html)).map(|page| page.replace('\0', "")) {
-                    // What stands in an open comment is not shown.
+                    // The content of an open comment is not shown.
                     let shown = page.split("<!--").enumerate().filter(|(at, _)| *at != 2).map(|(_, part)| part);
                     let shown: String = if page.contains("NO VERDICT</h1>") { shown.collect() } else { page.clone() };
                     let is_whole = shown.contains("PASS</h1>") && page.ends_with("</html>\n");

@@ -1,5 +1,5 @@
-//! Row U4: content goes to scanners, scripts and ClamAV with one hand-made signature, before a verdict and before a
-//! push. Row A1 for `--scan-files`.
+//! Row U4: content goes to scanners (scripts, and ClamAV with one hand-made signature) before a
+//! verdict and before a push. Row A1 for `--scan-files`.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -11,7 +11,8 @@ use super::world::{command, dir, fresh, layout, packmule, refused, sha256, text,
 
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// The test string that every scanner knows, put together here: no file of ours is to be found for it.
+/// The test string that every scanner knows, assembled here so that no scanner finds it in our own
+/// files.
 fn eicar() -> Vec<u8> {
     ["X5O!P%@AP[4\\PZX54(P^)7CC)7}", "$EICAR-STANDARD-", "ANTIVIRUS-TEST-FILE!", "$H+H*"].concat().into_bytes()
 }
@@ -48,7 +49,7 @@ fn image(layers: &[(&str, Vec<u8>)]) -> Image {
     Image { manifest: manifest.to_string().into_bytes(), blobs }
 }
 
-/// A bundle of these images, in a folder of the test's own.
+/// Makes a bundle of these images, in the test's own folder.
 fn bundle(test: &str, images: &[Image]) -> String {
     let name = fresh(test);
     layout(&format!("{test}/source"), images);
@@ -56,7 +57,7 @@ fn bundle(test: &str, images: &[Image]) -> String {
     name
 }
 
-/// A scanner that is a script in the test's own folder; what it is given lands beside it.
+/// A scanner script in the test's own folder; its input is saved next to it.
 fn script(test: &str, lines: &str) -> String {
     let path = dir().join(test).join("scanner");
     std::fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{lines}\n")).unwrap();
@@ -64,7 +65,7 @@ fn script(test: &str, lines: &str) -> String {
     path.display().to_string()
 }
 
-/// A scanner that keeps what it is given under its digest and finds nothing.
+/// A scanner that saves its input under its digest and finds nothing.
 fn keeper(test: &str) -> String {
     let kept = dir().join(test).join("kept");
     std::fs::create_dir_all(&kept).unwrap();
@@ -107,7 +108,7 @@ fn u4_every_blob_is_given_once_and_what_is_given_is_the_blob() {
     let told = command(&[&["verify", &name, "-v", "--scan", &scanner][..], &KEY].concat()).output().unwrap();
     let (out, detail) = (text(&told.stdout), text(&told.stderr));
     assert!(out.starts_with("PASS") && out.contains("(Keeper 1/2): clean"), "{out}");
-    // The walls stand; who starts the scanner is told to be outside.
+    // The confinement is active; the threads that start scanners are reported as unconfined.
     for line in ["confined by seccomp", "not confined: what starts the scanner"] {
         assert!(detail.contains(line), "{detail}");
     }
@@ -120,7 +121,7 @@ fn u4_a_stream_is_scanned_as_it_passes() {
     let name = bundle(test, &images);
     let through = |args: &[&str]| {
         let mut cat = command(&["cat", &name]).stdout(Stdio::piped()).spawn().unwrap();
-        // Gone when it has ended: it holds our end of the pipe.
+        // Gone when the scanner has ended: it holds our end of the pipe.
         let ended = command(args).args(KEY).stdin(cat.stdout.take().unwrap()).output().unwrap();
         drop(cat.wait());
         (ended.status.code(), text(&ended.stdout), text(&ended.stderr))
@@ -135,7 +136,7 @@ fn u4_a_stream_is_scanned_as_it_passes() {
     assert_eq!(code, Some(15), "{out}{error}");
     assert!(out.starts_with("REFUSED") && out.contains("1 finding\n"), "{out}");
     assert!(error.contains(&sha256(&images[0].blobs[2])) && error.contains("example.org/a/b:1"), "{error}");
-    // What cannot be done with what passes once is refused, and told what to do instead.
+    // Options that are impossible with a stream are refused, with advice.
     for args in [
         &["verify", "-", "--scan", &scanner, "--scan-files"][..],
         &["import", "-", "--to", "oci:x", "--scan", &scanner],
@@ -172,7 +173,7 @@ fn u4_exit_2_killed_timeout_and_absent_are_policy_and_all_are_listed() {
     }
     let (done, _) = packmule(&[&["verify", &name, "--scan", "no-such-scanner"][..], &KEY].concat(), 15);
     assert!(done["error"]["message"].as_str().unwrap().contains("not found"), "{done}");
-    // The first finding alone, where that is asked.
+    // Only the first finding, if requested.
     let scanner = script(test, "[ \"$1\" = --version ] || exit 1");
     let (done, _) =
         packmule(&[&["verify", &name, "--fail-fast", "-j", "1", "--scan", &scanner][..], &KEY].concat(), 15);
@@ -208,7 +209,7 @@ fn u4_no_program_is_started_from_the_medium_or_the_current_directory() {
         assert_eq!(ended.status.code(), Some(15), "{path:?}");
         assert!(!dir().join(test).join("ran").exists(), "{path:?}");
     }
-    // In a directory that PATH names in full, or by a path that was typed, it is meant.
+    // In a directory that PATH names absolutely, or by a path that was typed, it is intended.
     let full = format!("{}/{test}/bin", dir().display());
     for (scanner, path) in [("clamdscan", &*full), ("./clamdscan", "/usr/bin"), ("bin/clamdscan", "")] {
         assert_eq!(run(scanner, path).status.code(), Some(0), "{scanner} {path}: {}", text(&run(scanner, path).stderr));
@@ -231,7 +232,8 @@ fn u4_nothing_is_pushed_before_all_is_scanned() {
     for blob in all_blobs(&images) {
         assert!(!dir().join("scan-push/refused/blobs/sha256").join(blob).exists());
     }
-    // A blob that is not what was signed is that, and neither clean nor pushed.
+    // A blob that differs from what was signed is reported as such, and is neither clean nor
+    // pushed.
     let volume = dir().join(format!("{name}.0001.tar.zst"));
     let good = std::fs::read(&volume).unwrap();
     let at = good.windows(64).position(|part| part == &images[0].blobs[0][500..564]).expect("stored as it is");
@@ -268,7 +270,7 @@ fn u4_receipt_and_report_say_who_scanned() {
         checks.filter(|check| check["name"] == "Search for malware").cloned().collect::<Vec<_>>()
     };
     assert!(check("p.json")[0]["detail"].as_str().unwrap().contains("Looker 3/7"), "{:?}", check("p.json"));
-    // What a scanner refuses is no matter of the policy's.
+    // A scanner's refusal is not attributed to the policy.
     let refusing = script(test, "cat > /dev/null; exit 1");
     let report = format!("{test}/q.json");
     packmule(&[&["verify", &name, "--scan", &refusing, "--report", &report][..], &KEY].concat(), 15);
@@ -315,13 +317,13 @@ fn u4_files_of_layers_are_given_one_by_one_and_the_rest_whole() {
     assert_eq!(findings[0]["artifacts"][0]["repository"], "example.org/a/b", "{done}");
 }
 
-/// What a layer's media type says it is counts, wherever it is said; what cannot be looked into is not clean.
+/// The media type of a layer counts wherever it is given; a layer that cannot be read is not clean.
 #[test]
 fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
     let test = "scan-hostile";
     let canary = dir().join("scan-canary");
     let mut hostile = tar(&[("fine", b"fine")]);
-    // Absolute, upwards, behind a link: only given, never followed.
+    // Absolute, upwards, through a link: only scanned, never followed.
     for name in [canary.display().to_string().as_str(), "../scan-canary", "../../scan-canary"] {
         let mut header = tar::Header::new_gnu();
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
@@ -346,7 +348,7 @@ fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
         (bomb, Some("limits exceeded")),
     ] {
         let name = bundle(test, &[image(&[(GZIP, layer.clone())])]);
-        // The one that looks into a layer gives it even where another image calls it something else, first.
+        // The file scan passes on a layer even if another image gives it another type first.
         let scanner = script(test, "cat >/dev/null");
         let args = [&["verify", &name, "--scan-files", "--scan", &scanner][..], &KEY].concat();
         match found {
@@ -358,14 +360,14 @@ fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
         }
         assert!(!canary.exists());
     }
-    // Called something else by another image: looked into all the same.
+    // Another image gives it another type: it is unpacked anyway.
     let layer = tar(&[("x", b"findme")]);
     let name = bundle(test, &[image(&[("application/octet-stream", layer.clone())]), image(&[(GZIP, layer)])]);
     let picky = script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]");
     refused(&[&["verify", &name, "--scan-files", "--scan", &picky][..], &KEY].concat(), 15);
 }
 
-/// ClamAV with one signature, that of the test string: its size, and its MD5 as `md5sum` has it.
+/// ClamAV with one signature, that of the test string: its size, and its MD5 as `md5sum` prints it.
 fn clamav(test: &str, more: &str) -> Option<String> {
     let program = var("PACKMULE_TEST_CLAMSCAN")?;
     let folder = dir().join(test);
@@ -384,7 +386,7 @@ fn u4_clamav_finds_the_test_string_in_a_layer() {
     let layer = gzip(&tar(&[("bin/fine", b"fine"), ("var/lib/evil", &eicar())]));
     let name = bundle(test, &[image(&[(GZIP, layer.clone())])]);
     let Some(scanner) = clamav(test, "") else { return };
-    // Whole: it unpacks by itself. File by file: it need not.
+    // Whole: ClamAV unpacks it itself. File by file: it need not.
     for (files, path) in [(&[][..], Value::Null), (&["--scan-files"], json!("var/lib/evil"))] {
         let args = [&["verify", &name, "--scan", &scanner][..], files, &KEY].concat();
         let (done, _) = packmule(&args, 15);
@@ -415,14 +417,14 @@ fn u4_limits_exceeded_is_not_clean() {
         let told = refused(&[&["verify", &name, "--scan", &scanner][..], files, &KEY].concat(), 15);
         assert!(told.contains("Limits.Exceeded"), "{told}");
     }
-    // A database that is not there: the scanner's own error, not a clean file.
+    // A missing database: the scanner's own error, not a clean file.
     let broken = format!("{}/no.hdb", dir().join(test).display());
     let program = var("PACKMULE_TEST_CLAMSCAN").unwrap();
     let scanner = format!("{program} --no-summary --database={broken} -");
     refused(&[&["verify", &name, "--scan", &scanner][..], &KEY].concat(), 15);
 }
 
-/// The static program of the guard build has it too, and starts nothing where none is asked for.
+/// The static program of the guard build also has it, and starts nothing without `--scan`.
 #[test]
 fn u4_the_guard_scans() {
     let Some(program) = var("PACKMULE_TEST_GUARD").filter(|program| program != "none") else { return };

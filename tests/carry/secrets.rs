@@ -1,5 +1,5 @@
-//! Row U1: no spelling of a secret that was typed reaches a log, a report, the JSON document or a terminal, and the memory
-//! that holds secrets reaches no core dump.
+//! Row U1: no spelling of a secret in an argument reaches a log, a report, the JSON document or a
+//! terminal, and memory that holds secrets reaches no core dump.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::world::{command, dir, fresh, layout, packmule, text};
 
 const CANARY: &str = "s3cretCanary";
 
-/// Whether any file below `path` holds the secret.
+/// Returns whether any file below `path` contains the secret.
 fn holds(path: &Path) -> Option<String> {
     for entry in fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
@@ -148,7 +148,7 @@ fn u1_a_list_with_a_secret_is_not_repeated() {
 #[test]
 fn u1_no_core_dump_is_written_of_it_or_of_what_it_starts() {
     let bundle = small("cores");
-    // The limit is what programs that it starts have, too.
+    // The limit also applies to programs that it starts.
     let scan = "/bin/sh -c 'cat >&2; grep \"Max core\" /proc/self/limits /proc/$PPID/limits; exit 1'";
     let (done, _) = packmule(&["verify", &bundle, "--key", "k.pub.pem", "--scan", scan], 15);
     let told = done.to_string();

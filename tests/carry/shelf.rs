@@ -1,5 +1,5 @@
-//! A registry of a few lines that can be told to lie, to refuse, and to keep nothing: only for what a real one
-//! does not do on request. It serves and takes whatever is not hooked as a plain registry does.
+//! A small registry that can be told to lie, refuse or forget: only for what a real one does not do
+//! on request. Without hooks it behaves like a plain registry.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// An image in bytes: what a layout or a registry stores.
+/// An image in memory: the bytes that a layout or a registry stores.
 pub struct Image {
     pub manifest: Vec<u8>,
     pub blobs: Vec<Vec<u8>>,
@@ -41,17 +41,17 @@ impl Image {
 /// Content by path below `/v2/`: media type and bytes.
 type Store = Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>;
 
-/// What a hook is told and may answer with; `None`: as a plain registry.
+/// A hook gets a request and may answer it; with `None` the registry answers as usual.
 pub type Hook = Box<dyn Fn(&Request) -> Option<Reply> + Send + Sync>;
 
-/// A running one.
+/// A running registry.
 pub struct Shelf {
     pub server: Server,
     store: Store,
 }
 
 impl Shelf {
-    /// Holds `images` by repository and tag.
+    /// Starts one that holds `images` by repository and tag.
     pub fn start(images: &[(&str, &str, &Image)], hook: Hook) -> Self {
         let store = Store::default();
         for (repository, tag, image) in images {
@@ -70,7 +70,7 @@ impl Shelf {
         Self { server, store }
     }
 
-    /// One that only does as a plain registry does.
+    /// Starts one without hooks.
     pub fn plain(images: &[(&str, &str, &Image)]) -> Self {
         Self::start(images, Box::new(|_| None))
     }
@@ -79,17 +79,17 @@ impl Shelf {
         &self.server.host
     }
 
-    /// Whether something stands under a path below `/v2/`.
+    /// Returns whether there is content at a path below `/v2/`.
     pub fn holds(&self, path: &str) -> bool {
         self.store.lock().unwrap().contains_key(path)
     }
 
-    /// Loses what stands under a path below `/v2/`.
+    /// Removes the content at a path below `/v2/`.
     pub fn remove(&self, path: &str) {
         self.store.lock().unwrap().remove(path);
     }
 
-    /// The paths under which manifests stand.
+    /// Returns the paths of all manifests.
     pub fn manifests(&self) -> Vec<String> {
         self.store.lock().unwrap().keys().filter(|path| path.contains("/manifests/")).cloned().collect()
     }

@@ -1,5 +1,5 @@
-//! HUP, INT and TERM at any time of the four long commands: the exit code, nothing under a final name, and the same
-//! command succeeds afterwards. Each process is signalled by its own id.
+//! HUP, INT and TERM at any time during the four long commands: the exit code, nothing under a
+//! final name, and the same command succeeds afterwards. Each process is signalled by its own id.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Stdio};
@@ -12,19 +12,19 @@ const SIGNALS: [(&str, i32); 3] = [("HUP", 1), ("INT", 2), ("TERM", 15)];
 /// How often each command is signalled.
 const TIMES: u32 = 9;
 
-/// Runs it and sends `signal` after `delay`; how it ended.
+/// Runs it and sends `signal` after `delay`; returns how it ended.
 fn signalled(args: &[&str], signal: &str, delay: Duration) -> ExitStatus {
     let mut child = command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(delay);
     if child.try_wait().unwrap().is_none() {
-        // It may end by itself in this moment; it is not reaped, so its id is its own.
+        // It may end by itself just now; it is not reaped yet, so its id is still its own.
         stranger("kill", &["-s", signal, &child.id().to_string()]);
     }
     child.wait().unwrap()
 }
 
-/// Signals a command at times spread over what it takes, each with arguments of its own, and lets it run again.
-/// `untouched` looks at what a run that was ended left, `done` at what one that was not left.
+/// Signals a command at times spread over its duration, each with its own arguments, and runs it
+/// again. `untouched` checks what an interrupted run left, `done` the result of a complete one.
 fn any_time(args: impl Fn(u32) -> Vec<String>, untouched: impl Fn(u32), done: impl Fn(u32)) {
     let words = |index| args(index);
     let run = |index: u32, signal: &str, delay| {
@@ -40,7 +40,7 @@ fn any_time(args: impl Fn(u32) -> Vec<String>, untouched: impl Fn(u32), done: im
         let (signal, number) = SIGNALS[index as usize % 3];
         let ended = run(index, signal, whole * index / (TIMES + 1));
         match (ended.code(), ended.signal()) {
-            // Before there was a handler, or in its own good time.
+            // Before the handler was installed, or after the run had ended by itself.
             (None, Some(found)) => assert_eq!(found, number),
             (Some(0), _) => {
                 done(index);
@@ -63,7 +63,7 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(ToOwned::to_owned).collect()
 }
 
-/// A layout and a bundle of it, large enough that there is time for a signal.
+/// Makes a layout and a bundle of it, large enough to leave time for a signal.
 fn prepare(test: &str) {
     drop(fresh(test));
     let layers = |seed: u64| (0..6).map(|number| noise(seed + number, 4 << 20)).collect();
@@ -114,7 +114,7 @@ fn an_import_that_is_signalled_sets_no_tag_before_all_is_there() {
     let to = |index: u32| format!("{host}/{}", prefix(&format!("sig{index}")));
     any_time(
         |index| words(&format!("import sig-import/bundle --key k.pub.pem --to {}", to(index))),
-        // The registry may have been told the one tag and not the other: whatever is tagged is whole.
+        // The registry may have got one tag and not the other: whatever is tagged is complete.
         |_| {},
         |index| {
             for tag in [1, 2] {
@@ -136,7 +136,7 @@ fn c2_two_imports_of_one_bundle_both_succeed() {
     assert!(!manifest(&crane, &format!("{to}/a/b:2")).is_empty());
 }
 
-/// Ctrl-C at the question for a passphrase ends the run, and the terminal shows again what is typed.
+/// Ctrl-C at the passphrase prompt ends the run, and the terminal echoes input again.
 #[test]
 fn an_interrupt_at_the_prompt_ends_the_run_and_leaves_the_terminal_as_it_was() {
     drop(fresh("prompt"));

@@ -1,5 +1,5 @@
-//! One run over several sources: layouts and a registry in one `export` and one `copy`, content that they share, names
-//! that they do not agree on, filters of single selectors.
+//! One run over several sources: layouts and a registry in one `export` and one `copy`, shared
+//! content, conflicting names, filters of single selectors.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::shelf::{Image, Shelf, noise};
 use super::world::{dir, fresh, layout, packmule, refused, sha256, var};
 
 /// A layout `TEST/FOLDER` with one image under `name`.
-fn holding(test: &str, folder: &str, name: &str, image: &Image) -> String {
+pub fn holding(test: &str, folder: &str, name: &str, image: &Image) -> String {
     let path = format!("{test}/{folder}");
     let copy = Image { manifest: image.manifest.clone(), blobs: image.blobs.clone() };
     layout(&path, &[copy]);
@@ -20,7 +20,7 @@ fn holding(test: &str, folder: &str, name: &str, image: &Image) -> String {
     path
 }
 
-fn names(artifacts: &Value) -> Vec<String> {
+pub fn names(artifacts: &Value) -> Vec<String> {
     let name = |one: &Value| format!("{}:{}", one["repository"].as_str().unwrap(), one["tags"][0].as_str().unwrap());
     artifacts.as_array().unwrap().iter().map(name).collect()
 }
@@ -43,7 +43,7 @@ fn two_layouts_and_a_registry_become_one_bundle_and_one_copy() {
     args.extend(["-o", "sources/b", "--sign", "k.pem"]);
     let (done, _) = packmule(&args, 0);
     assert_eq!(names(&done["result"]["artifacts"]), [&*online, "one.example/a:v1", "two.example/b:v2"]);
-    // Three manifests, three layers of their own, the shared layer and the shared configuration.
+    // Three manifests, three separate layers, the shared layer and the shared configuration.
     assert_eq!(done["result"]["blobs"], 8, "{done}");
     let requests = shelf.server.requests();
     let gets = requests.iter().filter(|one| one.method == "GET" && one.path.contains("/blobs/"));
@@ -85,7 +85,7 @@ fn a_name_that_two_sources_claim_is_refused_with_both() {
     let told = refused(&export(&[&name, &from_two]), 20);
     assert!(told.contains("claims/two") && told.contains("the registry"), "{told}");
     assert!(!dir().join("claims/b.json").exists());
-    // Agreement is none, and a name of its own ends a conflict.
+    // Equal digests are no conflict, and another name resolves one.
     packmule(&export(&[&name, &from_one]), 0);
     let renamed = format!("{from_two},as=other.example/x:v2");
     let (done, _) = packmule(&[&*export(&[&name, &renamed]), &["--overwrite"]].concat(), 0);
@@ -102,7 +102,7 @@ fn a_selector_has_filters_of_its_own() {
     let export = |first: &str, second: &str, code: i32| {
         packmule(&["export", first, second, "--dry-run", "--platform", "linux/arm64"], code).0
     };
-    // Both are for linux/amd64: only where both selectors say so nothing is refused.
+    // Both are for linux/amd64: only if both selectors say so is nothing refused.
     export(&one, &two, 15);
     export(&format!("{one},platform=linux/amd64"), &two, 15);
     let own = [&one, &two].map(|selector| format!("{selector},platform=linux/amd64,referrers=none"));
@@ -112,7 +112,8 @@ fn a_selector_has_filters_of_its_own() {
     }
 }
 
-/// A real registry next to a layout that another run made of it: nothing is lost, and what both have is there once.
+/// A real registry and a layout that another run made of it: nothing is lost, and common content is
+/// there once.
 #[test]
 fn a_real_registry_and_a_layout_of_it_become_one_bundle() {
     let Some(source) = var("PACKMULE_TEST_SOURCE") else { return };

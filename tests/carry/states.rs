@@ -1,5 +1,6 @@
-//! Rows P2, S15 and C2 for the state of a channel: an import is killed, or its disk fails, at every system call of a kind;
-//! what is held is the old bundle or the new one, and no tag is set that the state does not know.
+//! Rows P2, S15 and C2 for the state of a channel: an import is killed, or its disk fails, at every
+//! system call of a kind; the record is of the old bundle or the new one, and no tag is set that
+//! the state does not know.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use super::kill::injected;
 use super::shelf::{Image, noise};
 use super::world::{command, dir, fresh, layout, packmule, stride, text, var};
 
-/// Two bundles of channel apps below `test`, and a state in which the first one was accepted.
+/// Makes two bundles of channel apps below `test`, and a state in which the first one was accepted.
 fn two(test: &str) {
     drop(fresh(test));
     for n in 1..=2 {
@@ -105,14 +106,14 @@ fn c2_of_two_imports_at_once_one_works_and_the_other_waits_its_turn() {
     let ended = command(&words(&args)).output().unwrap();
     assert_eq!(ended.status.code(), Some(23), "{}", text(&ended.stderr));
     drop(seat);
-    // Many at once: each works or is told to wait, and what is held is the bundle.
+    // Many at once: each works or is told to wait, and the record is that of the bundle.
     let runs: Vec<_> =
         (0..6).map(|_| command(&words(&args)).stderr(std::process::Stdio::null()).spawn().unwrap()).collect();
     let codes: Vec<_> = runs.into_iter().map(|mut run| run.wait().unwrap().code()).collect();
     assert!(codes.iter().all(|code| matches!(code, Some(0 | 23))) && codes.contains(&Some(0)), "{codes:?}");
     assert!(!matches!(store.look("apps", &destination), Found::Nothing | Found::Damaged(_)));
     packmule(&words(&args), 0);
-    // Older than what is held: refused, whoever asks.
+    // Older than the record: refused in any case.
     packmule(&words(&import("held-twice", "apps-1")), 14);
 }
 

@@ -1,5 +1,5 @@
-//! Keys that never leave a token: SoftHSM2 behind PKCS#11, by whole commands. Row S19: whatever is wrong with module, token,
-//! key or PIN is said before any work.
+//! Keys that never leave a token: SoftHSM2 through PKCS#11, by whole commands. Row S19: any fault
+//! of module, token, key or PIN is reported before any work.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -10,11 +10,11 @@ use super::world::{command, dir, finals, fresh, sha256, stranger, text, var};
 
 const PIN: &str = "4321";
 
-/// One process at a time: SoftHSM sometimes shows no token to one while another opens them.
+/// One process at a time: SoftHSM sometimes shows one process no token while another opens them.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Two tokens in a folder of their own: `mule` holds the key of `k.pem`, an EC key and one without its public half;
-/// `other` nothing. Gives the module's path.
+/// Makes two tokens in their own folder: `mule` holds the key of `k.pem`, an EC key and one without
+/// its public half; `other` is empty. Returns the module's path.
 fn module() -> Option<&'static str> {
     static MODULE: OnceLock<Option<String>> = OnceLock::new();
     let made = MODULE.get_or_init(|| {
@@ -81,7 +81,7 @@ fn a_key_on_a_token_signs_as_the_same_key_in_a_file() {
     let by_token = read("token/b.sig.json");
     good(&["sign", &out, "--sign", "k.pem", "-o", "token/by-file"]);
     assert_eq!(sha256(&by_token), sha256(&read("token/by-file")));
-    // By its id; the PIN from elsewhere.
+    // By its id, with the PIN from elsewhere.
     let bare = format!("pkcs11:id=%a1%b2;token=mule;model=SoftHSM%20v2?module-path={module}");
     good(&["sign", &out, "--sign", &bare, "--passphrase-file", "softhsm/pin", "-o", "by-id.sig.json"]);
     assert_eq!(read("by-id.sig.json"), by_token);

@@ -1,11 +1,12 @@
-//! README's quick tour, run as it stands but for the places: the names of hosts and of the medium are this run's.
+//! Runs README's quick tour unchanged, except for the places: the names of hosts and of the medium
+//! are this run's.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::world::{dir, manifest, prefix, sha256, text, var};
 
-/// The commands of the section, each block a few lines.
+/// Returns the commands of the section, each block a few lines.
 fn tour() -> String {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let section = readme.split("\n## ").find(|section| section.starts_with("A quick tour")).expect("the section");
@@ -25,7 +26,7 @@ fn the_quick_tour_of_the_readme_works() {
     };
     let mut script = tour();
     for (written, here) in [
-        // No terminal asks for a passphrase here.
+        // There is no terminal to ask for a passphrase.
         ("packmule key new -o release.pem", "packmule key new -o release.pem --no-passphrase".to_owned()),
         (
             "packmule login registry.example:5000 -u mule",

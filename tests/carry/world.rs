@@ -1,5 +1,5 @@
-//! What the tests of the main job stand on: the variables of the real registries, the built binary, strangers'
-//! programs. It must not import packmule's own code: what is checked is checked by others' means.
+//! The basis of the main job's tests: the variables of the real registries, the built binary, other
+//! programs. It must not import packmule's own code: results are checked by other means.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -8,7 +8,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// A variable of `cargo xtask services`; without it the test is skipped aloud, or fails where `CI` is set.
+/// Returns a variable of `cargo xtask services`; without it the test prints that it is skipped, or
+/// fails if `CI` is set.
 pub fn var(name: &str) -> Option<String> {
     if let Some(value) = std::env::var(name).ok().filter(|value| !value.is_empty()) {
         return Some(value);
@@ -18,19 +19,20 @@ pub fn var(name: &str) -> Option<String> {
     None
 }
 
-/// How far apart the calls lie at which a run is broken off: `step`; in a sweep none is left out.
+/// Distance between the calls at which a run is interrupted: `step`; in a sweep every call is
+/// tried.
 pub fn stride(step: usize) -> usize {
     if std::env::var_os("PACKMULE_TEST_SWEEP").is_some() { 1 } else { step }
 }
 
-/// A run of the binary without the test's own environment.
+/// Prepares a run of the binary without the test's own environment.
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_packmule"));
     command.args(args).current_dir(dir()).env_clear().env("SOURCE_DATE_EPOCH", "1700000000").stdin(Stdio::null());
     command
 }
 
-/// Runs it, expects `code`; gives the JSON document and standard error.
+/// Runs it, expects `code`; returns the JSON document and standard error.
 pub fn packmule(args: &[&str], code: i32) -> (Value, String) {
     let output = command(args).arg("--json").output().expect("packmule runs");
     let (out, error) = (text(&output.stdout), text(&output.stderr));
@@ -38,7 +40,7 @@ pub fn packmule(args: &[&str], code: i32) -> (Value, String) {
     (serde_json::from_str(&out).expect("one JSON document"), error)
 }
 
-/// Runs a stranger's program, which must succeed; gives what it printed.
+/// Runs another program, which must succeed; returns its output.
 pub fn stranger(program: &str, args: &[&str]) -> Vec<u8> {
     let Output { status, stdout, stderr } =
         Command::new(program).args(args).current_dir(dir()).output().expect("program runs");
@@ -54,7 +56,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// This run's empty folder, with a pair of keys in it: `k.pem`, `k.pub.pem`.
+/// Returns this run's empty folder, with a pair of keys in it: `k.pem`, `k.pub.pem`.
 pub fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
@@ -71,12 +73,12 @@ pub fn dir() -> &'static Path {
     })
 }
 
-/// A prefix that no other run and no other test uses.
+/// Returns a prefix that no other run and no other test uses.
 pub fn prefix(test: &str) -> String {
     format!("t{}/{test}", std::process::id())
 }
 
-/// One manifest that a faithful carrier must bring along.
+/// A manifest that must arrive.
 pub struct Expected {
     pub repository: String,
     pub tag: Option<String>,
@@ -100,7 +102,7 @@ pub fn expected() -> Option<Vec<Expected>> {
     Some(list.iter().map(read).collect())
 }
 
-/// What must be selected so that all of it travels: tags, and what is only pinned.
+/// The selection with which all of it travels: tags, and digests without a tag.
 pub fn selectors(source: &str, expected: &[Expected]) -> Vec<String> {
     let named = expected.iter().filter_map(|entry| match (&entry.tag, entry.kind.as_str()) {
         (Some(tag), _) => Some(format!("{source}/{}:{tag}", entry.repository)),
@@ -110,12 +112,12 @@ pub fn selectors(source: &str, expected: &[Expected]) -> Vec<String> {
     named.collect()
 }
 
-/// The manifest's bytes at a registry, as crane gives them.
+/// Returns the manifest's bytes at a registry, as crane prints them.
 pub fn manifest(crane: &str, name: &str) -> Vec<u8> {
     stranger(crane, &["manifest", "--insecure", name])
 }
 
-/// The name of a bundle in an empty folder of this test's own.
+/// Returns the name of a bundle in an empty folder of this test.
 pub fn fresh(test: &str) -> String {
     let folder = dir().join(test);
     drop(std::fs::remove_dir_all(&folder));
@@ -123,7 +125,7 @@ pub fn fresh(test: &str) -> String {
     format!("{test}/b")
 }
 
-/// The files beside a bundle of that name that are not unfinished: empty where there is no bundle.
+/// Returns the files of a bundle of that name, except unfinished ones: empty if there is no bundle.
 pub fn finals(name: &str) -> Vec<String> {
     let folder = dir().join(name);
     let entries = std::fs::read_dir(folder.parent().unwrap()).unwrap();
@@ -131,8 +133,8 @@ pub fn finals(name: &str) -> Vec<String> {
     names.filter(|name| name.starts_with("b.") && !name.ends_with(".partial")).collect()
 }
 
-/// Runs it and expects `code` and on stderr nothing but lines that say what is wrong and what to do; gives them.
-/// The JSON document says the same.
+/// Runs it and expects `code`, and on stderr only lines that say what is wrong and what to do;
+/// returns them. The JSON document says the same.
 pub fn refused(args: &[&str], code: i32) -> String {
     let ended = command(args).output().expect("packmule runs");
     let told = text(&ended.stderr);
@@ -144,8 +146,8 @@ pub fn refused(args: &[&str], code: i32) -> String {
     told
 }
 
-/// Runs a shell script in a mount namespace of its own, where the kernel lets us; `P` is the binary, the folder is
-/// [`dir`], the mounts are private. Without one the test is skipped aloud.
+/// Runs a shell script in its own mount namespace, if the kernel allows; `P` is the binary, the
+/// folder is [`dir`], the mounts are private. Otherwise the test prints that it is skipped.
 pub fn sandbox(script: &str, args: &[&str]) -> Option<Output> {
     static ALLOWED: OnceLock<bool> = OnceLock::new();
     let run = |script: &str, args: &[&str]| {

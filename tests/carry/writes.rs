@@ -1,5 +1,5 @@
-//! What touches the disk: verify and import nothing at all, export its own folder and no more than the bundle and
-//! the spooled documents.
+//! Writes to disk: verify and import write nothing at all, export only to its own folder and no
+//! more than the bundle and the spooled documents.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::world::{dir, expected, packmule, prefix, sandbox, selectors, text, var};
 
-/// System calls that only look.
+/// System calls that only read.
 const LOOKS: [&str; 16] = [
     "access",
     "execve",
@@ -27,8 +27,8 @@ const LOOKS: [&str; 16] = [
     "chdir",
 ];
 
-/// Runs packmule with these arguments under strace, which must succeed; gives what it did to files by name, one call
-/// a line. HOME and TMPDIR are the folder `own`, which stays empty.
+/// Runs packmule with these arguments under strace, which must succeed; returns its calls on named
+/// files, one per line. HOME and TMPDIR are the folder `own`, which stays empty.
 fn traced(strace: &str, own: &str, args: &[&str]) -> String {
     let (own, trace) = (dir().join(own), dir().join(format!("{own}.trace")));
     std::fs::create_dir_all(&own).unwrap();
@@ -51,17 +51,18 @@ fn traced(strace: &str, own: &str, args: &[&str]) -> String {
     std::fs::read_to_string(trace).unwrap()
 }
 
-/// The calls that change a file, or may: everything that is not known to be harmless.
+/// Returns the calls that change a file, or may: all that are not known to be harmless.
 fn changes(trace: &str) -> Vec<&str> {
     let harmless = |line: &&str| {
         let call = line.split_once(char::is_whitespace).map_or(*line, |(_, call)| call).trim_start();
-        // The second half of an interrupted call, whose first half has the file; or a thread's end.
+        // The second half of an interrupted call, whose first half names the file; or a thread's
+        // end.
         if call.starts_with("<... ") || call.starts_with("+++") {
             return true;
         }
         let Some((name, rest)) = call.split_once('(') else { return false };
         match name {
-            // A thread that ended while strace looked at it.
+            // A thread that ended while strace examined it.
             "???" => true,
             "open" | "openat" | "openat2" => {
                 let reads =
@@ -103,7 +104,7 @@ fn verify_and_import_write_nothing() {
 #[test]
 fn p7_verify_works_where_nothing_can_be_written() {
     let Some(bundle) = super::whole() else { return };
-    // No writable file system, no /tmp, no /proc, no environment. That touch fails shows that it is so.
+    // No writable file system, no /tmp, no /proc, no environment. The failing touch proves it.
     let script = r#"
         awk '{ print $2 }' /proc/self/mounts | while read -r at; do mount -o remount,bind,ro "$at" 2>&-; done
         umount -l /proc
@@ -116,12 +117,12 @@ fn p7_verify_works_where_nothing_can_be_written() {
     assert!(told.starts_with("PASS"), "{told}");
 }
 
-/// Bytes of the files in a folder: all, and of the spooled documents.
+/// Returns the bytes of the files in a folder: all, and those of the spooled documents.
 fn held(folder: &Path) -> (u64, u64) {
     let (mut all, mut documents) = (0, 0);
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();
-        // One that was renamed or removed meanwhile counts the next time.
+        // A file that was renamed or removed meanwhile is counted next time.
         let size = entry.metadata().map_or(0, |found| found.len());
         all += size;
         documents += if entry.file_name().to_string_lossy().ends_with(".docs.partial") { size } else { 0 };
@@ -149,9 +150,9 @@ fn the_peak_disk_of_an_export_is_the_bundle_and_its_documents() {
     let trace = export.join().unwrap();
     let (bundle, _) = held(&folder);
     assert!(bundle > 10 << 20 && spooled > 0 && peak >= bundle - (64 << 10), "{bundle} {spooled} {peak}");
-    // The plan, the journal and the lock are the constant.
+    // The plan, the journal and the lock are the constant part.
     assert!(peak <= bundle + spooled + (256 << 10), "{peak} of {bundle} and {spooled}");
-    // And nothing is made elsewhere.
+    // And nothing is written elsewhere.
     let made = changes(&trace);
     assert!(made.iter().any(|line| line.contains("b.0001.tar.zst")), "{made:?}");
     let elsewhere: Vec<&&str> = made.iter().filter(|line| !line.contains("peak/b.")).collect();

@@ -1,4 +1,5 @@
-//! packmule.toml from outside: what it gives to a run against a real registry, what refuses it, `credential`, `schema`.
+//! packmule.toml from outside: its effect on a run against a real registry, what makes it refused,
+//! `credential`, `schema`.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -30,7 +31,7 @@ fn logins_come_from_files_variables_and_commands() {
             }
         }
     }
-    // Wrong, absent, and open to others.
+    // Wrong, absent, and readable by others.
     let table = format!("[credential.c]\nhost = \"{host}\"\nusername = \"mule\"\n");
     home.write(PLACE, &format!("{table}password = {{ env = \"WRONG\" }}\n"));
     let wrong = [("WRONG", "canary-7781")];
@@ -65,7 +66,7 @@ fn a_host_is_asked_as_its_table_says() {
     let ended = home.run(&["ls", "mirrored.example", "--config", "c.toml"], "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(home.run_with(&["ls", "mirrored.example"], "", &[("PACKMULE_CONFIG", "c.toml")]).code, 0);
-    // Two files together; the same table twice is refused.
+    // Two files are combined; the same table twice is refused.
     home.write("d.toml", "[registry.\"other.example\"]\nretries = 0\n");
     assert_eq!(home.run(&["ls", "mirrored.example", "--config", "c.toml", "--config", "d.toml"], "").code, 0);
     let ended = home.run(&["ls", "mirrored.example", "--config", "c.toml", "--config", "c.toml"], "");

@@ -1,5 +1,5 @@
-//! What every command has: help, usage errors, `--json`, options from the environment, broken stdout, signals,
-//! panics.
+//! Common to every command: help, usage errors, `--json`, options from the environment, broken
+//! stdout, signals, panics.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -93,10 +93,10 @@ fn a_stdout_that_breaks_is_never_success() {
     assert_eq!(ended.status.code(), Some(2));
 }
 
-/// Waits for what comes through a FIFO.
+/// Waits for data from a FIFO.
 const WAITS: [&str; 6] = ["key", "new", "-o", "k.pem", "--passphrase-file", "fifo"];
 
-/// A FIFO that nobody writes holds the run; the first signal is noted, the second ends it at once.
+/// A FIFO without data holds the run; the first signal is noted, the second ends it at once.
 #[test]
 fn the_second_signal_ends_a_run_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,13 +118,15 @@ fn the_second_signal_ends_a_run_at_once() {
             let _ = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap();
             std::thread::sleep(Duration::from_millis(100));
         }
-        // Does nothing to a run that has ended; one that has not gets no code and fails the test.
+        // Has no effect on a run that has ended; a run that has not ended gets no code and fails
+        // the test.
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code), "{signal}");
     }
 }
 
-/// `nohup` and a shell's background jobs: a signal that the process was started to ignore stays ignored.
+/// `nohup` and a shell's background jobs: a signal that was ignored when the process started stays
+/// ignored.
 #[test]
 fn a_signal_that_was_ignored_stays_ignored() {
     let dir = tempfile::tempdir().unwrap();
@@ -143,7 +145,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
         .unwrap();
     let kill = |signal: &str, id: u32| drop(Command::new("kill").args(["-s", signal, &id.to_string()]).output());
     let begin = Instant::now();
-    // Until it handles TERM (bit 14), which is after it decided about HUP.
+    // Until it handles TERM (bit 14), which happens after it decided about HUP.
     let handles = |id: u32| {
         let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();

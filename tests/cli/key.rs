@@ -1,4 +1,4 @@
-//! `packmule key`, with OpenSSL as the stranger.
+//! `packmule key`, checked with OpenSSL.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,7 +18,7 @@ fn openssl(dir: &Path, args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// A file that its owner alone can read.
+/// A file that only its owner can read.
 fn secret(dir: &Path, file: &str, text: &str) {
     fs::write(dir.join(file), text).unwrap();
     fs::set_permissions(dir.join(file), fs::Permissions::from_mode(0o600)).unwrap();

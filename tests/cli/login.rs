@@ -1,4 +1,4 @@
-//! `login` and `logout` against real registries and a real credential helper, with crane as the stranger.
+//! `login` and `logout` against real registries and a real credential helper, checked with crane.
 
 use packmule::cli::{self, world::World};
 
@@ -6,7 +6,7 @@ use super::registry::{Home, mode, silent_about, var};
 
 const KEPT: &str = "{\"HttpHeaders\":{\"X\":\"y\"},\"auths\":{\"other.example\":{\"auth\":\"YTpi\"}},\"big\":123456789012345678901234567890}";
 
-/// A helper that keeps logins in files, and speaks the docker project's protocol.
+/// A helper that keeps logins in files, and speaks docker's protocol.
 const HELPER: &str = r#"#!/bin/sh
 cd "$HOME" || exit 1
 case $1 in
@@ -79,7 +79,7 @@ fn i5_login_is_tried_then_kept_where_docker_keeps_it() {
         assert!(kept.contains(value), "{kept}");
     }
     assert_eq!(home.run(&["ls", &host], "").code, 0);
-    // The stranger reads what we wrote, and we what it writes.
+    // crane reads what we wrote, and we read what it writes.
     let crane = var("PACKMULE_TEST_CRANE");
     let catalog = |crane: &str| home.stranger(crane, &["catalog", "--insecure", &host], "");
     if let Some(crane) = &crane {
@@ -158,7 +158,7 @@ fn a_real_helper_keeps_gives_and_erases() {
     home.program("docker-credential-mine", HELPER);
     let config = format!("{{\"credHelpers\":{{\"{host}\":\"mine\"}}}}");
     home.write(".docker/config.json", &config);
-    // A helper that has none is no error; the registry says what is missing.
+    // A helper without a login is not an error; the registry says what is missing.
     assert_eq!(home.run(&["ls", &host], "").code, 20);
     let ended = home.run(&["login", &host, "-u", "mule", "--password-stdin"], &password);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
@@ -171,7 +171,7 @@ fn a_real_helper_keeps_gives_and_erases() {
     assert!(!home.path("stored").exists());
     assert!(home.run(&["logout", &host], "").stdout.starts_with("no login"));
 
-    // One that is not there, or breaks, is named.
+    // One that is missing or fails is named.
     home.write(".docker/config.json", "{\"credsStore\":\"absent\"}");
     for args in [&["ls", &host][..], &["logout", &host], &["login", &host, "-u", "mule", "--password-stdin"]] {
         let ended = home.run(args, &password);
@@ -205,7 +205,7 @@ fn a_token_server_elsewhere_gets_nothing_unless_named() {
     assert_eq!(login(&["--realm", &named], "canary-7781").code, 20);
     let ended = login(&["--realm", &named], &password);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    // The same by the configuration.
+    // The same through the configuration.
     home.write("c.toml", &format!("[registry.\"{host}\"]\nrealm = \"{realm}\"\n"));
     let ended = login(&["--config", "c.toml"], &password);
     assert_eq!(ended.code, 0, "{}", ended.stderr);

@@ -1,5 +1,5 @@
-//! The command line from outside: the built binary with its exit codes, streams and files; and whole runs in a
-//! world of the test's making where a terminal is needed.
+//! The command line from outside: the built binary with its exit codes, streams and files; and
+//! whole runs in a test world where a terminal is needed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
@@ -18,14 +18,14 @@ mod registry;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A run of the binary in `dir`, without the test's own environment and with no terminal.
+/// Prepares a run of the binary in `dir`, without the test's own environment and with no terminal.
 fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_packmule"));
     command.args(args).current_dir(dir).env_clear().stdin(std::process::Stdio::null());
     command
 }
 
-/// What a run ended in.
+/// The outcome of a run.
 struct Ended {
     code: i32,
     stdout: String,
@@ -47,7 +47,8 @@ fn packmule(dir: &Path, args: &[&str]) -> Ended {
     command(dir, args).output().expect("packmule runs").into()
 }
 
-/// A run that must fail with `code`, say exactly one `error:` line and one `help:` line, and leave stdout alone.
+/// Checks a run that must fail with `code`, print exactly one `error:` line and one `help:` line,
+/// and leave stdout empty.
 fn refused(dir: &Path, args: &[&str], code: i32) -> String {
     let ended = packmule(dir, args);
     assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);

@@ -1,4 +1,4 @@
-//! Streams through real pipes: `cat | verify -`, `cat | import -`, one that breaks, one that stands still.
+//! Streams through real pipes: `cat | verify -`, `cat | import -`, a broken one, a stalled one.
 
 use std::fs;
 use std::io::Write as _;
@@ -11,12 +11,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Ended, command, packmule};
 
-/// Makes `b` in `usb` by `demo`'s way: a layout of one image, a key, an export.
+/// Makes `b` in `usb` as `demo` does: a layout of one image, a key, an export.
 fn make(dir: &Path) {
     make_of(dir, 7);
 }
 
-/// The same, of a layer of these bytes.
+/// Like `make`, from a layer of these bytes.
 fn make_of(dir: &Path, byte: u8) {
     let blobs = dir.join("source/blobs/sha256");
     fs::create_dir_all(&blobs).unwrap();
@@ -64,10 +64,10 @@ fn what_cat_writes_is_verified_shown_and_imported_from_a_pipe() {
     assert!(shown.code == 0 && shown.stdout.contains("not authenticated"), "{}", shown.stderr);
     let imported = piped(dir.path(), &["import", "-", "--key", "k.pub.pem", "--to", "oci:site"]);
     assert_eq!(imported.code, 0, "{}", imported.stderr);
-    // Without trust the key ids are named.
+    // Without trust, the key ids are named.
     let untrusted = piped(dir.path(), &["verify", "-"]);
     assert!(untrusted.code == 2 && untrusted.stderr.contains("signed under key"), "{}", untrusted.stderr);
-    // tar reads it too.
+    // tar can read it too.
     let stream = cat(dir.path()).wait_with_output().unwrap();
     assert!(stream.status.success() && stream.stdout.len() > 3 << 20);
     fs::write(dir.path().join("b.tar"), &stream.stdout).unwrap();
@@ -92,7 +92,7 @@ fn a_pipe_that_ends_early_or_goes_on_is_refused() {
                 .stderr(Stdio::piped())
                 .spawn()
                 .unwrap();
-            // It may have ended before it was given all.
+            // It may have ended before it read everything.
             let _ = child.stdin.take().unwrap().write_all(bytes);
             let ended: Ended = child.wait_with_output().unwrap().into();
             assert_eq!(ended.code, code, "{what} {args:?}: {}", ended.stderr);
@@ -108,13 +108,13 @@ fn cat_has_no_other_output() {
     for args in [&["cat", "usb/b", "--json"][..], &["cat", "usb/b", "--frames", "9"], &["cat", "-"]] {
         assert_eq!(packmule(dir.path(), args).code, 2, "{args:?}");
     }
-    // Its reader ends first: an error, and no hang.
+    // Its reader ends first: an error, not a hang.
     let mut source = cat(dir.path());
     drop(source.stdout.take());
     assert_eq!(source.wait().unwrap().code(), Some(22));
 }
 
-/// Waits for a child that must end soon; one that does not is killed.
+/// Waits for a child that must end soon; kills it if it does not.
 fn ends(mut child: Child, what: &str) -> Ended {
     for _ in 0..400 {
         if child.try_wait().unwrap().is_some() {
@@ -126,7 +126,7 @@ fn ends(mut child: Child, what: &str) -> Ended {
     panic!("{what}: it goes on: {:?}", child.wait_with_output().unwrap());
 }
 
-/// Waits until a child would catch INT.
+/// Waits until a child handles INT.
 fn catches(child: &mut Child) {
     for _ in 0..400 {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
@@ -145,7 +145,7 @@ fn interrupt(child: &Child) {
     kill_process(id, Signal::INT).unwrap();
 }
 
-/// A run that has taken what was written to its standard input, or to the FIFO that it was given, and waits for more.
+/// Starts a run that has read all of its standard input or FIFO so far, and waits for more.
 fn waiting(dir: &Path, args: &[&str], bytes: &[u8]) -> (Child, Box<dyn std::io::Write>) {
     let mut command = command(dir, args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -155,7 +155,7 @@ fn waiting(dir: &Path, args: &[&str], bytes: &[u8]) -> (Child, Box<dyn std::io::
         _ => Box::new(fs::OpenOptions::new().write(true).open(dir.join("fifo")).unwrap()),
     };
     catches(&mut child);
-    // More than a pipe holds, so that it has read by the time that this is done; it may end by itself.
+    // More than a pipe holds, so that it must have read when this is done; it may end by itself.
     let _ = writer.write_all(bytes);
     (child, writer)
 }
@@ -172,7 +172,7 @@ fn c1_an_interrupt_ends_a_run_whose_stream_stands_still() {
             &["inspect", from, "--check"],
             &["import", from, "--key", "k.pub.pem", "--to", "oci:site"],
         ] {
-            // Nothing came, its head came, half of it, all but its end.
+            // After nothing, its head, half of it, all but its end.
             for length in [0, 600, stream.len() / 2, stream.len()] {
                 let what = format!("{args:?} after {length} bytes");
                 let (child, writer) = waiting(dir.path(), args, &stream[..length]);
@@ -184,7 +184,7 @@ fn c1_an_interrupt_ends_a_run_whose_stream_stands_still() {
             }
         }
     }
-    // One that nobody has opened for writing.
+    // A FIFO that nobody has opened for writing.
     let mut command = command(dir.path(), &["verify", "fifo", "--key", "k.pub.pem"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     catches(&mut child);

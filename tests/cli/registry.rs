@@ -1,4 +1,5 @@
-//! What the tests with real registries stand on: their variables, a home of the test's own, strangers.
+//! The basis of the tests with real registries: their variables, a home for the test, other
+//! programs.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use super::Ended;
 
-/// A variable of `cargo xtask services`; without it the test is skipped aloud, or fails where `CI` is set.
+/// Returns a variable of `cargo xtask services`; without it the test prints that it is skipped, or
+/// fails if `CI` is set.
 pub fn var(name: &str) -> Option<String> {
     let found = std::env::var(name).ok().filter(|value| !value.is_empty());
     if found.is_none() {
@@ -16,25 +18,25 @@ pub fn var(name: &str) -> Option<String> {
     found
 }
 
-/// A home with nothing in it but what the test puts there.
+/// A home that contains only what the test puts there.
 pub struct Home {
     dir: tempfile::TempDir,
 }
 
 impl Home {
-    /// Empty, but for a folder `bin` that is on PATH.
+    /// Creates it, empty except for a folder `bin` that is on PATH.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("bin")).unwrap();
         Self { dir }
     }
 
-    /// A path below it.
+    /// Returns a path below it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Writes a file, for its owner alone.
+    /// Writes a file that only its owner can read.
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -43,12 +45,12 @@ impl Home {
         path
     }
 
-    /// A file's text.
+    /// Reads a file's text.
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// A program on PATH. Another process writes it, so that none of ours holds it open.
+    /// Writes a program on PATH, from another process so that none of ours holds it open.
     pub fn program(&self, name: &str, text: &str) {
         let source = self.write(&format!("{name}.text"), text);
         let target = self.path("bin").join(name);
@@ -60,7 +62,7 @@ impl Home {
         self.run_with(args, input, &[])
     }
 
-    /// The same with variables.
+    /// Like `run`, with variables.
     pub fn run_with(&self, args: &[&str], input: &str, env: &[(&str, &str)]) -> Ended {
         let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         let mut command = super::command(self.dir.path(), args);
@@ -72,7 +74,8 @@ impl Home {
         child.wait_with_output().unwrap().into()
     }
 
-    /// Runs a stranger's program with this home's docker configuration; gives its output if it succeeds.
+    /// Runs another program with this home's docker configuration; returns its output if it
+    /// succeeds.
     pub fn stranger(&self, program: &str, args: &[&str], input: &str) -> Option<String> {
         let mut child = Command::new(program)
             .args(args)
@@ -90,12 +93,12 @@ impl Home {
     }
 }
 
-/// A file's mode.
+/// Returns a file's mode.
 pub fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
 
-/// Nothing that a run said holds the word.
+/// Checks that no output of a run contains the word.
 pub fn silent_about(ended: &Ended, word: &str) {
     assert!(!ended.stdout.contains(word) && !ended.stderr.contains(word), "{}{}", ended.stdout, ended.stderr);
 }

@@ -1,4 +1,4 @@
-//! A registry that answers with what it was sent: neither an error nor an event shows it. Row U1.
+//! A registry that answers with what it was sent: no error or event shows it. Row U1.
 
 use packmule::content::{Destination, Error, Referrers, Source, TagList};
 use packmule::flow::Event;
@@ -14,7 +14,7 @@ const BASIC: &str = "Basic bXVsZTpjYW5hcnkvOTBjMSAidGFpbA==";
 const TOKEN: &str = "eyJjYW5hcnkiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJlLW9mLWNhbmFyeQ";
 const IDENTITY: &str = "canary-identity-4711";
 
-/// Whether a text holds a piece of any of them.
+/// Returns whether a text contains a part of any of them.
 fn leaks(text: &str) -> bool {
     ["canary", "90c1", "bXVsZTpj", "eyJjY", "c2lnbmF0", "4711", "Y2FuYXJ5"].iter().any(|part| text.contains(part))
 }
@@ -48,7 +48,7 @@ const WRITINGS: [(&str, Writing); 6] = [
     ("cut by itself", |sent| sent.chars().take(24).collect()),
 ];
 
-/// Everything that a client asks a registry that refuses it all with `answer`.
+/// Makes every request of a client to a registry that refuses it all with `answer`.
 fn provoke(client: &Client, host: &str) {
     let (registries, repository) = (&client.registries, Repository::new(host, "a/b").unwrap());
     let reference: Reference = format!("{repository}:t").parse().unwrap();
@@ -69,7 +69,7 @@ fn provoke(client: &Client, host: &str) {
     errors.iter().for_each(|error| silent(client, error));
 }
 
-/// An error in the protocol's form, and headers, that say it.
+/// An error in the protocol's form, and headers, that repeat it.
 fn saying(status: u16, words: &str) -> Reply {
     let body = serde_json::json!({"errors": [{"code": "DENIED", "message": format!("not for {words}")}]});
     let header: String = words.chars().filter(|one| one.is_ascii() && !one.is_control()).collect();

@@ -1,4 +1,4 @@
-//! Bodies that are compressed on the way though they were not asked for so. Rows R1, R2.
+//! Bodies that are compressed in transit without being requested so. Rows R1, R2.
 
 use packmule::content::{Destination, Kind, Source, TagList};
 use packmule::oci::{Descriptor, Reference, Repository, media_type};
@@ -7,7 +7,7 @@ use super::faults::manifest_reply;
 use super::hosts::{Bytes, anonymous, content, login, manifest, read};
 use super::server::{Reply, Server, reply};
 
-/// The first bytes of any gzip, and some more.
+/// The first bytes of any gzip file, and some more.
 fn packed() -> Vec<u8> {
     [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &[7; 90]].concat()
 }
@@ -46,7 +46,7 @@ fn r1_every_request_asks_for_the_bytes_as_they_are() {
 #[test]
 fn r1_a_body_that_a_proxy_compressed_is_told_as_such() {
     let blob = content(2000, 34);
-    // With its length and without, and longer than the blob.
+    // With and without its length, and longer than the blob.
     let answers: [fn() -> Reply; 3] = [
         || reply(200, packed()),
         || {

@@ -1,5 +1,5 @@
 //! TLS in front of the servers of [`super::server`]: certificates made here, right and wrong ones,
-//! and an HTTP/2 that breaks.
+//! and a broken HTTP/2.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,8 +17,8 @@ use super::server::{Reply, Request, Server, Wire};
 
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 
-/// A folder with a CA and what it signed: `good`, `expired`, `other-name`; `self-signed`, and
-/// `constrained` by a CA that may only sign for other addresses.
+/// A folder with a CA and certificates it signed: `good`, `expired`, `other-name`; `self-signed`,
+/// and `constrained` by a CA that may only sign for other addresses.
 pub struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -77,7 +77,7 @@ impl Folder {
         let key = PrivateKeyDer::from_pem_slice(&self.read(&format!("{name}.key"))).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&self.read("ca.pem")).unwrap()).unwrap();
-        // Asks for a certificate and takes none as well.
+        // Requests a certificate but also accepts none.
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -90,7 +90,7 @@ impl Folder {
     }
 }
 
-/// TLS under one certificate, and what came by it.
+/// TLS with one certificate, and counts of its connections.
 pub struct Front {
     config: Arc<ServerConfig>,
     /// Connections whose client showed a certificate.
@@ -99,12 +99,12 @@ pub struct Front {
     pub plain: Arc<AtomicUsize>,
 }
 
-/// Takes a connection, the handshake done; `None` where it fails.
+/// Accepts a connection and completes the handshake; `None` if it fails.
 fn shake(config: &Arc<ServerConfig>, mut stream: TcpStream) -> Option<StreamOwned<ServerConnection, TcpStream>> {
     let mut connection = ServerConnection::new(Arc::clone(config)).unwrap();
     while connection.is_handshaking() {
         if connection.complete_io(&mut stream).is_err() {
-            // The alert that says why.
+            // The alert gives the reason.
             drop(connection.write_tls(&mut stream));
             return None;
         }
@@ -157,8 +157,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A server of HTTP/2 that answers a ping and breaks everything behind it, by RST_STREAM after
-/// `start` or by GOAWAY; by HTTP/1.1 it is well.
+/// A server of HTTP/2 that answers a ping and then breaks everything, by RST_STREAM after `start`
+/// or by GOAWAY; with HTTP/1.1 it works.
 pub fn http2(
     folder: &Folder,
     broken: Arc<AtomicUsize>,
@@ -190,7 +190,7 @@ pub fn http2(
                 1 => {
                     broken.fetch_add(1, Ordering::SeqCst);
                     if goaway {
-                        // HTTP_1_1_REQUIRED, and no stream was taken.
+                        // HTTP_1_1_REQUIRED, and no stream was accepted.
                         stream.write_all(&frame(7, 0, 0, &[0, 0, 0, 0, 0, 0, 0, 13])).ok()?;
                         stream.flush().ok()?;
                         return None;

@@ -1,5 +1,5 @@
-//! An evil listener: wherever a registry sends the client, no login, token, cookie or canary comes
-//! along, and nothing that is said or kept shows one. Rows R7, R8, D8, U1.
+//! An evil listener: wherever a registry sends the client, no login, token, cookie or canary is
+//! sent along, and no output or stored data shows one. Rows R7, R8, D8, U1.
 
 use packmule::content::{Destination, Error, Inventory, Kind, Mounts, Referrers, Source, TagList};
 use packmule::oci::{Descriptor, Digest, Reference, Repository, Tag, media_type};
@@ -9,17 +9,17 @@ use super::faults::manifest_reply;
 use super::hosts::{Client, client, content, login, manifest};
 use super::server::{Reply, Request, Server, reply};
 
-/// A password, its Basic form, and a token bought with it.
+/// A password, its Basic form, and a token obtained with it.
 const CANARY: &str = "canary-90c1";
 const BASIC: &str = "Basic bXVsZTpjYW5hcnktOTBjMQ==";
 const TOKEN: &str = "canary-token-77aa";
 
-/// Whether a text holds any of them.
+/// Returns whether a text contains any of them.
 fn leaks(text: &str) -> bool {
     ["canary", "bXVsZTpj", "Y2FuYXJ5"].iter().any(|secret| text.contains(secret))
 }
 
-/// Fails as soon as anything of it arrives.
+/// Fails as soon as it receives any of them.
 fn evil(status: u16) -> Server {
     Server::start(move |request, _| {
         let text = format!("{request:?}{}", String::from_utf8_lossy(&request.body));
@@ -30,7 +30,7 @@ fn evil(status: u16) -> Server {
     })
 }
 
-/// The evil side saw nothing, or did not even see the client.
+/// Checks that the evil side saw nothing, or did not even see the client.
 fn unhurt(evil: &Server) {
     for request in evil.requests() {
         let text = format!("{request:?}{}", String::from_utf8_lossy(&request.body));
@@ -47,7 +47,7 @@ fn silent(client: &Client, error: Option<&Error>) {
     assert!(!leaks(&text), "{text}");
 }
 
-/// A registry that takes Basic, sets cookies, and answers everything behind it with `answer`.
+/// A registry that accepts Basic, sets cookies, and answers everything after that with `answer`.
 fn guarded(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Server {
     Server::start(move |request, _| match request.header("authorization") {
         Some(BASIC) => answer(request).with("Set-Cookie", "session=canary-cookie; Path=/"),
@@ -107,7 +107,7 @@ fn u1_whatever_a_registry_says_the_login_stays() {
         registries.rights().unwrap().may_push(&repository).unwrap();
         unhurt(&evil);
         assert!(evil.requests().len() >= 5, "it was asked, without: {}", evil.requests().len());
-        // Three lists went nowhere.
+        // Three lists led nowhere.
         assert_eq!(kinds.iter().filter(|kind| **kind == Kind::Policy).count(), 3, "{kinds:?}");
     }
 }
@@ -231,7 +231,7 @@ fn r7_another_port_is_another_server_and_that_is_said() {
     );
 }
 
-/// What a token server answers, and the error that it is.
+/// An answer of a token server, and the resulting error.
 type Case = (fn() -> Reply, Kind, &'static str);
 
 #[test]
@@ -299,7 +299,7 @@ fn m8_the_addresses_of_foreign_layers_get_no_login_and_only_https_is_asked() {
 
 #[test]
 fn z10_a_proxys_login_is_shown_nowhere() {
-    // Nobody listens there.
+    // Nothing listens there.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refusing = Server::start(|_, _| reply(407, "").with("Proxy-Authenticate", "Basic realm=\"p\""));
     for (proxy, words) in [(free.to_string(), "no connection"), (refusing.host.clone(), "407")] {

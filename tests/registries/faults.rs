@@ -1,4 +1,4 @@
-//! Servers that break off, lie, throttle, forget logins and hang: what the client makes of them.
+//! Servers that break off, lie, throttle, forget logins and hang: how the client reacts.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use packmule::registry::Settings;
 use super::hosts::{Bytes, anonymous, client, content, manifest, read};
 use super::server::{Reply, Server, reply};
 
-/// A manifest as every path of a small server gives it.
+/// A manifest that a small server returns for every path.
 pub fn manifest_reply() -> Reply {
     let config = Bytes(b"{}".to_vec()).descriptor();
     let document = manifest(&config, &config, None);
@@ -45,7 +45,7 @@ fn r5_retry_after_is_waited() {
 fn r6_a_token_that_no_longer_holds_is_had_anew_once() {
     let tokens = Arc::new(Mutex::new(0));
     let now = Arc::clone(&tokens);
-    // Every token is good for one upload step or read; then only the next one is.
+    // Every token is valid for one upload step or read; after that only the next one is.
     let server = Server::start(move |request, _| {
         let mut given = now.lock().unwrap();
         if request.path.starts_with("/token") {
@@ -63,7 +63,7 @@ fn r6_a_token_that_no_longer_holds_is_had_anew_once() {
         }
         match request.method.as_str() {
             "POST" => reply(202, "").with("Location", "/v2/a/b/session"),
-            // The first token ends while the bytes are on their way.
+            // The first token expires while the bytes are in transit.
             "PUT" if *given < 2 => refused,
             "PUT" => reply(201, ""),
             "HEAD" if request.path.contains("/blobs/") => reply(404, ""),
@@ -288,13 +288,13 @@ fn connections_are_used_again() {
         client.registries.resolve(&reference).unwrap();
         assert!(read(&client.registries, &reference.repository, &blob.descriptor()).unwrap() == blob.0);
     }
-    // One is free only a moment after its answer was read, so that some calls come before it.
+    // A connection is only free a moment after its answer was read, so some calls come earlier.
     assert!(opened.load(Ordering::Relaxed) <= 8, "{opened:?} connections for 21 calls");
 }
 
 #[test]
 fn t3_a_wall_clock_that_is_wrong_stretches_no_wait() {
-    // By the server's clock, later on is years ahead of ours, or behind.
+    // The date of the server's `Retry-After` is years ahead of our clock, or behind it.
     for date in ["Fri, 01 Jan 2106 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:10 GMT"] {
         let server = Server::start(move |request, before| match (request.path.as_str(), before) {
             ("/v2/", _) => reply(200, ""),

@@ -1,6 +1,6 @@
-//! What the tests share: addresses from the environment, a flow with a real clock, content.
+//! Shared by the tests: addresses from the environment, a flow with a real clock, content.
 //!
-//! No assertions of its own.
+//! Contains no assertions.
 
 use std::io::{self, Cursor, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use packmule::flow::{Clock, Event, Events, Flow};
 use packmule::oci::{Descriptor, Digest, Document, Repository, media_type};
 use packmule::registry::{Credential, Registries, Settings};
 
-/// A registry's address, or `None` after saying so.
+/// Returns a registry's address, or `None` after printing a notice.
 pub fn address(name: &str) -> Option<String> {
     let found = std::env::var(name).ok().filter(|value| !value.is_empty());
     if found.is_none() {
@@ -22,7 +22,7 @@ pub fn address(name: &str) -> Option<String> {
     found
 }
 
-/// A clock whose waits are counted, and waited only where it is `real`.
+/// A clock that counts its waits, and really waits only if it is `real`.
 pub struct Counting {
     start: Instant,
     real: bool,
@@ -45,13 +45,13 @@ impl Clock for Counting {
 }
 
 impl Counting {
-    /// Everything that was to be waited.
+    /// Returns the total time that was to be waited.
     pub fn slept(&self) -> Duration {
         *self.slept.lock().unwrap()
     }
 }
 
-/// Keeps all events.
+/// Stores all events.
 #[derive(Default)]
 pub struct Heard(pub Mutex<Vec<Event>>);
 
@@ -61,7 +61,7 @@ impl Events for Heard {
     }
 }
 
-/// A client with what it waits and says.
+/// A client with its waits and events.
 pub struct Client {
     pub registries: Registries,
     pub clock: Arc<Counting>,
@@ -69,12 +69,12 @@ pub struct Client {
     pub flow: Flow,
 }
 
-/// A client under `settings`.
+/// A client with these `settings`.
 pub fn client(settings: Settings) -> Client {
     clocked(settings, false)
 }
 
-/// A client that waits when it says so, as others' writes take their time.
+/// A client that really waits, since other writers take real time.
 pub fn waiting() -> Client {
     clocked(Settings::default(), true)
 }
@@ -86,7 +86,7 @@ fn clocked(settings: Settings, real: bool) -> Client {
     Client { registries: Registries::new(settings, flow.clone()).unwrap(), clock, heard, flow }
 }
 
-/// A client that knows no login.
+/// A client without a login.
 pub fn anonymous() -> Client {
     client(Settings::default())
 }
@@ -100,7 +100,7 @@ pub fn login(user: &str, password: &str) -> Settings {
     }
 }
 
-/// A repository that no other test uses.
+/// Returns a repository that no other test uses.
 pub fn fresh(host: &str, name: &str) -> Repository {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -118,13 +118,13 @@ impl Body for Bytes {
 }
 
 impl Bytes {
-    /// Its descriptor.
+    /// Returns its descriptor.
     pub fn descriptor(&self) -> Descriptor {
         Descriptor::new("application/octet-stream", Digest::sha256(&self.0), self.0.len() as u64)
     }
 }
 
-/// `size` bytes that do not repeat soon.
+/// Returns `size` bytes that do not repeat soon.
 pub fn content(size: usize, mut seed: u64) -> Bytes {
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
@@ -135,7 +135,7 @@ pub fn content(size: usize, mut seed: u64) -> Bytes {
     Bytes(bytes)
 }
 
-/// Reads a blob whole through the check that every consumer uses.
+/// Reads a whole blob through the check that every consumer uses.
 pub fn read(registries: &Registries, repository: &Repository, blob: &Descriptor) -> Result<Vec<u8>, Error> {
     let mut reader = packmule::content::checked::Checked::new(registries.blob(repository, blob)?, blob.clone());
     let mut out = Vec::new();

@@ -53,7 +53,7 @@ fn a_catalog_that_is_closed_is_no_empty_list() {
 #[test]
 fn a_lost_update_of_the_fallback_tag_is_repaired() {
     use std::collections::HashMap;
-    // Somebody else writes the tag right after our first write, without our entry.
+    // Another client writes the tag right after our first write, without our entry.
     let manifests: Mutex<HashMap<String, Vec<u8>>> = Mutex::default();
     let written = AtomicUsize::new(0);
     let server = Server::start(move |request, _| {
@@ -134,7 +134,7 @@ fn r10_pages_of_referrers() {
         ("html/x", Kind::Mismatch),
         ("round/x", Kind::Failed),
         ("endless/x", Kind::Failed),
-        // A later page that is not there is not "no such API".
+        // A missing later page does not mean "no such API".
         ("half/x", Kind::Absent),
     ] {
         let error = list(path).unwrap_err();

@@ -19,7 +19,7 @@ fn realm(host: &str, settings: Settings) -> Settings {
     Settings { realms: vec![(host.to_owned(), realm)], ..settings }
 }
 
-/// Everything that a login is needed for.
+/// Runs everything that needs a login.
 fn use_it(host: &str, settings: Settings) {
     let client = client(settings);
     let (repository, other) = (fresh(host, "private"), fresh(host, "other"));
@@ -92,7 +92,7 @@ fn r6_a_token_servers_refusal_too() {
     }
 }
 
-/// A realm that gives tokens to anybody proves nothing about a login that it was not given.
+/// A realm that gives tokens to anyone proves nothing about a login that it was not sent.
 #[test]
 fn r7_a_login_that_was_kept_back_was_not_tried() {
     let realm = Server::start(|_, _| reply(200, r#"{"token":"t"}"#));
@@ -140,7 +140,7 @@ fn identity(token: &str) -> Settings {
 fn identity_tokens() {
     for name in ["PACKMULE_TEST_TOKEN", "PACKMULE_TEST_TOKEN_DOCKER_REGISTRY"] {
         let (Some(host), Some(password)) = (address(name), password("PACKMULE_TEST_TOKEN")) else { continue };
-        // The token server takes the password for a refresh token.
+        // The token server accepts the password as a refresh token.
         use_it(&host, realm(&host, identity(&password)));
         let error = refused(&host, realm(&host, identity("canary-7783")));
         assert_eq!(error.class, Kind::Denied, "{error}");
@@ -156,7 +156,7 @@ fn tokens() {
         let error = refused(&host, realm(&host, login("mule", "canary-7782")));
         assert_eq!(error.class, Kind::Denied, "{error}");
         assert!(!format!("{error:?}").contains("canary-7782"));
-        // The realm is on another port and not named: asked without login, and that is said.
+        // The realm is on another port and not named: asked without a login, and reported.
         let error = refused(&host, login("mule", &password));
         assert_eq!(error.class, Kind::Policy, "{error}");
         assert!(error.help.unwrap().contains(&format!("--realm {host}=")));

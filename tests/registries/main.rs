@@ -1,8 +1,8 @@
 //! The registry adapter against real registries on loopback, and against small servers that break
-//! off, lie and send elsewhere.
+//! off, lie and redirect.
 //!
 //! `cargo xtask test` starts the registries and names them in the environment; without them their
-//! tests print SKIP, and fail where `CI` is set.
+//! tests print SKIP, or fail if `CI` is set.
 
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]

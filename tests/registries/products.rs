@@ -1,4 +1,4 @@
-//! Row D1: what each product does otherwise; what goes in comes back, or the limit is named.
+//! Row D1: differences between products; what goes in comes back, or the limit is named.
 
 use packmule::content::{Destination, Error, Kind, Mounts, Referrers, Source, TagList};
 use packmule::oci::{Descriptor, Document, Repository, Tag, media_type};
@@ -140,7 +140,7 @@ fn d1_quay_pages_by_opaque_links_and_takes_only_images() {
     let strange = manifest(&layer.descriptor(), &layer.descriptor(), None);
     let error = client.registries.put_manifest(&repository, &strange).unwrap_err();
     assert!(error.class == Kind::Refused && error.what.contains("MANIFEST_INVALID"), "{error}");
-    // One that refers to something says that it is this artifact, and what to leave out.
+    // For a referrer the error says that it is this artifact, and what to leave out.
     let referrer = manifest(&layer.descriptor(), &layer.descriptor(), Some(&document.descriptor()));
     let error = client.registries.put_manifest(&repository, &referrer).unwrap_err();
     let (what, help) = (error.what, error.help.unwrap());
@@ -172,7 +172,7 @@ fn d1_zot_counts_within_the_chunk() {
     assert_eq!(registry.count("PATCH"), 3);
 }
 
-/// A tag that stands may not move; the same again is nothing.
+/// An existing tag must not move; setting it to the same digest does nothing.
 fn stays(registry: &Quirky) {
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "made/fixed").unwrap();
@@ -239,7 +239,7 @@ fn d10_a_mount_whose_token_is_refused() {
     let repository = |path| Repository::new(&registry.host, path).unwrap();
     let mounted = client.registries.mount(&repository(to), &content(9, 9).descriptor(), &repository(from));
     assert!(!mounted.unwrap());
-    // Both repositories stand in one request for a token.
+    // One token request names both repositories.
     let asked = registry.requests().into_iter().find(|request| request.path.contains("secret")).unwrap();
     assert!(asked.path.contains("a%2Fb%3Apull%2Cpush") && asked.path.contains("a%2Fsecret%3Apull"), "{}", asked.path);
 }

@@ -36,7 +36,7 @@ fn r3_a_stream_broken_in_the_middle_goes_on_by_range() {
     assert!(read(&client.registries, &repository(&server), &blob.descriptor()).unwrap() == blob.0);
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
-    // What had come is not asked for again.
+    // Bytes already received are not requested again.
     assert_eq!(first_byte(&requests[1]), Some(2 << 20));
 }
 
@@ -164,7 +164,7 @@ fn r2_drips_end_though_something_always_comes() {
 
 #[test]
 fn r2_a_body_without_end_is_cut_at_its_size() {
-    // No length: until the connection ends, which never comes.
+    // No length: until the connection ends, which never happens.
     let server = Server::start(|request, _| match request.path.as_str() {
         "/v2/" => reply(200, ""),
         _ => reply(200, vec![7; 16 << 20]).with("Content-Length", (1_u64 << 60).to_string()),
@@ -179,7 +179,8 @@ fn r2_a_body_without_end_is_cut_at_its_size() {
 fn r3_content_that_changed_on_the_way_is_read_from_its_start() {
     let blob = content(1 << 20, 40);
     let bytes = blob.0.clone();
-    // The version changes while it is read; a server that knows If-Range says so by 200, another by 206.
+    // The version changes during the read; a server with If-Range reports it with 200, another with
+    // 206.
     for knows in [true, false] {
         let (bytes, wholes) = (bytes.clone(), AtomicUsize::new(0));
         let server = Server::start(move |request, _| match (request.path.as_str(), first_byte(request)) {
@@ -196,7 +197,8 @@ fn r3_content_that_changed_on_the_way_is_read_from_its_start() {
             _ => reply(200, bytes.clone()).with("ETag", "\"two\""),
         });
         let client = anonymous();
-        // What came of the old version does not fit the digest: found, and never given as a whole.
+        // The part of the old version does not fit the digest: detected, and never returned as a
+        // whole blob.
         let error = read(&client.registries, &repository(&server), &blob.descriptor()).unwrap_err();
         assert_eq!(error.class, Kind::Mismatch, "{error}");
         let last = server.requests().pop().unwrap();

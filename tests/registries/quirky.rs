@@ -1,6 +1,6 @@
-//! A registry in this process that keeps what it is given and has the habits of a product.
+//! An in-process registry that keeps what it is sent and has the quirks of a product.
 //!
-//! It checks digests and children as real ones do; what it does otherwise stands in its [`Habits`].
+//! It checks digests and children as real ones do; its deviations are in [`Habits`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::server::{Reply, Request, Server, reply};
 
-/// How a `Location` is written.
+/// The form of a `Location`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Location {
     Relative,
@@ -21,45 +21,45 @@ pub enum Location {
     Unsaid,
 }
 
-/// What a product does otherwise.
+/// Deviations of a product.
 #[derive(Clone, Copy)]
 pub struct Habits {
     pub location: Location,
-    /// PUT of content: this status instead of taking it.
+    /// PUT of content: answered with this status, not accepted.
     pub put_refused: Option<u16>,
     /// Bodies larger than this: 413.
     pub most_body: usize,
-    /// PATCH answers 201; what comes after the first is dropped.
+    /// PATCH answers 201; everything after the first one is dropped.
     pub first_patch_is_all: bool,
     /// `Range` counts the chunk, not the blob.
     pub range_of_chunk: bool,
-    /// `OCI-Chunk-Min-Length`, smaller chunks but the last are refused.
+    /// `OCI-Chunk-Min-Length`; smaller chunks except the last are refused.
     pub least_chunk: usize,
     /// Repositories must exist; `made/...` does.
     pub made_only: bool,
-    /// So many times what was just pushed is not known to HEAD, and to what refers to it.
+    /// How many times new content is still unknown to HEAD, and to what refers to it.
     pub lag: usize,
     /// Referrers: `None` is the API, else this status.
     pub referrers: Option<u16>,
     /// Digest-like tags answer with the digest's manifest.
     pub tags_are_digests: bool,
-    /// Media types of configs taken.
+    /// Media types of accepted configs.
     pub only_images: bool,
-    /// A tag that stands is not moved: this status and code; 201: said to be, but is not.
+    /// An existing tag is not moved: this status and code; 201: claims to move it, but does not.
     pub fixed: Option<(u16, &'static str)>,
-    /// Tags on a page, by opaque links.
+    /// Tags per page, with opaque links.
     pub page: usize,
-    /// Longest `Authorization`.
+    /// Maximum length of `Authorization`.
     pub longest_login: usize,
     /// Mounts: this status.
     pub mount: u16,
-    /// `If-Match` and `If-None-Match` at a PUT of a manifest: `None` ignores them, `Some(true)` obeys, `Some(false)` always
-    /// refuses.
+    /// `If-Match` and `If-None-Match` at a PUT of a manifest: `None` ignores them, `Some(true)`
+    /// obeys, `Some(false)` always refuses.
     pub conditions: Option<bool>,
 }
 
 impl Habits {
-    /// As the specification says.
+    /// As in the specification.
     pub const PLAIN: Self = Self {
         location: Location::Relative,
         put_refused: None,
@@ -91,7 +91,7 @@ struct Store {
     manifests: HashMap<(String, String), (String, Vec<u8>)>,
     tags: BTreeMap<(String, String), String>,
     sessions: HashMap<String, Session>,
-    /// How often things were asked for since they came.
+    /// How often new content was requested since it arrived.
     asked: HashMap<String, usize>,
     next: usize,
 }
@@ -112,7 +112,8 @@ impl Quirky {
         Self::start_telling(habits, |_| {})
     }
 
-    /// The same; `before` is told of each request before it is answered, and may ask on its own.
+    /// Like `start`; `before` is called with each request before it is answered, and may make
+    /// requests itself.
     pub fn start_telling(habits: Habits, before: impl Fn(&Request) + Send + Sync + 'static) -> Self {
         let store = Arc::new(Mutex::new(Store::default()));
         let own = Arc::clone(&store);
@@ -123,12 +124,12 @@ impl Quirky {
         Self { server: Server::start(answer), store }
     }
 
-    /// Loses a manifest.
+    /// Removes a manifest.
     pub fn forget(&self, repository: &str, digest: &str) {
         self.store.lock().unwrap().manifests.remove(&(repository.to_owned(), digest.to_owned()));
     }
 
-    /// Requests of a method so far.
+    /// Returns the number of requests with a method so far.
     pub fn count(&self, method: &str) -> usize {
         self.server.requests().iter().filter(|request| request.method == method).count()
     }

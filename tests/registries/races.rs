@@ -1,4 +1,4 @@
-//! Two who write one thing at a registry, in an order that the test decides; rows C2, D5.
+//! Two writers of one thing at a registry, in an order that the test decides; rows C2, D5.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,14 +19,14 @@ fn is_by(request: &Request, agent: &str) -> bool {
     request.header("user-agent") == Some(agent)
 }
 
-/// An image with a layer of its own, pushed by its digest.
+/// Pushes an image with its own layer, by its digest.
 fn pushed(client: &Client, repository: &Repository, seed: u64, subject: Option<&Document>) -> Document {
     let document = prepared(client, repository, seed, subject);
     client.registries.put_manifest(repository, &document).unwrap();
     document
 }
 
-/// The same but for the manifest itself.
+/// Like `pushed`, except for the manifest itself.
 fn prepared(client: &Client, repository: &Repository, seed: u64, subject: Option<&Document>) -> Document {
     let (config, layer) = (Bytes(b"{}".to_vec()), content(40, seed));
     for blob in [&config, &layer] {
@@ -49,10 +49,10 @@ fn sorted(documents: &[&Document]) -> Vec<Digest> {
     all
 }
 
-/// What a test does when a request of `agent` comes that `is_it`, for the first time.
+/// The test's action when a request of `agent` for which `is_it` holds comes for the first time.
 type Chance = Arc<std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
-/// A registry at which, before the PUT of a name by `agent` is answered, something else happens once.
+/// A registry where something else happens once, before the PUT of a name by `agent` is answered.
 fn interrupted(habits: Habits, agent: &'static str, is_it: fn(&str) -> bool) -> (Quirky, Chance) {
     let chance = Chance::default();
     let own = Arc::clone(&chance);
@@ -81,13 +81,13 @@ fn c2_a_list_overwritten_from_an_older_reading_is_whole_at_the_end_of_both() {
         let (other, at, document) = (Arc::clone(&b), repository.clone(), of_b.clone());
         *chance.lock().unwrap() = Some(Box::new(move || other.registries.put_manifest(&at, &document).unwrap()));
         a.registries.put_manifest(&repository, &of_a).unwrap();
-        // Each has seen its own entry, and one is lost: what no lock of ours can prevent.
+        // Each has seen its own entry, and one is lost: no lock of ours can prevent that.
         assert_eq!(listed(&a, &repository, &subject), sorted(&[&of_a]));
         let ends = if b_ends_first { [&*b, &a] } else { [&a, &b] };
         ends.iter().for_each(|client| client.registries.finish().unwrap());
         assert_eq!(listed(&a, &repository, &subject), sorted(&[&of_a, &of_b]));
         assert!(b.clock.slept().as_secs() >= 4, "it waits after its mending as after its writing");
-        // Nothing is left to look at.
+        // Nothing is left to check.
         let asked = registry.server.requests().len();
         b.registries.finish().unwrap();
         assert_eq!(registry.server.requests().len(), asked);
@@ -108,7 +108,7 @@ fn c2_a_mending_that_is_overwritten_is_mended() {
     };
     *chance.lock().unwrap() = Some(put(&one));
     a.registries.put_manifest(&repository, &of_a).unwrap();
-    // While the other one mends, A writes again from before the mending.
+    // While the other one repairs, A writes again from a read before the repair.
     *chance.lock().unwrap() = Some({
         let (b, two) = (Arc::clone(&b), put(&two));
         Box::new(move || {
@@ -158,7 +158,8 @@ fn c2_what_others_lose_by_an_older_reading_is_put_back_while_its_manifest_is_the
         let index = index.to_string();
         assert_eq!(raw_put(&registry.server.host, &path, media_type::OCI_INDEX, index.as_bytes()), 201);
     };
-    // One whose manifest goes meanwhile: this registry takes it on the list, and then has it no longer.
+    // An entry whose manifest disappears: this registry accepts it in the list, and then no longer
+    // has it.
     let ghost = pushed(&b, &repository, 9, None);
     write(&[(theirs.digest(), theirs.size()), (ghost.digest(), ghost.size())]);
     let ours = pushed(&a, &repository, 3, Some(&subject));
@@ -174,7 +175,7 @@ fn c2_a_referrer_without_its_entry_is_listed_when_it_is_met_again() {
     let client = anonymous();
     let repository = Repository::new(&registry.server.host, "a/b").unwrap();
     let subject = pushed(&client, &repository, 1, None);
-    // As a run leaves it that is killed behind the manifest.
+    // As left by a run that was killed after the manifest.
     let left = prepared(&client, &repository, 2, Some(&subject));
     let path = format!("/v2/a/b/manifests/{}", left.digest());
     assert_eq!(raw_put(&registry.server.host, &path, left.media_type(), left.raw()), 201);
@@ -274,7 +275,7 @@ fn d5_an_answer_that_is_lost_after_a_tag_was_set_is_no_conflict() {
     assert_eq!(puts.load(Ordering::Relaxed), 1);
 }
 
-/// Many at once, in no order, at registries of other people's making: each its own client, as on hosts of their own.
+/// Many at once, in no order, at real registries: each with its own client, as on separate hosts.
 #[test]
 fn c2_many_clients_write_one_list_at_real_registries() {
     for name in ["PACKMULE_TEST_DISTRIBUTION", "PACKMULE_TEST_DOCKER_REGISTRY"] {

@@ -1,4 +1,4 @@
-//! Where logins go, and where they do not: redirects, realms, links, upload sessions.
+//! Where logins are sent, and where they are not: redirects, realms, links, upload sessions.
 
 use packmule::content::{Destination, Kind, Source, TagList};
 use packmule::oci::{Reference, Repository};
@@ -10,7 +10,7 @@ use super::server::{Request, Server, reply};
 const SECRET: &str = "canary-5521";
 
 fn is_clean(requests: &[Request]) -> bool {
-    // "mule:canary-5521" in base64, and as it is.
+    // "mule:canary-5521" in base64, and in plain text.
     requests.iter().all(|request| {
         let text = format!("{request:?}{}", String::from_utf8_lossy(&request.body));
         request.header("authorization").is_none() && !text.contains(SECRET) && !text.contains("bXVsZTpjYW5hcnktNTUyM")
@@ -30,7 +30,7 @@ fn a_redirect_elsewhere_gets_no_login_and_none_on_the_way_back() {
     let blob = content(300_000, 21);
     let bytes = blob.0.clone();
     let storage = Server::start(move |request, _| {
-        // The storage sends everything but `/data` back to the registry.
+        // The storage redirects everything except `/data` back to the registry.
         match request.path.strip_prefix("/back/") {
             Some(home) => reply(307, "").with("Location", format!("http://{home}/final")),
             None => reply(200, bytes.clone()),
@@ -73,7 +73,7 @@ fn redirects_to_link_local_addresses_and_in_circles_end() {
     }
 }
 
-/// A registry that asks for tokens of `realm`, and one that gives `good` to whoever asks rightly.
+/// A registry that requires tokens of `realm`, which gives `good` to correct requests.
 fn with_realm(realm: &str) -> Server {
     let realm = format!("Bearer realm=\"http://{realm}/token\",service=\"s v\"");
     Server::start(move |request, _| match request.header("authorization") {
@@ -99,7 +99,7 @@ fn a_realm_elsewhere_gets_the_login_only_where_it_is_named() {
     assert!(!realm.requests().is_empty() && is_clean(&realm.requests()));
     let named = vec![(registry.host.clone(), realm.host.clone())];
     resolve(&registry.host, Settings { realms: named, ..login("mule", SECRET) }).unwrap();
-    // Named for another registry is not named.
+    // A realm named for another registry does not count.
     let other = vec![("localhost:1".to_owned(), realm.host.clone())];
     assert_eq!(
         resolve(&registry.host, Settings { realms: other, ..login("mule", SECRET) }).unwrap_err().class,

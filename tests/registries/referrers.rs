@@ -1,11 +1,11 @@
-//! Referrers: written and read over the fallback tag, and over the API where a registry has it.
+//! Referrers: written and read through the fallback tag, and through the API if a registry has it.
 
 use packmule::content::{Destination, Inventory, Kind, Referrers};
 use packmule::oci::{Descriptor, Digest, Document, Repository, Tag};
 
 use super::hosts::{Bytes, Client, address, anonymous, content, fresh, manifest};
 
-/// A subject and `count` referrers, the referrers pushed from as many threads.
+/// A subject and `count` referrers, pushed from as many threads.
 fn push(client: &Client, repository: &Repository, count: u64) -> (Document, Vec<Document>) {
     let config = Bytes(b"{}".to_vec());
     let registries = &client.registries;
@@ -46,7 +46,7 @@ fn check(host: &str) -> (Client, Repository, Document) {
         assert_eq!(entry.size, document.size());
         assert!(entry.artifact_type.is_some());
     }
-    // Pushed again, each stands there once.
+    // Pushed again, each is there once.
     client.registries.put_manifest(&repository, &referrers[0]).unwrap();
     assert_eq!(listed(&client, &repository, subject.digest()).len(), referrers.len());
     assert!(listed(&client, &repository, referrers[0].digest()).is_empty());
@@ -60,7 +60,7 @@ fn over_the_fallback_tag() {
         let (client, repository, subject) = check(&host);
         let tag = Tag::referrers_fallback(subject.digest());
         assert!(client.registries.tag(&repository, &tag).unwrap().is_some());
-        // The list is ours, so what it says is too.
+        // We write the list, so we also decide its contents.
         for entry in listed(&client, &repository, subject.digest()) {
             assert_eq!(entry.artifact_type.as_deref(), Some("application/vnd.test"));
             assert_eq!(entry.annotation("who"), Some("test"));

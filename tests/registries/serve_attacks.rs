@@ -159,7 +159,7 @@ fn a_client_that_takes_nothing_holds_up_nobody_else() {
 fn a_newer_bundle_replaces_one_without_dropping_a_client() {
     let site = Site::new();
     std::fs::create_dir(site.dir.path().join("in")).unwrap();
-    let first = site.bundle("in/c-1", &["--channel", "c"]);
+    let first = site.bundle("in/c-1", &["--channel", "c", "--init-state"]);
     let policy = site.policy();
     let offered = vec![of_bundle(&first, &policy)];
     let keeper = packmule::operate::freshness::Keeper::new(packmule::operate::freshness::Side::Look, false, false, None, 1_767_225_600);
@@ -177,7 +177,7 @@ fn a_newer_bundle_replaces_one_without_dropping_a_client() {
         assert!(look(&mut newer).unwrap().is_none(), "nothing newer");
     }
     // One of another channel, and one by an unknown key, are not taken.
-    site.bundle("in/d-9", &["--channel", "d"]);
+    site.bundle("in/d-9", &["--channel", "d", "--init-state"]);
     for _ in 0..3 {
         assert!(look(&mut newer).unwrap().is_none(), "another channel");
     }

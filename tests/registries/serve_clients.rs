@@ -83,7 +83,7 @@ fn the_access_log_is_lines_or_json_or_nothing() {
     let site = Site::new();
     let ask = |process: &Process| {
         let got = Command::new("curl").args(["-s", &format!("http://{}/v2/org/app/manifests/v1?x=canary", process.host)]).output().unwrap();
-        assert!(got.stdout == site.app.raw());
+        assert!(got.stdout == site.app.raw(), "{got:?}");
     };
     let process = Process::start(&site, &["oci:layout"]);
     ask(&process);

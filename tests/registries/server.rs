@@ -1,13 +1,13 @@
-//! A server of a few lines on `std::net`: one closure answers, every request is kept.
+//! A small server on `std::net`: one closure answers, every request is kept.
 //!
-//! Only for what a real registry does not do: breaking off, lying, sending elsewhere.
+//! Only for what a real registry does not do: breaking off, lying, redirecting.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
@@ -17,7 +17,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A header by its lower-case name.
+    /// Returns a header by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -28,7 +28,7 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
-    /// Bytes of the body after which the connection is cut.
+    /// Number of body bytes after which the connection is cut.
     pub cut: Option<usize>,
     /// Byte by byte, with this pause.
     pub drip: Option<Duration>,
@@ -53,17 +53,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers with `answer`, whose second argument counts the requests before.
+    /// Answers with `answer`, whose second argument counts the earlier requests.
     pub fn start(answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_at("127.0.0.1:0", answer).unwrap()
     }
 
-    /// The same at an address, if this machine has it.
+    /// Like `start`, at an address, if this machine has it.
     pub fn start_at(address: &str, answer: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Option<Self> {
         Self::start_by(address, |stream| Some(Box::new(stream)), answer)
     }
 
-    /// The same over what `accept` makes of a connection, in the connection's own thread.
+    /// Like `start`, over what `accept` makes of a connection, in the connection's own thread.
     pub fn start_by(
         address: &str,
         accept: impl Fn(TcpStream) -> Option<Box<dyn Wire>> + Send + Sync + 'static,
@@ -89,18 +89,18 @@ impl Server {
         Some(Self { host, requests })
     }
 
-    /// Every request so far.
+    /// Returns every request so far.
     pub fn all_requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// Every request so far but the ping.
+    /// Returns every request so far except pings.
     pub fn requests(&self) -> Vec<Request> {
         self.all_requests().into_iter().filter(|request| request.path != "/v2/").collect()
     }
 }
 
-/// What a request comes by: a connection, with TLS or without. Dropping it closes it.
+/// The transport of a request: a connection, with TLS or without. Dropping it closes it.
 pub trait Wire: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Wire for T {}
@@ -142,7 +142,7 @@ fn serve(wire: Box<dyn Wire>, kept: &Mutex<Vec<Request>>, answer: &dyn Fn(&Reque
     }
 }
 
-/// The next request; `None` at the end, for a broken body, and for what is no HTTP (TLS).
+/// Reads the next request; `None` at the end, for a broken body, and for anything but HTTP (TLS).
 fn receive(reader: &mut BufReader<Box<dyn Wire>>) -> Option<Request> {
     if reader.fill_buf().ok()?.first().is_none_or(|byte| !byte.is_ascii_uppercase()) {
         drop(reader.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));

@@ -284,7 +284,7 @@ fn logins_are_asked_for_and_never_shown() {
 #[test]
 fn the_page_shows_what_is_served() {
     let site = Site::new();
-    let bundle = site.bundle("channel-1", &["--channel", "tide", "--expires", "35d"]);
+    let bundle = site.bundle("channel-1", &["--channel", "tide", "--init-state", "--expires", "35d"]);
     let server = serve(vec![of_bundle(&bundle, &site.policy())]);
     let page = server.get("/");
     let text = String::from_utf8(page.body.clone()).unwrap();

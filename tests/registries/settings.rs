@@ -1,4 +1,4 @@
-//! What one host wants differently: its address, certificate, proxy, rate, number of requests.
+//! Settings per host: its address, certificate, proxy, rate, number of requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -49,7 +49,7 @@ fn an_endpoint_is_asked_in_its_place_with_its_own_login() {
     let requests = mirror.server.requests();
     assert!(requests.iter().all(|request| request.path.starts_with("/v2/hub/x/team/app/")), "{:?}", requests[0].path);
     drop(client);
-    // Where it asks for a login, it is asked for its own.
+    // If the endpoint requires a login, its own is used.
     let guarded = Server::start(|_, _| reply(401, "").with("WWW-Authenticate", "Basic realm=\"x\""));
     let kept = Arc::new(Mutex::new(Vec::new()));
     let names = Arc::clone(&kept);
@@ -103,7 +103,7 @@ fn a_hosts_own_retries_and_realm_hold() {
 
 #[test]
 fn r12_proxies_are_used_and_skipped() {
-    // It answers in the name of all hosts.
+    // It answers for all hosts.
     let proxy =
         Server::start(|request, _| if request.path.ends_with("/v2/") { reply(200, "") } else { manifest_reply() });
     let direct = Server::start(|_, _| manifest_reply());
@@ -182,7 +182,7 @@ fn limits_of_the_rate_hold_both_ways() {
     }
 }
 
-/// A server that counts how many requests it has at once.
+/// A server that counts its concurrent requests.
 fn crowded(answer: impl Fn(usize) -> Reply + Send + Sync + 'static) -> (Server, Arc<AtomicUsize>) {
     let most = Arc::new(AtomicUsize::new(0));
     let (seen, now) = (Arc::clone(&most), AtomicUsize::new(0));
@@ -234,7 +234,7 @@ fn z3_a_registry_that_says_too_much_is_asked_less_and_that_is_told() {
     );
     assert!(told.iter().any(|text| text.contains("trying again") && text.contains("(1 of 9)")), "{told:?}");
     most.store(0, Ordering::SeqCst);
-    // What was halved stays so for now, and comes back.
+    // The halved limit stays for now, and recovers.
     client.registries.resolve(&format!("{}/a/b:c", server.host).parse().unwrap()).unwrap();
     for _ in 0..20 {
         packmule::flow::Clock::sleep(&*client.clock, Duration::from_secs(6));

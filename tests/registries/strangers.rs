@@ -1,4 +1,5 @@
-//! Strangers read what was pushed here, and what they push is read here: crane, regctl, oras, skopeo.
+//! Other programs read what was pushed here, and what they push is read here: crane, regctl, oras,
+//! skopeo.
 
 use std::process::Command;
 
@@ -7,7 +8,7 @@ use packmule::oci::{Descriptor, Reference, Tag, media_type};
 
 use super::hosts::{Bytes, address, anonymous, content, fresh, manifest};
 
-/// What a program prints.
+/// Returns what a program prints.
 fn says(program: &str, words: &[&str]) -> String {
     let home = tempfile::tempdir().unwrap();
     let mut command = Command::new(program);

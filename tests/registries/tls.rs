@@ -1,5 +1,5 @@
 //! Certificates at real registries: a private CA, client certificates, HTTP/2; row R11 at servers
-//! whose certificates are wrong.
+//! with wrong certificates.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +106,7 @@ fn r11_certificates_that_do_not_hold() {
         for word in words {
             assert!(error.what.contains(word), "{name}: {error}");
         }
-        // Only the look at the certificate came through, which asks for nothing.
+        // Only the certificate check came through, which makes no request.
         let seen = server.all_requests();
         assert!(seen.iter().all(|request| request.method == "HEAD" && request.path == "/v2/"), "{name}: {seen:?}");
         assert!(front.plain.load(Ordering::SeqCst) == 0, "{name}: plain http was tried");

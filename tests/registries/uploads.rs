@@ -1,4 +1,4 @@
-//! Chunked uploads that are disturbed: broken off, half taken, lost, logged out; rows D2, D6, D9.
+//! Disturbed chunked uploads: broken off, half taken, lost, logged out; rows D2, D6, D9.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,8 @@ fn first(request: &Request) -> usize {
     request.header("content-range").unwrap().split_once('-').unwrap().0.parse().unwrap()
 }
 
-/// A registry that takes no PUT of content; `patch` answers the n-th PATCH, with what is there so far.
+/// A registry that refuses a PUT of content; `patch` answers the n-th PATCH, with what is there so
+/// far.
 fn chunked(
     patch: impl Fn(&mut Vec<u8>, &Request, usize) -> Reply + Send + Sync + 'static,
 ) -> (Server, Arc<Mutex<Vec<u8>>>) {
@@ -58,7 +59,7 @@ fn taken(kept: &mut Vec<u8>, bytes: &[u8]) -> Reply {
 fn a_chunk_broken_off_goes_on_where_the_session_stands() {
     let (server, stored) = chunked(|kept, request, count| match count {
         2 => {
-            // Half of it arrived, and no answer.
+            // Half of it arrived, and there is no answer.
             kept.extend_from_slice(&request.body[..MIB]);
             Reply { cut: Some(0), ..reply(202, "x").with("Content-Length", "junk") }
         }
@@ -90,7 +91,7 @@ fn a_chunk_half_taken_is_sent_from_there() {
 #[test]
 fn a_chunk_lost_whole_looks_like_one_counted_by_itself_and_the_session_is_asked() {
     let (server, stored) = chunked(|kept, request, count| match count {
-        // Answered well, with the end of what is there: the length of the second chunk too.
+        // A correct answer, with the end of what is there: also the length of the second chunk.
         2 => reply(202, "").with("Range", format!("0-{}", kept.len() - 1)),
         _ => taken(kept, &request.body),
     });
@@ -146,7 +147,7 @@ fn a_login_that_ends_between_chunks_is_had_anew() {
             }
             "PUT" if !request.body.is_empty() => reply(413, ""),
             "PUT" => reply(201, ""),
-            // The second chunk comes with a token that has just ended.
+            // The second chunk comes with a token that has just expired.
             "PATCH" if !kept.is_empty() && *given == 1 => refused,
             "PATCH" => taken(&mut kept, &request.body),
             "GET" => reply(204, "").with("Range", format!("0-{}", kept.len().max(1) - 1)),

@@ -1,4 +1,4 @@
-//! What each fuzz target does with its input. A target panics where a promise does not hold; a refusal is fine.
+//! Fuzz targets. A target panics if a promise is broken; refusing the input is fine.
 
 use std::collections::HashSet;
 use std::io::Cursor;
@@ -186,7 +186,8 @@ pub fn link(bytes: &[u8]) {
     }
 }
 
-/// What may be followed has no login, never leaves https, is no link-local address, and may be followed again.
+/// Checks redirects: an accepted location has no login, never leaves https, is not a link-local
+/// address, and is accepted again.
 pub fn location(bytes: &[u8]) {
     for from in ["https://a.example/v2/x/blobs/uploads/", "http://a.example:5000/v2/x/blobs/sha256:0?y=1"] {
         let Ok(from) = Url::parse(from) else { continue };

@@ -85,10 +85,12 @@ fn each(files: &[File]) -> Vec<Finding> {
     for file in files {
         words::hosts(file, &mut found);
         words::name(file, &mut found);
+        words::phrases::check(file, &mut found);
         if is_rust(&file.path) {
             opening(file, &mut found);
             length(file, &mut found);
             words::unfinished(file, &mut found);
+            words::phrases::beginnings(file, &mut found);
         }
         if let Some(module) = floors::module(&file.path) {
             let code = source::code(&file.path, &file.text);

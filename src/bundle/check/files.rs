@@ -1,11 +1,9 @@
 //! Checks the files of a bundle on its medium without reading their content: finds those that are
 //! missing, have another size, or are extra (`spec/verification.md`).
 
-use std::path::Path;
-
 use crate::bundle::Error;
 use crate::bundle::open::trusted::Trusted;
-use crate::bundle::volumes::local::{open_plain, read_capped};
+use crate::bundle::volumes::files::fault;
 use crate::flow::Flow;
 
 impl Trusted {
@@ -23,7 +21,7 @@ impl Trusted {
         if let Some(flat) = self.flat() {
             errors.extend(flat.survey(&self.offsets().tar, &|digest| self.blob_index(digest).is_some(), flow));
         }
-        if self.volumes().is_finished() {
+        if !self.is_unfinished {
             errors.extend(self.survey_beside());
         }
         errors
@@ -50,24 +48,12 @@ impl Trusted {
     }
 
     fn check_checksums(&self) -> Result<(), Error> {
-        self.volumes().dirs().iter().try_for_each(|dir| self.check_checksums_in(dir))
-    }
-
-    fn check_checksums_in(&self, dir: &Path) -> Result<(), Error> {
-        let path = dir.join(self.manifest().name.checksums());
-        let expected = self.manifest().checksums(self.id());
-        let Some((_, size)) = open_plain(&path)? else { return Ok(()) };
-        if self.flat().is_some() {
-            return Err(Error::integrity(format!("{}: extra, form flat has no list", path.display()))
-                .help("remove it; it is not needed"));
-        }
-        // A list that is too long differs, so it is not read.
-        let is_same = size == expected.len() as u64
-            && read_capped(&path, size)?.is_some_and(|found| found == expected.as_bytes());
-        if is_same {
-            return Ok(());
-        }
-        Err(Error::integrity(format!("{}: differs from the computed one", path.display()))
-            .help("remove it; it is not needed"))
+        let (file, is_flat) = (self.manifest().name.checksums(), self.flat().is_some());
+        // Form flat has no list.
+        let expected = if is_flat { String::new() } else { self.manifest().checksums(self.id()) };
+        let others = self.volumes().place().other_copies(&file, expected.as_bytes()).map_err(fault)?;
+        let Some(shown) = others.first() else { return Ok(()) };
+        let problem = if is_flat { "extra, form flat has no list" } else { "differs from the computed one" };
+        Err(Error::integrity(format!("{shown}: {problem}")).help("remove it; it is not needed"))
     }
 }

@@ -10,7 +10,9 @@ use crate::bundle::Error;
 use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{Content, Tar};
 use crate::bundle::open::trusted::Trusted;
+use crate::bundle::volumes::files::fault;
 use crate::bundle::volumes::flat::{Flat, path_of};
+use crate::content;
 use crate::content::checked::read_some;
 use crate::flow::{Event, Flow};
 use crate::oci::{Digest, Hasher};
@@ -32,7 +34,7 @@ fn check(files: &Flat, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Err
     loop {
         flow.check()?;
         let count = read_some(&mut file, &mut buffer)
-            .map_err(|error| Error::io(format_args!("{shown}, offset {at}"), &error))?;
+            .map_err(|error| fault(content::Error::from_io(format_args!("{shown}, offset {at}"), error)))?;
         if count == 0 {
             break;
         }

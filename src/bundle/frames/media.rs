@@ -36,19 +36,18 @@ impl<'a> Media<'a> {
         let expected = bundle.manifest().volumes[volume].size;
         loop {
             // Open files would keep the medium in its drive.
-            volumes.close();
+            volumes.place().close();
             let found = match volumes.size(volume) {
                 Ok(Some(size)) if size == expected => break,
                 Ok(Some(size)) => format!("expected {expected} bytes, found {size}"),
                 Ok(None) => "it is missing".to_owned(),
                 Err(error) => error.what,
             };
-            let dirs: Vec<String> = volumes.dirs().iter().map(|dir| dir.display().to_string()).collect();
             let text = format!(
                 "need volume {} of bundle {} ({file}) in {}: {found}",
                 volume + 1,
                 bundle.id(),
-                dirs.join(" or ")
+                volumes.place().place()
             );
             if !ask(&text) {
                 return Err(bundle.lacks(volume));

@@ -10,7 +10,7 @@ use crate::bundle::Error;
 use crate::bundle::format::frame::{BLOCK_HEADER, CHECKSUM, RAW_BLOCK, STORED_HEADER};
 use crate::bundle::format::frame_check::{StoredCheck, open_packed};
 use crate::bundle::format::offsets::Offsets;
-use crate::bundle::volumes::local::Volumes;
+use crate::bundle::volumes::files::Files;
 
 /// Number of raw blocks of a stored frame read at once. A job holds these 0.9 MiB.
 const READ_BLOCKS: usize = 7;
@@ -29,7 +29,7 @@ pub trait Pieces {
 /// Reads frames in order.
 pub struct RandomReader<'a> {
     offsets: &'a Offsets,
-    volumes: &'a Volumes,
+    volumes: &'a Files,
     frames: Range<usize>,
     state: State,
     buffer: Vec<u8>,
@@ -62,7 +62,7 @@ enum State {
 
 impl<'a> RandomReader<'a> {
     /// Returns a reader of `frames`.
-    pub const fn new(offsets: &'a Offsets, volumes: &'a Volumes, frames: Range<usize>) -> Self {
+    pub const fn new(offsets: &'a Offsets, volumes: &'a Files, frames: Range<usize>) -> Self {
         Self { offsets, volumes, frames, state: State::Between, buffer: Vec::new(), ready: 0..0, broken: None }
     }
 
@@ -176,7 +176,7 @@ impl RandomReader<'_> {
 ///
 /// # Errors
 /// Those of [`Pieces::next_piece`].
-pub fn whole(offsets: &Offsets, volumes: &Volumes, frames: Range<usize>) -> Result<Vec<u8>, Error> {
+pub fn whole(offsets: &Offsets, volumes: &Files, frames: Range<usize>) -> Result<Vec<u8>, Error> {
     let length = offsets.plain(frames.clone());
     let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
     let mut reader = RandomReader::new(offsets, volumes, frames);

@@ -8,8 +8,8 @@ use super::catalog::Catalogue;
 use crate::bundle::format::manifest::Form;
 use crate::bundle::format::offsets::{Offsets, Unit};
 use crate::bundle::source::cache::ReadCache;
+use crate::bundle::volumes::files::Files;
 use crate::bundle::volumes::flat::Flat;
-use crate::bundle::volumes::local::Volumes;
 use crate::bundle::{Error, Manifest};
 use crate::oci::Digest;
 use crate::signing::{Admission, Judgement};
@@ -19,7 +19,9 @@ pub struct Trusted {
     id: Digest,
     manifest: Arc<Manifest>,
     offsets: Offsets,
-    volumes: Volumes,
+    volumes: Arc<Files>,
+    // Set for the read-back of an unfinished bundle. Files next to it do not belong to it.
+    pub(in crate::bundle) is_unfinished: bool,
     // Set in form flat, which has no volumes.
     flat: Option<Flat>,
     judgement: Judgement,
@@ -35,21 +37,12 @@ impl Trusted {
     pub(in crate::bundle) fn new(
         id: Digest,
         manifest: Manifest,
-        volumes: Volumes,
+        volumes: Arc<Files>,
         judgement: Judgement,
     ) -> Result<Self, Error> {
         let manifest = Arc::new(manifest);
         let offsets = Offsets::new(&manifest)?;
-        let dir = volumes.dirs().first();
-        let flat = match (manifest.form, dir) {
-            (Form::Volumes, _) => None,
-            (Form::Flat, Some(dir)) if volumes.is_finished() => Some(Flat::new(dir, &manifest.name)),
-            (Form::Flat, Some(dir)) => Some(Flat::unfinished(dir, &manifest.name)),
-            (Form::Flat, None) => {
-                return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
-                    .help("a flat bundle is a directory; a stream is made from a bundle in volumes"));
-            }
-        };
+        let flat = (manifest.form == Form::Flat).then(|| Flat::new(Arc::clone(&volumes)));
         // No truncation: at most 500,000.
         let mut index: Vec<u32> = (0..u32::try_from(manifest.blobs.len()).unwrap_or(u32::MAX)).collect();
         index.sort_unstable_by_key(|index| &manifest.blobs[*index as usize].digest);
@@ -58,6 +51,7 @@ impl Trusted {
             manifest,
             offsets,
             volumes,
+            is_unfinished: false,
             flat,
             judgement,
             admission: Admission::default(),
@@ -94,7 +88,7 @@ impl Trusted {
     }
 
     /// Returns the volumes.
-    pub const fn volumes(&self) -> &Volumes {
+    pub fn volumes(&self) -> &Files {
         &self.volumes
     }
 

@@ -4,7 +4,7 @@
 
 use crate::base::lock::lock;
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Seek};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Trusted {
     ///
     /// # Errors
     /// [`crate::base::fault::Class::Integrity`], [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Io`].
-    pub(in crate::bundle) fn shared(&self, index: usize) -> Result<impl Read + Send + use<>, Error> {
+    pub(in crate::bundle) fn shared(&self, index: usize) -> Result<impl Read + Seek + Send + use<>, Error> {
         let unit = self.offsets().unit_of(Tar::of_blob(index));
         let slot = self.cache.slot(unit.frames.start);
         let mut slot = lock(&slot);

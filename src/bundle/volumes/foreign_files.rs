@@ -1,9 +1,9 @@
 //! Lists files that are next to a bundle but not part of it. Never opens them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use crate::bundle::Name;
+use super::files::Files;
+use crate::content::volumes::Entry;
 
 /// Maximum number of names listed; the others are only counted.
 pub const NAMED: usize = 20;
@@ -17,30 +17,40 @@ pub struct Beside {
     pub more: usize,
 }
 
-/// Lists the foreign files in `dirs`. Skips a folder that cannot be listed; whoever needs the
+/// Lists the foreign files next to `files`. Skips a folder that cannot be listed; whoever needs the
 /// folder reports that.
-pub(in crate::bundle) fn beside(dirs: &[PathBuf], name: &Name) -> Beside {
+pub(in crate::bundle) fn beside(files: &Files) -> Beside {
+    let name = files.name();
     let own = [name.manifest(), name.signatures(), name.checksums(), name.flat()];
     let mut names = BTreeSet::new();
     let mut count = 0;
-    for entry in dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten() {
-        let file = entry.file_name().to_string_lossy().into_owned();
-        if own.contains(&file) || name.volume_number(&file).is_some() {
-            continue;
+    let mut take = |entry: Entry<'_>| {
+        if own.iter().any(|own| own == entry.name) || name.volume_number(entry.name).is_some() {
+            return;
         }
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        names.insert(if is_folder { format!("{file}/") } else { file });
+        names.insert(if entry.is_folder { format!("{}/", entry.name) } else { entry.name.to_owned() });
         count += 1;
         if names.len() > NAMED {
             names.pop_last();
         }
-    }
+    };
+    // Counts what was listed before an error.
+    let _ = files.place().list("", &mut take);
     Beside { more: count - names.len(), names: names.into_iter().collect() }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::bundle::Name;
+    use crate::bundle::volumes::local::Directories;
+
+    fn beside(dirs: &[PathBuf], name: &Name) -> Beside {
+        super::beside(&Files::new(Arc::new(Directories::new(dirs.to_vec())), name.clone()))
+    }
 
     #[test]
     fn all_that_is_not_the_bundles_is_named_or_counted() {

@@ -64,22 +64,39 @@ impl Blobs<'_> {
 }
 
 /// Computes the digest of every volume from its frames as they come, each with its volume's number.
-pub fn of_volumes(frames: &Receiver<(usize, Arc<Built>)>) -> Vec<Digest> {
+/// Calls `whole` for each volume after its last frame. `count` is the number of all frames.
+///
+/// # Errors
+/// The first of `whole`.
+pub fn of_volumes(
+    frames: &Receiver<(usize, Arc<Built>)>,
+    count: usize,
+    whole: impl Fn(usize, u64, Digest) -> Result<(), Error>,
+) -> Result<Vec<Digest>, Error> {
     let mut digests = Vec::new();
-    let mut open: Option<(usize, Hasher)> = None;
+    let mut open: Option<(usize, u64, Hasher)> = None;
+    let mut end = |(number, size, hasher): (usize, u64, Hasher)| {
+        let digest = hasher.finish();
+        digests.push(digest);
+        whole(number, size, digest)
+    };
+    let mut taken = 0;
     for (volume, built) in frames {
-        let mut hasher = match open.take() {
-            Some((number, hasher)) if number == volume => hasher,
+        let (mut size, mut hasher) = match open.take() {
+            Some((number, size, hasher)) if number == volume => (size, hasher),
             before => {
-                digests.extend(before.map(|(_, hasher)| hasher.finish()));
-                Hasher::new(Algorithm::Sha256)
+                before.map_or(Ok(()), &mut end)?;
+                (0, Hasher::new(Algorithm::Sha256))
             }
         };
         for slice in built.slices() {
             hasher.update(&slice);
+            size += slice.len() as u64;
         }
-        open = Some((volume, hasher));
+        open = Some((volume, size, hasher));
+        taken += 1;
     }
-    digests.extend(open.map(|(_, hasher)| hasher.finish()));
-    digests
+    // After a pass that broke off, the last volume is not whole.
+    open.filter(|_| taken == count).map_or(Ok(()), &mut end)?;
+    Ok(digests)
 }

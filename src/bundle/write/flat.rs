@@ -6,10 +6,10 @@ use std::io::{BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::input::{Input, InputBlob};
+use super::local_store::sync;
 use super::outcome::{Options, Written, wrong_twice};
 use super::output::{Output, create, make_own_folder, write_error};
-use super::publish::{self, sync};
-use super::resume;
+use super::{publish, resume};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, Manifest};
@@ -49,7 +49,14 @@ pub fn write(
     }
     let bytes = input.blobs.iter().map(|blob| blob.descriptor.size).sum();
     flow.event(Event::Stage { name: "writing", bytes, items: input.blobs.len() as u64 });
-    let done = each(flow, &input.blobs, |blob| one(flow, source, &root, blob, options.leave_out))?;
+    let done = each(flow, &input.blobs, |blob| {
+        let wrong = one(flow, source, &root, blob, options.leave_out)?;
+        if wrong.is_none() {
+            let Descriptor { digest, size, .. } = blob.descriptor;
+            put(output, &format!("blobs/{}/{}", digest.algorithm().name(), digest.hex()), size, digest)?;
+        }
+        Ok(wrong)
+    })?;
     let mut input = input.clone();
     let mut left_out = Vec::new();
     for (index, done) in done.into_iter().enumerate().rev() {
@@ -69,21 +76,30 @@ pub fn write(
     let tar = input.tar()?;
     for member in 0..Tar::of_blob(0) {
         let path = root.join(tar.name(member));
-        let mut content = tar.computed(member, 0);
+        let (mut content, mut hasher) = (tar.computed(member, 0), Hasher::new(Algorithm::Sha256));
         let mut file = create(&path).map(BufWriter::new).map_err(|error| write_error(&path, &error))?;
         loop {
             flow.check()?;
             match content.piece(STEP) {
                 [] => break,
-                piece => file.write_all(piece).map_err(|error| write_error(&path, &error))?,
+                piece => {
+                    hasher.update(piece);
+                    file.write_all(piece).map_err(|error| write_error(&path, &error))?;
+                }
             }
         }
         file.flush().map_err(|error| write_error(&path, &error))?;
         sync(&path)?;
+        put(output, &tar.name(member), tar.size(member), hasher.finish())?;
     }
     sync_folders(&root)?;
     left_out.reverse();
     Ok(Written { left_out, ..publish::finish(flow, output, manifest, options)? })
+}
+
+/// Passes a whole file to the store. `path` is its path below the bundle's folder.
+fn put(output: &Output, path: &str, size: u64, digest: Digest) -> Result<(), Error> {
+    publish::put(output, &format!("{}/{path}", output.name().flat()), output.partial_flat().join(path), size, digest)
 }
 
 /// Refuses what cannot succeed, before anything is fetched or written.

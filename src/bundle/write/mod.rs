@@ -7,6 +7,7 @@ pub mod frames;
 mod input;
 mod journal;
 mod layout;
+mod local_store;
 mod outcome;
 pub mod output;
 pub(super) mod pass;

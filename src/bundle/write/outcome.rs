@@ -1,17 +1,18 @@
 //! Values around the writing of a bundle: its options, its result, and why a pass ends early.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::fault::Class;
 use crate::bundle::{Error, Manifest};
+use crate::content::volumes::Volumes;
 use crate::flow::Flow;
 use crate::oci::Digest;
 
 /// Makes the bytes of `NAME.sig.json` from the bytes of the manifest.
 pub type Sign<'a> = dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Sync + 'a;
-/// Verifies written volumes, which are in the directory as `NAME.NNNN.tar.zst.partial`, and
-/// compares the digests that were taken while writing ([`super::read_back::read_back`]).
-pub type ReadBack<'a> = dyn Fn(&Path, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
+/// Verifies the files that were put and are not a bundle yet, and compares the volumes' digests with
+/// those taken while writing ([`super::read_back::read_back`]).
+pub type ReadBack<'a> = dyn Fn(Arc<dyn Volumes>, &Manifest, &Flow) -> Result<(), Error> + Sync + 'a;
 
 /// Options for writing.
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ pub struct Options<'a> {
 pub struct Written {
     /// The bundle id: digest of the manifest's bytes.
     pub id: Digest,
-    /// The manifest.
+    /// Returns the manifest.
     pub manifest: Manifest,
     /// Its bytes.
     pub bytes: Vec<u8>,
@@ -47,12 +48,12 @@ pub enum Trouble {
     Wrong {
         /// Its member.
         member: usize,
-        /// What was found.
+        /// Description of the content found.
         what: String,
     },
     /// A frame of an earlier run could not be read back.
     Damaged {
-        /// Its index.
+        /// Index of the frame.
         frame: usize,
     },
     /// Anything else.

@@ -7,12 +7,15 @@ use std::fmt;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::base::fault::Class;
-use crate::bundle::volumes::local::Volumes;
+use crate::bundle::volumes::files::Files;
+use crate::bundle::volumes::local::Directories;
 use crate::bundle::{Error, Name, foreign};
+use crate::content::store::Store;
 use crate::system::{self, Access, Found};
 
 /// Size in bytes of the largest file on FAT32.
@@ -21,11 +24,12 @@ const FAT_FILE: u64 = (4 << 30) - 1;
 const FAT_MAGIC: u64 = 0x4d44;
 
 /// Place of a bundle while it is written; holds the lock.
-#[derive(Debug)]
 pub struct Output {
     dir: PathBuf,
     name: Name,
     overwrite: bool,
+    // `None` if files stay in the directory.
+    store: Option<Arc<dyn Store>>,
     _lock: Lock,
 }
 
@@ -83,6 +87,12 @@ pub(in crate::bundle) fn make_own_folder(path: &Path) -> std::io::Result<()> {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(_) => Err(std::io::Error::other("expected a folder, found a link or file; remove it")),
         Err(_) => Err(error),
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("dir", &self.dir).field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -163,7 +173,7 @@ impl Output {
                 .help("name a directory with -o"));
         }
         let lock = Lock::take(dir.join(format!("{name}.lock")))?;
-        Ok(Self { dir: dir.to_owned(), name: name.clone(), overwrite, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), name: name.clone(), overwrite, store: None, _lock: lock })
     }
 
     /// Returns the first file of a bundle under its final name. Volumes alone count too, unless a
@@ -192,7 +202,8 @@ impl Output {
     /// # Errors
     /// [`Class::Io`].
     pub fn volumes(&self) -> Result<Vec<usize>, Error> {
-        let mut present = Volumes::new(vec![self.dir.clone()], self.name.clone()).present()?;
+        let mut present =
+            Files::new(Arc::new(Directories::new(vec![self.dir.clone()])), self.name.clone()).present()?;
         present.retain(|&number| number > 0);
         Ok(present)
     }
@@ -211,6 +222,24 @@ impl Output {
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+
+    /// Sends whole files to `store`, where they become a bundle. The directory is only used for
+    /// writing.
+    #[must_use]
+    pub fn stored_in(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Returns the store that whole files go to.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_deref().unwrap_or(self)
+    }
+
+    /// Returns whether whole files stay in the directory.
+    pub const fn is_store(&self) -> bool {
+        self.store.is_none()
     }
 
     /// Returns the directory.

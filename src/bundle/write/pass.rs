@@ -22,6 +22,7 @@ use super::journal::Journal;
 use super::layout::Layout;
 use super::outcome::Trouble;
 use super::output::{Output, open_own, write_error};
+use super::publish;
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Frame, Volume};
@@ -30,6 +31,7 @@ use crate::bundle::frames::built::{Built, frame_buffers};
 use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch};
 use crate::content::Source;
 use crate::flow::{Event, Flow, start, start_one, start_some};
+use crate::oci::Digest;
 use crate::system;
 
 /// Number of frames in memory in addition to one for each job.
@@ -173,6 +175,12 @@ impl Pass<'_> {
         })
     }
 
+    /// Passes a whole volume, counted from 0, to the store.
+    fn put(&self, volume: usize, size: u64, digest: Digest) -> Result<(), Error> {
+        let (name, path) = (self.output.name().volume(volume + 1), self.output.partial_volume(volume + 1));
+        publish::put(self.output, &name, path, size, digest)
+    }
+
     fn take(&self, index: usize) -> Result<Built, Trouble> {
         let ended = || self.stop.load(Ordering::Relaxed) || self.flow.is_cancelled();
         match self.made.get(index, ended) {
@@ -299,7 +307,15 @@ pub fn pass(
             pass.blobs.take(&blobs);
         });
         let blobs = blobs.map_err(Error::from)?;
-        let volumes = start_one(scope, move || digests::of_volumes(&volumes)).map_err(Error::from)?;
+        let volumes = start_one(scope, || {
+            let volumes = volumes;
+            let put = |volume, size, digest| pass.put(volume, size, digest);
+            digests::of_volumes(&volumes, pieces.len(), put).unwrap_or_else(|error| {
+                lock(&pass.blobs.wrong).get_or_insert(Trouble::Ended(error));
+                Vec::new()
+            })
+        });
+        let volumes = volumes.map_err(Error::from)?;
         start_some(scope, flow.cpus, pack).map_err(Error::from)?;
         start_some(scope, flow.jobs, work).map_err(Error::from)?;
         let appended = pass.append(journal, &mut layout, &to_blobs, &to_volumes);

@@ -1,22 +1,54 @@
-//! Ends the writing: makes volumes durable and reads them back, then gives everything its final
-//! name, the manifest last (`spec/bundle.md`).
+//! Ends the writing: lets files go to the store as soon as they are whole, reads them back, signs the
+//! manifest, and makes a bundle of them (`spec/bundle.md`).
+//!
+//! Only the store knows where the files go.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, fadvise};
-
 use super::outcome::{Options, Written};
-use super::output::{Output, write_error};
+use super::output::Output;
 use super::resume;
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
 use crate::bundle::format::offsets::Offsets;
+use crate::bundle::volumes::files::fault;
 use crate::bundle::volumes::local::open_plain;
+use crate::content::Body;
+use crate::content::checked::Checked;
+use crate::content::store::{Finished, Small, Whole};
 use crate::flow::Flow;
-use crate::oci::Digest;
+use crate::oci::{Descriptor, Digest};
 use crate::system;
+
+/// Media type of the descriptor that a file is checked against. It is never shown.
+const BYTES: &str = "application/octet-stream";
+
+/// A whole file at the path where it was written.
+struct Made {
+    path: PathBuf,
+    size: u64,
+    digest: Digest,
+}
+
+impl Body for Made {
+    fn open(&self) -> io::Result<Box<dyn Read + Send + '_>> {
+        let file: File = system::open_file(&self.path)?;
+        Ok(Box::new(Checked::new(file, Descriptor::new(BYTES, self.digest, self.size))))
+    }
+}
+
+/// Passes the file at `path`, which is whole, to the store of `output` under its final name `name`.
+///
+/// # Errors
+/// The store's.
+pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest) -> Result<(), Error> {
+    let body = Made { path, size, digest };
+    output.store().put(&Whole { name, size, digest, body: &body }).map_err(fault)
+}
 
 /// Returns the length of an unfinished volume, counted from 1, or 0 if it is missing. A volume that
 /// a killed run had already renamed first gets its unfinished name back.
@@ -31,7 +63,7 @@ pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
     Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
 }
 
-/// Finishes a bundle: the volumes that `manifest` describes are written but unfinished.
+/// Finishes a bundle: all files that `manifest` describes were put.
 ///
 /// # Errors
 /// [`Class::Io`], those of read-back and signing, [`Class::Cancelled`] before the first final name.
@@ -48,86 +80,43 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     manifest.check().map_err(own)?;
     let manifest = Arc::new(manifest);
     Offsets::new(&manifest).map_err(own)?;
-    for number in 1..=manifest.volumes.len() {
-        sync(&output.partial_volume(number))?;
-    }
+    let store = output.store();
+    let volumes: Vec<String> = (1..=manifest.volumes.len()).map(|number| manifest.name.volume(number)).collect();
+    let place = store.settle(&volumes).map_err(fault)?;
     if let Some(read_back) = options.read_back {
-        read_back(output.dir(), &manifest, flow)?;
+        read_back(place, &manifest, flow)?;
     }
     let signatures = (options.sign)(&bytes)?;
     flow.check()?;
-    let files = publish(output, &manifest, &bytes, &signatures)?;
-    let manifest = Arc::unwrap_or_clone(manifest);
-    Ok(Written { id: Digest::sha256(&bytes), manifest, bytes, files, left_out: Vec::new() })
-}
-
-pub(in crate::bundle) fn sync(path: &Path) -> Result<(), Error> {
-    let file = system::open_file(path).map_err(|unopened| Error::io(path.display(), &unopened.error))?;
-    // A failed fsync is never tried again: the result of a second one means nothing.
-    file.sync_all().map_err(|error| write_error(path, &error))?;
-    // Only advice, so that reading back reads the medium.
-    let _ = fadvise(&file, 0, None, Advice::DontNeed);
-    Ok(())
-}
-
-fn publish(output: &Output, manifest: &Manifest, bytes: &[u8], signatures: &[u8]) -> Result<Vec<String>, Error> {
-    let name = output.name();
-    let is_flat = manifest.form == Form::Flat;
-    let mut files = vec![name.manifest(), name.signatures()];
-    // All bytes are on the medium before the first final name is given, so that a full medium is
-    // found while nothing is visible.
-    output.prepare(&name.signatures(), signatures)?;
-    if is_flat {
-        files.push(name.flat());
-    } else {
-        files.push(name.checksums());
-        output.prepare(&name.checksums(), manifest.checksums(Digest::sha256(bytes)).as_bytes())?;
-    }
-    output.prepare(&name.manifest(), bytes)?;
-    if output.overwrite() {
-        // The old manifest first: without it there is no bundle, whenever the rest is removed.
-        output.remove(&output.path(&name.manifest()))?;
-        output.sync()?;
-    }
-    // Without a manifest they belong to no bundle: a replacement that was killed here left them of
-    // the old one. All volumes of this bundle are still unfinished.
-    for number in output.volumes()? {
-        output.remove(&output.path(&name.volume(number)))?;
-    }
-    // One next to an unfinished one belongs to the old bundle; so does one if this bundle has
-    // volumes.
-    if output.partial_flat().exists() || !is_flat {
-        output.remove_all(&output.flat())?;
-    }
-    output.remove(&output.path(&name.signatures()))?;
-    output.remove(&output.path(&name.checksums()))?;
-    files.extend((1..=manifest.volumes.len()).map(|number| name.volume(number)));
-    if let Err(error) = give_names(output, manifest) {
-        // Best effort, the manifest first: the next run resumes from what is there.
-        for file in [name.manifest(), name.signatures(), name.checksums()] {
-            let _ = output.remove(&output.path(&file));
-        }
-        let _ = resume::undo_renames(output);
-        return Err(error);
-    }
+    let id = Digest::sha256(&bytes);
+    let (mut bundle, files) = finished(&manifest, id, volumes, bytes, signatures);
+    store.finish(&bundle).map_err(fault)?;
     resume::clear(output)?;
-    Ok(files)
+    let bytes = bundle.small.pop().map(|manifest| manifest.bytes).unwrap_or_default();
+    let manifest = Arc::unwrap_or_clone(manifest);
+    Ok(Written { id, manifest, bytes, files, left_out: Vec::new() })
 }
 
-/// Gives the final names, volumes first and the manifest last, and makes them durable.
-fn give_names(output: &Output, manifest: &Manifest) -> Result<(), Error> {
-    let name = output.name();
-    for number in 1..=manifest.volumes.len() {
-        output.rename(&output.partial_volume(number), &output.path(&name.volume(number)))?;
+/// Returns the files of the bundle for the store, and the names of all files, manifest first.
+fn finished(
+    manifest: &Manifest,
+    id: Digest,
+    volumes: Vec<String>,
+    bytes: Vec<u8>,
+    signatures: Vec<u8>,
+) -> (Finished, Vec<String>) {
+    let name = &manifest.name;
+    let mut small = vec![Small { name: name.signatures(), bytes: signatures }];
+    let mut files = vec![name.manifest(), name.signatures()];
+    let folder = (manifest.form == Form::Flat).then(|| name.flat());
+    match &folder {
+        Some(folder) => files.push(folder.clone()),
+        None => {
+            small.push(Small { name: name.checksums(), bytes: manifest.checksums(id).into_bytes() });
+            files.push(name.checksums());
+        }
     }
-    if manifest.form == Form::Flat {
-        output.rename(&output.partial_flat(), &output.flat())?;
-    }
-    output.sync()?;
-    output.settle(&name.signatures())?;
-    if manifest.form == Form::Volumes {
-        output.settle(&name.checksums())?;
-    }
-    output.settle(&name.manifest())?;
-    output.sync()
+    files.extend(volumes.iter().cloned());
+    small.push(Small { name: name.manifest(), bytes });
+    (Finished { volumes, folder, small }, files)
 }

@@ -5,9 +5,8 @@
 //! one after another, and others in parallel.
 
 use crate::base::lock::{into_inner, lock};
-use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::base::fault::{Class, Fault};
 use crate::bundle::check::one_pass::{Checking, Span};
@@ -15,8 +14,9 @@ use crate::bundle::format::offsets::Offsets;
 use crate::bundle::frames::media::Media;
 use crate::bundle::frames::one_pass::FramePipeline;
 use crate::bundle::open::trusted::Trusted;
-use crate::bundle::volumes::local::Volumes;
+use crate::bundle::volumes::files::Files;
 use crate::bundle::{Error, Manifest};
+use crate::content::volumes::Volumes;
 use crate::flow::{Event, Flow, start};
 use crate::oci::Digest;
 use crate::signing::Judgement;
@@ -37,20 +37,23 @@ fn spans(offsets: &Offsets) -> Vec<Span> {
     spans
 }
 
-/// Opens the bundle under its unfinished names. It is trusted only for the read-back.
-fn just_written(dir: &Path, manifest: &Manifest) -> Result<Trusted, Error> {
-    let volumes = Volumes::unfinished(dir.to_owned(), manifest.name.clone());
-    Trusted::new(Digest::sha256(&manifest.to_bytes()), manifest.clone(), volumes, Judgement::default())
+/// Opens the unfinished bundle. It is trusted only for the read-back.
+fn just_written(place: Arc<dyn Volumes>, manifest: &Manifest) -> Result<Trusted, Error> {
+    let files = Arc::new(Files::new(place, manifest.name.clone()));
+    let id = Digest::sha256(&manifest.to_bytes());
+    let mut bundle = Trusted::new(id, manifest.clone(), files, Judgement::default())?;
+    bundle.is_unfinished = true;
+    Ok(bundle)
 }
 
-/// Reads back what a writer has just written in `dir`, before it gets its final names: the ordinary
-/// check of all its bytes, and a comparison of the volumes' digests with those taken while writing.
+/// Reads back what a writer has just put at `place`, before it becomes a bundle: the ordinary check
+/// of all its bytes, and a comparison of the volumes' digests with those taken while writing.
 ///
 /// # Errors
 /// [`Class::Io`] if a volume differs from what was written; otherwise the check's fault that ranks
 /// first.
-pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
-    let bundle = just_written(dir, manifest)?;
+pub fn read_back(place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow) -> Result<(), Error> {
+    let bundle = just_written(place, manifest)?;
     let first = |fault: Fault| Error { others: Vec::new(), ..fault };
     if bundle.flat().is_some() {
         return crate::bundle::check::parallel::check(&bundle, flow, false)
@@ -78,7 +81,7 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
             }
             let wrong =
                 pipeline.digests().into_iter().find(|(volume, digest)| *digest != manifest.volumes[*volume].digest);
-            beside.extend(wrong.map(|(volume, found)| differs(dir, &bundle, volume, found)));
+            beside.extend(wrong.map(|(volume, found)| differs(&bundle, volume, found)));
             if !beside.is_empty() {
                 next.store(spans.len(), Ordering::Relaxed);
             }
@@ -97,9 +100,9 @@ pub fn read_back(dir: &Path, manifest: &Manifest, flow: &Flow) -> Result<(), Err
     differing.map_or(checked, Err)
 }
 
-fn differs(dir: &Path, bundle: &Trusted, volume: usize, found: crate::oci::Digest) -> Error {
-    let path = dir.join(bundle.volumes().file_name(volume));
+fn differs(bundle: &Trusted, volume: usize, found: crate::oci::Digest) -> Error {
+    let shown = bundle.volumes().place().shown(&bundle.volumes().file_name(volume));
     let expected = bundle.manifest().volumes[volume].digest;
-    Error::new(Class::Io, format!("{}: expected {expected} as written, read back {found}", path.display()))
+    Error::new(Class::Io, format!("{shown}: expected {expected} as written, read back {found}"))
         .help("the medium or the memory of this machine is faulty: write to another medium")
 }

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::input::{Input, InputBlob};
 use super::output::Output;
 use crate::bundle::time::Moment;
+use crate::bundle::volumes::files::fault;
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{ChannelPosition, Error, Name};
+use crate::content::store::Store;
 use crate::flow::Flow;
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Repository};
 
@@ -200,23 +202,18 @@ pub fn undo_renames(output: &Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes all unfinished files.
+/// Removes all unfinished files, also those in the store.
 ///
 /// # Errors
 /// [`crate::base::fault::Class::Io`].
 pub fn clear(output: &Output) -> Result<(), Error> {
-    for path in [output.journal(), output.plan(), output.docs()] {
+    let pinned = output.path(&format!("{}.plan.partial.new.partial", output.name()));
+    for path in [output.journal(), output.plan(), output.docs(), pinned] {
         output.remove(&path)?;
     }
-    let name = output.name();
-    let plan = format!("{name}.plan.partial");
-    for file in [name.manifest(), name.signatures(), name.checksums(), plan] {
-        output.remove(&output.path(&format!("{file}.new.partial")))?;
-    }
-    for number in output.partial_volumes()? {
-        output.remove(&output.partial_volume(number))?;
-    }
-    output.remove_all(&output.partial_flat())
+    // Files for another store are written here first.
+    Store::clear(output).map_err(fault)?;
+    if output.is_store() { Ok(()) } else { output.store().clear().map_err(fault) }
 }
 
 #[cfg(test)]

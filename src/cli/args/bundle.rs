@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::place::Bundle;
 use crate::base::fault::{Class, Fault, escape};
-use crate::bundle::Untrusted;
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::volumes::foreign_files::Beside;
+use crate::bundle::{Untrusted, open_spread};
 use crate::cli::Session;
 use crate::cli::confine::confine;
 use crate::cli::world::World;
@@ -56,7 +56,7 @@ pub fn open_any(
             if let Some(beside) = confined {
                 confine(session, &[&[session.path(&dir)], &dirs[..], beside].concat());
             }
-            let head = open(text, session)?.with_volume_dirs(dirs).learning(session.reports());
+            let head = open_spread(&find(text, session)?, dirs)?.learning(session.reports());
             tell_beside(&head, session);
             return Ok(Opened { head, rest: None });
         }
@@ -96,18 +96,25 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
 /// # Errors
 /// Those of [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    crate::bundle::open(&find(text, session)?)
+}
+
+/// Returns the path of the bundle that `text` names, whose files lie in a directory.
+///
+/// # Errors
+/// Class usage for a stream, class format for a file that is neither.
+pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<PathBuf, Fault> {
     let text = text.as_ref();
-    let path = match Bundle::parse(text, |path| session.path(path))? {
-        Bundle::Named { dir, name } => session.path(&dir).join(format!("{name}.json")),
-        Bundle::In(dir) => session.path(&dir),
+    match Bundle::parse(text, |path| session.path(path))? {
+        Bundle::Named { dir, name } => Ok(session.path(&dir).join(format!("{name}.json"))),
+        Bundle::In(dir) => Ok(session.path(&dir)),
         // A file that is not a stream either gets the error that says so.
         Bundle::Stream(path) => {
             stream::open(file(&session.path(&path))?, &session.flow)?;
-            return Err(no_stream(text));
+            Err(no_stream(text))
         }
-        Bundle::Stdin => return Err(no_stream(text)),
-    };
-    crate::bundle::open(&path)
+        Bundle::Stdin => Err(no_stream(text)),
+    }
 }
 
 fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {

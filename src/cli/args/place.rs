@@ -19,6 +19,13 @@ pub enum Source {
         /// Name in the layout: a reference, a bare tag, or `@` and a digest.
         reference: Option<String>,
     },
+    /// `bundle:BUNDLE[:REF]`: a bundle; all of it if `reference` is `None`.
+    Bundle {
+        /// The bundle, as typed.
+        bundle: String,
+        /// Name in the bundle's manifest: a reference, or a digest.
+        reference: Option<String>,
+    },
 }
 
 /// A source and what is selected there: `SOURCE[,key=value]…`.
@@ -133,6 +140,19 @@ impl Source {
                 ));
             }
             return Ok(Self::Layout { dir: dir.into(), reference: reference.map(ToOwned::to_owned) });
+        }
+        if let Some(rest) = text.strip_prefix("bundle:") {
+            let (bundle, reference) = match rest.split_once(':') {
+                Some((bundle, reference)) => (bundle, Some(reference)),
+                None => (rest, None),
+            };
+            if bundle.is_empty() || reference == Some("") {
+                return Err(Fault::usage(
+                    format!("source {text}: expected bundle:BUNDLE or bundle:BUNDLE:REF"),
+                    "name the bundle: DIR/NAME, or a directory with one bundle",
+                ));
+            }
+            return Ok(Self::Bundle { bundle: bundle.to_owned(), reference: reference.map(ToOwned::to_owned) });
         }
         refuse_others(text, "source")?;
         if text.contains(['*', '?', '[']) && !text.starts_with('[') {
@@ -282,10 +302,28 @@ mod tests {
         assert!(wrong.what.ends_with("helm writes it as _: 1.0.0_up2"), "{}", wrong.what);
         assert_eq!(Source::parse("oci:a:host:5000/x:v1").unwrap(), layout("a", Some("host:5000/x:v1")));
         assert!(matches!(Source::parse("alpine").unwrap(), Source::Registry(_)));
+        let bundle = |bundle: &str, reference: Option<&str>| Source::Bundle {
+            bundle: bundle.into(),
+            reference: reference.map(Into::into),
+        };
+        assert_eq!(Source::parse("bundle:usb/apps").unwrap(), bundle("usb/apps", None));
+        assert_eq!(Source::parse("bundle:./a:host:5000/x:v1").unwrap(), bundle("./a", Some("host:5000/x:v1")));
         for name in ["[::1]:5000/a:t", "docker:27-dind", "dir:1", "docker:5000/x"] {
             assert!(matches!(Source::parse(name).unwrap(), Source::Registry(_)), "{name}");
         }
-        for wrong in ["oci:", "oci:a:", "docker-archive:x.tar", "file:x", "a/*", "A/B", "https://h/r:t", ""] {
+        for wrong in [
+            "oci:",
+            "oci:a:",
+            "bundle:",
+            "bundle:a:",
+            "bundle::x",
+            "docker-archive:x.tar",
+            "file:x",
+            "a/*",
+            "A/B",
+            "https://h/r:t",
+            "",
+        ] {
             assert_eq!(Source::parse(wrong).unwrap_err().class, Class::Usage, "{wrong}");
         }
     }

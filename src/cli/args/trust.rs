@@ -21,6 +21,17 @@ use crate::signing::{Envelope, Order, Policy, PublicKey, envelope, policy};
 /// The options of every command that needs trust. None of them is read from the environment.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Trust {
+    /// Whose signatures count.
+    #[command(flatten)]
+    pub whom: Whom,
+    /// Start the state of the bundle's channel here, if there is none or it no longer counts
+    #[arg(long)]
+    pub init_state: bool,
+}
+
+/// The options of [`Trust`], without the one that starts a state.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Whom {
     /// Public key (PEM) that must have signed; repeatable
     #[arg(long = "key", value_name = "PUB", conflicts_with = "policy")]
     pub keys: Vec<PathBuf>,
@@ -34,9 +45,6 @@ pub struct Trust {
     /// Signature file kept apart from the bundle, as `sign -o` writes it; repeatable
     #[arg(long, value_name = "FILE")]
     pub signatures: Vec<PathBuf>,
-    /// Start the state of the bundle's channel here, if there is none or it no longer counts
-    #[arg(long)]
-    pub init_state: bool,
     /// Accept a bundle that is expired, older than the last one, or does not follow it
     #[arg(long)]
     pub allow_stale: bool,
@@ -62,13 +70,29 @@ impl Trust {
     /// Class usage: an invalid key, an impossible threshold, a policy file that others could have
     /// written or that is invalid.
     pub fn read(&self, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
-        let keeper = Arc::new(Keeper::new(
-            side,
-            self.init_state,
-            self.allow_stale,
-            session.store(),
-            session.flow.clock().unix(),
-        ));
+        self.whom.read(self.init_state, side, session)
+    }
+}
+
+impl Whom {
+    /// Returns the name of an option that was given, if any was.
+    pub fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--key", !self.keys.is_empty()),
+            ("--threshold", self.threshold.is_some()),
+            ("--policy", self.policy.is_some()),
+            ("--signatures", !self.signatures.is_empty()),
+            ("--allow-stale", self.allow_stale),
+        ];
+        given.into_iter().find_map(|(name, is_given)| is_given.then_some(name))
+    }
+
+    /// Like [`Trust::read`]; `init` says whether a state may start here.
+    ///
+    /// # Errors
+    /// Those of [`Trust::read`].
+    pub fn read(&self, init: bool, side: Side, session: &Session<'_>) -> Result<Believed, Fault> {
+        let keeper = Arc::new(Keeper::new(side, init, self.allow_stale, session.store(), session.flow.clock().unix()));
         let policy = self.stated(session.world)?;
         // Only the bytes are read; they are checked once the bundle is there.
         let signatures = self.signatures.iter().map(|path| detached(path, session.world)).collect();
@@ -207,8 +231,8 @@ mod tests {
         };
         let run_line = |_: &mut Session<'_>, _: &[&str]| Err(Fault::new(Class::Bug, "no command follows"));
         let session = Session { world: &mut world, flow, globals, audit: None, run_line };
-        let trust = Trust { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Trust::default() };
-        trust.read(Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
+        let whom = Whom { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Whom::default() };
+        whom.read(false, Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }
 
     #[test]

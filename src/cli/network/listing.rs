@@ -7,6 +7,7 @@ use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::output::Outcome;
+use crate::content::catalog::below as below_prefix;
 use crate::content::{Error, Inventory as _, TagList as _};
 use crate::flow::each;
 use crate::oci::{Digest, Repository, Tag};
@@ -28,9 +29,9 @@ impl Network {
         let registries = registries::open(self, session)?;
         let at_source = |error: Error| error.into_fault(Class::Source);
         if prefix.is_empty() || below {
-            let mut all = registries.repositories(&host).map_err(at_source)?;
-            let inside = format!("{prefix}/");
-            all.retain(|repository| prefix.is_empty() || repository.path().starts_with(&inside));
+            let mut all = below_prefix(&registries, Some(&host), &prefix).map_err(at_source)?;
+            // `HOST/NAMESPACE/*` does not name the namespace itself.
+            all.retain(|repository| repository.path() != prefix);
             return Ok(repositories(typed, &all));
         }
         let repository = Repository::new(&host, &prefix)

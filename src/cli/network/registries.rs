@@ -15,7 +15,6 @@ use crate::base::redact::Secrets;
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
-use crate::operate::diff::place::there::Place;
 use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
 
 /// Default number of retries.
@@ -44,14 +43,6 @@ impl Network {
     /// # Errors
     /// Those of [`open`].
     pub fn destination(&self, session: &Session<'_>) -> Result<Box<dyn Destination>, Fault> {
-        Ok(Box::new(open(self, session)?))
-    }
-
-    /// Opens the registries for reading and for asking what they hold.
-    ///
-    /// # Errors
-    /// Those of [`open`].
-    pub fn place(&self, session: &Session<'_>) -> Result<Box<dyn Place>, Fault> {
         Ok(Box::new(open(self, session)?))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use super::*;
+use crate::content::catalog;
 use crate::oci::media_type::OCI_MANIFEST;
 
 /// Tags and content of one place. Records what it was asked for.
@@ -14,6 +15,7 @@ struct Store {
     refers: Vec<Descriptor>,
     has_lists: bool,
     denies: bool,
+    is_one_store: bool,
     asked: Mutex<Vec<String>>,
 }
 
@@ -58,6 +60,12 @@ impl Source for Store {
             answer => answer.map(|_| true),
         }
     }
+    fn is_one_store(&self) -> bool {
+        self.is_one_store
+    }
+    fn catalog(&self) -> Option<&dyn Catalog> {
+        self.has_lists.then_some(self)
+    }
     fn ranges(&self) -> Option<&dyn Ranges> {
         self.has_lists.then_some(self)
     }
@@ -66,6 +74,13 @@ impl Source for Store {
     }
     fn tags(&self) -> Option<&dyn TagList> {
         self.has_lists.then_some(self)
+    }
+}
+
+impl Catalog for Store {
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
+        let all = self.names.keys().map(|name| name.parse::<Reference>().unwrap().repository);
+        Ok(all.filter(|one| host.is_none_or(|host| one.host() == host)).collect())
     }
 }
 
@@ -223,4 +238,22 @@ fn a_place_that_denies_is_not_passed_over() {
     select(&mut router, 1, &one).unwrap();
     assert_eq!(router.resolve(&one).unwrap_err().class, Kind::Denied);
     assert_eq!(router.holds(&one.repository, &blob("one")).unwrap_err().class, Kind::Denied);
+}
+
+#[test]
+fn content_is_also_found_in_a_place_that_keeps_all_in_one_store() {
+    for is_one_store in [false, true] {
+        let store = Store { is_one_store, ..Store::with(&[("h.example/b:1", "two"), ("h.example/b:2", "layer")]) };
+        let (mut router, _) = router(vec![Store::with(&[("h.example/a:1", "one")]), store], None);
+        let (one, two) = (pinned("h.example/a:1", "one"), pinned("h.example/b:1", "two"));
+        select(&mut router, 0, &one).unwrap();
+        select(&mut router, 1, &two).unwrap();
+        assert_eq!(router.holds(&one.repository, &blob("layer")).unwrap(), is_one_store);
+        assert_eq!(router.blob(&one.repository, &blob("layer")).is_ok(), is_one_store);
+        // Names are still those of the place that they were selected from.
+        let foreign = Reference { tag: Tag::new("2").ok(), digest: None, ..one };
+        assert_eq!(router.resolve(&foreign).unwrap_err().class, Kind::Absent);
+        let all = catalog::below(&router, Some("h.example"), "").unwrap();
+        assert_eq!(all.iter().map(Repository::path).collect::<Vec<_>>(), ["a", "b"]);
+    }
 }

@@ -8,10 +8,13 @@ use super::bases::Homes;
 use super::gather::Gathered;
 use super::library::{Library, fault};
 use crate::base::fault::{Class, Fault};
-use crate::closure::{Closure, Node};
+use crate::closure::{Closure, Node, walk};
 use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::{document_kind, is_foreign};
-use crate::oci::{Digest, Reason, Repository};
+use crate::oci::{Artifact, Digest, Reason, Repository};
+
+/// Maximum number of artifacts that are named for a missing blob.
+const NAMED: usize = 3;
 
 /// Result for all leaves.
 #[derive(Default)]
@@ -32,6 +35,7 @@ pub struct Leaves {
 pub fn look(
     flow: &Flow,
     library: &Library<'_>,
+    artifacts: &[Artifact],
     gathered: &Gathered,
     closure: &Closure,
     foreign: bool,
@@ -50,7 +54,7 @@ pub fn look(
             }
         }
     }
-    let mut leaves = Leaves::default();
+    let (mut leaves, mut lost) = (Leaves::default(), Vec::new());
     let mut wanted: Vec<&Node> = Vec::new();
     let mut stay = (0_u64, 0_u64);
     for node in closure.leaves() {
@@ -84,11 +88,39 @@ pub fn look(
             }
             Err(fault) => {
                 leaves.absent.insert(node.descriptor.digest, Reason::Missing);
-                leaves.faults.push(fault);
+                lost.push((node.descriptor.digest, fault));
             }
         }
     }
+    leaves.faults = named(library, artifacts, lost);
     Ok(leaves)
+}
+
+/// Adds to the fault of each missing leaf which artifacts need it.
+fn named(library: &Library<'_>, artifacts: &[Artifact], lost: Vec<(Digest, Fault)>) -> Vec<Fault> {
+    let mut users: HashMap<Digest, Vec<String>> = lost.iter().map(|(digest, _)| (*digest, Vec::new())).collect();
+    for artifact in artifacts.iter().take_while(|_| !lost.is_empty()) {
+        let walked = walk([artifact], |_, below| Ok::<_, Fault>(library.held(&below.digest)));
+        let Ok(closure) = walked else { continue };
+        let name = match artifact.tags.first() {
+            Some(tag) => format!("{}:{tag}", artifact.repository),
+            None => format!("{}@{}", artifact.repository, artifact.digest),
+        };
+        for leaf in closure.leaves() {
+            users.entry(leaf.descriptor.digest).and_modify(|users| users.push(name.clone()));
+        }
+    }
+    let mut told = |(digest, fault): (Digest, Fault)| {
+        let users = users.remove(&digest).unwrap_or_default();
+        let more = users.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let users = users[..users.len().min(NAMED)].join(", ");
+        if users.is_empty() {
+            return fault;
+        }
+        Fault { what: format!("{}; needed by {users}{more}", fault.what), ..fault }
+    };
+    lost.into_iter().map(&mut told).collect()
 }
 
 /// Returns the first of `places` that has the leaf. Otherwise returns the first failure, or a fault

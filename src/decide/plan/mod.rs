@@ -123,7 +123,7 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     let (closure, leaves, homes) = match walk(flow, &artifacts, &library, &gathered) {
         Ok(closure) => {
             let homes = bases::homes(flow, &library, &gathered, &selection.delivered, &closure)?;
-            let mut leaves = leaves::look(flow, &library, &gathered, &closure, selection.foreign, &homes)?;
+            let mut leaves = leaves::look(flow, &library, &artifacts, &gathered, &closure, selection.foreign, &homes)?;
             leaves.faults.drain(..).for_each(|fault| failures.soft(fault));
             (closure, leaves, homes)
         }

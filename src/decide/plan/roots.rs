@@ -72,7 +72,7 @@ pub fn root(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> Re
         filters: Arc::clone(&wanted.filters),
         tag: wanted.tag().cloned(),
         document,
-        original: None,
+        original: wanted.original,
         cuts: None,
         replaced: Vec::new(),
         made: Vec::new(),
@@ -129,7 +129,7 @@ fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mu
         return Ok(());
     }
     replaced(&old, &verdicts, &mut root.replaced);
-    root.original = Some(old.digest());
+    root.original.get_or_insert(old.digest());
     let alone = (platforms.len() == 1).then(|| single(&old, &verdicts)).flatten();
     if let Some(descriptor) = alone {
         root.document = library

@@ -133,10 +133,10 @@ fn built(flow: &Flow, offered: Vec<Offered>, route: &Route) -> Result<(Index, Ar
     let mut index = Index::new(places().collect());
     let (mut listed, mut faults) = (Vec::new(), Vec::new());
     for (place, one) in offered.iter().enumerate() {
-        let catalog = one.source.catalog().ok_or_else(|| {
+        let holdings = one.source.holdings().ok_or_else(|| {
             Fault::new(Class::Source, format!("{}: expected a place that lists what it holds", one.name))
         })?;
-        for artifact in catalog.artifacts().map_err(|error| error.into_fault(Class::Source))? {
+        for artifact in holdings.artifacts().map_err(|error| error.into_fault(Class::Source))? {
             flow.check()?;
             match route.destination(&artifact.repository) {
                 Ok(name) => {

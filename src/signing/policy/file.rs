@@ -334,7 +334,7 @@ fn entry(
         let key = load(public).map_err(|fault| Fault { what: format!("{}: {}", at(), fault.what), ..fault })?;
         let keyid = key.id().to_owned();
         if keys.insert(keyid.clone(), key).is_some() {
-            let what = format!("key {name:?}: {keyid} stands twice in this file");
+            let what = format!("key {name:?}: {keyid} is listed twice in this file");
             return Err(file.at(&span).wrong(what, "keep one of them; a holder with two roles needs two keys"));
         }
         keyids.push(keyid);
@@ -379,7 +379,7 @@ fn section(
             return Err(at().wrong(what, nearest(key.get_ref(), &all, "trust")));
         };
         if !named.insert(entry.name.as_str()) {
-            return Err(at().wrong(format!("{name}: keys: {:?} stands twice", entry.name), "keep one of them"));
+            return Err(at().wrong(format!("{name}: keys: {:?} is listed twice", entry.name), "keep one of them"));
         }
         entries.push(entry.clone());
     }

@@ -6,7 +6,7 @@
 #[path = "../../../src/bundle/check/gate.rs"]
 pub mod gate;
 
-/// What the gate shares between threads: here loom's.
+/// Synchronization types that the gate uses, here from loom.
 mod sync {
     pub use loom::sync::atomic::{AtomicUsize, Ordering};
     pub use loom::sync::{Mutex, MutexGuard};

@@ -9,14 +9,14 @@ use loom::sync::Arc;
 use loom::thread;
 use model::gate::{Closed, Gate, Step, Tally};
 
-/// What one worker's check of a unit does.
+/// Result of one worker's check of a unit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Act {
     Hold,
     Fail,
     Stop,
     Panic,
-    /// The same in a unit that is not listed: behind everything that counts.
+    /// Like [`Act::Fail`], in a unit that is not listed, after everything that counts.
     Late,
 }
 use Act::{Fail, Hold, Late, Panic, Stop};

@@ -34,6 +34,13 @@ pub fn code(path: &str, text: &str) -> Vec<String> {
     lines
 }
 
+/// Returns the lines of `text` with everything blanked except comments and strings. The number of lines does not change.
+pub fn prose(text: &str) -> Vec<String> {
+    let code = blank(text);
+    let prose = text.chars().zip(code.chars()).map(|(c, code)| if c == code && c != '\n' { ' ' } else { c });
+    prose.collect::<String>().lines().map(str::to_owned).collect()
+}
+
 fn is_module(line: &str) -> bool {
     ["mod ", "pub mod ", "pub(crate) mod "].iter().any(|start| line.starts_with(start))
 }

@@ -3,6 +3,8 @@
 //!
 //! Words are concatenated from parts, so that this file passes its own check.
 
+pub mod phrases;
+
 use super::floors::after;
 use super::{File, Finding};
 

@@ -15,7 +15,8 @@ pub fn add(book: &mut Book) {
     excepted(book);
 }
 
-/// One artifact of this config, its content and layers' type, changed by `edit`, which may also set members of the entry.
+/// Returns one artifact with this config (type and content) and layers of this type. `edit` can
+/// change the document and the entry.
 fn alone(config: (&str, &[u8]), layer: &str, edit: &dyn Fn(&mut Value, &mut Value)) -> Content {
     shelf(|content| {
         let config = content.put(config.0, config.1);

@@ -33,7 +33,7 @@ pub struct Channel {
     #[arg(long, value_name = "T", requires = "channel")]
     expires: Option<String>,
     /// Start the channel here, without the state of an earlier export
-    #[arg(long, requires = "channel")]
+    #[arg(long)]
     init_state: bool,
 }
 
@@ -52,6 +52,11 @@ struct Export {
 }
 
 impl Channel {
+    /// Returns whether the state of a channel may start here.
+    pub const fn starts(&self) -> bool {
+        self.init_state
+    }
+
     /// Returns whether a channel was given.
     pub const fn is_given(&self) -> bool {
         self.name.is_some()
@@ -157,8 +162,7 @@ impl Channel {
         })
     }
 
-    /// Parses an export's manifest; a damaged one counts as none if the user starts the channel
-    /// anew.
+    /// Parses an export's manifest; a damaged one counts as none if the user restarts the channel.
     fn read(&self, channel: &str, bytes: Option<Vec<u8>>) -> Result<Option<Export>, Fault> {
         let Some(bytes) = bytes else { return Ok(None) };
         let parsed = Manifest::parse(&bytes).ok().filter(|manifest| manifest.channel.as_deref() == Some(channel));

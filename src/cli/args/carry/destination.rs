@@ -31,7 +31,7 @@ pub struct Arrival {
     pub to: String,
     #[command(flatten)]
     naming: Naming,
-    /// What to do with a tag that already names something else at the destination
+    /// Action for a tag that already names something else at the destination
     #[arg(long, value_enum, default_value_t = Conflict::Fail)]
     tag_conflict: Conflict,
     /// Record failures of the destination and continue with the other artifacts

@@ -1,6 +1,7 @@
 //! The selectors and filters that `export` and `copy` share. Turns them into one open source and
 //! the list of what is wanted there. A [`Router`] makes several sources into one.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,27 +9,29 @@ use serde_json::{Value, json};
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
+use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
 use crate::cli::args::place::{Selector, Source as Typed};
+use crate::cli::args::trust::Whom;
 use crate::content::Source;
 use crate::content::router::{Place, Router};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
 use crate::flow::Flow;
 use crate::layout::Layout;
 use crate::oci::media_type::document_kind;
-use crate::oci::{Platform, Reference, Repository, Tag};
+use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 
 /// The selectors, and the filters for all of them.
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Artifact to take: HOST/REPO[:TAG][@DIGEST] or oci:DIR[:REF], followed by any of
-    /// ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
+    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], oci:DIR[:REF] or bundle:BUNDLE[:REF], followed by
+    /// any of ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// Take only these platforms of an index; repeatable
     #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
     platforms: Vec<Platform>,
-    /// What to do with an index when --platform removes some of its entries
+    /// Action for an index when --platform removes some of its entries
     #[arg(long, value_enum, default_value_t = Index::Rebuild)]
     index: Index,
     /// Referrers of the artifacts to take: all, none, or artifact types; repeatable for types
@@ -37,6 +40,18 @@ pub struct Selecting {
     /// Fetch layers that are marked as non-distributable
     #[arg(long)]
     foreign: bool,
+    #[command(flatten, next_help_heading = "Trust in bundle: sources")]
+    whom: Whom,
+}
+
+/// Everything that was selected.
+pub struct Selected {
+    /// The one source of it.
+    pub source: Arc<dyn Source>,
+    /// What is wanted there.
+    pub wanted: Vec<Wanted>,
+    /// The ids of the bundles that something was selected from, in order.
+    pub bundles: Vec<Digest>,
 }
 
 /// `--index`
@@ -60,7 +75,12 @@ impl Selecting {
                 "name what to take: HOST/REPO:TAG",
             ));
         }
-        self.selectors.iter().map(|text| Selector::parse(text)).collect()
+        let selectors: Vec<Selector> =
+            self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+        match self.whom.given() {
+            Some(option) if !has_bundle(&selectors) => Err(without_bundle(option)),
+            _ => Ok(selectors),
+        }
     }
 
     /// Returns the selection of `wanted`, with the options that apply to all of it.
@@ -86,22 +106,24 @@ impl Selecting {
     }
 
     /// Returns the source of everything selected, and what is wanted there. `named` is also wanted;
-    /// it is read at the registries if there are any. Several sources become one. `registries`
-    /// opens the registries.
+    /// it is read at the registries if there are any. Several sources become one. `init` says
+    /// whether states of channels may start here. `registries` opens the registries.
     ///
     /// # Errors
-    /// Class usage, also for a name that two sources claim with different digests; class source for
-    /// a layout that cannot be read; those of `registries`.
+    /// Class usage, also for a name that two sources claim with different digests, and for a bundle
+    /// without trust; class source for a layout that cannot be read; those of a bundle that does not
+    /// hold or is not trusted; those of `registries`.
     pub fn source(
         &self,
         selectors: &[Selector],
         named: Vec<Wanted>,
+        init: bool,
         session: &Session<'_>,
         registries: impl FnOnce(&Session<'_>) -> Result<Box<dyn Source>, Fault>,
-    ) -> Result<(Arc<dyn Source>, Vec<Wanted>), Fault> {
+    ) -> Result<Selected, Fault> {
         let filters =
             Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
-        let mut layouts = Layouts::default();
+        let (mut layouts, mut bundles) = (Layouts::default(), Bundles::default());
         let mut taken: Vec<(At, Wanted)> = Vec::new();
         let mut is_online = false;
         for selector in selectors {
@@ -123,11 +145,18 @@ impl Selecting {
                         take(at, one)?;
                     }
                 }
+                Typed::Bundle { bundle, reference } => {
+                    let (number, opened) = bundles.open(bundle, (&self.whom, init), session)?;
+                    for one in in_bundle(opened, reference.as_deref())? {
+                        take(At::Bundle(number), one)?;
+                    }
+                }
             }
         }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
-        let registries = if is_online || layouts.0.is_empty() { Some(registries(session)?) } else { None };
-        together(layouts, registries, named, taken)
+        let is_local = !layouts.0.is_empty() || !bundles.is_empty();
+        let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
+        together(Places { layouts, bundles, registries }, named, taken)
     }
 }
 
@@ -136,6 +165,8 @@ impl Selecting {
 enum At {
     /// The layout with this index.
     Layout(usize),
+    /// The bundle with this index.
+    Bundle(usize),
     Registries,
 }
 
@@ -158,30 +189,41 @@ impl Layouts {
     }
 }
 
-/// Returns the only source, or a router over all of them. Layouts come first because they are the
-/// cheapest to read.
-fn together(
+/// All places of a run that something may be selected from.
+struct Places {
     layouts: Layouts,
+    bundles: Bundles,
     registries: Option<Box<dyn Source>>,
-    named: Vec<Wanted>,
-    taken: Vec<(At, Wanted)>,
-) -> Result<(Arc<dyn Source>, Vec<Wanted>), Fault> {
+}
+
+/// Returns the only source, or a router over all of them. Layouts and bundles come first because
+/// they are the cheapest to read.
+fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Result<Selected, Fault> {
     let all = |named: Vec<Wanted>, taken: Vec<(At, Wanted)>| {
         named.into_iter().chain(taken.into_iter().map(|(_, wanted)| wanted)).collect()
     };
-    let online = layouts.0.len();
+    let Places { layouts, bundles, registries } = places;
+    let bundles = bundles.into_inner();
+    let ids: BTreeSet<Digest> = bundles.iter().map(|(_, bundle)| bundle.id()).collect();
+    let ids = ids.into_iter().collect();
+    let first_bundle = layouts.0.len();
+    let online = first_bundle + bundles.len();
     let is_online = registries.is_some();
     let in_layouts = layouts.0.into_iter().map(|(path, layout)| {
         let source: Arc<dyn Source> = layout;
         Place { name: format!("oci:{}", path.display()), source }
     });
+    let in_bundles = bundles.into_iter().map(|(path, bundle)| {
+        let source: Arc<dyn Source> = bundle;
+        Place { name: format!("bundle:{}", path.display()), source }
+    });
     let at_registries =
         registries.map(|registries| Place { name: "the registry".to_owned(), source: Arc::from(registries) });
-    let mut places: Vec<Place> = in_layouts.chain(at_registries).collect();
+    let mut places: Vec<Place> = in_layouts.chain(in_bundles).chain(at_registries).collect();
     if places.len() == 1
         && let Some(only) = places.pop()
     {
-        return Ok((only.source, all(named, taken)));
+        return Ok(Selected { source: only.source, wanted: all(named, taken), bundles: ids });
     }
     let mut router = Router::new(places, is_online.then_some(online));
     if is_online {
@@ -190,11 +232,25 @@ fn together(
     for (at, wanted) in &taken {
         let place = match at {
             At::Layout(number) => *number,
+            At::Bundle(number) => first_bundle + number,
             At::Registries => online,
         };
         select(&mut router, place, wanted)?;
     }
-    Ok((Arc::new(router), all(named, taken)))
+    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), bundles: ids })
+}
+
+/// Returns whether a bundle is selected from.
+pub fn has_bundle(selectors: &[Selector]) -> bool {
+    selectors.iter().any(|one| matches!(one.source, Typed::Bundle { .. }))
+}
+
+/// Returns the refusal of an option of TRUST without a bundle to trust.
+pub fn without_bundle(option: &str) -> Fault {
+    Fault::usage(
+        format!("{option}: expected a bundle: source, found none"),
+        "leave it out, or select from bundle:DIR/NAME",
+    )
 }
 
 fn select(router: &mut Router, place: usize, wanted: &Wanted) -> Result<(), Fault> {

@@ -14,12 +14,13 @@ use crate::cli::args::place::Destination as Typed;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::content::Inventory;
 use crate::decide::route::{Map, Place, Route};
 use crate::decide::select::Selection;
 use crate::layout::Layout;
 use crate::oci::Repository;
 use crate::operate::diff::place::of_place;
-use crate::operate::diff::place::there::{Place as Readable, Request, Seen, look};
+use crate::operate::diff::place::there::{Request, Seen, look};
 use crate::operate::diff::{Contents, Difference, compare, of_bundle};
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
@@ -117,9 +118,9 @@ impl Args {
         session: &Session<'_>,
     ) -> Result<Outcome, Fault> {
         let manifest = bundle.claimed()?;
-        let (place, opened): (Place, Box<dyn Readable>) = match typed {
+        let (place, opened): (Place, Box<dyn Inventory>) = match typed {
             Typed::Registry { host, prefix } => {
-                (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.place(session)?)
+                (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.destination(session)?)
             }
             Typed::Layout(dir) => (Place::Layout, Box::new(Layout::open(&session.path(dir))?.in_flow(&session.flow))),
         };

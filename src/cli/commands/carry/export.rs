@@ -16,7 +16,7 @@ use crate::bundle::{Manifest, Output};
 use crate::cli::Session;
 use crate::cli::args::carry::channel::{Channel, Place, target};
 use crate::cli::args::carry::delta::{Asked, Delta};
-use crate::cli::args::carry::selectors::Selecting;
+use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle};
 use crate::cli::args::carry::size;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
@@ -24,14 +24,14 @@ use crate::cli::writing::signers::load_signers;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
 use crate::oci::{Digest, Reason};
-use crate::operate::export::{Manner, Settings};
+use crate::operate::export::{self, Manner, Settings};
 use crate::operate::report_data;
 use crate::outfile::unmounted;
 use crate::signing::{Envelope, statement};
 
 /// `export SELECTOR... [--base last|BUNDLE|RECEIPT]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
 #[derive(clap::Args, Debug)]
-#[command(group(clap::ArgGroup::new("signatures").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
+#[command(group(clap::ArgGroup::new("signed").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
 pub struct Args {
     #[command(flatten)]
     selecting: Selecting,
@@ -88,9 +88,13 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let volume_size = size::volume(&self.volume_size)?;
         check_volume_size(volume_size)?;
-        let annotations = self.annotations()?;
+        let mut annotations = self.annotations()?;
         let list = self.delta.list(session)?;
         let selectors = self.selecting.parse(list.is_empty())?;
+        if self.channel.starts() && !self.channel.is_given() && !has_bundle(&selectors) {
+            let what = "--init-state: expected --channel or a bundle: source, found neither";
+            return Err(Fault::usage(what, "leave it out, or name the channel that starts"));
+        }
         let created = created(session)?;
         let place = self.place(created, session)?;
         let asked = self.delta.read(list, || self.channel.last(place.as_ref(), session), session)?;
@@ -109,9 +113,11 @@ impl Args {
             _ => None,
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
-        let (source, wanted) =
-            self.selecting.source(&selectors, named, session, |session| self.network.source(session))?;
-        let text = self.text(volume_size, &asked, place.as_ref());
+        let init = self.channel.starts();
+        let Selected { source, wanted, bundles } =
+            self.selecting.source(&selectors, named, init, session, |session| self.network.source(session))?;
+        annotations.extend(export::from(&bundles));
+        let text = self.text(volume_size, &asked, place.as_ref(), &bundles);
         let delivered = asked.delivered;
         let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial) };
         let Some(output) = output else {
@@ -159,7 +165,7 @@ impl Args {
 
     /// Returns the parts of the request that decide the content of the volumes. An unfinished run
     /// of the same text is continued.
-    fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>) -> String {
+    fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>, bundles: &[Digest]) -> String {
         let mut options = self.selecting.text();
         options["delta"] = asked.text();
         if self.channel.is_given() {
@@ -171,6 +177,10 @@ impl Args {
         options["allow_partial"] = json!(self.allow_partial);
         if self.flat {
             options["flat"] = json!(true);
+        }
+        // A bundle of the same name may be another one.
+        if !bundles.is_empty() {
+            options["from"] = json!(bundles);
         }
         options.to_string()
     }
@@ -196,6 +206,10 @@ impl Args {
                     what,
                     "leave it out, since anyone can read a manifest; change the secret, since others may have seen it",
                 ));
+            }
+            if key.starts_with(export::RESERVED) {
+                let what = format!("--annotation {key}: expected another name, found one that starts with packmule.");
+                return Err(Fault::usage(what, "choose another name: export itself sets these"));
             }
             if map.insert(key.to_owned(), value.to_owned()).is_some() {
                 return Err(Fault::usage(format!("--annotation {key}: given twice"), "give each key once"));
@@ -231,6 +245,10 @@ impl Args {
             text.push_str(&format!("channel    {channel} {epoch}/{sequence}{expires}\n"));
         }
         text.push_str(&left_out(manifest));
+        let notes = manifest.annotations.iter().flat_map(|notes| notes.iter());
+        let from: Vec<&str> =
+            notes.filter(|(key, _)| *key == export::FROM).flat_map(|(_, ids)| ids.split(' ')).collect();
+        from.iter().for_each(|id| text.push_str(&format!("from       bundle {id}\n")));
         if self.sign.is_empty() {
             text.push_str("signed     by nobody yet: use `packmule sign`\n");
         }
@@ -244,6 +262,9 @@ impl Args {
             "files": done.files, "signatures": self.sign.len(), "keyids": keyids, "resumed": resumed,
             "read_back": !self.no_read_back,
         });
+        if !from.is_empty() {
+            result["from"] = json!(from);
+        }
         if manifest.channel.is_some() {
             result["channel"] = json!({
                 "channel": manifest.channel, "epoch": manifest.epoch, "sequence": manifest.sequence,

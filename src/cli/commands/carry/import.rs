@@ -98,7 +98,7 @@ impl Args {
             let facts = Facts {
                 bundle: &bundle,
                 order: &order,
-                allowed: Allowed { stale: self.trust.allow_stale, init: self.trust.init_state },
+                allowed: Allowed { stale: self.trust.whom.allow_stale, init: self.trust.init_state },
                 to: &self.arrival.to,
                 route: books.route.as_ref(),
                 account: books.account.map(into_inner).unwrap_or_default(),

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::base::fault::{Class, Fault};
-use crate::bundle::Untrusted;
 use crate::bundle::volumes::local::read_capped;
+use crate::bundle::{Untrusted, open};
 use crate::cli::Session;
-use crate::cli::args::bundle::open;
+use crate::cli::args::bundle::find;
 use crate::cli::output::Outcome;
 use crate::cli::pem::{read_public, shown};
 use crate::cli::writing::newfile::{create, failed, stream};
@@ -63,7 +63,8 @@ impl Args {
         warning.into_iter().for_each(|warning| session.flow.warn(warning));
         let out = self.output.as_ref().map(|path| stream(path, session.world)).transpose()?.flatten();
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
-        let bundle = open(&self.bundle, session)?;
+        let path = find(&self.bundle, session)?;
+        let bundle = open(&path)?;
         if self.payload {
             return payload(&bundle, session);
         }
@@ -77,7 +78,7 @@ impl Args {
             merged.into_iter().try_for_each(|other| envelope.join(other, &keys))
         };
         let Some(output) = &self.output else {
-            return Ok(told(&bundle, &in_bundle(&bundle, add)?, None));
+            return Ok(told(&bundle, &in_bundle(&path, &bundle, add)?, None));
         };
         // `--merge` includes the bundle's signatures; any other new signature is written alone.
         let (signed, bytes) = detached(&bundle, !self.merge.is_empty(), add)?;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::carry::destination::Arrival;
-use crate::cli::args::carry::selectors::Selecting;
+use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle, without_bundle};
 use crate::cli::args::place::{Destination as Typed, Source as From};
 use crate::cli::network::Network;
 use crate::cli::network::registries;
@@ -31,6 +31,9 @@ pub struct Args {
     /// Credential for the destination, by its name in the configuration
     #[arg(long, value_name = "NAME")]
     to_credential: Option<String>,
+    /// Start the state of a source bundle's channel here, if there is none or it no longer counts
+    #[arg(long)]
+    init_state: bool,
     #[command(flatten)]
     network: Network,
 }
@@ -51,9 +54,13 @@ impl Args {
             Typed::Layout(_) => false,
         };
         let registries = registries::Sides::new(&self.network);
-        let (source, wanted) = self.selecting.source(&selectors, Vec::new(), session, |session| {
-            Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
-        })?;
+        if self.init_state && !has_bundle(&selectors) {
+            return Err(without_bundle("--init-state"));
+        }
+        let Selected { source, wanted, bundles } =
+            self.selecting.source(&selectors, Vec::new(), self.init_state, session, |session| {
+                Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
+            })?;
         let opened = self
             .arrival
             .open(typed, session, |session| Ok(Box::new(registries.open(session, self.to_credential.as_deref())?)))?;
@@ -68,8 +75,13 @@ impl Args {
             dry_run: self.arrival.dry_run,
             sides: Sides { destination: opened.side, ..Sides::PLACES },
         };
+        let mut more = json!({});
+        if !bundles.is_empty() {
+            more["from"] = json!(bundles);
+        }
+        let last: String = bundles.iter().map(|id| format!("from bundle {id}\n")).collect();
         let done = crate::operate::copy::run(&session.flow, &*source, &*opened.destination, &request)?;
-        Ok(self.arrival.told(&done, ("copy", "copied"), json!({}), ""))
+        Ok(self.arrival.told(&done, ("copy", "copied"), more, &last))
     }
 }
 

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::base::fault::{Class, Fault};
+use crate::bundle::open_spread;
 use crate::bundle::stream::{write, write_frames};
 use crate::cli::Session;
-use crate::cli::args::bundle::{directories, open};
+use crate::cli::args::bundle::{directories, find};
 use crate::cli::confine::confine;
 use crate::cli::output::Outcome;
 
@@ -68,7 +69,7 @@ impl Args {
         let dirs: Vec<PathBuf> = self.volume_dirs.iter().map(|dir| session.path(dir)).collect();
         // The output goes to a file that is already open.
         confine(session, &[directories(&self.bundle, session), dirs.clone()].concat());
-        let bundle = open(&self.bundle, session)?.with_volume_dirs(dirs);
+        let bundle = open_spread(&find(&self.bundle, session)?, dirs)?;
         match wanted {
             Some(wanted) => write_frames(&bundle, &wanted, &session.flow, &mut session.world.stdout)?,
             None => write(&bundle, &session.flow, &mut session.world.stdout)?,

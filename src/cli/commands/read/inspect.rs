@@ -14,7 +14,7 @@ use crate::bundle::format::manifest::Form;
 use crate::bundle::format::notes::Notes;
 use crate::bundle::stream::Members;
 use crate::cli::args::bundle::{Opened, open_any};
-use crate::cli::args::trust::Trust;
+use crate::cli::args::trust::Whom;
 use crate::cli::audit::{self, Shown};
 use crate::cli::confine::confine;
 use crate::cli::detect::{self, Paper};
@@ -74,7 +74,7 @@ impl Args {
         if self.keys.is_empty() && self.policy.is_none() {
             return Ok(None);
         }
-        let mut trust = Trust::default();
+        let mut trust = Whom::default();
         (trust.keys, trust.threshold, trust.policy) = (self.keys.clone(), self.threshold, self.policy.clone());
         trust.stated(session.world)
     }

@@ -1,5 +1,5 @@
-//! What the loader decides: which file it reads, who may own it, what it may contain, and the text
-//! of its errors.
+//! Tests of the loader: which file it reads, who may own it, what it may contain, and the text of
+//! its errors.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -28,6 +28,7 @@ fn r14_all_failures_stand_in_one_list() {
         assert!(line.contains(name), "{line}");
     }
     assert!(lines[10].contains(&layer.digest.to_string()));
+    assert!(lines[10].ends_with("; needed by localhost:5000/app:bad"), "{}", lines[10]);
 
     selection.allow_partial = true;
     let (plan, _) = plan(&store, &selection);

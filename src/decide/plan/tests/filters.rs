@@ -164,3 +164,17 @@ fn m8_foreign_layers_stay_behind_unless_asked_for() {
     store.put(FOREIGN, b"foreign");
     assert!(plan(&store, &selection).0.absent.is_empty());
 }
+
+#[test]
+fn an_earlier_original_is_kept_through_a_second_filter() {
+    let mut store = Store::new();
+    let (index, _) = store.buildkit(&["linux/amd64", "linux/arm64"]);
+    store.tag("v1", &index);
+    let first = Digest::sha256(b"before the first filter");
+    for platforms in [&[][..], &["linux/amd64"]] {
+        let mut selection = only(&["localhost:5000/app:v1"], platforms);
+        selection.wanted[0].original = Some(first);
+        let (plan, _) = plan(&store, &selection);
+        assert_eq!(plan.artifacts[0].original, Some(first), "{platforms:?}");
+    }
+}

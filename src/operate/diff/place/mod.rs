@@ -6,13 +6,45 @@ pub mod there;
 use std::io::Read;
 
 use super::{Contents, Naming};
-use crate::base::fault::Fault;
+use crate::base::fault::{Class, Fault};
 use crate::closure::Role;
-use crate::content::{Error, Referrers, Source, TagList};
+use crate::content::{Error, Kind, Referrers, Source, TagList, catalog};
 use crate::decide::plan;
-use crate::decide::select::Selection;
-use crate::flow::Flow;
+use crate::decide::select::{Selection, Wanted};
+use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Document, Reference, Repository};
+
+/// Returns the contents of a place at and below `prefix` of `host`, by its catalog and tags; names
+/// exclude the prefix.
+///
+/// # Errors
+/// [`Class::Source`] if the place has no catalog or cannot be read; errors of [`plan::make`].
+pub fn of_catalog(flow: &Flow, place: &dyn Source, host: &str, prefix: &str) -> Result<Contents, Fault> {
+    let at_source = |error: Error| error.into_fault(Class::Source);
+    let repositories = catalog::below(place, Some(host), prefix).map_err(at_source)?;
+    let lists = place.tags().ok_or_else(|| Fault::new(Class::Source, "place: expected lists of tags, found none"))?;
+    let tags = each(flow, &repositories, |repository| lists.tags(repository))?;
+    let mut wanted = Vec::new();
+    for (repository, tags) in repositories.iter().zip(tags) {
+        let tags = match tags {
+            Ok(tags) => tags,
+            // A catalog may list repositories that no longer exist.
+            Err(error) if error.class == Kind::Absent => continue,
+            Err(error) => return Err(at_source(error)),
+        };
+        let artifacts = tags.into_iter().filter(|tag| !tag.is_referrers_fallback());
+        wanted.extend(
+            artifacts
+                .map(|tag| Wanted::new(Reference { repository: repository.clone(), tag: Some(tag), digest: None })),
+        );
+    }
+    let selection = Selection { wanted, ..Selection::default() };
+    let below = format!("{prefix}/");
+    of_place(flow, place, &selection, &|repository| {
+        let path = repository.path();
+        Ok(path.strip_prefix(&below).unwrap_or(path).to_owned())
+    })
+}
 
 /// Returns the contents of `selection` at a place. Reads its documents; does not look for its
 /// blobs.

@@ -17,10 +17,12 @@ use crate::decide::route::Route;
 use crate::flow::{Event, Flow, each};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Reason, Repository};
 
-/// A place that can be read and queried for its contents.
-pub trait Place: Source + Inventory {}
-
-impl<T: Source + Inventory> Place for T {}
+/// A place that is read and queried.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    inventory: &'a dyn Inventory,
+    source: &'a dyn Source,
+}
 
 /// Content to look for.
 pub struct Request<'a> {
@@ -43,7 +45,7 @@ pub struct Finding {
     pub kind: &'static str,
     /// Digest of the manifest or blob.
     pub digest: Digest,
-    /// What is wrong with it.
+    /// Problem with the content.
     pub detail: String,
 }
 
@@ -61,9 +63,13 @@ pub struct Seen {
 /// Looks for the content of the request at the place.
 ///
 /// # Errors
-/// [`Class::Destination`] if the place cannot be queried, [`Class::Policy`] for names,
+/// [`Class::Destination`] if the place cannot be queried or read, [`Class::Policy`] for names,
 /// [`Class::Cancelled`].
-pub fn look(flow: &Flow, place: &dyn Place, request: &Request) -> Result<Seen, Fault> {
+pub fn look(flow: &Flow, place: &dyn Inventory, request: &Request) -> Result<Seen, Fault> {
+    let source = place
+        .as_source()
+        .ok_or_else(|| Fault::new(Class::Destination, "place: expected one that can be read, found one that cannot"))?;
+    let place = Place { inventory: place, source };
     let repositories = request.route.assign(flow, request.artifacts)?;
     let absent: HashMap<Digest, Reason> = request.absent.iter().map(|one| (one.digest, one.reason)).collect();
     let mut items = Vec::new();
@@ -114,7 +120,7 @@ fn said(error: Error) -> Result<String, Fault> {
 /// it.
 fn one(
     flow: &Flow,
-    place: &dyn Place,
+    place: Place<'_>,
     item: &Artifact,
     absent: &HashMap<Digest, Reason>,
 ) -> Result<(Vec<Finding>, Vec<Descriptor>), Fault> {
@@ -128,7 +134,7 @@ fn one(
         if absent.get(&descriptor.digest) == Some(&Reason::Platform) {
             return Ok(None);
         }
-        match place.document(repository, descriptor) {
+        match place.source.document(repository, descriptor) {
             Ok(document) if document.digest() == descriptor.digest => return Ok(Some(document)),
             Ok(document) => find("manifest", descriptor.digest, format!("found {}", document.digest())),
             Err(error) => find("manifest", descriptor.digest, said(error)?),
@@ -147,14 +153,14 @@ fn one(
         }
     };
     for tag in &item.tags {
-        let now = place.tag(&item.repository, tag).map_err(|error| error.into_fault(Class::Destination))?;
+        let now = place.inventory.tag(&item.repository, tag).map_err(|error| error.into_fault(Class::Destination))?;
         match now {
             Some(now) if now == item.digest => {}
             Some(now) => find("tag", item.digest, format!("{tag} names {now}")),
             None => find("tag", item.digest, format!("{tag} not found")),
         }
     }
-    if let (Some(subject), Some(lists)) = (item.subject, place.referrers()) {
+    if let (Some(subject), Some(lists)) = (item.subject, place.source.referrers()) {
         let list = lists.referrers(&item.repository, subject).map_err(|error| error.into_fault(Class::Destination))?;
         if !list.iter().any(|one| one.digest == item.digest) {
             find("referrers", item.digest, format!("not in the list of {subject}"));
@@ -165,13 +171,13 @@ fn one(
 
 fn blob(
     flow: &Flow,
-    place: &dyn Place,
+    place: Place<'_>,
     repository: &Repository,
     leaf: &Descriptor,
     content: bool,
 ) -> Result<Option<Finding>, Fault> {
     flow.check()?;
-    let looked = if content { read(flow, place, repository, leaf) } else { place.has_blob(repository, leaf) };
+    let looked = if content { read(flow, place, repository, leaf) } else { place.inventory.has_blob(repository, leaf) };
     let detail = match looked {
         Ok(true) => return Ok(None),
         Ok(false) => "not found".to_owned(),
@@ -181,8 +187,8 @@ fn blob(
 }
 
 /// Reads a blob to its end and checks its digest.
-fn read(flow: &Flow, place: &dyn Place, repository: &Repository, leaf: &Descriptor) -> Result<bool, Error> {
-    let mut content = Checked::new(place.blob(repository, leaf)?, leaf.clone());
+fn read(flow: &Flow, place: Place<'_>, repository: &Repository, leaf: &Descriptor) -> Result<bool, Error> {
+    let mut content = Checked::new(place.source.blob(repository, leaf)?, leaf.clone());
     let mut buffer = vec![0; 256 << 10];
     loop {
         flow.check().map_err(Error::from)?;

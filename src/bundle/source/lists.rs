@@ -1,0 +1,56 @@
+//! Lists of a trusted bundle as a source: repositories, tags, referrers.
+
+use std::collections::BTreeSet;
+
+use crate::bundle::open::trusted::Trusted;
+use crate::content::catalog::Catalog;
+use crate::content::holdings::Holdings;
+use crate::content::{Error, Referrers, TagList};
+use crate::oci::{Artifact, Descriptor, Digest, Repository, Tag};
+
+impl Trusted {
+    pub(super) fn artifacts_of<'s>(&'s self, repository: &'s Repository) -> impl Iterator<Item = &'s Artifact> {
+        self.manifest().artifacts.iter().filter(move |artifact| artifact.repository == *repository)
+    }
+}
+
+impl Referrers for Trusted {
+    fn referrers(&self, repository: &Repository, subject: Digest) -> Result<Vec<Descriptor>, Error> {
+        let mut list = Vec::new();
+        for artifact in self.artifacts_of(repository).filter(|artifact| artifact.subject == Some(subject)) {
+            let mut descriptor = artifact.descriptor();
+            if let Some(document) = self.carried_document(&descriptor)? {
+                descriptor.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
+                descriptor.annotations = document.annotations().cloned();
+            }
+            list.push(descriptor);
+        }
+        Ok(list)
+    }
+}
+
+impl TagList for Trusted {
+    fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let mut tags: Vec<Tag> = self.artifacts_of(repository).flat_map(|artifact| artifact.tags.clone()).collect();
+        tags.sort();
+        Ok(tags)
+    }
+}
+
+impl Catalog for Trusted {
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
+        let all: BTreeSet<&Repository> =
+            self.manifest().artifacts.iter().map(|artifact| &artifact.repository).collect();
+        Ok(all.into_iter().filter(|one| host.is_none_or(|host| one.host() == host)).cloned().collect())
+    }
+}
+
+impl Holdings for Trusted {
+    fn artifacts(&self) -> Result<Vec<Artifact>, Error> {
+        Ok(self.manifest().artifacts.clone())
+    }
+
+    fn size(&self, _: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
+        Ok(self.blob_index(&digest).map(|index| self.manifest().blobs[index].size))
+    }
+}
