@@ -222,7 +222,8 @@ impl Connection {
         let router = self.router.layer(Extension(Client(self.client)));
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let mut connection = pin!(connection);
-        let mut stopped = self.stopped;
+        // The server waits until the last receiver is gone, so one is kept until the end.
+        let (mut stopped, _open) = (self.stopped.clone(), self.stopped);
         let stop = pin!(async move {
             // Ignore a failure: it means that the server is gone.
             let _ = stopped.wait_for(|stopped| *stopped).await;

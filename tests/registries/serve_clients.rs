@@ -25,7 +25,7 @@ impl Process {
             let mut line = String::new();
             assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended: {said}");
             if let Some((_, host)) = line.trim_end().rsplit_once("://") {
-                break host.to_owned();
+                break host.split('"').next().unwrap().to_owned();
             }
             said += &line;
         };

@@ -303,8 +303,8 @@ fn the_page_shows_what_is_served() {
         "<b>v1, v2</b>".to_owned(),
         site.app.digest().to_string(),
         format!("<li>SBOM <code>{}", site.sbom.digest()),
-        "Size<dd>683.".to_owned(),
-        format!("docker pull {address}/library/base:1<"),
+        format!("Size<dd>{}", packmule::base::size::show(LARGE as u64 + 2 + site.app.size())),
+        format!("oras pull --plain-http {address}/library/base:1<"),
         format!("oras pull --plain-http {address}/org/app:v1<"),
     ] {
         assert!(text.contains(&part), "{part}: {text}");
@@ -312,10 +312,10 @@ fn the_page_shows_what_is_served() {
     assert!(!text.contains("<script"));
     // The lines name the server as the client does, unless that is no name of a host.
     let raw = |host: &str| String::from_utf8(server.raw(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())).unwrap();
-    assert!(raw("Registry.Site:5000").contains("docker pull registry.site:5000/library/base:1<"));
+    assert!(raw("Registry.Site:5000").contains("oras pull --plain-http registry.site:5000/library/base:1<"));
     for evil in ["<script>", "a b", "x\";rm -rf /", "evil.example/x"] {
         let page = raw(evil);
-        assert!(page.contains(&format!("docker pull {address}/")) && !page.contains(evil), "{evil}");
+        assert!(page.contains(&format!("oras pull --plain-http {address}/")) && !page.contains(evil), "{evil}");
     }
 }
 
