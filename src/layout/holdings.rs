@@ -42,7 +42,8 @@ impl Holdings for Layout {
 
     fn size(&self, _: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
         let found = self.disk.blob(digest);
-        let found = found.map_err(|error| Error::io(format!("layout {}: blob {digest}", self.path.display()), &error))?;
+        let found =
+            found.map_err(|error| Error::io(format!("layout {}: blob {digest}", self.path.display()), &error))?;
         Ok(found.map(|(_, size)| size))
     }
 }

@@ -101,7 +101,10 @@ pub fn served_html(served: &Served, reached: &Reached<'_>) -> String {
 }
 
 fn origin(html: &mut Html, place: &ServedPlace) {
-    html.raw("<section><h2>").raw(if place.bundle.is_some() { "Bundle " } else { "Place " }).text(&place.name).raw("</h2>");
+    html.raw("<section><h2>")
+        .raw(if place.bundle.is_some() { "Bundle " } else { "Place " })
+        .text(&place.name)
+        .raw("</h2>");
     let Some(bundle) = &place.bundle else {
         html.raw("<p>Its content was not signed here; each blob is compared with its digest.</p></section>");
         return;
@@ -190,7 +193,10 @@ fn pulls(html: &mut Html, repository: &Repository, item: &Item, reached: &Reache
     {
         html.raw("<dt>helm<dd><code>helm pull oci://").text(reached.host).raw("/").text(&repository.name);
         // helm writes the + of a version as _ in its tag.
-        html.raw(" --version ").text(&tag.replace('_', "+")).raw(if is_plain { " --plain-http" } else { "" }).raw("</code>");
+        html.raw(" --version ")
+            .text(&tag.replace('_', "+"))
+            .raw(if is_plain { " --plain-http" } else { "" })
+            .raw("</code>");
     }
     for (client, before, after) in ways {
         html.raw("<dt>").raw(client).raw("<dd><code>").raw(before).text(reached.host).raw("/").text(&repository.name);
@@ -250,7 +256,12 @@ mod tests {
             ..Item::default()
         };
         let mut served = served(evil, item);
-        let bundle = ServedBundle { id: evil.into(), created: evil.into(), expires: Some(evil.into()), ..ServedBundle::default() };
+        let bundle = ServedBundle {
+            id: evil.into(),
+            created: evil.into(),
+            expires: Some(evil.into()),
+            ..ServedBundle::default()
+        };
         let channel = Some((evil.to_owned(), 1, 2));
         served.places = vec![ServedPlace { name: evil.into(), bundle: Some(ServedBundle { channel, ..bundle }) }];
         let page = served_html(&served, &Reached { host: evil, is_tls: false, is_loopback: false });

@@ -4,7 +4,7 @@
 //! [`STALL`], and a connection without a byte in either direction ends after [`IDLE`]. The time for
 //! the head of a request is limited where requests are parsed.
 
-use std::future::Future as _;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -68,7 +68,11 @@ impl<S> Timed<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(context, buffer) {
             self.moved();
             return Poll::Ready(result);
@@ -126,5 +130,74 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
             Poll::Pending => self.wait(context),
             ready => ready,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    fn patience(stall: u64, idle: u64) -> Patience {
+        Patience { stall: Duration::from_millis(stall), least: 1000, idle: Duration::from_millis(idle) }
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_or_next_to_nothing_is_left() {
+        for takes in [0, 10] {
+            let error = run(async {
+                let (server, mut client) = duplex(100);
+                let mut server = Timed::new(server, patience(200, 60_000));
+                tokio::spawn(async move {
+                    let mut buffer = [0; 10];
+                    while takes > 0 && client.read(&mut buffer[..takes]).await.is_ok_and(|count| count > 0) {
+                        sleep(Duration::from_millis(20)).await;
+                    }
+                    // Keeps its end open.
+                    sleep(Duration::from_secs(60)).await;
+                    drop(client);
+                });
+                server.write_all(&[0; 100_000]).await.unwrap_err()
+            });
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{takes} bytes at a time");
+        }
+    }
+
+    #[test]
+    fn a_client_that_takes_enough_may_take_its_time() {
+        let began = Instant::now();
+        run(async {
+            let (server, mut client) = duplex(500);
+            let mut server = Timed::new(server, patience(400, 60_000));
+            let taking = tokio::spawn(async move {
+                let (mut buffer, mut all) = ([0; 500], 0);
+                while let Ok(count @ 1..) = client.read(&mut buffer).await {
+                    all += count;
+                    sleep(Duration::from_millis(30)).await;
+                }
+                all
+            });
+            server.write_all(&[0; 20_000]).await.unwrap();
+            server.shutdown().await.unwrap();
+            drop(server);
+            assert_eq!(taking.await.unwrap(), 20_000);
+        });
+        assert!(began.elapsed() > Duration::from_millis(400), "longer than one stall");
+    }
+
+    #[test]
+    fn a_silent_client_is_left() {
+        let error = run(async {
+            let (server, _client) = duplex(100);
+            Timed::new(server, patience(60_000, 50)).read_u8().await.unwrap_err()
+        });
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

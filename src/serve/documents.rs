@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use super::index::{Held, Index, Served};
 use crate::base::lock::lock;
-use crate::content::checked::Checked;
 use crate::content::Error;
+use crate::content::checked::Checked;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document};
 

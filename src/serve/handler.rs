@@ -34,7 +34,8 @@ use crate::oci::Repository;
 const VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const NO_SNIFFING: HeaderName = HeaderName::from_static("x-content-type-options");
 /// Policy of the page: no scripts, nothing from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page for people at `/`.
 pub trait Page: Send + Sync {
@@ -197,7 +198,8 @@ fn sent(reply: Reply, is_head: bool, mut record: Record) -> Response {
             }
         }
         Content::Stream(chunks) => {
-            let length = headers.get(axum::http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+            let length =
+                headers.get(axum::http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
             Body::from_stream(Recorded { chunks, record, length })
         }
     };

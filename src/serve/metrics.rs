@@ -74,7 +74,12 @@ impl Metrics {
         about("requests_total", "counter", "Answered requests.", &classes);
         about("sent_bytes_total", "counter", "Bytes of bodies sent.", &plain(get(&self.bytes)));
         about("broken_bodies_total", "counter", "Bodies that broke off.", &plain(get(&self.broken)));
-        about("content_failures_total", "counter", "Content that could not be read, or was wrong.", &plain(get(&self.failures)));
+        about(
+            "content_failures_total",
+            "counter",
+            "Content that could not be read, or was wrong.",
+            &plain(get(&self.failures)),
+        );
         about("refused_logins_total", "counter", "Logins that were refused.", &plain(get(&self.refused)));
         about("connections_total", "counter", "Accepted connections.", &plain(get(&self.accepted)));
         about("connections", "gauge", "Open connections.", &plain(get(&self.open)));

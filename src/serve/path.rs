@@ -92,7 +92,8 @@ impl Target {
             _ => {}
         }
         let rest = path.strip_prefix("/v2/").ok_or(PathError::Unknown)?;
-        let parts: Vec<String> = rest.split('/').map(|part| decode(part).ok_or(PathError::Unknown)).collect::<Result<_, _>>()?;
+        let parts: Vec<String> =
+            rest.split('/').map(|part| decode(part).ok_or(PathError::Unknown)).collect::<Result<_, _>>()?;
         let texts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let before = |count: usize| name(&parts[..parts.len() - count]);
         match texts.as_slice() {
@@ -160,21 +161,35 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_refused() {
-        for path in ["/v2/../etc/manifests/a", "/v2/a/../b/manifests/x", "/v2/%2e%2e/manifests/x", "/v2/a%2fb/manifests/x",
-            "/v2//manifests/x", "/v2/A/manifests/x", "/v2/a/./b/tags/list", "/v2/a%00/tags/list", "/v2/manifests/x",
-            "/v2/a\\b/manifests/x"]
-        {
+        for path in [
+            "/v2/../etc/manifests/a",
+            "/v2/a/../b/manifests/x",
+            "/v2/%2e%2e/manifests/x",
+            "/v2/a%2fb/manifests/x",
+            "/v2//manifests/x",
+            "/v2/A/manifests/x",
+            "/v2/a/./b/tags/list",
+            "/v2/a%00/tags/list",
+            "/v2/manifests/x",
+            "/v2/a\\b/manifests/x",
+        ] {
             assert_eq!(parse(path), Err(PathError::Name), "{path}");
         }
         for path in ["/v2/a/manifests/..", "/v2/a/manifests/", "/v2/a/manifests/-x", "/v2/a/manifests/%2e%2e%2fx"] {
             assert_eq!(parse(path), Err(PathError::Reference), "{path}");
         }
-        for path in ["/v2/a/blobs/x", "/v2/a/blobs/sha256:00", "/v2/a/blobs/..", "/v2/a/manifests/md5:00",
-            "/v2/a/referrers/latest", "/v2/a/manifests/sha256:..%2f..%2fx"]
-        {
+        for path in [
+            "/v2/a/blobs/x",
+            "/v2/a/blobs/sha256:00",
+            "/v2/a/blobs/..",
+            "/v2/a/manifests/md5:00",
+            "/v2/a/referrers/latest",
+            "/v2/a/manifests/sha256:..%2f..%2fx",
+        ] {
             assert_eq!(parse(path), Err(PathError::Digest), "{path}");
         }
-        for path in ["", "/x", "/v1/", "/v2/a", "/v2/a/%zz/b", "/v2/a/%f", "/v2/%ff/tags/list", "/v2x", "//v2/", "/V2/"] {
+        for path in ["", "/x", "/v1/", "/v2/a", "/v2/a/%zz/b", "/v2/a/%f", "/v2/%ff/tags/list", "/v2x", "//v2/", "/V2/"]
+        {
             assert_eq!(parse(path), Err(PathError::Unknown), "{path}");
         }
     }

@@ -69,8 +69,7 @@ mod tests {
     fn known_keys_are_read_and_others_ignored() {
         let query = Query::parse("n=5&last=a%2Fb&x=%zz&ns=docker.io&artifactType=a%2Bb&artifactType=c&").unwrap();
         let types = vec!["a+b".to_owned(), "c".to_owned()];
-        let expected =
-            Query { n: Some(5), last: Some("a/b".into()), types, ns: Some("docker.io".into()), after: None };
+        let expected = Query { n: Some(5), last: Some("a/b".into()), types, ns: Some("docker.io".into()), after: None };
         assert_eq!(query, expected);
         assert_eq!(Query::parse("").unwrap(), Query::default());
         assert_eq!(Query::parse("n=99999999999999999999999").unwrap().n, Some(usize::MAX));

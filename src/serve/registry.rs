@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use axum::http::header::{
-    ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK, RANGE,
-};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LINK, RANGE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -107,9 +105,7 @@ impl Asked<'_> {
         let served = self.repository(name)?;
         let digest = match by {
             ByTagOrDigest::Digest(digest) => *digest,
-            ByTagOrDigest::Tag(tag) => {
-                served.tag(tag).ok_or_else(|| Refusal::manifest_unknown(name, tag))?.digest
-            }
+            ByTagOrDigest::Tag(tag) => served.tag(tag).ok_or_else(|| Refusal::manifest_unknown(name, tag))?.digest,
         };
         let document = match self.index.kept(served, digest) {
             Some(document) => Some(document),
@@ -206,7 +202,8 @@ impl Asked<'_> {
         if let Some(last) = next {
             let types: String = self.query.types.iter().map(|one| format!("&artifactType={}", encode(one))).collect();
             let ns = self.query.ns.as_ref().map(|ns| format!("&ns={}", encode(ns))).unwrap_or_default();
-            reply = reply.with(LINK, &format!("</v2/{name}/referrers/{subject}?after={last}{types}{ns}>; rel=\"next\""));
+            reply =
+                reply.with(LINK, &format!("</v2/{name}/referrers/{subject}?after={last}{types}{ns}>; rel=\"next\""));
         }
         Ok(reply)
     }

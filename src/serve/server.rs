@@ -19,8 +19,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-pub use super::handler::Page;
 use super::connection::{Patience, Timed};
+pub use super::handler::Page;
 use super::handler::{Client, Offer, Shared, handle};
 use super::htpasswd::Htpasswd;
 use super::index::Index;

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
-use packmule::operate::serve::{Directories, Watched};
 use packmule::oci::Digest;
+use packmule::operate::serve::{Directories, Watched};
 
 use super::served::{LARGE, Running, Site, answer, flow, of_bundle, of_layout, serve};
 
@@ -21,7 +21,13 @@ fn flip(path: &std::path::Path, at: u64) {
 
 /// A body whose digest does not hold never ends cleanly.
 fn broken(server: &Running, target: &str) {
-    for range in [None, Some("Range: bytes=0-"), Some("Range: bytes=-5"), Some("Range: bytes=300000-"), Some("Range: bytes=0-0,-5")] {
+    for range in [
+        None,
+        Some("Range: bytes=0-"),
+        Some("Range: bytes=-5"),
+        Some("Range: bytes=300000-"),
+        Some("Range: bytes=0-0,-5"),
+    ] {
         let got = server.ask("GET", target, range.as_slice());
         assert!(!got.is_whole || got.status == 500, "{range:?}: {} {}", got.status, got.body.len());
         assert!(!got.is_whole || got.code() == "UNKNOWN");
@@ -80,18 +86,37 @@ fn no_path_reaches_the_file_system() {
     let server = serve(vec![of_layout(&site.layout())]);
     let hex = site.layer.descriptor().digest.hex();
     for target in [
-        "/../secret", "/v2/../secret", "/v2/../../../../etc/passwd", "/%2e%2e/secret", "/v2/..%2f..%2fsecret/tags/list",
-        "/v2/org/app/blobs/../../../secret", "/v2/org/app/blobs/sha256:..%2f..%2f..%2fsecret", "/v2/org/app/manifests/..%2fsecret",
-        "/v2/org/app/manifests/%00", "/v2/%2fetc%2fpasswd/manifests/x", "//etc/passwd", "/v2/org/app/blobs/index.json",
-        "/v2/org/app/blobs/SHA256:00", "/v2/org\\app/tags/list", "/v2/org/app/tags/list/../../../secret",
-        "/v2/ORG/app/tags/list", "/v2/./org/app/tags/list", "/v2/org//app/tags/list", "/v2/org%2fapp/tags/list",
+        "/../secret",
+        "/v2/../secret",
+        "/v2/../../../../etc/passwd",
+        "/%2e%2e/secret",
+        "/v2/..%2f..%2fsecret/tags/list",
+        "/v2/org/app/blobs/../../../secret",
+        "/v2/org/app/blobs/sha256:..%2f..%2f..%2fsecret",
+        "/v2/org/app/manifests/..%2fsecret",
+        "/v2/org/app/manifests/%00",
+        "/v2/%2fetc%2fpasswd/manifests/x",
+        "//etc/passwd",
+        "/v2/org/app/blobs/index.json",
+        "/v2/org/app/blobs/SHA256:00",
+        "/v2/org\\app/tags/list",
+        "/v2/org/app/tags/list/../../../secret",
+        "/v2/ORG/app/tags/list",
+        "/v2/./org/app/tags/list",
+        "/v2/org//app/tags/list",
+        "/v2/org%2fapp/tags/list",
     ] {
         let got = server.get(target);
         assert!(matches!(got.status, 400 | 404), "{target}: {}", got.status);
         assert!(!String::from_utf8_lossy(&got.body).contains("canary"), "{target}");
     }
     // A whole address in place of a path is that path.
-    let raw = server.raw(format!("GET http://evil.example/v2/org/app/blobs/sha256:{hex} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes());
+    let raw = server.raw(
+        format!(
+            "GET http://evil.example/v2/org/app/blobs/sha256:{hex} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+        .as_bytes(),
+    );
     assert!(answer(&raw, false).body == site.layer.0);
 }
 
@@ -128,7 +153,9 @@ fn ambiguous_and_oversized_requests_are_refused() {
     assert!(!String::from_utf8_lossy(&got).contains("repositories"), "{}", String::from_utf8_lossy(&got));
     // A large body is not read.
     let mut stream = TcpStream::connect(server.address).unwrap();
-    stream.write_all(b"PUT /v2/org/app/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
+    stream
+        .write_all(b"PUT /v2/org/app/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        .unwrap();
     let mut head = [0; 12];
     stream.read_exact(&mut head).unwrap();
     assert_eq!(&head, b"HTTP/1.1 405");
@@ -162,7 +189,13 @@ fn a_newer_bundle_replaces_one_without_dropping_a_client() {
     let first = site.bundle("in/c-1", &["--channel", "c", "--init-state"]);
     let policy = site.policy();
     let offered = vec![of_bundle(&first, &policy)];
-    let keeper = packmule::operate::freshness::Keeper::new(packmule::operate::freshness::Side::Look, false, false, None, 1_767_225_600);
+    let keeper = packmule::operate::freshness::Keeper::new(
+        packmule::operate::freshness::Side::Look,
+        false,
+        false,
+        None,
+        1_767_225_600,
+    );
     let watched = Watched {
         dir: site.dir.path().join("in"),
         place: 0,

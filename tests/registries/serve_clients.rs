@@ -82,7 +82,10 @@ fn signals_end_it_with_their_codes() {
 fn the_access_log_is_lines_or_json_or_nothing() {
     let site = Site::new();
     let ask = |process: &Process| {
-        let got = Command::new("curl").args(["-s", &format!("http://{}/v2/org/app/manifests/v1?x=canary", process.host)]).output().unwrap();
+        let got = Command::new("curl")
+            .args(["-s", &format!("http://{}/v2/org/app/manifests/v1?x=canary", process.host)])
+            .output()
+            .unwrap();
         assert!(got.stdout == site.app.raw(), "{got:?}");
     };
     let process = Process::start(&site, &["oci:layout"]);
@@ -113,7 +116,11 @@ fn what_cannot_be_served_is_refused_before_the_port_is_taken() {
         (&["oci:layout", "--listen", "127.0.0.1:0", "--htpasswd", "users"], 2, "line 1: expected a bcrypt hash"),
         (&["oci:layout", "--listen", "127.0.0.1:0", "--htpasswd", "users", "--anonymous"], 2, "cannot be used with"),
         (&["oci:layout", "--listen", "127.0.0.1:0", "--tls-cert", "junk.pem"], 2, "--tls-key"),
-        (&["oci:layout", "--listen", "127.0.0.1:0", "--tls-cert", "junk.pem", "--tls-key", "junk.pem"], 2, "--tls-cert: expected a certificate"),
+        (
+            &["oci:layout", "--listen", "127.0.0.1:0", "--tls-cert", "junk.pem", "--tls-key", "junk.pem"],
+            2,
+            "--tls-cert: expected a certificate",
+        ),
         (&["./b", "--listen", "127.0.0.1:0"], 2, "no trust given"),
         (&["oci:nowhere", "--listen", "127.0.0.1:0"], 20, "layout nowhere"),
         (&["registry.example", "--listen", "127.0.0.1:0"], 2, "not served in this version"),
@@ -122,7 +129,10 @@ fn what_cannot_be_served_is_refused_before_the_port_is_taken() {
     ] {
         let output = command(&site, args).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(code) && said.contains(part) && !said.contains("canary"), "{args:?}: {said}");
+        assert!(
+            output.status.code() == Some(code) && said.contains(part) && !said.contains("canary"),
+            "{args:?}: {said}"
+        );
     }
 }
 
@@ -189,7 +199,11 @@ fn strangers_log_in_through_tls_by_a_private_ca() {
     let digest = site.app.digest().to_string();
     says(&crane, &["auth", "login", host, "-u", "mule", "-p", "oats"], dir);
     assert_eq!(says(&crane, &["digest", &name], dir).trim(), digest);
-    says(&oras, &["copy", "--from-username", "mule", "--from-password", "oats", "--to-oci-layout", &name, "oras:v1"], dir);
+    says(
+        &oras,
+        &["copy", "--from-username", "mule", "--from-password", "oats", "--to-oci-layout", &name, "oras:v1"],
+        dir,
+    );
     std::fs::create_dir_all(dir.join("certs")).unwrap();
     std::fs::copy(dir.join("ca.pem"), dir.join("certs/ca.crt")).unwrap();
     let image = format!("docker://{name}");
@@ -207,7 +221,13 @@ fn strangers_log_in_through_tls_by_a_private_ca() {
     let from = &["copy", &*name, "--to", "oci:ours", "--ca", "ca.pem", "--authfile", "auth.json"];
     let (code, told) = site.run(from);
     assert_eq!(code, 0, "{told}");
-    let wrong = Command::new(&crane).args(["digest", &name]).env_clear().env("SSL_CERT_FILE", dir.join("ca.pem")).env("HOME", "/").output().unwrap();
+    let wrong = Command::new(&crane)
+        .args(["digest", &name])
+        .env_clear()
+        .env("SSL_CERT_FILE", dir.join("ca.pem"))
+        .env("HOME", "/")
+        .output()
+        .unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("UNAUTHORIZED"));
     let (_, said) = process.end("-TERM");
     assert!(said.contains("HTTP/2.0") && said.contains(" mule \"GET /v2/org/app/") && !said.contains("oats"), "{said}");
@@ -237,7 +257,10 @@ fn the_conformance_suite_passes_pull_and_content_discovery() {
         // Without push the suite ends in a panic after its report, so the report is judged.
         let report = String::from_utf8(output.stdout).unwrap();
         let result = |name: &str| {
-            let line = report.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_else(|| panic!("{name}: {report}"));
+            let line = report
+                .lines()
+                .find(|line| line.trim_start().starts_with(name))
+                .unwrap_or_else(|| panic!("{name}: {report}"));
             line.rsplit([' ', '.']).next().unwrap().to_owned()
         };
         assert!(report.contains("OCI Conformance Result: Pass"), "{report}");
@@ -245,8 +268,16 @@ fn the_conformance_suite_passes_pull_and_content_discovery() {
             assert_eq!(result(&format!("{name}.")), "0", "{report}");
         }
         for name in [
-            "Tag listing", "Blob get.", "Blob head", "Manifest get by digest", "Manifest get by tag",
-            "Manifest head by digest", "Manifest head by tag", "Referrers", "Ping", "Read Only Inputs",
+            "Tag listing",
+            "Blob get.",
+            "Blob head",
+            "Manifest get by digest",
+            "Manifest get by tag",
+            "Manifest head by digest",
+            "Manifest head by tag",
+            "Referrers",
+            "Ping",
+            "Read Only Inputs",
         ] {
             assert_eq!(result(name), "Pass", "{name}: {report}");
         }

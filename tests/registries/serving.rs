@@ -85,7 +85,11 @@ fn blobs_whole_and_in_parts() {
             // Twice: the second time the blob is known to be right.
             for _ in 0..2 {
                 let got = server.ask("GET", &target, &[&format!("Range: bytes={range}")]);
-                assert!(got.status == 206 && got.is_whole && got.body == bytes[from..to], "{place} {range}: {}", got.status);
+                assert!(
+                    got.status == 206 && got.is_whole && got.body == bytes[from..to],
+                    "{place} {range}: {}",
+                    got.status
+                );
                 let said = format!("bytes {from}-{}/{LARGE}", to - 1);
                 assert_eq!(got.header("content-range"), Some(&*said));
             }
@@ -182,7 +186,9 @@ fn referrers_say_what_their_manifests_say() {
         });
         assert_eq!(all.json()["manifests"], serde_json::json!([entry]), "{place}");
         assert_eq!(all.json()["schemaVersion"], 2);
-        for (filter, count) in [("application/spdx%2Bjson", 1), ("a/b", 0), ("a/b&artifactType=application/spdx%2Bjson", 1)] {
+        for (filter, count) in
+            [("application/spdx%2Bjson", 1), ("a/b", 0), ("a/b&artifactType=application/spdx%2Bjson", 1)]
+        {
             let some = server.get(&format!("{target}?artifactType={filter}"));
             assert_eq!(some.header("oci-filters-applied"), Some("artifactType"));
             assert_eq!(some.json()["manifests"].as_array().unwrap().len(), count, "{place} {filter}");
@@ -210,7 +216,11 @@ fn writes_are_refused() {
         ("BREW", "/v2/".to_owned()),
     ] {
         let got = server.ask(method, &target, &["Content-Length: 0"]);
-        assert_eq!((got.status, &*got.code(), got.header("allow")), (405, "UNSUPPORTED", Some("GET, HEAD")), "{method}");
+        assert_eq!(
+            (got.status, &*got.code(), got.header("allow")),
+            (405, "UNSUPPORTED", Some("GET, HEAD")),
+            "{method}"
+        );
     }
 }
 
@@ -226,7 +236,9 @@ fn names_are_those_of_an_import_and_clashes_are_refused() {
     let ours = make("one", "one.example/x/y", &["1"], 1);
     let theirs = make("two", "two.example:5000/x/y", &["1", "2"], 2);
     let offered = || -> Vec<Offered> { ["one", "two"].map(|name| of_layout(&dir.path().join(name))).into() };
-    let Err(fault) = serve_as(offered(), Settings::default(), route(&[], false)) else { panic!("one name, two digests") };
+    let Err(fault) = serve_as(offered(), Settings::default(), route(&[], false)) else {
+        panic!("one name, two digests")
+    };
     assert_eq!(fault.class, Class::Policy);
     for part in ["x/y:1", "one.example/x/y@", "two.example:5000/x/y@", "/one and", "/two"] {
         assert!(fault.what.contains(part), "{part}: {fault}");
@@ -260,8 +272,11 @@ fn logins_are_asked_for_and_never_shown() {
     let line = format!("mule:{}", bcrypt::hash("canary-oats", 4).unwrap());
     let users = Some(Htpasswd::parse(&line).unwrap());
     let server =
-        serve_as(vec![of_layout(&site.layout())], Settings { users, ..Settings::default() }, route(&[], false)).unwrap();
-    let login = |password: &str| format!("Authorization: Basic {}", Base64::encode_string(format!("mule:{password}").as_bytes()));
+        serve_as(vec![of_layout(&site.layout())], Settings { users, ..Settings::default() }, route(&[], false))
+            .unwrap();
+    let login = |password: &str| {
+        format!("Authorization: Basic {}", Base64::encode_string(format!("mule:{password}").as_bytes()))
+    };
     let blob = blob_of(&site);
     for target in ["/", "/metrics", "/v2/", "/v2/_catalog", "/v2/org/app/manifests/v1", &blob, "/nothing"] {
         for headers in [vec![], vec![login("hay")], vec!["Authorization: Bearer x".to_owned()]] {
@@ -311,7 +326,10 @@ fn the_page_shows_what_is_served() {
     }
     assert!(!text.contains("<script"));
     // The lines name the server as the client does, unless that is no name of a host.
-    let raw = |host: &str| String::from_utf8(server.raw(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())).unwrap();
+    let raw = |host: &str| {
+        String::from_utf8(server.raw(format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes()))
+            .unwrap()
+    };
     assert!(raw("Registry.Site:5000").contains("oras pull --plain-http registry.site:5000/library/base:1<"));
     for evil in ["<script>", "a b", "x\";rm -rf /", "evil.example/x"] {
         let page = raw(evil);
@@ -328,7 +346,10 @@ fn what_happened_is_counted_and_logged_without_queries() {
     server.get("/v2/org/app/manifests/nothing");
     let text = String::from_utf8(server.get("/metrics").body).unwrap();
     let sent = LARGE as u64 + site.app.size();
-    assert!(text.contains("packmule_requests_total{status=\"2xx\"} 2\n") && text.contains("{status=\"4xx\"} 1\n"), "{text}");
+    assert!(
+        text.contains("packmule_requests_total{status=\"2xx\"} 2\n") && text.contains("{status=\"4xx\"} 1\n"),
+        "{text}"
+    );
     let line = text.lines().find_map(|line| line.strip_prefix("packmule_sent_bytes_total ")).unwrap();
     assert!((sent..sent + 200).contains(&line.parse().unwrap()), "{line}");
     let requests = server.heard.requests.lock().unwrap();

@@ -12,6 +12,6 @@ mod found;
 mod page;
 mod words;
 
-pub use self::found::{Bytes, Found, SCAN, Sight};
 pub use self::contents::kind_of;
+pub use self::found::{Bytes, Found, SCAN, Sight};
 pub use self::page::{finish, page, plain, refuses, signatures_of};

@@ -21,7 +21,10 @@ const ATTACHED: usize = 100;
 
 /// Returns the repositories with their artifacts, and how many repositories were left out. `listed`
 /// has the name, the number of the place and the artifact of each.
-pub(super) fn repositories(sources: &[Arc<dyn Source>], listed: &[(String, usize, Artifact)]) -> (Vec<Repository>, usize) {
+pub(super) fn repositories(
+    sources: &[Arc<dyn Source>],
+    listed: &[(String, usize, Artifact)],
+) -> (Vec<Repository>, usize) {
     let mut names: BTreeMap<&str, Vec<&(String, usize, Artifact)>> = BTreeMap::new();
     for one in listed {
         names.entry(&one.0).or_default().push(one);
@@ -45,7 +48,9 @@ pub(super) fn repositories(sources: &[Arc<dyn Source>], listed: &[(String, usize
                 items.push(Item { tags: tags.collect(), ..reader.item(&**source, artifact) });
             }
         }
-        items.sort_by(|one, other| one.tags.is_empty().cmp(&other.tags.is_empty()).then_with(|| one.tags.cmp(&other.tags)));
+        items.sort_by(|one, other| {
+            one.tags.is_empty().cmp(&other.tags.is_empty()).then_with(|| one.tags.cmp(&other.tags))
+        });
         found.push(Repository { name: name.to_owned(), items });
     }
     (found, more)

@@ -76,7 +76,12 @@ impl Ready {
     ///
     /// # Errors
     /// [`Class::Cancelled`] after a signal; [`Class::Io`].
-    pub fn run(&self, flow: &Flow, newer: Option<&mut Directories>, is_over: &(dyn Fn() -> bool + Sync)) -> Result<(), Fault> {
+    pub fn run(
+        &self,
+        flow: &Flow,
+        newer: Option<&mut Directories>,
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(), Fault> {
         let ended = AtomicBool::new(false);
         let served = std::thread::scope(|scope| {
             let newer = newer.filter(|newer| !newer.is_empty());
@@ -102,7 +107,8 @@ impl Ready {
         let is_over = || ended.load(Ordering::Relaxed) || flow.is_cancelled();
         let mut last = String::new();
         while !is_over() {
-            let found = newer.look(flow).and_then(|found| found.map(|offered| built(flow, offered, &self.route)).transpose());
+            let found =
+                newer.look(flow).and_then(|found| found.map(|offered| built(flow, offered, &self.route)).transpose());
             match found {
                 Ok(Some((index, page))) => {
                     let (repositories, tags) = index.counts();

@@ -91,7 +91,9 @@ impl Watched {
             return Ok(None);
         }
         listings.tried = Some(listing);
-        let Some((head, position)) = newest(&self.dir, Some(&self.channel), Some(self.position)) else { return Ok(None) };
+        let Some((head, position)) = newest(&self.dir, Some(&self.channel), Some(self.position)) else {
+            return Ok(None);
+        };
         let keeper = self.keeper.anew(flow.clock().unix());
         let policy = self.policy.clone().with_order(std::sync::Arc::new(keeper));
         let bundle = Bundled { head, policy: &policy, checks_all: true };

@@ -55,9 +55,10 @@ impl Bundled<'_> {
             created: manifest.created.to_string(),
             expires: manifest.expires.map(|expires| expires.to_string()),
             is_expired: manifest.expires.is_some_and(|expires| expires.unix() <= now),
-            channel: manifest.channel.clone().map(|channel| {
-                (channel, manifest.epoch.unwrap_or_default(), manifest.sequence.unwrap_or_default())
-            }),
+            channel: manifest
+                .channel
+                .clone()
+                .map(|channel| (channel, manifest.epoch.unwrap_or_default(), manifest.sequence.unwrap_or_default())),
             signatures,
         };
         Ok(Some(Offered { name, source: Arc::new(bundle), bundle: Some(served) }))

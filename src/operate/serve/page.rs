@@ -21,10 +21,8 @@ impl SitePage {
     /// Makes the page of `offered`. `listed` has the name, the number of the place and the artifact
     /// of everything that is served.
     pub(super) fn new(offered: Vec<Offered>, listed: Vec<(String, usize, Artifact)>) -> Self {
-        let (sources, places) = offered
-            .into_iter()
-            .map(|one| (one.source, ServedPlace { name: one.name, bundle: one.bundle }))
-            .unzip();
+        let (sources, places) =
+            offered.into_iter().map(|one| (one.source, ServedPlace { name: one.name, bundle: one.bundle })).unzip();
         Self { sources, places, listed, served: OnceLock::new() }
     }
 }

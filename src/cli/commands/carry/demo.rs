@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault};
 use super::demo_server::DemoServer;
+use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::output::Outcome;
 use crate::content::checked::Checked;
@@ -125,9 +125,11 @@ impl Demo<'_, '_> {
 
     /// Serves the bundle as a registry and pulls an artifact from it.
     fn pull(&mut self) -> Result<(), Fault> {
-        let line = "serve bundle:DIR/usb/tide --key DIR/keys/anna.pub.pem --key DIR/keys/ben.pub.pem --listen 127.0.0.1:0";
+        let line =
+            "serve bundle:DIR/usb/tide --key DIR/keys/anna.pub.pem --key DIR/keys/ben.pub.pem --listen 127.0.0.1:0";
         let words = self.words(line);
-        let Some(server) = DemoServer::begin(self.session, &words.iter().map(String::as_str).collect::<Vec<_>>())? else {
+        let Some(server) = DemoServer::begin(self.session, &words.iter().map(String::as_str).collect::<Vec<_>>())?
+        else {
             return Ok(());
         };
         let pulled = self.from_server(line, &server.address());

@@ -106,7 +106,8 @@ impl Args {
         let first = all.first().copied().ok_or_else(|| wrong(&"expected an address, found none"))?;
         let is_open = self.htpasswd.is_some() || self.anonymous;
         if !is_open && !all.iter().all(|address| address.ip().is_loopback()) {
-            let what = format!("--listen {}: other machines reach this address, and no login is asked for", self.listen);
+            let what =
+                format!("--listen {}: other machines reach this address, and no login is asked for", self.listen);
             return Err(Fault::usage(what, "give --htpasswd FILE, or --anonymous to serve everybody"));
         }
         Ok(first)
@@ -120,7 +121,8 @@ impl Args {
         let tls = match (&self.tls_cert, &self.tls_key) {
             (Some(chain), Some(key)) => {
                 let (chain, key) = (read(chain, "certificate", "--tls-cert")?, read(key, "key", "--tls-key")?);
-                let wrong = |error: String| Fault::usage(error, "give a certificate chain and its own key, both in PEM");
+                let wrong =
+                    |error: String| Fault::usage(error, "give a certificate chain and its own key, both in PEM");
                 Some(Tls::new(&chain, &zeroize::Zeroizing::new(key)).map_err(wrong)?)
             }
             _ => None,
@@ -131,7 +133,10 @@ impl Args {
                 let kind = trusted_file::Kind { noun: "htpasswd", option: "--htpasswd", most: MAX_FILE };
                 let text = trusted_file::read(&session.path(path), &kind, session.world)?;
                 let users = Htpasswd::parse(&text).map_err(|error| {
-                    Fault::usage(format!("htpasswd {}: {error}", path.display()), "write it with `htpasswd -B FILE USER`")
+                    Fault::usage(
+                        format!("htpasswd {}: {error}", path.display()),
+                        "write it with `htpasswd -B FILE USER`",
+                    )
                 })?;
                 if tls.is_none() {
                     session.flow.warn("--htpasswd without --tls-cert: logins cross the network unencrypted");
