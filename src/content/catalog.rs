@@ -1,22 +1,13 @@
-//! Lists of the repositories of a place: an optional ability of sources.
+//! Lists of the repositories of a source that has a catalog.
 
 use super::{Error, Kind, Source};
 use crate::oci::Repository;
-
-/// Lists repositories.
-pub trait Catalog: Send + Sync {
-    /// Returns every repository of `host` that the place lists, or of all hosts without `host`.
-    ///
-    /// # Errors
-    /// The errors of the place; [`Kind::Refused`] without `host` if the place has no list of hosts.
-    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error>;
-}
 
 /// Returns the repositories of `host` at `place` whose path is `prefix` or below it; all of them if
 /// `prefix` is empty.
 ///
 /// # Errors
-/// Those of [`Catalog::repositories`]; [`Kind::Refused`] if the place lists no repositories.
+/// Those of [`super::Catalog::repositories`]; [`Kind::Refused`] if the place lists no repositories.
 pub fn below(place: &dyn Source, host: Option<&str>, prefix: &str) -> Result<Vec<Repository>, Error> {
     let catalog = place.catalog().ok_or_else(|| {
         let what = "catalog: expected a list of repositories, found a place without one";

@@ -5,7 +5,6 @@
 
 pub mod catalog;
 pub mod checked;
-pub mod holdings;
 #[cfg(feature = "carry")]
 pub mod router;
 #[cfg(feature = "carry")]
@@ -14,10 +13,8 @@ pub mod volumes;
 
 use std::io::{self, Read};
 
-use self::catalog::Catalog;
-use self::holdings::Holdings;
 use crate::base::fault::{Class, Fault};
-use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::oci::{Artifact, Descriptor, Digest, Document, Reference, Repository, Tag};
 
 /// How a place failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,10 +195,28 @@ pub trait Referrers: Send + Sync {
     }
 }
 
+/// Lists repositories.
+pub trait Catalog: Send + Sync {
+    /// Returns every repository of `host` that the place lists, or of all hosts without `host`.
+    ///
+    /// # Errors
+    /// The errors of the place; [`Kind::Refused`] without `host` if the place has no list of hosts.
+    fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error>;
+}
+
 /// Lists tags.
 pub trait TagList: Send + Sync {
     /// Returns every tag of the repository.
     fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error>;
+}
+
+/// Lists the artifacts of a place and the sizes of its content, which a server needs.
+pub trait Holdings: Send + Sync {
+    /// Returns all artifacts under the names of the place. One without a name that only refers to
+    /// another is not listed: it is found as a referrer of that one.
+    fn artifacts(&self) -> Result<Vec<Artifact>, Error>;
+    /// Returns the size in bytes of a blob or document, or `None` if the place does not hold it.
+    fn size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error>;
 }
 
 /// A place that can be asked what it has.

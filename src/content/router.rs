@@ -11,8 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::sync::Arc;
 
-use super::catalog::Catalog;
-use super::{Error, Kind, Ranges, Referrers, Source, TagList};
+use super::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
 use crate::base::fault::{Class, Fault};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Layout;
-use crate::content::Error;
-use crate::content::holdings::Holdings;
+use crate::content::{Error, Holdings};
 use crate::oci::media_type::document_kind;
 use crate::oci::{Artifact, Digest, Repository, Tag};
 

@@ -7,9 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Layout;
-use crate::content::catalog::Catalog;
-use crate::content::holdings::Holdings;
-use crate::content::{Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::content::{Catalog, Error, Holdings, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::media_type::document_kind;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};

@@ -13,9 +13,8 @@ use super::http::runtime::Runtime;
 use super::http::secrets::Redacted;
 use super::settings::Settings;
 use crate::base::lock::lock;
-use crate::content::catalog::Catalog;
 use crate::content::{
-    Body, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
+    Body, Catalog, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
 };
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};

@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 4_000_000;
 /// Maximum number of names in one cell.
 const NAMES: usize = 12;
 
-/// What a server serves.
+/// Everything that a server serves.
 #[derive(Clone, Debug, Default)]
 pub struct Served {
     /// Places that it is served from.

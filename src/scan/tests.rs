@@ -1,4 +1,4 @@
-//! Messages about findings. Tests of whole runs are in `tests/carry/scan.rs`.
+//! Messages about findings. Tests of whole runs are in `tests/cli/scan.rs`.
 
 use super::*;
 use crate::base::fault::{Class, escape};

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::limits::{IDLE, LEAST, STALL};
 
@@ -46,7 +46,8 @@ impl<S> Timed<S> {
     }
 
     fn moved(&mut self) {
-        self.idle.as_mut().reset(Instant::now() + self.patience.idle);
+        let idle = self.patience.idle;
+        self.idle.set(sleep(idle));
     }
 
     /// Counts what the client took.
@@ -128,7 +129,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_shutdown(context) {
             Poll::Pending => self.wait(context),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 }
@@ -164,7 +165,7 @@ mod tests {
                     sleep(Duration::from_secs(60)).await;
                     drop(client);
                 });
-                server.write_all(&[0; 100_000]).await.unwrap_err()
+                server.write_all(&vec![0; 100_000]).await.unwrap_err()
             });
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{takes} bytes at a time");
         }
@@ -184,7 +185,7 @@ mod tests {
                 }
                 all
             });
-            server.write_all(&[0; 20_000]).await.unwrap();
+            server.write_all(&vec![0; 20_000]).await.unwrap();
             server.shutdown().await.unwrap();
             drop(server);
             assert_eq!(taking.await.unwrap(), 20_000);

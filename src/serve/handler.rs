@@ -1,11 +1,11 @@
 //! From a request to its answer: login, method, path; then the record for log and counters.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::Instant;
-use std::{fmt, io};
+use std::time::Duration;
 
 use axum::Extension;
 use axum::body::Body;
@@ -29,6 +29,7 @@ use super::query::Query;
 use super::registry::Asked;
 use super::reply::{Chunks, Content, Reply};
 use crate::content::Error;
+use crate::flow::Flow;
 use crate::oci::Repository;
 
 const VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -44,7 +45,7 @@ pub trait Page: Send + Sync {
     fn html(&self, host: &str, is_tls: bool) -> String;
 }
 
-/// What is served at one time.
+/// Content that is served at one time.
 pub(super) struct Offer {
     pub index: Arc<Index>,
     pub page: Arc<dyn Page>,
@@ -54,6 +55,7 @@ pub(super) struct Offer {
 pub(super) struct Shared {
     pub offer: RwLock<Arc<Offer>>,
     pub users: Option<Htpasswd>,
+    pub flow: Flow,
     pub log: Arc<dyn Log>,
     pub metrics: Arc<Metrics>,
     pub handle: Handle,
@@ -156,7 +158,7 @@ pub(super) async fn handle(
     Extension(Client(client)): Extension<Client>,
     request: Request,
 ) -> Response {
-    let began = Instant::now();
+    let began = shared.flow.clock().elapsed();
     let (request, _) = request.into_parts();
     let login = match &shared.users {
         // Whoever watches a server has no login.
@@ -179,9 +181,9 @@ pub(super) async fn handle(
         status: reply.status.as_u16(),
         bytes: 0,
         is_complete: false,
-        took: began.elapsed(),
+        took: Duration::ZERO,
     };
-    let record = Record { access, began, log: Arc::clone(&shared.log), metrics: Arc::clone(&shared.metrics) };
+    let record = Record { access, began, shared: Arc::clone(&shared) };
     sent(reply, request.method == Method::HEAD, record)
 }
 
@@ -212,22 +214,15 @@ fn sent(reply: Reply, is_head: bool, mut record: Record) -> Response {
 /// Tells log and counters of a request when it is dropped.
 struct Record {
     access: Access,
-    began: Instant,
-    log: Arc<dyn Log>,
-    metrics: Arc<Metrics>,
-}
-
-impl fmt::Debug for Record {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.access.fmt(f)
-    }
+    began: Duration,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.access.took = self.began.elapsed();
-        self.metrics.answered(self.access.status, self.access.bytes, self.access.is_complete);
-        self.log.access(self.access.clone());
+        self.access.took = self.shared.flow.clock().elapsed().saturating_sub(self.began);
+        self.shared.metrics.answered(self.access.status, self.access.bytes, self.access.is_complete);
+        self.shared.log.access(self.access.clone());
     }
 }
 

@@ -258,7 +258,7 @@ mod tests {
             ("\nmule:{SHA}canary", HtpasswdError::Kind(2)),
             ("mule:$apr1$canary", HtpasswdError::Kind(1)),
             ("mule:canary", HtpasswdError::Kind(1)),
-            (&format!("mule:$2y$04$short"), HtpasswdError::Kind(1)),
+            ("mule:$2y$04$short", HtpasswdError::Kind(1)),
             (&format!("mule:$2y$03${rest}"), HtpasswdError::Kind(1)),
             (&format!("mule:$2y$15${rest}"), HtpasswdError::Cost { line: 1, found: 15 }),
             (&format!("a:$2y$04${rest}\na:$2y$04${rest}"), HtpasswdError::Twice(2)),

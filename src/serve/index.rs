@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
-use super::documents::Cache;
+use super::cache::Cache;
 use crate::base::lock::lock;
 use crate::content::router::Place;
 use crate::content::{Error, Source};

@@ -1,4 +1,4 @@
-//! What one server spends at most, and for how long it waits.
+//! Limits of one server: what it spends at most, and for how long it waits.
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@
 //! blocking threads. Must not know what kind of place content comes from.
 
 mod blobs;
+mod cache;
 mod connection;
 mod documents;
 mod error;

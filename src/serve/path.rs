@@ -5,7 +5,7 @@
 
 use crate::oci::{Digest, Repository, Tag};
 
-/// What a path names.
+/// The thing that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// `/`: the page for people.

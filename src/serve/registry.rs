@@ -24,7 +24,7 @@ use crate::oci::{Descriptor, Digest, Document};
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const FILTERS: HeaderName = HeaderName::from_static("oci-filters-applied");
 
-/// What an answer is made from.
+/// Everything that an answer is made from.
 pub(super) struct Asked<'a> {
     pub index: &'a Arc<Index>,
     pub query: &'a Query,

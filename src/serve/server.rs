@@ -29,7 +29,7 @@ use super::log::Log;
 use super::metrics::Metrics;
 use super::tls::Tls;
 use crate::base::fault::{Class, Fault};
-use crate::flow::NoThread;
+use crate::flow::{Flow, NoThread};
 
 /// Interval at which a running server checks whether it is to stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -65,6 +65,7 @@ impl Server {
         settings: Settings,
         (index, page): (Index, Arc<dyn Page>),
         log: Arc<dyn Log>,
+        flow: &Flow,
     ) -> Result<Self, Fault> {
         let io = |error: io::Error| {
             Fault::new(Class::Io, format!("listen on {address}: {error}"))
@@ -85,6 +86,7 @@ impl Server {
         let shared = Shared {
             offer: RwLock::new(Arc::new(Offer { index: Arc::new(index), page })),
             users: settings.users,
+            flow: flow.clone(),
             log,
             metrics: Arc::new(Metrics::default()),
             handle: runtime.handle().clone(),

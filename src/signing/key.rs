@@ -212,7 +212,7 @@ pub struct PublicKey {
 #[derive(Clone, PartialEq, Eq)]
 enum Key {
     Ed25519(ed25519_dalek::VerifyingKey),
-    // Expanded again for each signature, since a policy may contain a thousand keys.
+    // Expanded for each signature, since a policy may contain a thousand keys.
     MlDsa(Set, Box<[u8]>),
 }
 

@@ -1,60 +1,50 @@
-//! The command line from outside: the built binary with its exit codes, streams and files; and
-//! whole runs in a test world where a terminal is needed.
+//! The command line from outside: the built binary with its exit codes, streams and files, between
+//! real registries, checked by other programs; and whole runs in a test world where a terminal is
+//! needed.
+//!
+//! The registries are those of `cargo xtask services`; a small server does only what a real one does
+//! not do on request (lying, forgetting).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
+mod access;
+mod acr;
+mod audit;
 #[cfg(feature = "online")]
 mod config;
+mod copy;
+mod delta;
 mod frame;
+mod from_bundle;
 mod key;
+mod layouts;
 #[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]
 mod ls;
 mod pipes;
+mod program;
+mod races;
+mod receipts;
 #[cfg(feature = "online")]
 mod registry;
+mod report;
+mod round_trip;
+mod scan;
+mod sources;
+#[cfg(feature = "pkcs11")]
+mod token;
+mod tour;
+mod writes;
 
-use std::path::Path;
-use std::process::{Command, Output};
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/shelf.rs"]
+mod shelf;
+#[path = "../support/strace.rs"]
+mod strace;
+#[path = "../support/world.rs"]
+mod world;
 
-/// Prepares a run of the binary in `dir`, without the test's own environment and with no terminal.
-fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_packmule"));
-    command.args(args).current_dir(dir).env_clear().stdin(std::process::Stdio::null());
-    command
-}
-
-/// The outcome of a run.
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        Self {
-            code: output.status.code().expect("an exit code"),
-            stdout: text(output.stdout),
-            stderr: text(output.stderr),
-        }
-    }
-}
-
-fn packmule(dir: &Path, args: &[&str]) -> Ended {
-    command(dir, args).output().expect("packmule runs").into()
-}
-
-/// Checks a run that must fail with `code`, print exactly one `error:` line and one `help:` line,
-/// and leave stdout empty.
-fn refused(dir: &Path, args: &[&str], code: i32) -> String {
-    let ended = packmule(dir, args);
-    assert_eq!(ended.code, code, "{args:?}: {}", ended.stderr);
-    assert_eq!(ended.stdout, "", "{args:?}");
-    let lines: Vec<_> = ended.stderr.lines().collect();
-    assert_eq!(lines.len(), 2, "{args:?}: {}", ended.stderr);
-    assert!(lines[0].starts_with("error: ") && lines[1].starts_with("help: "), "{args:?}: {}", ended.stderr);
-    ended.stderr
-}
+use program::{Ended, command, packmule, refused};
+use round_trip::{same_as_source, whole};

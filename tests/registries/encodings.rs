@@ -3,8 +3,7 @@
 use packmule::content::{Destination, Kind, Source, TagList};
 use packmule::oci::{Descriptor, Reference, Repository, media_type};
 
-use super::faults::manifest_reply;
-use super::hosts::{Bytes, anonymous, content, login, manifest, read};
+use super::hosts::{Bytes, anonymous, content, login, manifest, manifest_reply, read};
 use super::server::{Reply, Server, reply};
 
 /// The first bytes of any gzip file, and some more.

@@ -9,15 +9,8 @@ use packmule::flow::Event;
 use packmule::oci::{Reference, Repository, media_type};
 use packmule::registry::Settings;
 
-use super::hosts::{Bytes, anonymous, client, content, manifest, read};
+use super::hosts::{Bytes, anonymous, client, content, manifest, manifest_reply, read};
 use super::server::{Reply, Server, reply};
-
-/// A manifest that a small server returns for every path.
-pub fn manifest_reply() -> Reply {
-    let config = Bytes(b"{}".to_vec()).descriptor();
-    let document = manifest(&config, &config, None);
-    reply(200, document.raw()).with("Content-Type", document.media_type())
-}
 
 fn repository(server: &Server) -> Repository {
     Repository::new(&server.host, "a/b").unwrap()

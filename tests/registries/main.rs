@@ -7,12 +7,9 @@
 #![cfg(feature = "online")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
-mod echoes;
 mod encodings;
 mod encrypted;
-mod evil;
 mod faults;
-mod hosts;
 mod lists;
 mod login;
 mod products;
@@ -25,9 +22,13 @@ mod roundtrip;
 mod serve_attacks;
 mod serve_clients;
 mod served;
-mod server;
 mod serving;
 mod settings;
 mod strangers;
 mod tls;
 mod uploads;
+
+#[path = "../support/hosts.rs"]
+mod hosts;
+#[path = "../support/server.rs"]
+mod server;

@@ -7,8 +7,7 @@ use packmule::content::{Kind, Ranges, Source};
 use packmule::oci::{Descriptor, Digest, Reference, Repository, media_type};
 use packmule::registry::Settings;
 
-use super::faults::manifest_reply;
-use super::hosts::{Bytes, anonymous, client, content, manifest, read};
+use super::hosts::{Bytes, anonymous, client, content, manifest, manifest_reply, read};
 use super::server::{Reply, Request, Server, reply};
 
 fn first_byte(request: &Request) -> Option<usize> {

@@ -77,7 +77,7 @@ fn redirects_to_link_local_addresses_and_in_circles_end() {
 fn with_realm(realm: &str) -> Server {
     let realm = format!("Bearer realm=\"http://{realm}/token\",service=\"s v\"");
     Server::start(move |request, _| match request.header("authorization") {
-        Some("Bearer good") => super::faults::manifest_reply(),
+        Some("Bearer good") => super::hosts::manifest_reply(),
         _ => reply(401, "").with("WWW-Authenticate", realm.clone()),
     })
 }

@@ -51,8 +51,8 @@ fn a_body_whose_digest_does_not_hold_never_ends_cleanly() {
         flip(&path, at);
     }
     let volume = site.dir.path().join("b.0001.tar.zst");
-    let size = std::fs::metadata(&volume).unwrap().len();
-    flip(&volume, size - LARGE as u64 / 2);
+    let length = std::fs::metadata(&volume).unwrap().len();
+    flip(&volume, length - LARGE as u64 / 2);
     let server = serve(vec![of_bundle(&bundle, &site.policy())]);
     let got = server.get(&target);
     assert!(!got.is_whole || got.status == 500, "{}", got.status);
@@ -221,13 +221,13 @@ fn a_newer_bundle_replaces_one_without_dropping_a_client() {
     for _ in 0..3 {
         assert!(look(&mut newer).unwrap().is_none(), "it is not complete");
     }
-    let size = std::fs::metadata(&away).unwrap().len();
-    flip(&away, size / 2);
+    let length = std::fs::metadata(&away).unwrap().len();
+    flip(&away, length / 2);
     std::fs::copy(&away, &volume).unwrap();
     assert!(look(&mut newer).unwrap().is_none(), "it may still change");
     assert!(look(&mut newer).is_err(), "every byte is checked");
     assert!(look(&mut newer).unwrap().is_none(), "once");
-    flip(&away, size / 2);
+    flip(&away, length / 2);
     std::fs::remove_file(&volume).unwrap();
     std::fs::copy(&away, &volume).unwrap();
     // The file may have got the same size within one tick of the clock.

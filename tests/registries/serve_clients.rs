@@ -56,7 +56,7 @@ fn command(site: &Site, args: &[&str]) -> Command {
     command
 }
 
-/// What a program prints, in a home of its own.
+/// Returns the output of a program in a home of its own.
 fn says(program: &str, words: &[&str], dir: &Path) -> String {
     let home = dir.join("home");
     std::fs::create_dir_all(&home).unwrap();
@@ -91,14 +91,14 @@ fn the_access_log_is_lines_or_json_or_nothing() {
     let process = Process::start(&site, &["oci:layout"]);
     ask(&process);
     let (_, said) = process.end("-TERM");
-    let size = site.app.size();
-    assert!(said.contains(&format!(" - \"GET /v2/org/app/manifests/v1 HTTP/1.1\" 200 {size} 0.")), "{said}");
+    let length = site.app.size();
+    assert!(said.contains(&format!(" - \"GET /v2/org/app/manifests/v1 HTTP/1.1\" 200 {length} 0.")), "{said}");
     let process = Process::start(&site, &["oci:layout", "--progress", "json"]);
     ask(&process);
     let (_, said) = process.end("-TERM");
     let line = said.lines().find(|line| line.contains("\"request\"")).unwrap();
     let event: serde_json::Value = serde_json::from_str(line).unwrap();
-    assert_eq!((&event["status"], &event["bytes"], &event["complete"]), (&200.into(), &size.into(), &true.into()));
+    assert_eq!((&event["status"], &event["bytes"], &event["complete"]), (&200.into(), &length.into(), &true.into()));
     assert_eq!((&event["method"], &event["path"]), (&"GET".into(), &"/v2/org/app/manifests/v1".into()));
     assert!(!said.contains("canary"));
 }
@@ -235,14 +235,14 @@ fn strangers_log_in_through_tls_by_a_private_ca() {
 
 #[test]
 fn the_conformance_suite_passes_pull_and_content_discovery() {
-    let Some(suite) = address("PACKMULE_TEST_CONFORMANCE") else { return };
+    let Some(program) = address("PACKMULE_TEST_CONFORMANCE") else { return };
     let site = Site::new();
     site.bundle("b", &[]);
     for places in [&["oci:layout"][..], &["./b", "--key", "key.pub.pem"]] {
         let process = Process::start(&site, places);
         let dir = tempfile::tempdir().unwrap();
         let (app, sbom) = (site.app.digest().to_string(), site.sbom.digest().to_string());
-        let output = Command::new(&suite)
+        let output = Command::new(&program)
             .current_dir(dir.path())
             .env_clear()
             .env("HOME", dir.path())

@@ -1,4 +1,4 @@
-//! What the tests of the server share: a layout and a bundle with known content, a server in this
+//! Shared by the tests of the server: a layout and a bundle with known content, a server in this
 //! process, and a client that sends bytes as they are.
 
 use std::io::{Read as _, Write as _};

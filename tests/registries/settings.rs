@@ -9,8 +9,7 @@ use packmule::flow::Event;
 use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
 use packmule::registry::{Credential, HostSettings, Limits, Proxies, Settings};
 
-use super::faults::manifest_reply;
-use super::hosts::{Bytes, Client, client, content, manifest, read};
+use super::hosts::{Bytes, Client, client, content, manifest, manifest_reply, read};
 use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Server, reply};
 

@@ -10,8 +10,7 @@ use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
 use packmule::registry::{ClientCertificate, HostSettings, Settings};
 
 use super::encrypted::{Folder, Front, alert, http2};
-use super::faults::manifest_reply;
-use super::hosts::{Bytes, Client, address, client, content, fresh, manifest, read};
+use super::hosts::{Bytes, Client, address, client, content, fresh, manifest, manifest_reply, read};
 use super::server::{Server, reply};
 
 const VARIANTS: [(&str, bool); 4] = [

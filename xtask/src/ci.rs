@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Features that are checked and tested: the ordinary program and PKCS#11, in one build.
 const FEATURES: [&str; 2] = ["--features", "packmule/pkcs11"];
 
+/// Programs with unit tests. The model's library is compiled with loom's types, and its unit tests run with packmule.
+const UNITS: [&str; 5] = ["--workspace", "--exclude", "model", "--lib", "--bins"];
+
 /// Variable for tests that otherwise try only some of their cases.
 const SWEEP: &str = "PACKMULE_TEST_SWEEP";
 
@@ -23,9 +26,9 @@ const SWEEP: &str = "PACKMULE_TEST_SWEEP";
 pub fn quick(root: &Path, args: &[&str]) -> Result<(), Failed> {
     inspect(root)?;
     lint(root)?;
-    let programs = shell::stage("build", || runner::build(root, &[&["--workspace", "--lib"], &FEATURES[..]].concat()))?;
+    let programs = shell::stage("build", || runner::build(root, &[&UNITS[..], &FEATURES].concat()))?;
     shell::stage("unit tests", || runner::run(&programs, args, &[]))?;
-    let programs = shell::stage("build", || runner::build(root, &[&["--test", "bundle"], &FEATURES[..]].concat()))?;
+    let programs = shell::stage("build", || runner::build(root, &[&["--test", "api"], &FEATURES[..]].concat()))?;
     shell::stage("vectors in process", || runner::run(&programs, &["vectors::"], &[]))
 }
 

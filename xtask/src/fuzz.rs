@@ -66,8 +66,8 @@ pub fn mutants(root: &Path, args: &[&str]) -> Result<(), Failed> {
     }
     words.extend(EQUIVALENT.iter().flat_map(|(mutant, _)| ["--exclude-re", mutant]));
     words.extend(args);
-    // Without the tests of registries, which do not reach the mutated code.
-    words.extend(["--", "--lib", "--test", "bundle"]);
+    // Without the tests of registries and commands, which do not reach more of the mutated code.
+    words.extend(["--", "--lib", "--test", "api", "--test", "attacks", "--test", "crash"]);
     shell::run(cargo(root).args(words))
 }
 

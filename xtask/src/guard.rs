@@ -2,7 +2,7 @@
 //!
 //! The program is linked statically against musl if the toolchain is available; otherwise a message
 //! says so and the program for this system is checked instead. It is run on every vector here.
-//! Further tests are in `tests/carry/guard.rs`. The build for Windows is linted;
+//! Further tests are in `tests/attacks/guard.rs`. The build for Windows is linted;
 //! [`windows`](super::windows) runs it.
 
 use crate::install;

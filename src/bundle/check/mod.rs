@@ -7,6 +7,7 @@ mod flat;
 pub mod gate;
 pub mod one_pass;
 pub mod parallel;
+pub mod seen;
 pub(super) mod unit;
 mod workers;
 

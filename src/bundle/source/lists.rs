@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::bundle::open::trusted::Trusted;
-use crate::content::catalog::Catalog;
-use crate::content::holdings::Holdings;
-use crate::content::{Error, Referrers, TagList};
+use crate::content::{Catalog, Error, Holdings, Referrers, TagList};
 use crate::oci::{Artifact, Descriptor, Digest, Repository, Tag};
 
 impl Trusted {

@@ -11,9 +11,7 @@ use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::Cursor;
 use crate::bundle::frames::random::RandomReader;
 use crate::bundle::open::trusted::Trusted;
-use crate::content::catalog::Catalog;
-use crate::content::holdings::Holdings;
-use crate::content::{Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::content::{Catalog, Error, Holdings, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::media_type::{Kind as Type, document_kind};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Reference, Repository};
 

@@ -15,7 +15,7 @@ struct Store {
     refers: Vec<Descriptor>,
     has_lists: bool,
     denies: bool,
-    is_one_store: bool,
+    is_one: bool,
     asked: Mutex<Vec<String>>,
 }
 
@@ -61,7 +61,7 @@ impl Source for Store {
         }
     }
     fn is_one_store(&self) -> bool {
-        self.is_one_store
+        self.is_one
     }
     fn catalog(&self) -> Option<&dyn Catalog> {
         self.has_lists.then_some(self)
@@ -243,7 +243,8 @@ fn a_place_that_denies_is_not_passed_over() {
 #[test]
 fn content_is_also_found_in_a_place_that_keeps_all_in_one_store() {
     for is_one_store in [false, true] {
-        let store = Store { is_one_store, ..Store::with(&[("h.example/b:1", "two"), ("h.example/b:2", "layer")]) };
+        let store =
+            Store { is_one: is_one_store, ..Store::with(&[("h.example/b:1", "two"), ("h.example/b:2", "layer")]) };
         let (mut router, _) = router(vec![Store::with(&[("h.example/a:1", "one")]), store], None);
         let (one, two) = (pinned("h.example/a:1", "one"), pinned("h.example/b:1", "two"));
         select(&mut router, 0, &one).unwrap();

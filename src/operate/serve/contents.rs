@@ -60,7 +60,7 @@ struct Reader {
     left: usize,
 }
 
-/// What the documents of an artifact say.
+/// Facts from the documents of an artifact.
 #[derive(Default)]
 struct Reach {
     platforms: BTreeSet<String>,

@@ -27,9 +27,9 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Maximum number of clashes in one list.
 const CLASHES: usize = 50;
 
-/// What to serve, and how.
+/// Content to serve, and how.
 pub struct Request {
-    /// What is served.
+    /// Places to serve.
     pub offered: Vec<Offered>,
     /// Maps names of the places to names here.
     pub route: Route,
@@ -57,7 +57,7 @@ pub fn bind(flow: &Flow, request: Request) -> Result<Ready, Fault> {
     let Request { offered, route, listen, settings, log } = request;
     let (index, page) = built(flow, offered, &route)?;
     let counts = index.counts();
-    Ok(Ready { server: Server::bind(listen, settings, (index, page), log)?, route, counts })
+    Ok(Ready { server: Server::bind(listen, settings, (index, page), log, flow)?, route, counts })
 }
 
 impl Ready {
@@ -116,13 +116,12 @@ impl Ready {
                     flow.warn(format!("serving something newer from now on: {repositories} repositories, {tags} tags"));
                     last.clear();
                 }
-                Ok(None) => {}
                 // Said once, not at every look.
                 Err(fault) if fault.what != last => {
                     flow.warn(format!("not served, the content of before stays: {fault}"));
                     last = fault.what;
                 }
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
             let mut waited = Duration::ZERO;
             while waited < INTERVAL && !is_over() {

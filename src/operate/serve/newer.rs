@@ -125,7 +125,9 @@ pub fn newest(dir: &Path, channel: Option<&str>, above: Option<Position>) -> Opt
         let Ok(head) = crate::bundle::open(&dir.join(stem)) else { continue };
         let Ok(Manifest { channel: own, epoch, sequence, .. }) = head.claimed() else { continue };
         let (Some(own), Some(position)) = (own, epoch.zip(sequence)) else {
-            if channel.is_none() { return None } else { continue }
+            // A bundle without a channel: the directory is not that of one.
+            channel?;
+            continue;
         };
         match &met {
             Some(met) if *met != own && channel.is_none() => return None,

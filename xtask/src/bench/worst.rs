@@ -1,4 +1,4 @@
-//! Cost of a refusal, over all vectors in one process. `tests/bundle/worst.rs` measures, and this
+//! Cost of a refusal, over all vectors in one process. `tests/attacks/worst.rs` measures, and this
 //! module judges the results.
 
 use super::Bench;
@@ -10,7 +10,7 @@ impl Bench {
     /// Vectors are so small that opening files, starting threads and checking one signature take
     /// longer than processing their bytes.
     pub(super) fn worst(&mut self, root: &Path) -> Result<(), Failed> {
-        let args = ["test", "--quiet", "--release", "--test", "bundle", "--"];
+        let args = ["test", "--quiet", "--release", "--test", "attacks", "--"];
         let only = ["--exact", "worst::refusals_beside_reading", "--nocapture", "--test-threads", "1"];
         let told = {
             let mut tests = shell::command("cargo");

@@ -2,7 +2,7 @@
 //! row B3.
 //!
 //! Covers each place that is computed differently, and each kind of content.
-//! `tests/bundle/flips.rs` tests all bits.
+//! `tests/attacks/flips.rs` tests all bits.
 
 use super::Book;
 use super::content::Content;

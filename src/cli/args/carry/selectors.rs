@@ -48,7 +48,7 @@ pub struct Selecting {
 pub struct Selected {
     /// The one source of it.
     pub source: Arc<dyn Source>,
-    /// What is wanted there.
+    /// The references that are wanted there.
     pub wanted: Vec<Wanted>,
     /// The ids of the bundles that something was selected from, in order.
     pub bundles: Vec<Digest>,

@@ -132,11 +132,11 @@ impl Demo<'_, '_> {
         else {
             return Ok(());
         };
-        let pulled = self.from_server(line, &server.address());
+        let pulled = self.pull_at(line, &server.address());
         server.stop().and(pulled)
     }
 
-    fn from_server(&mut self, line: &str, address: &str) -> Result<(), Fault> {
+    fn pull_at(&mut self, line: &str, address: &str) -> Result<(), Fault> {
         self.say("\n-- Or serve the bundle itself as a registry, with nothing unpacked, and pull from it.")?;
         self.show(line, " &")?;
         self.say(&format!("serving on http://{address}"))?;

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::product::TOOL;
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
+use crate::bundle::format::notes::Notes;
 use crate::bundle::time::Moment;
 use crate::bundle::write::ReadBack;
 use crate::bundle::write::check_volume_size;
@@ -245,7 +246,7 @@ impl Args {
             text.push_str(&format!("channel    {channel} {epoch}/{sequence}{expires}\n"));
         }
         text.push_str(&left_out(manifest));
-        let notes = manifest.annotations.iter().flat_map(|notes| notes.iter());
+        let notes = manifest.annotations.iter().flat_map(Notes::iter);
         let from: Vec<&str> =
             notes.filter(|(key, _)| *key == export::FROM).flat_map(|(_, ids)| ids.split(' ')).collect();
         from.iter().for_each(|id| text.push_str(&format!("from       bundle {id}\n")));

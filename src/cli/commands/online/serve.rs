@@ -28,7 +28,7 @@ const MAX_FILE: u64 = 4 << 20;
 /// `serve BUNDLE|PLACE... [TRUST]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What to serve: oci:DIR, or a bundle as /DIR/NAME, ./DIR/NAME or bundle:DIR/NAME
+    /// Place to serve: oci:DIR, or a bundle as /DIR/NAME, ./DIR/NAME or bundle:DIR/NAME
     #[arg(required = true, value_name = "BUNDLE|PLACE")]
     places: Vec<OsString>,
     #[command(flatten)]

@@ -225,7 +225,7 @@ fn passed(name: &str, verdict: &Verdict, scope: &Scope, order: &Told) -> Outcome
         let who = admission.counted.iter().find(|entry| entry.keyids.contains(keyid));
         match (&admission.section, who) {
             (Some(_), None) => {
-                text.push_str(&format!("not counted  {keyid} (a key of the policy, but not of this section)\n"))
+                text.push_str(&format!("not counted  {keyid} (a key of the policy, but not of this section)\n"));
             }
             (_, who) => {
                 let who = who.map(|entry| format!("  {} ({})", escape(&entry.holder), escape(&entry.role)));

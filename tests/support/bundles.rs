@@ -1,66 +1,15 @@
-//! Bundles under attack: damages bundles that the real exporter wrote; the real reader must refuse
-//! them.
+//! Small bundles that the real exporter writes, and runs of whole commands in process: how the tests
+//! of bundles make and examine them.
 //!
-//! This file holds how the bundles are made and examined. The attacks, by rows of the torture
-//! table, are in the modules.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
-
-mod again;
-mod amplify;
-mod anchors;
-mod by_hand;
-mod channel;
-mod closures;
-mod corpora;
-mod custody;
-mod drive;
-mod edges;
-mod elsewhere;
-mod examples;
-mod faults;
-mod flat;
-mod flips;
-mod hybrid;
-mod imports;
-mod inspect;
-mod limits;
-mod many_tags;
-mod media;
-mod memory;
-mod one_pass;
-mod panic;
-mod planted;
-mod policy;
-mod process;
-mod read_back;
-mod reads;
-mod report;
-mod same;
-mod second;
-mod second_ml_dsa;
-mod signing;
-mod sizes;
-mod source;
-mod stalls;
-mod store;
-mod stranger_vectors;
-mod streams;
-mod trust;
-mod twice;
-mod vectors;
-mod volumes;
-mod worst;
-mod writer;
+//! It holds no tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use packmule::base::fault::{Class, Fault};
-use packmule::bundle::format::manifest::Blob;
-use packmule::bundle::{Manifest, open};
-use packmule::cli::commands::carry::demo::noise;
+use packmule::bundle::{open, stream};
+pub use packmule::cli::commands::carry::demo::noise;
 use packmule::cli::run;
 use packmule::cli::world::World;
 use packmule::flow::{FixedClock, Flow, Silent};
@@ -73,34 +22,25 @@ use tempfile::TempDir;
 
 /// Returns the bits to flip in the byte at an offset: one, which differs from byte to byte; all of
 /// them in a sweep.
-fn bits(at: usize) -> std::ops::Range<usize> {
+pub fn bits(at: usize) -> std::ops::Range<usize> {
     if std::env::var_os("PACKMULE_TEST_SWEEP").is_some() { 0..8 } else { at % 8..at % 8 + 1 }
 }
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Returns the signing key of a seed; key 1 is the trusted one.
-fn key(seed: u8) -> SigningKey {
+pub fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32]).unwrap()
 }
 
-/// A manifest that lists these blobs and no artifacts, for tests of sizes alone.
-fn manifest_of(blobs: &[Blob]) -> Arc<Manifest> {
-    let example = examples::examples().remove("salt.json").unwrap();
-    let mut manifest = Manifest::parse(&example).unwrap();
-    manifest.artifacts.clear();
-    manifest.blobs = blobs.to_vec();
-    Arc::new(manifest)
-}
-
-fn put(layout: &Path, bytes: &[u8]) -> (String, usize) {
+pub fn put(layout: &Path, bytes: &[u8]) -> (String, usize) {
     let digest = Digest::sha256(bytes).to_string();
     fs::write(layout.join("blobs").join(digest.replace(':', "/")), bytes).unwrap();
     (digest, bytes.len())
 }
 
 /// Writes an OCI layout of one tagged image with these layers.
-fn make_layout(layout: &Path, layers: &[Vec<u8>]) {
+pub fn make_layout(layout: &Path, layers: &[Vec<u8>]) {
     fs::create_dir_all(layout.join("blobs/sha256")).unwrap();
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     let describe = |media_type: &str, (digest, size): (String, usize)| json!({ "mediaType": media_type, "digest": digest, "size": size });
@@ -117,14 +57,14 @@ fn make_layout(layout: &Path, layers: &[Vec<u8>]) {
 }
 
 /// The outcome of a run.
-struct Ended {
-    code: u8,
-    stdout: String,
-    stderr: String,
+pub struct Ended {
+    pub code: u8,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Runs packmule in a world of this directory; `epoch` is SOURCE_DATE_EPOCH, `clock` the time.
-fn packmule_at(dir: &Path, args: &[&str], epoch: Option<&str>, clock: i64) -> Ended {
+pub fn packmule_at(dir: &Path, args: &[&str], epoch: Option<&str>, clock: i64) -> Ended {
     let (mut world, stdout, stderr) = World::for_test(args, dir);
     world.clock = Arc::new(FixedClock::at(clock));
     world.cores = 8;
@@ -135,18 +75,18 @@ fn packmule_at(dir: &Path, args: &[&str], epoch: Option<&str>, clock: i64) -> En
     Ended { code, stdout: stdout.text(), stderr: stderr.text() }
 }
 
-fn packmule(dir: &Path, args: &[&str]) -> Ended {
+pub fn packmule(dir: &Path, args: &[&str]) -> Ended {
     packmule_at(dir, args, None, 1_767_225_600)
 }
 
 /// A temporary directory with keys and one bundle, `b` in `usb`.
-struct Bundle {
-    root: TempDir,
+pub struct Bundle {
+    pub root: TempDir,
 }
 
 impl Bundle {
     /// Exports `layers` with more `options` and signs with the keys of `signers`.
-    fn new(layers: &[Vec<u8>], options: &[&str], signers: &[u8]) -> Self {
+    pub fn new(layers: &[Vec<u8>], options: &[&str], signers: &[u8]) -> Self {
         let bundle = Self { root: tempfile::tempdir().unwrap() };
         make_layout(&bundle.root.path().join("source"), layers);
         fs::create_dir(bundle.dir()).unwrap();
@@ -171,31 +111,31 @@ impl Bundle {
     }
 
     /// A small bundle: two frames, packed and stored, or with level 0 both stored.
-    fn small(level: &str, signers: &[u8]) -> Self {
+    pub fn small(level: &str, signers: &[u8]) -> Self {
         Self::new(&[b"high water 06:12 and 18:40\n".repeat(20)], &["--level", level], signers)
     }
 
-    fn dir(&self) -> PathBuf {
+    pub fn dir(&self) -> PathBuf {
         self.root.path().join("usb")
     }
 
-    fn path(&self, file: &str) -> PathBuf {
+    pub fn path(&self, file: &str) -> PathBuf {
         self.dir().join(file)
     }
 
     /// Verifies it in process under key 1.
-    fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Verdict {
         verdict(&self.dir(), &Scope::default())
     }
 
     /// Returns why it is refused under key 1; panics if it is not.
-    fn refusal(&self, what: &str) -> Fault {
+    pub fn refusal(&self, what: &str) -> Fault {
         self.verdict().fault.unwrap_or_else(|| panic!("{what}: PASS"))
     }
 
     /// Returns what the command says about it under key 1: exit code and text; the JSON report must
     /// agree.
-    fn command(&self) -> Ended {
+    pub fn command(&self) -> Ended {
         let json = packmule(self.root.path(), &["verify", "usb/b", "--key", "1.pub.pem", "--json"]);
         let report: Value = serde_json::from_str(&json.stdout).expect("one JSON document");
         assert_eq!(report["exit"], json.code, "{report}");
@@ -207,7 +147,7 @@ impl Bundle {
     }
 
     /// Runs a command in its directory, which must end with `code`; returns its output.
-    fn run(&self, words: &str, code: u8) -> String {
+    pub fn run(&self, words: &str, code: u8) -> String {
         let words: Vec<&str> = words.split(' ').collect();
         let ended = packmule(self.root.path(), &words);
         assert_eq!(ended.code, code, "{words:?}: {}{}", ended.stdout, ended.stderr);
@@ -215,7 +155,7 @@ impl Bundle {
     }
 
     /// Runs `test` with `file` holding `bytes`, then restores it.
-    fn with<T>(&self, file: &str, bytes: &[u8], test: impl FnOnce() -> T) -> T {
+    pub fn with<T>(&self, file: &str, bytes: &[u8], test: impl FnOnce() -> T) -> T {
         let path = self.path(file);
         let good = fs::read(&path).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -225,12 +165,12 @@ impl Bundle {
     }
 }
 
-fn flow() -> Flow {
+pub fn flow() -> Flow {
     Flow::new(Arc::new(Silent), Arc::new(FixedClock::at(1_767_225_600)), 2, 1)
 }
 
 /// Verifies the bundle `b` in `dir` under key 1.
-fn verdict(dir: &Path, scope: &Scope) -> Verdict {
+pub fn verdict(dir: &Path, scope: &Scope) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();
     match open(&dir.join("b.json")) {
         Ok(bundle) => packmule::operate::verify::run(&flow(), Request::new(bundle, &policy, scope)),
@@ -238,6 +178,13 @@ fn verdict(dir: &Path, scope: &Scope) -> Verdict {
     }
 }
 
-fn assert_class(fault: &Fault, class: Class, what: &str) {
+pub fn assert_class(fault: &Fault, class: Class, what: &str) {
     assert_eq!(fault.class, class, "{what}: {fault:?}");
+}
+
+/// The bundle `b` as a stream.
+pub fn stream_of(bundle: &Bundle) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream::write(&open(&bundle.dir()).unwrap(), &flow(), &mut bytes).unwrap();
+    bytes
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use super::kill::injected;
 use super::shelf::{Hook, Image, Shelf, noise};
+use super::strace::injected;
 use super::world::{command, dir, fresh, layout, manifest, packmule, prefix, refused, sha256, stride, text, var};
 
 fn read(path: &str) -> Value {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::kill::injected;
+use super::strace::injected;
 use super::world::{command, dir, fresh, text, var};
 
 /// Makes a bundle of the demo's artifacts with hostile annotations; returns where its keys are.

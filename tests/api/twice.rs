@@ -57,7 +57,7 @@ fn what_is_not_carried_keeps_nothing_from_being_there() {
     let again = packmule(root, &["import", "usb/sparse", "--key", "1.pub.pem", "--to", "oci:site", "--json"]);
     assert_eq!(serde_json::from_str::<Value>(&again.stdout).unwrap()["result"]["artifacts"][0]["outcome"], "present");
     // A blob that was lost there is sent again.
-    let lost = super::Digest::sha256(b"amd64 7").to_string();
+    let lost = packmule::oci::Digest::sha256(b"amd64 7").to_string();
     fs::remove_file(root.join("site/blobs").join(lost.replace(':', "/"))).unwrap();
     assert!(bundle.run("import usb/sparse --key 1.pub.pem --to oci:site", 0).contains(" 1 blobs sent"));
 }

@@ -14,8 +14,8 @@ use packmule::oci::{Artifact, Digest, Repository, Tag};
 use packmule::operate::verify::Scope;
 use serde_json::{Value, json};
 
-use crate::examples::examples;
-use crate::memory::{ALONE, kib_peak, tell_peak};
+use crate::alone::{ALONE, kib_peak, tell_peak};
+use crate::pages::examples;
 use crate::store::{SIGN_1, artifact, flow};
 use crate::{assert_class, key, verdict};
 

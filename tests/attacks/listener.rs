@@ -5,8 +5,7 @@ use packmule::content::{Destination, Error, Inventory, Kind, Mounts, Referrers, 
 use packmule::oci::{Descriptor, Digest, Reference, Repository, Tag, media_type};
 use packmule::registry::{Credential, HostSettings, Proxies, Settings};
 
-use super::faults::manifest_reply;
-use super::hosts::{Client, client, content, login, manifest};
+use super::hosts::{Client, client, content, login, manifest, manifest_reply};
 use super::server::{Reply, Request, Server, reply};
 
 /// A password, its Basic form, and a token obtained with it.

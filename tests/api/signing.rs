@@ -146,7 +146,7 @@ fn s2_s10_openssl_signs_the_payload_and_only_a_good_signature_is_attached() {
         ("--attach raw", 2, "--key"),
         ("--attach raw --key 1.pub.pem", 12, "Ed25519 under key"),
         ("--attach raw --key 1.pub.pem --key 2.pub.pem", 2, "one --key"),
-        ("--attach 2.pem --key 2.pub.pem", 12, "that are none"),
+        ("--attach 2.pem --key 2.pub.pem", 12, "that are not one"),
         ("--attach absent --key 2.pub.pem", 22, "absent"),
         ("--attach raw --key 2.pem", 2, "found a private one"),
         ("--attach raw --key 2.pub.pem --sign 1.pem", 2, "cannot be used with"),

@@ -1,10 +1,11 @@
 //! Extracts and checks the examples of `spec/`: fenced blocks named `example FILE` hold the exact
 //! bytes of the files of bundle `salt`, and the numbers given with them are right.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use packmule::bundle::Manifest;
 use packmule::bundle::format::frame::store;
 use packmule::bundle::format::manifest::Blob;
 use packmule::bundle::format::tar::Tar;
@@ -12,26 +13,20 @@ use packmule::oci::digest::encode_hex;
 use packmule::oci::{Algorithm, Digest};
 use packmule::signing::PublicKey;
 
-use crate::manifest_of;
+use crate::pages::examples;
 use crate::vectors::{lay, unhex, verify};
 
 fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("spec").join(name)).unwrap()
 }
 
-/// Returns every block fenced with `LANGUAGE example FILE`, from all pages.
-pub fn examples() -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("spec")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        for block in text.split("\n```").skip(1).step_by(2) {
-            let (info, body) = block.split_once('\n').unwrap();
-            let Some((_, file)) = info.split_once(" example ") else { continue };
-            let before = found.insert(file.to_owned(), body.as_bytes().to_vec());
-            assert!(before.is_none(), "example {file} stands twice");
-        }
-    }
-    found
+/// A manifest that lists these blobs and no artifacts, for tests of sizes alone.
+pub fn manifest_of(blobs: &[Blob]) -> Arc<Manifest> {
+    let example = examples().remove("salt.json").unwrap();
+    let mut manifest = Manifest::parse(&example).unwrap();
+    manifest.artifacts.clear();
+    manifest.blobs = blobs.to_vec();
+    Arc::new(manifest)
 }
 
 #[test]

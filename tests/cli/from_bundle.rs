@@ -93,7 +93,7 @@ fn bundles_are_merged_and_split_and_say_where_they_come_from() {
         assert!(told.contains(wrong) && told.contains("inspect"), "{told}");
     }
 
-    let done = copy(&[&both[0], both[1]], &["--to", "oci:merged/copied", "--key", "k.pub.pem"], 0);
+    let done = copy(&both, &["--to", "oci:merged/copied", "--key", "k.pub.pem"], 0);
     assert_eq!(done["result"]["from"], serde_json::json!(ids));
     has_all(&dir().join("merged/copied"), &images);
 }

@@ -14,10 +14,8 @@ use packmule::oci::{Algorithm, Descriptor, Document, Hasher, Reference, Reposito
 use packmule::operate::verify::{Request, Scope};
 use packmule::signing::Policy;
 
+use crate::alone::{ALONE, kib_peak, tell_peak};
 use crate::store::{SIGN_1, input, listed, repository};
-
-/// Variable for the measuring process: the directory that it works in.
-pub const ALONE: &str = "PACKMULE_TEST_ALONE";
 
 /// Content made from its position: noise, with every eighth KiB zeros, so that packing saves a
 /// little.
@@ -93,33 +91,9 @@ fn layer(size: u64, media_type: &str) -> Descriptor {
     }
 }
 
-/// Runs `work` in a child of this process; returns the number that it prints after `word`.
-pub fn told_by(work: &str, dir: &Path, label: &str) -> u64 {
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", work, "--nocapture"])
-        .env(ALONE, dir)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&child.stdout).into_owned() + &String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "{told}");
-    let number = told.lines().find_map(|line| line.strip_prefix(label)).expect("the child measured");
-    number.trim().parse().unwrap()
-}
-
-/// Runs `work` in a child of this process; returns its peak memory in KiB.
-pub fn kib_peak(work: &str, dir: &Path) -> u64 {
-    told_by(work, dir, "peak KiB:")
-}
-
 /// Like `kib_peak`, in MiB.
 fn peak_of(work: &str, dir: &Path) -> u64 {
     kib_peak(work, dir).div_ceil(1 << 10)
-}
-
-pub fn tell_peak() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    println!("\npeak KiB: {}", peak.trim().trim_end_matches(" kB"));
 }
 
 #[test]

@@ -13,8 +13,8 @@ use packmule::layout::Layout;
 use packmule::oci::{Artifact, Repository, Tag};
 use packmule::operate::import::{self, Ledger, Sides, TagConflict};
 
+use crate::alone::{ALONE, told_by};
 use crate::key;
-use crate::memory::{ALONE, told_by};
 use crate::store::{Memory, SIGN_1, artifact, flow};
 
 /// A source, and an input of one artifact with half of `count` tags and as many artifacts with one

@@ -1,49 +1,12 @@
-//! The main job from outside: the built binary between real registries, checked by other programs,
-//! and everything that can go wrong with it. The registries are those of `cargo xtask services`; a
-//! small server does only what a real one does not do on request (lying, forgetting).
-
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
-
-mod access;
-mod acr;
-mod audit;
-mod copy;
-mod delta;
-mod disk;
-mod evil;
-mod from_bundle;
-mod guard;
-mod interrupt;
-mod kill;
-mod killed;
-mod layouts;
-mod machine;
-mod outputs;
-mod races;
-mod receipts;
-mod refusals;
-mod report;
-mod scan;
-mod secrets;
-#[path = "../registries/server.rs"]
-mod server;
-mod shelf;
-mod signals;
-mod sources;
-mod states;
-#[cfg(feature = "pkcs11")]
-mod token;
-mod tour;
-mod world;
-mod writes;
+//! The main job from outside: the built binary between real registries, checked by other programs.
 
 use std::sync::OnceLock;
 
+use super::world::{command, dir, expected, manifest, packmule, prefix, selectors, sha256, stranger, text, var};
 use serde_json::Value;
-use world::{command, dir, expected, manifest, packmule, prefix, selectors, sha256, stranger, text, var};
 
 /// The whole corpus as one bundle, made once.
-fn whole() -> Option<&'static str> {
+pub fn whole() -> Option<&'static str> {
     static WHOLE: OnceLock<Option<()>> = OnceLock::new();
     let made = WHOLE.get_or_init(|| {
         let selectors = selectors(&var("PACKMULE_TEST_SOURCE")?, &expected()?);
@@ -59,7 +22,7 @@ fn whole() -> Option<&'static str> {
 
 /// Checks every manifest of the corpus below `to`, with its tag and its place in its subject's
 /// list.
-fn same_as_source(crane: &str, to: &str) {
+pub fn same_as_source(crane: &str, to: &str) {
     for entry in expected().unwrap() {
         let repository = format!("{to}/{}", entry.repository);
         let by_digest = manifest(crane, &format!("{repository}@{}", entry.digest));

@@ -1,8 +1,8 @@
 //! Row P2 for commands that change a place: an import into a registry and a signing are killed at
 //! every system call of a kind, in turn.
 
-use super::kill::injected;
 use super::shelf::{Image, Shelf, noise};
+use super::strace::injected;
 use super::world::{dir, fresh, layout, packmule, stride, var};
 
 /// Makes a bundle of one image below `test`.

@@ -2,29 +2,12 @@
 //! system call of a kind, in turn. Anything with a final name verifies; the same command then
 //! completes the work.
 
-use std::process::{Command, Stdio};
-
 use super::shelf::{Image, noise};
+use super::strace::injected;
 use super::world::{command, dir, finals, fresh, layout, packmule, stride, text, var};
 
 /// No run makes more calls of a kind in one thread.
 const MOST: usize = 60;
-
-/// Runs packmule under strace, which does this to the `nth` call of `call` in a thread; returns
-/// exit code (`None`: killed) and output.
-pub fn injected(strace: &str, call: &str, what: &str, nth: usize, args: &[&str]) -> (Option<i32>, String) {
-    let ended = Command::new(strace)
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")])
-        .args(["-e", &format!("inject={call}:{what}:when={nth}"), env!("CARGO_BIN_EXE_packmule")])
-        .args(args)
-        .env_clear()
-        .env("SOURCE_DATE_EPOCH", "1700000000")
-        .current_dir(dir())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    (ended.status.code(), text(&ended.stderr))
-}
 
 fn small(test: &str) {
     drop(fresh(test));

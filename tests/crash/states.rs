@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use packmule::state::{Found, Store};
 
-use super::kill::injected;
 use super::shelf::{Image, noise};
+use super::strace::injected;
 use super::world::{command, dir, fresh, layout, packmule, stride, text, var};
 
 /// Makes two bundles of channel apps below `test`, and a state in which the first one was accepted.

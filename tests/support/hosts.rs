@@ -12,6 +12,8 @@ use packmule::flow::{Clock, Event, Events, Flow};
 use packmule::oci::{Descriptor, Digest, Document, Repository, media_type};
 use packmule::registry::{Credential, Registries, Settings};
 
+use super::server::{Reply, reply};
+
 /// Returns a registry's address, or `None` after printing a notice.
 pub fn address(name: &str) -> Option<String> {
     let found = std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -153,4 +155,11 @@ pub fn manifest(config: &Descriptor, layer: &Descriptor, subject: Option<&Descri
         value["subject"] = serde_json::to_value(subject).unwrap();
     }
     Document::parse(media_type::OCI_MANIFEST, serde_json::to_vec(&value).unwrap()).unwrap()
+}
+
+/// A manifest that a small server returns for every path.
+pub fn manifest_reply() -> Reply {
+    let config = Bytes(b"{}".to_vec()).descriptor();
+    let document = manifest(&config, &config, None);
+    reply(200, document.raw()).with("Content-Type", document.media_type())
 }

@@ -9,14 +9,7 @@ use packmule::operate::verify::{Request, Scope, Verdict};
 use packmule::signing::Policy;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::{Bundle, assert_class, flow, key, noise, packmule};
-
-/// The bundle `b` as a stream.
-pub fn stream_of(bundle: &Bundle) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    stream::write(&open(&bundle.dir()).unwrap(), &flow(), &mut bytes).unwrap();
-    bytes
-}
+use crate::{Bundle, assert_class, flow, key, noise, packmule, stream_of};
 
 fn verify(read: impl Read + Send + 'static, fail_fast: bool) -> Verdict {
     let policy = Policy::new(vec![key(1).public().clone()], None).unwrap();

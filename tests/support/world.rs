@@ -1,4 +1,4 @@
-//! The basis of the main job's tests: the variables of the real registries, the built binary, other
+//! The basis of tests that run the built binary: the variables of the real registries, runs, other
 //! programs. It must not import packmule's own code: results are checked by other means.
 
 use std::path::{Path, PathBuf};
@@ -56,11 +56,11 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// Returns this run's empty folder, with a pair of keys in it: `k.pem`, `k.pub.pem`.
+/// Returns this test program's own folder, emptied at the start of a run, with a pair of keys in it: `k.pem`, `k.pub.pem`.
 pub fn dir() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("carry");
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME"));
         drop(std::fs::remove_dir_all(&dir));
         std::fs::create_dir_all(&dir).expect("folder");
         let made = Command::new(env!("CARGO_BIN_EXE_packmule"))

@@ -17,8 +17,9 @@ use packmule::oci::{Algorithm, Digest};
 use packmule::operate::verify::{Request, Scope};
 use packmule::signing::Policy;
 
+use crate::examples::manifest_of;
 use crate::store::{SIGN_1, artifact, flow, prose};
-use crate::{key, manifest_of, noise};
+use crate::{key, noise};
 
 const MIB: usize = 1 << 20;
 

@@ -6,8 +6,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::kill::injected;
 use super::shelf::{Image, noise};
+use super::strace::injected;
 use super::world::{command, dir, fresh, layout, packmule, refused, sandbox, sha256, text, var};
 
 fn lines(log: &str) -> Vec<Value> {
@@ -163,7 +163,7 @@ fn u3_lines_that_were_put_on_are_found_and_no_run_adopts_them() {
     forge("forged/log", 4);
     let before = fs::read(dir().join("forged/log")).unwrap();
     let found = check(site, 11);
-    assert!(found["error"]["message"].as_str().unwrap().contains("5 lines of the state"), "{found}");
+    assert!(found["error"]["message"].as_str().unwrap().contains("found 5: lines were added"), "{found}");
     // All of the guard's own lines are there.
     check(guard, 0);
     for _ in 0..2 {

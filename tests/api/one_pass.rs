@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use packmule::cli::run;
 use packmule::cli::world::World;
 
-use crate::streams::stream_of;
-use crate::{Bundle, Ended, noise, packmule};
+use crate::{Bundle, Ended, noise, packmule, stream_of};
 
 /// Runs packmule with a stream on standard input.
 fn piped(dir: &Path, args: &[&str], input: impl Read + Send + 'static) -> Ended {

@@ -15,7 +15,7 @@ use packmule::signing::private::SigningKey;
 use packmule::signing::{Envelope, Policy, PublicKey, statement};
 use serde_json::Value;
 
-use crate::examples::examples;
+use crate::pages::examples;
 use crate::vectors::{lay, unhex};
 
 /// The key of RFC 8032 that signs the examples.

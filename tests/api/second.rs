@@ -62,7 +62,7 @@ fn agree(name: &str, place: &str, replaced: &[(&str, Vec<u8>)]) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let keys = theirs.keys.iter().map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
     let mut second = Command::new("python3")
-        .args([here.join("tests/bundle/second.py"), here.join("spec")])
+        .args([here.join("tests/api/second.py"), here.join("spec")])
         .args([dirs[1].path(), Path::new(place)])
         .args(keys)
         .stdout(File::create(told.path()).unwrap())
