@@ -4,12 +4,19 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use packmule::content::router::Place;
+use packmule::layout::Layout;
+use packmule::serve::{Index, Server, Settings};
 
 use packmule::oci::Digest;
 use packmule::operate::serve::{Directories, Watched};
 
-use super::served::{LARGE, Running, Site, answer, flow, of_bundle, of_layout, serve};
+use super::hosts::content;
+use super::served::{Heard, LARGE, Running, Site, answer, flow, of_bundle, of_layout, put, serve};
 
 fn flip(path: &std::path::Path, at: u64) {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
@@ -183,7 +190,7 @@ fn a_client_that_takes_nothing_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_newer_bundle_replaces_one_without_dropping_a_client() {
+fn a_newer_bundle_is_taken_when_all_of_it_is_there_and_right() {
     let site = Site::new();
     std::fs::create_dir(site.dir.path().join("in")).unwrap();
     let first = site.bundle("in/c-1", &["--channel", "c", "--init-state"]);
@@ -256,4 +263,55 @@ fn stopping_lets_a_client_finish() {
     stream.read_to_end(&mut start).unwrap();
     assert!(answer(&start, false).body == site.layer.0);
     stopping.join().unwrap();
+}
+
+struct NoPage;
+
+impl packmule::serve::Page for NoPage {
+    fn html(&self, _: &str, _: bool) -> String {
+        String::new()
+    }
+}
+
+#[test]
+fn what_is_replaced_is_still_sent_to_whoever_reads_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = Layout::create(dir.path()).unwrap();
+    // More than the buffers of a connection hold.
+    let layer = content(32 << 20, 5);
+    put(&layout, "reg.example/a", &["1"], b"{}", &layer);
+    packmule::content::Destination::finish(&layout).unwrap();
+    drop(layout);
+    let source: Arc<dyn packmule::content::Source> = Arc::new(Layout::open(dir.path()).unwrap());
+    let place = Place { name: "a".to_owned(), source: Arc::clone(&source) };
+    let mut index = Index::new(vec![place]);
+    for artifact in source.holdings().unwrap().artifacts().unwrap() {
+        index.add("a", 0, &artifact).unwrap();
+    }
+    let settings = Settings { threads: 2, ..Settings::default() };
+    let listen = ([127, 0, 0, 1], 0).into();
+    let server =
+        Server::bind(listen, settings, (index, Arc::new(NoPage)), Arc::new(Heard::default()), &flow()).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(|| server.run(&|| over.load(Ordering::Relaxed)).unwrap());
+        let ask = |tail: &str| {
+            let mut stream = TcpStream::connect(server.address()).unwrap();
+            stream
+                .write_all(format!("GET /v2/a/{tail} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+                .unwrap();
+            stream
+        };
+        let mut reading = ask(&format!("blobs/{}", layer.descriptor().digest));
+        let mut got = vec![0; 1000];
+        reading.read_exact(&mut got).unwrap();
+        server.replace(Index::new(Vec::new()), Arc::new(NoPage));
+        let mut after = Vec::new();
+        ask("manifests/1").read_to_end(&mut after).unwrap();
+        assert_eq!(answer(&after, false).status, 404, "new requests see what is new");
+        reading.read_to_end(&mut got).unwrap();
+        assert!(answer(&got, false).body == layer.0);
+        over.store(true, Ordering::Relaxed);
+        assert!(serving.join().unwrap());
+    });
 }
