@@ -217,6 +217,10 @@ pub trait Holdings: Send + Sync {
     fn artifacts(&self) -> Result<Vec<Artifact>, Error>;
     /// Returns the size in bytes of a blob or document, or `None` if the place does not hold it.
     fn size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error>;
+    /// Returns about how many bytes of memory a reader of this blob holds.
+    fn memory(&self, _repository: &Repository, _digest: Digest) -> u64 {
+        0
+    }
 }
 
 /// A place that can be asked what it has.

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 /// Maximum number of connections; others wait until one ends.
 pub(super) const CONNECTIONS: usize = 1000;
-/// Maximum number of blobs that are read at once; others wait for their turn. Each holds a reader
-/// and two chunks.
-pub(super) const STREAMS: usize = 128;
+/// Memory in bytes for blobs that are read at once; others wait for their turn. One that needs more
+/// is read alone.
+pub(super) const READING: u64 = 128 << 20;
+/// Smallest amount of it that is counted.
+pub(super) const UNIT: u64 = 64 << 10;
+/// Memory in bytes for each of these blobs besides its reader: chunks, and what the connection holds.
+pub(super) const SENDING: u64 = 512 << 10;
 /// Maximum number of threads that read.
 pub(super) const READERS: usize = 32;
 /// Maximum size in bytes of a request's line and headers.

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::blobs::{self, Blob, Segment};
 use super::error::Refusal;
 use super::index::{Index, Served};
-use super::limits::{ENTRIES, REFERRERS};
+use super::limits::{ENTRIES, READING, REFERRERS, SENDING, UNIT};
 use super::path::{ByTagOrDigest, Target};
 use super::query::{Query, encode};
 use super::range::{Part, part};
@@ -33,7 +33,7 @@ pub(super) struct Asked<'a> {
     pub is_head: bool,
     /// Threads that read.
     pub handle: &'a Handle,
-    /// Bounds the blobs that are read at once.
+    /// Bounds the memory of blobs that are read at once.
     pub streams: &'a Arc<Semaphore>,
     /// Receives errors of places.
     pub told: &'a (dyn Fn(Error) + Send + Sync),
@@ -133,7 +133,9 @@ impl Asked<'_> {
         if self.is_head || reply.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Ok(reply);
         }
-        let Ok(permit) = Arc::clone(self.streams).acquire_owned().await else { return Err(Refusal::failed()) };
+        let units = units(held.source.holdings().map_or(0, |holdings| holdings.memory(&held.repository, digest)));
+        let permit = Arc::clone(self.streams).acquire_many_owned(units).await;
+        let Ok(permit) = permit else { return Err(Refusal::failed()) };
         let blob = Blob { index: Arc::clone(self.index), held, digest };
         match blobs::stream(self.handle, blob, segments, permit, (self.later)()).await {
             Ok(stream) => Ok(reply.content(Content::Stream(Box::pin(stream)))),
@@ -217,6 +219,12 @@ impl Asked<'_> {
     }
 }
 
+/// Returns the share of [`READING`] that a blob takes whose reader holds `memory` bytes.
+fn units(memory: u64) -> u32 {
+    let needed = memory.saturating_add(SENDING).min(READING).div_ceil(UNIT);
+    u32::try_from(needed).unwrap_or(u32::MAX)
+}
+
 fn etag(digest: Digest) -> String {
     format!("\"{digest}\"")
 }
@@ -276,4 +284,20 @@ fn shown(document: &Document) -> Descriptor {
     entry.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
     entry.annotations = document.annotations().cloned();
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_share_the_memory_for_reading() {
+        let all = u32::try_from(READING / UNIT).unwrap();
+        assert_eq!(units(0), 8);
+        assert_eq!(units(1 << 20), 24, "85 stored ones of a bundle at once");
+        assert_eq!(units(1), 9, "rounded up");
+        for large in [READING, u64::MAX] {
+            assert_eq!(units(large), all, "alone, but never more than there is");
+        }
+    }
 }

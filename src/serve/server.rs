@@ -24,7 +24,7 @@ pub use super::handler::Page;
 use super::handler::{Client, Offer, Shared, handle};
 use super::htpasswd::Htpasswd;
 use super::index::Index;
-use super::limits::{CONNECTIONS, DRAIN, H2_STREAMS, HEAD, HEAD_TIME, HEADERS, PING, READERS, STREAMS};
+use super::limits::{CONNECTIONS, DRAIN, H2_STREAMS, HEAD, HEAD_TIME, HEADERS, PING, READERS, READING, UNIT};
 use super::log::Log;
 use super::metrics::Metrics;
 use super::tls::Tls;
@@ -90,7 +90,7 @@ impl Server {
             log,
             metrics: Arc::new(Metrics::default()),
             handle: runtime.handle().clone(),
-            streams: Arc::new(Semaphore::new(STREAMS)),
+            streams: Arc::new(Semaphore::new(usize::try_from(READING / UNIT).unwrap_or(1))),
             address,
             is_tls: settings.tls.is_some(),
         };
