@@ -21,6 +21,7 @@ mod referrers;
 mod roundtrip;
 mod serve_attacks;
 mod serve_clients;
+mod serve_runtimes;
 mod served;
 mod serving;
 mod settings;

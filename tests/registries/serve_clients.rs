@@ -9,15 +9,15 @@ use super::hosts::address;
 use super::served::Site;
 
 /// A running `packmule serve`, killed on drop.
-struct Process {
+pub struct Process {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    host: String,
+    pub host: String,
 }
 
 impl Process {
     /// Starts it in the site's directory, on a port of its own.
-    fn start(site: &Site, args: &[&str]) -> Self {
+    pub fn start(site: &Site, args: &[&str]) -> Self {
         let mut child = command(site, args).args(["--listen", "127.0.0.1:0"]).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut said = String::new();
@@ -57,7 +57,7 @@ fn command(site: &Site, args: &[&str]) -> Command {
 }
 
 /// Returns the output of a program in a home of its own.
-fn says(program: &str, words: &[&str], dir: &Path) -> String {
+pub fn says(program: &str, words: &[&str], dir: &Path) -> String {
     let home = dir.join("home");
     std::fs::create_dir_all(&home).unwrap();
     let mut command = Command::new(program);

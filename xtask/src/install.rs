@@ -26,6 +26,10 @@ const OWN: &[&str] = &["token", "referrers"];
 /// Programs from Debian: name, package.
 const DEBIAN: &[(&str, &str)] = &[
     ("skopeo", "skopeo"),
+    ("podman", "podman"),
+    ("buildah", "buildah"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
     ("umoci", "umoci"),
     ("docker-registry", "docker-registry"),
     ("debootstrap", "debootstrap"),
