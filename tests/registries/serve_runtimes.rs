@@ -1,10 +1,14 @@
 //! Container engines pull from `packmule serve`: podman, buildah, and containerd, also through its
-//! configuration of mirrors. Each has its own store, state and socket.
+//! configuration of mirrors; and helm. Each has its own store, state and socket.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::hosts::address;
+use packmule::content::Destination as _;
+use packmule::layout::Layout;
+use packmule::oci::{Descriptor, Document, Repository, Tag, media_type};
+
+use super::hosts::{Bytes, address};
 use super::serve_clients::{Process, says};
 use super::served::Site;
 
@@ -93,4 +97,37 @@ fn containerd_pulls_by_name_and_through_a_mirror() {
     says(&ctr, &[&mirrored[..], &["docker.io/library/tide:1.4"]].concat(), dir.path());
     let listed = says(&ctr, &["-a", "s", "images", "list"], dir.path());
     assert!(listed.contains(&name) && listed.contains("docker.io/library/tide:1.4"), "{listed}");
+}
+
+#[test]
+fn helm_pulls_a_chart() {
+    let Some(helm) = address("PACKMULE_TEST_HELM") else { return };
+    let site = Site::new();
+    let dir = tempfile::tempdir().unwrap();
+    says(&helm, &["create", "tide"], dir.path());
+    says(&helm, &["package", "tide"], dir.path());
+    let chart = Bytes(std::fs::read(dir.path().join("tide-0.1.0.tgz")).unwrap());
+    let config = Bytes(br#"{"apiVersion":"v2","name":"tide","version":"0.1.0","type":"application"}"#.to_vec());
+    let layout = Layout::create(&site.layout()).unwrap();
+    let repository = Repository::exact("reg.example/charts/tide").unwrap();
+    for blob in [&config, &chart] {
+        layout.put_blob(&repository, &blob.descriptor(), blob).unwrap();
+    }
+    let of = |media_type: &str, blob: &Bytes| Descriptor { media_type: media_type.to_owned(), ..blob.descriptor() };
+    let config = of("application/vnd.cncf.helm.config.v1+json", &config);
+    let layer = of("application/vnd.cncf.helm.chart.content.v1.tar+gzip", &chart);
+    let json = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": [layer],
+    });
+    let document = Document::parse(media_type::OCI_MANIFEST, json.to_string().into_bytes()).unwrap();
+    layout.put_manifest(&repository, &document).unwrap();
+    layout.set_tag(&repository, &Tag::new("0.1.0").unwrap(), &document).unwrap();
+    layout.finish().unwrap();
+    drop(layout);
+    let process = Process::start(&site, &["oci:layout"]);
+    let name = format!("oci://{}/charts/tide", process.host);
+    let out = dir.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    says(&helm, &["pull", &name, "--version", "0.1.0", "--plain-http", "-d", "out"], dir.path());
+    assert!(std::fs::read(out.join("tide-0.1.0.tgz")).unwrap() == chart.0);
 }
