@@ -1,12 +1,14 @@
 //! A connection that ends when its client is too slow.
 //!
 //! Two limits: a client that keeps the server waiting must take at least [`LEAST`] bytes in
-//! [`STALL`], and a connection without a byte in either direction ends after [`IDLE`]. The time for
-//! the head of a request is limited where requests are parsed.
+//! [`STALL`], and a connection without a byte in either direction ends after [`IDLE`], unless a
+//! request on it is being answered. The time for the head of a request is limited where requests are parsed.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -38,11 +40,32 @@ pub(super) struct Timed<S> {
     // set.
     stalled: Option<(Pin<Box<Sleep>>, u64)>,
     written: u64,
+    busy: Busy,
+}
+
+/// Counts the requests of a connection that are being answered.
+#[derive(Clone, Default)]
+pub(super) struct Busy(Arc<AtomicUsize>);
+
+/// A request that is being answered, until this is dropped.
+pub(super) struct Answering(Busy);
+
+impl Busy {
+    pub(super) fn begin(&self) -> Answering {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Answering(self.clone())
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(stream: S, patience: Patience) -> Self {
-        Self { stream, patience, idle: Box::pin(sleep(patience.idle)), stalled: None, written: 0 }
+    pub(super) fn new(stream: S, patience: Patience, busy: Busy) -> Self {
+        Self { stream, patience, idle: Box::pin(sleep(patience.idle)), stalled: None, written: 0, busy }
     }
 
     fn moved(&mut self) {
@@ -79,6 +102,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             return Poll::Ready(result);
         }
         ready!(self.idle.as_mut().poll(context));
+        // A client that waits for its turn is not idle.
+        while self.busy.0.load(Ordering::Relaxed) > 0 {
+            self.moved();
+            ready!(self.idle.as_mut().poll(context));
+        }
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was sent or received for too long")))
     }
 }
@@ -155,7 +183,7 @@ mod tests {
         for takes in [0, 10] {
             let error = run(async {
                 let (server, mut client) = duplex(100);
-                let mut server = Timed::new(server, patience(200, 60_000));
+                let mut server = Timed::new(server, patience(200, 60_000), Busy::default());
                 tokio::spawn(async move {
                     let mut buffer = [0; 10];
                     while takes > 0 && client.read(&mut buffer[..takes]).await.is_ok_and(|count| count > 0) {
@@ -176,7 +204,7 @@ mod tests {
         let began = Instant::now();
         run(async {
             let (server, mut client) = duplex(500);
-            let mut server = Timed::new(server, patience(400, 60_000));
+            let mut server = Timed::new(server, patience(400, 60_000), Busy::default());
             let taking = tokio::spawn(async move {
                 let (mut buffer, mut all) = ([0; 500], 0);
                 while let Ok(count @ 1..) = client.read(&mut buffer).await {
@@ -197,8 +225,28 @@ mod tests {
     fn a_silent_client_is_left() {
         let error = run(async {
             let (server, _client) = duplex(100);
-            Timed::new(server, patience(60_000, 50)).read_u8().await.unwrap_err()
+            Timed::new(server, patience(60_000, 50), Busy::default()).read_u8().await.unwrap_err()
         });
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_client_that_waits_for_its_answer_is_not_idle() {
+        let error = run(async {
+            let (server, mut client) = duplex(100);
+            let busy = Busy::default();
+            let answering = busy.begin();
+            let mut server = Timed::new(server, patience(60_000, 50), busy);
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(300)).await;
+                client.write_u8(7).await.unwrap();
+                drop(answering);
+                sleep(Duration::from_secs(60)).await;
+                drop(client);
+            });
+            assert_eq!(server.read_u8().await.unwrap(), 7);
+            server.read_u8().await.unwrap_err()
+        });
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "then it is");
     }
 }

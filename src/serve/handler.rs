@@ -19,6 +19,7 @@ use futures_util::Stream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::connection::{Answering, Busy};
 use super::error::Refusal;
 use super::htpasswd::{Htpasswd, Login};
 use super::index::Index;
@@ -65,8 +66,11 @@ pub(super) struct Shared {
 }
 
 /// The client of a connection.
-#[derive(Clone, Copy)]
-pub(super) struct Client(pub SocketAddr);
+#[derive(Clone)]
+pub(super) struct Client {
+    pub address: SocketAddr,
+    pub busy: Busy,
+}
 
 impl Shared {
     fn offer(&self) -> Arc<Offer> {
@@ -155,9 +159,10 @@ impl Shared {
 /// Answers one request.
 pub(super) async fn handle(
     State(shared): State<Arc<Shared>>,
-    Extension(Client(client)): Extension<Client>,
+    Extension(client): Extension<Client>,
     request: Request,
 ) -> Response {
+    let answering = client.busy.begin();
     let began = shared.flow.clock().elapsed();
     let (request, _) = request.into_parts();
     let login = match &shared.users {
@@ -170,7 +175,7 @@ pub(super) async fn handle(
     let reply = shared.answer(&request, &login).await.with(NO_SNIFFING, "nosniff");
     let reply = if request.uri.path().starts_with("/v2") { reply.with(VERSION, "registry/2.0") } else { reply };
     let access = Access {
-        client,
+        client: client.address,
         user: match login {
             Login::User(user) => Some(user).filter(|user| !user.is_empty()),
             Login::Refused | Login::Busy => None,
@@ -183,7 +188,7 @@ pub(super) async fn handle(
         is_complete: false,
         took: Duration::ZERO,
     };
-    let record = Record { access, began, shared: Arc::clone(&shared) };
+    let record = Record { access, began, shared: Arc::clone(&shared), _answering: answering };
     sent(reply, request.method == Method::HEAD, record)
 }
 
@@ -216,6 +221,7 @@ struct Record {
     access: Access,
     began: Duration,
     shared: Arc<Shared>,
+    _answering: Answering,
 }
 
 impl Drop for Record {

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Patience, Timed};
+use super::connection::{Busy, Patience, Timed};
 pub use super::handler::Page;
 use super::handler::{Client, Offer, Shared, handle};
 use super::htpasswd::Htpasswd;
@@ -194,20 +194,21 @@ impl Connection {
         self.metrics.opened();
         // Ignore a failure: it only costs time.
         let _ = stream.set_nodelay(true);
-        let stream = Timed::new(stream, Patience::default());
+        let busy = Busy::default();
+        let stream = Timed::new(stream, Patience::default(), busy.clone());
         let metrics = Arc::clone(&self.metrics);
         match self.tls.clone() {
-            None => self.answer(stream).await,
+            None => self.answer(stream, busy).await,
             Some(tls) => {
                 if let Ok(Ok(stream)) = timeout(HEAD_TIME, tls.0.accept(stream)).await {
-                    self.answer(stream).await;
+                    self.answer(stream, busy).await;
                 }
             }
         }
         metrics.closed();
     }
 
-    async fn answer(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn answer(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, busy: Busy) {
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -221,7 +222,7 @@ impl Connection {
             .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);
-        let router = self.router.layer(Extension(Client(self.client)));
+        let router = self.router.layer(Extension(Client { address: self.client, busy }));
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let mut connection = pin!(connection);
         // The server waits until the last receiver is gone, so one is kept until the end.
