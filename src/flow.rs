@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::{JoinHandle, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -251,6 +251,17 @@ pub fn start_one<'scope, T: Send + 'scope>(
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>, NoThread> {
     std::thread::Builder::new().spawn_scoped(scope, work).map_err(NoThread)
+}
+
+/// Starts one thread that is required and outlives the caller.
+///
+/// # Errors
+/// [`NoThread`].
+pub fn start_apart<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, NoThread> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(NoThread)
 }
 
 /// Starts at least one and up to `count` threads that each run `work`.

@@ -9,6 +9,7 @@
 //! | 6 command line | [`cli`] | arguments, output, exit codes |
 //! | 5 operations | `operate` | export, verify, import, copy, diff, sign |
 //! | 4 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
+//! | 4 edge | `serve` | the read-only registry over HTTP |
 //! | 3 places | [`bundle`], `registry`, `layout`, [`scan`], `secret`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; keys on cards and HSMs |
 //! | 3 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits, checked streams, several sources as one; which files an output may change; other programs; keys and policies |
@@ -45,6 +46,8 @@ pub mod report;
 pub mod scan;
 #[cfg(feature = "online")]
 pub mod secret;
+#[cfg(feature = "online")]
+pub mod serve;
 pub mod signing;
 pub mod state;
 pub mod system;

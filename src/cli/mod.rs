@@ -14,6 +14,8 @@
 //! Every failure is a `Fault`. Only [`exit`] turns its class into an exit code, and only [`output`]
 //! shows it.
 
+#[cfg(feature = "online")]
+pub mod access_log;
 pub mod args;
 pub mod audit;
 pub mod commands;

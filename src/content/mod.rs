@@ -14,7 +14,7 @@ pub mod volumes;
 use std::io::{self, Read};
 
 use crate::base::fault::{Class, Fault};
-use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
+use crate::oci::{Artifact, Descriptor, Digest, Document, Reference, Repository, Tag};
 
 /// How a place failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +133,11 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Returns the list of artifacts and the sizes of content, if the place can be served.
+    fn holdings(&self) -> Option<&dyn Holdings> {
+        None
+    }
+
     /// Returns the list of repositories, if the place has one.
     fn catalog(&self) -> Option<&dyn Catalog> {
         None
@@ -216,6 +221,19 @@ pub trait TagList: Send + Sync {
     /// Returns every tag of the repository, or `None` if that takes more than `pages` requests.
     fn tags_within(&self, repository: &Repository, _pages: usize) -> Result<Option<Vec<Tag>>, Error> {
         self.tags(repository).map(Some)
+    }
+}
+
+/// Lists the artifacts of a place and the sizes of its content, which a server needs.
+pub trait Holdings: Send + Sync {
+    /// Returns all artifacts under the names of the place. One without a name that only refers to
+    /// another is not listed: it is found as a referrer of that one.
+    fn artifacts(&self) -> Result<Vec<Artifact>, Error>;
+    /// Returns the size in bytes of a blob or document, or `None` if the place does not hold it.
+    fn size(&self, repository: &Repository, digest: Digest) -> Result<Option<u64>, Error>;
+    /// Returns about how many bytes of memory a reader of this blob holds.
+    fn memory(&self, _repository: &Repository, _digest: Digest) -> u64 {
+        0
     }
 }
 

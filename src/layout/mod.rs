@@ -9,6 +9,7 @@ mod attached;
 mod destination;
 mod disk;
 mod entry;
+mod holdings;
 mod index;
 mod missing;
 mod relate;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Layout;
-use crate::content::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::content::{Catalog, Error, Holdings, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
@@ -95,6 +95,10 @@ impl Source for Layout {
     }
 
     fn catalog(&self) -> Option<&dyn Catalog> {
+        Some(self)
+    }
+
+    fn holdings(&self) -> Option<&dyn Holdings> {
         Some(self)
     }
 }

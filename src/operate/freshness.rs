@@ -107,6 +107,13 @@ impl Keeper {
         Self { store, side, init, allow_stale, now, inner: Mutex::default() }
     }
 
+    /// Returns a keeper with the same settings for another bundle, at another time.
+    #[must_use]
+    pub fn anew(&self, now: i64) -> Self {
+        let (store, side) = (self.store.clone(), self.side.clone());
+        Self { store, side, init: self.init, allow_stale: self.allow_stale, now, inner: Mutex::default() }
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         lock(&self.inner)
     }

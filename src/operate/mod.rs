@@ -10,6 +10,8 @@ pub mod freshness;
 #[cfg(feature = "carry")]
 pub mod import;
 pub mod report_data;
+#[cfg(feature = "online")]
+pub mod serve;
 #[cfg(feature = "carry")]
 pub mod sign;
 pub mod verify;

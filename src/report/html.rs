@@ -17,7 +17,8 @@ const LINES: usize = 5000;
 /// Maximum number of entries of the shorter lists.
 const ENTRIES: usize = 200;
 
-const HEAD: &str = concat!(
+/// Start of every HTML document: the style, and a policy that allows no scripts.
+pub(super) const HEAD: &str = concat!(
     "<!doctype html><!-- packmule report -->",
     "<html lang=en><head><meta charset=utf-8>",
     "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">",
@@ -116,7 +117,7 @@ fn verdict(html: &mut Html, page: &Page) {
 }
 
 /// Writes the id as four lines of four groups of four digits, for reading it out over the phone.
-fn groups(html: &mut Html, id: &str) {
+pub(super) fn groups(html: &mut Html, id: &str) {
     let (algorithm, hex) = id.split_once(':').unwrap_or(("", id));
     let cut = |text: &str, from: usize| text.chars().skip(from).take(4).collect::<String>();
     html.raw("<p class=hint>Read it out line by line; the sender compares it with their own (");
@@ -187,7 +188,7 @@ fn faults(html: &mut Html, page: &Page) {
     }
 }
 
-fn signers(html: &mut Html, signatures: &Signatures) {
+pub(super) fn signers(html: &mut Html, signatures: &Signatures) {
     html.raw("<section><h2>Who signed</h2>");
     let (counted, needed) = (signatures.counted, signatures.needed);
     if needed > 0 {

@@ -9,6 +9,8 @@
 mod contents;
 mod html;
 mod markup;
+#[cfg(feature = "online")]
+mod served;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
+#[cfg(feature = "online")]
+pub use self::served::{Reached, Served, ServedBundle, ServedPlace, served_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 
 /// Start of every JSON report.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Dir, FileType, FlockOperation, Mode, OFlags, fcntl_getfl, fcntl_setfl, flock, fstat, openat};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 use super::{Access, Found, Unopened};
@@ -38,6 +38,15 @@ pub fn file_size_limit() -> Option<u64> {
 /// limit.
 pub fn address_space() -> Option<u64> {
     getrlimit(Resource::As).current
+}
+
+/// Raises the number of files that this process may have open as far as the system allows, and
+/// returns it; `None` without a limit.
+pub fn raise_open_files() -> Option<usize> {
+    let now = getrlimit(Resource::Nofile);
+    // Ignore a refusal: then the old limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    getrlimit(Resource::Nofile).current.map(|most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 /// Stops the C library from reserving address space for each thread, if it does so.

@@ -40,6 +40,11 @@ pub const fn address_space() -> Option<u64> {
     None
 }
 
+/// Returns `None`, since there is no such limit.
+pub const fn raise_open_files() -> Option<usize> {
+    None
+}
+
 /// Does nothing.
 pub const fn be_frugal() {}
 

@@ -94,7 +94,7 @@ fn p7_inspect_and_cat_work_in_an_empty_read_only_root() {
 fn the_guard_has_no_other_commands() {
     let Some(program) = guard() else { return };
     let help = text(&stranger(&program, &["--help"]));
-    for gone in ["export", "import", "unpack", "sign", "key", "copy", "demo"] {
+    for gone in ["export", "import", "unpack", "sign", "key", "copy", "serve", "demo"] {
         assert!(!help.contains(&format!("\n  {gone} ")), "{help}");
         let ended = Command::new(&program).args([gone, "x"]).output().unwrap();
         assert_eq!(ended.status.code(), Some(2), "{gone}");

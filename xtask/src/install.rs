@@ -13,6 +13,8 @@ const GO: &[(&str, &str, &str)] = &[
     ("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2"),
     ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
     ("regctl", "github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
+    ("helm", "helm.sh/helm/v3/cmd/helm", "v3.22.0"),
+    ("conformance", "github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111"),
 ];
 
 /// Programs whose module has replacements, so that they must be built from a module of our own:
@@ -25,6 +27,10 @@ const OWN: &[&str] = &["token", "referrers"];
 /// Programs from Debian: name, package.
 const DEBIAN: &[(&str, &str)] = &[
     ("skopeo", "skopeo"),
+    ("podman", "podman"),
+    ("buildah", "buildah"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
     ("umoci", "umoci"),
     ("docker-registry", "docker-registry"),
     ("debootstrap", "debootstrap"),

@@ -80,7 +80,19 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
     let password = random()?;
 
     running.set("PACKMULE_TEST_TOOLS", install::folder().display().to_string());
-    for name in ["crane", "oras", "regctl", "skopeo", "umoci", "clamscan"] {
+    for name in [
+        "buildah",
+        "conformance",
+        "containerd",
+        "crane",
+        "ctr",
+        "podman",
+        "oras",
+        "regctl",
+        "skopeo",
+        "umoci",
+        "clamscan",
+    ] {
         if let Ok(path) = tools.get(name) {
             running.set(&format!("PACKMULE_TEST_{}", name.to_uppercase()), path.display().to_string());
         }

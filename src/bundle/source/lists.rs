@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use crate::bundle::format::offsets::Place;
+use crate::bundle::format::tar::Tar;
 use crate::bundle::open::trusted::Trusted;
-use crate::content::{Catalog, Error, Referrers, TagList};
+use crate::content::{Catalog, Error, Holdings, Referrers, TagList};
 use crate::oci::{Artifact, Descriptor, Digest, Repository, Tag};
+
+/// Number of bytes that a reader of stored frames holds.
+const STORED: u64 = 1 << 20;
 
 impl Trusted {
     pub(super) fn artifacts_of<'s>(&'s self, repository: &'s Repository) -> impl Iterator<Item = &'s Artifact> {
@@ -40,5 +45,24 @@ impl Catalog for Trusted {
         let all: BTreeSet<&Repository> =
             self.manifest().artifacts.iter().map(|artifact| &artifact.repository).collect();
         Ok(all.into_iter().filter(|one| host.is_none_or(|host| one.host() == host)).cloned().collect())
+    }
+}
+
+impl Holdings for Trusted {
+    fn artifacts(&self) -> Result<Vec<Artifact>, Error> {
+        Ok(self.manifest().artifacts.clone())
+    }
+
+    fn size(&self, _: &Repository, digest: Digest) -> Result<Option<u64>, Error> {
+        Ok(self.blob_index(&digest).map(|index| self.manifest().blobs[index].size))
+    }
+
+    fn memory(&self, _: &Repository, digest: Digest) -> u64 {
+        let Some(index) = self.blob_index(&digest).filter(|_| self.flat().is_none()) else { return 0 };
+        let (offsets, member) = (self.offsets(), Tar::of_blob(index));
+        let frames = offsets.unit_of(member).frames.clone().map(|frame| offsets.place(frame));
+        // A packed frame is held packed and unpacked, and what is handed on once more.
+        let held = |frame: Place| if frame.packed.is_some() { frame.size + 2 * frame.plain } else { STORED };
+        frames.map(held).max().unwrap_or_default()
     }
 }

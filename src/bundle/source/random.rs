@@ -11,7 +11,7 @@ use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::members::Cursor;
 use crate::bundle::frames::random::RandomReader;
 use crate::bundle::open::trusted::Trusted;
-use crate::content::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
+use crate::content::{Catalog, Error, Holdings, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::media_type::{Kind as Type, document_kind};
 use crate::oci::{Absent, Artifact, Descriptor, Digest, Document, Reason, Reference, Repository};
 
@@ -142,6 +142,10 @@ impl Source for Trusted {
     }
 
     fn catalog(&self) -> Option<&dyn Catalog> {
+        Some(self)
+    }
+
+    fn holdings(&self) -> Option<&dyn Holdings> {
         Some(self)
     }
 }

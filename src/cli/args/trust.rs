@@ -139,6 +139,12 @@ impl Believed {
         Err(fault)
     }
 
+    /// Returns the policy and a keeper of the order for further bundles of this run; `None` if no
+    /// trust was given.
+    pub fn for_more(&self) -> Option<(Policy, Keeper)> {
+        Some((self.policy.clone()?, self.keeper.anew(0)))
+    }
+
     /// Returns the bundle with the detached signatures added.
     pub fn with_signatures(&self, bundle: Untrusted) -> Untrusted {
         bundle.with_signatures(self.signatures.clone())

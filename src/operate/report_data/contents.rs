@@ -325,6 +325,11 @@ fn of_cosign(artifact: &Artifact) -> Option<Digest> {
     format!("{}:{hex}", Algorithm::Sha256.name()).parse().ok()
 }
 
+/// Returns the kind of an artifact from the type that a list of referrers shows for it.
+pub fn kind_of(shown: &str) -> Kind {
+    if is_image(shown) { Kind::Image } else { of_type(shown).unwrap_or_default() }
+}
+
 /// Returns the kind of artifact that a type stands for.
 fn of_type(kind: &str) -> Option<Kind> {
     let has = |marks: &[&str]| marks.iter().any(|mark| kind.contains(mark));

@@ -13,5 +13,6 @@ pub mod images;
 mod page;
 mod words;
 
+pub use self::contents::kind_of;
 pub use self::found::{Bytes, Found, SCAN, Sight};
-pub use self::page::{finish, page, plain, refuses};
+pub use self::page::{finish, page, plain, refuses, signatures_of};

@@ -103,6 +103,11 @@ fn bundle(sight: &Sight, manifest: Option<&Manifest>) -> Bundle {
     }
 }
 
+/// Returns the signatures of a bundle that was looked at under a policy.
+pub fn signatures_of(sight: &Sight) -> Signatures {
+    sight.roll.as_ref().map(|roll| signatures(roll, false)).unwrap_or_default()
+}
+
 /// Returns the signatures of a report; `own` means that they were just made here.
 fn signatures(roll: &Roll, own: bool) -> Signatures {
     let signer = |one: &crate::signing::policy::Called| Signer {

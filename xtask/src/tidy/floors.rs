@@ -13,7 +13,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (2, &["content", "outfile", "program", "signing"]),
     // Places, and the formats of files next to a bundle.
     (3, &["bundle", "registry", "layout", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),
-    (4, &["decide"]),
+    (4, &["decide", "serve"]),
     (5, &["operate"]),
     (6, &["cli"]),
     (7, &["main"]),

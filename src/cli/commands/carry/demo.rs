@@ -1,5 +1,5 @@
-//! `demo`: export, verify and import of artifacts made from data in this file. Every command is
-//! printed before it runs.
+//! `demo`: export, verify, import and a pull of artifacts made from data in this file. Every
+//! command is printed before it runs.
 //!
 //! Nothing is simulated: the commands are the program's own and the files are real.
 
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::demo_server::DemoServer;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::output::Outcome;
@@ -79,11 +80,20 @@ impl Demo<'_, '_> {
             .map_err(|error| Fault::new(Class::Io, format!("standard output: {error}")))
     }
 
+    fn words(&self, line: &str) -> Vec<String> {
+        line.split(' ').map(|word| word.replace("DIR/", &format!("{}/", self.dir))).collect()
+    }
+
+    /// Prints a command.
+    fn show(&mut self, line: &str, end: &str) -> Result<(), Fault> {
+        let shown: Vec<String> = self.words(line).iter().map(|word| shell_word(word)).collect();
+        self.say(&format!("\n$ packmule {}{end}", shown.join(" ")))
+    }
+
     /// Prints a command and runs it.
     fn command(&mut self, line: &str) -> Result<Outcome, Fault> {
-        let words: Vec<String> = line.split(' ').map(|word| word.replace("DIR/", &format!("{}/", self.dir))).collect();
-        let shown: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
-        self.say(&format!("\n$ packmule {}", shown.join(" ")))?;
+        self.show(line, "")?;
+        let words = self.words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let outcome = self.session.again(&words)?;
         self.say(outcome.text.trim_end())?;
@@ -109,7 +119,30 @@ impl Demo<'_, '_> {
         self.tampered()?;
         self.say("\n-- Disconnected site: import what was verified, then compare.")?;
         self.must("import DIR/usb/tide --key DIR/keys/anna.pub.pem --key DIR/keys/ben.pub.pem --to oci:DIR/site")?;
-        self.compare()
+        self.compare()?;
+        self.pull()
+    }
+
+    /// Serves the bundle as a registry and pulls an artifact from it.
+    fn pull(&mut self) -> Result<(), Fault> {
+        let line =
+            "serve bundle:DIR/usb/tide --key DIR/keys/anna.pub.pem --key DIR/keys/ben.pub.pem --listen 127.0.0.1:0";
+        let words = self.words(line);
+        let Some(server) = DemoServer::begin(self.session, &words.iter().map(String::as_str).collect::<Vec<_>>())?
+        else {
+            return Ok(());
+        };
+        let pulled = self.pull_at(line, &server.address());
+        server.stop().and(pulled)
+    }
+
+    fn pull_at(&mut self, line: &str, address: &str) -> Result<(), Fault> {
+        self.say("\n-- Or serve the bundle itself as a registry, with nothing unpacked, and pull from it.")?;
+        self.show(line, " &")?;
+        self.say(&format!("serving on http://{address}"))?;
+        self.steps.push(json!({ "command": line, "ok": true, "class": null }));
+        self.must(&format!("copy {address}/library/tide:1.4 --to oci:DIR/pulled"))?;
+        self.say("\n-- The server is stopped.")
     }
 
     /// Flips one bit of the second volume, shows the refusal, and flips the bit back.
@@ -276,5 +309,7 @@ mod tests {
         let printed = stdout.text();
         let key = "$ packmule key new -o 'it'\\''s a demo/keys/anna.pem' --no-passphrase\n";
         assert!(printed.contains(key) && root.path().join("it's a demo/site/index.json").is_file(), "{printed}");
+        let pulled = root.path().join("it's a demo/pulled/index.json").is_file();
+        assert_eq!(pulled, cfg!(feature = "online"), "{printed}");
     }
 }

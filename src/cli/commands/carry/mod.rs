@@ -2,6 +2,11 @@
 
 mod command;
 pub mod demo;
+#[cfg(feature = "online")]
+mod demo_server;
+#[cfg(not(feature = "online"))]
+#[path = "no_demo_server.rs"]
+mod demo_server;
 pub mod diff;
 pub mod export;
 pub mod import;

@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{copy, credential, login, logout, schema};
+use super::{copy, credential, login, logout, schema, serve};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -15,6 +15,9 @@ pub enum Command {
     /// reached
     #[command(display_order = 4)]
     Copy(Box<copy::Args>),
+    /// Serve bundles and OCI layouts as a read-only registry
+    #[command(display_order = 5)]
+    Serve(Box<serve::Args>),
     /// Try a registry's login and save it
     #[command(display_order = 12)]
     Login(login::Args),
@@ -38,6 +41,7 @@ impl Command {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self {
             Self::Copy(args) => args.run(session),
+            Self::Serve(args) => args.run(session),
             Self::Login(args) => args.run(session),
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),

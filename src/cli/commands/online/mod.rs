@@ -6,5 +6,6 @@ pub mod credential;
 pub mod login;
 pub mod logout;
 pub mod schema;
+pub mod serve;
 
 pub use self::command::Command;

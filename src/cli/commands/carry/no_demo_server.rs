@@ -1,0 +1,30 @@
+//! The server of `demo` in a build without a network: there is none.
+
+use crate::base::fault::Fault;
+use crate::cli::Session;
+
+/// A server that cannot exist.
+pub enum DemoServer {}
+
+impl DemoServer {
+    /// Returns `None`.
+    ///
+    /// # Errors
+    /// None.
+    pub fn begin(_: &Session<'_>, _: &[&str]) -> Result<Option<Self>, Fault> {
+        Ok(None)
+    }
+
+    /// Cannot be called.
+    pub fn address(&self) -> String {
+        match *self {}
+    }
+
+    /// Cannot be called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn stop(self) -> Result<(), Fault> {
+        match self {}
+    }
+}

@@ -1,0 +1,33 @@
+//! The HTTP edge: content behind the traits of [`crate::content`] as a read-only OCI registry
+//! (distribution-spec 1.1, pull and content discovery).
+//!
+//! From the bottom up: `path`, `query`, `range` and `htpasswd` read what clients send; `index` says
+//! which place holds what, `documents` and `blobs` read it; `reply` and `registry` answer a request;
+//! `handler` adds login, log and counters; [`Server`] accepts connections within limits. Nothing of
+//! a request reaches a place but a parsed name, tag or digest. Places are read on a bounded pool of
+//! blocking threads. Must not know what kind of place content comes from.
+
+mod blobs;
+mod cache;
+mod connection;
+mod documents;
+mod error;
+mod handler;
+mod htpasswd;
+mod index;
+mod limits;
+mod log;
+mod metrics;
+mod path;
+mod query;
+mod range;
+mod registry;
+mod reply;
+mod server;
+mod tls;
+
+pub use self::htpasswd::{Htpasswd, HtpasswdError};
+pub use self::index::{Clash, Index};
+pub use self::log::{Access, Log};
+pub use self::server::{Page, Server, Settings};
+pub use self::tls::Tls;
