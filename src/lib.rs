@@ -5,13 +5,14 @@
 //!
 //! | floor | module | holds |
 //! |---|---|---|
-//! | 7 program | `main` | the call of the command line |
-//! | 6 command line | [`cli`] | arguments, output, exit codes |
-//! | 5 operations | `operate` | export, verify, import, copy, diff, sign |
-//! | 4 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
-//! | 4 edge | `serve` | the read-only registry over HTTP |
-//! | 3 places | [`bundle`], `registry`, `layout`, [`scan`], `secret`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; keys on cards and HSMs |
-//! | 3 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |
+//! | 8 program | `main` | the call of the command line |
+//! | 7 command line | [`cli`] | arguments, output, exit codes |
+//! | 6 operations | `operate` | export, verify, import, copy, diff, sign |
+//! | 5 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
+//! | 5 edge | `serve` | the read-only registry over HTTP |
+//! | 4 places | [`bundle`], `registry`, `layout`, [`scan`], `secret`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; keys on cards and HSMs |
+//! | 4 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |
+//! | 3 network | `network` | the runtime, addresses, certificates, waits, pace and rate that all protocols share |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits, checked streams, several sources as one; which files an output may change; other programs; keys and policies |
 //! | 1 tools | [`closure`], [`flow`], [`system`], [`toml_file`] | everything that an artifact references; cancel flag and events; system-specific code; TOML files that people write |
 //! | 0 basics | [`oci`], [`base`] | digests, descriptors, documents, names; faults, locks, sizes, times, redaction of secrets |
@@ -35,6 +36,8 @@ pub mod flow;
 pub mod keys;
 #[cfg(feature = "carry")]
 pub mod layout;
+#[cfg(feature = "online")]
+pub mod network;
 pub mod oci;
 pub mod operate;
 pub mod outfile;

@@ -14,7 +14,6 @@ mod rules;
 mod settings;
 
 pub use self::credential::Credential;
-pub use self::http::rate::Limits;
 pub use self::http::secrets::Secrets;
 pub use self::registries::Registries;
 pub use self::settings::{ClientCertificate, HostLookup, HostSettings, Lookup, Proxies, Settings};

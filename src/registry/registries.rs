@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use super::api::registry::Registry;
 use super::auth::scopes::Scopes;
 use super::http::clients::Clients;
-use super::http::runtime::Runtime;
 use super::http::secrets::Redacted;
 use super::settings::Settings;
 use crate::base::lock::lock;
@@ -17,6 +16,7 @@ use crate::content::{
     Body, Catalog, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
 };
 use crate::flow::Flow;
+use crate::network::runtime::Runtime;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 /// All registries that a run talks to, selected by [`Repository::host`]. The methods block. They

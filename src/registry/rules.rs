@@ -4,9 +4,9 @@
 
 use reqwest::Url;
 
-use super::http::origin;
 use super::settings::{HostSettings, Settings};
 use crate::content::{Error, Kind};
+use crate::network::origin;
 
 /// The rules for one registry.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::credential::Credential;
-use super::http::rate::Limits;
 use super::http::secrets::Secrets;
+use crate::network::rate::Limits;
 
 /// Finds the login for a host (as written in references) and a repository path (empty for the host
 /// itself). Returns `Ok(None)` if there is none, and `Err` with the reason if a helper or file

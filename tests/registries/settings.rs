@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use packmule::content::{Destination, Kind, Source};
 use packmule::flow::Event;
+use packmule::network::rate::Limits;
 use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
-use packmule::registry::{Credential, HostSettings, Limits, Proxies, Settings};
+use packmule::registry::{Credential, HostSettings, Proxies, Settings};
 
 use super::hosts::{Bytes, Client, client, content, manifest, manifest_reply, read};
 use super::quirky::{Habits, Quirky};

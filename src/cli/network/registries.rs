@@ -15,7 +15,8 @@ use crate::base::redact::Secrets;
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
-use crate::registry::{Credential, HostSettings, Limits, Proxies, Registries, Settings};
+use crate::network::rate::Limits;
+use crate::registry::{Credential, HostSettings, Proxies, Registries, Settings};
 
 /// Default number of retries.
 const RETRIES: u32 = 5;

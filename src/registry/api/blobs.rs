@@ -13,13 +13,13 @@ use reqwest::{Method, Response, StatusCode};
 use super::call::Call;
 use super::registry::Registry;
 use crate::content::{Error, Kind};
+use crate::network::retry::{self, Trouble};
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::Drip;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::{self, Trouble};
 
 /// Number of bytes without a break after which the count of breaks is reset.
 const PROGRESS: u64 = 1 << 20;

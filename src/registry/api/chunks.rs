@@ -11,8 +11,8 @@ use super::session::Session;
 use super::upload::{Content, Upload, UploadOutcome};
 use super::ways::{CHUNK, UploadMode};
 use crate::content::Kind;
+use crate::network::retry::{self, Trouble};
 use crate::registry::auth::scopes::Scopes;
-use crate::registry::http::retry::{self, Trouble};
 use crate::registry::http::tries::Tries;
 use crate::registry::http::upload_body::{Unsent, UploadBody};
 /// Progress of a session according to a response.

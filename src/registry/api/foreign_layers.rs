@@ -14,9 +14,9 @@ use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
+use crate::network::origin;
 use crate::oci::{Descriptor, Repository, media_type};
 use crate::registry::auth::scopes::Scopes;
-use crate::registry::http::origin;
 
 /// Maximum number of addresses tried.
 const MOST_URLS: usize = 8;

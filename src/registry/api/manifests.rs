@@ -12,13 +12,13 @@ use super::registry::Registry;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
+use crate::network::retry::Trouble;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Algorithm, Descriptor, Digest, Document, Reference, Repository, Tag, media_type};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::encoding::coding;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::Trouble;
 
 /// Error codes for content that a registry does not know yet, although it was just pushed.
 const UNKNOWN: [&str; 3] = ["BLOB_UNKNOWN", "MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];

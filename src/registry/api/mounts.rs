@@ -14,10 +14,10 @@ use super::session::Session;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::{Event, each};
+use crate::network::retry::Trouble;
 use crate::oci::{Descriptor, Repository};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
-use crate::registry::http::retry::Trouble;
 
 /// Bounds, in bytes, for the minimum chunk size that a server may ask for (`OCI-Chunk-Min-Length`).
 const CHUNK_BOUNDS: (u64, u64) = (1 << 10, 64 << 20);

@@ -21,10 +21,10 @@ use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::each;
+use crate::network::retry::{Trouble, pause, share};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Digest, Document, Repository, Tag, media_type};
 use crate::registry::auth::scopes::Scopes;
-use crate::registry::http::retry::{Trouble, pause, share};
 
 /// Maximum random time added to a wait, so that two writers of one list do not stay in step.
 const SPREAD: Duration = Duration::from_secs(1);

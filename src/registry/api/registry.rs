@@ -15,14 +15,14 @@ use super::ways::Ways;
 use crate::base::fault::Reason;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
+use crate::network::retry::{self, Trouble};
+use crate::network::runtime::Runtime;
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::registry::auth::authorization::Auth;
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::clients::Clients;
 use crate::registry::http::exchange::Http;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::{self, Trouble};
-use crate::registry::http::runtime::Runtime;
 use crate::registry::settings::Settings;
 
 /// One registry.

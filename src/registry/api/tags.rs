@@ -6,10 +6,10 @@ use super::blobs::digest;
 use super::manifests::{Condition, Put, Refusal};
 use super::registry::Registry;
 use crate::content::{Error, Kind};
+use crate::network::retry::Trouble;
 use crate::oci::{Descriptor, Digest, Document, Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::Trouble;
 
 /// Words in registries' error messages, in lower case, for a tag that must not move: ECR, ACR,
 /// Harbor, Nexus, Quay, Artifactory, GitLab.

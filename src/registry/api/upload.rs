@@ -16,13 +16,13 @@ use crate::base::fault::Reason;
 use crate::base::lock::lock;
 use crate::content::{Body, Error, Kind};
 use crate::flow::Event;
+use crate::network::origin;
+use crate::network::retry::{self, Trouble};
 use crate::oci::{Descriptor, Repository};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::exchange::MOST_HOPS;
-use crate::registry::http::origin;
 use crate::registry::http::request::Authorization;
-use crate::registry::http::retry::{self, Trouble};
 use crate::registry::http::upload_body::{Unsent, UploadBody};
 
 /// Size of the smallest chunk that is tried when larger ones are refused. Some proxies allow 1 MiB

@@ -15,13 +15,13 @@ use super::scopes::Scopes;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
+use crate::network::origin;
+use crate::network::retry::Trouble;
 use crate::registry::credential::Credential;
 use crate::registry::http::exchange::Http;
 use crate::registry::http::headers::Challenge;
-use crate::registry::http::origin;
 use crate::registry::http::request::Authorization;
 use crate::registry::http::response::Answer;
-use crate::registry::http::retry::Trouble;
 
 /// A token, and the time on the flow's clock from which on it is no longer used.
 pub(in crate::registry) struct Token {
@@ -221,8 +221,8 @@ fn at_home(http: &Http, header: Option<HeaderValue>) -> Result<Option<Authorizat
 mod tests {
     use super::*;
     use crate::flow::{Event, Events, FixedClock, Flow};
+    use crate::network::runtime::Runtime;
     use crate::registry::http::clients::Clients;
-    use crate::registry::http::runtime::Runtime;
     use crate::registry::settings::Settings;
 
     struct Heard(Mutex<Vec<Event>>);

@@ -17,11 +17,11 @@ use super::authorization::{Auth, Token, basic, secret};
 use super::scopes::Scopes;
 use crate::base::fault::escape;
 use crate::content::Kind;
+use crate::network::origin;
+use crate::network::retry::{self, Trouble};
 use crate::registry::credential::Credential;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::exchange::Http;
-use crate::registry::http::origin;
-use crate::registry::http::retry::{self, Trouble};
 
 /// Time before the end of a token from which on it is no longer used.
 const MARGIN: Duration = Duration::from_secs(10);

@@ -9,9 +9,9 @@ use reqwest::Response;
 
 use super::exchange::Http;
 use super::response::Answer;
-use super::retry::{self, Trouble};
-use super::runtime::Stop;
 use crate::content::Kind;
+use crate::network::retry::{self, Trouble};
+use crate::network::runtime::Stop;
 
 /// Maximum size of an error body or token response, in bytes.
 pub(in crate::registry) const SMALL: u64 = 64 << 10;

@@ -11,12 +11,12 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 use zeroize::Zeroizing;
 
-use super::origin;
-use super::resolver::Elsewhere;
 use super::tls;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
+use crate::network::origin;
+use crate::network::resolver::Elsewhere;
 use crate::registry::settings::{HostSettings, Settings};
 
 /// Maximum number of hosts whose settings are cached, since redirects can lead to ever new names.

@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering;
 
 use reqwest::{StatusCode, Url};
 
-use super::certificate;
 use super::exchange::Http;
 use super::fate::{Fate, look};
-use super::retry::Trouble;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
+use crate::network::certificate;
+use crate::network::retry::Trouble;
 
 /// Number of HTTP/2 failures after which a registry is contacted with HTTP/1.1.
 const MOST_H2: u32 = 2;
@@ -31,7 +31,7 @@ impl Http {
         }
         let text = escape(&text);
         let failed = |what: std::fmt::Arguments<'_>| self.error(Kind::Failed, what);
-        let place = if self.rules.is_home(url) { self.name.clone() } else { super::origin::named(url) };
+        let place = if self.rules.is_home(url) { self.name.clone() } else { crate::network::origin::named(url) };
         // An address that is not the registry's own comes from a response or a descriptor.
         let is_named = place != self.name;
         let at = if is_named { format!(" at {}, which the registry named", escape(&place)) } else { String::new() };
@@ -115,7 +115,7 @@ impl Http {
     /// Returns a description of the certificate at `url` for the error text; empty if it cannot be
     /// read. Looks only once per host.
     fn examined(&self, url: &Url) -> String {
-        let key = super::origin::authority(url);
+        let key = crate::network::origin::authority(url);
         if let Some(known) = lock(&self.examined).get(&key) {
             return known.clone();
         }
@@ -130,7 +130,7 @@ impl Http {
     /// with TLS 1.3 a server refuses a missing client certificate only after the handshake. Looks
     /// only once per host.
     fn alerted(&self, url: &Url) -> Option<(Fate, String)> {
-        let key = super::origin::authority(url);
+        let key = crate::network::origin::authority(url);
         if let Some(known) = lock(&self.alerts).get(&key) {
             return known.clone();
         }

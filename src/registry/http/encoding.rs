@@ -8,9 +8,9 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use super::exchange::Http;
 use super::response::Answer;
-use super::retry::Trouble;
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
+use crate::network::retry::Trouble;
 
 /// Returns the content coding that a response declares, if any.
 pub(in crate::registry) fn coding(headers: &HeaderMap) -> Option<String> {

@@ -5,9 +5,9 @@
 use http_auth::ParamValue;
 pub use reqwest::Url;
 
-use super::origin;
 use crate::base::fault::escape;
 use crate::content::Kind;
+use crate::network::origin;
 
 /// Authentication that a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

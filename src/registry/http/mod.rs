@@ -1,8 +1,7 @@
-//! HTTP with registries: requests, redirects, connections, retries, pace. Must not know about the
+//! HTTP with registries: requests, redirects, connections, outages. Must not know about the
 //! distribution protocol, and leaves logging in to `auth`.
 
 pub(super) mod body;
-pub(super) mod certificate;
 pub(super) mod clients;
 pub(super) mod connection;
 pub(super) mod encoding;
@@ -10,16 +9,10 @@ pub(super) mod exchange;
 pub(super) mod fate;
 pub mod headers;
 pub(super) mod health;
-pub(super) mod origin;
 pub(super) mod outage;
-pub(super) mod pace;
 pub(super) mod ping;
-pub(super) mod rate;
 pub(super) mod request;
-pub(super) mod resolver;
 pub(super) mod response;
-pub(super) mod retry;
-pub(super) mod runtime;
 pub(super) mod secrets;
 pub(super) mod tls;
 pub(super) mod tries;

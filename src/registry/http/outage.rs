@@ -9,10 +9,10 @@ use reqwest::Url;
 
 use super::exchange::Http;
 use super::health::Turn;
-use super::retry::{self, Trouble};
 use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::Event;
+use crate::network::retry::{self, Trouble};
 
 /// How often a waiting step looks whether the registry was found.
 const TICK: Duration = Duration::from_millis(100);

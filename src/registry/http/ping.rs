@@ -8,9 +8,9 @@ use reqwest::{StatusCode, Url};
 
 use super::exchange::Http;
 use super::fate::{Fate, look};
-use super::retry::{self, Trouble};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
+use crate::network::retry::{self, Trouble};
 
 /// Time for which a registry that did not answer counts as down.
 const DOWN_FOR: Duration = Duration::from_secs(30);

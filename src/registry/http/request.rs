@@ -6,7 +6,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
-use super::origin;
+use crate::network::origin;
 
 /// One HTTP request.
 #[derive(Clone)]

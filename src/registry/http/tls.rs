@@ -17,7 +17,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use super::certificate;
+use crate::network::certificate;
 use crate::registry::settings::ClientCertificate;
 
 /// Returns the certificates of a PEM file; none if it has none, or one that cannot be read.

@@ -1,11 +1,11 @@
 //! The tries of one step at one registry.
 //!
-//! Counts and waits; [`super::retry`] says how long, [`super::outage`] what becomes of a step that has used them up.
+//! Counts and waits; [`crate::network::retry`] says how long, [`super::outage`] what becomes of a step that has used them up.
 
 use super::exchange::Http;
-use super::retry::{self, Trouble};
 use crate::content::Error;
 use crate::flow::Event;
+use crate::network::retry::{self, Trouble};
 
 /// So often the registry may go away and come back within one step.
 const MOST_OUTAGES: u32 = 5;

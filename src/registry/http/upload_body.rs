@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 
 use super::exchange::Http;
 use super::request::{Authorization, Request};
-use super::retry::{self, Trouble};
 use crate::content::{Error, Kind};
+use crate::network::retry::{self, Trouble};
 
 /// Size of a piece, in bytes. Large, so that threads rarely synchronize; a transfer uses about four
 /// of them.

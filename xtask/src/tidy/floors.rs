@@ -11,12 +11,13 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (0, &["oci", "base"]),
     (1, &["closure", "flow", "system", "toml_file"]),
     (2, &["content", "outfile", "program", "signing"]),
+    (3, &["network"]),
     // Places, and the formats of files next to a bundle.
-    (3, &["bundle", "registry", "layout", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),
-    (4, &["decide", "serve"]),
-    (5, &["operate"]),
-    (6, &["cli"]),
-    (7, &["main"]),
+    (4, &["bundle", "registry", "layout", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),
+    (5, &["decide", "serve"]),
+    (6, &["operate"]),
+    (7, &["cli"]),
+    (8, &["main"]),
 ];
 
 /// Returns the top-level module of a file in `src/`. Returns `None` for other files and for

@@ -15,8 +15,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rpassword", &["cli"]),
     ("toml", &["cli", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
-    ("reqwest", &["registry"]),
-    ("tokio", &["registry", "serve"]),
+    ("reqwest", &["network", "registry"]),
+    ("tokio", &["network", "registry", "serve"]),
 ];
 
 /// File and folder names without meaning.

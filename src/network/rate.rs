@@ -30,7 +30,7 @@ impl Limits {
     }
 
     /// Returns the limits for `host`, whose own limit is `own`.
-    pub(in crate::registry) fn of(&self, host: &str, own: Option<u64>) -> Vec<Arc<Rate>> {
+    pub fn of(&self, host: &str, own: Option<u64>) -> Vec<Arc<Rate>> {
         let own = own.map(|limit| {
             Arc::clone(lock(&self.hosts).entry(host.to_owned()).or_insert_with(|| Arc::new(Rate::new(limit))))
         });
@@ -39,7 +39,7 @@ impl Limits {
 }
 
 /// One limit.
-pub(in crate::registry) struct Rate {
+pub struct Rate {
     per_second: u64,
     /// Time at which everything taken so far is used up.
     free: Mutex<Duration>,

@@ -23,7 +23,7 @@ const STEP: Duration = Duration::from_millis(50);
 
 /// Failure of a step, and whether another try may succeed.
 #[derive(Debug)]
-pub(in crate::registry) struct Trouble {
+pub struct Trouble {
     /// The failure.
     pub error: Error,
     /// Whether to try again.
@@ -53,13 +53,13 @@ impl From<Error> for Trouble {
 }
 
 /// Returns how long to wait before the next try, `done` having been made; `after`: what the server asked for.
-pub(in crate::registry) fn before(done: u32, after: Option<Duration>) -> Duration {
+pub fn before(done: u32, after: Option<Duration>) -> Duration {
     // Without this, all threads that were asked to wait would return at the same moment.
     after.map_or_else(|| jitter(done), |after| after + share(SPREAD))
 }
 
 /// Waits for `wait`, or until the run is cancelled.
-pub(in crate::registry) fn pause(flow: &Flow, mut wait: Duration) -> Result<(), Error> {
+pub fn pause(flow: &Flow, mut wait: Duration) -> Result<(), Error> {
     while !wait.is_zero() {
         flow.check()?;
         let step = wait.min(STEP);
@@ -76,15 +76,15 @@ fn jitter(done: u32) -> Duration {
 }
 
 /// Returns a random time between zero and `most`.
-pub(in crate::registry) fn share(most: Duration) -> Duration {
+pub fn share(most: Duration) -> Duration {
     let mut random = [0; 2];
     // Without randomness every wait takes the maximum time: slower, but correct.
     let share = getrandom::fill(&mut random).map_or(u16::MAX, |()| u16::from_le_bytes(random));
     most * u32::from(share) / u32::from(u16::MAX)
 }
 
-/// Reads `Retry-After` (seconds or a date), limited to [`MOST_ASKED`].
-pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
+/// Reads `Retry-After` (seconds or a date), limited to `MOST_ASKED`.
+pub fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let seconds = if let Ok(seconds) = text.parse::<u64>() {
         seconds
@@ -96,17 +96,17 @@ pub(in crate::registry) fn retry_after(headers: &HeaderMap, now: i64) -> Option<
 }
 
 /// Reports whether a status may be temporary.
-pub(in crate::registry) fn passes(status: u16) -> bool {
+pub fn passes(status: u16) -> bool {
     matches!(status, 408 | 429) || (status >= 500 && !matches!(status, 501 | 505))
 }
 
 /// Returns whether a status says that it is asked too often or too early, which holds for every request.
-pub(in crate::registry) fn is_limit(status: u16) -> bool {
+pub fn is_limit(status: u16) -> bool {
     matches!(status, 408 | 429 | 503)
 }
 
 /// Makes an error of [`Kind::Failed`] that may be temporary.
-pub(in crate::registry) fn failed(what: impl Into<String>) -> Trouble {
+pub fn failed(what: impl Into<String>) -> Trouble {
     Trouble::passing(Error::new(Kind::Failed, what))
 }
 

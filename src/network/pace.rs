@@ -29,14 +29,14 @@ struct State {
 }
 
 /// The permits of one registry.
-pub(in crate::registry) struct Pace {
+pub struct Pace {
     most: usize,
     state: Mutex<State>,
     freed: Condvar,
 }
 
 /// Permission to wait for the registry, until it is dropped.
-pub(in crate::registry) struct Permit<'a>(&'a Pace);
+pub struct Permit<'a>(&'a Pace);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {

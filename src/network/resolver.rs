@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use super::origin;
 
 /// Looks names up with the system's resolver, and removes forbidden addresses.
-pub(in crate::registry) struct Elsewhere;
+pub struct Elsewhere;
 
 impl Resolve for Elsewhere {
     fn resolve(&self, name: Name) -> Resolving {

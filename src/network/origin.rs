@@ -7,31 +7,31 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use reqwest::Url;
 
 /// Reports whether two addresses have the same scheme, host and port.
-pub(in crate::registry) fn same(one: &Url, other: &Url) -> bool {
+pub fn same(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
 /// Returns the `host` or `host:port` of an address, as written in settings.
-pub(in crate::registry) fn authority(url: &Url) -> String {
+pub fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Returns the host to connect to for a host in references.
-pub(in crate::registry) fn endpoint(host: &str) -> &str {
+pub fn endpoint(host: &str) -> &str {
     if host == "docker.io" { "registry-1.docker.io" } else { host }
 }
 
 /// Returns the name in references of the host of an address.
-pub(in crate::registry) fn named(url: &Url) -> String {
+pub fn named(url: &Url) -> String {
     let authority = authority(url);
     if authority == "registry-1.docker.io" { "docker.io".to_owned() } else { authority }
 }
 
 /// Reports whether a host (with or without a port) is the local machine.
-pub(in crate::registry) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let Ok(url) = Url::parse(&format!("http://{host}/")) else { return false };
     let name = url.host_str().unwrap_or_default();
     name == "localhost" || address(name).is_some_and(|address| address.is_loopback())
@@ -44,7 +44,7 @@ fn address(host: &str) -> Option<IpAddr> {
 
 /// Reports whether an address is link-local or a cloud metadata service. Responses must not lead
 /// there.
-pub(in crate::registry) fn is_forbidden(url: &Url) -> bool {
+pub fn is_forbidden(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
     if METADATA_NAMES.contains(&host.as_str()) {
         return true;
@@ -68,7 +68,7 @@ const METADATA_V6: [Ipv6Addr; 3] = [
 
 /// Reports whether an address, for example a resolved one, is link-local or a cloud metadata
 /// service, or embeds such an address or one of the local machine.
-pub(in crate::registry) fn is_forbidden_address(address: IpAddr) -> bool {
+pub fn is_forbidden_address(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_forbidden_v4(v4),
         IpAddr::V6(v6) => {

@@ -6,7 +6,7 @@ use crate::base::time::Moment;
 
 /// Names in a certificate.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::registry) struct Names {
+pub struct Names {
     /// Name of the signer.
     pub issuer: String,
     /// Name of the holder.
@@ -67,13 +67,13 @@ fn shown(mut name: &[u8]) -> String {
 }
 
 /// Returns the names in a DER certificate, unescaped.
-pub(in crate::registry) fn names(der: &[u8]) -> Option<Names> {
+pub fn names(der: &[u8]) -> Option<Names> {
     let Body { issuer, subject, .. } = body(der)?;
     Some(Names { issuer: shown(issuer), subject: shown(subject) })
 }
 
 /// Returns the first and last second, in Unix time, at which a DER certificate is valid.
-pub(in crate::registry) fn validity(der: &[u8]) -> Option<(i64, i64)> {
+pub fn validity(der: &[u8]) -> Option<(i64, i64)> {
     let mut validity = body(der)?.validity;
     Some((time(element(&mut validity)?)?, time(element(&mut validity)?)?))
 }

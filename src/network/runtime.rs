@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Reason why a wait ended without a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::registry) enum Stop {
+pub enum Stop {
     /// The run was cancelled.
     Cancelled,
     /// Nothing arrived for this long.
@@ -27,7 +27,7 @@ pub(in crate::registry) enum Stop {
 }
 
 /// The runtime and the flow of the run.
-pub(in crate::registry) struct Runtime {
+pub struct Runtime {
     inner: Option<runtime::Runtime>,
     handle: Handle,
     /// Cancel flag, clock and events of the run.
