@@ -35,6 +35,10 @@ pub enum MapError {
     /// Missing `=`, or a `*` where none is allowed.
     #[error("map {0:?}: expected FROM=TO or FROM/*=TO/*")]
     Form(String),
+    /// A line of a file, by its number, is not a map. Does not repeat the line, which may contain a
+    /// secret.
+    #[error("line {0}: expected FROM=TO or FROM/*=TO/*, with repositories on both sides")]
+    Line(usize),
     /// One side is not a repository.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
@@ -98,8 +102,14 @@ impl Map {
     /// # Errors
     /// [`MapError`] of the first line that is not a map.
     pub fn list(text: &str) -> Result<Vec<Self>, MapError> {
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        lines.map(|line| line.parse().map(|map| Self { is_listed: true, ..map })).collect()
+        let lines = text.lines().map(str::trim).enumerate();
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        lines
+            .map(|(index, line)| {
+                let map = line.parse::<Self>().map_err(|_| MapError::Line(index + 1))?;
+                Ok(Self { is_listed: true, ..map })
+            })
+            .collect()
     }
 
     /// Returns the rule for exactly this repository.
@@ -236,7 +246,7 @@ mod tests {
             assert!(wrong.parse::<Map>().is_err(), "{wrong:?}");
         }
         assert_eq!(Map::list("# old\n\na=b\n  c/*=d/*  \n").unwrap().len(), 2);
-        assert!(Map::list("a=b\nno\n").is_err());
+        assert_eq!(Map::list("a=b\n\nno\n"), Err(MapError::Line(3)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum Place {
     },
     /// A layout: names keep their host, without which they would be read as docker.io's.
     Layout,
-    /// Names without a host, to compare them with those below a registry's prefix.
+    /// Names without a host: to serve them, and to compare them with those below a registry's prefix.
     Bare,
 }
 

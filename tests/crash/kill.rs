@@ -190,14 +190,17 @@ fn x2_a_medium_that_cannot_be_read_is_told_with_volume_and_offset() {
                 continue;
             }
             assert_eq!(code, Some(22), "{args:?} {nth}: {told}");
-            assert!(told.contains("b.0001.tar.zst") && told.contains("Input/output error"), "{args:?} {nth}: {told}");
-            assert!(told.contains("offset") && told.contains("\nhelp: "), "{args:?} {nth}: {told}");
+            assert!(told.contains("Input/output error") && told.contains("\nhelp: "), "{args:?} {nth}: {told}");
+            // Small files are read whole; of a volume, the offset counts.
+            let is_small = told.contains("/b.json: ") || told.contains("/b.sig.json: ");
+            let of_volume = told.contains("b.0001.tar.zst") && told.contains("offset");
+            assert!(is_small != of_volume, "{args:?} {nth}: {told}");
             let done = match args[0] {
                 "import" => shelf.holds("a/b/manifests/1"),
                 _ => dir().join("unread/l/index.json").exists(),
             };
             assert!(!done, "{args:?} {nth}");
-            offsets += 1;
+            offsets += u32::from(of_volume);
         }
     }
     assert!(offsets > 5, "only {offsets} reads failed");

@@ -169,7 +169,7 @@ pub fn serve(offered: Vec<Offered>) -> Running {
 
 /// Names as an import into a layout gives them.
 pub fn route(maps: &[&str], keep_host: bool) -> Route {
-    Route::new(Place::Layout, keep_host, maps.iter().map(|map| map.parse().unwrap()).collect())
+    Route::new(Place::Bare, keep_host, maps.iter().map(|map| map.parse().unwrap()).collect())
 }
 
 impl Drop for Running {

@@ -86,6 +86,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         "containerd",
         "crane",
         "ctr",
+        "helm",
         "podman",
         "oras",
         "regctl",

@@ -1,6 +1,6 @@
 //! Referrers of documents: the source's lists of referrers and cosign's tags, each queried once.
-//! Cosign's tags of a few digests are queried one by one; for many, the tags are listed first, in at
-//! most as many pages as single queries would take.
+//! A repository's tags are listed if that takes one page, or for many digests at most as many pages as
+//! single queries would take; otherwise cosign's tags are queried one by one.
 //!
 //! Collects answers only; `gather` decides which referrers to carry. Cosign's tags
 //! (`sha256-<hex>.sig`, `.att`, `.sbom`) state no type before they are fetched, so they are carried
@@ -22,7 +22,7 @@ pub const MAX_REFERRERS: usize = 10_000;
 /// Endings of cosign's tags.
 const COSIGN: [&str; 3] = [".att", ".sbom", ".sig"];
 
-/// Number of single queries for tags of a repository, up to which its tags are not listed.
+/// Number of single queries for tags of a repository, up to which only one page of its tags is read.
 const FEW: usize = 32;
 
 const NONE: &str = "carry the artifacts without their referrers: `--referrers none`";
@@ -43,8 +43,8 @@ pub struct Asked<'a> {
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
     // `None`: the source gives no list of tags, so tags are queried one by one.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
-    // Number of requests that single queries for tags have cost so far.
-    spent: HashMap<Repository, usize>,
+    // Number of requests that single queries for tags have cost so far, and of pages that were tried.
+    spent: HashMap<Repository, (usize, usize)>,
     cosign: HashMap<(Repository, Digest), Vec<(Tag, Descriptor)>>,
 }
 
@@ -159,17 +159,20 @@ impl<'a> Asked<'a> {
         for item in items {
             let key = (item.repository.clone(), item.digest);
             let is_new = !self.lists.contains_key(&key) && seen.insert(key);
-            if is_new && !self.tags.contains_key(&item.repository) {
+            if is_new && !matches!(self.tags.get(&item.repository), Some(Some(_))) {
                 let all = item.filters.referrers == Referrers::All;
                 *due.entry(&item.repository).or_default() += if all { COSIGN.len() + 1 } else { 1 };
             }
         }
         let mut new: Vec<(Repository, usize)> = Vec::new();
         for (repository, due) in due {
-            let spent = self.spent.entry(repository.clone()).or_default();
+            let (spent, tried) = self.spent.entry(repository.clone()).or_default();
             *spent += due;
-            if *spent > FEW {
-                new.push((repository.clone(), spent.div_ceil(flow.jobs.max(1))));
+            let pages = if *spent > FEW { spent.div_ceil(flow.jobs.max(1)) } else { 1 };
+            // A list that was too long is read again only if it may be much longer now.
+            if *tried == 0 || (*tried < usize::MAX && pages >= tried.saturating_mul(4)) {
+                *tried = pages;
+                new.push((repository.clone(), pages));
             }
         }
         let place = self.library.source().tags();
@@ -184,6 +187,7 @@ impl<'a> Asked<'a> {
                 Err(Error { class: Kind::Cancelled, .. }) => return Err(crate::flow::Cancelled.into()),
                 // A source that does not list its tags may still serve them.
                 Err(error) => {
+                    self.spent.entry(repository.clone()).or_default().1 = usize::MAX;
                     flow.event(Event::Detail(format!("{}; asking for single tags instead", error.what)));
                     None
                 }

@@ -80,7 +80,7 @@ impl Args {
     pub fn open(&self, session: &Session<'_>, log: Arc<dyn Log>) -> Result<(Ready, Directories), Fault> {
         let listen = self.address()?;
         let settings = self.settings(session)?;
-        let route = self.naming.route(Place::Layout, self.naming.maps(session)?);
+        let route = self.naming.route(Place::Bare, self.naming.maps(session)?);
         let trust = self.trust.read(Side::Look, session)?;
         let (mut offered, mut watched) = (Vec::new(), Vec::new());
         for (place, typed) in self.places.iter().enumerate() {

@@ -89,7 +89,7 @@ fn cosign_tags_are_artifacts_with_their_tag() {
 }
 
 #[test]
-fn tags_of_few_digests_are_asked_for_one_by_one_and_of_many_listed() {
+fn tags_are_listed_in_one_page_or_for_many_digests_and_else_asked_for_one_by_one() {
     let listings = |digests: usize, fails: bool, pages: Option<usize>| {
         let mut store = Store::new();
         store.tags_fail = fails.then_some(Kind::Failed);
@@ -107,12 +107,15 @@ fn tags_of_few_digests_are_asked_for_one_by_one_and_of_many_listed() {
         let is_single = |one: &&String| one.starts_with("resolve ") && one.contains(":sha256-");
         (asked.iter().filter(|one| one.starts_with("tags ")).count(), asked.iter().filter(is_single).count())
     };
+    // One page: only the tag that exists is asked for.
+    assert_eq!(listings(4, false, None), (1, 1));
+    assert_eq!(listings(40, false, None), (1, 1));
     // Three tags for each document, and for the signature.
-    assert_eq!(listings(4, false, None), (0, 15));
-    assert_eq!(listings(40, false, None), (1, 4), "listed, after the index was asked for");
+    assert_eq!(listings(4, false, Some(2)), (1, 15));
+    assert_eq!(listings(40, false, Some(5)), (2, 4), "listed, after the index was asked for");
     // A list that cannot be had, or has more pages than single queries would cost, ends nothing.
     assert_eq!(listings(40, true, None), (1, 123));
-    assert_eq!(listings(40, false, Some(1000)), (1, 123));
+    assert_eq!(listings(40, false, Some(1000)), (2, 123));
 }
 
 #[test]
