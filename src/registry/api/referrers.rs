@@ -72,8 +72,20 @@ impl Registry {
     }
 
     /// Reports whether referrers are listed only under fallback tags. Keeps what the API answers
-    /// for the next call about the same subject.
+    /// for the next call about the same subject. Until one call has been answered, the others wait
+    /// for that, since a registry without the API is not asked again.
     pub fn has_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
+        let mut is_answered = lock(&self.referrers_answered);
+        if *is_answered {
+            drop(is_answered);
+            return self.finds_only_tags(repository, subject);
+        }
+        let only_tags = self.finds_only_tags(repository, subject)?;
+        *is_answered = true;
+        Ok(only_tags)
+    }
+
+    fn finds_only_tags(&self, repository: &Repository, subject: Digest) -> Result<bool, Error> {
         let answer = self.referrers_api(repository, subject)?;
         let only_tags = answer.is_none();
         lock(&self.peeked).extend(answer.map(|list| ((repository.clone(), subject), list)));

@@ -45,6 +45,8 @@ pub(in crate::registry) struct Registry {
     pub ways: Mutex<Ways>,
     /// Content that this run stored by PUT: path of the repository, and the digest that the answer named.
     put: Mutex<HashSet<(String, Digest)>>,
+    /// Whether the referrers API, or its absence, has answered in this run.
+    pub referrers_answered: Mutex<bool>,
     /// Answers of the referrers API that were only used to find out whether there is one, by
     /// repository and subject.
     pub peeked: Mutex<HashMap<(Repository, Digest), Vec<Descriptor>>>,
@@ -67,6 +69,7 @@ impl Registry {
             no_referrers: Mutex::default(),
             ways: Mutex::default(),
             put: Mutex::default(),
+            referrers_answered: Mutex::default(),
             peeked: Mutex::default(),
         })
     }

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(
             found("src/bundle/format/tar.rs", "use crate::{\n    oci::{Digest, registry},\n    registry::Client,\n};"),
             [
-                "src/bundle/format/tar.rs:3: `bundle` (floor 3) uses `registry` (floor 3), a sibling; imports go down only"
+                "src/bundle/format/tar.rs:3: `bundle` (floor 4) uses `registry` (floor 4), a sibling; imports go down only"
             ]
         );
         assert_eq!(found("src/oci/digest.rs", "fn f() { crate::cli::exit() }").len(), 1);
