@@ -7,10 +7,7 @@
 use std::collections::HashSet;
 
 use super::select::Referrers;
-use crate::oci::{Artifact, Digest, Repository, Tag};
-
-/// Endings of cosign's tags.
-const COSIGN: [&str; 3] = [".att", ".sbom", ".sig"];
+use crate::oci::{Artifact, Digest, Repository, cosign};
 
 /// Returns for each artifact, in order, whether it is left out: it refers to another artifact and
 /// `which` does not take it, or the referrer that it refers to is left out. `shown_type` returns
@@ -52,19 +49,13 @@ pub fn left_out(
 
 /// Reports whether the artifact has a tag of its own.
 fn is_named(artifact: &Artifact) -> bool {
-    artifact.tags.iter().any(|tag| !is_cosign(tag))
-}
-
-/// Reports whether cosign made the tag, from the digest of what it signed.
-fn is_cosign(tag: &Tag) -> bool {
-    let text = tag.as_str();
-    let hex = COSIGN.iter().find_map(|ending| text.strip_suffix(ending)?.strip_prefix("sha256-"));
-    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    artifact.tags.iter().any(|tag| cosign::subject(tag).is_none())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Tag;
 
     fn artifact(text: &str, subject: Option<&str>, kind: Option<&str>, tags: &[&str]) -> Artifact {
         Artifact {

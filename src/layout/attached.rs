@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 
 use super::entry::{Entry, Standing};
-use crate::oci::{Digest, Reference, Repository, Tag};
+use crate::oci::{Digest, Reference, Repository, Tag, cosign};
 
 /// Prefixes of kinds.
 const PREFIXES: [&str; 2] = ["dev.cosignproject.cosign/", "dev.hauler/"];
 /// Kinds of attached content, with the ending of cosign's tag.
-const ENDINGS: [(&str, &str); 3] = [("sigs", ".sig"), ("atts", ".att"), ("sboms", ".sbom")];
+const ENDINGS: [(&str, &str); 3] = [("sigs", "sig"), ("atts", "att"), ("sboms", "sbom")];
 
 /// A kind as written.
 enum Kind<'a> {
@@ -32,10 +32,9 @@ fn kind(text: Option<&str>) -> Kind<'_> {
     }
 }
 
-/// Returns the digest in a tag of cosign's: `sha256-<hex>.<ending>`.
+/// Returns the digest in a tag of cosign's form, with any ending.
 fn subject_of(tag: &Tag) -> Option<Digest> {
-    let (stem, _) = tag.as_str().split_once('.')?;
-    stem.replacen('-', ":", 1).parse().ok()
+    cosign::parts(tag).map(|(digest, _)| digest)
 }
 
 /// Gives attached entries the names that cosign uses in a registry. `kinds` are the kinds of
@@ -71,8 +70,8 @@ fn attached(entry: &mut Entry, ending: &str, of: Option<&str>, images: &[Entry],
         Some(hex) => format!("sha256:{hex}").parse().ok(),
         None => digests.first().copied().filter(|_| digests.len() == 1),
     };
-    let tag = subject.map(|subject: Digest| format!("{}-{}{ending}", subject.algorithm().name(), subject.hex()));
-    let (Some(subject), Some(tag)) = (subject, tag.and_then(|tag| Tag::new(&tag).ok())) else {
+    let tag = subject.and_then(|subject| cosign::tag(subject, ending));
+    let (Some(subject), Some(tag)) = (subject, tag) else {
         entry.standing = Standing::Unclear;
         return rename(entry, Vec::new(), Vec::new());
     };

@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod canonical;
+pub mod cosign;
 pub mod descriptor;
 pub mod digest;
 pub mod document;

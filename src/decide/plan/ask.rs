@@ -14,13 +14,10 @@ use crate::base::fault::{Class, Fault};
 use crate::content::{Error, Kind};
 use crate::decide::select::{Filters, Referrers};
 use crate::flow::{Event, Flow, each};
-use crate::oci::{Descriptor, Digest, Reference, Repository, Tag};
+use crate::oci::{Descriptor, Digest, Reference, Repository, Tag, cosign};
 
 /// Maximum number of referrers of one subject.
 pub const MAX_REFERRERS: usize = 10_000;
-
-/// Endings of cosign's tags.
-const COSIGN: [&str; 3] = [".att", ".sbom", ".sig"];
 
 /// Number of single queries for tags of a repository, up to which only one page of its tags is read.
 const FEW: usize = 32;
@@ -37,21 +34,31 @@ pub struct Subject {
     pub filters: Arc<Filters>,
 }
 
+/// The lookups of tags in one repository so far.
+#[derive(Default)]
+struct Lookups {
+    /// Single queries that were due.
+    single: usize,
+    /// Pages that were allowed for the last list, which was too long; 0 before the first.
+    pages: usize,
+    /// Whether the list could not be obtained.
+    has_no_list: bool,
+}
+
 /// Answers collected so far.
 pub struct Asked<'a> {
     library: &'a Library<'a>,
     lists: HashMap<(Repository, Digest), Vec<Descriptor>>,
     // `None`: the source gives no list of tags, so tags are queried one by one.
     tags: HashMap<Repository, Option<HashSet<Tag>>>,
-    // Number of requests that single queries for tags have cost so far, and of pages that were tried.
-    spent: HashMap<Repository, (usize, usize)>,
+    lookups: HashMap<Repository, Lookups>,
     cosign: HashMap<(Repository, Digest), Vec<(Tag, Descriptor)>>,
 }
 
 impl<'a> Asked<'a> {
     /// Returns an empty set of answers.
     pub fn new(library: &'a Library<'a>) -> Self {
-        Self { library, lists: HashMap::new(), tags: HashMap::new(), spent: HashMap::new(), cosign: HashMap::new() }
+        Self { library, lists: HashMap::new(), tags: HashMap::new(), lookups: HashMap::new(), cosign: HashMap::new() }
     }
 
     /// Returns the referrers of a subject that was queried.
@@ -121,7 +128,7 @@ impl<'a> Asked<'a> {
                 continue;
             }
             let list = self.tags.get(repository).and_then(Option::as_ref);
-            for tag in cosign_tags(*digest) {
+            for tag in cosign::ENDINGS.iter().filter_map(|ending| cosign::tag(*digest, ending)) {
                 if list.is_none_or(|list| list.contains(&tag)) {
                     let reference = Reference { repository: repository.clone(), tag: Some(tag), digest: None };
                     probes.push((*digest, reference));
@@ -161,17 +168,17 @@ impl<'a> Asked<'a> {
             let is_new = !self.lists.contains_key(&key) && seen.insert(key);
             if is_new && !matches!(self.tags.get(&item.repository), Some(Some(_))) {
                 let all = item.filters.referrers == Referrers::All;
-                *due.entry(&item.repository).or_default() += if all { COSIGN.len() + 1 } else { 1 };
+                *due.entry(&item.repository).or_default() += if all { cosign::ENDINGS.len() + 1 } else { 1 };
             }
         }
         let mut new: Vec<(Repository, usize)> = Vec::new();
         for (repository, due) in due {
-            let (spent, tried) = self.spent.entry(repository.clone()).or_default();
-            *spent += due;
-            let pages = if *spent > FEW { spent.div_ceil(flow.jobs.max(1)) } else { 1 };
+            let lookups = self.lookups.entry(repository.clone()).or_default();
+            lookups.single += due;
+            let pages = if lookups.single > FEW { lookups.single.div_ceil(flow.jobs.max(1)) } else { 1 };
             // A list that was too long is read again only if it may be much longer now.
-            if *tried == 0 || (*tried < usize::MAX && pages >= tried.saturating_mul(4)) {
-                *tried = pages;
+            if !lookups.has_no_list && pages >= lookups.pages * 4 {
+                lookups.pages = pages;
                 new.push((repository.clone(), pages));
             }
         }
@@ -187,7 +194,7 @@ impl<'a> Asked<'a> {
                 Err(Error { class: Kind::Cancelled, .. }) => return Err(crate::flow::Cancelled.into()),
                 // A source that does not list its tags may still serve them.
                 Err(error) => {
-                    self.spent.entry(repository.clone()).or_default().1 = usize::MAX;
+                    self.lookups.entry(repository.clone()).or_default().has_no_list = true;
                     flow.event(Event::Detail(format!("{}; asking for single tags instead", error.what)));
                     None
                 }
@@ -202,11 +209,4 @@ fn not_obtained(subject: &str, error: Error) -> Fault {
     let mut fault = fault(subject, error);
     fault.help.get_or_insert_with(|| NONE.to_owned());
     fault
-}
-
-/// Returns the tags under which cosign stores content for `digest`. A SHA-512 digest is too long
-/// for a tag.
-fn cosign_tags(digest: Digest) -> impl Iterator<Item = Tag> {
-    let base = format!("{}-{}", digest.algorithm().name(), digest.hex());
-    COSIGN.into_iter().filter_map(move |ending| Tag::new(&format!("{base}{ending}")).ok())
 }

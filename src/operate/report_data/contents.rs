@@ -10,7 +10,7 @@ use super::images::Configs;
 use crate::bundle::Manifest;
 use crate::bundle::open::catalog::{Catalogue, Entry};
 use crate::oci::image::is_image_config as is_image;
-use crate::oci::{Algorithm, Artifact, Digest, Platform, Reason};
+use crate::oci::{Artifact, Digest, Platform, Reason, cosign};
 use crate::operate::diff::{Change, Difference, Name};
 use crate::report::{Brought, Contents, Image, Item, Kind, Novelty, Repository};
 
@@ -318,11 +318,9 @@ fn by_tag(artifact: &Artifact) -> Option<Kind> {
     })
 }
 
-/// Returns the digest that cosign's tag names as the artifact's subject: `sha256-HEX.sig`, `.att`, `.sbom`.
+/// Returns the digest that cosign's tag names as the artifact's subject.
 fn of_cosign(artifact: &Artifact) -> Option<Digest> {
-    let (name, end) = artifact.tags.first()?.as_str().split_once('.')?;
-    let hex = name.strip_prefix("sha256-").filter(|_| matches!(end, "sig" | "att" | "sbom"))?;
-    format!("{}:{hex}", Algorithm::Sha256.name()).parse().ok()
+    cosign::subject(artifact.tags.first()?)
 }
 
 /// Returns the kind of an artifact from the type that a list of referrers shows for it.
