@@ -8,3 +8,4 @@ pub mod rate;
 pub mod resolver;
 pub mod retry;
 pub mod runtime;
+pub mod secret_source;
