@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::system::{self, Found, Unopened};
 
 /// First bytes of every bundle manifest.
@@ -59,22 +59,22 @@ impl Refusal {
     pub fn into_fault(self, subject: &str, noun: &str) -> Fault {
         let (class, found, help) = match self {
             Self::Other => {
-                let found = format!("expected no file or an earlier {noun}, found another file");
+                let found = differs("", format_args!("no file or an earlier {noun}"), "another file");
                 (Class::Usage, found, "name another file; packmule changes only files that it wrote")
             }
             Self::Bundle(manifest) => {
-                let found = format!("it is a file of the bundle {}", escape(&manifest.to_string_lossy()));
+                let found = format!("it is a file of the bundle {}", escape(&manifest.to_string_lossy())).into();
                 (Class::Usage, found, "name another file, preferably in another directory")
             }
             Self::Link => {
-                let found = "expected a plain file, found a symbolic link".to_owned();
+                let found = differs("", "a plain file", "a symbolic link");
                 (Class::Io, found, "name the file itself")
             }
             Self::Io(error) => {
-                (Class::Io, error.to_string(), "name a file in an existing directory where you can write")
+                (Class::Io, error.to_string().into(), "name a file in an existing directory where you can write")
             }
         };
-        Fault::new(class, format!("{subject}: {found}")).help(help)
+        Fault::new(class, found).within(subject).help(help)
     }
 }
 
@@ -153,12 +153,12 @@ const MEMORY: &str = "/dev/shm";
 pub fn check_folder(folder: &Path, subject: &str) -> Result<(), Fault> {
     let (real, rest) = real(folder);
     if SPECIAL.iter().any(|root| real.starts_with(root)) && !real.starts_with(MEMORY) {
-        let what = format!("{subject}: expected a directory for files, found one for devices");
+        let what = differs(subject, "a directory for files", "one for devices");
         return Err(Fault::new(Class::Io, what).help("mount the medium, and name the directory where it is mounted"));
     }
     // The last component may be created; those above it should come from the medium.
     if rest > 1 && MEDIA.iter().any(|root| real.starts_with(root)) {
-        let what = format!("{subject}: expected an existing parent directory, found none");
+        let what = differs(subject, "an existing parent directory", "none");
         return Err(
             Fault::new(Class::Io, what).help("check that the medium is mounted; otherwise create the directory")
         );

@@ -53,6 +53,24 @@ pub enum Reason {
     Unreadable,
 }
 
+/// The parts of a description "subject: expected …, found …".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The option, file, digest or name that it is about, if it is named.
+    pub subject: Option<String>,
+    /// Requirement that is not met.
+    pub expected: String,
+    /// Finding in its place, if it is known.
+    pub found: Option<String>,
+}
+
+/// The description of a failure: a text, and its parts if it is about a difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    text: String,
+    parts: Option<Box<Parts>>,
+}
+
 /// A failure with its advice. `C` is its classification: the class of an operation, or the kind of
 /// failure at a place (`content::Kind`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +80,8 @@ pub struct Fault<C = Class> {
     /// Description as a lower-case fragment: subject, expected, found. Untrusted parts are escaped
     /// when shown.
     pub what: String,
+    /// The parts of the description, if it is about a difference.
+    pub parts: Option<Box<Parts>>,
     /// Advice: one thing to do.
     pub help: Option<String>,
     /// Reason for special handling, if any.
@@ -71,9 +91,32 @@ pub struct Fault<C = Class> {
 }
 
 impl<C> Fault<C> {
-    /// Creates a fault of `class`.
-    pub fn new(class: C, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), help: None, reason: None, others: Vec::new() }
+    /// Creates a fault of `class`, from a text, or from [`differs`] or [`expects`].
+    pub fn new(class: C, what: impl Into<Description>) -> Self {
+        let Description { text, parts } = what.into();
+        Self { class, what: text, parts, help: None, reason: None, others: Vec::new() }
+    }
+
+    /// Returns the option, file, digest or name that the fault is about, if it is known.
+    pub fn subject(&self) -> Option<&str> {
+        self.parts.as_ref()?.subject.as_deref()
+    }
+
+    /// Returns the requirement that is not met, if it is known.
+    pub fn expected(&self) -> Option<&str> {
+        Some(&self.parts.as_ref()?.expected)
+    }
+
+    /// Returns the finding in place of what was expected, if it is known.
+    pub fn found(&self) -> Option<&str> {
+        self.parts.as_ref()?.found.as_deref()
+    }
+
+    /// Puts `subject` before the description, and before its own subject.
+    #[must_use]
+    pub fn within(self, subject: impl fmt::Display) -> Self {
+        let Description { text, parts } = Description { text: self.what, parts: self.parts }.within(subject);
+        Self { what: text, parts, ..self }
     }
 
     /// Sets the advice.
@@ -92,20 +135,25 @@ impl<C> Fault<C> {
 
     /// Converts the classification and keeps everything else.
     pub fn classed<D>(self, class: impl FnOnce(C) -> D) -> Fault<D> {
-        Fault { class: class(self.class), what: self.what, help: self.help, reason: self.reason, others: self.others }
+        let Self { class: old, what, parts, help, reason, others } = self;
+        Fault { class: class(old), what, parts, help, reason, others }
     }
 
     /// Applies `change` to every text, including the texts of the other faults.
     #[must_use]
     pub fn map_texts(self, change: &dyn Fn(String) -> String) -> Self {
         let others = self.others.into_iter().map(|other| other.map_texts(change)).collect();
-        Self { class: self.class, what: change(self.what), help: self.help.map(change), reason: self.reason, others }
+        let parts = self.parts.map(|parts| {
+            let Parts { subject, expected, found } = *parts;
+            Box::new(Parts { subject: subject.map(change), expected: change(expected), found: found.map(change) })
+        });
+        Self { what: change(self.what), parts, help: self.help.map(change), others, ..self }
     }
 }
 
 impl Fault {
     /// Creates a fault of class usage, with its advice.
-    pub fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn usage(what: impl Into<Description>, help: impl Into<String>) -> Self {
         Self::new(Class::Usage, what).help(help)
     }
 
@@ -118,6 +166,54 @@ impl Fault {
         let mut fault = faults.remove(first);
         fault.others.extend(faults);
         Some(fault)
+    }
+}
+
+/// Returns the description "subject: expected …, found …". An empty subject is left out.
+pub fn differs(subject: impl fmt::Display, expected: impl fmt::Display, found: impl fmt::Display) -> Description {
+    let description = expects("", expected);
+    let found = found.to_string();
+    let parts = description.parts.map(|parts| Box::new(Parts { found: Some(found.clone()), ..*parts }));
+    Description { text: format!("{}, found {found}", description.text), parts }.within(subject)
+}
+
+/// Returns the description "subject: expected …", where it is not said what was found. An empty
+/// subject is left out.
+pub fn expects(subject: impl fmt::Display, expected: impl fmt::Display) -> Description {
+    let expected = expected.to_string();
+    let text = format!("expected {expected}");
+    Description { text, parts: Some(Box::new(Parts { subject: None, expected, found: None })) }.within(subject)
+}
+
+impl Description {
+    /// Puts `subject` before the description, and before its own subject. An empty one changes
+    /// nothing.
+    #[must_use]
+    pub fn within(mut self, subject: impl fmt::Display) -> Self {
+        let subject = subject.to_string();
+        if subject.is_empty() {
+            return self;
+        }
+        self.text = format!("{subject}: {}", self.text);
+        if let Some(parts) = &mut self.parts {
+            parts.subject = Some(match parts.subject.take() {
+                Some(own) => format!("{subject}: {own}"),
+                None => subject,
+            });
+        }
+        self
+    }
+}
+
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<T: Into<String>> From<T> for Description {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), parts: None }
     }
 }
 
@@ -225,6 +321,25 @@ mod tests {
         }
         assert_eq!(escape("Größe 数 ñ"), "Größe 数 ñ");
         assert!(escape(&"x".repeat(1 << 20)).len() < 500);
+    }
+
+    #[test]
+    fn a_difference_keeps_its_parts_under_every_change() {
+        let fault = Fault::new(Class::Format, differs("volume 2", format_args!("{} bytes", 5), 7));
+        assert_eq!(fault.what, "volume 2: expected 5 bytes, found 7");
+        assert_eq!((fault.subject(), fault.expected(), fault.found()), (Some("volume 2"), Some("5 bytes"), Some("7")));
+        let changed =
+            fault.within("usb/b").classed(|_| Class::Io).map_texts(&|text| text.replace(['2', '5', '7'], "*"));
+        assert_eq!(changed.what, "usb/b: volume *: expected * bytes, found *");
+        let parts = (changed.subject(), changed.expected(), changed.found());
+        assert_eq!(parts, (Some("usb/b: volume *"), Some("* bytes"), Some("*")));
+        let open = Fault::new(Class::Usage, expects("", "a name"));
+        assert_eq!(
+            (open.what.as_str(), open.subject(), open.expected(), open.found()),
+            ("expected a name", None, Some("a name"), None)
+        );
+        let plain = Fault::new(Class::Usage, "cancelled").within("x");
+        assert_eq!((plain.what.as_str(), plain.subject(), plain.expected()), ("x: cancelled", None, None));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 use super::open::untrusted::{Untrusted, open_at};
 use super::volumes::local::Directories;
 use super::{Error, Name};
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 
 /// Levels of directories below a given one in which a bundle is searched for.
 const DEPTH: usize = 4;
@@ -33,8 +33,7 @@ pub fn locate(path: &Path) -> Result<(PathBuf, Name), Error> {
         return match &names[..] {
             [name] => Ok((path.to_owned(), name.clone())),
             [] => below(path),
-            _ => Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {}", names.len()))
-                .help("name it: DIR/NAME")),
+            _ => Err(Error::new(Class::Usage, differs(shown, "one bundle", names.len())).help("name it: DIR/NAME")),
         };
     }
     let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
@@ -84,12 +83,12 @@ fn below(dir: &Path) -> Result<(PathBuf, Name), Error> {
         }
     }
     match found.len() {
-        0 => Err(Error::new(Class::Io, format!("{shown}: expected a bundle, found no NAME.json"))
+        0 => Err(Error::new(Class::Io, differs(shown, "a bundle", "no NAME.json"))
             .help("name the directory that holds NAME.json, or DIR/NAME")),
         1 => Ok(found.remove(0)),
         more => {
             let (dir, name) = &found[0];
-            Err(Error::new(Class::Usage, format!("{shown}: expected one bundle, found {more} below it"))
+            Err(Error::new(Class::Usage, differs(shown, "one bundle", format_args!("{more} below it")))
                 .help(format!("name one of them: {}", dir.join(name.to_string()).display())))
         }
     }

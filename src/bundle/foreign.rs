@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::volumes::files::Files;
 use super::volumes::local::{Directories, read_capped};
 use super::{Error, Name};
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::outfile::{MANIFEST_BEGINS, begins, is_manifest};
 use crate::system::{self, Found};
 
@@ -44,7 +44,7 @@ pub fn check(dir: &Path, name: &Name) -> Result<(), Error> {
 
 /// Returns the error that refuses to replace `path`.
 pub fn refused(path: &Path) -> Error {
-    let what = format!("{}: expected a file of a bundle or none, found another file", path.display());
+    let what = differs(path.display(), "a file of a bundle or none", "another file");
     Error::new(Class::Usage, what).help("choose another name; packmule replaces only files that it wrote")
 }
 

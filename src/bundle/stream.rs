@@ -16,7 +16,7 @@ use super::open::trusted::Trusted;
 use super::open::untrusted::Untrusted;
 use super::volumes::files::Files;
 use super::{Error, Name};
-use crate::base::fault::Class;
+use crate::base::fault::{Class, Description, differs, expects};
 use crate::flow::{Event, Flow};
 use crate::signing::envelope::MAX_FILE;
 
@@ -38,8 +38,8 @@ pub struct Stream {
     pub rest: Bytes,
 }
 
-fn not_a_bundle(what: &str) -> Error {
-    Error::format(format!("not a bundle: {what}"))
+fn not_a_bundle(what: impl Into<Description>) -> Error {
+    Error::format(what.into().within("not a bundle"))
         .help("give DIR/NAME, or a stream as `packmule cat` writes it: it begins with NAME.sig.json")
 }
 
@@ -49,8 +49,8 @@ fn padding(size: u64) -> &'static [u8] {
     &ZEROS[..usize::try_from(padded(size) - size).unwrap_or_default()]
 }
 
-fn misformed(file: &str, problem: &str) -> Error {
-    Error::format(format!("stream, {file}: {problem}")).help("take the stream again from its source")
+fn misformed(file: &str, problem: impl Into<Description>) -> Error {
+    Error::format(problem.into().within(format_args!("stream, {file}"))).help("take the stream again from its source")
 }
 
 /// Fills `buffer` and returns the number of bytes read, which is smaller only at the end. Calls
@@ -106,9 +106,9 @@ fn first_member<T>(
         .ok()
         .and_then(name)
         .ok_or_else(|| not_a_bundle("it begins with neither a manifest nor the headers of a stream"))?;
-    let size = stated_size(&found)
-        .filter(|size| (1..=limit).contains(size))
-        .ok_or_else(|| misformed(&file, &format!("expected 1 to {limit} bytes, found another size in its header")))?;
+    let size = stated_size(&found).filter(|size| (1..=limit).contains(size)).ok_or_else(|| {
+        misformed(&file, differs("", format_args!("1 to {limit} bytes"), "another size in its header"))
+    })?;
     if found != header(file.as_bytes(), size, b'0') {
         return Err(misformed(&file, "header differs from the one made of its name and size"));
     }
@@ -127,7 +127,7 @@ fn first_member<T>(
     }
     if content.len() as u64 != whole {
         let found = (content.len() as u64).min(size);
-        return Err(misformed(&file, &format!("truncated at {found} of {size} bytes")));
+        return Err(misformed(&file, format!("truncated at {found} of {size} bytes")));
     }
     // No truncation: at most 64 MiB.
     let size = usize::try_from(size).unwrap_or_default();
@@ -290,7 +290,10 @@ pub fn write_frames(bundle: &Untrusted, frames: &[usize], flow: &Flow, out: &mut
     let mut wanted = Vec::with_capacity(frames.len());
     for number in frames {
         let place = number.checked_sub(1).filter(|index| *index < offsets.frames()).ok_or_else(|| {
-            Error::new(Class::Usage, format!("--frames {number}: expected 1 to {}", offsets.frames()))
+            Error::new(
+                Class::Usage,
+                expects(format_args!("--frames {number}"), format_args!("1 to {}", offsets.frames())),
+            )
         })?;
         wanted.push(offsets.place(place));
     }
@@ -311,7 +314,11 @@ fn of_volumes(bundle: &Untrusted) -> Result<(Manifest, &Files), Error> {
         if found != Some(volume.size) {
             let found = found.map_or_else(|| "none".to_owned(), |size| format!("{size} bytes"));
             let file = volumes.file_name(index);
-            return Err(Error::integrity(format!("volume {file}: expected {} bytes, found {found}", volume.size)));
+            return Err(Error::integrity(differs(
+                format_args!("volume {file}"),
+                format_args!("{} bytes", volume.size),
+                found,
+            )));
         }
     }
     Ok((manifest, volumes))

@@ -18,7 +18,7 @@ use super::exit;
 use super::output::Outcome;
 use crate::audit::head::place;
 use crate::audit::{Entry, Event, Head, Line, Log, Newest, Snapshot, check};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, escape, expects};
 use crate::base::product::TOOL;
 use crate::base::redact::{Secrets, redact_argument};
 use crate::base::time::Moment;
@@ -66,7 +66,7 @@ pub fn subject(matches: &ArgMatches, secrets: &Secrets) -> Subject {
 /// Class usage for a year outside 0 to 9999.
 pub fn now(clock: &dyn Clock) -> Result<Moment, Fault> {
     Moment::from_unix(clock.unix())
-        .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock"))
+        .ok_or_else(|| Fault::usage(expects("clock", "a year from 0 to 9999"), "set the clock"))
 }
 
 /// Location of a log.

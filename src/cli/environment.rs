@@ -13,7 +13,7 @@ use std::ffi::{OsStr, OsString};
 use clap::{Arg, ArgAction, Command};
 
 use super::args::trust;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 
 /// The command line with the options from the environment.
 pub struct Typed {
@@ -51,7 +51,7 @@ pub fn read(grammar: &Command, args: &[OsString], env: &BTreeMap<OsString, OsStr
                 Some("0" | "false" | "no") => continue,
                 _ => {
                     let found = escape(&value.to_string_lossy());
-                    let what = format!("{name}: expected 1 or 0, found {found}");
+                    let what = differs(name, "1 or 0", found);
                     typed.fault = Some(Fault::new(Class::Usage, what).help("unset it, or set it to 1 or 0"));
                     continue;
                 }

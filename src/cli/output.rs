@@ -184,9 +184,14 @@ fn write_text(stdout: &mut dyn Write, text: &str) -> io::Result<()> {
 }
 
 fn as_json(fault: &Fault) -> Value {
-    let mut value = json!({ "class": fault.class.name(), "message": fault.what });
-    value["help"] = json!(fault.help.as_deref().unwrap_or(fault.class.advice()));
-    value
+    json!({
+        "class": fault.class.name(),
+        "message": fault.what,
+        "subject": fault.subject(),
+        "expected": fault.expected(),
+        "found": fault.found(),
+        "help": fault.help.as_deref().unwrap_or(fault.class.advice()),
+    })
 }
 
 /// Writes a fault's errors, its own first, then the advice of all of them, each only once.
@@ -211,6 +216,7 @@ fn show(fault: &Fault, stderr: &Stderr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::fault::{differs, expects};
 
     struct Broken(io::ErrorKind);
 
@@ -253,6 +259,20 @@ mod tests {
         assert_eq!((&document["ok"], &document["retryable"]), (&json!(false), &json!(true)));
         assert_eq!(document["error"]["message"], "a\u{202e}\x1b[1m");
         assert_eq!(document["error"]["others"][0]["class"], "io");
+        for part in ["subject", "expected", "found"] {
+            assert!(document["error"].as_object().unwrap()[part].is_null(), "{part}");
+        }
+        let mut wrong = Fault::usage(differs("--jobs", "1 or more", "0"), "leave it out");
+        wrong.others.push(Fault::new(Class::Io, expects("", "a file")));
+        let document: Value = serde_json::from_str(&finish(true, Err(wrong)).1).unwrap();
+        let error = &document["error"];
+        assert_eq!(error["message"], "--jobs: expected 1 or more, found 0");
+        assert_eq!([&error["subject"], &error["expected"], &error["found"]], ["--jobs", "1 or more", "0"]);
+        let other = &error["others"][0];
+        assert_eq!(
+            [&other["subject"], &other["expected"], &other["found"]],
+            [&Value::Null, &json!("a file"), &Value::Null]
+        );
         let verdict = Outcome::new("x", json!({"verdict": "REFUSED"})).failed(Fault::new(Class::Trust, "t"));
         let (code, stdout, _) = finish(true, Ok(verdict));
         let document: Value = serde_json::from_str(&stdout).unwrap();

@@ -9,7 +9,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::world::World;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::signing::PublicKey;
 use crate::signing::key::{self, Contents, KeyError, MAX_FILE};
 use crate::system;
@@ -36,8 +36,11 @@ pub(super) fn read_file(path: &Path, world: &World) -> Result<Zeroizing<Vec<u8>>
     let private = matches!(key::contents(&bytes), Ok(Contents::Private | Contents::Encrypted));
     if let Some(mode) = mode.filter(|mode| private && mode & 0o077 != 0) {
         let path = shown(path);
-        let what =
-            format!("key {path}: expected a private key that only its owner can access (0600), found mode {mode:04o}");
+        let what = differs(
+            format_args!("key {path}"),
+            "a private key that only its owner can access (0600)",
+            format_args!("mode {mode:04o}"),
+        );
         return Err(Fault::new(Class::Usage, what)
             .help(format!("run `chmod 600 {path}`; if others could read it, make a new key")));
     }

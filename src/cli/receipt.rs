@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::output::Outcome;
 use super::progress::size as show_size;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::oci::Digest;
 use crate::receipt::{Arrival, MAX_RECEIPT, MEDIA_TYPE, Outcome as Reached, Receipt, State};
 use crate::signing::envelope::MAX_FILE;
@@ -63,7 +63,7 @@ fn judge(envelope: Option<Envelope>, made: &[u8], policy: Option<&Policy>, check
     let mut signed = envelope.unwrap_or_else(|| Envelope::new(made.to_vec()));
     let Some(policy) = policy else {
         if checks && signed.payload != made {
-            let what = "receipt's signatures: expected signatures of this receipt, found signatures of something else";
+            let what = differs("receipt's signatures", "signatures of this receipt", "signatures of something else");
             return Err(Fault::new(Class::Signature, what)
                 .help("get the receipt and its signature file again from whoever imported the bundle"));
         }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::world::World;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs, expects};
 use crate::base::redact::Secrets;
 use crate::outfile::{Place, Refusal, begins, look};
 use crate::report::{HTML_BEGINS, HTML_UNFINISHED, JSON_BEGINS, Page, to_html};
@@ -110,7 +110,7 @@ impl Sheet {
             Some("html") => Form::Html,
             Some("json") => Form::Json,
             _ => {
-                let what = format!("--report {shown}: expected a name that ends in .html or .json");
+                let what = expects(format_args!("--report {shown}"), "a name that ends in .html or .json");
                 return Err(Fault::new(Class::Usage, what).help("the ending of the name chooses the format"));
             }
         };
@@ -122,7 +122,7 @@ impl Sheet {
             return Ok((Self { out: Out::Stream(stream), shown, form }, false));
         }
         let Some(claim) = system::claim(path).map_err(|unopened| refused(unopened.into()))? else {
-            let what = format!("--report {shown}: expected a file for this run alone, found another run writing it");
+            let what = differs(format_args!("--report {shown}"), "a file for this run alone", "another run writing it");
             return Err(Fault::new(Class::Lock, what).help("name another file, and each file only once"));
         };
         let is_new = claim.is_new();

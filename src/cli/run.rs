@@ -14,7 +14,7 @@ use super::report_files::Sheets;
 use super::session::{Globals, Session};
 use super::world::World;
 use super::{audit, commands, environment};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::base::redact::Secrets;
 use crate::flow::Flow;
 use crate::outfile;
@@ -140,9 +140,9 @@ fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {
     if let Err(error) = kept {
         flow.warn(format!("memory: expected to exclude it from core dumps, found {error}"));
     }
-    world.watch_signals(&flow.cancel_flag()).map_err(|error| {
-        Fault::new(Class::Io, format!("signals: expected to handle HUP, INT and TERM, found {error}"))
-    })?;
+    world
+        .watch_signals(&flow.cancel_flag())
+        .map_err(|error| Fault::new(Class::Io, differs("signals", "to handle HUP, INT and TERM", error)))?;
     for path in globals.reports.iter().chain(&globals.audit) {
         outfile::unmounted(&world.path(path)).into_iter().for_each(|warning| flow.warn(warning));
     }
@@ -171,7 +171,7 @@ fn not_a_command(error: &clap::Error, words: &str) -> Result<Outcome, Fault> {
             return Ok(Outcome::new(text, result));
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            let what = format!("packmule {words}: expected a command, found none").replace(" :", ":");
+            let what = differs(format!("packmule {words}").trim_end(), "a command", "none");
             return Err(Fault::new(Class::Usage, what).help(help_for(words)));
         }
         _ => {}

@@ -1,6 +1,7 @@
 //! Lists of the repositories of a source that has a catalog.
 
 use super::{Error, Kind, Source};
+use crate::base::fault::differs;
 use crate::oci::Repository;
 
 /// Returns the repositories of `host` at `place` whose path is `prefix` or below it; all of them if
@@ -10,7 +11,7 @@ use crate::oci::Repository;
 /// Those of [`super::Catalog::repositories`]; [`Kind::Refused`] if the place lists no repositories.
 pub fn below(place: &dyn Source, host: Option<&str>, prefix: &str) -> Result<Vec<Repository>, Error> {
     let catalog = place.catalog().ok_or_else(|| {
-        let what = "catalog: expected a list of repositories, found a place without one";
+        let what = differs("catalog", "a list of repositories", "a place without one");
         Error::new(Kind::Refused, what).help("name each repository")
     })?;
     let mut all = catalog.repositories(host)?;

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use crate::base::fault::{Description, differs};
 use crate::content::{Error, Kind};
 use crate::oci::{Descriptor, Digest, Hasher};
 
@@ -51,22 +52,18 @@ impl<R: Read> Checked<R> {
         Self { inner, descriptor, hasher, left }
     }
 
-    fn mismatch(&self, detail: &str) -> io::Error {
-        Error::new(Kind::Mismatch, format!("blob {}: {detail}", self.descriptor.digest)).into_io()
+    fn mismatch(&self, detail: impl Into<Description>) -> io::Error {
+        Error::new(Kind::Mismatch, detail.into().within(format_args!("blob {}", self.descriptor.digest))).into_io()
     }
 
     /// Checks the end of the content: nothing may follow, and the digest must match.
     fn settle(&mut self) -> io::Result<()> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         if read_some(&mut self.inner, &mut [0])? != 0 {
-            return Err(self.mismatch(&format!("expected {} bytes, found more", self.descriptor.size)));
+            return Err(self.mismatch(differs("", format_args!("{} bytes", self.descriptor.size), "more")));
         }
         let found = hasher.finish();
-        if found == self.descriptor.digest {
-            Ok(())
-        } else {
-            Err(self.mismatch(&format!("content has digest {found}")))
-        }
+        if found == self.descriptor.digest { Ok(()) } else { Err(self.mismatch(format!("content has digest {found}"))) }
     }
 }
 
@@ -83,7 +80,7 @@ impl<R: Read> Read for Checked<R> {
         let count = self.inner.read(&mut buffer[..most])?;
         if count == 0 {
             let found = self.descriptor.size - self.left;
-            return Err(self.mismatch(&format!("expected {} bytes, found {found}", self.descriptor.size)));
+            return Err(self.mismatch(differs("", format_args!("{} bytes", self.descriptor.size), found)));
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);

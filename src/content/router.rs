@@ -12,7 +12,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::{Catalog, Error, Kind, Ranges, Referrers, Source, TagList};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 /// Upper limit for the positions of one place, so that those of several do not mix.
@@ -103,9 +103,9 @@ impl Router {
         })
     }
 
-    fn two_digests(&self, name: &str, one: (usize, Digest), two: (usize, Digest)) -> String {
+    fn two_digests(&self, name: &str, one: (usize, Digest), two: (usize, Digest)) -> Description {
         let (first, second) = (&self.places[one.0].name, &self.places[two.0].name);
-        format!("{name}: expected one manifest, found {} in {first} and {} in {second}", one.1, two.1)
+        differs(name, "one manifest", format_args!("{} in {first} and {} in {second}", one.1, two.1))
     }
 
     /// Returns where `reference` is resolved: where it was selected, otherwise where its repository
@@ -159,7 +159,7 @@ impl Router {
 const GIVE_ANOTHER_NAME: &str = "select one of them, or give one another name with `as=`";
 
 fn nowhere(repository: &Repository) -> Error {
-    Error::new(Kind::Absent, format!("{repository}: expected a source that has it, found none"))
+    Error::new(Kind::Absent, differs(repository, "a source that has it", "none"))
 }
 
 impl Source for Router {
@@ -312,7 +312,7 @@ impl Router {
         let (mut all, mut absent, mut is_there) = (BTreeSet::new(), None, false);
         for source in self.sources(repository) {
             let list = source.tags().ok_or_else(|| {
-                Error::new(Kind::Refused, format!("{repository}: expected a list of tags, found a source without one"))
+                Error::new(Kind::Refused, differs(repository, "a list of tags", "a source without one"))
             })?;
             match ask(list) {
                 Ok(None) => return Ok(None),

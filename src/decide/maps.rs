@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use crate::base::fault::{Fault, escape};
+use crate::base::fault::{Fault, differs, escape};
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Reference, Repository};
 
@@ -175,7 +175,7 @@ pub fn check(maps: &[Map], names: &BTreeSet<&Repository>) -> Result<Vec<String>,
         let text = escape(&map.text);
         if let (None, [one, two, ..]) = (&map.host, hosts.into_values().collect::<Vec<_>>().as_slice()) {
             faults.push(Fault::usage(
-                format!("--map {text}: expected names of one host, found {one} and {two}"),
+                differs(format_args!("--map {text}"), "names of one host", format_args!("{one} and {two}")),
                 format!("write the host too, for example {one}=…"),
             ));
         }
@@ -183,9 +183,9 @@ pub fn check(maps: &[Map], names: &BTreeSet<&Repository>) -> Result<Vec<String>,
             continue;
         }
         let near = nearest(map, names).map(|name| format!("; the nearest name is {name}")).unwrap_or_default();
-        let what = format!("--map {text}: expected a name that it is for, found none{near}");
+        let what = differs(format_args!("--map {text}"), "a name that it is for", format_args!("none{near}"));
         if map.is_prefix || map.is_listed {
-            warnings.push(what);
+            warnings.push(what.to_string());
         } else {
             faults.push(Fault::usage(what, "write a name of the source, or FROM/*=TO/* for all below one"));
         }

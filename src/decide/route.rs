@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::maps::Map;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::flow::Flow;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Artifact, Digest, Repository, Tag};
@@ -117,9 +117,13 @@ impl Route {
                 let (first, digest) =
                     *taken.entry((repository, tag)).or_insert((&artifact.repository, artifact.digest));
                 if digest != artifact.digest {
-                    let what = format!(
-                        "tag {repository}:{tag}: expected one source, found {first}:{tag} ({digest}) and {}:{tag} ({})",
-                        artifact.repository, artifact.digest
+                    let what = differs(
+                        format_args!("tag {repository}:{tag}"),
+                        "one source",
+                        format_args!(
+                            "{first}:{tag} ({digest}) and {}:{tag} ({})",
+                            artifact.repository, artifact.digest
+                        ),
                     );
                     faults.push(Fault::new(Class::Policy, what).help("keep them apart with --keep-host or --map"));
                 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape, expects};
 use crate::oci::{Digest, Reference};
 
 /// Maximum size of a list, in bytes.
@@ -80,21 +80,22 @@ impl List {
     /// [`Class::Usage`] if the list exceeds a limit, is not UTF-8, or has an invalid line; the
     /// message gives the line number.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
-        let wrong = |what: String| Fault::new(Class::Usage, what).help("use a list written by `import --wanted-out`");
+        let wrong =
+            |what: Description| Fault::new(Class::Usage, what).help("use a list written by `import --wanted-out`");
         if bytes.len() > MAX_BYTES {
-            return Err(wrong(format!("wanted list: expected at most {MAX_BYTES} bytes, found {}", bytes.len())));
+            return Err(wrong(differs("wanted list", format_args!("at most {MAX_BYTES} bytes"), bytes.len())));
         }
-        let text = std::str::from_utf8(bytes).map_err(|_| wrong("wanted list: expected UTF-8".to_owned()))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| wrong(expects("wanted list", "UTF-8")))?;
         let mut list = Self::default();
         for (number, line) in text.lines().enumerate().map(|(number, line)| (number + 1, line)) {
             if number > MAX_LINES {
-                return Err(wrong(format!("wanted list: expected at most {MAX_LINES} lines, found more")));
+                return Err(wrong(differs("wanted list", format_args!("at most {MAX_LINES} lines"), "more")));
             }
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             let at = |problem: &dyn std::fmt::Display| {
-                wrong(format!("wanted list, line {number}: {}", escape(&problem.to_string())))
+                wrong(format!("wanted list, line {number}: {}", escape(&problem.to_string())).into())
             };
             let mut words = line.split(' ');
             let name = words.next().unwrap_or_default();

@@ -4,6 +4,7 @@
 //! Small blobs wait and are made durable together; a large one is made durable by the thread that
 //! wrote it. Does not decide whether a name may be moved.
 
+use crate::base::fault::differs;
 use crate::base::lock::lock;
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -67,9 +68,10 @@ impl Layout {
                 let wanted = document.digest().to_string();
                 if let Some(found) = index.named(name).filter(|found| *is_new && *found != wanted) {
                     let found = crate::base::fault::escape(found);
-                    let what = format!(
-                        "tag exists: layout {}: {name}: expected {wanted} or none, found {found}; it was set during this run",
-                        self.path.display()
+                    let what = differs(
+                        format_args!("tag exists: layout {}: {name}", self.path.display()),
+                        format_args!("{wanted} or none"),
+                        format_args!("{found}; it was set during this run"),
                     );
                     return Err(Error::new(Kind::Policy, what)
                         .help("move it with --tag-conflict move, or leave it with --tag-conflict keep"));
@@ -110,7 +112,7 @@ impl Layout {
             written += count as u64;
         }
         if written != blob.size {
-            let what = format!("blob {digest}: expected {} bytes, found {written}", blob.size);
+            let what = differs(format_args!("blob {digest}"), format_args!("{} bytes", blob.size), written);
             return Err(Error::new(Kind::Mismatch, what));
         }
         if blob.size > SMALL {
@@ -146,9 +148,10 @@ impl Layout {
 
     /// Returns the error for an `index.json` that would be too large to read again.
     fn too_many_names(&self, found: u64) -> Error {
-        let what = format!(
-            "layout {}: {INDEX}: expected at most {MAX_INDEX} bytes, found {found} or more",
-            self.path.display()
+        let what = differs(
+            format_args!("layout {}: {INDEX}", self.path.display()),
+            format_args!("at most {MAX_INDEX} bytes"),
+            format_args!("{found} or more"),
         );
         Error::new(Kind::Refused, what).help("write fewer tags into one layout, or write them to a registry")
     }

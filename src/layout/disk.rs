@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags, mkdirat, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::base::fault::differs;
 use crate::content::{Error, Kind};
 use crate::oci::{Algorithm, Digest};
 
@@ -58,7 +59,7 @@ pub(super) fn check_room(path: &Path, needed: u64, free: u64) -> Result<(), Erro
     if needed <= free {
         return Ok(());
     }
-    let what = format!("layout {}: expected room for {needed} bytes, found {free}", path.display());
+    let what = differs(format_args!("layout {}", path.display()), format_args!("room for {needed} bytes"), free);
     Err(Error::new(Kind::Io, what).help("make room, or name another directory"))
 }
 

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::fs::FlockOperation;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::content::{Error, Kind};
 use crate::flow::Flow;
 use crate::oci::document::MAX_DOCUMENT;
@@ -124,7 +124,7 @@ impl Layout {
         }
         let bytes = disk
             .read(INDEX, MAX_INDEX)
-            .map_err(|error| malformed(path, INDEX, &error.to_string()))?
+            .map_err(|error| malformed(path, INDEX, error.to_string()))?
             .ok_or_else(|| malformed(path, INDEX, "not found").help("write the layout again: it was not finished"))?;
         let index = Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error))?;
         Self::build(path, disk, &index)
@@ -197,29 +197,29 @@ impl Layout {
             return Ok(false);
         }
         let what =
-            format!("directory {}: expected an OCI layout or an empty directory, found other files", path.display());
+            differs(format_args!("directory {}", path.display()), "an OCI layout or an empty directory", "other files");
         Err(Fault::usage(what, "name a new directory"))
     }
 
     /// Reads the index, or makes a new one if a run was interrupted before writing it.
     fn index_or_new(path: &Path, disk: &Disk) -> Result<Index, Fault> {
-        match disk.read(INDEX, MAX_INDEX).map_err(|error| malformed(path, INDEX, &error.to_string()))? {
+        match disk.read(INDEX, MAX_INDEX).map_err(|error| malformed(path, INDEX, error.to_string()))? {
             Some(bytes) => Index::parse(&bytes).map_err(|error| malformed(path, INDEX, &error)),
             None => Ok(Index::new()),
         }
     }
 
     fn is_marked(path: &Path, disk: &Disk) -> Result<bool, Fault> {
-        let read = disk.read(MARKER, MAX_MARKER).map_err(|error| malformed(path, MARKER, &error.to_string()))?;
+        let read = disk.read(MARKER, MAX_MARKER).map_err(|error| malformed(path, MARKER, error.to_string()))?;
         let Some(bytes) = read else { return Ok(false) };
         let value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| malformed(path, MARKER, &error.to_string()))?;
+            serde_json::from_slice(&bytes).map_err(|error| malformed(path, MARKER, error.to_string()))?;
         match value.get("imageLayoutVersion").and_then(serde_json::Value::as_str) {
             Some("1.0.0") => Ok(true),
             found => {
                 let found = found.unwrap_or("none");
-                let detail = format!("expected imageLayoutVersion 1.0.0, found {found:?}");
-                Err(malformed(path, MARKER, &detail))
+                let detail = differs("", "imageLayoutVersion 1.0.0", format_args!("{found:?}"));
+                Err(malformed(path, MARKER, detail))
             }
         }
     }
@@ -302,18 +302,16 @@ impl Layout {
         let mut found = found.peekable();
         let path = self.path.display();
         let first = found.next().ok_or_else(|| {
-            Error::new(
-                Kind::Absent,
-                format!("layout {path}: expected {}, found none", crate::base::fault::escape(name)),
-            )
+            Error::new(Kind::Absent, differs(format_args!("layout {path}"), crate::base::fault::escape(name), "none"))
         })?;
         match found.find(|other| other.descriptor.digest != first.descriptor.digest) {
             None => Ok(first),
             Some(other) => {
                 let (one, two) = (first.descriptor.digest, other.descriptor.digest);
-                let what = format!(
-                    "layout {path}: expected one entry for {}, found {one} and {two}",
-                    crate::base::fault::escape(name)
+                let what = differs(
+                    format_args!("layout {path}"),
+                    format_args!("one entry for {}", crate::base::fault::escape(name)),
+                    format_args!("{one} and {two}"),
                 );
                 Err(Error::new(Kind::Refused, what).help("name it by its digest"))
             }
@@ -321,8 +319,9 @@ impl Layout {
     }
 }
 
-fn malformed(path: &Path, file: &str, detail: &str) -> Fault {
-    Fault::new(Class::Format, format!("layout {}: {file}: {}", path.display(), crate::base::fault::escape(detail)))
+fn malformed(path: &Path, file: &str, detail: impl Into<Description>) -> Fault {
+    let fault = Fault::new(Class::Format, detail).map_texts(&|text| crate::base::fault::escape(&text));
+    fault.within(format_args!("layout {}: {file}", path.display()))
 }
 
 /// Returns the repository `localhost/NAME`, with NAME made from the directory's name.

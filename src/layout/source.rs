@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::Layout;
+use crate::base::fault::differs;
 use crate::content::{Catalog, Error, Holdings, Kind, Ranges, Referrers, Source, TagList};
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
@@ -19,7 +20,11 @@ impl Layout {
         match self.disk.blob(digest).map_err(|error| Error::io(format!("layout {path}: blob {digest}"), &error))? {
             None => Err(Error::new(Kind::Absent, format!("layout {path}: blob {digest}: not found"))),
             Some((_, size)) if size != descriptor.size => {
-                let what = format!("layout {path}: blob {digest}: expected {} bytes, found {size}", descriptor.size);
+                let what = differs(
+                    format_args!("layout {path}: blob {digest}"),
+                    format_args!("{} bytes", descriptor.size),
+                    size,
+                );
                 Err(Error::new(Kind::Mismatch, what))
             }
             Some((file, _)) => Ok(file),
@@ -29,7 +34,11 @@ impl Layout {
     pub(super) fn read_document(&self, descriptor: &Descriptor) -> Result<Document, Error> {
         let (digest, path) = (descriptor.digest, self.path.display());
         if descriptor.size > MAX_DOCUMENT {
-            let what = format!("manifest {digest}: expected at most {MAX_DOCUMENT} bytes, found {}", descriptor.size);
+            let what = differs(
+                format_args!("manifest {digest}"),
+                format_args!("at most {MAX_DOCUMENT} bytes"),
+                descriptor.size,
+            );
             return Err(Error::new(Kind::Refused, what));
         }
         let mut raw = Vec::new();
@@ -122,9 +131,10 @@ impl Ranges for Layout {
     ) -> Result<Option<Box<dyn Read + Send>>, Error> {
         let mut file = self.open_blob(descriptor)?;
         if offset.checked_add(length).is_none_or(|end| end > descriptor.size) {
-            let what = format!(
-                "blob {}: expected a range within {} bytes, found {length} at {offset}",
-                descriptor.digest, descriptor.size
+            let what = differs(
+                format_args!("blob {}", descriptor.digest),
+                format_args!("a range within {} bytes", descriptor.size),
+                format_args!("{length} at {offset}"),
             );
             return Err(Error::new(Kind::Refused, what));
         }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::content::{Destination, Error, Source, TagList};
 use crate::decide::plan::{self, Resolved};
 use crate::decide::route::Route;
@@ -107,7 +107,7 @@ pub fn run(
 /// Returns the single selected artifact under each name, pinned to its current digest.
 fn named(source: &dyn Source, wanted: &[Wanted], names: &[(Repository, Option<Tag>)]) -> Result<Vec<Wanted>, Fault> {
     let [one] = wanted else {
-        let what = format!("--as: expected one selected artifact, found {}", wanted.len());
+        let what = differs("--as", "one selected artifact", wanted.len());
         return Err(Fault::new(Class::Usage, what).help("select one, or name many with --map"));
     };
     let at_source = |error: Error| error.into_fault(Class::Source);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::bundle::format::manifest::Form;
 use crate::bundle::time::Moment;
 use crate::bundle::write::flat;
@@ -99,7 +99,7 @@ pub fn input(output: &Output, plan: Plan, settings: &Settings) -> Result<Input, 
         let digest = blob.descriptor.digest;
         let document = documents.remove(&digest);
         if blob.role == Role::Document && document.is_none() {
-            return Err(Fault::new(Class::Bug, format!("manifest {digest}: expected to be in the plan")));
+            return Err(Fault::new(Class::Bug, expects(format_args!("manifest {digest}"), "to be in the plan")));
         }
         let (descriptor, repository, small) = (blob.descriptor, blob.origin, blob.small);
         blobs.push(InputBlob { descriptor, repository, document, small });

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::base::time::Moment;
 use crate::signing::{Claims, Order, Rules};
 use crate::state::destination::normal;
@@ -134,7 +134,7 @@ impl Keeper {
         let channel = bundle.channel;
         let Some(store) = &self.store else {
             if rules.sequence && self.side != Side::Look {
-                let what = "state: expected a directory, found none: neither XDG_STATE_HOME nor HOME is set";
+                let what = differs("state", "a directory", "none: neither XDG_STATE_HOME nor HOME is set");
                 return Err(Fault::new(Class::Usage, what).help("name one with --state"));
             }
             return Ok((Found::Nothing, None));

@@ -4,7 +4,7 @@
 //! verdict is PASS for the whole bundle, PART for selected volumes. Writes nothing. A stream is
 //! read once, to its end.
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::bundle::check::damage::Refusal;
 use crate::bundle::check::gate::Tally;
 use crate::bundle::check::one_pass;
@@ -191,7 +191,7 @@ fn check_volumes(flow: &Flow, bundle: &Trusted, scope: &Scope) -> (Option<Fault>
     let beyond: Vec<Fault> = (scope.volumes.iter())
         .filter(|&&number| number == 0 || number > volumes.len())
         .map(|number| {
-            Fault::new(Class::Usage, format!("--volume {number}: expected 1 to {}", volumes.len()))
+            Fault::new(Class::Usage, expects(format_args!("--volume {number}"), format_args!("1 to {}", volumes.len())))
                 .help("list the volumes with packmule inspect")
         })
         .collect();

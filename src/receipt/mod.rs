@@ -6,11 +6,9 @@
 
 mod rules;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape};
 use crate::base::time::Moment;
 use crate::oci::{Digest, Repository, Tag};
 
@@ -297,8 +295,9 @@ pub struct Line {
     pub number: u64,
 }
 
-fn wrong(what: impl fmt::Display) -> Fault {
-    Fault::new(Class::Format, format!("receipt: {}", escape(&what.to_string())))
+fn wrong(what: impl Into<Description>) -> Fault {
+    Fault::new(Class::Format, what.into().within("receipt"))
+        .map_texts(&|text| escape(&text))
         .help("get the receipt again from whoever imported the bundle")
 }
 
@@ -310,11 +309,11 @@ impl Receipt {
     /// contradictory members.
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         if bytes.len() as u64 > MAX_RECEIPT {
-            return Err(wrong(format_args!("expected at most {MAX_RECEIPT} bytes, found {}", bytes.len())));
+            return Err(wrong(differs("", format_args!("at most {MAX_RECEIPT} bytes"), bytes.len())));
         }
-        let receipt: Self = serde_json::from_slice(bytes).map_err(wrong)?;
+        let receipt: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         if receipt.to_bytes() != bytes {
-            return Err(wrong("expected canonical JSON (RFC 8785), found another form of it"));
+            return Err(wrong(differs("", "canonical JSON (RFC 8785)", "another form of it")));
         }
         receipt.check()?;
         Ok(receipt)

@@ -11,6 +11,7 @@ use super::auth::scopes::Scopes;
 use super::http::clients::Clients;
 use super::http::secrets::Redacted;
 use super::settings::Settings;
+use crate::base::fault::{differs, expects};
 use crate::base::lock::lock;
 use crate::content::{
     Body, Catalog, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
@@ -78,7 +79,7 @@ impl Registries {
     fn of(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
         let name = repository.host();
         if name.is_empty() {
-            let what = format!("repository {}: expected a registry host first", repository.path());
+            let what = expects(format_args!("repository {}", repository.path()), "a registry host first");
             return Err(Error::new(Kind::Refused, what).help("write HOST/REPOSITORY"));
         }
         self.named(name)
@@ -134,7 +135,7 @@ impl Source for Registries {
 impl Catalog for Registries {
     fn repositories(&self, host: Option<&str>) -> Result<Vec<Repository>, Error> {
         let host = host.ok_or_else(|| {
-            Error::new(Kind::Refused, "catalog: expected the host of a registry, found none").help("name a host")
+            Error::new(Kind::Refused, differs("catalog", "the host of a registry", "none")).help("name a host")
         })?;
         self.repositories(host)
     }

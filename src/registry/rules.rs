@@ -5,6 +5,7 @@
 use reqwest::Url;
 
 use super::settings::{HostSettings, Settings};
+use crate::base::fault::{Description, expects};
 use crate::content::{Error, Kind};
 use crate::network::origin;
 
@@ -49,16 +50,18 @@ impl Rules {
                 schemes.iter().filter_map(address).collect()
             }
             Some(text) => {
-                let wrong = |what: &str| {
-                    Error::new(Kind::Policy, format!("registry {name}: endpoint: {what}"))
+                let wrong = |what: Description| {
+                    Error::new(Kind::Policy, what.within(format_args!("registry {name}: endpoint")))
                         .help("write https://HOST[:PORT][/PREFIX]")
                 };
-                let mut url = Url::parse(text).map_err(|_| wrong("expected an address"))?;
+                let mut url = Url::parse(text).map_err(|_| wrong(expects("", "an address")))?;
                 if !url.username().is_empty() || url.password().is_some() {
-                    return Err(wrong("expected an address without a login").help("put the login into the auth file"));
+                    return Err(
+                        wrong(expects("", "an address without a login")).help("put the login into the auth file")
+                    );
                 }
                 if url.query().is_some() || url.fragment().is_some() || !url.has_host() {
-                    return Err(wrong("expected only a host and a path"));
+                    return Err(wrong(expects("", "only a host and a path")));
                 }
                 let authority = origin::authority(&url);
                 let is_plain = plain_http || all.plain_http.contains(&authority) || origin::is_loopback(&authority);
@@ -66,11 +69,10 @@ impl Rules {
                     "https" => {}
                     "http" if is_plain => {}
                     "http" => {
-                        return Err(
-                            wrong("plain http is not allowed").help(format!("allow it with --plain-http {authority}"))
-                        );
+                        return Err(wrong("plain http is not allowed".into())
+                            .help(format!("allow it with --plain-http {authority}")));
                     }
-                    _ => return Err(wrong("expected https")),
+                    _ => return Err(wrong(expects("", "https"))),
                 }
                 let path = url.path().trim_matches('/');
                 if !path.is_empty() {

@@ -134,6 +134,15 @@ pub struct Fault {
     pub class: String,
     /// Description: subject, expected, found.
     pub message: String,
+    /// Subject of the description, if it is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Requirement that is not met, if the problem is a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// Finding in place of what was expected, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
 }
 
 /// A bundle.

@@ -46,7 +46,7 @@ pub(crate) fn full(count: &mut u32) -> Page {
         written: text(),
         tool: text(),
         next: vec![text()],
-        faults: vec![Fault { class: text(), message: text() }],
+        faults: vec![Fault { class: text(), message: text(), ..Fault::default() }],
         warnings: vec![text()],
         bundle: Some(Bundle {
             name: text(),
@@ -223,7 +223,7 @@ fn m12_a_page_has_an_end_whatever_a_bundle_holds() {
             notes: (0..5000).map(|n| (n.to_string(), "x".repeat(1000))).collect(),
             ..Transfer::default()
         }),
-        faults: vec![Fault { class: "format".to_owned(), message: "<".repeat(1 << 20) }; 320],
+        faults: vec![Fault { class: "format".to_owned(), message: "<".repeat(1 << 20), ..Fault::default() }; 320],
         ..Page::default()
     });
     assert!(html.len() < 2_000_000, "{}", html.len());

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use super::scanner::{Answer, Problem};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::base::lock::{into_inner, lock};
 use crate::oci::Digest;
 
@@ -39,7 +39,7 @@ struct Page {
     bytes: u64,
     found: Vec<Found>,
     more: u64,
-    wrong: Option<String>,
+    wrong: Option<Description>,
 }
 
 /// Counts and findings of a complete scan.
@@ -73,7 +73,7 @@ impl Coverage {
         let wrong = match self.blobs.get(&blob) {
             Some(&(place, size)) if size == bytes => {
                 if std::mem::replace(&mut page.done[place], true) {
-                    Some(format!("blob {blob}: scanned more than once"))
+                    Some(format!("blob {blob}: scanned more than once").into())
                 } else {
                     page.blobs += 1;
                     page.files += files;
@@ -81,8 +81,10 @@ impl Coverage {
                     None
                 }
             }
-            Some((_, size)) => Some(format!("blob {blob}: expected {size} bytes to be scanned, found {bytes}")),
-            None => Some(format!("blob {blob}: scanned, but not listed")),
+            Some((_, size)) => {
+                Some(differs(format_args!("blob {blob}"), format_args!("{size} bytes to be scanned"), bytes))
+            }
+            None => Some(format!("blob {blob}: scanned, but not listed").into()),
         };
         page.wrong = page.wrong.take().or(wrong);
     }
@@ -120,15 +122,15 @@ impl Coverage {
         let skipped = || {
             let place = done.iter().position(|done| !done)?;
             let blob = self.blobs.iter().find(|(_, (at, _))| *at == place)?.0;
-            Some(format!("blob {blob}: not scanned"))
+            Some(format!("blob {blob}: not scanned").into())
         };
         let count = || {
             let all = self.blobs.len();
             (blobs != done.len() as u64 || all != done.len())
-                .then(|| format!("expected {} blobs to be scanned, found {blobs}", done.len()))
+                .then(|| differs("", format_args!("{} blobs to be scanned", done.len()), blobs))
         };
         match wrong.or_else(skipped).or_else(count).filter(|_| found.is_empty()) {
-            Some(what) => Err(Fault::new(Class::Bug, format!("internal error: scan: {what}"))),
+            Some(what) => Err(Fault::new(Class::Bug, what).within("internal error: scan")),
             None => Ok(Closed { blobs, files, bytes, found, more }),
         }
     }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use self::order::{Asked, Candidate, Found, Position, Step};
 use self::record::Record;
 pub use self::series::Series;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, escape, expects};
 use crate::oci::Digest;
 use crate::system::{self, Found as Seen};
 
@@ -73,7 +73,7 @@ impl Store {
         let folder = self.folder(channel);
         system::make_private_folders(&folder).map_err(|error| io_fault(&folder, &error))?;
         if destination.chars().any(char::is_control) {
-            let what = format!("state: {}: expected a name without control characters", escape(destination));
+            let what = expects(format_args!("state: {}", escape(destination)), "a name without control characters");
             return Err(Fault::new(Class::Usage, what).help("choose a directory of another name"));
         }
         let stem = stem(destination);

@@ -3,7 +3,7 @@
 //!
 //! Computes a step from values. No files, no clock.
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::oci::Digest;
 
 /// Position in a channel.
@@ -108,8 +108,9 @@ impl Step {
 /// # Errors
 /// [`Class::Stale`].
 pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, Fault> {
-    let stale =
-        |what: String, help: &str| Fault::new(Class::Stale, format!("channel {}: {what}", bundle.channel)).help(help);
+    let stale = |what: Description, help: &str| {
+        Fault::new(Class::Stale, what.within(format_args!("channel {}", bundle.channel))).help(help)
+    };
     let begin = "if this is the channel's first bundle here, or its holders confirm the number: --init-state";
     let lacks = match found {
         Found::Held(held) => return turn(held, bundle, asked),
@@ -125,7 +126,7 @@ pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step
     if asked.init || (!asked.state && !there) {
         return Ok(Step::First);
     }
-    Err(stale(format!("expected a state of what was accepted last, found {lacks}"), begin))
+    Err(stale(differs("", "a state of what was accepted last", lacks), begin))
 }
 
 /// Checks that the policy's `version` is at least `held`, the highest version that admitted a
@@ -137,8 +138,10 @@ pub fn judge(found: &Found, bundle: &Candidate<'_>, asked: Asked) -> Result<Step
 pub fn judge_policy(channel: &str, held: u64, version: Option<u64>) -> Result<Option<String>, Fault> {
     match version {
         Some(version) if version < held => {
-            let what = format!(
-                "channel {channel}: expected a policy of version {held} or above, found {version}: an older one"
+            let what = differs(
+                format_args!("channel {channel}"),
+                format_args!("a policy of version {held} or above"),
+                format_args!("{version}: an older one"),
             );
             Err(Fault::new(Class::Stale, what)
                 .help("get the newest policy; to go back on purpose, give the old rules a higher version"))
@@ -152,8 +155,9 @@ pub fn judge_policy(channel: &str, held: u64, version: Option<u64>) -> Result<Op
 
 fn turn(held: &Position, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, Fault> {
     let found = &bundle.position;
-    let stale =
-        |what: String, help: &str| Fault::new(Class::Stale, format!("channel {}: {what}", bundle.channel)).help(help);
+    let stale = |what: Description, help: &str| {
+        Fault::new(Class::Stale, what.within(format_args!("channel {}", bundle.channel))).help(help)
+    };
     let (was, is) = (format!("{}/{}", held.epoch, held.sequence), format!("{}/{}", found.epoch, found.sequence));
     if (held.epoch, held.sequence) == (found.epoch, found.sequence) {
         if held.id == found.id {
@@ -162,18 +166,22 @@ fn turn(held: &Position, bundle: &Candidate<'_>, asked: Asked) -> Result<Step, F
         let what =
             format!("two bundles are signed as epoch/sequence {is}: {} was accepted, found {}", held.id, found.id);
         return Err(stale(
-            what,
+            what.into(),
             "stop, and ask the signers how this happened: one number was used twice, or a key is misused",
         ));
     }
     if !found.above(held) {
-        let what = format!("expected a bundle after epoch/sequence {was}, found {is}: an older one");
+        let what = differs("", format_args!("a bundle after epoch/sequence {was}"), format_args!("{is}: an older one"));
         let fault = stale(what, "get the newest bundle; to go back on purpose, use --allow-stale");
         return if asked.allow_stale { Ok(Step::Behind(fault)) } else { Err(fault) };
     }
     if asked.previous && bundle.previous != Some(held.id) {
         let follows = bundle.previous.map_or_else(|| "none".to_owned(), |id| id.to_string());
-        let what = format!("expected a bundle that follows {} ({was}), found {is}, which follows {follows}", held.id);
+        let what = differs(
+            "",
+            format_args!("a bundle that follows {} ({was})", held.id),
+            format_args!("{is}, which follows {follows}"),
+        );
         let fault = stale(what, "import the bundles in between first; to skip them on purpose, use --allow-stale");
         return if asked.allow_stale { Ok(Step::Gap(fault)) } else { Err(fault) };
     }

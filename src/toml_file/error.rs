@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs, expects};
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ impl fmt::Display for At {
 
 impl At {
     /// Makes a fault at this line.
-    pub fn wrong(&self, what: impl fmt::Display, help: impl Into<String>) -> Fault {
-        Fault::new(Class::Usage, format!("{self}: {what}")).help(help)
+    pub fn wrong(&self, what: impl Into<Description>, help: impl Into<String>) -> Fault {
+        Fault::new(Class::Usage, what.into().within(format_args!("{self}"))).help(help)
     }
 }
 
@@ -63,7 +63,7 @@ impl Text<'_> {
             let (found, known) = rest.split_once(", expected ").unwrap_or((rest, ""));
             let found = quoted(found).pop().unwrap_or_default();
             let known = quoted(known);
-            let what = format!("unknown {name} {found:?}: expected one of {}", known.join(", "));
+            let what = expects(format_args!("unknown {name} {found:?}"), format_args!("one of {}", known.join(", ")));
             return at.wrong(what, nearest(&found, &known, self.schema));
         }
         for word in ["invalid type: ", "invalid value: "] {
@@ -73,7 +73,7 @@ impl Text<'_> {
             };
             // The value follows the kind.
             let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
-            return at.wrong(format!("expected {expected}, found {kind}"), self.see());
+            return at.wrong(differs("", expected, kind), self.see());
         }
         let what = message.lines().next().unwrap_or_default();
         at.wrong(what, format!("write it as TOML; {}", self.see()))

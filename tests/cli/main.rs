@@ -14,6 +14,7 @@ mod audit;
 mod config;
 mod copy;
 mod delta;
+mod errors;
 mod frame;
 mod from_bundle;
 mod key;

@@ -10,7 +10,7 @@ use super::check::UNHELD;
 use super::head::{Head, Held, Known};
 use super::line::{Entry, Line, MAX_LINE, Newest};
 use super::turn::wait;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape};
 use crate::base::time::Moment;
 use crate::oci::Digest;
 use crate::outfile::{Refusal, check_name};
@@ -105,8 +105,8 @@ impl Log {
             .help("free some space, or name another file; this run is not recorded")
     }
 
-    fn altered(&self, what: &str) -> Fault {
-        Fault::new(Class::Io, format!("audit log {}: {what}", self.shown))
+    fn altered(&self, what: impl Into<Description>) -> Fault {
+        Fault::new(Class::Io, what.into().within(format_args!("audit log {}", self.shown)))
             .help("look at it with `packmule inspect FILE --check`, keep it, and name a new file with --audit")
     }
 
@@ -132,12 +132,12 @@ impl Log {
             if from == 0 && Line::is_begun(&bytes) {
                 return Ok(Tail { end: 0, torn: length, last: None });
             }
-            return Err(self.altered("expected lines of an audit log, found another file"));
+            return Err(self.altered(differs("", "lines of an audit log", "another file")));
         };
         let start = bytes[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let last = &bytes[start..=end];
         let line =
-            Line::parse(last).ok_or_else(|| self.altered("expected its last line whole, found something else"))?;
+            Line::parse(last).ok_or_else(|| self.altered(differs("", "its last line whole", "something else")))?;
         let end = from + end as u64 + 1;
         Ok(Tail { end, torn: length - end, last: Some(Newest::of(line.number, last)) })
     }
@@ -148,14 +148,19 @@ impl Log {
         let held = known.held.map(|held| held.newest);
         let (found, number) = (tail.last.map_or(0, |last| last.number), held.map_or(0, |held| held.number));
         if found < number {
-            return Err(self
-                .altered(&format!("expected {number} lines, as its head says, found {found}: its tail was cut off")));
+            return Err(self.altered(differs(
+                "",
+                format_args!("{number} lines, as its head says"),
+                format_args!("{found}: its tail was cut off"),
+            )));
         }
         let past = self.past(tail, known)?;
         if past > UNHELD {
             let state = known.state;
-            return Err(self.altered(&format!(
-                "expected at most {UNHELD} line of this state ({state}) past line {number}, as its head says, found {past}"
+            return Err(self.altered(differs(
+                "",
+                format_args!("at most {UNHELD} line of this state ({state}) past line {number}, as its head says"),
+                past,
             )));
         }
         Ok(past)
@@ -183,9 +188,11 @@ impl Log {
             let line = Newest::of(number, &bytes);
             if let Some(held) = held.filter(|held| held.number == number && held.digest != line.digest) {
                 let digest = held.digest;
-                return Err(
-                    self.altered(&format!("expected line {number} to be {digest}, as its head says, found another"))
-                );
+                return Err(self.altered(differs(
+                    "",
+                    format_args!("line {number} to be {digest}, as its head says"),
+                    "another",
+                )));
             }
             if known.knows(line) {
                 past = 0;
@@ -194,7 +201,7 @@ impl Log {
                 let read =
                     read.filter(|read| read.number == number && read.previous == last.map(|last: Newest| last.digest));
                 let read = read.ok_or_else(|| {
-                    self.altered(&format!("expected line {number} to follow the one before it, found another"))
+                    self.altered(differs("", format_args!("line {number} to follow the one before it"), "another"))
                 })?;
                 past += u64::from(read.state == Some(known.state));
             }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use crate::base::fault::{differs, expects};
 use crate::bundle::Error;
 use crate::bundle::open::catalog::Catalogue;
 use crate::bundle::open::trusted::Trusted;
@@ -80,9 +81,10 @@ impl Trusted {
                 }
             };
             if listed != node.descriptor.size {
-                return Err(Error::format(format!(
-                    "{digest}: expected {} bytes as its descriptor says, found {listed}",
-                    node.descriptor.size
+                return Err(Error::format(differs(
+                    digest,
+                    format_args!("{} bytes as its descriptor says", node.descriptor.size),
+                    listed,
                 )));
             }
         }
@@ -110,13 +112,15 @@ fn check_artifact(document: &Document, artifact: &Artifact) -> Result<(), Error>
         return Ok(());
     }
     let digest = document.digest();
-    Err(Error::format(format!("artifact {digest}: expected artifactType and subject as in its document")))
+    Err(Error::format(expects(format_args!("artifact {digest}"), "artifactType and subject as in its document")))
 }
 
 /// Returns the error for a bundle whose documents would be read again and again.
 fn scattered() -> Error {
-    Error::format(format!(
-        "documents: expected at most {MAX_CACHED} bytes of them, or blobs in the order of their use, found neither"
+    Error::format(differs(
+        "documents",
+        format_args!("at most {MAX_CACHED} bytes of them, or blobs in the order of their use"),
+        "neither",
     ))
     .help("export it again with a current version, which writes them in this order")
 }

@@ -5,7 +5,7 @@
 use super::gate::{Gate, Tally};
 use super::unit::passed;
 use super::workers::{Findings, check_all};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, expects};
 use crate::bundle::Error;
 use crate::bundle::format::computed::Reader;
 use crate::bundle::format::tar::{Content, Tar};
@@ -50,7 +50,7 @@ fn check(files: &Flat, tar: &Tar, member: usize, flow: &Flow) -> Result<u64, Err
         flow.event(Event::Bytes(count as u64));
     }
     if at != size {
-        return Err(Error::integrity(format!("{shown}: expected {size} bytes, read {at}")));
+        return Err(Error::integrity(expects(shown, format_args!("{size} bytes, read {at}"))));
     }
     if let Expected::Digest(expected, hasher) = content {
         let found = hasher.finish();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use super::gate::{Gate, Tally};
 use super::unit::{gate_of, passed, walk_unit};
 use super::workers::Findings;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::bundle::Error;
 use crate::bundle::format::document;
 use crate::bundle::format::tar::Tar;
@@ -249,7 +249,7 @@ fn closure(bundle: &Trusted, kept: &BlobCache, done: &[bool], flow: &Flow) -> Op
         }
         let unit = bundle.offsets().unit_index(Tar::of_blob(index));
         is_lost.set(!done[unit] || kept.is_full());
-        Err(Error::format(format!("manifest {digest}: expected a manifest as its descriptor says, found none")))
+        Err(Error::format(differs(format_args!("manifest {digest}"), "a manifest as its descriptor says", "none")))
     };
     let found = bundle.closure_of(flow, fetch).err();
     found.filter(|_| !is_lost.get())

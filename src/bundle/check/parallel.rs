@@ -12,7 +12,7 @@ use super::flat;
 use super::gate::Tally;
 use super::unit::{check_unit, gate_bug, gate_of, passed};
 use super::workers::{Findings, check_all};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, differs};
 use crate::bundle::Error;
 use crate::bundle::format::offsets::Unit;
 use crate::bundle::open::trusted::Trusted;
@@ -121,7 +121,11 @@ pub fn check_volume(bundle: &Trusted, volume: usize, flow: &Flow) -> Result<u64,
     let size = bundle.volumes().size(volume)?;
     if size != Some(entry.size) {
         let found = size.map_or_else(|| "none".to_owned(), |size| format!("{size} bytes"));
-        return Err(Error::integrity(format!("volume {file}: expected {} bytes, found {found}", entry.size)));
+        return Err(Error::integrity(differs(
+            format_args!("volume {file}"),
+            format_args!("{} bytes", entry.size),
+            found,
+        )));
     }
     let mut hasher = Hasher::new(entry.digest.algorithm());
     let mut buffer = vec![0; 1 << 20];
@@ -138,6 +142,6 @@ pub fn check_volume(bundle: &Trusted, volume: usize, flow: &Flow) -> Result<u64,
     if found == entry.digest {
         Ok(at)
     } else {
-        Err(Error::integrity(format!("volume {file}: expected {}, found {found}", entry.digest)))
+        Err(Error::integrity(differs(format_args!("volume {file}"), entry.digest, found)))
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::gate::{Closed, Gate, Tally};
+use crate::base::fault::{Description, differs, expects};
 use crate::bundle::Error;
 use crate::oci::Digest;
 
@@ -84,7 +85,11 @@ impl Seen {
     /// both have seen a unit.
     pub fn join(&mut self, other: &Self) -> Result<(), Error> {
         if other.bundle != self.bundle {
-            let what = format!("record: expected one of bundle {}, found one of {}", self.bundle, other.bundle);
+            let what = differs(
+                "record",
+                format_args!("one of bundle {}", self.bundle),
+                format_args!("one of {}", other.bundle),
+            );
             return Err(Error::integrity(what).help("join records of one bundle"));
         }
         let mut joined = self.clone();
@@ -132,20 +137,22 @@ impl Seen {
     /// # Errors
     /// [`Class::Format`](crate::base::fault::Class::Format).
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let wrong = |problem: &str| Error::format(format!("record: {problem}")).help("make it again");
+        let wrong = |problem: Description| Error::format(problem.within("record")).help("make it again");
         if bytes.len() > MAX_FILE {
-            return Err(wrong("expected at most 16 MiB, found more"));
+            return Err(wrong(differs("", "at most 16 MiB", "more")));
         }
-        let written: Written =
-            serde_json::from_slice(bytes).map_err(|error| wrong(&format!("expected a record of a check: {error}")))?;
+        let written: Written = serde_json::from_slice(bytes)
+            .map_err(|error| wrong(expects("", format_args!("a record of a check: {error}"))))?;
         let Written { blobs, bundle, bytes: count, frames, members, .. } = written;
         let mut seen = Self { tally: Tally { members, blobs, frames, bytes: count }, ..Self::new(bundle) };
         for (first, last) in written.units {
-            let end =
-                last.checked_add(1).filter(|end| *end > first).ok_or_else(|| wrong("a run ends before it begins"))?;
-            seen.insert(first, end).map_err(|closed| wrong(&closed.to_string()))?;
+            let end = last
+                .checked_add(1)
+                .filter(|end| *end > first)
+                .ok_or_else(|| wrong("a run ends before it begins".into()))?;
+            seen.insert(first, end).map_err(|closed| wrong(closed.to_string().into()))?;
         }
-        if seen.to_bytes() == bytes { Ok(seen) } else { Err(wrong("expected it as this version writes it")) }
+        if seen.to_bytes() == bytes { Ok(seen) } else { Err(wrong(expects("", "it as this version writes it"))) }
     }
 }
 

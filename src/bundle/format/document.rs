@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::bundle::Error;
 use crate::oci::document::{DocumentError, MAX_DOCUMENT};
 use crate::oci::{Descriptor, Digest, Document};
@@ -29,6 +29,10 @@ pub fn check_size(digest: Digest, size: u64) -> Result<(), Error> {
     if (1..=MAX_DOCUMENT).contains(&size) {
         return Ok(());
     }
-    Err(Error::format(format!("manifest {digest}: expected a document of 1 to {MAX_DOCUMENT} bytes, found {size}"))
-        .help("the bundle was signed with this list of blobs; ask whoever made it"))
+    Err(Error::format(differs(
+        format_args!("manifest {digest}"),
+        format_args!("a document of 1 to {MAX_DOCUMENT} bytes"),
+        size,
+    ))
+    .help("the bundle was signed with this list of blobs; ask whoever made it"))
 }

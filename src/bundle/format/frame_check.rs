@@ -6,6 +6,7 @@
 use xxhash_rust::xxh64::Xxh64;
 
 use super::frame::{self, BLOCK_HEADER, RAW_BLOCK, STORED_HEADER};
+use crate::base::fault::differs;
 use crate::bundle::Error;
 use crate::oci::{Digest, Hasher};
 
@@ -105,7 +106,7 @@ pub fn open_packed(
 ) -> Result<(), Error> {
     let found = Digest::of(digest.algorithm(), bytes);
     if found != digest {
-        return Err(Error::integrity(format!("{}: expected {digest}, found {found}", at())));
+        return Err(Error::integrity(differs(at(), digest, found)));
     }
     frame::unpack(bytes, content, out).map_err(|why| why.at(&at()))
 }

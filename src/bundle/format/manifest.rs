@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{MAX_VOLUMES, Name};
 use super::notes::Notes;
+use crate::base::fault::{Description, differs, expects};
 use crate::bundle::Error;
 use crate::bundle::time::Moment;
 use crate::oci::descriptor::MAX_SIZE;
@@ -174,8 +175,8 @@ impl std::io::Write for Same<'_> {
     }
 }
 
-fn wrong(what: impl std::fmt::Display) -> Error {
-    Error::format(format!("manifest: {what}"))
+fn wrong(what: impl Into<Description>) -> Error {
+    Error::format(what.into().within("manifest"))
 }
 
 /// Refuses bytes that cannot be a manifest because of their size or their first or last byte.
@@ -184,7 +185,7 @@ fn wrong(what: impl std::fmt::Display) -> Error {
 /// [`crate::base::fault::Class::Format`].
 pub fn check_ends(bytes: &[u8]) -> Result<(), Error> {
     if bytes.len() as u64 > MAX_MANIFEST {
-        return Err(wrong(format_args!("expected at most {MAX_MANIFEST} bytes, found {}", bytes.len())));
+        return Err(wrong(differs("", format_args!("at most {MAX_MANIFEST} bytes"), bytes.len())));
     }
     if bytes.first() == Some(&b'{') && bytes.last() == Some(&b'}') {
         Ok(())
@@ -202,19 +203,19 @@ impl Manifest {
     /// member that is unknown or out of bounds, bytes that are not the canonical form.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         check_ends(bytes)?;
-        let head: Head = serde_json::from_slice(bytes).map_err(wrong)?;
+        let head: Head = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         if head.format != FORMAT {
             let found = shorten(&head.format);
-            return Err(wrong(format_args!("expected format {FORMAT:?}, found {found:?}")));
+            return Err(wrong(differs("", format_args!("format {FORMAT:?}"), format_args!("{found:?}"))));
         }
         let needs = head.requires.0;
         if !needs.is_empty() {
-            return Err(wrong(format_args!("needs {}, written by {}", needs.join(", "), shorten(&head.tool)))
+            return Err(wrong(format!("needs {}, written by {}", needs.join(", "), shorten(&head.tool)))
                 .help("read it with a newer packmule"));
         }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(wrong)?;
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         if !manifest.is_written_as(bytes) {
-            return Err(wrong("expected canonical JSON (RFC 8785), found another form of it"));
+            return Err(wrong(differs("", "canonical JSON (RFC 8785)", "another form of it")));
         }
         manifest.check()?;
         Ok(manifest)
@@ -251,7 +252,7 @@ impl Manifest {
             .chain(&self.bases)
             .chain(&self.previous);
         if let Some(digest) = own.into_iter().find(|digest| digest.algorithm() != Algorithm::Sha256) {
-            return Err(wrong(format_args!("{digest}: frames, volumes and bundles have sha256 digests")));
+            return Err(wrong(format!("{digest}: frames, volumes and bundles have sha256 digests")));
         }
         self.check_strings()?;
         self.check_channel()?;
@@ -259,7 +260,7 @@ impl Manifest {
         self.check_blobs()?;
         match self.form {
             Form::Flat if self.frames.is_empty() && self.volumes.is_empty() => Ok(()),
-            Form::Flat => Err(wrong("form flat: expected no frames and no volumes")),
+            Form::Flat => Err(wrong(expects("form flat", "no frames and no volumes"))),
             Form::Volumes => self.check_volumes(),
         }
     }
@@ -267,18 +268,18 @@ impl Manifest {
     fn check_strings(&self) -> Result<(), Error> {
         let is_clean = |text: &str| !text.chars().any(|c| c <= '\u{1f}' || ('\u{7f}'..='\u{9f}').contains(&c));
         if !self.tool.starts_with("packmule ") || !(10..=100).contains(&self.tool.len()) || !is_clean(&self.tool) {
-            return Err(wrong("tool: expected \"packmule VERSION\""));
+            return Err(wrong(expects("tool", "\"packmule VERSION\"")));
         }
         let Some(annotations) = &self.annotations else { return self.check_media_types(is_clean) };
         if annotations.is_empty() {
-            return Err(wrong("annotations: expected to be absent when empty"));
+            return Err(wrong(expects("annotations", "to be absent when empty")));
         }
         for (key, value) in annotations.iter() {
             let key_is_good = (1..=128).contains(&key.len()) && key.is_ascii() && is_clean(key);
             if !key_is_good || value.len() > 64 << 10 || !is_clean(value) {
-                return Err(wrong(format_args!(
-                    "annotation {:?}: expected an ASCII key of at most 128 and a value of at most 65536 bytes without control characters",
-                    key.chars().take(128).collect::<String>()
+                return Err(wrong(expects(
+                    format_args!("annotation {:?}", key.chars().take(128).collect::<String>()),
+                    "an ASCII key of at most 128 and a value of at most 65536 bytes without control characters",
                 )));
             }
         }
@@ -288,7 +289,7 @@ impl Manifest {
     fn check_media_types(&self, is_clean: impl Fn(&str) -> bool) -> Result<(), Error> {
         for artifact in &self.artifacts {
             if artifact.artifact_type.as_ref().is_some_and(|text| !is_clean(text) || text.len() > 255) {
-                return Err(wrong(format_args!("artifact {}: artifactType is not a media type", artifact.digest)));
+                return Err(wrong(format!("artifact {}: artifactType is not a media type", artifact.digest)));
             }
         }
         Ok(())
@@ -301,53 +302,54 @@ impl Manifest {
                 if crate::signing::claims::is_channel(channel) && epoch <= MAX_SIZE && sequence <= MAX_SIZE {
                     Ok(())
                 } else {
-                    Err(wrong("channel: expected a name of at most 31 characters, epoch and sequence below 2^53"))
+                    Err(wrong(expects("channel", "a name of at most 31 characters, epoch and sequence below 2^53")))
                 }
             }
-            _ => Err(wrong(
-                "channel: expected epoch and sequence with it, and neither they nor previous and expires without it",
-            )),
+            _ => Err(wrong(expects(
+                "channel",
+                "epoch and sequence with it, and neither they nor previous and expires without it",
+            ))),
         }
     }
 
     fn check_artifacts(&self) -> Result<(), Error> {
         if self.artifacts.is_empty() {
-            return Err(wrong("artifacts: expected at least one"));
+            return Err(wrong(expects("artifacts", "at least one")));
         }
         if !self.artifacts.is_sorted_by(|a, b| (&a.repository, &a.digest) < (&b.repository, &b.digest)) {
-            return Err(wrong("artifacts: expected in order of repository and digest, each once"));
+            return Err(wrong(expects("artifacts", "in order of repository and digest, each once")));
         }
         let carried = self.blobs_in_order();
         for artifact in &self.artifacts {
             if carried.binary_search_by_key(&&artifact.digest, |blob| &blob.digest).is_err() {
-                return Err(wrong(format_args!("artifact {}: is not among the blobs", artifact.digest)));
+                return Err(wrong(format!("artifact {}: is not among the blobs", artifact.digest)));
             }
             if document_kind(&artifact.media_type).is_none() {
-                return Err(wrong(format_args!(
-                    "artifact {}: expected one of the four manifest types",
-                    artifact.digest
+                return Err(wrong(expects(
+                    format_args!("artifact {}", artifact.digest),
+                    "one of the four manifest types",
                 )));
             }
             if !(1..=MAX_DOCUMENT).contains(&artifact.size) {
-                return Err(wrong(format_args!("artifact {}: expected 1 to {MAX_DOCUMENT} bytes", artifact.digest)));
+                return Err(wrong(expects(
+                    format_args!("artifact {}", artifact.digest),
+                    format_args!("1 to {MAX_DOCUMENT} bytes"),
+                )));
             }
             if artifact.source.as_ref() == Some(&artifact.repository) {
-                return Err(wrong(format_args!(
-                    "artifact {}: expected no source that is its repository",
-                    artifact.digest
+                return Err(wrong(expects(
+                    format_args!("artifact {}", artifact.digest),
+                    "no source that is its repository",
                 )));
             }
             if artifact.artifact_type.as_deref() == Some("") {
-                return Err(wrong(format_args!("artifact {}: artifactType is empty", artifact.digest)));
+                return Err(wrong(format!("artifact {}: artifactType is empty", artifact.digest)));
             }
             if let Some(tag) = artifact.tags.iter().find(|tag| tag.is_referrers_fallback()) {
-                return Err(wrong(format_args!(
-                    "artifact {}: tag {tag} is reserved for a referrers list",
-                    artifact.digest
-                )));
+                return Err(wrong(format!("artifact {}: tag {tag} is reserved for a referrers list", artifact.digest)));
             }
             if !artifact.tags.is_sorted() {
-                return Err(wrong(format_args!("artifact {}: expected tags in order", artifact.digest)));
+                return Err(wrong(expects(format_args!("artifact {}", artifact.digest), "tags in order")));
             }
         }
         self.check_same()?;
@@ -364,9 +366,7 @@ impl Manifest {
         };
         match artifacts.windows(2).find(|pair| pair[0].digest == pair[1].digest && !is_same(pair[0], pair[1])) {
             None => Ok(()),
-            Some(pair) => {
-                Err(wrong(format_args!("artifact {}: its members differ between repositories", pair[0].digest)))
-            }
+            Some(pair) => Err(wrong(format!("artifact {}: its members differ between repositories", pair[0].digest))),
         }
     }
 
@@ -378,39 +378,36 @@ impl Manifest {
 
     fn check_blobs(&self) -> Result<(), Error> {
         if self.blobs.len() > MAX_BLOBS || self.absent.len() > MAX_BLOBS {
-            return Err(wrong(format_args!("expected at most {MAX_BLOBS} blobs")));
+            return Err(wrong(expects("", format_args!("at most {MAX_BLOBS} blobs"))));
         }
         if let Some(blob) = self.blobs.iter().find(|blob| blob.size > MAX_SIZE) {
-            return Err(wrong(format_args!("blob {}: size above 2^53-1", blob.digest)));
+            return Err(wrong(format!("blob {}: size above 2^53-1", blob.digest)));
         }
         let blobs = self.blobs_in_order();
         if let Some(pair) = blobs.windows(2).find(|pair| pair[0].digest == pair[1].digest) {
-            return Err(wrong(format_args!("blob {} is listed twice", pair[0].digest)));
+            return Err(wrong(format!("blob {} is listed twice", pair[0].digest)));
         }
         if !self.absent.is_sorted_by(|a, b| a.digest < b.digest) {
-            return Err(wrong("absent: expected in order of digest, each once"));
+            return Err(wrong(expects("absent", "in order of digest, each once")));
         }
         for absent in &self.absent {
             if absent.repository.is_some() && absent.reason != Reason::Base {
-                return Err(wrong(format_args!(
-                    "absent {}: repository is allowed only with reason base",
-                    absent.digest
-                )));
+                return Err(wrong(format!("absent {}: repository is allowed only with reason base", absent.digest)));
             }
             let is_carried = blobs.binary_search_by_key(&&absent.digest, |blob| &blob.digest).is_ok();
             if absent.size > MAX_SIZE || is_carried {
-                return Err(wrong(format_args!("absent {}: size above 2^53-1, or also carried", absent.digest)));
+                return Err(wrong(format!("absent {}: size above 2^53-1, or also carried", absent.digest)));
             }
         }
         if !self.bases.is_sorted_by(|a, b| a < b) {
-            return Err(wrong("bases: expected in order, each once"));
+            return Err(wrong(expects("bases", "in order, each once")));
         }
         Ok(())
     }
 
     fn check_volumes(&self) -> Result<(), Error> {
         if !(1..=MAX_VOLUMES).contains(&self.volumes.len()) {
-            return Err(wrong(format_args!("expected 1 to {MAX_VOLUMES} volumes, found {}", self.volumes.len())));
+            return Err(wrong(differs("", format_args!("1 to {MAX_VOLUMES} volumes"), self.volumes.len())));
         }
         for (index, frame) in self.frames.iter().enumerate() {
             let plain_is_good = (1..=super::frame::MAX_PLAIN).contains(&frame.plain);
@@ -420,10 +417,12 @@ impl Manifest {
                 (None, _) => true,
             };
             if !plain_is_good || !packed_is_good {
-                return Err(wrong(format_args!(
-                    "frame {}: expected plain of 1 to {} and, if packed, a digest and a size below the stored one",
-                    index + 1,
-                    super::frame::MAX_PLAIN
+                return Err(wrong(expects(
+                    format_args!("frame {}", index + 1),
+                    format_args!(
+                        "plain of 1 to {} and, if packed, a digest and a size below the stored one",
+                        super::frame::MAX_PLAIN
+                    ),
                 )));
             }
         }
@@ -431,25 +430,24 @@ impl Manifest {
         for (index, volume) in self.volumes.iter().enumerate() {
             let count = usize::try_from(volume.frames).unwrap_or(usize::MAX);
             if count == 0 || count > left.len() {
-                return Err(wrong(format_args!(
-                    "volume {}: expected 1 to {} frames, found {}",
-                    index + 1,
-                    left.len(),
-                    volume.frames
+                return Err(wrong(differs(
+                    format_args!("volume {}", index + 1),
+                    format_args!("1 to {} frames", left.len()),
+                    volume.frames,
                 )));
             }
             // No overflow: at most 2^26 frames fit in the manifest, each below 2^25 bytes.
             let size: u64 = left.by_ref().take(count).map(Frame::stored_size).sum();
             if size != volume.size {
-                return Err(wrong(format_args!(
-                    "volume {}: expected {size} bytes as the sum of its frames, found {}",
-                    index + 1,
-                    volume.size
+                return Err(wrong(differs(
+                    format_args!("volume {}", index + 1),
+                    format_args!("{size} bytes as the sum of its frames"),
+                    volume.size,
                 )));
             }
         }
         if left.len() > 0 {
-            return Err(wrong(format_args!("{} frames are in no volume", left.len())));
+            return Err(wrong(format!("{} frames are in no volume", left.len())));
         }
         Ok(())
     }
@@ -466,7 +464,7 @@ fn check_tags(artifacts: &[Artifact]) -> Result<(), Error> {
     let mut last: Option<&Tag> = None;
     while let Some(Reverse((tag, at, place))) = heads.pop() {
         if last == Some(tag) {
-            return Err(wrong(format_args!("tag {}:{tag} is listed twice", artifacts[at].repository)));
+            return Err(wrong(format!("tag {}:{tag} is listed twice", artifacts[at].repository)));
         }
         last = Some(tag);
         if let Some(next) = artifacts[at].tags.get(place + 1) {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::base::fault::Class;
+use crate::base::fault::{Class, expects};
 use crate::bundle::Error;
 
 /// Name of a bundle: `[a-z0-9]([a-z0-9_-]{0,46}[a-z0-9])?`, but no DOS device name. Legal on FAT32,
@@ -36,7 +36,10 @@ impl Name {
             let shown: String = text.chars().take(100).collect();
             Err(Error::new(
                 Class::Usage,
-                format!("bundle name {shown:?}: expected 1 to 48 characters of a-z 0-9 _ -, a letter or digit at both ends, no dot, no device name"),
+                expects(
+                    format_args!("bundle name {shown:?}"),
+                    "1 to 48 characters of a-z 0-9 _ -, a letter or digit at both ends, no dot, no device name",
+                ),
             )
             .help("choose a name such as apps-1"))
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::manifest::{Form, Manifest};
 use super::tar::{TRAILER, Tar};
+use crate::base::fault::expects;
 use crate::bundle::Error;
 use crate::oci::Digest;
 
@@ -170,6 +171,6 @@ fn cut(manifest: &Manifest, tar: &Tar) -> Result<Vec<Unit>, Error> {
             units.push(Unit { frames: frame..frame + 1, members: member..member + 1 });
             Ok(units)
         }
-        _ => Err(Error::format("manifest: expected one stored frame of 1024 bytes after the last member")),
+        _ => Err(Error::format(expects("manifest", "one stored frame of 1024 bytes after the last member"))),
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use super::catalog::Catalogue;
+use crate::base::fault::differs;
 use crate::bundle::format::manifest::Form;
 use crate::bundle::format::offsets::{Offsets, Unit};
 use crate::bundle::source::cache::ReadCache;
@@ -126,7 +127,7 @@ impl Trusted {
             Ordering::Equal => Ok(()),
             Ordering::Less => Err(Error::integrity(format!("volume {file}: truncated at {size} of {expected} bytes"))),
             Ordering::Greater => {
-                Err(Error::integrity(format!("volume {file}: expected {expected} bytes, found {size}")))
+                Err(Error::integrity(differs(format_args!("volume {file}"), format_args!("{expected} bytes"), size)))
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::trusted::Trusted;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
 use crate::bundle::volumes::files::Files;
 use crate::bundle::volumes::foreign_files::{Beside, beside};
@@ -166,7 +166,7 @@ impl Untrusted {
             None => Ok(envelopes),
             Some((file, _)) => {
                 let what =
-                    format!("{}: expected signatures over bundle {}, found them over another", file.name, self.id());
+                    differs(&file.name, format_args!("signatures over bundle {}", self.id()), "them over another");
                 Err(Error::new(Class::Signature, what).help("ask for the signature file of this very bundle"))
             }
         }
@@ -179,10 +179,10 @@ impl Untrusted {
     pub fn claimed(&self) -> Result<Manifest, Error> {
         let manifest = Manifest::parse(&self.manifest)?;
         if manifest.name != *self.name() {
-            return Err(Error::format(format!(
-                "manifest: expected name {:?} as in its file name, found {:?}",
-                self.name().as_str(),
-                manifest.name.as_str()
+            return Err(Error::format(differs(
+                "manifest",
+                format_args!("name {:?} as in its file name", self.name().as_str()),
+                format_args!("{:?}", manifest.name.as_str()),
             ))
             .help("a bundle is renamed only by exporting it again"));
         }
@@ -215,7 +215,7 @@ impl Untrusted {
         // The manifest's bytes are no longer needed, and may be many.
         drop(self.manifest);
         if self.is_stream && manifest.form == Form::Flat {
-            return Err(Error::format("stream: expected a manifest of form volumes, found form flat")
+            return Err(Error::format(differs("stream", "a manifest of form volumes", "form flat"))
                 .help("a flat bundle is a directory; a stream is made from a bundle in volumes"));
         }
         let mut bundle = Trusted::new(id, manifest, self.files, judgement)?;

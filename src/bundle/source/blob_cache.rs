@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::base::fault::differs;
 use crate::bundle::Error;
 use crate::oci::Digest;
 
@@ -48,7 +49,7 @@ impl BlobCache {
 
 /// Returns the error for a bundle whose documents exceed [`MAX_CACHED`].
 pub fn too_many() -> Error {
-    Error::format(format!("stream: expected at most {MAX_CACHED} bytes of documents, found more"))
+    Error::format(differs("stream", format_args!("at most {MAX_CACHED} bytes of documents"), "more"))
         .help("write it to a disk and read it from there: tar x")
 }
 

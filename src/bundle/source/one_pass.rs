@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::base::fault::{Class, Fault, Reason};
+use crate::base::fault::{Class, Fault, Reason, differs};
 use crate::bundle::Error;
 use crate::bundle::check::gate::{Gate, Tally};
 use crate::bundle::check::one_pass::trailing;
@@ -244,7 +244,7 @@ impl OnePassSource<'_> {
     /// Faults found, or of missing parts.
     pub fn gate(&self) -> Result<(), Fault> {
         let Some((mut faults, is_more)) = self.pipeline.ended() else {
-            return Err(Fault::new(Class::Integrity, "stream: expected all of it, found an early end"));
+            return Err(Fault::new(Class::Integrity, differs("stream", "all of it", "an early end")));
         };
         if is_more {
             faults.push(trailing(&faults));

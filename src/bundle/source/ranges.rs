@@ -6,6 +6,7 @@
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use crate::base::fault::differs;
 use crate::bundle::format::tar::{Tar, padded};
 use crate::bundle::frames::random::{Pieces, RandomReader};
 use crate::bundle::open::trusted::Trusted;
@@ -86,7 +87,11 @@ impl Ranges for Trusted {
         let blob = &self.manifest().blobs[index];
         let end = offset.checked_add(length).filter(|end| *end <= blob.size).ok_or_else(|| {
             let (digest, size) = (blob.digest, blob.size);
-            let what = format!("blob {digest}: expected a range within {size} bytes, found {length} at {offset}");
+            let what = differs(
+                format_args!("blob {digest}"),
+                format_args!("a range within {size} bytes"),
+                format_args!("{length} at {offset}"),
+            );
             content::Error::new(Kind::Refused, what)
         })?;
         if let Some(flat) = self.flat() {

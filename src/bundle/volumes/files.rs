@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::bundle::{Error, Name};
 use crate::content::volumes::{Entry, Volumes};
 use crate::content::{self, Kind};
@@ -85,7 +85,7 @@ impl Files {
             _ => {
                 let mut error = fault(error);
                 if error.class == Class::Io {
-                    error.what = format!("volume {name}, offset {offset}: {}", error.what);
+                    error = error.within(format_args!("volume {name}, offset {offset}"));
                     let help = "the medium is failing; copy the volume again, or read another copy of it";
                     error.help.get_or_insert_with(|| help.to_owned());
                 }
@@ -102,12 +102,12 @@ impl Files {
         let Some(size) = self.place.size(file).map_err(fault)?.filter(|size| *size > 0) else { return Ok(None) };
         let shown = self.place.shown(file);
         if size > cap {
-            return Err(Error::format(format!("{shown}: expected at most {cap} bytes, found more")));
+            return Err(Error::format(differs(shown, format_args!("at most {cap} bytes"), "more")));
         }
         let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
         self.place.read_at(file, 0, &mut bytes).map_err(|error| {
             let error = error.classed(|_| Class::Io);
-            Error { what: format!("{shown}: {}", error.what), ..error }
+            error.within(shown)
         })?;
         Ok(Some(bytes))
     }

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::files::{Files, fault};
+use crate::base::fault::differs;
 use crate::bundle::Error;
 use crate::bundle::format::tar::{Content, Tar};
 use crate::content::{self, Kind};
@@ -119,7 +120,7 @@ impl Flat {
     pub(in crate::bundle) fn file(&self, path: &str, size: u64) -> Result<FileReader, Error> {
         let (file, shown) = (self.below(path), || self.shown(path));
         let found = self.files.place().size(&file).map_err(fault)?.ok_or_else(|| {
-            Error::integrity(format!("{}: expected a file of {size} bytes, found none", shown()))
+            Error::integrity(differs(shown(), format_args!("a file of {size} bytes"), "none"))
                 .help("copy the bundle again from its source, with everything below its directory")
         })?;
         match found.cmp(&size) {
@@ -128,7 +129,7 @@ impl Flat {
                 Ok(FileReader { files, file, at: 0, end: size, ready: Vec::new(), given: 0 })
             }
             Ordering::Less => Err(Error::integrity(format!("{}: truncated at {found} of {size} bytes", shown()))),
-            Ordering::Greater => Err(Error::integrity(format!("{}: expected {size} bytes, found {found}", shown()))),
+            Ordering::Greater => Err(Error::integrity(differs(shown(), format_args!("{size} bytes"), found))),
         }
     }
 

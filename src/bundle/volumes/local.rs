@@ -10,7 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::bundle::Error;
 use crate::content::volumes::{Entry, Volumes};
 use crate::content::{self, Kind};
@@ -31,14 +31,14 @@ pub fn open_plain(path: &Path) -> Result<Option<(File, u64)>, Error> {
         Err(unopened) => match unopened.found {
             Found::Nothing => return Ok(None),
             Found::Link => {
-                return Err(Error::new(Class::Io, format!("{shown}: expected a plain file, found a symbolic link")));
+                return Err(Error::new(Class::Io, differs(shown, "a plain file", "a symbolic link")));
             }
             Found::OtherKind | Found::Refusal => return Err(Error::io(shown, &unopened.error)),
         },
     };
     let metadata = file.metadata().map_err(|error| Error::io(&shown, &error))?;
     if !metadata.is_file() {
-        return Err(Error::new(Class::Io, format!("{shown}: expected a plain file, found another kind")));
+        return Err(Error::new(Class::Io, differs(shown, "a plain file", "another kind")));
     }
     Ok((metadata.len() > 0).then_some((file, metadata.len())))
 }
@@ -49,7 +49,7 @@ pub fn open_plain(path: &Path) -> Result<Option<(File, u64)>, Error> {
 /// [`Class::Io`]; [`Class::Format`] for a larger file, without reading it if its size says so.
 pub fn read_capped(path: &Path, cap: u64) -> Result<Option<Vec<u8>>, Error> {
     let Some((file, size)) = open_plain(path)? else { return Ok(None) };
-    let too_large = || Error::format(format!("{}: expected at most {cap} bytes, found more", path.display()));
+    let too_large = || Error::format(differs(path.display(), format_args!("at most {cap} bytes"), "more"));
     if size > cap {
         return Err(too_large());
     }
@@ -111,7 +111,7 @@ impl Directories {
     /// Opens a file in a folder. It may be empty.
     fn find_below(&self, above: &[String], name: &str, shown: &str) -> Result<Option<(File, u64)>, content::Error> {
         let Some(folder) = self.folder(above)? else { return Ok(None) };
-        let other = || content::Error::new(Kind::Io, format!("{shown}: expected a plain file, found another kind"));
+        let other = || content::Error::new(Kind::Io, differs(shown, "a plain file", "another kind"));
         let file = match folder.file(name) {
             Ok(file) => file,
             Err(unopened) => match unopened.found {
@@ -179,7 +179,7 @@ fn no_folder<T>(path: &Path, unopened: &Unopened) -> Result<Option<T>, content::
     match unopened.found {
         Found::Nothing => Ok(None),
         Found::Link | Found::OtherKind => {
-            Err(content::Error::new(Kind::Io, format!("{shown}: expected a directory, found another kind")))
+            Err(content::Error::new(Kind::Io, differs(shown, "a directory", "another kind")))
         }
         Found::Refusal => Err(content::Error::io(shown, &unopened.error)),
     }

@@ -3,7 +3,7 @@
 //!
 //! Checks lengths, but no content: whoever hashes the bytes in order does that.
 
-use crate::base::fault::Reason;
+use crate::base::fault::{Description, Reason, differs};
 use crate::base::lock::lock;
 use std::collections::HashMap;
 use std::io::Read;
@@ -49,7 +49,7 @@ pub struct Fetch<'a> {
     large: Mutex<HashMap<usize, Arc<Large<'a>>>>,
 }
 
-fn mismatch(what: String) -> Error {
+fn mismatch(what: impl Into<Description>) -> Error {
     Error::new(Kind::Mismatch, what)
 }
 
@@ -108,9 +108,7 @@ impl<'a> Fetch<'a> {
                         into.copy_from_slice(bytes);
                         Ok(())
                     }
-                    None => {
-                        Err(mismatch(format!("expected {} bytes, found {}", blob.descriptor.size, document.size())))
-                    }
+                    None => Err(mismatch(differs("", format_args!("{} bytes", blob.descriptor.size), document.size()))),
                 }
             }
             None if part.start == 0 && part.end == blob.descriptor.size => self.transfers.pass(|| {
@@ -121,10 +119,7 @@ impl<'a> Fetch<'a> {
             }),
             None => self.part_of_large(index, blob, part, first, into),
         };
-        fetched.map_err(|error| Error {
-            what: format!("blob {} from {}: {}", blob.descriptor.digest, blob.repository, error.what),
-            ..error
-        })
+        fetched.map_err(|error| error.within(format_args!("blob {} from {}", blob.descriptor.digest, blob.repository)))
     }
 
     fn part_of_large(
@@ -242,7 +237,7 @@ impl<'a> Fetch<'a> {
             let end = into.len().min(at + STEP);
             let count = read_some(reader, &mut into[at..end]).map_err(|error| Error::from_io("reading it", error))?;
             if count == 0 {
-                return Err(mismatch(format!("expected {} bytes, found {at}", into.len())));
+                return Err(mismatch(differs("", format_args!("{} bytes", into.len()), at)));
             }
             at += count;
             self.flow.event(Event::Bytes(count as u64));

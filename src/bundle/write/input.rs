@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::frames::{CutRule, Piece, cut};
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::bundle::format::manifest::{Blob, FORMAT, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume};
 use crate::bundle::format::notes::Notes;
 use crate::bundle::format::tar::Tar;
@@ -108,7 +108,7 @@ impl Input {
         }
         Err(Error::new(
             Class::Usage,
-            format!("export: expected at most {MAX_BLOBS} blobs and a manifest of {MAX_MANIFEST} bytes, found more"),
+            differs("export", format_args!("at most {MAX_BLOBS} blobs and a manifest of {MAX_MANIFEST} bytes"), "more"),
         )
         .help("select fewer artifacts and write several bundles"))
     }

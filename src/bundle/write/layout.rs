@@ -1,6 +1,6 @@
 //! Assigns frames to volumes: pure arithmetic on sizes.
 
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs, expects};
 use crate::bundle::Error;
 use crate::bundle::format::name::MAX_VOLUMES;
 
@@ -55,12 +55,15 @@ pub fn check_volume_size(size: u64) -> Result<(), Error> {
     if size >= LEAST_VOLUME {
         return Ok(());
     }
-    Err(Error::new(Class::Usage, format!("volume size {size}: expected at least {LEAST_VOLUME} bytes"))
-        .help("use --volume-size 32MiB or more"))
+    Err(Error::new(
+        Class::Usage,
+        expects(format_args!("volume size {size}"), format_args!("at least {LEAST_VOLUME} bytes")),
+    )
+    .help("use --volume-size 32MiB or more"))
 }
 
 /// Returns the error for a bundle of `count` volumes.
 pub fn too_many_volumes(count: usize) -> Error {
-    Error::new(Class::Usage, format!("export: expected at most {MAX_VOLUMES} volumes, found {count}"))
+    Error::new(Class::Usage, differs("export", format_args!("at most {MAX_VOLUMES} volumes"), count))
         .help("use a larger --volume-size, or select fewer artifacts")
 }

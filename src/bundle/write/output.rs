@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::bundle::volumes::files::Files;
 use crate::bundle::volumes::local::Directories;
 use crate::bundle::{Error, Name, foreign};
@@ -152,7 +152,7 @@ impl Output {
     pub fn open(dir: &Path, name: &Name, overwrite: bool) -> Result<Self, Error> {
         let output = Self::of_bundle(dir, name, overwrite)?;
         if let (false, Some(found)) = (overwrite, output.existing()?) {
-            return Err(Error::new(Class::Usage, format!("{}: expected no bundle, found one", found.display()))
+            return Err(Error::new(Class::Usage, differs(found.display(), "no bundle", "one"))
                 .help("use --overwrite to replace it, or choose another name"));
         }
         foreign::check(dir, name)?;
@@ -169,7 +169,7 @@ impl Output {
         let metadata = std::fs::metadata(dir)
             .map_err(|error| Error::io(&shown, &error).help("make the directory, or name another one with -o"))?;
         if !metadata.is_dir() {
-            return Err(Error::new(Class::Io, format!("{shown}: expected a directory, found another kind of file"))
+            return Err(Error::new(Class::Io, differs(shown, "a directory", "another kind of file"))
                 .help("name a directory with -o"));
         }
         let lock = Lock::take(dir.join(format!("{name}.lock")))?;
@@ -394,7 +394,7 @@ fn holds(shown: &impl fmt::Display, kind: u64, largest: u64) -> Result<(), Error
     if kind == FAT_MAGIC && largest > FAT_FILE {
         return Err(Error::new(
             Class::Usage,
-            format!("{shown}: expected volumes of at most {FAT_FILE} bytes on FAT, found {largest}"),
+            differs(shown, format_args!("volumes of at most {FAT_FILE} bytes on FAT"), largest),
         )
         .help("use --volume-size fat32"));
     }
@@ -412,7 +412,7 @@ fn exceeds(shown: &impl fmt::Display, limit: Option<u64>, largest: u64) -> Optio
 /// Checks that `have` bytes are enough for `least`. Returns a warning if they are less than `most`.
 fn room(shown: &impl fmt::Display, have: u64, least: u64, most: u64) -> Result<Option<String>, Error> {
     if least > have {
-        return Err(Error::new(Class::Io, format!("{shown}: expected room for {least} bytes, found {have}"))
+        return Err(Error::new(Class::Io, differs(shown, format_args!("room for {least} bytes"), have))
             .help("make room, or name another directory with -o"));
     }
     Ok((most > have).then(|| format!("{shown}: up to {most} bytes may be needed, {have} are available")))

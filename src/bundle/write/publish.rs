@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::outcome::{Options, Written};
 use super::output::Output;
 use super::resume;
-use crate::base::fault::Class;
+use crate::base::fault::{Class, differs};
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
 use crate::bundle::format::offsets::Offsets;
@@ -72,7 +72,7 @@ pub fn finish(flow: &Flow, output: &Output, manifest: Manifest, options: Options
     if check_ends(&bytes).is_err() {
         return Err(Error::new(
             Class::Usage,
-            format!("manifest: expected at most {MAX_MANIFEST} bytes, found {}", bytes.len()),
+            differs("manifest", format_args!("at most {MAX_MANIFEST} bytes"), bytes.len()),
         )
         .help("select fewer artifacts and write several bundles"));
     }

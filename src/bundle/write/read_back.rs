@@ -8,7 +8,7 @@ use crate::base::lock::{into_inner, lock};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::bundle::check::one_pass::{Checking, Span};
 use crate::bundle::format::offsets::Offsets;
 use crate::bundle::frames::media::Media;
@@ -103,6 +103,6 @@ pub fn read_back(place: Arc<dyn Volumes>, manifest: &Manifest, flow: &Flow) -> R
 fn differs(bundle: &Trusted, volume: usize, found: crate::oci::Digest) -> Error {
     let shown = bundle.volumes().place().shown(&bundle.volumes().file_name(volume));
     let expected = bundle.manifest().volumes[volume].digest;
-    Error::new(Class::Io, format!("{shown}: expected {expected} as written, read back {found}"))
+    Error::new(Class::Io, expects(shown, format_args!("{expected} as written, read back {found}")))
         .help("the medium or the memory of this machine is faulty: write to another medium")
 }

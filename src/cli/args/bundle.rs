@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::place::Bundle;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::volumes::foreign_files::Beside;
 use crate::bundle::{Untrusted, open_spread};
@@ -44,7 +44,7 @@ pub fn open_any(
     let place = Bundle::parse(text, |path| session.path(path))?;
     let read: Bytes = match place {
         Bundle::Stdin if session.world.terminal.stdin => {
-            let what = "bundle -: expected a stream on standard input, found a terminal";
+            let what = differs("bundle -", "a stream on standard input", "a terminal");
             return Err(Fault::new(Class::Usage, what).help("pipe it: packmule cat DIR/NAME | packmule verify -"));
         }
         Bundle::Stdin => {
@@ -123,7 +123,7 @@ fn file(path: &Path) -> Result<Bytes, crate::bundle::Error> {
 
 fn no_stream(text: &OsStr) -> Fault {
     let text = text.display();
-    Fault::new(Class::Usage, format!("bundle {text}: expected files in a directory, found a stream"))
+    Fault::new(Class::Usage, differs(format_args!("bundle {text}"), "files in a directory", "a stream"))
         .help("write it to a directory first: tar x")
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::bundle::Opened;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::stream::Bytes;
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Detached, Error, Trusted, Untrusted};
@@ -130,7 +130,7 @@ impl Believed {
         if let Some(policy) = &self.policy {
             return Ok(policy.clone().with_order(Arc::clone(&self.keeper) as Arc<dyn Order>));
         }
-        let what = "no trust given: expected --key with a public key or --policy with a file, found neither";
+        let what = differs("no trust given", "--key with a public key or --policy with a file", "neither");
         let mut fault = Fault::new(Class::Usage, what)
             .help("give --key PUB, a file that its holder gave you by another way than the bundle");
         let found = bundle.ok().and_then(|bundle| bundle.envelope().ok());
@@ -178,8 +178,7 @@ fn detached(path: &Path, world: &World) -> Detached {
     let name = format!("--signatures {}", escape(&path.to_string_lossy()));
     let bytes = read_capped(&world.path(path), envelope::MAX_FILE as u64).and_then(|bytes| {
         bytes.ok_or_else(|| {
-            Error::new(Class::Io, format!("{name}: expected a file with content, found none"))
-                .help("name an existing file")
+            Error::new(Class::Io, differs(&name, "a file with content", "none")).help("name an existing file")
         })
     });
     Detached { name, bytes }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Network, registries};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::cli::Session;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::output::Outcome;
@@ -24,7 +24,7 @@ impl Network {
             None => (typed, false),
         };
         let Typed::Registry { host, prefix } = Typed::parse(place)? else {
-            return Err(Fault::new(Class::Usage, "place: expected HOST, HOST/REPO or oci:DIR"));
+            return Err(Fault::new(Class::Usage, expects("place", "HOST, HOST/REPO or oci:DIR")));
         };
         let registries = registries::open(self, session)?;
         let at_source = |error: Error| error.into_fault(Class::Source);

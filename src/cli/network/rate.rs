@@ -1,6 +1,6 @@
 //! Rates on the command line and in the configuration: `80MiB`, `80MiB/s`.
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::cli::args::carry::size;
 
 /// Parses a number of bytes per second: a size, with or without `/s` after it; not zero.
@@ -9,7 +9,7 @@ use crate::cli::args::carry::size;
 /// Class usage.
 pub fn rate(text: &str) -> Result<u64, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("rate {text:?}: expected bytes per second"))
+        Fault::new(Class::Usage, expects(format_args!("rate {text:?}"), "bytes per second"))
             .help("write it as 80MiB or 80MiB/s")
     };
     size::parse(text.strip_suffix("/s").unwrap_or(text)).ok().filter(|rate| *rate > 0).ok_or_else(wrong)

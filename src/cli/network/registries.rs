@@ -10,7 +10,7 @@ use base64ct::{Base64, Encoding as _};
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
 use super::{auth_file, certificates};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::base::redact::Secrets;
 use crate::cli::Session;
 use crate::cli::network::Network;
@@ -93,7 +93,7 @@ fn open_as(
     if let Some(name) = credential.filter(|name| !config.credentials.contains_key(*name)) {
         return Err(Fault::new(
             Class::Usage,
-            format!("credential {name:?}: expected a credential of that name, found none"),
+            differs(format_args!("credential {name:?}"), "a credential of that name", "none"),
         )
         .help("see `packmule credential list`, or add it with `packmule credential set`"));
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::cli::pem::shown;
 use crate::cli::world::World;
 use crate::outfile::{Place, check_name, look};
@@ -138,6 +138,6 @@ pub fn name(partial: &Path, full: &Path) -> io::Result<()> {
 
 /// Returns the fault for a file that already exists.
 pub fn exists(path: &Path) -> Fault {
-    let what = format!("{}: expected no such file, found one", shown(path));
+    let what = differs(shown(path), "no such file", "one");
     Fault::new(Class::Usage, what).help("choose another name; it is never overwritten")
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::cli::pem::shown;
 use crate::cli::world::World;
 
@@ -30,7 +30,7 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
         None => (world.path(source), format!("passphrase file {}", shown(source))),
     };
     let fault = |found: &str| {
-        let what = format!("{what}: expected a line of text, found {found}");
+        let what = differs(&what, "a line of text", found);
         Fault::new(Class::Usage, what).help("put the passphrase on the first line of the file")
     };
     let file = File::open(path).map_err(|error| fault(&error.to_string()))?;
@@ -40,7 +40,7 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
     // its holders.
     if metadata.is_file() && mode & 0o027 != 0 {
         let what =
-            format!("{what}: expected a secret that others cannot read or change, found mode {:04o}", mode & 0o7777);
+            differs(&what, "a secret that others cannot read or change", format_args!("mode {:04o}", mode & 0o7777));
         let help = format!("run `chmod 600 {}`; if others could read it, change the passphrase", shown(source));
         return Err(Fault::new(Class::Usage, what).help(help));
     }
@@ -57,16 +57,16 @@ pub fn read(source: &Path, world: &World) -> Result<Zeroizing<String>, Fault> {
 
 /// Returns the path of a systemd credential.
 fn credential(name: &str, world: &World) -> Result<PathBuf, Fault> {
-    let wrong = |found: &str| {
-        let what = format!("systemd credential {}: {found}", crate::base::fault::escape(name));
+    let wrong = |found: Description| {
+        let what = found.within(format_args!("systemd credential {}", crate::base::fault::escape(name)));
         Fault::new(Class::Usage, what)
             .help("set LoadCredential= or LoadCredentialEncrypted= in the unit, and run packmule in that unit")
     };
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(wrong("expected a credential's name, found a path"));
+        return Err(wrong(differs("", "a credential's name", "a path")));
     }
     let dir = world.var("CREDENTIALS_DIRECTORY").map(PathBuf::from).filter(|dir| dir.is_absolute());
-    Ok(dir.ok_or_else(|| wrong("expected CREDENTIALS_DIRECTORY, found it unset"))?.join(name))
+    Ok(dir.ok_or_else(|| wrong(differs("", "CREDENTIALS_DIRECTORY", "it unset")))?.join(name))
 }
 
 /// Asks for a passphrase or PIN on the terminal.
@@ -78,7 +78,7 @@ pub fn ask(text: &str, world: &mut World) -> Result<Zeroizing<String>, Fault> {
         if error.kind() == io::ErrorKind::Interrupted {
             return Fault::new(Class::Cancelled, "cancelled");
         }
-        let what = format!("passphrase: expected an answer on the terminal, found {error}");
+        let what = differs("passphrase", "an answer on the terminal", error);
         Fault::new(Class::Usage, what).help("use --passphrase-file FILE")
     })
 }
@@ -90,14 +90,14 @@ pub fn ask(text: &str, world: &mut World) -> Result<Zeroizing<String>, Fault> {
 pub fn choose(output: &Path, world: &mut World) -> Result<Zeroizing<String>, Fault> {
     let first = ask(&format!("passphrase for {}: ", shown(output)), world)?;
     if first.is_empty() {
-        let what = "passphrase: expected a passphrase, found an empty one";
+        let what = differs("passphrase", "a passphrase", "an empty one");
         return Err(Fault::new(Class::Usage, what).help("type one, or use --no-passphrase"));
     }
     let second = ask("repeat the passphrase: ", world)?;
     if *first == *second {
         return Ok(first);
     }
-    Err(Fault::new(Class::Usage, "passphrase: expected the same passphrase twice, found two different ones")
+    Err(Fault::new(Class::Usage, differs("passphrase", "the same passphrase twice", "two different ones"))
         .help("run it again"))
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::earlier;
 use super::newfile::{Draft, name};
 use super::signers::load_signers;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape, expects};
 use crate::base::time::Moment;
 use crate::cli::audit::now;
 use crate::cli::receipt::signature_path;
@@ -89,8 +89,10 @@ impl Receipting {
         if self.sign.is_empty() {
             return Ok(Some(stream));
         }
-        let what = format!(
-            "--receipt {shown}: expected a file, found a device or pipe, which cannot have a signature file next to it"
+        let what = differs(
+            format_args!("--receipt {shown}"),
+            "a file",
+            "a device or pipe, which cannot have a signature file next to it",
         );
         Err(Fault::usage(what, "name a file, or leave out --sign"))
     }
@@ -101,7 +103,7 @@ fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
     let subject = format!("--receipt {shown}");
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name.strip_suffix(".json").is_none_or(|stem| stem.is_empty() || name.ends_with(".sig.json")) {
-        let what = format!("{subject}: expected a name that ends in .json but not in .sig.json");
+        let what = expects(&subject, "a name that ends in .json but not in .sig.json");
         return Err(Fault::usage(what, "name it for example received/apps-7.json"));
     }
     let refused = |refusal: Refusal| refusal.into_fault(&subject, "receipt");
@@ -122,7 +124,7 @@ fn claim(path: &Path, shown: &str) -> Result<(PathBuf, File), Fault> {
             Some(there) if is_left && there == signatures && is_receipts(there) => Ok(()),
             Some(there) => {
                 let there = escape(&there.to_string_lossy());
-                let what = format!("{subject}: expected no file {there}, or the receipt of a failed import");
+                let what = expects(&subject, format_args!("no file {there}, or the receipt of a failed import"));
                 Err(Fault::usage(what, "choose another name; only the receipt of a failed import is moved away"))
             }
         }
@@ -197,7 +199,11 @@ impl Slip {
             bytes = receipt.to_bytes();
         }
         if bytes.len() as u64 > MAX_RECEIPT {
-            let what = format!("--receipt {}: expected at most {MAX_RECEIPT} bytes, found {}", self.shown, bytes.len());
+            let what = differs(
+                format_args!("--receipt {}", self.shown),
+                format_args!("at most {MAX_RECEIPT} bytes"),
+                bytes.len(),
+            );
             return Err(Fault::new(Class::Policy, what).help("import fewer artifacts at once"));
         }
         let digest = Digest::sha256(&bytes);

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use super::passphrase;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::cli::pem::{read_file, shown, wrong};
 use crate::cli::world::World;
 use crate::keys::pkcs11::Uri;
@@ -31,15 +31,12 @@ pub fn load_signers(
     world: &mut World,
 ) -> Result<Vec<Box<dyn Signer>>, Fault> {
     if paths.len() > MAX_SIGNATURES {
-        let what = format!("--sign: expected at most {MAX_SIGNATURES} keys, found {}", paths.len());
+        let what = differs("--sign", format_args!("at most {MAX_SIGNATURES} keys"), paths.len());
         return Err(Fault::usage(what, "a bundle cannot have more signatures"));
     }
     if passphrase_files.len() > paths.len() {
-        let what = format!(
-            "expected at most {} --passphrase-file, one per key, found {}",
-            paths.len(),
-            passphrase_files.len()
-        );
+        let what =
+            differs("", format_args!("at most {} --passphrase-file, one per key", paths.len()), passphrase_files.len());
         return Err(Fault::new(Class::Usage, what).help("give them in the order of --sign"));
     }
     let mut modules = Modules::default();
@@ -67,7 +64,7 @@ fn on_token(modules: &mut Modules, uri: &Uri, pin: Option<&Path>, world: &mut Wo
         Some(source) => passphrase::read(source, world),
         None if world.terminal.stdin => passphrase::ask(&format!("PIN for {}: ", escape(token)), world),
         None => {
-            let what = format!("key {uri}: expected a PIN, found no terminal to ask for one");
+            let what = differs(format_args!("key {uri}"), "a PIN", "no terminal to ask for one");
             Err(Fault::new(Class::Usage, what).help("add pin-source= to the URI, or use --passphrase-file"))
         }
     };

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::library::{Library, fault};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::content::{Error, Kind};
 use crate::decide::select::{Filters, Referrers};
 use crate::flow::{Event, Flow, each};
@@ -104,7 +104,7 @@ impl<'a> Asked<'a> {
             let subject = format!("referrers of {} in {}", key.1, key.0);
             let list = match answer {
                 Ok(list) if list.len() > MAX_REFERRERS => {
-                    let text = format!("{subject}: expected at most {MAX_REFERRERS}, found {}", list.len());
+                    let text = differs(subject, format_args!("at most {MAX_REFERRERS}"), list.len());
                     faults.push(Fault::new(Class::Source, text).help(NONE));
                     Vec::new()
                 }

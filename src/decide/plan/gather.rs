@@ -15,7 +15,7 @@ use super::ask::{Asked, Subject};
 use super::library::{Library, fault};
 use super::platform::lacking;
 use super::roots::{Cuts, Root};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape};
 use crate::closure::MAX_LEVELS;
 use crate::content::{Error, Kind};
 use crate::decide::select::{Filters, Referrers};
@@ -221,7 +221,7 @@ fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Res
 }
 
 impl Gather<'_> {
-    fn fail(&mut self, class: Class, text: String, help: &str) {
+    fn fail(&mut self, class: Class, text: impl Into<Description>, help: &str) {
         self.out.faults.push(Fault::new(class, text).help(help));
     }
 
@@ -284,15 +284,16 @@ impl Gather<'_> {
         let digest = document.digest();
         let stated = document.artifact_type().unwrap_or_default();
         if stated.len() > MAX_TYPE || stated.contains(char::is_control) {
-            let odd = format!(
-                "expected an artifactType of at most {MAX_TYPE} bytes without control characters, found {:?}",
-                escape(stated)
+            let odd = differs(
+                "",
+                format_args!("an artifactType of at most {MAX_TYPE} bytes without control characters"),
+                format_args!("{:?}", escape(stated)),
             );
             if item.is_selected() {
-                let text = format!("manifest {digest} of {}: {odd}", item.origin);
+                let text = odd.within(format_args!("manifest {digest} of {}", item.origin));
                 self.fail(Class::Source, text, "leave it out of the selection");
             } else {
-                self.leave(item, &odd, true);
+                self.leave(item, &odd.to_string(), true);
             }
             return false;
         }
@@ -371,9 +372,10 @@ impl Gather<'_> {
             found.push((descriptor.clone(), Why::Cosign(digest, tag.clone())));
         }
         if !found.is_empty() && item.level >= MAX_REFERRER_LEVELS {
-            let text = format!(
-                "manifest {digest}: expected at most {MAX_REFERRER_LEVELS} levels of referrers in {}, found more",
-                item.origin
+            let text = differs(
+                format_args!("manifest {digest}"),
+                format_args!("at most {MAX_REFERRER_LEVELS} levels of referrers in {}", item.origin),
+                "more",
             );
             self.fail(Class::Source, text, "carry the artifacts without their referrers: `--referrers none`");
             return;
@@ -407,7 +409,8 @@ pub fn tag_conflicts(artifacts: &BTreeMap<(String, Digest), Artifact>) -> Vec<Fa
     for ((repository, digest), artifact) in artifacts {
         for tag in &artifact.tags {
             if let Some(other) = claims.insert((repository, tag), *digest) {
-                let text = format!("{repository}:{tag}: expected one manifest, found {other} and {digest}");
+                let text =
+                    differs(format_args!("{repository}:{tag}"), "one manifest", format_args!("{other} and {digest}"));
                 faults.push(
                     Fault::new(Class::Policy, text).help("select one of them, or give one another name with `as=`"),
                 );

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::bases::Homes;
 use super::gather::Gathered;
 use super::library::{Library, fault};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape, expects};
 use crate::closure::{Closure, Node, walk};
 use crate::flow::{Event, Flow, each};
 use crate::oci::media_type::{document_kind, is_foreign};
@@ -154,14 +154,14 @@ fn find(
         let named = named.join(", ");
         if let Some((index, media_type)) = listed {
             let (digest, media_type) = (node.descriptor.digest, escape(media_type));
-            let text = format!(
-                "manifest {digest}: listed by index {index} with media type {media_type:?}: expected a manifest of a \
-                 current type, or a blob in {named}"
+            let text = expects(
+                format_args!("manifest {digest}: listed by index {index} with media type {media_type:?}"),
+                format_args!("a manifest of a current type, or a blob in {named}"),
             );
             return Fault::new(Class::Source, text)
                 .help("select what can be carried with `--platform`, or leave it out: `export --allow-partial`");
         }
-        Fault::new(Class::Source, format!("{subject}: expected in {named}, found none"))
+        Fault::new(Class::Source, differs(subject, format_args!("in {named}"), "none"))
             .help("push the artifact there again, or leave it out: `export --allow-partial`")
     }))
 }

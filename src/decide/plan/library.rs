@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::sync::{Mutex, MutexGuard};
 
 use super::resolved::Resolved;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::content::checked::Checked;
 use crate::content::{Error, Kind, Source};
 use crate::oci::document::{DocumentError, MAX_DOCUMENT};
@@ -62,9 +62,10 @@ impl<'a> Library<'a> {
             let (digest, size) = (document.digest(), document.size());
             return Err(Error::new(
                 Kind::Mismatch,
-                format!(
-                    "manifest {}: expected {} bytes with this digest, found {size} with {digest}",
-                    descriptor.digest, descriptor.size
+                differs(
+                    format_args!("manifest {}", descriptor.digest),
+                    format_args!("{} bytes with this digest", descriptor.size),
+                    format_args!("{size} with {digest}"),
                 ),
             ));
         }
@@ -128,7 +129,7 @@ pub fn refuse_unknown(descriptor: &Descriptor) -> Result<(), DocumentError> {
 pub fn fault(subject: &str, error: Error) -> Fault {
     let mut fault = error.into_fault(Class::Source);
     if !fault.what.contains(subject) && fault.class != Class::Cancelled {
-        fault.what = format!("{subject}: {}", fault.what);
+        fault = fault.within(subject);
     }
     fault
 }

@@ -29,7 +29,7 @@ use self::gather::Gathered;
 use self::leaves::Leaves;
 use self::library::Library;
 pub use self::resolved::Resolved;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs, expects};
 use crate::closure::{self, Closure, Role};
 use crate::content::Source;
 use crate::decide::select::{Selection, Wanted};
@@ -91,7 +91,7 @@ impl Plan {
 /// in [`Plan::partial`] instead, unless nothing is left.
 pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<Plan, Fault> {
     if selection.wanted.is_empty() {
-        return Err(Fault::new(Class::Usage, "selection: expected at least one artifact, found none"));
+        return Err(Fault::new(Class::Usage, differs("selection", "at least one artifact", "none")));
     }
     let library = Library::new(source);
     let mut failures = Failures { allow: selection.allow_partial, faults: Vec::new(), partial: Vec::new() };
@@ -185,7 +185,7 @@ fn walk(flow: &Flow, artifacts: &[Artifact], library: &Library<'_>, gathered: &G
         if gathered.missing.contains(&digest) || gathered.left_out.contains(&digest) {
             return Ok(None);
         }
-        Err(Fault::new(Class::Bug, format!("manifest {digest}: expected to be fetched before the walk")))
+        Err(Fault::new(Class::Bug, expects(format_args!("manifest {digest}"), "to be fetched before the walk")))
     });
     let closure = closure.map_err(|error| match error {
         closure::WalkError::Fetch(fault) => fault,
@@ -205,7 +205,10 @@ fn walk(flow: &Flow, artifacts: &[Artifact], library: &Library<'_>, gathered: &G
     match closure.nodes.iter().find(|node| node.descriptor.size > MAX_SIZE) {
         Some(node) => {
             let (digest, size) = (node.descriptor.digest, node.descriptor.size);
-            Err(Fault::new(Class::Source, format!("blob {digest}: expected at most {MAX_SIZE} bytes, found {size}")))
+            Err(Fault::new(
+                Class::Source,
+                differs(format_args!("blob {digest}"), format_args!("at most {MAX_SIZE} bytes"), size),
+            ))
         }
         None => Ok(closure),
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::Value;
 
 use super::library::{Library, fault};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs};
 use crate::closure::MAX_LEVELS;
 use crate::content::Kind as Failure;
 use crate::oci::media_type::{Kind, document_kind};
@@ -79,8 +79,11 @@ impl Filter<'_> {
     /// Fails if a document below cannot be obtained, or if there are too many levels.
     pub fn judge(&self, index: &Document, level: usize) -> Result<Vec<Verdict>, Fault> {
         if level > MAX_LEVELS {
-            let text =
-                format!("manifest {}: expected at most {MAX_LEVELS} levels of manifests, found more", index.digest());
+            let text = differs(
+                format_args!("manifest {}", index.digest()),
+                format_args!("at most {MAX_LEVELS} levels of manifests"),
+                "more",
+            );
             return Err(Fault::new(Class::Source, text));
         }
         let entries = index.manifests();
@@ -128,7 +131,11 @@ impl Filter<'_> {
 
 /// Returns the fault for a child of an index that is missing at the source.
 pub fn lacking(child: &Descriptor, repository: &Repository, index: Digest) -> Fault {
-    let text = format!("manifest {}: expected in {repository}, where index {index} lists it, found none", child.digest);
+    let text = differs(
+        format_args!("manifest {}", child.digest),
+        format_args!("in {repository}, where index {index} lists it"),
+        "none",
+    );
     Fault::new(Class::Source, text)
         .help("select what is there with `--platform`, or leave it out: `export --allow-partial`")
 }
@@ -181,11 +188,14 @@ pub fn single(index: &Document, verdicts: &[Verdict]) -> Option<Descriptor> {
 /// # Errors
 /// Fails if the document has a number that the canonical form cannot represent.
 pub fn rebuild(index: &Document, verdicts: &[Verdict], made: &mut Vec<Document>) -> Result<Document, Fault> {
-    let refuse = |detail: String| {
-        Fault::new(Class::Source, format!("index {}: cannot be rebuilt without some entries: {detail}", index.digest()))
-            .help("keep it as it is with `--index sparse`")
+    let refuse = |detail: Description| {
+        Fault::new(
+            Class::Source,
+            detail.within(format_args!("index {}: cannot be rebuilt without some entries", index.digest())),
+        )
+        .help("keep it as it is with `--index sparse`")
     };
-    let mut json: Value = serde_json::from_slice(index.raw()).map_err(|error| refuse(error.to_string()))?;
+    let mut json: Value = serde_json::from_slice(index.raw()).map_err(|error| refuse(error.to_string().into()))?;
     let entries = match json.get_mut("manifests") {
         Some(Value::Array(entries)) => std::mem::take(entries),
         _ => Vec::new(),
@@ -211,8 +221,8 @@ pub fn rebuild(index: &Document, verdicts: &[Verdict], made: &mut Vec<Document>)
     if let Some(members) = json.as_object_mut() {
         members.insert("manifests".to_owned(), Value::Array(staying));
     }
-    let bytes = canonical::to_vec(&json).map_err(|error| refuse(error.to_string()))?;
-    Document::parse(index.media_type(), bytes).map_err(|error| refuse(error.to_string()))
+    let bytes = canonical::to_vec(&json).map_err(|error| refuse(error.to_string().into()))?;
+    Document::parse(index.media_type(), bytes).map_err(|error| refuse(error.to_string().into()))
 }
 
 /// Adds the (index, child) pairs that a sparse index leaves out to `out`. Leaves stay: only

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::library::{Library, fault, refuse_unknown};
 use super::platform::{Filter, cuts, is_whole, matches, rebuild, replaced, single};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::decide::select::{Filters, IndexMode, Selection, Wanted};
 use crate::oci::media_type::Kind;
 use crate::oci::{Digest, Document, Repository, Tag};
@@ -70,7 +70,7 @@ pub fn roots(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> R
     let subject = reference.to_string();
     let mut descriptor = library.resolve(reference).map_err(|error| fault(&subject, error))?;
     if let Some(pinned) = reference.digest.filter(|pinned| *pinned != descriptor.digest) {
-        let text = format!("{subject}: expected digest {pinned}, found {}", descriptor.digest);
+        let text = differs(subject, format_args!("digest {pinned}"), descriptor.digest);
         return Err(Fault::new(Class::Source, text));
     }
     // Drops parameters of the media type.
@@ -83,7 +83,7 @@ pub fn roots(library: &Library<'_>, selection: &Selection, wanted: &Wanted) -> R
     let document = library.get(&reference.repository, &descriptor).map_err(|error| fault(&subject, error))?;
     let lists = |tag: Option<&Tag>| tag.is_some_and(Tag::is_referrers_fallback);
     if lists(wanted.tag()) || (document.kind() == Kind::Index && lists(reference.tag.as_ref())) {
-        let text = format!("{subject}: expected an artifact, found the fallback tag of a list of referrers");
+        let text = differs(subject, "an artifact", "the fallback tag of a list of referrers");
         return Err(Fault::new(Class::Policy, text)
             .help("select what it refers to: its referrers are carried too, and the tag is set at the destination"));
     }
@@ -119,7 +119,7 @@ fn filter(library: &Library<'_>, selection: &Selection, subject: &str, root: &mu
     };
     let asked = || platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let nothing = |found: &str| {
-        Fault::new(Class::Policy, format!("{subject}: expected platform {}, found {found}", asked()))
+        Fault::new(Class::Policy, differs(subject, format_args!("platform {}", asked()), found))
             .help("ask for a platform that it has, or leave it out of the selection")
     };
     let old = root.document.clone();

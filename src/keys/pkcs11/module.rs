@@ -20,7 +20,7 @@ use cryptoki::types::AuthPin;
 use zeroize::Zeroizing;
 
 use super::uri::Uri;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape, expects};
 use crate::signing::PublicKey;
 use crate::signing::private::signer::Signer;
 
@@ -67,15 +67,17 @@ impl Modules {
         uri: &Uri,
         pin: impl FnOnce(&str) -> Result<Zeroizing<String>, Fault>,
     ) -> Result<Key, Fault> {
-        let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+        let wrong = |found: Description, help: &str| {
+            Fault::new(Class::Usage, found.within(format_args!("key {uri}"))).help(help)
+        };
         let module = self.load(uri)?;
         let (slot, token) = find(module, uri)?;
-        let mechanisms = module.get_mechanism_list(slot).map_err(|error| wrong(&told(&error), LOOK))?;
+        let mechanisms = module.get_mechanism_list(slot).map_err(|error| wrong(told(&error).into(), LOOK))?;
         if !mechanisms.contains(&MechanismType::EDDSA) {
             let help = "use a token that supports it, or sign elsewhere: sign --payload, --attach";
-            return Err(wrong("expected a token that signs with Ed25519 (CKM_EDDSA), found one that does not", help));
+            return Err(wrong(differs("", "a token that signs with Ed25519 (CKM_EDDSA)", "one that does not"), help));
         }
-        let session = module.open_ro_session(slot).map_err(|error| wrong(&told(&error), LOOK))?;
+        let session = module.open_ro_session(slot).map_err(|error| wrong(told(&error).into(), LOOK))?;
         if token.login_required() {
             let pin = if token.protected_authentication_path() {
                 None
@@ -85,7 +87,10 @@ impl Modules {
             match session.login(UserType::User, pin.as_ref()) {
                 Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
                 Err(error) => {
-                    return Err(wrong(&told(&error), "check the PIN; a token locks itself after a few wrong ones"));
+                    return Err(wrong(
+                        told(&error).into(),
+                        "check the PIN; a token locks itself after a few wrong ones",
+                    ));
                 }
             }
         }
@@ -122,8 +127,9 @@ const LOOK: &str = "inspect the token with its vendor's tools";
 
 /// Returns the only token that matches `uri`.
 fn find(module: &Pkcs11, uri: &Uri) -> Result<(Slot, TokenInfo), Fault> {
-    let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
-    let slots = module.get_slots_with_token().map_err(|error| wrong(&told(&error), LOOK))?;
+    let wrong =
+        |found: Description, help: &str| Fault::new(Class::Usage, found.within(format_args!("key {uri}"))).help(help);
+    let slots = module.get_slots_with_token().map_err(|error| wrong(told(&error).into(), LOOK))?;
     let mut found = Vec::new();
     for slot in slots {
         // Skip tokens that are being removed.
@@ -141,41 +147,43 @@ fn find(module: &Pkcs11, uri: &Uri) -> Result<(Slot, TokenInfo), Fault> {
     }
     match (found.len(), found.pop()) {
         (1, Some(found)) => Ok(found),
-        (0, _) => Err(wrong("expected such a token, found none", "insert it, or start its service")),
-        (count, _) => Err(wrong(&format!("expected one such token, found {count}"), "add token= or serial=")),
+        (0, _) => Err(wrong(differs("", "such a token", "none"), "insert it, or start its service")),
+        (count, _) => Err(wrong(differs("", "one such token", count), "add token= or serial=")),
     }
 }
 
 /// Returns the only object of a class that matches `uri`.
 fn one(session: &Session, class: ObjectClass, uri: &Uri) -> Result<ObjectHandle, Fault> {
-    let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+    let wrong =
+        |found: Description, help: &str| Fault::new(Class::Usage, found.within(format_args!("key {uri}"))).help(help);
     let mut template = vec![Attribute::Class(class)];
     template.extend(uri.object.as_ref().map(|label| Attribute::Label(label.clone().into_bytes())));
     template.extend(uri.id.clone().map(Attribute::Id));
-    let mut found = session.find_objects(&template).map_err(|error| wrong(&told(&error), LOOK))?;
+    let mut found = session.find_objects(&template).map_err(|error| wrong(told(&error).into(), LOOK))?;
     match (found.len(), found.pop()) {
         (1, Some(object)) => Ok(object),
-        (0, _) => Err(wrong("expected such a private key on the token, found none", "check object= and id=")),
-        (count, _) => Err(wrong(&format!("expected one such key, found {count}"), "add id=")),
+        (0, _) => Err(wrong(differs("", "such a private key on the token", "none"), "check object= and id=")),
+        (count, _) => Err(wrong(differs("", "one such key", count), "add id=")),
     }
 }
 
 /// Returns the public key: from the private object if it states one, otherwise from the public
 /// object with the same id and label.
 fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicKey, Fault> {
-    let wrong = |found: &str, help: &str| Fault::new(Class::Usage, format!("key {uri}: {found}")).help(help);
+    let wrong =
+        |found: Description, help: &str| Fault::new(Class::Usage, found.within(format_args!("key {uri}"))).help(help);
     let of = |object: ObjectHandle, kind: AttributeType| {
         session.get_attributes(object, &[kind]).ok().and_then(|mut found| found.pop())
     };
     match of(private, AttributeType::KeyType) {
         Some(Attribute::KeyType(KeyType::EC_EDWARDS)) => {}
         _ => {
-            return Err(wrong("expected an Ed25519 key, found another kind", "make one on the token (CKK_EC_EDWARDS)"));
+            return Err(wrong(differs("", "an Ed25519 key", "another kind"), "make one on the token (CKK_EC_EDWARDS)"));
         }
     }
     if let Some(Attribute::AlwaysAuthenticate(true)) = of(private, AttributeType::AlwaysAuthenticate) {
         let help = "sign with the token's own tools: sign --payload, --attach";
-        return Err(wrong("requires its PIN for each signature, which is not supported", help));
+        return Err(wrong("requires its PIN for each signature, which is not supported".into(), help));
     }
     let mut template = vec![Attribute::Class(ObjectClass::PUBLIC_KEY)];
     template.extend([AttributeType::Id, AttributeType::Label].into_iter().filter_map(|kind| of(private, kind)).filter(
@@ -196,12 +204,12 @@ fn public(session: &Session, private: ObjectHandle, uri: &Uri) -> Result<PublicK
             let bytes = point.strip_prefix(&[0x04, 0x20]).unwrap_or(&point);
             let bytes: Result<[u8; 32], _> = bytes.try_into();
             let Ok(bytes) = bytes else {
-                return Err(wrong("expected an Ed25519 key, found one of another curve", "make one on the token"));
+                return Err(wrong(differs("", "an Ed25519 key", "one of another curve"), "make one on the token"));
             };
-            return PublicKey::from_bytes(&bytes).map_err(|error| wrong(&error.to_string(), error.help()));
+            return PublicKey::from_bytes(&bytes).map_err(|error| wrong(error.to_string().into(), error.help()));
         }
     }
-    Err(wrong("expected its public key on the token too, found none", "put it there, under the same id and label"))
+    Err(wrong(differs("", "its public key on the token too", "none"), "put it there, under the same id and label"))
 }
 
 impl Signer for Key {
@@ -213,7 +221,7 @@ impl Signer for Key {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let how = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
         session.sign(&how, self.object, message).map_err(|error| {
-            let what = format!("key {}: expected a signature, found: {}", self.name, told(&error));
+            let what = expects(format_args!("key {}", self.name), format_args!("a signature, found: {}", told(&error)));
             Fault::new(Class::Io, what).help("insert the token and run the same command again")
         })
     }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape, expects};
 
 /// Prefix of every URI.
 pub const SCHEME: &str = "pkcs11:";
@@ -35,8 +35,8 @@ pub struct Uri {
     pub pin_source: Option<PathBuf>,
 }
 
-fn usage(what: impl Into<String>, help: &str) -> Fault {
-    Fault::new(Class::Usage, format!("pkcs11 URI: {}", what.into())).help(help)
+fn usage(what: impl Into<Description>, help: &str) -> Fault {
+    Fault::new(Class::Usage, what.into().within("pkcs11 URI")).help(help)
 }
 
 const EXAMPLE: &str = "write 'pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/MODULE.so', in quotes";
@@ -47,7 +47,7 @@ impl Uri {
     /// # Errors
     /// [`Class::Usage`]. The message does not repeat text that may contain a PIN.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let rest = text.strip_prefix(SCHEME).ok_or_else(|| usage("expected pkcs11:, found something else", EXAMPLE))?;
+        let rest = text.strip_prefix(SCHEME).ok_or_else(|| usage(differs("", "pkcs11:", "something else"), EXAMPLE))?;
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         // Must come first: no part of such a text may be repeated.
         if rest.split([';', '?', '&']).any(|part| part.trim_start().to_ascii_lowercase().starts_with("pin-value")) {
@@ -59,21 +59,20 @@ impl Uri {
         let mut seen = Vec::new();
         for part in path.split(';').chain(query.split('&')).filter(|part| !part.is_empty()) {
             let Some((name, value)) = part.split_once('=') else {
-                return Err(usage(format!("expected NAME=VALUE, found {:?}", escape(part)), EXAMPLE));
+                return Err(usage(differs("", "NAME=VALUE", format_args!("{:?}", escape(part))), EXAMPLE));
             };
             if seen.contains(&name) {
                 return Err(usage(format!("{} is given twice", escape(name)), EXAMPLE));
             }
             seen.push(name);
-            let bytes = decoded(value)
-                .ok_or_else(|| usage(format!("{}: expected %XX, found something else", escape(name)), EXAMPLE))?;
+            let bytes = decoded(value).ok_or_else(|| usage(differs(escape(name), "%XX", "something else"), EXAMPLE))?;
             uri.set(name, bytes)?;
         }
         if uri.module.as_os_str().is_empty() {
-            return Err(usage("expected module-path=, found none", EXAMPLE));
+            return Err(usage(differs("", "module-path=", "none"), EXAMPLE));
         }
         if uri.object.is_none() && uri.id.is_none() {
-            return Err(usage("expected object= or id=, found neither", EXAMPLE));
+            return Err(usage(differs("", "object= or id=", "neither"), EXAMPLE));
         }
         Ok(uri)
     }
@@ -83,13 +82,13 @@ impl Uri {
             self.id = Some(bytes);
             return Ok(());
         }
-        let text = String::from_utf8(bytes).map_err(|_| usage(format!("{}: expected UTF-8", escape(name)), EXAMPLE))?;
+        let text = String::from_utf8(bytes).map_err(|_| usage(expects(escape(name), "UTF-8"), EXAMPLE))?;
         let absolute = |path: &str| {
             let help = "nothing is looked up from the current directory";
             if path.starts_with('/') {
                 Ok(PathBuf::from(path))
             } else {
-                Err(usage(format!("{name}: expected an absolute path"), help))
+                Err(usage(expects(name, "an absolute path"), help))
             }
         };
         match name {
@@ -99,11 +98,11 @@ impl Uri {
             "model" => self.model = Some(text),
             "object" => self.object = Some(text),
             "slot-id" => {
-                let number = text.parse().map_err(|_| usage("slot-id: expected a number", EXAMPLE))?;
+                let number = text.parse().map_err(|_| usage(expects("slot-id", "a number"), EXAMPLE))?;
                 self.slot = Some(number);
             }
             "type" if text == "private" => {}
-            "type" => return Err(usage("type: expected private, the kind that signs", EXAMPLE)),
+            "type" => return Err(usage(expects("type", "private, the kind that signs"), EXAMPLE)),
             "module-path" => self.module = absolute(&text)?,
             "pin-source" if text.starts_with('|') => {
                 return Err(usage("pin-source: no program is run for a PIN", "write pin-source=/FILE or systemd:NAME"));

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 use crate::base::lock::{into_inner, lock};
 use crate::oci::{Descriptor, Digest, Repository};
 use crate::receipt::How;
@@ -119,9 +119,9 @@ fn settle(context: &Context, work: &Work, found: &HashMap<Needed, Found>) {
                         let destination = job.repository.clone();
                         lock(wanted).push(MissingBase { destination, artifact: job.number, blob: leaf.clone() });
                     }
-                    let what = format!(
-                        "base blob {} of {}: expected at the destination, not found",
-                        leaf.digest, job.repository
+                    let what = expects(
+                        format_args!("base blob {} of {}", leaf.digest, job.repository),
+                        "at the destination, not found",
                     );
                     faults.push(Fault::new(Class::Policy, what).help(
                         "import its base first, or have the missing blobs sent: --wanted-out FILE here, export --wanted FILE there",

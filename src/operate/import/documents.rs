@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::base::lock::lock;
 use crate::content::{Error, Source};
 use crate::oci::{Descriptor, Digest, Document, Repository};
@@ -35,12 +35,10 @@ impl<'a> Documents<'a> {
         let fault = |error: Error| error.into_fault(self.sides.source);
         let document = self.source.document(repository, descriptor).map_err(fault)?;
         if document.digest() != descriptor.digest || document.size() != descriptor.size {
-            let what = format!(
-                "manifest {}: expected {} bytes, found {} of {}",
-                descriptor.digest,
-                descriptor.size,
-                document.size(),
-                document.digest()
+            let what = differs(
+                format_args!("manifest {}", descriptor.digest),
+                format_args!("{} bytes", descriptor.size),
+                format_args!("{} of {}", document.size(), document.digest()),
             );
             return Err(Fault::new(self.sides.source, what));
         }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::Event;
@@ -179,7 +179,11 @@ fn not_carried(
 
 /// Returns the fault of a tag that names something else.
 pub(super) fn conflict(job: &Job, tag: &Tag, now: Digest) -> Fault {
-    let what = format!("tag exists: {}:{tag}: expected {} or none, found {now}", job.repository, job.artifact.digest);
+    let what = differs(
+        format_args!("tag exists: {}:{tag}", job.repository),
+        format_args!("{} or none", job.artifact.digest),
+        now,
+    );
     Fault::new(Class::Policy, what).help("move it with --tag-conflict move, or leave it with --tag-conflict keep")
 }
 

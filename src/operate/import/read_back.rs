@@ -9,7 +9,7 @@ use super::context::Context;
 use super::ledger::Ledger;
 use super::work::{Job, Work};
 use super::workers::Workers;
-use crate::base::fault::{self, Class, Fault, escape};
+use crate::base::fault::{self, Class, Description, Fault, differs, escape};
 use crate::base::lock::{into_inner, lock};
 use crate::flow::Event;
 use crate::oci::{Absent, Digest, Reason, Repository, Tag};
@@ -44,7 +44,7 @@ pub(super) fn close<T>(
     let read = workers.each(&jobs, |job| {
         match of(context, job) {
             Ok(read) => {
-                if let Some(what) = differs(job, &read) {
+                if let Some(what) = difference(job, &read) {
                     job.fail(Fault::new(context.request.sides.destination, what).help(
                         "check whether someone else writes there or the registry loses content; then run the import again",
                     ));
@@ -101,21 +101,20 @@ fn of(context: &Context, job: &Job) -> Result<Read, Fault> {
 }
 
 /// Returns the first difference between the job and what was read back.
-fn differs(job: &Job, read: &Read) -> Option<String> {
+fn difference(job: &Job, read: &Read) -> Option<Description> {
     let expected = job.artifact.digest;
     let is_unread = job.is_unread();
     let is_other = |found: Option<Digest>| found != Some(expected) && !(found.is_none() && is_unread);
     let shown = |found: Option<Digest>| found.map_or_else(|| "nothing".to_owned(), |digest| digest.to_string());
     if is_other(read.manifest) {
-        let found = shown(read.manifest);
-        return Some(format!("{}: read back: expected manifest {expected}, found {found}", job.repository));
+        let (subject, found) = (format_args!("{}: read back", job.repository), shown(read.manifest));
+        return Some(differs(subject, format_args!("manifest {expected}"), found));
     }
     let needs = lock(&job.needs);
     let kept: HashSet<&Tag> = needs.kept.iter().collect();
     let mut tags = job.artifact.tags.iter().zip(&read.tags).filter(|(tag, _)| !kept.contains(tag));
-    tags.find(|(_, found)| is_other(**found)).map(|(tag, found)| {
-        format!("{}:{tag}: read back: expected {expected}, found {}", job.repository, shown(*found))
-    })
+    tags.find(|(_, found)| is_other(**found))
+        .map(|(tag, found)| differs(format_args!("{}:{tag}: read back", job.repository), expected, shown(*found)))
 }
 
 /// Returns what became of every artifact, in the order of the request.

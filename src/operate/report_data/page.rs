@@ -43,7 +43,13 @@ pub fn finish(page: &mut Page, fault: Option<&Fault>, clock: &dyn Clock) {
     let Some(fault) = fault else { return };
     let all = || std::iter::once(fault).chain(&fault.others);
     page.faults = all()
-        .map(|fault| crate::report::Fault { class: fault.class.name().to_owned(), message: fault.what.clone() })
+        .map(|fault| crate::report::Fault {
+            class: fault.class.name().to_owned(),
+            message: fault.what.clone(),
+            subject: fault.subject().map(ToOwned::to_owned),
+            expected: fault.expected().map(ToOwned::to_owned),
+            found: fault.found().map(ToOwned::to_owned),
+        })
         .collect();
     for help in all().filter_map(|fault| fault.help.as_ref()) {
         if !page.next.contains(help) {

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use self::newer::{Directories, Watched, newest};
 pub use self::offered::{Bundled, Offered};
 use self::page::SitePage;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs, expects};
 use crate::content::router::Place;
 use crate::decide::route::Route;
 use crate::flow::{Flow, start_one};
@@ -138,9 +138,10 @@ fn built(flow: &Flow, offered: Vec<Offered>, route: &Route) -> Result<(Index, Ar
     let mut index = Index::new(places().collect());
     let (mut listed, mut faults) = (Vec::new(), Vec::new());
     for (place, one) in offered.iter().enumerate() {
-        let holdings = one.source.holdings().ok_or_else(|| {
-            Fault::new(Class::Source, format!("{}: expected a place that lists what it holds", one.name))
-        })?;
+        let holdings = one
+            .source
+            .holdings()
+            .ok_or_else(|| Fault::new(Class::Source, expects(&one.name, "a place that lists what it holds")))?;
         for artifact in holdings.artifacts().map_err(|error| error.into_fault(Class::Source))? {
             flow.check()?;
             match route.destination(&artifact.repository) {
@@ -161,6 +162,6 @@ fn built(flow: &Flow, offered: Vec<Offered>, route: &Route) -> Result<(Index, Ar
 
 fn fault_of(clash: Clash) -> Fault {
     let Clash { name, first, second } = clash;
-    Fault::new(Class::Policy, format!("{name}: expected one source, found {first} and {second}"))
+    Fault::new(Class::Policy, differs(name, "one source", format_args!("{first} and {second}")))
         .help("serve them apart, or keep the names apart with --keep-host or --map FROM=TO")
 }

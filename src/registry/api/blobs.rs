@@ -12,6 +12,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use super::call::Call;
 use super::registry::Registry;
+use crate::base::fault::differs;
 use crate::content::{Error, Kind};
 use crate::network::retry::{self, Trouble};
 use crate::oci::{Descriptor, Digest, Repository};
@@ -57,7 +58,7 @@ impl Registry {
         match size.filter(|found| *found != blob.size) {
             None => Ok(true),
             Some(found) => {
-                let what = format_args!("{subject}: expected {} bytes, found {found}", blob.size);
+                let what = differs(subject, format_args!("{} bytes", blob.size), found);
                 Err(self.http.error(Kind::Mismatch, what))
             }
         }
@@ -74,7 +75,8 @@ impl Registry {
     ) -> Result<Option<Stream>, Error> {
         let subject = format!("blob {} of {}", blob.digest, repository.path());
         if end > blob.size || start > end {
-            let what = format_args!("{subject}: expected a range within {} bytes, found {start}..{end}", blob.size);
+            let what =
+                differs(subject, format_args!("a range within {} bytes", blob.size), format_args!("{start}..{end}"));
             return Err(self.http.error(Kind::Refused, what));
         }
         let url = self.at(repository, &format!("blobs/{}", blob.digest))?;
@@ -197,7 +199,7 @@ impl Stream {
                     if let Some(coding) = coding(response.headers()) {
                         return Err(Trouble::last(self.registry.http.compressed(&call.request.subject, &coding)));
                     }
-                    let what = format_args!("{}: expected {} bytes, found {found}", call.request.subject, self.size);
+                    let what = differs(&call.request.subject, format_args!("{} bytes", self.size), found);
                     return Err(Trouble::last(self.registry.http.error(Kind::Mismatch, what)));
                 }
                 self.skip = self.at;
@@ -265,7 +267,7 @@ impl Stream {
             chunk.advance(usize::try_from(skip).unwrap_or(chunk.len()));
             if chunk.len() as u64 > self.end - self.at {
                 if self.end == self.size {
-                    let what = format_args!("{}: expected {} bytes, found more", self.call.request.subject, self.size);
+                    let what = differs(&self.call.request.subject, format_args!("{} bytes", self.size), "more");
                     return Err(Trouble::last(self.registry.http.error(Kind::Mismatch, what)));
                 }
                 chunk.truncate(usize::try_from(self.end - self.at).unwrap_or(0));

@@ -11,7 +11,7 @@ use reqwest::{Method, Url};
 use super::blobs::{Stream, length};
 use super::call::Call;
 use super::registry::Registry;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::network::origin;
@@ -54,7 +54,7 @@ impl Registry {
             Ok(Some(stream)) => return Ok(stream),
             Ok(None) => self
                 .http
-                .error(Kind::Failed, format_args!("blob {}: expected the whole content, found a part", blob.digest)),
+                .error(Kind::Failed, differs(format_args!("blob {}", blob.digest), "the whole content", "a part")),
             Err(error) => error,
         };
         if !matches!(failure.class, Kind::Absent | Kind::Refused) {

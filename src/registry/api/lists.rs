@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::call::Call;
 use super::paging::Pages;
 use super::registry::Registry;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::content::{Error, Kind};
 use crate::oci::{Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
@@ -120,7 +120,7 @@ impl Registry {
                 return Ok(None);
             }
             if names.len() > MOST_NAMES {
-                let what = format_args!("{title}: expected at most {MOST_NAMES} names, found more");
+                let what = differs(title, format_args!("at most {MOST_NAMES} names"), "more");
                 return Err(self.http.error(Kind::Failed, what));
             }
         }

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use super::blobs::{digest, exact_etag};
 use super::call::Call;
 use super::registry::Registry;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::content::{Error, Kind};
 use crate::flow::Event;
 use crate::network::retry::Trouble;
@@ -164,7 +164,7 @@ impl Registry {
             .fetch(repository, &name, &Scopes::pull(repository))?
             .ok_or_else(|| self.http.error(Kind::Absent, format_args!("{subject} not found")))?;
         if fetched.raw.len() as u64 != descriptor.size {
-            let what = format_args!("{subject}: expected {} bytes, found {}", descriptor.size, fetched.raw.len());
+            let what = differs(subject, format_args!("{} bytes", descriptor.size), fetched.raw.len());
             return Err(self.http.error(Kind::Mismatch, what));
         }
         Document::with_digest(&descriptor.media_type, descriptor.digest, fetched.raw.as_ref()).map_err(|error| {

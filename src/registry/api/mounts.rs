@@ -11,6 +11,7 @@ use super::blobs::digest;
 use super::call::Call;
 use super::registry::Registry;
 use super::session::Session;
+use crate::base::fault::differs;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::{Event, each};
@@ -94,7 +95,7 @@ impl Registry {
             } else if status == 405 {
                 error = error.help("the registry may be read-only");
             } else if answer.status.is_success() {
-                let what = format_args!("{subject}: expected status 202, found {status}");
+                let what = differs(subject, "status 202", status);
                 error = self.http.error(Kind::Failed, what);
             }
             return Err(Trouble::last(error));

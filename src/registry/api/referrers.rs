@@ -15,7 +15,7 @@ use super::call::Call;
 use super::manifests::Fetched;
 use super::paging::Pages;
 use super::registry::Registry;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::oci::document::MAX_DOCUMENT;
@@ -133,7 +133,7 @@ impl Registry {
             }
             if answer.media_type() != Some(media_type::OCI_INDEX) {
                 let found = escape(answer.media_type().unwrap_or_default());
-                let what = format_args!("{title}: expected an index, found {found:?}");
+                let what = differs(title, "an index", format_args!("{found:?}"));
                 return Err(self.http.error(Kind::Mismatch, what));
             }
             let list: List = serde_json::from_slice(&answer.body).map_err(|error| {

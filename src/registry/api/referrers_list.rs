@@ -17,7 +17,7 @@ use super::listing::Listing;
 use super::manifests::{Condition, Put};
 use super::referrers::{ADVICE, Fallback, tag_title};
 use super::registry::Registry;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::each;
@@ -194,7 +194,7 @@ impl Registry {
                 return Err(self.http.error(Kind::Refused, what).help(ADVICE));
             }
             Fallback::Other(found) => {
-                let what = format_args!("{title}: expected an index of referrers, found {:?}", escape(&found));
+                let what = differs(title, "an index of referrers", format_args!("{:?}", escape(&found)));
                 return Err(self.http.error(Kind::Refused, what).help(ADVICE));
             }
         };

@@ -12,7 +12,7 @@ use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::scopes::Scopes;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::network::origin;
@@ -125,7 +125,7 @@ impl Auth {
             Some(Challenge::Basic) => match self.login(http, scopes.path())?.as_deref() {
                 Some(Credential::Password { username, password }) => at_home(http, basic(username, password)),
                 Some(Credential::Identity(_)) => {
-                    let what = "login: the registry asks for Basic: expected a password, found an identity token";
+                    let what = differs("login: the registry asks for Basic", "a password", "an identity token");
                     Err(Trouble::last(
                         http.error(Kind::Denied, what).help("log in again with a user name and password"),
                     ))

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::authorization::{Auth, Token, basic, secret};
 use super::scopes::Scopes;
-use crate::base::fault::escape;
+use crate::base::fault::{differs, escape};
 use crate::content::Kind;
 use crate::network::origin;
 use crate::network::retry::{self, Trouble};
@@ -112,7 +112,7 @@ impl Auth {
             origin::is_loopback(&origin::authority(&home)) && origin::is_loopback(&origin::authority(realm));
         let plain = home.scheme() == "http" || both_here;
         if realm.scheme() != "https" && !plain {
-            let what = format_args!("token server {authority}: expected https, found {}", realm.scheme());
+            let what = differs(format_args!("token server {authority}"), "https", realm.scheme());
             return Err(Trouble::last(http.error(Kind::Policy, what).help("the registry must name an https realm")));
         }
         if origin::is_forbidden(realm) {

@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use super::starter::{Started, Starter};
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape};
 use crate::base::redact::Secrets;
 use crate::flow::{Cancelled, Flow};
 use crate::program::{self, End, Failure, Limits, Surroundings};
@@ -90,15 +90,15 @@ impl Scanner {
     pub fn new(command: &str, options: Options, surroundings: &Surroundings, at_once: usize) -> Result<Self, Fault> {
         // The form shown and recorded. The scanner is started with the words as typed.
         let shown = Secrets::of(&["".into(), command.into()]).hide_all(command);
-        let wrong = |problem: &str| {
-            Fault::new(Class::Usage, format!("--scan {shown:?}: {problem}"))
+        let wrong = |problem: Description| {
+            Fault::new(Class::Usage, problem.within(format_args!("--scan {shown:?}")))
                 .help("name a program and its options, such as --scan 'clamdscan --no-summary -'")
         };
-        let mut words = shell_words::split(command).map_err(|error| wrong(&error.to_string()))?.into_iter();
+        let mut words = shell_words::split(command).map_err(|error| wrong(error.to_string().into()))?.into_iter();
         let program = words.next().filter(|program| !program.is_empty());
-        let program = program.ok_or_else(|| wrong("expected a program, found none"))?;
+        let program = program.ok_or_else(|| wrong(differs("", "a program", "none")))?;
         let starter = Starter::new(&program, surroundings, at_once)
-            .map_err(|error| Fault::new(Class::Io, format!("scanner: expected a thread to start it, found {error}")))?;
+            .map_err(|error| Fault::new(Class::Io, differs("scanner", "a thread to start it", error)))?;
         Ok(Self { command: shown, words: words.collect(), options, starter, at_once: at_once.max(1) })
     }
 
@@ -126,8 +126,11 @@ impl Scanner {
         let words = self.words.iter().cloned().chain(["--version".to_owned()]).collect();
         let limits = Limits { output: SAID, time: VERSION_TIME.min(self.options.timeout) };
         let started = self.starter.start(words, limits).map_err(|failure| {
-            Fault::new(Class::Policy, format!("--scan {}: expected a scanner, found none: {failure}", self.command))
-                .help("name a program that is in PATH, or by its path")
+            Fault::new(
+                Class::Policy,
+                differs(format_args!("--scan {}", self.command), "a scanner", format_args!("none: {failure}")),
+            )
+            .help("name a program that is in PATH, or by its path")
         })?;
         let answer = self.given(started).finish(flow)?;
         let line = answer.said.lines().map(str::trim).find(|line| !line.is_empty());

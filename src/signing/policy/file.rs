@@ -16,7 +16,7 @@ use super::glob::Glob;
 use super::rules::Rules;
 use super::section::{Entry, Section};
 use super::{Policy, Sections};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs, expects};
 use crate::base::time::{Moment, span};
 use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::PublicKey;
@@ -249,13 +249,13 @@ pub fn parse(
     let version = version(&tables, file)?;
     let at = file.at(&(0..0));
     if entries.is_empty() {
-        return Err(at.wrong("expected at least one [key.NAME], found none", "add a key that may sign"));
+        return Err(at.wrong(differs("", "at least one [key.NAME]", "none"), "add a key that may sign"));
     }
     let mut channels = BTreeMap::new();
     for (name, rule) in &tables.channel {
         let at = file.at(&rule.span());
         if !is_channel(name) {
-            let what = format!("channel {name:?}: expected 1 to 31 of a-z 0-9 _ -, a letter or digit first");
+            let what = expects(format_args!("channel {name:?}"), "1 to 31 of a-z 0-9 _ -, a letter or digit first");
             return Err(at.wrong(what, "write it as exports name it"));
         }
         channels
@@ -282,7 +282,7 @@ pub fn parse(
         }
     };
     if channels.is_empty() && no_channel.is_none() {
-        let what = "expected [channel.NAME] or [no_channel], found neither: every bundle would be refused";
+        let what = differs("", "[channel.NAME] or [no_channel]", "neither: every bundle would be refused");
         return Err(at.wrong(what, "say whose signatures count"));
     }
     Ok(Policy::of_sections(keys, Sections { channels, no_channel }, ended))
@@ -292,19 +292,19 @@ pub fn parse(
 fn text_of<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, Fault> {
     let at = |end: usize| At { file: path.to_owned(), line: bytes[..end].split(|byte| *byte == b'\n').count() };
     if bytes.len() as u64 > MAX_FILE {
-        return Err(Fault::new(Class::Usage, format!("{}: expected at most {MAX_FILE} bytes", path.display()))
+        return Err(Fault::new(Class::Usage, expects(path.display(), format_args!("at most {MAX_FILE} bytes")))
             .help("split it by channels"));
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err(at(0).wrong("expected plain text, found a byte order mark", "save it as UTF-8 without BOM"));
+        return Err(at(0).wrong(differs("", "plain text", "a byte order mark"), "save it as UTF-8 without BOM"));
     }
     if let Some(end) = bytes.iter().position(|byte| *byte == b'\r') {
         return Err(
-            at(end).wrong("expected lines that end in LF, found a carriage return", "save it with Unix line ends")
+            at(end).wrong(differs("", "lines that end in LF", "a carriage return"), "save it with Unix line ends")
         );
     }
     std::str::from_utf8(bytes).map_err(|error| {
-        at(error.valid_up_to()).wrong("expected text, found bytes that are not UTF-8", "save it as UTF-8")
+        at(error.valid_up_to()).wrong(differs("", "text", "bytes that are not UTF-8"), "save it as UTF-8")
     })
 }
 
@@ -319,7 +319,7 @@ fn entry(
     for (word, text) in [("holder", &key.holder), ("role", &key.role)] {
         let clean = !text.get_ref().trim().is_empty() && !text.get_ref().chars().any(char::is_control);
         if !clean {
-            let what = format!("key {name:?}: {word}: expected a name, found none");
+            let what = differs(format_args!("key {name:?}: {word}"), "a name", "none");
             return Err(file.at(&text.span()).wrong(what, "name its holder and its role"));
         }
     }
@@ -327,11 +327,11 @@ fn entry(
     let at = || file.at(&key.public.span());
     let files = key.public.get_ref().list();
     if files.is_empty() {
-        return Err(at().wrong(format!("key {name:?}: expected a public key's file, found none"), "name it"));
+        return Err(at().wrong(differs(format_args!("key {name:?}"), "a public key's file", "none"), "name it"));
     }
     let mut keyids = Vec::with_capacity(files.len());
     for public in files {
-        let key = load(public).map_err(|fault| Fault { what: format!("{}: {}", at(), fault.what), ..fault })?;
+        let key = load(public).map_err(|fault| fault.within(at()))?;
         let keyid = key.id().to_owned();
         if keys.insert(keyid.clone(), key).is_some() {
             let what = format!("key {name:?}: {keyid} is listed twice in this file");
@@ -347,7 +347,7 @@ fn entry(
 fn version(tables: &File, file: Text<'_>) -> Result<u64, Fault> {
     let Some(version) = &tables.version else { return Ok(0) };
     if *version.get_ref() > MAX_SIZE {
-        let what = "version: expected a number up to 2^53 - 1";
+        let what = expects("version", "a number up to 2^53 - 1");
         return Err(file.at(&version.span()).wrong(what, "count from 1"));
     }
     Ok(*version.get_ref())
@@ -357,7 +357,7 @@ fn version(tables: &File, file: Text<'_>) -> Result<u64, Fault> {
 fn until(name: &str, key: &Key, file: Text<'_>) -> Result<Option<Moment>, Fault> {
     let Some(text) = &key.until else { return Ok(None) };
     Moment::parse_end(text.get_ref()).map(Some).ok_or_else(|| {
-        let what = format!("key {name:?}: until: expected a day or a moment in UTC");
+        let what = expects(format_args!("key {name:?}: until"), "a day or a moment in UTC");
         file.at(&text.span()).wrong(what, "write it as \"2027-01-31\" or \"2027-01-31T12:00:00Z\"")
     })
 }
@@ -384,7 +384,9 @@ fn section(
         entries.push(entry.clone());
     }
     if entries.is_empty() {
-        return Err(at.wrong(format!("{name}: keys: expected at least one, found none"), "name whose signatures count"));
+        return Err(
+            at.wrong(differs(format_args!("{name}: keys"), "at least one", "none"), "name whose signatures count")
+        );
     }
     let holders: BTreeSet<&str> = entries.iter().map(|entry| entry.holder.as_str()).collect();
     let holders = holders.len();
@@ -393,9 +395,10 @@ fn section(
         Some(number) => match usize::try_from(*number.get_ref()) {
             Ok(count) if (1..=holders).contains(&count) => count,
             _ => {
-                let what = format!(
-                    "{name}: expected a threshold from 1 to {holders}, the distinct holders of its keys, found {}",
-                    number.get_ref()
+                let what = differs(
+                    name,
+                    format_args!("a threshold from 1 to {holders}, the distinct holders of its keys"),
+                    number.get_ref(),
                 );
                 return Err(file
                     .at(&number.span())
@@ -424,13 +427,13 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>, version: u64) -> Result<Rules,
     let size = |word: &str, text: &Option<Spanned<String>>| {
         let Some(text) = text else { return Ok(None) };
         crate::base::size::parse(text.get_ref()).map(Some).ok_or_else(|| {
-            let what = format!("{name}: limits.{word}: expected a number of bytes");
+            let what = expects(format_args!("{name}: limits.{word}"), "a number of bytes");
             file.at(&text.span()).wrong(what, "write it as 200GiB")
         })
     };
     let globs = |word: &str, list: &Option<Spanned<Vec<String>>>| match list {
         Some(list) if list.get_ref().is_empty() => {
-            let what = format!("{name}: {word}: expected at least one, found none: every bundle would be refused");
+            let what = differs(format_args!("{name}: {word}"), "at least one", "none: every bundle would be refused");
             Err(file.at(&list.span()).wrong(what, "remove it to allow any"))
         }
         Some(list) => Ok(Some(list.get_ref().iter().cloned().map(Glob::new).collect())),
@@ -438,12 +441,12 @@ fn rules(name: &str, rule: &Rule, file: Text<'_>, version: u64) -> Result<Rules,
     };
     let demanded = rule.require.bundle.as_ref().map_or(&[][..], |members| members.get_ref());
     if let Some(epoch) = rule.epoch.as_ref().filter(|epoch| *epoch.get_ref() > i64::MAX as u64) {
-        let what = format!("{name}: epoch: expected a number up to 2^63 - 1");
+        let what = expects(format_args!("{name}: epoch"), "a number up to 2^63 - 1");
         return Err(file.at(&epoch.span()).wrong(what, "write the one that its bundles have"));
     }
     let ceiling = rule.limits.expires.as_ref().map(|text| {
         span(text.get_ref()).filter(|seconds| *seconds > 0).ok_or_else(|| {
-            let what = format!("{name}: limits.expires: expected a span of time above 0");
+            let what = expects(format_args!("{name}: limits.expires"), "a span of time above 0");
             file.at(&text.span()).wrong(what, "write it as 90d")
         })
     });

@@ -2,7 +2,9 @@
 //!
 //! Values and messages only; the judging is done elsewhere.
 
-use crate::base::fault::{Class, Fault};
+use std::fmt;
+
+use crate::base::fault::{Class, Description, Fault, differs};
 
 /// Keys of an accepted signature file, grouped by how they count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,36 +31,30 @@ pub enum Refusal {
 }
 
 /// Refusals of class signature.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadSignature {
     /// The payload is not the statement about this file.
-    #[error("signature file: expected signatures over this manifest, found them over something else")]
     OtherStatement,
     /// The list of signatures is empty.
-    #[error("signature file: expected a signature, found none")]
     None,
     /// Invalid signatures by known keys. Holds the key ids.
-    #[error("signature file: bad signature under key {}", .0.join(", "))]
     Bad(Vec<String>),
 }
 
 /// Refusals of class trust.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Distrust {
     /// No signature is by a key of the policy.
-    #[error("signature file: expected a signature by a trusted key, found {}", .found.join(", "))]
     Unknown {
         /// Key ids in the file.
         found: Vec<String>,
     },
     /// All valid signatures are by keys that have ended.
-    #[error("signature file: expected a signature by a key that still counts, found only those of {}, whose `until` is over", .found.join(", "))]
     Ended {
         /// Ids of these keys.
         found: Vec<String>,
     },
     /// Some valid signatures, but not enough.
-    #[error("signature file: expected signatures by {needed} trusted keys, found {}: {}", .good.len(), .good.join(", "))]
     TooFew {
         /// Number that the policy requires.
         needed: usize,
@@ -66,7 +62,6 @@ pub enum Distrust {
         good: Vec<String>,
     },
     /// Too few distinct holders in the section for the channel.
-    #[error("{section}: expected signatures of {needed} distinct holders, found {}: {}", .found.len(), .found.join(", "))]
     TooFewHolders {
         /// Name of the section.
         section: String,
@@ -76,7 +71,6 @@ pub enum Distrust {
         found: Vec<String>,
     },
     /// No counted signature has a required role.
-    #[error("{section}: expected a signature in the role {}, found those of {}", .missing.join(", "), .found.join(", "))]
     NoRole {
         /// Name of the section.
         section: String,
@@ -86,6 +80,60 @@ pub enum Distrust {
         found: Vec<String>,
     },
 }
+
+impl BadSignature {
+    /// Returns the description.
+    pub fn description(&self) -> Description {
+        let subject = "signature file";
+        match self {
+            Self::OtherStatement => differs(subject, "signatures over this manifest", "them over something else"),
+            Self::None => differs(subject, "a signature", "none"),
+            Self::Bad(keys) => format!("{subject}: bad signature under key {}", keys.join(", ")).into(),
+        }
+    }
+}
+
+impl Distrust {
+    /// Returns the description.
+    pub fn description(&self) -> Description {
+        let subject = "signature file";
+        match self {
+            Self::Unknown { found } => differs(subject, "a signature by a trusted key", found.join(", ")),
+            Self::Ended { found } => {
+                let found = format_args!("only those of {}, whose `until` is over", found.join(", "));
+                differs(subject, "a signature by a key that still counts", found)
+            }
+            Self::TooFew { needed, good } => {
+                let found = format_args!("{}: {}", good.len(), good.join(", "));
+                differs(subject, format_args!("signatures by {needed} trusted keys"), found)
+            }
+            Self::TooFewHolders { section, needed, found } => {
+                let found = format_args!("{}: {}", found.len(), found.join(", "));
+                differs(section, format_args!("signatures of {needed} distinct holders"), found)
+            }
+            Self::NoRole { section, missing, found } => {
+                let expected = format_args!("a signature in the role {}", missing.join(", "));
+                differs(section, expected, format_args!("those of {}", found.join(", ")))
+            }
+        }
+    }
+}
+
+impl fmt::Display for BadSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.description().fmt(f)
+    }
+}
+
+impl fmt::Display for Distrust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.description().fmt(f)
+    }
+}
+
+impl std::error::Error for BadSignature {}
+
+impl std::error::Error for Distrust {}
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
@@ -104,6 +152,10 @@ impl From<Refusal> for Fault {
                 (Class::Trust, "use it only after its holder has confirmed the key through another channel")
             }
         };
-        Self::new(class, refusal.to_string()).help(help)
+        let description = match refusal {
+            Refusal::Signature(bad) => bad.description(),
+            Refusal::Trust(distrust) => distrust.description(),
+        };
+        Self::new(class, description).help(help)
     }
 }

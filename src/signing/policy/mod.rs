@@ -30,7 +30,7 @@ pub use self::section::{Entry, Section};
 use super::claims::{Claims, Order};
 use super::envelope::{Envelope, pae};
 use super::key::PublicKey;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 
 /// Trusted keys, their holders, and the bundles that they may sign.
 #[derive(Clone, Debug)]
@@ -233,12 +233,16 @@ impl Sections {
         let (found, what, help) = match channel {
             Some(name) => (
                 self.channels.get(name),
-                format!("channel {name:?}: expected one that the policy has, found only {}", known.join(", ")),
+                differs(
+                    format_args!("channel {name:?}"),
+                    "one that the policy has",
+                    format_args!("only {}", known.join(", ")),
+                ),
                 format!("add [channel.{name}] to the policy, if this site is to take such bundles"),
             ),
             None => (
                 self.no_channel.as_ref(),
-                "bundle: expected one of a channel, found none: the policy has no [no_channel]".to_owned(),
+                differs("bundle", "one of a channel", "none: the policy has no [no_channel]"),
                 "have it exported with --channel, or add [no_channel] to the policy".to_owned(),
             ),
         };
@@ -248,13 +252,16 @@ impl Sections {
 
 impl From<PolicyError> for Fault {
     fn from(error: PolicyError) -> Self {
-        let fault = Self::new(Class::Usage, error.to_string());
         match error {
-            PolicyError::NoKeys => fault.help("give --key with the signer's public key"),
-            PolicyError::Threshold { .. } => {
-                fault.help("give --threshold within this range, or omit it to require all keys")
-            }
-            PolicyError::Duplicate(_) => fault.help("give each --key once"),
+            PolicyError::NoKeys => Self::usage(
+                differs("trust", "at least one public key", "none"),
+                "give --key with the signer's public key",
+            ),
+            PolicyError::Threshold { threshold, keys } => Self::usage(
+                differs("trust", format_args!("a threshold from 1 to {keys}"), threshold),
+                "give --threshold within this range, or omit it to require all keys",
+            ),
+            PolicyError::Duplicate(_) => Self::usage(error.to_string(), "give each --key once"),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use super::glob::Glob;
 use super::judgement::{Distrust, Judgement, Refusal};
 use super::rules::Rules;
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Description, Fault, differs, escape};
 use crate::signing::Claims;
 
 /// Maximum number of names that one fault lists.
@@ -77,11 +77,11 @@ impl Section {
     pub(super) fn forbids(&self, claims: &Claims<'_>, judgement: &Judgement) -> Vec<Fault> {
         let rules = &self.rules;
         let mut faults = Vec::new();
-        let mut forbid = |what: String, help: &str| {
-            faults.push(Fault::new(Class::Policy, format!("policy, {}: {what}", self.name)).help(help));
+        let mut forbid = |what: Description, help: &str| {
+            faults.push(Fault::new(Class::Policy, what.within(format_args!("policy, {}", self.name))).help(help));
         };
         if rules.refuse_unknown && !judgement.unknown.is_empty() {
-            let what = format!("expected no signature under an unknown key, found {}", list(&judgement.unknown));
+            let what = differs("", "no signature under an unknown key", list(&judgement.unknown));
             forbid(what, "have it signed by known keys only, or add the key to the policy");
         }
         let written = claims.artifacts.iter().map(|one| one.repository.to_string());
@@ -97,14 +97,14 @@ impl Section {
         ] {
             if !names.is_empty() {
                 forbid(
-                    format!("expected allowed {word} only, found {}", list(&names)),
+                    differs("", format_args!("allowed {word} only"), list(&names)),
                     &format!("add them to `{member}` of this section, or have the bundle made without them"),
                 );
             }
         }
         if let Some(most) = rules.bundle.filter(|most| claims.total > *most) {
             forbid(
-                format!("expected at most {most} bytes of blobs, found {}", claims.total),
+                differs("", format_args!("at most {most} bytes of blobs"), claims.total),
                 "raise limits.bundle, or have several bundles made",
             );
         }
@@ -112,7 +112,7 @@ impl Section {
             && size > most
         {
             forbid(
-                format!("expected blobs of at most {most} bytes, found {digest} of {size}"),
+                differs("", format_args!("blobs of at most {most} bytes"), format_args!("{digest} of {size}")),
                 "raise limits.blob, or have the bundle made without it",
             );
         }
@@ -122,7 +122,7 @@ impl Section {
         ] {
             if asked && !there {
                 let help = "have it exported with --channel and --expires, or require less in the policy";
-                forbid(format!("expected a bundle with {word}, found none"), help);
+                forbid(differs("", format_args!("a bundle with {word}"), "none"), help);
             }
         }
         if let (Some(most), Some(expires)) = (rules.lifetime, claims.expires)
@@ -130,14 +130,14 @@ impl Section {
         {
             let found = expires.saturating_sub(claims.created);
             forbid(
-                format!("expected a bundle that expires within {most} seconds after it was made, found {found}"),
+                differs("", format_args!("a bundle that expires within {most} seconds after it was made"), found),
                 "have it exported with an earlier --expires, or raise limits.expires",
             );
         }
         if let (Some(epoch), Some(found)) = (rules.epoch, claims.epoch)
             && epoch != found
         {
-            let what = format!("policy, {}: expected epoch {epoch}, found {found}", self.name);
+            let what = differs(format_args!("policy, {}", self.name), format_args!("epoch {epoch}"), found);
             faults.push(
                 Fault::new(Class::Stale, what)
                     .help("if its holders say that the epoch changed, change it in the policy"),

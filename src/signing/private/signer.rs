@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::SigningKey;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::signing::envelope::{Envelope, Signature, pae};
 use crate::signing::key::PublicKey;
 
@@ -50,9 +50,10 @@ impl Envelope {
     pub fn attach(&mut self, key: &PublicKey, sig: Vec<u8>) -> Result<(), Fault> {
         if !key.verifies(&pae(&self.payload), &sig) {
             let (name, id) = (key.algorithm().name(), key.id());
-            let what = format!(
-                "signature: expected one of {name} under key {id} over this bundle, found {} bytes that are not one",
-                sig.len()
+            let what = differs(
+                "signature",
+                format_args!("one of {name} under key {id} over this bundle"),
+                format_args!("{} bytes that are not one", sig.len()),
             );
             let help = "sign the exact bytes of `packmule sign BUNDLE --payload`, without hashing them first, and attach the raw signature";
             return Err(Fault::new(Class::Signature, what).help(help));
@@ -72,7 +73,7 @@ impl Envelope {
         let key = |keyid: &str| keys.iter().find(|key| key.id() == keyid);
         let holds = |one: &Signature| key(&one.keyid).is_none_or(|key| key.verifies(&message, &one.sig));
         let wrong = |keyid: &str, found: &str, help: &str| {
-            let what = format!("signature file: expected one good signature under key {keyid}, found {found}");
+            let what = differs("signature file", format_args!("one good signature under key {keyid}"), found);
             Err(Fault::new(Class::Signature, what).help(help))
         };
         for theirs in other.signatures {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::Trusted;
 use crate::cli::Session;
 use crate::cli::args::bundle::{Opened, find, open};
@@ -101,8 +101,11 @@ pub fn in_bundle(bundle: &Trusted, name: Option<&str>) -> Result<Vec<Wanted>, Fa
     };
     if found.is_empty() {
         let (shown, id) = (escape(name), bundle.id());
-        return Err(Fault::new(Class::Source, format!("bundle {id}: expected an artifact {shown}, found none"))
-            .help("list its contents with `packmule inspect`"));
+        return Err(Fault::new(
+            Class::Source,
+            differs(format_args!("bundle {id}"), format_args!("an artifact {shown}"), "none"),
+        )
+        .help("list its contents with `packmule inspect`"));
     }
     Ok(found)
 }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::bundle::format::manifest::MAX_MANIFEST;
 use crate::bundle::time::Moment;
 use crate::bundle::volumes::local::read_capped;
@@ -83,14 +83,15 @@ impl Channel {
     ) -> Result<Option<Place>, Fault> {
         let Some(channel) = &self.name else { return Ok(None) };
         if !is_channel(channel) {
-            let what = format!("--channel {channel:?}: expected 1 to 31 of a-z 0-9 _ -, a letter or digit first");
+            let what =
+                expects(format_args!("--channel {channel:?}"), "1 to 31 of a-z 0-9 _ -, a letter or digit first");
             return Err(Fault::usage(what, "choose a name such as apps"));
         }
         let asked = self.number()?;
         let expires = self.expires.as_deref().map(|text| moment(text, created)).transpose()?;
         let store = session.store().ok_or_else(|| {
-            let what = "state: expected a directory, found none: neither XDG_STATE_HOME nor HOME is set";
-            Fault::usage(what.to_owned(), "name one with --state")
+            let what = differs("state", "a directory", "none: neither XDG_STATE_HOME nor HOME is set");
+            Fault::usage(what, "name one with --state")
         })?;
         let series = store.series(channel)?;
         let mut last = self.read(channel, series.last()?)?;
@@ -106,10 +107,11 @@ impl Channel {
                 spent = Some((begun.epoch, begun.sequence));
             }
         }
-        let stale =
-            |what: String, help: &str| Fault::new(Class::Stale, format!("channel {channel}: {what}")).help(help);
+        let stale = |what: Description, help: &str| {
+            Fault::new(Class::Stale, what.within(format_args!("channel {channel}"))).help(help)
+        };
         if last.is_none() && !self.init_state {
-            let what = format!("expected the state of its last export, found none in {}", store.dir().display());
+            let what = differs("", "the state of its last export", format_args!("none in {}", store.dir().display()));
             return Err(stale(
                 what,
                 "for the channel's first bundle use --init-state; else name the state directory with --state",
@@ -119,13 +121,14 @@ impl Channel {
         let epoch = self.epoch.unwrap_or_else(|| floor.map_or(0, |(epoch, _)| epoch));
         let sequence = asked.unwrap_or_else(|| floor.map_or(1, |(_, sequence)| sequence + 1));
         if epoch > MAX_SIZE || sequence > MAX_SIZE {
-            return Err(Fault::usage(
-                "channel: expected epoch and sequence below 2^53".to_owned(),
-                "give smaller numbers",
-            ));
+            return Err(Fault::usage(expects("channel", "epoch and sequence below 2^53"), "give smaller numbers"));
         }
         if let Some((old_epoch, old)) = floor.filter(|floor| (epoch, sequence) <= *floor) {
-            let what = format!("expected a place after epoch/sequence {old_epoch}/{old}, found {epoch}/{sequence}");
+            let what = differs(
+                "",
+                format_args!("a place after epoch/sequence {old_epoch}/{old}"),
+                format_args!("{epoch}/{sequence}"),
+            );
             return Err(stale(what, "use --sequence next; a number is used only once"));
         }
         let previous = last.map(|last| Digest::sha256(&last.bytes));
@@ -140,7 +143,7 @@ impl Channel {
     /// Class usage without a channel; class io.
     pub fn last(&self, place: Option<&Place>, session: &Session<'_>) -> Result<Option<Vec<u8>>, Fault> {
         let Some(channel) = &self.name else {
-            let what = "--base last: expected --channel as well, found none".to_owned();
+            let what = differs("--base last", "--channel as well", "none");
             return Err(Fault::usage(what, "add --channel, or name the last bundle: --base DIR/NAME.json"));
         };
         if let Some(place) = place {
@@ -156,7 +159,7 @@ impl Channel {
         let number = self.sequence.parse().ok().filter(|number| *number <= MAX_SIZE);
         number.map(Some).ok_or_else(|| {
             Fault::usage(
-                format!("--sequence {:?}: expected next or a number below 2^53", self.sequence),
+                expects(format_args!("--sequence {:?}", self.sequence), "next or a number below 2^53"),
                 "leave it out for next",
             )
         })
@@ -171,8 +174,10 @@ impl Channel {
             None if self.init_state && self.sequence != "next" => Ok(None),
             None => Err(Fault::new(
                 Class::Stale,
-                format!(
-                    "channel {channel}: expected the manifest of its last export in the state, found something else"
+                differs(
+                    format_args!("channel {channel}"),
+                    "the manifest of its last export in the state",
+                    "something else",
                 ),
             )
             .help(
@@ -208,15 +213,18 @@ impl Place {
 /// Parses a T: RFC 3339, or `35d`, `12h`, `15m`, `90s` after `start`. The time must be after
 /// `start`.
 fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
-    let wrong = |what: &str| {
-        Fault::usage(format!("--expires {text:?}: {what}"), "write it as 2026-12-31T00:00:00Z, 35d, 12h or 15m")
+    let wrong = |what: Description| {
+        Fault::usage(
+            what.within(format_args!("--expires {text:?}")),
+            "write it as 2026-12-31T00:00:00Z, 35d, 12h or 15m",
+        )
     };
     let moment = match crate::base::time::span(text) {
         Some(seconds) => start.unix().checked_add(seconds),
         None => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second),
     };
-    let moment = moment.and_then(Moment::from_unix).ok_or_else(|| wrong("expected a time"))?;
-    if moment > start { Ok(moment) } else { Err(wrong(&format!("expected a time after {start}"))) }
+    let moment = moment.and_then(Moment::from_unix).ok_or_else(|| wrong(expects("", "a time")))?;
+    if moment > start { Ok(moment) } else { Err(wrong(expects("", format_args!("a time after {start}")))) }
 }
 
 /// Returns the directory of a new bundle, which must exist, and its name. In a directory, `channel`
@@ -236,18 +244,18 @@ pub fn target(
     let is_folder = matches!(last, Some(b"" | b"." | b".."));
     let seen = full.metadata();
     if is_folder && !seen.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
-        let what = format!("{subject}: expected a directory, found none");
+        let what = differs(subject, "a directory", "none");
         return Err(Fault::new(Class::Io, what).help("check that the medium is mounted, or create the directory"));
     }
     let (dir, name) = match (channel, &seen) {
         (Some(name), Ok(found)) if found.is_dir() => (full, name.to_owned()),
         (_, Ok(found)) if !found.is_dir() && !found.is_file() => {
-            let what = format!("{subject}: expected DIR/NAME, found a device, pipe or socket");
+            let what = differs(subject, "DIR/NAME", "a device, pipe or socket");
             return Err(Fault::usage(what, "mount the medium and name a directory on it"));
         }
         _ => {
             let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
-                let what = format!("{subject}: expected DIR/NAME, found a directory");
+                let what = differs(&subject, "DIR/NAME", "a directory");
                 Fault::usage(what, "add a slash and the bundle's name, or use --channel")
             })?;
             // In the real process, whose current directory is empty here, a bare name has an empty

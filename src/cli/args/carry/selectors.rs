@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
 use crate::cli::args::place::{Selector, Source as Typed};
@@ -71,10 +71,7 @@ impl Selecting {
     /// Class usage.
     pub fn parse(&self, needed: bool) -> Result<Vec<Selector>, Fault> {
         if needed && self.selectors.is_empty() {
-            return Err(Fault::usage(
-                "SELECTOR: expected at least one, found none",
-                "name what to take: HOST/REPO:TAG",
-            ));
+            return Err(Fault::usage(differs("SELECTOR", "at least one", "none"), "name what to take: HOST/REPO:TAG"));
         }
         let selectors: Vec<Selector> =
             self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
@@ -249,10 +246,7 @@ pub fn has_bundle(selectors: &[Selector]) -> bool {
 
 /// Returns the refusal of an option of TRUST without a bundle to trust.
 pub fn without_bundle(option: &str) -> Fault {
-    Fault::usage(
-        format!("{option}: expected a bundle: source, found none"),
-        "leave it out, or select from bundle:DIR/NAME",
-    )
+    Fault::usage(differs(option, "a bundle: source", "none"), "leave it out, or select from bundle:DIR/NAME")
 }
 
 fn select(router: &mut Router, place: usize, wanted: &Wanted) -> Result<(), Fault> {
@@ -286,10 +280,9 @@ pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
     match words {
         [all] if all == "all" => Ok(Referrers::All),
         [none] if none == "none" => Ok(Referrers::None),
-        types if types.iter().any(|one| one == "all" || one == "none") => Err(Fault::usage(
-            format!("{subject}: expected all, none, or artifact types, found a mix"),
-            "give all or none alone",
-        )),
+        types if types.iter().any(|one| one == "all" || one == "none") => {
+            Err(Fault::usage(differs(subject, "all, none, or artifact types", "a mix"), "give all or none alone"))
+        }
         types => Ok(Referrers::Types(types.to_vec())),
     }
 }

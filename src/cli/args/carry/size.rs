@@ -1,6 +1,6 @@
 //! SIZE on the command line: `700MiB`, `1GB`, `4096`; and the named sizes of volumes.
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, expects};
 
 /// Parses a number of bytes: digits, then nothing, `B`, or a decimal (`kB MB GB TB`) or binary
 /// (`KiB MiB GiB TiB`) unit.
@@ -9,7 +9,7 @@ use crate::base::fault::{Class, Fault};
 /// Class usage.
 pub fn parse(text: &str) -> Result<u64, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("size {text:?}: expected a number of bytes"))
+        Fault::new(Class::Usage, expects(format_args!("size {text:?}"), "a number of bytes"))
             .help("write it as 700MiB, 1GB or 4096")
     };
     crate::base::size::parse(text).ok_or_else(wrong)

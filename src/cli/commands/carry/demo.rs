@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::demo_server::DemoServer;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::cli::Session;
 use crate::cli::output::Outcome;
 use crate::content::checked::Checked;
@@ -42,11 +42,8 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let dir = session.path(&self.dir);
         if dir.symlink_metadata().is_ok() {
-            return Err(Fault::new(
-                Class::Usage,
-                format!("{}: expected no such directory, found one", self.dir.display()),
-            )
-            .help("remove it, or name another directory: packmule demo DIR"));
+            return Err(Fault::new(Class::Usage, differs(self.dir.display(), "no such directory", "one"))
+                .help("remove it, or name another directory: packmule demo DIR"));
         }
         let io = |error: io::Error| Fault::new(Class::Io, format!("{}: {error}", dir.display()));
         for part in ["", "keys", "usb"] {

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs, expects};
 use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Naming, check_maps, names};
@@ -81,7 +81,7 @@ impl Args {
             return self.there(&crate::cli::args::bundle::open(text, session)?, place, maps, session);
         }
         if self.content {
-            return Err(Fault::new(Class::Usage, "--content: expected a bundle and a place")
+            return Err(Fault::new(Class::Usage, expects("--content", "a bundle and a place"))
                 .help("leave out --content, or name a bundle first and a place second"));
         }
         // Names below a registry's prefix have no host.
@@ -199,6 +199,5 @@ fn findings(seen: &Seen) -> Vec<Value> {
 }
 
 fn differ(count: usize) -> Fault {
-    Fault::new(Class::Policy, format!("--check: expected no difference, found {count}"))
-        .help("see the differences on standard output")
+    Fault::new(Class::Policy, differs("--check", "no difference", count)).help("see the differences on standard output")
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape, expects};
 use crate::base::product::TOOL;
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::format::notes::Notes;
@@ -93,7 +93,7 @@ impl Args {
         let list = self.delta.list(session)?;
         let selectors = self.selecting.parse(list.is_empty())?;
         if self.channel.starts() && !self.channel.is_given() && !has_bundle(&selectors) {
-            let what = "--init-state: expected --channel or a bundle: source, found neither";
+            let what = differs("--init-state", "--channel or a bundle: source", "neither");
             return Err(Fault::usage(what, "leave it out, or name the channel that starts"));
         }
         let created = created(session)?;
@@ -199,7 +199,10 @@ impl Args {
         let mut map = BTreeMap::new();
         for text in &self.annotations {
             let (key, value) = text.split_once('=').ok_or_else(|| {
-                Fault::usage(format!("--annotation {text:?}: expected KEY=VALUE"), "write for example ticket=CHG-1042")
+                Fault::usage(
+                    expects(format_args!("--annotation {text:?}"), "KEY=VALUE"),
+                    "write for example ticket=CHG-1042",
+                )
             })?;
             if crate::base::redact::has_secret(value) {
                 let what = format!("--annotation {key}: a secret in an argument");
@@ -209,7 +212,8 @@ impl Args {
                 ));
             }
             if key.starts_with(export::RESERVED) {
-                let what = format!("--annotation {key}: expected another name, found one that starts with packmule.");
+                let what =
+                    differs(format_args!("--annotation {key}"), "another name", "one that starts with packmule.");
                 return Err(Fault::usage(what, "choose another name: export itself sets these"));
             }
             if map.insert(key.to_owned(), value.to_owned()).is_some() {
@@ -291,12 +295,12 @@ impl Args {
 fn created(session: &Session<'_>) -> Result<Moment, Fault> {
     let seconds = match session.world.var("SOURCE_DATE_EPOCH") {
         Some(text) => text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            Fault::usage("SOURCE_DATE_EPOCH: expected seconds since 1970", "unset it, or set it to a whole number")
+            Fault::usage(expects("SOURCE_DATE_EPOCH", "seconds since 1970"), "unset it, or set it to a whole number")
         })?,
         None => session.flow.clock().unix(),
     };
     Moment::from_unix(seconds)
-        .ok_or_else(|| Fault::usage("clock: expected a year from 0 to 9999", "set the clock or SOURCE_DATE_EPOCH"))
+        .ok_or_else(|| Fault::usage(expects("clock", "a year from 0 to 9999"), "set the clock or SOURCE_DATE_EPOCH"))
 }
 
 /// Returns the line about content that the bases have and the bundle leaves out.

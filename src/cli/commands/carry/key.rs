@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::cli::Session;
 use crate::cli::output::Outcome;
 use crate::cli::pem::{read_file, read_public, shown, wrong};
@@ -126,7 +126,7 @@ fn new(
         (false, Some(file)) => Some(passphrase::read(file, world)?),
         (false, None) if world.terminal.stdin => Some(passphrase::choose(output, world)?),
         (false, None) => {
-            let what = "key new: expected a passphrase, found no terminal to ask for one";
+            let what = differs("key new", "a passphrase", "no terminal to ask for one");
             return Err(Fault::new(Class::Usage, what).help("use --passphrase-file FILE, or --no-passphrase"));
         }
     };

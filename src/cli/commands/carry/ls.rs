@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, escape, expects};
 use crate::cli::Session;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
@@ -31,7 +31,7 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         if let Some(dir) = self.place.strip_prefix("oci:") {
             if dir.is_empty() || dir.contains(':') {
-                let what = format!("place {}: expected oci:DIR", self.place);
+                let what = expects(format_args!("place {}", self.place), "oci:DIR");
                 return Err(Fault::new(Class::Usage, what).help("name only the layout's directory"));
             }
             let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{Untrusted, open};
 use crate::cli::Session;
@@ -90,13 +90,13 @@ impl Args {
     }
 
     fn public_keys(&self, session: &Session<'_>) -> Result<Vec<PublicKey>, Fault> {
-        let usage = |what: &str, help: &str| Err(Fault::new(Class::Usage, what).help(help));
+        let usage = |what: Description, help: &str| Err(Fault::new(Class::Usage, what).help(help));
         if self.attach.is_some() && self.keys.len() > 1 {
-            return usage("--attach: expected one --key, found more", "attach one signature at a time");
+            return usage(differs("--attach", "one --key", "more"), "attach one signature at a time");
         }
         if self.attach.is_none() && self.merge.is_empty() && !self.keys.is_empty() {
             return usage(
-                "--key: expected --attach or --merge, found neither",
+                differs("--key", "--attach or --merge", "neither"),
                 "leave out --key: --sign takes a private key, which contains its public key",
             );
         }
@@ -108,7 +108,7 @@ impl Args {
 fn payload(bundle: &Untrusted, session: &mut Session<'_>) -> Result<Outcome, Fault> {
     bundle.claimed()?;
     if session.globals.json {
-        let what = "sign --payload: expected no --json, since standard output holds the bytes to sign";
+        let what = expects("sign --payload", "no --json, since standard output holds the bytes to sign");
         return Err(Fault::new(Class::Usage, what).help("leave out --json"));
     }
     let bytes = pae(&bundle.statement());
@@ -120,7 +120,7 @@ fn payload(bundle: &Untrusted, session: &mut Session<'_>) -> Result<Outcome, Fau
 /// Reads a whole plain file.
 fn read(path: &std::path::Path, most: usize, session: &Session<'_>) -> Result<Vec<u8>, Fault> {
     read_capped(&session.path(path), most as u64)?.ok_or_else(|| {
-        let what = format!("{}: expected a file with content, found none", shown(path));
+        let what = differs(shown(path), "a file with content", "none");
         Fault::new(Class::Io, what).help("name an existing file")
     })
 }
@@ -135,7 +135,7 @@ fn merged(path: &std::path::Path, bundle: &Untrusted, session: &Session<'_>) -> 
     if envelope.payload == bundle.statement() {
         return Ok(envelope);
     }
-    let what = format!("{}: expected signatures over bundle {}, found them over another", shown(path), bundle.id());
+    let what = differs(shown(path), format_args!("signatures over bundle {}", bundle.id()), "them over another");
     Err(Fault::new(Class::Signature, what).help("ask whether the same copy of the manifest was signed"))
 }
 

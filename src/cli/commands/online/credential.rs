@@ -11,7 +11,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
@@ -92,7 +92,7 @@ impl Change {
     }
 
     fn apply(&self, table: &mut dyn toml_edit::TableLike) -> Result<(), Fault> {
-        let usage = |what: &str, help: &str| Err(Fault::new(Class::Usage, what.to_owned()).help(help));
+        let usage = |what: Description, help: &str| Err(Fault::new(Class::Usage, what).help(help));
         let help =
             "write host=HOST, username=USER, password.env=VAR, password.file=PATH, token.systemd=NAME; KEY= removes";
         let secret = matches!(self.key.as_str(), "username" | "password" | "token");
@@ -103,9 +103,9 @@ impl Change {
         let item = match (self.key.as_str(), self.kind.as_deref()) {
             ("host" | "username" | "identity" | "cloud", None) => self.value.as_str().into(),
             ("password" | "token", None) => {
-                let what = format!("{}: expected the source of the secret, found a value", self.key);
+                let what = differs(&self.key, "the source of the secret", "a value");
                 return usage(
-                    &what,
+                    what,
                     "if it was the secret, change it, since others may have seen it; then write for example password.file=PATH",
                 );
             }
@@ -121,7 +121,7 @@ impl Change {
                 inner.insert(key, self.value.as_str().into());
                 inner.into()
             }
-            _ => return usage("credential set: expected KEY=VALUE with a known key, found another", help),
+            _ => return usage(differs("credential set", "KEY=VALUE with a known key", "another"), help),
         };
         // Keeps the space and comments around the old value.
         let decor = table.get(&self.key).and_then(Item::as_value).map(|old| old.decor().clone());
@@ -141,7 +141,7 @@ fn source(kind: &str, value: toml_edit::Value) -> toml_edit::Value {
 }
 
 fn absent(name: &str) -> Fault {
-    Fault::new(Class::Usage, format!("credential {name:?}: expected a credential of that name, found none"))
+    Fault::new(Class::Usage, differs(format_args!("credential {name:?}"), "a credential of that name", "none"))
         .help("see `packmule credential list`")
 }
 
@@ -211,7 +211,7 @@ fn target(files: &ConfigFiles, session: &Session<'_>) -> Result<PathBuf, Fault> 
             let own = session.world.settings().unwrap_or_else(|| session.world.etc.clone());
             Ok(own.join("packmule/packmule.toml"))
         }
-        _ => Err(Fault::new(Class::Usage, "--config: expected one file to change, found several").help("name one")),
+        _ => Err(Fault::new(Class::Usage, differs("--config", "one file to change", "several")).help("name one")),
     }
 }
 
@@ -230,7 +230,8 @@ fn edit(
     // The loader parses first, since its errors name the line.
     let old = parse(path, text)?;
     let mut document: DocumentMut = text.parse().map_err(|_| {
-        Fault::new(Class::Usage, format!("configuration {}: expected TOML", path.display())).help("repair it by hand")
+        Fault::new(Class::Usage, expects(format_args!("configuration {}", path.display()), "TOML"))
+            .help("repair it by hand")
     })?;
     change(&mut document, &old)?;
     let after = document.to_string();
@@ -253,7 +254,7 @@ fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_
     let path = target(files, session)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || !name.bytes().all(plain) {
-        let what = "credential: expected a name of letters, digits, - _ and ., found something else";
+        let what = differs("credential", "a name of letters, digits, - _ and .", "something else");
         return Err(Fault::new(Class::Usage, what).help("choose another name"));
     }
     let config = edit(&path, session, |document, _| {

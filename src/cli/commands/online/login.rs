@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::cli::network::{auth_file, registries, replace};
@@ -58,7 +58,7 @@ fn forgotten(_: &str) -> Result<Forgotten, String> {
 /// Class usage.
 pub fn host(text: &str) -> Result<&str, Fault> {
     let wrong = |found: &str| {
-        Fault::new(Class::Usage, format!("host: expected HOST or HOST:PORT, found {found}"))
+        Fault::new(Class::Usage, differs("host", "HOST or HOST:PORT", found))
             .help("write it as in references: docker.io, registry.example:5000")
     };
     if text.contains('@') {
@@ -75,13 +75,13 @@ impl Args {
     /// server must not get it; class io if it cannot be saved.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         if self.password.is_some() || !self.more.is_empty() {
-            return Err(Fault::new(Class::Usage, "login: expected no password in an argument, found one").help(
+            return Err(Fault::new(Class::Usage, differs("login", "no password in an argument", "one")).help(
                 "change it, since others may have seen it; then pass it on standard input with --password-stdin",
             ));
         }
         let host = host(&self.host)?;
         if self.username.is_empty() || self.username.contains(':') {
-            return Err(Fault::new(Class::Usage, "--username: expected a name without a colon, found something else")
+            return Err(Fault::new(Class::Usage, differs("--username", "a name without a colon", "something else"))
                 .help("pass the password on standard input with --password-stdin"));
         }
         let config = self.network.config.load(session.world)?;
@@ -135,14 +135,14 @@ impl Args {
         let named = session.world.var("REGISTRY_AUTH_FILE");
         let named = named.map(|file| session.path(Path::new(file)));
         named.or_else(|| auth_file::docker(session.world)).ok_or_else(|| {
-            Fault::new(Class::Usage, "login: expected a file to save it in, found neither HOME nor DOCKER_CONFIG")
+            Fault::new(Class::Usage, differs("login", "a file to save it in", "neither HOME nor DOCKER_CONFIG"))
                 .help("name a file with --authfile")
         })
     }
 
     fn password(&self, host: &str, session: &mut Session<'_>) -> Result<Zeroizing<String>, Fault> {
         let wrong = |found: &str| {
-            Fault::new(Class::Usage, format!("password: expected a password, found {found}"))
+            Fault::new(Class::Usage, differs("password", "a password", found))
                 .help("pass it on standard input with --password-stdin, or type it when asked")
         };
         let password = if self.password_stdin {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::cli::Session;
 use crate::cli::access_log::AccessLog;
 use crate::cli::args::carry::destination::Naming;
@@ -99,11 +99,15 @@ impl Args {
     /// Returns the address, which must be a loopback address unless users log in or everybody may
     /// read.
     fn address(&self) -> Result<SocketAddr, Fault> {
-        let wrong = |found: &dyn std::fmt::Display| {
-            Fault::usage(format!("--listen {}: {found}", self.listen), "write ADDRESS:PORT, such as 127.0.0.1:5000")
+        let wrong = |found: Description| {
+            Fault::usage(
+                found.within(format_args!("--listen {}", self.listen)),
+                "write ADDRESS:PORT, such as 127.0.0.1:5000",
+            )
         };
-        let all: Vec<SocketAddr> = self.listen.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
-        let first = all.first().copied().ok_or_else(|| wrong(&"expected an address, found none"))?;
+        let all: Vec<SocketAddr> =
+            self.listen.to_socket_addrs().map_err(|error| wrong(error.to_string().into()))?.collect();
+        let first = all.first().copied().ok_or_else(|| wrong(differs("", "an address", "none")))?;
         let is_open = self.htpasswd.is_some() || self.anonymous;
         if !is_open && !all.iter().all(|address| address.ip().is_loopback()) {
             let what =
@@ -168,7 +172,7 @@ fn open(
         }
         Typed::Registry { .. } => Err(Fault::new(
             Class::Usage,
-            format!("place {text}: expected oci:DIR or a bundle; registries are not served in this version"),
+            expects(format_args!("place {text}"), "oci:DIR or a bundle; registries are not served in this version"),
         )
         .help("copy it into a layout first: packmule copy SELECTOR --to oci:DIR")),
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::bundle::open_spread;
 use crate::bundle::stream::{write, write_frames};
 use crate::cli::Session;
@@ -32,7 +32,7 @@ const MOST: usize = 1 << 23;
 
 fn frames(list: &str) -> Result<Vec<usize>, Fault> {
     let wrong = || {
-        Fault::new(Class::Usage, format!("--frames {list:?}: expected numbers from 1 upward, such as 3,5-9"))
+        Fault::new(Class::Usage, expects(format_args!("--frames {list:?}"), "numbers from 1 upward, such as 3,5-9"))
             .help("take the numbers from the messages of verify")
     };
     let mut numbers = Vec::new();
@@ -55,13 +55,13 @@ impl Args {
     /// Class usage, format; class integrity for a file that is missing or has another length; class
     /// io.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let usage = |what: &str, help: &str| Err(Fault::new(Class::Usage, what).help(help));
+        let usage = |what: Description, help: &str| Err(Fault::new(Class::Usage, what).help(help));
         if session.globals.json {
-            return usage("cat: expected no --json, since standard output holds the stream", "leave out --json");
+            return usage(expects("cat", "no --json, since standard output holds the stream"), "leave out --json");
         }
         if session.world.terminal.stdout {
             return usage(
-                "cat: expected a pipe or a file as standard output, found a terminal",
+                differs("cat", "a pipe or a file as standard output", "a terminal"),
                 "write: packmule cat DIR/NAME > FILE",
             );
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::bundle::check::one_pass;
 use crate::bundle::check::parallel::check;
 use crate::bundle::format::manifest::Form;
@@ -93,10 +93,8 @@ impl Args {
         session: &mut Session<'_>,
     ) -> Result<Outcome, Fault> {
         if policy.is_some() {
-            let what = format!(
-                "{}: expected a receipt with --key or --policy, found something else",
-                escape(&self.bundle.to_string_lossy())
-            );
+            let what =
+                differs(escape(&self.bundle.to_string_lossy()), "a receipt with --key or --policy", "something else");
             return Err(Fault::new(Class::Usage, what).help("to authenticate a bundle, use `packmule verify`"));
         }
         let Opened { head: bundle, rest } = open_any(&self.bundle, &[], confined, session)?;

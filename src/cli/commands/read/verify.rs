@@ -169,7 +169,7 @@ fn base(text: &OsStr, session: &Session<'_>) -> Result<Untrusted, Fault> {
     let found = open(text, session).and_then(|base| base.claimed().map(|_| base));
     found.map_err(|fault| {
         let class = if fault.class == Class::Format { Class::Usage } else { fault.class };
-        Fault { class, what: format!("--base {}: {}", text.display(), fault.what), ..fault }
+        Fault { class, ..fault }.within(format_args!("--base {}", text.display()))
     })
 }
 

@@ -6,7 +6,7 @@ pub mod there;
 use std::io::Read;
 
 use super::{Contents, Naming};
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::closure::Role;
 use crate::content::{Error, Kind, Referrers, Source, TagList, catalog};
 use crate::decide::plan;
@@ -22,7 +22,7 @@ use crate::oci::{Descriptor, Document, Reference, Repository};
 pub fn of_catalog(flow: &Flow, place: &dyn Source, host: &str, prefix: &str) -> Result<Contents, Fault> {
     let at_source = |error: Error| error.into_fault(Class::Source);
     let repositories = catalog::below(place, Some(host), prefix).map_err(at_source)?;
-    let lists = place.tags().ok_or_else(|| Fault::new(Class::Source, "place: expected lists of tags, found none"))?;
+    let lists = place.tags().ok_or_else(|| Fault::new(Class::Source, differs("place", "lists of tags", "none")))?;
     let tags = each(flow, &repositories, |repository| lists.tags(repository))?;
     let mut wanted = Vec::new();
     for (repository, tags) in repositories.iter().zip(tags) {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Mutex;
 
-use crate::base::fault::{Class, Fault, escape};
+use crate::base::fault::{Class, Fault, differs, escape};
 use crate::closure::{WalkError, walk};
 use crate::content::checked::Checked;
 use crate::content::{Error, Inventory, Kind, Source};
@@ -73,7 +73,7 @@ pub struct Seen {
 pub fn look(flow: &Flow, place: &dyn Inventory, request: &Request) -> Result<Seen, Fault> {
     let source = place
         .as_source()
-        .ok_or_else(|| Fault::new(Class::Destination, "place: expected one that can be read, found one that cannot"))?;
+        .ok_or_else(|| Fault::new(Class::Destination, differs("place", "one that can be read", "one that cannot")))?;
     let place = Place { inventory: place, source };
     let repositories = request.route.assign(flow, request.artifacts)?;
     let absent: HashMap<Digest, Reason> = request.absent.iter().map(|one| (one.digest, one.reason)).collect();
