@@ -21,6 +21,8 @@ pub mod audit;
 pub mod commands;
 pub mod confine;
 pub mod detect;
+#[cfg(feature = "carry")]
+pub mod diff_images;
 pub mod diff_text;
 pub mod environment;
 pub mod exit;

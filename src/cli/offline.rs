@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
 use crate::operate::diff::Contents;
+use crate::operate::diff::images::Images;
 
 /// No options.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -32,7 +33,7 @@ impl Network {
     ///
     /// # Errors
     /// Class usage, always.
-    pub fn contents(&self, _: &str, _: &str, _: &Session<'_>) -> Result<Contents, Fault> {
+    pub fn contents(&self, _: &str, _: &str, _: &Session<'_>) -> Result<(Contents, Images), Fault> {
         Err(Self::none())
     }
 

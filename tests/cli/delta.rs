@@ -3,10 +3,10 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::shelf::{Hook, Image, Shelf, noise};
-use super::world::{command, dir, manifest, packmule, prefix, refused, sha256, text, var};
+use super::world::{command, dir, layout, manifest, packmule, prefix, refused, sha256, text, var};
 
 /// Sizes of layers, in bytes.
 const OS: usize = 700_000;
@@ -225,6 +225,69 @@ fn diff_tells_names_and_bytes_of_bundles_layouts_and_registries() {
     let (done, _) = packmule(&["diff", &places[0], &places[1], "--check"], 15);
     assert_eq!(done["result"]["differences"].as_array().unwrap().len(), 2, "{done}");
     assert_eq!(done["result"]["unchanged"], 2, "{done}");
+}
+
+/// An image of one layer that says these things of itself.
+fn saying(platform: &str, created: &str, labels: &Value, steps: &[&str]) -> Image {
+    let steps: Vec<Value> = steps.iter().map(|step| json!({ "created_by": step })).collect();
+    let config = json!({
+        "os": "linux", "architecture": platform, "created": created, "config": { "Labels": labels },
+        "rootfs": { "type": "layers", "diff_ids": [] }, "history": steps,
+    });
+    Image::with_config(vec![noise(7600, 500)], &config)
+}
+
+#[test]
+fn diff_shows_how_the_configs_of_single_images_differ() {
+    let old = saying("amd64", "2026-11-01", &json!({ "a": "1", "b": "2", "c": "3" }), &["FROM x", "RUN \u{1b}[31my"]);
+    let new = saying("arm64", "2026-11-02", &json!({ "a": "1", "b": "4" }), &["FROM x", "RUN z"]);
+    let same = || Image::new(vec![noise(7601, 500)]);
+    layout("diff-images/old", &[old, same()]);
+    layout("diff-images/new", &[new, same()]);
+    let sides = ["diff", "oci:diff-images/old", "oci:diff-images/new"];
+    let (done, _) = packmule(&sides, 0);
+    let differences = done["result"]["differences"].as_array().unwrap();
+    let said = json!({
+        "platform": { "old": "linux/amd64", "new": "linux/arm64" },
+        "created": { "old": "2026-11-01", "new": "2026-11-02" },
+        "labels": { "b": { "old": "2", "new": "4" }, "c": { "old": "3", "new": null } },
+        "history": { "gone": ["RUN \u{1b}[31my"], "new": ["RUN z"] },
+    });
+    assert!(differences.len() == 1 && differences[0]["image"] == said, "{done}");
+    let told = text(&command(&sides).output().unwrap().stdout);
+    for line in [
+        "    platform linux/amd64 is now linux/arm64\n",
+        "    made 2026-11-01 is now 2026-11-02\n",
+        "    label b: 2 is now 4\n    label c: 3 is gone\n",
+        "    step is gone: RUN \\u{1b}[31my\n    step is new: RUN z\n",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    // A bundle and a registry say the same as the layouts.
+    packmule(&["export", "oci:diff-images/new", "-o", "diff-images/b", "--sign", "k.pem"], 0);
+    let sides = ["diff", "oci:diff-images/old", "./diff-images/b"];
+    assert_eq!(packmule(&sides, 0).0["result"]["differences"][0]["image"], said);
+    let lists: fn(&super::server::Request) -> Option<super::server::Reply> = |request| {
+        let body = match request.path.split('?').next()? {
+            "/v2/_catalog" => json!({ "repositories": ["a/b"] }),
+            "/v2/a/b/tags/list" => json!({ "name": "a/b", "tags": ["1"] }),
+            _ => return None,
+        };
+        Some(super::server::reply(200, body.to_string()))
+    };
+    let shelf = |image: &Image| Shelf::start(&[("a/b", "1", image)], Box::new(lists));
+    let (before, after) = (
+        shelf(&saying("amd64", "2026-11-01", &json!({}), &[])),
+        shelf(&saying("amd64", "2026-11-03", &json!({}), &[])),
+    );
+    let (done, _) = packmule(&["diff", &format!("{}/a", before.host()), &format!("{}/a", after.host())], 0);
+    let created = json!({ "created": { "old": "2026-11-01", "new": "2026-11-03" } });
+    assert_eq!(done["result"]["differences"][0]["image"], created, "{done}");
+    // Without its volume, a bundle says nothing about its images.
+    fs::remove_file(dir().join("diff-images/b.0001.tar.zst")).unwrap();
+    let (done, _) = packmule(&sides, 0);
+    let found = done["result"]["differences"][0].as_object().unwrap();
+    assert!(found["change"] == "changed" && found["image"].is_null(), "{done}");
 }
 
 #[test]

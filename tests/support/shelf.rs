@@ -22,7 +22,12 @@ pub struct Image {
 
 impl Image {
     pub fn new(layers: Vec<Vec<u8>>) -> Self {
-        let config = json!({ "os": "linux", "architecture": "amd64", "layers": layers.len() }).to_string().into_bytes();
+        let config = json!({ "os": "linux", "architecture": "amd64", "layers": layers.len() });
+        Self::with_config(layers, &config)
+    }
+
+    pub fn with_config(layers: Vec<Vec<u8>>, config: &Value) -> Self {
+        let config = config.to_string().into_bytes();
         let describe =
             |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
         let described: Vec<Value> = layers.iter().map(|layer| describe(LAYER, layer)).collect();

@@ -1,9 +1,13 @@
 //! The content of a registry as one side of `diff`.
 
+use std::sync::Arc;
+
 use super::{Network, registries};
 use crate::base::fault::Fault;
 use crate::cli::Session;
+use crate::content::Source;
 use crate::operate::diff::Contents;
+use crate::operate::diff::images::Images;
 use crate::operate::diff::place::of_catalog;
 
 impl Network {
@@ -11,7 +15,8 @@ impl Network {
     ///
     /// # Errors
     /// Class usage, source.
-    pub fn contents(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<Contents, Fault> {
-        of_catalog(&session.flow, &registries::open(self, session)?, host, prefix)
+    pub fn contents(&self, host: &str, prefix: &str, session: &Session<'_>) -> Result<(Contents, Images), Fault> {
+        let place: Arc<dyn Source> = Arc::new(registries::open(self, session)?);
+        of_catalog(&session.flow, &place, host, prefix)
     }
 }

@@ -4,13 +4,15 @@
 //! A side is a bundle's manifest, which is not authenticated here, or a place. Nothing is written.
 
 #[cfg(feature = "carry")]
+pub mod images;
+#[cfg(feature = "carry")]
 pub mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::fault::Fault;
-use crate::bundle::{Manifest, Untrusted};
+use crate::bundle::{Manifest, Trusted, Untrusted};
 use crate::closure::Closure;
 use crate::flow::Flow;
 use crate::oci::{Artifact, Digest, Reason, Repository, Tag};
@@ -153,7 +155,10 @@ pub fn of_manifest(
 /// [`crate::base::fault::Class::Format`], [`crate::base::fault::Class::Cancelled`], errors of
 /// `name`.
 pub fn of_bundle(flow: &Flow, bundle: Untrusted, name: &Naming) -> Result<Contents, Fault> {
-    let bundle = bundle.assume()?;
+    of_assumed(flow, &bundle.assume()?, name)
+}
+
+fn of_assumed(flow: &Flow, bundle: &Trusted, name: &Naming) -> Result<Contents, Fault> {
     let is_whole = bundle.survey(flow).is_empty();
     let closure = is_whole.then(|| bundle.closure(flow).ok()).flatten();
     flow.check()?;

@@ -2,6 +2,7 @@
 //! is at a place. A bundle's manifest is not authenticated here, and the output says so.
 
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -11,18 +12,20 @@ use crate::cli::Session;
 use crate::cli::args::carry::destination::{Naming, check_maps, names};
 use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
 use crate::cli::args::place::Destination as Typed;
+use crate::cli::diff_images::{add_images, image_lines};
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
-use crate::content::Inventory;
+use crate::content::{Inventory, Source};
 use crate::decide::maps::Map;
 use crate::decide::route::{Place, Route};
 use crate::decide::select::Selection;
 use crate::layout::Layout;
 use crate::oci::Repository;
+use crate::operate::diff::images::{ImageChanges, Images, compare_images, of_bundle};
 use crate::operate::diff::place::of_place;
 use crate::operate::diff::place::there::{Request, Seen, look};
-use crate::operate::diff::{Contents, Difference, compare, of_bundle};
+use crate::operate::diff::{Contents, Difference, compare};
 
 /// `diff A B [--map ...] [--keep-host] [--content] [--check]`
 #[derive(clap::Args, Debug)]
@@ -88,12 +91,19 @@ impl Args {
         let bare = old.is_registry() || new.is_registry();
         let route = self.naming.route(Place::Bare, maps.clone());
         let contents = |side: &Side| self.contents(side, bare.then_some((&route, &*maps)), session);
-        let found = compare(&session.flow, &contents(&old)?, &contents(&new)?)?;
-        Ok(self.told(&found, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
+        let ((before, old_images), (after, new_images)) = (contents(&old)?, contents(&new)?);
+        let found = compare(&session.flow, &before, &after)?;
+        let images = compare_images(&session.flow, &found, &old_images, &new_images)?;
+        Ok(self.told(&found, &images, [&old, &new].iter().any(|side| matches!(side, Side::Bundle(_)))))
     }
 
     /// Reads one side. With a route and its maps, names have no host.
-    fn contents(&self, side: &Side, bare: Option<(&Route, &[Map])>, session: &Session<'_>) -> Result<Contents, Fault> {
+    fn contents(
+        &self,
+        side: &Side,
+        bare: Option<(&Route, &[Map])>,
+        session: &Session<'_>,
+    ) -> Result<(Contents, Images), Fault> {
         let full = |repository: &Repository| Ok(repository.to_string());
         let path = |repository: &Repository| Ok(repository.path().to_owned());
         match side {
@@ -108,6 +118,7 @@ impl Args {
                 let layout = Layout::open(&session.path(dir))?.in_flow(&session.flow);
                 warn_of_names(&layout, dir, None, session);
                 let selection = Selection { wanted: in_layout(&session.flow, &layout, None)?, ..Selection::default() };
+                let layout: Arc<dyn Source> = Arc::new(layout);
                 of_place(&session.flow, &layout, &selection, if bare.is_some() { &path } else { &full })
             }
             Side::Place(Typed::Registry { host, prefix }) => self.network.contents(host, prefix, session),
@@ -160,10 +171,11 @@ impl Args {
         Ok(if self.check && !seen.findings.is_empty() { outcome.failed(differ(seen.findings.len())) } else { outcome })
     }
 
-    fn told(&self, found: &Difference, has_bundle: bool) -> Outcome {
+    fn told(&self, found: &Difference, images: &ImageChanges, has_bundle: bool) -> Outcome {
         let mut text = String::new();
         for (name, change) in found.changes.iter().take(LISTED) {
             text.push_str(&line(&name.repository, name.tag.as_ref(), change));
+            text.push_str(&image_lines(images, change));
         }
         let unlisted = found.changes.len().saturating_sub(LISTED);
         if unlisted > 0 {
@@ -181,9 +193,11 @@ impl Args {
         if has_bundle {
             text.push_str("bundles' manifests are not authenticated here: verify them with --key\n");
         }
+        let mut differences = as_json(found);
+        add_images(&mut differences, found, images);
         let result = json!({
             "authenticated": false, "old": self.old.to_string_lossy(), "new": self.new.to_string_lossy(), "same": found.changes.is_empty(),
-            "unchanged": found.same, "differences": as_json(found), "unlisted": unlisted,
+            "unchanged": found.same, "differences": differences, "unlisted": unlisted,
             "delta": { "blobs": found.carried.blobs, "bytes": found.carried.bytes, "exact": found.is_exact,
                 "left_out": { "blobs": found.left_out.blobs, "bytes": found.left_out.bytes } },
         });

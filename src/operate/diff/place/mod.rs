@@ -4,7 +4,9 @@
 pub mod there;
 
 use std::io::Read;
+use std::sync::Arc;
 
+use super::images::Images;
 use super::{Contents, Naming};
 use crate::base::fault::{Class, Fault, differs};
 use crate::closure::Role;
@@ -14,14 +16,14 @@ use crate::decide::select::{Selection, Wanted};
 use crate::flow::{Flow, each};
 use crate::oci::{Descriptor, Document, Reference, Repository};
 
-/// Returns the contents of a place at and below `prefix` of `host`, by its catalog and tags; names
-/// exclude the prefix.
+/// Returns the contents of a place at and below `prefix` of `host`, by its catalog and tags, and its
+/// images; names exclude the prefix.
 ///
 /// # Errors
 /// [`Class::Source`] if the place has no catalog or cannot be read; errors of [`plan::make`].
-pub fn of_catalog(flow: &Flow, place: &dyn Source, host: &str, prefix: &str) -> Result<Contents, Fault> {
+pub fn of_catalog(flow: &Flow, place: &Arc<dyn Source>, host: &str, prefix: &str) -> Result<(Contents, Images), Fault> {
     let at_source = |error: Error| error.into_fault(Class::Source);
-    let repositories = catalog::below(place, Some(host), prefix).map_err(at_source)?;
+    let repositories = catalog::below(&**place, Some(host), prefix).map_err(at_source)?;
     let lists = place.tags().ok_or_else(|| Fault::new(Class::Source, differs("place", "lists of tags", "none")))?;
     let tags = each(flow, &repositories, |repository| lists.tags(repository))?;
     let mut wanted = Vec::new();
@@ -46,17 +48,22 @@ pub fn of_catalog(flow: &Flow, place: &dyn Source, host: &str, prefix: &str) -> 
     })
 }
 
-/// Returns the contents of `selection` at a place. Reads its documents; does not look for its
+/// Returns the contents of `selection` at a place, and its images. Reads its documents; does not look for its
 /// blobs.
 ///
 /// # Errors
 /// Errors of [`plan::make`] and of `name`.
-pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &Naming) -> Result<Contents, Fault> {
+pub fn of_place(
+    flow: &Flow,
+    place: &Arc<dyn Source>,
+    selection: &Selection,
+    name: &Naming,
+) -> Result<(Contents, Images), Fault> {
     let mut contents = Contents { is_exact: true, ..Contents::default() };
     if selection.wanted.is_empty() {
-        return Ok(contents);
+        return Ok((contents, Images::default()));
     }
-    let plan = plan::make(flow, &Listed(place), selection)?;
+    let plan = plan::make(flow, &Listed(&**place), selection)?;
     contents.artifacts(flow, &plan.artifacts, name)?;
     // The place has them, whether or not a bundle can carry them.
     for (repository, digest) in &plan.left_behind {
@@ -68,7 +75,8 @@ pub fn of_place(flow: &Flow, place: &dyn Source, selection: &Selection, name: &N
             contents.documents.insert(blob.descriptor.digest);
         }
     }
-    Ok(contents)
+    let images = Images::new(Arc::clone(place), &plan.artifacts);
+    Ok((contents, images))
 }
 
 /// A place whose blobs are assumed to exist.
