@@ -185,6 +185,7 @@ pub fn clients(network: &Network, session: &Session<'_>, config: Arc<Config>) ->
         hosts: Box::new(move |host| host_settings(host, config.registry(host), retries, &certs)),
         insecure: network.insecure.clone(),
         ca,
+        secrets: session.world.stderr.secrets(),
         proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
         ..ClientSettings::default()
     })
