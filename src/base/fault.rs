@@ -211,9 +211,27 @@ impl fmt::Display for Description {
     }
 }
 
-impl<T: Into<String>> From<T> for Description {
-    fn from(text: T) -> Self {
-        Self { text: text.into(), parts: None }
+impl From<String> for Description {
+    fn from(text: String) -> Self {
+        Self { text, parts: None }
+    }
+}
+
+impl From<&str> for Description {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<&String> for Description {
+    fn from(text: &String) -> Self {
+        text.clone().into()
+    }
+}
+
+impl From<fmt::Arguments<'_>> for Description {
+    fn from(text: fmt::Arguments<'_>) -> Self {
+        text.to_string().into()
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
+use crate::base::fault::Description;
 use crate::content::{Error, Kind};
 use crate::flow::Flow;
 
@@ -106,7 +107,7 @@ pub fn is_limit(status: u16) -> bool {
 }
 
 /// Makes an error of [`Kind::Failed`] that may be temporary.
-pub fn failed(what: impl Into<String>) -> Trouble {
+pub fn failed(what: impl Into<Description>) -> Trouble {
     Trouble::passing(Error::new(Kind::Failed, what))
 }
 

@@ -14,7 +14,7 @@ use reqwest::{Client, Method, Response, Url};
 use super::headers::{self, Challenge};
 use super::health::Health;
 use super::request::{Authorization, Request};
-use crate::base::fault::escape;
+use crate::base::fault::{Description, escape};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::Flow;
@@ -135,8 +135,8 @@ impl Http {
     }
 
     /// Makes an error with the name of this registry.
-    pub fn error(&self, kind: Kind, what: impl std::fmt::Display) -> Error {
-        Error::new(kind, format!("registry {}: {what}", self.name))
+    pub fn error(&self, kind: Kind, what: impl Into<Description>) -> Error {
+        Error::new(kind, what).within(format_args!("registry {}", self.name))
     }
 
     /// Returns the client for an address. `trusted` means that the settings allow it to receive the
