@@ -9,7 +9,8 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::format::manifest::{MAX_MANIFEST, Manifest, check_ends};
+use super::format::manifest::{MAX_MANIFEST, Manifest};
+use super::format::parse::check_ends;
 use super::format::tar::{header, padded};
 use super::frames::one_pass::Feed;
 use super::open::trusted::Trusted;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use packmule::base::fault::Class;
 use packmule::bundle::format::frame::MAX_PLAIN;
-use packmule::bundle::format::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume, check_ends};
+use packmule::bundle::format::manifest::{Blob, Form, Frame, MAX_BLOBS, MAX_MANIFEST, Manifest, Volume};
 use packmule::bundle::format::notes::Notes;
 use packmule::bundle::format::offsets::Offsets;
+use packmule::bundle::format::parse::check_ends;
 use packmule::bundle::time::Moment;
 use packmule::bundle::write::frames::SMALL;
 use packmule::bundle::write::{DEFAULT_VOLUME, LEAST_VOLUME};

@@ -11,4 +11,6 @@ pub mod manifest;
 pub mod name;
 pub mod notes;
 pub mod offsets;
+pub mod parse;
+mod rules;
 pub mod tar;

@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::trusted::Trusted;
 use crate::base::fault::{Class, Fault, differs};
-use crate::bundle::format::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE, check_ends};
+use crate::bundle::format::manifest::{Form, MAX_MANIFEST, MEDIA_TYPE};
+use crate::bundle::format::parse::check_ends;
 use crate::bundle::volumes::files::Files;
 use crate::bundle::volumes::foreign_files::{Beside, beside};
 use crate::bundle::{Error, Manifest, Name};

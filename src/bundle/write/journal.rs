@@ -49,7 +49,7 @@ impl Journal {
     /// [`crate::base::fault::Class::Io`].
     pub fn open(path: PathBuf) -> Result<Self, Error> {
         let shown = path.display().to_string();
-        let mut file = super::output::open_own(&path).map_err(|error| Error::io(&shown, &error))?;
+        let mut file = super::own_file::open_own(&path).map_err(|error| Error::io(&shown, &error))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|error| Error::io(&shown, &error))?;
         let (mut frames, mut ends, mut at) = (Vec::new(), Vec::new(), 0);
@@ -81,7 +81,7 @@ impl Journal {
     /// [`crate::base::fault::Class::Io`].
     pub fn append(&mut self, frame: Frame) -> Result<(), Error> {
         let line = format(&frame);
-        self.file.write_all(line.as_bytes()).map_err(|error| super::output::write_error(&self.path, &error))?;
+        self.file.write_all(line.as_bytes()).map_err(|error| super::own_file::write_error(&self.path, &error))?;
         self.ends.push(self.ends.last().unwrap_or(&0) + line.len() as u64);
         self.frames.push(frame);
         Ok(())

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 
-use super::output::{Output, write_error};
+use super::output::Output;
+use super::own_file::write_error;
 use super::resume;
 use crate::bundle::Error;
 use crate::bundle::volumes::local::Directories;

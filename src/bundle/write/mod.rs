@@ -10,10 +10,12 @@ mod layout;
 mod local_store;
 mod outcome;
 pub mod output;
+pub mod own_file;
 pub(super) mod pass;
 pub mod publish;
 pub mod read_back;
 pub mod resume;
+pub mod room;
 mod writer;
 
 pub use self::input::{Input, InputBlob};

@@ -167,8 +167,8 @@ pub fn begin(flow: &Flow, output: &Output, input: &Input) -> Result<(), Error> {
         .filter_map(|blob| blob.document.as_ref())
         .flat_map(|document| document.raw().to_vec())
         .collect();
-    let written = super::output::create(&output.docs()).and_then(|mut file| file.write_all(&docs));
-    written.map_err(|error| super::output::write_error(&output.docs(), &error))?;
+    let written = super::own_file::create(&output.docs()).and_then(|mut file| file.write_all(&docs));
+    written.map_err(|error| super::own_file::write_error(&output.docs(), &error))?;
     // With a temporary name: if the plan exists, it and the documents are complete.
     output.put(&format!("{}.plan.partial", output.name()), &bytes)
 }

@@ -125,7 +125,7 @@ fn settle(output: &Output, input: &Input, pieces: &[Piece], journal: &mut Journa
         let path = output.partial_volume(number);
         match layout.volumes().get(number - 1) {
             None => output.remove(&path)?,
-            Some(&(_, bytes)) => super::output::open_own(&path)
+            Some(&(_, bytes)) => super::own_file::open_own(&path)
                 .and_then(|file| file.set_len(bytes))
                 .map_err(|error| Error::io(path.display(), &error))?,
         }

@@ -1,20 +1,19 @@
-//! `trust.toml`: its tables, and the checks across them (`spec/policy.md`).
+//! Reads `trust.toml`: the checks across its tables (`spec/policy.md`).
 //!
 //! Turns bytes into a policy. The caller reads key files, since it knows their location. Every
 //! error is of class usage and names file and line.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fmt;
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::DeTable;
 
 use super::glob::Glob;
 use super::rules::Rules;
 use super::section::{Entry, Section};
+use super::tables::{File, Key, Member, Rule, Unknown};
 use super::{Policy, Sections};
 use crate::base::fault::{Class, Fault, differs, expects};
 use crate::base::time::{Moment, span};
@@ -22,201 +21,13 @@ use crate::oci::descriptor::MAX_SIZE;
 use crate::signing::PublicKey;
 use crate::signing::claims::is_channel;
 use crate::toml_file::error::{At, Text, nearest};
-use crate::toml_file::spelling::{Table, Word};
+use crate::toml_file::spelling::Table;
 
 /// Largest policy file in bytes. Leaves room for thousands of keys.
 pub const MAX_FILE: u64 = 4 << 20;
 /// Maximum seconds from creation to expiry if a policy requires `expires` without stating a limit:
 /// 366 days. Without a limit, an expiry in the year 9999 would satisfy the requirement.
 const LIFETIME: i64 = 366 * 86_400;
-
-/// trust.toml
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(title = "trust.toml", rename = "trust.toml"))]
-#[serde(deny_unknown_fields)]
-pub struct File {
-    /// Version of this file, to be raised with every change. A state that has seen a higher version
-    /// refuses the file. Default: 0.
-    #[cfg_attr(feature = "online", schemars(with = "Option<u64>", range(max = 9_007_199_254_740_991_u64)))]
-    version: Option<Spanned<u64>>,
-    /// Who may sign, by names of your choice.
-    #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Key>"))]
-    key: BTreeMap<String, Spanned<Table<Key>>>,
-    /// Requirements for bundles of a channel, by the name of the channel. Bundles of other channels
-    /// are refused.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "BTreeMap<String, Rule>"))]
-    channel: BTreeMap<String, Spanned<Table<Rule>>>,
-    /// Requirements for bundles without a channel. If this table is missing, they are refused.
-    #[cfg_attr(feature = "online", schemars(with = "Option<Rule>"))]
-    no_channel: Option<Spanned<Table<Rule>>>,
-}
-
-/// A holder who signs.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct Key {
-    /// Files of public keys (PEM), relative to the directory of this file. If there are several,
-    /// all of them must sign.
-    #[cfg_attr(feature = "online", schemars(with = "Words"))]
-    public: Spanned<Words>,
-    /// Person or desk that has the private keys.
-    #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
-    holder: Spanned<String>,
-    /// Meaning of the signature: release, guard.
-    #[cfg_attr(feature = "online", schemars(with = "String", length(min = 1)))]
-    role: Spanned<String>,
-    /// Last day (2027-01-31, in UTC) or moment (2027-01-31T12:00:00Z) at which the signature
-    /// counts.
-    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
-    until: Option<Spanned<String>>,
-}
-
-/// Requirements and limits for bundles.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct Rule {
-    /// Names of the keys that count here.
-    #[cfg_attr(feature = "online", schemars(with = "Vec<String>", length(min = 1)))]
-    keys: Spanned<Vec<Spanned<String>>>,
-    /// Number of distinct holders that must have signed. Default: all holders of the keys above.
-    #[cfg_attr(feature = "online", schemars(with = "Option<u32>", range(min = 1)))]
-    threshold: Option<Spanned<u32>>,
-    /// Roles that must be among the holders that signed.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
-    roles: Vec<Spanned<String>>,
-    /// Repositories that are allowed in a bundle, including those that base content is mounted
-    /// from. `*` matches any text. Default: any.
-    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
-    repositories: Option<Spanned<Vec<String>>>,
-    /// Tags that are allowed in a bundle. Default: any.
-    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
-    tags: Option<Spanned<Vec<String>>>,
-    /// Types of documents that are allowed in a bundle: artifactType and the config's media type.
-    /// Default: any.
-    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<String>>"))]
-    types: Option<Spanned<Vec<String>>>,
-    /// Maximum sizes and lifetime.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Limits"))]
-    limits: Table<Limits>,
-    /// Epoch of the channel. Default: 0.
-    #[cfg_attr(feature = "online", schemars(with = "Option<u64>"))]
-    epoch: Option<Spanned<u64>>,
-    /// Required properties and referrers.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Require"))]
-    require: Table<Require>,
-    /// Whether signatures by keys that this file does not list are shown, or cause refusal.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Unknown"))]
-    unknown_signatures: Word<Unknown>,
-}
-
-/// Sizes, such as 200GiB, and a span of time, such as 90d.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct Limits {
-    /// Maximum size of all blobs of a bundle.
-    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
-    bundle: Option<Spanned<String>>,
-    /// Maximum size of one blob.
-    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
-    blob: Option<Spanned<String>>,
-    /// Maximum time from creation to expiry; makes an expiry mandatory. Default if `require`
-    /// contains `expires`: 366d.
-    #[cfg_attr(feature = "online", schemars(with = "Option<String>"))]
-    expires: Option<Spanned<String>>,
-}
-
-/// Required properties and referrers.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct Require {
-    /// Required properties of the bundle.
-    #[cfg_attr(feature = "online", schemars(with = "Option<Vec<Member>>"))]
-    bundle: Option<Spanned<Vec<Word<Member>>>>,
-    /// Types of referrers, one of each required for every image. `*` matches any text.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
-    referrers: Vec<Spanned<String>>,
-    /// Layer types of signatures and attestations, which need no referrers. `*` matches any text.
-    #[serde(default)]
-    #[cfg_attr(feature = "online", schemars(with = "Vec<String>"))]
-    except: Vec<Spanned<String>>,
-}
-
-/// Properties that can be required of a channel's bundles.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-enum Member {
-    /// The bundle states when it expires.
-    Expires,
-    /// The bundle is not older than the state. Without a state it is refused.
-    Sequence,
-    /// The bundle directly follows the last one in the state.
-    Previous,
-}
-
-/// Handling of signatures by keys that are not in the file.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-enum Unknown {
-    /// Shown, but not counted.
-    #[default]
-    Show,
-    /// The bundle is refused.
-    Refuse,
-}
-
-/// One string or several.
-#[derive(Debug)]
-#[cfg_attr(feature = "online", derive(schemars::JsonSchema), schemars(untagged))]
-enum Words {
-    /// One string.
-    One(String),
-    /// Several strings.
-    Many(Vec<String>),
-}
-
-impl<'de> Deserialize<'de> for Words {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Words;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a file or a list of files")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Words, E> {
-                Ok(Words::One(text.to_owned()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
-                let mut words = Vec::new();
-                while let Some(word) = list.next_element()? {
-                    words.push(word);
-                }
-                Ok(Words::Many(words))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl Words {
-    fn list(&self) -> &[String] {
-        match self {
-            Self::One(word) => std::slice::from_ref(word),
-            Self::Many(words) => words,
-        }
-    }
-}
 
 /// Parses a policy. `path` is used in messages. `now`, in seconds since 1970, decides which keys
 /// have ended. `load` reads the public key from a file named in the policy.

@@ -17,6 +17,7 @@ mod kinds;
 mod roll;
 mod rules;
 mod section;
+pub mod tables;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;

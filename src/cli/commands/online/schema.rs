@@ -61,7 +61,7 @@ pub fn config() -> Value {
 
 /// Returns the schema of trust.toml.
 pub fn trust() -> Value {
-    let mut schema: Value = schemars::schema_for!(crate::signing::policy::file::File).into();
+    let mut schema: Value = schemars::schema_for!(crate::signing::policy::tables::File).into();
     without_null(&mut schema);
     schema
 }
