@@ -38,6 +38,7 @@ pub mod receipt;
 pub mod report_files;
 pub mod run;
 pub mod session;
+pub mod streams;
 pub mod trusted_file;
 pub mod world;
 #[cfg(feature = "carry")]

@@ -11,6 +11,7 @@ mod html;
 mod markup;
 #[cfg(feature = "online")]
 mod served;
+mod transfer;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
 pub use self::served::{Reached, Served, ServedBundle, ServedPlace, served_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
+
+/// Maximum number of entries of the shorter lists of a page.
+const ENTRIES: usize = 200;
 
 /// Start of every JSON report.
 pub const JSON_BEGINS: &str = r#"{"schema":"packmule.report.v1","#;

@@ -8,6 +8,8 @@ pub mod memory;
 pub mod pipe;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod unix_lock;
 #[cfg(windows)]
 mod windows;
 
@@ -17,11 +19,12 @@ use std::path::Path;
 
 #[cfg(unix)]
 pub use self::unix::{
-    Claim, Folder, Lock, SIGNALS, STATES, TOO_LARGE, Turn, address_space, be_frugal, claim, create, device,
-    file_size_limit, ignored_signals, keep_memory, lock, make_folders, make_private_folder, mode, open_file,
-    open_followed, open_or_create, open_stream, owner, raise_open_files, read_exact_at, shared, sync_folder, turn,
-    user,
+    Folder, SIGNALS, STATES, TOO_LARGE, address_space, be_frugal, create, device, file_size_limit, ignored_signals,
+    keep_memory, make_folders, make_private_folder, mode, open_file, open_followed, open_or_create, open_stream, owner,
+    raise_open_files, read_exact_at, shared, sync_folder, user,
 };
+#[cfg(unix)]
+pub use self::unix_lock::{Claim, Lock, Turn, claim, lock, turn};
 #[cfg(windows)]
 pub use self::windows::{
     Claim, Folder, Lock, SIGNALS, STATES, TOO_LARGE, Turn, address_space, be_frugal, claim, create, device,

@@ -12,16 +12,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::ask::{Asked, Subject};
+use super::item::{Item, Why, selected, subject};
 use super::library::{Library, fault};
 use super::platform::lacking;
-use super::roots::{Cuts, Root};
+use super::replaced::{warn_of_new_digest, warn_of_what_stays};
+use super::roots::Root;
 use crate::base::fault::{Class, Description, Fault, differs, escape};
 use crate::closure::MAX_LEVELS;
 use crate::content::{Error, Kind};
 use crate::decide::select::{Filters, Referrers};
 use crate::flow::{Flow, each};
 use crate::oci::media_type::document_kind;
-use crate::oci::{Artifact, Descriptor, Digest, Document, Repository, Tag};
+use crate::oci::{Artifact, Digest, Document, Repository, Tag};
 
 /// Maximum number of levels of referrers.
 pub const MAX_REFERRER_LEVELS: usize = 100;
@@ -50,47 +52,8 @@ pub struct Gathered {
     pub faults: Vec<Fault>,
 }
 
-/// Why a document is needed.
-#[derive(Clone)]
-enum Why {
-    Selected { tag: Option<Tag>, original: Option<Digest> },
-    Refers(Digest),
-    Cosign(Digest, Tag),
-    Child(Digest),
-}
-
 /// Repositories at the source that each artifact came from, by repository in the bundle and digest.
 type Origins = HashMap<(String, Digest), BTreeSet<Repository>>;
-
-#[derive(Clone)]
-struct Item {
-    origin: Repository,
-    repository: Repository,
-    filters: Arc<Filters>,
-    descriptor: Descriptor,
-    why: Why,
-    // Level of the document; the artifact's own document is at level 1.
-    depth: usize,
-    // Level of referrers; selected artifacts are at level 0.
-    level: usize,
-    cuts: Option<Cuts>,
-}
-
-impl Item {
-    const fn is_selected(&self) -> bool {
-        matches!(self.why, Why::Selected { .. })
-    }
-
-    /// Returns the name of a referrer in warnings.
-    fn told(&self) -> String {
-        let (digest, origin) = (self.descriptor.digest, &self.origin);
-        match &self.why {
-            Why::Refers(subject) => format!("manifest {digest}, listed in {origin} as a referrer of {subject}"),
-            Why::Cosign(subject, tag) => format!("manifest {digest}, which {origin}:{tag} names for {subject}"),
-            Why::Selected { .. } | Why::Child(_) => format!("manifest {digest} of {origin}"),
-        }
-    }
-}
 
 /// Key of a visited document: source repository, repository it is carried under, digest, whether
 /// children are cut, and filters.
@@ -158,66 +121,6 @@ pub fn gather(flow: &Flow, library: &Library<'_>, roots: Vec<Root>) -> Result<Ga
     out.left_out.retain(|digest| !out.digests.contains(digest));
     out.left_behind.retain(|(repository, digest)| !out.artifacts.contains_key(&(repository.to_string(), *digest)));
     Ok(out)
-}
-
-fn selected(root: Root) -> Item {
-    Item {
-        origin: root.origin,
-        repository: root.repository,
-        filters: root.filters,
-        descriptor: root.document.descriptor(),
-        why: Why::Selected { tag: root.tag, original: root.original },
-        depth: 1,
-        level: 0,
-        cuts: root.cuts,
-    }
-}
-
-fn subject(item: &Item) -> Subject {
-    Subject { repository: item.origin.clone(), digest: item.descriptor.digest, filters: Arc::clone(&item.filters) }
-}
-
-/// Warns that a filtered index has another digest.
-fn warn_of_new_digest(flow: &Flow, root: &Root) {
-    let Some(original) = root.original else { return };
-    let tag = root.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
-    let advice =
-        if root.replaced.is_empty() { "it travels next to the new one" } else { "keep it too with `--index keep`" };
-    flow.warn(format!(
-        "{}{tag}: the platform filter replaces index {original} by {}: what is pinned to the old digest does not find the new one; {advice}",
-        root.repository,
-        root.document.digest()
-    ));
-}
-
-/// Warns about referrers of indexes that are replaced by new ones.
-fn warn_of_what_stays(flow: &Flow, asked: &mut Asked<'_>, roots: &[Root]) -> Result<(), Fault> {
-    let mut gone: BTreeMap<(Repository, Digest), &Arc<Filters>> = BTreeMap::new();
-    for root in roots {
-        for digest in &root.replaced {
-            gone.entry((root.origin.clone(), *digest)).or_insert(&root.filters);
-        }
-    }
-    let of = |((repository, digest), filters): (&(Repository, Digest), &&Arc<Filters>)| Subject {
-        repository: repository.clone(),
-        digest: *digest,
-        filters: Arc::clone(filters),
-    };
-    let items: Vec<Subject> = gone.iter().map(of).collect();
-    for fault in asked.ask(flow, &items)? {
-        flow.warn(fault.what);
-    }
-    for ((origin, digest), filters) in gone {
-        let listed = asked.referrers(&origin, digest).iter();
-        let count = listed.filter(|one| filters.referrers.takes(one.artifact_type.as_deref())).count()
-            + asked.cosign(&origin, digest).len();
-        if count > 0 {
-            flow.warn(format!(
-                "index {digest} of {origin}: {count} of its referrers and signatures are left out with it; carry them with `--index keep`"
-            ));
-        }
-    }
-    Ok(())
 }
 
 impl Gather<'_> {

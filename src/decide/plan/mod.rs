@@ -11,9 +11,11 @@
 mod ask;
 mod bases;
 mod gather;
+mod item;
 mod leaves;
 mod library;
 mod platform;
+mod replaced;
 mod resolved;
 mod roots;
 mod summary;
