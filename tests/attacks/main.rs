@@ -27,6 +27,7 @@ mod planted;
 mod policy;
 mod refusals;
 mod secrets;
+mod special_files;
 mod streams;
 mod trust;
 mod volumes;

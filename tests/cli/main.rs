@@ -28,12 +28,14 @@ mod pipes;
 mod platforms;
 mod program;
 mod races;
+mod receipt_bases;
 mod receipts;
 #[cfg(feature = "online")]
 mod registry;
 mod report;
 mod round_trip;
 mod scan;
+mod scan_layers;
 mod sources;
 #[cfg(feature = "pkcs11")]
 mod token;

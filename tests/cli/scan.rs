@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::shelf::{Image, MANIFEST, noise};
 use super::world::{command, dir, fresh, layout, packmule, refused, sha256, text, var};
 
-const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub(super) const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// The test string that every scanner knows, assembled here so that no scanner finds it in our own
 /// files.
@@ -18,7 +18,7 @@ fn eicar() -> Vec<u8> {
 }
 
 /// A layer with these files.
-fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_ustar();
@@ -29,14 +29,14 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// An image with layers of these types.
-fn image(layers: &[(&str, Vec<u8>)]) -> Image {
+pub(super) fn image(layers: &[(&str, Vec<u8>)]) -> Image {
     let config = json!({ "os": "linux", "architecture": "amd64", "layers": layers.len() }).to_string().into_bytes();
     let describe =
         |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": sha256(bytes), "size": bytes.len() });
@@ -50,7 +50,7 @@ fn image(layers: &[(&str, Vec<u8>)]) -> Image {
 }
 
 /// Makes a bundle of these images, in the test's own folder.
-fn bundle(test: &str, images: &[Image]) -> String {
+pub(super) fn bundle(test: &str, images: &[Image]) -> String {
     let name = fresh(test);
     layout(&format!("{test}/source"), images);
     packmule(&["export", &format!("oci:{test}/source"), "-o", &name, "--sign", "k.pem"], 0);
@@ -58,7 +58,7 @@ fn bundle(test: &str, images: &[Image]) -> String {
 }
 
 /// A scanner script in the test's own folder; its input is saved next to it.
-fn script(test: &str, lines: &str) -> String {
+pub(super) fn script(test: &str, lines: &str) -> String {
     let path = dir().join(test).join("scanner");
     std::fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\n{lines}\n")).unwrap();
     std::process::Command::new("chmod").arg("755").arg(&path).status().unwrap();
@@ -66,7 +66,7 @@ fn script(test: &str, lines: &str) -> String {
 }
 
 /// A scanner that saves its input under its digest and finds nothing.
-fn keeper(test: &str) -> String {
+pub(super) fn keeper(test: &str) -> String {
     let kept = dir().join(test).join("kept");
     std::fs::create_dir_all(&kept).unwrap();
     let keep = "if [ \"$1\" = --version ]; then echo Keeper 1/2; exit; fi\n\
@@ -74,7 +74,7 @@ fn keeper(test: &str) -> String {
     script(test, keep)
 }
 
-fn kept(test: &str) -> Vec<String> {
+pub(super) fn kept(test: &str) -> Vec<String> {
     let entries = std::fs::read_dir(dir().join(test).join("kept")).unwrap();
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap().split('.').next().unwrap().to_owned())
@@ -91,7 +91,7 @@ fn all_blobs(images: &[Image]) -> Vec<String> {
     all
 }
 
-const KEY: [&str; 2] = ["--key", "k.pub.pem"];
+pub(super) const KEY: [&str; 2] = ["--key", "k.pub.pem"];
 
 #[test]
 fn u4_every_blob_is_given_once_and_what_is_given_is_the_blob() {
@@ -277,102 +277,6 @@ fn u4_receipt_and_report_say_who_scanned() {
     assert_eq!(check("q.json")[0]["result"], "failed");
     let failed = read("q.json")["checks"].as_array().unwrap().iter().filter(|one| one["result"] == "failed").count();
     assert_eq!(failed, 1);
-}
-
-#[test]
-fn u4_files_of_layers_are_given_one_by_one_and_the_rest_whole() {
-    let test = "scan-files";
-    let plain = tar(&[("etc/one", b"one"), ("etc/two", &noise(8, 700_000)), ("none", b"")]);
-    let packed = gzip(&tar(&[("usr/bin/three", b"three")]));
-    let squeezed = zstd::bulk::compress(&tar(&[("four", b"four")]), 3).unwrap();
-    let layers = [
-        ("application/vnd.oci.image.layer.v1.tar", plain),
-        (GZIP, packed),
-        ("application/vnd.oci.image.layer.v1.tar+zstd", squeezed),
-        ("application/octet-stream", b"no layer".to_vec()),
-    ];
-    let images = [image(&layers)];
-    let name = bundle(test, &images);
-    let scanner = keeper(test);
-    let args = |scanner: &str| -> Vec<String> {
-        let words = ["verify", &name, "--scan-files", "--scan", scanner];
-        words.iter().chain(&KEY).map(ToString::to_string).collect()
-    };
-    let run = |scanner: &str, code| {
-        let words = args(scanner);
-        packmule(&words.iter().map(String::as_str).collect::<Vec<_>>(), code).0
-    };
-    let done = run(&scanner, 0);
-    assert_eq!((&done["result"]["scan"]["files"], &done["result"]["scan"]["blobs"]), (&json!(5), &json!(6)), "{done}");
-    let config = images[0].blobs.last().unwrap();
-    let given = [b"one", &noise(8, 700_000)[..], b"three", b"four", b"no layer", config, &images[0].manifest];
-    let mut expected: Vec<String> = given.iter().map(|bytes| sha256(bytes)[7..].to_owned()).collect();
-    expected.sort();
-    assert_eq!(kept(test), expected);
-    let picky = script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != three ]");
-    let done = run(&picky, 15);
-    let findings = done["result"]["scan"]["findings"].as_array().unwrap();
-    assert_eq!(findings.len(), 1, "{done}");
-    assert_eq!((&findings[0]["path"], &findings[0]["blob"]), (&json!("usr/bin/three"), &json!(sha256(&layers[1].1))));
-    assert_eq!(findings[0]["artifacts"][0]["repository"], "example.org/a/b", "{done}");
-}
-
-/// The media type of a layer counts wherever it is given; a layer that cannot be read is not clean.
-#[test]
-fn a1_u4_layers_that_cannot_be_looked_into_are_not_clean() {
-    let test = "scan-hostile";
-    let canary = dir().join("scan-canary");
-    let mut hostile = tar(&[("fine", b"fine")]);
-    // Absolute, upwards, through a link: only scanned, never followed.
-    for name in [canary.display().to_string().as_str(), "../scan-canary", "../../scan-canary"] {
-        let mut header = tar::Header::new_gnu();
-        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-        header.set_size(5);
-        header.set_mode(0o6755);
-        header.set_cksum();
-        let member = [&header.as_bytes()[..], b"bytes", &[0; 507]].concat();
-        hostile.splice(0..0, member);
-    }
-    let mut header = tar::Header::new_ustar();
-    header.set_size(400 << 20);
-    header.set_cksum();
-    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    bomb.write_all(header.as_bytes()).unwrap();
-    (0..401).for_each(|_| bomb.write_all(&vec![0; 1 << 20]).unwrap());
-    let bomb = bomb.finish().unwrap();
-    for (layer, found) in [
-        (hostile, None),
-        (b"no archive at all".repeat(100), None),
-        (gzip(&tar(&[("a", &[1; 2000])])[..1500]), Some("truncated")),
-        (gzip(&tar(&[("a", &[1; 2000])]))[..60].to_vec(), Some("truncated")),
-        (bomb, Some("limits exceeded")),
-    ] {
-        let name = bundle(test, &[image(&[(GZIP, layer.clone())])]);
-        // The file scan passes on a layer even if another image gives it another type first.
-        let scanner = script(test, "cat >/dev/null");
-        let args = [&["verify", &name, "--scan-files", "--scan", &scanner][..], &KEY].concat();
-        match found {
-            None => drop(packmule(&args, 0)),
-            Some(found) => {
-                let told = refused(&args, 15);
-                assert!(told.contains(found) && told.contains(&sha256(&layer)), "{told}");
-            }
-        }
-        assert!(!canary.exists());
-    }
-    // Another image gives it another type: it is unpacked anyway.
-    let layer = tar(&[("x", b"findme")]);
-    let name = bundle(test, &[image(&[("application/octet-stream", layer.clone())]), image(&[(GZIP, layer)])]);
-    let picky = || script(test, "[ \"$1\" = --version ] || [ \"$(cat)\" != findme ]");
-    refused(&[&["verify", &name, "--scan-files", "--scan", &picky()][..], &KEY].concat(), 15);
-    // No archive: the scanner gets all of it. Encrypted: it would see nothing in it.
-    let sealed = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted";
-    for (kind, layer, found) in [(GZIP, &b"findme"[..], sha256(b"findme")), (sealed, &[7; 900], "encrypted".to_owned())]
-    {
-        let name = bundle(test, &[image(&[(kind, layer.to_vec())])]);
-        let told = refused(&[&["verify", &name, "--scan-files", "--scan", &picky()][..], &KEY].concat(), 15);
-        assert!(told.contains(&found), "{told}");
-    }
 }
 
 /// ClamAV with one signature, that of the test string: its size, and its MD5 as `md5sum` prints it.

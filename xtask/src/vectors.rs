@@ -14,6 +14,7 @@ mod closure;
 mod content;
 mod curve;
 mod desk;
+mod document_forms;
 mod documents;
 mod ed25519;
 mod envelope;
@@ -74,6 +75,7 @@ pub fn files() -> Result<BTreeMap<String, Vec<u8>>, Failed> {
     let mut book = Book::default();
     good::add(&mut book);
     documents::add(&mut book);
+    document_forms::add(&mut book);
     closure::add(&mut book);
     manifest::add(&mut book);
     artifacts::add(&mut book);

@@ -328,3 +328,35 @@ impl Output {
         Ok(room(&shown, have, least, most)?.or(limited))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_the_directory_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = Name::new("b").unwrap();
+        let output = Output::open(dir.path(), &name, false).unwrap();
+        let put = |file: &str, bytes: &str| std::fs::write(dir.path().join(file), bytes).unwrap();
+        assert!(!output.has_manifest() && !output.overwrite());
+        put("b.json", "");
+        assert!(!output.has_manifest(), "an empty one is none");
+        put("b.json", "{\"absent\":[");
+        assert!(output.has_manifest());
+        for number in [0, 1, 12] {
+            std::fs::write(dir.path().join(format!("b.{number:04}.tar.zst")), b"\x28\xb5\x2f\xfd").unwrap();
+            put(&format!("b.{number:04}.tar.zst.partial"), "x");
+        }
+        assert_eq!(output.volumes(), Ok(vec![1, 12]));
+        assert_eq!(output.partial_volumes(), Ok(vec![1, 12]));
+        // A missing file counts as removed; one that cannot be removed is an error.
+        output.remove(&output.path("none")).unwrap();
+        output.remove_all(&output.path("none")).unwrap();
+        std::fs::create_dir(output.path("folder")).unwrap();
+        assert_eq!(output.remove(&output.path("folder")).unwrap_err().class, Class::Io);
+        assert_eq!(output.remove_all(&output.path("b.json/below")).unwrap_err().class, Class::Io);
+        drop(output);
+        assert!(Output::open(dir.path(), &name, true).unwrap().overwrite());
+    }
+}

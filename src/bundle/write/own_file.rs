@@ -56,3 +56,32 @@ pub(in crate::bundle) fn make_own_folder(path: &Path) -> std::io::Result<()> {
         Err(_) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_the_runs_own_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["new", "old", "twin"] {
+            open_own(&path(name)).unwrap();
+        }
+        open_own(&path("old")).unwrap();
+        std::fs::hard_link(path("twin"), path("other name")).unwrap();
+        std::os::unix::fs::symlink("old", path("link")).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for name in ["twin", "link", "pipe"] {
+            assert!(open_own(&path(name)).is_err(), "{name}");
+        }
+        make_own_folder(&path("folder")).unwrap();
+        make_own_folder(&path("folder")).unwrap();
+        std::os::unix::fs::symlink("folder", path("to folder")).unwrap();
+        for name in ["to folder", "old"] {
+            assert!(make_own_folder(&path(name)).unwrap_err().to_string().contains("expected a folder"), "{name}");
+        }
+        assert_eq!(make_own_folder(&path("none/below")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    }
+}

@@ -110,11 +110,11 @@ pub fn compare_images(
     new: &Images,
 ) -> Result<ImageChanges, crate::flow::Cancelled> {
     let mut changes = ImageChanges::new();
-    let changed = found.changes.iter().filter_map(|(_, change)| match change {
+    let pairs = found.changes.iter().filter_map(|(_, change)| match change {
         Change::Changed { old, new } => Some((**old, **new)),
         Change::New(_) | Change::Gone(_) => None,
     });
-    for (before, after) in changed.take(MOST) {
+    for (before, after) in pairs.take(MOST) {
         flow.check()?;
         if !changes.contains_key(&(before, after))
             && let (Some(old), Some(new)) = (old.read(&before), new.read(&after))
