@@ -1,4 +1,4 @@
-//! What arrives, what fails, and in which order.
+//! Whole imports: arrivals, failures, and their order.
 
 use super::*;
 
