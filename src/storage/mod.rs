@@ -4,6 +4,12 @@
 //! Holds the contract that all kinds of containers fulfil. Knows no bundles; above it no code asks
 //! which kind of container it has.
 
+pub mod local;
+mod pinned;
+mod read_ahead;
+pub mod store;
+pub mod volumes;
+
 use crate::content::{Body, Error};
 use crate::flow::Flow;
 use crate::oci::Digest;
