@@ -20,6 +20,11 @@ pub mod args;
 pub mod audit;
 pub mod commands;
 pub mod confine;
+#[cfg(feature = "online")]
+pub mod containers;
+#[cfg(not(feature = "online"))]
+#[path = "no_containers.rs"]
+pub mod containers;
 pub mod detect;
 pub mod diff_text;
 pub mod environment;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::audit;
+use super::containers::Reach;
 use super::output::Outcome;
 use super::progress;
 use super::world::World;
@@ -56,6 +57,8 @@ pub struct Session<'a> {
     pub globals: Globals,
     /// Audit log, if there is one.
     pub audit: Option<Arc<audit::Run>>,
+    /// How containers are reached; set by commands that have options for it.
+    pub reach: Reach,
     /// Runs another command line; a function pointer because the grammar lies above this file.
     pub run_line: RunLine,
 }

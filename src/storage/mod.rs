@@ -6,6 +6,7 @@
 
 pub mod local;
 mod pinned;
+pub mod piped;
 mod read_ahead;
 pub mod store;
 pub mod volumes;

@@ -1,0 +1,87 @@
+//! Bundles in containers for the commands that read bundles.
+//!
+//! A confined command reads through another process, which has the configuration, the secrets and
+//! the network, and never parses a bundle.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Session;
+use super::args::container::Address;
+use super::confine::confine;
+use super::network::config::ConfigFiles;
+use super::network::{Network, containers};
+use crate::base::fault::{Class, Fault};
+use crate::bundle::Name;
+use crate::content::volumes::Volumes;
+use crate::program::companion;
+use crate::storage::Needs;
+use crate::storage::piped::PipedVolumes;
+use crate::system::pipe;
+
+/// Name of the command that the other process runs.
+pub const READER: &str = "container-reader";
+
+/// How containers are reached.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Reach {
+    #[command(flatten)]
+    config: ConfigFiles,
+    /// All options of a command that has more of them.
+    #[arg(skip)]
+    network: Option<Network>,
+}
+
+impl Reach {
+    /// Returns how a command with these options reaches containers.
+    pub fn of(network: &Network) -> Self {
+        Self { config: ConfigFiles::default(), network: Some(network.clone()) }
+    }
+
+    /// Returns the options for opening containers.
+    pub fn network(&self) -> Network {
+        self.network.clone().unwrap_or_else(|| Network { config: self.config.clone(), ..Network::default() })
+    }
+}
+
+/// Opens the files of the bundle `name` in a container.
+///
+/// # Errors
+/// Class usage; class source if the container refuses.
+pub fn volumes(address: &Address, name: &Name, session: &Session<'_>) -> Result<Arc<dyn Volumes>, Fault> {
+    let container = containers::open(&session.reach.network(), address, session)?;
+    let needs = Needs { read: true, list: true, ..Needs::default() };
+    container.check_rights(needs, &session.flow).map_err(|error| error.into_fault(Class::Source))?;
+    Ok(crate::operate::transfer::upload::files(container, name, &session.flow))
+}
+
+/// Opens the files of a bundle like [`volumes`], and confines this process to what it needs and to
+/// `beside`. The files come from another process.
+///
+/// # Errors
+/// Those of [`volumes`].
+pub fn volumes_confined(
+    address: &Address,
+    name: &Name,
+    beside: &[PathBuf],
+    session: &Session<'_>,
+) -> Result<Arc<dyn Volumes>, Fault> {
+    if !session.world.is_one_command() {
+        return volumes(address, name, session);
+    }
+    let mut words: Vec<OsString> = vec!["--progress".into(), "none".into()];
+    words.extend(["--jobs".into(), session.flow.jobs.to_string().into()]);
+    words.extend([READER.into(), address.to_string().into(), name.as_str().into()]);
+    for file in session.reach.network().config.files {
+        words.extend(["--config".into(), session.path(&file).into()]);
+    }
+    let started = session.world.own_program().and_then(|program| companion::start(&program, words));
+    let companion = started.map_err(|error| {
+        let what = format!("{address}: expected to start a second process that reads it, found {error}");
+        Fault::new(Class::Io, what).help("allow the process more threads and memory, or use `packmule download` first")
+    })?;
+    confine(session, beside);
+    let opened = PipedVolumes::open(Box::new(companion.to), pipe::of_process(companion.from), session.flow.clone());
+    Ok(Arc::new(opened.map_err(|error| error.into_fault(Class::Source))?))
+}

@@ -1,0 +1,44 @@
+//! Bundles in containers, for builds without a network: no options, and one refusal.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Session;
+use super::args::container::Address;
+use crate::base::fault::Fault;
+use crate::bundle::Name;
+use crate::content::volumes::Volumes;
+
+/// No options.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Reach {}
+
+impl Reach {
+    /// Returns no options.
+    #[cfg(feature = "carry")]
+    pub const fn of(_: &super::network::Network) -> Self {
+        Self {}
+    }
+}
+
+/// Refuses.
+///
+/// # Errors
+/// Class usage, always.
+pub fn volumes(address: &Address, name: &Name, _: &Session<'_>) -> Result<Arc<dyn Volumes>, Fault> {
+    let what = format!("bundle {address}/{name}: this build has no network");
+    Err(Fault::usage(what, "use `packmule download` of a full build, then verify the files here"))
+}
+
+/// Refuses.
+///
+/// # Errors
+/// Class usage, always.
+pub fn volumes_confined(
+    address: &Address,
+    name: &Name,
+    _: &[PathBuf],
+    session: &Session<'_>,
+) -> Result<Arc<dyn Volumes>, Fault> {
+    volumes(address, name, session)
+}
