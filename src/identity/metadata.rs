@@ -84,20 +84,18 @@ pub(super) fn token(web: &Web, metadata: &Metadata, who: &Managed, resource: &st
         let what = format!("metadata service: {variable}: expected http on this machine or a link-local address, found another address");
         Error::new(Kind::Policy, what).help(format!("unset {variable}, or set it as the machine's host gave it"))
     })?;
-    {
-        let mut query = url.query_pairs_mut();
-        query.append_pair("api-version", version).append_pair("resource", resource);
-        match who {
-            Managed::Machine => {}
-            Managed::Client(id) => drop(query.append_pair("client_id", id)),
-            Managed::Object(id) => {
-                drop(query.append_pair(if hosted.is_some() { "principal_id" } else { "object_id" }, id));
-            }
-            Managed::Resource(id) => {
-                drop(query.append_pair(if hosted.is_some() { "mi_res_id" } else { "msi_res_id" }, id));
-            }
-        }
-    }
+    let named = match (who, hosted.is_some()) {
+        (Managed::Machine, _) => None,
+        (Managed::Client(id), _) => Some(("client_id", id)),
+        (Managed::Object(id), true) => Some(("principal_id", id)),
+        (Managed::Object(id), false) => Some(("object_id", id)),
+        (Managed::Resource(id), true) => Some(("mi_res_id", id)),
+        (Managed::Resource(id), false) => Some(("msi_res_id", id)),
+    };
+    url.query_pairs_mut()
+        .append_pair("api-version", version)
+        .append_pair("resource", resource)
+        .extend_pairs(named);
     let place = escape(&origin::authority(&url));
     let subject = format!("token of metadata service {place}: {who}");
     let mut value = HeaderValue::from_str(header.1).map_err(|_| {

@@ -26,7 +26,7 @@ const NEAR: Duration = Duration::from_secs(5);
 pub(super) struct Ask {
     method: Method,
     url: Url,
-    header: Option<(&'static str, HeaderValue)>,
+    headers: Vec<(&'static str, HeaderValue)>,
     body: Option<Zeroizing<String>>,
     near: bool,
 }
@@ -34,12 +34,17 @@ pub(super) struct Ask {
 impl Ask {
     /// Makes a request that sends a form.
     pub fn post(url: Url, form: Zeroizing<String>) -> Self {
-        Self { method: Method::POST, url, header: None, body: Some(form), near: false }
+        Self { method: Method::POST, body: Some(form), ..Self::with(url, Vec::new()) }
     }
 
     /// Makes a request with a header.
     pub fn get(url: Url, name: &'static str, value: HeaderValue) -> Self {
-        Self { method: Method::GET, url, header: Some((name, value)), body: None, near: false }
+        Self::with(url, vec![(name, value)])
+    }
+
+    /// Makes a request with headers.
+    pub fn with(url: Url, headers: Vec<(&'static str, HeaderValue)>) -> Self {
+        Self { method: Method::GET, url, headers, body: None, near: false }
     }
 
     /// Makes a request with a header to a metadata service: without a proxy. One that does not answer is not tried
@@ -55,6 +60,15 @@ pub(super) struct Answer {
     pub status: u16,
     /// Its body.
     pub body: Zeroizing<Vec<u8>>,
+    /// The word that blob storage gives for its reason.
+    pub code: Option<String>,
+}
+
+/// Returns the reason that blob storage gives, if it is one word.
+fn code(response: &Response) -> Option<String> {
+    let code = response.headers().get("x-ms-error-code")?.to_str().ok()?;
+    let is_word = code.len() <= 80 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_word.then(|| code.to_owned())
 }
 
 /// Makes the body of a form.
@@ -152,7 +166,7 @@ impl Web {
         let owner = if ask.near { "metadata service" } else { &name };
         let client = self.clients.home(owner, &own, &ask.url, false)?;
         let mut request = client.request(ask.method.clone(), ask.url.clone()).header(ACCEPT, "application/json");
-        if let Some((name, value)) = &ask.header {
+        for (name, value) in &ask.headers {
             request = request.header(*name, value.clone());
         }
         if let Some(body) = &ask.body {
@@ -184,11 +198,12 @@ impl Web {
             let error = Error::new(Kind::Failed, format!("{subject}: status {status}"));
             return Err(Trouble { after, status: Some(status), ..Trouble::passing(error) });
         }
+        let code = code(&response);
         let body = self.runtime.wait(self.clients.settings().idle, whole(response)).map_err(stopped)?;
         let body = body.map_err(|error| broken(&error))?.ok_or_else(|| {
             Trouble::last(Error::new(Kind::Failed, format!("{subject}: expected at most {MOST} bytes, found more")))
         })?;
-        Ok(Answer { status, body })
+        Ok(Answer { status, body, code })
     }
 }
 

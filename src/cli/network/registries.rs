@@ -9,6 +9,7 @@ use base64ct::{Base64, Encoding as _};
 
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
+use super::sources::Sources;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
 use crate::base::redact::Secrets;
@@ -20,7 +21,7 @@ use crate::network::settings::{ClientSettings, HostSettings, Proxies};
 use crate::registry::{Credential, Home, Registries, Settings};
 
 /// Default number of retries.
-const RETRIES: u32 = 5;
+pub const RETRIES: u32 = 5;
 
 /// Opens the registries of a run.
 ///
@@ -110,7 +111,9 @@ fn open_as(
         }
     }
     let chosen = credential.map(ToOwned::to_owned);
-    let logins = Logins::new(Arc::clone(config), chosen, files, session.world.surroundings(), session.flow.clone());
+    let sources = Sources::open(network, session, Arc::clone(config))?;
+    let surroundings = session.world.surroundings();
+    let logins = Logins::new(Arc::clone(config), chosen, files, surroundings, sources, session.flow.clone());
     let secrets = session.world.stderr.secrets();
     let credentials = Box::new(move |host: &str, path: &str| {
         let found = logins.find(host, path)?;
@@ -130,7 +133,7 @@ fn learn(login: &Credential, secrets: &Secrets) {
             secrets.learn(password);
             secrets.learn(&Base64::encode_string(format!("{username}:{}", **password).as_bytes()));
         }
-        Credential::Identity(token) => secrets.learn(token),
+        Credential::Identity(token) | Credential::Entra(token) => secrets.learn(token),
     }
 }
 

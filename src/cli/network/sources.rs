@@ -22,7 +22,8 @@ use crate::cli::Session;
 use crate::content::{Error, Kind as Failure};
 use crate::flow::Flow;
 use crate::identity::{
-    self, Address, Application, Audience, Bearer, Cloud, Fresh, Identity, Kept, Managed, Metadata, VaultSecret, Web,
+    self, Address, Application, Audience, Bearer, Cloud, Fresh, Identity, Kept, Managed, Metadata, Right, VaultSecret,
+    Web,
 };
 use crate::network::access::Access;
 use crate::network::clients::Clients;
@@ -43,8 +44,11 @@ struct Environment {
 }
 
 impl Environment {
-    fn read(session: &Session<'_>) -> Self {
-        let text = |name: &str| session.world.var(name).and_then(|value| value.to_str()).map(ToOwned::to_owned);
+    fn read(surroundings: &Surroundings) -> Self {
+        let text = |name: &str| {
+            let value = surroundings.env.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty());
+            value.and_then(|value| value.to_str()).map(ToOwned::to_owned)
+        };
         Self {
             metadata: Metadata {
                 endpoint: text("IDENTITY_ENDPOINT"),
@@ -100,22 +104,33 @@ fn unreadable(error: Unreadable) -> Error {
 }
 
 impl Sources {
-    /// Makes the sources; reads nothing yet but certificates.
+    /// Makes the sources of a run; reads nothing yet but certificates.
     ///
     /// # Errors
     /// Class usage: a certificate that cannot be read.
-    pub fn new(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Self, Fault> {
+    pub fn open(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Self, Fault> {
+        let settings = registries::clients(network, session, Arc::clone(&config))?;
+        let sources = Self::new(config, session.world.surroundings(), settings, session.flow.clone());
         Ok(Self {
-            settings: Mutex::new(Some(registries::clients(network, session, Arc::clone(&config))?)),
-            config,
-            surroundings: session.world.surroundings(),
-            environment: Environment::read(session),
-            flow: session.flow.clone(),
             retries: network.retries.unwrap_or(registries::RETRIES),
             told: session.world.stderr.secrets(),
+            ..sources
+        })
+    }
+
+    /// Makes sources that tell nobody of their secrets.
+    pub fn new(config: Arc<Config>, surroundings: Surroundings, settings: ClientSettings, flow: Flow) -> Self {
+        Self {
+            environment: Environment::read(&surroundings),
+            settings: Mutex::new(Some(settings)),
+            config,
+            surroundings,
+            flow,
+            retries: registries::RETRIES,
+            told: Arc::default(),
             web: Mutex::default(),
             identities: Mutex::default(),
-        })
+        }
     }
 
     fn web(&self) -> Result<Arc<Web>, Error> {
@@ -306,6 +321,21 @@ impl Sources {
                 let what = format!("expected a login or an identity, found {}", other.name());
                 Err(Error::new(Failure::Policy, what).help("use username and password, a token or an identity"))
             }
+        }
+    }
+
+    /// Asks a container for one of its names; `None` if its kind of access is not tried here.
+    pub fn lists(&self, storage: &Storage) -> Option<Result<(), Error>> {
+        let (access, cloud) = match self.access(storage) {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        let url = Url::parse(&storage.address(&cloud)).ok()?;
+        let try_it = |right: Right<'_>| identity::list(&*self.web()?, &url, right);
+        match &access {
+            Access::Sas(source) => Some(try_it(Right::Sas(&**source))),
+            Access::Bearer(source) => Some(try_it(Right::Bearer(&**source))),
+            _ => None,
         }
     }
 
