@@ -12,5 +12,6 @@ mod options;
 mod rate;
 pub mod registries;
 pub mod replace;
+pub mod sources;
 
 pub use self::options::Network;

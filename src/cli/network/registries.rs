@@ -9,6 +9,7 @@ use base64ct::{Base64, Encoding as _};
 
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
+use super::sources::Sources;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
 use crate::base::redact::Secrets;
@@ -16,10 +17,11 @@ use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
 use crate::network::rate::Limits;
-use crate::registry::{Credential, HostSettings, Proxies, Registries, Settings};
+use crate::network::settings::{ClientSettings, HostSettings, Proxies};
+use crate::registry::{Credential, Home, Registries, Settings};
 
 /// Default number of retries.
-const RETRIES: u32 = 5;
+pub const RETRIES: u32 = 5;
 
 /// Opens the registries of a run.
 ///
@@ -109,7 +111,9 @@ fn open_as(
         }
     }
     let chosen = credential.map(ToOwned::to_owned);
-    let logins = Logins::new(Arc::clone(config), chosen, files, session.world.surroundings(), session.flow.clone());
+    let sources = Sources::open(network, session, Arc::clone(config))?;
+    let surroundings = session.world.surroundings();
+    let logins = Logins::new(Arc::clone(config), chosen, files, surroundings, sources, session.flow.clone());
     let secrets = session.world.stderr.secrets();
     let credentials = Box::new(move |host: &str, path: &str| {
         let found = logins.find(host, path)?;
@@ -129,7 +133,7 @@ fn learn(login: &Credential, secrets: &Secrets) {
             secrets.learn(password);
             secrets.learn(&Base64::encode_string(format!("{username}:{}", **password).as_bytes()));
         }
-        Credential::Identity(token) => secrets.learn(token),
+        Credential::Identity(token) | Credential::Entra(token) => secrets.learn(token),
     }
 }
 
@@ -151,6 +155,22 @@ pub fn open_with(
 
 /// Returns the settings for registries, without logins.
 fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
+    Ok(Settings {
+        clients: Arc::new(clients(network, session, Arc::clone(&config))?),
+        homes: Box::new(move |host| home(config.registry(host))),
+        plain_http: network.plain_http.clone(),
+        realms: network.realm.clone(),
+        retries: network.retries.unwrap_or(RETRIES),
+        retry_for: network.retry_for.0,
+        ..Settings::default()
+    })
+}
+
+/// Returns the settings of all HTTP clients, whatever is at the other end.
+///
+/// # Errors
+/// Class usage: a certificate file that cannot be read.
+pub fn clients(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<ClientSettings, Fault> {
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
         let certificates = certificates::certificates(&session.path(file));
@@ -164,17 +184,26 @@ fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Re
     };
     let certs = certificates::places(session.world);
     let retries = network.retries;
-    Ok(Settings {
+    Ok(ClientSettings {
         hosts: Box::new(move |host| host_settings(host, config.registry(host), retries, &certs)),
-        plain_http: network.plain_http.clone(),
         insecure: network.insecure.clone(),
         ca,
-        realms: network.realm.clone(),
-        retries: retries.unwrap_or(RETRIES),
-        retry_for: network.retry_for.0,
         proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
-        ..Settings::default()
+        ..ClientSettings::default()
     })
+}
+
+/// Returns where a registry is, from its table.
+fn home(registry: Option<&Registry>) -> Home {
+    let Some(Registry { table, .. }) = registry else { return Home::default() };
+    Home {
+        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
+        realms: match &table.realm {
+            None => Vec::new(),
+            Some(Words::One(one)) => vec![one.clone()],
+            Some(Words::Many(many)) => many.clone(),
+        },
+    }
 }
 
 /// Returns the settings of one host, from its table and its directory in `certs.d`. `retries` is
@@ -196,16 +225,10 @@ fn host_settings(
         client = Some(certificates::client(&dir.join(certificate), &dir.join(key))?);
     }
     Ok(HostSettings {
-        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
         ca,
         client,
         insecure: table.insecure.unwrap_or_default(),
         plain_http: table.plain_http.unwrap_or_default(),
-        realms: match &table.realm {
-            None => Vec::new(),
-            Some(Words::One(one)) => vec![one.clone()],
-            Some(Words::Many(many)) => many.clone(),
-        },
         proxy: table.proxy.as_ref().map(|proxy| proxy.get_ref().clone()),
         limit_rate: *limit_rate,
         concurrency: table.concurrency.as_ref().map(|number| usize::from(*number.get_ref())),
@@ -254,16 +277,17 @@ mod tests {
         let of = |host: &str, retries| host_settings(host, config.registry(host), retries, &certs);
         let found = of("a.example", None).unwrap();
         assert!(!format!("{found:?}").contains("canary"));
-        assert_eq!(found.endpoint.as_deref(), Some("https://m.example"));
+        let place = home(config.registry("a.example"));
+        assert_eq!(place.endpoint.as_deref(), Some("https://m.example"));
         assert_eq!(found.ca, [b"certs.d/a.example/x.crt".to_vec(), b"ca.pem".to_vec()]);
         assert_eq!(found.client.unwrap().key.as_slice(), b"k.pem");
         assert!(found.insecure && found.plain_http);
-        assert_eq!(found.realms, ["r.example", "s.example"]);
+        assert_eq!(place.realms, ["r.example", "s.example"]);
         assert_eq!(found.proxy.as_deref(), Some("http://u:canary@p"));
         assert_eq!((found.limit_rate, found.concurrency, found.retries), (Some(1 << 20), Some(3), Some(2)));
         assert_eq!(of("a.example", Some(0)).unwrap().retries, Some(0));
         let other = of("b.example", None).unwrap();
-        assert_eq!((other.realms.len(), other.insecure, other.retries), (1, false, None));
+        assert_eq!((home(config.registry("b.example")).realms.len(), other.insecure, other.retries), (1, false, None));
         assert!(of("c.example", None).unwrap().ca.is_empty());
         write("k.pem", 0o640);
         assert!(of("a.example", None).is_ok());

@@ -32,6 +32,12 @@ pub(in crate::registry) struct Token {
 /// A token, locked while it is requested, so that it is requested only once.
 type Slot = Arc<Mutex<Option<Token>>>;
 
+/// A token of an identity, and the token that the registry gave for it.
+pub(super) struct Exchanged {
+    pub given: Zeroizing<String>,
+    pub got: Zeroizing<String>,
+}
+
 /// Logins and tokens of one registry.
 #[derive(Default)]
 pub(in crate::registry) struct Auth {
@@ -39,6 +45,8 @@ pub(in crate::registry) struct Auth {
     /// Scopes to ask for instead, where a challenge asked for more.
     wider: Mutex<HashMap<Scopes, Scopes>>,
     logins: Mutex<HashMap<String, Option<Arc<Credential>>>>,
+    /// Identity tokens that the registry gave for tokens of identities.
+    pub(super) exchanged: Mutex<Vec<Exchanged>>,
     withheld: Mutex<Option<String>>,
 }
 
@@ -92,11 +100,11 @@ impl Auth {
         }
         let found = (http.settings.credentials)(&http.rules.login_host, &format!("{}{path}", http.rules.prefix))
             .map_err(|why| {
-                http.error(Kind::Denied, format_args!("login: {}", escape(&why)))
-                    .help("fix the auth file or its credential helper")
+                let help = why.help.as_deref().unwrap_or("fix the auth file or its credential helper");
+                http.error(Kind::Denied, format_args!("login: {}", escape(&why.what))).help(help)
             })?;
         let found = found.map(Arc::new);
-        found.iter().for_each(|login| http.settings.secrets.login(login));
+        found.iter().for_each(|login| login.add_to(&http.settings.clients.secrets));
         if found.is_none() && http.rules.login_host == "docker.io" {
             http.warn_once("no login found, and anonymous pulls are limited; see `packmule login docker.io -u USER`");
         }
@@ -124,7 +132,7 @@ impl Auth {
             None => Ok(None),
             Some(Challenge::Basic) => match self.login(http, scopes.path())?.as_deref() {
                 Some(Credential::Password { username, password }) => at_home(http, basic(username, password)),
-                Some(Credential::Identity(_)) => {
+                Some(Credential::Identity(_) | Credential::Entra(_)) => {
                     let what = "login: the registry asks for Basic: expected a password, found an identity token";
                     Err(Trouble::last(
                         http.error(Kind::Denied, what).help("log in again with a user name and password"),
@@ -221,8 +229,8 @@ fn at_home(http: &Http, header: Option<HeaderValue>) -> Result<Option<Authorizat
 mod tests {
     use super::*;
     use crate::flow::{Event, Events, FixedClock, Flow};
+    use crate::network::clients::Clients;
     use crate::network::runtime::Runtime;
-    use crate::registry::http::clients::Clients;
     use crate::registry::settings::Settings;
 
     struct Heard(Mutex<Vec<Event>>);
@@ -238,7 +246,7 @@ mod tests {
         let heard = Arc::new(Heard(Mutex::default()));
         let flow = Flow::new(Arc::clone(&heard) as Arc<dyn Events>, Arc::new(FixedClock::default()), 1, 1);
         let settings = Arc::new(Settings::default());
-        let clients = Arc::new(Clients::new(Arc::clone(&settings)).unwrap());
+        let clients = Arc::new(Clients::new(Arc::clone(&settings.clients)).unwrap());
         let runtime = Arc::new(Runtime::new(flow).unwrap());
         for (name, paths) in [("docker.io", &["library/a", "library/b"][..]), ("registry.example", &["a"])] {
             let http = Http::new(name, Arc::clone(&runtime), Arc::clone(&settings), Arc::clone(&clients)).unwrap();

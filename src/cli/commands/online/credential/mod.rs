@@ -1,22 +1,28 @@
-//! `credential`: creates and changes the `[credential.N]` tables of packmule.toml and keeps their
+//! `credential`: creates, changes, shows and checks the `[credential.N]` tables of packmule.toml, and keeps their
 //! comments.
 //!
 //! Only the sources of secrets are written and shown, never a secret. The loader checks new content
 //! before it replaces the file.
+
+mod change;
+mod check;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
+use toml_edit::{DocumentMut, InlineTable, Item, Table};
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::network::Network;
+use crate::cli::network::config::credential::Who;
 use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
-use crate::cli::network::{logins, registries, replace};
+use crate::cli::network::replace;
+use crate::cli::network::sources::Sources;
 use crate::cli::output::Outcome;
+use crate::identity::{self, Audience, Cloud};
 
 /// `credential …`
 #[derive(clap::Args, Debug)]
@@ -28,23 +34,25 @@ pub struct Args {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Create a credential, or change the given keys: host=HOST, username=USER, password.env=VAR,
-    /// token.file=PATH, password.command="PROGRAM WORD..."; KEY= removes a key
+    /// token.file=PATH, password.command="PROGRAM WORD...", identity=system|workload|cli,
+    /// identity.client_id=ID, cloud=public|usgov|china, account_key.file=PATH, profile=NAME; KEY=
+    /// removes a key
     #[command(visible_aliases = ["create", "update"])]
     Set {
         /// Name of the credential
         name: String,
         /// Key to set or to remove; repeatable
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = Change::parse)]
-        changes: Vec<Change>,
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = change::Change::parse)]
+        changes: Vec<change::Change>,
         #[command(flatten)]
         config: ConfigFiles,
     },
-    /// Show a credential, without its secrets
+    /// Show a credential, without its secrets; of an identity its principal id, for granting rights
     Show {
         /// Name of the credential
         name: String,
         #[command(flatten)]
-        config: ConfigFiles,
+        network: Box<Network>,
     },
     /// Delete a credential that nothing uses
     Delete {
@@ -53,7 +61,7 @@ enum Command {
         #[command(flatten)]
         config: ConfigFiles,
     },
-    /// Read the secrets of a credential, and log in if it has a host
+    /// Check a credential step by step: token, key vault, secrets, containers, login at registries
     Check {
         /// Name of the credential
         name: String,
@@ -65,79 +73,6 @@ enum Command {
         #[command(flatten)]
         config: ConfigFiles,
     },
-}
-
-/// `KEY=VALUE`; the value is not shown, since it may be a misplaced secret.
-#[derive(Clone)]
-struct Change {
-    key: String,
-    kind: Option<String>,
-    value: String,
-}
-
-impl std::fmt::Debug for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Change").field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-impl Change {
-    /// Parses a change. Never fails, since the argument parser would repeat the text; an invalid
-    /// key is refused later.
-    #[allow(clippy::unnecessary_wraps, reason = "the signature that the parser expects")]
-    fn parse(text: &str) -> Result<Self, String> {
-        let (key, value) = text.split_once('=').unwrap_or(("", text));
-        let (key, kind) = key.split_once('.').map_or((key, None), |(key, kind)| (key, Some(kind.to_owned())));
-        Ok(Self { key: key.to_owned(), kind, value: value.to_owned() })
-    }
-
-    fn apply(&self, table: &mut dyn toml_edit::TableLike) -> Result<(), Fault> {
-        let usage = |what: &str, help: &str| Err(Fault::new(Class::Usage, what.to_owned()).help(help));
-        let help =
-            "write host=HOST, username=USER, password.env=VAR, password.file=PATH, token.systemd=NAME; KEY= removes";
-        let secret = matches!(self.key.as_str(), "username" | "password" | "token");
-        if self.value.is_empty() && (secret || matches!(self.key.as_str(), "host" | "identity" | "cloud")) {
-            table.remove(&self.key);
-            return Ok(());
-        }
-        let item = match (self.key.as_str(), self.kind.as_deref()) {
-            ("host" | "username" | "identity" | "cloud", None) => self.value.as_str().into(),
-            ("password" | "token", None) => {
-                let what = format!("{}: expected the source of the secret, found a value", self.key);
-                return usage(
-                    &what,
-                    "if it was the secret, change it, since others may have seen it; then write for example password.file=PATH",
-                );
-            }
-            ("username" | "password" | "token", Some("command")) => {
-                let words: Array = self.value.split_whitespace().collect();
-                source("command", words.into())
-            }
-            ("username" | "password" | "token", Some(kind @ ("file" | "env" | "systemd" | "keyvault"))) => {
-                source(kind, self.value.as_str().into())
-            }
-            ("identity", Some(key @ ("client_id" | "object_id" | "resource_id" | "tenant"))) => {
-                let mut inner = table.get("identity").and_then(Item::as_inline_table).cloned().unwrap_or_default();
-                inner.insert(key, self.value.as_str().into());
-                inner.into()
-            }
-            _ => return usage("credential set: expected KEY=VALUE with a known key, found another", help),
-        };
-        // Keeps the space and comments around the old value.
-        let decor = table.get(&self.key).and_then(Item::as_value).map(|old| old.decor().clone());
-        let mut item = item;
-        if let Some(decor) = decor {
-            *item.decor_mut() = decor;
-        }
-        table.insert(&self.key, Item::Value(item));
-        Ok(())
-    }
-}
-
-fn source(kind: &str, value: toml_edit::Value) -> toml_edit::Value {
-    let mut table = InlineTable::new();
-    table.insert(kind, value);
-    table.into()
 }
 
 fn absent(name: &str) -> Fault {
@@ -154,24 +89,15 @@ impl Args {
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         match self.command {
             Command::Set { name, changes, config } => set(&name, &changes, &config, session),
-            Command::Show { name, config } => {
-                let config = config.load(session.world)?;
-                let one = config.credentials.get(&name).ok_or_else(|| absent(&name))?;
-                let (text, result) = shown(&name, one);
-                Ok(Outcome::new(text, result))
-            }
+            Command::Show { name, network } => show(&name, &network, session),
             Command::Delete { name, config } => delete(&name, &config, session),
-            Command::Check { name, network } => check(&name, &network, session),
+            Command::Check { name, network } => check::check(&name, &network, session),
             Command::List { config } => {
                 let config = config.load(session.world)?;
                 let mut text = String::new();
                 let mut list = Vec::new();
                 for (name, one) in &config.credentials {
-                    let kind = match one.kind {
-                        Kind::Password { .. } => "password",
-                        Kind::Token(_) => "token",
-                        Kind::Identity => "identity",
-                    };
+                    let kind = one.kind.name();
                     let host = one.host.as_deref().unwrap_or("any host that names it");
                     text.push_str(&format!("{name}  {kind}  {host}  {}\n", one.at));
                     list.push(json!({ "name": name, "kind": kind, "host": one.host, "file": one.at.file, "line": one.at.line }));
@@ -182,25 +108,74 @@ impl Args {
     }
 }
 
+/// Names and values that are shown of a credential.
+type Lines = Vec<(&'static str, String)>;
+
 /// Returns what a credential contains, without the secrets that its sources hold.
-fn shown(name: &str, one: &config::Credential) -> (String, Value) {
+fn lines(name: &str, one: &config::Credential) -> Lines {
     let mut lines = vec![("name", name.to_owned())];
     lines.extend(one.host.iter().map(|host| ("host", host.clone())));
+    let plain = |name: &Username| match name {
+        Username::Plain(text) => Some(text.clone()),
+        Username::Secret(_) => None,
+    };
     match &one.kind {
-        Kind::Password { username, password } => {
-            let user = match username {
-                Username::Plain(text) => text.clone(),
-                Username::Secret(secret) => secret.source.to_string(),
-            };
-            lines.extend([("username", user), ("password", password.source.to_string())]);
+        Kind::Password { username, .. } => lines.extend(plain(username).map(|text| ("username", text))),
+        Kind::AccessKey { id, .. } => lines.extend(plain(id).map(|text| ("access_key_id", text))),
+        Kind::Profile(profile) => lines.push(("profile", profile.clone())),
+        Kind::Identity(who, cloud) => {
+            lines.push(("identity", who_shown(who)));
+            lines.push(("cloud", cloud_shown(cloud)));
         }
-        Kind::Token(token) => lines.push(("token", token.source.to_string())),
-        Kind::Identity => lines.push(("identity", "not usable in this version".to_owned())),
+        Kind::Token(_) | Kind::AccountKey(_) | Kind::ServiceAccount(_) => {}
     }
+    lines.extend(one.kind.secrets().into_iter().map(|(key, secret)| (key, secret.source.to_string())));
     lines.push(("at", one.at.to_string()));
+    lines
+}
+
+fn who_shown(who: &Who) -> String {
+    match who {
+        Who::Managed(managed) => managed.to_string(),
+        Who::Workload => "workload".to_owned(),
+        Who::Tool => "the user of the Azure CLI".to_owned(),
+        Who::Application { tenant, client, .. } => format!("application {client} in tenant {tenant}"),
+    }
+}
+
+fn cloud_shown(cloud: &Cloud) -> String {
+    let known = [("public", Cloud::public()), ("usgov", Cloud::usgov()), ("china", Cloud::china())];
+    match known.iter().find(|(_, known)| known == cloud) {
+        Some((name, _)) => (*name).to_owned(),
+        None => format!("{}, storage {}, vault {}", cloud.authority, cloud.storage, cloud.vault),
+    }
+}
+
+fn shown(lines: Lines) -> (String, Value) {
     let text = lines.iter().map(|(key, value)| format!("{key:10} {}\n", crate::base::fault::escape(value))).collect();
     let result = lines.into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
     (text, Value::Object(result))
+}
+
+fn show(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome, Fault> {
+    let config = Arc::new(network.config.load(session.world)?);
+    let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
+    let mut lines = lines(name, one);
+    if matches!(one.kind, Kind::Identity(..)) {
+        let sources = Sources::open(network, session, Arc::clone(&config))?;
+        // The token for vaults, since it is there that rights are granted to it first.
+        let token = sources.identity(name).and_then(|identity| identity.token(Audience::Vault, false));
+        match token {
+            Ok(token) => match identity::claims(&token).principal {
+                Some(principal) => lines.push(("principal", principal)),
+                None => session.flow.warn(format!("credential {name}: its token names no principal id")),
+            },
+            // What the file says is still of use, for example on another machine.
+            Err(error) => session.flow.warn(format!("credential {name}: principal id not known: {}", error.what)),
+        }
+    }
+    let (text, result) = shown(lines);
+    Ok(Outcome::new(text, result))
 }
 
 /// Returns the file to change: the one named, else the one that is read, else the user's own.
@@ -249,7 +224,7 @@ fn parse(path: &Path, text: &str) -> Result<Config, Fault> {
     Ok(config)
 }
 
-fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_>) -> Result<Outcome, Fault> {
+fn set(name: &str, changes: &[change::Change], files: &ConfigFiles, session: &Session<'_>) -> Result<Outcome, Fault> {
     let path = target(files, session)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || !name.bytes().all(plain) {
@@ -272,7 +247,7 @@ fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_
         changes.iter().try_for_each(|change| change.apply(one))
     })?;
     let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
-    let (text, result) = shown(name, one);
+    let (text, result) = shown(lines(name, one));
     Ok(Outcome::new(text, result))
 }
 
@@ -283,49 +258,14 @@ fn delete(name: &str, files: &ConfigFiles, session: &Session<'_>) -> Result<Outc
             let what = format!("credential {name:?}: registry {:?} uses it, {}", user.host, user.at);
             return Err(Fault::new(Class::Usage, what).help("remove it there first"));
         }
+        let mut storage = config.storage.iter();
+        if let Some((user, table)) = storage.find(|(_, table)| table.credential.as_deref() == Some(name)) {
+            let what = format!("credential {name:?}: storage {user:?} uses it, {}", table.at);
+            return Err(Fault::new(Class::Usage, what).help("remove it there first"));
+        }
         let all = document.get_mut("credential").and_then(Item::as_table_like_mut);
         all.and_then(|all| all.remove(name)).map(|_| ()).ok_or_else(|| absent(name))
     })?;
     let shown = path.display().to_string();
     Ok(Outcome::new(format!("deleted    {name}, {shown}\n"), json!({ "name": name, "file": shown })))
-}
-
-fn check(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome, Fault> {
-    let config = network.config.load(session.world)?;
-    let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
-    let read = logins::read(one, &session.world.surroundings())
-        .map_err(|error| Fault::new(Class::Usage, format!("credential {name}: {}", error.what)).help(error.help))?;
-    let mut hosts: Vec<String> = match &one.host {
-        Some(host) => vec![host.clone()],
-        None => {
-            let users = config.registries.iter().filter(|registry| registry.credential.as_deref() == Some(name));
-            users.map(|registry| registry.host.clone()).collect()
-        }
-    };
-    hosts.sort();
-    hosts.dedup();
-    let mut text = format!("readable   {name}\n");
-    if hosts.is_empty() {
-        text.push_str("not tried  no host uses it\n");
-    }
-    let registries = registries::open_with(network, session, Arc::new(config), read)?;
-    let mut list = Vec::new();
-    let mut faults = Vec::new();
-    for host in hosts {
-        let tried = registries.log_in(&host);
-        match &tried {
-            Ok(true) => text.push_str(&format!("accepted   {host}\n")),
-            Ok(false) => text.push_str(&format!("not tried  {host} asks for no login\n")),
-            Err(_) => text.push_str(&format!("REFUSED    {host}\n")),
-        }
-        list.push(
-            json!({ "host": host, "tried": tried.as_ref().ok(), "accepted": tried.as_ref().ok() == Some(&true) }),
-        );
-        faults.extend(tried.err().map(|error| error.into_fault(Class::Source)));
-    }
-    let outcome = Outcome::new(text, json!({ "name": name, "readable": true, "hosts": list }));
-    Ok(match Fault::from_list(faults) {
-        Some(fault) => outcome.failed(fault),
-        None => outcome,
-    })
 }
