@@ -4,6 +4,8 @@
 //! Holds the contract that all kinds of containers fulfil. Knows no bundles; above it no code asks
 //! which kind of container it has.
 
+pub mod azure;
+
 use crate::content::{Body, Error};
 use crate::flow::Flow;
 use crate::oci::Digest;
