@@ -4,6 +4,7 @@
 //! Holds the contract that all kinds of containers fulfil. Knows no bundles; above it no code asks
 //! which kind of container it has.
 
+pub mod azure;
 pub mod local;
 mod pinned;
 pub mod piped;
