@@ -14,7 +14,10 @@ use super::network::config::ConfigFiles;
 use super::network::{Network, containers};
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Name;
+use crate::content::Error;
+use crate::content::store::Store;
 use crate::content::volumes::Volumes;
+use crate::operate::transfer::upload;
 use crate::program::companion;
 use crate::storage::Needs;
 use crate::storage::piped::PipedVolumes;
@@ -53,7 +56,7 @@ pub fn volumes(address: &Address, name: &Name, session: &Session<'_>) -> Result<
     let container = containers::open(&session.reach.network(), address, session)?;
     let needs = Needs { read: true, list: true, ..Needs::default() };
     container.check_rights(needs, &session.flow).map_err(|error| error.into_fault(Class::Source))?;
-    Ok(crate::operate::transfer::upload::files(container, name, &session.flow))
+    Ok(upload::files(container, name, &session.flow))
 }
 
 /// Opens the files of a bundle like [`volumes`], and confines this process to what it needs and to
@@ -84,4 +87,35 @@ pub fn volumes_confined(
     confine(session, beside);
     let opened = PipedVolumes::open(Box::new(companion.to), pipe::of_process(companion.from), session.flow.clone());
     Ok(Arc::new(opened.map_err(|error| error.into_fault(Class::Source))?))
+}
+
+/// Returns the store of a new bundle in a container. With `overwrite` another bundle of the name is
+/// replaced; one that `is_new` refuses it before any work otherwise.
+///
+/// # Errors
+/// Class usage; class destination if the container refuses.
+pub fn store(
+    address: &Address,
+    name: &Name,
+    (overwrite, is_new): (bool, bool),
+    session: &Session<'_>,
+) -> Result<Box<dyn Store>, Fault> {
+    let container = containers::open(&session.reach.network(), address, session)?;
+    let at_destination = |error: Error| error.into_fault(Class::Destination);
+    let needs = Needs { read: true, list: true, write: true, ..Needs::default() };
+    container.check_rights(needs, &session.flow).map_err(at_destination)?;
+    let store = upload::store(container, name, overwrite, &session.flow).quiet();
+    if is_new {
+        store.check().map_err(at_destination)?;
+    }
+    Ok(Box::new(store))
+}
+
+/// Returns the manifest of a bundle in a container, if there is one.
+///
+/// # Errors
+/// Class usage; class destination if the container refuses.
+pub fn manifest(address: &Address, name: &Name, session: &Session<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    let container = containers::open(&session.reach.network(), address, session)?;
+    upload::manifest(&*container, name)
 }

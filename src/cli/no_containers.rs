@@ -42,3 +42,27 @@ pub fn volumes_confined(
 ) -> Result<Arc<dyn Volumes>, Fault> {
     volumes(address, name, session)
 }
+
+/// Refuses.
+///
+/// # Errors
+/// Class usage, always.
+#[cfg(feature = "carry")]
+pub fn store(
+    address: &Address,
+    name: &Name,
+    _: (bool, bool),
+    session: &Session<'_>,
+) -> Result<Box<dyn crate::content::store::Store>, Fault> {
+    volumes(address, name, session)
+        .and_then(|_| Err(Fault::usage("container: this build has no network", "use -o DIR")))
+}
+
+/// Refuses.
+///
+/// # Errors
+/// Class usage, always.
+#[cfg(feature = "carry")]
+pub fn manifest(address: &Address, name: &Name, session: &Session<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    volumes(address, name, session).map(|_| None)
+}

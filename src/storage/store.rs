@@ -13,7 +13,7 @@ use crate::base::lock::lock;
 use crate::content::store::{Finished, Small, Store, Whole};
 use crate::content::volumes::Volumes;
 use crate::content::{Error, Kind};
-use crate::flow::Flow;
+use crate::flow::{Event, Flow};
 
 /// Maximum number of files that are sent at once. The parts of each go in parallel too.
 const FILES: usize = 2;
@@ -32,6 +32,9 @@ pub struct ContainerStore {
 struct Shared {
     container: Arc<dyn Container>,
     flow: Flow,
+    // For the uploads themselves.
+    uploads: Flow,
+    is_quiet: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -55,22 +58,32 @@ enum Begin {
 }
 
 impl ContainerStore {
-    /// Opens the store of the bundle whose file names begin with `stem` and a dot. `is_own` says which
-    /// of them belong to a bundle of this name.
+    /// Returns the store of the bundle whose file names begin with `stem` and a dot. `is_own` says
+    /// which of them belong to a bundle of this name. Makes no request yet.
+    pub fn new(container: Arc<dyn Container>, stem: &str, overwrite: bool, is_own: Box<IsOwn>, flow: Flow) -> Self {
+        let uploads = flow.clone();
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Shared { container, flow, uploads, is_quiet: false, state, changed };
+        Self { shared: Arc::new(shared), stem: stem.to_owned(), overwrite, is_own }
+    }
+
+    /// Reports no progress of single files, for a caller that reports its own. Only the wait for the
+    /// last ones is a stage.
+    #[must_use]
+    pub fn quiet(self) -> Self {
+        let Shared { container, flow, .. } = &*self.shared;
+        let (container, flow, uploads) = (Arc::clone(container), flow.clone(), flow.quiet());
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Shared { container, flow, uploads, is_quiet: true, state, changed };
+        Self { shared: Arc::new(shared), ..self }
+    }
+
+    /// Refuses to go on if there is a bundle that is not to be overwritten.
     ///
     /// # Errors
-    /// Class usage if there is such a bundle and it is not to be overwritten; those of the container.
-    pub fn open(
-        container: Arc<dyn Container>,
-        stem: &str,
-        overwrite: bool,
-        is_own: Box<IsOwn>,
-        flow: Flow,
-    ) -> Result<Self, Error> {
-        let shared = Shared { container, flow, state: Mutex::default(), changed: Condvar::new() };
-        let store = Self { shared: Arc::new(shared), stem: stem.to_owned(), overwrite, is_own };
-        store.look()?;
-        Ok(store)
+    /// Class usage for such a bundle; those of the container.
+    pub fn check(&self) -> Result<(), Error> {
+        self.look().map(drop)
     }
 
     /// Returns what was sent and kept so far.
@@ -127,6 +140,9 @@ impl ContainerStore {
     /// Waits for all files that are being sent.
     fn wait(&self) -> Result<(), Error> {
         let mut state = lock(&self.shared.state);
+        if state.sending > 0 && self.shared.is_quiet {
+            self.shared.flow.event(Event::Stage { name: "uploading", bytes: 0, items: state.sending as u64 });
+        }
         while state.sending > 0 {
             state = self.shared.wait(state);
         }
@@ -155,6 +171,16 @@ impl ContainerStore {
         Ok(())
     }
 
+    /// Returns whether the container has these very bytes.
+    fn has(&self, small: &Small) -> Result<bool, Error> {
+        let container = &*self.shared.container;
+        let there = container.head(&small.name).map_err(of_destination)?;
+        let Some(there) = there.filter(|there| there.size == small.bytes.len() as u64) else { return Ok(false) };
+        let mut found = vec![0; small.bytes.len()];
+        container.read_at(&small.name, there.etag.as_deref(), 0, &mut found).map_err(of_destination)?;
+        Ok(found == small.bytes)
+    }
+
     fn put_manifest(&self, manifest: &Small) -> Result<(), Error> {
         let container = &*self.shared.container;
         let condition = match &lock(&self.shared.state).begin {
@@ -164,21 +190,10 @@ impl ContainerStore {
         };
         match container.put(&manifest.name, &manifest.bytes, &condition) {
             Ok(_) => Ok(()),
-            Err(error) if error.class == Kind::Refused => {
-                // Another run may have completed the very same bundle, or this put got lost on its
-                // way back.
-                let size = manifest.bytes.len() as u64;
-                let there = container.head(&manifest.name).map_err(of_destination)?;
-                if let Some(there) = there.filter(|there| there.size == size) {
-                    let mut found = vec![0; manifest.bytes.len()];
-                    container.read_at(&manifest.name, there.etag.as_deref(), 0, &mut found).map_err(of_destination)?;
-                    if found == manifest.bytes {
-                        return Ok(());
-                    }
-                }
-                Err(self.raced(error))
-            }
-            Err(error) => Err(of_destination(error)),
+            // Another run may have completed the very same bundle, or the answer to an earlier try
+            // got lost.
+            Err(error) if error.class == Kind::Refused && self.has(manifest)? => Ok(()),
+            Err(error) => Err(self.raced(error)),
         }
     }
 }
@@ -192,7 +207,7 @@ impl Shared {
         let key = format!("{} {}", file.digest, file.name);
         let upload =
             Upload { name: &file.name, size: file.size, digest: file.digest, key: &key, ends: &[], body: &*file.body };
-        let done = self.container.upload(&upload, &self.flow).map_err(of_destination)?;
+        let done = self.container.upload(&upload, &self.uploads).map_err(of_destination)?;
         file.body.release()?;
         Ok(done)
     }
@@ -212,6 +227,9 @@ impl Shared {
             }
         }
         drop(state);
+        if self.is_quiet {
+            self.flow.event(Event::Item(file.name.clone()));
+        }
         self.changed.notify_all();
     }
 }
@@ -262,9 +280,13 @@ impl Store for ContainerStore {
 
     fn finish(&self, bundle: &Finished) -> Result<(), Error> {
         self.wait()?;
+        let Some((manifest, others)) = bundle.small.split_last() else { return Ok(()) };
+        // A run that was killed after its last step is done.
+        if self.has(manifest)? {
+            return Ok(());
+        }
         self.begin()?;
         self.empty_others(bundle)?;
-        let Some((manifest, others)) = bundle.small.split_last() else { return Ok(()) };
         for small in others {
             self.shared.flow.check()?;
             let put = self.shared.container.put(&small.name, &small.bytes, &Condition::Any);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::files::{is_own, whole};
 use crate::base::fault::{Class, Fault};
-use crate::bundle::format::manifest::Form;
+use crate::bundle::format::manifest::{Form, MAX_MANIFEST};
 use crate::bundle::{Manifest, Name, open_at};
 use crate::content::store::{Finished, Small, Store as _};
 use crate::content::volumes::Volumes;
@@ -74,16 +74,9 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Copied, Fault> {
         }
         return Ok(Copied { was_there: true, ..copied });
     }
-    let own = name.clone();
-    let store = ContainerStore::open(
-        Arc::clone(container),
-        name.as_str(),
-        // One that lacks files is completed.
-        request.overwrite || there,
-        Box::new(move |file| is_own(&own, file)),
-        flow.clone(),
-    )
-    .map_err(at_destination)?;
+    // One that lacks files is completed.
+    let store = store(Arc::clone(container), name, request.overwrite || there, flow);
+    store.check().map_err(at_destination)?;
     flow.event(Event::Stage { name: request.stage, bytes, items: manifest.volumes.len() as u64 });
     let volumes: Vec<String> = (1..=manifest.volumes.len()).map(|number| name.volume(number)).collect();
     for (volume, file) in manifest.volumes.iter().zip(&volumes) {
@@ -97,6 +90,12 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Copied, Fault> {
     flow.check()?;
     store.finish(&Finished { volumes, folder: None, small }).map_err(told)?;
     Ok(Copied { sent: store.done().sent, ..copied })
+}
+
+/// Returns the store of the files of a new bundle in a container.
+pub fn store(container: Arc<dyn Container>, name: &Name, overwrite: bool, flow: &Flow) -> ContainerStore {
+    let own = name.clone();
+    ContainerStore::new(container, name.as_str(), overwrite, Box::new(move |file| is_own(&own, file)), flow.clone())
 }
 
 /// Converts the error of a container that is written to.
@@ -137,6 +136,18 @@ fn small(bundle: &crate::bundle::Untrusted, manifest: &Manifest) -> Vec<Small> {
     small.push(Small { name: manifest.name.checksums(), bytes: manifest.checksums(bundle.id()).into_bytes() });
     small.push(Small { name: manifest.name.manifest(), bytes: bundle.manifest_bytes().to_vec() });
     small
+}
+
+/// Returns the bytes of a bundle's manifest in a container, if there is one.
+///
+/// # Errors
+/// [`Class::Destination`].
+pub fn manifest(container: &dyn Container, name: &Name) -> Result<Option<Vec<u8>>, Fault> {
+    let found = container.head(&name.manifest()).map_err(at_destination)?;
+    let Some(found) = found.filter(|found| found.size > 0 && found.size <= MAX_MANIFEST) else { return Ok(None) };
+    let mut bytes = vec![0; usize::try_from(found.size).unwrap_or_default()];
+    container.read_at(&name.manifest(), found.etag.as_deref(), 0, &mut bytes).map_err(at_destination)?;
+    Ok(Some(bytes))
 }
 
 /// Returns whether the container has these bytes under a name.

@@ -113,7 +113,9 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
             // Other tables belong to other versions.
-            if let ("registry" | "credential" | "storage", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
+            if let ("registry" | "credential" | "storage", DeValue::Table(table)) =
+                (name.get_ref().as_ref(), value.get_mut())
+            {
                 expand::table(table, env, file)?;
             }
         }
@@ -175,7 +177,8 @@ impl Config {
             let subject = format!("registry {:?}", registry.host);
             let credential = self.named(name, &subject, &registry.at)?;
             if !credential.kind.is_login() {
-                let what = format!("{subject}: credential {name:?}: expected a login or an identity, found a key of a store");
+                let what =
+                    format!("{subject}: credential {name:?}: expected a login or an identity, found a key of a store");
                 return Err(registry.at.wrong(what, "name a credential with username and password, token or identity"));
             }
             let (asked, _) = self.login_scope(registry);

@@ -44,6 +44,8 @@ pub enum Provider {
     S3,
     /// Google Cloud Storage: `gs://`.
     Google,
+    /// A directory of this machine: `file:///`.
+    Directory,
 }
 
 impl Provider {
@@ -53,6 +55,7 @@ impl Provider {
             "az" | "https" | "http" => Some(Self::Azure),
             "s3" => Some(Self::S3),
             "gs" => Some(Self::Google),
+            "file" => Some(Self::Directory),
             _ => None,
         }
     }
@@ -81,9 +84,8 @@ fn plain(address: &str) -> String {
 /// Returns the name of the table whose address is the longest prefix, by whole components, of `address`.
 pub fn longest<'a>(address: &str, tables: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     let address = plain(address);
-    let covers = |url: &String| {
-        address.strip_prefix(url.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let covers =
+        |url: &String| address.strip_prefix(url.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let all = tables.map(|(name, url)| (name, plain(url))).filter(|(_, url)| covers(url));
     all.max_by_key(|(_, url)| url.len()).map(|(name, _)| name)
 }
@@ -94,23 +96,31 @@ pub(super) fn read(name: &str, table: tables::Storage, file: Text<'_>, at: At, d
     let at_table = at.clone();
     let wrong_here = |(what, help): Wrong| at_table.wrong(format!("{subject}: {what}"), help);
     let Some(url) = table.url else {
-        return Err(wrong_here(wrong("expected url, found none", "add url = \"https://ACCOUNT.blob.SUFFIX/CONTAINER\"")));
+        return Err(wrong_here(wrong(
+            "expected url, found none",
+            "add url = \"https://ACCOUNT.blob.SUFFIX/CONTAINER\"",
+        )));
     };
     let line = file.at(&url.span());
-    let (provider, url) = address(url.get_ref()).map_err(|(what, help)| line.wrong(format!("{subject}: url: {what}"), help))?;
+    let (provider, url) =
+        address(url.get_ref()).map_err(|(what, help)| line.wrong(format!("{subject}: url: {what}"), help))?;
     let only = |given: bool, key: &str, schemes: &str| {
         let what = format!("{key}: expected only with {schemes}");
         if given { Err(wrong_here(wrong(what, "remove it, or correct url"))) } else { Ok(()) }
     };
     only(table.region.is_some() && provider != Provider::S3, "region", "s3://")?;
     only(table.path_style.is_some() && provider != Provider::S3, "path_style", "s3://")?;
-    only(table.endpoint.is_some() && provider == Provider::Azure, "endpoint", "s3:// or gs://")?;
+    let has_endpoint = matches!(provider, Provider::S3 | Provider::Google);
+    only(table.endpoint.is_some() && !has_endpoint, "endpoint", "s3:// or gs://")?;
+    only(table.credential.is_some() && provider == Provider::Directory, "credential", "a blob store")?;
     only(table.sas.is_some() && provider != Provider::Azure, "sas", "https:// or az://")?;
     if let Some(endpoint) = &table.endpoint {
         let good = Url::parse(endpoint.get_ref()).is_ok_and(|url| is_safe(&url) && is_bare(&url));
         if !good {
             let what = format!("{subject}: endpoint: expected https://HOST[:PORT], found something else");
-            return Err(file.at(&endpoint.span()).wrong(what, "write no login into it; plain http only on this machine"));
+            return Err(file
+                .at(&endpoint.span())
+                .wrong(what, "write no login into it; plain http only on this machine"));
         }
     }
     let sas = table.sas.map(|source| credential::secret("sas", source, dir)).transpose().map_err(wrong_here)?;
@@ -136,8 +146,9 @@ fn is_bare(url: &Url) -> bool {
 
 /// Checks an address of a table. Never repeats it, since a signature may be in it.
 fn address(text: &str) -> Result<(Provider, String), Wrong> {
-    let help = "write https://ACCOUNT.blob.SUFFIX/CONTAINER[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX], s3://BUCKET[/PREFIX] or gs://BUCKET[/PREFIX]";
-    let provider = Provider::of(text).ok_or_else(|| wrong("expected az, https, s3 or gs, found another scheme", help))?;
+    let help = "write https://ACCOUNT.blob.SUFFIX/CONTAINER[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX], s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX] or file:///DIR";
+    let provider =
+        Provider::of(text).ok_or_else(|| wrong("expected az, https, s3, gs or file, found another scheme", help))?;
     let url = Url::parse(text).map_err(|_| wrong("expected an address, found something else", help))?;
     if url.query().is_some() || url.fragment().is_some() {
         let help = "if it was a signature, make a new one, since others may have read it here; then write for example sas = { file = \"PATH\" }";
@@ -148,6 +159,13 @@ fn address(text: &str) -> Result<(Provider, String), Wrong> {
     }
     if provider == Provider::Azure && url.scheme() != "az" && !is_safe(&url) {
         return Err(wrong("expected https, found http outside this machine", "write https://"));
+    }
+    if provider == Provider::Directory {
+        let path = url.path();
+        if url.has_host() && url.host_str().is_some_and(|host| !host.is_empty()) || path.trim_matches('/').is_empty() {
+            return Err(wrong("expected file:///DIR, found another host or no directory", help));
+        }
+        return Ok((provider, text.trim_end_matches('/').to_owned()));
     }
     let has_container = url.path().split('/').any(|part| !part.is_empty());
     if url.host_str().is_none_or(str::is_empty) || provider == Provider::Azure && !has_container {
@@ -185,7 +203,8 @@ impl Storage {
             (Provider::Azure, Kind::Identity(_, cloud)) => {
                 let address = self.address(cloud);
                 if !Url::parse(&address).is_ok_and(|url| cloud.has_storage(&url)) {
-                    let what = format!("{subject}: expected a host below {}, as its cloud says, found another", cloud.storage);
+                    let what =
+                        format!("{subject}: expected a host below {}, as its cloud says, found another", cloud.storage);
                     return Err(wrong(what, format!("set cloud of [credential.{named}] to the container's cloud")));
                 }
                 true
@@ -194,13 +213,16 @@ impl Storage {
             | (Provider::S3, Kind::AccessKey { .. } | Kind::Profile(_))
             | (Provider::Google, Kind::ServiceAccount(_)) => true,
             // The platform's own identity, as the store's own rules find it.
-            (Provider::S3 | Provider::Google, Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _)) => true,
+            (Provider::S3 | Provider::Google, Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _)) => {
+                true
+            }
             _ => false,
         };
         let keys = match self.provider {
             Provider::Azure => "identity or account_key",
             Provider::S3 => "access_key_id and secret_access_key, or profile",
             Provider::Google => "service_account",
+            Provider::Directory => "nothing",
         };
         let what = || format!("{subject}: expected one with {keys}, found {}", kind.name());
         if fits { Ok(()) } else { Err(wrong(what(), "name a credential for this kind of store")) }
