@@ -10,8 +10,7 @@ use std::sync::Arc;
 use super::Session;
 use super::args::container::Address;
 use super::confine::confine;
-use super::network::config::ConfigFiles;
-use super::network::{Network, containers};
+use super::network::containers;
 use crate::base::fault::{Class, Fault};
 use crate::bundle::Name;
 use crate::content::Error;
@@ -25,28 +24,6 @@ use crate::system::pipe;
 
 /// Name of the command that the other process runs.
 pub const READER: &str = "container-reader";
-
-/// How containers are reached.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub struct Reach {
-    #[command(flatten)]
-    config: ConfigFiles,
-    /// All options of a command that has more of them.
-    #[arg(skip)]
-    network: Option<Network>,
-}
-
-impl Reach {
-    /// Returns how a command with these options reaches containers.
-    pub fn of(network: &Network) -> Self {
-        Self { config: ConfigFiles::default(), network: Some(network.clone()) }
-    }
-
-    /// Returns the options for opening containers.
-    pub fn network(&self) -> Network {
-        self.network.clone().unwrap_or_else(|| Network { config: self.config.clone(), ..Network::default() })
-    }
-}
 
 /// Opens the files of the bundle `name` in a container.
 ///

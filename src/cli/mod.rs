@@ -37,6 +37,11 @@ pub mod network;
 pub mod output;
 pub mod pem;
 pub mod progress;
+#[cfg(feature = "online")]
+pub mod reach;
+#[cfg(not(feature = "online"))]
+#[path = "no_reach.rs"]
+pub mod reach;
 pub mod receipt;
 pub mod report_files;
 pub mod run;

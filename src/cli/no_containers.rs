@@ -1,4 +1,4 @@
-//! Bundles in containers, for builds without a network: no options, and one refusal.
+//! Bundles in containers, for builds without a network: one refusal.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,18 +8,6 @@ use super::args::container::Address;
 use crate::base::fault::Fault;
 use crate::bundle::Name;
 use crate::content::volumes::Volumes;
-
-/// No options.
-#[derive(clap::Args, Clone, Debug, Default)]
-pub struct Reach {}
-
-impl Reach {
-    /// Returns no options.
-    #[cfg(feature = "carry")]
-    pub const fn of(_: &super::network::Network) -> Self {
-        Self {}
-    }
-}
 
 /// Refuses.
 ///

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::containers::Reach;
+use super::reach::Reach;
 use super::output::{Outcome, Report};
 use super::progress::{self, Progress};
 use super::report_files::Sheets;

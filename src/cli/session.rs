@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::audit;
-use super::containers::Reach;
+use super::reach::Reach;
 use super::output::Outcome;
 use super::progress;
 use super::world::World;

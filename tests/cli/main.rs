@@ -12,6 +12,8 @@ mod acr;
 mod audit;
 #[cfg(feature = "online")]
 mod config;
+#[cfg(feature = "online")]
+mod containers;
 mod copy;
 mod delta;
 mod frame;

@@ -12,7 +12,7 @@ use crate::cli::args::carry::destination::{Naming, check_maps, names};
 use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
 use crate::cli::args::container::is_container;
 use crate::cli::args::place::Destination as Typed;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;

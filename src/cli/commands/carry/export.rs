@@ -20,7 +20,7 @@ use crate::cli::args::carry::delta::{Asked, Delta};
 use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle};
 use crate::cli::args::carry::size;
 use crate::cli::args::carry::target::Target;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::cli::writing::signers::load_signers;

@@ -18,7 +18,7 @@ use crate::cli::args::carry::selectors::which;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::output::Outcome;
 use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::maps::Map;

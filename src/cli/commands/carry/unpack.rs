@@ -10,7 +10,7 @@ use crate::cli::Session;
 use crate::cli::args::bundle::{Opened, open};
 use crate::cli::args::carry::destination::fit_for_layout;
 use crate::cli::args::trust::Trust;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::operate::freshness::Side;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::base::fault::{Fault, escape};
 use crate::cli::Session;
 use crate::cli::args::container::Address;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::network::Network;
 use crate::cli::network::containers::open;
 use crate::cli::output::Outcome;

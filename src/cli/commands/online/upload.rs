@@ -11,7 +11,8 @@ use crate::bundle::volumes::local::Directories;
 use crate::cli::Session;
 use crate::cli::args::bundle::find;
 use crate::cli::args::container::{Address, is_container};
-use crate::cli::containers::{self, Reach};
+use crate::cli::containers;
+use crate::cli::reach::Reach;
 use crate::cli::network::Network;
 use crate::cli::network::containers::open;
 use crate::cli::output::Outcome;
@@ -66,9 +67,9 @@ pub(super) fn told(done: &Copied, word: &str, to: &str) -> Outcome {
     let how = if done.was_there {
         "there already".to_owned()
     } else if done.sent == done.bytes {
-        format!("{} sent", show(done.sent))
+        format!("{} copied", show(done.sent))
     } else {
-        format!("{} sent, {} there already", show(done.sent), show(done.bytes - done.sent))
+        format!("{} copied, {} there already", show(done.sent), show(done.bytes - done.sent))
     };
     let text = format!(
         "{word:10} {to}: {} volumes, {} ({how})\nbundle id  {}\nsignatures not checked here: verify it with --key\n",

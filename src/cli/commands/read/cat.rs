@@ -13,7 +13,7 @@ use crate::cli::Session;
 use crate::cli::args::bundle::{directories, find, open_any};
 use crate::cli::args::container::is_container;
 use crate::cli::confine::confine;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::output::Outcome;
 
 /// `cat BUNDLE > STREAM`

@@ -19,7 +19,7 @@ use crate::cli::args::container::is_container;
 use crate::cli::args::trust::Whom;
 use crate::cli::audit::{self, Shown};
 use crate::cli::confine::confine;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::detect::{self, Paper};
 use crate::cli::output::Outcome;
 use crate::cli::{Session, receipt};

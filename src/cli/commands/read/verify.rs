@@ -13,7 +13,7 @@ use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::confine::above;
-use crate::cli::containers::Reach;
+use crate::cli::reach::Reach;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::oci::Repository;
