@@ -14,15 +14,17 @@ use crate::content::{Error, Kind};
 /// Size of a block in bytes.
 pub(super) const BLOCK: u64 = 4 << 20;
 /// Maximum number of blocks in memory, those that are being read included.
-const BLOCKS: usize = 16;
+const BLOCKS: usize = 12;
 /// Maximum number of blocks that are read ahead for one reader.
-const AHEAD: u64 = 8;
+const AHEAD: u64 = 6;
 /// Number of ends of reads that are remembered: a reader that goes on is known by its last one.
 const ENDS: usize = 32;
 /// Number of reads after which a reader no longer counts, and a block that nobody took may go.
 const OLD: u64 = 128;
+/// Maximum number of blocks whose memory is kept for later ones.
+const SPARE: usize = 4;
 /// Maximum number of requests that read ahead.
-const THREADS: usize = 8;
+const THREADS: usize = 6;
 
 /// Reads ahead until it is dropped.
 pub(super) struct ReadAhead {
@@ -46,6 +48,8 @@ struct State {
     clock: u64,
     threads: usize,
     is_closed: bool,
+    // Memory of blocks that were taken. Used again, so that it does not fall to pieces.
+    spare: Vec<Vec<u8>>,
 }
 
 /// Where a read ended.
@@ -101,7 +105,8 @@ impl ReadAhead {
             buffer[filled..filled + count].copy_from_slice(&bytes[from..from + count]);
             filled += count;
             if from + count == bytes.len() {
-                lock(&self.shared.state).slots.remove(&key);
+                drop(bytes);
+                lock(&self.shared.state).recycle(&key);
             }
         }
         Ok(())
@@ -170,6 +175,14 @@ impl Drop for ReadAhead {
 }
 
 impl State {
+    /// Removes a block that was taken to its end, and keeps its memory.
+    fn recycle(&mut self, key: &Key) {
+        let Some(Slot::Ready { bytes, .. }) = self.slots.remove(key) else { return };
+        if let Some(bytes) = Arc::into_inner(bytes).filter(|_| self.spare.len() < SPARE) {
+            self.spare.push(bytes);
+        }
+    }
+
     /// Makes room for one more block. One that is asked for now drives out the oldest that nobody
     /// took, and another one only what is old.
     fn make_room(&mut self, is_asked: bool) -> bool {
@@ -183,7 +196,7 @@ impl State {
         let oldest = ready.min_by_key(|(at, _)| *at);
         match oldest {
             Some((at, key)) if is_asked || at + OLD < self.clock => {
-                self.slots.remove(&key);
+                self.recycle(&key);
                 true
             }
             _ => is_asked,
@@ -223,7 +236,8 @@ impl Shared {
             let start = key.1 * BLOCK;
             // No truncation: at most a block.
             let length = usize::try_from(size.saturating_sub(start).min(BLOCK)).unwrap_or_default();
-            let mut bytes = vec![0; length];
+            let mut bytes = lock(&self.state).spare.pop().unwrap_or_default();
+            bytes.resize(length, 0);
             self.objects.read(&key.0, start, &mut bytes)?;
             Ok(Arc::new(bytes))
         };
