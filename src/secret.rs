@@ -168,7 +168,10 @@ impl Secret {
             }
             // Identities, which get it, are on this floor too: the command line puts both together.
             Source::Keyvault(_) => {
-                return Err(wrong("expected a source on this machine, found a vault", "use file, env, command or systemd"));
+                return Err(wrong(
+                    "expected a source on this machine, found a vault",
+                    "use file, env, command or systemd",
+                ));
             }
         };
         Ok(bytes)
@@ -183,7 +186,11 @@ impl Secret {
         match std::str::from_utf8(&bytes) {
             Ok(text) if !text.trim().is_empty() => Ok(Zeroizing::new(text.to_owned())),
             found => Err(Unreadable {
-                what: format!("{}: expected text, found {}", self.source, if found.is_ok() { "nothing" } else { "other bytes" }),
+                what: format!(
+                    "{}: expected text, found {}",
+                    self.source,
+                    if found.is_ok() { "nothing" } else { "other bytes" }
+                ),
                 help: "it must contain only the document, in UTF-8".to_owned(),
             }),
         }
@@ -331,9 +338,7 @@ mod tests {
         assert_eq!(systemd("c", &[("CREDENTIALS_DIRECTORY", at)]).unwrap(), "canary");
         assert!(systemd("c", &[]).is_err() && systemd("c", &[("CREDENTIALS_DIRECTORY", "rel")]).is_err());
         assert!(systemd("../c", &[("CREDENTIALS_DIRECTORY", at)]).unwrap_err().contains("found a path"));
-        assert!(
-            read(Source::Keyvault("https://canary".into()), none, &[]).unwrap_err().contains("found a vault")
-        );
+        assert!(read(Source::Keyvault("https://canary".into()), none, &[]).unwrap_err().contains("found a vault"));
     }
 
     #[test]

@@ -50,9 +50,10 @@ impl Refused {
     /// Reads the answer; what it says in words stays out, since it may repeat anything.
     pub fn read(body: &[u8]) -> String {
         let refused: Self = serde_json::from_slice(body).unwrap_or_default();
-        let name = refused.error.as_str().filter(|name| {
-            name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        });
+        let name = refused
+            .error
+            .as_str()
+            .filter(|name| name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
         let code = refused.error_codes.first().map(|code| format!("AADSTS{code}"));
         let words: Vec<_> = name.map(ToOwned::to_owned).into_iter().chain(code).collect();
         words.join(", ")
@@ -97,10 +98,7 @@ pub(super) fn token(
         .map_err(|()| wrong("expected an address, found something else"))?
         .pop_if_empty()
         .extend([tenant, "oauth2", "v2.0", "token"]);
-    let mut fields = vec![
-        ("client_id", client),
-        ("grant_type", "client_credentials"),
-    ];
+    let mut fields = vec![("client_id", client), ("grant_type", "client_credentials")];
     let scope = format!("{resource}/.default");
     fields.push(("scope", &scope));
     match proof {
@@ -146,7 +144,9 @@ mod tests {
             let fresh = granted(body.as_bytes(), 1_700_000_000).unwrap();
             assert_eq!((fresh.value.as_str(), fresh.life), ("t", Some(Duration::from_secs(life))), "{body}");
         }
-        for other in ["", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a b"}"#, r#"{"access_token":"a\n"}"#, "[]"] {
+        for other in
+            ["", "{}", r#"{"access_token":""}"#, r#"{"access_token":"a b"}"#, r#"{"access_token":"a\n"}"#, "[]"]
+        {
             assert!(granted(other.as_bytes(), 0).is_none(), "{other}");
         }
     }

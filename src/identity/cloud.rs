@@ -125,7 +125,8 @@ mod tests {
             (Cloud::china(), "login.partner.microsoftonline.cn", "core.chinacloudapi.cn", "vault.azure.cn"),
         ] {
             assert_eq!(cloud.authority, format!("https://{authority}"));
-            let (own, blob) = (url(&format!("https://kv.{vault}/secrets/x")), url(&format!("https://a.blob.{storage}/c")));
+            let (own, blob) =
+                (url(&format!("https://kv.{vault}/secrets/x")), url(&format!("https://a.blob.{storage}/c")));
             assert_eq!(Cloud::of_vault(&own), Some(cloud.clone()));
             assert_eq!(Cloud::of_storage(&blob), Some(cloud.clone()));
             assert_eq!(cloud.resource(Audience::Vault), format!("https://{vault}"));

@@ -37,7 +37,10 @@ mod tests {
     fn the_principal_is_read_from_the_token() {
         let payload = Base64UrlUnpadded::encode_string(br#"{"oid":"o-1","tid":"t-1","aud":"x","n":1}"#);
         let found = claims(&format!("aGVhZA.{payload}.c2ln"));
-        assert_eq!((found.principal.as_deref(), found.tenant.as_deref(), found.client), (Some("o-1"), Some("t-1"), None));
+        assert_eq!(
+            (found.principal.as_deref(), found.tenant.as_deref(), found.client),
+            (Some("o-1"), Some("t-1"), None)
+        );
         for other in ["", "opaque", "a.b", "a.!.c", "a.e30", "a..b"] {
             assert_eq!(claims(other), Claims::default(), "{other}");
         }

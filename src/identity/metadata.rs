@@ -81,7 +81,9 @@ pub(super) fn token(web: &Web, metadata: &Metadata, who: &Managed, resource: &st
     let url = Url::parse(&address).ok().filter(is_near);
     let mut url = url.ok_or_else(|| {
         let variable = if hosted.is_some() { "IDENTITY_ENDPOINT" } else { "AZURE_POD_IDENTITY_AUTHORITY_HOST" };
-        let what = format!("metadata service: {variable}: expected http on this machine or a link-local address, found another address");
+        let what = format!(
+            "metadata service: {variable}: expected http on this machine or a link-local address, found another address"
+        );
         Error::new(Kind::Policy, what).help(format!("unset {variable}, or set it as the machine's host gave it"))
     })?;
     let named = match (who, hosted.is_some()) {
@@ -92,10 +94,7 @@ pub(super) fn token(web: &Web, metadata: &Metadata, who: &Managed, resource: &st
         (Managed::Resource(id), true) => Some(("mi_res_id", id)),
         (Managed::Resource(id), false) => Some(("msi_res_id", id)),
     };
-    url.query_pairs_mut()
-        .append_pair("api-version", version)
-        .append_pair("resource", resource)
-        .extend_pairs(named);
+    url.query_pairs_mut().append_pair("api-version", version).append_pair("resource", resource).extend_pairs(named);
     let place = escape(&origin::authority(&url));
     let subject = format!("token of metadata service {place}: {who}");
     let mut value = HeaderValue::from_str(header.1).map_err(|_| {

@@ -47,7 +47,9 @@ impl Address {
         };
         match parts.as_slice() {
             ["secrets", name] if is_name(name) => Ok(Self { name: (*name).to_owned(), url }),
-            ["secrets", name, version] if is_name(name) && is_name(version) => Ok(Self { name: (*name).to_owned(), url }),
+            ["secrets", name, version] if is_name(name) && is_name(version) => {
+                Ok(Self { name: (*name).to_owned(), url })
+            }
             _ => Err("expected https://VAULT/secrets/NAME, found another path"),
         }
     }
@@ -119,8 +121,7 @@ impl VaultSecret {
         let mut url = self.address.url.clone();
         url.query_pairs_mut().append_pair("api-version", VERSION);
         let unfit = || Error::new(Kind::Failed, format!("{}: token: expected a header value", self.subject()));
-        let mut value =
-            HeaderValue::from_str(&Zeroizing::new(format!("Bearer {token}"))).map_err(|_| unfit())?;
+        let mut value = HeaderValue::from_str(&Zeroizing::new(format!("Bearer {token}"))).map_err(|_| unfit())?;
         value.set_sensitive(true);
         self.identity.web().ask(&self.subject(), Ask::get(url, "Authorization", value)).map_err(|mut error| {
             if error.class == Kind::Failed && error.help.is_none() {
@@ -138,9 +139,11 @@ impl VaultSecret {
                 let given: Option<Given> = serde_json::from_slice(&answer.body).ok();
                 let value = given.and_then(|given| given.value).map(Zeroizing::new);
                 match value {
-                    Some(value) if value.is_empty() => {
-                        wrong(Kind::Policy, "expected a value, found an empty one", "set the secret's value in the vault")
-                    }
+                    Some(value) if value.is_empty() => wrong(
+                        Kind::Policy,
+                        "expected a value, found an empty one",
+                        "set the secret's value in the vault",
+                    ),
                     Some(value) => {
                         self.identity.web().learn(&value);
                         Ok(Fresh { value, life: None })
@@ -152,7 +155,11 @@ impl VaultSecret {
                     ),
                 }
             }
-            401 => wrong(Kind::Denied, "token not accepted", "check the cloud and the tenant of the identity and the vault"),
+            401 => wrong(
+                Kind::Denied,
+                "token not accepted",
+                "check the cloud and the tenant of the identity and the vault",
+            ),
             403 => wrong(
                 Kind::Denied,
                 "the identity may not read it, or the vault's firewall does not admit this address",

@@ -13,6 +13,8 @@ mod audit;
 #[cfg(feature = "online")]
 mod config;
 mod copy;
+#[cfg(feature = "online")]
+mod credentials;
 mod delta;
 mod frame;
 mod from_bundle;
@@ -39,6 +41,9 @@ mod token;
 mod tour;
 mod writes;
 
+#[cfg(feature = "online")]
+#[path = "../support/cloud.rs"]
+mod cloud;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/shelf.rs"]

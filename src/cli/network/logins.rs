@@ -92,10 +92,10 @@ impl Logins {
             if let Some((_, known)) = self.kept().credentials.get(&key).filter(|(when, _)| *when == round) {
                 return Ok(Some(known.clone()));
             }
-            let read = self.sources.login(name, credential, round > 0).map_err(|error| Error {
-                what: format!("credential {name}: {}", error.what),
-                ..error
-            })?;
+            let read = self
+                .sources
+                .login(name, credential, round > 0)
+                .map_err(|error| Error { what: format!("credential {name}: {}", error.what), ..error })?;
             self.kept().credentials.insert(key, (round, read.clone()));
             self.tell(format!("login for {host}: credential {name}, {}", credential.at));
             return Ok(Some(read));

@@ -11,9 +11,9 @@ use reqwest::Url;
 use zeroize::Zeroizing;
 
 use super::Network;
+use super::config::Config;
 use super::config::credential::{Credential, Kind, Username, Who};
 use super::config::storage::{Provider, Storage};
-use super::config::Config;
 use super::registries;
 use crate::base::fault::Fault;
 use crate::base::lock::lock;
@@ -77,7 +77,8 @@ impl Environment {
         let proof = self.token_file.clone().ok_or_else(|| unset("AZURE_FEDERATED_TOKEN_FILE"))?;
         let same = |authority: &String| authority.trim_end_matches('/') == cloud.authority;
         if self.authority.as_ref().is_some_and(|authority| !same(authority)) {
-            let what = "workload identity: expected the cloud whose login authority AZURE_AUTHORITY_HOST names, found another";
+            let what =
+                "workload identity: expected the cloud whose login authority AZURE_AUTHORITY_HOST names, found another";
             return Err(Error::new(Failure::Policy, what).help("set cloud of the credential to the platform's cloud"));
         }
         Ok(identity::Who::Workload(Application { tenant, client, proof }))
@@ -220,8 +221,9 @@ impl Sources {
         }
         let cloud = Cloud::of_vault(address.url()).ok_or_else(|| {
             let what = format!("key vault {vault}: expected a host of a known cloud, found another");
-            Error::new(Failure::Policy, what)
-                .help(format!("add a credential with host = {vault:?}, identity, and cloud = {{ authority, storage, vault }}"))
+            Error::new(Failure::Policy, what).help(format!(
+                "add a credential with host = {vault:?}, identity, and cloud = {{ authority, storage, vault }}"
+            ))
         })?;
         // No credential has an empty name.
         let key = format!("\0{}", cloud.vault);
@@ -345,20 +347,15 @@ impl Sources {
     /// Those of [`Self::secret`] and [`Self::identity`].
     pub fn access(&self, storage: &Storage) -> Result<(Access, Cloud), Error> {
         let named = storage.credential.as_deref().and_then(|name| self.config.credentials.get_key_value(name));
-        let cloud = match named {
-            Some((_, Credential { kind: Kind::Identity(_, cloud), .. })) => Some(cloud.clone()),
-            _ => Url::parse(&storage.url).ok().and_then(|url| Cloud::of_storage(&url)),
-        };
-        let cloud = cloud.unwrap_or_else(Cloud::public);
+        let cloud = storage.cloud(named.map(|(_, credential)| credential));
         let access = match (&storage.sas, named) {
             (Some(sas), named) => Access::Sas(self.secret(sas, named.map(|(name, _)| name.as_str()))?),
             (None, None) if storage.provider == Provider::Azure => Access::Anonymous,
             (None, None) => Access::Machine,
             (None, Some((name, Credential { kind, .. }))) => match kind {
-                Kind::Identity(..) if storage.provider == Provider::Azure => Access::Bearer(Arc::new(Bearer {
-                    identity: self.identity(name)?,
-                    audience: Audience::Storage,
-                })),
+                Kind::Identity(..) if storage.provider == Provider::Azure => {
+                    Access::Bearer(Arc::new(Bearer { identity: self.identity(name)?, audience: Audience::Storage }))
+                }
                 Kind::Identity(..) => Access::Machine,
                 Kind::AccountKey(key) => Access::AccountKey(self.secret(key, None)?),
                 Kind::AccessKey { id, secret, token } => Access::AccessKey {

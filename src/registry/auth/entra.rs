@@ -59,10 +59,15 @@ impl Auth {
         let answer = self.ask(http, request, &url, &subject).map_err(|mut trouble| {
             match trouble.status {
                 Some(404 | 405) => {
-                    trouble.error.help = Some("identities log in only at Azure Container Registry; use another credential here".to_owned());
+                    trouble.error.help = Some(
+                        "identities log in only at Azure Container Registry; use another credential here".to_owned(),
+                    );
                 }
                 Some(401 | 403) => {
-                    trouble.error.help = Some("grant the identity AcrPull or AcrPush at the registry, and check its cloud and tenant".to_owned());
+                    trouble.error.help = Some(
+                        "grant the identity AcrPull or AcrPush at the registry, and check its cloud and tenant"
+                            .to_owned(),
+                    );
                 }
                 _ => {}
             }

@@ -140,7 +140,10 @@ pub(super) fn secret(key: &str, source: Source, dir: &Path) -> Result<Secret, Wr
     if let Source::Keyvault(address) = &source
         && let Err(error) = Address::parse(address)
     {
-        return Err(wrong(format!("{key}: keyvault: {error}"), "write it as https://VAULT.vault.azure.net/secrets/NAME"));
+        return Err(wrong(
+            format!("{key}: keyvault: {error}"),
+            "write it as https://VAULT.vault.azure.net/secrets/NAME",
+        ));
     }
     Ok(Secret { source, dir: dir.to_owned() })
 }
@@ -243,11 +246,24 @@ fn who(identity: tables::Identity, dir: &Path) -> Result<Who, Wrong> {
         tables::Identity::Named(named) => named,
     };
     let all = [&named.client_id, &named.object_id, &named.resource_id, &named.tenant];
-    if all.into_iter().flatten().any(|text| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control())) {
-        return Err(wrong("identity: expected an id, found an empty one or white space", "write the id as the portal shows it"));
+    if all
+        .into_iter()
+        .flatten()
+        .any(|text| text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()))
+    {
+        return Err(wrong(
+            "identity: expected an id, found an empty one or white space",
+            "write the id as the portal shows it",
+        ));
     }
     match named {
-        Named { tenant: Some(tenant), client_id: Some(client), secret: Some(own), object_id: None, resource_id: None } => {
+        Named {
+            tenant: Some(tenant),
+            client_id: Some(client),
+            secret: Some(own),
+            object_id: None,
+            resource_id: None,
+        } => {
             let is_tenant = tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
             if !is_tenant {
                 return Err(wrong("identity: tenant: expected an id or a domain", "write the tenant's id"));

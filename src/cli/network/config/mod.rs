@@ -113,7 +113,9 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
             // Other tables belong to other versions.
-            if let ("registry" | "credential" | "storage", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
+            if let ("registry" | "credential" | "storage", DeValue::Table(table)) =
+                (name.get_ref().as_ref(), value.get_mut())
+            {
                 expand::table(table, env, file)?;
             }
         }
@@ -175,7 +177,8 @@ impl Config {
             let subject = format!("registry {:?}", registry.host);
             let credential = self.named(name, &subject, &registry.at)?;
             if !credential.kind.is_login() {
-                let what = format!("{subject}: credential {name:?}: expected a login or an identity, found a key of a store");
+                let what =
+                    format!("{subject}: credential {name:?}: expected a login or an identity, found a key of a store");
                 return Err(registry.at.wrong(what, "name a credential with username and password, token or identity"));
             }
             let (asked, _) = self.login_scope(registry);
@@ -204,8 +207,14 @@ impl Config {
 
     /// Returns the table of a container: the one whose `url` is the longest prefix of the address.
     pub fn storage_for(&self, address: &str) -> Option<(&str, &Storage)> {
+        // `az://ACCOUNT` also stands for the account's host in the cloud of the table's identity.
+        let hosts = self.storage.iter().map(|(name, storage)| {
+            let credential = storage.credential.as_ref().and_then(|named| self.credentials.get(named));
+            (name.as_str(), storage.address(&storage.cloud(credential)))
+        });
+        let hosts: Vec<(&str, String)> = hosts.collect();
         let urls = self.storage.iter().map(|(name, storage)| (name.as_str(), storage.url.as_str()));
-        let name = storage::longest(address, urls)?;
+        let name = storage::longest(address, urls.chain(hosts.iter().map(|(name, url)| (*name, url.as_str()))))?;
         self.storage.get_key_value(name).map(|(name, storage)| (name.as_str(), storage))
     }
 

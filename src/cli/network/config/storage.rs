@@ -81,9 +81,8 @@ fn plain(address: &str) -> String {
 /// Returns the name of the table whose address is the longest prefix, by whole components, of `address`.
 pub fn longest<'a>(address: &str, tables: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
     let address = plain(address);
-    let covers = |url: &String| {
-        address.strip_prefix(url.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let covers =
+        |url: &String| address.strip_prefix(url.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let all = tables.map(|(name, url)| (name, plain(url))).filter(|(_, url)| covers(url));
     all.max_by_key(|(_, url)| url.len()).map(|(name, _)| name)
 }
@@ -94,10 +93,14 @@ pub(super) fn read(name: &str, table: tables::Storage, file: Text<'_>, at: At, d
     let at_table = at.clone();
     let wrong_here = |(what, help): Wrong| at_table.wrong(format!("{subject}: {what}"), help);
     let Some(url) = table.url else {
-        return Err(wrong_here(wrong("expected url, found none", "add url = \"https://ACCOUNT.blob.SUFFIX/CONTAINER\"")));
+        return Err(wrong_here(wrong(
+            "expected url, found none",
+            "add url = \"https://ACCOUNT.blob.SUFFIX/CONTAINER\"",
+        )));
     };
     let line = file.at(&url.span());
-    let (provider, url) = address(url.get_ref()).map_err(|(what, help)| line.wrong(format!("{subject}: url: {what}"), help))?;
+    let (provider, url) =
+        address(url.get_ref()).map_err(|(what, help)| line.wrong(format!("{subject}: url: {what}"), help))?;
     let only = |given: bool, key: &str, schemes: &str| {
         let what = format!("{key}: expected only with {schemes}");
         if given { Err(wrong_here(wrong(what, "remove it, or correct url"))) } else { Ok(()) }
@@ -110,7 +113,9 @@ pub(super) fn read(name: &str, table: tables::Storage, file: Text<'_>, at: At, d
         let good = Url::parse(endpoint.get_ref()).is_ok_and(|url| is_safe(&url) && is_bare(&url));
         if !good {
             let what = format!("{subject}: endpoint: expected https://HOST[:PORT], found something else");
-            return Err(file.at(&endpoint.span()).wrong(what, "write no login into it; plain http only on this machine"));
+            return Err(file
+                .at(&endpoint.span())
+                .wrong(what, "write no login into it; plain http only on this machine"));
         }
     }
     let sas = table.sas.map(|source| credential::secret("sas", source, dir)).transpose().map_err(wrong_here)?;
@@ -137,7 +142,8 @@ fn is_bare(url: &Url) -> bool {
 /// Checks an address of a table. Never repeats it, since a signature may be in it.
 fn address(text: &str) -> Result<(Provider, String), Wrong> {
     let help = "write https://ACCOUNT.blob.SUFFIX/CONTAINER[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX], s3://BUCKET[/PREFIX] or gs://BUCKET[/PREFIX]";
-    let provider = Provider::of(text).ok_or_else(|| wrong("expected az, https, s3 or gs, found another scheme", help))?;
+    let provider =
+        Provider::of(text).ok_or_else(|| wrong("expected az, https, s3 or gs, found another scheme", help))?;
     let url = Url::parse(text).map_err(|_| wrong("expected an address, found something else", help))?;
     if url.query().is_some() || url.fragment().is_some() {
         let help = "if it was a signature, make a new one, since others may have read it here; then write for example sas = { file = \"PATH\" }";
@@ -166,6 +172,15 @@ impl Storage {
         }
     }
 
+    /// Returns the cloud that the container is in: that of the identity in `credential`, else the one that its host
+    /// tells.
+    pub fn cloud(&self, credential: Option<&Credential>) -> Cloud {
+        match credential.map(|credential| &credential.kind) {
+            Some(Kind::Identity(_, cloud)) => cloud.clone(),
+            _ => Url::parse(&self.url).ok().and_then(|url| Cloud::of_storage(&url)).unwrap_or_else(Cloud::public),
+        }
+    }
+
     /// Checks the table together with the credential that it names.
     ///
     /// # Errors
@@ -185,7 +200,8 @@ impl Storage {
             (Provider::Azure, Kind::Identity(_, cloud)) => {
                 let address = self.address(cloud);
                 if !Url::parse(&address).is_ok_and(|url| cloud.has_storage(&url)) {
-                    let what = format!("{subject}: expected a host below {}, as its cloud says, found another", cloud.storage);
+                    let what =
+                        format!("{subject}: expected a host below {}, as its cloud says, found another", cloud.storage);
                     return Err(wrong(what, format!("set cloud of [credential.{named}] to the container's cloud")));
                 }
                 true
@@ -194,7 +210,9 @@ impl Storage {
             | (Provider::S3, Kind::AccessKey { .. } | Kind::Profile(_))
             | (Provider::Google, Kind::ServiceAccount(_)) => true,
             // The platform's own identity, as the store's own rules find it.
-            (Provider::S3 | Provider::Google, Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _)) => true,
+            (Provider::S3 | Provider::Google, Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _)) => {
+                true
+            }
             _ => false,
         };
         let keys = match self.provider {
