@@ -33,7 +33,7 @@ struct Issued {
     until: Instant,
 }
 
-/// What the services know.
+/// State of all services.
 pub struct State {
     tokens: HashMap<String, Issued>,
     count: usize,

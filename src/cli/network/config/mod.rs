@@ -7,6 +7,7 @@
 
 pub mod credential;
 mod expand;
+mod host;
 pub mod storage;
 pub mod tables;
 
@@ -19,6 +20,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::credential::{Credential, Kind, Username};
+use self::host::host;
 pub use self::storage::Storage;
 use super::rate::rate;
 use crate::base::fault::Fault;
@@ -270,16 +272,6 @@ impl Config {
             (found, _) => Ok(found.map(|(name, credential)| (name.as_str(), credential))),
         }
     }
-}
-
-fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
-    if matches!(text, "index.docker.io" | "registry-1.docker.io") {
-        return Err(at.wrong(format!("{subject}: expected docker.io, found {text:?}"), "write docker.io"));
-    }
-    Repository::new(text, "x").map(|_| ()).map_err(|_| {
-        let what = format!("{subject}: expected HOST or HOST:PORT in lower case, found {text:?}");
-        at.wrong(what, "write it as in references: docker.io, registry.example:5000")
-    })
 }
 
 fn registry(

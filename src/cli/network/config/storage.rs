@@ -4,13 +4,11 @@
 
 use std::path::Path;
 
-use reqwest::Url;
-
 use super::credential::{self, Credential, Kind, Who, Wrong, wrong};
 use super::tables;
 use crate::base::fault::Fault;
 use crate::identity::{Cloud, Managed};
-use crate::network::origin;
+use crate::network::origin::{self, Url};
 use crate::secret::Secret;
 use crate::toml_file::error::{At, Text};
 

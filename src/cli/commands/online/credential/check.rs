@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::absent;
+use super::absent::absent;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::network::config::credential::Credential;
@@ -18,6 +17,7 @@ use crate::cli::network::{Network, registries};
 use crate::cli::output::Outcome;
 use crate::content::{Error, Kind as Failure};
 use crate::identity::{Address, Audience, claims};
+use crate::network::origin::Url;
 use crate::registry;
 use crate::secret::{Secret, Source};
 
@@ -159,7 +159,7 @@ impl Steps {
 pub(super) fn check(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome, Fault> {
     let config = Arc::new(network.config.load(session.world)?);
     let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
-    let sources = Sources::open(network, session, Arc::clone(&config))?;
+    let sources = registries::sources(network, session, Arc::clone(&config))?;
     let mut steps = Steps::default();
 
     let mut readable = true;
