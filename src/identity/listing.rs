@@ -65,7 +65,7 @@ fn ask(web: &Web, subject: &str, address: &Url, right: Right<'_>, again: bool) -
             headers.push(("Authorization", value));
         }
     }
-    web.ask(subject, Ask::with(url, headers))
+    web.ask(subject, &Ask::with(url, headers))
 }
 
 /// Asks the container for the first of its names. A refused secret is read again, and tried once more.

@@ -137,11 +137,11 @@ impl Web {
     ///
     /// # Errors
     /// [`Kind::Failed`] if there is no answer, or only one that asks to come later.
-    pub(super) fn ask(&self, subject: &str, ask: Ask) -> Result<Answer, Error> {
+    pub(super) fn ask(&self, subject: &str, ask: &Ask) -> Result<Answer, Error> {
         let ended = (|| {
             let mut done = 0;
             loop {
-                let trouble = match self.once(subject, &ask) {
+                let trouble = match self.once(subject, ask) {
                     Ok(answer) => return Ok(answer),
                     Err(trouble) => trouble,
                 };

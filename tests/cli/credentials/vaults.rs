@@ -120,7 +120,7 @@ fn t15_the_secret_of_an_application_may_be_in_a_vault_that_another_identity_read
     silent(&cloud, &ended);
     // It cannot read what it needs to read.
     let itself = format!("host = \"{}\"\n", cloud.vault.host);
-    site.configure(&config(&itself));
+    site.configure(&format!("[credential.app]\nidentity = {app}\ncloud = {own}\n{itself}"));
     let ended = site.run(&["credential", "show", "app"]);
     assert!(ended.stderr.contains("that it would read itself"), "{}", ended.stderr);
 }

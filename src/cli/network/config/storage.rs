@@ -206,11 +206,12 @@ impl Storage {
             }
             (Provider::Azure, Kind::AccountKey(_))
             | (Provider::S3, Kind::AccessKey { .. } | Kind::Profile(_))
-            | (Provider::Google, Kind::ServiceAccount(_)) => true,
+            | (Provider::Google, Kind::ServiceAccount(_))
             // The platform's own identity, as the store's own rules find it.
-            (Provider::S3 | Provider::Google, Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _)) => {
-                true
-            }
+            | (
+                Provider::S3 | Provider::Google,
+                Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _),
+            ) => true,
             _ => false,
         };
         let keys = match self.provider {
