@@ -123,6 +123,9 @@ fn t16_an_identity_that_is_not_there_is_told_as_the_token() {
         assert!(ended.stderr.contains(said) && ended.stderr.contains("help: "), "{identity}: {}", ended.stderr);
         silent_about(&ended, "7781");
         silent(&cloud, &ended);
+        let ended = site.run(&["credential", "check", "id", "--json", "--retries", "0"]);
+        silent_about(&ended, "7781");
+        silent(&cloud, &ended);
     }
 }
 
