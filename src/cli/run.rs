@@ -8,9 +8,9 @@ use std::sync::{Arc, PoisonError};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::reach::Reach;
 use super::output::{Outcome, Report};
 use super::progress::{self, Progress};
+use super::reach::Reach;
 use super::report_files::Sheets;
 use super::session::{Globals, Session};
 use super::world::World;

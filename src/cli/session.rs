@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::audit;
-use super::reach::Reach;
 use super::output::Outcome;
 use super::progress;
+use super::reach::Reach;
 use super::world::World;
 use crate::base::fault::Fault;
 use crate::flow::Flow;

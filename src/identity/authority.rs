@@ -110,7 +110,7 @@ pub(super) fn token(
     }
     let host = url.host_str().unwrap_or_default().to_owned();
     let subject = format!("token of {}: application {}", escape(&host), escape(client));
-    let answer = web.ask(&subject, Ask::post(url, form(&fields)))?;
+    let answer = web.ask(&subject, &Ask::post(url, form(&fields)))?;
     match answer.status {
         200 => granted(&answer.body, web.now())
             .ok_or_else(|| Error::new(Kind::Failed, format!("{subject}: expected a token in the answer, found none"))),

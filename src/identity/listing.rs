@@ -53,6 +53,7 @@ fn ask(web: &Web, subject: &str, address: &Url, right: Right<'_>, again: bool) -
         Right::Sas(source) => {
             let sas = source.read(again)?;
             web.learn(&sas);
+            sas.split('&').filter_map(|part| part.strip_prefix("sig=")).for_each(|signature| web.learn(signature));
             let query = Zeroizing::new(format!("{}&{}", url.query().unwrap_or_default(), sas.trim_start_matches('?')));
             url.set_query(Some(&query));
         }
@@ -64,7 +65,7 @@ fn ask(web: &Web, subject: &str, address: &Url, right: Right<'_>, again: bool) -
             headers.push(("Authorization", value));
         }
     }
-    web.ask(subject, Ask::with(url, headers))
+    web.ask(subject, &Ask::with(url, headers))
 }
 
 /// Asks the container for the first of its names. A refused secret is read again, and tried once more.

@@ -102,7 +102,7 @@ pub(super) fn token(web: &Web, metadata: &Metadata, who: &Managed, resource: &st
             .help("set it as the machine's host gave it")
     })?;
     value.set_sensitive(true);
-    let answer = web.ask(&subject, Ask::near(url, header.0, value)).map_err(|error| {
+    let answer = web.ask(&subject, &Ask::near(url, header.0, value)).map_err(|error| {
         if error.class == Kind::Failed && error.help.is_none() {
             error.help("use identity = \"system\" only on a machine of the cloud; elsewhere an application or \"cli\"")
         } else {

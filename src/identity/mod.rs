@@ -7,20 +7,20 @@
 
 mod authority;
 mod cloud;
-mod identity;
 mod jwt;
 mod kept;
 mod listing;
 mod metadata;
+mod tokens;
 mod tool;
 mod vault;
 mod web;
 
 pub use self::cloud::{Audience, Cloud};
-pub use self::identity::{Application, Bearer, Identity, Who};
 pub use self::jwt::{Claims, claims};
 pub use self::kept::{Fresh, Kept};
 pub use self::listing::{Right, list};
 pub use self::metadata::{Managed, Metadata};
+pub use self::tokens::{Application, Bearer, Identity, Who};
 pub use self::vault::{Address, VaultSecret};
 pub use self::web::Web;

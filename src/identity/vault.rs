@@ -11,8 +11,8 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::cloud::{self, Audience};
-use super::identity::Identity;
 use super::kept::Fresh;
+use super::tokens::Identity;
 use super::web::{Answer, Ask};
 use crate::base::fault::escape;
 use crate::content::{Error, Kind};
@@ -123,7 +123,7 @@ impl VaultSecret {
         let unfit = || Error::new(Kind::Failed, format!("{}: token: expected a header value", self.subject()));
         let mut value = HeaderValue::from_str(&Zeroizing::new(format!("Bearer {token}"))).map_err(|_| unfit())?;
         value.set_sensitive(true);
-        self.identity.web().ask(&self.subject(), Ask::get(url, "Authorization", value)).map_err(|mut error| {
+        self.identity.web().ask(&self.subject(), &Ask::get(url, "Authorization", value)).map_err(|mut error| {
             if error.class == Kind::Failed && error.help.is_none() {
                 error.help = Some("check the vault's name, and its firewall if it has one".to_owned());
             }

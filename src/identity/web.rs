@@ -137,11 +137,11 @@ impl Web {
     ///
     /// # Errors
     /// [`Kind::Failed`] if there is no answer, or only one that asks to come later.
-    pub(super) fn ask(&self, subject: &str, ask: Ask) -> Result<Answer, Error> {
+    pub(super) fn ask(&self, subject: &str, ask: &Ask) -> Result<Answer, Error> {
         let ended = (|| {
             let mut done = 0;
             loop {
-                let trouble = match self.once(subject, &ask) {
+                let trouble = match self.once(subject, ask) {
                     Ok(answer) => return Ok(answer),
                     Err(trouble) => trouble,
                 };
@@ -194,7 +194,7 @@ impl Web {
         let status = response.status().as_u16();
         let after = retry::retry_after(response.headers(), self.now());
         // A metadata service says so while it is updated.
-        if retry::passes(status) || ask.near && status == 410 {
+        if retry::passes(status) || ask.near && matches!(status, 404 | 410) {
             let error = Error::new(Kind::Failed, format!("{subject}: status {status}"));
             return Err(Trouble { after, status: Some(status), ..Trouble::passing(error) });
         }

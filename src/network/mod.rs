@@ -1,5 +1,5 @@
 //! Parts that all protocols over the network share: the runtime, HTTP clients and their settings, addresses and
-//! their resolution, certificates, bodies of uploads, secrets that were sent, the access to stores, waits between tries, pace and rate of
+//! their resolution, certificates, bodies of uploads, secrets that were sent, waits between tries, pace and rate of
 //! requests. Must not know about registries or blob storage.
 
 pub mod access;

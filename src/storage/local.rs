@@ -209,7 +209,7 @@ impl LocalContainer {
         Ok(())
     }
 
-    /// Appends what `file` lacks of the content. Returns the number of bytes that were there, and
+    /// Appends what is missing of the content to `file`. Returns the number of bytes that were there, and
     /// whether the whole has the right digest.
     fn fill(&self, upload: &Upload<'_>, file: &mut File, flow: &Flow) -> Result<(u64, bool), Error> {
         let shown = || self.shown(upload.name);

@@ -190,7 +190,7 @@ impl ContainerStore {
         };
         match container.put(&manifest.name, &manifest.bytes, &condition) {
             Ok(_) => Ok(()),
-            // Another run may have completed the very same bundle, or the answer to an earlier try
+            // Another run may have completed the same bundle, or the answer to an earlier try
             // got lost.
             Err(error) if error.class == Kind::Refused && self.has(manifest)? => Ok(()),
             Err(error) => Err(self.raced(error)),

@@ -15,7 +15,11 @@ mod config;
 #[cfg(feature = "online")]
 mod containers;
 mod copy;
+#[cfg(feature = "online")]
+mod credentials;
 mod delta;
+#[cfg(feature = "online")]
+mod directories;
 mod frame;
 mod from_bundle;
 mod key;
@@ -41,6 +45,9 @@ mod token;
 mod tour;
 mod writes;
 
+#[cfg(feature = "online")]
+#[path = "../support/cloud.rs"]
+mod cloud;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/shelf.rs"]

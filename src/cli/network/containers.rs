@@ -8,7 +8,6 @@ use super::Network;
 use super::config::Config;
 use super::config::storage::{Provider, Storage, longest};
 use super::registries;
-use super::sources::Sources;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::container::Address;
@@ -53,7 +52,7 @@ pub fn open(network: &Network, address: &Address, session: &Session<'_>) -> Resu
                 None => (Access::Anonymous, url),
                 Some(table) => {
                     let table = Storage { url, ..table };
-                    let sources = Sources::open(network, session, Arc::clone(&config))?;
+                    let sources = registries::sources(network, session, Arc::clone(&config))?;
                     let (access, cloud) = sources.access(&table).map_err(unusable)?;
                     (access, table.address(&cloud))
                 }

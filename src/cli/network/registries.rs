@@ -21,7 +21,7 @@ use crate::network::settings::{ClientSettings, HostSettings, Proxies};
 use crate::registry::{Credential, Home, Registries, Settings};
 
 /// Default number of retries.
-pub const RETRIES: u32 = 5;
+const RETRIES: u32 = 5;
 
 /// Opens the registries of a run.
 ///
@@ -111,7 +111,7 @@ fn open_as(
         }
     }
     let chosen = credential.map(ToOwned::to_owned);
-    let sources = Sources::open(network, session, Arc::clone(config))?;
+    let sources = sources(network, session, Arc::clone(config))?;
     let surroundings = session.world.surroundings();
     let logins = Logins::new(Arc::clone(config), chosen, files, surroundings, sources, session.flow.clone());
     let secrets = session.world.stderr.secrets();
@@ -123,6 +123,16 @@ fn open_as(
     let limits = Arc::clone(limits);
     let settings = Settings { credentials, limits, ..settings(network, session, Arc::clone(config))? };
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
+}
+
+/// Makes the sources of secrets, the identities and the access to containers of a run.
+///
+/// # Errors
+/// Class usage: a certificate file that cannot be read.
+pub fn sources(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Sources, Fault> {
+    let settings = clients(network, session, Arc::clone(&config))?;
+    let sources = Sources::new(config, session.world.surroundings(), settings, session.flow.clone());
+    Ok(sources.retrying(network.retries.unwrap_or(RETRIES)).telling(session.world.stderr.secrets()))
 }
 
 /// Registers a login as secret, so that a registry that repeats it in a response does not bring it

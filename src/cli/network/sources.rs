@@ -7,18 +7,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use reqwest::Url;
 use zeroize::Zeroizing;
 
-use super::Network;
 use super::config::Config;
 use super::config::credential::{Credential, Kind, Username, Who};
 use super::config::storage::{Provider, Storage};
-use super::registries;
-use crate::base::fault::Fault;
 use crate::base::lock::lock;
 use crate::base::redact::Secrets;
-use crate::cli::Session;
 use crate::content::{Error, Kind as Failure};
 use crate::flow::Flow;
 use crate::identity::{
@@ -27,6 +22,7 @@ use crate::identity::{
 };
 use crate::network::access::Access;
 use crate::network::clients::Clients;
+use crate::network::origin::Url;
 use crate::network::secret_source::SecretSource;
 use crate::network::settings::ClientSettings;
 use crate::program::Surroundings;
@@ -105,21 +101,7 @@ fn unreadable(error: Unreadable) -> Error {
 }
 
 impl Sources {
-    /// Makes the sources of a run; reads nothing yet but certificates.
-    ///
-    /// # Errors
-    /// Class usage: a certificate that cannot be read.
-    pub fn open(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Self, Fault> {
-        let settings = registries::clients(network, session, Arc::clone(&config))?;
-        let sources = Self::new(config, session.world.surroundings(), settings, session.flow.clone());
-        Ok(Self {
-            retries: network.retries.unwrap_or(registries::RETRIES),
-            told: session.world.stderr.secrets(),
-            ..sources
-        })
-    }
-
-    /// Makes sources that tell nobody of their secrets.
+    /// Makes the sources; reads nothing yet. Tells nobody of their secrets unless [`Self::telling`] says so.
     pub fn new(config: Arc<Config>, surroundings: Surroundings, settings: ClientSettings, flow: Flow) -> Self {
         Self {
             environment: Environment::read(&surroundings),
@@ -127,11 +109,23 @@ impl Sources {
             config,
             surroundings,
             flow,
-            retries: registries::RETRIES,
+            retries: 0,
             told: Arc::default(),
             web: Mutex::default(),
             identities: Mutex::default(),
         }
+    }
+
+    /// Sets how often a failed request for a token or secret is tried again.
+    #[must_use]
+    pub fn retrying(self, retries: u32) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// Makes every secret known to `told`, which hides it.
+    #[must_use]
+    pub fn telling(self, told: Arc<Secrets>) -> Self {
+        Self { told, ..self }
     }
 
     fn web(&self) -> Result<Arc<Web>, Error> {
@@ -347,11 +341,7 @@ impl Sources {
     /// Those of [`Self::secret`] and [`Self::identity`].
     pub fn access(&self, storage: &Storage) -> Result<(Access, Cloud), Error> {
         let named = storage.credential.as_deref().and_then(|name| self.config.credentials.get_key_value(name));
-        let cloud = match named {
-            Some((_, Credential { kind: Kind::Identity(_, cloud), .. })) => Some(cloud.clone()),
-            _ => Url::parse(&storage.url).ok().and_then(|url| Cloud::of_storage(&url)),
-        };
-        let cloud = cloud.unwrap_or_else(Cloud::public);
+        let cloud = storage.cloud(named.map(|(_, credential)| credential));
         let access = match (&storage.sas, named) {
             (Some(sas), named) => Access::Sas(self.secret(sas, named.map(|(name, _)| name.as_str()))?),
             (None, None) if storage.provider == Provider::Azure => Access::Anonymous,

@@ -10,7 +10,7 @@ use crate::content::Error;
 use crate::flow::{Event, Flow};
 use crate::storage::{Container, Needs, Object, Unfinished};
 
-/// What is removed, or would be.
+/// Objects and parts that are removed, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// Objects, in the order in which they go, with their sizes in bytes.

@@ -68,13 +68,13 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Copied, Fault> {
     container.check_rights(needs, flow).map_err(at_destination)?;
     let small = small(&bundle, &manifest);
     let there = same_manifest(&**container, name, bundle.manifest_bytes())?;
-    if there && lacking(&**container, &manifest)?.is_empty() {
+    if there && missing_volumes(&**container, &manifest)?.is_empty() {
         for one in &small[..small.len() - 1] {
             settle_small(&**container, one)?;
         }
         return Ok(Copied { was_there: true, ..copied });
     }
-    // One that lacks files is completed.
+    // One with files missing is completed.
     let store = store(Arc::clone(container), name, request.overwrite || there, flow);
     store.check().map_err(at_destination)?;
     flow.event(Event::Stage { name: request.stage, bytes, items: manifest.volumes.len() as u64 });
@@ -83,7 +83,7 @@ pub fn run(flow: &Flow, request: &Request) -> Result<Copied, Fault> {
         store.put(whole(source, file.clone(), volume.size, volume.digest)).map_err(told)?;
     }
     store.settle(&volumes).map_err(told)?;
-    if let Some(missing) = lacking(&**container, &manifest)?.first() {
+    if let Some(missing) = missing_volumes(&**container, &manifest)?.first() {
         let what = format!("{}: expected the bytes that were sent, found other ones", container.shown(missing));
         return Err(Fault::new(Class::Destination, what).help("run the same command again"));
     }
@@ -171,8 +171,8 @@ fn settle_small(container: &dyn Container, small: &Small) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Returns the volumes that the container lacks, or has with another size.
-fn lacking(container: &dyn Container, manifest: &Manifest) -> Result<Vec<String>, Fault> {
+/// Returns the volumes that are missing in the container, or have another size there.
+fn missing_volumes(container: &dyn Container, manifest: &Manifest) -> Result<Vec<String>, Fault> {
     let mut sizes = BTreeMap::new();
     let mut take = |object: Object| {
         sizes.insert(object.name, object.size);

@@ -177,7 +177,7 @@ impl Channel {
     }
 }
 
-/// What there is of a bundle whose export may have been killed.
+/// State of a bundle whose export may have been killed.
 #[derive(Clone, Debug, Default)]
 pub struct There {
     /// The manifest that was published.

@@ -8,8 +8,8 @@ use crate::bundle::Name;
 use crate::cli::Session;
 use crate::cli::args::container::Address;
 use crate::cli::containers;
-use crate::cli::reach::Reach;
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::content::{Error, Kind};
 use crate::storage::piped::serve;
 

@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::base::fault::{Fault, escape};
 use crate::cli::Session;
 use crate::cli::args::container::Address;
-use crate::cli::reach::Reach;
 use crate::cli::network::Network;
 use crate::cli::network::containers::open;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::cli::reach::Reach;
 use crate::operate::transfer::remove::{self, Removed};
 
 /// Maximum number of names that are shown to people.

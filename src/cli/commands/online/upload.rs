@@ -12,11 +12,11 @@ use crate::cli::Session;
 use crate::cli::args::bundle::find;
 use crate::cli::args::container::{Address, is_container};
 use crate::cli::containers;
-use crate::cli::reach::Reach;
 use crate::cli::network::Network;
 use crate::cli::network::containers::open;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::cli::reach::Reach;
 use crate::content::volumes::Volumes;
 use crate::operate::transfer::upload::{self, Copied, Request};
 

@@ -13,8 +13,8 @@ use crate::cli::Session;
 use crate::cli::args::bundle::{directories, find, open_any};
 use crate::cli::args::container::is_container;
 use crate::cli::confine::confine;
-use crate::cli::reach::Reach;
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 
 /// `cat BUNDLE > STREAM`
 #[derive(clap::Args, Debug)]

@@ -13,9 +13,9 @@ use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::confine::above;
-use crate::cli::reach::Reach;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::oci::Repository;
 use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
 use crate::operate::freshness::{Side, Told};

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::host;
+use super::host::host;
 use super::tables::{self, IdentityKind, KnownCloud, Named};
 use crate::base::fault::Fault;
 use crate::identity::{Address, Cloud, Managed};
@@ -128,7 +128,7 @@ impl Kind {
     }
 }
 
-/// What is wrong with a table, and what to do.
+/// A fault of a table, and the advice for it.
 pub(super) type Wrong = (String, String);
 
 pub(super) fn wrong(what: impl Into<String>, help: impl Into<String>) -> Wrong {

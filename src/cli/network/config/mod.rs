@@ -7,6 +7,7 @@
 
 pub mod credential;
 mod expand;
+mod host;
 pub mod storage;
 pub mod tables;
 
@@ -19,6 +20,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 pub use self::credential::{Credential, Kind, Username};
+use self::host::host;
 pub use self::storage::Storage;
 use super::rate::rate;
 use crate::base::fault::Fault;
@@ -207,8 +209,14 @@ impl Config {
 
     /// Returns the table of a container: the one whose `url` is the longest prefix of the address.
     pub fn storage_for(&self, address: &str) -> Option<(&str, &Storage)> {
+        // `az://ACCOUNT` also stands for the account's host in the cloud of the table's identity.
+        let hosts = self.storage.iter().map(|(name, storage)| {
+            let credential = storage.credential.as_ref().and_then(|named| self.credentials.get(named));
+            (name.as_str(), storage.address(&storage.cloud(credential)))
+        });
+        let hosts: Vec<(&str, String)> = hosts.collect();
         let urls = self.storage.iter().map(|(name, storage)| (name.as_str(), storage.url.as_str()));
-        let name = storage::longest(address, urls)?;
+        let name = storage::longest(address, urls.chain(hosts.iter().map(|(name, url)| (*name, url.as_str()))))?;
         self.storage.get_key_value(name).map(|(name, storage)| (name.as_str(), storage))
     }
 
@@ -264,16 +272,6 @@ impl Config {
             (found, _) => Ok(found.map(|(name, credential)| (name.as_str(), credential))),
         }
     }
-}
-
-fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
-    if matches!(text, "index.docker.io" | "registry-1.docker.io") {
-        return Err(at.wrong(format!("{subject}: expected docker.io, found {text:?}"), "write docker.io"));
-    }
-    Repository::new(text, "x").map(|_| ()).map_err(|_| {
-        let what = format!("{subject}: expected HOST or HOST:PORT in lower case, found {text:?}");
-        at.wrong(what, "write it as in references: docker.io, registry.example:5000")
-    })
 }
 
 fn registry(

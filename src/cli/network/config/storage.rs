@@ -4,13 +4,11 @@
 
 use std::path::Path;
 
-use reqwest::Url;
-
 use super::credential::{self, Credential, Kind, Who, Wrong, wrong};
 use super::tables;
 use crate::base::fault::Fault;
 use crate::identity::{Cloud, Managed};
-use crate::network::origin;
+use crate::network::origin::{self, Url};
 use crate::secret::Secret;
 use crate::toml_file::error::{At, Text};
 
@@ -184,6 +182,15 @@ impl Storage {
         }
     }
 
+    /// Returns the cloud that the container is in: that of the identity in `credential`, else the one that its host
+    /// tells.
+    pub fn cloud(&self, credential: Option<&Credential>) -> Cloud {
+        match credential.map(|credential| &credential.kind) {
+            Some(Kind::Identity(_, cloud)) => cloud.clone(),
+            _ => Url::parse(&self.url).ok().and_then(|url| Cloud::of_storage(&url)).unwrap_or_else(Cloud::public),
+        }
+    }
+
     /// Checks the table together with the credential that it names.
     ///
     /// # Errors
@@ -211,11 +218,12 @@ impl Storage {
             }
             (Provider::Azure, Kind::AccountKey(_))
             | (Provider::S3, Kind::AccessKey { .. } | Kind::Profile(_))
-            | (Provider::Google, Kind::ServiceAccount(_)) => true,
+            | (Provider::Google, Kind::ServiceAccount(_))
             // The platform's own identity, as the store's own rules find it.
-            (Provider::S3 | Provider::Google, Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _)) => {
-                true
-            }
+            | (
+                Provider::S3 | Provider::Google,
+                Kind::Identity(Who::Managed(Managed::Machine) | Who::Workload, _),
+            ) => true,
             _ => false,
         };
         let keys = match self.provider {

@@ -68,7 +68,7 @@ impl Change {
             (_, None) if PLAIN.contains(&key) || NAMES.contains(&key) => self.value.as_str().into(),
             (_, None) if is_secret => self.source("")?,
             (_, Some(kind)) if may_be_elsewhere => self.source(kind)?,
-            _ => return Err(self.unknown()),
+            _ => return Err(Self::unknown()),
         };
         // Keeps the space and comments around the old value.
         let decor = table.get(key).and_then(Item::as_value).map(|old| old.decor().clone());
@@ -80,7 +80,7 @@ impl Change {
         Ok(())
     }
 
-    fn unknown(&self) -> Fault {
+    fn unknown() -> Fault {
         let help = "write host=HOST, username=USER, password.env=VAR, password.file=PATH, token.systemd=NAME, identity=system, identity.client_id=ID, identity.secret.file=PATH, cloud=china; KEY= removes";
         usage("credential set: expected KEY=VALUE with a known key, found another", help)
     }
@@ -97,7 +97,7 @@ impl Change {
             }
             "command" => toml_edit::Value::from(self.value.split_whitespace().collect::<Array>()),
             kind if SOURCES.contains(&kind) => self.value.as_str().into(),
-            _ => return Err(self.unknown()),
+            _ => return Err(Self::unknown()),
         };
         let mut table = InlineTable::new();
         table.insert(kind, value);

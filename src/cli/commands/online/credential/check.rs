@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::absent;
+use super::absent::absent;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::network::config::credential::Credential;
@@ -18,6 +17,7 @@ use crate::cli::network::{Network, registries};
 use crate::cli::output::Outcome;
 use crate::content::{Error, Kind as Failure};
 use crate::identity::{Address, Audience, claims};
+use crate::network::origin::Url;
 use crate::registry;
 use crate::secret::{Secret, Source};
 
@@ -159,7 +159,7 @@ impl Steps {
 pub(super) fn check(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome, Fault> {
     let config = Arc::new(network.config.load(session.world)?);
     let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
-    let sources = Sources::open(network, session, Arc::clone(&config))?;
+    let sources = registries::sources(network, session, Arc::clone(&config))?;
     let mut steps = Steps::default();
 
     let mut readable = true;
@@ -177,10 +177,11 @@ pub(super) fn check(name: &str, network: &Network, session: &Session<'_>) -> Res
     let mut hosts = Vec::new();
     if readable {
         containers(name, &config, &sources, &mut steps);
-        if one.kind.is_login() {
+        // An identity that is for a vault or a container needs no token for registries.
+        let is_used = !matches!(one.kind, Kind::Identity(..)) || !self::hosts(name, one, &config).is_empty();
+        if one.kind.is_login() && is_used {
             match sources.login(name, one, false) {
                 Ok(login) => hosts = logins(name, one, login, (network, session, &config), &mut steps)?,
-                // An identity that is for a vault or a container needs no token for registries.
                 Err(error) => steps.bad(Step::Login, name, error),
             }
         }
@@ -254,9 +255,7 @@ fn logins(
 ) -> Result<Vec<Value>, Fault> {
     let hosts = hosts(name, one, config);
     if hosts.is_empty() {
-        if !matches!(one.kind, Kind::Identity(..)) {
-            steps.line("not tried", "no host uses it");
-        }
+        steps.line("not tried", "no host uses it");
         return Ok(Vec::new());
     }
     let registries = registries::open_with(network, session, Arc::clone(config), login)?;

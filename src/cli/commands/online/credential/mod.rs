@@ -4,6 +4,7 @@
 //! Only the sources of secrets are written and shown, never a secret. The loader checks new content
 //! before it replaces the file.
 
+mod absent;
 mod change;
 mod check;
 
@@ -14,13 +15,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, InlineTable, Item, Table};
 
+use self::absent::absent;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::cli::network::config::credential::Who;
 use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
-use crate::cli::network::replace;
-use crate::cli::network::sources::Sources;
+use crate::cli::network::{registries, replace};
 use crate::cli::output::Outcome;
 use crate::identity::{self, Audience, Cloud};
 
@@ -73,11 +74,6 @@ enum Command {
         #[command(flatten)]
         config: ConfigFiles,
     },
-}
-
-fn absent(name: &str) -> Fault {
-    Fault::new(Class::Usage, format!("credential {name:?}: expected a credential of that name, found none"))
-        .help("see `packmule credential list`")
 }
 
 impl Args {
@@ -162,7 +158,7 @@ fn show(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome,
     let one = config.credentials.get(name).ok_or_else(|| absent(name))?;
     let mut lines = lines(name, one);
     if matches!(one.kind, Kind::Identity(..)) {
-        let sources = Sources::open(network, session, Arc::clone(&config))?;
+        let sources = registries::sources(network, session, Arc::clone(&config))?;
         // The token for vaults, since it is there that rights are granted to it first.
         let token = sources.identity(name).and_then(|identity| identity.token(Audience::Vault, false));
         match token {
