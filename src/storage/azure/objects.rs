@@ -139,11 +139,7 @@ impl Service {
             .header("content-type", "application/octet-stream")
             .header("content-md5", &md5_text(&content))
             .body(content.clone());
-        call = match condition {
-            Condition::Any => call,
-            Condition::Absent => call.header("if-none-match", "*"),
-            Condition::Unchanged(etag) => call.header("if-match", etag),
-        };
+        call = conditional(call, condition);
         let md5 = Md5::digest(&content).into();
         let written = self.written(&call, name, content.len() as u64, md5).map_err(|failure| {
             let is_gone = matches!(condition, Condition::Unchanged(_)) && is_absent(&failure);
@@ -202,14 +198,14 @@ impl Service {
         self.ask(&call, MOST_LIST).map(drop)
     }
 
-    /// Makes an object of `size` bytes of its blocks, if it still has `etag` where one is given.
+    /// Makes an object of `size` bytes of its blocks.
     pub fn commit<'a>(
         &self,
         name: &str,
         ids: impl Iterator<Item = &'a str>,
         size: u64,
         md5: [u8; 16],
-        etag: Option<&str>,
+        condition: &Condition,
     ) -> Result<Object, Failure> {
         let list = documents::block_list(ids);
         let mut call = self
@@ -220,10 +216,13 @@ impl Service {
             .header("x-ms-blob-content-type", "application/octet-stream")
             .header("x-ms-blob-content-md5", &Base64::encode_string(&md5))
             .body(list);
-        if let Some(etag) = etag {
-            call = call.header("if-match", etag);
-        }
+        call = conditional(call, condition);
         self.written(&call, name, size, md5)
+    }
+
+    /// Makes an object empty and drops all its blocks, those that are not committed too.
+    pub fn emptied(&self, name: &str, condition: &Condition) -> Result<(), Failure> {
+        self.commit(name, std::iter::empty(), 0, Md5::digest([]).into(), condition).map(drop)
     }
 
     /// Removes an object. Does nothing if there is none.
@@ -258,6 +257,14 @@ impl Service {
     fn unreadable(&self, subject: &str, why: &str) -> Error {
         let why = crate::base::fault::escape(why);
         self.error(Kind::Failed, format_args!("{subject}: expected a list, found something else: {why}"))
+    }
+}
+
+fn conditional(call: Call, condition: &Condition) -> Call {
+    match condition {
+        Condition::Any => call,
+        Condition::Absent => call.header("if-none-match", "*"),
+        Condition::Unchanged(etag) => call.header("if-match", etag),
     }
 }
 

@@ -68,9 +68,10 @@ impl Refusal<'_> {
                 plain(Kind::Denied, "the account has public access off, and the request has no login", self.for_login())
             }
             "AuthorizationSourceIPMismatch" => self.address_of_sas(),
+            "AuthorizationFailure" if self.has_ended() => self.login_refused(),
             "AuthorizationFailure" => plain(
                 Kind::Denied,
-                "this machine's network is not allowed by the account, or the login has no right to this",
+                "the account does not allow this machine's network, or does not accept the login for this",
                 format!("allow this machine in the network rules of {account}, or use a private endpoint"),
             ),
             "AuthorizationPermissionMismatch"
@@ -162,6 +163,10 @@ impl Refusal<'_> {
         (Kind::Denied, found, "make a signature for the address that this machine has outside".to_owned())
     }
 
+    fn has_ended(&self) -> bool {
+        matches!(self.login, Login::Sas(Sas { ends: Some(ends), .. }) if *ends <= self.now)
+    }
+
     fn login_refused(&self) -> (Kind, String, String) {
         let shown = |time: i64| Moment::from_unix(time).map_or_else(String::new, |moment| moment.to_string());
         let found = match self.login {
@@ -203,7 +208,7 @@ mod tests {
             (403, "AuthenticationFailed", Login::Key, Kind::Denied, "key is not accepted"),
             (401, "InvalidAuthenticationInfo", Login::Token, Kind::Denied, "token is not accepted"),
             (403, "AuthorizationSourceIPMismatch", Login::Sas(&sas), Kind::Denied, "only 192.0.2.1 (sip)"),
-            (403, "AuthorizationFailure", Login::Key, Kind::Denied, "network is not allowed"),
+            (403, "AuthorizationFailure", Login::Key, Kind::Denied, "not allow this machine's network"),
             (409, "PublicAccessNotPermitted", Login::Nobody, Kind::Denied, "public access off"),
             (412, "LeaseIdMissing", Login::Key, Kind::Refused, "lease"),
             (409, "BlobAlreadyExists", Login::Key, Kind::Refused, "exists"),

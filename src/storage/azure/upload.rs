@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use super::blocks::{self, Block};
@@ -50,14 +49,14 @@ pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &
     if there.uncommitted.iter().any(|block| !blocks::fits(&block.id)) {
         // Blocks of another program: all ids of an object must have the same length. An empty object
         // counts as absent.
-        service.put_whole(upload.name, Bytes::new(), &Condition::Any)?;
+        service.emptied(upload.name, &Condition::Any)?;
     }
     let is_kept =
         |block: &Block| there.uncommitted.iter().any(|other| other.id == block.id && other.size == block.length);
     let kept: Vec<bool> = plan.iter().map(is_kept).collect();
     let (md5, done) = sent(service, upload, &plan, &kept, flow)?;
     let ids = plan.iter().map(|block| block.id.as_str());
-    let object = service.commit(upload.name, ids, upload.size, md5, None)?;
+    let object = service.commit(upload.name, ids, upload.size, md5, &Condition::Any)?;
     compare(service, upload, &object)?;
     Ok(done)
 }
