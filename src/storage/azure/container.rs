@@ -25,7 +25,7 @@ use crate::storage::{Condition, Container, Needs, Object, Unfinished, Upload, Up
 /// that a signature ends too early.
 const USUAL: u64 = 20 << 20;
 
-/// What a container is opened with.
+/// Everything that a container is opened with.
 pub struct Opening {
     /// How requests are signed.
     pub access: Access,
@@ -97,9 +97,9 @@ impl Azure {
     fn check_signature(&self, needs: Needs, flow: &Flow) -> Result<(), Error> {
         let Secret::Sas(sas) = self.service.secret()? else { return Ok(()) };
         let now = self.service.flow().clock().unix();
-        let lacks = sas.lacks(needs, self.service.address.is_https(), now);
-        if !lacks.is_empty() {
-            let what = format!("shared access signature: it is not enough: {}", lacks.join("; "));
+        let missing = sas.missing(needs, self.service.address.is_https(), now);
+        if !missing.is_empty() {
+            let what = format!("shared access signature: it is not enough: {}", missing.join("; "));
             let (verb, letters) = match (needs.write, needs.remove) {
                 (true, _) => ("write", "r, w, l and a"),
                 (false, true) => ("remove", "r, l and d"),
@@ -169,7 +169,7 @@ impl Container for Azure {
     }
 
     fn put(&self, name: &str, content: &[u8], condition: &Condition) -> Result<Object, Error> {
-        self.told(self.service.put_whole(name, content.to_vec().into(), condition))
+        self.told(self.service.put_whole(name, &content.to_vec().into(), condition))
     }
 
     fn upload(&self, wanted: &Upload<'_>, flow: &Flow) -> Result<Uploaded, Error> {

@@ -11,6 +11,7 @@ use reqwest::header::HeaderMap;
 
 use super::documents::{self, ListedBlock, Page};
 use super::service::{Call, Failure, Service};
+use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::storage::{Condition, Object};
 
@@ -42,7 +43,7 @@ fn object(name: &str, headers: &HeaderMap) -> Object {
 
 impl Service {
     fn call(&self, method: Method, name: &str, what: &str) -> Result<Call, Error> {
-        Ok(Call::new(method, self.address.of_object(name)?, format!("{what} {}", crate::base::fault::escape(name))))
+        Ok(Call::new(method, self.address.of_object(name)?, format!("{what} {}", escape(name))))
     }
 
     /// Describes an object; `None` if there is none.
@@ -62,7 +63,7 @@ impl Service {
     /// Fills `buffer` from `offset` of an object, of the content with `etag`. What breaks off goes on
     /// where it was, in the same content.
     pub fn fill(&self, name: &str, etag: Option<&str>, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let what = format!("object {}", crate::base::fault::escape(name));
+        let what = format!("object {}", escape(name));
         let is_fixed = etag.is_some();
         let mut etag = etag.map(ToOwned::to_owned);
         let mut filled = 0;
@@ -70,7 +71,7 @@ impl Service {
             let before = filled;
             let found = self.tried(|again| self.fill_once(name, &mut etag, offset, buffer, &mut filled, again));
             let Err(failure) = found else { continue };
-            // As long as something comes, the tries begin anew.
+            // As long as something comes, the tries begin again.
             if failure.trouble.again && filled > before {
                 continue;
             }
@@ -132,15 +133,15 @@ impl Service {
     }
 
     /// Writes an object in one request and compares what the service says of it.
-    pub fn put_whole(&self, name: &str, content: Bytes, condition: &Condition) -> Result<Object, Error> {
+    pub fn put_whole(&self, name: &str, content: &Bytes, condition: &Condition) -> Result<Object, Error> {
         let mut call = self
             .call(Method::PUT, name, "object")?
             .header("x-ms-blob-type", "BlockBlob")
             .header("content-type", "application/octet-stream")
-            .header("content-md5", &md5_text(&content))
+            .header("content-md5", &md5_text(content))
             .body(content.clone());
         call = conditional(call, condition);
-        let md5 = Md5::digest(&content).into();
+        let md5 = Md5::digest(content).into();
         let written = self.written(&call, name, content.len() as u64, md5).map_err(|failure| {
             let is_gone = matches!(condition, Condition::Unchanged(_)) && is_absent(&failure);
             if is_gone {
@@ -251,11 +252,11 @@ impl Service {
             call = call.query("include", "uncommittedblobs");
         }
         let answer = self.ask(&call, MOST_LIST)?;
-        Ok(documents::page(&answer.body).map_err(|why| self.unreadable(&call.subject, &why))?)
+        documents::page(&answer.body).map_err(|why| self.unreadable(&call.subject, &why))
     }
 
     fn unreadable(&self, subject: &str, why: &str) -> Error {
-        let why = crate::base::fault::escape(why);
+        let why = escape(why);
         self.error(Kind::Failed, format_args!("{subject}: expected a list, found something else: {why}"))
     }
 }

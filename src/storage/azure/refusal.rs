@@ -1,4 +1,4 @@
-//! What a refusal of the service means: tells by its code what is missing, and what to do.
+//! Meaning of a refusal of the service: tells by its code what is missing, and what to do.
 //!
 //! Pure. Codes are those of `x-ms-error-code`.
 
@@ -23,7 +23,7 @@ pub(super) enum Login<'a> {
 pub(super) struct Refusal<'a> {
     /// Account and container.
     pub place: &'a str,
-    /// What was asked.
+    /// Subject of the request.
     pub subject: &'a str,
     /// Status of the answer.
     pub status: u16,
@@ -144,8 +144,8 @@ impl Refusal<'_> {
 
     fn right_missing(&self) -> (Kind, String, String) {
         let found = match self.login {
-            Login::Sas(_) => "the signature lacks a right for this",
-            _ => "the login lacks a right for this",
+            Login::Sas(_) => "the signature has no right to this",
+            _ => "the login has no right to this",
         };
         let help = match self.login {
             Login::Sas(_) => "make a signature with r, w, l and a to write, or with r and l to read".to_owned(),
@@ -201,8 +201,8 @@ mod tests {
         for (status, code, login, kind, part) in [
             (404, "ContainerNotFound", Login::Sas(&sas), Kind::Absent, "container does not exist"),
             (404, "BlobNotFound", Login::Sas(&sas), Kind::Absent, "no such object"),
-            (403, "AuthorizationPermissionMismatch", Login::Sas(&sas), Kind::Denied, "signature lacks a right"),
-            (403, "AuthorizationPermissionMismatch", Login::Token, Kind::Denied, "login lacks a right"),
+            (403, "AuthorizationPermissionMismatch", Login::Sas(&sas), Kind::Denied, "signature has no right"),
+            (403, "AuthorizationPermissionMismatch", Login::Token, Kind::Denied, "login has no right"),
             (403, "AuthenticationFailed", Login::Sas(&old), Kind::Denied, "ended at 2020-01-01"),
             (403, "AuthenticationFailed", Login::Sas(&sas), Kind::Denied, "not accepted: changed"),
             (403, "AuthenticationFailed", Login::Key, Kind::Denied, "key is not accepted"),

@@ -10,6 +10,7 @@ use packmule::network::access::Access;
 use packmule::network::settings::ClientSettings;
 
 use super::site::{Given, Opened, open};
+use crate::encrypted::Front;
 use crate::server::{Reply, Request, Server, reply};
 
 /// A signature that the fake takes, whatever it says.
@@ -29,7 +30,7 @@ struct State {
     writes: usize,
 }
 
-/// What to do with one request: `Before` instead of it, `After` it is carried out.
+/// Action on one request: `Before` instead of it, `After` it is carried out.
 pub enum Fault {
     Before(Reply),
     After(Reply),
@@ -38,6 +39,7 @@ pub enum Fault {
 /// The running fake.
 pub struct Fake {
     pub server: Server,
+    scheme: &'static str,
 }
 
 /// Returns a refusal with its code.
@@ -48,20 +50,16 @@ pub fn refusal(status: u16, code: &str) -> Reply {
 impl Fake {
     /// Starts a fake; `fault` decides by the request and the number of earlier ones.
     pub fn start(fault: impl Fn(&Request, usize) -> Option<Fault> + Send + Sync + 'static) -> Self {
-        let state = Arc::new(Mutex::new(State::default()));
-        let server = Server::start(move |request, before| match fault(request, before) {
-            Some(Fault::Before(reply)) => reply,
-            Some(Fault::After(reply)) => {
-                answer(&state, request);
-                reply
-            }
-            None => answer(&state, request),
-        });
-        Self { server }
+        Self { server: Server::start(answering(fault)), scheme: "http" }
+    }
+
+    /// Starts a fake with TLS.
+    pub fn behind(front: &Front) -> Self {
+        Self { server: front.serve(answering(|_, _| None)), scheme: "https" }
     }
 
     pub fn address(&self) -> String {
-        format!("http://{}/account/container", self.server.host)
+        format!("{}://{}/account/container", self.scheme, self.server.host)
     }
 
     /// Opens the container with signatures, one after the other.
@@ -74,6 +72,20 @@ impl Fake {
     pub fn count(&self, method: &str, part: &str) -> usize {
         let requests = self.server.requests();
         requests.iter().filter(|request| request.method == method && request.path.contains(part)).count()
+    }
+}
+
+fn answering(
+    fault: impl Fn(&Request, usize) -> Option<Fault> + Send + Sync + 'static,
+) -> impl Fn(&Request, usize) -> Reply + Send + Sync + 'static {
+    let state = Mutex::new(State::default());
+    move |request, before| match fault(request, before) {
+        Some(Fault::Before(reply)) => reply,
+        Some(Fault::After(reply)) => {
+            answer(&state, request);
+            reply
+        }
+        None => answer(&state, request),
     }
 }
 

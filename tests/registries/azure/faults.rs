@@ -1,14 +1,15 @@
-//! What goes wrong between us and the service, by its class.
+//! Everything that goes wrong between us and the service, by its class.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use packmule::content::Kind;
-use packmule::network::settings::ClientSettings;
+use packmule::network::settings::{ClientSettings, HostSettings};
 use packmule::storage::{Condition, Container};
 
 use super::fake::{Fake, Fault, SAS, parameter, refusal};
 use crate::container::{Bytes, content, flow, upload};
+use crate::encrypted::{Folder, Front};
 use crate::server::{Request, reply};
 
 const LENGTH: usize = 300_000;
@@ -233,4 +234,58 @@ fn no_more_is_in_memory_than_a_few_blocks() {
     carried(&fake, &[SAS]);
     let most = most.load(Ordering::SeqCst);
     assert!((2..=4).contains(&most), "as many as jobs: {most}");
+}
+
+#[test]
+fn certificates_are_checked_and_a_private_ca_is_taken() {
+    let folder = Folder::new();
+    let with = |name: &str| ClientSettings { ca: vec![folder.read(name)], ..ClientSettings::default() };
+    let fake = Fake::behind(&Front::new(&folder, "good"));
+    let (opened, _) = fake.open(&[SAS], with("ca.pem"));
+    opened.container.put("a", b"x", &Condition::Absent).unwrap();
+    for (presented, settings) in [("good", ClientSettings::default()), ("expired", with("ca.pem"))] {
+        let fake = Fake::behind(&Front::new(&folder, presented));
+        let (opened, _) = fake.open(&[SAS], settings);
+        let error = opened.container.put("a", b"x", &Condition::Absent).unwrap_err();
+        assert!(error.class == Kind::Failed && error.what.contains("certificate"), "{error}");
+        assert!(fake.server.all_requests().is_empty(), "nothing is sent, and no secret");
+    }
+}
+
+#[test]
+fn limits_of_the_rate_hold_both_ways() {
+    const RATE: u64 = 1 << 20;
+    let hosts = Box::new(|_: &str| Ok(HostSettings { limit_rate: Some(RATE), ..HostSettings::default() }));
+    let fake = Fake::start(|_, _| None);
+    let (opened, _) = fake.open(&[SAS], ClientSettings { hosts, ..ClientSettings::default() });
+    let bytes = content(4 << 20, 2);
+    upload(&opened.container, "volume", &Bytes::new(bytes.clone()), &[], &flow().0).unwrap();
+    let up = opened.clock.slept();
+    let mut read = vec![0; bytes.len()];
+    opened.container.read_at("volume", None, 0, &mut read).unwrap();
+    assert!(read == bytes);
+    let down = opened.clock.slept().saturating_sub(up);
+    for (way, slept) in [("up", up), ("down", down)] {
+        assert!(slept >= Duration::from_secs(2) && slept < Duration::from_secs(6), "{way}: {slept:?}");
+    }
+}
+
+#[test]
+fn a_cancelled_run_ends_soon() {
+    let fake = Fake::start(|request, _| {
+        if is_block(request) {
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        None
+    });
+    let (opened, _) = fake.open(&[SAS], ClientSettings::default());
+    let cancel = opened.flow.cancel_flag();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        cancel.store(true, Ordering::Relaxed);
+    });
+    let begun = std::time::Instant::now();
+    let error = upload(&opened.container, "volume", &Bytes::new(content(LENGTH, 1)), &[], &opened.flow).unwrap_err();
+    assert_eq!(error.class, Kind::Cancelled, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }

@@ -1,4 +1,4 @@
-//! What signatures and keys permit, by the emulator, which enforces the letters of a signature.
+//! Rights of signatures and keys, by the emulator, which enforces the letters of a signature.
 
 use packmule::content::{Error, Kind};
 use packmule::network::access::Access;
@@ -71,14 +71,14 @@ fn t14_each_wrong_signature_is_named_before_any_request_and_by_the_service_too()
     };
     let mut byte = [0];
     let opened = checked(&site.sas("rl"), WRITE, "the right w");
-    denied(opened.container.put("x", b"", &Condition::Any), "lacks a right");
+    denied(opened.container.put("x", b"", &Condition::Any), "has no right to this");
     let opened = checked(&site.sas("wa"), WRITE, "the right r to read (sp); the right l");
-    denied(opened.container.read_at("b.json", None, 0, &mut byte), "lacks a right");
-    denied(opened.container.list("", &mut |_| {}), "lacks a right");
+    denied(opened.container.read_at("b.json", None, 0, &mut byte), "has no right to this");
+    denied(opened.container.list("", &mut |_| {}), "has no right to this");
     let opened = checked(&site.sas_until("rl", &hours(-2), ""), READ, "it ended at");
     denied(opened.container.read_at("b.json", None, 0, &mut byte), "the signature ended at");
     let opened = checked(&site.account_sas("b", "s", "rl", ""), READ, "objects (srt); containers");
-    denied(opened.container.read_at("b.json", None, 0, &mut byte), "lacks a right");
+    denied(opened.container.read_at("b.json", None, 0, &mut byte), "has no right to this");
     let opened = checked(&site.account_sas("qt", "sco", "rl", ""), READ, "the blob service (ss)");
     denied(opened.container.head("b.json"), "");
     checked(&site.account_sas("b", "sco", "rl", "https"), READ, "only for https (spr)");
