@@ -21,7 +21,7 @@ use crate::network::settings::{ClientSettings, HostSettings, Proxies};
 use crate::registry::{Credential, Home, Registries, Settings};
 
 /// Default number of retries.
-const RETRIES: u32 = 5;
+pub const RETRIES: u32 = 5;
 
 /// Opens the registries of a run.
 ///

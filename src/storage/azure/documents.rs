@@ -7,6 +7,8 @@ use std::time::UNIX_EPOCH;
 use base64ct::{Base64, Encoding as _};
 use serde::Deserialize;
 
+use super::address::decoded;
+
 /// One page of a list of objects.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Page {
@@ -111,17 +113,18 @@ pub(super) fn page(body: &[u8]) -> Result<Page, String> {
     let EnumerationResults { blobs, next } = parse(body)?;
     let mut objects = Vec::new();
     for Blob { name, properties } in blobs.blobs {
-        let name = match name.is_encoded {
-            true => super::address::decoded(&name.text).ok_or_else(|| "a name that is not UTF-8".to_owned())?,
-            false => name.text,
+        let name = if name.is_encoded {
+            decoded(&name.text).ok_or_else(|| "a name that is not UTF-8".to_owned())?
+        } else {
+            name.text
         };
         objects.push(Listed {
             name,
             size: properties.size,
-            etag: properties.etag.filter(|etag| !etag.is_empty()).map(|etag| match etag.starts_with('"') {
-                true => etag,
-                false => format!("\"{etag}\""),
-            }),
+            etag: properties
+                .etag
+                .filter(|etag| !etag.is_empty())
+                .map(|etag| if etag.starts_with('"') { etag } else { format!("\"{etag}\"") }),
             md5: properties.md5.as_deref().and_then(md5),
             modified: properties.modified.as_deref().and_then(time),
         });

@@ -11,6 +11,7 @@ use reqwest::header::HeaderMap;
 
 use super::documents::{self, ListedBlock, Page};
 use super::service::{Call, Failure, Service};
+use crate::base::fault::escape;
 use crate::content::{Error, Kind};
 use crate::storage::{Condition, Object};
 
@@ -42,7 +43,7 @@ fn object(name: &str, headers: &HeaderMap) -> Object {
 
 impl Service {
     fn call(&self, method: Method, name: &str, what: &str) -> Result<Call, Error> {
-        Ok(Call::new(method, self.address.of_object(name)?, format!("{what} {}", crate::base::fault::escape(name))))
+        Ok(Call::new(method, self.address.of_object(name)?, format!("{what} {}", escape(name))))
     }
 
     /// Describes an object; `None` if there is none.
@@ -62,7 +63,7 @@ impl Service {
     /// Fills `buffer` from `offset` of an object, of the content with `etag`. What breaks off goes on
     /// where it was, in the same content.
     pub fn fill(&self, name: &str, etag: Option<&str>, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        let what = format!("object {}", crate::base::fault::escape(name));
+        let what = format!("object {}", escape(name));
         let is_fixed = etag.is_some();
         let mut etag = etag.map(ToOwned::to_owned);
         let mut filled = 0;
@@ -70,7 +71,7 @@ impl Service {
             let before = filled;
             let found = self.tried(|again| self.fill_once(name, &mut etag, offset, buffer, &mut filled, again));
             let Err(failure) = found else { continue };
-            // As long as something comes, the tries begin anew.
+            // As long as something comes, the tries begin again.
             if failure.trouble.again && filled > before {
                 continue;
             }
@@ -132,19 +133,15 @@ impl Service {
     }
 
     /// Writes an object in one request and compares what the service says of it.
-    pub fn put_whole(&self, name: &str, content: Bytes, condition: &Condition) -> Result<Object, Error> {
+    pub fn put_whole(&self, name: &str, content: &Bytes, condition: &Condition) -> Result<Object, Error> {
         let mut call = self
             .call(Method::PUT, name, "object")?
             .header("x-ms-blob-type", "BlockBlob")
             .header("content-type", "application/octet-stream")
-            .header("content-md5", &md5_text(&content))
+            .header("content-md5", &md5_text(content))
             .body(content.clone());
-        call = match condition {
-            Condition::Any => call,
-            Condition::Absent => call.header("if-none-match", "*"),
-            Condition::Unchanged(etag) => call.header("if-match", etag),
-        };
-        let md5 = Md5::digest(&content).into();
+        call = conditional(call, condition);
+        let md5 = Md5::digest(content).into();
         let written = self.written(&call, name, content.len() as u64, md5).map_err(|failure| {
             let is_gone = matches!(condition, Condition::Unchanged(_)) && is_absent(&failure);
             if is_gone {
@@ -202,14 +199,14 @@ impl Service {
         self.ask(&call, MOST_LIST).map(drop)
     }
 
-    /// Makes an object of `size` bytes of its blocks, if it still has `etag` where one is given.
+    /// Makes an object of `size` bytes of its blocks.
     pub fn commit<'a>(
         &self,
         name: &str,
         ids: impl Iterator<Item = &'a str>,
         size: u64,
         md5: [u8; 16],
-        etag: Option<&str>,
+        condition: &Condition,
     ) -> Result<Object, Failure> {
         let list = documents::block_list(ids);
         let mut call = self
@@ -220,10 +217,13 @@ impl Service {
             .header("x-ms-blob-content-type", "application/octet-stream")
             .header("x-ms-blob-content-md5", &Base64::encode_string(&md5))
             .body(list);
-        if let Some(etag) = etag {
-            call = call.header("if-match", etag);
-        }
+        call = conditional(call, condition);
         self.written(&call, name, size, md5)
+    }
+
+    /// Makes an object empty and drops all its blocks, those that are not committed too.
+    pub fn emptied(&self, name: &str, condition: &Condition) -> Result<(), Failure> {
+        self.commit(name, std::iter::empty(), 0, Md5::digest([]).into(), condition).map(drop)
     }
 
     /// Removes an object. Does nothing if there is none.
@@ -252,12 +252,20 @@ impl Service {
             call = call.query("include", "uncommittedblobs");
         }
         let answer = self.ask(&call, MOST_LIST)?;
-        Ok(documents::page(&answer.body).map_err(|why| self.unreadable(&call.subject, &why))?)
+        documents::page(&answer.body).map_err(|why| self.unreadable(&call.subject, &why))
     }
 
     fn unreadable(&self, subject: &str, why: &str) -> Error {
-        let why = crate::base::fault::escape(why);
+        let why = escape(why);
         self.error(Kind::Failed, format_args!("{subject}: expected a list, found something else: {why}"))
+    }
+}
+
+fn conditional(call: Call, condition: &Condition) -> Call {
+    match condition {
+        Condition::Any => call,
+        Condition::Absent => call.header("if-none-match", "*"),
+        Condition::Unchanged(etag) => call.header("if-match", etag),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a refusal of the service means: tells by its code what is missing, and what to do.
+//! Meaning of a refusal of the service: tells by its code what is missing, and what to do.
 //!
 //! Pure. Codes are those of `x-ms-error-code`.
 
@@ -23,7 +23,7 @@ pub(super) enum Login<'a> {
 pub(super) struct Refusal<'a> {
     /// Account and container.
     pub place: &'a str,
-    /// What was asked.
+    /// Subject of the request.
     pub subject: &'a str,
     /// Status of the answer.
     pub status: u16,
@@ -68,9 +68,10 @@ impl Refusal<'_> {
                 plain(Kind::Denied, "the account has public access off, and the request has no login", self.for_login())
             }
             "AuthorizationSourceIPMismatch" => self.address_of_sas(),
+            "AuthorizationFailure" if self.has_ended() => self.login_refused(),
             "AuthorizationFailure" => plain(
                 Kind::Denied,
-                "this machine's network is not allowed by the account, or the login has no right to this",
+                "the account does not allow this machine's network, or does not accept the login for this",
                 format!("allow this machine in the network rules of {account}, or use a private endpoint"),
             ),
             "AuthorizationPermissionMismatch"
@@ -143,8 +144,8 @@ impl Refusal<'_> {
 
     fn right_missing(&self) -> (Kind, String, String) {
         let found = match self.login {
-            Login::Sas(_) => "the signature lacks a right for this",
-            _ => "the login lacks a right for this",
+            Login::Sas(_) => "the signature has no right to this",
+            _ => "the login has no right to this",
         };
         let help = match self.login {
             Login::Sas(_) => "make a signature with r, w, l and a to write, or with r and l to read".to_owned(),
@@ -160,6 +161,10 @@ impl Refusal<'_> {
         };
         let found = format!("the signature does not allow this machine's address{from} (sip)");
         (Kind::Denied, found, "make a signature for the address that this machine has outside".to_owned())
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.login, Login::Sas(Sas { ends: Some(ends), .. }) if *ends <= self.now)
     }
 
     fn login_refused(&self) -> (Kind, String, String) {
@@ -196,14 +201,14 @@ mod tests {
         for (status, code, login, kind, part) in [
             (404, "ContainerNotFound", Login::Sas(&sas), Kind::Absent, "container does not exist"),
             (404, "BlobNotFound", Login::Sas(&sas), Kind::Absent, "no such object"),
-            (403, "AuthorizationPermissionMismatch", Login::Sas(&sas), Kind::Denied, "signature lacks a right"),
-            (403, "AuthorizationPermissionMismatch", Login::Token, Kind::Denied, "login lacks a right"),
+            (403, "AuthorizationPermissionMismatch", Login::Sas(&sas), Kind::Denied, "signature has no right"),
+            (403, "AuthorizationPermissionMismatch", Login::Token, Kind::Denied, "login has no right"),
             (403, "AuthenticationFailed", Login::Sas(&old), Kind::Denied, "ended at 2020-01-01"),
             (403, "AuthenticationFailed", Login::Sas(&sas), Kind::Denied, "not accepted: changed"),
             (403, "AuthenticationFailed", Login::Key, Kind::Denied, "key is not accepted"),
             (401, "InvalidAuthenticationInfo", Login::Token, Kind::Denied, "token is not accepted"),
             (403, "AuthorizationSourceIPMismatch", Login::Sas(&sas), Kind::Denied, "only 192.0.2.1 (sip)"),
-            (403, "AuthorizationFailure", Login::Key, Kind::Denied, "network is not allowed"),
+            (403, "AuthorizationFailure", Login::Key, Kind::Denied, "not allow this machine's network"),
             (409, "PublicAccessNotPermitted", Login::Nobody, Kind::Denied, "public access off"),
             (412, "LeaseIdMissing", Login::Key, Kind::Refused, "lease"),
             (409, "BlobAlreadyExists", Login::Key, Kind::Refused, "exists"),

@@ -13,7 +13,7 @@ use crate::base::time::Moment;
 use crate::content::{Error, Kind};
 use crate::storage::Needs;
 
-/// What a signature is for.
+/// Resources that a signature is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Scope {
     /// One container or directory (`sr=c`, `sr=d`).
@@ -117,19 +117,19 @@ impl Sas {
         &self.query
     }
 
-    /// Returns everything that it lacks for `needs` at `now`, each in the words of its parameters;
+    /// Returns everything that is missing in it for `needs` at `now`, each in the words of its parameters;
     /// empty if it is good as far as can be seen.
-    pub fn lacks(&self, needs: Needs, is_https: bool, now: i64) -> Vec<String> {
-        let mut lacks = Vec::new();
+    pub fn missing(&self, needs: Needs, is_https: bool, now: i64) -> Vec<String> {
+        let mut missing = Vec::new();
         let shown = |time: i64| Moment::from_unix(time).map_or_else(String::new, |moment| moment.to_string());
         if let Some(ends) = self.ends.filter(|ends| *ends <= now) {
-            lacks.push(format!("it ended at {} (se)", shown(ends)));
+            missing.push(format!("it ended at {} (se)", shown(ends)));
         }
         if let Some(starts) = self.starts.filter(|starts| *starts > now) {
-            lacks.push(format!("it begins at {} (st)", shown(starts)));
+            missing.push(format!("it begins at {} (st)", shown(starts)));
         }
         if self.is_https_only && !is_https {
-            lacks.push("it is only for https (spr)".to_owned());
+            missing.push("it is only for https (spr)".to_owned());
         }
         let wanted = [
             // Blocks that are there and content after the commit are read.
@@ -142,25 +142,25 @@ impl Sas {
             for (letter, _, word) in
                 wanted.iter().filter(|(letter, is_wanted, _)| *is_wanted && !rights.contains(*letter))
             {
-                lacks.push(format!("the right {letter} to {word} (sp)"));
+                missing.push(format!("the right {letter} to {word} (sp)"));
             }
         }
         match &self.scope {
             Scope::Container => {}
-            Scope::Object(kind) => lacks.push(format!("it is for one object (sr={kind}), not for the container")),
+            Scope::Object(kind) => missing.push(format!("it is for one object (sr={kind}), not for the container")),
             Scope::Account { services, types } => {
                 if !services.contains('b') {
-                    lacks.push("the blob service (ss)".to_owned());
+                    missing.push("the blob service (ss)".to_owned());
                 }
                 if !types.contains('o') && (needs.read || needs.write || needs.remove) {
-                    lacks.push("objects (srt)".to_owned());
+                    missing.push("objects (srt)".to_owned());
                 }
                 if !types.contains('c') && needs.list {
-                    lacks.push("containers, to list objects (srt)".to_owned());
+                    missing.push("containers, to list objects (srt)".to_owned());
                 }
             }
         }
-        lacks
+        missing
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn t14_each_thing_that_it_lacks_is_named() {
-        let one = |text: &str, needs: Needs| sas(text).lacks(needs, true, NOW).join("; ");
+        let one = |text: &str, needs: Needs| sas(text).missing(needs, true, NOW).join("; ");
         let write = Needs { write: true, list: true, ..Needs::default() };
         let read = Needs { read: true, list: true, ..Needs::default() };
         assert_eq!(one("sr=c&sp=rwla&se=2027-01-01", write), "", "t13: nothing more is needed to write");
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn t14_times_and_the_protocol_are_read() {
-        let one = |text: &str, is_https| sas(text).lacks(Needs::default(), is_https, NOW).join("; ");
+        let one = |text: &str, is_https| sas(text).missing(Needs::default(), is_https, NOW).join("; ");
         for ends in ["2026-09-21", "2026-09-21T14:13Z", "2026-09-21T14:13:20Z", "2026-09-21T14:13:19.1234567Z"] {
             assert!(one(&format!("sr=c&sp=r&se={ends}"), true).starts_with("it ended at 2026-09-21T"), "{ends}");
         }

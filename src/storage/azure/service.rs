@@ -41,7 +41,7 @@ pub(super) struct Call {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// What it is about, for errors.
+    /// Subject of the request, for errors.
     pub subject: String,
 }
 
@@ -104,7 +104,7 @@ impl From<Failure> for Error {
 }
 
 impl Failure {
-    /// Reports whether the request may have been carried out all the same.
+    /// Reports whether the request may have been carried out anyway.
     pub fn is_unsure(&self) -> bool {
         self.trouble.again && self.trouble.status.is_none_or(|status| status >= 500)
     }

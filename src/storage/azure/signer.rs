@@ -27,7 +27,7 @@ const SOON: i64 = 60;
 /// Least time between two readings because the end is near.
 const PAUSE: Duration = Duration::from_secs(20);
 
-/// What requests are signed with.
+/// The secret that requests are signed with.
 #[derive(Clone)]
 pub(super) enum Secret {
     Nothing,

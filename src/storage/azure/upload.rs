@@ -8,7 +8,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
 use super::blocks::{self, Block};
@@ -27,9 +26,9 @@ const STEP: usize = 1 << 20;
 
 /// Uploads an object; blocks have at least `least` bytes.
 pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &Flow) -> Result<Uploaded, Error> {
-    let there = service.described(upload.name)?;
-    if let Some(md5) =
-        there.as_ref().filter(|object| object.size == upload.size && object.size > 0).and_then(|object| object.md5)
+    let there = service.described(upload.name)?.filter(|object| object.size == upload.size && object.size > 0);
+    // A body that can be read only once must be sent now.
+    if let Some(md5) = there.and_then(|object| object.md5).filter(|_| !upload.body.is_once())
         && hashed(service, upload)? == md5
     {
         flow.event(Event::Bytes(upload.size));
@@ -37,10 +36,10 @@ pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &
     }
     if upload.size <= least {
         let mut content = Vec::new();
-        let mut reader = open(service, upload)?;
+        let mut reader = open(upload)?;
         fill(service, upload, &mut reader, upload.size, &mut content)?;
         ended(service, upload, &mut reader)?;
-        let object = service.put_whole(upload.name, content.into(), &Condition::Any)?;
+        let object = service.put_whole(upload.name, &content.into(), &Condition::Any)?;
         flow.event(Event::Bytes(upload.size));
         compare(service, upload, &object)?;
         return Ok(Uploaded { sent: upload.size, kept: 0 });
@@ -50,14 +49,14 @@ pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &
     if there.uncommitted.iter().any(|block| !blocks::fits(&block.id)) {
         // Blocks of another program: all ids of an object must have the same length. An empty object
         // counts as absent.
-        service.put_whole(upload.name, Bytes::new(), &Condition::Any)?;
+        service.emptied(upload.name, &Condition::Any)?;
     }
     let is_kept =
         |block: &Block| there.uncommitted.iter().any(|other| other.id == block.id && other.size == block.length);
     let kept: Vec<bool> = plan.iter().map(is_kept).collect();
     let (md5, done) = sent(service, upload, &plan, &kept, flow)?;
     let ids = plan.iter().map(|block| block.id.as_str());
-    let object = service.commit(upload.name, ids, upload.size, md5, None)?;
+    let object = service.commit(upload.name, ids, upload.size, md5, &Condition::Any)?;
     compare(service, upload, &object)?;
     Ok(done)
 }
@@ -82,8 +81,7 @@ fn compare(service: &Service, upload: &Upload<'_>, sent: &Object) -> Result<(), 
     Ok(())
 }
 
-fn open<'a>(service: &Service, upload: &'a Upload<'_>) -> Result<Box<dyn Read + Send + 'a>, Error> {
-    let _ = service;
+fn open<'a>(upload: &'a Upload<'_>) -> Result<Box<dyn Read + Send + 'a>, Error> {
     upload.body.open().map_err(|error| Error::from_io(escape(upload.name), error))
 }
 
@@ -126,7 +124,7 @@ fn ended(service: &Service, upload: &Upload<'_>, reader: &mut dyn Read) -> Resul
 
 /// Reads all of the content and returns its MD5.
 fn hashed(service: &Service, upload: &Upload<'_>) -> Result<[u8; 16], Error> {
-    let mut reader = open(service, upload)?;
+    let mut reader = open(upload)?;
     let (mut hash, mut step) = (Md5::new(), vec![0; STEP]);
     loop {
         service.flow().check()?;
@@ -157,7 +155,7 @@ fn sent(
     let work = || send_all(service, upload, &receiver, &failed, &bytes, flow);
     let read = std::thread::scope(|scope| {
         // All end when the sender is dropped, or when one of them fails.
-        let read = match start_some(scope, threads, &work) {
+        let read = match start_some(scope, threads, work) {
             Ok(_) => read_all(service, upload, plan, kept, flow, &failed, &sender),
             Err(none) => Err(Error::new(Kind::Io, none.to_string()).help(NoThread::HELP)),
         };
@@ -208,7 +206,7 @@ fn read_all<'a>(
     failed: &Mutex<Option<Error>>,
     sender: &SyncSender<(&'a Block, Vec<u8>)>,
 ) -> Result<([u8; 16], u64), Error> {
-    let mut reader = open(service, upload)?;
+    let mut reader = open(upload)?;
     let (mut hash, mut of_kept) = (Md5::new(), 0);
     for (block, is_kept) in plan.iter().zip(kept) {
         flow.check()?;
