@@ -20,6 +20,11 @@ pub mod args;
 pub mod audit;
 pub mod commands;
 pub mod confine;
+#[cfg(feature = "online")]
+pub mod containers;
+#[cfg(not(feature = "online"))]
+#[path = "no_containers.rs"]
+pub mod containers;
 pub mod detect;
 #[cfg(feature = "carry")]
 pub mod diff_images;
@@ -34,6 +39,11 @@ pub mod network;
 pub mod output;
 pub mod pem;
 pub mod progress;
+#[cfg(feature = "online")]
+pub mod reach;
+#[cfg(not(feature = "online"))]
+#[path = "no_reach.rs"]
+pub mod reach;
 pub mod receipt;
 pub mod report_files;
 pub mod run;

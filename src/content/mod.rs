@@ -280,6 +280,12 @@ pub trait Body: Send + Sync {
     fn is_once(&self) -> bool {
         false
     }
+
+    /// Opens a reader of the content from `offset` on, if that needs less than reading all of it.
+    /// Not checked: whoever uses it hashes the whole content.
+    fn open_at(&self, _offset: u64) -> Option<io::Result<Box<dyn Read + Send + '_>>> {
+        None
+    }
 }
 
 /// A place that can be written to.

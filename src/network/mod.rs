@@ -2,6 +2,7 @@
 //! their resolution, certificates, bodies of uploads, secrets that were sent, waits between tries, pace and rate of
 //! requests. Must not know about registries or blob storage.
 
+pub mod access;
 pub mod certificate;
 pub mod clients;
 pub mod fate;

@@ -1,9 +1,10 @@
-//! Limits how many threads wait for one registry at once: fewer when the registry asks to slow
+//! Limits how many threads wait for one server at once: fewer when it asks to slow
 //! down, then slowly more again.
 //!
 //! A thread holds a permit only while it waits for this registry, never while it waits for anything
 //! else (a disk, another registry, a consumer), so that permits cannot deadlock.
 
+use std::fmt::Display;
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ impl Pace {
     }
 
     /// Halves the permits after the registry answered `status` and maybe asked to wait for `after`.
-    pub fn slower(&self, flow: &Flow, name: &str, status: u16, after: Option<Duration>) {
+    pub fn slower(&self, flow: &Flow, name: &dyn Display, status: u16, after: Option<Duration>) {
         let now = flow.clock().elapsed();
         let (from, to) = {
             let mut state = lock(&self.state);
@@ -95,13 +96,13 @@ impl Pace {
         };
         if from != to {
             flow.event(Event::Detail(format!(
-                "registry {name}: asks to slow down, status {status}; {to} requests at once instead of {from}"
+                "{name}: asks to slow down, status {status}; {to} requests at once instead of {from}"
             )));
         }
     }
 
     /// Records a good response; adds a permit after some time without refusals.
-    pub fn well(&self, flow: &Flow, name: &str) {
+    pub fn well(&self, flow: &Flow, name: &dyn Display) {
         let more = {
             let mut state = lock(&self.state);
             let Some(changed) = state.changed.filter(|_| state.limit < self.most) else { return };
@@ -114,7 +115,7 @@ impl Pace {
             self.freed.notify_one();
             state.limit
         };
-        flow.event(Event::Detail(format!("registry {name}: {more} requests at once again")));
+        flow.event(Event::Detail(format!("{name}: {more} requests at once again")));
     }
 }
 
@@ -137,17 +138,17 @@ mod tests {
         let pace = Pace::new(8);
         let limit = || lock(&pace.state).limit;
         let wait_until = |second| clock.sleep(Duration::from_secs(second).saturating_sub(clock.elapsed()));
-        pace.slower(&flow, "h", 429, None);
-        pace.slower(&flow, "h", 429, None);
+        pace.slower(&flow, &"h", 429, None);
+        pace.slower(&flow, &"h", 429, None);
         assert_eq!(limit(), 4, "two answers at the same time are one reason");
         for (at, left) in [(10, 2), (20, 1), (30, 1)] {
             wait_until(at);
-            pace.slower(&flow, "h", 503, None);
+            pace.slower(&flow, &"h", 503, None);
             assert_eq!(limit(), left);
         }
         for (at, now) in [(31, 1), (35, 2), (36, 2), (40, 3), (50, 4), (60, 5), (70, 6), (80, 7), (90, 8), (99, 8)] {
             wait_until(at);
-            pace.well(&flow, "h");
+            pace.well(&flow, &"h");
             assert_eq!(limit(), now, "{at}");
         }
     }
@@ -156,7 +157,7 @@ mod tests {
     fn what_one_was_asked_to_wait_all_wait() {
         let (flow, clock) = flow();
         let pace = Pace::new(4);
-        pace.slower(&flow, "h", 429, Some(Duration::from_secs(7)));
+        pace.slower(&flow, &"h", 429, Some(Duration::from_secs(7)));
         pace.hold(&flow).unwrap();
         assert!(clock.elapsed() >= Duration::from_secs(7));
     }

@@ -4,6 +4,14 @@
 //! Holds the contract that all kinds of containers fulfil. Knows no bundles; above it no code asks
 //! which kind of container it has.
 
+pub mod azure;
+pub mod local;
+mod pinned;
+pub mod piped;
+mod read_ahead;
+pub mod store;
+pub mod volumes;
+
 use crate::content::{Body, Error};
 use crate::flow::Flow;
 use crate::oci::Digest;
@@ -72,12 +80,36 @@ pub struct Unfinished {
     pub size: Option<u64>,
 }
 
+/// Rights that a command is about to need in a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// It reads objects.
+    pub read: bool,
+    /// It lists objects.
+    pub list: bool,
+    /// It writes objects.
+    pub write: bool,
+    /// It removes objects.
+    pub remove: bool,
+    /// Bytes to be sent or read, as far as known.
+    pub bytes: u64,
+}
+
 /// A container, or the part of one below a prefix. All names are relative to the prefix. Methods may
 /// be called from many threads. Texts of errors contain no secret.
 pub trait Container: Send + Sync {
     /// Returns the address of an object for messages, without a secret; of the container itself for
     /// `""`.
     fn shown(&self, name: &str) -> String;
+
+    /// Checks before any work that the credential permits `needs`, as far as that is known without a
+    /// request. Warns if the credential ends before the work can be done.
+    ///
+    /// # Errors
+    /// [`crate::content::Kind::Denied`] with all rights that are missing.
+    fn check_rights(&self, _needs: Needs, _flow: &Flow) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Describes an object; `None` if there is none.
     ///
@@ -93,7 +125,7 @@ pub trait Container: Send + Sync {
     /// container.
     fn read_at(&self, name: &str, etag: Option<&str>, offset: u64, buffer: &mut [u8]) -> Result<(), Error>;
 
-    /// Calls `each` with every object whose name begins with `prefix`, in any order.
+    /// Calls `each` with every object whose name begins with `prefix`, in any order. `""` lists all.
     ///
     /// # Errors
     /// Those of the container. `each` may have been called before.
@@ -106,7 +138,8 @@ pub trait Container: Send + Sync {
     fn put(&self, name: &str, content: &[u8], condition: &Condition) -> Result<Object, Error>;
 
     /// Uploads an object in parts and compares what the container says of it. Parts that an earlier
-    /// run left are used. If the object is there with this content already, sends nothing.
+    /// run left are used. If the object is there with this content already, sends nothing. Reports
+    /// every byte of the object once as [`crate::flow::Event::Bytes`], sent or kept.
     ///
     /// # Errors
     /// [`crate::content::Kind::Mismatch`] if the container has other content afterwards; those of

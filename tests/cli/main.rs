@@ -12,9 +12,15 @@ mod acr;
 mod audit;
 #[cfg(feature = "online")]
 mod config;
+#[cfg(feature = "online")]
+mod containers;
 mod copy;
+#[cfg(feature = "online")]
+mod credentials;
 mod delta;
 mod errors;
+#[cfg(feature = "online")]
+mod directories;
 mod frame;
 mod from_bundle;
 mod key;
@@ -42,6 +48,9 @@ mod token;
 mod tour;
 mod writes;
 
+#[cfg(feature = "online")]
+#[path = "../support/cloud.rs"]
+mod cloud;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/shelf.rs"]

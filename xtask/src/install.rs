@@ -1,8 +1,10 @@
 //! Installs the programs that tests need, only through package clients: Go's for Go modules, apt
-//! for Debian packages.
+//! for Debian packages, npm and pip for theirs.
 //!
 //! Existing programs are not touched, so a second run needs no network. Except for Debian packages,
 //! everything is installed in `target/tools`.
+
+pub mod azure;
 
 use crate::shell::{self, Failed};
 use std::collections::BTreeMap;
@@ -38,6 +40,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("zstd", "zstd"),
     ("pigz", "pigz"),
     ("python3", "python3"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("strace", "strace"),
     // Only for viewing pages.
     ("chromium", "chromium"),
@@ -87,6 +91,7 @@ pub fn all() -> Result<Tools, Failed> {
         missing("Debian packages", &e)?;
     }
     go?;
+    azure::all()?;
     let mut tools = Tools::default();
     let built = GO.iter().chain(GO_BY_MODULE).map(|(name, ..)| *name).chain(OWN.iter().copied());
     for name in built {

@@ -4,6 +4,7 @@
 //! Each uses a free port, stores its data under `target/services/PID`, and ends with this process.
 //! Only processes started here are ever stopped. The variables are set in `start`.
 
+mod azure;
 mod certificates;
 mod registry;
 
@@ -160,6 +161,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         tools.get("referrers").and_then(|program| spawn_announcing(&mut running, &Command::new(program), "referrers"));
     settle(&mut running, "PACKMULE_TEST_REFERRERS", referrers)?;
     running.set("PACKMULE_TEST_USER", USER);
+    azure::start(&mut running, tools)?;
     Ok(running)
 }
 

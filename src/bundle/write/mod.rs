@@ -16,6 +16,7 @@ pub mod publish;
 pub mod read_back;
 pub mod resume;
 pub mod room;
+mod sent;
 mod writer;
 
 pub use self::input::{Input, InputBlob};

@@ -86,7 +86,7 @@ impl Http {
         let after = retry::retry_after(response.headers(), self.flow().clock().unix());
         let status = response.status().as_u16();
         if status == 429 || (status == 503 && after.is_some()) {
-            self.pace.slower(self.flow(), &self.name, status, after);
+            self.pace.slower(self.flow(), &format_args!("registry {}", self.name), status, after);
         }
         match self.whole(response, SMALL, subject) {
             Ok(answer) => {

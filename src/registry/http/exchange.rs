@@ -120,7 +120,7 @@ impl Http {
 
     /// Notes an answer as it should be: more may be asked at once, and tries are worth it.
     pub fn well(&self) {
-        self.pace.well(self.flow(), &self.name);
+        self.pace.well(self.flow(), &format_args!("registry {}", self.name));
         self.health.well();
     }
 

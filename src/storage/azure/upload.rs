@@ -1,0 +1,230 @@
+//! Uploads in blocks: what is there is kept, the rest is sent in parallel, and the object appears
+//! when all of it is there.
+//!
+//! One thread reads and hashes the content in order; others send. Few blocks are in memory at once.
+
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use md5::{Digest as _, Md5};
+
+use super::blocks::{self, Block};
+use super::service::Service;
+use crate::base::fault::escape;
+use crate::base::lock::{into_inner, lock};
+use crate::content::checked::read_some;
+use crate::content::{Error, Kind};
+use crate::flow::{Event, Flow, NoThread, start_some};
+use crate::storage::{Condition, Object, Upload, Uploaded};
+
+/// Bytes of blocks that are in memory at once.
+const MEMORY: u64 = 112 << 20;
+/// Bytes that are read at once for hashing.
+const STEP: usize = 1 << 20;
+
+/// Uploads an object; blocks have at least `least` bytes.
+pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &Flow) -> Result<Uploaded, Error> {
+    let there = service.described(upload.name)?.filter(|object| object.size == upload.size && object.size > 0);
+    // A body that can be read only once must be sent now.
+    if let Some(md5) = there.and_then(|object| object.md5).filter(|_| !upload.body.is_once())
+        && hashed(service, upload)? == md5
+    {
+        flow.event(Event::Bytes(upload.size));
+        return Ok(Uploaded { sent: 0, kept: upload.size });
+    }
+    if upload.size <= least {
+        let mut content = Vec::new();
+        let mut reader = open(upload)?;
+        fill(service, upload, &mut reader, upload.size, &mut content)?;
+        ended(service, upload, &mut reader)?;
+        let object = service.put_whole(upload.name, &content.into(), &Condition::Any)?;
+        flow.event(Event::Bytes(upload.size));
+        compare(service, upload, &object)?;
+        return Ok(Uploaded { sent: upload.size, kept: 0 });
+    }
+    let plan = blocks::plan(upload.size, upload.ends, least, upload.key, upload.digest);
+    let there = service.blocks(upload.name)?;
+    if there.uncommitted.iter().any(|block| !blocks::fits(&block.id)) {
+        // Blocks of another program: all ids of an object must have the same length. An empty object
+        // counts as absent.
+        service.emptied(upload.name, &Condition::Any)?;
+    }
+    let is_kept =
+        |block: &Block| there.uncommitted.iter().any(|other| other.id == block.id && other.size == block.length);
+    let kept: Vec<bool> = plan.iter().map(is_kept).collect();
+    let (md5, done) = sent(service, upload, &plan, &kept, flow)?;
+    let ids = plan.iter().map(|block| block.id.as_str());
+    let object = service.commit(upload.name, ids, upload.size, md5, &Condition::Any)?;
+    compare(service, upload, &object)?;
+    Ok(done)
+}
+
+/// Compares what the service says of an object with what was sent.
+fn compare(service: &Service, upload: &Upload<'_>, sent: &Object) -> Result<(), Error> {
+    let name = escape(upload.name);
+    let found = service.described(upload.name)?;
+    let Some(found) = found else {
+        return Err(
+            service.error(Kind::Mismatch, format_args!("object {name}: expected it after the upload, found none"))
+        );
+    };
+    if found.size != upload.size {
+        let what = format_args!("object {name}: expected {} bytes, found {}", upload.size, found.size);
+        return Err(service.error(Kind::Mismatch, what));
+    }
+    if found.md5 != sent.md5 {
+        return Err(service
+            .error(Kind::Mismatch, format_args!("object {name}: expected the MD5 of what was sent, found another")));
+    }
+    Ok(())
+}
+
+fn open<'a>(upload: &'a Upload<'_>) -> Result<Box<dyn Read + Send + 'a>, Error> {
+    upload.body.open().map_err(|error| Error::from_io(escape(upload.name), error))
+}
+
+/// Appends `length` bytes of the content to `buffer`.
+fn fill(
+    service: &Service,
+    upload: &Upload<'_>,
+    reader: &mut dyn Read,
+    length: u64,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let length = usize::try_from(length).map_err(|_| {
+        service
+            .error(Kind::Refused, format_args!("object {}: too large for this machine's memory", escape(upload.name)))
+    })?;
+    buffer.resize(length, 0);
+    let mut filled = 0;
+    while filled < length {
+        match read_some(reader, &mut buffer[filled..]).map_err(|error| Error::from_io(escape(upload.name), error))? {
+            0 => {
+                let what = format_args!("object {}: expected {} bytes, found fewer", escape(upload.name), upload.size);
+                return Err(service.error(Kind::Mismatch, what));
+            }
+            count => filled += count,
+        }
+    }
+    Ok(())
+}
+
+/// Reads to the end, where the content is checked.
+fn ended(service: &Service, upload: &Upload<'_>, reader: &mut dyn Read) -> Result<(), Error> {
+    match read_some(reader, &mut [0]).map_err(|error| Error::from_io(escape(upload.name), error))? {
+        0 => Ok(()),
+        _ => {
+            let what = format_args!("object {}: expected {} bytes, found more", escape(upload.name), upload.size);
+            Err(service.error(Kind::Mismatch, what))
+        }
+    }
+}
+
+/// Reads all of the content and returns its MD5.
+fn hashed(service: &Service, upload: &Upload<'_>) -> Result<[u8; 16], Error> {
+    let mut reader = open(upload)?;
+    let (mut hash, mut step) = (Md5::new(), vec![0; STEP]);
+    loop {
+        service.flow().check()?;
+        match read_some(&mut reader, &mut step).map_err(|error| Error::from_io(escape(upload.name), error))? {
+            0 => return Ok(hash.finalize().into()),
+            count => hash.update(&step[..count]),
+        }
+    }
+}
+
+/// Reads all blocks and sends those that are not kept. Returns the MD5 of the content. After a
+/// failure, blocks that are under way are still sent, for the next run.
+fn sent(
+    service: &Service,
+    upload: &Upload<'_>,
+    plan: &[Block],
+    kept: &[bool],
+    flow: &Flow,
+) -> Result<([u8; 16], Uploaded), Error> {
+    let largest = plan.iter().map(|block| block.length).max().unwrap_or(1);
+    // One more is being read while the others are sent.
+    let together = usize::try_from(MEMORY / largest).unwrap_or(usize::MAX).saturating_sub(1);
+    let threads = flow.jobs.min(together).clamp(1, plan.len().max(1));
+    let bytes = AtomicU64::new(0);
+    let failed: Mutex<Option<Error>> = Mutex::default();
+    let (sender, receiver) = sync_channel::<(&Block, Vec<u8>)>(0);
+    let receiver = Mutex::new(receiver);
+    let work = || send_all(service, upload, &receiver, &failed, &bytes, flow);
+    let read = std::thread::scope(|scope| {
+        // All end when the sender is dropped, or when one of them fails.
+        let read = match start_some(scope, threads, work) {
+            Ok(_) => read_all(service, upload, plan, kept, flow, &failed, &sender),
+            Err(none) => Err(Error::new(Kind::Io, none.to_string()).help(NoThread::HELP)),
+        };
+        drop(sender);
+        read
+    });
+    if let Some(error) = into_inner(failed) {
+        return Err(error);
+    }
+    let (md5, of_kept) = read?;
+    Ok((md5, Uploaded { sent: bytes.into_inner(), kept: of_kept }))
+}
+
+fn send_all(
+    service: &Service,
+    upload: &Upload<'_>,
+    receiver: &Mutex<Receiver<(&Block, Vec<u8>)>>,
+    failed: &Mutex<Option<Error>>,
+    bytes: &AtomicU64,
+    flow: &Flow,
+) {
+    loop {
+        // Locked while waiting: whoever has the lock gets the next block.
+        let next = lock(receiver).recv();
+        let Ok((block, content)) = next else { return };
+        if lock(failed).is_some() {
+            // Taken so that the reader is never left waiting.
+            continue;
+        }
+        match service.put_block(upload.name, &block.id, content.into()) {
+            Ok(()) => {
+                bytes.fetch_add(block.length, Ordering::Relaxed);
+                flow.event(Event::Bytes(block.length));
+            }
+            Err(failure) => {
+                lock(failed).get_or_insert_with(|| failure.into());
+            }
+        }
+    }
+}
+
+fn read_all<'a>(
+    service: &Service,
+    upload: &Upload<'_>,
+    plan: &'a [Block],
+    kept: &[bool],
+    flow: &Flow,
+    failed: &Mutex<Option<Error>>,
+    sender: &SyncSender<(&'a Block, Vec<u8>)>,
+) -> Result<([u8; 16], u64), Error> {
+    let mut reader = open(upload)?;
+    let (mut hash, mut of_kept) = (Md5::new(), 0);
+    for (block, is_kept) in plan.iter().zip(kept) {
+        flow.check()?;
+        if lock(failed).is_some() {
+            break;
+        }
+        let mut content = Vec::new();
+        fill(service, upload, &mut reader, block.length, &mut content)?;
+        if block.offset + block.length == upload.size {
+            ended(service, upload, &mut reader)?;
+        }
+        hash.update(&content);
+        if *is_kept {
+            of_kept += block.length;
+            flow.event(Event::Bytes(block.length));
+        } else if sender.send((block, content)).is_err() {
+            break;
+        }
+    }
+    Ok((hash.finalize().into(), of_kept))
+}
