@@ -4,6 +4,7 @@ pub mod auth_file;
 pub mod certificates;
 pub mod config;
 mod contents;
+pub mod edit;
 mod listing;
 pub mod logins;
 mod options;

@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{copy, credential, login, logout, schema, serve};
+use super::{copy, credential, login, logout, rule, schema, serve};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -28,6 +28,9 @@ pub enum Command {
     /// them
     #[command(display_order = 14)]
     Credential(credential::Args),
+    /// Manage the rules of the artifact cache in the configuration
+    #[command(display_order = 14)]
+    Rule(rule::Args),
     /// Print the JSON Schema of a file
     #[command(display_order = 15)]
     Schema(schema::Args),
@@ -45,6 +48,7 @@ impl Command {
             Self::Login(args) => args.run(session),
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),
+            Self::Rule(args) => args.run(session),
             Self::Schema(args) => args.run(session),
         }
     }

@@ -4,18 +4,18 @@
 //! Only the sources of secrets are written and shown, never a secret. The loader checks new content
 //! before it replaces the file.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
+use toml_edit::{Array, InlineTable, Item, Table};
 
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::network::Network;
-use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
-use crate::cli::network::{logins, registries, replace};
+use crate::cli::network::config::{self, ConfigFiles, Kind, Username};
+use crate::cli::network::edit::{edit, target};
+use crate::cli::network::{logins, registries};
 use crate::cli::output::Outcome;
 
 /// `credential …`
@@ -203,52 +203,6 @@ fn shown(name: &str, one: &config::Credential) -> (String, Value) {
     (text, Value::Object(result))
 }
 
-/// Returns the file to change: the one named, else the one that is read, else the user's own.
-fn target(files: &ConfigFiles, session: &Session<'_>) -> Result<PathBuf, Fault> {
-    match files.places(session.world).as_slice() {
-        [one] => Ok(one.clone()),
-        [] => {
-            let own = session.world.settings().unwrap_or_else(|| session.world.etc.clone());
-            Ok(own.join("packmule/packmule.toml"))
-        }
-        _ => Err(Fault::new(Class::Usage, "--config: expected one file to change, found several").help("name one")),
-    }
-}
-
-/// Changes the file with `change`, which receives the document and the configuration parsed from
-/// it. The result must be a valid configuration, which is returned.
-fn edit(
-    path: &Path,
-    session: &Session<'_>,
-    change: impl FnOnce(&mut DocumentMut, &Config) -> Result<(), Fault>,
-) -> Result<Config, Fault> {
-    let before = match path.symlink_metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        _ => Some(config::read(path, session.world)?),
-    };
-    let text = before.as_deref().unwrap_or_default();
-    // The loader parses first, since its errors name the line.
-    let old = parse(path, text)?;
-    let mut document: DocumentMut = text.parse().map_err(|_| {
-        Fault::new(Class::Usage, format!("configuration {}: expected TOML", path.display())).help("repair it by hand")
-    })?;
-    change(&mut document, &old)?;
-    let after = document.to_string();
-    let new = parse(path, &after)?;
-    replace::replace(path, before.as_ref().map(String::as_bytes), after.as_bytes()).map_err(|error| {
-        Fault::new(replace::class(&error), format!("configuration {}: {error}", path.display()))
-            .help("name another file with --config")
-    })?;
-    Ok(new)
-}
-
-/// Parses the text with the loader. Variables may be unset here.
-fn parse(path: &Path, text: &str) -> Result<Config, Fault> {
-    let mut config = Config::default();
-    config.add(path, text, None)?;
-    Ok(config)
-}
-
 fn set(name: &str, changes: &[Change], files: &ConfigFiles, session: &Session<'_>) -> Result<Outcome, Fault> {
     let path = target(files, session)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -281,6 +235,10 @@ fn delete(name: &str, files: &ConfigFiles, session: &Session<'_>) -> Result<Outc
     edit(&path, session, |document, config| {
         if let Some(user) = config.registries.iter().find(|registry| registry.credential.as_deref() == Some(name)) {
             let what = format!("credential {name:?}: registry {:?} uses it, {}", user.host, user.at);
+            return Err(Fault::new(Class::Usage, what).help("remove it there first"));
+        }
+        if let Some(user) = config.rules.iter().find(|placed| placed.rule.credential.as_deref() == Some(name)) {
+            let what = format!("credential {name:?}: rule {:?} uses it, {}", user.rule.name, user.at);
             return Err(Fault::new(Class::Usage, what).help("remove it there first"));
         }
         let all = document.get_mut("credential").and_then(Item::as_table_like_mut);

@@ -5,6 +5,7 @@ pub mod copy;
 pub mod credential;
 pub mod login;
 pub mod logout;
+pub mod rule;
 pub mod schema;
 pub mod serve;
 

@@ -6,6 +6,7 @@
 //! key do not use this module.
 
 mod expand;
+pub mod rules;
 pub mod tables;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// `[credential]` tables, by name.
     pub credentials: BTreeMap<String, Credential>,
+    /// `[rule]` tables.
+    pub rules: Vec<rules::Placed>,
 }
 
 /// One `[registry."HOST[/NAMESPACE]"]` table.
@@ -144,7 +147,7 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
             // Other tables belong to other versions.
-            if let ("registry" | "credential", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
+            if let ("registry" | "credential" | "rule", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
                 expand::table(table, env, file)?;
             }
         }
@@ -179,7 +182,7 @@ impl Config {
             }
             self.registries.push(registry);
         }
-        Ok(())
+        self.add_rules(read.rule, file)
     }
 
     /// Checks that the content of the files is consistent.
@@ -207,12 +210,18 @@ impl Config {
                 return Err(registry.at.wrong(what, "make a credential for this host, or remove its host"));
             }
         }
-        Ok(())
+        self.check_rules()
     }
 
     /// Returns the table of a whole host.
     pub fn registry(&self, host: &str) -> Option<&Registry> {
         self.registries.iter().find(|registry| registry.host == host && registry.namespace.is_empty())
+    }
+
+    /// Returns the host that is asked for repositories of `host`: an endpoint's, if there is one.
+    fn asked_host(&self, host: &str) -> String {
+        let table = self.registry(host).filter(|registry| registry.table.endpoint.is_some());
+        table.map_or_else(|| host.to_owned(), |registry| self.login_scope(registry).0)
     }
 
     /// Returns the host that a table's login is sent to, and the path in front of the repositories

@@ -199,7 +199,7 @@ fn what_cannot_be_is_refused_with_its_line() {
 
 #[test]
 fn tables_of_later_versions_are_no_error_and_not_read() {
-    let text = "[storage.a]\nurl = \"${UNSET}\"\n[export.b]\nanything = 1\n[import]\n[rule.c]\nx = [1]";
+    let text = "[storage.a]\nurl = \"${UNSET}\"\n[export.b]\nanything = 1\n[import]";
     assert!(load(text, &[]).unwrap().registries.is_empty());
 }
 
