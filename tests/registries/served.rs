@@ -156,7 +156,7 @@ pub struct Running {
 pub fn serve_as(offered: Vec<Offered>, settings: Settings, route: Route) -> Result<Running, Fault> {
     let (heard, over, flow) = (Arc::new(Heard::default()), Arc::new(AtomicBool::new(false)), flow());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let ready = bind(&flow, Request { offered, route, listen, settings, log: heard.clone() })?;
+    let ready = bind(&flow, Request { offered, route, listen, settings, cache: None, log: heard.clone() })?;
     let (address, is_over) = (ready.address(), Arc::clone(&over));
     let thread = std::thread::spawn(move || ready.run(&flow, None, &|| is_over.load(Ordering::Relaxed)).unwrap());
     Ok(Running { address, heard, over, thread: Some(thread) })

@@ -11,5 +11,6 @@ mod options;
 mod rate;
 pub mod registries;
 pub mod replace;
+pub mod wanted_file;
 
 pub use self::options::Network;
