@@ -44,6 +44,8 @@ struct Stored {
     size: u64,
     used: u64,
     readers: usize,
+    // Documents stay as long as they fit: they take little room, and layers are of no use without them.
+    is_document: bool,
 }
 
 /// A blob that is being written.
@@ -86,7 +88,7 @@ impl CacheLayout {
         for (_, digest, size) in found {
             state.turn += 1;
             state.bytes = state.bytes.saturating_add(size);
-            state.blobs.insert(digest, Stored { size, used: state.turn, readers: 0 });
+            state.blobs.insert(digest, Stored { size, used: state.turn, readers: 0, is_document: false });
         }
         let names = entries.iter().flat_map(|entry| {
             let named = entry.names.iter().filter(|name| name.repository != own);
@@ -163,7 +165,18 @@ impl CacheLayout {
             return Err(Error::new(Kind::Mismatch, format!("{}: blob {digest}: its content has changed", self.shown)));
         }
         let document = Document::sniff(&raw).map(|media_type| Document::with_digest(&media_type, digest, raw));
-        Ok(document.and_then(Result::ok))
+        let document = document.and_then(Result::ok);
+        if document.is_some() {
+            self.mark(digest);
+        }
+        Ok(document)
+    }
+
+    /// Remembers that a blob is a document.
+    fn mark(&self, digest: Digest) {
+        if let Some(stored) = lock(&self.state).blobs.get_mut(&digest) {
+            stored.is_document = true;
+        }
     }
 
     /// Begins to write a blob of `size` bytes; room is made for it.
@@ -191,7 +204,9 @@ impl CacheLayout {
         }
         let mut incoming = self.begin(document.digest(), document.size())?;
         incoming.write(document.raw())?;
-        incoming.publish()
+        incoming.publish()?;
+        self.mark(document.digest());
+        Ok(())
     }
 
     /// Makes a name stand for a document that is kept; without a name, lists the document.
@@ -242,16 +257,20 @@ impl CacheLayout {
         }
     }
 
-    /// Removes the least used blobs until the rest fits, but none that is being read.
+    /// Removes the least used blobs until the rest fits, but none that is being read, and documents only if
+    /// these alone do not fit.
     fn trim(&self) {
         let mut state = lock(&self.state);
         let Some(mut excess) = state.most.and_then(|most| state.bytes.checked_sub(most)).filter(|excess| *excess > 0)
         else {
             return;
         };
-        let mut unread: Vec<(u64, Digest, u64)> = (state.blobs.iter())
-            .filter(|(_, stored)| stored.readers == 0)
-            .map(|(digest, stored)| (stored.used, *digest, stored.size))
+        // Content that is still being written is no reason to remove documents.
+        let documents: u64 = state.blobs.values().filter(|stored| stored.is_document).map(|stored| stored.size).sum();
+        let are_documents_many = state.most.is_some_and(|most| documents > most);
+        let mut unread: Vec<((bool, u64), Digest, u64)> = (state.blobs.iter())
+            .filter(|(_, stored)| stored.readers == 0 && (!stored.is_document || are_documents_many))
+            .map(|(digest, stored)| ((stored.is_document, stored.used), *digest, stored.size))
             .collect();
         unread.sort_unstable();
         let mut gone = Vec::new();
@@ -307,13 +326,15 @@ impl Incoming {
         published.map_err(|error| self.cache.io(format_args!("blob {}", self.digest), &error))?;
         let mut state = lock(&self.cache.state);
         state.turn += 1;
-        let stored = Stored { size: self.reserved, used: state.turn, readers: 0 };
+        let stored = Stored { size: self.reserved, used: state.turn, readers: 0, is_document: false };
         if let Some(same) = state.blobs.insert(self.digest, stored) {
             state.bytes = state.bytes.saturating_sub(same.size);
             let readers = same.readers;
             state.blobs.entry(self.digest).and_modify(|stored| stored.readers = readers);
         }
         self.reserved = 0;
+        drop(state);
+        self.cache.trim();
         Ok(())
     }
 }

@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod algorithms;
+mod caching;
+mod courier;
 mod encodings;
 mod encrypted;
 mod faults;

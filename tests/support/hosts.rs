@@ -46,6 +46,13 @@ impl Clock for Counting {
     }
 }
 
+impl Default for Counting {
+    /// A clock that really waits.
+    fn default() -> Self {
+        Self { start: Instant::now(), real: true, slept: Mutex::default() }
+    }
+}
+
 impl Counting {
     /// Returns the total time that was to be waited.
     pub fn slept(&self) -> Duration {
