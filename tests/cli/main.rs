@@ -32,6 +32,7 @@ mod receipts;
 mod registry;
 mod report;
 mod round_trip;
+mod rule;
 mod scan;
 mod sources;
 #[cfg(feature = "pkcs11")]

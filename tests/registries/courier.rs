@@ -103,3 +103,22 @@ fn c13_a_file_that_is_no_list_of_its_form_is_left_as_it_is() {
         assert_eq!(std::fs::read_to_string(site.dir.path().join("mine.txt")).unwrap(), text);
     }
 }
+
+#[test]
+fn c4_map_rules_names_an_import_and_refuses_what_is_ambiguous() {
+    let site = Site::new();
+    site.bundle("b", &[]);
+    let rule = |name: &str, target: &str| format!("[rule.{name}]\nsource = \"docker.io/library/*\"\ntarget = \"{target}/*\"\n");
+    let import = |rules: &str, more: &[&str]| {
+        std::fs::write(site.dir.path().join("rules.toml"), rules).unwrap();
+        let words = ["import", "b", "--key", "key.pub.pem", "--to", "oci:out", "--map", "rules", "--config", "rules.toml", "--dry-run"];
+        site.run(&[&words[..], more].concat())
+    };
+    let (code, told) = import(&rule("one", "lib"), &[]);
+    assert!(code == 0 && told.contains("lib/base") && told.contains("reg.example/org/app"), "{code} {told}");
+    let both = rule("one", "lib") + &rule("two", "other");
+    let (code, told) = import(&both, &[]);
+    assert!(code == 15 && told.contains("\"one\"") && told.contains("\"two\"") && told.contains("library/base"), "{code} {told}");
+    let (code, told) = import(&both, &["--map", "docker.io/library/base=mine"]);
+    assert!(code == 0 && told.contains("mine"), "{code} {told}");
+}

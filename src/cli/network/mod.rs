@@ -11,6 +11,7 @@ mod options;
 mod rate;
 pub mod registries;
 pub mod replace;
+pub mod sources;
 pub mod wanted_file;
 
 pub use self::options::Network;

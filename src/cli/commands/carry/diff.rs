@@ -123,6 +123,7 @@ impl Args {
     ) -> Result<Outcome, Fault> {
         let manifest = bundle.claimed()?;
         check_maps(&maps, names(&manifest), session)?;
+        let maps = self.naming.with_rules(maps, names(&manifest), || self.network.rules(session))?;
         let (place, opened): (Place, Box<dyn Inventory>) = match typed {
             Typed::Registry { host, prefix } => {
                 (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.destination(session)?)

@@ -1,18 +1,23 @@
 //! `rule`: creates, changes, shows and tries the `[rule.N]` tables of packmule.toml, and keeps their
 //! comments.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 use toml_edit::{Array, InlineTable, Item, Table, TableLike};
 
 use crate::base::fault::{Class, Fault, escape};
 use crate::cli::Session;
+use crate::cli::args::carry::destination::fit_for_layout;
 use crate::cli::network::config::rules::Placed;
 use crate::cli::network::config::{Config, ConfigFiles};
 use crate::cli::network::edit::{edit, parse, target};
+use crate::cli::network::{Network, sources};
 use crate::cli::output::Outcome;
 use crate::decide::rules::{Found, Globs, Rule, Rules};
 use crate::oci::{Digest, Tag};
+use crate::operate::serve::{Cache, Setup, Synced, What};
 
 /// `rule …`
 #[derive(clap::Args, Debug)]
@@ -60,6 +65,23 @@ enum Command {
         #[command(flatten)]
         config: ConfigFiles,
     },
+    /// Fetch into a cache what a rule, or each rule, is to keep: its tags to include, else the tags that
+    /// are kept
+    Sync {
+        /// Name of the rule
+        name: Option<String>,
+        /// Layout of the cache
+        #[arg(long, value_name = "DIR")]
+        cache: PathBuf,
+        /// Only this tag
+        #[arg(long, value_name = "TAG", value_parser = |text: &str| Tag::new(text).map_err(|error| error.to_string()))]
+        tag: Option<Tag>,
+        /// Only ask what the tags name, and show what would be fetched
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        network: Box<Network>,
+    },
     /// Show which rule a name is found by, and its name at the upstream
     Test {
         /// Name as clients pull it: NAME[:TAG][@DIGEST], or with the source's host as containerd asks
@@ -102,6 +124,9 @@ impl Args {
                 Ok(Outcome::new(text, json!({ "rules": list })))
             }
             Command::Check { config } => check(&config.load(session.world)?, session),
+            Command::Sync { name, cache, tag, dry_run, network } => {
+                sync(name.as_deref(), &cache, (tag.as_ref(), dry_run), &network, session)
+            }
             Command::Test { image, config } => test(&image, &config.load(session.world)?.rules()?),
         }
     }
@@ -155,6 +180,47 @@ fn check(config: &Config, session: &Session<'_>) -> Result<Outcome, Fault> {
     Ok(Outcome::new(format!("good       {count} rules\n"), json!({ "rules": count, "warnings": warnings })))
 }
 
+/// Synchronizes the rules of a cache.
+fn sync(
+    name: Option<&str>,
+    dir: &Path,
+    (tag, is_dry): (Option<&Tag>, bool),
+    network: &Network,
+    session: &Session<'_>,
+) -> Result<Outcome, Fault> {
+    let rules = network.rules(session)?;
+    if let Some(name) = name.filter(|name| !rules.all().iter().any(|rule| rule.name == **name)) {
+        return Err(absent(name));
+    }
+    let own: Vec<usize> = (0..rules.all().len()).filter(|at| name.is_none_or(|name| rules.all()[*at].name == name)).collect();
+    let sources = sources::of_rules(network, &rules, session)?;
+    fit_for_layout(&session.path(dir), &dir.display().to_string(), session)?;
+    let path = session.path(dir);
+    let cache = Cache::open(&session.flow, Setup { rules, sources, dir: Some(&path), most: None, wanted: None })?;
+    let (mut text, mut list, mut faults) = (String::new(), Vec::new(), Vec::new());
+    for at in own {
+        for Synced { rule, repository, tag, what } in cache.sync(at, tag, is_dry)? {
+            let (word, digest) = match what {
+                What::Current(digest) => ("current", Some(digest)),
+                What::Fetched(digest) => (if is_dry { "to fetch" } else { "fetched" }, Some(digest)),
+                What::LeftOut => ("left out", None),
+                What::Failed(error) => {
+                    faults.push(error.into_fault(Class::Source));
+                    ("FAILED", None)
+                }
+            };
+            text.push_str(&format!("{word:10} {repository}:{tag}\n"));
+            let digest = digest.map(|digest| digest.to_string());
+            list.push(json!({ "rule": rule, "reference": format!("{repository}:{tag}"), "outcome": word, "digest": digest }));
+        }
+    }
+    let outcome = Outcome::new(text, json!({ "dry_run": is_dry, "tags": list }));
+    Ok(match Fault::from_list(faults) {
+        Some(fault) => outcome.failed(fault),
+        None => outcome,
+    })
+}
+
 fn test(image: &str, rules: &Rules) -> Result<Outcome, Fault> {
     let wrong = |what: &dyn std::fmt::Display| {
         Fault::usage(format!("image {}: {what}", escape(image)), "write NAME, NAME:TAG or HOST/NAME:TAG")
@@ -203,7 +269,9 @@ fn set(name: &str, changes: &[String], files: &ConfigFiles, session: &Session<'_
         }
         let one = all.get_mut(name).and_then(Item::as_table_like_mut).ok_or_else(|| absent(name))?;
         changes.iter().try_for_each(|change| apply(change, one, old.rule(name)))?;
-        parse(&path, &document.to_string())?.rules().map(drop)
+        let after = parse(&path, &document.to_string())?;
+        after.check_rules()?;
+        after.rules().map(drop)
     })?;
     let (text, result) = shown(config.rule(name).ok_or_else(|| absent(name))?);
     warnings(&config, &config.rules()?).into_iter().for_each(|warning| session.flow.warn(warning));

@@ -17,12 +17,10 @@ use crate::cli::args::carry::size;
 use crate::cli::args::place::{Bundle, Destination as Typed};
 use crate::cli::args::trust::{Believed, Trust};
 use crate::cli::network::config::Config;
-use crate::cli::network::registries::Sides;
-use crate::cli::network::{Network, wanted_file};
+use crate::cli::network::{Network, sources, wanted_file};
 use crate::cli::output::Outcome;
 use crate::cli::trusted_file;
 use crate::decide::route::Place;
-use crate::decide::rules::Rules;
 use crate::layout::Layout;
 use crate::operate::freshness::Side;
 use crate::operate::serve::{
@@ -138,7 +136,7 @@ impl Args {
             Some(_) => Sources::new(),
             None => {
                 warnings(config, &rules).into_iter().for_each(|warning| session.flow.warn(warning));
-                sources(&self.network, &rules, session)?
+                sources::of_rules(&self.network, &rules, session)?
             }
         };
         let dir = self.cache.as_ref().map(|dir| session.path(dir));
@@ -203,22 +201,6 @@ impl Args {
         };
         Ok(Settings { tls, users, threads: session.flow.cpus })
     }
-}
-
-/// Opens the source of each credential that rules name.
-///
-/// # Errors
-/// Those of [`Sides::open`].
-pub fn sources(network: &Network, rules: &Rules, session: &Session<'_>) -> Result<Sources, Fault> {
-    let sides = Sides::new(network);
-    let mut sources = Sources::new();
-    for rule in rules.all() {
-        if !sources.contains_key(&rule.credential) {
-            let source = sides.open(session, rule.credential.as_deref())?;
-            sources.insert(rule.credential.clone(), Arc::new(source));
-        }
-    }
-    Ok(sources)
 }
 
 /// An open place, with what to watch of it.

@@ -193,7 +193,7 @@ impl Config {
     ///
     /// # Errors
     /// Class usage.
-    pub(super) fn check_rules(&self) -> Result<(), Fault> {
+    pub fn check_rules(&self) -> Result<(), Fault> {
         for Placed { rule, at } in &self.rules {
             let Some(name) = &rule.credential else { continue };
             let Some(credential) = self.credentials.get(name) else {
