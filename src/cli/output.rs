@@ -146,7 +146,11 @@ impl Report<'_> {
         let mut page = own.map_or_else(
             || Page {
                 text: outcome.iter().flat_map(|outcome| outcome.text.lines()).map(ToOwned::to_owned).collect(),
-                document: Some(self.document(outcome.map_or(Value::Null, |outcome| outcome.result.clone()), fault, is_stopped)),
+                document: Some(self.document(
+                    outcome.map_or(Value::Null, |outcome| outcome.result.clone()),
+                    fault,
+                    is_stopped,
+                )),
                 ..report_data::plain(self.command, fault)
             },
             |own| *own,

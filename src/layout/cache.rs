@@ -84,7 +84,11 @@ impl CacheLayout {
             found.push((seen, digest, size));
         }
         found.sort_unstable_by_key(|(seen, digest, _)| (*seen, *digest));
-        let mut state = State { most, index: Some(writer.index.into_inner().unwrap_or_else(|error| error.into_inner())), ..State::default() };
+        let mut state = State {
+            most,
+            index: Some(writer.index.into_inner().unwrap_or_else(|error| error.into_inner())),
+            ..State::default()
+        };
         for (_, digest, size) in found {
             state.turn += 1;
             state.bytes = state.bytes.saturating_add(size);
@@ -370,7 +374,9 @@ fn absent(descriptor: &Descriptor) -> Error {
 impl Source for CacheLayout {
     fn resolve(&self, reference: &Reference) -> Result<Descriptor, Error> {
         let document = reference.digest.map_or(Ok(None), |digest| self.document(digest))?;
-        document.map(|document| document.descriptor()).ok_or_else(|| Error::new(Kind::Absent, format!("{reference}: not in the cache")))
+        document
+            .map(|document| document.descriptor())
+            .ok_or_else(|| Error::new(Kind::Absent, format!("{reference}: not in the cache")))
     }
 
     fn document(&self, _: &Repository, descriptor: &Descriptor) -> Result<Document, Error> {

@@ -19,9 +19,7 @@ use serde::Serialize;
 
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
-pub use self::served::{
-    Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html,
-};
+pub use self::served::{Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 
 /// Start of every JSON report.

@@ -182,7 +182,9 @@ fn rules(html: &mut Html, cache: &ServedCache) {
         };
         html.raw("<dt>Upstream<dd>");
         match (&rule.answered, &rule.failing) {
-            (_, Some((at, error))) => html.raw("<strong class=warn>failing</strong>, ").moment(at).raw(": ").text(error),
+            (_, Some((at, error))) => {
+                html.raw("<strong class=warn>failing</strong>, ").moment(at).raw(": ").text(error)
+            }
             (Some(at), None) => html.raw("answered, ").moment(at),
             (None, None) => html.raw("not asked yet"),
         };

@@ -45,7 +45,8 @@ impl Refusal {
 
     /// Not here, but listed to be brought.
     pub(super) fn wanted(name: &str, reference: &dyn std::fmt::Display) -> Self {
-        let message = format!("{name}: {reference} is not here; it was put on the list of what the next bundle should bring");
+        let message =
+            format!("{name}: {reference} is not here; it was put on the list of what the next bundle should bring");
         Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message)
     }
 

@@ -152,7 +152,11 @@ impl Asked<'_> {
                     ByTagOrDigest::Digest(digest) => digest,
                 };
                 let is_listed = pulls.missed(&covered, &by);
-                Err(if is_listed { Refusal::wanted(name, reference) } else { Refusal::manifest_unknown(name, reference) })
+                Err(if is_listed {
+                    Refusal::wanted(name, reference)
+                } else {
+                    Refusal::manifest_unknown(name, reference)
+                })
             }
         }
     }

@@ -79,7 +79,12 @@ impl Server {
         let threads = settings.threads.max(1);
         let build = move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(threads).max_blocking_threads(READERS + PULLING).thread_name("server").enable_all().build()
+            builder
+                .worker_threads(threads)
+                .max_blocking_threads(READERS + PULLING)
+                .thread_name("server")
+                .enable_all()
+                .build()
         };
         // `build` panics if the system cannot start a thread.
         let runtime = catch_unwind(build).map_err(|_| failed("expected some, found none".to_owned()))?;

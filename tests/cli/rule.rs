@@ -22,7 +22,20 @@ fn c1_rules_are_made_shown_listed_and_deleted_and_comments_stay() {
         assert_eq!(ended.code, code, "{words:?}: {}", ended.stderr);
         ended.stdout + &ended.stderr
     };
-    run(&["set", "hub", "credential=", "refresh=5m", "tags.include=3.*,4.*", "tags.exclude=*-rc*", "sync.every=12h", "serve_stale=false", "platforms=linux/amd64"], 0);
+    run(
+        &[
+            "set",
+            "hub",
+            "credential=",
+            "refresh=5m",
+            "tags.include=3.*,4.*",
+            "tags.exclude=*-rc*",
+            "sync.every=12h",
+            "serve_stale=false",
+            "platforms=linux/amd64",
+        ],
+        0,
+    );
     let shown = run(&["show", "hub"], 0);
     for part in ["docker.io/library/*", "lib/*", "300s", "*-rc*", "43200s", "linux/amd64"] {
         assert!(shown.contains(part), "{part}: {shown}");
@@ -31,12 +44,19 @@ fn c1_rules_are_made_shown_listed_and_deleted_and_comments_stay() {
     for kept in ["# of the site", "# the hub's", "# all of it"] {
         assert!(now.contains(kept), "{now}");
     }
-    assert!(!now.contains("# ours") && now.contains("tags = { include = [\"3.*\", \"4.*\"], exclude = [\"*-rc*\"] }") || now.contains("exclude = [\"*-rc*\"]"), "{now}");
+    assert!(
+        !now.contains("# ours") && now.contains("tags = { include = [\"3.*\", \"4.*\"], exclude = [\"*-rc*\"] }")
+            || now.contains("exclude = [\"*-rc*\"]"),
+        "{now}"
+    );
     run(&["set", "hub", "credential=hub", "tags.include=", "tags.exclude=", "sync=", "refresh="], 0);
     assert!(!file(&home).contains("tags") && !file(&home).contains("sync"), "{}", file(&home));
     run(&["set", "own", "source=quay.io/own/app", "target=lib/app"], 0);
     let list = run(&["list"], 0);
-    assert!(list.contains("hub  docker.io/library/* -> lib/*") && list.contains("own  quay.io/own/app -> lib/app"), "{list}");
+    assert!(
+        list.contains("hub  docker.io/library/* -> lib/*") && list.contains("own  quay.io/own/app -> lib/app"),
+        "{list}"
+    );
     // Refused changes, and the file as it was.
     let before = file(&home);
     for (words, said) in [
@@ -80,7 +100,10 @@ fn c4_c7_c8_rules_are_checked_and_tried() {
         ("docker.io/library/alpine", "hub", "docker.io/library/alpine"),
     ] {
         let told = run(&["test", image], 0);
-        assert!(told.contains(&format!("rule       {rule}\n")) && told.contains(&format!("upstream   {upstream}\n")), "{told}");
+        assert!(
+            told.contains(&format!("rule       {rule}\n")) && told.contains(&format!("upstream   {upstream}\n")),
+            "{told}"
+        );
     }
     for image in ["alpine", "lib", "quay.io/x/y", "lib/A", "lib/alpine:", "lib/alpine@sha256:0"] {
         assert!(run(&["test", image], 2).contains("help:"), "{image}");

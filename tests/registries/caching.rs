@@ -105,7 +105,8 @@ impl Upstream {
         let mut content = self.content.lock().unwrap();
         let list = format!("/v2/{name}/tags/list");
         let old = content.get(&list).map(|(_, bytes)| serde_json::from_slice::<serde_json::Value>(bytes).unwrap());
-        let mut all: Vec<String> = old.map(|old| serde_json::from_value(old["tags"].clone()).unwrap()).unwrap_or_default();
+        let mut all: Vec<String> =
+            old.map(|old| serde_json::from_value(old["tags"].clone()).unwrap()).unwrap_or_default();
         all.extend(tags.iter().map(|tag| (*tag).to_owned()));
         all.sort();
         all.dedup();
@@ -184,7 +185,8 @@ fn blob(name: &str, bytes: &Bytes) -> String {
 /// Whether the file of a blob is in a layout, and no unfinished one.
 fn files(dir: &Path) -> Vec<String> {
     let all = std::fs::read_dir(dir.join("blobs/sha256"));
-    let mut all: Vec<String> = all.into_iter().flatten().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+    let mut all: Vec<String> =
+        all.into_iter().flatten().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
     all.sort();
     all
 }
@@ -198,7 +200,8 @@ fn is_manifest(answer: &Answer, document: &Document) {
 fn c9_the_first_pull_fills_the_cache_and_the_kept_copy_outlives_the_upstream() {
     let (upstream, site) = (Upstream::start(), Site2::new());
     let (document, layer) = upstream.image("org/app", &["1"], 700_001, 1);
-    let rules = || vec![Rule { refresh: Duration::from_millis(200), ..rule("up", &format!("{}/*", upstream.host()), "up/*") }];
+    let rules =
+        || vec![Rule { refresh: Duration::from_millis(200), ..rule("up", &format!("{}/*", upstream.host()), "up/*") }];
     let cache = open(&site.path(), rules(), None);
     let server = start(&cache, Vec::new());
     assert_eq!(server.get("/v2/up/org/app/manifests/2").status, 404);
@@ -248,14 +251,19 @@ fn c9_a_tag_is_looked_at_again_after_its_time() {
     is_manifest(&server.get("/v2/up/app/manifests/1"), &old);
     assert_eq!(upstream.asked("HEAD", "/manifests/1"), 1);
     let cache2 = Site2::new();
-    let brief = Rule { refresh: Duration::from_millis(150), ..rule("brief", &format!("{}/org/app", upstream.host()), "brief") };
+    let brief =
+        Rule { refresh: Duration::from_millis(150), ..rule("brief", &format!("{}/org/app", upstream.host()), "brief") };
     let quick = open(&cache2.path(), vec![brief], None);
     let server = start(&quick, Vec::new());
     is_manifest(&server.get("/v2/brief/manifests/1"), &new);
     let (newer, _) = upstream.image("org/app", &["1"], 10, 3);
     std::thread::sleep(Duration::from_millis(200));
     is_manifest(&server.get("/v2/brief/manifests/1"), &newer);
-    let strict = Rule { refresh: Duration::from_millis(1), serve_stale: false, ..rule("s", &format!("{}/org/app", upstream.host()), "s") };
+    let strict = Rule {
+        refresh: Duration::from_millis(1),
+        serve_stale: false,
+        ..rule("s", &format!("{}/org/app", upstream.host()), "s")
+    };
     let cache3 = Site2::new();
     let strict = open(&cache3.path(), vec![strict], None);
     let server = start(&strict, Vec::new());
@@ -298,7 +306,12 @@ fn c9_a_broken_pull_is_reset_and_leaves_nothing() {
     for mood in [Mood::Cutting, Mood::Lying] {
         upstream.set(mood);
         let got = server.get(&blob("up/org/app", &layer));
-        assert!(got.status != 200 || !got.is_whole && got.body.len() < layer.0.len(), "{} {}", got.status, got.body.len());
+        assert!(
+            got.status != 200 || !got.is_whole && got.body.len() < layer.0.len(),
+            "{} {}",
+            got.status,
+            got.body.len()
+        );
         for _ in 0..100 {
             if files(&site.path()) == before {
                 break;
@@ -339,7 +352,10 @@ fn c2_c8_c11_names_by_rule_and_by_source_and_an_occupied_target() {
     is_manifest(&server.get("/v2/org/app/manifests/v1"), &held.app);
     is_manifest(&server.get("/v2/up/org/app/manifests/9"), &document);
     is_manifest(&server.get(&format!("/v2/org/app/manifests/9?ns={}", upstream.host())), &document);
-    assert_eq!(server.get("/v2/_catalog").json()["repositories"], serde_json::json!(["library/base", "org/app", "up/org/app"]));
+    assert_eq!(
+        server.get("/v2/_catalog").json()["repositories"],
+        serde_json::json!(["library/base", "org/app", "up/org/app"])
+    );
     drop((server, cache));
     // What a place holds from a rule's source is found under the rule's name.
     let other = Site2::new();
@@ -354,7 +370,10 @@ fn c2_c8_c11_names_by_rule_and_by_source_and_an_occupied_target() {
     let settings = Settings { threads: 2, ..Settings::default() };
     let refused = serve_with(vec![of_layout(&held.layout())], settings, route(&[], false), Some(cache)).err().unwrap();
     assert_eq!(refused.class, packmule::base::fault::Class::Policy);
-    assert!(refused.what.contains("org/app") && refused.what.contains("\"up\"") && refused.what.contains("reg.example"), "{refused}");
+    assert!(
+        refused.what.contains("org/app") && refused.what.contains("\"up\"") && refused.what.contains("reg.example"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -363,7 +382,11 @@ fn c10_only_what_the_filters_admit_is_fetched() {
     let (app, _) = upstream.image("a", &["3.1", "3.1-rc1", "4"], 10, 1);
     let config = |platform: &str| {
         let (os, architecture) = platform.split_once('/').unwrap();
-        let config = Bytes(serde_json::json!({"os": os, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": []}}).to_string().into_bytes());
+        let config = Bytes(
+            serde_json::json!({"os": os, "architecture": architecture, "rootfs": {"type": "layers", "diff_ids": []}})
+                .to_string()
+                .into_bytes(),
+        );
         upstream.put(format!("/v2/a/blobs/{}", config.descriptor().digest), "x", &config.0);
         let config = Descriptor { media_type: media_type::OCI_CONFIG.to_owned(), ..config.descriptor() };
         let json = serde_json::json!({"schemaVersion": 2, "mediaType": media_type::OCI_MANIFEST, "config": config, "layers": []});
@@ -415,7 +438,12 @@ fn c10_only_what_the_filters_admit_is_fetched() {
     assert_eq!(status("strict", &arm), 404, "also when it is kept");
     let referrers = |name: &str| {
         let list = server.get(&format!("/v2/{name}/referrers/{}", app.digest())).json();
-        let mut all: Vec<String> = list["manifests"].as_array().unwrap().iter().map(|one| one["artifactType"].as_str().unwrap().to_owned()).collect();
+        let mut all: Vec<String> = list["manifests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["artifactType"].as_str().unwrap().to_owned())
+            .collect();
         all.sort();
         all
     };
@@ -499,7 +527,10 @@ fn c1_c7_a_credential_reaches_only_its_upstream() {
         assert!(!format!("{:?}", got.headers).contains("7781"));
     }
     let page = String::from_utf8(server.get("/").body).unwrap();
-    assert!(page.contains("Cache rules") && page.contains("private/*") && page.contains("own") && !page.contains("7781"), "C14: {page}");
+    assert!(
+        page.contains("Cache rules") && page.contains("private/*") && page.contains("own") && !page.contains("7781"),
+        "C14: {page}"
+    );
     assert!(page.contains("answered, "), "health");
     for request in public.server.all_requests().iter().chain(&private.server.all_requests()) {
         let sent = request.header("authorization").unwrap_or_default();

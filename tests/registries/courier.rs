@@ -43,7 +43,10 @@ fn c13_what_is_pulled_in_vain_comes_with_the_next_bundle() {
     let dir = site.dir.path();
     let at = |name: &str| dir.join(name);
     let text = |name: &str| std::fs::read_to_string(at(name)).unwrap_or_default();
-    let rule = format!("[rule.up]\nsource = \"{}/org/*\"\ntarget = \"up/*\"\ntags = {{ exclude = [\"*-rc\"] }}\n", upstream.host());
+    let rule = format!(
+        "[rule.up]\nsource = \"{}/org/*\"\ntarget = \"up/*\"\ntags = {{ exclude = [\"*-rc\"] }}\n",
+        upstream.host()
+    );
     std::fs::write(at("rules.toml"), rule).unwrap();
     run(dir, &["key", "new", "-o", "release.pem", "--no-passphrase"]);
     // The disconnected side serves the layout that imports go to.
@@ -87,7 +90,10 @@ fn c13_what_is_pulled_in_vain_comes_with_the_next_bundle() {
     drop(process);
     // As soon as a bundle is served, what it has is closed.
     std::fs::write(at("wanted.txt"), &list).unwrap();
-    let process = Process::start(&site, &["./b", "--key", "release.pub.pem", "--config", "rules.toml", "--wanted-out", "wanted.txt"]);
+    let process = Process::start(
+        &site,
+        &["./b", "--key", "release.pub.pem", "--config", "rules.toml", "--wanted-out", "wanted.txt"],
+    );
     wait("closed by the bundle", || text("wanted.txt").is_empty());
     assert_eq!(curl(&process, "/v2/up/app/manifests/1"), (200, app.raw().to_vec()));
 }
@@ -108,17 +114,34 @@ fn c13_a_file_that_is_no_list_of_its_form_is_left_as_it_is() {
 fn c4_map_rules_names_an_import_and_refuses_what_is_ambiguous() {
     let site = Site::new();
     site.bundle("b", &[]);
-    let rule = |name: &str, target: &str| format!("[rule.{name}]\nsource = \"docker.io/library/*\"\ntarget = \"{target}/*\"\n");
+    let rule = |name: &str, target: &str| {
+        format!("[rule.{name}]\nsource = \"docker.io/library/*\"\ntarget = \"{target}/*\"\n")
+    };
     let import = |rules: &str, more: &[&str]| {
         std::fs::write(site.dir.path().join("rules.toml"), rules).unwrap();
-        let words = ["import", "b", "--key", "key.pub.pem", "--to", "oci:out", "--map", "rules", "--config", "rules.toml", "--dry-run"];
+        let words = [
+            "import",
+            "b",
+            "--key",
+            "key.pub.pem",
+            "--to",
+            "oci:out",
+            "--map",
+            "rules",
+            "--config",
+            "rules.toml",
+            "--dry-run",
+        ];
         site.run(&[&words[..], more].concat())
     };
     let (code, told) = import(&rule("one", "lib"), &[]);
     assert!(code == 0 && told.contains("lib/base") && told.contains("reg.example/org/app"), "{code} {told}");
     let both = rule("one", "lib") + &rule("two", "other");
     let (code, told) = import(&both, &[]);
-    assert!(code == 15 && told.contains("\"one\"") && told.contains("\"two\"") && told.contains("library/base"), "{code} {told}");
+    assert!(
+        code == 15 && told.contains("\"one\"") && told.contains("\"two\"") && told.contains("library/base"),
+        "{code} {told}"
+    );
     let (code, told) = import(&both, &["--map", "docker.io/library/base=mine"]);
     assert!(code == 0 && told.contains("mine"), "{code} {told}");
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod algorithms;
+mod cache_products;
 mod caching;
 mod courier;
 mod encodings;

@@ -74,7 +74,10 @@ fn signals_end_it_with_their_codes() {
     for (signal, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
         let process = Process::start(&site, &["oci:layout"]);
         let (found, said) = process.end(signal);
-        assert!(found == Some(code) && !said.contains("error:") && !said.contains("help:"), "{signal}: {found:?} {said}");
+        assert!(
+            found == Some(code) && !said.contains("error:") && !said.contains("help:"),
+            "{signal}: {found:?} {said}"
+        );
     }
 }
 

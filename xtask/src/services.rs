@@ -5,7 +5,7 @@
 //! Only processes started here are ever stopped. The variables are set in `start`.
 
 mod certificates;
-mod registry;
+pub mod registry;
 
 use crate::install::{self, Tools};
 use crate::shell::{self, Failed};
@@ -55,6 +55,11 @@ impl Services {
     /// Returns the value of a variable, if its service is running.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the process that was started last.
+    pub fn pid(&self) -> Option<u32> {
+        self.children.last().map(Child::id)
     }
 
     /// Adds a variable for tests.

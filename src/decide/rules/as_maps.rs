@@ -25,7 +25,8 @@ impl Rules {
                 Ok(Some((rule, _))) => drop(used.insert(format!("{}={}", rule.source, rule.target))),
                 Err(_) if typed.iter().any(|map| map.apply(name).is_some()) => {}
                 Err(both) => {
-                    let what = format!("--map rules: {name}: expected one target, found {} and {}", both.first, both.second);
+                    let what =
+                        format!("--map rules: {name}: expected one target, found {} and {}", both.first, both.second);
                     faults.push(Fault::new(Class::Policy, what).help(format!("say which with --map {name}=TO")));
                 }
             }
@@ -72,7 +73,10 @@ mod tests {
         assert_eq!(names(&[]).unwrap(), ["base/alpine", "lib/busybox", "o/p", "q"]);
         let fault = names(&[""]).unwrap_err();
         assert_eq!(fault.class, Class::Policy);
-        assert!(fault.what.contains("quay.io/x/y") && fault.what.contains("\"a\"") && fault.what.contains("\"b\""), "{fault}");
+        assert!(
+            fault.what.contains("quay.io/x/y") && fault.what.contains("\"a\"") && fault.what.contains("\"b\""),
+            "{fault}"
+        );
         assert_eq!(names(&["quay.io/x/y=z"]).unwrap(), ["base/alpine", "lib/busybox", "o/p", "q", "z"]);
     }
 }

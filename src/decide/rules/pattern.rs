@@ -114,7 +114,19 @@ mod tests {
         for text in ["*", "a/*", "a/b"] {
             assert_eq!(Pattern::target(text).unwrap().to_string(), text);
         }
-        for wrong in ["", "*", "a/*", "quay.io", "quay.io/", "quay.io/a*", "quay.io/*/b", "quay.io/a/**", "quay.io//*", "QUAY.io/*", "quay.io/A"] {
+        for wrong in [
+            "",
+            "*",
+            "a/*",
+            "quay.io",
+            "quay.io/",
+            "quay.io/a*",
+            "quay.io/*/b",
+            "quay.io/a/**",
+            "quay.io//*",
+            "QUAY.io/*",
+            "quay.io/A",
+        ] {
             assert!(Pattern::source(wrong).is_err(), "{wrong}");
         }
         for wrong in ["", "/*", "a*", "*/a", "a/*/b", "A/*", "a//b", "a:1", "../*"] {

@@ -93,7 +93,9 @@ impl Rules {
         for rule in all.iter().filter(|rule| rule.target.is_wildcard() && !rule.target.path().is_empty()) {
             let path = rule.target.path();
             let above = path.rmatch_indices('/').map(|(at, _)| at).chain([0]);
-            faults.extend(above.filter_map(|end| targets.below.get(&path[..end])).map(|other| overlap(rule, &all[other[0]])));
+            faults.extend(
+                above.filter_map(|end| targets.below.get(&path[..end])).map(|other| overlap(rule, &all[other[0]])),
+            );
         }
         faults.truncate(50);
         Fault::from_list(faults).map_or(Ok(Self { all, targets, sources }), Err)
@@ -186,13 +188,19 @@ mod tests {
         }
         let same = [("one", "quay.io/x", "a/b"), ("two", "ghcr.io/x", "a/b")];
         assert!(rules(&same).unwrap_err().what.contains("\"two\""));
-        assert!(rules(&[("one", "quay.io/*", "a/*"), ("two", "ghcr.io/*", "ab/*"), ("three", "x.io/*", "a-b/*")]).is_ok());
+        assert!(
+            rules(&[("one", "quay.io/*", "a/*"), ("two", "ghcr.io/*", "ab/*"), ("three", "x.io/*", "a-b/*")]).is_ok()
+        );
         assert!(Rule::new("x", Pattern::source("quay.io/*").unwrap(), Pattern::target("a").unwrap()).is_err());
     }
 
     #[test]
     fn c4_a_static_target_inside_a_wildcard_wins() {
-        let all = [("all", "docker.io/*", "hub/*"), ("one", "quay.io/own/app", "hub/library/app"), ("top", "ghcr.io/x/y", "y")];
+        let all = [
+            ("all", "docker.io/*", "hub/*"),
+            ("one", "quay.io/own/app", "hub/library/app"),
+            ("top", "ghcr.io/x/y", "y"),
+        ];
         let rules = rules(&all).unwrap();
         let to = |name: &str| rules.by_name(name).map(|found| format!("{} {}", found.rule.name, found.upstream));
         assert_eq!(to("hub/library/app").as_deref(), Some("one quay.io/own/app"));
@@ -203,7 +211,8 @@ mod tests {
         for other in ["hub", "hubs/a", "y/z", "x"] {
             assert_eq!(to(other), None, "{other}");
         }
-        let source = |host, path| rules.by_source(host, path).map(|found| format!("{} {}", found.rule.name, found.upstream));
+        let source =
+            |host, path| rules.by_source(host, path).map(|found| format!("{} {}", found.rule.name, found.upstream));
         assert_eq!(source("docker.io", "alpine").as_deref(), Some("all docker.io/library/alpine"));
         assert_eq!(source("quay.io", "own/app").as_deref(), Some("one quay.io/own/app"));
         assert_eq!(source("quay.io", "other"), None);

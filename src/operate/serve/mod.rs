@@ -113,8 +113,9 @@ impl Ready {
         let is_over = || ended.load(Ordering::Relaxed) || flow.is_cancelled();
         let mut last = String::new();
         while !is_over() {
-            let found =
-                newer.look(flow).and_then(|found| found.map(|offered| built(flow, offered, &self.route, self.cache.as_ref())).transpose());
+            let found = newer.look(flow).and_then(|found| {
+                found.map(|offered| built(flow, offered, &self.route, self.cache.as_ref())).transpose()
+            });
             match found {
                 Ok(Some((index, page))) => {
                     let (repositories, tags) = index.counts();
@@ -165,7 +166,12 @@ fn tend(flow: &Flow, cache: &Arc<Cache>, ended: &AtomicBool) {
 }
 
 /// Returns the index and the page of everything offered.
-fn built(flow: &Flow, offered: Vec<Offered>, route: &Route, cache: Option<&Arc<Cache>>) -> Result<(Index, Arc<dyn Page>), Fault> {
+fn built(
+    flow: &Flow,
+    offered: Vec<Offered>,
+    route: &Route,
+    cache: Option<&Arc<Cache>>,
+) -> Result<(Index, Arc<dyn Page>), Fault> {
     let places = || offered.iter().map(|one| Place { name: one.name.clone(), source: Arc::clone(&one.source) });
     let pulls = cache.map(|cache| Arc::clone(cache) as Arc<dyn Pulls>);
     let mut index = Index::new(places().collect()).with_pulls(pulls);
@@ -201,8 +207,12 @@ fn occupied(index: &Index, cache: &Cache) -> Vec<Fault> {
     let taken = index.origins().filter_map(|(name, origin)| {
         let found = cache.rules().by_name(name).filter(|found| found.upstream != *origin)?;
         let (rule, upstream) = (&found.rule.name, found.upstream);
-        let what = format!("rule {rule:?}: expected {name} to be free or from {upstream}, found it served from {origin}");
-        Some(Fault::new(Class::Policy, what).help("give the rule another target, or the place another name with --map FROM=TO"))
+        let what =
+            format!("rule {rule:?}: expected {name} to be free or from {upstream}, found it served from {origin}");
+        Some(
+            Fault::new(Class::Policy, what)
+                .help("give the rule another target, or the place another name with --map FROM=TO"),
+        )
     });
     taken.take(CLASHES).collect()
 }

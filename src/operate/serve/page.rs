@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use super::cache::{Cache, Health};
 use super::contents::repositories;
 use super::offered::Offered;
+use crate::base::time::Moment;
 use crate::content::Source;
 use crate::oci::Artifact;
-use crate::base::time::Moment;
 use crate::report::{Reached, Served, ServedCache, ServedPlace, ServedRule, served_html};
 use crate::serve::Page;
 

@@ -52,7 +52,9 @@ impl Wanted {
     /// Closes the entries of everything that `index` serves.
     pub(super) fn close(&self, index: &Index) {
         let mut list = lock(&self.list);
-        let is_open = |one: &Reference| !index.holds(&one.repository, one.tag.as_ref().filter(|_| one.digest.is_none()), one.digest);
+        let is_open = |one: &Reference| {
+            !index.holds(&one.repository, one.tag.as_ref().filter(|_| one.digest.is_none()), one.digest)
+        };
         if list.retain(is_open) {
             self.is_changed.store(true, Ordering::Relaxed);
         }

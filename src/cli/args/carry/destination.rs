@@ -90,6 +90,20 @@ impl Naming {
 }
 
 impl Naming {
+    /// Parses the maps, none of which may be `rules`.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn maps_only(&self, session: &Session<'_>) -> Result<Vec<Map>, Fault> {
+        if self.maps.iter().any(|text| text == RULES) {
+            return Err(Fault::usage(
+                "--map rules: expected FROM=TO here, found rules",
+                "write FROM=TO or FROM/*=TO/*",
+            ));
+        }
+        self.maps(session)
+    }
+
     /// Returns the maps with those of the configuration's rules that are for `names`, if that was asked
     /// for. `rules` reads them.
     ///

@@ -86,6 +86,7 @@ impl Args {
         }
         // Names below a registry's prefix have no host.
         let bare = old.is_registry() || new.is_registry();
+        let maps = self.naming.maps_only(session)?;
         let route = self.naming.route(Place::Bare, maps.clone());
         let contents = |side: &Side| self.contents(side, bare.then_some((&route, &*maps)), session);
         let found = compare(&session.flow, &contents(&old)?, &contents(&new)?)?;

@@ -92,7 +92,8 @@ enum Command {
     },
 }
 
-const HELP: &str = "write for example source=docker.io/library/* target=lib/* tags.include=3.*; see `packmule rule set --help`";
+const HELP: &str =
+    "write for example source=docker.io/library/* target=lib/* tags.include=3.*; see `packmule rule set --help`";
 
 fn absent(name: &str) -> Fault {
     Fault::usage(format!("rule {name:?}: expected a rule of that name, found none"), "see `packmule rule list`")
@@ -137,7 +138,8 @@ fn shown(placed: &Placed) -> (String, Value) {
     let Placed { rule, at } = placed;
     let Rule { name, source, target, credential, filter, sync, refresh, serve_stale } = rule;
     let globs = |globs: &Globs| {
-        let all = |list: &[crate::signing::policy::Glob]| list.iter().map(|one| one.as_str().to_owned()).collect::<Vec<_>>();
+        let all =
+            |list: &[crate::signing::policy::Glob]| list.iter().map(|one| one.as_str().to_owned()).collect::<Vec<_>>();
         json!({ "include": all(&globs.include), "exclude": all(&globs.exclude) })
     };
     let platforms: Vec<String> = filter.platforms.iter().map(ToString::to_string).collect();
@@ -168,7 +170,8 @@ pub fn warnings(config: &Config, rules: &Rules) -> Vec<String> {
     });
     let hub = rules.all().iter().filter(|rule| rule.source.host() == "docker.io" && rule.credential.is_none());
     let hub = hub.filter(|rule| !matches!(config.credential_for("docker.io", rule.source.path()), Ok(Some(_))));
-    let hub = hub.map(|rule| format!("rule {:?}: docker.io without a credential answers few requests an hour", rule.name));
+    let hub =
+        hub.map(|rule| format!("rule {:?}: docker.io without a credential answers few requests an hour", rule.name));
     twice.chain(hub).collect()
 }
 
@@ -192,7 +195,8 @@ fn sync(
     if let Some(name) = name.filter(|name| !rules.all().iter().any(|rule| rule.name == **name)) {
         return Err(absent(name));
     }
-    let own: Vec<usize> = (0..rules.all().len()).filter(|at| name.is_none_or(|name| rules.all()[*at].name == name)).collect();
+    let own: Vec<usize> =
+        (0..rules.all().len()).filter(|at| name.is_none_or(|name| rules.all()[*at].name == name)).collect();
     let sources = sources::of_rules(network, &rules, session)?;
     fit_for_layout(&session.path(dir), &dir.display().to_string(), session)?;
     let path = session.path(dir);
@@ -211,7 +215,9 @@ fn sync(
             };
             text.push_str(&format!("{word:10} {repository}:{tag}\n"));
             let digest = digest.map(|digest| digest.to_string());
-            list.push(json!({ "rule": rule, "reference": format!("{repository}:{tag}"), "outcome": word, "digest": digest }));
+            list.push(
+                json!({ "rule": rule, "reference": format!("{repository}:{tag}"), "outcome": word, "digest": digest }),
+            );
         }
     }
     let outcome = Outcome::new(text, json!({ "dry_run": is_dry, "tags": list }));

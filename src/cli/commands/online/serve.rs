@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::rule::warnings;
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::access_log::AccessLog;
-use super::rule::warnings;
 use crate::cli::args::carry::destination::{Naming, fit_for_layout};
 use crate::cli::args::carry::selectors::warn_of_names;
 use crate::cli::args::carry::size;
@@ -98,7 +98,7 @@ impl Args {
         let listen = self.address()?;
         let settings = self.settings(session)?;
         let config = self.config(session)?;
-        let route = self.naming.route(Place::Bare, self.naming.maps(session)?);
+        let route = self.naming.route(Place::Bare, self.naming.maps_only(session)?);
         let trust = self.trust.read(Side::Look, session)?;
         let (mut offered, mut watched, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, typed) in self.places.iter().enumerate() {
@@ -232,12 +232,7 @@ fn open(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) ->
     }
 }
 
-fn bundle(
-    typed: &OsStr,
-    place: usize,
-    trust: &Believed,
-    session: &Session<'_>,
-) -> Result<Opened, Fault> {
+fn bundle(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) -> Result<Opened, Fault> {
     let dir = match Bundle::parse(typed, |path| session.path(path))? {
         Bundle::In(dir) => Some(session.path(&dir)),
         _ => None,

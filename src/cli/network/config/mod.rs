@@ -147,7 +147,9 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
             // Other tables belong to other versions.
-            if let ("registry" | "credential" | "rule", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
+            if let ("registry" | "credential" | "rule", DeValue::Table(table)) =
+                (name.get_ref().as_ref(), value.get_mut())
+            {
                 expand::table(table, env, file)?;
             }
         }

@@ -145,8 +145,9 @@ pub(super) fn rule(name: &str, table: Spanned<Table<Rule>>, file: Text<'_>) -> R
         })
     };
     let (source, target) = (side("source", &source, Pattern::source)?, side("target", &target, Pattern::target)?);
-    let mut rule = Meant::new(name, source, target)
-        .map_err(|error| at.wrong(format!("rule {name:?}: {error}"), "write source = \"HOST/PATH/*\", target = \"PATH/*\""))?;
+    let mut rule = Meant::new(name, source, target).map_err(|error| {
+        at.wrong(format!("rule {name:?}: {error}"), "write source = \"HOST/PATH/*\", target = \"PATH/*\"")
+    })?;
     let wrong_time = |key: &str, at: &At| {
         at.wrong(format!("rule {name:?}: {key}: expected a time such as 15m"), "write a number of s, m, h or d")
     };
@@ -265,7 +266,10 @@ mod tests {
         let hub = &config.rule("hub").unwrap().rule;
         assert_eq!((hub.source.to_string(), hub.target.to_string()), ("docker.io/library/*".into(), "lib/*".into()));
         assert_eq!((hub.credential.as_deref(), hub.refresh.as_secs()), (Some("hub"), 60));
-        assert_eq!((hub.sync.map(|time| time.as_secs()), hub.serve_stale, hub.filter.referrers), (Some(43_200), false, false));
+        assert_eq!(
+            (hub.sync.map(|time| time.as_secs()), hub.serve_stale, hub.filter.referrers),
+            (Some(43_200), false, false)
+        );
         assert!(hub.filter.tags.admit("3.20") && !hub.filter.tags.admit("3.20-rc1") && !hub.filter.tags.admit("4"));
         assert!(hub.filter.types.admit("x") && !hub.filter.types.admit("application/vnd.in-toto+json"));
         assert_eq!(hub.filter.platforms.len(), 1);
@@ -292,9 +296,13 @@ mod tests {
             (format!("{{ {good}, colour = 1 }}"), 2, "colour"),
             (format!("{{ {good}, tags = [\"1\"] }}"), 2, "table"),
         ] {
-            let text = format!("[rule]\na = {rule}\n[credential]\nc = {{ host = \"ghcr.io\", token = {{ env = \"X\" }} }}");
+            let text =
+                format!("[rule]\na = {rule}\n[credential]\nc = {{ host = \"ghcr.io\", token = {{ env = \"X\" }} }}");
             let fault = only(&text).expect_err(&rule);
-            assert!(fault.what.starts_with(&format!("/x/packmule.toml:{line}: ")) && fault.what.contains(said), "{fault}");
+            assert!(
+                fault.what.starts_with(&format!("/x/packmule.toml:{line}: ")) && fault.what.contains(said),
+                "{fault}"
+            );
             assert!(fault.help.is_some());
         }
     }

@@ -55,7 +55,10 @@ impl Cache {
                 Ok(Some(stale))
             }
             (None, Some(stale)) => {
-                self.warn(format!("{name}: the kept copy is served: the upstream takes longer than {} s", PATIENCE.as_secs()));
+                self.warn(format!(
+                    "{name}: the kept copy is served: the upstream takes longer than {} s",
+                    PATIENCE.as_secs()
+                ));
                 Ok(Some(stale))
             }
             (Some(Err(error)), _) if error.class == Kind::Absent => Ok(None),
@@ -206,7 +209,11 @@ impl Cache {
         self.heard(covered, listed.as_ref());
         let mut digests: Vec<Digest> = listed?.into_iter().map(|one| one.digest).collect();
         if digests.len() > REFERRERS {
-            self.warn(format!("{}@{subject}: {} referrers, of which {REFERRERS} are fetched", covered.upstream, digests.len()));
+            self.warn(format!(
+                "{}@{subject}: {} referrers, of which {REFERRERS} are fetched",
+                covered.upstream,
+                digests.len()
+            ));
             digests.truncate(REFERRERS);
         }
         let until = self.now() + self.rule(covered).refresh;

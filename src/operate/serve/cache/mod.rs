@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use self::blobs::{Fetch, Fetches};
 use self::flights::Flights;
-use self::known::{Known, KeptTag};
+use self::known::{KeptTag, Known};
 pub use self::sync::{Synced, What};
 use self::upstreams::Upstreams;
 pub use self::upstreams::{Health, Sources};
