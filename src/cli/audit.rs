@@ -150,7 +150,11 @@ impl Run {
             begin: Some(self.begin),
             bundle: text("id"),
             command: self.command.clone(),
-            exit: Some(fault.map_or(exit::OK, |fault| exit::code(fault.class, signal))),
+            exit: Some(match (fault, ended) {
+                (Some(fault), _) => exit::code(fault.class, signal),
+                (None, Ok(outcome)) if outcome.is_stopped => exit::code(Class::Cancelled, signal),
+                (None, _) => exit::OK,
+            }),
             keyids: own,
             name: text("name"),
             outcome: Some(text("verdict").unwrap_or_else(|| class.to_owned())),

@@ -5,6 +5,7 @@ use super::output::Outcome;
 use super::session::Session;
 use crate::base::fault::Fault;
 use crate::content::{Destination, Source};
+use crate::decide::rules::Rules;
 use crate::operate::diff::Contents;
 use crate::operate::diff::images::Images;
 
@@ -52,6 +53,14 @@ impl Network {
     /// Class usage, always.
     pub fn bundles(&self, _: &Address, _: &Session<'_>) -> Result<Outcome, Fault> {
         Err(Self::none())
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Class usage, always.
+    pub fn rules(&self, _: &Session<'_>) -> Result<Rules, Fault> {
+        Err(Fault::usage("--map rules: this build has no configuration", "write the maps with --map FROM=TO"))
     }
 
     fn none() -> Fault {

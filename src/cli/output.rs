@@ -29,6 +29,9 @@ pub struct Outcome {
     pub result: Value,
     /// Fault of a run that fails although it has a result (a verdict, a partial outcome).
     pub fault: Option<Fault>,
+    /// Whether the run was to go on until a signal ended it: this is no fault, but the exit code is that
+    /// of the signal.
+    pub is_stopped: bool,
     /// Report page of a command that makes its own, if a report was requested.
     pub page: Option<Box<Page>>,
 }
@@ -36,7 +39,14 @@ pub struct Outcome {
 impl Outcome {
     /// Makes the outcome of a successful run.
     pub fn new(text: impl Into<String>, result: Value) -> Self {
-        Self { text: text.into(), result, fault: None, page: None }
+        Self { text: text.into(), result, fault: None, is_stopped: false, page: None }
+    }
+
+    /// Marks this outcome as that of a run that was to go on until a signal, and ended well at one.
+    #[must_use]
+    pub const fn stopped(mut self) -> Self {
+        self.is_stopped = true;
+        self
     }
 
     /// Marks this outcome as that of a failed run.
@@ -61,13 +71,13 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// Writes the end of a run and returns its exit code.
     pub fn finish(&self, ended: Result<Outcome, Fault>, stdout: &mut dyn Write, stderr: &Stderr) -> u8 {
-        let (text, result, fault) = match ended {
-            Ok(outcome) => (outcome.text, outcome.result, outcome.fault),
-            Err(fault) => (String::new(), Value::Null, Some(fault)),
+        let (text, result, fault, is_stopped) = match ended {
+            Ok(outcome) => (outcome.text, outcome.result, outcome.fault, outcome.is_stopped),
+            Err(fault) => (String::new(), Value::Null, Some(fault), false),
         };
-        let code = self.code(fault.as_ref());
+        let code = self.code(fault.as_ref(), is_stopped);
         let text = if self.json {
-            let mut text = ascii(&self.document(result, fault.as_ref()).to_string());
+            let mut text = ascii(&self.document(result, fault.as_ref(), is_stopped).to_string());
             text.push('\n');
             text
         } else {
@@ -128,6 +138,7 @@ impl Report<'_> {
     /// Returns the command's own report, or else a plain one made from its outcome.
     fn page(&self, ended: &mut Result<Outcome, Fault>, clock: &dyn Clock) -> Page {
         let own = ended.as_mut().ok().and_then(|outcome| outcome.page.take());
+        let is_stopped = ended.as_ref().is_ok_and(|outcome| outcome.is_stopped);
         let (outcome, fault) = match ended {
             Ok(outcome) => (Some(&*outcome), outcome.fault.as_ref()),
             Err(fault) => (None, Some(&*fault)),
@@ -135,29 +146,37 @@ impl Report<'_> {
         let mut page = own.map_or_else(
             || Page {
                 text: outcome.iter().flat_map(|outcome| outcome.text.lines()).map(ToOwned::to_owned).collect(),
-                document: Some(self.document(outcome.map_or(Value::Null, |outcome| outcome.result.clone()), fault)),
+                document: Some(self.document(
+                    outcome.map_or(Value::Null, |outcome| outcome.result.clone()),
+                    fault,
+                    is_stopped,
+                )),
                 ..report_data::plain(self.command, fault)
             },
             |own| *own,
         );
         self.command.clone_into(&mut page.command);
-        page.exit = self.code(fault);
-        page.ok = page.exit == exit::OK;
+        page.exit = self.code(fault, is_stopped);
+        page.ok = fault.is_none();
         report_data::finish(&mut page, fault, clock);
         page
     }
 
-    fn code(&self, fault: Option<&Fault>) -> u8 {
-        fault.map_or(exit::OK, |fault| exit::code(fault.class, self.signal))
+    fn code(&self, fault: Option<&Fault>, is_stopped: bool) -> u8 {
+        match fault {
+            Some(fault) => exit::code(fault.class, self.signal),
+            None if is_stopped => exit::code(Class::Cancelled, self.signal),
+            None => exit::OK,
+        }
     }
 
     /// Returns the JSON document for `--json`.
-    fn document(&self, result: Value, fault: Option<&Fault>) -> Value {
-        let code = self.code(fault);
+    fn document(&self, result: Value, fault: Option<&Fault>, is_stopped: bool) -> Value {
+        let code = self.code(fault, is_stopped);
         let name = if self.command.is_empty() { "error".to_owned() } else { self.command.replace(' ', "-") };
         let mut document = json!({
             "schema": format!("packmule.{name}.v1"),
-            "ok": code == exit::OK,
+            "ok": fault.is_none(),
             "exit": code,
             "retryable": fault.is_some_and(|fault| exit::is_retryable(fault.class)),
         });

@@ -100,9 +100,9 @@ struct Told {
 
 /// Removes the secrets of the command line from everything shown and written at the end of a run.
 fn clean(ended: Result<Outcome, Fault>, secrets: &Secrets) -> Result<Outcome, Fault> {
-    let Outcome { text, mut result, fault, page } = ended.map_err(|fault| secrets.clean(fault))?;
+    let Outcome { text, mut result, fault, is_stopped, page } = ended.map_err(|fault| secrets.clean(fault))?;
     secrets.clean_json(&mut result);
-    Ok(Outcome { text: secrets.hide(&text), result, fault: fault.map(|fault| secrets.clean(fault)), page })
+    Ok(Outcome { text: secrets.hide(&text), result, fault: fault.map(|fault| secrets.clean(fault)), is_stopped, page })
 }
 
 fn start(world: &mut World, told: &mut Told) -> Result<Outcome, Fault> {

@@ -7,5 +7,6 @@ pub mod maps;
 pub mod originals;
 pub mod plan;
 pub mod route;
+pub mod rules;
 pub mod select;
 pub mod wanted;

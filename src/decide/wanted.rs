@@ -30,6 +30,23 @@ impl List {
         line.1.extend(leaves);
     }
 
+    /// Returns whether an artifact is listed under this name.
+    pub fn contains(&self, reference: &Reference) -> bool {
+        self.lines.contains_key(&reference.to_string())
+    }
+
+    /// Returns the number of artifacts.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Removes all artifacts but those that `keep` accepts. Returns whether one was removed.
+    pub fn retain(&mut self, keep: impl Fn(&Reference) -> bool) -> bool {
+        let before = self.lines.len();
+        self.lines.retain(|_, (reference, _)| keep(reference));
+        self.lines.len() < before
+    }
+
     /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
@@ -71,6 +88,12 @@ impl List {
         let is_whole =
             |(reference, leaves): &(Reference, BTreeSet<Digest>)| reference.digest.is_some() && !leaves.is_empty();
         Self::parse(bytes).is_ok_and(|list| list.lines.values().all(is_whole) && list.to_text().0.as_bytes() == bytes)
+    }
+
+    /// Returns the list in `bytes` if they are exactly what [`List::to_text`] makes of it, so that
+    /// nothing is lost when it is written again.
+    pub fn exactly(bytes: &[u8]) -> Option<Self> {
+        Self::parse(bytes).ok().filter(|list| list.to_text().0.as_bytes() == bytes)
     }
 
     /// Parses a list. Skips empty lines and lines that start with `#`, which a person may have

@@ -171,6 +171,12 @@ impl Disk {
         self.partial(self.make_folder(digest.algorithm())?, digest.hex())
     }
 
+    /// Removes a blob, if it exists.
+    pub(super) fn remove(&self, digest: Digest) -> io::Result<()> {
+        let Some(folder) = self.folder(digest.algorithm())? else { return Ok(()) };
+        absent_is_none(unlinkat(&folder, digest.hex(), AtFlags::empty())).map(drop)
+    }
+
     /// Writes a file in the top directory atomically: at any time, the complete old or new file is
     /// there.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
@@ -235,6 +241,11 @@ impl Disk {
 }
 
 impl Partial {
+    /// Opens another handle of the file, for reading.
+    pub(super) fn reader(&self) -> io::Result<File> {
+        openat(&self.folder, &*self.temporary, FILE, Mode::empty()).map(File::from).map_err(named)
+    }
+
     /// Makes the content durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()

@@ -145,6 +145,20 @@ impl Index {
         }
     }
 
+    /// Removes every entry of these digests. Returns whether there was one.
+    pub(super) fn forget(&mut self, digests: &HashSet<String>) -> bool {
+        let mut is_changed = false;
+        for entry in &mut self.manifests {
+            let digest = entry.as_ref().and_then(|value| value.get("digest")?.as_str());
+            if digest.is_some_and(|digest| digests.contains(digest)) {
+                *entry = None;
+                is_changed = true;
+            }
+        }
+        self.plain.retain(|digest| !digests.contains(digest));
+        is_changed
+    }
+
     /// Returns the bytes to write: entries sorted by name, then digest; members sorted by key.
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let mut manifests: Vec<Value> = self.manifests.iter().flatten().cloned().collect();

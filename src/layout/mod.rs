@@ -6,6 +6,7 @@
 //! is complete, checked and durable. `index.json` is replaced at the end, atomically.
 
 mod attached;
+mod cache;
 mod destination;
 mod disk;
 mod entry;
@@ -30,6 +31,7 @@ use crate::flow::Flow;
 use crate::oci::document::MAX_DOCUMENT;
 use crate::oci::{Digest, Document, Reference, Repository, Tag};
 
+pub use self::cache::{CacheLayout, Incoming, Named};
 use self::disk::{Disk, Partial, Stamp};
 pub use self::entry::{Entry, Standing};
 use self::index::Index;

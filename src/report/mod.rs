@@ -20,7 +20,7 @@ use serde::Serialize;
 
 pub use self::html::{HTML_BEGINS, HTML_UNFINISHED, to_html};
 #[cfg(feature = "online")]
-pub use self::served::{Reached, Served, ServedBundle, ServedPlace, served_html};
+pub use self::served::{Reached, Served, ServedBundle, ServedCache, ServedPlace, ServedRule, served_html};
 pub use self::tree::{Absent, Base, Brought, Changed, Contents, Image, Item, Kind, News, Novelty, Repository};
 
 /// Maximum number of entries of the shorter lists of a page.

@@ -11,6 +11,8 @@ use super::{Item, Kind, Repository, Signatures};
 
 /// Maximum size of the list in bytes.
 const MAX_BYTES: usize = 4_000_000;
+/// Maximum number of rules.
+const RULES: usize = 1_000;
 /// Maximum number of names in one cell.
 const NAMES: usize = 12;
 
@@ -51,6 +53,34 @@ pub struct ServedBundle {
     pub signatures: Signatures,
 }
 
+/// A cache: its rules, and how their upstreams answer.
+#[derive(Clone, Debug, Default)]
+pub struct ServedCache {
+    /// Rules.
+    pub rules: Vec<ServedRule>,
+    /// Number of bytes that are kept.
+    pub bytes: Option<u64>,
+    /// Whether nothing is fetched, and what is missing is listed.
+    pub is_courier: bool,
+}
+
+/// A rule of a cache. Names its credential, and holds no secret.
+#[derive(Clone, Debug, Default)]
+pub struct ServedRule {
+    /// Name.
+    pub name: String,
+    /// Source.
+    pub source: String,
+    /// Target.
+    pub target: String,
+    /// Name of the credential.
+    pub credential: Option<String>,
+    /// Time of the last good answer, if it was the last one.
+    pub answered: Option<String>,
+    /// Time and error of the last failure, if it was the last answer.
+    pub failing: Option<(String, String)>,
+}
+
 /// How a server is reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Reached<'a> {
@@ -63,7 +93,7 @@ pub struct Reached<'a> {
 }
 
 /// Returns the page as HTML.
-pub fn served_html(served: &Served, reached: &Reached<'_>) -> String {
+pub fn served_html(served: &Served, cache: Option<&ServedCache>, reached: &Reached<'_>) -> String {
     let mut html = Html::default();
     html.raw(HEAD).raw("<title>").text(reached.host).raw(" – packmule serve</title></head><body><main>");
     let items = served.repositories.iter().map(|repository| repository.items.len()).sum::<usize>() as u64;
@@ -77,6 +107,7 @@ pub fn served_html(served: &Served, reached: &Reached<'_>) -> String {
     for place in &served.places {
         origin(&mut html, place);
     }
+    cache.iter().for_each(|cache| rules(&mut html, cache));
     html.raw("<section><h2>Contents</h2>");
     if served.repositories.is_empty() {
         html.raw("<p>Nothing is served.</p>");
@@ -126,6 +157,43 @@ fn origin(html: &mut Html, place: &ServedPlace) {
     groups(html, &bundle.id);
     html.raw("</section>");
     signers(html, &bundle.signatures);
+}
+
+/// Writes the rules of a cache.
+fn rules(html: &mut Html, cache: &ServedCache) {
+    html.raw("<section><h2>Cache rules</h2><p>");
+    html.raw(match cache.is_courier {
+        true => "What a rule covers and is missing goes to the list for the next bundle; nothing is fetched.",
+        false => "What a rule covers is fetched when it is pulled.",
+    });
+    if let Some(bytes) = cache.bytes {
+        html.raw(" Kept: ").size(bytes);
+    }
+    html.raw("</p>");
+    if cache.rules.is_empty() {
+        html.raw("<p>There are no rules.</p>");
+    }
+    for rule in cache.rules.iter().take(RULES) {
+        html.raw("<article class=served><h3>").text(&rule.name).raw("</h3><div><dl><dt>Names<dd><code>");
+        html.text(&rule.target).raw("</code><dt>Source<dd><code>").text(&rule.source).raw("</code><dt>Credential<dd>");
+        match &rule.credential {
+            Some(name) => html.text(name),
+            None => html.raw("none"),
+        };
+        html.raw("<dt>Upstream<dd>");
+        match (&rule.answered, &rule.failing) {
+            (_, Some((at, error))) => {
+                html.raw("<strong class=warn>failing</strong>, ").moment(at).raw(": ").text(error)
+            }
+            (Some(at), None) => html.raw("answered, ").moment(at),
+            (None, None) => html.raw("not asked yet"),
+        };
+        html.raw("</dl></div></article>");
+    }
+    if cache.rules.len() > RULES {
+        html.raw("<p>and ").number((cache.rules.len() - RULES) as u64).raw(" more rules</p>");
+    }
+    html.raw("</section>");
 }
 
 fn list(html: &mut Html, repository: &Repository, reached: &Reached<'_>) {
@@ -225,7 +293,7 @@ mod tests {
     #[test]
     fn each_kind_has_the_lines_of_its_clients() {
         let item = |kind| Item { tags: vec!["1.0_up".into()], digest: "sha256:00".into(), kind, ..Item::default() };
-        let page = served_html(&served("a/b", item(Kind::Image)), &reached(false));
+        let page = served_html(&served("a/b", item(Kind::Image)), None, &reached(false));
         for line in [
             "docker pull 127.0.0.1:5000/a/b:1.0_up<",
             "podman pull --tls-verify=false 127.0.0.1:5000/a/b:1.0_up<",
@@ -235,11 +303,11 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line}");
         }
-        let page = served_html(&served("a/b", item(Kind::Chart)), &reached(true));
+        let page = served_html(&served("a/b", item(Kind::Chart)), None, &reached(true));
         assert!(page.contains("helm pull oci://127.0.0.1:5000/a/b --version 1.0+up<"), "{page}");
         assert!(page.contains("oras pull 127.0.0.1:5000/a/b:1.0_up<") && !page.contains("plain-http"), "{page}");
         let untagged = Item { digest: "sha256:00".into(), ..Item::default() };
-        let page = served_html(&served("a", untagged), &reached(false));
+        let page = served_html(&served("a", untagged), None, &reached(false));
         assert!(page.contains("oras pull --plain-http 127.0.0.1:5000/a@sha256:00<"), "{page}");
     }
 
@@ -264,7 +332,7 @@ mod tests {
         };
         let channel = Some((evil.to_owned(), 1, 2));
         served.places = vec![ServedPlace { name: evil.into(), bundle: Some(ServedBundle { channel, ..bundle }) }];
-        let page = served_html(&served, &Reached { host: evil, is_tls: false, is_loopback: false });
+        let page = served_html(&served, None, &Reached { host: evil, is_tls: false, is_loopback: false });
         assert!(!page.contains("<script") && !page.contains('\u{202e}'), "{page}");
         assert!(page.matches("&lt;script&gt;").count() > 8);
     }
@@ -273,7 +341,7 @@ mod tests {
     fn a_long_list_is_cut() {
         let mut served = served("a", Item::default());
         served.repositories = vec![served.repositories[0].clone(); 20_000];
-        let page = served_html(&served, &reached(false));
+        let page = served_html(&served, None, &reached(false));
         assert!(page.len() < MAX_BYTES + 100_000 && page.contains("This list is cut."));
     }
 }

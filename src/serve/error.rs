@@ -43,6 +43,23 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", "the content could not be read")
     }
 
+    /// Not here, but listed to be brought.
+    pub(super) fn wanted(name: &str, reference: &dyn std::fmt::Display) -> Self {
+        let message =
+            format!("{name}: {reference} is not here; it was put on the list of what the next bundle should bring");
+        Self::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message)
+    }
+
+    /// The upstream failed; the reason is in the server's own log.
+    pub(super) fn upstream() -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "UNKNOWN", "the content is not kept here, and its source could not give it")
+    }
+
+    /// Too many clients wait for content that is being fetched.
+    pub(super) fn crowded() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many clients wait for content that is fetched")
+    }
+
     /// A malformed request.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message)

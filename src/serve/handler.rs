@@ -27,7 +27,7 @@ use super::log::{Access, Log};
 use super::metrics::{self, Metrics};
 use super::path::Target;
 use super::query::Query;
-use super::registry::Asked;
+use super::registry::{Asked, Pulling};
 use super::reply::{Chunks, Content, Reply};
 use crate::content::Error;
 use crate::flow::Flow;
@@ -61,6 +61,7 @@ pub(super) struct Shared {
     pub metrics: Arc<Metrics>,
     pub handle: Handle,
     pub streams: Arc<Semaphore>,
+    pub pulling: Pulling,
     pub address: SocketAddr,
     pub is_tls: bool,
 }
@@ -142,6 +143,7 @@ impl Shared {
             is_head: request.method == Method::HEAD,
             handle: &self.handle,
             streams: &self.streams,
+            pulling: &self.pulling,
             told: &self.failures(),
             later: &|| Box::new(self.failures()),
         };

@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 use super::cache::Cache;
+use super::pulls::Pulls;
 use crate::base::lock::lock;
 use crate::content::router::Place;
 use crate::content::{Error, Source};
@@ -24,6 +25,7 @@ pub struct Index {
     origins: HashMap<Repository, Served>,
     types: HashMap<Digest, String>,
     pub(super) documents: Cache,
+    pulls: Option<Arc<dyn Pulls>>,
     // Blobs that were read whole and found right since the index was built.
     checked: Mutex<HashSet<Digest>>,
 }
@@ -70,6 +72,11 @@ impl Served {
         self.tags.get(tag).map(|(_, descriptor)| descriptor)
     }
 
+    /// Returns all tags, in order.
+    pub(super) fn every_tag(&self) -> impl Iterator<Item = &Tag> {
+        self.tags.keys()
+    }
+
     /// Returns up to `most` tags after `last`, in order, and whether more follow.
     pub(super) fn tags(&self, last: Option<&str>, most: usize) -> (Vec<&str>, bool) {
         let after = |tag: &&str| last.is_none_or(|last| *tag > last);
@@ -91,8 +98,39 @@ impl Index {
             origins: HashMap::new(),
             types: HashMap::new(),
             documents: Cache::default(),
+            pulls: None,
             checked: Mutex::default(),
         }
+    }
+
+    /// Fetches what no place holds by `pulls`.
+    #[must_use]
+    pub fn with_pulls(mut self, pulls: Option<Arc<dyn Pulls>>) -> Self {
+        self.pulls = pulls;
+        self
+    }
+
+    /// Returns where content is fetched from that no place holds.
+    pub(super) fn pulls(&self) -> Option<&Arc<dyn Pulls>> {
+        self.pulls.as_ref()
+    }
+
+    /// Returns whether a place has an artifact under this name at its source: a tag, or content with
+    /// a digest. May block.
+    pub fn holds(&self, source: &Repository, tag: Option<&Tag>, digest: Option<Digest>) -> bool {
+        let Some(served) = self.origins.get(source) else { return false };
+        let is_digest = |digest| self.find(served, digest).is_ok_and(|found| found.is_some());
+        match (tag, digest) {
+            (Some(tag), None) => served.tag(tag).is_some(),
+            (_, Some(digest)) => is_digest(digest),
+            (None, None) => true,
+        }
+    }
+
+    /// Returns the names that are served, each with the repositories at its places.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, &Repository)> {
+        let all = self.names.iter();
+        all.flat_map(|(name, served)| served.at.iter().map(|(_, repository)| (name.as_str(), repository)))
     }
 
     /// Serves an artifact of the place with number `place` under `name`.
@@ -132,9 +170,14 @@ impl Index {
 
     /// Returns the repository with this name. With `ns`, the name is one at the host `ns`.
     pub(super) fn repository(&self, name: &str, ns: Option<&str>) -> Option<&Served> {
-        let Some(host) = ns else { return self.names.get(name) };
+        let Some(host) = ns else {
+            // A rule says which source a name stands for.
+            let by_rule = || self.origins.get(&self.pulls.as_ref()?.covered(name, None)?.upstream);
+            return self.names.get(name).or_else(by_rule);
+        };
         let host = if matches!(host, "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { host };
-        self.origins.get(&Repository::new(host, name).ok()?)
+        let by_rule = || self.origins.get(&self.pulls.as_ref()?.covered(name, Some(host))?.upstream);
+        self.origins.get(&Repository::new(host, name).ok()?).or_else(by_rule)
     }
 
     /// Returns up to `most` names of repositories after `last`, in order, and whether more follow.

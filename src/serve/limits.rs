@@ -13,6 +13,10 @@ pub(super) const UNIT: u64 = 64 << 10;
 pub(super) const SENDING: u64 = 512 << 10;
 /// Maximum number of threads that read.
 pub(super) const READERS: usize = 32;
+/// Maximum number of threads that wait for an upstream.
+pub(super) const PULLING: usize = 32;
+/// Maximum number of requests that wait for an upstream; others are told to try again.
+pub(super) const PULLS: usize = 512;
 /// Maximum size in bytes of a request's line and headers.
 pub(super) const HEAD: usize = 32 << 10;
 /// Maximum number of headers.

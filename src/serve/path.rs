@@ -32,8 +32,10 @@ pub(super) enum Target {
 
 /// How a manifest is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ByTagOrDigest {
+pub enum ByTagOrDigest {
+    /// By a tag.
     Tag(Tag),
+    /// By its digest.
     Digest(Digest),
 }
 

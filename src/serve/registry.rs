@@ -11,13 +11,13 @@ use tokio::sync::Semaphore;
 
 use super::blobs::{self, Blob, Segment};
 use super::error::Refusal;
-use super::index::{Index, Served};
-use super::limits::{ENTRIES, READING, REFERRERS, SENDING, UNIT};
+use super::index::{Held, Index, Served};
+use super::limits::{ENTRIES, PULLING, PULLS, READING, REFERRERS, SENDING, UNIT};
 use super::path::{ByTagOrDigest, Target};
 use super::query::{Query, encode};
 use super::range::{Part, part};
 use super::reply::{Content, Reply};
-use crate::content::Error;
+use crate::content::{Error, Kind};
 use crate::oci::media_type::OCI_INDEX;
 use crate::oci::{Descriptor, Digest, Document};
 
@@ -35,15 +35,31 @@ pub(super) struct Asked<'a> {
     pub handle: &'a Handle,
     /// Bounds the memory of blobs that are read at once.
     pub streams: &'a Arc<Semaphore>,
+    /// Bounds the requests that wait for an upstream.
+    pub pulling: &'a Pulling,
     /// Receives errors of places.
     pub told: &'a (dyn Fn(Error) + Send + Sync),
     /// Makes a receiver of errors that occur while a blob is sent.
     pub later: &'a (dyn Fn() -> Box<dyn Fn(Error) + Send> + Send + Sync),
 }
 
+/// Bounds the requests that wait for an upstream.
+pub(super) struct Pulling {
+    /// Those that wait, also for a thread.
+    pub waiting: Arc<Semaphore>,
+    /// Those that have a thread.
+    pub threads: Arc<Semaphore>,
+}
+
+impl Default for Pulling {
+    fn default() -> Self {
+        Self { waiting: Arc::new(Semaphore::new(PULLS)), threads: Arc::new(Semaphore::new(PULLING)) }
+    }
+}
+
 impl Asked<'_> {
-    /// Answers what `target` asks for.
-    pub(super) async fn answer(&self, target: Target) -> Result<Reply, Refusal> {
+    /// Answers what `target` asks for from what the places hold.
+    pub(super) async fn held(&self, target: Target) -> Result<Reply, Refusal> {
         match target {
             Target::Base => Ok(Reply::of("application/json", "{}")),
             Target::Catalog => Ok(self.catalog()),
@@ -91,12 +107,12 @@ impl Asked<'_> {
         Ok(listed(&json!({ "name": name, "tags": tags }), link))
     }
 
-    fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         self.query.n.map_or(ENTRIES, |n| n.min(ENTRIES))
     }
 
     /// Returns the value of `Link` for the page after `last`.
-    fn next(&self, path: &str, last: &str) -> String {
+    pub(super) fn next(&self, path: &str, last: &str) -> String {
         let ns = self.query.ns.as_ref().map(|ns| format!("&ns={}", encode(ns))).unwrap_or_default();
         format!("<{path}?n={}&last={}{ns}>; rel=\"next\"", self.most(), encode(last))
     }
@@ -112,18 +128,32 @@ impl Asked<'_> {
             None => self.reading(name, move |index, served| index.document(served, digest)).await?,
         };
         let document = document.ok_or_else(|| Refusal::manifest_unknown(name, &digest))?;
-        let reply = if self.is_known(digest) {
+        Ok(self.document(&document))
+    }
+
+    /// Returns the answer with a manifest.
+    pub(super) fn document(&self, document: &Document) -> Reply {
+        let reply = if self.is_known(document.digest()) {
             Reply::empty(StatusCode::NOT_MODIFIED)
         } else {
             Reply::of(document.media_type(), bytes::Bytes::from_owner(document.shared()))
         };
-        Ok(named(reply, digest))
+        named(reply, document.digest())
     }
 
     async fn blob(&self, name: &str, digest: Digest) -> Result<Reply, Refusal> {
         self.repository(name)?;
         let held = self.reading(name, move |index, served| index.find(served, digest)).await?;
-        let held = held.ok_or_else(|| Refusal::blob_unknown(name, &digest))?;
+        self.send(held.ok_or_else(|| Refusal::blob_unknown(name, &digest))?, digest, None).await
+    }
+
+    /// Answers with a blob. `spoiled` is called if it is not what its digest promises.
+    pub(super) async fn send(
+        &self,
+        held: Held,
+        digest: Digest,
+        spoiled: Option<Box<dyn Fn() + Send>>,
+    ) -> Result<Reply, Refusal> {
         if self.is_known(digest) {
             return Ok(named(Reply::empty(StatusCode::NOT_MODIFIED), digest));
         }
@@ -137,7 +167,14 @@ impl Asked<'_> {
         let permit = Arc::clone(self.streams).acquire_many_owned(units).await;
         let Ok(permit) = permit else { return Err(Refusal::failed()) };
         let blob = Blob { index: Arc::clone(self.index), held, digest };
-        match blobs::stream(self.handle, blob, segments, permit, (self.later)()).await {
+        let later = (self.later)();
+        let told = move |error: Error| {
+            if error.class == Kind::Mismatch {
+                spoiled.iter().for_each(|spoiled| spoiled());
+            }
+            later(error);
+        };
+        match blobs::stream(self.handle, blob, segments, permit, Box::new(told)).await {
             Ok(stream) => Ok(reply.content(Content::Stream(Box::pin(stream)))),
             Err(error) => {
                 (self.told)(error);
@@ -196,6 +233,11 @@ impl Asked<'_> {
         let (types, after) = (self.query.types.clone(), self.query.after);
         let (entries, next) =
             self.reading(name, move |index, served| referrers(index, served, subject, &types, after)).await?;
+        Ok(self.referring(name, subject, &entries, next))
+    }
+
+    /// Returns the answer with a list of referrers; further ones follow after `next`.
+    pub(super) fn referring(&self, name: &str, subject: Digest, entries: &[Descriptor], next: Option<Digest>) -> Reply {
         let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
         let mut reply = Reply::of(OCI_INDEX, index.to_string());
         if !self.query.types.is_empty() {
@@ -207,11 +249,11 @@ impl Asked<'_> {
             reply =
                 reply.with(LINK, &format!("</v2/{name}/referrers/{subject}?after={last}{types}{ns}>; rel=\"next\""));
         }
-        Ok(reply)
+        reply
     }
 
     /// Returns whether the client says that it has the content already.
-    fn is_known(&self, digest: Digest) -> bool {
+    pub(super) fn is_known(&self, digest: Digest) -> bool {
         let own = etag(digest);
         let is_own = |one: &str| one == "*" || one.strip_prefix("W/").unwrap_or(one) == own;
         let values = self.headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -220,7 +262,7 @@ impl Asked<'_> {
 }
 
 /// Returns the share of [`READING`] that a blob takes whose reader holds `memory` bytes.
-fn units(memory: u64) -> u32 {
+pub(super) fn units(memory: u64) -> u32 {
     let needed = memory.saturating_add(SENDING).min(READING).div_ceil(UNIT);
     u32::try_from(needed).unwrap_or(u32::MAX)
 }
@@ -229,11 +271,11 @@ fn etag(digest: Digest) -> String {
     format!("\"{digest}\"")
 }
 
-fn named(reply: Reply, digest: Digest) -> Reply {
+pub(super) fn named(reply: Reply, digest: Digest) -> Reply {
     reply.with(DIGEST, &digest.to_string()).with(ETAG, &etag(digest))
 }
 
-fn listed(list: &serde_json::Value, link: Option<String>) -> Reply {
+pub(super) fn listed(list: &serde_json::Value, link: Option<String>) -> Reply {
     let reply = Reply::of("application/json", list.to_string());
     match link {
         Some(link) => reply.with(LINK, &link),
@@ -257,29 +299,42 @@ fn referrers(
     types: &[String],
     after: Option<Digest>,
 ) -> Result<(Vec<Descriptor>, Option<Digest>), Error> {
+    let mut documents = Vec::new();
+    for one in index.referrers(served, subject)? {
+        // The list must show what the manifests themselves say.
+        documents.extend(index.document(served, one.digest)?.filter(|_| after.is_none_or(|after| one.digest > after)));
+    }
+    Ok(one_page(&documents, types, after))
+}
+
+/// Returns one page of a list of referrers, of `types` if there are any, and the last one of the page
+/// if more follow.
+pub(super) fn one_page(
+    documents: &[Arc<Document>],
+    types: &[String],
+    after: Option<Digest>,
+) -> (Vec<Descriptor>, Option<Digest>) {
     let mut entries: Vec<Descriptor> = Vec::new();
     let mut bytes = 0;
-    for one in index.referrers(served, subject)? {
-        if after.is_some_and(|after| one.digest <= after) {
+    for document in documents {
+        if after.is_some_and(|after| document.digest() <= after) {
             continue;
         }
-        // The list must show what the manifests themselves say.
-        let Some(document) = index.document(served, one.digest)? else { continue };
-        let entry = shown(&document);
+        let entry = shown(document);
         if !types.is_empty() && !entry.artifact_type.as_ref().is_some_and(|own| types.contains(own)) {
             continue;
         }
         bytes += json!(entry).to_string().len() + 1;
         if bytes > REFERRERS && !entries.is_empty() {
             let last = entries.last().map(|entry| entry.digest);
-            return Ok((entries, last));
+            return (entries, last);
         }
         entries.push(entry);
     }
-    Ok((entries, None))
+    (entries, None)
 }
 
-fn shown(document: &Document) -> Descriptor {
+pub(super) fn shown(document: &Document) -> Descriptor {
     let mut entry = document.descriptor();
     entry.artifact_type = document.shown_artifact_type().map(ToOwned::to_owned);
     entry.annotations = document.annotations().cloned();

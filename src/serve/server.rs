@@ -24,9 +24,10 @@ pub use super::handler::Page;
 use super::handler::{Client, Offer, Shared, handle};
 use super::htpasswd::Htpasswd;
 use super::index::Index;
-use super::limits::{CONNECTIONS, DRAIN, H2_STREAMS, HEAD, HEAD_TIME, HEADERS, PING, READERS, READING, UNIT};
+use super::limits::{CONNECTIONS, DRAIN, H2_STREAMS, HEAD, HEAD_TIME, HEADERS, PING, PULLING, READERS, READING, UNIT};
 use super::log::Log;
 use super::metrics::Metrics;
+use super::registry::Pulling;
 use super::tls::Tls;
 use crate::base::fault::{Class, Fault};
 use crate::flow::{Flow, NoThread};
@@ -78,7 +79,12 @@ impl Server {
         let threads = settings.threads.max(1);
         let build = move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(threads).max_blocking_threads(READERS).thread_name("server").enable_all().build()
+            builder
+                .worker_threads(threads)
+                .max_blocking_threads(READERS + PULLING)
+                .thread_name("server")
+                .enable_all()
+                .build()
         };
         // `build` panics if the system cannot start a thread.
         let runtime = catch_unwind(build).map_err(|_| failed("expected some, found none".to_owned()))?;
@@ -90,6 +96,7 @@ impl Server {
             log,
             metrics: Arc::new(Metrics::default()),
             handle: runtime.handle().clone(),
+            pulling: Pulling::default(),
             streams: Arc::new(Semaphore::new(usize::try_from(READING / UNIT).unwrap_or(1))),
             address,
             is_tls: settings.tls.is_some(),

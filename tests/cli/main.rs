@@ -40,6 +40,7 @@ mod receipts;
 mod registry;
 mod report;
 mod round_trip;
+mod rule;
 mod scan;
 mod scan_layers;
 mod sources;

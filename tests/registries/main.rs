@@ -9,6 +9,9 @@
 
 mod algorithms;
 mod azure;
+mod cache_products;
+mod caching;
+mod courier;
 mod encodings;
 mod encrypted;
 mod faults;

@@ -211,7 +211,7 @@ fn a_newer_bundle_is_taken_when_all_of_it_is_there_and_right() {
         channel: "c".to_owned(),
         position: (0, 1),
     };
-    let mut newer = Directories::new(offered, vec![watched]);
+    let mut newer = Directories::new(offered, vec![watched], Vec::new());
     let look = |newer: &mut Directories| newer.look(&flow());
     for _ in 0..3 {
         assert!(look(&mut newer).unwrap().is_none(), "nothing newer");

@@ -33,7 +33,7 @@ impl Process {
     }
 
     /// Sends a signal and returns the exit code and the rest of stderr.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    pub fn end(mut self, signal: &str) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         let mut rest = String::new();
@@ -74,7 +74,10 @@ fn signals_end_it_with_their_codes() {
     for (signal, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
         let process = Process::start(&site, &["oci:layout"]);
         let (found, said) = process.end(signal);
-        assert!(found == Some(code) && said.contains("stopped by a signal"), "{signal}: {found:?} {said}");
+        assert!(
+            found == Some(code) && !said.contains("error:") && !said.contains("help:"),
+            "{signal}: {found:?} {said}"
+        );
     }
 }
 

@@ -17,7 +17,7 @@ use packmule::decide::route::{Place, Route};
 use packmule::flow::{FixedClock, Flow, Silent};
 use packmule::layout::Layout;
 use packmule::oci::{Descriptor, Digest, Document, Repository, Tag, media_type};
-use packmule::operate::serve::{Bundled, Offered, Request, bind};
+use packmule::operate::serve::{Bundled, Cache, Offered, Request, bind};
 use packmule::serve::{Access, Log, Settings};
 use packmule::signing::Policy;
 
@@ -154,9 +154,19 @@ pub struct Running {
 
 /// Why `offered` cannot be served together, or a running server.
 pub fn serve_as(offered: Vec<Offered>, settings: Settings, route: Route) -> Result<Running, Fault> {
+    serve_with(offered, settings, route, None)
+}
+
+/// Like [`serve_as`], with a cache.
+pub fn serve_with(
+    offered: Vec<Offered>,
+    settings: Settings,
+    route: Route,
+    cache: Option<Arc<Cache>>,
+) -> Result<Running, Fault> {
     let (heard, over, flow) = (Arc::new(Heard::default()), Arc::new(AtomicBool::new(false)), flow());
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let ready = bind(&flow, Request { offered, route, listen, settings, log: heard.clone() })?;
+    let ready = bind(&flow, Request { offered, route, listen, settings, cache, log: heard.clone() })?;
     let (address, is_over) = (ready.address(), Arc::clone(&over));
     let thread = std::thread::spawn(move || ready.run(&flow, None, &|| is_over.load(Ordering::Relaxed)).unwrap());
     Ok(Running { address, heard, over, thread: Some(thread) })

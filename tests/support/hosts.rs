@@ -47,6 +47,13 @@ impl Clock for Counting {
     }
 }
 
+impl Default for Counting {
+    /// A clock that really waits.
+    fn default() -> Self {
+        Self { start: Instant::now(), real: true, slept: Mutex::default() }
+    }
+}
+
 impl Counting {
     /// Returns a clock that starts now.
     pub fn new(real: bool) -> Self {

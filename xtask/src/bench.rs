@@ -1,5 +1,5 @@
 //! `cargo xtask bench
-//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy]`: packmule
+//! [set|large|forms|blobs|artifacts|manifest|worst|memory|copy|many|delta|policy|serve]`: packmule
 //! compared with the machine's limits, as ratios within one run, with files in the page cache.
 //!
 //! Every measurement has a reference: runs on the same bytes and the same kind of registry
@@ -12,6 +12,7 @@ mod forms;
 mod manifest;
 mod memory;
 mod policy;
+mod serve;
 mod speed;
 mod transfer;
 mod volumes;
@@ -81,6 +82,12 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
     if wanted("policy") {
         shell::stage("policy", || bench.policy())?;
     }
+    if wanted("serve") {
+        shell::stage("serve", || bench.serve())?;
+        if parts != ["serve", "small"] {
+            shell::stage("serve, a bundle of 10 GiB", || bench.serve_start(&corpus::sparse(10)?))?;
+        }
+    }
     if wanted("worst") {
         shell::stage("worst", || bench.worst(root))?;
     }
@@ -95,7 +102,7 @@ pub fn run(root: &Path, parts: &[&str]) -> Result<(), Failed> {
         let (few, many) = shell::stage("corpus", || Ok((corpus::artifacts(2_500)?, corpus::artifacts(5_000)?)))?;
         shell::stage("artifacts", || bench.artifacts(&few, &many))?;
     }
-    if parts.iter().all(|part| ["worst", "manifest", "blobs", "artifacts", "policy"].contains(part))
+    if parts.iter().all(|part| ["worst", "manifest", "blobs", "artifacts", "policy", "serve", "small"].contains(part))
         && !parts.is_empty()
     {
         return bench.end();

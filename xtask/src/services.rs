@@ -6,7 +6,7 @@
 
 mod azure;
 mod certificates;
-mod registry;
+pub mod registry;
 
 use crate::install::{self, Tools};
 use crate::shell::{self, Failed};
@@ -56,6 +56,11 @@ impl Services {
     /// Returns the value of a variable, if its service is running.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.vars.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the process that was started last.
+    pub fn pid(&self) -> Option<u32> {
+        self.children.last().map(Child::id)
     }
 
     /// Adds a variable for tests.

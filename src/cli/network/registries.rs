@@ -16,6 +16,7 @@ use crate::base::redact::Secrets;
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
+use crate::decide::rules::Rules;
 use crate::network::rate::Limits;
 use crate::network::settings::{ClientSettings, HostSettings, Proxies};
 use crate::registry::{Credential, Home, Registries, Settings};
@@ -39,6 +40,14 @@ impl Network {
     /// Those of [`open`].
     pub fn source(&self, session: &Session<'_>) -> Result<Box<dyn Source>, Fault> {
         Ok(Box::new(open(self, session)?))
+    }
+
+    /// Reads the rules of the configuration.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn rules(&self, session: &Session<'_>) -> Result<Rules, Fault> {
+        self.config.load(session.world)?.rules()
     }
 
     /// Opens the registries as a destination.

@@ -3,24 +3,28 @@
 //! Names are those that an import would give. What cannot be served as one registry, such as a tag
 //! with two digests, is refused before the server is bound.
 
+mod cache;
 mod contents;
 mod newer;
 mod offered;
 mod page;
+mod wanted;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use self::newer::{Directories, Watched, newest};
+pub use self::cache::{Cache, Health, Setup, Sources, Synced, What};
+pub use self::newer::{Directories, Watched, WatchedLayout, newest};
 pub use self::offered::{Bundled, Offered};
 use self::page::SitePage;
+pub use self::wanted::{Wanted, WantedFile};
 use crate::base::fault::{Class, Fault, differs, expects};
 use crate::content::router::Place;
 use crate::decide::route::Route;
 use crate::flow::{Flow, start_one};
-use crate::serve::{Clash, Index, Log, Page, Server, Settings};
+use crate::serve::{Clash, Index, Log, Page, Pulls, Server, Settings};
 
 /// Time between two looks for something newer.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -37,6 +41,8 @@ pub struct Request {
     pub listen: SocketAddr,
     /// TLS and users.
     pub settings: Settings,
+    /// Fetches or lists what no place holds.
+    pub cache: Option<Arc<Cache>>,
     /// Receives what the server has to say.
     pub log: Arc<dyn Log>,
 }
@@ -45,6 +51,7 @@ pub struct Request {
 pub struct Ready {
     server: Server,
     route: Route,
+    cache: Option<Arc<Cache>>,
     counts: (usize, usize),
 }
 
@@ -54,10 +61,10 @@ pub struct Ready {
 /// [`Class::Policy`] for names that collide, each with both places; [`Class::Source`] for a place
 /// that cannot be listed; [`Class::Io`] for an address that cannot be used.
 pub fn bind(flow: &Flow, request: Request) -> Result<Ready, Fault> {
-    let Request { offered, route, listen, settings, log } = request;
-    let (index, page) = built(flow, offered, &route)?;
+    let Request { offered, route, listen, settings, cache, log } = request;
+    let (index, page) = built(flow, offered, &route, cache.as_ref())?;
     let counts = index.counts();
-    Ok(Ready { server: Server::bind(listen, settings, (index, page), log, flow)?, route, counts })
+    Ok(Ready { server: Server::bind(listen, settings, (index, page), log, flow)?, route, cache, counts })
 }
 
 impl Ready {
@@ -71,11 +78,11 @@ impl Ready {
         self.counts
     }
 
-    /// Serves until the run is cancelled or `is_over` returns true, then lets requests finish that
+    /// Serves until the run is cancelled, which is no error, or `is_over` returns true, then lets requests finish that
     /// have begun. `newer` is asked now and then what to serve instead.
     ///
     /// # Errors
-    /// [`Class::Cancelled`] after a signal; [`Class::Io`].
+    /// [`Class::Io`].
     pub fn run(
         &self,
         flow: &Flow,
@@ -86,7 +93,9 @@ impl Ready {
         let served = std::thread::scope(|scope| {
             let newer = newer.filter(|newer| !newer.is_empty());
             let watch = newer.map(|newer| start_one(scope, || self.watch(flow, newer, &ended))).transpose();
-            let served = match watch {
+            let cache = self.cache.as_ref();
+            let tend = cache.map(|cache| start_one(scope, || tend(flow, cache, &ended))).transpose();
+            let served = match watch.and(tend) {
                 Ok(_) => self.server.run(&|| flow.is_cancelled() || is_over()),
                 Err(error) => Err(error.into()),
             };
@@ -96,9 +105,6 @@ impl Ready {
         if !served {
             flow.warn("some clients were still reading when the server stopped");
         }
-        if flow.is_cancelled() && !is_over() {
-            return Err(Fault::new(Class::Cancelled, "stopped by a signal").help("start it again to serve on"));
-        }
         Ok(())
     }
 
@@ -107,8 +113,9 @@ impl Ready {
         let is_over = || ended.load(Ordering::Relaxed) || flow.is_cancelled();
         let mut last = String::new();
         while !is_over() {
-            let found =
-                newer.look(flow).and_then(|found| found.map(|offered| built(flow, offered, &self.route)).transpose());
+            let found = newer.look(flow).and_then(|found| {
+                found.map(|offered| built(flow, offered, &self.route, self.cache.as_ref())).transpose()
+            });
             match found {
                 Ok(Some((index, page))) => {
                     let (repositories, tags) = index.counts();
@@ -132,10 +139,42 @@ impl Ready {
     }
 }
 
+/// Writes the list of what is missing whenever it has changed, and synchronizes the rules that ask for
+/// it at their intervals.
+fn tend(flow: &Flow, cache: &Arc<Cache>, ended: &AtomicBool) {
+    let is_over = || ended.load(Ordering::Relaxed) || flow.is_cancelled();
+    let now = || flow.clock().elapsed();
+    let rules = cache.rules().all();
+    let mut due: Vec<Option<Duration>> = rules.iter().map(|rule| rule.sync.map(|_| now())).collect();
+    while !is_over() {
+        cache.wanted().iter().for_each(|wanted| wanted.save(flow));
+        for (number, rule) in rules.iter().enumerate() {
+            let (Some(every), Some(next)) = (rule.sync, due[number]) else { continue };
+            if next > now() || cache.wanted().is_some() || is_over() {
+                continue;
+            }
+            due[number] = Some(now() + every);
+            for one in cache.sync(number, None, false).unwrap_or_default() {
+                if let What::Failed(error) = one.what {
+                    flow.warn(format!("rule {:?}: {}:{}: {error}", one.rule, one.repository, one.tag));
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    cache.wanted().iter().for_each(|wanted| wanted.save(flow));
+}
+
 /// Returns the index and the page of everything offered.
-fn built(flow: &Flow, offered: Vec<Offered>, route: &Route) -> Result<(Index, Arc<dyn Page>), Fault> {
+fn built(
+    flow: &Flow,
+    offered: Vec<Offered>,
+    route: &Route,
+    cache: Option<&Arc<Cache>>,
+) -> Result<(Index, Arc<dyn Page>), Fault> {
     let places = || offered.iter().map(|one| Place { name: one.name.clone(), source: Arc::clone(&one.source) });
-    let mut index = Index::new(places().collect());
+    let pulls = cache.map(|cache| Arc::clone(cache) as Arc<dyn Pulls>);
+    let mut index = Index::new(places().collect()).with_pulls(pulls);
     let (mut listed, mut faults) = (Vec::new(), Vec::new());
     for (place, one) in offered.iter().enumerate() {
         let holdings = one
@@ -153,11 +192,30 @@ fn built(flow: &Flow, offered: Vec<Offered>, route: &Route) -> Result<(Index, Ar
             }
         }
     }
+    faults.extend(cache.iter().flat_map(|cache| occupied(&index, cache)));
     faults.truncate(CLASHES);
     match Fault::from_list(faults) {
         Some(fault) => Err(fault),
-        None => Ok((index, Arc::new(SitePage::new(offered, listed)))),
+        None => {
+            cache.and_then(|cache| cache.wanted()).iter().for_each(|wanted| wanted.close(&index));
+            Ok((index, Arc::new(SitePage::new(offered, listed, cache.map(Arc::clone)))))
+        }
     }
+}
+
+/// Returns a fault for each name that a rule gives to another source than the one it is served from.
+fn occupied(index: &Index, cache: &Cache) -> Vec<Fault> {
+    let taken = index.origins().filter_map(|(name, origin)| {
+        let found = cache.rules().by_name(name).filter(|found| found.upstream != *origin)?;
+        let (rule, upstream) = (&found.rule.name, found.upstream);
+        let what =
+            format!("rule {rule:?}: expected {name} to be free or from {upstream}, found it served from {origin}");
+        Some(
+            Fault::new(Class::Policy, what)
+                .help("give the rule another target, or the place another name with --map FROM=TO"),
+        )
+    });
+    taken.take(CLASHES).collect()
 }
 
 fn fault_of(clash: Clash) -> Fault {

@@ -1,15 +1,19 @@
-//! Looks for a newer bundle of a channel in the directories that bundles are served from.
+//! Looks for a newer bundle of a channel in the directories that bundles are served from, and for new
+//! names in layouts.
 //!
 //! A bundle is taken when its files have stopped changing, all of them are there, its signatures
 //! and its place in the channel are accepted, and every byte of it was checked.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::offered::{Bundled, Offered};
 use crate::base::fault::Fault;
 use crate::bundle::{Manifest, Untrusted};
 use crate::flow::Flow;
+use crate::layout::Layout;
 use crate::operate::freshness::Keeper;
 use crate::signing::Policy;
 
@@ -35,10 +39,21 @@ pub struct Watched {
     pub position: Position,
 }
 
+/// A layout that is opened again when its list of names changes.
+pub struct WatchedLayout {
+    dir: PathBuf,
+    place: usize,
+    seen: Option<Stamp>,
+}
+
+/// State of a file: size, time of the last change, number.
+type Stamp = (u64, Option<SystemTime>, u64);
+
 /// Everything offered, of which some is replaced by something newer.
 pub struct Directories {
     offered: Vec<Offered>,
     watched: Vec<(Watched, Listings)>,
+    layouts: Vec<WatchedLayout>,
 }
 
 /// Files of a directory: name, size, time of the last change.
@@ -53,14 +68,14 @@ struct Listings {
 }
 
 impl Directories {
-    /// Watches directories. `offered` is everything that is served now.
-    pub fn new(offered: Vec<Offered>, watched: Vec<Watched>) -> Self {
-        Self { offered, watched: watched.into_iter().map(|one| (one, Listings::default())).collect() }
+    /// Watches directories and layouts. `offered` is everything that is served now.
+    pub fn new(offered: Vec<Offered>, watched: Vec<Watched>, layouts: Vec<WatchedLayout>) -> Self {
+        Self { offered, watched: watched.into_iter().map(|one| (one, Listings::default())).collect(), layouts }
     }
 
     /// Returns whether there is a directory to look at.
     pub const fn is_empty(&self) -> bool {
-        self.watched.is_empty()
+        self.watched.is_empty() && self.layouts.is_empty()
     }
 
     /// Returns what to serve from now on, checked, or `None` if nothing changed. Takes two looks at
@@ -76,7 +91,37 @@ impl Directories {
                 is_new = true;
             }
         }
+        for layout in &mut self.layouts {
+            if let Some(source) = layout.look(flow)? {
+                self.offered[layout.place].source = Arc::new(source);
+                is_new = true;
+            }
+        }
         Ok(is_new.then(|| self.offered.clone()))
+    }
+}
+
+impl WatchedLayout {
+    /// Watches the layout in `dir`, which is the place with number `place`.
+    pub fn new(dir: PathBuf, place: usize) -> Self {
+        let seen = Self::stamp(&dir);
+        Self { dir, place, seen }
+    }
+
+    fn stamp(dir: &Path) -> Option<Stamp> {
+        let metadata = std::fs::symlink_metadata(dir.join("index.json")).ok()?;
+        Some((metadata.len(), metadata.modified().ok(), metadata.ino()))
+    }
+
+    /// Opens the layout again if its names were replaced.
+    fn look(&mut self, flow: &Flow) -> Result<Option<Layout>, Fault> {
+        let now = Self::stamp(&self.dir);
+        if now.is_none() || now == self.seen {
+            return Ok(None);
+        }
+        let layout = Layout::open(&self.dir)?.in_flow(flow);
+        self.seen = now;
+        Ok(Some(layout))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::cli::progress::size as show;
 use crate::content::Destination;
 use crate::decide::maps::{self, Map, MapError};
 use crate::decide::route::{Place, Route};
+use crate::decide::rules::Rules;
 use crate::layout::{Layout, Nothing};
 use crate::oci::Repository;
 use crate::operate::freshness;
@@ -22,6 +23,8 @@ use crate::operate::import::{Landed, TagConflict};
 use crate::outfile;
 use crate::system;
 
+/// Word for the maps that the configuration's rules give.
+const RULES: &str = "rules";
 /// Maximum size of a file of maps, in bytes.
 const MAX_MAPS: u64 = 64 << 20;
 
@@ -48,9 +51,9 @@ pub struct Arrival {
 /// Naming of repositories below a place.
 #[derive(clap::Args, Debug)]
 pub struct Naming {
-    /// Use another name below PLACE: FROM=TO, FROM/*=TO/*, or @FILE with one of these per line;
-    /// FROM without a host matches any host; repeatable
-    #[arg(long = "map", value_name = "FROM=TO|@FILE")]
+    /// Use another name below PLACE: FROM=TO, FROM/*=TO/*, @FILE with one of these per line, or rules
+    /// for the targets of the configuration's rules; FROM without a host matches any host; repeatable
+    #[arg(long = "map", value_name = "FROM=TO|@FILE|rules")]
     maps: Vec<String>,
     /// Keep the source's host as the first part of the name; a layout always keeps it
     #[arg(long)]
@@ -72,7 +75,7 @@ impl Naming {
             Fault::new(Class::Usage, format!("--map {text}: {problem}")).help("write FROM=TO or FROM/*=TO/*")
         };
         let mut maps = Vec::new();
-        for text in &self.maps {
+        for text in self.maps.iter().filter(|text| *text != RULES) {
             match text.strip_prefix('@') {
                 None => maps.push(text.parse().map_err(|error: MapError| wrong(text, &error))?),
                 Some(file) => {
@@ -83,6 +86,36 @@ impl Naming {
             }
         }
         Ok(maps)
+    }
+}
+
+impl Naming {
+    /// Parses the maps, none of which may be `rules`.
+    ///
+    /// # Errors
+    /// Class usage.
+    pub fn maps_only(&self, session: &Session<'_>) -> Result<Vec<Map>, Fault> {
+        if self.maps.iter().any(|text| text == RULES) {
+            return Err(Fault::usage(
+                "--map rules: expected FROM=TO here, found rules",
+                "write FROM=TO or FROM/*=TO/*",
+            ));
+        }
+        self.maps(session)
+    }
+
+    /// Returns the maps with those of the configuration's rules that are for `names`, if that was asked
+    /// for. `rules` reads them.
+    ///
+    /// # Errors
+    /// Those of `rules` and of [`Rules::with_maps`].
+    pub fn with_rules<'a>(
+        &self,
+        maps: Vec<Map>,
+        names: impl IntoIterator<Item = &'a Repository>,
+        rules: impl FnOnce() -> Result<Rules, Fault>,
+    ) -> Result<Vec<Map>, Fault> {
+        if self.maps.iter().any(|text| text == RULES) { rules()?.with_maps(maps, names) } else { Ok(maps) }
     }
 }
 
@@ -157,6 +190,19 @@ impl Arrival {
     /// Class usage.
     pub fn parse(&self, session: &Session<'_>) -> Result<(Typed, Vec<Map>), Fault> {
         Ok((Typed::parse(&self.to)?, self.naming.maps(session)?))
+    }
+
+    /// Returns the maps with those of rules: [`Naming::with_rules`].
+    ///
+    /// # Errors
+    /// Those of [`Naming::with_rules`].
+    pub fn with_rules<'a>(
+        &self,
+        maps: Vec<Map>,
+        names: impl IntoIterator<Item = &'a Repository>,
+        rules: impl FnOnce() -> Result<Rules, Fault>,
+    ) -> Result<Vec<Map>, Fault> {
+        self.naming.with_rules(maps, names, rules)
     }
 
     /// Returns the name of the destination in states.

@@ -93,6 +93,7 @@ impl Args {
         }
         // Names below a registry's prefix have no host.
         let bare = old.is_registry() || new.is_registry();
+        let maps = self.naming.maps_only(session)?;
         let route = self.naming.route(Place::Bare, maps.clone());
         let contents = |side: &Side| self.contents(side, bare.then_some((&route, &*maps)), session);
         let ((before, old_images), (after, new_images)) = (contents(&old)?, contents(&new)?);
@@ -138,6 +139,7 @@ impl Args {
     ) -> Result<Outcome, Fault> {
         let manifest = bundle.claimed()?;
         check_maps(&maps, names(&manifest), session)?;
+        let maps = self.naming.with_rules(maps, names(&manifest), || self.network.rules(session))?;
         let (place, opened): (Place, Box<dyn Inventory>) = match typed {
             Typed::Registry { host, prefix } => {
                 (Place::Registry { host: host.clone(), prefix: prefix.clone() }, self.network.destination(session)?)

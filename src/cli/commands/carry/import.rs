@@ -162,6 +162,7 @@ impl Args {
         let ready = Ready::check(bundle, rest, can_ask(session.world), scanner, &flow)?;
         let manifest = bundle.manifest();
         check_maps(&maps, names(manifest), session)?;
+        let maps = self.arrival.with_rules(maps, names(manifest), || self.network.rules(session))?;
         let opened = self.arrival.open(typed, session, |session| self.network.destination(session))?;
         let route = &*books.route.insert(self.arrival.route(opened.place, maps));
         let request = Request {

@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{container_reader, copy, credential, download, login, logout, rm, schema, serve, upload};
+use super::{container_reader, copy, credential, download, login, logout, rm, rule, schema, serve, upload};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -40,6 +40,9 @@ pub enum Command {
     /// them
     #[command(display_order = 14)]
     Credential(credential::Args),
+    /// Manage the rules of the artifact cache in the configuration
+    #[command(display_order = 14)]
+    Rule(rule::Args),
     /// Print the JSON Schema of a file
     #[command(display_order = 15)]
     Schema(schema::Args),
@@ -61,6 +64,7 @@ impl Command {
             Self::Login(args) => args.run(session),
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),
+            Self::Rule(args) => args.run(session),
             Self::Schema(args) => args.run(session),
         }
     }

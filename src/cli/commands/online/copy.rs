@@ -64,6 +64,8 @@ impl Args {
                 Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
             })?;
         check_maps(&maps, wanted.iter().map(Wanted::repository), session)?;
+        let repositories = wanted.iter().map(Wanted::repository);
+        let maps = self.arrival.with_rules(maps, repositories, || self.network.rules(session))?;
         // Names that were typed are below PLACE as they are.
         let maps = if names.is_empty() {
             maps

@@ -8,6 +8,7 @@ pub mod download;
 pub mod login;
 pub mod logout;
 pub mod rm;
+pub mod rule;
 pub mod schema;
 pub mod serve;
 pub mod upload;

@@ -1,4 +1,4 @@
-//! `serve`: serves layouts and bundles as one read-only registry.
+//! `serve`: serves layouts and bundles as one read-only registry, and what rules cover as a cache.
 
 use std::ffi::{OsStr, OsString};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -7,19 +7,25 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::rule::warnings;
 use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::cli::Session;
 use crate::cli::access_log::AccessLog;
-use crate::cli::args::carry::destination::Naming;
+use crate::cli::args::carry::destination::{Naming, fit_for_layout};
 use crate::cli::args::carry::selectors::warn_of_names;
+use crate::cli::args::carry::size;
 use crate::cli::args::place::{Bundle, Destination as Typed};
 use crate::cli::args::trust::{Believed, Trust};
+use crate::cli::network::config::Config;
+use crate::cli::network::{Network, rule_sources, wanted_file};
 use crate::cli::output::Outcome;
 use crate::cli::trusted_file;
 use crate::decide::route::Place;
 use crate::layout::Layout;
 use crate::operate::freshness::Side;
-use crate::operate::serve::{Bundled, Directories, Offered, Ready, Request, Watched, bind, newest};
+use crate::operate::serve::{
+    Bundled, Cache, Directories, Offered, Ready, Request, Setup, Sources, Watched, WatchedLayout, bind, newest,
+};
 use crate::serve::{Htpasswd, Log, Settings, Tls};
 
 /// Maximum size of a file of certificates, keys or logins, in bytes.
@@ -29,7 +35,7 @@ const MAX_FILE: u64 = 4 << 20;
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Place to serve: oci:DIR, or a bundle as /DIR/NAME, ./DIR/NAME or bundle:DIR/NAME
-    #[arg(required = true, value_name = "BUNDLE|PLACE")]
+    #[arg(required_unless_present_any = ["cache", "wanted_out"], value_name = "BUNDLE|PLACE")]
     places: Vec<OsString>,
     #[command(flatten)]
     trust: Trust,
@@ -48,8 +54,19 @@ pub struct Args {
     /// Serve everybody, also on an address that other machines reach
     #[arg(long, conflicts_with = "htpasswd")]
     anonymous: bool,
+    /// Fetch what a [rule.N] of the configuration covers when it is pulled, and keep it in this layout
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Remove the least used content of the cache above this size
+    #[arg(long, value_name = "SIZE", requires = "cache")]
+    cache_size: Option<String>,
+    /// Fetch nothing: list what a rule covers and is missing, for `export --wanted`
+    #[arg(long, value_name = "FILE")]
+    wanted_out: Option<PathBuf>,
     #[command(flatten)]
     naming: Naming,
+    #[command(flatten)]
+    network: Box<Network>,
 }
 
 impl Args {
@@ -57,7 +74,7 @@ impl Args {
     ///
     /// # Errors
     /// Class usage before any work; those of opening the bundles; class policy for names that
-    /// collide; class io for an address that cannot be used; class cancelled after a signal.
+    /// collide; class io for an address that cannot be used.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let log = Arc::new(AccessLog::new(session)?);
         let (ready, mut newer) = self.open(session, Arc::clone(&log) as _)?;
@@ -67,7 +84,7 @@ impl Args {
         let result = json!({ "listen": ready.address(), "repositories": repositories, "tags": tags });
         let outcome = Outcome::new(String::new(), result);
         Ok(match ended {
-            Ok(()) => outcome,
+            Ok(()) => outcome.stopped(),
             Err(fault) => outcome.failed(fault),
         })
     }
@@ -80,16 +97,54 @@ impl Args {
     pub fn open(&self, session: &Session<'_>, log: Arc<dyn Log>) -> Result<(Ready, Directories), Fault> {
         let listen = self.address()?;
         let settings = self.settings(session)?;
-        let route = self.naming.route(Place::Bare, self.naming.maps(session)?);
+        let config = self.config(session)?;
+        let route = self.naming.route(Place::Bare, self.naming.maps_only(session)?);
         let trust = self.trust.read(Side::Look, session)?;
-        let (mut offered, mut watched) = (Vec::new(), Vec::new());
+        let (mut offered, mut watched, mut layouts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, typed) in self.places.iter().enumerate() {
-            let (one, directory) = open(typed, place, &trust, session)?;
-            offered.push(one);
-            watched.extend(directory);
+            match open(typed, place, &trust, session)? {
+                Opened::Bundle(one, directory) => {
+                    offered.push(one);
+                    watched.extend(directory.map(|directory| *directory));
+                }
+                Opened::Layout(one, layout) => {
+                    offered.push(one);
+                    layouts.push(layout);
+                }
+            }
         }
-        let request = Request { offered: offered.clone(), route, listen, settings, log };
-        Ok((bind(&session.flow, request)?, Directories::new(offered, watched)))
+        let cache = config.map(|config| self.cache(&config, session)).transpose()?;
+        let request = Request { offered: offered.clone(), route, listen, settings, cache, log };
+        Ok((bind(&session.flow, request)?, Directories::new(offered, watched, layouts)))
+    }
+
+    /// Reads the configuration, if there is something to do by rules.
+    fn config(&self, session: &Session<'_>) -> Result<Option<Config>, Fault> {
+        if self.cache.is_none() && self.wanted_out.is_none() {
+            return Ok(None);
+        }
+        self.network.config.load(session.world).map(Some)
+    }
+
+    fn cache(&self, config: &Config, session: &Session<'_>) -> Result<Arc<Cache>, Fault> {
+        let rules = config.rules()?;
+        if rules.all().is_empty() {
+            session.flow.warn("the configuration has no rules: nothing is fetched or listed");
+        }
+        let wanted = self.wanted_out.as_ref().map(|path| wanted_file::open(path, session)).transpose()?.map(Arc::new);
+        let sources = match wanted {
+            Some(_) => Sources::new(),
+            None => {
+                warnings(config, &rules).into_iter().for_each(|warning| session.flow.warn(warning));
+                rule_sources::of_rules(&self.network, &rules, session)?
+            }
+        };
+        let dir = self.cache.as_ref().map(|dir| session.path(dir));
+        if let (Some(dir), Some(typed)) = (&dir, &self.cache) {
+            fit_for_layout(dir, &typed.display().to_string(), session)?;
+        }
+        let most = self.cache_size.as_deref().map(size::parse).transpose()?;
+        Cache::open(&session.flow, Setup { rules, sources, dir: dir.as_deref(), most, wanted })
     }
 
     fn url(&self, address: SocketAddr) -> String {
@@ -152,14 +207,15 @@ impl Args {
     }
 }
 
-/// Opens one place. Returns also the directory to watch, if the place is one with bundles of a
-/// channel.
-fn open(
-    typed: &OsStr,
-    place: usize,
-    trust: &Believed,
-    session: &Session<'_>,
-) -> Result<(Offered, Option<Watched>), Fault> {
+/// An open place, with what to watch of it.
+enum Opened {
+    /// A bundle, and its directory if that is one with bundles of a channel.
+    Bundle(Offered, Option<Box<Watched>>),
+    Layout(Offered, WatchedLayout),
+}
+
+/// Opens one place.
+fn open(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) -> Result<Opened, Fault> {
     let text = &*typed.to_string_lossy();
     if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
         return bundle(typed, place, trust, session);
@@ -168,7 +224,9 @@ fn open(
         Typed::Layout(dir) => {
             let layout = Layout::open(&session.path(&dir))?.in_flow(&session.flow);
             warn_of_names(&layout, &dir, None, session);
-            Ok((Offered { name: format!("oci:{}", dir.display()), source: Arc::new(layout), bundle: None }, None))
+            let watched = WatchedLayout::new(session.path(&dir), place);
+            let name = format!("oci:{}", dir.display());
+            Ok(Opened::Layout(Offered { name, source: Arc::new(layout), bundle: None }, watched))
         }
         Typed::Registry { .. } => Err(Fault::new(
             Class::Usage,
@@ -178,12 +236,7 @@ fn open(
     }
 }
 
-fn bundle(
-    typed: &OsStr,
-    place: usize,
-    trust: &Believed,
-    session: &Session<'_>,
-) -> Result<(Offered, Option<Watched>), Fault> {
+fn bundle(typed: &OsStr, place: usize, trust: &Believed, session: &Session<'_>) -> Result<Opened, Fault> {
     let dir = match Bundle::parse(typed, |path| session.path(path))? {
         Bundle::In(dir) => Some(session.path(&dir)),
         _ => None,
@@ -202,7 +255,7 @@ fn bundle(
     let channel = offered.bundle.as_ref().and_then(|bundle| bundle.channel.clone());
     let watched = dir.zip(channel).zip(trust.for_more()).map(|((dir, channel), (policy, keeper))| {
         let (channel, epoch, sequence) = channel;
-        Watched { dir, place, policy, keeper, channel, position: (epoch, sequence) }
+        Box::new(Watched { dir, place, policy, keeper, channel, position: (epoch, sequence) })
     });
-    Ok((offered, watched))
+    Ok(Opened::Bundle(offered, watched))
 }

@@ -8,6 +8,7 @@
 pub mod credential;
 mod expand;
 mod host;
+pub mod rules;
 pub mod storage;
 pub mod tables;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub credentials: BTreeMap<String, Credential>,
     /// `[storage]` tables, by name.
     pub storage: BTreeMap<String, Storage>,
+    /// `[rule]` tables.
+    pub rules: Vec<rules::Placed>,
 }
 
 /// One `[registry."HOST[/NAMESPACE]"]` table.
@@ -115,7 +118,7 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
             // Other tables belong to other versions.
-            if let ("registry" | "credential" | "storage", DeValue::Table(table)) =
+            if let ("registry" | "credential" | "storage" | "rule", DeValue::Table(table)) =
                 (name.get_ref().as_ref(), value.get_mut())
             {
                 expand::table(table, env, file)?;
@@ -160,7 +163,7 @@ impl Config {
             }
             self.registries.push(registry);
         }
-        Ok(())
+        self.add_rules(read.rule, file)
     }
 
     /// Checks that the content of the files is consistent.
@@ -192,7 +195,7 @@ impl Config {
                 return Err(registry.at.wrong(what, "make a credential for this host, or remove its host"));
             }
         }
-        Ok(())
+        self.check_rules()
     }
 
     /// Returns the credential that a table names.
@@ -223,6 +226,12 @@ impl Config {
     /// Returns the table of a whole host.
     pub fn registry(&self, host: &str) -> Option<&Registry> {
         self.registries.iter().find(|registry| registry.host == host && registry.namespace.is_empty())
+    }
+
+    /// Returns the host that is asked for repositories of `host`: an endpoint's, if there is one.
+    fn asked_host(&self, host: &str) -> String {
+        let table = self.registry(host).filter(|registry| registry.table.endpoint.is_some());
+        table.map_or_else(|| host.to_owned(), |registry| self.login_scope(registry).0)
     }
 
     /// Returns the host that a table's login is sent to, and the path in front of the repositories

@@ -42,9 +42,9 @@ pub struct File {
     /// Import pipelines. Not read by this version.
     #[schemars(with = "AnyTables")]
     pub import: Later,
-    /// Cache rules. Not read by this version.
-    #[schemars(with = "AnyTables")]
-    pub rule: Later,
+    /// Rules of the artifact cache, by name.
+    #[schemars(with = "BTreeMap<String, super::rules::Rule>")]
+    pub rule: BTreeMap<String, Spanned<Table<super::rules::Rule>>>,
 }
 
 /// Settings for one registry.

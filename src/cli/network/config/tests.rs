@@ -227,7 +227,7 @@ fn what_cannot_be_is_refused_with_its_line() {
 
 #[test]
 fn tables_of_later_versions_are_no_error_and_not_read() {
-    let text = "[import.a]\nurl = \"${UNSET}\"\n[export.b]\nanything = 1\n[rule.c]\nx = [1]";
+    let text = "[import.a]\nurl = \"${UNSET}\"\n[export.b]\nanything = 1\n[import.c]\nx = [1]";
     assert!(load(text, &[]).unwrap().registries.is_empty());
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use toml_edit::{DocumentMut, InlineTable, Item, Table};
+use toml_edit::{InlineTable, Item, Table};
 
 use self::absent::absent;
 use crate::base::fault::{Class, Fault};
@@ -21,7 +21,8 @@ use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::cli::network::config::credential::Who;
 use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
-use crate::cli::network::{registries, replace};
+use crate::cli::network::edit::{edit, target};
+use crate::cli::network::registries;
 use crate::cli::output::Outcome;
 use crate::identity::{self, Audience, Cloud};
 
@@ -174,53 +175,6 @@ fn show(name: &str, network: &Network, session: &Session<'_>) -> Result<Outcome,
     Ok(Outcome::new(text, result))
 }
 
-/// Returns the file to change: the one named, else the one that is read, else the user's own.
-fn target(files: &ConfigFiles, session: &Session<'_>) -> Result<PathBuf, Fault> {
-    match files.places(session.world).as_slice() {
-        [one] => Ok(one.clone()),
-        [] => {
-            let own = session.world.settings().unwrap_or_else(|| session.world.etc.clone());
-            Ok(own.join("packmule/packmule.toml"))
-        }
-        _ => Err(Fault::new(Class::Usage, differs("--config", "one file to change", "several")).help("name one")),
-    }
-}
-
-/// Changes the file with `change`, which receives the document and the configuration parsed from
-/// it. The result must be a valid configuration, which is returned.
-fn edit(
-    path: &Path,
-    session: &Session<'_>,
-    change: impl FnOnce(&mut DocumentMut, &Config) -> Result<(), Fault>,
-) -> Result<Config, Fault> {
-    let before = match path.symlink_metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        _ => Some(config::read(path, session.world)?),
-    };
-    let text = before.as_deref().unwrap_or_default();
-    // The loader parses first, since its errors name the line.
-    let old = parse(path, text)?;
-    let mut document: DocumentMut = text.parse().map_err(|_| {
-        Fault::new(Class::Usage, expects(format_args!("configuration {}", path.display()), "TOML"))
-            .help("repair it by hand")
-    })?;
-    change(&mut document, &old)?;
-    let after = document.to_string();
-    let new = parse(path, &after)?;
-    replace::replace(path, before.as_ref().map(String::as_bytes), after.as_bytes()).map_err(|error| {
-        Fault::new(replace::class(&error), format!("configuration {}: {error}", path.display()))
-            .help("name another file with --config")
-    })?;
-    Ok(new)
-}
-
-/// Parses the text with the loader. Variables may be unset here.
-fn parse(path: &Path, text: &str) -> Result<Config, Fault> {
-    let mut config = Config::default();
-    config.add(path, text, None)?;
-    Ok(config)
-}
-
 fn set(name: &str, changes: &[change::Change], files: &ConfigFiles, session: &Session<'_>) -> Result<Outcome, Fault> {
     let path = target(files, session)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -258,6 +212,10 @@ fn delete(name: &str, files: &ConfigFiles, session: &Session<'_>) -> Result<Outc
         let mut storage = config.storage.iter();
         if let Some((user, table)) = storage.find(|(_, table)| table.credential.as_deref() == Some(name)) {
             let what = format!("credential {name:?}: storage {user:?} uses it, {}", table.at);
+            return Err(Fault::new(Class::Usage, what).help("remove it there first"));
+        }
+        if let Some(user) = config.rules.iter().find(|placed| placed.rule.credential.as_deref() == Some(name)) {
+            let what = format!("credential {name:?}: rule {:?} uses it, {}", user.rule.name, user.at);
             return Err(Fault::new(Class::Usage, what).help("remove it there first"));
         }
         let all = document.get_mut("credential").and_then(Item::as_table_like_mut);
