@@ -2,10 +2,13 @@
 //! connections are reached only through [`crate::content`].
 
 pub mod delta;
+pub mod expand;
 pub mod left_out;
+pub mod lists;
 pub mod maps;
 pub mod originals;
 pub mod plan;
 pub mod route;
 pub mod select;
+pub mod selector;
 pub mod wanted;

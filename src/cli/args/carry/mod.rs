@@ -4,5 +4,7 @@ pub mod bundle_source;
 pub mod channel;
 pub mod delta;
 pub mod destination;
+pub mod lists;
+pub mod lock;
 pub mod selectors;
 pub mod size;

@@ -1,7 +1,7 @@
 //! The selectors and filters that `export` and `copy` share. Turns them into one open source and
 //! the list of what is wanted there. A [`Router`] makes several sources into one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
-use crate::cli::args::place::{Selector, Source as Typed};
+use crate::cli::args::carry::lists::{self, Lists, ReadList};
 use crate::cli::args::trust::Whom;
+use crate::cli::output::Outcome;
 use crate::content::Source;
 use crate::content::router::{Place, Router};
+use crate::decide::expand::{expand, is_open};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
-use crate::flow::Flow;
+use crate::decide::selector::{Selector, Source as Typed, has_tag};
+use crate::flow::{Event, Flow, each};
 use crate::layout::{Entry, Layout, Standing};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 
@@ -23,10 +26,13 @@ use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], oci:DIR[:REF] or bundle:BUNDLE[:REF], followed by
-    /// any of ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
+    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], HOST/REPO:GLOB, HOST/NAMESPACE/*, oci:DIR[:REF] or
+    /// bundle:BUNDLE[:REF], followed by any of ,as=REPO[:TAG] ,platform=OS/ARCH
+    /// ,referrers=all|none|TYPE ,semver=RANGE ,regex=EXPRESSION ,latest=N ,exclude=GLOB
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
+    #[command(flatten)]
+    lists: Lists,
     /// Take only these platforms of an index; repeatable
     #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
     platforms: Vec<Platform>,
@@ -49,6 +55,8 @@ pub struct Selected {
     pub source: Arc<dyn Source>,
     /// The references that are wanted there.
     pub wanted: Vec<Wanted>,
+    /// For those that come from layouts and bundles: the text before the name in a selector.
+    pub origins: HashMap<Wanted, String>,
     /// The ids of the bundles that something was selected from, in order.
     pub bundles: Vec<Digest>,
 }
@@ -65,23 +73,65 @@ enum Index {
 }
 
 impl Selecting {
-    /// Parses the selectors; with `needed` there must be at least one.
+    /// Parses the selectors and reads the lists; with `needed` there must be at least one of them.
+    /// What lists leave out is warned of.
     ///
     /// # Errors
-    /// Class usage.
-    pub fn parse(&self, needed: bool) -> Result<Vec<Selector>, Fault> {
-        if needed && self.selectors.is_empty() {
+    /// Class usage, with every wrong selector and every refused entry of a list; class io for a list
+    /// that cannot be read.
+    pub fn parse(&self, needed: bool, session: &mut Session<'_>) -> Result<Vec<Selector>, Fault> {
+        if needed && self.selectors.is_empty() && self.lists.is_empty() {
             return Err(Fault::usage(
                 "SELECTOR: expected at least one, found none",
-                "name what to take: HOST/REPO:TAG",
+                "name what to take: HOST/REPO:TAG, or a list with -f",
             ));
         }
-        let selectors: Vec<Selector> =
-            self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+        let (mut selectors, mut faults) = self.typed();
+        let read = self.lists.read(session)?;
+        lists::warn(&read, session);
+        faults.extend(lists::refused(&read));
+        for (at, selector) in lists::selectors(read) {
+            faults.extend(unsupported(&at, &selector));
+            selectors.push(selector);
+        }
+        if let Some(fault) = Fault::from_list(faults) {
+            return Err(fault);
+        }
+        if needed && selectors.is_empty() {
+            return Err(Fault::usage(
+                "lists: expected something to take, found nothing",
+                "see with --list what they mean",
+            ));
+        }
         match self.whom.given() {
             Some(option) if !has_bundle(&selectors) => Err(without_bundle(option)),
             _ => Ok(selectors),
         }
+    }
+
+    /// Returns what selectors and lists mean, without asking any source.
+    ///
+    /// # Errors
+    /// Class io for a list that cannot be read.
+    pub fn listed(&self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let (typed, faults) = self.typed();
+        let read: Vec<ReadList> = self.lists.read(session)?;
+        Ok(lists::shown(&typed, faults, &read))
+    }
+
+    /// Parses the selectors of the command line. Returns also the faults of those that are wrong.
+    fn typed(&self) -> (Vec<Selector>, Vec<Fault>) {
+        let (mut selectors, mut faults) = (Vec::new(), Vec::new());
+        for text in &self.selectors {
+            match Selector::parse(text) {
+                Ok(selector) => {
+                    faults.extend(unsupported("selector", &selector));
+                    selectors.push(selector);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        (selectors, faults)
     }
 
     /// Returns the selection of `wanted`, with the options that apply to all of it.
@@ -100,9 +150,9 @@ impl Selecting {
     }
 
     /// Returns the options in a fixed form, for recognizing the same request.
-    pub fn text(&self) -> Value {
+    pub fn text(&self, selectors: &[Selector]) -> Value {
         json!({
-            "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
+            "selectors": selectors.iter().map(ToString::to_string).collect::<Vec<_>>(), "platforms": self.platforms, "index": format!("{:?}", self.index),
             "referrers": self.referrers, "foreign": self.foreign,
         })
     }
@@ -126,40 +176,130 @@ impl Selecting {
         let filters =
             Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
         let (mut layouts, mut bundles) = (Layouts::default(), Bundles::default());
-        let mut taken: Vec<(At, Wanted)> = Vec::new();
-        let mut is_online = false;
+        let mut taken: Vec<Taken> = Vec::new();
+        let is_online = selectors.iter().any(|one| matches!(one.source, Typed::Registry(_)) || is_open(one));
+        let is_local = selectors.iter().any(|one| matches!(one.source, Typed::Layout { .. } | Typed::Bundle { .. }));
+        let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
+        let mut open = match &registries {
+            Some(registries) => opened(&session.flow, &**registries, selectors)?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
         for selector in selectors {
             let filters = filters_of(selector, &filters)?;
-            let mut take = |at: At, wanted: Wanted| -> Result<(), Fault> {
-                let wanted = Wanted { filters: Arc::clone(&filters), ..wanted };
-                taken.push((at, renamed(wanted, selector)?));
+            let mut take = |at: At, all: Vec<Wanted>| -> Result<(), Fault> {
+                for wanted in all {
+                    let wanted = renamed(Wanted { filters: Arc::clone(&filters), ..wanted }, selector)?;
+                    taken.push(Taken { at, from: from(&selector.source), wanted });
+                }
                 Ok(())
             };
             match &selector.source {
-                Typed::Registry(reference) => {
-                    is_online = true;
-                    take(At::Registries, Wanted::new(reference.clone()))?;
+                Typed::Registry(reference) => take(At::Registries, vec![Wanted::new(reference.clone())])?,
+                Typed::Tags { .. } | Typed::Repositories { .. } => {
+                    take(At::Registries, open.next().unwrap_or_default().into_iter().map(Wanted::new).collect())?;
                 }
                 Typed::Layout { dir, reference } => {
                     let (at, layout) = layouts.open(dir, session)?;
                     warn_of_names(layout, dir, reference.as_deref(), session);
-                    for one in in_layout(&session.flow, layout, reference.as_deref())? {
-                        take(at, one)?;
-                    }
+                    take(at, filtered(selector, in_layout(&session.flow, layout, reference.as_deref())?)?)?;
                 }
                 Typed::Bundle { bundle, reference } => {
                     let (number, opened) = bundles.open(bundle, (&self.whom, init), session)?;
-                    for one in in_bundle(opened, reference.as_deref())? {
-                        take(At::Bundle(number), one)?;
-                    }
+                    take(At::Bundle(number), filtered(selector, in_bundle(opened, reference.as_deref())?)?)?;
                 }
+                Typed::File(_) => return Err(unsupported("selector", selector).unwrap_or_else(|| no_file(selector))),
             }
         }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
-        let is_local = !layouts.0.is_empty() || !bundles.is_empty();
-        let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
         together(Places { layouts, bundles, registries }, named, taken)
     }
+}
+
+/// One selected artifact.
+struct Taken {
+    at: At,
+    /// Text before its name in a selector: empty for registries.
+    from: String,
+    wanted: Wanted,
+}
+
+/// Returns the text before names of a source in a selector.
+fn from(source: &Typed) -> String {
+    match source {
+        Typed::Layout { dir, .. } => format!("oci:{}:", dir.display()),
+        Typed::Bundle { bundle, .. } => format!("bundle:{bundle}:"),
+        _ => String::new(),
+    }
+}
+
+/// Returns the references of each selector of tags or repositories, in order.
+///
+/// # Errors
+/// One fault with those of all selectors.
+fn opened(flow: &Flow, source: &dyn Source, selectors: &[Selector]) -> Result<Vec<Vec<Reference>>, Fault> {
+    let open: Vec<&Selector> = selectors.iter().filter(|one| is_open(one)).collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    flow.event(Event::Stage { name: "listing tags", bytes: 0, items: open.len() as u64 });
+    let found = each(flow, &open, |selector| {
+        let found = expand(flow, source, selector);
+        flow.event(Event::Item(selector.to_string()));
+        found
+    })?;
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(references) => all.push(references),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Fault::from_list(faults).map_or(Ok(all), Err)
+}
+
+/// Applies the filters of tags to what is selected in a layout or bundle.
+///
+/// # Errors
+/// Class source if nothing is left.
+fn filtered(selector: &Selector, all: Vec<Wanted>) -> Result<Vec<Wanted>, Fault> {
+    if selector.tags.is_empty() {
+        return Ok(all);
+    }
+    let filter = selector.tags.compile(None)?;
+    let mut repositories: BTreeMap<Repository, Vec<Tag>> = BTreeMap::new();
+    for wanted in &all {
+        let tags = repositories.entry(wanted.reference.repository.clone()).or_default();
+        tags.extend(wanted.reference.tag.clone());
+    }
+    // Each repository has its own newest versions.
+    let mut taken: BTreeSet<(Repository, Tag)> = BTreeSet::new();
+    for (repository, tags) in repositories {
+        let tags = filter.take(tags).unwrap_or_default();
+        taken.extend(tags.into_iter().map(|tag| (repository.clone(), tag)));
+    }
+    if taken.is_empty() {
+        let what = format!("{selector}: expected tags that match, found none");
+        return Err(Fault::new(Class::Source, what).help("change the filters, or list the tags with `packmule ls`"));
+    }
+    let is_taken = |wanted: &Wanted| {
+        let tag = wanted.reference.tag.clone();
+        tag.is_some_and(|tag| taken.contains(&(wanted.reference.repository.clone(), tag)))
+    };
+    Ok(all.into_iter().filter(is_taken).collect())
+}
+
+/// Returns the refusal of a source that can be named but not read by this version.
+fn unsupported(at: &str, selector: &Selector) -> Option<Fault> {
+    matches!(selector.source, Typed::File(_)).then(|| {
+        let mut fault = no_file(selector);
+        fault.what = format!("{at}: {}", fault.what);
+        fault
+    })
+}
+
+fn no_file(selector: &Selector) -> Fault {
+    let what = format!("{}: files are not supported as sources in this version", selector.source);
+    Fault::usage(what, "put it into a registry or a layout first, for example with oras")
 }
 
 /// Source of a selected artifact.
@@ -200,9 +340,11 @@ struct Places {
 
 /// Returns the only source, or a router over all of them. Layouts and bundles come first because
 /// they are the cheapest to read.
-fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Result<Selected, Fault> {
-    let all = |named: Vec<Wanted>, taken: Vec<(At, Wanted)>| {
-        named.into_iter().chain(taken.into_iter().map(|(_, wanted)| wanted)).collect()
+fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Selected, Fault> {
+    let origins = taken.iter().filter(|one| !one.from.is_empty());
+    let origins = origins.map(|one| (one.wanted.clone(), one.from.clone())).collect();
+    let all = |named: Vec<Wanted>, taken: Vec<Taken>| {
+        named.into_iter().chain(taken.into_iter().map(|one| one.wanted)).collect()
     };
     let Places { layouts, bundles, registries } = places;
     let bundles = bundles.into_inner();
@@ -225,13 +367,13 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Res
     if places.len() == 1
         && let Some(only) = places.pop()
     {
-        return Ok(Selected { source: only.source, wanted: all(named, taken), bundles: ids });
+        return Ok(Selected { source: only.source, wanted: all(named, taken), origins, bundles: ids });
     }
     let mut router = Router::new(places, is_online.then_some(online));
     if is_online {
         named.iter().try_for_each(|wanted| select(&mut router, online, wanted))?;
     }
-    for (at, wanted) in &taken {
+    for Taken { at, wanted, .. } in &taken {
         let place = match at {
             At::Layout(number) => *number,
             At::Bundle(number) => first_bundle + number,
@@ -239,7 +381,7 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Res
         };
         select(&mut router, place, wanted)?;
     }
-    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), bundles: ids })
+    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), origins, bundles: ids })
 }
 
 /// Returns whether a bundle is selected from.
@@ -268,12 +410,12 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
     if !selector.platforms.is_empty() {
         let platform = |text: &String| {
             text.parse::<Platform>()
-                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector.text), "write platform=OS/ARCH"))
+                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector), "write platform=OS/ARCH"))
         };
         own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
     }
     if !selector.referrers.is_empty() {
-        own.referrers = which(&format!("selector {}: referrers", selector.text), &selector.referrers)?;
+        own.referrers = which(&format!("selector {}: referrers", selector), &selector.referrers)?;
     }
     Ok(Arc::new(own))
 }
@@ -365,7 +507,6 @@ fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
         Fault::usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
     };
     let reference: Reference = name.parse().map_err(wrong)?;
-    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag));
+    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag(name)));
     Ok(Wanted { as_name: Some((repository, tag)), ..wanted })
 }
