@@ -22,7 +22,8 @@ pub fn text(bytes: &[u8]) -> Result<String, String> {
     if text.contains('\0') {
         return Err("expected a list as text, found binary content".to_owned());
     }
-    Ok(text)
+    // Every kind of line end counts as one, for the numbers of lines.
+    Ok(if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text })
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {
@@ -41,6 +42,7 @@ mod tests {
         for bytes in [&b"a\n"[..], b"\xef\xbb\xbfa\n", b"\xff\xfea\0\n\0", b"\xfe\xff\0a\0\n", b"a\0\n\0", b"\0a\0\n"] {
             assert_eq!(text(bytes).unwrap(), "a\n", "{bytes:?}");
         }
+        assert_eq!(text(b"a\r\nb\rc\n").unwrap(), "a\nb\nc\n");
         for bytes in [&b"\xff\xfea"[..], b"a\n\xff", b"\x1f\x8b\x08\0", b"ab\0"] {
             assert!(text(bytes).is_err(), "{bytes:?}");
         }

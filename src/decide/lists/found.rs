@@ -12,7 +12,7 @@ use super::names::{self, Problem};
 pub struct ListEntry {
     /// Line, from 1.
     pub line: usize,
-    /// What it selects.
+    /// The selector.
     pub selector: Selector,
 }
 
@@ -44,9 +44,9 @@ impl Remark {
 pub struct List {
     /// Selected things, in the order of the list.
     pub entries: Vec<ListEntry>,
-    /// What cannot be read. Nothing may be exported while there is any.
+    /// Entries that cannot be read. Nothing may be exported while there is any.
     pub refused: Vec<Remark>,
-    /// What is left out, and what is read in a way that the user may not expect.
+    /// Parts that are left out, or read in a way that the user may not expect.
     pub passed_over: Vec<Remark>,
     /// Texts that look like references in places where no image stands.
     told: Vec<(Remark, Vec<String>)>,

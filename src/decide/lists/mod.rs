@@ -4,6 +4,7 @@
 //! Opens no files and asks nobody. The kind of a list is recognized by its content, document by
 //! document.
 
+mod artifacts;
 mod chart;
 mod compose;
 mod decode;
@@ -19,7 +20,7 @@ mod regsync;
 mod shell;
 mod skopeo;
 mod text;
-mod toml;
+
 mod values;
 mod yaml;
 mod zarf;
@@ -99,7 +100,7 @@ pub fn read(name: &str, bytes: &[u8], format: Option<Format>, own: &[ImagePath])
     match format.or_else(|| by_lines(name, &text)) {
         Some(Format::Text) => text::read(&text, &mut found),
         Some(Format::Shell) => shell::read(&text, &mut found),
-        Some(Format::Toml) => toml::read(&text, &mut found),
+        Some(Format::Toml) => artifacts::read(&text, &mut found),
         format => documents(name, &text, format, own, &mut found),
     }
     found.finish();

@@ -57,9 +57,19 @@ pub fn entry(number: usize, line: &str, found: &mut List) {
                 parts(number, name, tag, found);
                 return;
             }
+            // `uniq -c` prints how often a name was there.
+            [count, name] if count.bytes().all(|byte| byte.is_ascii_digit()) && names::is_pinned(name) => {
+                selector(number, name, found);
+                return;
+            }
             [from, "=" | "=>" | "->", _] => {
                 found.pass(number, "", "a destination: where a name goes is decided at the import");
                 selector(number, from, found);
+                return;
+            }
+            // What `kubectl -o jsonpath` prints is one long line.
+            _ if words.iter().all(|word| names::is_pinned(word) && names::image(word).is_ok()) => {
+                words.iter().for_each(|word| selector(number, word, found));
                 return;
             }
             _ => {
@@ -135,15 +145,13 @@ struct Columns {
 impl Columns {
     /// Returns the columns if `line` is the header of a table of images.
     fn of_header(line: &str) -> Option<Self> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let column = |names: &[&str]| words.iter().position(|word| names.contains(word));
-        let name = column(&["REPOSITORY", "IMAGE", "NAME", "REF", "Repository", "Image", "Name", "IMAGES"])?;
-        let is_header = words.len() > 1 && words.iter().all(|word| word.starts_with(|c: char| c.is_uppercase()));
-        (name == 0 && is_header).then_some(Self {
-            name,
-            tag: column(&["TAG", "TAGS", "Tag", "VERSION", "Version"]),
-            digest: column(&["DIGEST", "Digest"]),
-        })
+        let words: Vec<String> = line.split_whitespace().map(str::to_ascii_lowercase).collect();
+        let column = |names: &[&str]| words.iter().position(|word| names.contains(&word.as_str()));
+        let name = column(&["repository", "image", "name", "ref", "images"])?;
+        let (tag, digest) = (column(&["tag", "tags", "version"]), column(&["digest"]));
+        let is_upper = line.split_whitespace().all(|word| word.starts_with(|c: char| c.is_uppercase()));
+        let is_header = words.len() > 1 && (is_upper || tag == Some(1));
+        (name == 0 && is_header).then_some(Self { name, tag, digest })
     }
 
     /// Reads one row.
@@ -194,6 +202,9 @@ mod tests {
         assert_eq!(read_all(crictl).0, ["registry.k8s.io/pause:3.9"]);
         let ctr = "REF TYPE DIGEST SIZE\nghcr.io/a/b:1 application/x sha256:00 1\nsha256:00 x sha256:00 1\n";
         assert_eq!(read_all(ctr), (vec!["ghcr.io/a/b:1".to_owned()], vec![], 1));
+        assert_eq!(read_all("name tag\nteam/app 1.4\n").0, ["docker.io/team/app:1.4"]);
+        assert_eq!(read_all("   3 nginx:1.27\n").0, ["docker.io/library/nginx:1.27"]);
+        assert_eq!(read_all("nginx:1 quay.io/a/b:2\n").0, ["docker.io/library/nginx:1", "quay.io/a/b:2"]);
         assert_eq!(read_all("quay.io/a/b 1.4\nquay.io/a/c\t2").0, ["quay.io/a/b:1.4", "quay.io/a/c:2"]);
     }
 

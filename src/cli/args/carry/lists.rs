@@ -21,12 +21,12 @@ pub struct Lists {
     /// kustomizations, compose files, or lists of hauler, oc-mirror, skopeo, regsync, zarf, imgpkg;
     /// repeatable
     #[arg(short = 'f', long = "file", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    list_files: Vec<PathBuf>,
     /// Kind of the lists, which else is recognized by their content: once for all, or once for each
-    #[arg(long, value_name = "KIND", requires = "files", value_parser = format_names())]
+    #[arg(long, value_name = "KIND", requires = "list_files", value_parser = format_names())]
     format: Vec<String>,
     /// Place of images in custom resources, besides every image: and well-known ones; repeatable
-    #[arg(long = "image-path", value_name = "[KIND:]PATH", requires = "files")]
+    #[arg(long = "image-path", value_name = "[KIND:]PATH", requires = "list_files")]
     image_paths: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub struct ReadList {
 impl Lists {
     /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.list_files.is_empty()
     }
 
     /// Reads all lists.
@@ -53,18 +53,20 @@ impl Lists {
     pub fn read(&self, session: &mut Session<'_>) -> Result<Vec<ReadList>, Fault> {
         let of_name = |name: &String| Format::ALL.iter().find(|(known, _)| known == name).map(|(_, format)| *format);
         let formats: Vec<Option<Format>> = match self.format.len() {
-            0 => vec![None; self.files.len()],
-            1 => vec![of_name(&self.format[0]); self.files.len()],
-            count if count == self.files.len() => self.format.iter().map(of_name).collect(),
+            0 => vec![None; self.list_files.len()],
+            1 => vec![of_name(&self.format[0]); self.list_files.len()],
+            count if count == self.list_files.len() => self.format.iter().map(of_name).collect(),
             count => {
-                let what =
-                    format!("--format: expected one, or one for each of {} lists, found {count}", self.files.len());
+                let what = format!(
+                    "--format: expected one, or one for each of {} lists, found {count}",
+                    self.list_files.len()
+                );
                 return Err(Fault::usage(what, "give it once if all lists are of one kind"));
             }
         };
         let paths = self.image_paths.iter().map(|text| ImagePath::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let mut all = Vec::new();
-        for (file, format) in self.files.iter().zip(formats) {
+        for (file, format) in self.list_files.iter().zip(formats) {
             let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
             let bytes = bytes(file, session).map_err(|error| {
                 Fault::new(Class::Io, format!("list {name}: {error}")).help("name a file that can be read")

@@ -4,6 +4,7 @@ pub mod bundle_source;
 pub mod channel;
 pub mod delta;
 pub mod destination;
+pub mod layout_source;
 pub mod lists;
 pub mod lock;
 pub mod selectors;

@@ -2,7 +2,6 @@
 //! the list of what is wanted there. A [`Router`] makes several sources into one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
+use crate::cli::args::carry::layout_source::{Layouts, in_layout, warn_of_names};
 use crate::cli::args::carry::lists::{self, Lists, ReadList};
 use crate::cli::args::trust::Whom;
 use crate::cli::output::Outcome;
@@ -19,7 +19,6 @@ use crate::decide::expand::{expand, is_open};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
 use crate::decide::selector::{Selector, Source as Typed, has_tag};
 use crate::flow::{Event, Flow, each};
-use crate::layout::{Entry, Layout, Standing};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 
 /// The selectors, and the filters for all of them.
@@ -199,9 +198,12 @@ impl Selecting {
                     take(At::Registries, open.next().unwrap_or_default().into_iter().map(Wanted::new).collect())?;
                 }
                 Typed::Layout { dir, reference } => {
-                    let (at, layout) = layouts.open(dir, session)?;
+                    let (number, layout) = layouts.open(dir, session)?;
                     warn_of_names(layout, dir, reference.as_deref(), session);
-                    take(at, filtered(selector, in_layout(&session.flow, layout, reference.as_deref())?)?)?;
+                    take(
+                        At::Layout(number),
+                        filtered(selector, in_layout(&session.flow, layout, reference.as_deref())?)?,
+                    )?;
                 }
                 Typed::Bundle { bundle, reference } => {
                     let (number, opened) = bundles.open(bundle, (&self.whom, init), session)?;
@@ -312,25 +314,6 @@ enum At {
     Registries,
 }
 
-/// The layouts of a run, each opened once.
-#[derive(Default)]
-struct Layouts(Vec<(PathBuf, Arc<Layout>)>);
-
-impl Layouts {
-    fn open(&mut self, dir: &Path, session: &Session<'_>) -> Result<(At, &Layout), Fault> {
-        let path = session.path(dir);
-        let number = match self.0.iter().position(|(opened, _)| *opened == path) {
-            Some(number) => number,
-            None => {
-                let layout = Layout::open(&path)?.in_flow(&session.flow);
-                self.0.push((path, Arc::new(layout)));
-                self.0.len() - 1
-            }
-        };
-        Ok((At::Layout(number), &self.0[number].1))
-    }
-}
-
 /// All places of a run that something may be selected from.
 struct Places {
     layouts: Layouts,
@@ -347,13 +330,13 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Sel
         named.into_iter().chain(taken.into_iter().map(|one| one.wanted)).collect()
     };
     let Places { layouts, bundles, registries } = places;
-    let bundles = bundles.into_inner();
+    let (layouts, bundles) = (layouts.into_inner(), bundles.into_inner());
     let ids: BTreeSet<Digest> = bundles.iter().map(|(_, bundle)| bundle.id()).collect();
     let ids = ids.into_iter().collect();
-    let first_bundle = layouts.0.len();
+    let first_bundle = layouts.len();
     let online = first_bundle + bundles.len();
     let is_online = registries.is_some();
-    let in_layouts = layouts.0.into_iter().map(|(path, layout)| {
+    let in_layouts = layouts.into_iter().map(|(path, layout)| {
         let source: Arc<dyn Source> = layout;
         Place { name: format!("oci:{}", path.display()), source }
     });
@@ -434,70 +417,6 @@ pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
         )),
         types => Ok(Referrers::Types(types.to_vec())),
     }
-}
-
-/// Maximum number of unusual names listed; the others are counted.
-const NAMED: usize = 20;
-
-/// Warns of names in a layout that are neither tag nor reference, among the entries that `name`
-/// selects. Such an entry keeps only its digest and its other names.
-pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &Session<'_>) {
-    let digest = name.and_then(|name| layout.find(Some(name)).ok()).map(|entry| entry.descriptor.digest);
-    let odd: Vec<_> = layout.odd_names().filter(|(_, of)| name.is_none() || digest == Some(*of)).collect();
-    let shown = dir.display();
-    for (raw, digest) in odd.iter().take(NAMED) {
-        session.flow.warn(format!(
-            "layout {shown}: entry {digest}: expected a tag or a reference as its name, found {raw:?}: taken without that name"
-        ));
-    }
-    let selected = layout.entries().iter().filter(|entry| name.is_none() || digest == Some(entry.descriptor.digest));
-    for entry in selected.filter(|entry| entry.standing == Standing::Unclear) {
-        let digest = entry.descriptor.digest;
-        session.flow.warn(format!(
-            "layout {shown}: entry {digest}: attached to an image that the layout does not tell: taken without a name"
-        ));
-    }
-    if odd.len() > NAMED {
-        session.flow.warn(format!("layout {shown}: {} more names are neither tag nor reference", odd.len() - NAMED));
-    }
-}
-
-/// Returns what a selector of a layout selects: one entry, or all of them.
-///
-/// # Errors
-/// Class source for an entry that is missing or cannot be read; class cancelled.
-pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
-    let wanted = |entry: &Entry, names: &[&Reference]| -> Vec<Wanted> {
-        if names.is_empty() {
-            let reference =
-                Reference { repository: layout.repository().clone(), tag: None, digest: Some(entry.descriptor.digest) };
-            return vec![Wanted::new(reference)];
-        }
-        let pinned = names.iter().map(|&name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
-        pinned.map(Wanted::new).collect()
-    };
-    if let Some(name) = name {
-        let entry = layout.find(Some(name)).map_err(|error| error.into_fault(Class::Source))?;
-        let all = wanted(entry, &entry.names.iter().collect::<Vec<_>>());
-        let named: Vec<Wanted> =
-            all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
-        return Ok(if named.is_empty() { all } else { named });
-    }
-    let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
-    let mut all = Vec::new();
-    for entry in layout.entries() {
-        flow.check()?;
-        if !layout.travels(entry).map_err(at_source)? {
-            // No artifact may have the name of a list of referrers.
-            let is_good = |name: &&Reference| !name.tag.as_ref().is_some_and(Tag::is_referrers_fallback);
-            all.extend(wanted(entry, &entry.names.iter().filter(is_good).collect::<Vec<_>>()));
-        }
-    }
-    for list in layout.lists_of_nothing().map_err(at_source)? {
-        let digest = list.descriptor.digest;
-        flow.warn(format!("entry {digest}: left out: a list of referrers whose subject is not in the layout"));
-    }
-    Ok(all)
 }
 
 /// Applies `,as=REPO[:TAG]`.

@@ -9,7 +9,7 @@ use crate::base::fault::{Class, Fault};
 use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Naming, check_maps, names};
-use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
+use crate::cli::args::carry::layout_source::{in_layout, warn_of_names};
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
