@@ -1,6 +1,7 @@
 //! Decisions: pure functions from a request and known facts to what is to be done. Files and
 //! connections are reached only through [`crate::content`].
 
+pub mod chart_images;
 pub mod delta;
 pub mod expand;
 pub mod left_out;

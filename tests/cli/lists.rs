@@ -87,9 +87,7 @@ fn a_lock_of_layouts_and_a_registry_gives_the_same_bundle_again() {
     assert!(lock.contains(&images[0].digest()) && lock.contains(&images[1].digest()), "{lock}");
     let (first, _) = packmule(&["export", "-f", &list, "-o", "locks/first", "--unsigned"], 0);
     // The tag moves; the lock names what it was.
-    let moved = Shelf::plain(&[("c/d", "v3", &images[2])]);
-    drop(moved);
-    shelf.remove("c/d/manifests/v3");
+    shelf.add("c/d", "v3", &images[2]);
     let (second, _) = packmule(
         &["export", "-f", "locks/lock.txt", "-o", "locks/second", "--unsigned", "--lock", "locks/lock.txt"],
         0,
@@ -189,7 +187,7 @@ fn dry_runs_show_the_largest_first() {
     let images = [(9401, 2_000), (9402, 90_000), (9403, 8_000)].map(|(seed, size)| Image::new(vec![noise(seed, size)]));
     let shelf = Shelf::plain(&[("a", "1", &images[0]), ("b", "1", &images[1]), ("c", "1", &images[2])]);
     let names: Vec<String> = ["a", "b", "c"].iter().map(|name| format!("{}/{name}:1", shelf.host())).collect();
-    let mut args = vec!["export", "--dry-run", "--volume-size", "64KiB"];
+    let mut args = vec!["export", "--dry-run", "--volume-size", "32MiB"];
     args.extend(names.iter().map(String::as_str));
     let (done, _) = packmule(&args, 0);
     let order: Vec<&str> = done["result"]["artifacts"]
@@ -198,7 +196,7 @@ fn dry_runs_show_the_largest_first() {
         .iter()
         .map(|one| one["repository"].as_str().unwrap().rsplit_once('/').unwrap().1)
         .collect();
-    assert_eq!((order, done["result"]["volumes"].as_u64()), (vec!["b", "c", "a"], Some(2)));
+    assert_eq!((order, done["result"]["volumes"].as_u64()), (vec!["b", "c", "a"], Some(1)));
 }
 
 #[test]
@@ -236,4 +234,52 @@ fn what_helm_prints_is_read() {
         (&done["result"]["references"], &done["result"]["refused"][0]["line"]),
         (&serde_json::json!([]), &serde_json::json!(0))
     );
+}
+
+#[test]
+fn the_images_of_a_chart_travel_with_it() {
+    let Some(helm) = var("PACKMULE_TEST_HELM") else { return };
+    drop(fresh("chart"));
+    let folder = dir().join("chart");
+    let run = |args: &[&str]| {
+        let done = Command::new(&helm).args(args).current_dir(&folder).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+    };
+    let images = [9501, 9502].map(|seed| Image::new(vec![noise(seed, 700)]));
+    let shelf = Shelf::plain(&[("team/side", "v1", &images[0]), ("team/app", "1", &images[1])]);
+    let host = shelf.host().to_owned();
+    run(&["create", "tide"]);
+    let append = |file: &str, more: &str| {
+        let path = folder.join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        fs::write(path, before + more).unwrap();
+    };
+    append("tide/values.yaml", &format!("\nside:\n  image: {{repository: {host}/team/side, tag: v1}}\n"));
+    append(
+        "tide/Chart.yaml",
+        &format!("\nannotations:\n  artifacthub.io/images: |\n    - name: app\n      image: {host}/team/app:1\n"),
+    );
+    run(&["package", "tide"]);
+    let packed = fs::read(folder.join("tide-0.1.0.tgz")).unwrap();
+    let config = br#"{"name":"tide","version":"0.1.0"}"#.to_vec();
+    let describe = |kind: &str, bytes: &[u8]| serde_json::json!({"mediaType": kind, "digest": super::world::sha256(bytes), "size": bytes.len()});
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": super::shelf::MANIFEST,
+        "config": describe("application/vnd.cncf.helm.config.v1+json", &config),
+        "layers": [describe("application/vnd.cncf.helm.chart.content.v1.tar+gzip", &packed)],
+    });
+    let chart = Image { manifest: manifest.to_string().into_bytes(), blobs: vec![packed, config] };
+    shelf.add("charts/tide", "0.1.0", &chart);
+    let list = write("chart", "list.txt", format!("oci://{}/charts/tide:0.1.0\n", shelf.host()));
+    let taken = |more: &[&str]| {
+        let (done, warnings) = packmule(&[&["export", "--dry-run", "-f", &list], more].concat(), 0);
+        let mut found = names(&done["result"]["artifacts"]);
+        found.sort();
+        (found, warnings)
+    };
+    let chart = format!("{host}/charts/tide:0.1.0");
+    assert_eq!(taken(&[]).0, [chart.clone()]);
+    let (found, warnings) = taken(&["--with-images"]);
+    assert_eq!(found, [chart, format!("{host}/team/app:1"), format!("{host}/team/side:v1")]);
+    assert!(warnings.contains("no tag"), "{warnings}");
 }

@@ -38,6 +38,11 @@ pub fn read(document: &Node, found: &mut List) {
             _ => found.pass(item.line, place, "a chart in an HTTP repository or a directory: not fetched"),
         }
     }
+    images(document, found);
+}
+
+/// Takes the images of Artifact Hub's annotation.
+pub fn images(document: &Node, found: &mut List) {
     let Some(listed) = document.get("annotations").and_then(|all| all.get("artifacthub.io/images")) else { return };
     let Some(text) = listed.text() else { return };
     match yaml::parse(text) {

@@ -110,6 +110,25 @@ pub fn read(name: &str, bytes: &[u8], format: Option<Format>, own: &[ImagePath])
     found
 }
 
+/// Reads a file of a packed chart: the images of its Chart.yaml, or else its values. Everything that
+/// cannot be read is passed over, since the chart is not the user's.
+pub fn in_chart(bytes: &[u8], is_chart: bool) -> List {
+    let mut found = List::default();
+    match decode::text(bytes).map(|text| yaml::parse(&text)) {
+        Ok(Ok(documents)) => {
+            for document in &documents {
+                if is_chart { chart::images(document, &mut found) } else { values::read(document, &mut found) }
+            }
+        }
+        Ok(Err(error)) => found.refuse(error.line, "", error.reason),
+        Err(reason) => found.refuse(0, "", reason),
+    }
+    found.finish();
+    let mut refused = std::mem::take(&mut found.refused);
+    found.passed_over.append(&mut refused);
+    found
+}
+
 /// Returns the kind of a text that is not YAML.
 fn by_lines(name: &str, text: &str) -> Option<Format> {
     let has_ending = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));

@@ -28,6 +28,10 @@ pub struct Lists {
     /// Place of images in custom resources, besides every image: and well-known ones; repeatable
     #[arg(long = "image-path", value_name = "[KIND:]PATH", requires = "list_files")]
     image_paths: Vec<String>,
+    /// Take also the images that selected charts in registries list: Artifact Hub's annotation and
+    /// values
+    #[arg(long)]
+    with_images: bool,
 }
 
 fn format_names() -> clap::builder::PossibleValuesParser {
@@ -44,6 +48,11 @@ impl Lists {
     /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.list_files.is_empty()
+    }
+
+    /// Returns whether the images of charts are taken too.
+    pub const fn with_images(&self) -> bool {
+        self.with_images
     }
 
     /// Reads all lists.

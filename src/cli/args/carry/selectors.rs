@@ -15,6 +15,7 @@ use crate::cli::args::trust::Whom;
 use crate::cli::output::Outcome;
 use crate::content::Source;
 use crate::content::router::{Place, Router};
+use crate::decide::chart_images;
 use crate::decide::expand::{expand, is_open};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
 use crate::decide::selector::{Selector, Source as Typed, has_tag};
@@ -152,7 +153,7 @@ impl Selecting {
     pub fn text(&self, selectors: &[Selector]) -> Value {
         json!({
             "selectors": selectors.iter().map(ToString::to_string).collect::<Vec<_>>(), "platforms": self.platforms, "index": format!("{:?}", self.index),
-            "referrers": self.referrers, "foreign": self.foreign,
+            "referrers": self.referrers, "foreign": self.foreign, "with_images": self.lists.with_images(),
         })
     }
 
@@ -212,6 +213,9 @@ impl Selecting {
                 Typed::File(_) => return Err(unsupported("selector", selector).unwrap_or_else(|| no_file(selector))),
             }
         }
+        if let Some(registries) = registries.as_deref().filter(|_| self.lists.with_images()) {
+            images_of_charts(&session.flow, registries, &mut taken)?;
+        }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
         together(Places { layouts, bundles, registries }, named, taken)
     }
@@ -257,6 +261,44 @@ fn opened(flow: &Flow, source: &dyn Source, selectors: &[Selector]) -> Result<Ve
         }
     }
     Fault::from_list(faults).map_or(Ok(all), Err)
+}
+
+/// Adds the images that the charts among what is taken from registries list, with the filters of
+/// their chart. What cannot be taken is warned of.
+///
+/// # Errors
+/// One fault with those of all charts.
+fn images_of_charts(flow: &Flow, source: &dyn Source, taken: &mut Vec<Taken>) -> Result<(), Fault> {
+    let online: Vec<Wanted> =
+        taken.iter().filter(|one| one.at == At::Registries).map(|one| one.wanted.clone()).collect();
+    flow.event(Event::Stage { name: "reading charts", bytes: 0, items: online.len() as u64 });
+    let found = each(flow, &online, |wanted| {
+        let found = chart_images::of(source, &wanted.reference);
+        flow.event(Event::Item(wanted.reference.to_string()));
+        found
+    })?;
+    let mut faults = Vec::new();
+    for (chart, found) in online.iter().zip(found) {
+        let files = match found {
+            Ok(files) => files.unwrap_or_default(),
+            Err(fault) => {
+                faults.push(fault);
+                continue;
+            }
+        };
+        for (file, list) in files {
+            for remark in &list.passed_over {
+                flow.warn(format!("chart {}: {file}: {}: {}", chart.reference, remark.at(), remark.reason));
+            }
+            for entry in list.entries {
+                if let Typed::Registry(reference) = entry.selector.source {
+                    let wanted = Wanted { filters: Arc::clone(&chart.filters), ..Wanted::new(reference) };
+                    taken.push(Taken { at: At::Registries, from: String::new(), wanted });
+                }
+            }
+        }
+    }
+    Fault::from_list(faults).map_or(Ok(()), Err)
 }
 
 /// Applies the filters of tags to what is selected in a layout or bundle.
