@@ -213,8 +213,9 @@ pub fn location(bytes: &[u8]) {
 
 /// A list of any kind gives selectors that are read again as the same, and places within the list.
 pub fn lists(bytes: &[u8]) {
-    let formats = Format::ALL.iter().map(|(_, format)| Some(*format));
-    for format in formats.chain([None]) {
+    // As it is recognized, and as one kind that the length chooses.
+    let given = Format::ALL.get(bytes.len() % Format::ALL.len()).map(|(_, format)| *format);
+    for format in [None, given] {
         let list = lists::read("list", bytes, format, &[]);
         let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 2;
         for entry in &list.entries {

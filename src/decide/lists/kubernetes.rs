@@ -106,9 +106,13 @@ impl Walk<'_> {
             Value::Mapping(entries) => {
                 // The name of an environment variable is not that of a container.
                 let name = node.text_of("name").filter(|_| part != "env").unwrap_or(name);
+                // An image stream of OpenShift: `from: {kind: DockerImage, name: …}`.
+                let is_docker_image = node.text_of("kind") == Some("DockerImage");
                 for (key, value) in entries {
                     if key == "image" {
                         self.image(node, value, name);
+                    } else if let Some(text) = value.text().filter(|_| is_docker_image && key == "name") {
+                        self.found.image(value.line, self.title, text, &[]);
                     } else {
                         self.node(value, name, if part == "env" { part } else { key });
                     }

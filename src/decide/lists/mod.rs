@@ -212,6 +212,8 @@ fn documents(name: &str, text: &str, format: Option<Format>, own: &[ImagePath], 
 fn is_mostly_names(text: &str) -> bool {
     let (mut names, mut others) = (0, 0);
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let line = line.trim_start_matches("- ");
+        let line = line.strip_prefix("image:").map_or(line, str::trim_start);
         *(if line.contains(char::is_whitespace) || line.ends_with(':') { &mut others } else { &mut names }) += 1;
     }
     names > others

@@ -142,6 +142,14 @@ fn kinds_are_recognized_by_content_and_can_be_given() {
     assert_eq!((names(&mixed).len(), mixed.refused[0].line), (2, 1), "{mixed:?}");
     let given = read("a.yaml", b"image: nginx:1\n", Some(Format::Text), &[]);
     assert_eq!(given.refused.len(), 1, "{given:?}");
+    let tags = "{\"Repository\": \"quay.io/a/b\", \"Tags\": [\"1\", \"2\"]}";
+    assert_eq!(names(&kinds("-", tags)), ["quay.io/a/b:1", "quay.io/a/b:2"]);
+    let twice = kinds("-", "image: nginx:1\nimage: redis:7\n");
+    assert_eq!(names(&twice), ["docker.io/library/nginx:1", "docker.io/library/redis:7"]);
+    let found = kinds("-", "        image: nginx:1\n      - image: redis:7\n");
+    assert_eq!(names(&found), ["docker.io/library/nginx:1", "docker.io/library/redis:7"]);
+    let stream = "kind: ImageStream\nspec: {tags: [{name: v1, from: {kind: DockerImage, name: 'quay.io/a/b:1'}}]}\n";
+    assert_eq!(names(&kinds("-", stream)), ["quay.io/a/b:1"]);
     for empty in ["", "# nothing\n", "a: 1\n", "---\n"] {
         assert_eq!(kinds("x.yaml", empty).refused.len(), 1, "{empty:?}");
     }

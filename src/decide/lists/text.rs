@@ -42,7 +42,8 @@ pub fn entry(number: usize, line: &str, found: &mut List) {
         text = rest.trim_end();
         found.pass(number, "", "a comma at the end: read without it");
     }
-    text = unquoted(text);
+    // A line that `grep image:` found in YAML.
+    text = unquoted(text.strip_prefix("image:").map_or(text, str::trim_start));
     if text.is_empty() {
         found.refuse(number, "", "expected a name, found none");
         return;
@@ -202,6 +203,10 @@ mod tests {
         assert_eq!(read_all(crictl).0, ["registry.k8s.io/pause:3.9"]);
         let ctr = "REF TYPE DIGEST SIZE\nghcr.io/a/b:1 application/x sha256:00 1\nsha256:00 x sha256:00 1\n";
         assert_eq!(read_all(ctr), (vec!["ghcr.io/a/b:1".to_owned()], vec![], 1));
+        assert_eq!(
+            read_all("- image: nginx:1\n      image: \"redis:7\"\n").0,
+            ["docker.io/library/nginx:1", "docker.io/library/redis:7"]
+        );
         assert_eq!(read_all("name tag\nteam/app 1.4\n").0, ["docker.io/team/app:1.4"]);
         assert_eq!(read_all("   3 nginx:1.27\n").0, ["docker.io/library/nginx:1.27"]);
         assert_eq!(read_all("nginx:1 quay.io/a/b:2\n").0, ["docker.io/library/nginx:1", "quay.io/a/b:2"]);

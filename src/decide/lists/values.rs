@@ -6,6 +6,16 @@ use super::yaml::{Node, Value};
 
 /// Reads a document.
 pub fn read(document: &Node, found: &mut List) {
+    // `skopeo list-tags` prints a repository and its tags.
+    if let (Some(repository), Some(tags)) = (document.text_of("Repository"), document.get("Tags")) {
+        for tag in tags.items() {
+            match names::parts(repository, tag.text(), None) {
+                Ok(source) => found.source(tag.line, "Tags", source, &[]),
+                Err(problem) => found.problem(tag.line, "Tags", &problem),
+            }
+        }
+        return;
+    }
     walk(document, "", found);
 }
 

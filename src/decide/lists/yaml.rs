@@ -3,7 +3,7 @@
 //! Scalars keep the text of the file, so `1.10` stays `1.10`. Aliases share their nodes, and merge
 //! keys are resolved. What a document stands for, with all aliases written out, is limited.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle};
@@ -61,7 +61,7 @@ impl Node {
 
     /// Returns the value of a key of a mapping.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| &**node)
+        self.entries().iter().rev().find(|(name, _)| name == key).map(|(_, node)| &**node)
     }
 
     /// Returns the value at a path of keys.
@@ -212,29 +212,27 @@ impl Builder {
     }
 }
 
-/// Makes a mapping of keys and values in turn. Of a key given twice the last value counts, as in
-/// most readers.
+/// Makes a mapping of keys and values in turn. Of a key given twice both values stay, so that readers
+/// of all entries miss none; [`Node::get`] returns the last, as most readers do.
 fn mapping(items: &[Arc<Node>]) -> Value {
     let mut entries: Vec<(String, Arc<Node>)> = Vec::with_capacity(items.len() / 2);
-    let mut places: HashMap<String, usize> = HashMap::new();
+    let mut known: HashSet<String> = HashSet::new();
     let mut merged = Vec::new();
     for pair in items.chunks_exact(2) {
         let [key, value] = pair else { continue };
         let Value::Scalar(name, plain) = &key.value else { continue };
         if name == "<<" && *plain {
             merged.push(Arc::clone(value));
-        } else if let Some(place) = places.get(name) {
-            entries[*place].1 = Arc::clone(value);
         } else {
-            places.insert(name.clone(), entries.len());
+            known.insert(name.clone());
             entries.push((name.clone(), Arc::clone(value)));
         }
     }
     for from in &merged {
         let one = std::slice::from_ref(from);
-        for (name, value) in if from.is_mapping() { one } else { from.items() }.iter().flat_map(|from| from.entries()) {
-            if !places.contains_key(name) {
-                places.insert(name.clone(), entries.len());
+        let all = if from.is_mapping() { one } else { from.items() };
+        for (name, value) in all.iter().flat_map(|from| from.entries()) {
+            if known.insert(name.clone()) {
                 entries.push((name.clone(), Arc::clone(value)));
             }
         }
@@ -263,6 +261,12 @@ mod tests {
         assert_eq!(documents[0].at(&["b", "y"]).unwrap().text(), Some("2"));
         assert_eq!(documents[0].at(&["c", "z"]).unwrap().text(), Some("4"));
         assert_eq!(documents[0].at(&["c", "x"]).unwrap().text(), Some("1"));
+    }
+
+    #[test]
+    fn a_key_given_twice_keeps_both_values() {
+        let documents = parse("image: a\nimage: b\n").unwrap();
+        assert_eq!((documents[0].entries().len(), documents[0].text_of("image")), (2, Some("b")));
     }
 
     #[test]

@@ -375,7 +375,7 @@ fn planned(plan: &Plan, volume_size: Option<u64>) -> Outcome {
     let mut result = json!(summary);
     if let Some(size) = volume_size {
         let volumes = plan.volumes(size);
-        text.push_str(&format!("at most    {volumes} volumes\n"));
+        text.push_str(&format!("volumes     at most {volumes}\n"));
         result["volumes"] = json!(volumes);
     }
     Outcome::new(text, result)
