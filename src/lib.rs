@@ -8,7 +8,7 @@
 //! | 8 program | `main` | the call of the command line |
 //! | 7 command line | [`cli`] | arguments, output, exit codes |
 //! | 6 operations | `operate` | export, verify, import, copy, diff, sign |
-//! | 5 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
+//! | 5 decisions | `decide` | selection, lists of other tools, plan, names at the destination, deltas, wanted lists |
 //! | 5 edge | `serve` | the read-only registry over HTTP |
 //! | 4 places | [`bundle`], `registry`, `layout`, `storage`, [`scan`], `secret`, `identity`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; identities in a cloud; keys on cards and HSMs |
 //! | 4 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |

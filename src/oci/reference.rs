@@ -61,6 +61,11 @@ pub enum ReferenceError {
     Digest(#[from] super::digest::DigestError),
 }
 
+/// Returns whether `host` is one of the other names of docker.io.
+fn is_docker_hub(host: &str) -> bool {
+    matches!(host, "index.docker.io" | "registry-1.docker.io" | "registry.hub.docker.com")
+}
+
 /// Number of digits of the subject's digest in a fallback tag.
 const FALLBACK_DIGITS: usize = 64;
 
@@ -282,7 +287,7 @@ impl FromStr for Reference {
             }
             _ => ("docker.io".to_owned(), name.to_owned()),
         };
-        let host = if host == "index.docker.io" { "docker.io" } else { &host };
+        let host = if is_docker_hub(&host) { "docker.io" } else { &host };
         let path = if host == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path };
         let repository = Repository::new(host, &path)?;
         let tag = if tag.is_none() && digest.is_none() { Some(Tag(Text::new("latest"))) } else { tag };
@@ -317,6 +322,7 @@ mod tests {
         assert_eq!(full("alpine:3.20"), "docker.io/library/alpine:3.20");
         assert_eq!(full("docker.io/alpine"), "docker.io/library/alpine:latest");
         assert_eq!(full("index.docker.io/alpine:1"), "docker.io/library/alpine:1");
+        assert_eq!(full("registry-1.docker.io/library/nginx:1"), "docker.io/library/nginx:1");
         assert_eq!(full("org/app:v1"), "docker.io/org/app:v1");
         assert_eq!(full("localhost/app"), "localhost/app:latest");
         assert_eq!(full("localhost:5000/a/b:t"), "localhost:5000/a/b:t");

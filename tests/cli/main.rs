@@ -27,6 +27,8 @@ mod key;
 mod layouts;
 mod left_out;
 #[cfg(feature = "online")]
+mod lists;
+#[cfg(feature = "online")]
 mod login;
 #[cfg(feature = "online")]
 mod ls;

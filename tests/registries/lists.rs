@@ -3,11 +3,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use packmule::base::fault::Class;
 use packmule::content::{Destination, Kind, Referrers, TagList};
+use packmule::decide::expand::expand;
+use packmule::decide::selector::Selector;
 use packmule::flow::Event;
-use packmule::oci::{Digest, Repository, media_type};
+use packmule::oci::{Digest, Repository, Tag, media_type};
 
-use super::hosts::{Bytes, anonymous, manifest};
+use super::hosts::{Bytes, address, anonymous, fresh, manifest};
 use super::server::{Server, reply};
 
 fn repository(server: &Server) -> Repository {
@@ -192,4 +195,64 @@ fn the_referrers_api_is_asked_once_for_each_document_and_side_by_side() {
     asked.dedup();
     assert_eq!((asked.len(), server.requests().len()), (4, 4));
     assert!(seen.load(Ordering::SeqCst) > 1, "one after the other");
+}
+
+#[test]
+fn selectors_of_tags_and_namespaces_over_distribution() {
+    let Some(host) = address("PACKMULE_TEST_DISTRIBUTION") else { return };
+    let client = anonymous();
+    let first = fresh(&host, "app");
+    let namespace = first.path().split('/').next().unwrap().to_owned();
+    let second = Repository::new(&host, &format!("{namespace}/deep/web")).unwrap();
+    let blob = Bytes(b"{}".to_vec());
+    for (repository, tags) in [(&first, "1.0.0 1.2.0 1.10.0 2.0.0 2.1.0-rc1 latest"), (&second, "v1.5 edge")] {
+        client.registries.put_blob(repository, &blob.descriptor(), &blob).unwrap();
+        let image = manifest(&blob.descriptor(), &blob.descriptor(), None);
+        client.registries.put_manifest(repository, &image).unwrap();
+        // Signatures and the list of referrers are tags, too.
+        let hex = image.digest().hex();
+        let hidden = [format!("sha256-{hex}"), format!("sha256-{hex}.sig")];
+        for tag in tags.split(' ').chain(hidden.iter().map(String::as_str)) {
+            client.registries.set_tag(repository, &Tag::new(tag).unwrap(), &image).unwrap();
+        }
+    }
+    let taken = |selector: &str| -> Vec<String> {
+        let selector = Selector::parse(&format!("{host}/{selector}")).unwrap();
+        let found = expand(&client.flow, &client.registries, &selector).unwrap();
+        let mut tags: Vec<String> = found.iter().map(|one| one.tag.as_ref().unwrap().to_string()).collect();
+        tags.sort();
+        tags
+    };
+    let app = first.path();
+    assert_eq!(taken(&format!("{app}:*")), ["1.0.0", "1.10.0", "1.2.0", "2.0.0", "2.1.0-rc1", "latest"]);
+    assert_eq!(taken(&format!("{app}:1.*,latest=2")), ["1.10.0", "1.2.0"]);
+    assert_eq!(taken(&format!("{app},semver=^1.1 || >=2.1.0-rc0")), ["1.10.0", "1.2.0", "2.1.0-rc1"]);
+    assert_eq!(taken(&format!("{namespace}/*,semver=1.x,exclude=*.0.0")), ["1.10.0", "1.2.0", "v1.5"]);
+    assert_eq!(taken(&format!("{namespace}/*:e*")), ["edge"]);
+    for wrong in [format!("{app}:9*"), format!("{app}:latest*,latest=1"), format!("{namespace}/none-*")] {
+        let selector = Selector::parse(&format!("{host}/{wrong}")).unwrap();
+        let fault = expand(&client.flow, &client.registries, &selector).unwrap_err();
+        assert!(fault.class == Class::Source && fault.what.contains(&wrong) && fault.help.is_some(), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_tags_are_listed_and_filtered() {
+    let all: Vec<String> = (0..100_000).map(|number| format!("1.{}.{}", number / 1000, number % 1000)).collect();
+    let server = Server::start(move |request, _| {
+        let Some((_, query)) = request.path.split_once('?') else { return reply(200, "") };
+        let last = query.split('&').find_map(|pair| pair.strip_prefix("last="));
+        let from = last.map_or(0, |last| {
+            let (minor, patch) = last.strip_prefix("1.").unwrap().split_once('.').unwrap();
+            minor.parse::<usize>().unwrap() * 1000 + patch.parse::<usize>().unwrap() + 1
+        });
+        reply(200, serde_json::json!({"tags": &all[from..(from + 1000).min(all.len())]}).to_string())
+    });
+    let client = anonymous();
+    let selector = Selector::parse(&format!("{}/a/b,semver=^1.98,latest=3", server.host)).unwrap();
+    let found = expand(&client.flow, &client.registries, &selector).unwrap();
+    let tags: Vec<&str> = found.iter().map(|one| one.tag.as_ref().unwrap().as_str()).collect();
+    assert_eq!(tags, ["1.99.997", "1.99.998", "1.99.999"]);
+    let heard = client.heard.0.lock().unwrap();
+    assert!(heard.iter().filter(|event| matches!(event, Event::Detail(_))).count() >= 100, "progress");
 }

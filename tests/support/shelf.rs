@@ -59,17 +59,7 @@ impl Shelf {
     /// Starts one that holds `images` by repository and tag.
     pub fn start(images: &[(&str, &str, &Image)], hook: Hook) -> Self {
         let store = Store::default();
-        for (repository, tag, image) in images {
-            let mut store = store.lock().unwrap();
-            for name in [(*tag).to_owned(), image.digest()] {
-                let held = (MANIFEST.to_owned(), image.manifest.clone());
-                store.insert(format!("{repository}/manifests/{name}"), held);
-            }
-            for blob in &image.blobs {
-                let held = ("application/octet-stream".to_owned(), blob.clone());
-                store.insert(format!("{repository}/blobs/{}", sha256(blob)), held);
-            }
-        }
+        images.iter().for_each(|(repository, tag, image)| add(&store, repository, tag, image));
         let own = Arc::clone(&store);
         let server = Server::start(move |request, _| hook(request).unwrap_or_else(|| plain(&own, request)));
         Self { server, store }
@@ -89,6 +79,11 @@ impl Shelf {
         self.store.lock().unwrap().contains_key(path)
     }
 
+    /// Adds an image.
+    pub fn add(&self, repository: &str, tag: &str, image: &Image) {
+        add(&self.store, repository, tag, image);
+    }
+
     /// Removes the content at a path below `/v2/`.
     pub fn remove(&self, path: &str) {
         self.store.lock().unwrap().remove(path);
@@ -97,6 +92,18 @@ impl Shelf {
     /// Returns the paths of all manifests.
     pub fn manifests(&self) -> Vec<String> {
         self.store.lock().unwrap().keys().filter(|path| path.contains("/manifests/")).cloned().collect()
+    }
+}
+
+fn add(store: &Store, repository: &str, tag: &str, image: &Image) {
+    let mut store = store.lock().unwrap();
+    for name in [tag.to_owned(), image.digest()] {
+        let held = (MANIFEST.to_owned(), image.manifest.clone());
+        store.insert(format!("{repository}/manifests/{name}"), held);
+    }
+    for blob in &image.blobs {
+        let held = ("application/octet-stream".to_owned(), blob.clone());
+        store.insert(format!("{repository}/blobs/{}", sha256(blob)), held);
     }
 }
 

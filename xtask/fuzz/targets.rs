@@ -13,6 +13,8 @@ use packmule::bundle::format::frame;
 use packmule::bundle::format::manifest::{Form, Manifest};
 use packmule::bundle::format::offsets::Offsets;
 use packmule::bundle::stream::{Members, Stream, open};
+use packmule::decide::lists::{self, Format};
+use packmule::decide::selector::Selector;
 use packmule::flow::{Clock, Flow, Silent};
 use packmule::oci::{Descriptor, Digest, Document, Reference};
 use packmule::registry::http::headers::{Challenge, Url, hop, next_link, next_page, session};
@@ -35,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("challenge", challenge),
     ("link", link),
     ("location", location),
+    ("lists", lists),
 ];
 
 /// A manifest that is read is written again byte for byte, and its offsets does not panic.
@@ -205,6 +208,27 @@ pub fn location(bytes: &[u8]) {
             }
             assert_eq!(resolve(&from, next.as_str().as_bytes()), Ok(next.clone()), "{next}");
         }
+    }
+}
+
+/// A list of any kind gives selectors that are read again as the same, and places within the list.
+pub fn lists(bytes: &[u8]) {
+    // As it is recognized, and as one kind that the length chooses.
+    let given = Format::ALL.get(bytes.len() % Format::ALL.len()).map(|(_, format)| *format);
+    for format in [None, given] {
+        let list = lists::read("list", bytes, format, &[]);
+        let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 2;
+        for entry in &list.entries {
+            assert!((1..=lines).contains(&entry.line), "{entry:?}");
+            let shown = entry.selector.to_string();
+            let again = Selector::parse(&shown).map(|again| again.to_string()).ok();
+            assert_eq!(again.as_deref(), Some(shown.as_str()), "{format:?}: {:?}", entry.selector);
+        }
+        for remark in list.refused.iter().chain(&list.passed_over) {
+            assert!(remark.line <= lines && !remark.reason.is_empty(), "{remark:?}");
+        }
+        let nothing = list.entries.is_empty() && list.refused.is_empty() && list.passed_over.is_empty();
+        assert!(!nothing, "a list is never read as nothing without a word");
     }
 }
 

@@ -75,6 +75,8 @@ pub struct Plan {
     /// Referrers that exist at the source but cannot be carried, with the repository that they
     /// would be carried under. Each was warned of.
     pub left_behind: Vec<(Repository, Digest)>,
+    /// Each selected reference with the digest that it names at the source, before any filter.
+    pub resolved: Vec<(Wanted, Digest)>,
 }
 
 impl Plan {
@@ -107,9 +109,13 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
         found
     })?;
     let mut roots = Vec::new();
-    for found in resolved {
+    let mut digests = Vec::new();
+    for (wanted, found) in wanted.iter().zip(resolved) {
         match found {
             Ok(mut found) => {
+                if let Ok(descriptor) = library.resolve(&wanted.reference) {
+                    digests.push(((*wanted).clone(), descriptor.digest));
+                }
                 found.iter_mut().flat_map(|root| root.warnings.drain(..)).for_each(|text| flow.warn(text));
                 roots.append(&mut found);
             }
@@ -142,7 +148,7 @@ pub fn make(flow: &Flow, source: &dyn Source, selection: &Selection) -> Result<P
     let bases = bases::relied_on(&selection.delivered.bases, &absent);
     let documents = library.into_documents(|digest| gathered.digests.contains(digest));
     let left_behind = gathered.left_behind.into_iter().collect();
-    Ok(Plan { artifacts, blobs, absent, bases, documents, partial, left_behind })
+    Ok(Plan { artifacts, blobs, absent, bases, documents, partial, left_behind, resolved: digests })
 }
 
 /// Failures, separated by whether the run may continue in spite of them.

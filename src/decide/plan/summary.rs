@@ -9,6 +9,9 @@ use serde::Serialize;
 use super::Plan;
 use crate::oci::{Artifact, Digest, Repository, Tag};
 
+/// Size of a block of the tar stream, in bytes.
+const BLOCK: u64 = 512;
+
 /// Totals of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +94,14 @@ impl Plan {
             absent_bytes: self.absent.iter().fold(0, |sum: u64, absent| sum.saturating_add(absent.size)),
             artifacts,
         }
+    }
+
+    /// Returns at most how many volumes of `size` bytes the content takes: as many as if nothing were
+    /// compressed.
+    pub fn volumes(&self, size: u64) -> u64 {
+        let member = |bytes: u64| bytes.checked_next_multiple_of(BLOCK).unwrap_or(bytes).saturating_add(BLOCK);
+        let bytes = self.blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(member(blob.descriptor.size)));
+        bytes.div_ceil(size.max(1)).max(1)
     }
 
     fn reach(&self, artifact: &Artifact, sizes: &HashMap<Digest, u64>) -> HashSet<Digest> {

@@ -13,6 +13,7 @@ use super::paging::Pages;
 use super::registry::Registry;
 use crate::base::fault::{differs, escape};
 use crate::content::{Error, Kind};
+use crate::flow::Event;
 use crate::oci::{Repository, Tag};
 use crate::registry::auth::scopes::Scopes;
 
@@ -112,6 +113,7 @@ impl Registry {
             let page = of(&mut page).unwrap_or_default();
             let before = names.len();
             names.extend(page.iter().filter(|name| seen.insert((*name).clone())).cloned());
+            self.http.flow().event(Event::Detail(format!("{title}: {} names", names.len())));
             let (full, fresh) = (page.len() >= PER_PAGE, names.len() > before);
             if let (None, Some(last), true) = (pages.upcoming(), page.last(), full && fresh) {
                 pages.go_on(first, after(&first.request.url, last));

@@ -1,8 +1,7 @@
 //! The selectors and filters that `export` and `copy` share. Turns them into one open source and
 //! the list of what is wanted there. A [`Router`] makes several sources into one.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,23 +9,30 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault, differs};
 use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
-use crate::cli::args::place::{Selector, Source as Typed};
+use crate::cli::args::carry::layout_source::{Layouts, in_layout, warn_of_names};
+use crate::cli::args::carry::lists::{self, Lists, ReadList};
 use crate::cli::args::trust::Whom;
+use crate::cli::output::Outcome;
 use crate::content::Source;
 use crate::content::router::{Place, Router};
+use crate::decide::chart_images;
+use crate::decide::expand::{expand, is_open};
 use crate::decide::select::{Delivered, Filters, IndexMode, Referrers, Selection, Wanted};
-use crate::flow::Flow;
-use crate::layout::{Entry, Layout, Standing};
+use crate::decide::selector::{Selector, Source as Typed, has_tag};
+use crate::flow::{Event, Flow, each};
 use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 
 /// The selectors, and the filters for all of them.
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], oci:DIR[:REF] or bundle:BUNDLE[:REF], followed by
-    /// any of ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
+    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], HOST/REPO:GLOB, HOST/NAMESPACE/*, oci:DIR[:REF] or
+    /// bundle:BUNDLE[:REF], followed by any of ,as=REPO[:TAG] ,platform=OS/ARCH
+    /// ,referrers=all|none|TYPE ,semver=RANGE ,regex=EXPRESSION ,latest=N ,exclude=GLOB
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
+    #[command(flatten)]
+    lists: Lists,
     /// Take only these platforms of an index; repeatable
     #[arg(long = "platform", value_name = "OS/ARCH[/V]")]
     platforms: Vec<Platform>,
@@ -49,6 +55,8 @@ pub struct Selected {
     pub source: Arc<dyn Source>,
     /// The references that are wanted there.
     pub wanted: Vec<Wanted>,
+    /// For those that come from layouts and bundles: the text before the name in a selector.
+    pub origins: HashMap<Wanted, String>,
     /// The ids of the bundles that something was selected from, in order.
     pub bundles: Vec<Digest>,
 }
@@ -65,20 +73,65 @@ enum Index {
 }
 
 impl Selecting {
-    /// Parses the selectors; with `needed` there must be at least one.
+    /// Parses the selectors and reads the lists; with `needed` there must be at least one of them.
+    /// What lists leave out is warned of.
     ///
     /// # Errors
-    /// Class usage.
-    pub fn parse(&self, needed: bool) -> Result<Vec<Selector>, Fault> {
-        if needed && self.selectors.is_empty() {
-            return Err(Fault::usage(differs("SELECTOR", "at least one", "none"), "name what to take: HOST/REPO:TAG"));
+    /// Class usage, with every wrong selector and every refused entry of a list; class io for a list
+    /// that cannot be read.
+    pub fn parse(&self, needed: bool, session: &mut Session<'_>) -> Result<Vec<Selector>, Fault> {
+        if needed && self.selectors.is_empty() && self.lists.is_empty() {
+            return Err(Fault::usage(
+                differs("SELECTOR", "at least one", "none"),
+                "name what to take: HOST/REPO:TAG, or a list with -f",
+            ));
         }
-        let selectors: Vec<Selector> =
-            self.selectors.iter().map(|text| Selector::parse(text)).collect::<Result<_, _>>()?;
+        let (mut selectors, mut faults) = self.typed();
+        let read = self.lists.read(session)?;
+        lists::warn(&read, session);
+        faults.extend(lists::refused(&read));
+        for (at, selector) in lists::selectors(read) {
+            faults.extend(unsupported(&at, &selector));
+            selectors.push(selector);
+        }
+        if let Some(fault) = Fault::from_list(faults) {
+            return Err(fault);
+        }
+        if needed && selectors.is_empty() {
+            return Err(Fault::usage(
+                differs("lists", "something to take", "nothing"),
+                "see with --list what they mean",
+            ));
+        }
         match self.whom.given() {
             Some(option) if !has_bundle(&selectors) => Err(without_bundle(option)),
             _ => Ok(selectors),
         }
+    }
+
+    /// Returns what selectors and lists mean, without asking any source.
+    ///
+    /// # Errors
+    /// Class io for a list that cannot be read.
+    pub fn listed(&self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        let (typed, faults) = self.typed();
+        let read: Vec<ReadList> = self.lists.read(session)?;
+        Ok(lists::shown(&typed, faults, &read))
+    }
+
+    /// Parses the selectors of the command line. Returns also the faults of those that are wrong.
+    fn typed(&self) -> (Vec<Selector>, Vec<Fault>) {
+        let (mut selectors, mut faults) = (Vec::new(), Vec::new());
+        for text in &self.selectors {
+            match Selector::parse(text) {
+                Ok(selector) => {
+                    faults.extend(unsupported("selector", &selector));
+                    selectors.push(selector);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        (selectors, faults)
     }
 
     /// Returns the selection of `wanted`, with the options that apply to all of it.
@@ -97,10 +150,10 @@ impl Selecting {
     }
 
     /// Returns the options in a fixed form, for recognizing the same request.
-    pub fn text(&self) -> Value {
+    pub fn text(&self, selectors: &[Selector]) -> Value {
         json!({
-            "selectors": self.selectors, "platforms": self.platforms, "index": format!("{:?}", self.index),
-            "referrers": self.referrers, "foreign": self.foreign,
+            "selectors": selectors.iter().map(ToString::to_string).collect::<Vec<_>>(), "platforms": self.platforms, "index": format!("{:?}", self.index),
+            "referrers": self.referrers, "foreign": self.foreign, "with_images": self.lists.with_images(),
         })
     }
 
@@ -123,40 +176,174 @@ impl Selecting {
         let filters =
             Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
         let (mut layouts, mut bundles) = (Layouts::default(), Bundles::default());
-        let mut taken: Vec<(At, Wanted)> = Vec::new();
-        let mut is_online = false;
+        let mut taken: Vec<Taken> = Vec::new();
+        let is_online = selectors.iter().any(|one| matches!(one.source, Typed::Registry(_)) || is_open(one));
+        let is_local = selectors.iter().any(|one| matches!(one.source, Typed::Layout { .. } | Typed::Bundle { .. }));
+        let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
+        let mut open = match &registries {
+            Some(registries) => opened(&session.flow, &**registries, selectors)?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
         for selector in selectors {
             let filters = filters_of(selector, &filters)?;
-            let mut take = |at: At, wanted: Wanted| -> Result<(), Fault> {
-                let wanted = Wanted { filters: Arc::clone(&filters), ..wanted };
-                taken.push((at, renamed(wanted, selector)?));
+            let mut take = |at: At, all: Vec<Wanted>| -> Result<(), Fault> {
+                for wanted in all {
+                    let wanted = renamed(Wanted { filters: Arc::clone(&filters), ..wanted }, selector)?;
+                    taken.push(Taken { at, from: from(&selector.source), wanted });
+                }
                 Ok(())
             };
             match &selector.source {
-                Typed::Registry(reference) => {
-                    is_online = true;
-                    take(At::Registries, Wanted::new(reference.clone()))?;
+                Typed::Registry(reference) => take(At::Registries, vec![Wanted::new(reference.clone())])?,
+                Typed::Tags { .. } | Typed::Repositories { .. } => {
+                    take(At::Registries, open.next().unwrap_or_default().into_iter().map(Wanted::new).collect())?;
                 }
                 Typed::Layout { dir, reference } => {
-                    let (at, layout) = layouts.open(dir, session)?;
+                    let (number, layout) = layouts.open(dir, session)?;
                     warn_of_names(layout, dir, reference.as_deref(), session);
-                    for one in in_layout(&session.flow, layout, reference.as_deref())? {
-                        take(at, one)?;
-                    }
+                    take(
+                        At::Layout(number),
+                        filtered(selector, in_layout(&session.flow, layout, reference.as_deref())?)?,
+                    )?;
                 }
                 Typed::Bundle { bundle, reference } => {
                     let (number, opened) = bundles.open(bundle, (&self.whom, init), session)?;
-                    for one in in_bundle(opened, reference.as_deref())? {
-                        take(At::Bundle(number), one)?;
-                    }
+                    take(At::Bundle(number), filtered(selector, in_bundle(opened, reference.as_deref())?)?)?;
+                }
+                Typed::File(_) => return Err(unsupported("selector", selector).unwrap_or_else(|| no_file(selector))),
+            }
+        }
+        if let Some(registries) = registries.as_deref().filter(|_| self.lists.with_images()) {
+            images_of_charts(&session.flow, registries, &mut taken)?;
+        }
+        let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
+        together(Places { layouts, bundles, registries }, named, taken)
+    }
+}
+
+/// One selected artifact.
+struct Taken {
+    at: At,
+    /// Text before its name in a selector: empty for registries.
+    from: String,
+    wanted: Wanted,
+}
+
+/// Returns the text before names of a source in a selector.
+fn from(source: &Typed) -> String {
+    match source {
+        Typed::Layout { dir, .. } => format!("oci:{}:", dir.display()),
+        Typed::Bundle { bundle, .. } => format!("bundle:{bundle}:"),
+        _ => String::new(),
+    }
+}
+
+/// Returns the references of each selector of tags or repositories, in order.
+///
+/// # Errors
+/// One fault with those of all selectors.
+fn opened(flow: &Flow, source: &dyn Source, selectors: &[Selector]) -> Result<Vec<Vec<Reference>>, Fault> {
+    let open: Vec<&Selector> = selectors.iter().filter(|one| is_open(one)).collect();
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    flow.event(Event::Stage { name: "listing tags", bytes: 0, items: open.len() as u64 });
+    let found = each(flow, &open, |selector| {
+        let found = expand(flow, source, selector);
+        flow.event(Event::Item(selector.to_string()));
+        found
+    })?;
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    for one in found {
+        match one {
+            Ok(references) => all.push(references),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Fault::from_list(faults).map_or(Ok(all), Err)
+}
+
+/// Adds the images that the charts among what is taken from registries list, with the filters of
+/// their chart. What cannot be taken is warned of.
+///
+/// # Errors
+/// One fault with those of all charts.
+fn images_of_charts(flow: &Flow, source: &dyn Source, taken: &mut Vec<Taken>) -> Result<(), Fault> {
+    let online: Vec<Wanted> =
+        taken.iter().filter(|one| one.at == At::Registries).map(|one| one.wanted.clone()).collect();
+    flow.event(Event::Stage { name: "reading charts", bytes: 0, items: online.len() as u64 });
+    let found = each(flow, &online, |wanted| {
+        let found = chart_images::of(source, &wanted.reference);
+        flow.event(Event::Item(wanted.reference.to_string()));
+        found
+    })?;
+    let mut faults = Vec::new();
+    for (chart, found) in online.iter().zip(found) {
+        let files = match found {
+            Ok(files) => files.unwrap_or_default(),
+            Err(fault) => {
+                faults.push(fault);
+                continue;
+            }
+        };
+        for (file, list) in files {
+            for remark in &list.passed_over {
+                flow.warn(format!("chart {}: {file}: {}: {}", chart.reference, remark.at(), remark.reason));
+            }
+            for entry in list.entries {
+                if let Typed::Registry(reference) = entry.selector.source {
+                    let wanted = Wanted { filters: Arc::clone(&chart.filters), ..Wanted::new(reference) };
+                    taken.push(Taken { at: At::Registries, from: String::new(), wanted });
                 }
             }
         }
-        let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
-        let is_local = !layouts.0.is_empty() || !bundles.is_empty();
-        let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
-        together(Places { layouts, bundles, registries }, named, taken)
     }
+    Fault::from_list(faults).map_or(Ok(()), Err)
+}
+
+/// Applies the filters of tags to what is selected in a layout or bundle.
+///
+/// # Errors
+/// Class source if nothing is left.
+fn filtered(selector: &Selector, all: Vec<Wanted>) -> Result<Vec<Wanted>, Fault> {
+    if selector.tags.is_empty() {
+        return Ok(all);
+    }
+    let filter = selector.tags.compile(None)?;
+    let mut repositories: BTreeMap<Repository, Vec<Tag>> = BTreeMap::new();
+    for wanted in &all {
+        let tags = repositories.entry(wanted.reference.repository.clone()).or_default();
+        tags.extend(wanted.reference.tag.clone());
+    }
+    // Each repository has its own newest versions.
+    let mut taken: BTreeSet<(Repository, Tag)> = BTreeSet::new();
+    for (repository, tags) in repositories {
+        let tags = filter.take(tags).unwrap_or_default();
+        taken.extend(tags.into_iter().map(|tag| (repository.clone(), tag)));
+    }
+    if taken.is_empty() {
+        let what = format!("{selector}: expected tags that match, found none");
+        return Err(Fault::new(Class::Source, what).help("change the filters, or list the tags with `packmule ls`"));
+    }
+    let is_taken = |wanted: &Wanted| {
+        let tag = wanted.reference.tag.clone();
+        tag.is_some_and(|tag| taken.contains(&(wanted.reference.repository.clone(), tag)))
+    };
+    Ok(all.into_iter().filter(is_taken).collect())
+}
+
+/// Returns the refusal of a source that can be named but not read by this version.
+fn unsupported(at: &str, selector: &Selector) -> Option<Fault> {
+    matches!(selector.source, Typed::File(_)).then(|| {
+        let mut fault = no_file(selector);
+        fault.what = format!("{at}: {}", fault.what);
+        fault
+    })
+}
+
+fn no_file(selector: &Selector) -> Fault {
+    let what = format!("{}: files are not supported as sources in this version", selector.source);
+    Fault::usage(what, "put it into a registry or a layout first, for example with oras")
 }
 
 /// Source of a selected artifact.
@@ -169,25 +356,6 @@ enum At {
     Registries,
 }
 
-/// The layouts of a run, each opened once.
-#[derive(Default)]
-struct Layouts(Vec<(PathBuf, Arc<Layout>)>);
-
-impl Layouts {
-    fn open(&mut self, dir: &Path, session: &Session<'_>) -> Result<(At, &Layout), Fault> {
-        let path = session.path(dir);
-        let number = match self.0.iter().position(|(opened, _)| *opened == path) {
-            Some(number) => number,
-            None => {
-                let layout = Layout::open(&path)?.in_flow(&session.flow);
-                self.0.push((path, Arc::new(layout)));
-                self.0.len() - 1
-            }
-        };
-        Ok((At::Layout(number), &self.0[number].1))
-    }
-}
-
 /// All places of a run that something may be selected from.
 struct Places {
     layouts: Layouts,
@@ -197,18 +365,20 @@ struct Places {
 
 /// Returns the only source, or a router over all of them. Layouts and bundles come first because
 /// they are the cheapest to read.
-fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Result<Selected, Fault> {
-    let all = |named: Vec<Wanted>, taken: Vec<(At, Wanted)>| {
-        named.into_iter().chain(taken.into_iter().map(|(_, wanted)| wanted)).collect()
+fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Selected, Fault> {
+    let origins = taken.iter().filter(|one| !one.from.is_empty());
+    let origins = origins.map(|one| (one.wanted.clone(), one.from.clone())).collect();
+    let all = |named: Vec<Wanted>, taken: Vec<Taken>| {
+        named.into_iter().chain(taken.into_iter().map(|one| one.wanted)).collect()
     };
     let Places { layouts, bundles, registries } = places;
-    let bundles = bundles.into_inner();
+    let (layouts, bundles) = (layouts.into_inner(), bundles.into_inner());
     let ids: BTreeSet<Digest> = bundles.iter().map(|(_, bundle)| bundle.id()).collect();
     let ids = ids.into_iter().collect();
-    let first_bundle = layouts.0.len();
+    let first_bundle = layouts.len();
     let online = first_bundle + bundles.len();
     let is_online = registries.is_some();
-    let in_layouts = layouts.0.into_iter().map(|(path, layout)| {
+    let in_layouts = layouts.into_iter().map(|(path, layout)| {
         let source: Arc<dyn Source> = layout;
         Place { name: format!("oci:{}", path.display()), source }
     });
@@ -222,13 +392,13 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Res
     if places.len() == 1
         && let Some(only) = places.pop()
     {
-        return Ok(Selected { source: only.source, wanted: all(named, taken), bundles: ids });
+        return Ok(Selected { source: only.source, wanted: all(named, taken), origins, bundles: ids });
     }
     let mut router = Router::new(places, is_online.then_some(online));
     if is_online {
         named.iter().try_for_each(|wanted| select(&mut router, online, wanted))?;
     }
-    for (at, wanted) in &taken {
+    for Taken { at, wanted, .. } in &taken {
         let place = match at {
             At::Layout(number) => *number,
             At::Bundle(number) => first_bundle + number,
@@ -236,7 +406,7 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Res
         };
         select(&mut router, place, wanted)?;
     }
-    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), bundles: ids })
+    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), origins, bundles: ids })
 }
 
 /// Returns whether a bundle is selected from.
@@ -262,12 +432,12 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
     if !selector.platforms.is_empty() {
         let platform = |text: &String| {
             text.parse::<Platform>()
-                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector.text), "write platform=OS/ARCH"))
+                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector), "write platform=OS/ARCH"))
         };
         own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
     }
     if !selector.referrers.is_empty() {
-        own.referrers = which(&format!("selector {}: referrers", selector.text), &selector.referrers)?;
+        own.referrers = which(&format!("selector {}: referrers", selector), &selector.referrers)?;
     }
     Ok(Arc::new(own))
 }
@@ -287,70 +457,6 @@ pub fn which(subject: &str, words: &[String]) -> Result<Referrers, Fault> {
     }
 }
 
-/// Maximum number of unusual names listed; the others are counted.
-const NAMED: usize = 20;
-
-/// Warns of names in a layout that are neither tag nor reference, among the entries that `name`
-/// selects. Such an entry keeps only its digest and its other names.
-pub fn warn_of_names(layout: &Layout, dir: &Path, name: Option<&str>, session: &Session<'_>) {
-    let digest = name.and_then(|name| layout.find(Some(name)).ok()).map(|entry| entry.descriptor.digest);
-    let odd: Vec<_> = layout.odd_names().filter(|(_, of)| name.is_none() || digest == Some(*of)).collect();
-    let shown = dir.display();
-    for (raw, digest) in odd.iter().take(NAMED) {
-        session.flow.warn(format!(
-            "layout {shown}: entry {digest}: expected a tag or a reference as its name, found {raw:?}: taken without that name"
-        ));
-    }
-    let selected = layout.entries().iter().filter(|entry| name.is_none() || digest == Some(entry.descriptor.digest));
-    for entry in selected.filter(|entry| entry.standing == Standing::Unclear) {
-        let digest = entry.descriptor.digest;
-        session.flow.warn(format!(
-            "layout {shown}: entry {digest}: attached to an image that the layout does not tell: taken without a name"
-        ));
-    }
-    if odd.len() > NAMED {
-        session.flow.warn(format!("layout {shown}: {} more names are neither tag nor reference", odd.len() - NAMED));
-    }
-}
-
-/// Returns what a selector of a layout selects: one entry, or all of them.
-///
-/// # Errors
-/// Class source for an entry that is missing or cannot be read; class cancelled.
-pub fn in_layout(flow: &Flow, layout: &Layout, name: Option<&str>) -> Result<Vec<Wanted>, Fault> {
-    let wanted = |entry: &Entry, names: &[&Reference]| -> Vec<Wanted> {
-        if names.is_empty() {
-            let reference =
-                Reference { repository: layout.repository().clone(), tag: None, digest: Some(entry.descriptor.digest) };
-            return vec![Wanted::new(reference)];
-        }
-        let pinned = names.iter().map(|&name| Reference { digest: Some(entry.descriptor.digest), ..name.clone() });
-        pinned.map(Wanted::new).collect()
-    };
-    if let Some(name) = name {
-        let entry = layout.find(Some(name)).map_err(|error| error.into_fault(Class::Source))?;
-        let all = wanted(entry, &entry.names.iter().collect::<Vec<_>>());
-        let named: Vec<Wanted> =
-            all.iter().filter(|one| one.reference.to_string().starts_with(name)).cloned().collect();
-        return Ok(if named.is_empty() { all } else { named });
-    }
-    let at_source = |error: crate::content::Error| error.into_fault(Class::Source);
-    let mut all = Vec::new();
-    for entry in layout.entries() {
-        flow.check()?;
-        if !layout.travels(entry).map_err(at_source)? {
-            // No artifact may have the name of a list of referrers.
-            let is_good = |name: &&Reference| !name.tag.as_ref().is_some_and(Tag::is_referrers_fallback);
-            all.extend(wanted(entry, &entry.names.iter().filter(is_good).collect::<Vec<_>>()));
-        }
-    }
-    for list in layout.lists_of_nothing().map_err(at_source)? {
-        let digest = list.descriptor.digest;
-        flow.warn(format!("entry {digest}: left out: a list of referrers whose subject is not in the layout"));
-    }
-    Ok(all)
-}
-
 /// Applies `,as=REPO[:TAG]`.
 fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
     let Some(name) = &selector.rename else { return Ok(wanted) };
@@ -358,7 +464,6 @@ fn renamed(wanted: Wanted, selector: &Selector) -> Result<Wanted, Fault> {
         Fault::usage(error.to_string(), "write as=HOST/REPO or as=HOST/REPO:TAG")
     };
     let reference: Reference = name.parse().map_err(wrong)?;
-    let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
-    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag));
+    let (repository, tag): (Repository, Option<Tag>) = (reference.repository, reference.tag.filter(|_| has_tag(name)));
     Ok(Wanted { as_name: Some((repository, tag)), ..wanted })
 }

@@ -10,7 +10,7 @@ use crate::base::fault::{Class, Fault, differs, expects};
 use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Naming, check_maps, names};
-use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
+use crate::cli::args::carry::layout_source::{in_layout, warn_of_names};
 use crate::cli::args::container::is_container;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::diff_images::{add_images, image_lines};

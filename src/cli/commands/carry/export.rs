@@ -17,6 +17,7 @@ use crate::bundle::write::read_back;
 use crate::cli::Session;
 use crate::cli::args::carry::channel::{Channel, Place};
 use crate::cli::args::carry::delta::{Asked, Delta};
+use crate::cli::args::carry::lock::Lock;
 use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle};
 use crate::cli::args::carry::size;
 use crate::cli::args::carry::target::Target;
@@ -26,6 +27,7 @@ use crate::cli::reach::Reach;
 use crate::cli::writing::signers::load_signers;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
+use crate::decide::selector::Selector;
 use crate::oci::{Digest, Reason};
 use crate::operate::export::{self, Manner, Settings};
 use crate::operate::report_data;
@@ -34,7 +36,7 @@ use crate::signing::{Envelope, statement};
 
 /// `export SELECTOR... [--base last|BUNDLE|RECEIPT]... [--wanted FILE] -o DIR/NAME --sign KEY... | --unsigned`
 #[derive(clap::Args, Debug)]
-#[command(group(clap::ArgGroup::new("signed").required(true).args(["sign", "unsigned", "dry_run"]).multiple(true)))]
+#[command(group(clap::ArgGroup::new("signed").required(true).args(["sign", "unsigned", "dry_run", "list"]).multiple(true)))]
 pub struct Args {
     #[command(flatten)]
     selecting: Selecting,
@@ -44,7 +46,7 @@ pub struct Args {
     channel: Channel,
     /// Directory of the new bundle, a slash, and its name; or a container, a slash, and its name.
     /// With --channel, a directory or a container is enough
-    #[arg(short, long, value_name = "DIR[/NAME]|CONTAINER[/NAME]", required_unless_present = "dry_run")]
+    #[arg(short, long, value_name = "DIR[/NAME]|CONTAINER[/NAME]", required_unless_present_any = ["dry_run", "list"])]
     output: Option<PathBuf>,
     /// Directory where volumes for a container are written; each leaves it once it was sent
     #[arg(long, value_name = "DIR")]
@@ -80,9 +82,15 @@ pub struct Args {
     /// Leave out content that cannot be fetched, and say so in the signed manifest
     #[arg(long)]
     allow_partial: bool,
-    /// Show what would be exported, and write nothing
+    /// Show what would be exported, largest first, and write nothing but the --lock
     #[arg(long)]
     dry_run: bool,
+    /// Show what selectors and lists mean, without a network, and write nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "output", "lock"])]
+    list: bool,
+    /// File for what was resolved, with digests, as a list that -f reads
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
     #[command(flatten)]
     network: crate::cli::network::Network,
 }
@@ -93,16 +101,20 @@ impl Args {
     /// # Errors
     /// Class usage before any work; class source, policy, io, lock.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        if self.list {
+            return self.selecting.listed(session);
+        }
         let volume_size = size::volume(&self.volume_size)?;
         check_volume_size(volume_size)?;
         let mut annotations = self.annotations()?;
         let list = self.delta.list(session)?;
-        let selectors = self.selecting.parse(list.is_empty())?;
+        let selectors = self.selecting.parse(list.is_empty(), session)?;
         if self.channel.starts() && !self.channel.is_given() && !has_bundle(&selectors) {
             let what = differs("--init-state", "--channel or a bundle: source", "neither");
             return Err(Fault::usage(what, "leave it out, or name the channel that starts"));
         }
         session.reach = Reach::of(&self.network);
+        let lock = self.lock.as_ref().map(|path| Lock::open(path, session)).transpose()?;
         let created = created(session)?;
         let place = self.place(created, session)?;
         let asked = self.delta.read(list, || self.channel.last(place.as_ref(), session), session)?;
@@ -124,15 +136,24 @@ impl Args {
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
         let init = self.channel.starts();
-        let Selected { source, wanted, bundles } =
+        let Selected { source, wanted, origins, bundles } =
             self.selecting.source(&selectors, named, init, session, |session| self.network.source(session))?;
         annotations.extend(export::from(&bundles));
-        let text = self.text(volume_size, &asked, place.as_ref(), &bundles);
+        let text = self.text(&selectors, volume_size, &asked, place.as_ref(), &bundles);
         let delivered = asked.delivered;
         let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial) };
-        let Some(output) = output else {
+        let make = || -> Result<Plan, Fault> {
             let plan = crate::decide::plan::make(&session.flow, &*source, &selection)?;
-            return Ok(planned(&plan));
+            if let Some(lock) = &lock {
+                let at = |wanted: &Wanted| origins.get(wanted).cloned().unwrap_or_default();
+                let resolved = plan.resolved.iter().map(|(wanted, digest)| (at(wanted), wanted.clone(), *digest));
+                lock.write(&resolved.collect::<Vec<_>>())?;
+            }
+            Ok(plan)
+        };
+        let Some(output) = output else {
+            let volume_size = (!self.flat).then_some(volume_size);
+            return Ok(planned(&make()?, volume_size));
         };
         let settings = Settings {
             annotations,
@@ -143,10 +164,13 @@ impl Args {
         };
         let unfinished = crate::operate::export::pending(&session.flow, &output, &settings)?;
         let resumed = unfinished.is_some();
+        if resumed && self.lock.is_some() {
+            session.flow.warn("--lock: not written again: the unfinished run that goes on here wrote it");
+        }
         let (input, partial) = match unfinished {
             Some(input) => (input, Vec::new()),
             None => {
-                let mut plan = crate::decide::plan::make(&session.flow, &*source, &selection)?;
+                let mut plan = make()?;
                 let partial = std::mem::take(&mut plan.partial);
                 (crate::operate::export::input(&output, plan, &settings)?, partial)
             }
@@ -183,8 +207,15 @@ impl Args {
 
     /// Returns the parts of the request that decide the content of the volumes. An unfinished run
     /// of the same text is continued.
-    fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>, bundles: &[Digest]) -> String {
-        let mut options = self.selecting.text();
+    fn text(
+        &self,
+        selectors: &[Selector],
+        volume_size: u64,
+        asked: &Asked,
+        place: Option<&Place>,
+        bundles: &[Digest],
+    ) -> String {
+        let mut options = self.selecting.text(selectors);
         options["delta"] = asked.text();
         if self.channel.is_given() {
             options["channel"] = self.channel.text(place);
@@ -330,8 +361,9 @@ fn left_out(manifest: &Manifest) -> String {
 }
 
 /// Returns the outcome of `--dry-run`.
-fn planned(plan: &Plan) -> Outcome {
-    let summary: Summary = plan.summary();
+fn planned(plan: &Plan, volume_size: Option<u64>) -> Outcome {
+    let mut summary: Summary = plan.summary();
+    summary.artifacts.sort_by(|one, other| other.bytes.cmp(&one.bytes));
     let mut text = String::new();
     for artifact in &summary.artifacts {
         let tags: String = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
@@ -360,5 +392,11 @@ fn planned(plan: &Plan) -> Outcome {
     if summary.absent > 0 {
         text.push_str(&format!("not carried {} blobs ({})\n", summary.absent, show(summary.absent_bytes)));
     }
-    Outcome::new(text, json!(summary))
+    let mut result = json!(summary);
+    if let Some(size) = volume_size {
+        let volumes = plan.volumes(size);
+        text.push_str(&format!("volumes     at most {volumes}\n"));
+        result["volumes"] = json!(volumes);
+    }
+    Outcome::new(text, result)
 }

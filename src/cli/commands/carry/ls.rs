@@ -36,7 +36,7 @@ impl Args {
                 return Err(Fault::new(Class::Usage, what).help("name only the layout's directory"));
             }
             let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);
-            crate::cli::args::carry::selectors::warn_of_names(&layout, dir.as_ref(), None, session);
+            crate::cli::args::carry::layout_source::warn_of_names(&layout, dir.as_ref(), None, session);
             return Ok(self.entries(&layout));
         }
         if is_container(&self.place) {

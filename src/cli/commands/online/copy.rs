@@ -6,12 +6,13 @@ use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Arrival, check_maps};
 use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle, without_bundle};
-use crate::cli::args::place::{Destination as Typed, Source as From};
+use crate::cli::args::place::Destination as Typed;
 use crate::cli::network::Network;
 use crate::cli::network::registries;
 use crate::cli::output::Outcome;
 use crate::decide::maps::Map;
 use crate::decide::select::Wanted;
+use crate::decide::selector::Source as From;
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Repository, Tag};
 use crate::operate::copy::Request;
@@ -46,20 +47,23 @@ impl Args {
     /// # Errors
     /// Class usage before any work; class source, destination; class policy for conflicts.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
-        let selectors = self.selecting.parse(true)?;
+        let selectors = self.selecting.parse(true, session)?;
         let names = self.names.iter().map(|text| name(text)).collect::<Result<Vec<_>, _>>()?;
         let (typed, maps) = self.arrival.parse(session)?;
         let is_one_place = match &typed {
-            Typed::Registry { host, .. } => selectors
-                .iter()
-                .all(|one| matches!(&one.source, From::Registry(reference) if reference.repository.host() == host)),
+            Typed::Registry { host, .. } => selectors.iter().all(|one| match &one.source {
+                From::Registry(reference) => reference.repository.host() == host,
+                From::Tags { repository, .. } => repository.host() == host,
+                From::Repositories { host: from, .. } => from == host,
+                _ => false,
+            }),
             Typed::Layout(_) => false,
         };
         let registries = registries::Sides::new(&self.network);
         if self.init_state && !has_bundle(&selectors) {
             return Err(without_bundle("--init-state"));
         }
-        let Selected { source, wanted, bundles } =
+        let Selected { source, wanted, bundles, .. } =
             self.selecting.source(&selectors, Vec::new(), self.init_state, session, |session| {
                 Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
             })?;

@@ -12,7 +12,7 @@ use crate::base::fault::{Class, Description, Fault, differs, expects};
 use crate::cli::Session;
 use crate::cli::access_log::AccessLog;
 use crate::cli::args::carry::destination::{Naming, fit_for_layout};
-use crate::cli::args::carry::selectors::warn_of_names;
+use crate::cli::args::carry::layout_source::warn_of_names;
 use crate::cli::args::carry::size;
 use crate::cli::args::place::{Bundle, Destination as Typed};
 use crate::cli::args::trust::{Believed, Trust};

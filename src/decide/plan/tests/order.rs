@@ -66,6 +66,12 @@ fn the_summary_counts_what_is_shared() {
     assert_eq!((of_b.bytes, of_b.shared), (b.size + 1012, 1002));
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["artifacts"][0]["repository"], APP);
+    // Five members: two manifests of a block each (and their headers), 2, 10 and 1000 bytes.
+    let bytes = 5 * 512 + a.size.next_multiple_of(512) + b.size.next_multiple_of(512) + 512 + 512 + 1024;
+    assert_eq!((plan.volumes(bytes), plan.volumes(bytes - 1), plan.volumes(u64::MAX)), (1, 2, 1));
+    let resolved: Vec<_> =
+        plan.resolved.iter().map(|(wanted, digest)| (wanted.tag().unwrap().as_str(), *digest)).collect();
+    assert_eq!(resolved, [("a", a.digest), ("b", b.digest)]);
 }
 
 #[test]

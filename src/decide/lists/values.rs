@@ -1,0 +1,103 @@
+//! Values of charts: images as texts, or in parts (`registry`, `repository`, `tag`, `digest`).
+
+use super::found::List;
+use super::names;
+use super::yaml::{Node, Value};
+
+/// Reads a document.
+pub fn read(document: &Node, found: &mut List) {
+    // `skopeo list-tags` prints a repository and its tags.
+    if let (Some(repository), Some(tags)) = (document.text_of("Repository"), document.get("Tags")) {
+        for tag in tags.items() {
+            match names::parts(repository, tag.text(), None) {
+                Ok(source) => found.source(tag.line, "Tags", source, &[]),
+                Err(problem) => found.problem(tag.line, "Tags", &problem),
+            }
+        }
+        return;
+    }
+    walk(document, "", found);
+}
+
+/// Returns a path with one more part.
+pub fn below(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn walk(node: &Node, path: &str, found: &mut List) {
+    match &node.value {
+        Value::Scalar(text, _) => found.tell(node.line, path, text),
+        Value::Sequence(items) => {
+            let is_images = path == "images" || path.ends_with(".images") || path.is_empty();
+            for (number, item) in items.iter().enumerate() {
+                let place = format!("{path}[{number}]");
+                match item.text() {
+                    Some(text) if is_images => found.image(item.line, &place, text, &[]),
+                    _ => walk(item, &place, found),
+                }
+            }
+        }
+        Value::Mapping(_) if is_parts(node) => parts(node, path, found),
+        Value::Mapping(entries) => {
+            for (key, value) in entries {
+                let place = below(path, key);
+                let is_image = key == "image" || key.ends_with("Image");
+                match value.text() {
+                    _ if key == "image" && value.is_empty() => found.pass(value.line, place, "empty: names no image"),
+                    Some(text) if key == "image" || (is_image && names::is_pinned(text)) => {
+                        image(node, value, text, &place, found);
+                    }
+                    _ => walk(value, &place, found),
+                }
+            }
+        }
+    }
+}
+
+/// Takes an image that is one text, unless its tag stands next to it.
+pub fn image(around: &Node, value: &Node, text: &str, place: &str, found: &mut List) {
+    let apart = ["tag", "imageTag"].iter().find(|key| around.get(key).is_some());
+    match apart.filter(|_| !names::is_pinned(text)) {
+        Some(key) => {
+            let reason = format!("image and {key} stand apart: list the output of `helm template`");
+            found.pass(value.line, place, reason);
+        }
+        None => found.image(value.line, place, text, &[]),
+    }
+}
+
+/// Returns whether a mapping is an image in parts.
+pub fn is_parts(node: &Node) -> bool {
+    let has = |key: &str| node.get(key).is_some_and(|value| matches!(value.value, Value::Scalar(..)));
+    has("repository") && (has("tag") || has("digest") || has("sha") || has("registry") || has("pullPolicy"))
+}
+
+/// Takes an image in parts.
+pub fn parts(node: &Node, path: &str, found: &mut List) {
+    let Some(repository) = node.text_of("repository") else {
+        found.pass(node.line, path, "no repository: names no image");
+        return;
+    };
+    let tag = node.get("tag").filter(|tag| tag.text().is_some());
+    if let Some(tag) = tag.filter(|tag| tag.is_changed_number()) {
+        let text = tag.text().unwrap_or_default();
+        let reason =
+            format!("expected a text, found the number {text}, which helm shows differently: write it in quotes");
+        found.refuse(tag.line, below(path, "tag"), reason);
+        return;
+    }
+    let digest = node.text_of("digest").or_else(|| node.text_of("sha"));
+    let digest = digest.map(|digest| if digest.contains(':') { digest.to_owned() } else { format!("sha256:{digest}") });
+    if tag.is_none() && digest.is_none() && !names::is_pinned(repository) {
+        found.pass(node.line, path, "no tag: the chart's version decides; list the output of `helm template`");
+        return;
+    }
+    let repository = match node.text_of("registry") {
+        Some(registry) => format!("{registry}/{repository}"),
+        None => repository.to_owned(),
+    };
+    match names::parts(&repository, tag.and_then(Node::text), digest.as_deref()) {
+        Ok(source) => found.source(node.line, path, source, &[]),
+        Err(problem) => found.problem(node.line, path, &problem),
+    }
+}
