@@ -18,9 +18,9 @@ mod copy;
 #[cfg(feature = "online")]
 mod credentials;
 mod delta;
-mod errors;
 #[cfg(feature = "online")]
 mod directories;
+mod errors;
 mod frame;
 mod from_bundle;
 mod key;

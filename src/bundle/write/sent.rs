@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::output::{Output, open_own, write_error};
+use super::output::Output;
+use super::own_file::{open_own, write_error};
 use crate::bundle::Error;
 use crate::bundle::volumes::local::read_capped;
 use crate::oci::Digest;

@@ -12,7 +12,7 @@ use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::scopes::Scopes;
-use crate::base::fault::{differs, escape};
+use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::network::origin;

@@ -2,7 +2,7 @@
 
 use toml_edit::{Array, InlineTable, Item, TableLike};
 
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Description, Fault};
 
 /// Keys whose value is kept elsewhere.
 const SECRETS: [&str; 6] =
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Change {
     }
 }
 
-fn usage(what: impl Into<String>, help: &str) -> Fault {
+fn usage(what: impl Into<Description>, help: &str) -> Fault {
     Fault::new(Class::Usage, what).help(help)
 }
 

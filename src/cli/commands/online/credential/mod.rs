@@ -8,7 +8,6 @@ mod absent;
 mod change;
 mod check;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -16,11 +15,11 @@ use serde_json::{Value, json};
 use toml_edit::{InlineTable, Item, Table};
 
 use self::absent::absent;
-use crate::base::fault::{Class, Fault};
+use crate::base::fault::{Class, Fault, differs};
 use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::cli::network::config::credential::Who;
-use crate::cli::network::config::{self, Config, ConfigFiles, Kind, Username};
+use crate::cli::network::config::{self, ConfigFiles, Kind, Username};
 use crate::cli::network::edit::{edit, target};
 use crate::cli::network::registries;
 use crate::cli::output::Outcome;
