@@ -38,6 +38,8 @@ mod tokens;
 mod unreadable;
 mod uploads;
 
+#[path = "../support/azurite.rs"]
+mod azurite;
 #[path = "../support/container.rs"]
 mod container;
 #[path = "../support/hosts.rs"]

@@ -176,7 +176,7 @@ impl Refusal<'_> {
             Login::Sas(_) => {
                 "the signature is not accepted: changed, revoked, or not valid by the service's clock".to_owned()
             }
-            Login::Key => "the account's key is not accepted".to_owned(),
+            Login::Key => "the account's key is not accepted, or this machine's clock is wrong".to_owned(),
             Login::Token => "the token is not accepted".to_owned(),
             Login::Nobody => "a login is wanted".to_owned(),
         };

@@ -13,6 +13,9 @@ use crate::base::time::Moment;
 use crate::content::{Error, Kind};
 use crate::storage::Needs;
 
+/// Seconds by which the clock of whoever made a signature may be ahead of ours.
+const SKEW: i64 = 300;
+
 /// Resources that a signature is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Scope {
@@ -125,7 +128,7 @@ impl Sas {
         if let Some(ends) = self.ends.filter(|ends| *ends <= now) {
             missing.push(format!("it ended at {} (se)", shown(ends)));
         }
-        if let Some(starts) = self.starts.filter(|starts| *starts > now) {
+        if let Some(starts) = self.starts.filter(|starts| *starts > now.saturating_add(SKEW)) {
             missing.push(format!("it begins at {} (st)", shown(starts)));
         }
         if self.is_https_only && !is_https {
@@ -224,6 +227,7 @@ mod tests {
         }
         assert_eq!(one("sr=c&sp=r&se=2026-09-21T14:14Z", true), "");
         assert_eq!(one("sr=c&sp=r&st=2026-10-01&se=2027-01-01", true), "it begins at 2026-10-01T00:00:00Z (st)");
+        assert_eq!(one("sr=c&sp=r&st=2026-09-21T14:15Z&se=2027-01-01", true), "", "another clock");
         assert_eq!(one("sr=c&sp=r&spr=https&se=2027-01-01", false), "it is only for https (spr)");
         assert_eq!(one("sr=c&sp=r&spr=https,http&se=2027-01-01", false), "");
         assert_eq!(sas("sr=c&sp=r&sip=192.0.2.1-192.0.2.9&se=2027-01-01").addresses.unwrap(), "192.0.2.1-192.0.2.9");

@@ -3,6 +3,7 @@
 //!
 //! One thread reads and hashes the content in order; others send. Few blocks are in memory at once.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,9 +52,8 @@ pub(super) fn upload(service: &Service, upload: &Upload<'_>, least: u64, flow: &
         // counts as absent.
         service.emptied(upload.name, &Condition::Any)?;
     }
-    let is_kept =
-        |block: &Block| there.uncommitted.iter().any(|other| other.id == block.id && other.size == block.length);
-    let kept: Vec<bool> = plan.iter().map(is_kept).collect();
+    let sizes: HashMap<&str, u64> = there.uncommitted.iter().map(|block| (block.id.as_str(), block.size)).collect();
+    let kept: Vec<bool> = plan.iter().map(|block| sizes.get(block.id.as_str()) == Some(&block.length)).collect();
     let (md5, done) = sent(service, upload, &plan, &kept, flow)?;
     let ids = plan.iter().map(|block| block.id.as_str());
     let object = service.commit(upload.name, ids, upload.size, md5, &Condition::Any)?;

@@ -3,7 +3,8 @@
 use packmule::content::Kind;
 use packmule::storage::{Condition, Container, Unfinished, Upload, Uploaded};
 
-use super::site::{Site, hours};
+use super::site::Site;
+use crate::azurite::hours;
 use crate::container::{self, Bytes, content, flow, upload};
 
 const LENGTH: usize = 500_000;
@@ -133,7 +134,7 @@ fn t21_an_absent_container_and_an_absent_object_are_told_apart() {
 #[test]
 fn what_ends_is_read_again_before_it_ends() {
     let Some(site) = Site::new() else { return };
-    let old = site.sas_until("rwla", &hours(-1), "");
+    let old = site.sas_until("rwla", &hours(-1));
     let source = super::site::Given::new(&[&old, &site.sas("rwla")]);
     let access = packmule::network::access::Access::Sas(source.clone());
     let opened =

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use packmule::content::Kind;
+use packmule::network::access::Access;
 use packmule::network::settings::{ClientSettings, HostSettings};
 use packmule::storage::{Condition, Container};
 
 use super::fake::{Fake, Fault, SAS, parameter, refusal};
+use super::site::{Given, open};
 use crate::container::{Bytes, content, flow, upload};
 use crate::encrypted::{Folder, Front};
 use crate::server::{Request, reply};
@@ -288,4 +290,19 @@ fn a_cancelled_run_ends_soon() {
     let error = upload(&opened.container, "volume", &Bytes::new(content(LENGTH, 1)), &[], &opened.flow).unwrap_err();
     assert_eq!(error.class, Kind::Cancelled, "{error}");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn t14_a_service_that_repeats_a_secret_does_not_bring_it_into_a_message() {
+    let fake = Fake::start(|request, _| {
+        let sent = parameter(request, "sig").or(request.header("authorization")).unwrap_or_default().to_owned();
+        Some(Fault::Before(reply(400, "").with("x-ms-error-code", sent)))
+    });
+    let sas = SAS.replace("sig=good", "sig=Canary%2BCanary0123456789");
+    for access in [Access::Sas(Given::new(&[&sas])), Access::Bearer(Given::new(&["CanaryCanary0123456789"]))] {
+        let opened = open(&fake.address(), access, ClientSettings::default()).unwrap();
+        let error = opened.container.put("a", b"x", &Condition::Any).unwrap_err();
+        assert!(error.what.contains("[redacted]") && !format!("{error:?}").contains("Canary"), "{error:?}");
+        assert!(!opened.told().contains("Canary"), "{}", opened.told());
+    }
 }

@@ -5,7 +5,8 @@ use packmule::network::access::Access;
 use packmule::network::settings::ClientSettings;
 use packmule::storage::{Condition, Container, Needs};
 
-use super::site::{Given, Opened, Site, hours, open, signed};
+use super::site::{Given, Opened, Site, open, signed};
+use crate::azurite::hours;
 use crate::container::{Bytes, content, flow, upload};
 
 const READ: Needs = Needs { read: true, list: true, write: false, remove: false, bytes: 0 };
@@ -75,7 +76,7 @@ fn t14_each_wrong_signature_is_named_before_any_request_and_by_the_service_too()
     let opened = checked(&site.sas("wa"), WRITE, "the right r to read (sp); the right l");
     denied(opened.container.read_at("b.json", None, 0, &mut byte), "has no right to this");
     denied(opened.container.list("", &mut |_| {}), "has no right to this");
-    let opened = checked(&site.sas_until("rl", &hours(-2), ""), READ, "it ended at");
+    let opened = checked(&site.sas_until("rl", &hours(-2)), READ, "it ended at");
     denied(opened.container.read_at("b.json", None, 0, &mut byte), "the signature ended at");
     let opened = checked(&site.account_sas("b", "s", "rl", ""), READ, "objects (srt); containers");
     denied(opened.container.read_at("b.json", None, 0, &mut byte), "has no right to this");
