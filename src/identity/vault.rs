@@ -76,6 +76,28 @@ pub struct VaultSecret {
     identity: Arc<Identity>,
 }
 
+/// Why a vault refuses, by its own words for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// This address is not admitted.
+    Address,
+    /// The secret is switched off.
+    Disabled,
+    /// The right is missing, or the vault does not say.
+    Right,
+}
+
+/// Reads the reason of a refusal: `error.innererror.code`, else `error.code`.
+fn reason(body: &[u8]) -> Reason {
+    let answer: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = &answer["error"];
+    match error["innererror"]["code"].as_str().or(error["code"].as_str()) {
+        Some("ForbiddenByFirewall" | "ForbiddenByConnection") => Reason::Address,
+        Some("SecretDisabled") => Reason::Disabled,
+        _ => Reason::Right,
+    }
+}
+
 #[derive(Deserialize)]
 struct Given {
     value: Option<String>,
@@ -160,11 +182,19 @@ impl VaultSecret {
                 "token not accepted",
                 "check the cloud and the tenant of the identity and the vault",
             ),
-            403 => wrong(
-                Kind::Denied,
-                "the identity may not read it, or the vault's firewall does not admit this address",
-                "grant the identity the right to get secrets (role Key Vault Secrets User); its principal id: `packmule credential show`",
-            ),
+            403 => match reason(&answer.body) {
+                Reason::Address => wrong(
+                    Kind::Denied,
+                    "the vault does not admit this address",
+                    "add the address to the vault's firewall, or use its private endpoint",
+                ),
+                Reason::Disabled => wrong(Kind::Policy, "disabled in the vault", "enable the secret, or name another"),
+                Reason::Right => wrong(
+                    Kind::Denied,
+                    "the identity may not read it",
+                    "grant the identity the right to get secrets (role Key Vault Secrets User); its principal id: `packmule credential show`",
+                ),
+            },
             404 => wrong(Kind::Policy, "missing in the vault", "create the secret, or correct its name"),
             status => wrong(Kind::Failed, &format!("status {status}"), "try again; see the vault's log"),
         }
@@ -174,6 +204,20 @@ impl VaultSecret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t21_vault_refusals_are_told_apart_by_their_code() {
+        for (body, expected) in [
+            (r#"{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByFirewall"}}}"#, Reason::Address),
+            (r#"{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByConnection"}}}"#, Reason::Address),
+            (r#"{"error":{"code":"Forbidden","innererror":{"code":"SecretDisabled"}}}"#, Reason::Disabled),
+            (r#"{"error":{"code":"Forbidden","innererror":{"code":"ForbiddenByRbac"}}}"#, Reason::Right),
+            (r#"{"error":{"code":"Forbidden","message":"ForbiddenByFirewall"}}"#, Reason::Right),
+            ("", Reason::Right),
+        ] {
+            assert_eq!(reason(body.as_bytes()), expected, "{body}");
+        }
+    }
 
     #[test]
     fn t15_addresses_of_secrets_are_read_and_others_refused() {

@@ -45,6 +45,8 @@ pub struct State {
     pub denied: HashSet<(String, &'static str)>,
     /// Signatures that the container accepts.
     pub signatures: HashSet<String>,
+    /// Code that the vault gives for a refusal.
+    pub inner: &'static str,
     /// Number of next uses of a token that are refused at the vault although it is good.
     pub refusals: usize,
     refresh: HashMap<String, String>,
@@ -216,7 +218,8 @@ fn vault(state: &Mutex<State>, host: &str, request: &Request) -> Reply {
         return error(400, "BadParameter");
     }
     if state.denied.contains(&(principal, "vault")) {
-        return error(403, "Forbidden");
+        let inner = json!({ "code": "Forbidden", "message": bearer(request), "innererror": { "code": state.inner } });
+        return told(403, &json!({ "error": inner }));
     }
     let name = path.strip_prefix("/secrets/").unwrap_or_default().to_owned();
     match state.secrets.get_mut(&name) {
@@ -315,6 +318,7 @@ impl Cloud {
             secrets: HashMap::new(),
             denied: HashSet::new(),
             signatures: HashSet::new(),
+            inner: "ForbiddenByRbac",
             refusals: 0,
             refresh: HashMap::new(),
             access: HashSet::new(),

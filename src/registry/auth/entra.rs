@@ -56,20 +56,18 @@ impl Auth {
             .request(Method::POST, url.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body.as_str().to_owned());
-        let answer = self.ask(http, request, &url, &subject).map_err(|mut trouble| {
-            match trouble.status {
-                Some(404 | 405) => {
-                    trouble.error.help = Some(
-                        "identities log in only at Azure Container Registry; use another credential here".to_owned(),
-                    );
+        let answer = self.ask(http, request, &url, &subject)?;
+        let status = answer.status.as_u16();
+        let answer = self.granted(http, answer, &subject).map_err(|mut trouble| {
+            let help = match status {
+                404 | 405 => Some("identities log in only at Azure Container Registry; use another credential here"),
+                401 | 403 => {
+                    Some("grant the identity AcrPull or AcrPush at the registry, and check its cloud and tenant")
                 }
-                Some(401 | 403) => {
-                    trouble.error.help = Some(
-                        "grant the identity AcrPull or AcrPush at the registry, and check its cloud and tenant"
-                            .to_owned(),
-                    );
-                }
-                _ => {}
+                _ => None,
+            };
+            if let Some(help) = help {
+                trouble.error.help = Some(help.to_owned());
             }
             trouble
         })?;

@@ -35,7 +35,7 @@ pub(super) fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
 }
 
 impl Auth {
-    /// Sends `request` to a token server and returns its answer if that is a success.
+    /// Sends `request` to a token server and returns its answer, also a refusal.
     pub(super) fn ask(
         &self,
         http: &Http,
@@ -51,13 +51,17 @@ impl Auth {
         if retry::passes(response.status().as_u16()) {
             return Err(http.troubled(response, subject));
         }
-        let answer = http.whole(response, SMALL, subject)?;
+        http.whole(response, SMALL, subject)
+    }
+
+    /// Returns the answer if it is a success.
+    pub(super) fn granted(&self, http: &Http, answer: Answer, subject: &str) -> Result<Answer, Trouble> {
         if !answer.status.is_success() {
             let mut error = self.refusal(http, &answer, subject);
             if error.class == Kind::Absent || error.class == Kind::Refused {
                 error.class = Kind::Denied;
             }
-            return Err(Trouble { status: Some(answer.status.as_u16()), ..Trouble::last(error) });
+            return Err(Trouble::last(error));
         }
         http.plain(&answer, subject)?;
         Ok(answer)

@@ -164,7 +164,8 @@ impl Auth {
                 request
             }
         };
-        let answer = match self.ask(http, request, &address, &subject) {
+        let answer = self.ask(http, request, &address, &subject)?;
+        let answer = match self.granted(http, answer, &subject) {
             Err(trouble) if trouble.error.class == Kind::Denied => {
                 if let Some(Credential::Entra(token)) = login.as_deref() {
                     self.forget(token);

@@ -147,6 +147,12 @@ fn t21_vault_right_secret_and_vault_each_have_their_message() {
     let denied = run(&cloud.vault.host, &own);
     assert!(denied.code == 20 && denied.stderr.contains("the identity may not read it"), "{}", denied.stderr);
     assert!(denied.stderr.contains("Key Vault Secrets User"), "{}", denied.stderr);
+    cloud.state.lock().unwrap().inner = "ForbiddenByFirewall";
+    let outside = run(&cloud.vault.host, &own);
+    assert!(outside.code == 20 && outside.stderr.contains("does not admit this address"), "{}", outside.stderr);
+    cloud.state.lock().unwrap().inner = "SecretDisabled";
+    let disabled = run(&cloud.vault.host, &own);
+    assert!(disabled.code == 2 && disabled.stderr.contains("secret a: disabled in the vault"), "{}", disabled.stderr);
     // The authority gives no token for a vault that it does not know, so the absent one takes the name of the own one.
     let port = own.replace(&format!("vault = \"{}\"", cloud.vault.host), &format!("vault = \"{closed}\""));
     let unknown = run(&closed, &port);

@@ -88,7 +88,7 @@ pub struct Registry {
 #[serde(deny_unknown_fields)]
 pub struct Storage {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Address: https://ACCOUNT.blob.SUFFIX/CONTAINER[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX],
+    /// Address: az://ACCOUNT/CONTAINER[/PREFIX] or the https address of it,
     /// s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX].
     #[schemars(with = "String")]
     pub url: Option<Spanned<String>>,
