@@ -36,6 +36,7 @@ mod tls;
 mod tokens;
 mod unreadable;
 mod uploads;
+mod upstream;
 
 #[path = "../support/hosts.rs"]
 mod hosts;

@@ -6,6 +6,7 @@
 //! key do not use this module.
 
 mod expand;
+mod ruled;
 pub mod rules;
 pub mod tables;
 
