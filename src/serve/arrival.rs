@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client gets if the writer ends with `end` after all of the content.
+    /// Returns what a client gets if the writer ends with `end` after all of the content.
     fn got(end: fn(Arriving), content: &[u8], size: u64) -> (Vec<u8>, bool) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let (arriving, arrival) = Arriving::new(Digest::sha256(b""), size, file.reopen().unwrap());

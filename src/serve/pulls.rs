@@ -1,4 +1,4 @@
-//! What a server asks of a cache: content that is fetched from elsewhere when a client asks for it.
+//! Questions of a server to a cache: content that is fetched from elsewhere when a client asks for it.
 //!
 //! Only traits and values; who fetches, from where and by which rules is none of this module's
 //! business. The methods block, except where it says otherwise.

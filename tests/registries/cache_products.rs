@@ -14,10 +14,10 @@ use packmule::operate::serve::{Cache, Setup};
 use packmule::registry::{Registries, Settings as Network};
 use packmule::serve::Settings;
 
-use super::caching::{Upstream, rule};
 use super::hosts::{Bytes, Counting, address, client, content, fresh, login, manifest};
 use super::serve_clients::Process;
 use super::served::{Site, route, serve_with};
+use super::upstream::{Upstream, rule};
 
 fn real() -> Flow {
     Flow::new(Arc::new(Silent), Arc::new(Counting::default()), 4, 2)

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use super::caching::Upstream;
 use super::serve_clients::Process;
 use super::served::Site;
+use super::upstream::Upstream;
 
 fn curl(process: &Process, target: &str) -> (u16, Vec<u8>) {
     let address = format!("http://{}{target}", process.host);

@@ -37,6 +37,7 @@ mod tls;
 mod tokens;
 mod unreadable;
 mod uploads;
+mod upstream;
 
 #[path = "../support/azurite.rs"]
 mod azurite;

@@ -26,7 +26,7 @@ impl Globs {
     }
 }
 
-/// What of a source may be fetched.
+/// Content of a source that may be fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Tags.
@@ -50,7 +50,7 @@ pub struct Rule {
     pub target: Pattern,
     /// Name of the credential for the upstream.
     pub credential: Option<String>,
-    /// What may be fetched.
+    /// Content that may be fetched.
     pub filter: Filter,
     /// Interval of active synchronization; without, only pulls fetch.
     pub sync: Option<Duration>,

@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(3);
 /// Number of images pulled through the cache.
 const PULLS: usize = 30;
 
-/// What is asked for.
+/// Content that is asked for.
 struct Content {
     name: String,
     manifest: String,

@@ -8,6 +8,7 @@
 pub mod credential;
 mod expand;
 mod host;
+mod ruled;
 pub mod rules;
 pub mod storage;
 pub mod tables;

@@ -1,14 +1,15 @@
-//! What a rule admits: tags, artifact types, platforms, referrers.
+//! Checks what a rule admits: tags, artifact types, platforms, referrers.
 
 use std::io::Read as _;
 
 use serde::Deserialize;
 
 use super::Cache;
+use super::attached::is_attached;
 use crate::content::checked::Checked;
 use crate::content::{Error, Source as _};
 use crate::oci::image::is_image_config;
-use crate::oci::{Descriptor, Document, Platform, Tag, cosign};
+use crate::oci::{Descriptor, Document, Platform, Tag};
 use crate::serve::Covered;
 
 /// Maximum size in bytes of a config that is read for its platform.
@@ -20,11 +21,6 @@ struct Config {
     os: String,
     architecture: String,
     variant: Option<String>,
-}
-
-/// Returns whether a tag has the form of those that hold referrers and signatures of a manifest.
-pub(super) fn is_attached(tag: &Tag) -> bool {
-    tag.is_referrers_fallback() || cosign::subject(tag).is_some()
 }
 
 impl Cache {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::base::lock::lock;
 use crate::flow::start_apart;
@@ -49,7 +49,7 @@ impl<K: Hash + Eq, T> Landing<K, T> {
 
 impl<K: Hash + Eq, T> Drop for Landing<K, T> {
     fn drop(&mut self) {
-        // First, so that whoever comes now begins anew.
+        // First, so that whoever comes now begins again.
         lock(&self.flights.open).remove(&self.key);
         *lock(&self.flight.state) = self.result.take().map_or(Ended::Without, Ended::With);
         self.flight.ended.notify_all();
@@ -81,24 +81,18 @@ impl<K: Hash + Eq + Clone + Send + 'static, T: Clone + Send + 'static> Flights<K
             // Without a thread, the landing is dropped with the closure, and all get `None`.
             drop(start_apart("cache", move || landing.end(work())));
         }
-        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
-        let mut state = lock(&flight.state);
-        loop {
-            match &*state {
-                Ended::With(result) => return Some(result.clone()),
-                Ended::Without => return None,
-                Ended::NotYet => {}
+        let is_running = |state: &mut Ended<T>| matches!(state, Ended::NotYet);
+        let state = lock(&flight.state);
+        let state = match patience {
+            None => flight.ended.wait_while(state, is_running).unwrap_or_else(PoisonError::into_inner),
+            Some(patience) => {
+                let waited = flight.ended.wait_timeout_while(state, patience, is_running);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
-            state = match until {
-                None => flight.ended.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return None;
-                    }
-                    flight.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+        };
+        match &*state {
+            Ended::With(result) => Some(result.clone()),
+            Ended::Without | Ended::NotYet => None,
         }
     }
 }
@@ -134,7 +128,7 @@ mod tests {
         go.send(()).unwrap();
         assert!(waiting.into_iter().all(|one| one.join().unwrap() == Some(0)));
         go.send(()).unwrap();
-        assert_eq!(flights.join(1, None, job()), Some(1), "anew after the end");
+        assert_eq!(flights.join(1, None, job()), Some(1), "again after the end");
         assert_eq!(flights.join(2, None, || panic!("a test")), None);
         assert!(lock(&flights.open).is_empty());
     }

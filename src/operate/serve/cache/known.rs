@@ -1,4 +1,4 @@
-//! What a cache knows besides its store: which tags it has and when to look at them again, which
+//! Facts that a cache knows besides its store: which tags it has and when to look at them again, which
 //! blobs its manifests name, which manifests refer to which.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -6,6 +6,7 @@
 //! clients ask; `filters` says what a rule admits; `sync` fetches without being asked. Only blobs that
 //! an admitted manifest names are fetched, with the size that it states.
 
+mod attached;
 mod blobs;
 mod filters;
 mod flights;
@@ -246,7 +247,7 @@ impl Pulls for Cache {
             ByTagOrDigest::Digest(digest) => (None, Some(*digest)),
         };
         // Clients ask for lists of referrers and signatures that need not exist.
-        let is_guess = tag.as_ref().is_some_and(filters::is_attached);
+        let is_guess = tag.as_ref().is_some_and(attached::is_attached);
         if is_guess || tag.as_ref().is_some_and(|tag| !self.rule(covered).filter.tags.admit(tag.as_str())) {
             return false;
         }

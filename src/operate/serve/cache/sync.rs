@@ -15,7 +15,7 @@ use crate::oci::media_type::document_kind;
 use crate::oci::{Digest, Document, Reference, Repository, Tag};
 use crate::serve::Covered;
 
-/// What happened to one tag.
+/// The outcome of one tag, with its name.
 #[derive(Clone, Debug)]
 pub struct Synced {
     /// Name of the rule.
@@ -88,7 +88,7 @@ impl Cache {
         }
         if !self.rule(covered).filter.tags.include.is_empty() {
             let tags = self.every_tag(covered)?;
-            return Ok(tags.into_iter().filter(|tag| !super::filters::is_attached(tag)).collect());
+            return Ok(tags.into_iter().filter(|tag| !super::attached::is_attached(tag)).collect());
         }
         let known = lock(&self.known);
         Ok(known.tags.get(&covered.upstream).into_iter().flat_map(|tags| tags.keys().cloned()).collect())

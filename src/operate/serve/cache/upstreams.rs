@@ -8,7 +8,7 @@ use crate::base::lock::lock;
 use crate::content::{Error, Source};
 use crate::decide::rules::Rule;
 
-/// What was last heard from the upstream of a rule.
+/// The last answer of the upstream of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
     /// It was not asked yet.
