@@ -30,7 +30,7 @@ pub fn read(text: &str, found: &mut List) {
                 }
             }
             _ if key.get_ref() == "artifacts" => {
-                found.refuse(at, "artifacts", "expected an array, found another value")
+                found.refuse(at, "artifacts", "expected an array, found another value");
             }
             _ => found.pass(at, key.get_ref().as_ref(), "not a list of artifacts"),
         }

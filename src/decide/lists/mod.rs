@@ -131,11 +131,10 @@ pub fn in_chart(bytes: &[u8], is_chart: bool) -> List {
 
 /// Returns the kind of a text that is not YAML.
 fn by_lines(name: &str, text: &str) -> Option<Format> {
-    let has_ending = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-    if has_ending(&[".toml"]) {
+    if names::has_ending(name, &[".toml"]) {
         return Some(Format::Toml);
     }
-    let is_yaml_name = has_ending(&[".yaml", ".yml", ".json"]);
+    let is_yaml_name = names::has_ending(name, &[".yaml", ".yml", ".json"]);
     if !is_yaml_name && shell::is_script(text) {
         return Some(Format::Shell);
     }
@@ -171,7 +170,7 @@ fn documents(name: &str, text: &str, format: Option<Format>, own: &[ImagePath], 
         Ok(documents) => documents,
         Err(error) => {
             let is_template = text.contains("{{") && format.is_none_or(|format| format != Format::Text);
-            let is_text = !name.ends_with(".yaml") && !name.ends_with(".yml") && is_mostly_names(text);
+            let is_text = !names::has_ending(name, &[".yaml", ".yml"]) && is_mostly_names(text);
             if is_template {
                 found.refuse_all("a template of a chart, not its output: list the output of `helm template`");
             } else if is_text && format.is_none() {

@@ -26,7 +26,7 @@ pub fn image(text: &str) -> Result<Source, Problem> {
     check(text)?;
     let chart = text.strip_prefix("oci://");
     let text = without_scheme(text);
-    let plain = chart.map(chart_tag).unwrap_or_else(|| text.to_owned());
+    let plain = chart.map_or_else(|| text.to_owned(), chart_tag);
     check_digest(&plain).map_err(Problem::Wrong)?;
     match Source::parse(&plain).map_err(Problem::Wrong)? {
         registry @ Source::Registry(_) => Ok(registry),
@@ -117,6 +117,11 @@ pub fn parts(repository: &str, tag: Option<&str>, digest: Option<&str>) -> Resul
     let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
     let digest = digest.map(|digest| format!("@{}", digest.trim_start_matches('@'))).unwrap_or_default();
     image(&format!("{repository}{tag}{digest}"))
+}
+
+/// Returns whether the name of a file has one of these endings.
+pub fn has_ending(name: &str, endings: &[&str]) -> bool {
+    endings.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Returns whether the last part of a name has a tag or a digest.

@@ -82,7 +82,7 @@ impl Node {
     /// Returns the text of a scalar, if it is neither empty nor null.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(text, plain) if !text.is_empty() && !(*plain && is_null(text)) => Some(text),
+            Value::Scalar(text, plain) if !(text.is_empty() || *plain && is_null(text)) => Some(text),
             _ => None,
         }
     }

@@ -47,11 +47,13 @@ fn chart(item: &Node, place: &str, found: &mut List) {
             Err(fault) => found.fault(item.line, place, &fault),
         },
         (Some(_), _) => {
-            found.pass(item.line, place, "a chart in an HTTP repository or a repository of Git: not fetched")
+            found.pass(item.line, place, "a chart in an HTTP repository or a repository of Git: not fetched");
         }
-        (None, Some(path)) if path.ends_with(".tgz") => found.source(item.line, &place, Source::File(path.into()), &[]),
+        (None, Some(path)) if names::has_ending(path, &[".tgz"]) => {
+            found.source(item.line, &place, Source::File(path.into()), &[]);
+        }
         (None, _) => {
-            found.pass(item.line, place, "a chart in a directory: package it with `helm package`, and list the file")
+            found.pass(item.line, place, "a chart in a directory: package it with `helm package`, and list the file");
         }
     }
 }
@@ -59,7 +61,7 @@ fn chart(item: &Node, place: &str, found: &mut List) {
 fn file(item: &Node, place: &str, found: &mut List) {
     match item.text_of("source") {
         Some(source) if source.contains("://") => {
-            found.pass(item.line, format!("{place}, file {source}"), "a URL: not fetched")
+            found.pass(item.line, format!("{place}, file {source}"), "a URL: not fetched");
         }
         Some(source) => match names::check(source) {
             Ok(()) => found.source(item.line, place, Source::File(source.into()), &[]),

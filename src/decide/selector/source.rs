@@ -89,7 +89,7 @@ impl Source {
         if glob::is_glob(after_host(text)) {
             return pattern(text);
         }
-        text.parse::<Reference>().map(Self::Registry).map_err(wrong)
+        text.parse::<Reference>().map(Self::Registry).map_err(|error| wrong(&error))
     }
 
     /// Returns the source with filters of tags: a repository without a tag stands for all its tags.
@@ -117,8 +117,8 @@ fn split(text: &str) -> (&str, Option<&str>) {
     text.split_once(':').map_or((text, None), |(place, reference)| (place, Some(reference)))
 }
 
-fn wrong(error: ReferenceError) -> Fault {
-    let help = match &error {
+fn wrong(error: &ReferenceError) -> Fault {
+    let help = match error {
         ReferenceError::Digest(_) => "write a digest as @sha256: and 64 hex digits",
         _ => "write HOST/REPO:TAG",
     };
@@ -151,7 +151,7 @@ fn pattern(text: &str) -> Result<Source, Fault> {
     }
     let glob = tags.filter(|tags| *tags != "*").map(ToOwned::to_owned);
     if !glob::is_glob(after_host(name)) {
-        let reference: Reference = name.parse().map_err(wrong)?;
+        let reference: Reference = name.parse().map_err(|error| wrong(&error))?;
         return Ok(Source::Tags { repository: reference.repository, glob });
     }
     let Some((host, path)) = name.split_once('/') else { return Err(bad("a host before the pattern")) };

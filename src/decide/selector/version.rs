@@ -13,10 +13,8 @@ pub fn of_tag(text: &str) -> Option<Version> {
     let text = text.split(['+', '_']).next().unwrap_or_default();
     let (numbers, pre) = text.split_once('-').map_or((text, None), |(numbers, pre)| (numbers, Some(pre)));
     let mut found = [0; 3];
-    let mut count = 0;
-    for part in numbers.split('.') {
-        *found.get_mut(count)? = number(part)?;
-        count += 1;
+    for (place, part) in numbers.split('.').enumerate() {
+        *found.get_mut(place)? = number(part)?;
     }
     let pre = pre.map_or(Some(Prerelease::EMPTY), |pre| Prerelease::new(pre).ok().filter(|pre| !pre.is_empty()))?;
     Some(Version { pre, ..Version::new(found[0], found[1], found[2]) })
@@ -103,11 +101,9 @@ impl Partial {
         let text = text.split('+').next().unwrap_or_default();
         let (numbers, pre) = text.split_once('-').map_or((text, ""), |(numbers, pre)| (numbers, pre));
         let mut parts = [None; 3];
-        let mut count = 0;
-        for part in numbers.split('.') {
-            let slot = parts.get_mut(count)?;
+        for (place, part) in numbers.split('.').enumerate() {
+            let slot = parts.get_mut(place)?;
             *slot = if matches!(part, "x" | "X" | "*") { None } else { Some(number(part)?) };
-            count += 1;
         }
         let [major, minor, patch] = parts;
         let minor = major.and(minor);

@@ -432,12 +432,12 @@ fn filters_of(selector: &Selector, all: &Arc<Filters>) -> Result<Arc<Filters>, F
     if !selector.platforms.is_empty() {
         let platform = |text: &String| {
             text.parse::<Platform>()
-                .map_err(|error| Fault::usage(format!("selector {}: {error}", selector), "write platform=OS/ARCH"))
+                .map_err(|error| Fault::usage(format!("selector {selector}: {error}"), "write platform=OS/ARCH"))
         };
         own.platforms = selector.platforms.iter().map(platform).collect::<Result<_, _>>()?;
     }
     if !selector.referrers.is_empty() {
-        own.referrers = which(&format!("selector {}: referrers", selector), &selector.referrers)?;
+        own.referrers = which(&format!("selector {selector}: referrers"), &selector.referrers)?;
     }
     Ok(Arc::new(own))
 }

@@ -86,7 +86,7 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
     /// Show what selectors and lists mean, without a network, and write nothing
-    #[arg(long, conflicts_with_all = ["dry_run", "output", "lock"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "lock"])]
     list: bool,
     /// File for what was resolved, with digests, as a list that -f reads
     #[arg(long, value_name = "FILE")]
@@ -363,7 +363,7 @@ fn left_out(manifest: &Manifest) -> String {
 /// Returns the outcome of `--dry-run`.
 fn planned(plan: &Plan, volume_size: Option<u64>) -> Outcome {
     let mut summary: Summary = plan.summary();
-    summary.artifacts.sort_by(|one, other| other.bytes.cmp(&one.bytes));
+    summary.artifacts.sort_by_key(|one| std::cmp::Reverse(one.bytes));
     let mut text = String::new();
     for artifact in &summary.artifacts {
         let tags: String = artifact.tags.iter().map(|tag| format!(":{tag}")).collect();
