@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::base::fault::Fault;
 use crate::oci::Reference;
 
+/// Scheme of an archive of images.
+const ARCHIVE: &str = "docker-archive:";
+/// Scheme of a file or directory.
+const FILE: &str = "file:";
+
 /// A source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -26,6 +31,15 @@ pub enum Source {
         /// Name in the bundle's manifest: a reference, or a digest.
         reference: Option<String>,
     },
+    /// `docker-archive:FILE[:REF]`: an archive of images; all of it if `reference` is `None`.
+    Archive {
+        /// File, as typed.
+        file: PathBuf,
+        /// Name in the archive: a reference, or the digest of a config or of a made manifest.
+        reference: Option<String>,
+    },
+    /// `file:PATH`: a file or a directory that becomes an artifact.
+    File(PathBuf),
 }
 
 /// A source and what is selected there: `SOURCE[,key=value]…`.
@@ -78,7 +92,7 @@ pub enum Bundle {
 /// Refuses schemes that this version does not support, and secrets in arguments. (`docker:` and
 /// `dir:` are schemes of other tools, but names with a tag here.)
 fn refuse_others(text: &str, subject: &str) -> Result<(), Fault> {
-    const LATER: [&str; 6] = ["docker-archive:", "bundle:", "file:", "az://", "s3://", "gs://"];
+    const LATER: [&str; 6] = [ARCHIVE, "bundle:", FILE, "az://", "s3://", "gs://"];
     if let Some(scheme) = LATER.iter().find(|scheme| text.starts_with(**scheme)) {
         let what = format!("{subject} {scheme}…: not supported in this version");
         return Err(Fault::usage(what, "use a registry reference or oci:DIR"));
@@ -154,6 +168,9 @@ impl Source {
             }
             return Ok(Self::Bundle { bundle: bundle.to_owned(), reference: reference.map(ToOwned::to_owned) });
         }
+        if let Some(local) = Self::local(text)? {
+            return Ok(local);
+        }
         refuse_others(text, "source")?;
         if text.contains(['*', '?', '[']) && !text.starts_with('[') {
             return Err(Fault::usage(
@@ -168,6 +185,34 @@ impl Source {
         let reference =
             text.parse::<Reference>().map_err(|error| Fault::usage(error.to_string(), "write HOST/REPO:TAG"))?;
         Ok(Self::Registry(reference))
+    }
+}
+
+impl Source {
+    /// Parses an archive, a file or a directory. `None` for another scheme.
+    ///
+    /// # Errors
+    /// Class usage.
+    fn local(text: &str) -> Result<Option<Self>, Fault> {
+        if let Some(rest) = text.strip_prefix(ARCHIVE) {
+            let (file, reference) = match rest.split_once(':') {
+                Some((file, reference)) => (file, Some(reference)),
+                None => (rest, None),
+            };
+            if file.is_empty() || reference == Some("") {
+                return Err(Fault::usage(
+                    format!("source {text}: expected docker-archive:FILE or docker-archive:FILE:REF"),
+                    "name the file that docker or podman saved",
+                ));
+            }
+            return Ok(Some(Self::Archive { file: file.into(), reference: reference.map(ToOwned::to_owned) }));
+        }
+        let Some(path) = text.strip_prefix(FILE) else { return Ok(None) };
+        // An address, not a path.
+        if path.is_empty() || path.starts_with("//") {
+            return Err(Fault::usage(format!("source {text}: expected file:PATH"), "name a file or a directory"));
+        }
+        Ok(Some(Self::File(path.into())))
     }
 }
 
@@ -308,6 +353,13 @@ mod tests {
         };
         assert_eq!(Source::parse("bundle:usb/apps").unwrap(), bundle("usb/apps", None));
         assert_eq!(Source::parse("bundle:./a:host:5000/x:v1").unwrap(), bundle("./a", Some("host:5000/x:v1")));
+        let archive = |file: &str, reference: Option<&str>| Source::Archive {
+            file: file.into(),
+            reference: reference.map(Into::into),
+        };
+        assert_eq!(Source::parse("docker-archive:a.tar").unwrap(), archive("a.tar", None));
+        assert_eq!(Source::parse("docker-archive:./a:h:5000/x:v1").unwrap(), archive("./a", Some("h:5000/x:v1")));
+        assert_eq!(Source::parse("file:a b/c:d").unwrap(), Source::File("a b/c:d".into()));
         for name in ["[::1]:5000/a:t", "docker:27-dind", "dir:1", "docker:5000/x"] {
             assert!(matches!(Source::parse(name).unwrap(), Source::Registry(_)), "{name}");
         }
@@ -317,8 +369,11 @@ mod tests {
             "bundle:",
             "bundle:a:",
             "bundle::x",
-            "docker-archive:x.tar",
-            "file:x",
+            "docker-archive:",
+            "docker-archive:x.tar:",
+            "docker-archive::x",
+            "file:",
+            "file:///etc/motd",
             "a/*",
             "A/B",
             "https://h/r:t",

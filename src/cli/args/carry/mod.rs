@@ -4,5 +4,6 @@ pub mod bundle_source;
 pub mod channel;
 pub mod delta;
 pub mod destination;
+pub mod local_source;
 pub mod selectors;
 pub mod size;

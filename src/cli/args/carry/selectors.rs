@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::base::fault::{Class, Fault};
 use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
+use crate::cli::args::carry::local_source::Locals;
 use crate::cli::args::place::{Selector, Source as Typed};
 use crate::cli::args::trust::Whom;
 use crate::content::Source;
@@ -23,8 +24,9 @@ use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], oci:DIR[:REF] or bundle:BUNDLE[:REF], followed by
-    /// any of ,as=REPO[:TAG] ,platform=OS/ARCH ,referrers=all|none|TYPE
+    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], oci:DIR[:REF], docker-archive:FILE[:REF],
+    /// bundle:BUNDLE[:REF] or file:PATH, followed by any of ,as=REPO[:TAG] ,platform=OS/ARCH
+    /// ,referrers=all|none|TYPE
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     /// Take only these platforms of an index; repeatable
@@ -51,6 +53,8 @@ pub struct Selected {
     pub wanted: Vec<Wanted>,
     /// The ids of the bundles that something was selected from, in order.
     pub bundles: Vec<Digest>,
+    /// The digests of the manifests that were made for archives, files and directories, in order.
+    pub made: Vec<Digest>,
 }
 
 /// `--index`
@@ -125,7 +129,7 @@ impl Selecting {
     ) -> Result<Selected, Fault> {
         let filters =
             Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
-        let (mut layouts, mut bundles) = (Layouts::default(), Bundles::default());
+        let (mut layouts, mut bundles, mut locals) = (Layouts::default(), Bundles::default(), Locals::default());
         let mut taken: Vec<(At, Wanted)> = Vec::new();
         let mut is_online = false;
         for selector in selectors {
@@ -153,12 +157,20 @@ impl Selecting {
                         take(At::Bundle(number), one)?;
                     }
                 }
+                Typed::Archive { file, reference } => {
+                    let (number, all) = locals.archive(file, reference.as_deref(), session)?;
+                    all.into_iter().try_for_each(|one| take(At::Local(number), Wanted::new(one)))?;
+                }
+                Typed::File(path) => {
+                    let (number, all) = locals.file(path, session)?;
+                    all.into_iter().try_for_each(|one| take(At::Local(number), Wanted::new(one)))?;
+                }
             }
         }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
-        let is_local = !layouts.0.is_empty() || !bundles.is_empty();
+        let is_local = !layouts.0.is_empty() || !bundles.is_empty() || !locals.is_empty();
         let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
-        together(Places { layouts, bundles, registries }, named, taken)
+        together(Places { layouts, bundles, locals, registries }, named, taken)
     }
 }
 
@@ -169,6 +181,8 @@ enum At {
     Layout(usize),
     /// The bundle with this index.
     Bundle(usize),
+    /// The archive, file or directory with this index.
+    Local(usize),
     Registries,
 }
 
@@ -195,21 +209,29 @@ impl Layouts {
 struct Places {
     layouts: Layouts,
     bundles: Bundles,
+    locals: Locals,
     registries: Option<Box<dyn Source>>,
 }
 
-/// Returns the only source, or a router over all of them. Layouts and bundles come first because
-/// they are the cheapest to read.
+/// Returns the only source, or a router over all of them. Registries come last because they are the
+/// most expensive to read.
 fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Result<Selected, Fault> {
     let all = |named: Vec<Wanted>, taken: Vec<(At, Wanted)>| {
         named.into_iter().chain(taken.into_iter().map(|(_, wanted)| wanted)).collect()
     };
-    let Places { layouts, bundles, registries } = places;
+    let Places { layouts, bundles, locals, registries } = places;
+    let made: BTreeSet<Digest> = taken
+        .iter()
+        .filter(|(at, _)| matches!(at, At::Local(_)))
+        .filter_map(|(_, wanted)| wanted.reference.digest)
+        .collect();
+    let made = made.into_iter().collect();
     let bundles = bundles.into_inner();
     let ids: BTreeSet<Digest> = bundles.iter().map(|(_, bundle)| bundle.id()).collect();
     let ids = ids.into_iter().collect();
     let first_bundle = layouts.0.len();
-    let online = first_bundle + bundles.len();
+    let first_local = first_bundle + bundles.len();
+    let online = first_local + locals.len();
     let is_online = registries.is_some();
     let in_layouts = layouts.0.into_iter().map(|(path, layout)| {
         let source: Arc<dyn Source> = layout;
@@ -221,11 +243,12 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Res
     });
     let at_registries =
         registries.map(|registries| Place { name: "the registry".to_owned(), source: Arc::from(registries) });
-    let mut places: Vec<Place> = in_layouts.chain(in_bundles).chain(at_registries).collect();
+    let mut places: Vec<Place> =
+        in_layouts.chain(in_bundles).chain(locals.into_places()).chain(at_registries).collect();
     if places.len() == 1
         && let Some(only) = places.pop()
     {
-        return Ok(Selected { source: only.source, wanted: all(named, taken), bundles: ids });
+        return Ok(Selected { source: only.source, wanted: all(named, taken), bundles: ids, made });
     }
     let mut router = Router::new(places, is_online.then_some(online));
     if is_online {
@@ -235,11 +258,12 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<(At, Wanted)>) -> Res
         let place = match at {
             At::Layout(number) => *number,
             At::Bundle(number) => first_bundle + number,
+            At::Local(number) => first_local + number,
             At::Registries => online,
         };
         select(&mut router, place, wanted)?;
     }
-    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), bundles: ids })
+    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), bundles: ids, made })
 }
 
 /// Returns whether a bundle is selected from.

@@ -1,4 +1,4 @@
-//! `export`: packs artifacts from registries and layouts into a bundle.
+//! `export`: packs artifacts from registries, layouts and other sources into a bundle.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -115,10 +115,10 @@ impl Args {
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
         let init = self.channel.starts();
-        let Selected { source, wanted, bundles } =
+        let Selected { source, wanted, bundles, made } =
             self.selecting.source(&selectors, named, init, session, |session| self.network.source(session))?;
         annotations.extend(export::from(&bundles));
-        let text = self.text(volume_size, &asked, place.as_ref(), &bundles);
+        let text = self.text(volume_size, &asked, place.as_ref(), (&bundles, &made));
         let delivered = asked.delivered;
         let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial) };
         let Some(output) = output else {
@@ -166,7 +166,13 @@ impl Args {
 
     /// Returns the parts of the request that decide the content of the volumes. An unfinished run
     /// of the same text is continued.
-    fn text(&self, volume_size: u64, asked: &Asked, place: Option<&Place>, bundles: &[Digest]) -> String {
+    fn text(
+        &self,
+        volume_size: u64,
+        asked: &Asked,
+        place: Option<&Place>,
+        (bundles, made): (&[Digest], &[Digest]),
+    ) -> String {
         let mut options = self.selecting.text();
         options["delta"] = asked.text();
         if self.channel.is_given() {
@@ -182,6 +188,10 @@ impl Args {
         // A bundle of the same name may be another one.
         if !bundles.is_empty() {
             options["from"] = json!(bundles);
+        }
+        // A file of the same name may have other content.
+        if !made.is_empty() {
+            options["made"] = json!(made);
         }
         options.to_string()
     }

@@ -59,7 +59,7 @@ impl Args {
         if self.init_state && !has_bundle(&selectors) {
             return Err(without_bundle("--init-state"));
         }
-        let Selected { source, wanted, bundles } =
+        let Selected { source, wanted, bundles, .. } =
             self.selecting.source(&selectors, Vec::new(), self.init_state, session, |session| {
                 Ok(Box::new(registries.open(session, self.from_credential.as_deref())?))
             })?;
