@@ -63,6 +63,21 @@ impl Index {
         }
         Err(Refusal::new(format!("member {}: expected content, found a circle of links", shown(name))))
     }
+
+    /// Reads the content of `name`, which has at most `most` bytes.
+    ///
+    /// # Errors
+    /// Those of [`Index::find`]; [`Refusal`] for more.
+    pub(super) fn content(&self, file: &File, name: &str, most: u64) -> Result<Vec<u8>, Refusal> {
+        let extent = self.find(file, name)?;
+        if extent.size > most {
+            let what = format!("member {}: expected at most {most} bytes, found {}", shown(name), extent.size);
+            return Err(Refusal::new(what));
+        }
+        let mut content = Vec::new();
+        ExtentReader::new(file, extent).read_to_end(&mut content)?;
+        Ok(content)
+    }
 }
 
 /// Returns the content of several members of one name. Programs differ in which of them they take, so

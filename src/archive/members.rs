@@ -15,7 +15,7 @@ use crate::system;
 /// Size of a block.
 const BLOCK: u64 = 512;
 /// Maximum number of members. One image has a few per layer.
-pub(super) const MAX_MEMBERS: usize = 1 << 19;
+pub(super) const MAX_MEMBERS: usize = 1 << 18;
 /// Maximum number of bytes in all names.
 const MAX_NAMES: usize = 64 << 20;
 /// Maximum size in bytes of an extended header or a long name.

@@ -1,11 +1,13 @@
 //! Archives of images as docker, podman and skopeo save them (`docker-archive:`), as a source.
 //!
-//! An archive keeps an image's config and its layers without compression, and not the manifest that a
-//! registry had. So a manifest is made here, always the same for the same image, and says so in the
-//! annotation [`MADE`]. The config keeps its bytes and with them its digest and diff_ids. Names in an
-//! archive are keys of an index: nothing is unpacked, and no name reaches the file system.
+//! An archive keeps an image's config and its layers, normally without compression, and rarely the
+//! manifest that a registry had. Without one, a manifest is made here, always the same for the same
+//! image, and says so in the annotation [`MADE`]. The config keeps its bytes and with them its digest
+//! and diff_ids. Names in an archive are keys of an index: nothing is unpacked, and no name reaches the
+//! file system.
 
 mod index;
+mod kept;
 mod layers;
 mod members;
 mod name;
@@ -22,6 +24,7 @@ use std::path::Path;
 use serde_json::json;
 
 use self::index::{ExtentReader, Index};
+use self::kept::Kept;
 use self::layers::Layers;
 use self::members::Extent;
 use self::refusal::{Refusal, shown};
@@ -82,9 +85,24 @@ pub fn open(flow: &Flow, path: &Path, temporary: &Path) -> Result<Archive, Fault
     read().map_err(|refusal| refusal.at(&name))
 }
 
+/// Returns whether a manifest was made here.
+pub fn is_made(document: &Document) -> bool {
+    document.annotations().is_some_and(|all| all.get(MADE).is_some_and(|from| from == FROM))
+}
+
 fn fallback() -> Repository {
     #[allow(clippy::expect_used, reason = "a constant that matches the grammar")]
     Repository::new("localhost", "archive").expect("a good name")
+}
+
+/// An image before its layers were read.
+struct Image {
+    /// Name of the member with its config.
+    name: String,
+    config: Descriptor,
+    /// Numbers of its layers.
+    layers: Vec<usize>,
+    tags: Vec<String>,
 }
 
 /// Returns the manifests of all images in an archive, and where their content lies.
@@ -103,13 +121,22 @@ fn images(
         };
         return Err(Refusal::new(what));
     }
-    let list = saved::images(&read(file, &index, LIST, MAX_LIST)?)?;
-    let (mut layers, mut extents, mut manifests) = (Layers::default(), HashMap::new(), Vec::new());
+    let list = saved::images(&index.content(file, LIST, MAX_LIST)?)?;
+    let (mut layers, mut extents, mut images) = (Layers::default(), HashMap::new(), Vec::new());
     for image in list {
         flow.check()?;
-        let document = manifest(flow, file, &index, &image, &mut layers, &mut extents)?;
+        images.push(image_of(file, &index, image, &mut layers, &mut extents)?);
+    }
+    let layers = layers.read(flow, file)?;
+    for (layer, extent) in &layers {
+        extents.insert(layer.digest, *extent);
+    }
+    let kept = Kept::read(file, &index)?;
+    let mut manifests = Vec::new();
+    for image in images {
+        let document = manifest(&image, &layers, &kept)?;
         let mut names = Vec::new();
-        for text in image.repo_tags.unwrap_or_default() {
+        for text in image.tags {
             match saved::name(&text) {
                 Some(name) => names.push(name),
                 None => flow.warn(format!(
@@ -124,70 +151,50 @@ fn images(
     Ok((manifests, extents))
 }
 
-/// Makes the manifest of one image, and adds its content to `extents`.
-fn manifest(
-    flow: &Flow,
+/// Reads the config of an image, and finds its layers.
+fn image_of(
     file: &File,
     index: &Index,
-    image: &SavedImage,
+    image: SavedImage,
     layers: &mut Layers,
     extents: &mut HashMap<Digest, Extent>,
-) -> Result<Document, Refusal> {
-    let name = &image.config;
-    let config = read(file, index, name, MAX_CONFIG)?;
+) -> Result<Image, Refusal> {
+    let name = image.config;
+    let config = index.content(file, &name, MAX_CONFIG)?;
     let digest = Digest::sha256(&config);
-    if let Some(stated) = saved::stated(name).filter(|stated| *stated != digest) {
-        return Err(Refusal::new(format!("member {}: expected content {stated}, found {digest}", shown(name))));
+    if let Some(stated) = saved::stated(&name).filter(|stated| *stated != digest) {
+        return Err(Refusal::new(format!("member {}: expected content {stated}, found {digest}", shown(&name))));
     }
-    let diff_ids = saved::diff_ids(name, &config)?;
-    let members = image.layers.as_deref().unwrap_or_default();
+    let diff_ids = saved::diff_ids(&name, &config)?;
+    let members = image.layers.unwrap_or_default();
     if members.len() != diff_ids.len() {
-        let what = format!(
-            "image {}: expected a layer for each of its {} diff_ids, found {}",
-            shown(name),
-            diff_ids.len(),
-            members.len()
-        );
+        let (expected, found, shown) = (diff_ids.len(), members.len(), shown(&name));
+        let what = format!("image {shown}: expected a layer for each of its {expected} diff_ids, found {found}");
         return Err(Refusal::new(what));
     }
-    keep(extents, digest, index.find(file, name)?, name)?;
-    let mut described = Vec::new();
+    let mut numbers = Vec::new();
     for (member, diff_id) in members.iter().zip(diff_ids) {
-        let extent = index.find(file, member)?;
-        let layer = layers.describe(flow, file, member, extent, diff_id)?;
-        keep(extents, layer.digest, extent, member)?;
-        described.push(layer);
+        numbers.push(layers.add(member, index.find(file, member)?, diff_id)?);
     }
+    extents.insert(digest, index.find(file, &name)?);
     let config = Descriptor::new(OCI_CONFIG, digest, config.len() as u64);
+    Ok(Image { name, config, layers: numbers, tags: image.repo_tags.unwrap_or_default() })
+}
+
+/// Returns the manifest of an image: the one that the archive keeps, or one that is made.
+fn manifest(image: &Image, layers: &[(Descriptor, Extent)], kept: &Kept) -> Result<Document, Refusal> {
+    let described: Vec<&Descriptor> =
+        image.layers.iter().filter_map(|number| layers.get(*number)).map(|(layer, _)| layer).collect();
+    if let Some(document) = kept.find(&image.config, &described) {
+        return Ok(document.clone());
+    }
     // The members of an object are in the order of their names, so that the bytes are always the same.
     let json = json!({
-        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": described,
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": image.config, "layers": described,
         "annotations": { MADE: FROM },
     });
     Document::parse(OCI_MANIFEST, json.to_string().into_bytes())
-        .map_err(|error| Refusal::new(format!("image {}: {error}", shown(name))))
-}
-
-/// Notes where content lies. Another member of the same digest must have the same size.
-fn keep(extents: &mut HashMap<Digest, Extent>, digest: Digest, extent: Extent, name: &str) -> Result<(), Refusal> {
-    let known = extents.entry(digest).or_insert(extent);
-    if known.size == extent.size {
-        return Ok(());
-    }
-    let what = format!("member {}: expected {} bytes for {digest}, found {}", shown(name), known.size, extent.size);
-    Err(Refusal::new(what))
-}
-
-/// Reads a small member.
-fn read(file: &File, index: &Index, name: &str, most: u64) -> Result<Vec<u8>, Refusal> {
-    let extent = index.find(file, name)?;
-    if extent.size > most {
-        let what = format!("member {}: expected at most {most} bytes, found {}", shown(name), extent.size);
-        return Err(Refusal::new(what));
-    }
-    let mut content = Vec::new();
-    ExtentReader::new(file, extent).read_to_end(&mut content)?;
-    Ok(content)
+        .map_err(|error| Refusal::new(format!("image {}: {error}", shown(&image.name))))
 }
 
 #[cfg(test)]

@@ -32,9 +32,13 @@ impl Refusal {
     }
 }
 
-/// An error of the system is one of the medium; any other comes from a decoder.
+/// An error of the system is one of the medium; any other comes from a decoder, or is the end of the
+/// run.
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
+        if error.get_ref().is_some_and(|inner| inner.is::<crate::flow::Cancelled>()) {
+            return crate::flow::Cancelled.into();
+        }
         let is_content = error.raw_os_error().is_none();
         Self { class: if is_content { Class::Format } else { Class::Io }, what: error.to_string() }
     }

@@ -157,6 +157,7 @@ impl<C: Content> Made<C> {
 
     fn absent(&self, what: &str) -> Error {
         Error::new(Kind::Absent, format!("{}: expected {what}, found none", self.name))
+            .help("see what it holds with `packmule export --dry-run`, without a name")
     }
 
     fn open(&self, descriptor: &Descriptor, offset: u64) -> Result<Option<Box<dyn Read + Send + '_>>, Error> {

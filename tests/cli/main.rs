@@ -9,6 +9,7 @@
 
 mod access;
 mod acr;
+mod archives;
 mod audit;
 #[cfg(feature = "online")]
 mod config;
@@ -39,6 +40,8 @@ mod token;
 mod tour;
 mod writes;
 
+#[path = "../support/saved.rs"]
+mod saved;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/shelf.rs"]

@@ -43,12 +43,13 @@ impl Locals {
             Some(known) => known,
             None => {
                 let archive = Arc::new(archive::open(&session.flow, &full, &temporary(session))?);
-                let count = archive.manifests().len();
-                session.flow.warn(format!(
-                    "archive {}: the manifests of its {count} images are made: they have other digests than in a \
-                     registry, and what was signed or attached there does not apply to them",
-                    path.display()
-                ));
+                if archive.manifests().iter().any(|one| archive::is_made(&one.document)) {
+                    session.flow.warn(format!(
+                        "archive {}: it keeps no manifests, so they are made here, with other digests than in a \
+                         registry: what was signed or attached there does not apply to them",
+                        path.display()
+                    ));
+                }
                 self.0.push((full, Local::Archive(Arc::clone(&archive))));
                 (self.0.len() - 1, archive)
             }
