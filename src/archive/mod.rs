@@ -75,14 +75,14 @@ pub fn open(flow: &Flow, path: &Path, temporary: &Path) -> Result<Archive, Fault
     let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = [".gz", ".zst", ".tgz", ".tar"].iter().fold(&*stem, |stem, end| stem.strip_suffix(end).unwrap_or(stem));
     let repository = local_repository(stem).unwrap_or_else(fallback);
-    let read = || -> Result<Archive, Refusal> {
+    let read = |file: File| -> Result<Archive, Refusal> {
         let (manifests, extents) = images(flow, &name, &file, length)?;
-        let blobs = Blobs { file: file.try_clone()?, extents };
+        let blobs = Blobs { file, extents };
         Made::new(name.clone(), repository, manifests, blobs).map_err(|twice| {
             Refusal::new(format!("member {LIST}: expected one image named {twice}, found two that differ"))
         })
     };
-    read().map_err(|refusal| refusal.at(&name))
+    read(file).map_err(|refusal| refusal.at(&name))
 }
 
 /// Returns whether a manifest was made here.

@@ -83,7 +83,7 @@ impl Tree {
     pub(super) fn digests(&self, flow: &Flow) -> Result<(Hashed, Digest), Error> {
         let bytes = self.0.iter().map(Item::size).sum();
         flow.event(Event::Stage { name: "hashing", bytes, items: 0 });
-        let plain = Plain { inner: TarStream::new(&self.0), hasher: Hasher::new(Algorithm::Sha256), flow: Some(flow) };
+        let plain = Plain { inner: TarStream::new(&self.0), hasher: Hasher::new(Algorithm::Sha256), flow };
         let mut packed = pack(plain);
         let hashed = hash_all(flow, &mut packed, false)?;
         Ok((hashed, packed.into_inner().hasher.finish()))
@@ -132,16 +132,14 @@ fn is_inside(below: &str, target: &str) -> bool {
 struct Plain<'a> {
     inner: TarStream<'a>,
     hasher: Hasher,
-    flow: Option<&'a Flow>,
+    flow: &'a Flow,
 }
 
 impl Read for Plain<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..count]);
-        if let Some(flow) = self.flow {
-            flow.event(Event::Bytes(count as u64));
-        }
+        self.flow.event(Event::Bytes(count as u64));
         Ok(count)
     }
 }

@@ -374,6 +374,7 @@ fn oras_and_helm_get_back_what_a_bundle_carried() {
         fs::metadata(at.join(path)).unwrap().permissions().mode() & 0o111
     };
     assert!(mode("pulled/tree/sub/run") != 0 && mode("pulled/tree/a.txt") == 0);
+    fs::create_dir(chart.join("back")).unwrap();
     run(&["pull", "--plain-http", &format!("oci://{place}/tide"), "--version", "0.1.0+up2", "-d", "back"]);
     assert_eq!(fs::read(chart.join("back/tide-0.1.0+up2.tgz")).unwrap(), fs::read(dir().join(&packed)).unwrap());
     // Config and layers are those that helm itself pushes.
