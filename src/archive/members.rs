@@ -13,7 +13,7 @@ use super::refusal::{Refusal, shown};
 use crate::system;
 
 /// Size of a block.
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 /// Maximum number of members. One image has a few per layer.
 pub(super) const MAX_MEMBERS: usize = 1 << 18;
 /// Maximum number of bytes in all names.
@@ -93,7 +93,7 @@ pub(super) fn walk(
         let mut header = Header::new_old();
         header.as_mut_bytes().copy_from_slice(&block);
         if header.cksum().ok() != Some(checksum(&block)) {
-            let at = walk.at - BLOCK;
+            let at = walk.at - BLOCK as u64;
             return Err(Refusal::new(format!("expected a tar header at byte {at}, found one with a wrong checksum")));
         }
         let size = header.entry_size().map_err(|_| Refusal::new("expected a size in each header, found no number"))?;
@@ -130,20 +130,20 @@ impl Walk<'_> {
         Refusal::new(format!("expected more after byte {}, found the end: it is truncated", self.length))
     }
 
-    fn block(&mut self) -> Result<[u8; BLOCK as usize], Refusal> {
-        let mut block = [0; BLOCK as usize];
-        if self.length - self.at < BLOCK {
+    fn block(&mut self) -> Result<[u8; BLOCK], Refusal> {
+        let mut block = [0; BLOCK];
+        if self.length - self.at < BLOCK as u64 {
             return Err(self.truncated());
         }
         system::read_exact_at(self.file, &mut block, self.at)?;
-        self.at += BLOCK;
+        self.at += BLOCK as u64;
         Ok(block)
     }
 
     /// Passes over content and its padding. Returns where the content lies.
     fn content(&mut self, size: u64) -> Result<Extent, Refusal> {
         let extent = Extent { at: self.at, size };
-        let end = size.checked_next_multiple_of(BLOCK).and_then(|whole| self.at.checked_add(whole));
+        let end = size.checked_next_multiple_of(BLOCK as u64).and_then(|whole| self.at.checked_add(whole));
         match end {
             Some(end) if end <= self.length => self.at = end,
             _ => return Err(self.truncated()),
@@ -188,7 +188,7 @@ impl Walk<'_> {
         // In the oldest format a trailing slash marks a directory.
         let is_directory = kind == EntryType::Directory || (header.as_bytes()[156] == 0 && raw.ends_with('/'));
         if is_directory {
-            self.empty(&raw, size)?;
+            empty(&raw, size)?;
             // The folder of everything has no name.
             if !matches!(&*raw, "." | "./" | "/") {
                 name::clean(&raw)?;
@@ -201,11 +201,11 @@ impl Walk<'_> {
         let member = match kind {
             EntryType::Regular | EntryType::Continuous => Member::File(self.content(size)?),
             EntryType::Symlink => {
-                self.empty(&raw, size)?;
+                empty(&raw, size)?;
                 Member::Symlink(target()?)
             }
             EntryType::Link => {
-                self.empty(&raw, size)?;
+                empty(&raw, size)?;
                 Member::Link(target()?)
             }
             EntryType::GNUSparse => {
@@ -223,14 +223,6 @@ impl Walk<'_> {
         Ok(Some((name, member)))
     }
 
-    /// Refuses content of a member that has none for other readers.
-    fn empty(&self, raw: &str, size: u64) -> Result<(), Refusal> {
-        if size == 0 {
-            return Ok(());
-        }
-        Err(Refusal::new(format!("member {}: expected no content, found {size} bytes", shown(raw))))
-    }
-
     /// Reads the rest after the first zero block, which must be zeros.
     fn end(&mut self) -> Result<(), Refusal> {
         let mut buffer = vec![0; 64 << 10];
@@ -244,6 +236,14 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Refuses content of a member that has none for other readers.
+fn empty(raw: &str, size: u64) -> Result<(), Refusal> {
+    if size == 0 {
+        return Ok(());
+    }
+    Err(Refusal::new(format!("member {}: expected no content, found {size} bytes", shown(raw))))
 }
 
 /// Returns a name as text. Docker's own names are hex digits and dots.
@@ -287,7 +287,7 @@ fn extended(content: &[u8]) -> Result<Extended, Refusal> {
 }
 
 /// Returns the sum of a header's bytes, with the checksum field counted as blanks.
-fn checksum(block: &[u8; BLOCK as usize]) -> u32 {
+fn checksum(block: &[u8; BLOCK]) -> u32 {
     let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     sum(&block[..148]) + 8 * u32::from(b' ') + sum(&block[156..])
 }

@@ -36,7 +36,9 @@ impl Refusal {
 /// run.
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        if error.get_ref().is_some_and(|inner| inner.is::<crate::flow::Cancelled>()) {
+        if let Some(inner) = error.get_ref()
+            && inner.is::<crate::flow::Cancelled>()
+        {
             return crate::flow::Cancelled.into();
         }
         let is_content = error.raw_os_error().is_none();

@@ -51,7 +51,6 @@ impl Content for FileContent {
 
     fn open(&self, digest: Digest, offset: u64) -> Result<Option<Box<dyn Read + Send + '_>>, Error> {
         Ok(match self.0.get(&digest) {
-            None => None,
             Some(Held::Bytes(bytes)) => {
                 let mut reader = Cursor::new(&**bytes);
                 reader.set_position(offset);
@@ -59,7 +58,7 @@ impl Content for FileContent {
             }
             Some(Held::File(file)) => Some(Box::new(file.open(offset)?)),
             Some(Held::Tree(_, tree)) if offset == 0 => Some(tree.packed()),
-            Some(Held::Tree(..)) => None,
+            None | Some(Held::Tree(..)) => None,
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::content::Error;
 use crate::content::checked::read_some;
 
 /// Size of a block.
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 /// Longest name in a header; a longer one has a member of its own before it.
 const SHORT: usize = 100;
 
@@ -96,7 +96,7 @@ fn field(header: &mut Header, text: &str, kind: EntryType, before: &mut Vec<u8>)
         before.extend(long.as_bytes());
         before.extend(bytes);
         before.push(0);
-        before.resize(before.len().next_multiple_of(BLOCK as usize), 0);
+        before.resize(before.len().next_multiple_of(BLOCK), 0);
     }
     set(header, &bytes[..bytes.len().min(SHORT)], kind)
 }
@@ -138,14 +138,14 @@ impl<'a> TarStream<'a> {
     fn next(&mut self) -> io::Result<Option<Part<'a>>> {
         match self.now {
             Part::Headers(_, Some(file)) if file.size() > 0 => {
-                let padding = file.size().next_multiple_of(BLOCK) - file.size();
+                let padding = file.size().next_multiple_of(BLOCK as u64) - file.size();
                 return Ok(Some(Part::Content(file.open(0).map_err(Error::into_io)?, padding)));
             }
             Part::Content(_, padding) => return Ok(Some(Part::Padding(zeros(padding)))),
             Part::Headers(..) | Part::Padding(_) => {}
             Part::End(_) => return Ok(None),
         }
-        let Some(item) = self.items.next() else { return Ok(Some(Part::End(zeros(2 * BLOCK)))) };
+        let Some(item) = self.items.next() else { return Ok(Some(Part::End(zeros(2 * BLOCK as u64)))) };
         let file = if let ItemKind::File { file, .. } = &item.kind { Some(file) } else { None };
         Ok(Some(Part::Headers(Cursor::new(item.headers()?), file)))
     }
