@@ -10,7 +10,7 @@
 //! | 6 operations | `operate` | export, verify, import, copy, diff, sign |
 //! | 5 decisions | `decide` | selection, lists of other tools, plan, names at the destination, deltas, wanted lists |
 //! | 5 edge | `serve` | the read-only registry over HTTP |
-//! | 4 places | [`bundle`], `registry`, `layout`, `storage`, [`scan`], `secret`, `identity`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; identities in a cloud; keys on cards and HSMs |
+//! | 4 places | [`bundle`], `registry`, `layout`, `archive`, `files`, `storage`, [`scan`], `secret`, `identity`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; identities in a cloud; keys on cards and HSMs |
 //! | 4 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |
 //! | 3 network | `network` | the runtime, addresses, certificates, waits, pace and rate that all protocols share |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits, checked streams, several sources as one; which files an output may change; other programs; keys and policies |
@@ -23,6 +23,8 @@
 //! bundles, signs or uses a network is compiled. With `guard`, these three commands confine
 //! themselves.
 
+#[cfg(feature = "carry")]
+pub mod archive;
 pub mod audit;
 pub mod base;
 pub mod bundle;
@@ -31,6 +33,8 @@ pub mod closure;
 pub mod content;
 #[cfg(feature = "carry")]
 pub mod decide;
+#[cfg(feature = "carry")]
+pub mod files;
 pub mod flow;
 #[cfg(feature = "online")]
 pub mod identity;

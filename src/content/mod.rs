@@ -6,6 +6,8 @@
 pub mod catalog;
 pub mod checked;
 #[cfg(feature = "carry")]
+pub mod made;
+#[cfg(feature = "carry")]
 pub mod router;
 #[cfg(feature = "carry")]
 pub mod store;

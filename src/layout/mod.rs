@@ -329,14 +329,8 @@ fn malformed(path: &Path, file: &str, detail: impl Into<Description>) -> Fault {
 /// Returns the repository `localhost/NAME`, with NAME made from the directory's name.
 fn local_repository(path: &Path) -> Repository {
     let own = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = own.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let words: String = name
-        .chars()
-        .map(|character| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' })
-        .collect();
-    let named = Repository::new("localhost", words.trim_matches(['-', '.']));
-    // Fails for names like "a..b" or "---".
-    named.unwrap_or_else(|_| fallback())
+    let name = own.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    crate::content::made::local_repository(&name).unwrap_or_else(fallback)
 }
 
 fn fallback() -> Repository {

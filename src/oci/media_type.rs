@@ -22,6 +22,10 @@ pub const ORAS_ARTIFACT: &str = "application/vnd.cncf.oras.artifact.manifest.v1+
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 /// Content `{}` of the empty descriptor.
 pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// OCI layer that is not compressed.
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// OCI layer, zstd.
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 /// OCI layer, gzip.
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 

@@ -8,6 +8,7 @@
 mod again;
 mod amplify;
 mod anchors;
+mod archives;
 mod channel;
 mod drive;
 #[cfg(feature = "online")]
@@ -43,6 +44,8 @@ mod bundles;
 mod hosts;
 #[path = "../support/pages.rs"]
 mod pages;
+#[path = "../support/saved.rs"]
+mod saved;
 #[path = "../support/server.rs"]
 mod server;
 #[allow(dead_code, reason = "other tests use the rest")]

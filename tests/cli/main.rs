@@ -9,6 +9,7 @@
 
 mod access;
 mod acr;
+mod archives;
 mod audit;
 #[cfg(feature = "online")]
 mod config;
@@ -54,6 +55,8 @@ mod writes;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
+#[path = "../support/saved.rs"]
+mod saved;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/shelf.rs"]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::glob;
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, expects};
 use crate::base::scheme::{login, refuse_others};
 use crate::oci::reference::ReferenceError;
 use crate::oci::{Reference, Repository};
@@ -45,9 +45,19 @@ pub enum Source {
         /// Name in the bundle's manifest: a reference, or a digest.
         reference: Option<String>,
     },
-    /// `file:PATH`: a file or directory. Known by name; this version cannot read it.
+    /// `docker-archive:FILE[:REF]`: an archive of images; all of it if `reference` is `None`.
+    Archive {
+        /// File, as typed.
+        file: PathBuf,
+        /// Name in the archive: a reference, or the digest of a config or of a made manifest.
+        reference: Option<String>,
+    },
+    /// `file:PATH`: a file or a directory that becomes an artifact.
     File(PathBuf),
 }
+
+/// Scheme of an archive of images.
+const ARCHIVE: &str = "docker-archive:";
 
 impl Source {
     /// Parses a SOURCE.
@@ -78,7 +88,22 @@ impl Source {
             }
             return Ok(Self::Bundle { bundle: bundle.to_owned(), reference: reference.map(ToOwned::to_owned) });
         }
-        if let Some(path) = text.strip_prefix("file:").filter(|path| !path.is_empty()) {
+        if let Some(rest) = text.strip_prefix(ARCHIVE) {
+            let (file, reference) = split(rest);
+            if file.is_empty() || reference == Some("") {
+                return Err(Fault::usage(
+                    expects(format_args!("source {text}"), "docker-archive:FILE or docker-archive:FILE:REF"),
+                    "name the file that docker or podman saved",
+                ));
+            }
+            return Ok(Self::Archive { file: file.into(), reference: reference.map(ToOwned::to_owned) });
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            // An address, not a path.
+            if path.is_empty() || path.starts_with("//") {
+                let what = expects(format_args!("source {text}"), "file:PATH");
+                return Err(Fault::usage(what, "name a file or a directory"));
+            }
             return Ok(Self::File(path.into()));
         }
         refuse_others(text, "source")?;
@@ -90,6 +115,11 @@ impl Source {
             return pattern(text);
         }
         text.parse::<Reference>().map(Self::Registry).map_err(|error| wrong(&error))
+    }
+
+    /// Returns whether it is read without a registry.
+    pub const fn is_local(&self) -> bool {
+        matches!(self, Self::Layout { .. } | Self::Bundle { .. } | Self::Archive { .. } | Self::File(_))
     }
 
     /// Returns the source with filters of tags: a repository without a tag stands for all its tags.
@@ -188,6 +218,8 @@ impl fmt::Display for Source {
                 write!(f, "bundle:{bundle}")?;
                 named(f, reference)
             }
+            Self::Archive { file, reference: None } => write!(f, "{ARCHIVE}{}", file.display()),
+            Self::Archive { file, reference: Some(name) } => write!(f, "{ARCHIVE}{}:{name}", file.display()),
             Self::File(path) => write!(f, "file:{}", path.display()),
         }
     }
@@ -233,6 +265,13 @@ mod tests {
         };
         assert_eq!(Source::parse("bundle:usb/apps").unwrap(), bundle("usb/apps", None));
         assert_eq!(Source::parse("bundle:./a:host:5000/x:v1").unwrap(), bundle("./a", Some("host:5000/x:v1")));
+        let archive = |file: &str, reference: Option<&str>| Source::Archive {
+            file: file.into(),
+            reference: reference.map(Into::into),
+        };
+        assert_eq!(Source::parse("docker-archive:a.tar").unwrap(), archive("a.tar", None));
+        assert_eq!(Source::parse("docker-archive:./a:h:5000/x:v1").unwrap(), archive("./a", Some("h:5000/x:v1")));
+        assert_eq!(Source::parse("file:a b/c:d").unwrap(), Source::File("a b/c:d".into()));
         for name in ["[::1]:5000/a:t", "docker:27-dind", "dir:1", "docker:5000/x"] {
             assert!(matches!(Source::parse(name).unwrap(), Source::Registry(_)), "{name}");
         }
@@ -242,7 +281,11 @@ mod tests {
             "bundle:",
             "bundle:a:",
             "bundle::x",
-            "docker-archive:x.tar",
+            "docker-archive:",
+            "docker-archive:x.tar:",
+            "docker-archive::x",
+            "file:",
+            "file:///etc/motd",
             "a/*",
             "A/B",
             "https://h/r:t",

@@ -16,8 +16,8 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (
         4,
         &[
-            "bundle", "registry", "layout", "storage", "scan", "secret", "identity", "keys", "state", "audit",
-            "receipt", "report",
+            "bundle", "registry", "layout", "archive", "files", "storage", "scan", "secret", "identity", "keys",
+            "state", "audit", "receipt", "report",
         ],
     ),
     (5, &["decide", "serve"]),

@@ -65,7 +65,7 @@ impl Lock {
 }
 
 /// Returns the selector of one resolved reference. `at` is the place that it was selected from:
-/// empty for registries, else `oci:DIR:` or `bundle:BUNDLE:`.
+/// empty for registries, else `oci:DIR:`, `bundle:BUNDLE:`, `docker-archive:FILE:` or `file:PATH`.
 fn line(at: &str, wanted: &Wanted, digest: Digest) -> String {
     let tag = wanted.reference.tag.as_ref().map(|tag| format!(":{tag}")).unwrap_or_default();
     let repository = &wanted.reference.repository;
@@ -79,6 +79,9 @@ fn line(at: &str, wanted: &Wanted, digest: Digest) -> String {
             name = Some(format!("{repository}{tag}"));
         }
         format!("{at}{digest}")
+    } else if at.starts_with("file:") {
+        // The path alone: it has no digest.
+        at.to_owned()
     } else {
         format!("{at}{repository}{tag}@{digest}")
     };

@@ -6,6 +6,7 @@ pub mod delta;
 pub mod destination;
 pub mod layout_source;
 pub mod lists;
+pub mod local_source;
 pub mod lock;
 pub mod selectors;
 pub mod size;

@@ -11,6 +11,7 @@ use crate::cli::Session;
 use crate::cli::args::carry::bundle_source::{Bundles, in_bundle};
 use crate::cli::args::carry::layout_source::{Layouts, in_layout, warn_of_names};
 use crate::cli::args::carry::lists::{self, Lists, ReadList};
+use crate::cli::args::carry::local_source::Locals;
 use crate::cli::args::trust::Whom;
 use crate::cli::output::Outcome;
 use crate::content::Source;
@@ -26,9 +27,9 @@ use crate::oci::{Digest, Platform, Reference, Repository, Tag};
 #[derive(clap::Args, Debug)]
 pub struct Selecting {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], HOST/REPO:GLOB, HOST/NAMESPACE/*, oci:DIR[:REF] or
-    /// bundle:BUNDLE[:REF], followed by any of ,as=REPO[:TAG] ,platform=OS/ARCH
-    /// ,referrers=all|none|TYPE ,semver=RANGE ,regex=EXPRESSION ,latest=N ,exclude=GLOB
+    /// Artifact to take: HOST/REPO[:TAG][@DIGEST], HOST/REPO:GLOB, HOST/NAMESPACE/*, oci:DIR[:REF],
+    /// docker-archive:FILE[:REF], bundle:BUNDLE[:REF] or file:PATH, followed by any of ,as=REPO[:TAG]
+    /// ,platform=OS/ARCH ,referrers=all|none|TYPE ,semver=RANGE ,regex=EXPRESSION ,latest=N ,exclude=GLOB
     #[arg(value_name = "SELECTOR")]
     selectors: Vec<String>,
     #[command(flatten)]
@@ -59,6 +60,8 @@ pub struct Selected {
     pub origins: HashMap<Wanted, String>,
     /// The ids of the bundles that something was selected from, in order.
     pub bundles: Vec<Digest>,
+    /// The digests of the manifests that were made for archives, files and directories, in order.
+    pub made: Vec<Digest>,
 }
 
 /// `--index`
@@ -90,10 +93,7 @@ impl Selecting {
         let read = self.lists.read(session)?;
         lists::warn(&read, session);
         faults.extend(lists::refused(&read));
-        for (at, selector) in lists::selectors(read) {
-            faults.extend(unsupported(&at, &selector));
-            selectors.push(selector);
-        }
+        selectors.extend(lists::selectors(read).map(|(_, selector)| selector));
         if let Some(fault) = Fault::from_list(faults) {
             return Err(fault);
         }
@@ -124,10 +124,7 @@ impl Selecting {
         let (mut selectors, mut faults) = (Vec::new(), Vec::new());
         for text in &self.selectors {
             match Selector::parse(text) {
-                Ok(selector) => {
-                    faults.extend(unsupported("selector", &selector));
-                    selectors.push(selector);
-                }
+                Ok(selector) => selectors.push(selector),
                 Err(fault) => faults.push(fault),
             }
         }
@@ -175,10 +172,10 @@ impl Selecting {
     ) -> Result<Selected, Fault> {
         let filters =
             Arc::new(Filters { platforms: self.platforms.clone(), referrers: which("--referrers", &self.referrers)? });
-        let (mut layouts, mut bundles) = (Layouts::default(), Bundles::default());
+        let (mut layouts, mut bundles, mut locals) = (Layouts::default(), Bundles::default(), Locals::default());
         let mut taken: Vec<Taken> = Vec::new();
         let is_online = selectors.iter().any(|one| matches!(one.source, Typed::Registry(_)) || is_open(one));
-        let is_local = selectors.iter().any(|one| matches!(one.source, Typed::Layout { .. } | Typed::Bundle { .. }));
+        let is_local = selectors.iter().any(|one| one.source.is_local());
         let registries = if is_online || !is_local { Some(registries(session)?) } else { None };
         let mut open = match &registries {
             Some(registries) => opened(&session.flow, &**registries, selectors)?.into_iter(),
@@ -210,14 +207,21 @@ impl Selecting {
                     let (number, opened) = bundles.open(bundle, (&self.whom, init), session)?;
                     take(At::Bundle(number), filtered(selector, in_bundle(opened, reference.as_deref())?)?)?;
                 }
-                Typed::File(_) => return Err(unsupported("selector", selector).unwrap_or_else(|| no_file(selector))),
+                Typed::Archive { file, reference } => {
+                    let (number, all) = locals.archive(file, reference.as_deref(), session)?;
+                    take(At::Local(number), filtered(selector, all.into_iter().map(Wanted::new).collect())?)?;
+                }
+                Typed::File(path) => {
+                    let (number, all) = locals.file(path, session)?;
+                    take(At::Local(number), all.into_iter().map(Wanted::new).collect())?;
+                }
             }
         }
         if let Some(registries) = registries.as_deref().filter(|_| self.lists.with_images()) {
             images_of_charts(&session.flow, registries, &mut taken)?;
         }
         let named = named.into_iter().map(|one| Wanted { filters: Arc::clone(&filters), ..one }).collect();
-        together(Places { layouts, bundles, registries }, named, taken)
+        together(Places { layouts, bundles, locals, registries }, named, taken)
     }
 }
 
@@ -234,7 +238,9 @@ fn from(source: &Typed) -> String {
     match source {
         Typed::Layout { dir, .. } => format!("oci:{}:", dir.display()),
         Typed::Bundle { bundle, .. } => format!("bundle:{bundle}:"),
-        _ => String::new(),
+        Typed::Archive { file, .. } => format!("docker-archive:{}:", file.display()),
+        Typed::File(path) => format!("file:{}", path.display()),
+        Typed::Registry(_) | Typed::Tags { .. } | Typed::Repositories { .. } => String::new(),
     }
 }
 
@@ -332,20 +338,6 @@ fn filtered(selector: &Selector, all: Vec<Wanted>) -> Result<Vec<Wanted>, Fault>
     Ok(all.into_iter().filter(is_taken).collect())
 }
 
-/// Returns the refusal of a source that can be named but not read by this version.
-fn unsupported(at: &str, selector: &Selector) -> Option<Fault> {
-    matches!(selector.source, Typed::File(_)).then(|| {
-        let mut fault = no_file(selector);
-        fault.what = format!("{at}: {}", fault.what);
-        fault
-    })
-}
-
-fn no_file(selector: &Selector) -> Fault {
-    let what = format!("{}: files are not supported as sources in this version", selector.source);
-    Fault::usage(what, "put it into a registry or a layout first, for example with oras")
-}
-
 /// Source of a selected artifact.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
@@ -353,6 +345,8 @@ enum At {
     Layout(usize),
     /// The bundle with this index.
     Bundle(usize),
+    /// The archive, file or directory with this index.
+    Local(usize),
     Registries,
 }
 
@@ -360,6 +354,7 @@ enum At {
 struct Places {
     layouts: Layouts,
     bundles: Bundles,
+    locals: Locals,
     registries: Option<Box<dyn Source>>,
 }
 
@@ -371,12 +366,19 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Sel
     let all = |named: Vec<Wanted>, taken: Vec<Taken>| {
         named.into_iter().chain(taken.into_iter().map(|one| one.wanted)).collect()
     };
-    let Places { layouts, bundles, registries } = places;
+    let Places { layouts, bundles, locals, registries } = places;
+    let made: BTreeSet<Digest> = taken
+        .iter()
+        .filter(|one| matches!(one.at, At::Local(_)))
+        .filter_map(|one| one.wanted.reference.digest)
+        .collect();
+    let made = made.into_iter().collect();
     let (layouts, bundles) = (layouts.into_inner(), bundles.into_inner());
     let ids: BTreeSet<Digest> = bundles.iter().map(|(_, bundle)| bundle.id()).collect();
     let ids = ids.into_iter().collect();
     let first_bundle = layouts.len();
-    let online = first_bundle + bundles.len();
+    let first_local = first_bundle + bundles.len();
+    let online = first_local + locals.len();
     let is_online = registries.is_some();
     let in_layouts = layouts.into_iter().map(|(path, layout)| {
         let source: Arc<dyn Source> = layout;
@@ -388,11 +390,12 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Sel
     });
     let at_registries =
         registries.map(|registries| Place { name: "the registry".to_owned(), source: Arc::from(registries) });
-    let mut places: Vec<Place> = in_layouts.chain(in_bundles).chain(at_registries).collect();
+    let mut places: Vec<Place> =
+        in_layouts.chain(in_bundles).chain(locals.into_places()).chain(at_registries).collect();
     if places.len() == 1
         && let Some(only) = places.pop()
     {
-        return Ok(Selected { source: only.source, wanted: all(named, taken), origins, bundles: ids });
+        return Ok(Selected { source: only.source, wanted: all(named, taken), origins, bundles: ids, made });
     }
     let mut router = Router::new(places, is_online.then_some(online));
     if is_online {
@@ -402,11 +405,12 @@ fn together(places: Places, named: Vec<Wanted>, taken: Vec<Taken>) -> Result<Sel
         let place = match at {
             At::Layout(number) => *number,
             At::Bundle(number) => first_bundle + number,
+            At::Local(number) => first_local + number,
             At::Registries => online,
         };
         select(&mut router, place, wanted)?;
     }
-    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), origins, bundles: ids })
+    Ok(Selected { source: Arc::new(router), wanted: all(named, taken), origins, bundles: ids, made })
 }
 
 /// Returns whether a bundle is selected from.

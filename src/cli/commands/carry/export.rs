@@ -1,4 +1,4 @@
-//! `export`: packs artifacts from registries and layouts into a bundle.
+//! `export`: packs artifacts from registries, layouts and other sources into a bundle.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -136,10 +136,10 @@ impl Args {
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
         let init = self.channel.starts();
-        let Selected { source, wanted, origins, bundles } =
+        let Selected { source, wanted, origins, bundles, made } =
             self.selecting.source(&selectors, named, init, session, |session| self.network.source(session))?;
         annotations.extend(export::from(&bundles));
-        let text = self.text(&selectors, volume_size, &asked, place.as_ref(), &bundles);
+        let text = self.text(&selectors, volume_size, &asked, place.as_ref(), (&bundles, &made));
         let delivered = asked.delivered;
         let selection = Selection { delivered, ..self.selecting.selection(wanted, self.allow_partial) };
         let make = || -> Result<Plan, Fault> {
@@ -213,7 +213,7 @@ impl Args {
         volume_size: u64,
         asked: &Asked,
         place: Option<&Place>,
-        bundles: &[Digest],
+        (bundles, made): (&[Digest], &[Digest]),
     ) -> String {
         let mut options = self.selecting.text(selectors);
         options["delta"] = asked.text();
@@ -230,6 +230,10 @@ impl Args {
         // A bundle of the same name may be another one.
         if !bundles.is_empty() {
             options["from"] = json!(bundles);
+        }
+        // A file of the same name may have other content.
+        if !made.is_empty() {
+            options["made"] = json!(made);
         }
         options.to_string()
     }
