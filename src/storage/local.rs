@@ -138,7 +138,6 @@ impl LocalContainer {
     /// Calls `each` with all plain files in and below a folder whose path is `above`, hidden ones
     /// with `hidden` and no others.
     fn walk(
-        &self,
         folder: &OwnedFd,
         above: &str,
         prefix: &str,
@@ -164,12 +163,17 @@ impl LocalContainer {
                     if path.starts_with(prefix) || prefix.starts_with(&path) {
                         match openat(folder, name, FOLDER, Mode::empty()) {
                             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                            below => self.walk(&below?, &path, prefix, hidden, each)?,
+                            below => Self::walk(&below?, &path, prefix, hidden, each)?,
                         }
                     }
                 }
                 FileType::RegularFile if is_hidden == hidden && (hidden || path.starts_with(prefix)) => {
-                    #[allow(clippy::unnecessary_cast, clippy::cast_lossless, reason = "the types differ by platform")]
+                    #[allow(
+                        clippy::unnecessary_cast,
+                        clippy::cast_lossless,
+                        clippy::cast_possible_wrap,
+                        reason = "the types differ by platform; nanoseconds are below 2^30"
+                    )]
                     let (seconds, nanoseconds) = (found.st_mtime as i64, found.st_mtime_nsec as i64);
                     let size = u64::try_from(found.st_size).unwrap_or_default();
                     each(Object {
@@ -190,7 +194,7 @@ impl LocalContainer {
     fn all(&self, prefix: &str, hidden: bool, each: &mut dyn FnMut(Object)) -> Result<(), Error> {
         let refused = |error| self.refused("", error);
         match self.folder(&self.prefix, false).map_err(refused)? {
-            Some(folder) => self.walk(&folder, "", prefix, hidden, each).map_err(refused),
+            Some(folder) => Self::walk(&folder, "", prefix, hidden, each).map_err(refused),
             None => Ok(()),
         }
     }

@@ -241,16 +241,15 @@ impl Questions<'_> {
         }
         let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]).min(TEXT);
         let mut name = vec![0; usize::try_from(length).unwrap_or_default()];
-        let mut rest = [0; 12];
-        if !self.fill(&mut name)? || !self.fill(&mut rest)? {
+        let (mut offset, mut length) = ([0; 8], [0; 4]);
+        if !self.fill(&mut name)? || !self.fill(&mut offset)? || !self.fill(&mut length)? {
             return Ok(None);
         }
-        let [a, b, c, d, e, f, g, h, lengths @ ..] = rest;
         Ok(Some(Question {
             operation: head[0],
             name: String::from_utf8_lossy(&name).into_owned(),
-            offset: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            length: u32::from_le_bytes(lengths),
+            offset: u64::from_le_bytes(offset),
+            length: u32::from_le_bytes(length),
         }))
     }
 }

@@ -96,8 +96,8 @@ fn t17_a_bundle_goes_into_a_container_and_out_of_it() {
 fn t17_an_export_goes_into_a_container_through_a_stage() {
     let (large, small) = bundles();
     let (folder, address) = container("export");
-    let (stage, _) = container("export-stage");
-    let stage_at = stage.to_str().unwrap();
+    let (folder_of_stage, _) = container("export-stage");
+    let stage_at = folder_of_stage.to_str().unwrap();
     let to = format!("{address}/b");
     let export = |source: &str, code: i32, more: &[&str]| {
         let source = format!("oci:containers/{source}-layout");
@@ -106,7 +106,7 @@ fn t17_an_export_goes_into_a_container_through_a_stage() {
     };
     let done = export("large", 0, &[]);
     assert_eq!(done["result"]["to"], *to);
-    assert_eq!(names(&stage), [""; 0], "everything has left the stage");
+    assert_eq!(names(&folder_of_stage), [""; 0], "everything has left the stage");
     same_files(&folder, &dir().join(large).with_file_name(""));
     verifies(&address);
     assert!(export("small", 2, &[])["error"]["message"].as_str().unwrap().contains("expected no bundle, found one"));
@@ -124,10 +124,10 @@ fn t17_a_channel_names_the_bundle_in_a_container() {
     bundles();
     let (folder, address) = container("channel");
     let (stage, _) = container("channel-stage");
-    let state = dir().join("containers/channel-state");
-    drop(std::fs::remove_dir_all(&state));
+    let kept = dir().join("containers/channel-state");
+    drop(std::fs::remove_dir_all(&kept));
     let mut args = vec!["export", "oci:containers/small-layout", "-o", &address, "--stage", stage.to_str().unwrap()];
-    args.extend(["--sign", "k.pem", "--channel", "apps", "--state", state.to_str().unwrap()]);
+    args.extend(["--sign", "k.pem", "--channel", "apps", "--state", kept.to_str().unwrap()]);
     packmule(&[&args[..], &["--init-state"]].concat(), 0);
     packmule(&args, 0);
     let manifests: Vec<String> = names(&folder).into_iter().filter(|name| !name.contains(".sig")).collect();

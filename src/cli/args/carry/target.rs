@@ -66,7 +66,7 @@ impl Target {
     /// Those of [`Output::open`]; class usage if the container has a bundle of this name and it is
     /// not to be replaced; class destination.
     pub fn open(&self, overwrite: bool, session: &Session<'_>) -> Result<Output, Fault> {
-        let Some(address) = &self.container else { return Ok(Output::open(&self.dir, &self.name, overwrite)?) };
+        let Some(address) = &self.container else { return Output::open(&self.dir, &self.name, overwrite) };
         let output = Output::open(&self.dir, &self.name, false)?;
         // An unfinished run of this bundle may have written its manifest already.
         let is_new = !output.plan().exists();

@@ -183,8 +183,8 @@ impl Args {
             Ok(envelope.to_bytes())
         };
         // A container is compared with what was sent, file by file.
-        let reads_back = !self.no_read_back && output.is_store();
-        let read_back: Option<&ReadBack<'_>> = if reads_back { Some(&read_back::read_back) } else { None };
+        let compares = !self.no_read_back && output.is_store();
+        let read_back: Option<&ReadBack<'_>> = if compares { Some(&read_back::read_back) } else { None };
         let form = if self.flat { Form::Flat } else { Form::Volumes };
         let manner = Manner { leave_out: self.allow_partial, form };
         let done = crate::operate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;

@@ -2,8 +2,8 @@
 //! containers and their logins.
 //!
 //! A file that another user could have written is refused. Secrets are only named in it and are
-//! read elsewhere ([`crate::secret`]); no error repeats a value. verify, inspect, sign, unpack and
-//! key do not use this module.
+//! read elsewhere ([`crate::secret`]); no error repeats a value. sign and key do not use this
+//! module; verify, inspect, cat and unpack only for a bundle in a container.
 
 pub mod credential;
 mod expand;
