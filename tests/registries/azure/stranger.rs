@@ -33,7 +33,7 @@ fn t17_azures_own_sdk_reads_what_we_wrote_and_we_what_it_wrote() {
     let ran = Command::new(python).args(["-c", SCRIPT, &url]).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let hex = |bytes: &[u8]| packmule::oci::Digest::sha256(bytes).hex();
-    let expected = format!("apps.json 2 {}\napps/volume 1 500000 {}\n", hex(b"{}"), hex(&content(500_000, 4)),);
+    let expected = format!("apps.json 2 {}\napps/volume 1 500000 {}\n", hex(b"{}"), hex(&content(500_000, 4)));
     assert_eq!(String::from_utf8_lossy(&ran.stdout), expected);
     let mut read = vec![0; 300_000];
     container.read_at("from-sdk", None, 0, &mut read).unwrap();
