@@ -9,7 +9,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::authorization::{Auth, Exchanged};
-use super::form::form;
+use super::form::{ask, form};
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::Kind;
@@ -56,7 +56,7 @@ impl Auth {
             .request(Method::POST, url.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body.as_str().to_owned());
-        let answer = self.ask(http, request, &url, &subject)?;
+        let answer = ask(http, request, &url, &subject)?;
         let status = answer.status.as_u16();
         let answer = self.granted(http, answer, &subject).map_err(|mut trouble| {
             let help = match status {

@@ -34,26 +34,20 @@ pub(super) fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
     form
 }
 
-impl Auth {
-    /// Sends `request` to a token server and returns its answer, also a refusal.
-    pub(super) fn ask(
-        &self,
-        http: &Http,
-        request: RequestBuilder,
-        address: &Url,
-        subject: &str,
-    ) -> Result<Answer, Trouble> {
-        let response = http
-            .wait(http.settings.clients.idle, request.header(ACCEPT, "application/json").send())
-            .map_err(|stop| http.stopped(subject, stop))?
-            .map_err(|error| http.broken(address, subject, &error))?;
-        http.refused_by_proxy(address, subject, response.status())?;
-        if retry::passes(response.status().as_u16()) {
-            return Err(http.troubled(response, subject));
-        }
-        http.whole(response, SMALL, subject)
+/// Sends `request` to a token server and returns its answer, also a refusal.
+pub(super) fn ask(http: &Http, request: RequestBuilder, address: &Url, subject: &str) -> Result<Answer, Trouble> {
+    let response = http
+        .wait(http.settings.clients.idle, request.header(ACCEPT, "application/json").send())
+        .map_err(|stop| http.stopped(subject, stop))?
+        .map_err(|error| http.broken(address, subject, &error))?;
+    http.refused_by_proxy(address, subject, response.status())?;
+    if retry::passes(response.status().as_u16()) {
+        return Err(http.troubled(response, subject));
     }
+    http.whole(response, SMALL, subject)
+}
 
+impl Auth {
     /// Returns the answer if it is a success.
     pub(super) fn granted(&self, http: &Http, answer: Answer, subject: &str) -> Result<Answer, Trouble> {
         if !answer.status.is_success() {

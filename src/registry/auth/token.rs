@@ -14,7 +14,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::authorization::{Auth, Token, basic, secret};
-use super::form::form;
+use super::form::{ask, form};
 use super::scopes::Scopes;
 use crate::base::fault::{differs, escape};
 use crate::content::Kind;
@@ -164,7 +164,7 @@ impl Auth {
                 request
             }
         };
-        let answer = self.ask(http, request, &address, &subject)?;
+        let answer = ask(http, request, &address, &subject)?;
         let answer = match self.granted(http, answer, &subject) {
             Err(trouble) if trouble.error.class == Kind::Denied => {
                 if let Some(Credential::Entra(token)) = login.as_deref() {
