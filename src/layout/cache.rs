@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::disk::{Disk, Partial};
 use super::index::Index;
@@ -86,7 +86,7 @@ impl CacheLayout {
         found.sort_unstable_by_key(|(seen, digest, _)| (*seen, *digest));
         let mut state = State {
             most,
-            index: Some(writer.index.into_inner().unwrap_or_else(|error| error.into_inner())),
+            index: Some(writer.index.into_inner().unwrap_or_else(PoisonError::into_inner)),
             ..State::default()
         };
         for (_, digest, size) in found {
@@ -104,7 +104,7 @@ impl CacheLayout {
         let cache = Arc::new_cyclic(|this| Self {
             shown,
             disk,
-            _lock: writer._lock,
+            _lock: writer.lock,
             state: Mutex::new(state),
             this: this.clone(),
         });

@@ -98,7 +98,7 @@ enum Change {
 
 struct Writer {
     // Held while the layout is open for writing.
-    _lock: File,
+    lock: File,
     // The index that will be written.
     index: Mutex<Index>,
     // Changes by this run. Other programs may write the file in the meantime without taking the
@@ -160,7 +160,7 @@ impl Layout {
         let index = Self::index_or_new(path, &disk)?;
         let mut layout = Self::build(path, disk, &index)?;
         layout.writer = Some(Writer {
-            _lock: lock,
+            lock,
             index: Mutex::new(index),
             changes: Mutex::default(),
             waiting: Mutex::default(),

@@ -162,9 +162,10 @@ fn origin(html: &mut Html, place: &ServedPlace) {
 /// Writes the rules of a cache.
 fn rules(html: &mut Html, cache: &ServedCache) {
     html.raw("<section><h2>Cache rules</h2><p>");
-    html.raw(match cache.is_courier {
-        true => "What a rule covers and is missing goes to the list for the next bundle; nothing is fetched.",
-        false => "What a rule covers is fetched when it is pulled.",
+    html.raw(if cache.is_courier {
+        "What a rule covers and is missing goes to the list for the next bundle; nothing is fetched."
+    } else {
+        "What a rule covers is fetched when it is pulled."
     });
     if let Some(bytes) = cache.bytes {
         html.raw(" Kept: ").size(bytes);

@@ -160,7 +160,7 @@ mod tests {
         let (arriving, arrival) = Arriving::new(Digest::sha256(b""), size, file.reopen().unwrap());
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let handle = runtime.handle().clone();
-        let writer = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             scope.spawn(move || {
                 for piece in content.chunks(1000) {
                     file.write_all(piece).unwrap();
@@ -183,8 +183,7 @@ mod tests {
                 }
                 (all, is_whole)
             })
-        });
-        writer
+        })
     }
 
     #[test]

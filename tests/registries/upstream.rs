@@ -26,14 +26,17 @@ pub enum Mood {
     Private,
 }
 
+/// Media type and bytes by path.
+type Content = BTreeMap<String, (String, Vec<u8>)>;
+
 /// An upstream of known content.
 pub struct Upstream {
     pub server: Server,
     mood: Arc<Mutex<Mood>>,
-    content: Arc<Mutex<BTreeMap<String, (String, Vec<u8>)>>>,
+    content: Arc<Mutex<Content>>,
 }
 
-fn answer(request: &Request, mood: Mood, content: &BTreeMap<String, (String, Vec<u8>)>) -> Reply {
+fn answer(request: &Request, mood: Mood, content: &Content) -> Reply {
     match mood {
         Mood::Down => return reply(500, ""),
         Mood::Limiting => return reply(429, ""),

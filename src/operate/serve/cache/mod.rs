@@ -35,6 +35,11 @@ use crate::layout::CacheLayout;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 use crate::serve::{ByTagOrDigest, Covered, Pulled, Pulls};
 
+/// A manifest, if there is one that the rule admits.
+type Looked = Result<Option<Arc<Document>>, Error>;
+/// Digests of a list.
+type Listed = Result<Vec<Digest>, Error>;
+
 /// A cache.
 pub struct Cache {
     rules: Rules,
@@ -44,10 +49,10 @@ pub struct Cache {
     wanted: Option<Arc<Wanted>>,
     flow: Flow,
     known: Mutex<Known>,
-    tags: Arc<Flights<(Repository, Tag), Result<Option<Arc<Document>>, Error>>>,
-    manifests: Arc<Flights<(usize, Repository, Digest), Result<Option<Arc<Document>>, Error>>>,
+    tags: Arc<Flights<(Repository, Tag), Looked>>,
+    manifests: Arc<Flights<(usize, Repository, Digest), Looked>>,
     lists: Arc<Flights<Repository, Result<Vec<Tag>, Error>>>,
-    referring: Arc<Flights<(Repository, Digest), Result<Vec<Digest>, Error>>>,
+    referring: Arc<Flights<(Repository, Digest), Listed>>,
     fetches: Arc<Fetches>,
     this: Weak<Self>,
 }
@@ -180,7 +185,7 @@ impl Cache {
         let blob = Descriptor::new("application/octet-stream", digest, size);
         let asked = covered.clone();
         let heard = move |result: &Result<(), Error>| {
-            cache.heard(&asked, result.as_ref().map(|()| ()));
+            cache.heard(&asked, result.as_ref());
             if let Err(error) = result {
                 cache.warn(error.to_string());
             }
