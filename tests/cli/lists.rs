@@ -278,7 +278,7 @@ fn the_images_of_a_chart_travel_with_it() {
         (found, warnings)
     };
     let chart = format!("{host}/charts/tide:0.1.0");
-    assert_eq!(taken(&[]).0, [chart.clone()]);
+    assert_eq!(taken(&[]).0, std::slice::from_ref(&chart));
     let (found, warnings) = taken(&["--with-images"]);
     assert_eq!(found, [chart, format!("{host}/team/app:1"), format!("{host}/team/side:v1")]);
     assert!(warnings.contains("no tag"), "{warnings}");
