@@ -39,10 +39,10 @@ impl Runtime {
     /// callers do the hashing.
     pub fn new(flow: Flow) -> Result<Self, Error> {
         let failed = |why: &dyn std::fmt::Display| {
-            Error::new(Kind::Io, format!("registry client threads: {why}")).help(NoThread::HELP)
+            Error::new(Kind::Io, format!("network client threads: {why}")).help(NoThread::HELP)
         };
         let build =
-            || Builder::new_multi_thread().worker_threads(2).thread_name("registry").enable_io().enable_time().build();
+            || Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_io().enable_time().build();
         // `build` panics if the system cannot start a thread.
         let inner = catch_unwind(build).map_err(|_| failed(&"expected two, found none"))?;
         let inner = inner.map_err(|error| failed(&error))?;

@@ -6,6 +6,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::network::secrets::Secrets;
+
 /// A login at a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
@@ -30,10 +32,29 @@ impl Credential {
     pub fn identity(token: impl Into<String>) -> Self {
         Self::Identity(Zeroizing::new(token.into()))
     }
+
+    /// Adds it to the secrets that are removed from texts.
+    pub(super) fn add_to(&self, secrets: &Secrets) {
+        match self {
+            Self::Password { username, password } => secrets.password(username, password),
+            Self::Identity(token) => secrets.secret(token),
+        }
+    }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credential(redacted)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_do_not_show() {
+        let shown = format!("{:?} {:?}", Credential::password("mule", "hunter2"), Credential::identity("hunter2"));
+        assert!(!shown.contains("hunter2"));
     }
 }

@@ -14,6 +14,5 @@ mod rules;
 mod settings;
 
 pub use self::credential::Credential;
-pub use self::http::secrets::Secrets;
 pub use self::registries::Registries;
-pub use self::settings::{ClientCertificate, HostLookup, HostSettings, Lookup, Proxies, Settings};
+pub use self::settings::{Home, HomeLookup, Lookup, Settings};

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex};
 
 use super::api::registry::Registry;
 use super::auth::scopes::Scopes;
-use super::http::clients::Clients;
-use super::http::secrets::Redacted;
 use super::settings::Settings;
 use crate::base::lock::lock;
 use crate::content::{
     Body, Catalog, Destination, Error, Inventory, Kind, Lists, Mounts, Ranges, Referrers, Rights, Source, TagList,
 };
 use crate::flow::Flow;
+use crate::network::clients::Clients;
 use crate::network::runtime::Runtime;
+use crate::network::secrets::Redacted;
 use crate::oci::{Descriptor, Digest, Document, Reference, Repository, Tag};
 
 /// All registries that a run talks to, selected by [`Repository::host`]. The methods block. They
@@ -35,8 +35,9 @@ impl Registries {
     /// [`Kind::Policy`] for an unusable CA file or proxy, [`Kind::Io`] if no thread can be started.
     pub fn new(settings: Settings, flow: Flow) -> Result<Self, Error> {
         let settings = Arc::new(settings);
-        let clients = Arc::new(Clients::new(Arc::clone(&settings))?);
-        let flow = flow.with_events(|events| Arc::new(Redacted { events, secrets: Arc::clone(&settings.secrets) }));
+        let clients = Arc::new(Clients::new(Arc::clone(&settings.clients))?);
+        let flow =
+            flow.with_events(|events| Arc::new(Redacted { events, secrets: Arc::clone(&settings.clients.secrets) }));
         let runtime = Arc::new(Runtime::new(flow)?);
         Ok(Self { known: Mutex::default(), clients, settings, runtime })
     }
@@ -72,7 +73,7 @@ impl Registries {
     }
 
     fn shown<T>(&self, answer: Result<T, Error>) -> Result<T, Error> {
-        answer.map_err(|error| self.settings.secrets.out_of(error))
+        answer.map_err(|error| self.settings.clients.secrets.out_of(error))
     }
 
     fn of(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {

@@ -4,9 +4,10 @@
 
 use reqwest::Url;
 
-use super::settings::{HostSettings, Settings};
+use super::settings::{Home, Settings};
 use crate::content::{Error, Kind};
 use crate::network::origin;
+use crate::network::settings::HostSettings;
 
 /// The rules for one registry.
 #[derive(Debug)]
@@ -34,11 +35,11 @@ impl Rules {
     /// # Errors
     /// [`Kind::Policy`] if the endpoint is not a valid address, or uses plain http without
     /// permission.
-    pub fn new(name: &str, all: &Settings, own: &HostSettings) -> Result<Self, Error> {
+    pub fn new(name: &str, all: &Settings, own: &HostSettings, home: &Home) -> Result<Self, Error> {
         let plain_http = own.plain_http || all.plain_http.iter().any(|host| host == name);
         let mut prefix = String::new();
         let mut login_host = name.to_owned();
-        let endpoints = match &own.endpoint {
+        let endpoints = match &home.endpoint {
             None => {
                 let schemes: &[&str] = match (plain_http, origin::is_loopback(name)) {
                     (true, _) => &["http"],
@@ -85,7 +86,7 @@ impl Rules {
             return Err(Error::new(Kind::Refused, format!("registry {name}: not a host name")));
         }
         let named = all.realms.iter().filter(|(host, _)| *host == name || *host == login_host);
-        let realms = own.realms.iter().cloned().chain(named.map(|(_, realm)| realm.clone())).collect();
+        let realms = home.realms.iter().cloned().chain(named.map(|(_, realm)| realm.clone())).collect();
         Ok(Self {
             endpoints,
             prefix,
@@ -108,8 +109,8 @@ mod tests {
     use super::*;
 
     fn rules(name: &str, endpoint: &str) -> Result<Rules, Error> {
-        let own = HostSettings { endpoint: Some(endpoint.to_owned()), ..HostSettings::default() };
-        Rules::new(name, &Settings::default(), &own)
+        let home = Home { endpoint: Some(endpoint.to_owned()), ..Home::default() };
+        Rules::new(name, &Settings::default(), &HostSettings::default(), &home)
     }
 
     #[test]
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!((rules.login_host.as_str(), rules.prefix.as_str()), ("mirror.example:8443", "hub/a/"));
         assert!(rules.is_home(&Url::parse("https://mirror.example:8443/v2/hub/a/x").unwrap()));
         assert!(!rules.is_home(&Url::parse("https://mirror.example/v2/").unwrap()));
-        let plain = Rules::new("docker.io", &Settings::default(), &HostSettings::default()).unwrap();
+        let plain = Rules::new("docker.io", &Settings::default(), &HostSettings::default(), &Home::default()).unwrap();
         assert_eq!((plain.login_host.as_str(), plain.prefix.as_str()), ("docker.io", ""));
         assert_eq!(plain.endpoints[0].as_str(), "https://registry-1.docker.io/");
     }

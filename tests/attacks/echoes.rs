@@ -2,10 +2,11 @@
 
 use packmule::content::{Destination, Error, Referrers, Source, TagList};
 use packmule::flow::Event;
+use packmule::network::settings::{ClientSettings, Proxies};
 use packmule::oci::{Reference, Repository, Tag};
-use packmule::registry::{Credential, Proxies, Settings};
+use packmule::registry::{Credential, Settings};
 
-use super::hosts::{Client, client, content, manifest, read};
+use super::hosts::{Client, client, connecting, content, manifest, read};
 use super::server::{Reply, Request, Server, reply};
 
 const CANARY: &str = "canary/90c1 \"tail";
@@ -153,7 +154,8 @@ fn u1_a_proxy_that_answers_with_its_login() {
     });
     let with_login = format!("http://mule:canary%2Dproxy-12@{}", proxy.host);
     let proxies = Proxies { http: Some(with_login.clone()), https: Some(with_login), except: None };
-    let settings = Settings { proxies, plain_http: vec!["registry.example:80".to_owned()], ..Settings::default() };
+    let plain_http = vec!["registry.example:80".to_owned()];
+    let settings = Settings { plain_http, ..connecting(ClientSettings { proxies, ..ClientSettings::default() }) };
     let client = client(settings);
     let repository = Repository::new("registry.example:80", "a/b").unwrap();
     let error = client.registries.document(&repository, &content(9, 9).descriptor()).unwrap_err();

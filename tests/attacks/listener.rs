@@ -2,10 +2,11 @@
 //! sent along, and no output or stored data shows one. Rows R7, R8, D8, U1.
 
 use packmule::content::{Destination, Error, Inventory, Kind, Mounts, Referrers, Source, TagList};
+use packmule::network::settings::{ClientSettings, HostSettings, Proxies};
 use packmule::oci::{Descriptor, Digest, Reference, Repository, Tag, media_type};
-use packmule::registry::{Credential, HostSettings, Proxies, Settings};
+use packmule::registry::{Credential, Settings};
 
-use super::hosts::{Client, client, content, login, manifest, manifest_reply};
+use super::hosts::{Client, client, connecting, content, login, manifest, manifest_reply};
 use super::server::{Reply, Request, Server, reply};
 
 /// A password, its Basic form, and a token obtained with it.
@@ -305,11 +306,11 @@ fn z10_a_proxys_login_is_shown_nowhere() {
         let with_login = format!("http://mule:{CANARY}@{proxy}");
         let for_all = Proxies { http: Some(with_login.clone()), https: Some(with_login.clone()), except: None };
         let for_host = move |_: &str| Ok(HostSettings { proxy: Some(with_login.clone()), ..HostSettings::default() });
-        for settings in [
-            Settings { proxies: for_all, ..Settings::default() },
-            Settings { hosts: Box::new(for_host), ..Settings::default() },
+        for clients in [
+            ClientSettings { proxies: for_all, ..ClientSettings::default() },
+            ClientSettings { hosts: Box::new(for_host), ..ClientSettings::default() },
         ] {
-            let settings = Settings { plain_http: vec!["registry.example:80".to_owned()], ..settings };
+            let settings = Settings { plain_http: vec!["registry.example:80".to_owned()], ..connecting(clients) };
             let client = client(settings);
             let reference: Reference = "registry.example:80/a/b:c".parse().unwrap();
             let error = client.registries.resolve(&reference).unwrap_err();

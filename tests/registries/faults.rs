@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use packmule::content::{Destination, Kind, Source};
 use packmule::flow::Event;
+use packmule::network::settings::ClientSettings;
 use packmule::oci::{Reference, Repository, media_type};
 use packmule::registry::Settings;
 
-use super::hosts::{Bytes, anonymous, client, content, manifest, manifest_reply, read};
+use super::hosts::{Bytes, anonymous, client, connecting, content, manifest, manifest_reply, read};
 use super::server::{Reply, Server, reply};
 
 fn repository(server: &Server) -> Repository {
@@ -180,7 +181,10 @@ fn r2_a_hanging_server_is_left_after_the_idle_time_and_on_cancel() {
     });
     let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
     let begun = Instant::now();
-    let impatient = client(Settings { idle: Duration::from_millis(300), retries: 1, ..Settings::default() });
+    let impatient = client(Settings {
+        retries: 1,
+        ..connecting(ClientSettings { idle: Duration::from_millis(300), ..ClientSettings::default() })
+    });
     let error = impatient.registries.resolve(&reference).unwrap_err();
     assert_eq!(error.class, Kind::Failed, "{error}");
     let cancelled = client(Settings::default());

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use packmule::content::{Kind, Ranges, Source};
+use packmule::network::settings::ClientSettings;
 use packmule::oci::{Descriptor, Digest, Reference, Repository, media_type};
 use packmule::registry::Settings;
 
-use super::hosts::{Bytes, anonymous, client, content, manifest, manifest_reply, read};
+use super::hosts::{Bytes, anonymous, client, connecting, content, manifest, manifest_reply, read};
 use super::server::{Reply, Request, Server, reply};
 
 fn first_byte(request: &Request) -> Option<usize> {
@@ -150,7 +151,12 @@ fn r2_drips_end_though_something_always_comes() {
         path if path.contains("/blobs/") => slow(reply(200, bytes.clone())),
         _ => slow(manifest_reply()),
     });
-    let impatient = || client(Settings { idle: Duration::from_millis(200), retries: 1, ..Settings::default() });
+    let impatient = || {
+        client(Settings {
+            retries: 1,
+            ..connecting(ClientSettings { idle: Duration::from_millis(200), ..ClientSettings::default() })
+        })
+    };
     let begun = Instant::now();
     let error = read(&impatient().registries, &repository(&server), &blob.descriptor()).unwrap_err();
     assert!(error.class == Kind::Failed && error.what.contains("a second"), "{error}");

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use packmule::content::{Destination, Inventory, Referrers};
+use packmule::network::settings::ClientSettings;
 use packmule::oci::{Digest, Document, Repository, Tag, media_type};
-use packmule::registry::Settings;
 
-use super::hosts::{Bytes, Client, anonymous, client, content, fresh, manifest};
+use super::hosts::{Bytes, Client, anonymous, client, connecting, content, fresh, manifest};
 use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Request, Server, reply};
 
 fn named(agent: &str) -> Client {
-    client(Settings { user_agent: agent.to_owned(), ..Settings::default() })
+    client(connecting(ClientSettings { user_agent: agent.to_owned(), ..ClientSettings::default() }))
 }
 
 fn is_by(request: &Request, agent: &str) -> bool {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use packmule::content::{Destination, Kind, Source};
 use packmule::flow::Event;
 use packmule::network::rate::Limits;
+use packmule::network::settings::{ClientSettings, HostSettings, Proxies};
 use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
-use packmule::registry::{Credential, HostSettings, Proxies, Settings};
+use packmule::registry::{Credential, Home, Settings};
 
-use super::hosts::{Bytes, Client, client, content, manifest, manifest_reply, read};
+use super::hosts::{Bytes, Client, client, connecting, content, manifest, manifest_reply, read};
 use super::quirky::{Habits, Quirky};
 use super::server::{Reply, Server, reply};
 
@@ -19,7 +20,13 @@ const MIB: usize = 1 << 20;
 fn for_host(name: &str, own: HostSettings) -> Settings {
     let name = name.to_owned();
     let hosts = move |host: &str| Ok(if host == name { own.clone() } else { HostSettings::default() });
-    Settings { hosts: Box::new(hosts), ..Settings::default() }
+    connecting(ClientSettings { hosts: Box::new(hosts), ..ClientSettings::default() })
+}
+
+fn at_home(name: &str, home: Home) -> Settings {
+    let name = name.to_owned();
+    let homes = move |host: &str| if host == name { home.clone() } else { Home::default() };
+    Settings { homes: Box::new(homes), ..Settings::default() }
 }
 
 fn details(client: &Client) -> Vec<String> {
@@ -35,7 +42,7 @@ fn details(client: &Client) -> Vec<String> {
 fn an_endpoint_is_asked_in_its_place_with_its_own_login() {
     let mirror = Quirky::start(Habits::PLAIN);
     let endpoint = Some(format!("http://{}/hub/x", mirror.server.host));
-    let client = client(for_host("registry.example", HostSettings { endpoint, ..HostSettings::default() }));
+    let client = client(at_home("registry.example", Home { endpoint, ..Home::default() }));
     let repository = Repository::new("registry.example", "team/app").unwrap();
     let (config, layer) = (Bytes(b"{}".to_vec()), content(MIB, 51));
     for blob in [&config, &layer] {
@@ -58,9 +65,9 @@ fn an_endpoint_is_asked_in_its_place_with_its_own_login() {
             names.lock().unwrap().push(format!("{host} {path}"));
             Ok(None)
         }),
-        ..for_host(
+        ..at_home(
             "registry.example",
-            HostSettings { endpoint: Some(format!("http://{}/hub", guarded.host)), ..HostSettings::default() },
+            Home { endpoint: Some(format!("http://{}/hub", guarded.host)), ..Home::default() },
         )
     };
     let reference: Reference = "registry.example/a/b:c".parse().unwrap();
@@ -71,8 +78,8 @@ fn an_endpoint_is_asked_in_its_place_with_its_own_login() {
 #[test]
 fn a_host_whose_settings_cannot_be_read_is_not_asked() {
     let server = Server::start(|_, _| manifest_reply());
-    let settings =
-        Settings { hosts: Box::new(|_| Err("certs.d/x/ca.crt: not readable".to_owned())), ..Settings::default() };
+    let hosts = Box::new(|_: &str| Err("certs.d/x/ca.crt: not readable".to_owned()));
+    let settings = connecting(ClientSettings { hosts, ..ClientSettings::default() });
     let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
     let error = client(settings).registries.resolve(&reference).unwrap_err();
     assert!(error.class == Kind::Policy && error.what.contains("certs.d/x/ca.crt"), "{error}");
@@ -95,9 +102,9 @@ fn a_hosts_own_retries_and_realm_hold() {
         _ => reply(401, "").with("WWW-Authenticate", challenge.clone()),
     });
     let reference: Reference = format!("{}/a/b:c", registry.host).parse().unwrap();
-    let named = HostSettings { realms: vec![realm.host.clone()], ..HostSettings::default() };
+    let named = Home { realms: vec![realm.host.clone()], ..Home::default() };
     let credentials = |_: &str, _: &str| Ok(Some(Credential::password("mule", "x")));
-    let settings = Settings { credentials: Box::new(credentials), ..for_host(&registry.host, named) };
+    let settings = Settings { credentials: Box::new(credentials), ..at_home(&registry.host, named) };
     client(settings).registries.resolve(&reference).unwrap();
 }
 
@@ -114,10 +121,11 @@ fn r12_proxies_are_used_and_skipped() {
         let settings = Settings { plain_http: vec!["registry.example".to_owned()], ..settings };
         client(settings).registries.resolve(&reference).map(|_| proxy.requests().len() - before)
     };
-    let all = |except: Option<String>| Settings {
+    let general = |except: Option<String>| ClientSettings {
         proxies: Proxies { http: Some(address.clone()), https: None, except },
-        ..Settings::default()
+        ..ClientSettings::default()
     };
+    let all = |except: Option<String>| connecting(general(except));
     assert!(resolve("registry.example", all(None)).unwrap() > 0);
     let asked = proxy.requests().pop().unwrap();
     assert!(asked.path.starts_with("http://registry.example/v2/a/b/"), "{}", asked.path);
@@ -129,7 +137,8 @@ fn r12_proxies_are_used_and_skipped() {
     assert!(resolve("registry.example", outside).is_err(), "NO_PROXY");
     assert_eq!(proxy.requests().len(), before, "NO_PROXY");
     let own = HostSettings { proxy: Some(String::new()), ..HostSettings::default() };
-    let settings = Settings { proxies: all(None).proxies, ..for_host(&direct.host, own) };
+    let hosts = Box::new(move |_: &str| Ok(own.clone()));
+    let settings = connecting(ClientSettings { hosts, ..general(None) });
     assert_eq!(resolve(&direct.host, settings).unwrap(), 0, "an empty one is none");
     let own = HostSettings { proxy: Some(address.clone()), ..HostSettings::default() };
     assert!(resolve("registry.example", for_host("registry.example", own)).unwrap() > 0);
@@ -140,7 +149,10 @@ fn r12_a_proxy_that_refuses_a_tunnel_is_named() {
     let refusing = Server::start(|_, _| reply(407, ""));
     let proxies = Proxies { https: Some(format!("http://{}", refusing.host)), ..Proxies::default() };
     let reference: Reference = "registry.example/a/b:c".parse().unwrap();
-    let error = client(Settings { proxies, ..Settings::default() }).registries.resolve(&reference).unwrap_err();
+    let error = client(connecting(ClientSettings { proxies, ..ClientSettings::default() }))
+        .registries
+        .resolve(&reference)
+        .unwrap_err();
     assert!(error.what.contains(&format!("proxy {}", refusing.host)), "{error}");
     assert!(error.help.as_ref().unwrap().contains("login"), "{error:?}");
     assert_eq!(refusing.requests().len(), 1, "asked once: {:?}", refusing.requests());

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use packmule::content::{Destination, Kind, Source};
 use packmule::flow::Event;
+use packmule::network::settings::{ClientCertificate, ClientSettings, HostSettings};
 use packmule::oci::{Descriptor, Reference, Repository, Tag, media_type};
-use packmule::registry::{ClientCertificate, HostSettings, Settings};
+use packmule::registry::Settings;
 
 use super::encrypted::{Folder, Front, alert, http2};
-use super::hosts::{Bytes, Client, address, client, content, fresh, manifest, manifest_reply, read};
+use super::hosts::{Bytes, Client, address, client, connecting, content, fresh, manifest, manifest_reply, read};
 use super::server::{Server, reply};
 
 const VARIANTS: [(&str, bool); 4] = [
@@ -29,7 +30,7 @@ fn resolve(host: &str, settings: Settings) -> (Client, packmule::content::Error)
 
 fn own(ca: Vec<u8>, client: Option<ClientCertificate>) -> Settings {
     let own = HostSettings { ca: vec![ca], client, ..HostSettings::default() };
-    Settings { hosts: Box::new(move |_| Ok(own.clone())), ..Settings::default() }
+    connecting(ClientSettings { hosts: Box::new(move |_| Ok(own.clone())), ..ClientSettings::default() })
 }
 
 #[test]
@@ -76,15 +77,19 @@ fn a_ca_for_all_and_insecure_by_name() {
     let Some(dir) = address("PACKMULE_TEST_CERTIFICATES") else { return };
     let Some(host) = address("PACKMULE_TEST_TLS") else { return };
     let ca = vec![std::fs::read(std::path::Path::new(&dir).join("ca.pem")).unwrap()];
-    assert_eq!(resolve(&host, Settings { ca, ..Settings::default() }).1.class, Kind::Absent);
-    let insecure = |host: &str| Settings { insecure: vec![host.to_owned()], ..Settings::default() };
+    assert_eq!(resolve(&host, connecting(ClientSettings { ca, ..ClientSettings::default() })).1.class, Kind::Absent);
+    let insecure =
+        |host: &str| connecting(ClientSettings { insecure: vec![host.to_owned()], ..ClientSettings::default() });
     assert_eq!(resolve(&host, insecure(&host)).1.class, Kind::Absent);
     let named = host.replace("127.0.0.1", "localhost");
     assert_eq!(resolve(&named, insecure(&host)).1.class, Kind::Failed, "named for another host");
     let own = HostSettings { insecure: true, ..HostSettings::default() };
     let one = host.clone();
     let hosts = move |name: &str| Ok(if name == one { own.clone() } else { HostSettings::default() });
-    assert_eq!(resolve(&host, Settings { hosts: Box::new(hosts), ..Settings::default() }).1.class, Kind::Absent);
+    assert_eq!(
+        resolve(&host, connecting(ClientSettings { hosts: Box::new(hosts), ..ClientSettings::default() })).1.class,
+        Kind::Absent
+    );
 }
 
 #[test]
@@ -98,7 +103,7 @@ fn r11_certificates_that_do_not_hold() {
     ] {
         let front = Front::new(&folder, name);
         let server = front.serve(|_, _| manifest_reply());
-        let settings = Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() };
+        let settings = connecting(ClientSettings { ca: vec![folder.read("ca.pem")], ..ClientSettings::default() });
         let (_, error) = resolve(&server.host, settings);
         assert_eq!(error.class, Kind::Failed, "{name}: {error}");
         assert!(error.what.contains("certificate"), "{name}: {error}");
@@ -112,14 +117,17 @@ fn r11_certificates_that_do_not_hold() {
     }
     let good = Front::new(&folder, "good").serve(|_, _| manifest_reply());
     let reference: Reference = format!("{}/a/b:c", good.host).parse().unwrap();
-    let settings = Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() };
+    let settings = connecting(ClientSettings { ca: vec![folder.read("ca.pem")], ..ClientSettings::default() });
     client(settings).registries.resolve(&reference).unwrap();
 }
 
 #[test]
 fn a_self_signed_certificate_that_was_given_is_pinned_with_its_name_and_dates() {
     let folder = Folder::new();
-    let given = |name: &str| Settings { ca: vec![folder.read(name)], retries: 0, ..Settings::default() };
+    let given = |name: &str| Settings {
+        retries: 0,
+        ..connecting(ClientSettings { ca: vec![folder.read(name)], ..ClientSettings::default() })
+    };
     let serve = |name: &str| Front::new(&folder, name).serve(|_, _| manifest_reply());
     let server = serve("pinned");
     let reference: Reference = format!("{}/a/b:c", server.host).parse().unwrap();
@@ -170,7 +178,7 @@ fn a_client_certificate_is_shown_to_its_own_registry_alone() {
         let client = (host == name).then(|| shown.clone());
         Ok(HostSettings { ca: vec![ca.clone()], client, ..HostSettings::default() })
     };
-    let client = client(Settings { hosts: Box::new(hosts), ..Settings::default() });
+    let client = client(connecting(ClientSettings { hosts: Box::new(hosts), ..ClientSettings::default() }));
     let repository = Repository::new(&registry.host, "a/b").unwrap();
     assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
     assert!(front.named.load(Ordering::SeqCst) > 0, "shown to the registry");
@@ -193,7 +201,8 @@ fn m8_a_foreign_layer_comes_from_its_own_address_without_login() {
         urls,
         ..layer.descriptor()
     };
-    let settings = Settings { ca: vec![folder.read("ca.pem")], retries: 0, ..super::hosts::login("mule", "canary-m8") };
+    let clients = Arc::new(ClientSettings { ca: vec![folder.read("ca.pem")], ..ClientSettings::default() });
+    let settings = Settings { clients, retries: 0, ..super::hosts::login("mule", "canary-m8") };
     let client = client(settings);
     let repository = Repository::new(&registry.host, "a/b").unwrap();
     assert!(client.registries.holds(&repository, &foreign).unwrap());
@@ -224,7 +233,8 @@ fn r3_http2_that_breaks_gives_way_to_http_1_1() {
                 None => reply(200, bytes.clone()),
             }
         });
-        let client = client(Settings { ca: vec![folder.read("ca.pem")], ..Settings::default() });
+        let client =
+            client(connecting(ClientSettings { ca: vec![folder.read("ca.pem")], ..ClientSettings::default() }));
         let repository = Repository::new(&server.host, "a/b").unwrap();
         assert!(read(&client.registries, &repository, &blob.descriptor()).unwrap() == blob.0);
         assert!(broken.load(Ordering::SeqCst) >= 1);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use packmule::content::{Body, Error, Source};
 use packmule::flow::{Clock, Event, Events, Flow};
+use packmule::network::settings::ClientSettings;
 use packmule::oci::{Descriptor, Digest, Document, Repository, media_type};
 use packmule::registry::{Credential, Registries, Settings};
 
@@ -86,6 +87,11 @@ fn clocked(settings: Settings, real: bool) -> Client {
     let heard = Arc::new(Heard::default());
     let flow = Flow::new(heard.clone(), clock.clone(), 4, 2);
     Client { registries: Registries::new(settings, flow.clone()).unwrap(), clock, heard, flow }
+}
+
+/// Settings without a login that connect so.
+pub fn connecting(clients: ClientSettings) -> Settings {
+    Settings { clients: Arc::new(clients), ..Settings::default() }
 }
 
 /// A client without a login.

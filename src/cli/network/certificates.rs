@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::cli::world::World;
-use crate::registry::ClientCertificate;
+use crate::network::settings::ClientCertificate;
 use crate::secret;
 use crate::system;
 

@@ -16,7 +16,8 @@ use crate::cli::Session;
 use crate::cli::network::Network;
 use crate::content::{Destination, Source};
 use crate::network::rate::Limits;
-use crate::registry::{Credential, HostSettings, Proxies, Registries, Settings};
+use crate::network::settings::{ClientSettings, HostSettings, Proxies};
+use crate::registry::{Credential, Home, Registries, Settings};
 
 /// Default number of retries.
 const RETRIES: u32 = 5;
@@ -151,6 +152,22 @@ pub fn open_with(
 
 /// Returns the settings for registries, without logins.
 fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Settings, Fault> {
+    Ok(Settings {
+        clients: Arc::new(clients(network, session, Arc::clone(&config))?),
+        homes: Box::new(move |host| home(config.registry(host))),
+        plain_http: network.plain_http.clone(),
+        realms: network.realm.clone(),
+        retries: network.retries.unwrap_or(RETRIES),
+        retry_for: network.retry_for.0,
+        ..Settings::default()
+    })
+}
+
+/// Returns the settings of all HTTP clients, whatever is at the other end.
+///
+/// # Errors
+/// Class usage: a certificate file that cannot be read.
+pub fn clients(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<ClientSettings, Fault> {
     let mut ca = Vec::new();
     if let Some(file) = &network.ca {
         let certificates = certificates::certificates(&session.path(file));
@@ -164,17 +181,26 @@ fn settings(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Re
     };
     let certs = certificates::places(session.world);
     let retries = network.retries;
-    Ok(Settings {
+    Ok(ClientSettings {
         hosts: Box::new(move |host| host_settings(host, config.registry(host), retries, &certs)),
-        plain_http: network.plain_http.clone(),
         insecure: network.insecure.clone(),
         ca,
-        realms: network.realm.clone(),
-        retries: retries.unwrap_or(RETRIES),
-        retry_for: network.retry_for.0,
         proxies: Proxies { https: variable("HTTPS_PROXY"), http: variable("HTTP_PROXY"), except: variable("NO_PROXY") },
-        ..Settings::default()
+        ..ClientSettings::default()
     })
+}
+
+/// Returns where a registry is, from its table.
+fn home(registry: Option<&Registry>) -> Home {
+    let Some(Registry { table, .. }) = registry else { return Home::default() };
+    Home {
+        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
+        realms: match &table.realm {
+            None => Vec::new(),
+            Some(Words::One(one)) => vec![one.clone()],
+            Some(Words::Many(many)) => many.clone(),
+        },
+    }
 }
 
 /// Returns the settings of one host, from its table and its directory in `certs.d`. `retries` is
@@ -196,16 +222,10 @@ fn host_settings(
         client = Some(certificates::client(&dir.join(certificate), &dir.join(key))?);
     }
     Ok(HostSettings {
-        endpoint: table.endpoint.as_ref().map(|endpoint| endpoint.get_ref().clone()),
         ca,
         client,
         insecure: table.insecure.unwrap_or_default(),
         plain_http: table.plain_http.unwrap_or_default(),
-        realms: match &table.realm {
-            None => Vec::new(),
-            Some(Words::One(one)) => vec![one.clone()],
-            Some(Words::Many(many)) => many.clone(),
-        },
         proxy: table.proxy.as_ref().map(|proxy| proxy.get_ref().clone()),
         limit_rate: *limit_rate,
         concurrency: table.concurrency.as_ref().map(|number| usize::from(*number.get_ref())),
@@ -254,16 +274,17 @@ mod tests {
         let of = |host: &str, retries| host_settings(host, config.registry(host), retries, &certs);
         let found = of("a.example", None).unwrap();
         assert!(!format!("{found:?}").contains("canary"));
-        assert_eq!(found.endpoint.as_deref(), Some("https://m.example"));
+        let place = home(config.registry("a.example"));
+        assert_eq!(place.endpoint.as_deref(), Some("https://m.example"));
         assert_eq!(found.ca, [b"certs.d/a.example/x.crt".to_vec(), b"ca.pem".to_vec()]);
         assert_eq!(found.client.unwrap().key.as_slice(), b"k.pem");
         assert!(found.insecure && found.plain_http);
-        assert_eq!(found.realms, ["r.example", "s.example"]);
+        assert_eq!(place.realms, ["r.example", "s.example"]);
         assert_eq!(found.proxy.as_deref(), Some("http://u:canary@p"));
         assert_eq!((found.limit_rate, found.concurrency, found.retries), (Some(1 << 20), Some(3), Some(2)));
         assert_eq!(of("a.example", Some(0)).unwrap().retries, Some(0));
         let other = of("b.example", None).unwrap();
-        assert_eq!((other.realms.len(), other.insecure, other.retries), (1, false, None));
+        assert_eq!((home(config.registry("b.example")).realms.len(), other.insecure, other.retries), (1, false, None));
         assert!(of("c.example", None).unwrap().ca.is_empty());
         write("k.pem", 0o640);
         assert!(of("a.example", None).is_ok());

@@ -306,7 +306,7 @@ impl Read for Stream {
             if let Err(error) = self.refill() {
                 // This error does not pass through a method of `Registries`, so remove secrets
                 // here.
-                let error = self.registry.http.settings.secrets.out_of(error);
+                let error = self.registry.http.settings.clients.secrets.out_of(error);
                 self.failed = Some(error.clone());
                 return Err(error.into_io());
             }

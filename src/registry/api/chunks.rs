@@ -12,9 +12,10 @@ use super::upload::{Content, Upload, UploadOutcome};
 use super::ways::{CHUNK, UploadMode};
 use crate::content::Kind;
 use crate::network::retry::{self, Trouble};
+use crate::network::upload_body::UploadBody;
 use crate::registry::auth::scopes::Scopes;
+use crate::registry::http::stream::Unsent;
 use crate::registry::http::tries::Tries;
-use crate::registry::http::upload_body::{Unsent, UploadBody};
 /// Progress of a session according to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reached {

@@ -18,12 +18,13 @@ use crate::content::{Body, Error, Kind};
 use crate::flow::Event;
 use crate::network::origin;
 use crate::network::retry::{self, Trouble};
+use crate::network::upload_body::UploadBody;
 use crate::oci::{Descriptor, Repository};
 use crate::registry::auth::scopes::Scopes;
 use crate::registry::http::body::SMALL;
 use crate::registry::http::exchange::MOST_HOPS;
 use crate::registry::http::request::Authorization;
-use crate::registry::http::upload_body::{Unsent, UploadBody};
+use crate::registry::http::stream::Unsent;
 
 /// Size of the smallest chunk that is tried when larger ones are refused. Some proxies allow 1 MiB
 /// or less.

@@ -96,7 +96,7 @@ impl Auth {
                     .help("fix the auth file or its credential helper")
             })?;
         let found = found.map(Arc::new);
-        found.iter().for_each(|login| http.settings.secrets.login(login));
+        found.iter().for_each(|login| login.add_to(&http.settings.clients.secrets));
         if found.is_none() && http.rules.login_host == "docker.io" {
             http.warn_once("no login found, and anonymous pulls are limited; see `packmule login docker.io -u USER`");
         }
@@ -221,8 +221,8 @@ fn at_home(http: &Http, header: Option<HeaderValue>) -> Result<Option<Authorizat
 mod tests {
     use super::*;
     use crate::flow::{Event, Events, FixedClock, Flow};
+    use crate::network::clients::Clients;
     use crate::network::runtime::Runtime;
-    use crate::registry::http::clients::Clients;
     use crate::registry::settings::Settings;
 
     struct Heard(Mutex<Vec<Event>>);
@@ -238,7 +238,7 @@ mod tests {
         let heard = Arc::new(Heard(Mutex::default()));
         let flow = Flow::new(Arc::clone(&heard) as Arc<dyn Events>, Arc::new(FixedClock::default()), 1, 1);
         let settings = Arc::new(Settings::default());
-        let clients = Arc::new(Clients::new(Arc::clone(&settings)).unwrap());
+        let clients = Arc::new(Clients::new(Arc::clone(&settings.clients)).unwrap());
         let runtime = Arc::new(Runtime::new(flow).unwrap());
         for (name, paths) in [("docker.io", &["library/a", "library/b"][..]), ("registry.example", &["a"])] {
             let http = Http::new(name, Arc::clone(&runtime), Arc::clone(&settings), Arc::clone(&clients)).unwrap();

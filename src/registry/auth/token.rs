@@ -160,7 +160,7 @@ impl Auth {
             }
         };
         let response = http
-            .wait(http.settings.idle, request.header(ACCEPT, "application/json").send())
+            .wait(http.settings.clients.idle, request.header(ACCEPT, "application/json").send())
             .map_err(|stop| http.stopped(&subject, stop))?
             .map_err(|error| http.broken(&address, &subject, &error))?;
         http.refused_by_proxy(&address, &subject, response.status())?;
@@ -179,7 +179,7 @@ impl Auth {
         http.plain(&answer, &subject)?;
         let mut granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
         let token = granted.token().ok_or_else(wrong)?;
-        http.settings.secrets.token(&token);
+        http.settings.clients.secrets.token(&token);
         let header = secret(&Zeroizing::new(format!("Bearer {}", *token))).ok_or_else(wrong)?;
         // A token that lasts less than the margin is still used for a moment.
         let ends = now + granted.life().saturating_sub(MARGIN).max(Duration::from_secs(1));

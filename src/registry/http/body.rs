@@ -64,13 +64,13 @@ impl Http {
     ) -> Result<reqwest::Result<Option<Bytes>>, Trouble> {
         let permit = self.pace.enter(self.flow()).map_err(|_| self.stopped(subject, Stop::Cancelled))?;
         let begun = self.flow().clock().elapsed();
-        let chunk = self.runtime.wait(self.settings.idle, response.chunk());
+        let chunk = self.runtime.wait(self.settings.clients.idle, response.chunk());
         drop(permit);
         let chunk = chunk.map_err(|stop| self.stopped(subject, stop))?;
         drip.waited += self.flow().clock().elapsed().saturating_sub(begun);
         if let Ok(Some(bytes)) = &chunk {
             drip.bytes += bytes.len() as u64;
-            if drip.waited > self.settings.idle * 2 + Duration::from_secs(drip.bytes / SLOWEST) {
+            if drip.waited > self.settings.clients.idle * 2 + Duration::from_secs(drip.bytes / SLOWEST) {
                 let (bytes, waited) = (drip.bytes, drip.waited.as_secs());
                 let what = format_args!("{subject}: {bytes} bytes in {waited} s, expected {SLOWEST} a second");
                 return Err(Trouble::passing(self.error(Kind::Failed, what)));

@@ -8,12 +8,12 @@ use std::sync::atomic::Ordering;
 use reqwest::{StatusCode, Url};
 
 use super::exchange::Http;
-use super::fate::{Fate, look};
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::Kind;
 use crate::flow::Event;
 use crate::network::certificate;
+use crate::network::fate::{Fate, look};
 use crate::network::retry::Trouble;
 
 /// Number of HTTP/2 failures after which a registry is contacted with HTTP/1.1.
@@ -137,7 +137,7 @@ impl Http {
         let asked = || {
             let url = url.join("/v2/").ok()?;
             let client = self.clients.looking(&self.name, &self.own, true).ok()?;
-            let error = self.runtime.wait(self.settings.idle, client.head(url).send()).ok()?.err()?;
+            let error = self.runtime.wait(self.settings.clients.idle, client.head(url).send()).ok()?.err()?;
             let (fate, text) = look(&error);
             matches!(fate, Fate::Alert { .. }).then_some((fate, text))
         };
@@ -150,7 +150,7 @@ impl Http {
     fn certificate_at(&self, url: &Url) -> Option<certificate::Names> {
         let url = url.join("/v2/").ok()?;
         let client = self.clients.looking(&self.name, &self.own, false).ok()?;
-        let response = self.runtime.wait(self.settings.idle, client.head(url).send()).ok()?.ok()?;
+        let response = self.runtime.wait(self.settings.clients.idle, client.head(url).send()).ok()?.ok()?;
         let info = response.extensions().get::<reqwest::tls::TlsInfo>()?;
         certificate::names(info.peer_certificate()?)
     }

@@ -11,8 +11,6 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Client, Method, Response, Url};
 
-use super::clients::Clients;
-use super::fate::Fate;
 use super::headers::{self, Challenge};
 use super::health::Health;
 use super::request::{Authorization, Request};
@@ -20,13 +18,16 @@ use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
 use crate::flow::Flow;
+use crate::network::clients::Clients;
+use crate::network::fate::Fate;
 use crate::network::origin;
 use crate::network::pace::Pace;
 use crate::network::rate::Rate;
 use crate::network::retry::{self, Trouble};
 use crate::network::runtime::{Runtime, Stop};
+use crate::network::settings::HostSettings;
 use crate::registry::rules::Rules;
-use crate::registry::settings::{HostSettings, Settings};
+use crate::registry::settings::Settings;
 
 /// Maximum number of redirects followed in one exchange.
 pub(in crate::registry) const MOST_HOPS: usize = 5;
@@ -73,7 +74,7 @@ impl Http {
         clients: Arc<Clients>,
     ) -> Result<Self, Error> {
         let own = clients.host(name)?;
-        let rules = Rules::new(name, &settings, &own)?;
+        let rules = Rules::new(name, &settings, &own, &(settings.homes)(name))?;
         let rates = settings.limits.of(name, rules.limit_rate);
         Ok(Self {
             name: name.to_owned(),
@@ -168,7 +169,7 @@ impl Http {
                 built = built.body(body.clone());
             }
             let response = self
-                .wait(self.settings.idle, built.send())
+                .wait(self.settings.clients.idle, built.send())
                 .map_err(|stop| self.stopped(&request.subject, stop))?
                 .map_err(|error| self.broken(&url, &request.subject, &error))?;
             self.warn(response.headers());
@@ -255,7 +256,7 @@ impl Http {
     /// Returns the maximum time to wait for the response to a body of `size` bytes. The registry
     /// may first hash and move it, at 16 MiB per second or faster.
     pub fn patience(&self, size: u64) -> Duration {
-        self.settings.idle + Duration::from_secs(size >> 24)
+        self.settings.clients.idle + Duration::from_secs(size >> 24)
     }
 }
 
@@ -266,7 +267,7 @@ mod tests {
 
     fn http() -> Http {
         let settings = Arc::new(Settings::default());
-        let clients = Arc::new(Clients::new(Arc::clone(&settings)).unwrap());
+        let clients = Arc::new(Clients::new(Arc::clone(&settings.clients)).unwrap());
         let flow = Flow::new(Arc::new(Silent), Arc::new(FixedClock::default()), 1, 1);
         Http::new("example.org", Arc::new(Runtime::new(flow).unwrap()), settings, clients).unwrap()
     }

@@ -2,18 +2,14 @@
 //! distribution protocol, and leaves logging in to `auth`.
 
 pub(super) mod body;
-pub(super) mod clients;
 pub(super) mod connection;
 pub(super) mod encoding;
 pub(super) mod exchange;
-pub(super) mod fate;
 pub mod headers;
 pub(super) mod health;
 pub(super) mod outage;
 pub(super) mod ping;
 pub(super) mod request;
 pub(super) mod response;
-pub(super) mod secrets;
-pub(super) mod tls;
+pub(super) mod stream;
 pub(super) mod tries;
-pub(super) mod upload_body;

@@ -101,7 +101,7 @@ impl Http {
         let Some(url) = known.and_then(|base| base.join("/v2/").ok()) else { return Ok(()) };
         self.pace.hold(self.flow())?;
         let sent = self.client(&url, false)?.get(url.clone()).send();
-        let response = self.wait(self.settings.idle, sent).map_err(|stop| self.stopped("ping", stop))?;
+        let response = self.wait(self.settings.clients.idle, sent).map_err(|stop| self.stopped("ping", stop))?;
         let response = response.map_err(|error| self.broken(&url, "ping", &error))?;
         self.refused_by_proxy(&url, "ping", response.status())?;
         if retry::passes(response.status().as_u16()) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use reqwest::{StatusCode, Url};
 
 use super::exchange::Http;
-use super::fate::{Fate, look};
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
+use crate::network::fate::{Fate, look};
 use crate::network::retry::{self, Trouble};
 
 /// Time for which a registry that did not answer counts as down.
@@ -45,16 +45,17 @@ impl Http {
         for (index, endpoint) in self.rules.endpoints.iter().enumerate() {
             let url = endpoint.join("/v2/").map_err(|_| self.error(Kind::Refused, "not a host name"))?;
             let sent = self.client(&url, false)?.get(url.clone()).send();
-            let response = match self.wait(self.settings.idle, sent).map_err(|stop| self.stopped("ping", stop))? {
-                Ok(response) => response,
-                Err(error)
-                    if index + 1 < self.rules.endpoints.len()
-                        && matches!(look(&error).0, Fate::NotTls | Fate::HungUp) =>
-                {
-                    continue;
-                }
-                Err(error) => return Err(self.broken(&url, "ping", &error)),
-            };
+            let response =
+                match self.wait(self.settings.clients.idle, sent).map_err(|stop| self.stopped("ping", stop))? {
+                    Ok(response) => response,
+                    Err(error)
+                        if index + 1 < self.rules.endpoints.len()
+                            && matches!(look(&error).0, Fate::NotTls | Fate::HungUp) =>
+                    {
+                        continue;
+                    }
+                    Err(error) => return Err(self.broken(&url, "ping", &error)),
+                };
             self.warn(response.headers());
             self.refused_by_proxy(&url, "ping", response.status())?;
             if retry::passes(response.status().as_u16()) {

@@ -16,7 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("toml", &["cli", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
     ("reqwest", &["network", "registry"]),
-    ("tokio", &["network", "registry", "serve"]),
+    ("tokio", &["network", "serve"]),
 ];
 
 /// File and folder names without meaning.

@@ -9,14 +9,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::Poll;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH};
-use reqwest::{Body, Response};
+use reqwest::Body;
 use tokio::sync::mpsc;
 
-use super::exchange::Http;
-use super::request::{Authorization, Request};
 use crate::content::{Error, Kind};
-use crate::network::retry::{self, Trouble};
 
 /// Size of a piece, in bytes. Large, so that threads rarely synchronize; a transfer uses about four
 /// of them.
@@ -43,7 +39,7 @@ impl Drop for Lent {
 }
 
 /// Reads content in pieces and checks that it has exactly the expected size.
-pub(in crate::registry) struct UploadBody<'a> {
+pub struct UploadBody<'a> {
     reader: Box<dyn Read + Send + 'a>,
     left: u64,
     size: u64,
@@ -171,7 +167,7 @@ impl<'a> UploadBody<'a> {
         Ok(piece)
     }
 
-    /// Skips the next `bytes`, which the registry already has.
+    /// Skips the next `bytes`, which the server already has.
     pub fn skip(&mut self, mut bytes: u64) -> Result<(), Error> {
         while bytes > 0 {
             bytes -= self.piece(bytes)?.len() as u64;
@@ -193,99 +189,8 @@ impl<'a> UploadBody<'a> {
     }
 }
 
-/// Reason for a failed upload.
-pub(in crate::registry) enum Unsent {
-    /// Reading the content failed.
-    Content(Error),
-    /// It is needed from a byte that has passed and is not kept.
-    Passed,
-    /// Sending to the registry failed.
-    Trouble(Trouble),
-}
-
-impl From<Trouble> for Unsent {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<Error> for Unsent {
-    fn from(error: Error) -> Self {
-        Self::Trouble(Trouble::last(error))
-    }
-}
-
-impl Http {
-    /// Sends `request` with the next `length` bytes of `body` as its body.
-    pub fn stream(
-        &self,
-        request: &Request,
-        authorization: Option<&Authorization>,
-        length: u64,
-        body: &mut UploadBody<'_>,
-    ) -> Result<Response, Unsent> {
-        let most = self.piece();
-        let first = body.piece(length.min(most)).map_err(Unsent::Content)?;
-        if first.len() as u64 == length {
-            let mut request = request.clone().header(CONTENT_LENGTH, &length.to_string());
-            request.body = Some(first);
-            return Ok(self.exchange(&request, authorization)?);
-        }
-        self.admit()?;
-        let (sender, channel) = channel(length);
-        let mut built = self
-            .client(&request.url, false)?
-            .request(request.method.clone(), request.url.clone())
-            .headers(request.headers.clone())
-            .header(CONTENT_LENGTH, length)
-            .body(channel);
-        if let Some(value) = authorization.and_then(|authorization| authorization.at(&request.url)) {
-            built = built.header(AUTHORIZATION, value);
-        }
-        let mut answer = self.runtime.handle().spawn(built.send());
-        let mut left = length;
-        let mut piece = first;
-        let stopped = loop {
-            left -= piece.len() as u64;
-            if let Err(error) = self.spend(piece.len() as u64) {
-                break Some(Unsent::Trouble(error.into()));
-            }
-            match self.wait(self.settings.idle, sender.send(piece)) {
-                Ok(Ok(())) if left > 0 && !answer.is_finished() => {}
-                // Everything was sent, or a response came early, or the connection broke.
-                Ok(_) => break None,
-                Err(stop) => break Some(Unsent::Trouble(self.stopped(&request.subject, stop))),
-            }
-            piece = match body.piece(left.min(most)) {
-                Ok(piece) => piece,
-                Err(error) => break Some(Unsent::Content(error)),
-            };
-        };
-        // Closing the channel before `length` bytes went through aborts the request.
-        drop(sender);
-        if let Some(unsent) = stopped {
-            answer.abort();
-            return Err(unsent);
-        }
-        let response = match self.wait(self.patience(length), &mut answer) {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(error))) => return Err(self.broken(&request.url, &request.subject, &error).into()),
-            Ok(Err(_)) => {
-                return Err(retry::failed(format!("registry {}: {}: broke off", self.name, request.subject)).into());
-            }
-            Err(stop) => {
-                answer.abort();
-                return Err(self.stopped(&request.subject, stop).into());
-            }
-        };
-        self.warn(response.headers());
-        self.refused_by_proxy(&request.url, &request.subject, response.status())?;
-        Ok(response)
-    }
-}
-
 /// Makes a body of exactly `length` bytes; it ends with an error if fewer are sent.
-fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
+pub fn channel(length: u64) -> (mpsc::Sender<Bytes>, Body) {
     let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
     let mut left = length;
     let stream = futures_util::stream::poll_fn(move |context| match receiver.poll_recv(context) {

@@ -17,11 +17,11 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-use crate::network::certificate;
-use crate::registry::settings::ClientCertificate;
+use super::certificate;
+use super::settings::ClientCertificate;
 
 /// Returns the certificates of a PEM file; none if it has none, or one that cannot be read.
-pub(in crate::registry) fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().unwrap_or_default()
 }
 
@@ -30,7 +30,7 @@ pub(in crate::registry) fn certificates(pem: &[u8]) -> Vec<CertificateDer<'stati
 ///
 /// # Errors
 /// A given certificate cannot be a root; the client certificate and its key do not fit.
-pub(in crate::registry) fn config(
+pub fn config(
     given: Vec<CertificateDer<'static>>,
     client: Option<&ClientCertificate>,
     old: bool,

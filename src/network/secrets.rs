@@ -1,7 +1,7 @@
-//! Removes the secrets that a run sends from texts: a registry or proxy may answer with what it was
+//! Removes the secrets that a run sends from texts: a server or proxy may answer with what it was
 //! sent.
 //!
-//! Every error and event of [`crate::registry::Registries`] passes through here before it is shown.
+//! Every error and event of a place on the network passes through here before it is shown.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 use crate::base::lock::lock;
 use crate::content::Error;
 use crate::flow::{Event, Events};
-use crate::registry::credential::Credential;
 
 /// Replacement for a secret.
 const REDACTED: &str = "[redacted]";
@@ -46,23 +45,20 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Adds a login.
-    pub(in crate::registry) fn login(&self, login: &Credential) {
-        match login {
-            Credential::Password { username, password } => self.password(username, password),
-            Credential::Identity(token) => self.lasting(forms(token)),
-        }
+    /// Adds a secret that holds for the whole run.
+    pub fn secret(&self, secret: &str) {
+        self.lasting(forms(secret));
     }
 
     /// Adds the password of a user.
-    fn password(&self, username: &str, password: &str) {
+    pub fn password(&self, username: &str, password: &str) {
         self.lasting(forms(password));
         let pair = Zeroizing::new(format!("{username}:{password}"));
         self.lasting(encoded(&pair));
     }
 
     /// Adds the login in the address of a proxy, if it has one.
-    pub(in crate::registry) fn proxy(&self, address: &str) {
+    pub fn proxy(&self, address: &str) {
         let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
         let Some((login, _)) = rest.split('/').next().and_then(|authority| authority.rsplit_once('@')) else { return };
         let (username, password) = login.split_once(':').unwrap_or((login, ""));
@@ -71,8 +67,8 @@ impl Secrets {
         self.password(&decoded(username), &decoded(password));
     }
 
-    /// Adds a token.
-    pub(in crate::registry) fn token(&self, token: &str) {
+    /// Adds a token, which ends; old ones are forgotten when there are many.
+    pub fn token(&self, token: &str) {
         let mut known = lock(&self.0);
         for form in forms(token) {
             if !known.passing.contains(&form) {
@@ -94,7 +90,7 @@ impl Secrets {
     }
 
     /// Returns the error without secrets.
-    pub(in crate::registry) fn out_of(&self, error: Error) -> Error {
+    pub fn out_of(&self, error: Error) -> Error {
         error.map_texts(&|text| self.without(text))
     }
 
@@ -227,7 +223,7 @@ fn decoded(text: &str) -> String {
 }
 
 /// An event sink that removes secrets.
-pub(in crate::registry) struct Redacted {
+pub struct Redacted {
     /// Receiver of the events.
     pub events: Arc<dyn Events>,
     /// Secrets to remove.
@@ -252,7 +248,7 @@ mod tests {
     #[test]
     fn every_form_of_a_secret_goes() {
         let secrets = Secrets::default();
-        secrets.login(&Credential::password("mule", "canary/9 0\"c1ä"));
+        secrets.password("mule", "canary/9 0\"c1ä");
         secrets.token("eyJjYW5hcnkiOiJ0b2tlbi0xMjM0NTY3ODkwIn0");
         secrets.proxy("http://carrier:can%40ry-77@proxy.example:3128");
         for form in [
@@ -282,7 +278,7 @@ mod tests {
     #[test]
     fn what_a_cut_leaves_of_a_secret_goes_and_words_stay() {
         let secrets = Secrets::default();
-        secrets.login(&Credential::password("m", "registry-canary"));
+        secrets.password("m", "registry-canary");
         let long = "x".repeat(30) + &"canary".repeat(200);
         secrets.token(&long);
         for cut in ["regist…", "registry-can)", "registry-cana", "registry-c\" more"] {
@@ -299,7 +295,7 @@ mod tests {
     #[test]
     fn short_secrets_are_looked_for_as_they_are_sent() {
         let secrets = Secrets::default();
-        secrets.login(&Credential::password("carrier", "x"));
+        secrets.password("carrier", "x");
         assert_eq!(secrets.without("x marks it".to_owned()), "x marks it");
         assert_eq!(secrets.without("Basic Y2Fycmllcjp4".to_owned()), format!("Basic {REDACTED}"));
         assert_eq!(format!("{secrets:?}"), "Secrets(redacted)");

@@ -1,12 +1,12 @@
 //! Classifies failed connections from the errors of the libraries.
 //!
-//! The only file that looks at the texts of those errors; [`super::connection`] decides what to do.
+//! The only file that looks at the texts of those errors; callers decide what to do.
 
 use std::error::Error as _;
 
 /// Reason for the failure of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::registry) enum Fate {
+pub enum Fate {
     /// The certificate is not accepted.
     Certificate,
     /// The server ended TLS because of the version or our certificate.
@@ -37,7 +37,7 @@ pub(in crate::registry) enum Fate {
 }
 
 /// Returns the reason for a failed connection, and the innermost text of its error.
-pub(in crate::registry) fn look(error: &reqwest::Error) -> (Fate, String) {
+pub fn look(error: &reqwest::Error) -> (Fate, String) {
     let mut texts: Vec<String> = Vec::new();
     let mut broke = false;
     let mut cause = error.source();

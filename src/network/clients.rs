@@ -11,13 +11,13 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
 use zeroize::Zeroizing;
 
+use super::origin;
+use super::resolver::Elsewhere;
+use super::settings::{ClientSettings, HostSettings};
 use super::tls;
 use crate::base::fault::escape;
 use crate::base::lock::lock;
 use crate::content::{Error, Kind};
-use crate::network::origin;
-use crate::network::resolver::Elsewhere;
-use crate::registry::settings::{HostSettings, Settings};
 
 /// Maximum number of hosts whose settings are cached, since redirects can lead to ever new names.
 const MOST_KNOWN: usize = 1000;
@@ -47,7 +47,7 @@ struct Key {
 
 /// How to connect to an address.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::registry) struct Way {
+pub struct Way {
     /// Without checking its certificate.
     pub lax: bool,
     /// With the client certificate for its host.
@@ -61,18 +61,23 @@ pub(in crate::registry) struct Way {
 }
 
 /// Cache of clients and of the settings of single hosts.
-pub(in crate::registry) struct Clients {
-    settings: Arc<Settings>,
+pub struct Clients {
+    settings: Arc<ClientSettings>,
     hosts: Mutex<HashMap<String, Arc<HostSettings>>>,
     made: Mutex<HashMap<Key, Client>>,
 }
 
 impl Clients {
     /// Builds the client that most hosts share, so that a bad CA file or proxy is reported at once.
-    pub fn new(settings: Arc<Settings>) -> Result<Self, Error> {
+    pub fn new(settings: Arc<ClientSettings>) -> Result<Self, Error> {
         let clients = Self { settings, hosts: Mutex::default(), made: Mutex::default() };
         clients.get("", &HostSettings::default(), Way::default())?;
         Ok(clients)
+    }
+
+    /// Returns the settings of all clients.
+    pub fn settings(&self) -> &ClientSettings {
+        &self.settings
     }
 
     /// Returns the settings of `host` (as written in references).
@@ -87,7 +92,7 @@ impl Clients {
             return Ok(Arc::clone(known));
         }
         let found = (self.settings.hosts)(host).map_err(|why| {
-            Error::new(Kind::Policy, format!("registry {host}: settings: {}", escape(&why)))
+            Error::new(Kind::Policy, format!("host {host}: settings: {}", escape(&why)))
                 .help("fix the files with its settings")
         })?;
         let found = Arc::new(found);
@@ -97,13 +102,13 @@ impl Clients {
         Ok(found)
     }
 
-    /// Returns the client for a registry's own address.
+    /// Returns the client for an address that the user named.
     pub fn home(&self, name: &str, own: &HostSettings, url: &Url, old: bool) -> Result<Client, Error> {
         let lax = own.insecure || self.is_insecure(name, url);
         self.get(name, own, Way { lax, identity: true, old, ..Way::default() })
     }
 
-    /// Returns the client for an address outside the registry. `trusted` means that it may receive
+    /// Returns the client for an address that comes from a response. `trusted` means that it may receive
     /// the login, so the client certificate for that host is presented too.
     pub fn elsewhere(&self, url: &Url, trusted: bool, old: bool) -> Result<Client, Error> {
         let name = origin::named(url);
@@ -143,7 +148,7 @@ impl Clients {
         for proxy in [&own.proxy, &proxies.https, &proxies.http].into_iter().flatten() {
             self.settings.secrets.proxy(proxy);
         }
-        let about = if name.is_empty() { String::new() } else { format!("registry {name}: ") };
+        let about = if name.is_empty() { String::new() } else { format!("host {name}: ") };
         let settings = &self.settings;
         let mut roots = Vec::new();
         for pem in settings.ca.iter().chain(&own.ca) {
@@ -254,10 +259,10 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{ClientCertificate, Proxies};
+    use crate::network::settings::{ClientCertificate, Proxies};
 
     fn clients(proxies: Proxies) -> Clients {
-        Clients::new(Arc::new(Settings { proxies, ..Settings::default() })).unwrap()
+        Clients::new(Arc::new(ClientSettings { proxies, ..ClientSettings::default() })).unwrap()
     }
 
     #[test]
@@ -304,7 +309,8 @@ mod tests {
 
     #[test]
     fn names_that_are_paths_are_not_looked_up() {
-        let settings = Settings { hosts: Box::new(|host| Err(format!("asked for {host}"))), ..Settings::default() };
+        let settings =
+            ClientSettings { hosts: Box::new(|host| Err(format!("asked for {host}"))), ..ClientSettings::default() };
         let clients = Clients::new(Arc::new(settings)).unwrap();
         for strange in ["..", "a/../../b", "", "a..b", "%2e"] {
             assert!(clients.host(strange).is_ok(), "{strange}");
