@@ -4,6 +4,12 @@
 //! Holds the contract that all kinds of containers fulfil. Knows no bundles; above it no code asks
 //! which kind of container it has.
 
+pub mod gcs;
+pub mod s3;
+mod s3_protocol;
+
+pub use self::s3_protocol::bucket::{Bucket, Network};
+
 use crate::content::{Body, Error};
 use crate::flow::Flow;
 use crate::oci::Digest;

@@ -1,0 +1,222 @@
+//! Parts of an upload: read in order by one thread, sent by several, with few in memory.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use object_store::PutPayload;
+use object_store::path::Path;
+
+use super::bucket::Bucket;
+use super::exchange::Step;
+use super::refusal::Refusal;
+use super::session::{Known, Session};
+use super::sums::{self, Crc32c};
+use crate::base::lock::lock;
+use crate::content::checked::read_some;
+use crate::content::{Error, Kind};
+use crate::flow::{self, Event, Flow};
+use crate::storage::Upload;
+
+/// Least size of a part in bytes, unless it is the last.
+const LEAST: u64 = 8 << 20;
+/// Greatest number of parts. Stores allow 10,000.
+const MOST: u64 = 9000;
+/// Bytes of parts that are in memory at once, where parts are small enough.
+const BUDGET: u64 = 128 << 20;
+
+/// Returns the size of the parts of an object. Two runs choose the same one.
+pub(super) fn part_size(size: u64) -> u64 {
+    size.div_ceil(MOST).max(LEAST)
+}
+
+/// What a run did with the parts of an upload.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    /// All parts, in order.
+    pub parts: Vec<Known>,
+    /// Bytes that were sent.
+    pub sent: u64,
+    /// CRC-32C of the content.
+    pub crc32c: Option<u32>,
+}
+
+/// Reads the parts of an object in order and passes them to `each`, until it returns `false`. The last part passes only
+/// if the whole content is right.
+pub(super) fn read(upload: &Upload<'_>, part: u64, mut each: impl FnMut(usize, Vec<u8>) -> bool) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::from_io(upload.name, error);
+    let wrong = |found: &str| Error::new(Kind::Mismatch, format!("{}: expected {} bytes, found {found}", upload.name, upload.size));
+    let mut reader = upload.body.open().map_err(failed)?;
+    let mut left = upload.size;
+    let mut index = 0;
+    loop {
+        let length = usize::try_from(left.min(part)).map_err(|_| wrong("more than this machine can hold"))?;
+        let mut content = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match read_some(&mut reader, &mut content[filled..]).map_err(failed)? {
+                0 => return Err(wrong("fewer")),
+                count => filled += count,
+            }
+        }
+        left -= length as u64;
+        if left == 0 && reader.read(&mut [0]).map_err(failed)? > 0 {
+            return Err(wrong("more"));
+        }
+        if !each(index, content) || left == 0 {
+            return Ok(());
+        }
+        index += 1;
+    }
+}
+
+/// Returns the MD5 of one part of the content; `None` if there is no such part, or the content passes only once.
+pub(super) fn content(upload: &Upload<'_>, part: u64, wanted: usize) -> Result<Option<[u8; 16]>, Error> {
+    let mut found = None;
+    if !upload.body.is_once() {
+        read(upload, part, |index, content| {
+            found = (index == wanted).then(|| sums::md5(&content));
+            index < wanted
+        })?;
+    }
+    Ok(found)
+}
+
+/// The parts of one upload while they are sent.
+struct Sending<'a> {
+    bucket: &'a Bucket,
+    upload: &'a Upload<'a>,
+    session: &'a Session,
+    path: &'a Path,
+    subject: &'a str,
+    flow: &'a Flow,
+    reported: &'a Mutex<BTreeSet<usize>>,
+    /// Parts that the store has now.
+    done: Mutex<Vec<Option<Known>>>,
+    sent: Mutex<u64>,
+    failed: Mutex<Option<Refusal>>,
+}
+
+impl Bucket {
+    /// Sends all parts that the store does not have. `reported`: parts whose bytes were reported before.
+    pub(super) fn send_parts(
+        &self,
+        upload: &Upload<'_>,
+        part: u64,
+        session: &Session,
+        reported: &Mutex<BTreeSet<usize>>,
+        flow: &Flow,
+    ) -> Result<Passed, Refusal> {
+        let subject = self.names.shown(upload.name);
+        let path = self.names.path(upload.name)?;
+        let count = usize::try_from(upload.size.div_ceil(part)).unwrap_or(usize::MAX);
+        let sending = Sending {
+            bucket: self,
+            upload,
+            session,
+            path: &path,
+            subject: &subject,
+            flow,
+            reported,
+            done: Mutex::new(vec![None; count]),
+            sent: Mutex::default(),
+            failed: Mutex::default(),
+        };
+        let crc32c = sending.run(part, count)?;
+        if let Some(refusal) = lock(&sending.failed).take() {
+            return Err(refusal);
+        }
+        let parts: Vec<Known> = lock(&sending.done).drain(..).flatten().collect();
+        if parts.len() != count {
+            flow.check().map_err(Error::from)?;
+            return Err(Refusal::last(Error::new(Kind::Failed, format!("{subject}: expected {count} parts, found {}", parts.len()))));
+        }
+        let sent = *lock(&sending.sent);
+        Ok(Passed { parts, sent, crc32c })
+    }
+}
+
+impl Sending<'_> {
+    /// Reads the parts, sends them by several threads, and waits for these.
+    fn run(&self, part: u64, count: usize) -> Result<Option<u32>, Refusal> {
+        // One more is being read.
+        let room = usize::try_from((BUDGET / part).saturating_sub(1)).unwrap_or(1).max(1);
+        let threads = self.flow.jobs.min(room).min(count);
+        let (sender, receiver) = sync_channel(0);
+        let receiver = Mutex::new(receiver);
+        let work = || self.work(&receiver);
+        let mut crc = Crc32c::new();
+        let read = std::thread::scope(|scope| {
+            let started = flow::start_some(scope, threads, &work);
+            if let Err(none) = started {
+                return Err(Error::new(Kind::Io, none.to_string()).help(flow::NoThread::HELP));
+            }
+            let read = read(self.upload, part, |index, content| {
+                crc.update(&content);
+                lock(&self.failed).is_none() && !self.flow.is_cancelled() && sender.send((index, Bytes::from(content))).is_ok()
+            });
+            drop(sender);
+            read
+        });
+        read?;
+        Ok(crc.finish())
+    }
+
+    /// Sends parts until there are no more.
+    fn work(&self, receiver: &Mutex<Receiver<(usize, Bytes)>>) {
+        loop {
+            let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((index, content)) = next else { return };
+            if lock(&self.failed).is_some() {
+                continue;
+            }
+            if let Err(refusal) = self.pass(index, content) {
+                lock(&self.failed).get_or_insert(refusal);
+            }
+        }
+    }
+
+    /// Sends one part, unless the store has it.
+    fn pass(&self, index: usize, content: Bytes) -> Result<(), Refusal> {
+        let size = content.len();
+        let md5 = sums::md5(&content);
+        let known = self.session.known.get(&index).filter(|known| known.md5 == md5);
+        let part = match known {
+            Some(known) => known.clone(),
+            None => {
+                let step = Step::sending(self.subject, md5, size);
+                let payload = PutPayload::from(content);
+                let (id, _) = self.bucket.exchange.run(step, async |opened| {
+                    opened.parts.put_part(self.path, &self.session.id, index, payload.clone()).await
+                })?;
+                let part = Known { etag: id.content_id, md5 };
+                self.session.add(index, &part)?;
+                *lock(&self.sent) += size as u64;
+                part
+            }
+        };
+        if lock(self.reported).insert(index) {
+            self.flow.event(Event::Bytes(size as u64));
+        }
+        if let Some(place) = lock(&self.done).get_mut(index) {
+            *place = Some(part);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_few_and_large_enough() {
+        assert_eq!(part_size(0), 8 << 20);
+        assert_eq!(part_size(9000 * (8 << 20)), 8 << 20);
+        for size in [9000 * (8 << 20) + 1, 5 << 40, u64::MAX / 2] {
+            assert!(size.div_ceil(part_size(size)) <= 9000);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Uploads of large objects: nothing is sent that is there, and the outcome is compared.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use object_store::multipart::PartId;
+use object_store::PutMode;
+
+use super::bucket::Bucket;
+use super::exchange::{Step, Tries};
+use super::objects::{Found, differs};
+use super::parts::{self, Passed};
+use super::refusal::Refusal;
+use super::session::{self, Session};
+use super::store::Dialect;
+use super::sums::{self, Crc32c};
+use crate::content::Error;
+use crate::flow::{Event, Flow};
+use crate::oci::Hasher;
+use crate::storage::{Upload, Uploaded};
+
+/// Bytes that are read back at once.
+const READ: usize = 8 << 20;
+
+/// What the store should say of an object.
+struct Expected {
+    /// MD5s of the parts.
+    parts: Vec<[u8; 16]>,
+    crc32c: Option<u32>,
+}
+
+impl Bucket {
+    /// Uploads an object, in one request if it is small.
+    pub(super) fn send(&self, upload: &Upload<'_>, flow: &Flow) -> Result<Uploaded, Refusal> {
+        let part = parts::part_size(upload.size);
+        if self.is_there(upload, part)? {
+            flow.event(Event::Bytes(upload.size));
+            return Ok(Uploaded { sent: 0, kept: upload.size });
+        }
+        if upload.size <= part {
+            let mut whole = Vec::new();
+            parts::read(upload, part, |_, content| {
+                whole = content;
+                true
+            })?;
+            self.put_checked(upload.name, &whole, PutMode::Overwrite, session::attributes(upload))?;
+            flow.event(Event::Bytes(upload.size));
+            return Ok(Uploaded { sent: upload.size, kept: 0 });
+        }
+        let reported = Mutex::new(BTreeSet::new());
+        let mut anew = false;
+        loop {
+            let session = self.session(upload, part, anew)?;
+            match self.in_parts(upload, part, &session, &reported, flow) {
+                Ok(sent) => {
+                    session.end();
+                    return Ok(Uploaded { sent, kept: upload.size.saturating_sub(sent) });
+                }
+                // Another run completed it, or the store removed it because it was old.
+                Err(refusal) if refusal.is_gone() && !anew => {
+                    session.end();
+                    if self.is_there(upload, part)? {
+                        return Ok(Uploaded { sent: 0, kept: upload.size });
+                    }
+                    if upload.body.is_once() {
+                        return Err(refusal);
+                    }
+                    anew = true;
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    /// Returns whether the object is there with this content.
+    fn is_there(&self, upload: &Upload<'_>, part: u64) -> Result<bool, Refusal> {
+        let Some(found) = self.find(upload.name)?.filter(|found| found.object.size == upload.size) else {
+            return Ok(false);
+        };
+        if let Some(digest) = &found.digest {
+            return Ok(*digest == upload.digest.to_string());
+        }
+        // Somebody else wrote it. Reading our own content costs less than sending it.
+        if upload.body.is_once() {
+            return Ok(false);
+        }
+        let mut expected = Expected { parts: Vec::new(), crc32c: None };
+        let mut crc = Crc32c::new();
+        parts::read(upload, part, |_, content| {
+            crc.update(&content);
+            expected.parts.push(sums::md5(&content));
+            true
+        })?;
+        expected.crc32c = crc.finish();
+        Ok(self.says(&found, &expected))
+    }
+
+    /// Returns whether the store says that an object is as expected.
+    fn says(&self, found: &Found, expected: &Expected) -> bool {
+        match self.exchange.product.dialect() {
+            Dialect::Google => expected.crc32c.is_some() && found.hashes.crc32c == expected.crc32c,
+            Dialect::Aws => found.object.etag.as_deref().is_some_and(|etag| match expected.parts.as_slice() {
+                [one] => sums::md5_of(etag) == Some(*one) || sums::bare(etag) == sums::of_parts(&[*one]),
+                parts => sums::bare(etag) == sums::of_parts(parts),
+            }),
+        }
+    }
+
+    fn in_parts(
+        &self,
+        upload: &Upload<'_>,
+        part: u64,
+        session: &Session,
+        reported: &Mutex<BTreeSet<usize>>,
+        flow: &Flow,
+    ) -> Result<u64, Refusal> {
+        let passed = self.send_parts(upload, part, session, reported, flow)?;
+        let parts = passed.parts.iter().map(|part| part.md5).collect();
+        let expected = Expected { parts, crc32c: passed.crc32c };
+        self.complete(upload, session, &passed, &expected)?;
+        self.compare(upload, &expected)?;
+        Ok(passed.sent)
+    }
+
+    /// Makes the object of its parts. The answer to this may be lost, or be an error although the object is there.
+    fn complete(
+        &self,
+        upload: &Upload<'_>,
+        session: &Session,
+        passed: &Passed,
+        expected: &Expected,
+    ) -> Result<(), Refusal> {
+        let path = self.names.path(upload.name)?;
+        let subject = self.names.shown(upload.name);
+        let ids: Vec<PartId> = passed.parts.iter().map(|part| PartId { content_id: part.etag.clone() }).collect();
+        let step = Step { size: upload.size, ..Step::of(&subject) };
+        let mut tries = Tries::default();
+        loop {
+            let done = self.exchange.once(step, &mut tries, &mut async |opened: std::sync::Arc<super::store::Opened>| {
+                opened.parts.complete_multipart(&path, &session.id, ids.clone()).await
+            });
+            let Err(refusal) = done else { return Ok(()) };
+            let found = self.find(upload.name)?.filter(|found| found.object.size == upload.size);
+            if found.is_some_and(|found| self.says(&found, expected)) {
+                return Ok(());
+            }
+            if !self.exchange.goes_on(step, &mut tries, &refusal)? {
+                return Err(refusal);
+            }
+        }
+    }
+
+    /// Compares an object with what it should be: by what the store says of it, or else by reading it back.
+    fn compare(&self, upload: &Upload<'_>, expected: &Expected) -> Result<(), Refusal> {
+        let subject = self.names.shown(upload.name);
+        let found = self.find(upload.name)?.filter(|found| found.object.size == upload.size);
+        let Some(found) = found else { return Err(differs(&subject)) };
+        if self.says(&found, expected) {
+            return Ok(());
+        }
+        let mut hasher = Hasher::new(upload.digest.algorithm());
+        let mut buffer = vec![0; READ];
+        let mut offset = 0;
+        while offset < upload.size {
+            self.exchange.flow().check().map_err(Error::from)?;
+            let length = usize::try_from(upload.size - offset).map_or(READ, |left| left.min(READ));
+            self.fill(upload.name, found.object.etag.as_deref(), offset, &mut buffer[..length])?;
+            hasher.update(&buffer[..length]);
+            offset += length as u64;
+        }
+        if hasher.finish() == upload.digest { Ok(()) } else { Err(differs(&subject)) }
+    }
+}
