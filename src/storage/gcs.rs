@@ -146,7 +146,10 @@ impl Product for Gcs {
         };
         // The text of the error may hold a part of the key.
         let store = builder.build().map_err(|_| {
-            let what = format!("gs://{}: expected the key of a service account in JSON, found other content", self.settings.bucket);
+            let what = format!(
+                "gs://{}: expected the key of a service account in JSON, found other content",
+                self.settings.bucket
+            );
             Error::new(Kind::Policy, what).help("name a key file as Google's console writes it")
         })?;
         let signer = match self.settings.access {
@@ -188,7 +191,8 @@ impl CredentialProvider for MetadataToken {
     type Credential = GcpCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<GcpCredential>> {
-        let generic = |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "GCS", source };
+        let generic =
+            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "GCS", source };
         let mut held = self.held.lock().await;
         if let Some((credential, end)) = &*held
             && Instant::now() + SPARE < *end

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is test code")]
 
 mod algorithms;
+mod buckets;
 mod encodings;
 mod encrypted;
 mod faults;
@@ -34,6 +35,8 @@ mod tokens;
 mod unreadable;
 mod uploads;
 
+#[path = "../support/container.rs"]
+mod container;
 #[path = "../support/hosts.rs"]
 mod hosts;
 #[path = "../support/server.rs"]

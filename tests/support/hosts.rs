@@ -48,6 +48,11 @@ impl Clock for Counting {
 }
 
 impl Counting {
+    /// Returns a clock that starts now.
+    pub fn new(real: bool) -> Self {
+        Self { start: Instant::now(), real, slept: Mutex::default() }
+    }
+
     /// Returns the total time that was to be waited.
     pub fn slept(&self) -> Duration {
         *self.slept.lock().unwrap()
@@ -83,7 +88,7 @@ pub fn waiting() -> Client {
 }
 
 fn clocked(settings: Settings, real: bool) -> Client {
-    let clock = Arc::new(Counting { start: Instant::now(), real, slept: Mutex::default() });
+    let clock = Arc::new(Counting::new(real));
     let heard = Arc::new(Heard::default());
     let flow = Flow::new(heard.clone(), clock.clone(), 4, 2);
     Client { registries: Registries::new(settings, flow.clone()).unwrap(), clock, heard, flow }

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod registry;
+mod storage;
 
 use crate::install::{self, Tools};
 use crate::shell::{self, Failed};
@@ -160,6 +161,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
         tools.get("referrers").and_then(|program| spawn_announcing(&mut running, &Command::new(program), "referrers"));
     settle(&mut running, "PACKMULE_TEST_REFERRERS", referrers)?;
     running.set("PACKMULE_TEST_USER", USER);
+    storage::start(&mut running, tools)?;
     Ok(running)
 }
 

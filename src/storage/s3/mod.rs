@@ -191,17 +191,14 @@ impl Product for S3 {
             }
             Access::WebIdentity { role, token_file, session, endpoint } => {
                 let key = AmazonS3ConfigKey::WebIdentityTokenFile;
-                let builder =
-                    builder.with_config(key, file(token_file)).with_config(AmazonS3ConfigKey::RoleArn, role);
+                let builder = builder.with_config(key, file(token_file)).with_config(AmazonS3ConfigKey::RoleArn, role);
                 let named = [(AmazonS3ConfigKey::RoleSessionName, session), (AmazonS3ConfigKey::StsEndpoint, endpoint)];
                 named.into_iter().fold(builder, |builder, (key, value)| match value {
                     Some(value) => builder.with_config(key, value),
                     None => builder,
                 })
             }
-            Access::Task(address) => {
-                builder.with_config(AmazonS3ConfigKey::ContainerCredentialsRelativeUri, address)
-            }
+            Access::Task(address) => builder.with_config(AmazonS3ConfigKey::ContainerCredentialsRelativeUri, address),
             Access::Pod { address, token_file } => builder
                 .with_config(AmazonS3ConfigKey::ContainerCredentialsFullUri, address)
                 .with_config(AmazonS3ConfigKey::ContainerAuthorizationTokenFile, file(token_file)),

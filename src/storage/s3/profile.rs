@@ -27,7 +27,10 @@ pub struct Profile {
 
 impl std::fmt::Debug for Profile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Profile").field("region", &self.region).field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("Profile")
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
     }
 }
 

@@ -57,6 +57,11 @@ impl Journal {
         directory.join(format!("upload-{}.jsonl", Digest::sha256(whole.as_bytes()).hex()))
     }
 
+    /// Returns whether an earlier run left a journal: it did not complete the upload, or not compare it.
+    pub fn is_left(directory: &Path, about: &About) -> bool {
+        Self::path(directory, about).exists()
+    }
+
     /// Begins a journal, in place of an older one.
     ///
     /// # Errors
@@ -141,6 +146,7 @@ mod tests {
         let journal = Journal::begin(&inner, &about("a"), "id").unwrap();
         journal.add(&entry(1)).unwrap();
         drop(journal);
+        assert!(Journal::is_left(&inner, &about("a")) && !Journal::is_left(&inner, &about("b")));
         let (journal, upload, entries) = Journal::reopen(&inner, &about("a")).unwrap().unwrap();
         assert_eq!((upload.as_str(), entries), ("id", vec![entry(1)]));
         assert!(Journal::reopen(&inner, &about("b")).unwrap().is_none());

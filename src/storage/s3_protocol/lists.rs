@@ -106,7 +106,8 @@ impl Bucket {
     fn url(&self, key: Option<&str>, query: &[(&str, &str)]) -> Result<Url, Error> {
         let bucket = self.address.as_str().trim_end_matches('/');
         let text = key.map_or_else(|| bucket.to_owned(), |key| format!("{bucket}/{}", encoded(key)));
-        let mut url = Url::parse(&text).map_err(|_| Error::new(Kind::Refused, format!("{text}: expected an address")))?;
+        let mut url =
+            Url::parse(&text).map_err(|_| Error::new(Kind::Refused, format!("{text}: expected an address")))?;
         url.query_pairs_mut().extend_pairs(query);
         Ok(url)
     }

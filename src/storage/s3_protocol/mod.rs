@@ -14,6 +14,7 @@ mod lists;
 mod names;
 mod objects;
 mod paced;
+mod part_reader;
 mod parts;
 mod record;
 mod refusal;

@@ -55,19 +55,14 @@ impl Bucket {
     }
 
     /// Fills `buffer` from `offset` of an object. An answer that is cut goes on where it ended.
-    pub(super) fn fill(
-        &self,
-        name: &str,
-        etag: Option<&str>,
-        offset: u64,
-        buffer: &mut [u8],
-    ) -> Result<(), Refusal> {
+    pub(super) fn fill(&self, name: &str, etag: Option<&str>, offset: u64, buffer: &mut [u8]) -> Result<(), Refusal> {
         let path = self.names.path(name)?;
         let subject = self.names.shown(name);
         let changed = |what: &str| Refusal::last(Error::new(Kind::Mismatch, format!("{subject}: {what}")));
         if buffer.is_empty() {
             let found = self.find(name)?;
-            let found = found.ok_or_else(|| Error::new(Kind::Absent, format!("{subject}: expected an object, found none")))?;
+            let found =
+                found.ok_or_else(|| Error::new(Kind::Absent, format!("{subject}: expected an object, found none")))?;
             return match etag {
                 Some(etag) if found.object.etag.as_deref() != Some(etag) => Err(changed("changed while it was read")),
                 _ => Ok(()),

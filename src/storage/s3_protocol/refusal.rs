@@ -65,7 +65,8 @@ const NO_BUCKET: &str = "NoSuchBucket";
 /// Codes of credentials that have ended, in answers with status 400.
 const ENDED: [&str; 4] = ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "ExpiredTokenException"];
 /// Codes of content that changed on its way, in answers with status 400.
-const DAMAGED: [&str; 5] = ["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "RequestTimeout", "InvalidDigest"];
+const DAMAGED: [&str; 5] =
+    ["BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "RequestTimeout", "InvalidDigest"];
 
 /// Converts the reply to a failed step. `home` is the host of the store.
 pub fn refusal(subject: &str, home: &str, reply: Reply, source: &object_store::Error) -> Refusal {
@@ -118,7 +119,9 @@ pub fn refusal(subject: &str, home: &str, reply: Reply, source: &object_store::E
             let help = match code.as_str() {
                 "RequestTimeTooSkewed" => "set the clock of this machine",
                 "SignatureDoesNotMatch" | "InvalidAccessKeyId" => "check the access key and its secret",
-                _ => "check the credentials and their rights; a store that may not be listed says this of an absent object too",
+                _ => {
+                    "check the credentials and their rights; a store that may not be listed says this of an absent object too"
+                }
             };
             full(refuse(Kind::Denied).help(help), false, code != "RequestTimeTooSkewed")
         }

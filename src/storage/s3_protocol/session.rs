@@ -9,7 +9,7 @@ use super::documents::Sent;
 use super::exchange::Step;
 use super::journal::{About, Entry, Journal};
 use super::objects::DIGEST;
-use super::parts;
+use super::part_reader;
 use super::refusal::Refusal;
 use super::sums;
 use crate::content::{Error, Kind};
@@ -53,18 +53,29 @@ pub(super) fn attributes(upload: &Upload<'_>) -> Attributes {
 }
 
 impl Bucket {
+    fn about(&self, upload: &Upload<'_>, part: u64) -> About {
+        About { object: self.names.shown(upload.name), size: upload.size, digest: upload.digest.to_string(), part }
+    }
+
+    /// Returns whether an earlier run left a journal of this upload.
+    pub(super) fn is_doubtful(&self, upload: &Upload<'_>, part: u64) -> bool {
+        self.journals.as_ref().is_some_and(|directory| Journal::is_left(directory, &self.about(upload, part)))
+    }
+
     /// Returns the upload of an earlier run, or begins one. With `anew`, begins one.
     pub(super) fn session(&self, upload: &Upload<'_>, part: u64, anew: bool) -> Result<Session, Refusal> {
         let subject = self.names.shown(upload.name);
-        let digest = upload.digest.to_string();
-        let about = About { object: subject.clone(), size: upload.size, digest, part };
+        let about = self.about(upload, part);
         if !anew {
             if let Some(session) = self.from_journal(&about)? {
                 return Ok(session);
             }
             if let Some((id, known)) = self.from_store(upload, part, &subject)? {
                 let session = self.begun(&about, id, known)?;
-                return session.known.iter().try_for_each(|(index, part)| session.add(*index, part)).map(|()| session).map_err(Refusal::last);
+                for (index, part) in &session.known {
+                    session.add(*index, part)?;
+                }
+                return Ok(session);
             }
         }
         let path = self.names.path(upload.name)?;
@@ -115,7 +126,7 @@ impl Bucket {
             };
             let Some(known) = fitting(&listed, upload.size, part) else { continue };
             if let Some((&first, seen)) = known.first_key_value()
-                && parts::content(upload, part, first)? == Some(seen.md5)
+                && part_reader::content(upload, part, first)? == Some(seen.md5)
             {
                 return Ok(Some((one.upload_id, known)));
             }

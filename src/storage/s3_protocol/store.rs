@@ -64,7 +64,8 @@ pub struct Opened {
 impl Opened {
     /// Sends a signed GET and returns the document in the answer.
     pub async fn document(&self, url: &Url) -> Result<bytes::Bytes> {
-        let generic = |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "", source };
+        let generic =
+            |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "", source };
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.uri_mut() = url.as_str().parse().map_err(|error| generic(Box::new(error)))?;
         match &self.signer {

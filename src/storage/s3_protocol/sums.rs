@@ -15,7 +15,23 @@ pub fn md5(content: &[u8]) -> [u8; 16] {
     Md5::digest(content).into()
 }
 
-/// Returns the CRC-32C of content that comes in pieces.
+/// MD5 of content that comes in pieces.
+#[derive(Default)]
+pub struct Pieces(Md5);
+
+impl Pieces {
+    /// Adds content.
+    pub fn update(&mut self, content: &[u8]) {
+        self.0.update(content);
+    }
+
+    /// Returns the sum.
+    pub fn finish(self) -> [u8; 16] {
+        self.0.finalize().into()
+    }
+}
+
+/// CRC-32C of content that comes in pieces.
 pub struct Crc32c(crc_fast::Digest);
 
 impl Crc32c {
@@ -102,6 +118,10 @@ mod tests {
         let expected = Hashes { crc32c: Some(0x9f4d_f1e8), md5: md5_of("3a393d7377617f182829554763015b1d") };
         assert_eq!(Hashes::of(&headers), expected);
         assert!(expected.md5.is_some());
+        let mut pieces = Pieces::default();
+        pieces.update(b"a");
+        pieces.update(b"bc");
+        assert_eq!(pieces.finish(), md5(b"abc"));
         let one = md5(b"x");
         assert_eq!(of_parts(&[one]), format!("{}-1", encode_hex(&md5(&one))));
     }

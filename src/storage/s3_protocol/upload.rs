@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use object_store::multipart::PartId;
 use object_store::PutMode;
+use object_store::multipart::PartId;
 
 use super::bucket::Bucket;
 use super::exchange::{Step, Tries};
 use super::objects::{Found, differs};
-use super::parts::{self, Passed};
+use super::part_reader;
+use super::parts::Passed;
 use super::refusal::Refusal;
 use super::session::{self, Session};
 use super::store::Dialect;
@@ -26,20 +27,40 @@ const READ: usize = 8 << 20;
 struct Expected {
     /// MD5s of the parts.
     parts: Vec<[u8; 16]>,
+    /// MD5 of the whole, if it is known.
+    whole: Option<[u8; 16]>,
     crc32c: Option<u32>,
+}
+
+impl Expected {
+    /// Reads the content for its sums; `None` if it passes only once.
+    fn read(upload: &Upload<'_>, part: u64) -> Result<Option<Self>, Error> {
+        if upload.body.is_once() {
+            return Ok(None);
+        }
+        let (mut parts, mut whole, mut crc) = (Vec::new(), sums::Pieces::default(), Crc32c::new());
+        part_reader::read(upload, part, |_, content| {
+            crc.update(&content);
+            whole.update(&content);
+            parts.push(sums::md5(&content));
+            true
+        })?;
+        Ok(Some(Self { parts, whole: Some(whole.finish()), crc32c: crc.finish() }))
+    }
 }
 
 impl Bucket {
     /// Uploads an object, in one request if it is small.
     pub(super) fn send(&self, upload: &Upload<'_>, flow: &Flow) -> Result<Uploaded, Refusal> {
-        let part = parts::part_size(upload.size);
-        if self.is_there(upload, part)? {
+        let part = part_reader::part_size(upload.size);
+        let trusts = !self.is_doubtful(upload, part);
+        if self.is_there(upload, part, trusts)? {
             flow.event(Event::Bytes(upload.size));
             return Ok(Uploaded { sent: 0, kept: upload.size });
         }
         if upload.size <= part {
             let mut whole = Vec::new();
-            parts::read(upload, part, |_, content| {
+            part_reader::read(upload, part, |_, content| {
                 whole = content;
                 true
             })?;
@@ -59,7 +80,7 @@ impl Bucket {
                 // Another run completed it, or the store removed it because it was old.
                 Err(refusal) if refusal.is_gone() && !anew => {
                     session.end();
-                    if self.is_there(upload, part)? {
+                    if self.is_there(upload, part, false)? {
                         return Ok(Uploaded { sent: 0, kept: upload.size });
                     }
                     if upload.body.is_once() {
@@ -72,36 +93,30 @@ impl Bucket {
         }
     }
 
-    /// Returns whether the object is there with this content.
-    fn is_there(&self, upload: &Upload<'_>, part: u64) -> Result<bool, Refusal> {
+    /// Returns whether the object is there with this content. `trusts`: the digest that its writer named is enough.
+    fn is_there(&self, upload: &Upload<'_>, part: u64, trusts: bool) -> Result<bool, Refusal> {
         let Some(found) = self.find(upload.name)?.filter(|found| found.object.size == upload.size) else {
             return Ok(false);
         };
-        if let Some(digest) = &found.digest {
+        if let Some(digest) = &found.digest
+            && (trusts || *digest != upload.digest.to_string())
+        {
             return Ok(*digest == upload.digest.to_string());
         }
-        // Somebody else wrote it. Reading our own content costs less than sending it.
-        if upload.body.is_once() {
-            return Ok(false);
-        }
-        let mut expected = Expected { parts: Vec::new(), crc32c: None };
-        let mut crc = Crc32c::new();
-        parts::read(upload, part, |_, content| {
-            crc.update(&content);
-            expected.parts.push(sums::md5(&content));
-            true
-        })?;
-        expected.crc32c = crc.finish();
-        Ok(self.says(&found, &expected))
+        // Reading our own content costs less than sending it.
+        Ok(match Expected::read(upload, part)? {
+            Some(expected) => self.says(&found, &expected),
+            None => false,
+        })
     }
 
     /// Returns whether the store says that an object is as expected.
     fn says(&self, found: &Found, expected: &Expected) -> bool {
         match self.exchange.product.dialect() {
             Dialect::Google => expected.crc32c.is_some() && found.hashes.crc32c == expected.crc32c,
-            Dialect::Aws => found.object.etag.as_deref().is_some_and(|etag| match expected.parts.as_slice() {
-                [one] => sums::md5_of(etag) == Some(*one) || sums::bare(etag) == sums::of_parts(&[*one]),
-                parts => sums::bare(etag) == sums::of_parts(parts),
+            Dialect::Aws => found.object.etag.as_deref().is_some_and(|etag| {
+                let whole = expected.whole.filter(|whole| sums::md5_of(etag) == Some(*whole));
+                whole.is_some() || sums::bare(etag) == sums::of_parts(&expected.parts)
             }),
         }
     }
@@ -116,9 +131,9 @@ impl Bucket {
     ) -> Result<u64, Refusal> {
         let passed = self.send_parts(upload, part, session, reported, flow)?;
         let parts = passed.parts.iter().map(|part| part.md5).collect();
-        let expected = Expected { parts, crc32c: passed.crc32c };
+        let expected = Expected { parts, whole: None, crc32c: passed.crc32c };
         self.complete(upload, session, &passed, &expected)?;
-        self.compare(upload, &expected)?;
+        self.compare(upload, part, &expected)?;
         Ok(passed.sent)
     }
 
@@ -136,12 +151,15 @@ impl Bucket {
         let step = Step { size: upload.size, ..Step::of(&subject) };
         let mut tries = Tries::default();
         loop {
-            let done = self.exchange.once(step, &mut tries, &mut async |opened: std::sync::Arc<super::store::Opened>| {
-                opened.parts.complete_multipart(&path, &session.id, ids.clone()).await
-            });
+            let done =
+                self.exchange.once(step, &mut tries, &mut async |opened: std::sync::Arc<super::store::Opened>| {
+                    opened.parts.complete_multipart(&path, &session.id, ids.clone()).await
+                });
             let Err(refusal) = done else { return Ok(()) };
             let found = self.find(upload.name)?.filter(|found| found.object.size == upload.size);
-            if found.is_some_and(|found| self.says(&found, expected)) {
+            // It is compared afterwards in any case.
+            let named = Some(upload.digest.to_string());
+            if found.is_some_and(|found| found.digest == named || self.says(&found, expected)) {
                 return Ok(());
             }
             if !self.exchange.goes_on(step, &mut tries, &refusal)? {
@@ -151,11 +169,17 @@ impl Bucket {
     }
 
     /// Compares an object with what it should be: by what the store says of it, or else by reading it back.
-    fn compare(&self, upload: &Upload<'_>, expected: &Expected) -> Result<(), Refusal> {
+    fn compare(&self, upload: &Upload<'_>, part: u64, expected: &Expected) -> Result<(), Refusal> {
         let subject = self.names.shown(upload.name);
         let found = self.find(upload.name)?.filter(|found| found.object.size == upload.size);
         let Some(found) = found else { return Err(differs(&subject)) };
         if self.says(&found, expected) {
+            return Ok(());
+        }
+        // Some stores give the MD5 of the whole, which is cheaper to make than to read the object back.
+        if found.object.etag.as_deref().is_some_and(|etag| sums::md5_of(etag).is_some())
+            && Expected::read(upload, part)?.is_some_and(|expected| self.says(&found, &expected))
+        {
             return Ok(());
         }
         let mut hasher = Hasher::new(upload.digest.algorithm());
