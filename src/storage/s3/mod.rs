@@ -8,6 +8,7 @@
 //! Reads no environment and no configuration: the caller passes values, and sources of secrets. The token file of a
 //! web identity is read at its path each time it is needed, since it changes.
 
+pub mod chain;
 pub mod profile;
 
 use std::fmt;

@@ -62,6 +62,15 @@ impl Bucket {
         self.journals.as_ref().is_some_and(|directory| Journal::is_left(directory, &self.about(upload, part)))
     }
 
+    /// Removes the journal that an earlier run left: its upload turned out to be complete.
+    pub(super) fn forget(&self, upload: &Upload<'_>, part: u64) {
+        let Some(directory) = &self.journals else { return };
+        // One that cannot be read is replaced by the next upload of this content.
+        if let Ok(Some((journal, ..))) = Journal::reopen(directory, &self.about(upload, part)) {
+            journal.remove();
+        }
+    }
+
     /// Returns the upload of an earlier run, or begins one. With `anew`, begins one.
     pub(super) fn session(&self, upload: &Upload<'_>, part: u64, anew: bool) -> Result<Session, Refusal> {
         let subject = self.names.shown(upload.name);

@@ -55,6 +55,9 @@ impl Bucket {
         let part = part_reader::part_size(upload.size);
         let trusts = !self.is_doubtful(upload, part);
         if self.is_there(upload, part, trusts)? {
+            if !trusts {
+                self.forget(upload, part);
+            }
             flow.event(Event::Bytes(upload.size));
             return Ok(Uploaded { sent: 0, kept: upload.size });
         }
@@ -157,9 +160,11 @@ impl Bucket {
                 });
             let Err(refusal) = done else { return Ok(()) };
             let found = self.find(upload.name)?.filter(|found| found.object.size == upload.size);
-            // It is compared afterwards in any case.
-            let named = Some(upload.digest.to_string());
-            if found.is_some_and(|found| found.digest == named || self.says(&found, expected)) {
+            // An object that names the digest may be ours, and is compared afterwards; but not if the upload was gone
+            // before.
+            let named = Some(upload.digest.to_string()).filter(|_| !refusal.is_gone());
+            let is_ours = |found: &Found| named.is_some() && found.digest == named;
+            if found.is_some_and(|found| is_ours(&found) || self.says(&found, expected)) {
                 return Ok(());
             }
             if !self.exchange.goes_on(step, &mut tries, &refusal)? {
