@@ -9,7 +9,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody};
 use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder};
@@ -36,7 +36,7 @@ const TOKEN: &str = "/computeMetadata/v1/instance/service-accounts/default/token
 /// Time before its end at which a token is no longer used. The metadata service has a new one by then.
 const SPARE: Duration = Duration::from_secs(60);
 
-/// What gives access to a bucket.
+/// Way to get access to a bucket.
 #[derive(Clone)]
 pub enum Access {
     /// The key of a service account, as JSON.
@@ -72,7 +72,7 @@ pub struct Settings {
     pub prefix: String,
     /// Address of an emulator; `None` for Google's.
     pub endpoint: Option<Url>,
-    /// What gives access.
+    /// Way to get access.
     pub access: Access,
     /// Directory of the journals of uploads. Without it, an upload that was killed goes on by the store's lists only.
     pub journals: Option<PathBuf>,
@@ -170,12 +170,19 @@ struct MetadataToken {
     address: String,
     service: Service,
     secrets: Arc<Secrets>,
-    held: Mutex<Option<(Arc<GcpCredential>, Instant)>>,
+    /// The token, and when it ends on the clock of the flow.
+    held: Mutex<Option<(Arc<GcpCredential>, Duration)>>,
 }
 
 impl fmt::Debug for MetadataToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MetadataToken")
+    }
+}
+
+impl MetadataToken {
+    fn now(&self) -> Duration {
+        self.service.meter.flow.clock().elapsed()
     }
 }
 
@@ -195,7 +202,7 @@ impl CredentialProvider for MetadataToken {
             |source: Box<dyn std::error::Error + Send + Sync>| object_store::Error::Generic { store: "GCS", source };
         let mut held = self.held.lock().await;
         if let Some((credential, end)) = &*held
-            && Instant::now() + SPARE < *end
+            && self.now() + SPARE < *end
         {
             return Ok(Arc::clone(credential));
         }
@@ -212,7 +219,7 @@ impl CredentialProvider for MetadataToken {
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| generic("expected a token".into()))?;
         self.secrets.token(&answer.access_token);
         let credential = Arc::new(GcpCredential { bearer: answer.access_token });
-        *held = Some((Arc::clone(&credential), Instant::now() + Duration::from_secs(answer.expires_in)));
+        *held = Some((Arc::clone(&credential), self.now().saturating_add(Duration::from_secs(answer.expires_in))));
         Ok(credential)
     }
 }

@@ -78,7 +78,7 @@ pub struct Unfinished {
     pub size: Option<u64>,
 }
 
-/// What a command is about to do in a container.
+/// Rights that a command is about to need in a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// It reads objects.

@@ -20,10 +20,10 @@ pub type Texts = (Zeroizing<String>, Zeroizing<String>);
 /// Reads the profile files.
 pub type Files = Arc<dyn Fn() -> Result<Texts, Error> + Send + Sync>;
 
-/// What was found.
+/// Access that was found.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// What gives access.
+    /// Way to get access.
     pub access: Access,
     /// Region, if one is named.
     pub region: Option<String>,

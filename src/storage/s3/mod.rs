@@ -30,7 +30,7 @@ use crate::network::secrets::Secrets;
 /// Region where none is given and the endpoint is not Amazon's: what compatible stores expect.
 const REGION: &str = "us-east-1";
 
-/// What gives access to a bucket.
+/// Way to get access to a bucket.
 #[derive(Clone)]
 pub enum Access {
     /// An access key. All three are read again together when the store refuses them.
@@ -97,7 +97,7 @@ pub struct Settings {
     pub endpoint: Option<Url>,
     /// Whether the bucket stands in the path and not in the host. `None`: as is usual at the endpoint.
     pub path_style: Option<bool>,
-    /// What gives access.
+    /// Way to get access.
     pub access: Access,
     /// Directory of the journals of uploads. Without it, an upload that was killed goes on by the store's lists only.
     pub journals: Option<PathBuf>,

@@ -46,7 +46,7 @@ const OTHERS: [(&str, &str); 5] = [
 /// Returns the profile `name` of the texts of both files; an absent file is empty. `None` if there is no such profile.
 ///
 /// # Errors
-/// [`Kind::Policy`] for a profile whose credentials are to be had in a way that is not supported.
+/// [`Kind::Policy`] for a profile whose credentials come from a way that is not supported.
 pub fn find(credentials: &str, config: &str, name: &str) -> Result<Option<Profile>, Error> {
     let heads: &[String] = &[format!("profile {name}"), name.to_owned()];
     let mut values = BTreeMap::new();

@@ -18,7 +18,7 @@ use crate::network::rate::Limits;
 use crate::network::runtime::Runtime;
 use crate::network::secrets::Secrets;
 
-/// What all buckets of a run share.
+/// Parts of the network that all buckets of a run share.
 #[derive(Clone)]
 pub struct Network {
     /// The HTTP clients.

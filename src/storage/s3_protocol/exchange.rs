@@ -83,7 +83,7 @@ impl Exchange {
         Ok(made)
     }
 
-    /// Opens the store anew, with credentials that are read again, unless another thread has done so since `old`.
+    /// Opens the store again, with credentials that are read again, unless another thread has done so since `old`.
     fn reopen(&self, old: &Arc<Opened>) -> Result<(), Error> {
         let mut opened = lock(&self.opened);
         if opened.as_ref().is_some_and(|now| Arc::ptr_eq(now, old)) {

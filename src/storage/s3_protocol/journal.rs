@@ -14,7 +14,7 @@ use crate::base::lock::lock;
 use crate::content::Error;
 use crate::oci::Digest;
 
-/// What an upload is of. Another content, size of parts or place is another upload.
+/// Identity of an upload. Another content, size of parts or place is another upload.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct About {
     /// Address of the object.

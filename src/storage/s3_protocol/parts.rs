@@ -22,7 +22,7 @@ use crate::storage::Upload;
 /// Bytes of parts that are in memory at once, where parts are small enough.
 const BUDGET: u64 = 128 << 20;
 
-/// What a run did with the parts of an upload.
+/// Outcome of sending the parts of an upload.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
     /// All parts, in order.

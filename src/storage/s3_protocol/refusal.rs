@@ -1,4 +1,4 @@
-//! What a failed step means: the error to show, and whether another try may succeed.
+//! Meaning of a failed step: the error to show, and whether another try may succeed.
 //!
 //! Decides by status and error code, never by the texts of a server.
 

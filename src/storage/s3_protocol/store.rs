@@ -34,7 +34,7 @@ pub enum Dialect {
     Google,
 }
 
-/// What signs requests.
+/// Signer of requests.
 pub enum Signer {
     /// Nothing: the store is open to everyone.
     Nobody,
@@ -55,9 +55,9 @@ pub struct Opened {
     pub objects: Arc<dyn ObjectStore>,
     /// Uploads in parts.
     pub parts: Arc<dyn MultipartStore>,
-    /// What signs requests.
+    /// Signs requests.
     pub signer: Signer,
-    /// What sends them.
+    /// Sends them.
     pub service: Service,
 }
 

@@ -1,4 +1,4 @@
-//! What a store says of content that it has, compared with the content.
+//! Sums of content, and the sums that a store tells of content that it has.
 //!
 //! An `ETag` is the MD5 of the content, or of the MD5s of its parts, in most stores; not with encryption by other
 //! keys than the store's own. So an equal one proves, and another proves nothing. Does no I/O.

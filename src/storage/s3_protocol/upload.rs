@@ -23,7 +23,7 @@ use crate::storage::{Upload, Uploaded};
 /// Bytes that are read back at once.
 const READ: usize = 8 << 20;
 
-/// What the store should say of an object.
+/// Sums that the store should tell of an object.
 struct Expected {
     /// MD5s of the parts.
     parts: Vec<[u8; 16]>,

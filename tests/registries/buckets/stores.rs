@@ -1,4 +1,4 @@
-//! What every container must do, by both S3 servers.
+//! The checks that every container must pass, with both S3 servers.
 
 use packmule::content::Kind;
 use packmule::storage::{Condition, Container, s3};

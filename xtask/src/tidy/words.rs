@@ -15,8 +15,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rpassword", &["cli"]),
     ("toml", &["cli", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
-    ("reqwest", &["network", "registry"]),
-    ("tokio", &["network", "serve"]),
+    ("reqwest", &["network", "registry", "storage"]),
+    ("tokio", &["network", "serve", "storage"]),
 ];
 
 /// File and folder names without meaning.
