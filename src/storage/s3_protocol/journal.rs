@@ -74,7 +74,7 @@ impl Journal {
         options.write(true).create(true).truncate(true);
         let mut file = options.open(&path).map_err(|error| failed(&error))?;
         let head = Head { about: about.clone(), upload: upload.to_owned() };
-        file.write_all(&line(&head)).map_err(|error| failed(&error))?;
+        line(&head).and_then(|line| file.write_all(&line)).map_err(|error| failed(&error))?;
         Ok(Self { path, file: Mutex::new(file) })
     }
 
@@ -109,7 +109,7 @@ impl Journal {
     /// Those of the file system.
     pub fn add(&self, entry: &Entry) -> Result<(), Error> {
         let failed = |error: std::io::Error| Error::io(format!("upload journal {}", self.path.display()), &error);
-        lock(&self.file).write_all(&line(entry)).map_err(failed)
+        line(entry).and_then(|line| lock(&self.file).write_all(&line)).map_err(failed)
     }
 
     /// Removes the journal: its upload is completed or gone.
@@ -119,11 +119,11 @@ impl Journal {
     }
 }
 
-/// Returns a value as one line. Strings and numbers always have one.
-fn line(value: &impl Serialize) -> Vec<u8> {
-    let mut line = serde_json::to_vec(value).unwrap_or_default();
+/// Returns a value as one line.
+fn line(value: &impl Serialize) -> std::io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    line
+    Ok(line)
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
         let (path, whole) = (journal.path.clone(), fs::read(&journal.path).unwrap());
         for end in 0..=whole.len() {
             fs::write(&path, &whole[..end]).unwrap();
-            let lines = whole[..end].iter().filter(|byte| **byte == b'\n').count();
+            let lines = String::from_utf8_lossy(&whole[..end]).matches('\n').count();
             match Journal::reopen(dir.path(), &about("a")).unwrap() {
                 None => assert_eq!(lines, 0),
                 Some((journal, _, entries)) => {

@@ -1,6 +1,6 @@
 //! Parts of an upload: read in order by one thread, sent by several, with few in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
@@ -43,7 +43,7 @@ struct Sending<'a> {
     flow: &'a Flow,
     reported: &'a Mutex<BTreeSet<usize>>,
     /// Parts that the store has now.
-    done: Mutex<Vec<Option<Known>>>,
+    done: Mutex<BTreeMap<usize, Known>>,
     sent: Mutex<u64>,
     failed: Mutex<Option<Refusal>>,
 }
@@ -60,7 +60,7 @@ impl Bucket {
     ) -> Result<Passed, Refusal> {
         let subject = self.names.shown(upload.name);
         let path = self.names.path(upload.name)?;
-        let count = usize::try_from(upload.size.div_ceil(part)).unwrap_or(usize::MAX);
+        let count = upload.size.div_ceil(part);
         let sending = Sending {
             bucket: self,
             upload,
@@ -69,16 +69,16 @@ impl Bucket {
             subject: &subject,
             flow,
             reported,
-            done: Mutex::new(vec![None; count]),
+            done: Mutex::default(),
             sent: Mutex::default(),
             failed: Mutex::default(),
         };
-        let crc32c = sending.run(part, count)?;
+        let crc32c = sending.run(part)?;
         if let Some(refusal) = lock(&sending.failed).take() {
             return Err(refusal);
         }
-        let parts: Vec<Known> = lock(&sending.done).drain(..).flatten().collect();
-        if parts.len() != count {
+        let parts: Vec<Known> = std::mem::take(&mut *lock(&sending.done)).into_values().collect();
+        if parts.len() as u64 != count {
             flow.check().map_err(Error::from)?;
             return Err(Refusal::last(Error::new(
                 Kind::Failed,
@@ -92,10 +92,10 @@ impl Bucket {
 
 impl Sending<'_> {
     /// Reads the parts, sends them by several threads, and waits for these.
-    fn run(&self, part: u64, count: usize) -> Result<Option<u32>, Refusal> {
+    fn run(&self, part: u64) -> Result<Option<u32>, Refusal> {
         // One more is being read.
         let room = usize::try_from((BUDGET / part).saturating_sub(1)).unwrap_or(1).max(1);
-        let threads = self.flow.jobs.min(room).min(count);
+        let threads = self.flow.jobs.min(room);
         let (sender, receiver) = sync_channel(0);
         let receiver = Mutex::new(receiver);
         let work = || self.work(&receiver);
@@ -154,9 +154,7 @@ impl Sending<'_> {
         if lock(self.reported).insert(index) {
             self.flow.event(Event::Bytes(size as u64));
         }
-        if let Some(place) = lock(&self.done).get_mut(index) {
-            *place = Some(part);
-        }
+        lock(&self.done).insert(index, part);
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ pub struct Refusal {
     /// Status of the answer, if there was one.
     pub status: Option<u16>,
     /// Error code in the answer.
-    pub code: String,
+    pub code: Box<str>,
     /// Whether another try may succeed.
     pub again: bool,
     /// Whether other credentials may help.
@@ -30,7 +30,7 @@ pub struct Refusal {
 impl Refusal {
     /// Makes the refusal of a step that is not tried again.
     pub fn last(error: Error) -> Self {
-        Self { error, status: None, code: String::new(), again: false, credentials: false, after: None }
+        Self { error, status: None, code: Box::default(), again: false, credentials: false, after: None }
     }
 
     /// Makes the refusal of a step that may succeed later.
@@ -40,12 +40,12 @@ impl Refusal {
 
     /// Returns whether the upload that a request names does not exist, no longer, or not with these parts.
     pub fn is_gone(&self) -> bool {
-        (self.status == Some(404) && self.code != NO_BUCKET) || self.code == "InvalidPart"
+        (self.status == Some(404) && *self.code != *NO_BUCKET) || &*self.code == "InvalidPart"
     }
 
     /// Returns whether the store does not know a header or query of the request.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self.status, Some(405 | 501)) || self.code == "NotImplemented"
+        matches!(self.status, Some(405 | 501)) || &*self.code == "NotImplemented"
     }
 }
 
@@ -93,7 +93,7 @@ pub fn refusal(subject: &str, home: &str, reply: Reply, source: &object_store::E
     let full = |error: Error, again: bool, credentials: bool| Refusal {
         error,
         status: Some(status),
-        code: code.clone(),
+        code: code.as_str().into(),
         again,
         credentials,
         after: reply.after,

@@ -107,7 +107,7 @@ fn lost_replies_to_parts_and_small_objects_are_sent_again() {
         &store.host,
         |_| None,
         move |request, answer| {
-            let puts = request.method == "PUT" && seen.fetch_add(1, Ordering::SeqCst) % 2 == 0;
+            let puts = request.method == "PUT" && seen.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
             if puts { proxy::lost() } else { answer }
         },
     );

@@ -41,9 +41,10 @@ fn md5(content: &[u8]) -> Vec<u8> {
 
 fn crc32c(content: &[u8]) -> u32 {
     let table: [u32; 256] = std::array::from_fn(|byte| {
-        (0..8).fold(u32::try_from(byte).unwrap(), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 })
+        (0..8)
+            .fold(u32::try_from(byte).unwrap(), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 })
     });
-    !content.iter().fold(!0_u32, |crc, byte| crc >> 8 ^ table[usize::from(crc.to_le_bytes()[0] ^ byte)])
+    !content.iter().fold(!0_u32, |crc, byte| (crc >> 8) ^ table[usize::from(crc.to_le_bytes()[0] ^ byte)])
 }
 
 fn hex(bytes: &[u8]) -> String {
