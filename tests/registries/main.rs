@@ -9,6 +9,7 @@
 
 mod algorithms;
 mod azure;
+mod buckets;
 mod cache_products;
 mod caching;
 mod courier;
