@@ -67,7 +67,7 @@ impl Bucket {
                 whole = content;
                 true
             })?;
-            self.put_checked(upload.name, &whole, PutMode::Overwrite, session::attributes(upload))?;
+            self.put_checked(upload.name, &whole, &PutMode::Overwrite, &session::attributes(upload))?;
             flow.event(Event::Bytes(upload.size));
             return Ok(Uploaded { sent: upload.size, kept: 0 });
         }
