@@ -52,7 +52,7 @@ impl Container for Bucket {
             return Err(Error::new(Kind::Refused, format!("{subject}: expected the id of an upload, found none")));
         };
         // The key comes from a list, so it may be one that we would not write.
-        let path = Path::from_iter(self.names.key(&unfinished.name).split('/'));
+        let path = self.names.key(&unfinished.name).split('/').collect::<Path>();
         let step = Step::of(&subject);
         let done = self.exchange.run(step, async |opened| opened.parts.abort_multipart(&path, &id).await);
         match done {

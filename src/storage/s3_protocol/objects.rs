@@ -117,13 +117,13 @@ impl Bucket {
                 None => return Err(fails("expected the object as it was read, found none")),
             },
         };
-        match self.put_checked(name, content, mode.clone(), Attributes::new()) {
+        match self.put_checked(name, content, &mode, &Attributes::new()) {
             Err(refusal) if refusal.is_unsupported() && mode != PutMode::Overwrite => {
                 self.exchange.flow().warn(format!(
                     "{}: writes without conditions: another writer at the same moment is not noticed",
                     self.names.shown("")
                 ));
-                self.put_checked(name, content, PutMode::Overwrite, Attributes::new())
+                self.put_checked(name, content, &PutMode::Overwrite, &Attributes::new())
             }
             Err(refusal) if refusal.status == Some(412) => Err(fails("another writer was there first")),
             done => done,
@@ -135,8 +135,8 @@ impl Bucket {
         &self,
         name: &str,
         content: &[u8],
-        mode: PutMode,
-        attributes: Attributes,
+        mode: &PutMode,
+        attributes: &Attributes,
     ) -> Result<Object, Refusal> {
         let path = self.names.path(name)?;
         let subject = self.names.shown(name);

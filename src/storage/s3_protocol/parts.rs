@@ -101,7 +101,7 @@ impl Sending<'_> {
         let work = || self.work(&receiver);
         let mut crc = Crc32c::new();
         let read = std::thread::scope(|scope| {
-            let started = flow::start_some(scope, threads, &work);
+            let started = flow::start_some(scope, threads, work);
             if let Err(none) = started {
                 return Err(Error::new(Kind::Io, none.to_string()).help(flow::NoThread::HELP));
             }

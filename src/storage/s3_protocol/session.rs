@@ -47,6 +47,9 @@ impl Session {
     }
 }
 
+/// Id of an upload that an earlier run left, and its parts.
+type Left = (String, BTreeMap<usize, Known>);
+
 /// Returns the attributes of an object: the digest of its content.
 pub(super) fn attributes(upload: &Upload<'_>) -> Attributes {
     Attributes::from_iter([(Attribute::Metadata(DIGEST.into()), upload.digest.to_string())])
@@ -76,10 +79,10 @@ impl Bucket {
         let subject = self.names.shown(upload.name);
         let about = self.about(upload, part);
         if !anew {
-            if let Some(session) = self.from_journal(&about)? {
+            if let Some(session) = self.journaled(&about)? {
                 return Ok(session);
             }
-            if let Some((id, known)) = self.from_store(upload, part, &subject)? {
+            if let Some((id, known)) = self.listed(upload, part, &subject)? {
                 let session = self.begun(&about, id, known)?;
                 for (index, part) in &session.known {
                     session.add(*index, part)?;
@@ -100,7 +103,7 @@ impl Bucket {
         Ok(Session { id, known, journal })
     }
 
-    fn from_journal(&self, about: &About) -> Result<Option<Session>, Error> {
+    fn journaled(&self, about: &About) -> Result<Option<Session>, Error> {
         let Some(directory) = &self.journals else { return Ok(None) };
         let Some((journal, id, entries)) = Journal::reopen(directory, about)? else { return Ok(None) };
         let known = entries.into_iter().filter_map(|entry| {
@@ -112,12 +115,7 @@ impl Bucket {
 
     /// Finds an upload of the same content in the store, by its list of parts. `None` if there is none or the store
     /// does not say.
-    fn from_store(
-        &self,
-        upload: &Upload<'_>,
-        part: u64,
-        subject: &str,
-    ) -> Result<Option<(String, BTreeMap<usize, Known>)>, Refusal> {
+    fn listed(&self, upload: &Upload<'_>, part: u64, subject: &str) -> Result<Option<Left>, Refusal> {
         let key = self.names.key(upload.name);
         let mut begun = match self.list_uploads(&key, subject) {
             Ok(begun) => begun,
