@@ -53,15 +53,17 @@ impl Rate {
 
     /// Waits until `bytes` more are allowed.
     pub fn take(&self, flow: &Flow, bytes: u64) -> Result<(), Error> {
+        retry::pause(flow, self.claim(flow, bytes))
+    }
+
+    /// Claims `bytes` more. Returns how long to wait before they are allowed.
+    pub fn claim(&self, flow: &Flow, bytes: u64) -> Duration {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.per_second);
         let time = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-        let wait = {
-            let mut free = lock(&self.free);
-            let now = flow.clock().elapsed();
-            *free = (*free).max(now.saturating_sub(BURST)).saturating_add(time);
-            free.saturating_sub(now)
-        };
-        retry::pause(flow, wait)
+        let mut free = lock(&self.free);
+        let now = flow.clock().elapsed();
+        *free = (*free).max(now.saturating_sub(BURST)).saturating_add(time);
+        free.saturating_sub(now)
     }
 
     /// Returns the number of bytes for a quarter of a second, at least 1 KiB.

@@ -5,12 +5,17 @@
 //! which kind of container it has.
 
 pub mod azure;
+pub mod gcs;
 pub mod local;
 mod pinned;
 pub mod piped;
 mod read_ahead;
+pub mod s3;
+mod s3_protocol;
 pub mod store;
 pub mod volumes;
+
+pub use self::s3_protocol::bucket::{Bucket, Network};
 
 use crate::content::{Body, Error};
 use crate::flow::Flow;

@@ -9,6 +9,7 @@
 
 mod algorithms;
 mod azure;
+mod buckets;
 mod encodings;
 mod encrypted;
 mod faults;

@@ -5,13 +5,17 @@
 //! everything is installed in `target/tools`.
 
 pub mod azure;
+pub mod storage;
 
 use crate::shell::{self, Failed};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Programs installed by `go install`: name, package, version.
-const GO: &[(&str, &str, &str)] = &[
+/// A program in Go: name, package, version.
+type GoProgram = (&'static str, &'static str, &'static str);
+
+/// Programs installed by `go install`.
+const GO: &[GoProgram] = &[
     ("registry", "github.com/distribution/distribution/v3/cmd/registry", "v3.1.2"),
     ("crane", "github.com/google/go-containerregistry/cmd/crane", "v0.22.1"),
     ("regctl", "github.com/regclient/regclient/cmd/regctl", "v0.11.7"),
@@ -19,9 +23,8 @@ const GO: &[(&str, &str, &str)] = &[
     ("conformance", "github.com/opencontainers/distribution-spec/conformance", "v0.0.0-20260831232431-97274622c111"),
 ];
 
-/// Programs whose module has replacements, so that they must be built from a module of our own:
-/// name, package, version.
-const GO_BY_MODULE: &[(&str, &str, &str)] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
+/// Programs whose module has replacements, so that they must be built from a module of our own.
+const GO_BY_MODULE: &[GoProgram] = &[("oras", "oras.land/oras/cmd/oras", "v1.3.3")];
 
 /// Our own programs under `xtask/go`.
 const OWN: &[&str] = &["token", "referrers"];
@@ -92,8 +95,9 @@ pub fn all() -> Result<Tools, Failed> {
     }
     go?;
     azure::all()?;
+    storage::python()?;
     let mut tools = Tools::default();
-    let built = GO.iter().chain(GO_BY_MODULE).map(|(name, ..)| *name).chain(OWN.iter().copied());
+    let built = GO.iter().chain(storage::GO).chain(GO_BY_MODULE).map(|(name, ..)| *name).chain(OWN.iter().copied());
     for name in built {
         let path = folder().join(name);
         if path.is_file() {
@@ -131,7 +135,7 @@ pub fn apt(packages: &[&str]) -> Result<(), Failed> {
 }
 
 fn go() -> Result<(), Failed> {
-    for (name, package, version) in GO {
+    for (name, package, version) in GO.iter().chain(storage::GO) {
         built(name, &format!("{package}@{version}"), |wanted| {
             shell::quiet(shell::command("go").env("GOBIN", folder()).args(["install", wanted]))
         })?;

@@ -7,6 +7,7 @@
 mod azure;
 mod certificates;
 mod registry;
+mod storage;
 
 use crate::install::{self, Tools};
 use crate::shell::{self, Failed};
@@ -162,6 +163,7 @@ pub fn start(tools: &Tools) -> Result<Services, Failed> {
     settle(&mut running, "PACKMULE_TEST_REFERRERS", referrers)?;
     running.set("PACKMULE_TEST_USER", USER);
     azure::start(&mut running, tools)?;
+    storage::start(&mut running, tools)?;
     Ok(running)
 }
 

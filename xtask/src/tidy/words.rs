@@ -16,7 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("toml", &["cli", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
     ("reqwest", &["identity", "network", "registry", "storage"]),
-    ("tokio", &["network", "serve"]),
+    ("tokio", &["network", "serve", "storage"]),
 ];
 
 /// File and folder names without meaning.
