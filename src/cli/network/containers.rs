@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Network;
+use super::buckets::{Place, open_gcs, open_s3};
 use super::config::Config;
 use super::config::storage::{Provider, Storage, longest};
 use super::registries;
@@ -15,9 +16,10 @@ use crate::content::{Error, Kind};
 use crate::network::access::Access;
 use crate::network::clients::Clients;
 use crate::network::rate::Limits;
-use crate::storage::Container;
+use crate::network::runtime::Runtime;
 use crate::storage::azure::{self, Azure, Opening};
 use crate::storage::local::LocalContainer;
+use crate::storage::{self, Container};
 
 /// Opens the container at `address`. Makes no request yet.
 ///
@@ -38,33 +40,41 @@ pub fn open(network: &Network, address: &Address, session: &Session<'_>) -> Resu
     }
     let unusable = |error: Error| error.classed(|kind| if kind == Kind::Policy { Class::Usage } else { Class::Source });
     let clients = registries::clients(network, session, Arc::clone(&config))?;
-    let opening = |access| -> Result<Opening, Fault> {
-        Ok(Opening {
-            access,
-            clients: Arc::new(Clients::new(Arc::new(clients)).map_err(unusable)?),
-            limits: Arc::new(Limits::new(network.limit_rate)),
-            retries: network.retries.unwrap_or(registries::RETRIES),
-        })
+    let clients = Arc::new(Clients::new(Arc::new(clients)).map_err(unusable)?);
+    let limits = Arc::new(Limits::new(network.limit_rate));
+    let retries = network.retries.unwrap_or(registries::RETRIES);
+    let provider = Provider::of(&url);
+    let table = table.map(|table| Storage { url: url.clone(), ..table });
+    let (access, url) = match &table {
+        // What everyone may read, or what the machine itself has access to.
+        None if provider == Some(Provider::Azure) => (Access::Anonymous, url),
+        None => (Access::Machine, url),
+        Some(table) => {
+            let sources = registries::sources(network, session, Arc::clone(&config))?;
+            let (access, cloud) = sources.access(table).map_err(unusable)?;
+            (access, table.address(&cloud))
+        }
     };
-    match Provider::of(&url) {
-        Some(Provider::Azure) => {
-            let (access, url) = match table {
-                None => (Access::Anonymous, url),
-                Some(table) => {
-                    let table = Storage { url, ..table };
-                    let sources = registries::sources(network, session, Arc::clone(&config))?;
-                    let (access, cloud) = sources.access(&table).map_err(unusable)?;
-                    (access, table.address(&cloud))
-                }
-            };
-            let place = azure::Address::parse(&url).map_err(unusable)?;
-            let opened = Azure::open(place, opening(access)?, session.flow.clone()).map_err(unusable)?;
-            Ok(Arc::new(opened))
+    let opened: Result<Arc<dyn Container>, Error> = match provider {
+        Some(Provider::Azure) => azure::Address::parse(&url)
+            .and_then(|place| Azure::open(place, Opening { access, clients, limits, retries }, session.flow.clone()))
+            .map(|opened| Arc::new(opened) as Arc<dyn Container>),
+        Some(provider @ (Provider::S3 | Provider::Google)) => {
+            let mut place = Place::parse(&url);
+            if let Some(Storage { region, endpoint, path_style, .. }) = table {
+                place = Place { region, endpoint, path_style, ..place };
+            }
+            let runtime = Arc::new(Runtime::new(session.flow.clone()).map_err(unusable)?);
+            let network = storage::Network { clients, runtime, limits, retries };
+            let open = if provider == Provider::S3 { open_s3 } else { open_gcs };
+            open(place, access, &network, session).map(|opened| Arc::new(opened) as Arc<dyn Container>)
         }
-        _ => {
-            Err(Fault::usage(format!("container {address}: not supported in this version"), "use Azure or file:///DIR"))
+        // Directories were opened above.
+        Some(Provider::Directory) | None => {
+            return Err(Fault::usage(format!("container {address}: expected an address, found none"), "correct it"));
         }
-    }
+    };
+    opened.map_err(unusable)
 }
 
 /// Returns the table of an address, if there is one, and the whole address.

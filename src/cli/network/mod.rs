@@ -1,6 +1,7 @@
 //! Registries on the command line: options, configuration, logins, certificates (feature `online`).
 
 pub mod auth_file;
+pub mod buckets;
 mod bundles;
 pub mod certificates;
 pub mod config;
