@@ -10,7 +10,7 @@
 //! | 6 operations | `operate` | export, verify, import, copy, diff, sign |
 //! | 5 decisions | `decide` | selection, plan, names at the destination, deltas, wanted lists |
 //! | 5 edge | `serve` | the read-only registry over HTTP |
-//! | 4 places | [`bundle`], `registry`, `layout`, `storage`, [`scan`], `secret`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; keys on cards and HSMs |
+//! | 4 places | [`bundle`], `registry`, `layout`, `storage`, [`scan`], `secret`, `identity`, `keys` | implementations of the traits of [`content`]; scanners; sources of secrets; identities in a cloud; keys on cards and HSMs |
 //! | 4 records | [`receipt`], [`report`], [`state`], [`audit`] | the result of an import; the page that a run is approved from; the bundles last accepted and exported; who did what |
 //! | 3 network | `network` | the runtime, addresses, certificates, waits, pace and rate that all protocols share |
 //! | 2 contracts | [`content`], [`outfile`], [`program`], [`signing`] | traits, checked streams, several sources as one; which files an output may change; other programs; keys and policies |
@@ -32,6 +32,8 @@ pub mod content;
 #[cfg(feature = "carry")]
 pub mod decide;
 pub mod flow;
+#[cfg(feature = "online")]
+pub mod identity;
 #[cfg(feature = "carry")]
 pub mod keys;
 #[cfg(feature = "carry")]

@@ -36,7 +36,7 @@ pub enum Source {
     Command(Vec<String>),
     /// A systemd credential of the unit (LoadCredential=).
     Systemd(String),
-    /// The URL of a secret in Azure Key Vault. Not in this version.
+    /// The URL of a secret in Azure Key Vault, which an identity reads.
     Keyvault(String),
 }
 
@@ -142,11 +142,8 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Reads the secret from its source.
-    ///
-    /// # Errors
-    /// [`Unreadable`] if the source has no secret, or if others can read or change it.
-    pub fn read(&self, surroundings: &Surroundings) -> Result<Zeroizing<String>, Unreadable> {
+    /// Reads the bytes of the source.
+    fn bytes(&self, surroundings: &Surroundings) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
         let wrong =
             |found: &str, help: &str| Unreadable { what: format!("{}: {found}", self.source), help: help.to_owned() };
         let bytes = match &self.source {
@@ -169,10 +166,44 @@ impl Secret {
                 let dir = dir.ok_or_else(|| wrong("expected CREDENTIALS_DIRECTORY, found it unset", help))?;
                 private_file(&dir.join(name), MAX)?
             }
+            // Identities, which get it, are on this floor too: the command line puts both together.
             Source::Keyvault(_) => {
-                return Err(wrong("not in this version", "use file, env, command or systemd"));
+                return Err(wrong(
+                    "expected a source on this machine, found a vault",
+                    "use file, env, command or systemd",
+                ));
             }
         };
+        Ok(bytes)
+    }
+
+    /// Reads a document that is kept as a secret: like [`Self::read`], but of any number of lines.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn read_document(&self, surroundings: &Surroundings) -> Result<Zeroizing<String>, Unreadable> {
+        let bytes = self.bytes(surroundings)?;
+        match std::str::from_utf8(&bytes) {
+            Ok(text) if !text.trim().is_empty() => Ok(Zeroizing::new(text.to_owned())),
+            found => Err(Unreadable {
+                what: format!(
+                    "{}: expected text, found {}",
+                    self.source,
+                    if found.is_ok() { "nothing" } else { "other bytes" }
+                ),
+                help: "it must contain only the document, in UTF-8".to_owned(),
+            }),
+        }
+    }
+
+    /// Reads the secret from its source.
+    ///
+    /// # Errors
+    /// [`Unreadable`] if the source has no secret, or if others can read or change it.
+    pub fn read(&self, surroundings: &Surroundings) -> Result<Zeroizing<String>, Unreadable> {
+        let wrong =
+            |found: &str, help: &str| Unreadable { what: format!("{}: {found}", self.source), help: help.to_owned() };
+        let bytes = self.bytes(surroundings)?;
         let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let help = "it must contain only the secret, in UTF-8";
@@ -307,9 +338,7 @@ mod tests {
         assert_eq!(systemd("c", &[("CREDENTIALS_DIRECTORY", at)]).unwrap(), "canary");
         assert!(systemd("c", &[]).is_err() && systemd("c", &[("CREDENTIALS_DIRECTORY", "rel")]).is_err());
         assert!(systemd("../c", &[("CREDENTIALS_DIRECTORY", at)]).unwrap_err().contains("found a path"));
-        assert!(
-            read(Source::Keyvault("https://canary".into()), none, &[]).unwrap_err().contains("not in this version")
-        );
+        assert!(read(Source::Keyvault("https://canary".into()), none, &[]).unwrap_err().contains("found a vault"));
     }
 
     #[test]

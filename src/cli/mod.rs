@@ -20,6 +20,11 @@ pub mod args;
 pub mod audit;
 pub mod commands;
 pub mod confine;
+#[cfg(feature = "online")]
+pub mod containers;
+#[cfg(not(feature = "online"))]
+#[path = "no_containers.rs"]
+pub mod containers;
 pub mod detect;
 pub mod diff_text;
 pub mod environment;
@@ -32,6 +37,11 @@ pub mod network;
 pub mod output;
 pub mod pem;
 pub mod progress;
+#[cfg(feature = "online")]
+pub mod reach;
+#[cfg(not(feature = "online"))]
+#[path = "no_reach.rs"]
+pub mod reach;
 pub mod receipt;
 pub mod report_files;
 pub mod run;

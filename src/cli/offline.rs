@@ -1,5 +1,6 @@
 //! The network options of a build without a network: no options, and one refusal for every call.
 
+use super::args::container::Address;
 use super::output::Outcome;
 use super::session::Session;
 use crate::base::fault::Fault;
@@ -41,6 +42,14 @@ impl Network {
     /// # Errors
     /// Class usage, always.
     pub fn listing(&self, _: &str, _: bool, _: &Session<'_>) -> Result<Outcome, Fault> {
+        Err(Self::none())
+    }
+
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Class usage, always.
+    pub fn bundles(&self, _: &Address, _: &Session<'_>) -> Result<Outcome, Fault> {
         Err(Self::none())
     }
 

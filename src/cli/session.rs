@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::audit;
 use super::output::Outcome;
 use super::progress;
+use super::reach::Reach;
 use super::world::World;
 use crate::base::fault::Fault;
 use crate::flow::Flow;
@@ -56,6 +57,8 @@ pub struct Session<'a> {
     pub globals: Globals,
     /// Audit log, if there is one.
     pub audit: Option<Arc<audit::Run>>,
+    /// How containers are reached; set by commands that have options for it.
+    pub reach: Reach,
     /// Runs another command line; a function pointer because the grammar lies above this file.
     pub run_line: RunLine,
 }

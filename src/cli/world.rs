@@ -289,6 +289,15 @@ impl World {
         }
     }
 
+    /// Returns the path of this program.
+    ///
+    /// # Errors
+    /// Those of the system; always in a test world, whose program is another.
+    #[cfg(feature = "online")]
+    pub fn own_program(&self) -> io::Result<PathBuf> {
+        if self.real { std::env::current_exe() } else { Err(io::ErrorKind::Unsupported.into()) }
+    }
+
     /// Returns the environment and directory for other programs.
     pub fn surroundings(&self) -> crate::program::Surroundings {
         crate::program::Surroundings { env: self.env.clone(), dir: self.cwd.clone() }

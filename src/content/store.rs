@@ -10,15 +10,26 @@ use super::{Body, Error};
 use crate::oci::Digest;
 
 /// A file that is whole.
-pub struct Whole<'a> {
+#[derive(Clone)]
+pub struct Whole {
     /// Its final name relative to the folder of the manifest, with `/` between components.
-    pub name: &'a str,
+    pub name: String,
     /// Its size in bytes.
     pub size: u64,
     /// The digest of its bytes, taken while writing.
     pub digest: Digest,
     /// Its content.
-    pub body: &'a dyn Body,
+    pub body: Arc<dyn Staged>,
+}
+
+/// Content of a whole file, where it was written.
+pub trait Staged: Body {
+    /// Notes that the store has the file, and removes it from where it was written. Called by stores
+    /// that keep files elsewhere, once the file is durable there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn release(&self) -> Result<(), Error>;
 }
 
 /// A small file that is made at the end.
@@ -45,11 +56,17 @@ pub struct Finished {
 pub trait Store: Send + Sync {
     /// Takes a whole file while others are still being written. Volumes come in order and from one
     /// thread. A file may be put again with other content, in this run or the next one; the last
-    /// content counts.
+    /// content counts. May return before the file was taken; a failure is then returned by a later
+    /// call.
     ///
     /// # Errors
     /// The errors of the store. They end the run.
-    fn put(&self, file: &Whole<'_>) -> Result<(), Error>;
+    fn put(&self, file: Whole) -> Result<(), Error>;
+
+    /// Returns a place to read files that an earlier run put, if the store keeps them elsewhere.
+    fn earlier(&self) -> Option<Arc<dyn Volumes>> {
+        None
+    }
 
     /// Makes the named volumes durable, which were all put, and returns a place to read back all files
     /// that were put, under their final names. Others do not see a bundle yet.

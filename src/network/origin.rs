@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use reqwest::Url;
+pub use reqwest::Url;
 
 /// Reports whether two addresses have the same scheme, host and port.
 pub fn same(one: &Url, other: &Url) -> bool {

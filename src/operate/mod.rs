@@ -14,4 +14,6 @@ pub mod report_data;
 pub mod serve;
 #[cfg(feature = "carry")]
 pub mod sign;
+#[cfg(feature = "online")]
+pub mod transfer;
 pub mod verify;

@@ -6,6 +6,8 @@
 //! started by its absolute path, and relative entries of PATH are not searched. Does not interpret
 //! the output of programs.
 
+#[cfg(feature = "online")]
+pub mod companion;
 #[cfg(not(unix))]
 mod elsewhere;
 #[cfg(any(feature = "online", test))]

@@ -20,6 +20,8 @@ pub enum Credential {
     },
     /// An identity token, which the realm exchanges for an access token (OAuth2 refresh).
     Identity(Zeroizing<String>),
+    /// A token of an identity in Microsoft's cloud (Entra), which the registry exchanges for an identity token.
+    Entra(Zeroizing<String>),
 }
 
 impl Credential {
@@ -38,6 +40,7 @@ impl Credential {
         match self {
             Self::Password { username, password } => secrets.password(username, password),
             Self::Identity(token) => secrets.secret(token),
+            Self::Entra(token) => secrets.token(token),
         }
     }
 }

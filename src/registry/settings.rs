@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::credential::Credential;
+use crate::content::Error;
 use crate::network::rate::Limits;
 use crate::network::settings::ClientSettings;
 
 /// Finds the login for a host (as written in references) and a repository path (empty for the host
-/// itself). Returns `Ok(None)` if there is none, and `Err` with the reason if a helper or file
-/// fails.
-pub type Lookup = Box<dyn Fn(&str, &str) -> Result<Option<Credential>, String> + Send + Sync>;
+/// itself). Returns `Ok(None)` if there is none, and `Err` if a source of logins fails.
+pub type Lookup = Box<dyn Fn(&str, &str) -> Result<Option<Credential>, Error> + Send + Sync>;
 
 /// Where one registry is, and who may receive its login.
 #[derive(Clone, Debug, Default)]

@@ -5,6 +5,12 @@
 //! which kind of container it has.
 
 pub mod azure;
+pub mod local;
+mod pinned;
+pub mod piped;
+mod read_ahead;
+pub mod store;
+pub mod volumes;
 
 use crate::content::{Body, Error};
 use crate::flow::Flow;

@@ -43,6 +43,12 @@ pub fn stdin() -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(io::stdin()))
 }
 
+/// Returns the reading end of a pipe from another process.
+#[cfg(feature = "online")]
+pub fn of_process(file: File) -> Box<dyn Read + Send> {
+    waited_for(file)
+}
+
 #[cfg(unix)]
 fn waited_for(file: File) -> Box<dyn Read + Send> {
     let is_regular = file.metadata().is_ok_and(|found| found.is_file());

@@ -72,7 +72,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn put(&self, file: &Whole<'_>) -> Result<(), Error> {
+    fn put(&self, file: Whole) -> Result<(), Error> {
         if self.refuses.is_some_and(|refused| file.name.ends_with(refused)) {
             return Err(Error::new(Kind::Refused, "the store is full"));
         }
@@ -80,8 +80,8 @@ impl Store for MemoryStore {
         // Checked: it ends only where size and digest hold.
         file.body.open().and_then(|mut body| body.read_to_end(&mut bytes)).unwrap();
         assert_eq!(bytes.len() as u64, file.size);
-        self.log(file.name);
-        self.put.lock().unwrap().insert(file.name.to_owned(), bytes);
+        self.log(&file.name);
+        self.put.lock().unwrap().insert(file.name, bytes);
         Ok(())
     }
     fn settle(&self, volumes: &[String]) -> Result<Arc<dyn Volumes>, Error> {

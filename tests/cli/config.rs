@@ -31,7 +31,7 @@ fn logins_come_from_files_variables_and_commands() {
             }
         }
     }
-    // Wrong, absent, and readable by others.
+    // Wrong, absent, and readable by others; secrets in key vaults: see credentials.rs.
     let table = format!("[credential.c]\nhost = \"{host}\"\nusername = \"mule\"\n");
     home.write(PLACE, &format!("{table}password = {{ env = \"WRONG\" }}\n"));
     let wrong = [("WRONG", "canary-7781")];
@@ -40,12 +40,9 @@ fn logins_come_from_files_variables_and_commands() {
         assert_eq!(ended.code, 20, "{}", ended.stderr);
         silent_about(&ended, "canary-7781");
     }
-    for (source, said) in [
-        ("{ systemd = \"c\" }", "/nowhere/c"),
-        ("{ env = \"UNSET\" }", "UNSET"),
-        ("{ keyvault = \"https://kv/canary-7781\" }", "not in this version"),
-        ("{ file = \"open\" }", "0644"),
-    ] {
+    for (source, said) in
+        [("{ systemd = \"c\" }", "/nowhere/c"), ("{ env = \"UNSET\" }", "UNSET"), ("{ file = \"open\" }", "0644")]
+    {
         let open = home.write(".config/packmule/open", "canary-7781");
         std::fs::set_permissions(open, std::fs::Permissions::from_mode(0o644)).unwrap();
         home.write(PLACE, &format!("{table}password = {source}\n"));

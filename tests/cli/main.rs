@@ -11,9 +11,17 @@ mod access;
 mod acr;
 mod audit;
 #[cfg(feature = "online")]
+mod azure;
+#[cfg(feature = "online")]
 mod config;
+#[cfg(feature = "online")]
+mod containers;
 mod copy;
+#[cfg(feature = "online")]
+mod credentials;
 mod delta;
+#[cfg(feature = "online")]
+mod directories;
 mod frame;
 mod from_bundle;
 mod key;
@@ -39,6 +47,12 @@ mod token;
 mod tour;
 mod writes;
 
+#[cfg(feature = "online")]
+#[path = "../support/azurite.rs"]
+mod azurite;
+#[cfg(feature = "online")]
+#[path = "../support/cloud.rs"]
+mod cloud;
 #[path = "../support/server.rs"]
 mod server;
 #[path = "../support/shelf.rs"]

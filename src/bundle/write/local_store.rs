@@ -18,7 +18,7 @@ use crate::system;
 
 impl Store for Output {
     /// Does nothing, since the file is in the directory already.
-    fn put(&self, _: &Whole<'_>) -> Result<(), content::Error> {
+    fn put(&self, _: Whole) -> Result<(), content::Error> {
         Ok(())
     }
 

@@ -14,6 +14,7 @@ pub(super) mod pass;
 pub mod publish;
 pub mod read_back;
 pub mod resume;
+mod sent;
 mod writer;
 
 pub use self::input::{Input, InputBlob};

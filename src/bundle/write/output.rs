@@ -294,6 +294,11 @@ impl Output {
         self.path(&format!("{}.journal.partial", self.name))
     }
 
+    /// Returns the path of `NAME.sent.partial`.
+    pub fn sent(&self) -> PathBuf {
+        self.path(&format!("{}.sent.partial", self.name))
+    }
+
     /// Returns the path of `NAME.plan.partial`.
     pub fn plan(&self) -> PathBuf {
         self.path(&format!("{}.plan.partial", self.name))

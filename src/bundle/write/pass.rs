@@ -29,7 +29,9 @@ use crate::bundle::format::manifest::{Frame, Volume};
 use crate::bundle::format::tar::Tar;
 use crate::bundle::frames::built::{Built, frame_buffers};
 use crate::bundle::frames::pool::{Lease, Pool, Queue, Watch};
-use crate::content::Source;
+use crate::bundle::volumes::files::fault;
+use crate::content::volumes::Volumes;
+use crate::content::{Kind, Source};
 use crate::flow::{Event, Flow, start, start_one, start_some};
 use crate::oci::Digest;
 use crate::system;
@@ -47,6 +49,8 @@ struct Pass<'a> {
     pieces: &'a [Piece],
     /// Frames of an earlier run, with their volumes and offsets.
     kept: Vec<(Frame, usize, u64)>,
+    /// Volumes that left the directory.
+    earlier: Option<Arc<dyn Volumes>>,
     fetch: Fetch<'a>,
     to_pack: Queue<(Lease, usize)>,
     next: AtomicUsize,
@@ -103,10 +107,19 @@ impl Pass<'_> {
         let path = self.output.partial_volume(volume + 1);
         // No truncation: checked to be a frame's size when the journal was read.
         let size = usize::try_from(frame.stored_size()).unwrap_or_default();
-        system::open_file(&path)
-            .map_err(std::io::Error::from)
-            .and_then(|file| file.read_exact_at(&mut buffer[..size], offset))
-            .map_err(|error| Error::io(path.display(), &error))?;
+        match &self.earlier {
+            Some(place) if !path.exists() => {
+                let name = self.output.name().volume(volume + 1);
+                place.read_at(&name, offset, &mut buffer[..size]).map_err(|error| match error.class {
+                    Kind::Absent | Kind::Mismatch => Trouble::Damaged { frame: index },
+                    _ => Trouble::Ended(fault(error)),
+                })?;
+            }
+            _ => system::open_file(&path)
+                .map_err(std::io::Error::from)
+                .and_then(|file| file.read_exact_at(&mut buffer[..size], offset))
+                .map_err(|error| Error::io(path.display(), &error))?,
+        }
         let built = Built::read(buffer, frame).ok_or(Trouble::Damaged { frame: index })?;
         self.flow.event(Event::Bytes(frame.plain));
         Ok(built)
@@ -211,6 +224,12 @@ impl Pass<'_> {
                 let path = self.output.partial_volume(volume + 1);
                 let mut file = match open.take() {
                     Some((number, file)) if number == volume => file,
+                    // A smaller frame than that of the earlier run does not end the volume.
+                    _ if offset > 0 && self.earlier.is_some() && !path.exists() => {
+                        let frames = layout.volumes().last().map_or(1, |volume| volume.0);
+                        let first = (index + 1).saturating_sub(usize::try_from(frames).unwrap_or(index));
+                        return Err(Trouble::Damaged { frame: first });
+                    }
                     _ => open_own(&path).map_err(|error| write_error(&path, &error))?,
                 };
                 write_all(&mut file, &mut built.slices()).map_err(|error| {
@@ -286,6 +305,7 @@ pub fn pass(
         input,
         tar,
         pieces,
+        earlier: publish::earlier(output),
         fetch: Fetch::new(source, flow, &stop),
         to_pack: Queue::new(),
         next: AtomicUsize::new(0),

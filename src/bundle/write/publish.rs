@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::outcome::{Options, Written};
 use super::output::Output;
-use super::resume;
+use super::{resume, sent};
 use crate::base::fault::Class;
 use crate::bundle::Error;
 use crate::bundle::format::manifest::{Form, MAX_MANIFEST, Manifest, check_ends};
@@ -19,7 +19,8 @@ use crate::bundle::volumes::files::fault;
 use crate::bundle::volumes::local::open_plain;
 use crate::content::Body;
 use crate::content::checked::Checked;
-use crate::content::store::{Finished, Small, Whole};
+use crate::content::store::{Finished, Small, Staged, Whole};
+use crate::content::{self, volumes::Volumes};
 use crate::flow::Flow;
 use crate::oci::{Descriptor, Digest};
 use crate::system;
@@ -32,6 +33,8 @@ struct Made {
     path: PathBuf,
     size: u64,
     digest: Digest,
+    // Record of volumes that were sent, and the volume's number from 1; `None` for other files.
+    record: Option<(PathBuf, usize)>,
 }
 
 impl Body for Made {
@@ -41,26 +44,74 @@ impl Body for Made {
     }
 }
 
-/// Passes the file at `path`, which is whole, to the store of `output` under its final name `name`.
-///
-/// # Errors
-/// The store's.
-pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest) -> Result<(), Error> {
-    let body = Made { path, size, digest };
-    output.store().put(&Whole { name, size, digest, body: &body }).map_err(fault)
+impl Staged for Made {
+    fn release(&self) -> Result<(), content::Error> {
+        if let Some((record, volume)) = &self.record {
+            sent::add(record, *volume, self.size, self.digest)?;
+        }
+        std::fs::remove_file(&self.path).map_err(|error| content::Error::io(self.path.display(), &error))
+    }
 }
 
-/// Returns the length of an unfinished volume, counted from 1, or 0 if it is missing. A volume that
-/// a killed run had already renamed first gets its unfinished name back.
+/// Passes the file at `path`, which is whole, to the store of `output` under its final name `name`.
+/// Does nothing for a volume that an earlier run sent.
 ///
 /// # Errors
-/// [`Class::Io`].
+/// The store's. [`Class::Destination`] for a volume that has other content there than was sent.
+pub fn put(output: &Output, name: &str, path: PathBuf, size: u64, digest: Digest) -> Result<(), Error> {
+    let volume = output.name().volume_number(name);
+    let record = volume.map(|volume| (output.sent(), volume));
+    if let Some(volume) = volume.filter(|_| !output.is_store() && !path.exists()) {
+        let earlier = sent::read(output)?;
+        if earlier.get(&volume) == Some(&(size, digest)) {
+            return Ok(());
+        }
+        sent::retain(output, earlier, |other| other < volume)?;
+        let what = format!("{name}: expected the content that an earlier run sent, found other content");
+        return Err(Error::new(Class::Destination, what).help("run the same export again: it sends this volume again"));
+    }
+    let body = Arc::new(Made { path, size, digest, record });
+    output.store().put(Whole { name: name.to_owned(), size, digest, body }).map_err(fault)
+}
+
+/// Returns the length of an unfinished volume, counted from 1, or 0 if it is missing; also if the
+/// store has it already. A volume that a killed run had already renamed first gets its unfinished
+/// name back.
+///
+/// # Errors
+/// [`Class::Io`]; those of the store.
 pub fn unfinished_length(output: &Output, number: usize) -> Result<u64, Error> {
     let path = output.partial_volume(number);
     if !path.exists() {
+        if let Some(place) = earlier(output) {
+            let Some(&(size, _)) = sent::read(output)?.get(&number) else { return Ok(0) };
+            let found = place.size(&output.name().volume(number)).map_err(fault)?;
+            return Ok(if found == Some(size) { size } else { 0 });
+        }
         resume::undo_renames(output)?;
     }
     Ok(open_plain(&path)?.map_or(0, |(_, size)| size))
+}
+
+/// Returns the place of volumes that left the directory.
+pub fn earlier(output: &Output) -> Option<Arc<dyn Volumes>> {
+    if output.is_store() { None } else { output.store().earlier() }
+}
+
+/// Returns whether a volume, counted from 1, left the directory whole, with `size` bytes.
+///
+/// # Errors
+/// [`Class::Io`].
+pub fn was_sent(output: &Output, number: usize, size: u64) -> Result<bool, Error> {
+    Ok(sent::read(output)?.get(&number).is_some_and(|sent| sent.0 == size))
+}
+
+/// Forgets that volumes after the first `count` left the directory: they are written again.
+///
+/// # Errors
+/// [`Class::Io`].
+pub fn forget_after(output: &Output, count: usize) -> Result<(), Error> {
+    if output.is_store() { Ok(()) } else { sent::retain(output, sent::read(output)?, |volume| volume <= count) }
 }
 
 /// Finishes a bundle: all files that `manifest` describes were put.

@@ -208,7 +208,8 @@ pub fn undo_renames(output: &Output) -> Result<(), Error> {
 /// [`crate::base::fault::Class::Io`].
 pub fn clear(output: &Output) -> Result<(), Error> {
     let pinned = output.path(&format!("{}.plan.partial.new.partial", output.name()));
-    for path in [output.journal(), output.plan(), output.docs(), pinned] {
+    let sent = output.path(&format!("{}.sent.partial.new.partial", output.name()));
+    for path in [output.journal(), output.plan(), output.docs(), pinned, output.sent(), sent] {
         output.remove(&path)?;
     }
     // Files for another store are written here first.

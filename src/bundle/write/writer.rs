@@ -19,8 +19,13 @@ use crate::bundle::Error;
 use crate::bundle::format::frame::stored_size;
 use crate::bundle::format::name::MAX_VOLUMES;
 use crate::bundle::format::tar::Tar;
+use crate::bundle::volumes::files::fault;
 use crate::content::Source;
 use crate::flow::{Event, Flow};
+
+/// Number of volumes in the directory at once if they leave it: two are sent, one waits, and one is
+/// written.
+const VOLUMES_HELD: u64 = 4;
 
 /// Refuses what cannot succeed, before anything is fetched or written.
 fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) -> Result<(), Error> {
@@ -37,6 +42,11 @@ fn check_start(flow: &Flow, output: &Output, input: &Input, pieces: &[Piece]) ->
         return Err(too_many_volumes(layout.volumes().len()));
     }
     let largest = layout.volumes().iter().map(|volume| volume.1).max().unwrap_or_default();
+    if !output.is_store() {
+        // Volumes leave as soon as they are whole.
+        let held = largest.saturating_mul(VOLUMES_HELD);
+        (least, most) = (least.min(largest), most.min(held));
+    }
     if let Some(warning) = output.check_room(least, most, largest)? {
         flow.warn(warning);
     }
@@ -71,12 +81,15 @@ pub fn write(
         {
             Ok(volumes) => break volumes,
             Err(Trouble::Damaged { frame }) => {
+                output.store().settle(&[]).map_err(fault)?;
                 journal.truncate(frame)?;
                 continue;
             }
             Err(Trouble::Wrong { member, what }) => (member, what),
             Err(Trouble::Ended(error)) => return Err(error),
         };
+        // Nothing is on its way to the store while the next pass begins.
+        output.store().settle(&[]).map_err(fault)?;
         // Goes back to the blob's first frame and tries once more.
         let first = pieces.iter().position(|piece| piece.members.contains(&member)).unwrap_or_default();
         journal.truncate(first.min(journal.frames().len()))?;
@@ -120,6 +133,18 @@ fn settle(output: &Output, input: &Input, pieces: &[Piece], journal: &mut Journa
         layout.add(frame.stored_size());
         kept += 1;
     }
+    // A volume that left the directory is whole there, and nothing can be added to it.
+    if let Some(&(frames, bytes)) = layout.volumes().last() {
+        let number = layout.volumes().len();
+        if !output.is_store() && !output.partial_volume(number).exists() && !publish::was_sent(output, number, bytes)? {
+            kept -= usize::try_from(frames).unwrap_or(kept);
+            layout = Layout::new(input.volume_size);
+            for frame in &journal.frames()[..kept] {
+                layout.add(frame.stored_size());
+            }
+        }
+    }
+    publish::forget_after(output, layout.volumes().len())?;
     journal.truncate(kept)?;
     for number in output.partial_volumes()? {
         let path = output.partial_volume(number);

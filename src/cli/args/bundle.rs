@@ -3,13 +3,15 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::container::{Address, is_container};
 use super::place::Bundle;
 use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::stream::{self, Bytes, Stream};
 use crate::bundle::volumes::foreign_files::Beside;
-use crate::bundle::{Untrusted, open_spread};
+use crate::bundle::{Untrusted, open_at, open_spread};
 use crate::cli::Session;
 use crate::cli::confine::confine;
+use crate::cli::containers::{volumes, volumes_confined};
 use crate::cli::world::World;
 use crate::flow::Event;
 use crate::system::pipe;
@@ -51,6 +53,18 @@ pub fn open_any(
             session.world.take_stdin().map_err(|error| crate::bundle::Error::io("standard input", &error))?
         }
         Bundle::Stream(path) => file(&session.path(&path))?,
+        Bundle::Container(address, name) => {
+            if !dirs.is_empty() {
+                let what = format!("--volume-dir: {} is a container, which holds its volumes", text.display());
+                return Err(Fault::new(Class::Usage, what).help("leave out --volume-dir"));
+            }
+            let place = match confined {
+                Some(beside) => volumes_confined(&address, &name, beside, session)?,
+                None => volumes(&address, &name, session)?,
+            };
+            let head = open_at(place, name)?.learning(session.reports());
+            return Ok(Opened { head, rest: None });
+        }
         Bundle::Named { dir, .. } | Bundle::In(dir) => {
             let dirs: Vec<PathBuf> = dirs.iter().map(|dir| session.path(dir)).collect();
             if let Some(beside) = confined {
@@ -91,12 +105,31 @@ fn tell_beside(bundle: &Untrusted, session: &Session<'_>) {
     session.flow.event(Event::Detail(text));
 }
 
-/// Opens the bundle that `text` names, whose files must be in a directory.
+/// Opens the bundle that `text` names, whose files must be in a directory or a container.
 ///
 /// # Errors
 /// Those of [`crate::bundle::open()`]; class usage for a stream.
 pub fn open(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<Untrusted, Fault> {
+    let text = text.as_ref();
+    if is_container(text) {
+        let (address, name) = Address::parse_bundle(text)?;
+        return open_at(volumes(&address, &name, session)?, name);
+    }
     crate::bundle::open(&find(text, session)?)
+}
+
+/// Refuses a bundle in a container as a further one of a confined command, which reads only the
+/// first from another process.
+///
+/// # Errors
+/// Class usage.
+pub fn refuse_container(text: impl AsRef<OsStr>, option: &str) -> Result<(), Fault> {
+    let text = text.as_ref();
+    if !is_container(text) {
+        return Ok(());
+    }
+    let address = Address::parse(text)?;
+    Err(Fault::usage(format!("{option} {address}: expected files, found a container"), "download its NAME.json first"))
 }
 
 /// Returns the path of the bundle that `text` names, whose files lie in a directory.
@@ -114,6 +147,10 @@ pub fn find(text: impl AsRef<OsStr>, session: &Session<'_>) -> Result<PathBuf, F
             Err(no_stream(text))
         }
         Bundle::Stdin => Err(no_stream(text)),
+        Bundle::Container(address, name) => {
+            let what = format!("bundle {address}/{name}: expected files in a directory, found a container");
+            Err(Fault::new(Class::Usage, what).help("download it first: packmule download"))
+        }
     }
 }
 
@@ -146,6 +183,6 @@ pub fn directories(text: impl AsRef<OsStr>, session: &Session<'_>) -> Vec<PathBu
     match Bundle::parse(text, |path| session.path(path)) {
         Ok(Bundle::Named { dir, .. } | Bundle::In(dir)) => vec![session.path(&dir)],
         Ok(Bundle::Stream(path)) => vec![session.path(&path)],
-        Ok(Bundle::Stdin) | Err(_) => Vec::new(),
+        Ok(Bundle::Stdin | Bundle::Container(..)) | Err(_) => Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 pub mod bundle;
 #[cfg(feature = "carry")]
 pub mod carry;
+pub mod container;
 pub mod place;
 pub mod scan;
 pub mod time;

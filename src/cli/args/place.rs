@@ -4,7 +4,9 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::container::{Address, is_container};
 use crate::base::fault::Fault;
+use crate::bundle::Name;
 use crate::oci::Reference;
 
 /// A source.
@@ -73,6 +75,8 @@ pub enum Bundle {
     Stream(PathBuf),
     /// A stream on standard input.
     Stdin,
+    /// CONTAINER/NAME.
+    Container(Address, Name),
 }
 
 /// Refuses schemes that this version does not support, and secrets in arguments. (`docker:` and
@@ -258,6 +262,10 @@ impl Bundle {
             return Ok(Self::Stdin);
         }
         let text = &*typed.to_string_lossy();
+        if is_container(text) {
+            let (address, name) = Address::parse_bundle(text)?;
+            return Ok(Self::Container(address, name));
+        }
         let path = without_scheme(typed);
         if !text.starts_with("bundle:") {
             refuse_others(text, "bundle")?;

@@ -206,6 +206,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::cli::reach::Reach;
     use crate::cli::world::World;
     use crate::cli::{Globals, Session, progress};
     use crate::flow::{Flow, Silent};
@@ -230,7 +231,7 @@ mod tests {
             reports: Vec::new(),
         };
         let run_line = |_: &mut Session<'_>, _: &[&str]| Err(Fault::new(Class::Bug, "no command follows"));
-        let session = Session { world: &mut world, flow, globals, audit: None, run_line };
+        let session = Session { world: &mut world, flow, globals, audit: None, reach: Reach::default(), run_line };
         let whom = Whom { keys: keys.iter().map(PathBuf::from).collect(), threshold, ..Whom::default() };
         whom.read(false, Side::Look, &session)?.policy(Err(&Fault::new(Class::Io, "no such bundle")))
     }

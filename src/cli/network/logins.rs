@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::auth_file::{self, Bytes};
-use super::config::{self, Config, Kind, Username};
+use super::config::{self, Config};
+use super::sources::Sources;
+use crate::content::{Error, Kind};
 use crate::flow::{Event, Flow};
 use crate::program::Surroundings;
 use crate::registry::Credential;
 use crate::registry::auth::docker_config::{self, Helpers, Unanswered};
-use crate::secret::Unreadable;
 
 /// All sources of logins of a run.
 pub struct Logins {
@@ -22,8 +23,14 @@ pub struct Logins {
     chosen: Option<String>,
     files: Vec<PathBuf>,
     surroundings: Surroundings,
+    sources: Sources,
     flow: Flow,
     kept: Mutex<Kept>,
+}
+
+/// Makes the error of an auth file or a helper.
+fn failed(what: String) -> Error {
+    Error::new(Kind::Denied, what)
 }
 
 /// Logins found so far, by host and round. A new round begins when a repository asks again.
@@ -43,9 +50,10 @@ impl Logins {
         chosen: Option<String>,
         files: Vec<PathBuf>,
         surroundings: Surroundings,
+        sources: Sources,
         flow: Flow,
     ) -> Self {
-        Self { config, chosen, files, surroundings, flow, kept: Mutex::default() }
+        Self { config, chosen, files, surroundings, sources, flow, kept: Mutex::default() }
     }
 
     /// Tells with `-v` where a login comes from, once for each text.
@@ -63,7 +71,7 @@ impl Logins {
     ///
     /// # Errors
     /// A source cannot be read.
-    pub fn find(&self, host: &str, path: &str) -> Result<Option<Credential>, String> {
+    pub fn find(&self, host: &str, path: &str) -> Result<Option<Credential>, Error> {
         let round = self.round(host, path);
         let chosen = match &self.chosen {
             Some(name) => {
@@ -77,23 +85,26 @@ impl Logins {
         };
         let configured = match chosen {
             Some(found) => Some(found),
-            None => self.config.credential_for(host, path)?,
+            None => self.config.credential_for(host, path).map_err(failed)?,
         };
         if let Some((name, credential)) = configured {
             let key = (host.to_owned(), name.to_owned());
             if let Some((_, known)) = self.kept().credentials.get(&key).filter(|(when, _)| *when == round) {
                 return Ok(Some(known.clone()));
             }
-            let read = read(credential, &self.surroundings).map_err(|error| format!("credential {name}: {error}"))?;
+            let read = self
+                .sources
+                .login(name, credential, round > 0)
+                .map_err(|error| Error { what: format!("credential {name}: {}", error.what), ..error })?;
             self.kept().credentials.insert(key, (round, read.clone()));
             self.tell(format!("login for {host}: credential {name}, {}", credential.at));
             return Ok(Some(read));
         }
         for file in &self.files {
-            let Some(bytes) = auth_file::read(file)? else { continue };
+            let Some(bytes) = auth_file::read(file).map_err(failed)? else { continue };
             self.warn_of_form(file, &bytes);
             let found = docker_config::find(&bytes, host, path, &Round { logins: self, round });
-            match found.map_err(|error| format!("{}: {error}", file.display()))? {
+            match found.map_err(|error| failed(format!("{}: {error}", file.display())))? {
                 None => {}
                 found => {
                     self.tell(format!("login for {host}: {}", file.display()));
@@ -163,39 +174,6 @@ impl Helpers for Round<'_> {
     }
 }
 
-/// Reads the secrets of a credential.
-///
-/// # Errors
-/// [`Unreadable`].
-pub fn read(credential: &config::Credential, surroundings: &Surroundings) -> Result<Credential, Unreadable> {
-    match &credential.kind {
-        Kind::Password { username, password } => {
-            let username = match username {
-                Username::Plain(text) => text.clone(),
-                Username::Secret(secret) => {
-                    let text = secret.read(surroundings)?;
-                    if text.contains(':') {
-                        return Err(Unreadable {
-                            what: format!(
-                                "{}: expected a user name without a colon, found one with a colon",
-                                secret.source
-                            ),
-                            help: "make it hold only the name".to_owned(),
-                        });
-                    }
-                    text.to_string()
-                }
-            };
-            Ok(Credential::Password { username, password: password.read(surroundings)? })
-        }
-        Kind::Token(token) => Ok(Credential::Identity(token.read(surroundings)?)),
-        Kind::Identity => Err(Unreadable {
-            what: "identity: not supported in this version".to_owned(),
-            help: "use username and password, or a token".to_owned(),
-        }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -221,15 +199,18 @@ mod tests {
         let surroundings = Surroundings { env, dir: PathBuf::new() };
         let files = files.iter().map(|file| dir.join(file)).collect();
         let flow = Flow::new(Arc::new(crate::flow::Silent), Arc::new(FixedClock::default()), 1, 1);
-        Logins::new(Arc::new(read), chosen.map(ToOwned::to_owned), files, surroundings, flow)
+        let (config, settings) = (Arc::new(read), crate::network::settings::ClientSettings::default());
+        let sources = Sources::new(Arc::clone(&config), surroundings.clone(), settings, flow.clone());
+        Logins::new(config, chosen.map(ToOwned::to_owned), files, surroundings, sources, flow)
     }
 
-    fn shown(found: Result<Option<Credential>, String>) -> String {
+    fn shown(found: Result<Option<Credential>, Error>) -> String {
         match found {
             Ok(Some(Credential::Password { username, password })) => format!("{username}:{}", *password),
             Ok(Some(Credential::Identity(token))) => format!("token:{}", *token),
+            Ok(Some(Credential::Entra(token))) => format!("entra:{}", *token),
             Ok(None) => "none".to_owned(),
-            Err(error) => format!("error: {error}"),
+            Err(error) => format!("error: {}", error.what),
         }
     }
 
@@ -256,7 +237,7 @@ mod tests {
             one = { username = "u", password = { file = "p" } }
             two = { token = { file = "p" } }
             three = { host = "b.example", username = "x", password = { file = "p" } }
-            id = { identity = "system" }
+            id = { identity = "workload" }
         "#;
         let files = ["absent.json", "one.json", "two.json"];
         let all = logins(dir.path(), &config.replace("three = { host = \"b.example\",", "three = {"), None, &files);
@@ -274,7 +255,7 @@ mod tests {
         assert_eq!(shown(named.find("b.example", "x")), "x:from-file");
         assert_eq!(shown(named.find("c.example", "x")), "e:f");
         let named = logins(dir.path(), config, Some("id"), &files);
-        assert!(shown(named.find("c.example", "x")).contains("not supported in this version"));
+        assert!(shown(named.find("c.example", "x")).contains("AZURE_TENANT_ID"));
         fs::set_permissions(dir.path().join("p"), fs::Permissions::from_mode(0o644)).unwrap();
         let open = shown(logins(dir.path(), config, None, &files).find("a.example", "x"));
         assert!(open.starts_with("error: credential one: file ") && open.contains("0644"), "{open}");

@@ -9,6 +9,7 @@ use base64ct::{Base64, Encoding as _};
 
 use super::config::{Config, Registry, tables::Words};
 use super::logins::Logins;
+use super::sources::Sources;
 use super::{auth_file, certificates};
 use crate::base::fault::{Class, Fault};
 use crate::base::redact::Secrets;
@@ -20,7 +21,7 @@ use crate::network::settings::{ClientSettings, HostSettings, Proxies};
 use crate::registry::{Credential, Home, Registries, Settings};
 
 /// Default number of retries.
-const RETRIES: u32 = 5;
+pub const RETRIES: u32 = 5;
 
 /// Opens the registries of a run.
 ///
@@ -110,7 +111,9 @@ fn open_as(
         }
     }
     let chosen = credential.map(ToOwned::to_owned);
-    let logins = Logins::new(Arc::clone(config), chosen, files, session.world.surroundings(), session.flow.clone());
+    let sources = sources(network, session, Arc::clone(config))?;
+    let surroundings = session.world.surroundings();
+    let logins = Logins::new(Arc::clone(config), chosen, files, surroundings, sources, session.flow.clone());
     let secrets = session.world.stderr.secrets();
     let credentials = Box::new(move |host: &str, path: &str| {
         let found = logins.find(host, path)?;
@@ -122,6 +125,16 @@ fn open_as(
     Registries::new(settings, session.flow.clone()).map_err(|error| error.into_fault(Class::Usage))
 }
 
+/// Makes the sources of secrets, the identities and the access to containers of a run.
+///
+/// # Errors
+/// Class usage: a certificate file that cannot be read.
+pub fn sources(network: &Network, session: &Session<'_>, config: Arc<Config>) -> Result<Sources, Fault> {
+    let settings = clients(network, session, Arc::clone(&config))?;
+    let sources = Sources::new(config, session.world.surroundings(), settings, session.flow.clone());
+    Ok(sources.retrying(network.retries.unwrap_or(RETRIES)).telling(session.world.stderr.secrets()))
+}
+
 /// Registers a login as secret, so that a registry that repeats it in a response does not bring it
 /// into a message.
 fn learn(login: &Credential, secrets: &Secrets) {
@@ -130,7 +143,7 @@ fn learn(login: &Credential, secrets: &Secrets) {
             secrets.learn(password);
             secrets.learn(&Base64::encode_string(format!("{username}:{}", **password).as_bytes()));
         }
-        Credential::Identity(token) => secrets.learn(token),
+        Credential::Identity(token) | Credential::Entra(token) => secrets.learn(token),
     }
 }
 

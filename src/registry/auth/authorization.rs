@@ -32,6 +32,12 @@ pub(in crate::registry) struct Token {
 /// A token, locked while it is requested, so that it is requested only once.
 type Slot = Arc<Mutex<Option<Token>>>;
 
+/// A token of an identity, and the token that the registry gave for it.
+pub(super) struct Exchanged {
+    pub given: Zeroizing<String>,
+    pub got: Zeroizing<String>,
+}
+
 /// Logins and tokens of one registry.
 #[derive(Default)]
 pub(in crate::registry) struct Auth {
@@ -39,6 +45,8 @@ pub(in crate::registry) struct Auth {
     /// Scopes to ask for instead, where a challenge asked for more.
     wider: Mutex<HashMap<Scopes, Scopes>>,
     logins: Mutex<HashMap<String, Option<Arc<Credential>>>>,
+    /// Identity tokens that the registry gave for tokens of identities.
+    pub(super) exchanged: Mutex<Vec<Exchanged>>,
     withheld: Mutex<Option<String>>,
 }
 
@@ -92,8 +100,8 @@ impl Auth {
         }
         let found = (http.settings.credentials)(&http.rules.login_host, &format!("{}{path}", http.rules.prefix))
             .map_err(|why| {
-                http.error(Kind::Denied, format_args!("login: {}", escape(&why)))
-                    .help("fix the auth file or its credential helper")
+                let help = why.help.as_deref().unwrap_or("fix the auth file or its credential helper");
+                http.error(Kind::Denied, format_args!("login: {}", escape(&why.what))).help(help)
             })?;
         let found = found.map(Arc::new);
         found.iter().for_each(|login| login.add_to(&http.settings.clients.secrets));
@@ -124,7 +132,7 @@ impl Auth {
             None => Ok(None),
             Some(Challenge::Basic) => match self.login(http, scopes.path())?.as_deref() {
                 Some(Credential::Password { username, password }) => at_home(http, basic(username, password)),
-                Some(Credential::Identity(_)) => {
+                Some(Credential::Identity(_) | Credential::Entra(_)) => {
                     let what = "login: the registry asks for Basic: expected a password, found an identity token";
                     Err(Trouble::last(
                         http.error(Kind::Denied, what).help("log in again with a user name and password"),

@@ -307,6 +307,7 @@ mod tests {
         match found? {
             Credential::Password { username, password } => Some(format!("{username}:{}", *password)),
             Credential::Identity(token) => Some(format!("token:{}", *token)),
+            Credential::Entra(_) => None,
         }
     }
 

@@ -2,5 +2,7 @@
 
 pub(super) mod authorization;
 pub mod docker_config;
+mod entra;
+mod form;
 pub(super) mod scopes;
 pub(super) mod token;

@@ -7,20 +7,20 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::authorization::{Auth, Token, basic, secret};
+use super::form::form;
 use super::scopes::Scopes;
 use crate::base::fault::escape;
 use crate::content::Kind;
 use crate::network::origin;
-use crate::network::retry::{self, Trouble};
+use crate::network::retry::Trouble;
 use crate::registry::credential::Credential;
-use crate::registry::http::body::SMALL;
 use crate::registry::http::exchange::Http;
 
 /// Time before the end of a token from which on it is no longer used.
@@ -132,15 +132,20 @@ impl Auth {
         let client = http.client(&realm, trusted)?;
         let texts = scopes.texts(&http.rules.prefix);
         let subject = format!("token of {authority}");
-        let request = match login.as_deref() {
-            Some(Credential::Identity(token)) => {
-                let form = refresh(token, service, &texts);
+        let identity = match login.as_deref() {
+            Some(Credential::Identity(token)) => Some(token.clone()),
+            Some(Credential::Entra(token)) => Some(self.exchange(http, &realm, service, token)?),
+            Some(Credential::Password { .. }) | None => None,
+        };
+        let request = match (identity, login.as_deref()) {
+            (Some(token), _) => {
+                let form = refresh(&token, service, &texts);
                 client
                     .request(Method::POST, realm)
                     .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                     .body(form.as_str().to_owned())
             }
-            other => {
+            (None, other) => {
                 {
                     let mut query = realm.query_pairs_mut();
                     if let Some(service) = service {
@@ -159,24 +164,16 @@ impl Auth {
                 request
             }
         };
-        let response = http
-            .wait(http.settings.clients.idle, request.header(ACCEPT, "application/json").send())
-            .map_err(|stop| http.stopped(&subject, stop))?
-            .map_err(|error| http.broken(&address, &subject, &error))?;
-        http.refused_by_proxy(&address, &subject, response.status())?;
-        if retry::passes(response.status().as_u16()) {
-            return Err(http.troubled(response, &subject));
-        }
-        let answer = http.whole(response, SMALL, &subject)?;
-        if !answer.status.is_success() {
-            let mut error = self.refusal(http, &answer, &subject);
-            if error.class == Kind::Absent || error.class == Kind::Refused {
-                error.class = Kind::Denied;
+        let answer = match self.ask(http, request, &address, &subject) {
+            Err(trouble) if trouble.error.class == Kind::Denied => {
+                if let Some(Credential::Entra(token)) = login.as_deref() {
+                    self.forget(token);
+                }
+                return Err(trouble);
             }
-            return Err(Trouble::last(error));
-        }
+            ended => ended?,
+        };
         let wrong = || Trouble::last(http.error(Kind::Failed, format_args!("{subject}: the answer holds no token")));
-        http.plain(&answer, &subject)?;
         let mut granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
         let token = granted.token().ok_or_else(wrong)?;
         http.settings.clients.secrets.token(&token);
@@ -189,26 +186,11 @@ impl Auth {
 
 /// Returns the form body of an OAuth2 refresh (distribution's "oauth2 token authentication").
 fn refresh(token: &str, service: Option<&str>, scopes: &[String]) -> Zeroizing<String> {
-    let mut form = Zeroizing::new(String::from("grant_type=refresh_token&client_id=packmule"));
-    let mut add = |key: &str, value: &str| {
-        form.push('&');
-        form.push_str(key);
-        form.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._".contains(&byte) {
-                form.push(char::from(byte));
-            } else {
-                form.push('%');
-                form.push_str(&crate::oci::digest::encode_hex(&[byte]));
-            }
-        }
-    };
-    if let Some(service) = service {
-        add("service", service);
-    }
-    add("scope", &scopes.join(" "));
-    add("refresh_token", token);
-    form
+    let scopes = scopes.join(" ");
+    let mut fields = vec![("grant_type", "refresh_token"), ("client_id", "packmule")];
+    fields.extend(service.map(|service| ("service", service)));
+    fields.extend([("scope", scopes.as_str()), ("refresh_token", token)]);
+    form(&fields)
 }
 
 #[cfg(test)]

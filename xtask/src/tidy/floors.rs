@@ -13,7 +13,13 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (2, &["content", "outfile", "program", "signing"]),
     (3, &["network"]),
     // Places, and the formats of files next to a bundle.
-    (4, &["bundle", "registry", "layout", "storage", "scan", "secret", "keys", "state", "audit", "receipt", "report"]),
+    (
+        4,
+        &[
+            "bundle", "registry", "layout", "storage", "scan", "secret", "identity", "keys", "state", "audit",
+            "receipt", "report",
+        ],
+    ),
     (5, &["decide", "serve"]),
     (6, &["operate"]),
     (7, &["cli"]),

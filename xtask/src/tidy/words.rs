@@ -15,7 +15,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rpassword", &["cli"]),
     ("toml", &["cli", "signing", "toml_file"]),
     ("toml_edit", &["cli"]),
-    ("reqwest", &["network", "registry", "storage"]),
+    ("reqwest", &["identity", "network", "registry", "storage"]),
     ("tokio", &["network", "serve"]),
 ];
 

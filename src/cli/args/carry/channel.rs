@@ -4,12 +4,8 @@
 //! The channel's exports stay locked until the bundle has its final names, so that no number is
 //! used twice.
 
-use std::path::{Path, PathBuf};
-
 use crate::base::fault::{Class, Fault};
-use crate::bundle::format::manifest::MAX_MANIFEST;
 use crate::bundle::time::Moment;
-use crate::bundle::volumes::local::read_capped;
 use crate::bundle::{ChannelPosition, Error, Manifest};
 use crate::cli::Session;
 use crate::oci::Digest;
@@ -69,8 +65,8 @@ impl Channel {
         serde_json::json!([standing.map(|one| (&one.channel, one.epoch, one.sequence, one.previous)), self.expires])
     }
 
-    /// Reserves the channel's next place. `target` returns where the bundle of a name will be
-    /// written. Returns `None` if no channel was given.
+    /// Reserves the channel's next place. `find` returns what there is of the bundle of a name.
+    /// Returns `None` if no channel was given.
     ///
     /// # Errors
     /// Class usage; class stale without a state, or for a number that was used already; class lock,
@@ -79,7 +75,7 @@ impl Channel {
         &self,
         created: Moment,
         session: &Session<'_>,
-        target: impl Fn(&str) -> Result<PathBuf, Fault>,
+        find: impl Fn(&str) -> Result<There, Fault>,
     ) -> Result<Option<Place>, Fault> {
         let Some(channel) = &self.name else { return Ok(None) };
         if !is_channel(channel) {
@@ -97,12 +93,11 @@ impl Channel {
         let mut spent = None;
         if let Some(begun) = self.read(channel, series.begun()?)? {
             // That run was killed between signing and its end.
-            let path = target(&format!("{channel}-{}", begun.sequence))?;
-            let published = read_capped(&path.with_extension("json"), MAX_MANIFEST).ok().flatten();
-            if published.is_some_and(|found| found == begun.bytes) {
+            let there = find(&format!("{channel}-{}", begun.sequence))?;
+            if there.manifest.is_some_and(|found| found == begun.bytes) {
                 series.done()?;
                 last = Some(begun);
-            } else if !path.with_extension("plan.partial").exists() {
+            } else if !there.is_unfinished {
                 spent = Some((begun.epoch, begun.sequence));
             }
         }
@@ -182,6 +177,15 @@ impl Channel {
     }
 }
 
+/// State of a bundle whose export may have been killed.
+#[derive(Clone, Debug, Default)]
+pub struct There {
+    /// The manifest that was published.
+    pub manifest: Option<Vec<u8>>,
+    /// Whether an unfinished export can be continued.
+    pub is_unfinished: bool,
+}
+
 impl Place {
     /// Returns the name of the bundle at this place.
     pub fn name(&self) -> String {
@@ -217,45 +221,4 @@ fn moment(text: &str, start: Moment) -> Result<Moment, Fault> {
     };
     let moment = moment.and_then(Moment::from_unix).ok_or_else(|| wrong("expected a time"))?;
     if moment > start { Ok(moment) } else { Err(wrong(&format!("expected a time after {start}"))) }
-}
-
-/// Returns the directory of a new bundle, which must exist, and its name. In a directory, `channel`
-/// gives the name.
-///
-/// # Errors
-/// Class usage; class io for a missing directory.
-pub fn target(
-    path: &Path,
-    session: &Session<'_>,
-    channel: Option<&str>,
-) -> Result<(PathBuf, crate::bundle::Name), Fault> {
-    let (full, subject) = (session.path(path), format!("-o {}", path.display()));
-    // A `Path` drops a slash or dot at its end; a missing directory would then be taken for a
-    // bundle's name.
-    let last = path.as_os_str().as_encoded_bytes().rsplit(|byte| *byte == b'/').next();
-    let is_folder = matches!(last, Some(b"" | b"." | b".."));
-    let seen = full.metadata();
-    if is_folder && !seen.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
-        let what = format!("{subject}: expected a directory, found none");
-        return Err(Fault::new(Class::Io, what).help("check that the medium is mounted, or create the directory"));
-    }
-    let (dir, name) = match (channel, &seen) {
-        (Some(name), Ok(found)) if found.is_dir() => (full, name.to_owned()),
-        (_, Ok(found)) if !found.is_dir() && !found.is_file() => {
-            let what = format!("{subject}: expected DIR/NAME, found a device, pipe or socket");
-            return Err(Fault::usage(what, "mount the medium and name a directory on it"));
-        }
-        _ => {
-            let name = full.file_name().and_then(|name| name.to_str()).filter(|_| !full.is_dir()).ok_or_else(|| {
-                let what = format!("{subject}: expected DIR/NAME, found a directory");
-                Fault::usage(what, "add a slash and the bundle's name, or use --channel")
-            })?;
-            // In the real process, whose current directory is empty here, a bare name has an empty
-            // parent.
-            let dir = full.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            (dir.to_owned(), name.to_owned())
-        }
-    };
-    crate::outfile::check_folder(&dir, &subject)?;
-    Ok((dir, crate::bundle::Name::new(&name)?))
 }

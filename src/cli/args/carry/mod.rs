@@ -6,3 +6,4 @@ pub mod delta;
 pub mod destination;
 pub mod selectors;
 pub mod size;
+pub mod target;

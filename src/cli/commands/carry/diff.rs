@@ -10,10 +10,12 @@ use crate::bundle::Untrusted;
 use crate::cli::Session;
 use crate::cli::args::carry::destination::{Naming, check_maps, names};
 use crate::cli::args::carry::selectors::{in_layout, warn_of_names};
+use crate::cli::args::container::is_container;
 use crate::cli::args::place::Destination as Typed;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::cli::reach::Reach;
 use crate::content::Inventory;
 use crate::decide::maps::Map;
 use crate::decide::route::{Place, Route};
@@ -28,7 +30,7 @@ use crate::operate::diff::{Contents, Difference, compare, of_bundle};
 #[derive(clap::Args, Debug)]
 pub struct Args {
     #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
-    /// Old side: a bundle (/PATH, ./PATH or bundle:PATH), oci:DIR, or HOST[:PORT][/PREFIX]
+    /// Old side: a bundle (/PATH, ./PATH, bundle:PATH or CONTAINER/NAME), oci:DIR, or HOST[:PORT][/PREFIX]
     #[arg(value_name = "A")]
     old: OsString,
     /// New side, of the same forms; if A is a bundle and B a place, check whether everything in A
@@ -56,7 +58,7 @@ enum Side {
 impl Side {
     fn parse(typed: &OsStr) -> Result<Self, Fault> {
         let text = &*typed.to_string_lossy();
-        if text.starts_with(['/', '.']) || text.starts_with("bundle:") {
+        if text.starts_with(['/', '.']) || text.starts_with("bundle:") || is_container(typed) {
             return Ok(Self::Bundle(typed.to_owned()));
         }
         let help = "write a bundle as ./DIR/NAME, a place as HOST or oci:DIR";
@@ -75,6 +77,7 @@ impl Args {
     /// Class usage; class format, io, source for content that cannot be read; with `--check` class
     /// policy, as an outcome.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        session.reach = Reach::of(&self.network);
         let (old, new) = (Side::parse(&self.old)?, Side::parse(&self.new)?);
         let maps = self.naming.maps(session)?;
         if let (Side::Bundle(text), Side::Place(place)) = (&old, &new) {

@@ -7,20 +7,22 @@ use serde_json::json;
 
 use crate::base::fault::{Class, Fault, escape};
 use crate::base::product::TOOL;
+use crate::bundle::Manifest;
 use crate::bundle::format::manifest::{Form, MEDIA_TYPE};
 use crate::bundle::format::notes::Notes;
 use crate::bundle::time::Moment;
 use crate::bundle::write::ReadBack;
 use crate::bundle::write::check_volume_size;
 use crate::bundle::write::read_back;
-use crate::bundle::{Manifest, Output};
 use crate::cli::Session;
-use crate::cli::args::carry::channel::{Channel, Place, target};
+use crate::cli::args::carry::channel::{Channel, Place};
 use crate::cli::args::carry::delta::{Asked, Delta};
 use crate::cli::args::carry::selectors::{Selected, Selecting, has_bundle};
 use crate::cli::args::carry::size;
+use crate::cli::args::carry::target::Target;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::cli::reach::Reach;
 use crate::cli::writing::signers::load_signers;
 use crate::decide::plan::{Plan, Summary};
 use crate::decide::select::{Selection, Wanted};
@@ -40,9 +42,13 @@ pub struct Args {
     delta: Delta,
     #[command(flatten)]
     channel: Channel,
-    /// Directory of the new bundle, a slash, and its name, which can be left out with --channel
-    #[arg(short, long, value_name = "DIR[/NAME]", required_unless_present = "dry_run")]
+    /// Directory of the new bundle, a slash, and its name; or a container, a slash, and its name.
+    /// With --channel, a directory or a container is enough
+    #[arg(short, long, value_name = "DIR[/NAME]|CONTAINER[/NAME]", required_unless_present = "dry_run")]
     output: Option<PathBuf>,
+    /// Directory where volumes for a container are written; each leaves it once it was sent
+    #[arg(long, value_name = "DIR")]
+    stage: Option<PathBuf>,
     /// Private key that signs: a PEM file, or pkcs11:…; repeatable
     #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
     sign: Vec<PathBuf>,
@@ -96,21 +102,24 @@ impl Args {
             let what = "--init-state: expected --channel or a bundle: source, found neither";
             return Err(Fault::usage(what, "leave it out, or name the channel that starts"));
         }
+        session.reach = Reach::of(&self.network);
         let created = created(session)?;
         let place = self.place(created, session)?;
         let asked = self.delta.read(list, || self.channel.last(place.as_ref(), session), session)?;
         let name = place.as_ref().map(Place::name);
         let target = match &self.output {
-            Some(path) if !(self.dry_run && self.channel.is_given()) => Some(target(path, session, name.as_deref())?),
+            Some(path) if !(self.dry_run && self.channel.is_given()) => {
+                Some(Target::parse(path, self.stage.as_deref(), name.as_deref(), session)?)
+            }
             _ => None,
         };
-        if let Some(warning) = target.as_ref().filter(|_| !self.dry_run).and_then(|(dir, _)| unmounted(dir)) {
+        if let Some(warning) = target.as_ref().filter(|_| !self.dry_run).and_then(|target| unmounted(&target.dir)) {
             session.flow.warn(warning);
         }
         let signers = load_signers(&self.sign, &self.passphrase_file, session.world)?;
         // Faults of the output come before any network work.
         let output = match &target {
-            Some((dir, name)) if !self.dry_run => Some(Output::open(dir, name, self.overwrite)?),
+            Some(target) if !self.dry_run => Some(target.open(self.overwrite, session)?),
             _ => None,
         };
         let named = asked.list.references().cloned().map(Wanted::new).collect();
@@ -149,16 +158,24 @@ impl Args {
             signers.iter().try_for_each(|signer| envelope.sign_with(&**signer))?;
             Ok(envelope.to_bytes())
         };
-        let read_back: Option<&ReadBack<'_>> = if self.no_read_back { None } else { Some(&read_back::read_back) };
+        // A container is compared with what was sent, file by file.
+        let compares = !self.no_read_back && output.is_store();
+        let read_back: Option<&ReadBack<'_>> = if compares { Some(&read_back::read_back) } else { None };
         let form = if self.flat { Form::Flat } else { Form::Volumes };
         let manner = Manner { leave_out: self.allow_partial, form };
         let done = crate::operate::export::run(&session.flow, &*source, &output, &input, &sign, read_back, manner)?;
         place.as_ref().map_or(Ok(()), Place::done)?;
         let keyids: Vec<&str> = signers.iter().map(|signer| signer.public().id()).collect();
         let mut outcome = self.told(&done, &partial, resumed, &keyids);
-        if let (Some((dir, _)), true) = (&target, session.reports()) {
+        if let Some(address) = target.as_ref().and_then(|target| target.container.as_ref()) {
+            let place = format!("{address}/{}", done.manifest.name);
+            outcome.text.push_str(&format!("sent to    {place}\n"));
+            outcome.result["to"] = json!(place);
+            outcome.result["read_back"] = json!(false);
+        } else if let (Some(target), true) = (&target, session.reports()) {
             let keyids = keyids.into_iter().map(ToOwned::to_owned).collect();
-            let page = report_data::carried::exported(&session.flow, dir, &done, keyids, outcome.fault.as_ref());
+            let page =
+                report_data::carried::exported(&session.flow, &target.dir, &done, keyids, outcome.fault.as_ref());
             outcome.page = Some(page);
         }
         Ok(outcome)
@@ -190,8 +207,7 @@ impl Args {
     fn place(&self, created: Moment, session: &Session<'_>) -> Result<Option<Place>, Fault> {
         let Some(output) = self.output.as_ref().filter(|_| !self.dry_run) else { return Ok(None) };
         self.channel.take(created, session, |name| {
-            let (dir, name) = target(output, session, Some(name))?;
-            Ok(dir.join(name.as_str()))
+            Target::parse(output, self.stage.as_deref(), Some(name), session)?.found(session)
         })
     }
 

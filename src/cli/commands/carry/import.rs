@@ -19,6 +19,7 @@ use crate::cli::args::place::Destination as Typed;
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::cli::writing::receipt_write::Receipting;
 use crate::decide::maps::Map;
 use crate::decide::route::Route;
@@ -46,8 +47,8 @@ struct Books {
 /// `import BUNDLE TRUST --to PLACE`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard
-    /// input)
+    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, a stream file, - (standard input),
+    /// or CONTAINER/NAME
     bundle: OsString,
     #[command(flatten)]
     trust: Trust,
@@ -77,6 +78,7 @@ impl Args {
     /// # Errors
     /// Those of `verify` for the bundle; class policy for conflicts; class destination.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        session.reach = Reach::of(&self.network);
         let scanner = self.scan.before_a_push(&self.bundle, session)?;
         let (typed, maps) = self.arrival.parse(session)?;
         let referrers = which("--referrers", &self.referrers)?;

@@ -1,20 +1,21 @@
-//! `ls`: lists the repositories of a registry, the tags of a repository, or the entries of an OCI
-//! layout.
+//! `ls`: lists the repositories of a registry, the tags of a repository, the entries of an OCI
+//! layout, or the bundles in a container.
 
 use serde_json::json;
 
 use crate::base::fault::{Class, Fault, escape};
 use crate::cli::Session;
+use crate::cli::args::container::{Address, is_container};
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
 use crate::layout::Layout;
 
-/// `ls PLACE [--digests]`
+/// `ls PLACE|CONTAINER [--digests]`
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Place to list: HOST or HOST/NAMESPACE/* for repositories, HOST/REPO for tags, oci:DIR for
-    /// entries
-    #[arg(value_name = "PLACE")]
+    /// entries, CONTAINER for bundles
+    #[arg(value_name = "PLACE|CONTAINER")]
     place: String,
     /// Show the digest that each tag names; entries without a name always show theirs
     #[arg(long)]
@@ -37,6 +38,9 @@ impl Args {
             let layout = Layout::open(&session.path(dir.as_ref()))?.in_flow(&session.flow);
             crate::cli::args::carry::selectors::warn_of_names(&layout, dir.as_ref(), None, session);
             return Ok(self.entries(&layout));
+        }
+        if is_container(&self.place) {
+            return self.network.bundles(&Address::parse(&self.place)?, session);
         }
         self.network.listing(&self.place, self.digests, session)
     }

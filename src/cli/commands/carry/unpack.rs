@@ -12,6 +12,7 @@ use crate::cli::args::carry::destination::fit_for_layout;
 use crate::cli::args::trust::Trust;
 use crate::cli::output::Outcome;
 use crate::cli::progress::size as show;
+use crate::cli::reach::Reach;
 use crate::operate::freshness::Side;
 use crate::operate::import::Landed;
 use crate::operate::import::checks::BundleCheck;
@@ -20,12 +21,14 @@ use crate::operate::import::unpack::{self, Request};
 /// `unpack BUNDLE TRUST DIR`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Bundle: DIR/NAME, NAME.json, or a directory with one bundle
+    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, or CONTAINER/NAME
     bundle: OsString,
     /// Directory of the layout: a new or empty one, or an existing layout to add to
     dir: PathBuf,
     #[command(flatten)]
     trust: Trust,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Args {
@@ -34,6 +37,7 @@ impl Args {
     /// # Errors
     /// Those of `verify`; class io for the directory.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        session.reach = self.reach;
         let trust = self.trust.read(Side::Look, session)?;
         let bundle = open(&self.bundle, session).map(Opened::from);
         let (bundle, _) = trust.authenticate(bundle, session)?;

@@ -3,7 +3,7 @@
 
 use clap::Subcommand;
 
-use super::{copy, credential, login, logout, schema, serve};
+use super::{container_reader, copy, credential, download, login, logout, rm, schema, serve, upload};
 use crate::base::fault::Fault;
 use crate::cli::output::Outcome;
 use crate::cli::session::Session;
@@ -18,6 +18,18 @@ pub enum Command {
     /// Serve bundles and OCI layouts as a read-only registry
     #[command(display_order = 5)]
     Serve(Box<serve::Args>),
+    /// Copy a bundle into a container of a blob store, from a directory or another container
+    #[command(display_order = 11)]
+    Upload(upload::Args),
+    /// Copy a bundle from a container into a directory
+    #[command(display_order = 11)]
+    Download(download::Args),
+    /// Remove a bundle, or what unfinished uploads left, from a container
+    #[command(display_order = 11)]
+    Rm(rm::Args),
+    /// Read a container for a confined process
+    #[command(hide = true)]
+    ContainerReader(container_reader::Args),
     /// Try a registry's login and save it
     #[command(display_order = 12)]
     Login(login::Args),
@@ -42,6 +54,10 @@ impl Command {
         match self {
             Self::Copy(args) => args.run(session),
             Self::Serve(args) => args.run(session),
+            Self::Upload(args) => args.run(session),
+            Self::Download(args) => args.run(session),
+            Self::Rm(args) => args.run(session),
+            Self::ContainerReader(args) => args.run(session),
             Self::Login(args) => args.run(session),
             Self::Logout(args) => args.run(session),
             Self::Credential(args) => args.run(session),

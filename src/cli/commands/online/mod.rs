@@ -1,11 +1,15 @@
 //! Commands that use a network or its configuration (feature `online`).
 
 mod command;
+pub mod container_reader;
 pub mod copy;
 pub mod credential;
+pub mod download;
 pub mod login;
 pub mod logout;
+pub mod rm;
 pub mod schema;
 pub mod serve;
+pub mod upload;
 
 pub use self::command::Command;

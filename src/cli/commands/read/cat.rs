@@ -10,14 +10,16 @@ use crate::base::fault::{Class, Fault};
 use crate::bundle::open_spread;
 use crate::bundle::stream::{write, write_frames};
 use crate::cli::Session;
-use crate::cli::args::bundle::{directories, find};
+use crate::cli::args::bundle::{directories, find, open_any};
+use crate::cli::args::container::is_container;
 use crate::cli::confine::confine;
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 
 /// `cat BUNDLE > STREAM`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Bundle: DIR/NAME, NAME.json, or a directory with one bundle
+    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, or CONTAINER/NAME
     bundle: OsString,
     /// Write only the bytes of these frames, numbered as in messages: 3 or 5-9, separated by commas
     #[arg(long, value_name = "LIST")]
@@ -25,6 +27,8 @@ pub struct Args {
     /// Further directory to look for volumes in; repeatable
     #[arg(long = "volume-dir", value_name = "DIR")]
     volume_dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Maximum number of frames in a list: as many as a manifest can have.
@@ -67,9 +71,14 @@ impl Args {
         }
         let wanted = self.frames.as_deref().map(frames).transpose()?;
         let dirs: Vec<PathBuf> = self.volume_dirs.iter().map(|dir| session.path(dir)).collect();
+        session.reach = self.reach;
         // The output goes to a file that is already open.
-        confine(session, &[directories(&self.bundle, session), dirs.clone()].concat());
-        let bundle = open_spread(&find(&self.bundle, session)?, dirs)?;
+        let bundle = if is_container(&self.bundle) {
+            open_any(&self.bundle, &dirs, Some(&[]), session)?.head
+        } else {
+            confine(session, &[directories(&self.bundle, session), dirs.clone()].concat());
+            open_spread(&find(&self.bundle, session)?, dirs)?
+        };
         match wanted {
             Some(wanted) => write_frames(&bundle, &wanted, &session.flow, &mut session.world.stdout)?,
             None => write(&bundle, &session.flow, &mut session.world.stdout)?,

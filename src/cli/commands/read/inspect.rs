@@ -15,11 +15,13 @@ use crate::bundle::format::notes::Notes;
 use crate::bundle::stream::Members;
 use crate::bundle::{Manifest, Untrusted};
 use crate::cli::args::bundle::{Opened, open_any};
+use crate::cli::args::container::is_container;
 use crate::cli::args::trust::Whom;
 use crate::cli::audit::{self, Shown};
 use crate::cli::confine::confine;
 use crate::cli::detect::{self, Paper};
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::cli::{Session, receipt};
 use crate::oci::{Digest, ImageFacts, Repository};
 use crate::operate::report_data::images;
@@ -31,8 +33,8 @@ const FEW: usize = 12;
 /// `inspect BUNDLE|RECEIPT|AUDITLOG`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Bundle (DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - for standard
-    /// input), receipt, or audit log
+    /// Bundle (DIR/NAME, NAME.json, a directory with one bundle, a stream file, - for standard
+    /// input, or CONTAINER/NAME), receipt, or audit log
     #[arg(value_name = "BUNDLE|RECEIPT|AUDITLOG")]
     bundle: OsString,
     /// Hash everything; this does not authenticate a bundle
@@ -47,6 +49,8 @@ pub struct Args {
     /// Policy file with the keys whose signatures on a receipt count, in any section
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Args {
@@ -56,7 +60,9 @@ impl Args {
     /// Class format, io; with `--check` class integrity; for a receipt class signature and trust.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
         let policy = self.policy(session)?;
-        let Some(path) = detect::path(&self.bundle, session) else {
+        session.reach = self.reach.clone();
+        let path = if is_container(&self.bundle) { None } else { detect::path(&self.bundle, session) };
+        let Some(path) = path else {
             return self.bundle(policy.as_ref(), Some(&[]), session);
         };
         let (full, heads) = (session.full_path(&path), session.heads());

@@ -9,12 +9,13 @@ use crate::base::fault::{Class, Fault, escape};
 use crate::bundle::stream::Stream;
 use crate::bundle::{Trusted, Untrusted};
 use crate::cli::Session;
-use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_any};
+use crate::cli::args::bundle::{Opened, asking, can_ask, directories, open, open_any, refuse_container};
 use crate::cli::args::scan::{self, Scan};
 use crate::cli::args::trust::Trust;
 use crate::cli::confine::above;
 use crate::cli::diff_text::{LISTED, as_json, line};
 use crate::cli::output::Outcome;
+use crate::cli::reach::Reach;
 use crate::oci::Repository;
 use crate::operate::diff::{Change, Contents, Difference, compare, of_bundle, of_manifest};
 use crate::operate::freshness::{Side, Told};
@@ -25,8 +26,8 @@ use crate::report::{Base, Verdict as Word};
 /// `verify BUNDLE TRUST`
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, a stream file, or - (standard
-    /// input)
+    /// Bundle: DIR/NAME, NAME.json, a directory with one bundle, a stream file, - (standard input),
+    /// or CONTAINER/NAME
     bundle: OsString,
     #[command(flatten)]
     trust: Trust,
@@ -49,6 +50,8 @@ pub struct Args {
     /// Stop at the first fault
     #[arg(long)]
     fail_fast: bool,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 impl Args {
@@ -57,6 +60,8 @@ impl Args {
     /// # Errors
     /// Class usage and io before there is a verdict; a refusal is an outcome with its fault.
     pub fn run(self, session: &mut Session<'_>) -> Result<Outcome, Fault> {
+        session.reach = self.reach;
+        self.bases.iter().try_for_each(|base| refuse_container(base, "--base"))?;
         // Keys first: without trust, only the signature file is opened, to list who signed.
         let trust = self.trust.read(if self.record { Side::guard() } else { Side::Look }, session)?;
         let scanner = self.scan.open(&self.bundle, self.fail_fast, session)?;

@@ -1,11 +1,14 @@
-//! packmule.toml: finds, checks and parses the files, and answers what they say about registries
-//! and their logins.
+//! packmule.toml: finds, checks and parses the files, and answers what they say about registries,
+//! containers and their logins.
 //!
 //! A file that another user could have written is refused. Secrets are only named in it and are
-//! read elsewhere ([`crate::secret`]); no error repeats a value. verify, inspect, sign, unpack and
-//! key do not use this module.
+//! read elsewhere ([`crate::secret`]); no error repeats a value. sign and key do not use this
+//! module; verify, inspect, cat and unpack only for a bundle in a container.
 
+pub mod credential;
 mod expand;
+mod host;
+pub mod storage;
 pub mod tables;
 
 use std::collections::BTreeMap;
@@ -16,11 +19,13 @@ use serde::Deserialize as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use self::credential::{Credential, Kind, Username};
+use self::host::host;
+pub use self::storage::Storage;
 use super::rate::rate;
 use crate::base::fault::Fault;
 use crate::cli::world::World;
 use crate::oci::Repository;
-use crate::secret::Secret;
 pub use crate::toml_file::error::At;
 use crate::toml_file::error::{Text, nearest};
 use crate::toml_file::spelling::Table;
@@ -44,6 +49,8 @@ pub struct Config {
     pub registries: Vec<Registry>,
     /// `[credential]` tables, by name.
     pub credentials: BTreeMap<String, Credential>,
+    /// `[storage]` tables, by name.
+    pub storage: BTreeMap<String, Storage>,
 }
 
 /// One `[registry."HOST[/NAMESPACE]"]` table.
@@ -63,42 +70,6 @@ pub struct Registry {
     pub dir: PathBuf,
     /// Position of the table.
     pub at: At,
-}
-
-/// One `[credential.N]` table.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// Host that the credential is for; `None` for any host that names it.
-    pub host: Option<String>,
-    /// Kind of credential.
-    pub kind: Kind,
-    /// Position of the table.
-    pub at: At,
-}
-
-/// Kind of a credential.
-#[derive(Clone, Debug)]
-pub enum Kind {
-    /// A user name and a password.
-    Password {
-        /// The user name.
-        username: Username,
-        /// The password.
-        password: Secret,
-    },
-    /// A token that needs no user name.
-    Token(Secret),
-    /// An identity in a cloud; not supported in this version.
-    Identity,
-}
-
-/// A user name.
-#[derive(Clone, Debug)]
-pub enum Username {
-    /// A name in the file itself.
-    Plain(String),
-    /// A name kept elsewhere.
-    Secret(Secret),
 }
 
 impl ConfigFiles {
@@ -144,7 +115,9 @@ fn parse(file: Text<'_>, env: Option<&BTreeMap<OsString, OsString>>) -> Result<t
     if let Some(env) = env {
         for (name, value) in table.get_mut().iter_mut() {
             // Other tables belong to other versions.
-            if let ("registry" | "credential", DeValue::Table(table)) = (name.get_ref().as_ref(), value.get_mut()) {
+            if let ("registry" | "credential" | "storage", DeValue::Table(table)) =
+                (name.get_ref().as_ref(), value.get_mut())
+            {
                 expand::table(table, env, file)?;
             }
         }
@@ -167,8 +140,16 @@ impl Config {
             if let Some(other) = self.credentials.get(&name) {
                 return Err(at.wrong(format!("credential {name:?}: also defined in {}", other.at), "keep one of them"));
             }
-            let credential = credential(&name, table.into_inner().into_inner(), file, at, &dir)?;
+            let credential = credential::read(&name, table.into_inner().into_inner(), file, at, &dir)?;
             self.credentials.insert(name, credential);
+        }
+        for (name, table) in read.storage {
+            let at = file.at(&table.span());
+            if let Some(other) = self.storage.get(&name) {
+                return Err(at.wrong(format!("storage {name:?}: also defined in {}", other.at), "keep one of them"));
+            }
+            let storage = storage::read(&name, table.into_inner().into_inner(), file, at, &dir)?;
+            self.storage.insert(name, storage);
         }
         for (scope, table) in read.registry {
             let registry = registry(&scope, table, file, &dir)?;
@@ -187,17 +168,21 @@ impl Config {
     /// # Errors
     /// Class usage.
     pub fn check(&self) -> Result<(), Fault> {
+        for (name, storage) in &self.storage {
+            let subject = format!("storage {name:?}");
+            let named = storage.credential.as_ref();
+            let credential = named.map(|named| self.named(named, &subject, &storage.at)).transpose()?;
+            storage.check(credential).map_err(|(what, help)| storage.at.wrong(format!("{subject}: {what}"), help))?;
+        }
         for registry in &self.registries {
             let Some(name) = &registry.credential else { continue };
-            let Some(credential) = self.credentials.get(name) else {
-                let known: Vec<_> = self.credentials.keys().cloned().collect();
-                let what = format!("registry {:?}: there is no credential {name:?}", registry.host);
-                let help = match nearest(name, &known, "config") {
-                    near if near.starts_with("did you") => near,
-                    _ => format!("add [credential.{name}]"),
-                };
-                return Err(registry.at.wrong(what, help));
-            };
+            let subject = format!("registry {:?}", registry.host);
+            let credential = self.named(name, &subject, &registry.at)?;
+            if !credential.kind.is_login() {
+                let what =
+                    format!("{subject}: credential {name:?}: expected a login or an identity, found a key of a store");
+                return Err(registry.at.wrong(what, "name a credential with username and password, token or identity"));
+            }
             let (asked, _) = self.login_scope(registry);
             if let Some(host) = credential.host.as_ref().filter(|host| **host != asked) {
                 let what = format!(
@@ -208,6 +193,31 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Returns the credential that a table names.
+    fn named(&self, name: &str, subject: &str, at: &At) -> Result<&Credential, Fault> {
+        self.credentials.get(name).ok_or_else(|| {
+            let known: Vec<_> = self.credentials.keys().cloned().collect();
+            let help = match nearest(name, &known, "config") {
+                near if near.starts_with("did you") => near,
+                _ => format!("add [credential.{name}]"),
+            };
+            at.wrong(format!("{subject}: there is no credential {name:?}"), help)
+        })
+    }
+
+    /// Returns the table of a container: the one whose `url` is the longest prefix of the address.
+    pub fn storage_for(&self, address: &str) -> Option<(&str, &Storage)> {
+        // `az://ACCOUNT` also stands for the account's host in the cloud of the table's identity.
+        let hosts = self.storage.iter().map(|(name, storage)| {
+            let credential = storage.credential.as_ref().and_then(|named| self.credentials.get(named));
+            (name.as_str(), storage.address(&storage.cloud(credential)))
+        });
+        let hosts: Vec<(&str, String)> = hosts.collect();
+        let urls = self.storage.iter().map(|(name, storage)| (name.as_str(), storage.url.as_str()));
+        let name = storage::longest(address, urls.chain(hosts.iter().map(|(name, url)| (*name, url.as_str()))))?;
+        self.storage.get_key_value(name).map(|(name, storage)| (name.as_str(), storage))
     }
 
     /// Returns the table of a whole host.
@@ -262,16 +272,6 @@ impl Config {
             (found, _) => Ok(found.map(|(name, credential)| (name.as_str(), credential))),
         }
     }
-}
-
-fn host(text: &str, at: &At, subject: &str) -> Result<(), Fault> {
-    if matches!(text, "index.docker.io" | "registry-1.docker.io") {
-        return Err(at.wrong(format!("{subject}: expected docker.io, found {text:?}"), "write docker.io"));
-    }
-    Repository::new(text, "x").map(|_| ()).map_err(|_| {
-        let what = format!("{subject}: expected HOST or HOST:PORT in lower case, found {text:?}");
-        at.wrong(what, "write it as in references: docker.io, registry.example:5000")
-    })
 }
 
 fn registry(
@@ -351,41 +351,6 @@ fn only_credential(table: &tables::Registry) -> bool {
             retries: None,
         }
     )
-}
-
-fn credential(name: &str, table: tables::Credential, file: Text<'_>, at: At, dir: &Path) -> Result<Credential, Fault> {
-    let wrong = |what: &str, help: &str| at.wrong(format!("credential {name:?}: {what}"), help);
-    if let Some(named) = &table.host {
-        host(named.get_ref(), &file.at(&named.span()), &format!("credential {name:?}"))?;
-    }
-    let secret = |source| Secret { source, dir: dir.to_owned() };
-    let kind = match (table.username, table.password, table.token, table.identity) {
-        (Some(username), Some(password), None, None) => Kind::Password {
-            username: match username {
-                tables::Text::Plain(text) if text.is_empty() || text.contains(':') => {
-                    return Err(wrong("username: expected a name without a colon", "write only the user's name"));
-                }
-                tables::Text::Plain(text) => Username::Plain(text),
-                tables::Text::Secret(source) => Username::Secret(secret(source)),
-            },
-            password: secret(password),
-        },
-        (None, None, Some(token), None) => Kind::Token(secret(token)),
-        (None, None, None, Some(_)) => Kind::Identity,
-        (Some(_), None, None, None) => return Err(wrong("expected a password with username", "add password")),
-        (None, Some(_), None, None) => return Err(wrong("expected a username with password", "add username")),
-        (None, None, None, None) => {
-            return Err(wrong("expected username and password, or token, or identity", "add one of these"));
-        }
-        _ => {
-            let what = "expected username and password, or token, or identity; found more than one of these";
-            return Err(wrong(what, "keep one; a token needs no username"));
-        }
-    };
-    if table.cloud.is_some() && !matches!(kind, Kind::Identity) {
-        return Err(wrong("cloud: expected only with identity", "remove it"));
-    }
-    Ok(Credential { host: table.host.map(Spanned::into_inner), kind, at })
 }
 
 #[cfg(test)]

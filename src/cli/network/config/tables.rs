@@ -33,9 +33,9 @@ pub struct File {
     /// Credentials by name.
     #[schemars(with = "BTreeMap<String, Credential>")]
     pub credential: BTreeMap<String, Spanned<Table<Credential>>>,
-    /// Blob containers. Not read by this version.
-    #[schemars(with = "AnyTables")]
-    pub storage: Later,
+    /// Blob containers by name.
+    #[schemars(with = "BTreeMap<String, Storage>")]
+    pub storage: BTreeMap<String, Spanned<Table<Storage>>>,
     /// Export pipelines. Not read by this version.
     #[schemars(with = "AnyTables")]
     pub export: Later,
@@ -83,11 +83,34 @@ pub struct Registry {
     pub retries: Option<u32>,
 }
 
-/// A login, or an identity in a cloud.
+/// A blob container, or the part of one below a prefix.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    #[allow(rustdoc::broken_intra_doc_links, reason = "brackets are the syntax that the help shows")]
+    /// Address: https://ACCOUNT.blob.SUFFIX/CONTAINER[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX],
+    /// s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX].
+    #[schemars(with = "String")]
+    pub url: Option<Spanned<String>>,
+    /// Shared access signature.
+    pub sas: Option<secret::Source>,
+    /// Name of a credential; next to sas, the identity that reads it from a key vault.
+    #[schemars(with = "Option<String>")]
+    pub credential: Option<Spanned<String>>,
+    /// Region of an s3:// bucket.
+    pub region: Option<String>,
+    /// Address of a service that is compatible with S3 or Google Cloud Storage.
+    #[schemars(with = "Option<String>")]
+    pub endpoint: Option<Spanned<String>>,
+    /// Whether the bucket is named in the path of an s3:// address, not in its host.
+    pub path_style: Option<bool>,
+}
+
+/// A login, a key, or an identity in a cloud.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
-    /// The only host that the credential is for.
+    /// The only host that the credential is for: a registry, or a key vault that an identity reads.
     #[schemars(with = "Option<String>")]
     pub host: Option<Spanned<String>>,
     /// User name.
@@ -96,10 +119,22 @@ pub struct Credential {
     pub password: Option<secret::Source>,
     /// Token that needs no user name.
     pub token: Option<secret::Source>,
-    /// Identity in a cloud. Not used by this version.
+    /// Identity in Microsoft's cloud.
     pub identity: Option<Identity>,
-    /// Cloud of the identity. Not used by this version.
+    /// Cloud of the identity: public unless given.
     pub cloud: Option<Cloud>,
+    /// Key of an Azure storage account.
+    pub account_key: Option<secret::Source>,
+    /// Id of an AWS access key.
+    pub access_key_id: Option<Text>,
+    /// Secret of an AWS access key.
+    pub secret_access_key: Option<secret::Source>,
+    /// Token of a temporary AWS access key.
+    pub session_token: Option<secret::Source>,
+    /// Name of a profile in the AWS configuration files.
+    pub profile: Option<String>,
+    /// Key of a Google service account, in JSON.
+    pub service_account: Option<secret::Source>,
 }
 
 /// One string or several.
@@ -186,11 +221,11 @@ pub enum KnownCloud {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnCloud {
-    /// Address of the token server.
+    /// Address of the login authority.
     pub authority: String,
-    /// Suffix of blob storage hosts.
+    /// Suffix of storage hosts, after ACCOUNT.blob.
     pub storage: String,
-    /// Suffix of key vault hosts.
+    /// Suffix of key vault hosts, after NAME.
     pub vault: String,
 }
 

@@ -37,7 +37,7 @@ fn the_published_example_loads() {
     let registry = config.registry("harbor.dark.example").unwrap();
     assert_eq!((registry.limit_rate, registry.dir.as_path()), (Some(80 << 20), Path::new("/x")));
     assert_eq!(registry.table.ca.as_deref(), Some(Path::new("/etc/packmule/dark-ca.pem")));
-    assert!(matches!(config.credentials["low-mi"].kind, Kind::Identity));
+    assert!(matches!(config.credentials["low-mi"].kind, Kind::Identity(..)));
     assert!(matches!(&config.credentials["harbor"].kind, Kind::Password { username: Username::Secret(_), .. }));
 }
 
@@ -65,13 +65,13 @@ fn s17_a_list_in_the_place_of_a_table_is_refused() {
         let (what, _) = refused(text);
         assert!(what.starts_with(&format!("/x/packmule.toml:{line}: ")), "{text}: {what}");
     }
-    assert!(load("[storage]\nlow = { url = [1, { a = 2 }] }\n[export.a.b]\nx = 1", &[]).is_ok());
+    assert!(load("[import]\nlow = { url = [1, { a = 2 }] }\n[export.a.b]\nx = 1", &[]).is_ok());
 }
 
 #[test]
 fn the_example_with_all_tables_loads() {
     let config = load(include_str!("../../../../testdata/packmule.example.toml"), &[]).unwrap();
-    assert_eq!((config.registries.len(), config.credentials.len()), (3, 4));
+    assert_eq!((config.registries.len(), config.credentials.len(), config.storage.len()), (3, 4, 2));
     let hub = config.credential_for("docker.io", "library/alpine").unwrap().unwrap();
     assert_eq!((hub.0, hub.1.at.line), ("hub", 7));
 }
@@ -144,6 +144,10 @@ fn unknown_names_are_refused_with_line_and_nearest() {
             3,
             "vault",
         ),
+        ("[storage.a]\n\nurk = \"https://a.blob.core.windows.net/c\"", 3, "did you mean url?"),
+        ("[storage.a]\nurl = \"az://a/c\"\nsass = { env = \"X\" }", 3, "did you mean sas?"),
+        ("[credential.a]\nacount_key = { env = \"X\" }", 2, "did you mean account_key?"),
+        ("[credential.a]\nidentity = \"cli\"\ncloud = \"chine\"", 3, "did you mean china?"),
         ("[zzzzqqq]", 1, "see `packmule schema config`"),
     ] {
         let (what, said) = refused(text);
@@ -156,6 +160,7 @@ fn unknown_names_are_refused_with_line_and_nearest() {
 fn what_cannot_be_is_refused_with_its_line() {
     let with = |table: &str| format!("[registry.\"a.example\"]\n{table}\n");
     let credential = |table: &str| format!("[credential.a]\n{table}\n");
+    let storage = |table: &str| format!("[storage.a]\n{table}\n");
     for (text, line, found) in [
         ("x".to_owned(), 1, ""),
         ("[registry]\n[registry]".to_owned(), 2, ""),
@@ -186,6 +191,29 @@ fn what_cannot_be_is_refused_with_its_line() {
         (credential("username = \"u\"\ntoken = { env = \"X\" }"), 1, "more than one"),
         (credential("token = { env = \"X\" }\ncloud = \"china\""), 1, "cloud"),
         (credential("token = { env = \"X\" }\nhost = \"HOST\""), 3, "lower case"),
+        (credential("identity = { client_id = \"a\", object_id = \"b\" }"), 1, "expected one of client_id"),
+        (credential("identity = { tenant = \"a\", client_id = \"b\" }"), 1, "tenant, client_id and secret"),
+        (credential("identity = { client_id = \"\" }"), 1, "expected an id"),
+        (credential("identity = { tenant = \"a/b\", client_id = \"b\", secret = { env = \"X\" } }"), 1, "tenant"),
+        (credential("identity = { tenant = \"a\", client_id = \"b\", secret = \"canary\" }"), 2, "never write"),
+        (credential("identity = \"cli\"\ncloud = { authority = \"http://x\", storage = \"s\", vault = \"v\" }"), 1, "authority"),
+        (credential("identity = \"cli\"\ncloud = { authority = \"https://x\", storage = \".s\", vault = \"v\" }"), 1, "storage"),
+        (credential("access_key_id = \"AKIA\""), 1, "secret_access_key"),
+        (credential("account_key = { env = \"X\" }\nprofile = \"p\""), 1, "more than one"),
+        (credential("profile = \"\""), 1, "profile"),
+        (credential("token = { keyvault = \"https://kv.vault.azure.net/keys/canary\" }"), 1, "keyvault"),
+        (storage("sas = { env = \"X\" }"), 1, "expected url"),
+        (storage("url = \"https://a.blob.core.windows.net/c?sig=canary\""), 2, "expected no query"),
+        (storage("url = \"http://a.blob.core.windows.net/c\""), 2, "expected https"),
+        (storage("url = \"az://a/c\"\nregion = \"r\""), 1, "region"),
+        (storage("url = \"gs://b\"\npath_style = true"), 1, "path_style"),
+        (storage("url = \"s3://b\"\nsas = { env = \"X\" }"), 1, "sas"),
+        (storage("url = \"s3://b\"\nendpoint = \"http://s3.example\""), 3, "endpoint"),
+        (storage("url = \"az://a/c\"\ncredential = \"none\""), 1, "no credential"),
+        (storage("url = \"az://a/c\"\nsas = { env = \"X\" }\ncredential = \"c\"\n[credential.c]\naccount_key = { env = \"X\" }"), 1, "next to sas"),
+        (storage("url = \"az://a/c\"\ncredential = \"c\"\n[credential.c]\nusername = \"u\"\npassword = { env = \"X\" }"), 1, "identity or account_key"),
+        (storage("url = \"s3://b\"\ncredential = \"c\"\n[credential.c]\nidentity = { client_id = \"x\" }"), 1, "access_key_id"),
+        ("[registry.\"a.example\"]\ncredential = \"c\"\n[credential.c]\naccount_key = { env = \"X\" }".to_owned(), 1, "key of a store"),
         (
             "[registry.\"a.example\"]\ncredential = \"c\"\n[credential.c]\nhost = \"b.example\"\ntoken = { env = \"X\" }".to_owned(),
             1,
@@ -199,7 +227,7 @@ fn what_cannot_be_is_refused_with_its_line() {
 
 #[test]
 fn tables_of_later_versions_are_no_error_and_not_read() {
-    let text = "[storage.a]\nurl = \"${UNSET}\"\n[export.b]\nanything = 1\n[import]\n[rule.c]\nx = [1]";
+    let text = "[import.a]\nurl = \"${UNSET}\"\n[export.b]\nanything = 1\n[rule.c]\nx = [1]";
     assert!(load(text, &[]).unwrap().registries.is_empty());
 }
 
@@ -286,4 +314,35 @@ fn the_schema_knows_what_the_loader_knows() {
     let secrets = schema["$defs"]["Secret"]["oneOf"].as_array().unwrap();
     assert_eq!(secrets.len(), 5);
     assert!(secrets.iter().all(|one| one["additionalProperties"] == false && keys(one).len() == 1), "{secrets:?}");
+}
+
+#[test]
+fn containers_have_their_access_and_their_cloud() {
+    let text = r#"
+        [storage]
+        low = { url = "az://lowsa/transfer/apps", sas = { env = "X" } }
+        dark = { url = "az://darksa/transfer/apps/", credential = "mi" }
+        bucket = { url = "s3://b/p", credential = "aws", region = "eu-central-1", endpoint = "http://127.0.0.1:9000", path_style = true }
+        google = { url = "gs://b", credential = "sa" }
+        machine = { url = "s3://c", credential = "own" }
+        [credential]
+        mi = { identity = { client_id = "x" }, cloud = "china" }
+        aws = { access_key_id = "AKIA", secret_access_key = { env = "X" }, session_token = { env = "Y" } }
+        sa = { service_account = { file = "key.json" } }
+        own = { identity = "workload" }
+    "#;
+    let config = load(text, &[]).unwrap();
+    let cloud = |name: &str| match &config.credentials[name].kind {
+        Kind::Identity(_, cloud) => cloud.clone(),
+        _ => panic!("{name}"),
+    };
+    let dark = &config.storage["dark"];
+    assert_eq!(dark.address(&cloud("mi")), "https://darksa.blob.core.chinacloudapi.cn/transfer/apps");
+    assert_eq!(config.storage["bucket"].address(&cloud("mi")), "s3://b/p");
+    let of = |address: &str| config.storage_for(address).map(|(name, _)| name.to_owned());
+    assert_eq!(of("https://lowsa.blob.core.windows.net/transfer/apps/x").as_deref(), Some("low"));
+    assert_eq!(of("s3://b/p/q").as_deref(), Some("bucket"));
+    assert_eq!(of("https://darksa.blob.core.chinacloudapi.cn/transfer/apps/x").as_deref(), Some("dark"));
+    assert_eq!(of("az://darksa/transfer/apps").as_deref(), Some("dark"));
+    assert_eq!(of("s3://b"), None);
 }
