@@ -12,6 +12,8 @@ mod acr;
 mod archives;
 mod audit;
 #[cfg(feature = "online")]
+mod azure;
+#[cfg(feature = "online")]
 mod config;
 #[cfg(feature = "online")]
 mod containers;
@@ -52,6 +54,9 @@ mod token;
 mod tour;
 mod writes;
 
+#[cfg(feature = "online")]
+#[path = "../support/azurite.rs"]
+mod azurite;
 #[cfg(feature = "online")]
 #[path = "../support/cloud.rs"]
 mod cloud;
