@@ -89,7 +89,7 @@ fn c9_two_thousand_connections_are_answered_from_one_fetch() {
     let (document, layer) = upstream.image("org/app", &["1"], 50_000, 1);
     let rule = format!("[rule.up]\nsource = \"{}/*\"\ntarget = \"up/*\"\n", upstream.host());
     std::fs::write(site.dir.path().join("rules.toml"), rule).unwrap();
-    let process = Process::start(&site, &["--cache", "cache", "--config", "rules.toml", "-q"]);
+    let process = Process::start(&site, &["--cache", "cache", "--config", "rules.toml"]);
     let got = AtomicUsize::new(0);
     let digest = layer.descriptor().digest;
     let ask = |target: &str| {

@@ -88,6 +88,14 @@ fn c9_the_first_pull_fills_the_cache_and_the_kept_copy_outlives_the_upstream() {
         let got = server.get(&blob("up/org/app", &layer));
         assert!(got.status == 200 && got.is_whole && got.body == layer.0);
     }
+    // A part is answered once the blob has its file.
+    let hex = layer.descriptor().digest.hex();
+    for _ in 0..500 {
+        if files(&site.path()).contains(&hex) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let part = server.ask("GET", &blob("up/org/app", &layer), &["Range: bytes=5-9"]);
     assert_eq!((part.status, &part.body[..]), (206, &layer.0[5..10]));
     assert_eq!(upstream.asked("GET", "/blobs/"), 1, "once");

@@ -232,7 +232,7 @@ impl Bench {
                 self.first_bytes(&host)?;
             }
         }
-        let serving = self.serving(&[&bundle, "--key", &public, "-q"])?;
+        let serving = self.serving(&[&bundle, "--key", &public])?;
         let own = measure(&serving.address, &content, serving.child.id())?;
         drop(serving);
         rows.push(("packmule", own));
@@ -257,7 +257,7 @@ impl Bench {
         let rules = self.work.join("rules.toml");
         std::fs::write(&rules, format!("[rule.up]\nsource = \"{host}/*\"\ntarget = \"up/*\"\n"))?;
         let (cache, rules) = (self.work.join("cache").display().to_string(), rules.display().to_string());
-        let serving = self.serving(&["--cache", &cache, "--config", &rules, "-q"])?;
+        let serving = self.serving(&["--cache", &cache, "--config", &rules])?;
         let pull = |address: &str, prefix: &str| -> Result<Vec<f64>, Failed> {
             let mut client = Client::open(address)?;
             (0..PULLS).map(|number| Ok(client.get(&format!("/v2/{prefix}bench/p{number}/manifests/1"))?.1)).collect()
@@ -278,7 +278,7 @@ impl Bench {
         self.clear()?;
         let (key, public) = self.key()?;
         let (bundle, _) = self.export(&[format!("oci:{}", layout.display())], &key, &["--no-read-back"])?;
-        let serving = self.serving(&[&bundle, "--key", &public, "-q"])?;
+        let serving = self.serving(&[&bundle, "--key", &public])?;
         self.at_most("serve: start-up on 10 GiB, s", serving.start, 0.5);
         Ok(())
     }

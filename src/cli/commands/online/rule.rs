@@ -84,7 +84,7 @@ enum Command {
     },
     /// Show which rule a name is found by, and its name at the upstream
     Test {
-        /// Name as clients pull it: NAME[:TAG][@DIGEST], or with the source's host as containerd asks
+        /// Name as clients pull it: NAME, NAME:TAG or NAME@DIGEST, or with the source's host as containerd asks
         /// a mirror
         image: String,
         #[command(flatten)]
