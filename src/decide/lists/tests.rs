@@ -140,7 +140,7 @@ fn kinds_are_recognized_by_content_and_can_be_given() {
     assert_eq!(names(&kinds("a.txt", "images:\n  - nginx:1\n")), ["docker.io/library/nginx:1"]);
     let mixed = kinds("a.txt", "quay.io/bad: x\nquay.io/a/b:1\nquay.io/a/c:1\n");
     assert_eq!((names(&mixed).len(), mixed.refused[0].line), (2, 1), "{mixed:?}");
-    let given = read("a.yaml", b"image: nginx:1\n", Some(Format::Text), &[]);
+    let given = read("a.yaml", b"key: nginx:1\n", Some(Format::Text), &[]);
     assert_eq!(given.refused.len(), 1, "{given:?}");
     let tags = "{\"Repository\": \"quay.io/a/b\", \"Tags\": [\"1\", \"2\"]}";
     assert_eq!(names(&kinds("-", tags)), ["quay.io/a/b:1", "quay.io/a/b:2"]);
